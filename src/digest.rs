@@ -1,0 +1,123 @@
+//! SHA-256 as a value: the one hash that packages, blocks and tables are proven by.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::Digest as _;
+
+/// A SHA-256 digest (32 bytes), printed as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+/// Text that is not exactly 64 hexadecimal digits.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not a sha256: expected 64 hexadecimal digits")]
+pub struct NotASha256;
+
+impl Sha256 {
+    /// Hashes `bytes` in one go.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// First and last four digits, for messages in which two digests stand side by side.
+    pub fn short(&self) -> String {
+        let hex = self.to_string();
+        format!("{}…{}", &hex[..4], &hex[60..])
+    }
+}
+
+/// SHA-256 of bytes that arrive in pieces.
+#[derive(Clone, Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Adds `bytes` to what is hashed.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of everything added so far and ends the hashing.
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = NotASha256;
+
+    fn from_str(text: &str) -> Result<Self, NotASha256> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return Err(NotASha256);
+        }
+        let mut out = [0; 32];
+        for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Ok(Self(out))
+    }
+}
+
+impl serde::Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Sha256 {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+fn nibble(digit: u8) -> Result<u8, NotASha256> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(NotASha256),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn digest_of_nothing_prints_as_the_published_vector() {
+        assert_eq!(Sha256::of(b"").to_string(), EMPTY);
+        assert_eq!(Sha256::of(b"").short(), "e3b0…b855");
+        assert_eq!(EMPTY.to_uppercase().parse(), Ok(Sha256::of(b"")));
+    }
+
+    #[test]
+    fn pieces_hash_like_the_whole() {
+        let mut hasher = Hasher::default();
+        hasher.update(b"ab");
+        hasher.update(b"c");
+        assert_eq!(hasher.finish(), Sha256::of(b"abc"));
+    }
+
+    #[test]
+    fn text_that_is_not_64_hex_digits_is_refused() {
+        for bad in ["", "12", &EMPTY[1..], &EMPTY.replace('e', "g"), &format!("{EMPTY}0"), &"é".repeat(32)] {
+            assert_eq!(bad.parse::<Sha256>(), Err(NotASha256), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The error as the user meets it, and the exit status it leads to.
+//!
+//! Modules keep small error enums of their own for code to match on; this type is what a command ends with.
+
+use std::fmt;
+
+/// What kind of failure ended a command. Decides the exit status, never the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// No source delivered. Trying again later may help.
+    NoSource,
+    /// Wrong arguments or configuration. Trying again does not help.
+    Usage,
+    /// Every source that delivered anything delivered something else than expected.
+    Corrupt,
+    /// This machine failed: disk full, no permission, no such directory.
+    Local,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+impl Kind {
+    /// The exit status, as the manual lists it (0 is success).
+    pub fn status(self) -> u8 {
+        match self {
+            Kind::NoSource => 1,
+            Kind::Usage => 2,
+            Kind::Corrupt => 3,
+            Kind::Local => 4,
+            Kind::Interrupted => 130,
+        }
+    }
+}
+
+/// A failure with its subject, what happened, what was tried, and what to do next.
+#[derive(Debug)]
+pub struct Error {
+    /// Decides the exit status.
+    pub kind: Kind,
+    /// What the sentence is about: a file name, a setting, a path.
+    pub subject: String,
+    /// What was expected and what happened.
+    pub message: String,
+    /// One line for each source or step that was tried.
+    pub tried: Vec<String>,
+    /// What to do, preferably a command to run.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// A failure of `kind` about `subject`.
+    pub fn new(kind: Kind, subject: impl fmt::Display, message: impl fmt::Display) -> Self {
+        Self { kind, subject: subject.to_string(), message: message.to_string(), tried: Vec::new(), hint: None }
+    }
+
+    /// Wrong arguments or configuration.
+    pub fn usage(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
+        Self::new(Kind::Usage, subject, message)
+    }
+
+    /// This machine failed.
+    pub fn local(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
+        Self::new(Kind::Local, subject, message)
+    }
+
+    /// Adds what to do next.
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Adds a line about something that was tried.
+    pub fn tried(mut self, line: impl fmt::Display) -> Self {
+        self.tried.push(line.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Formats what ended a command for stderr: the sentence, what was tried, the hint.
+///
+/// Control characters in foreign text are escaped line by line (`crate::name::shown`).
+pub fn report(error: &anyhow::Error) -> String {
+    use crate::name::shown;
+    let Some(own) = error.downcast_ref::<Error>() else {
+        return format!("error: {}\n", shown(&format!("{error:#}")));
+    };
+    let mut out = format!("error: {}\n", shown(&own.to_string()));
+    for line in &own.tried {
+        out += &format!("  {}\n", shown(line));
+    }
+    if let Some(hint) = &own.hint {
+        out += &format!("hint: {}\n", shown(hint));
+    }
+    out
+}
+
+/// The exit status for what ended a command; what is not an [`Error`] is this machine's failure.
+pub fn status(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Error>().map_or(Kind::Local, |own| own.kind).status()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_documented_status() {
+        let table =
+            [(Kind::NoSource, 1), (Kind::Usage, 2), (Kind::Corrupt, 3), (Kind::Local, 4), (Kind::Interrupted, 130)];
+        for (kind, status) in table {
+            assert_eq!(kind.status(), status, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn report_names_subject_sources_and_remedy_without_control_characters() {
+        let error = Error::new(Kind::NoSource, "a.pkg.tar.zst", "no source delivered it")
+            .tried("mirror  mirror.example  absent: \u{1b}[2J404")
+            .hint("pkgswarm index refresh");
+        assert_eq!(
+            report(&error.into()),
+            "error: a.pkg.tar.zst: no source delivered it\n  mirror  mirror.example  absent: \\u{1b}[2J404\nhint: pkgswarm index refresh\n"
+        );
+    }
+
+    #[test]
+    fn an_error_without_a_kind_is_local() {
+        assert_eq!(status(&anyhow::anyhow!("disk on fire")), 4);
+        assert_eq!(status(&anyhow::Error::new(Error::usage("x", "y")).context("z")), 2);
+    }
+}

@@ -1,0 +1,6 @@
+//! pkgswarm.
+
+pub mod cid;
+pub mod digest;
+pub mod error;
+pub mod name;

@@ -1,0 +1,227 @@
+//! Names that come from outside: package files, repositories, and how to show them safely.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A single path component that is safe to create in a directory of ours.
+///
+/// 1 to 255 bytes, no `/`, no control characters, neither `.` nor `..`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FileName(String);
+
+/// Why a text cannot be a [`FileName`] or [`RepoName`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadName {
+    /// Nothing there, as in a URL that ends in `/`.
+    #[error("the file name is empty")]
+    Empty,
+    /// Longer than 255 bytes, the limit of Linux file systems.
+    #[error("the name is longer than 255 bytes")]
+    TooLong,
+    /// Would leave its directory, hide itself or confuse a terminal.
+    #[error("the name {0:?} is not a plain file name")]
+    NotPlain(String),
+}
+
+/// What kind of file a name stands for, in pacman's world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameKind {
+    /// `NAME-VERSION-RELEASE-ARCH.pkg.tar[.*]`
+    Package,
+    /// `….sig` beside a package.
+    PackageSignature,
+    /// `REPO.db` or `REPO.files`
+    Database,
+    /// `REPO.db.sig` or `REPO.files.sig`
+    DatabaseSignature,
+    /// Anything else.
+    Other,
+}
+
+/// The parts of a package file name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PackageParts<'a> {
+    /// `%NAME%`
+    pub name: &'a str,
+    /// `%VERSION%`: `[epoch:]version-release`
+    pub version: &'a str,
+    /// `x86_64`, `any`, …
+    pub arch: &'a str,
+}
+
+impl FileName {
+    /// Checks `text` and keeps it.
+    pub fn new(text: impl Into<String>) -> Result<Self, BadName> {
+        check(text.into()).map(Self)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Tells packages, databases and their signatures apart by suffix alone.
+    pub fn kind(&self) -> NameKind {
+        let (base, signed) = match self.0.strip_suffix(".sig") {
+            Some(base) => (base, true),
+            None => (self.0.as_str(), false),
+        };
+        let database = base.ends_with(".db") || base.ends_with(".files");
+        match (database, is_package(base), signed) {
+            (true, _, false) => NameKind::Database,
+            (true, _, true) => NameKind::DatabaseSignature,
+            (_, true, false) => NameKind::Package,
+            (_, true, true) => NameKind::PackageSignature,
+            _ => NameKind::Other,
+        }
+    }
+
+    /// The name of what a signature signs: the name without `.sig`.
+    pub fn signed(&self) -> Option<FileName> {
+        self.0.strip_suffix(".sig").filter(|base| !base.is_empty()).map(|base| Self(base.to_owned()))
+    }
+
+    /// The repository of a database name: `core` of `core.db`, `core.files` and their signatures.
+    pub fn repo(&self) -> Option<RepoName> {
+        let base = self.0.strip_suffix(".sig").unwrap_or(&self.0);
+        let repo = base.strip_suffix(".db").or_else(|| base.strip_suffix(".files"))?;
+        RepoName::new(repo).ok()
+    }
+
+    /// Splits a package name from its right end, where the parts cannot contain `-`.
+    pub fn package(&self) -> Option<PackageParts<'_>> {
+        let base = self.0.strip_suffix(".sig").unwrap_or(&self.0);
+        let stem = &base[..base.rfind(".pkg.tar")?];
+        let (rest, arch) = stem.rsplit_once('-')?;
+        let (rest_version, _release) = rest.rsplit_once('-')?;
+        let (name, _) = rest_version.rsplit_once('-')?;
+        let version = &rest[name.len() + 1..];
+        (!name.is_empty()).then_some(PackageParts { name, version, arch })
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a sync database, as in a `[section]` of pacman.conf. The same limits as [`FileName`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RepoName(String);
+
+impl RepoName {
+    /// Checks `text` and keeps it.
+    pub fn new(text: impl Into<String>) -> Result<Self, BadName> {
+        check(text.into()).map(Self)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RepoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Makes foreign text fit to print: control characters are escaped, length is limited to 300 characters.
+///
+/// A mirror or a file name must not be able to move the cursor; `control_characters_are_escaped` shows it.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 300;
+    if text.len() <= MOST && !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for c in text.chars().take(MOST) {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    if text.chars().nth(MOST).is_some() {
+        out.push('…');
+    }
+    Cow::Owned(out)
+}
+
+fn is_package(base: &str) -> bool {
+    base.rfind(".pkg.tar").is_some_and(|at| {
+        let suffix = &base[at + ".pkg.tar".len()..];
+        at > 0 && (suffix.is_empty() || (suffix.starts_with('.') && !suffix[1..].contains(['.', '-'])))
+    })
+}
+
+fn check(text: String) -> Result<String, BadName> {
+    if text.is_empty() {
+        return Err(BadName::Empty);
+    }
+    if text.len() > 255 {
+        return Err(BadName::TooLong);
+    }
+    if text == "." || text == ".." || text.contains('/') || text.chars().any(char::is_control) {
+        return Err(BadName::NotPlain(text));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> FileName {
+        FileName::new(text).unwrap()
+    }
+
+    #[test]
+    fn names_are_told_apart_by_their_suffix() {
+        for (text, kind) in [
+            ("zstd-1.5.7-2-x86_64.pkg.tar.zst", NameKind::Package),
+            ("old-1-1-any.pkg.tar", NameKind::Package),
+            ("zstd-1.5.7-2-x86_64.pkg.tar.zst.sig", NameKind::PackageSignature),
+            ("core.db", NameKind::Database),
+            ("core.files", NameKind::Database),
+            ("core.db.sig", NameKind::DatabaseSignature),
+            ("index.html", NameKind::Other),
+            ("a.pkg.tar.zst.html", NameKind::Other),
+            ("x.sig", NameKind::Other),
+        ] {
+            assert_eq!(name(text).kind(), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn package_names_split_from_the_right() {
+        let gamma = name("gtk-update-icon-cache+x-1:2.0-1.1-any.pkg.tar.xz");
+        assert_eq!(
+            gamma.package(),
+            Some(PackageParts { name: "gtk-update-icon-cache+x", version: "1:2.0-1.1", arch: "any" })
+        );
+        assert_eq!(name("core.db").package(), None);
+        assert_eq!(name("a-b.pkg.tar.zst").package(), None);
+    }
+
+    #[test]
+    fn names_that_would_leave_their_directory_are_refused() {
+        assert_eq!(FileName::new(""), Err(BadName::Empty));
+        assert_eq!(FileName::new("a".repeat(256)), Err(BadName::TooLong));
+        for bad in ["..", ".", "a/b", "/", "a\nb", "a\u{1b}[2J"] {
+            assert_eq!(FileName::new(bad), Err(BadName::NotPlain(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn databases_name_their_repository() {
+        assert_eq!(name("core.db").repo(), RepoName::new("core").ok());
+        assert_eq!(name("my.repo.files.sig").repo(), RepoName::new("my.repo").ok());
+        assert_eq!(name("a-1-1-any.pkg.tar.zst").repo(), None);
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(shown("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(shown(&"x".repeat(400)).chars().count(), 301);
+        assert_eq!(shown("plain"), "plain");
+    }
+}
