@@ -3,4 +3,5 @@
 pub mod cid;
 pub mod digest;
 pub mod error;
+pub mod index;
 pub mod name;

@@ -1,0 +1,186 @@
+//! The two layers of an IPNS record: a protobuf around a DAG-CBOR map.
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use minicbor::{Decoder, Encoder};
+
+use super::{BadRecord, RECORD_MOST, Record};
+use crate::index::time;
+
+/// The protobuf layer. All fields but `data` and `signature_v2` are unsigned copies for old readers.
+#[derive(Default)]
+pub(super) struct Entry<'a> {
+    value: Option<&'a [u8]>,
+    signature_v1: Option<&'a [u8]>,
+    validity_type: Option<u64>,
+    validity: Option<&'a [u8]>,
+    sequence: Option<u64>,
+    ttl: Option<u64>,
+    pub(super) public_key: Option<&'a [u8]>,
+    pub(super) signature_v2: Option<&'a [u8]>,
+    pub(super) data: Option<&'a [u8]>,
+}
+
+/// The signed layer.
+pub(super) struct Data<'a> {
+    pub(super) value: &'a [u8],
+    pub(super) validity: &'a [u8],
+    pub(super) validity_type: u64,
+    pub(super) sequence: u64,
+    /// Nanoseconds.
+    pub(super) ttl: u64,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn decode(record: &'a [u8]) -> Result<Self, BadRecord> {
+        const CUT: BadRecord = BadRecord::Malformed("its protobuf is cut short");
+        if record.len() > RECORD_MOST {
+            return Err(BadRecord::TooBig(record.len()));
+        }
+        let mut entry = Self::default();
+        let mut rest = record;
+        while !rest.is_empty() {
+            let tag = varint(&mut rest).ok_or(CUT)?;
+            match tag & 7 {
+                0 => {
+                    let number = Some(varint(&mut rest).ok_or(CUT)?);
+                    match tag >> 3 {
+                        3 => entry.validity_type = number,
+                        5 => entry.sequence = number,
+                        6 => entry.ttl = number,
+                        _ => {}
+                    }
+                }
+                2 => {
+                    let length = varint(&mut rest).and_then(|n| usize::try_from(n).ok()).ok_or(CUT)?;
+                    let (bytes, after) = rest.split_at_checked(length).ok_or(CUT)?;
+                    rest = after;
+                    match tag >> 3 {
+                        1 => entry.value = Some(bytes),
+                        2 => entry.signature_v1 = Some(bytes),
+                        4 => entry.validity = Some(bytes),
+                        7 => entry.public_key = Some(bytes),
+                        8 => entry.signature_v2 = Some(bytes),
+                        9 => entry.data = Some(bytes),
+                        _ => {}
+                    }
+                }
+                1 => rest = rest.get(8..).ok_or(CUT)?,
+                5 => rest = rest.get(4..).ok_or(CUT)?,
+                _ => return Err(BadRecord::Malformed("its protobuf has an unknown wire type")),
+            }
+        }
+        entry.public_key = entry.public_key.filter(|key| !key.is_empty());
+        Ok(entry)
+    }
+
+    /// With a V1 signature or value every V1 field counts, a missing one as zero, as boxo does it
+    /// (`ipns/validation.go`); without them only what is there.
+    pub(super) fn agrees_with(&self, signed: &Data<'_>) -> Result<(), BadRecord> {
+        let strict = self.signature_v1.is_some_and(|s| !s.is_empty()) || self.value.is_some_and(|v| !v.is_empty());
+        let bytes = |unsigned: Option<&[u8]>, signed: &[u8]| match unsigned {
+            None => !strict || signed.is_empty(),
+            Some(unsigned) => unsigned == signed,
+        };
+        let number = |unsigned: Option<u64>, signed: u64| match unsigned {
+            None => !strict || signed == 0,
+            Some(unsigned) => unsigned == signed,
+        };
+        for (agrees, field) in [
+            (bytes(self.value, signed.value), "value"),
+            (bytes(self.validity, signed.validity), "validity"),
+            (number(self.validity_type, signed.validity_type), "validity type"),
+            (number(self.sequence, signed.sequence), "sequence"),
+            (number(self.ttl, signed.ttl), "ttl"),
+        ] {
+            if !agrees {
+                return Err(BadRecord::Contradiction(field));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Data<'a> {
+    pub(super) fn decode(data: &'a [u8]) -> Result<Self, BadRecord> {
+        let bad = |_| BadRecord::Malformed("its signed data is not the expected CBOR");
+        let mut cbor = Decoder::new(data);
+        let (mut value, mut validity, mut validity_type, mut sequence, mut ttl) = (None, None, None, None, None);
+        // DAG-CBOR has no maps of unknown length.
+        let pairs = cbor.map().map_err(bad)?.ok_or(BadRecord::Malformed("its CBOR map has no length"))?;
+        for _ in 0..pairs {
+            let twice = match cbor.str().map_err(bad)? {
+                "Value" => value.replace(cbor.bytes().map_err(bad)?).is_some(),
+                "Validity" => validity.replace(cbor.bytes().map_err(bad)?).is_some(),
+                "ValidityType" => validity_type.replace(cbor.u64().map_err(bad)?).is_some(),
+                "Sequence" => sequence.replace(cbor.u64().map_err(bad)?).is_some(),
+                "TTL" => ttl.replace(cbor.u64().map_err(bad)?).is_some(),
+                _ => {
+                    cbor.skip().map_err(bad)?;
+                    false
+                }
+            };
+            if twice {
+                return Err(BadRecord::Malformed("its CBOR names a field twice"));
+            }
+        }
+        if cbor.position() != data.len() {
+            return Err(BadRecord::Malformed("bytes follow its CBOR"));
+        }
+        match (value, validity, validity_type, sequence, ttl) {
+            (Some(value), Some(validity), Some(validity_type), Some(sequence), Some(ttl)) => {
+                Ok(Self { value, validity, validity_type, sequence, ttl })
+            }
+            _ => Err(BadRecord::Malformed("its CBOR lacks a field")),
+        }
+    }
+}
+
+/// What the V2 signature signs.
+pub(super) fn to_sign(data: &[u8]) -> Vec<u8> {
+    [b"ipns-signature:", data].concat()
+}
+
+pub(super) fn sign(record: &Record, key: &SigningKey) -> Vec<u8> {
+    let mut cbor = Encoder::new(Vec::new());
+    // Keys in DAG-CBOR order: shorter first, then by byte.
+    cbor.map(5)
+        .and_then(|c| c.str("TTL")?.u64(record.ttl.saturating_mul(1_000_000_000)))
+        .and_then(|c| c.str("Value")?.bytes(record.value.as_bytes()))
+        .and_then(|c| c.str("Sequence")?.u64(record.sequence))
+        .and_then(|c| c.str("Validity")?.bytes(time::to_rfc3339(record.expires).as_bytes()))
+        .and_then(|c| c.str("ValidityType")?.u8(0))
+        .expect("writing to memory does not fail");
+    sign_data(&cbor.into_writer(), key)
+}
+
+pub(super) fn sign_data(data: &[u8], key: &SigningKey) -> Vec<u8> {
+    let signature = key.sign(&to_sign(data)).to_bytes();
+    let mut out = Vec::new();
+    for (field, bytes) in [(8u8, &signature[..]), (9, data)] {
+        out.push(field << 3 | 2);
+        let mut length = bytes.len();
+        while length > 0x7f {
+            out.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend_from_slice(bytes);
+    }
+    out
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, after) = rest.split_first()?;
+        *rest = after;
+        if shift == 63 && byte > 1 {
+            return None;
+        }
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}

@@ -1,0 +1,6 @@
+//! The signed index: its format, its proofs, what is kept of it, and how it is refreshed.
+//!
+//! Nothing here is on the path of a download; that path reads the catalogue.
+
+pub mod ipns;
+pub mod time;
