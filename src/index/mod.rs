@@ -3,4 +3,7 @@
 //! Nothing here is on the path of a download; that path reads the catalogue.
 
 pub mod ipns;
+pub mod manifest;
+pub mod minisign;
+pub mod table;
 pub mod time;
