@@ -5,5 +5,6 @@
 pub mod ipns;
 pub mod manifest;
 pub mod minisign;
+pub mod state;
 pub mod table;
 pub mod time;
