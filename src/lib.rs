@@ -12,6 +12,6 @@ pub mod kubo;
 pub mod look;
 pub mod name;
 pub mod output;
+pub mod protobuf;
 pub mod store;
 pub mod verify;
-pub mod protobuf;

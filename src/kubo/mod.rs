@@ -14,9 +14,9 @@ use reqwest::{Body, Client, Response, Url};
 use serde::Deserialize;
 
 use crate::cid::Cid;
-use crate::index::ipns::{self, Name};
 
 mod error;
+pub mod keep;
 
 pub use error::{Fault, Kind};
 
@@ -25,6 +25,8 @@ pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
 /// Most bytes of a block (Bitswap specification: 2 MiB).
 pub const BLOCK_MOST: usize = 2 << 20;
+/// Most bytes of an IPNS record (specification: 10 KiB).
+const RECORD_MOST: usize = 10 * 1024;
 /// Most bytes of a JSON answer: `pin/ls` of one pin, a list of keys, the lines of an import.
 const ANSWER_MOST: usize = 1 << 20;
 /// Answers that need neither network nor much disk.
@@ -79,22 +81,22 @@ impl Kubo {
         Ok(wire.version)
     }
 
-    /// The daemon's keys that can be verified here (Ed25519), by name.
-    pub async fn keys(&self) -> Result<Vec<(String, Name)>, Fault> {
+    /// The daemon's keys: their names in the daemon and their IPNS names (base36).
+    pub async fn keys(&self) -> Result<Vec<(String, String)>, Fault> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
             keys: Vec<WireKey>,
         }
         let wire: Wire = self.json("key/ls", &[("ipns-base", "base36")], QUICK).await?;
-        Ok(wire.keys.into_iter().filter_map(|key| Some((key.name, key.id.parse().ok()?))).collect())
+        Ok(wire.keys.into_iter().map(|key| (key.name, key.id)).collect())
     }
 
-    /// Makes an Ed25519 key called `name`.
-    pub async fn generate_key(&self, name: &str) -> Result<Name, Fault> {
+    /// Makes an Ed25519 key called `name` and returns its IPNS name (base36).
+    pub async fn generate_key(&self, name: &str) -> Result<String, Fault> {
         let args = [("arg", name), ("type", "ed25519"), ("ipns-base", "base36")];
         let key: WireKey = self.json("key/gen", &args, QUICK).await?;
-        key.id.parse().map_err(|_| Fault::new("key/gen", Kind::Malformed, "the new key has no Ed25519 name"))
+        Ok(key.id)
     }
 
     /// Signs and spreads a record; offline it is signed and spread once the daemon has peers again.
@@ -117,19 +119,17 @@ impl Kubo {
         self.call("name/publish", &args, None, deadline, ANSWER_MOST).await.map(drop)
     }
 
-    /// The signed record of `name`, for [`Name::verify`]; not verified yet. By RPC (Kubo 0.40) where one is configured,
+    /// The signed record of `name`, not verified yet (`index::ipns`). By RPC (Kubo 0.40) where one is configured,
     /// else by the gateway.
     ///
     /// `Absent` also when the daemon's `Routing.Type` is `none`, even for a name that it published itself.
-    pub async fn record(&self, name: &Name, deadline: Duration) -> Result<Vec<u8>, Fault> {
+    pub async fn record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, Fault> {
         if self.api.is_none() {
             let path = format!("/ipns/{name}?format=ipns-record");
-            return self
-                .raw("gateway record", &path, "application/vnd.ipfs.ipns-record", deadline, ipns::RECORD_MOST)
-                .await;
+            return self.raw("gateway record", &path, "application/vnd.ipfs.ipns-record", deadline, RECORD_MOST).await;
         }
-        let (name, timeout) = (name.to_string(), format!("{}ms", deadline.as_millis()));
-        self.call("name/get", &[("arg", &name), ("timeout", &timeout)], None, deadline, ipns::RECORD_MOST).await
+        let timeout = format!("{}ms", deadline.as_millis());
+        self.call("name/get", &[("arg", name), ("timeout", &timeout)], None, deadline, RECORD_MOST).await
     }
 
     /// Streams a CAR into the daemon and pins its `root`; success means that the daemon confirmed both.

@@ -5,6 +5,7 @@ use minicbor::{Decoder, Encoder};
 
 use super::{BadRecord, RECORD_MOST, Record};
 use crate::index::time;
+use crate::protobuf::{BadProtobuf, Fields, Writer};
 
 /// The protobuf layer. All fields but `data` and `signature_v2` are unsigned copies for old readers.
 #[derive(Default)]
@@ -32,41 +33,24 @@ pub(super) struct Data<'a> {
 
 impl<'a> Entry<'a> {
     pub(super) fn decode(record: &'a [u8]) -> Result<Self, BadRecord> {
-        const CUT: BadRecord = BadRecord::Malformed("its protobuf is cut short");
+        const BAD: fn(BadProtobuf) -> BadRecord = |_| BadRecord::Malformed("it is not the expected protobuf");
         if record.len() > RECORD_MOST {
             return Err(BadRecord::TooBig(record.len()));
         }
         let mut entry = Self::default();
-        let mut rest = record;
-        while !rest.is_empty() {
-            let tag = varint(&mut rest).ok_or(CUT)?;
-            match tag & 7 {
-                0 => {
-                    let number = Some(varint(&mut rest).ok_or(CUT)?);
-                    match tag >> 3 {
-                        3 => entry.validity_type = number,
-                        5 => entry.sequence = number,
-                        6 => entry.ttl = number,
-                        _ => {}
-                    }
-                }
-                2 => {
-                    let length = varint(&mut rest).and_then(|n| usize::try_from(n).ok()).ok_or(CUT)?;
-                    let (bytes, after) = rest.split_at_checked(length).ok_or(CUT)?;
-                    rest = after;
-                    match tag >> 3 {
-                        1 => entry.value = Some(bytes),
-                        2 => entry.signature_v1 = Some(bytes),
-                        4 => entry.validity = Some(bytes),
-                        7 => entry.public_key = Some(bytes),
-                        8 => entry.signature_v2 = Some(bytes),
-                        9 => entry.data = Some(bytes),
-                        _ => {}
-                    }
-                }
-                1 => rest = rest.get(8..).ok_or(CUT)?,
-                5 => rest = rest.get(4..).ok_or(CUT)?,
-                _ => return Err(BadRecord::Malformed("its protobuf has an unknown wire type")),
+        for field in Fields::of(record) {
+            let field = field.map_err(BAD)?;
+            match field.number {
+                1 => entry.value = Some(field.bytes().map_err(BAD)?),
+                2 => entry.signature_v1 = Some(field.bytes().map_err(BAD)?),
+                3 => entry.validity_type = Some(field.varint().map_err(BAD)?),
+                4 => entry.validity = Some(field.bytes().map_err(BAD)?),
+                5 => entry.sequence = Some(field.varint().map_err(BAD)?),
+                6 => entry.ttl = Some(field.varint().map_err(BAD)?),
+                7 => entry.public_key = Some(field.bytes().map_err(BAD)?),
+                8 => entry.signature_v2 = Some(field.bytes().map_err(BAD)?),
+                9 => entry.data = Some(field.bytes().map_err(BAD)?),
+                _ => {}
             }
         }
         entry.public_key = entry.public_key.filter(|key| !key.is_empty());
@@ -155,32 +139,5 @@ pub(super) fn sign(record: &Record, key: &SigningKey) -> Vec<u8> {
 
 pub(super) fn sign_data(data: &[u8], key: &SigningKey) -> Vec<u8> {
     let signature = key.sign(&to_sign(data)).to_bytes();
-    let mut out = Vec::new();
-    for (field, bytes) in [(8u8, &signature[..]), (9, data)] {
-        out.push(field << 3 | 2);
-        let mut length = bytes.len();
-        while length > 0x7f {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend_from_slice(bytes);
-    }
-    out
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        if shift == 63 && byte > 1 {
-            return None;
-        }
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
+    Writer::default().bytes(8, &signature).bytes(9, data).finish()
 }
