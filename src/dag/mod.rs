@@ -15,6 +15,9 @@
 //! The shape is the profile `unixfs-v1-2025` (IPIP-499, ratified 2026-03-05); `vectors` holds Kubo's own vectors for it.
 
 pub mod build;
+pub mod car;
+pub mod dir;
+mod murmur;
 pub mod node;
 pub mod proof;
 pub mod walk;
