@@ -2,5 +2,6 @@
 
 pub mod cid;
 pub mod digest;
+pub mod distro;
 pub mod error;
 pub mod name;
