@@ -1,5 +1,6 @@
 //! pkgswarm.
 
+pub mod catalogue;
 pub mod cid;
 pub mod digest;
 pub mod distro;
