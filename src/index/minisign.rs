@@ -50,11 +50,9 @@ impl PublicKey {
         bytes[2..10].iter().rev().map(|byte| format!("{byte:02X}")).collect()
     }
 
-    /// Checks that `signature` (the text of a `.minisig`, prehashed or plain) was made by this key over
-    /// `manifest`, and that its trusted comment does not contradict the sequence and expiry in there.
-    ///
-    /// A comment without `sequence=` or `expires=`, as the minisign tool makes it, contradicts nothing.
-    pub fn verify(&self, manifest: &[u8], signature: &[u8], sequence: u64, expires: u64) -> Result<(), BadSignature> {
+    /// Checks that `signature` (the text of a `.minisig`, prehashed or plain) was made by this key over `manifest`, and
+    /// returns the comment that is signed along, for [`Comment::agrees`].
+    pub fn verify(&self, manifest: &[u8], signature: &[u8]) -> Result<Comment, BadSignature> {
         if signature.len() > SIGNATURE_MOST {
             return Err(BadSignature::Malformed);
         }
@@ -65,11 +63,23 @@ impl PublicKey {
             minisign_verify::Error::UnexpectedKeyId => BadSignature::OtherKey { expected: self.fingerprint() },
             _ => BadSignature::Forged,
         })?;
-        let comment = signature.trusted_comment();
+        Ok(Comment(signature.trusted_comment().to_owned()))
+    }
+}
+
+/// The trusted comment of a signature that was checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Comment(String);
+
+impl Comment {
+    /// Checks that it does not contradict the manifest's sequence and expiry.
+    ///
+    /// A comment without `sequence=` or `expires=`, as the minisign tool makes it, contradicts nothing.
+    pub fn agrees(&self, sequence: u64, expires: u64) -> Result<(), BadSignature> {
         for (field, is) in [("sequence=", sequence), ("expires=", expires)] {
-            let said = comment.split_ascii_whitespace().find_map(|word| word.strip_prefix(field));
+            let said = self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix(field));
             if said.is_some_and(|said| said != is.to_string()) {
-                return Err(BadSignature::Comment { comment: crate::name::shown(comment).into_owned() });
+                return Err(BadSignature::Comment { comment: crate::name::shown(&self.0).into_owned() });
             }
         }
         Ok(())
@@ -189,10 +199,10 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         let key: PublicKey = KEY.parse().unwrap();
         assert_eq!(key.fingerprint(), "E7620F1842B4E81F");
         for signature in [PREHASHED, PLAIN] {
-            assert_eq!(key.verify(b"test", signature.as_bytes(), 1, 2), Ok(()));
-            assert_eq!(key.verify(b"Test", signature.as_bytes(), 1, 2), Err(BadSignature::Forged));
+            assert_eq!(key.verify(b"test", signature.as_bytes()).unwrap().agrees(1, 2), Ok(()));
+            assert_eq!(key.verify(b"Test", signature.as_bytes()), Err(BadSignature::Forged));
             let comment = signature.replace("file:test", "file:best");
-            assert_eq!(key.verify(b"test", comment.as_bytes(), 1, 2), Err(BadSignature::Forged));
+            assert_eq!(key.verify(b"test", comment.as_bytes()), Err(BadSignature::Forged));
         }
     }
 
@@ -202,17 +212,17 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         let key = secret.public();
         let signature = secret.sign(b"{}", 5, 9);
         assert!(signature.contains("trusted comment: pkgswarm sequence=5 expires=9\n"), "{signature}");
-        assert_eq!(key.verify(b"{}", signature.as_bytes(), 5, 9), Ok(()));
+        let comment = key.verify(b"{}", signature.as_bytes()).unwrap();
+        assert_eq!(comment.agrees(5, 9), Ok(()));
         for (sequence, expires) in [(6, 9), (5, 8), (55, 9)] {
-            let refused = key.verify(b"{}", signature.as_bytes(), sequence, expires);
-            assert!(matches!(refused, Err(BadSignature::Comment { .. })));
+            assert!(matches!(comment.agrees(sequence, expires), Err(BadSignature::Comment { .. })));
         }
     }
 
     #[test]
     fn a_signature_of_another_key_is_refused_by_name() {
         let key: PublicKey = KEY.parse().unwrap();
-        let refused = key.verify(b"{}", secret().sign(b"{}", 5, 9).as_bytes(), 5, 9);
+        let refused = key.verify(b"{}", secret().sign(b"{}", 5, 9).as_bytes());
         assert_eq!(refused, Err(BadSignature::OtherKey { expected: "E7620F1842B4E81F".to_owned() }));
     }
 
@@ -241,10 +251,10 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         #[test]
         fn no_bytes_make_verification_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), line in "\\PC{0,80}") {
             let key: PublicKey = KEY.parse().unwrap();
-            prop_assert!(key.verify(b"test", &bytes, 1, 2).is_err());
+            prop_assert!(key.verify(b"test", &bytes).is_err());
             let mut lines: Vec<&str> = PREHASHED.lines().collect();
             lines[bytes.len() % 4] = &line;
-            let _ = key.verify(b"test", lines.join("\n").as_bytes(), 1, 2);
+            let _ = key.verify(b"test", lines.join("\n").as_bytes());
             let _ = line.parse::<PublicKey>();
         }
     }

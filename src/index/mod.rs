@@ -2,6 +2,7 @@
 //!
 //! Nothing here is on the path of a download; that path reads the catalogue.
 
+pub mod accept;
 pub mod ipns;
 pub mod manifest;
 pub mod minisign;

@@ -5,14 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{BadManifest, MANIFEST_MOST, Manifest};
+use super::manifest::{BadManifest, MANIFEST_MOST, Manifest, Table};
+use super::table::{BadTable, Reader};
+use crate::catalogue::{self, CatalogueError, Record};
+use crate::cid::Codec;
 use crate::digest::Sha256;
-use crate::name::FileName;
+use crate::distro::syncdb::Signature;
+use crate::distro::trusted::{self, FileKey};
+use crate::name::{FileName, RepoName};
 
 /// Most bytes of the state file; a key takes about 200.
 const STATE_MOST: u64 = 1 << 20;
@@ -66,6 +71,12 @@ pub enum BadState {
         /// What is wrong.
         reason: String,
     },
+    /// A table is not what a table is: the publisher's mistake.
+    #[error(transparent)]
+    Table(#[from] BadTable),
+    /// A table could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CatalogueError),
     /// The stored copy is no longer what was stored. A refresh replaces it.
     #[error("the stored copy of the index is damaged: {0}")]
     Copy(#[from] BadManifest),
@@ -120,28 +131,67 @@ impl State {
         Ok(path)
     }
 
-    /// Makes `manifest` the last good copy of `name`, with the proofs that came along, and removes what only older
-    /// copies needed. Its tables must be there already.
-    pub fn hold(&self, name: &FileName, manifest: &[u8], proofs: &[(&str, &[u8])]) -> Result<(), BadState> {
+    /// Makes `manifest` the last good copy of `name`, with the proofs that came along, compiles the tables of `repos`,
+    /// and removes what only older copies needed. Those tables must be there already, and proven.
+    pub fn hold(
+        &self,
+        name: &FileName,
+        manifest: &[u8],
+        proofs: &[(&str, &[u8])],
+        repos: &[RepoName],
+    ) -> Result<(), BadState> {
         let _lock = self.lock()?;
         let dir = self.copy_dir(name);
         let parsed = Manifest::decode(manifest)?;
         let own = Sha256::of(manifest);
+        let mut keep = Vec::new();
+        for table in parsed.tables.iter().filter(|table| repos.contains(&table.repo)) {
+            let packed = self.table_path(name, table.sha256);
+            let compiled = self.catalogue_path(name, &table.repo, &table.arch);
+            compile(&packed, table, &compiled)?;
+            keep.extend([packed, compiled]);
+        }
         // Everything has the hash of what it belongs to in its name, so the rename of the manifest is the switch.
-        let mut keep: Vec<PathBuf> = parsed.tables.iter().map(|table| self.table_path(name, table.sha256)).collect();
         for (kind, bytes) in proofs {
             let path = dir.join(format!("{own}.{kind}"));
             replace(&path, bytes).map_err(at(&path))?;
             keep.push(path);
         }
+        // After the catalogues: a crash in between must not lengthen the life of old ones.
+        let life = dir.join("expires");
+        replace(&life, format!("{}\n", parsed.expires).as_bytes()).map_err(at(&life))?;
         let path = dir.join("pkgswarm.json");
         replace(&path, manifest).map_err(at(&path))?;
-        keep.push(path);
+        keep.extend([life, path]);
         for old in fs::read_dir(&dir).map_err(at(&dir))?.flatten().filter(|old| !keep.contains(&old.path())) {
             // What cannot be removed now is removed next time.
             let _ = fs::remove_file(old.path());
         }
         Ok(())
+    }
+
+    /// The compiled table of one repo of the index `name`: what a download looks its file up in.
+    pub fn catalogue_path(&self, name: &FileName, repo: &RepoName, arch: &str) -> PathBuf {
+        self.copy_dir(name).join(format!("{repo}-{arch}.catalogue"))
+    }
+
+    /// Unix seconds at which the copy of `name` stops to count; `None` when there is none. Reads one line, no JSON.
+    pub fn expires(&self, name: &FileName) -> Option<u64> {
+        let line = read_most(&self.copy_dir(name).join("expires"), 64).ok()??;
+        std::str::from_utf8(&line).ok()?.trim().parse().ok()
+    }
+
+    /// Whether the copy of `name` is that of `manifest` and complete for `repos`.
+    pub fn has(&self, name: &FileName, manifest: Sha256, repos: &[RepoName]) -> bool {
+        let Ok(Some(held)) = self.held(name) else { return false };
+        let mut tables = held.manifest.tables.iter().filter(|table| repos.contains(&table.repo));
+        Sha256::of(&held.bytes) == manifest
+            && self.expires(name) == Some(held.manifest.expires)
+            && tables.all(|table| {
+                let compiled = catalogue::Catalogue::open(&self.catalogue_path(name, &table.repo, &table.arch));
+                let source = FileKey::at(&held.table(table.sha256));
+                matches!((compiled, source), (Ok(Some(compiled)), Ok(source)) if compiled.matches(source))
+            })
     }
 
     /// Removes the copy of `name`; what was seen of its keys stays.
@@ -194,16 +244,25 @@ impl Held {
     }
 }
 
-/// Replaces the file at `path` by way of a temporary neighbour; the directory is made when missing.
+/// Reads a table to its end, which checks every line of it, and compiles it.
+fn compile(packed: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
+    let file = File::open(packed).map_err(at(packed))?;
+    let key = FileKey::of(&file).map_err(at(packed))?;
+    let mut records = Vec::new();
+    for entry in Reader::new(io::BufReader::new(file), table.entries)? {
+        let entry = entry?;
+        let root = (entry.cid.codec() == Codec::DagPb).then(|| entry.cid.digest());
+        // The reader allows 16 KiB.
+        let signature = entry.signature.map(|(size, sha256)| Signature { size: size as u32, sha256 });
+        records.push(Record { name: entry.name, size: entry.size, sha256: entry.sha256, root, signature });
+    }
+    Ok(catalogue::write(to, records, key)?)
+}
+
+/// Replaces the file at `path`, synced, by way of a temporary neighbour; the directory is made when missing.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let mut new = tempfile::Builder::new().prefix(".pkgswarm-").tempfile_in(dir)?;
-    new.write_all(bytes)?;
-    rustix::fs::fchmod(new.as_file(), rustix::fs::Mode::from_raw_mode(0o644))?;
-    // A power cut must not leave an empty file that remembers nothing.
-    new.as_file().sync_data()?;
-    new.persist(path).map(drop).map_err(|e| e.error)
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    trusted::replace(path, |to| to.write_all(bytes))
 }
 
 /// Reads a file of at most `most` bytes; `None` when it is missing, `FileTooLarge` when it is longer.
@@ -228,6 +287,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> BadState + '_ {
 #[cfg(test)]
 mod tests {
     use super::super::manifest::tests::sample;
+    use super::super::table::tests::{entry, written};
     use super::*;
 
     fn seen(sequence: u64) -> Seen {
@@ -236,6 +296,20 @@ mod tests {
 
     fn name() -> FileName {
         FileName::new("arch").unwrap()
+    }
+
+    fn core() -> RepoName {
+        RepoName::new("core").unwrap()
+    }
+
+    fn with_table() -> (Manifest, Vec<u8>) {
+        let packed = written(&[entry("a", 1), entry("b", 2 << 20)]);
+        let mut manifest = sample();
+        let sha256 = Sha256::of(&packed);
+        let cid = crate::cid::Cid::raw(sha256);
+        let size = packed.len() as u64;
+        manifest.tables[0] = Table { sha256, size, entries: 2, cid, ..manifest.tables[0].clone() };
+        (manifest, packed)
     }
 
     #[test]
@@ -269,25 +343,55 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = State::at(dir.path());
         assert_eq!(state.held(&name()).unwrap(), None);
+        let (manifest, packed) = with_table();
         let old = state.keep_table(&name(), b"old").unwrap();
-        let table = state.keep_table(&name(), b"table").unwrap();
-        let bytes = sample().encode();
-        state.hold(&name(), &bytes, &[("minisig", b"sig")]).unwrap();
+        let table = state.keep_table(&name(), &packed).unwrap();
+        let bytes = manifest.encode();
+        state.hold(&name(), &bytes, &[("minisig", b"sig")], &[core()]).unwrap();
         let held = state.held(&name()).unwrap().unwrap();
-        assert_eq!((held.manifest.clone(), held.bytes.clone()), (sample(), bytes));
-        assert_eq!(held.table(sample().tables[0].sha256), table);
-        assert_eq!(fs::read(&table).unwrap(), b"table");
+        assert_eq!((held.manifest.clone(), held.bytes.clone()), (manifest.clone(), bytes.clone()));
+        assert_eq!(held.table(manifest.tables[0].sha256), table);
+        let compiled = state.catalogue_path(&name(), &core(), "x86_64");
+        let compiled = catalogue::Catalogue::open(&compiled).unwrap().unwrap();
+        let found = compiled.find(&FileName::new("b").unwrap()).unwrap().unwrap();
+        assert_eq!((found.size, found.cid()), (2 << 20, Some(entry("b", 2 << 20).cid)));
+        assert_eq!(state.expires(&name()), Some(manifest.expires));
+        assert!(state.has(&name(), Sha256::of(&bytes), &[core()]));
         assert_eq!((held.proof("minisig"), held.proof("ipns-record")), (Some(b"sig".to_vec()), None));
         assert!(!old.exists());
+        fs::remove_file(table).unwrap();
+        assert!(!state.has(&name(), Sha256::of(&bytes), &[core()]));
         state.forget_copy(&name()).unwrap();
         assert_eq!(state.held(&name()).unwrap(), None);
+    }
+
+    #[test]
+    fn tables_of_repos_that_are_not_granted_are_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path());
+        let (manifest, packed) = with_table();
+        let table = state.keep_table(&name(), &packed).unwrap();
+        state.hold(&name(), &manifest.encode(), &[], &[]).unwrap();
+        assert!(!table.exists() && !state.catalogue_path(&name(), &core(), "x86_64").exists());
+    }
+
+    #[test]
+    fn a_table_that_is_none_does_not_replace_the_good_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path());
+        let (manifest, packed) = with_table();
+        state.keep_table(&name(), &packed).unwrap();
+        state.hold(&name(), &manifest.encode(), &[], &[core()]).unwrap();
+        state.keep_table(&name(), b"table").unwrap();
+        assert!(matches!(state.hold(&name(), &sample().encode(), &[], &[core()]), Err(BadState::Table(_))));
+        assert!(state.has(&name(), Sha256::of(&manifest.encode()), &[core()]));
     }
 
     #[test]
     fn a_damaged_copy_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::at(dir.path());
-        state.hold(&name(), &sample().encode(), &[]).unwrap();
+        state.hold(&name(), &sample().encode(), &[], &[]).unwrap();
         fs::write(dir.path().join("index/arch/pkgswarm.json"), "x").unwrap();
         assert!(matches!(state.held(&name()), Err(BadState::Copy(_))));
     }
