@@ -6,6 +6,7 @@ pub mod accept;
 pub mod ipns;
 pub mod manifest;
 pub mod minisign;
+pub mod refresh;
 pub mod state;
 pub mod table;
 pub mod time;
