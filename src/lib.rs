@@ -15,5 +15,6 @@ pub mod look;
 pub mod name;
 pub mod output;
 pub mod protobuf;
+pub mod publish;
 pub mod store;
 pub mod verify;
