@@ -2,6 +2,7 @@
 
 pub mod cid;
 pub mod config;
+pub mod dag;
 pub mod digest;
 pub mod env;
 pub mod error;
@@ -11,3 +12,4 @@ pub mod name;
 pub mod output;
 pub mod store;
 pub mod verify;
+pub mod protobuf;
