@@ -1,10 +1,12 @@
 //! pkgswarm.
 
+pub mod catalogue;
 pub mod cid;
 pub mod config;
 pub mod dag;
 pub mod digest;
 pub mod env;
+pub mod distro;
 pub mod error;
 pub mod fsx;
 pub mod look;
