@@ -124,7 +124,9 @@ impl PacmanRoot {
 
     /// Name and version of every installed package, in order.
     pub fn installed(&self) -> Vec<(String, String)> {
-        let listing = self.run(&["-Q"]).ok();
+        let listing = self.run(&["-Q"]);
+        // On an empty system it fails without a word.
+        assert!(listing.status.success() || listing.stdout.is_empty() && listing.stderr.is_empty(), "{listing}");
         let pairs = listing.stdout.lines().filter_map(|line| line.split_once(' '));
         pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
     }
@@ -149,6 +151,19 @@ impl PacmanRoot {
     pub fn cache_files(&self) -> Vec<String> {
         let paths = tree(&self.cache()).into_keys();
         paths.map(|path| path.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Names of partial files and download directories that were left in the cache and beside the databases.
+    pub fn leftovers(&self) -> Vec<String> {
+        let places = [self.cache(), self.db().join("sync")];
+        let entries = places.iter().flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("download-") || name.starts_with('.') || name.ends_with(".part")).collect()
+    }
+
+    /// Everything that was installed below its root.
+    pub fn root_snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        tree(&self.root())
     }
 
     /// The package cache.
