@@ -226,6 +226,26 @@ fn an_optional_database_signature_that_is_missing_does_no_harm() {
 }
 
 #[test]
+fn a_user_checks_for_updates_in_fakeroot_as_with_curl() {
+    let parts = Parts::demand();
+    let tree = scratch("tree");
+    let core = Repo::new(&parts, tree.path(), "core");
+    core.add(&[Package::new("alpha", "1-1")]);
+    let mirror = Mirror::serve(tree.path());
+    for release in Release::ALL {
+        let swarm = Swarm::install();
+        let with = |xfer: &str| {
+            let pacman = PacmanRoot::new(&parts, release, xfer).repo(&core, &[&format!("{}/core", mirror.url())]);
+            swarm.around(pacman).in_fakeroot()
+        };
+        compare(with(CURL), with(&swarm.xfer_command()), |pacman| {
+            pacman.run(&["-Sy"]).ok();
+            assert_eq!(pacman.sync_db_snapshot().len(), 1);
+        });
+    }
+}
+
+#[test]
 fn a_first_server_that_is_dead_changes_nothing() {
     let parts = Parts::demand();
     let tree = scratch("tree");

@@ -1,5 +1,6 @@
 //! A Kubo node of the test's own: no bootstrap peers, nothing announced, free ports.
 
+use super::swarm::bytes_below;
 use super::{Host, Parts, Process, Ran, command, run, scratch, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -182,6 +183,11 @@ impl Kubo {
         let stat = self.ipfs(&["bitswap", "stat"]).ok().stdout;
         let line = stat.lines().find_map(|line| line.trim().strip_prefix("data sent: "));
         line.and_then(|bytes| bytes.parse().ok()).unwrap_or_else(|| panic!("no count of bytes sent in:\n{stat}"))
+    }
+
+    /// The disk space that its blocks take.
+    pub fn bytes_kept(&self) -> u64 {
+        bytes_below(&self.repo.path().join("blocks"))
     }
 
     fn running(&self) -> &Process {

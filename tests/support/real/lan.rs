@@ -78,6 +78,16 @@ impl Host {
         ["ip", "netns", "exec", &self.name]
     }
 
+    /// Sends no faster than so many bytes a second from now on.
+    pub fn throttle(&self, rate: u64) {
+        let rate = format!("{}bit", rate * 8);
+        let mut tc = self.command("tc");
+        run(tc.args([
+            "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", &rate, "burst", "64kb", "latency", "100ms",
+        ]))
+        .ok();
+    }
+
     /// Pulls its cable.
     pub fn unplug(&self) {
         self.switch.ip(&format!("link set {} down", self.port));

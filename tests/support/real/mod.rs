@@ -19,7 +19,7 @@ pub use gpg::Signer;
 pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};
 pub use mirror::Mirror;
-pub use package::Package;
+pub use package::{Package, noise};
 pub use pacman::{CURL, PacmanRoot, Release};
 pub use parts::Parts;
 pub use process::{Process, Ran, command, run, until};

@@ -106,6 +106,14 @@ impl PacmanRoot {
         self
     }
 
+    /// Run as `checkupdates` does it: by an ordinary user who owns these directories, and whom fakeroot calls root.
+    pub fn in_fakeroot(self) -> PacmanRoot {
+        for place in [self.dir.path(), &self.db(), &self.cache()] {
+            give_to_user(place);
+        }
+        self.through(&["setpriv", "--reuid", USER, "--regid", USER, "--init-groups", "fakeroot", "--"])
+    }
+
     /// Serves one repository from elsewhere from now on.
     pub fn set_servers(&mut self, repo: &Repo, servers: &[&str]) {
         let section = self.sections.iter_mut().find(|section| section.repo == repo.name());

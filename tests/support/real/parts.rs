@@ -14,10 +14,9 @@ pub struct Parts {
 impl Parts {
     /// The parts, every one of them, or a panic that says what is missing and how to get it.
     pub fn demand() -> Parts {
-        let dir = std::env::var_os("PKGSWARM_PARTS").unwrap_or_else(|| {
-            panic!("PKGSWARM_PARTS is not set: run `eval \"$(tests/parts)\"` first, or all tiers with `tests/run`")
-        });
-        let parts = Parts { dir: dir.into() };
+        let named = std::env::var_os("PKGSWARM_PARTS").map(PathBuf::from);
+        let usual = || Some(Path::new(&std::env::var_os("HOME")?).join(".cache/pkgswarm-parts"));
+        let parts = Parts { dir: named.or_else(usual).expect("PKGSWARM_PARTS or HOME is set") };
         let skipped = std::fs::read_to_string(parts.dir.join("skipped")).unwrap_or_default();
         for program in [parts.ipfs(), parts.pacman("6.0.2"), parts.pacman("7.1.0"), parts.repo_add()] {
             assert!(program.exists(), "{} is missing: run `tests/parts`. It last said:\n{skipped}", program.display());

@@ -2,7 +2,8 @@
 
 use super::pacman::user_dir;
 use super::parts::USER;
-use super::{CURL, Kubo, PacmanRoot, command, scratch};
+use super::{CURL, Host, Kubo, PacmanRoot, Ran, command, run, scratch};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 pub struct Swarm {
     dir: TempDir,
     environment: Vec<(String, String)>,
+    prefix: Vec<String>,
 }
 
 impl Swarm {
@@ -30,7 +32,7 @@ impl Swarm {
             ("PKGSWARM_STATE_DIR".into(), path("state")),
             ("PKGSWARM_KUBO_ENABLED".into(), "false".into()),
         ];
-        Swarm { dir, environment }
+        Swarm { dir, environment, prefix: Vec::new() }
     }
 
     /// Using a node.
@@ -39,6 +41,11 @@ impl Swarm {
         self.set("PKGSWARM_KUBO_API", &kubo.api());
         self.set("PKGSWARM_KUBO_GATEWAY", &kubo.gateway());
         self
+    }
+
+    /// On a host of a test network.
+    pub fn on(self, host: &Host) -> Swarm {
+        Swarm { prefix: host.prefix().map(str::to_owned).to_vec(), ..self }
     }
 
     /// With this `config.toml`.
@@ -64,23 +71,34 @@ impl Swarm {
 
     /// Its environment, for a pacman that starts it.
     pub fn around(&self, pacman: PacmanRoot) -> PacmanRoot {
+        let prefix: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
+        let pacman = pacman.through(&prefix);
         self.environment.iter().fold(pacman, |pacman, (name, value)| pacman.env(name, value))
     }
 
     /// A call of it, as root.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut all = command(self.program());
-        all.args(arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.dir.path());
-        all
+        self.call(&[], arguments)
     }
 
     /// A call of it, as the download user.
     pub fn command_as_user(&self, arguments: &[&str]) -> Command {
-        let mut all = command("setpriv");
-        all.args(["--reuid", USER, "--regid", USER, "--init-groups"]).arg(self.program()).args(arguments);
-        all.envs(self.environment.iter().map(|(name, value)| (name, value))).current_dir(self.dir.path());
+        self.call(&["setpriv", "--reuid", USER, "--regid", USER, "--init-groups"], arguments)
+    }
+
+    /// Runs it as root.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    fn call(&self, through: &[&str], arguments: &[&str]) -> Command {
+        let program = self.program();
+        let mut words: Vec<&OsStr> = self.prefix.iter().map(OsStr::new).collect();
+        words.extend(through.iter().map(OsStr::new));
+        words.push(program.as_os_str());
+        let mut all = command(words[0]);
+        all.args(&words[1..]).args(arguments).current_dir(self.dir.path());
+        all.envs(self.environment.iter().map(|(name, value)| (name, value)));
         all
     }
 
