@@ -32,8 +32,8 @@ impl Walk {
     }
 
     /// All blocks known to be needed, [`next_cid`](Self::next_cid) first, to fetch several ahead. What lies below one
-    /// of them comes before its successors once it was pushed, so blocks fetched ahead stay useful. The same CID can occur
-    /// more than once.
+    /// of them comes before its successors once it was pushed, so blocks fetched ahead stay useful. The same CID
+    /// can occur more than once.
     pub fn wants(&self) -> impl ExactSizeIterator<Item = Cid> + '_ {
         self.stack.iter().rev().map(|step| step.cid)
     }
