@@ -98,7 +98,7 @@ pub fn directory<'a>(links: impl IntoIterator<Item = Link<'a>>) -> Vec<u8> {
     encode(links, &Writer::default().varint(TYPE, DIRECTORY).finish())
 }
 
-/// The block of a shard with `links`, which the caller has sorted and prefixed, and `bits` naming the children there are.
+/// The block of a shard with `links`, which the caller has sorted and prefixed, and `bits` naming the children it has.
 pub fn shard<'a>(links: impl IntoIterator<Item = Link<'a>>, bits: &[u8; 32]) -> Vec<u8> {
     // Big endian without leading zeros (`boxo:ipld/unixfs/hamt`, `go-bitfield`).
     let used = bits.iter().position(|byte| *byte != 0).unwrap_or(bits.len());
@@ -261,3 +261,6 @@ impl<'a> UnixFs<'a> {
         Ok(Node::Shard(links))
     }
 }
+
+#[cfg(test)]
+mod tests;
