@@ -3,9 +3,10 @@
 //! It proves nothing. It keeps plain mistakes and captive portals from reaching pacman, which would not fail over.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
+use crate::distro::syncdb;
 use crate::name::{FileName, NameKind};
 
 /// Why a file is plainly not what its name says. Another source may have the right one.
