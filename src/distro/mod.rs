@@ -7,5 +7,7 @@ mod archive;
 pub mod arguments;
 pub mod caller;
 mod desc;
+pub mod pacman_conf;
+pub mod server;
 pub mod syncdb;
 pub mod trusted;

@@ -1,0 +1,335 @@
+//! The decision: whether an offered index counts, and why not. Pure; what it is made of comes from `index::refresh`.
+
+use super::ipns::{BadRecord, Name};
+use super::manifest::{BadManifest, Manifest, Table};
+use super::minisign::{BadSignature, PublicKey};
+use super::state::Seen;
+use crate::cid::Codec;
+use crate::dag::{BadDag, dir};
+use crate::digest::Sha256;
+use crate::name::RepoName;
+
+/// What the user trusts a publisher with. Every key in it is a proof that is required.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The key of the name that the index is published under.
+    pub ipns: Option<Name>,
+    /// The key of the manifest's signature.
+    pub minisign: Option<PublicKey>,
+    /// The only repos that it may speak for.
+    pub repos: Vec<RepoName>,
+}
+
+/// What a source delivered, all of it unproven.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Offer {
+    /// `pkgswarm.json`
+    pub manifest: Vec<u8>,
+    /// `pkgswarm.json.minisig`
+    pub minisig: Option<Vec<u8>>,
+    /// The IPNS record.
+    pub record: Option<Vec<u8>>,
+    /// The block of the directory that the record points at.
+    pub root: Option<Vec<u8>>,
+}
+
+/// An index that counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// As signed; use [`Grant::tables`] to see what it may speak for.
+    pub manifest: Manifest,
+    /// What to remember of its keys.
+    pub seen: Seen,
+}
+
+/// Why an offer does not count. The last good copy stays in use.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// Configuration: nothing could prove it.
+    #[error("no key is configured for this index, so nothing can prove it")]
+    NoKey,
+    /// A configured proof did not come along, or was taken out.
+    #[error("{0} is required for this index and was not delivered")]
+    Missing(&'static str),
+    /// The IPNS record.
+    #[error(transparent)]
+    Record(#[from] BadRecord),
+    /// The block that the record points at is not a directory, or not that one.
+    #[error("what the IPNS record points at is not an index: {0}")]
+    Root(#[from] BadDag),
+    /// The directory has no `pkgswarm.json`.
+    #[error("what the IPNS record points at has no pkgswarm.json")]
+    NoManifest,
+    /// The manifest is not the one in the directory that the record points at.
+    #[error("the manifest is not the one that the IPNS record points at")]
+    OtherManifest,
+    /// The minisign signature.
+    #[error(transparent)]
+    Minisign(#[from] BadSignature),
+    /// The manifest itself: malformed, too new, expired, from the future.
+    #[error(transparent)]
+    Manifest(#[from] BadManifest),
+    /// Replayed, or a source that is behind.
+    #[error("older index refused: has {has}, offered {offered}")]
+    Older {
+        /// Highest sequence seen from this key.
+        has: u64,
+        /// Sequence of the offer.
+        offered: u64,
+    },
+    /// One sequence, two manifests: the publisher signed both.
+    #[error("another index with the same sequence {0} was accepted before; the publisher signed two")]
+    TwoFaced(u64),
+}
+
+impl Grant {
+    /// The keys under which the highest sequence is remembered.
+    pub fn keys(&self) -> Vec<String> {
+        let ipns = self.ipns.iter().map(|name| format!("ipns:{name}"));
+        ipns.chain(self.minisign.iter().map(|key| format!("minisign:{key}"))).collect()
+    }
+
+    /// The tables of `manifest` that the publisher was added for.
+    pub fn tables<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m Table> {
+        manifest.tables.iter().filter(|table| self.repos.contains(&table.repo))
+    }
+
+    /// The repos of `manifest` that are ignored, because the publisher was not added for them.
+    pub fn ignored<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m RepoName> {
+        manifest.tables.iter().map(|table| &table.repo).filter(|repo| !self.repos.contains(repo))
+    }
+}
+
+/// Decides at the time `now` (Unix seconds) whether `offer` counts; `floor` is what was seen of the grant's keys.
+///
+/// # Errors
+/// See [`Refusal`]; the offer is then to be thrown away as a whole.
+pub fn accept(grant: &Grant, floor: Option<&Seen>, offer: &Offer, now: u64) -> Result<Accepted, Refusal> {
+    if grant.ipns.is_none() && grant.minisign.is_none() {
+        return Err(Refusal::NoKey);
+    }
+    if let Some(name) = &grant.ipns {
+        let record = offer.record.as_ref().ok_or(Refusal::Missing("the IPNS record"))?;
+        let root = name.verify(record, now)?.root()?;
+        let block = offer.root.as_ref().ok_or(Refusal::Missing("the block that the IPNS record points at"))?;
+        let (manifest, _) = dir::entry(root, block, "pkgswarm.json")?.ok_or(Refusal::NoManifest)?;
+        // A manifest has at most 1 MiB, so that it is always one raw block.
+        if manifest.codec() != Codec::Raw || !manifest.proves(&offer.manifest) {
+            return Err(Refusal::OtherManifest);
+        }
+    }
+    let comment = match &grant.minisign {
+        Some(key) => {
+            let signature = offer.minisig.as_ref().ok_or(Refusal::Missing("the minisign signature"))?;
+            Some(key.verify(&offer.manifest, signature)?)
+        }
+        None => None,
+    };
+    let manifest = Manifest::decode(&offer.manifest)?;
+    if let Some(comment) = comment {
+        comment.agrees(manifest.sequence, manifest.expires)?;
+    }
+    manifest.check_time(now)?;
+    let sha256 = Sha256::of(&offer.manifest);
+    match floor {
+        Some(floor) if manifest.sequence < floor.sequence => {
+            return Err(Refusal::Older { has: floor.sequence, offered: manifest.sequence });
+        }
+        Some(floor) if manifest.sequence == floor.sequence && sha256 != floor.manifest => {
+            return Err(Refusal::TwoFaced(manifest.sequence));
+        }
+        _ => {}
+    }
+    let seen = Seen { sequence: manifest.sequence, manifest: sha256, fetched: now, expires: manifest.expires };
+    Ok(Accepted { manifest, seen })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use ed25519_dalek::SigningKey;
+    use proptest::prelude::*;
+
+    use super::super::ipns::Record;
+    use super::super::manifest::tests::sample;
+    use super::super::minisign::{SecretKey, tests::secret};
+    use super::*;
+    use crate::cid::Cid;
+
+    /// A publisher with both keys.
+    pub(crate) struct Publisher {
+        pub(crate) ipns: SigningKey,
+        pub(crate) minisign: SecretKey,
+    }
+
+    impl Publisher {
+        pub(crate) fn new() -> Self {
+            Self { ipns: SigningKey::from_bytes(&[7; 32]), minisign: secret() }
+        }
+
+        pub(crate) fn grant(&self) -> Grant {
+            let name = Name::from_key(self.ipns.verifying_key().to_bytes());
+            let repos = vec![RepoName::new("core").unwrap()];
+            Grant { ipns: Some(name), minisign: Some(self.minisign.public()), repos }
+        }
+
+        /// A complete and honest offer of `manifest`.
+        pub(crate) fn offer(&self, manifest: &Manifest) -> Offer {
+            self.offer_of(manifest.encode(), manifest.sequence, manifest.expires)
+        }
+
+        fn offer_of(&self, bytes: Vec<u8>, sequence: u64, expires: u64) -> Offer {
+            let entry = |name: &str, bytes: &[u8]| dir::Entry {
+                name: name.to_owned(),
+                cid: Cid::raw(Sha256::of(bytes)),
+                dag_size: bytes.len() as u64,
+            };
+            let minisig = self.minisign.sign(&bytes, sequence, expires).into_bytes();
+            let entries = [entry("pkgswarm.json", &bytes), entry("pkgswarm.json.minisig", &minisig)];
+            let mut root = None;
+            let built = dir::build(&entries, |block| root = Some(block.bytes)).unwrap();
+            let record = Record { value: format!("/ipfs/{}", built.root), sequence, expires, ttl: 300 };
+            Offer { manifest: bytes, minisig: Some(minisig), record: Some(record.sign(&self.ipns)), root }
+        }
+    }
+
+    fn now() -> u64 {
+        sample().sequence + 3600
+    }
+
+    fn floor(sequence: u64) -> Seen {
+        Seen { sequence, manifest: Sha256::of(&sample().encode()), fetched: 0, expires: 0 }
+    }
+
+    #[test]
+    fn an_honest_offer_counts_with_either_key_and_with_both() {
+        let publisher = Publisher::new();
+        let offer = publisher.offer(&sample());
+        let both = publisher.grant();
+        for grant in [both.clone(), Grant { ipns: None, ..both.clone() }, Grant { minisign: None, ..both.clone() }] {
+            let accepted = accept(&grant, None, &offer, now()).unwrap();
+            assert_eq!(accepted.manifest, sample());
+            assert_eq!((accepted.seen.sequence, accepted.seen.fetched), (sample().sequence, now()));
+            assert_eq!(accept(&grant, Some(&accepted.seen), &offer, now()), Ok(accepted));
+        }
+        assert_eq!(both.keys().len(), 2);
+        let none = Grant { ipns: None, minisign: None, ..both };
+        assert_eq!(accept(&none, None, &offer, now()), Err(Refusal::NoKey));
+    }
+
+    #[test]
+    fn rollback_is_refused_with_both_sequences() {
+        let publisher = Publisher::new();
+        let refused = accept(&publisher.grant(), Some(&floor(1_790_000_009)), &publisher.offer(&sample()), now());
+        let text = refused.unwrap_err().to_string();
+        assert_eq!(text, "older index refused: has 1790000009, offered 1790000000");
+    }
+
+    #[test]
+    fn freeze_ends_when_the_index_expires() {
+        let publisher = Publisher::new();
+        let grant = Grant { ipns: None, ..publisher.grant() };
+        let late = sample().expires + 1;
+        let refused = accept(&grant, Some(&floor(1)), &publisher.offer(&sample()), late);
+        assert!(matches!(refused, Err(Refusal::Manifest(BadManifest::Expired { .. }))));
+        let refused = accept(&publisher.grant(), None, &publisher.offer(&sample()), late);
+        assert!(matches!(refused, Err(Refusal::Record(BadRecord::Expired { .. }))));
+    }
+
+    #[test]
+    fn fast_forward_is_bounded_to_a_day() {
+        let publisher = Publisher::new();
+        let far = Manifest { sequence: now() + 86_401, expires: now() * 2, ..sample() };
+        let refused = accept(&publisher.grant(), None, &publisher.offer(&far), now());
+        assert!(matches!(refused, Err(Refusal::Manifest(BadManifest::Future { .. }))));
+    }
+
+    #[test]
+    fn mix_and_match_of_manifest_and_root_is_refused() {
+        let publisher = Publisher::new();
+        let newer = Manifest { sequence: sample().sequence + 1, ..sample() };
+        let (old, new) = (publisher.offer(&sample()), publisher.offer(&newer));
+        let grant = publisher.grant();
+        let mixed = Offer { manifest: old.manifest.clone(), minisig: old.minisig.clone(), ..new.clone() };
+        assert_eq!(accept(&grant, None, &mixed, now()), Err(Refusal::OtherManifest));
+        let mixed = Offer { root: old.root.clone(), ..new.clone() };
+        assert!(matches!(accept(&grant, None, &mixed, now()), Err(Refusal::Root(BadDag::NotTheBlock(_)))));
+        let mixed = Offer { minisig: old.minisig, ..new };
+        assert_eq!(accept(&grant, None, &mixed, now()), Err(Refusal::Minisign(BadSignature::Forged)));
+    }
+
+    #[test]
+    fn a_stripped_proof_is_missed() {
+        let publisher = Publisher::new();
+        let offer = publisher.offer(&sample());
+        for (stripped, what) in [
+            (Offer { minisig: None, ..offer.clone() }, "the minisign signature"),
+            (Offer { record: None, ..offer.clone() }, "the IPNS record"),
+            (Offer { root: None, ..offer.clone() }, "the block that the IPNS record points at"),
+        ] {
+            assert_eq!(accept(&publisher.grant(), None, &stripped, now()), Err(Refusal::Missing(what)));
+        }
+    }
+
+    #[test]
+    fn key_substitution_is_refused() {
+        let (honest, thief) = (Publisher::new(), Publisher::new());
+        // The IPNS key was stolen; the minisign key was not.
+        let refused = accept(&honest.grant(), None, &thief.offer(&sample()), now());
+        assert!(matches!(refused, Err(Refusal::Minisign(BadSignature::OtherKey { .. }))));
+        let other = Publisher { ipns: SigningKey::from_bytes(&[8; 32]), minisign: secret() };
+        let refused = accept(&honest.grant(), None, &other.offer(&sample()), now());
+        assert_eq!(refused, Err(Refusal::Record(BadRecord::Signature)));
+    }
+
+    #[test]
+    fn a_root_without_manifest_is_no_index() {
+        let publisher = Publisher::new();
+        let mut root = None;
+        let built = dir::build(&[], |block| root = Some(block.bytes)).unwrap();
+        let record = Record { value: format!("/ipfs/{}", built.root), sequence: 1, expires: now() + 9, ttl: 1 };
+        let record = Some(record.sign(&publisher.ipns));
+        let offer = Offer { record, root, ..publisher.offer(&sample()) };
+        assert_eq!(accept(&publisher.grant(), None, &offer, now()), Err(Refusal::NoManifest));
+    }
+
+    #[test]
+    fn two_manifests_of_one_sequence_are_refused() {
+        let publisher = Publisher::new();
+        let other = Manifest { publisher: "other".to_owned(), ..sample() };
+        let refused = accept(&publisher.grant(), Some(&floor(sample().sequence)), &publisher.offer(&other), now());
+        assert_eq!(refused, Err(Refusal::TwoFaced(sample().sequence)));
+    }
+
+    #[test]
+    fn a_publisher_speaks_only_for_the_repos_it_was_added_for() {
+        let publisher = Publisher::new();
+        let mut manifest = sample();
+        let extra =
+            Table { repo: RepoName::new("extra").unwrap(), databases: Vec::new(), ..manifest.tables[0].clone() };
+        manifest.tables.push(extra);
+        let grant = publisher.grant();
+        let accepted = accept(&grant, None, &publisher.offer(&manifest), now()).unwrap();
+        let repos = |tables: Vec<&RepoName>| tables.iter().map(|repo| repo.to_string()).collect::<Vec<_>>();
+        assert_eq!(repos(grant.tables(&accepted.manifest).map(|t| &t.repo).collect()), ["core"]);
+        assert_eq!(repos(grant.ignored(&accepted.manifest).collect()), ["extra"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_single_changed_byte_gets_another_index_accepted(part in 0usize..4, at: usize, flip in 1u8..) {
+            let publisher = Publisher::new();
+            let mut offer = publisher.offer(&sample());
+            let bytes = match part {
+                0 => &mut offer.manifest,
+                1 => offer.minisig.as_mut().unwrap(),
+                2 => offer.record.as_mut().unwrap(),
+                _ => offer.root.as_mut().unwrap(),
+            };
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            if let Ok(accepted) = accept(&publisher.grant(), None, &offer, now()) {
+                prop_assert_eq!(accepted.manifest, sample());
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! IPNS names and records, verified here, so that no daemon or gateway has to be believed.
+//!
+//! Facts: `ipfs/specs` `src/ipns/ipns-record.md`; `research/kubo.md` section 5; records made by boxo in
+//! `tests/data/ipns`. Only Ed25519 names are read: their public key is inside the name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use cid::multibase::Base;
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+
+use super::time;
+use crate::cid::Cid;
+
+mod wire;
+
+/// Most bytes that a record may have (specification: 10 KiB).
+pub const RECORD_MOST: usize = 10 * 1024;
+
+/// What an Ed25519 public key looks like inside a libp2p key: protobuf {type = 1, data = 32 bytes}.
+const KEY_PREFIX: [u8; 4] = [0x08, 0x01, 0x12, 0x20];
+/// CIDv1, codec libp2p-key, multihash identity of 36 bytes.
+const NAME_PREFIX: [u8; 4] = [0x01, 0x72, 0x00, 0x24];
+
+/// An IPNS name with an Ed25519 key: `k51…`, also read as `bafz…` and as the peer id `12D3Koo…`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name([u8; 32]);
+
+/// Why a text is not such a name. Trying again does not help.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadName {
+    /// Neither a multibase text nor a peer id, or cut short.
+    #[error("not an IPNS name: expected a text like k51… or 12D3Koo…")]
+    Malformed,
+    /// A key of another kind, for example RSA (`Qm…`), which is not inside the name.
+    #[error("only IPNS names with an Ed25519 key are supported")]
+    NotEd25519,
+}
+
+/// A record whose signature was checked; the only way to have one is [`Name::verify`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// What the name points at, as written: `/ipfs/…` or `/ipns/…`.
+    pub value: String,
+    /// Grows with every change of the value.
+    pub sequence: u64,
+    /// Unix seconds after which the record does not count any more.
+    pub expires: u64,
+    /// Seconds that the answer may be kept before asking again.
+    pub ttl: u64,
+}
+
+/// Why a record does not count. A newer record may; the same one never will, except [`BadRecord::Expired`]
+/// when this machine's clock is wrong.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadRecord {
+    /// More than [`RECORD_MOST`] bytes.
+    #[error("the IPNS record has {0} bytes, at most {RECORD_MOST} are allowed")]
+    TooBig(usize),
+    /// Bytes that are not a record; the text names the part.
+    #[error("the IPNS record is malformed: {0}")]
+    Malformed(&'static str),
+    /// Signed by somebody else, changed on the way, or only signed the old way (V1).
+    #[error("the IPNS record is not signed by the key in its name")]
+    Signature,
+    /// The unsigned copy of a field says something else than the signed one.
+    #[error("the IPNS record contradicts itself: its unsigned {0} differs from the signed one")]
+    Contradiction(&'static str),
+    /// Its time is over.
+    #[error("the IPNS record expired {} ago", time::span(now.saturating_sub(*expired)))]
+    Expired {
+        /// Unix seconds.
+        expired: u64,
+        /// Unix seconds.
+        now: u64,
+    },
+    /// Does not point at a directory of files.
+    #[error("the IPNS record points at {0}, which is not an /ipfs/ path of a file or directory")]
+    Target(String),
+}
+
+impl Name {
+    /// The name of this public key.
+    pub fn from_key(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// The Ed25519 public key in the name.
+    pub fn key(&self) -> [u8; 32] {
+        self.0
+    }
+
+    /// Checks `record` against this name at the time `now` (Unix seconds) and returns what it says.
+    ///
+    /// Never panics, whatever the bytes are, and reads at most [`RECORD_MOST`] of them.
+    pub fn verify(&self, record: &[u8], now: u64) -> Result<Record, BadRecord> {
+        let entry = wire::Entry::decode(record)?;
+        if entry.public_key.is_some_and(|key| key.strip_prefix(&KEY_PREFIX) != Some(&self.0)) {
+            return Err(BadRecord::Signature);
+        }
+        let (Some(data), Some(signature)) = (entry.data, entry.signature_v2) else {
+            return Err(BadRecord::Signature);
+        };
+        let signature = Signature::from_slice(signature).map_err(|_| BadRecord::Signature)?;
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadRecord::Signature)?;
+        // The strict variant also refuses keys of small order, whose signatures fit several messages.
+        key.verify_strict(&wire::to_sign(data), &signature).map_err(|_| BadRecord::Signature)?;
+
+        let signed = wire::Data::decode(data)?;
+        entry.agrees_with(&signed)?;
+        if signed.validity_type != 0 {
+            return Err(BadRecord::Malformed("its validity is not an end of life"));
+        }
+        let validity = std::str::from_utf8(signed.validity).ok().and_then(time::from_rfc3339);
+        let expires = validity.ok_or(BadRecord::Malformed("its end of life is not a time"))?;
+        if expires < now {
+            return Err(BadRecord::Expired { expired: expires, now });
+        }
+        let value = std::str::from_utf8(signed.value).map_err(|_| BadRecord::Malformed("its value is not text"))?;
+        Ok(Record { value: value.to_owned(), sequence: signed.sequence, expires, ttl: signed.ttl / 1_000_000_000 })
+    }
+}
+
+impl Record {
+    /// The CID that the record points at, when it points at exactly `/ipfs/CID`.
+    ///
+    /// A path below a CID is refused: the index is the root itself, one block proves it.
+    pub fn root(&self) -> Result<Cid, BadRecord> {
+        let text = self.value.strip_prefix("/ipfs/").map(|rest| rest.trim_end_matches('/'));
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| BadRecord::Target(crate::name::shown(&self.value).into()))
+    }
+
+    /// Makes the bytes of a record, signed with `key`, as Kubo makes them without V1 (`v1compat=false`).
+    ///
+    /// For publishers without a daemon, and for tests.
+    pub fn sign(&self, key: &SigningKey) -> Vec<u8> {
+        wire::sign(self, key)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0; 40];
+        bytes[..4].copy_from_slice(&NAME_PREFIX);
+        bytes[4..8].copy_from_slice(&KEY_PREFIX);
+        bytes[8..].copy_from_slice(&self.0);
+        f.write_str(&cid::multibase::encode(Base::Base36Lower, bytes))
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Name {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let text = text.strip_prefix("/ipns/").unwrap_or(text);
+        if text.len() > 128 || !text.is_ascii() {
+            return Err(BadName::Malformed);
+        }
+        let bytes = if text.starts_with("12D3Koo") || text.starts_with("Qm") {
+            // A peer id is a bare multihash; with CID framing in front it is the same name.
+            let multihash = Base::Base58Btc.decode(text).map_err(|_| BadName::Malformed)?;
+            [&NAME_PREFIX[..2], &multihash].concat()
+        } else {
+            cid::multibase::decode(text).map_err(|_| BadName::Malformed)?.1
+        };
+        let key = bytes.strip_prefix(&NAME_PREFIX).and_then(|rest| rest.strip_prefix(&KEY_PREFIX));
+        let key = key.and_then(|key| <[u8; 32]>::try_from(key).ok());
+        key.map(Self).ok_or(if bytes.starts_with(&NAME_PREFIX[..2]) && bytes.len() > 8 {
+            BadName::NotEd25519
+        } else {
+            BadName::Malformed
+        })
+    }
+}
+
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_790_000_000;
+
+    fn fixture(ending: &str) -> (Name, Vec<u8>) {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ipns");
+        let mut paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let ending = format!("{ending}.ipns-record");
+        let path = paths.find(|path| path.to_string_lossy().ends_with(&ending));
+        let path = path.unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().split_once('_').unwrap().0.parse().unwrap();
+        (name, std::fs::read(path).unwrap())
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::from_bytes(&[7; 32])
+    }
+
+    fn record() -> Record {
+        let value = "/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354".to_owned();
+        Record { value, sequence: 1_789_999_000, expires: NOW + 172_800, ttl: 300 }
+    }
+
+    #[test]
+    fn records_made_by_boxo_are_accepted() {
+        for (ending, value) in [
+            ("_v2", "/ipfs/bafkqadtwgiww63tmpeqhezldn5zgi"),
+            ("w_v1-v2", "/ipfs/bafkqaddwgevxmmraojswg33smq"),
+            ("_v1-v2-broken-signature-v1", "/ipfs/bafkqahtwgevxmmrao5uxi2bamjzg623fnyqhg2lhnzqxi5lsmuqhmmi"),
+        ] {
+            let (name, bytes) = fixture(ending);
+            let record = name.verify(&bytes, NOW).unwrap();
+            assert_eq!(record.value, value, "{ending}");
+            // They point at identity CIDs, which are no files.
+            assert!(matches!(record.root(), Err(BadRecord::Target(_))));
+        }
+    }
+
+    #[test]
+    fn broken_records_made_by_boxo_are_refused() {
+        for (ending, why) in [
+            ("p7ku_v1", BadRecord::Signature),
+            ("_v1-v2-broken-signature-v2", BadRecord::Signature),
+            ("_v1-v2-broken-v1-value", BadRecord::Contradiction("value")),
+        ] {
+            let (name, bytes) = fixture(ending);
+            assert_eq!(name.verify(&bytes, NOW), Err(why), "{ending}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_ours_says_what_was_signed() {
+        let name = Name::from_key(key().verifying_key().to_bytes());
+        let bytes = record().sign(&key());
+        assert_eq!(name.verify(&bytes, NOW), Ok(record()));
+        assert_eq!(record().root().unwrap().to_string(), record().value[6..]);
+        let late = name.verify(&bytes, NOW + 172_801 + 3600);
+        assert_eq!(late.unwrap_err().to_string(), "the IPNS record expired 60 min ago");
+    }
+
+    #[test]
+    fn a_record_of_another_key_is_refused() {
+        let other = Name::from_key(SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes());
+        assert_eq!(other.verify(&record().sign(&key()), NOW), Err(BadRecord::Signature));
+        // A key of small order would fit many messages.
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        assert_eq!(Name::from_key(identity).verify(&record().sign(&key()), NOW), Err(BadRecord::Signature));
+    }
+
+    #[test]
+    fn a_record_above_ten_kibibytes_is_refused_unread() {
+        let name = Name::from_key([1; 32]);
+        assert_eq!(name.verify(&vec![0; RECORD_MOST + 1], NOW), Err(BadRecord::TooBig(RECORD_MOST + 1)));
+    }
+
+    #[test]
+    fn a_record_that_points_elsewhere_has_no_root() {
+        for value in
+            ["/ipns/example.org", "/ipfs/", "/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354/a"]
+        {
+            let record = Record { value: value.to_owned(), ..record() };
+            assert!(matches!(record.root(), Err(BadRecord::Target(_))), "{value}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_name_is_the_same_name() {
+        let name: Name = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8".parse().unwrap();
+        assert_eq!(name.to_string(), "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8");
+        let bytes = [&NAME_PREFIX[..], &KEY_PREFIX, &name.key()].concat();
+        let base32 = cid::multibase::encode(Base::Base32Lower, &bytes);
+        let peer = Base::Base58Btc.encode(&bytes[2..]);
+        assert!(base32.starts_with("bafz") && peer.starts_with("12D3Koo"), "{base32} {peer}");
+        for text in [base32, peer, format!("/ipns/{name}")] {
+            assert_eq!(text.parse(), Ok(name), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_ed25519_name_is_refused() {
+        let rsa = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn";
+        assert_eq!(rsa.parse::<Name>(), Err(BadName::NotEd25519));
+        for bad in ["", "k", "k51", "example.org", "12D3Koo", "12D3Koo0OIl", "ü"] {
+            assert_eq!(bad.parse::<Name>(), Err(BadName::Malformed), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_verification_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let name = Name::from_key(key().verifying_key().to_bytes());
+            prop_assert!(name.verify(&bytes, NOW).is_err());
+        }
+
+        #[test]
+        fn one_changed_byte_never_changes_what_is_said(at in 0usize..200, flip in 1u8..) {
+            let name = Name::from_key(key().verifying_key().to_bytes());
+            let mut bytes = record().sign(&key());
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            // A flip in a field number can turn the field into an unknown one, never into another statement.
+            if let Ok(said) = name.verify(&bytes, NOW) {
+                prop_assert_eq!(said, record());
+            }
+        }
+
+        #[test]
+        fn signed_nonsense_does_not_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let name = Name::from_key(key().verifying_key().to_bytes());
+            prop_assert!(name.verify(&wire::sign_data(&data, &key()), NOW).is_err());
+        }
+
+        #[test]
+        fn no_text_makes_the_name_parser_panic(text in "\\PC{0,80}") {
+            let _ = text.parse::<Name>();
+        }
+    }
+}

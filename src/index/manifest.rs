@@ -1,0 +1,393 @@
+//! `pkgswarm.json`: the one signed file of an index, from which everything else hangs by hash.
+
+use serde::{Deserialize, Serialize};
+
+use super::time::span;
+use crate::cid::Cid;
+use crate::digest::Sha256;
+use crate::name::{FileName, RepoName, shown};
+
+/// The format that is written and the only one that is read.
+pub const FORMAT: u32 = 1;
+/// The way CIDs are made (IPIP-499): CIDv1, 1 MiB chunks, raw leaves, 1024 links.
+pub const PROFILE: &str = "unixfs-v1-2025";
+/// Most bytes of a manifest: a few hundred for each table, and a table for each repo.
+pub const MANIFEST_MOST: usize = 1 << 20;
+/// How far a sequence may be ahead of this machine's clock, in seconds: one day.
+pub const AHEAD_MOST: u64 = 86_400;
+
+const TABLES_MOST: usize = 256;
+const DATABASES_MOST: usize = 16;
+const UPSTREAM_MOST: usize = 64;
+const URL_MOST: usize = 2048;
+const PUBLISHER_MOST: usize = 64;
+const CRITICAL_MOST: usize = 64;
+/// Most bytes of a compressed table.
+pub const TABLE_MOST: u64 = 64 << 20;
+/// Most lines of a table; Arch's largest repo has about 15,000.
+pub const ENTRIES_MOST: u64 = 1_000_000;
+
+/// Fields that may be named as critical because they are understood here.
+const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables"];
+const KNOWN_IN_TABLES: &[&str] = &["repo", "arch", "cid", "sha256", "size", "entries", "databases", "upstream"];
+
+/// A manifest whose form was checked. Whether it is signed and fresh is for `index::accept`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Manifest {
+    /// Who says so, for people; at most 64 bytes without control characters.
+    pub publisher: String,
+    /// Unix seconds; grows with every change.
+    pub sequence: u64,
+    /// Unix seconds.
+    pub created: u64,
+    /// Unix seconds after which nothing in it counts.
+    pub expires: u64,
+    /// One for each repo and architecture.
+    pub tables: Vec<Table>,
+}
+
+/// Where the entries of one repo are, and which databases they were made from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// The repo it speaks for.
+    pub repo: RepoName,
+    /// `x86_64`, `aarch64`, …: 1 to 32 letters, digits and underscores.
+    pub arch: String,
+    /// Of the compressed table.
+    pub cid: Cid,
+    /// Of the compressed table.
+    pub sha256: Sha256,
+    /// Bytes of the compressed table.
+    pub size: u64,
+    /// Lines of the table.
+    pub entries: u64,
+    /// The database files of this repo as published in the plain tree.
+    pub databases: Vec<Database>,
+    /// Where the files come from: `Server` URLs.
+    pub upstream: Vec<String>,
+}
+
+/// A sync database or its signature.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Database {
+    /// `core.db`, `core.files`, `core.db.sig`, …
+    pub name: FileName,
+    /// Bytes.
+    pub size: u64,
+    /// Of the file as published.
+    pub sha256: Sha256,
+}
+
+/// Why a manifest is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadManifest {
+    /// More than [`MANIFEST_MOST`] bytes.
+    #[error("the manifest has {0} bytes, at most {MANIFEST_MOST} are allowed")]
+    TooBig(usize),
+    /// Not JSON, or a field is missing or of the wrong kind.
+    #[error("the manifest is malformed: {0}")]
+    Malformed(String),
+    /// Made for another reader. A newer pkgswarm may read it.
+    #[error("the manifest has format {0}, this pkgswarm reads format {FORMAT}: a newer pkgswarm may be needed")]
+    Format(u64),
+    /// The publisher says it must not be read without understanding this field. A newer pkgswarm may.
+    #[error("the manifest requires {0:?}, which this pkgswarm does not know: a newer pkgswarm may be needed")]
+    Critical(String),
+    /// CIDs are made in another way than ours.
+    #[error("the manifest uses the CID profile {0:?}, only {PROFILE:?} is supported")]
+    Profile(String),
+    /// A value outside its limits.
+    #[error("the manifest's {0} is outside its limits")]
+    Limit(&'static str),
+    /// Its time is over. Refreshing later helps once the publisher renewed it.
+    #[error("the index expired {} ago", span(now.saturating_sub(*expired)))]
+    Expired {
+        /// Unix seconds.
+        expired: u64,
+        /// Unix seconds.
+        now: u64,
+    },
+    /// From the future: the publisher's clock or ours is wrong.
+    #[error("the index is dated {} ahead of this machine's clock; check both clocks", span(sequence.saturating_sub(*now)))]
+    Future {
+        /// Unix seconds.
+        sequence: u64,
+        /// Unix seconds.
+        now: u64,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest. Fields that are not known are skipped unless `critical` names them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadManifest> {
+        if bytes.len() > MANIFEST_MOST {
+            return Err(BadManifest::TooBig(bytes.len()));
+        }
+        let malformed = |e: serde_json::Error| BadManifest::Malformed(shown(&e.to_string()).into_owned());
+        // The head first: a later format may give every other field another shape.
+        let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
+        if head.pkgswarm != u64::from(FORMAT) {
+            return Err(BadManifest::Format(head.pkgswarm));
+        }
+        within(head.critical.len() <= CRITICAL_MOST, "list of critical fields")?;
+        for field in &head.critical {
+            let known = match field.split_once('.') {
+                Some(("tables", inner)) => KNOWN_IN_TABLES.contains(&inner),
+                Some(_) => false,
+                None => KNOWN.contains(&field.as_str()),
+            };
+            if !known {
+                return Err(BadManifest::Critical(shown(field).into_owned()));
+            }
+        }
+        let wire: Wire = serde_json::from_slice(bytes).map_err(malformed)?;
+        if wire.profile != PROFILE {
+            return Err(BadManifest::Profile(shown(&wire.profile).into_owned()));
+        }
+        within(!wire.publisher.is_empty() && wire.publisher.len() <= PUBLISHER_MOST, "publisher's name")?;
+        within(!wire.publisher.chars().any(char::is_control), "publisher's name")?;
+        within(wire.created <= wire.expires, "time of creation")?;
+        within(wire.tables.len() <= TABLES_MOST, "number of tables")?;
+        let tables = wire.tables.into_iter().map(Table::check).collect::<Result<Vec<_>, _>>()?;
+        let mut keys: Vec<_> = tables.iter().map(|t| (&t.repo, &t.arch)).collect();
+        keys.sort();
+        within(keys.windows(2).all(|two| two[0] != two[1]), "list of tables (one repo is there twice)")?;
+        let Wire { publisher, sequence, created, expires, .. } = wire;
+        Ok(Self { publisher, sequence, created, expires, tables })
+    }
+
+    /// Writes the manifest; the same manifest always gives the same bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let wire = Wire {
+            pkgswarm: FORMAT,
+            critical: Vec::new(),
+            publisher: self.publisher.clone(),
+            sequence: self.sequence,
+            created: self.created,
+            expires: self.expires,
+            profile: PROFILE.to_owned(),
+            tables: self.tables.iter().map(Table::to_wire).collect(),
+        };
+        let mut bytes = serde_json::to_vec_pretty(&wire).expect("numbers and texts always make JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Whether it counts at the time `now` (Unix seconds).
+    pub fn check_time(&self, now: u64) -> Result<(), BadManifest> {
+        if self.sequence.max(self.created) > now.saturating_add(AHEAD_MOST) {
+            return Err(BadManifest::Future { sequence: self.sequence.max(self.created), now });
+        }
+        if self.expires < now {
+            return Err(BadManifest::Expired { expired: self.expires, now });
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Its path below the root of the index.
+    pub fn path(&self) -> String {
+        format!("tables/{}-{}.ndjson.zst", self.repo, self.arch)
+    }
+
+    fn check(wire: WireTable) -> Result<Self, BadManifest> {
+        let repo = RepoName::new(wire.repo).map_err(|_| BadManifest::Limit("repo name"))?;
+        within(is_arch(&wire.arch), "architecture")?;
+        within(wire.size <= TABLE_MOST, "table size")?;
+        within(wire.entries <= ENTRIES_MOST, "number of entries")?;
+        within(wire.databases.len() <= DATABASES_MOST, "number of databases")?;
+        within(wire.upstream.len() <= UPSTREAM_MOST, "number of upstream servers")?;
+        within(
+            wire.upstream.iter().all(|u| u.len() <= URL_MOST && !u.chars().any(char::is_control)),
+            "upstream server",
+        )?;
+        let databases = wire.databases.into_iter().map(|database| {
+            let name = FileName::new(database.name).map_err(|_| BadManifest::Limit("database name"))?;
+            // A publisher must not describe `core.db` under the cover of another repo.
+            within(name.repo().as_ref() == Some(&repo), "database name")?;
+            Ok(Database { name, size: database.size, sha256: database.sha256 })
+        });
+        let databases = databases.collect::<Result<Vec<_>, BadManifest>>()?;
+        let WireTable { arch, cid, sha256, size, entries, upstream, .. } = wire;
+        Ok(Self { repo, arch, cid, sha256, size, entries, databases, upstream })
+    }
+
+    fn to_wire(&self) -> WireTable {
+        let databases = self.databases.iter().map(|database| WireDatabase {
+            name: database.name.to_string(),
+            size: database.size,
+            sha256: database.sha256,
+        });
+        WireTable {
+            repo: self.repo.to_string(),
+            arch: self.arch.clone(),
+            cid: self.cid,
+            sha256: self.sha256,
+            size: self.size,
+            entries: self.entries,
+            databases: databases.collect(),
+            upstream: self.upstream.clone(),
+        }
+    }
+}
+
+/// Whether `text` can be an architecture: it becomes part of a file name.
+pub fn is_arch(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn within(holds: bool, what: &'static str) -> Result<(), BadManifest> {
+    if holds { Ok(()) } else { Err(BadManifest::Limit(what)) }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    pkgswarm: u64,
+    #[serde(default)]
+    critical: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    pkgswarm: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    critical: Vec<String>,
+    publisher: String,
+    sequence: u64,
+    created: u64,
+    expires: u64,
+    profile: String,
+    tables: Vec<WireTable>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireTable {
+    repo: String,
+    arch: String,
+    cid: Cid,
+    sha256: Sha256,
+    size: u64,
+    entries: u64,
+    #[serde(default)]
+    databases: Vec<WireDatabase>,
+    #[serde(default)]
+    upstream: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireDatabase {
+    name: String,
+    size: u64,
+    sha256: Sha256,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An index of the repo `core` with sequence 1_790_000_000 that lives two days.
+    pub(crate) fn sample() -> Manifest {
+        let sha256 = Sha256::of(b"table");
+        let database = Database { name: FileName::new("core.db").unwrap(), size: 7, sha256: Sha256::of(b"db") };
+        let table = Table {
+            repo: RepoName::new("core").unwrap(),
+            arch: "x86_64".to_owned(),
+            cid: Cid::raw(sha256),
+            sha256,
+            size: 5,
+            entries: 1,
+            databases: vec![database],
+            upstream: vec!["https://mirror.example/core/os/x86_64".to_owned()],
+        };
+        let publisher = "example".to_owned();
+        let sequence = 1_790_000_000;
+        Manifest { publisher, sequence, created: sequence, expires: sequence + 172_800, tables: vec![table] }
+    }
+
+    fn changed(change: impl FnOnce(&mut Value)) -> Result<Manifest, BadManifest> {
+        let mut json: Value = serde_json::from_slice(&sample().encode()).unwrap();
+        change(&mut json);
+        Manifest::decode(&serde_json::to_vec(&json).unwrap())
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(Manifest::decode(&sample().encode()), Ok(sample()));
+        assert_eq!(sample().tables[0].path(), "tables/core-x86_64.ndjson.zst");
+    }
+
+    #[test]
+    fn an_unknown_field_is_skipped_unless_it_is_critical() {
+        assert_eq!(changed(|m| m["archive"] = json!({"years": 3})), Ok(sample()));
+        assert_eq!(changed(|m| m["tables"][0]["diffs"] = json!([1])), Ok(sample()));
+        assert_eq!(changed(|m| m["critical"] = json!(["sequence", "tables.arch"])), Ok(sample()));
+        for field in ["archive", "tables.diffs", "sequence.era"] {
+            let refused = changed(|m| m["critical"] = json!([field]));
+            assert_eq!(refused, Err(BadManifest::Critical(field.to_owned())));
+        }
+    }
+
+    #[test]
+    fn another_format_is_refused_before_its_fields_are_read() {
+        let bytes = br#"{"pkgswarm": 2, "tables": "elsewhere"}"#;
+        assert_eq!(Manifest::decode(bytes), Err(BadManifest::Format(2)));
+        assert!(Manifest::decode(bytes).unwrap_err().to_string().contains("newer pkgswarm"));
+    }
+
+    #[test]
+    fn values_outside_their_limits_are_refused() {
+        let long = "x".repeat(65);
+        for (path, value) in [
+            ("/publisher", json!("")),
+            ("/publisher", json!(long)),
+            ("/publisher", json!("a\u{1b}b")),
+            ("/created", json!(1_790_172_801)),
+            ("/tables/0/repo", json!("..")),
+            ("/tables/0/arch", json!("../x")),
+            ("/tables/0/size", json!(TABLE_MOST + 1)),
+            ("/tables/0/entries", json!(ENTRIES_MOST + 1)),
+            ("/tables/0/databases/0/name", json!("extra.db")),
+            ("/tables/0/upstream", json!(vec!["x"; 65])),
+            ("/tables/0/upstream", json!(["x".repeat(2049)])),
+        ] {
+            let refused = changed(|m| *m.pointer_mut(path).unwrap() = value.clone());
+            assert!(matches!(refused, Err(BadManifest::Limit(_))), "{path} {value}: {refused:?}");
+        }
+        let twice = changed(|m| m["tables"] = json!([m["tables"][0], m["tables"][0]]));
+        assert!(matches!(twice, Err(BadManifest::Limit(_))));
+        let profile = changed(|m| m["profile"] = json!("unixfs-v0-2015"));
+        assert_eq!(profile, Err(BadManifest::Profile("unixfs-v0-2015".to_owned())));
+        let wrong = changed(|m| m["tables"][0]["cid"] = json!("bafk"));
+        assert!(matches!(wrong, Err(BadManifest::Malformed(_))));
+        assert_eq!(Manifest::decode(&vec![b' '; MANIFEST_MOST + 1]), Err(BadManifest::TooBig(MANIFEST_MOST + 1)));
+    }
+
+    #[test]
+    fn an_index_counts_from_a_day_before_its_date_until_it_expires() {
+        let (m, at) = (sample(), sample().sequence);
+        assert_eq!(m.check_time(at - AHEAD_MOST), Ok(()));
+        assert_eq!(m.check_time(m.expires), Ok(()));
+        assert!(matches!(m.check_time(at - AHEAD_MOST - 1), Err(BadManifest::Future { .. })));
+        let late = m.check_time(m.expires + 7200).unwrap_err();
+        assert_eq!(late.to_string(), "the index expired 2 h ago");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Manifest::decode(&bytes);
+        }
+
+        #[test]
+        fn one_changed_byte_does_not_make_the_reader_panic(at in 0usize..900, byte: u8) {
+            let mut bytes = sample().encode();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = Manifest::decode(&bytes);
+        }
+    }
+}

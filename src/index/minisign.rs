@@ -1,0 +1,261 @@
+//! The second proof of a manifest: a minisign signature over its bytes, checked and made.
+
+use std::fmt;
+use std::str::FromStr;
+
+use cid::multibase::Base;
+
+/// Most bytes of a `.minisig` that are looked at.
+pub const SIGNATURE_MOST: usize = 16 * 1024;
+
+/// A minisign public key (`RWQ…`), compared by its bytes, not by its comment.
+#[derive(Clone)]
+pub struct PublicKey {
+    key: minisign_verify::PublicKey,
+    text: String,
+}
+
+/// Why a text is not a minisign public key. Trying again does not help.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not a minisign public key: expected RWQ… or the content of a .pub file")]
+pub struct BadKey;
+
+/// Why a signature does not prove the bytes.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadSignature {
+    /// Not a minisign signature.
+    #[error("the minisign signature is malformed")]
+    Malformed,
+    /// Another key made it.
+    #[error("the minisign signature is made by another key than {expected}")]
+    OtherKey {
+        /// Fingerprint of the configured key.
+        expected: String,
+    },
+    /// Right key, other bytes: changed on the way, or signature and manifest do not belong together.
+    #[error("the minisign signature does not fit the manifest")]
+    Forged,
+    /// The signed comment tells another sequence or expiry than the manifest.
+    #[error("the signed comment says {comment:?}, which is not what the manifest says")]
+    Comment {
+        /// The trusted comment, made fit to print.
+        comment: String,
+    },
+}
+
+impl PublicKey {
+    /// The key's number as minisign prints it: 16 hexadecimal digits, for people to compare.
+    pub fn fingerprint(&self) -> String {
+        let bytes = Base::Base64Pad.decode(&self.text).expect("the text was written by from_str");
+        bytes[2..10].iter().rev().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    /// Checks that `signature` (the text of a `.minisig`, prehashed or plain) was made by this key over `manifest`, and
+    /// returns the comment that is signed along, for [`Comment::agrees`].
+    pub fn verify(&self, manifest: &[u8], signature: &[u8]) -> Result<Comment, BadSignature> {
+        if signature.len() > SIGNATURE_MOST {
+            return Err(BadSignature::Malformed);
+        }
+        let text = std::str::from_utf8(signature).map_err(|_| BadSignature::Malformed)?;
+        let signature = minisign_verify::Signature::decode(text).map_err(|_| BadSignature::Malformed)?;
+        // Checks the signature over the bytes and the one over the trusted comment.
+        self.key.verify(manifest, &signature, true).map_err(|error| match error {
+            minisign_verify::Error::UnexpectedKeyId => BadSignature::OtherKey { expected: self.fingerprint() },
+            _ => BadSignature::Forged,
+        })?;
+        Ok(Comment(signature.trusted_comment().to_owned()))
+    }
+}
+
+/// The trusted comment of a signature that was checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Comment(String);
+
+impl Comment {
+    /// Checks that it does not contradict the manifest's sequence and expiry.
+    ///
+    /// A comment without `sequence=` or `expires=`, as the minisign tool makes it, contradicts nothing.
+    pub fn agrees(&self, sequence: u64, expires: u64) -> Result<(), BadSignature> {
+        for (field, is) in [("sequence=", sequence), ("expires=", expires)] {
+            let said = self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix(field));
+            if said.is_some_and(|said| said != is.to_string()) {
+                return Err(BadSignature::Comment { comment: crate::name::shown(&self.0).into_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        if text.len() > 2048 {
+            return Err(BadKey);
+        }
+        let line = match text.trim().split_once('\n') {
+            Some((comment, key)) if comment.starts_with("untrusted comment:") => key.trim(),
+            Some(_) => return Err(BadKey),
+            None => text.trim(),
+        };
+        let key = minisign_verify::PublicKey::from_base64(line).map_err(|_| BadKey)?;
+        let bytes = Base::Base64Pad.decode(line).map_err(|_| BadKey)?;
+        if bytes.len() != 42 {
+            return Err(BadKey);
+        }
+        Ok(Self { key, text: Base::Base64Pad.encode(bytes) })
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for PublicKey {}
+
+/// A minisign secret key, ready to sign.
+pub struct SecretKey(minisign::SecretKey);
+
+/// Why a secret key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSecret {
+    /// Encrypted, and no password was given.
+    #[error("the minisign secret key is encrypted: a password is needed")]
+    Encrypted,
+    /// Not a key, or the wrong password.
+    #[error("the minisign secret key cannot be used: {0}")]
+    Unusable(String),
+}
+
+impl SecretKey {
+    /// Reads the text of a secret key file; never asks for a password.
+    pub fn read(text: &str, password: Option<&str>) -> Result<Self, BadSecret> {
+        let unusable = |e: minisign::PError| BadSecret::Unusable(e.to_string());
+        let boxed = || minisign::SecretKeyBox::from_string(text).map_err(unusable);
+        let plain = boxed()?.into_unencrypted_secret_key();
+        match (plain, password) {
+            (Ok(key), _) => Ok(Self(key)),
+            (Err(_), Some(password)) => boxed()?.into_secret_key(Some(password.to_owned())).map(Self).map_err(unusable),
+            (Err(e), None) if e.to_string().contains("encrypted") => Err(BadSecret::Encrypted),
+            (Err(e), None) => Err(unusable(e)),
+        }
+    }
+
+    /// The key that others check with.
+    pub fn public(&self) -> PublicKey {
+        let key = minisign::PublicKey::from_secret_key(&self.0).expect("a secret key holds its public half");
+        key.to_base64().parse().expect("both crates read the same format")
+    }
+
+    /// Signs `manifest` (prehashed); the trusted comment carries `sequence` and `expires`.
+    pub fn sign(&self, manifest: &[u8], sequence: u64, expires: u64) -> String {
+        let trusted = format!("pkgswarm sequence={sequence} expires={expires}");
+        let untrusted = format!("signature of pkgswarm.json by minisign key {}", self.public().fingerprint());
+        minisign::sign(None, &self.0, manifest, Some(&trusted), Some(&untrusted))
+            .expect("reading from memory does not fail and the key is not encrypted")
+            .into_string()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn secret() -> SecretKey {
+        SecretKey(minisign::KeyPair::generate_unencrypted_keypair().unwrap().sk)
+    }
+
+    // The key and signatures of minisign's own documentation and of minisign-verify's tests: over "test".
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const PREHASHED: &str = "untrusted comment: signature from minisign secret key
+RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=
+trusted comment: timestamp:1556193335\tfile:test
+y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==
+";
+    const PLAIN: &str = "untrusted comment: signature from minisign secret key
+RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=
+trusted comment: timestamp:1555779966\tfile:test
+QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==
+";
+
+    #[test]
+    fn signatures_of_the_minisign_tool_are_accepted_prehashed_and_plain() {
+        let key: PublicKey = KEY.parse().unwrap();
+        assert_eq!(key.fingerprint(), "E7620F1842B4E81F");
+        for signature in [PREHASHED, PLAIN] {
+            assert_eq!(key.verify(b"test", signature.as_bytes()).unwrap().agrees(1, 2), Ok(()));
+            assert_eq!(key.verify(b"Test", signature.as_bytes()), Err(BadSignature::Forged));
+            let comment = signature.replace("file:test", "file:best");
+            assert_eq!(key.verify(b"test", comment.as_bytes()), Err(BadSignature::Forged));
+        }
+    }
+
+    #[test]
+    fn our_signature_carries_sequence_and_expiry_which_must_fit() {
+        let secret = secret();
+        let key = secret.public();
+        let signature = secret.sign(b"{}", 5, 9);
+        assert!(signature.contains("trusted comment: pkgswarm sequence=5 expires=9\n"), "{signature}");
+        let comment = key.verify(b"{}", signature.as_bytes()).unwrap();
+        assert_eq!(comment.agrees(5, 9), Ok(()));
+        for (sequence, expires) in [(6, 9), (5, 8), (55, 9)] {
+            assert!(matches!(comment.agrees(sequence, expires), Err(BadSignature::Comment { .. })));
+        }
+    }
+
+    #[test]
+    fn a_signature_of_another_key_is_refused_by_name() {
+        let key: PublicKey = KEY.parse().unwrap();
+        let refused = key.verify(b"{}", secret().sign(b"{}", 5, 9).as_bytes());
+        assert_eq!(refused, Err(BadSignature::OtherKey { expected: "E7620F1842B4E81F".to_owned() }));
+    }
+
+    #[test]
+    fn a_key_is_read_from_its_line_or_its_file() {
+        let key: PublicKey = KEY.parse().unwrap();
+        assert_eq!(format!("untrusted comment: mine\n{KEY}\n").parse(), Ok(key.clone()));
+        assert_eq!(key.to_string(), KEY);
+        for bad in ["", "RWQ", "x\ny", &KEY[1..], &"A".repeat(3000)] {
+            assert_eq!(bad.parse::<PublicKey>(), Err(BadKey), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_secret_key_needs_its_password() {
+        let pair = minisign::KeyPair::generate_encrypted_keypair(Some("pw".to_owned())).unwrap();
+        let text = pair.sk.to_box(None).unwrap().into_string();
+        assert!(matches!(SecretKey::read(&text, None), Err(BadSecret::Encrypted)));
+        assert!(matches!(SecretKey::read("x\ny", None), Err(BadSecret::Unusable(_))));
+        let plain = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        let read = SecretKey::read(&plain.sk.to_box(None).unwrap().into_string(), None).unwrap();
+        assert_eq!(read.public().to_string(), plain.pk.to_base64());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_verification_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), line in "\\PC{0,80}") {
+            let key: PublicKey = KEY.parse().unwrap();
+            prop_assert!(key.verify(b"test", &bytes).is_err());
+            let mut lines: Vec<&str> = PREHASHED.lines().collect();
+            lines[bytes.len() % 4] = &line;
+            let _ = key.verify(b"test", lines.join("\n").as_bytes());
+            let _ = line.parse::<PublicKey>();
+        }
+    }
+}

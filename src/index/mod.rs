@@ -1,0 +1,11 @@
+//! The signed index: its format, its proofs, what is kept of it, and how it is refreshed.
+//!
+//! Nothing here is on the path of a download; that path reads the catalogue.
+
+pub mod accept;
+pub mod ipns;
+pub mod manifest;
+pub mod minisign;
+pub mod state;
+pub mod table;
+pub mod time;

@@ -1,0 +1,318 @@
+//! `tables/<repo>-<arch>.ndjson.zst`: one entry a line, sorted by name, read and written as a stream.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::ENTRIES_MOST;
+use crate::cid::{Cid, Codec};
+use crate::digest::Sha256;
+use crate::name::{FileName, shown};
+
+/// Files up to this many bytes are one raw block, whose CID follows from the sha256 (1 MiB).
+pub const ONE_BLOCK: u64 = 1 << 20;
+/// Most bytes of a line; real ones have about 200.
+pub const LINE_MOST: usize = 4096;
+/// Most bytes of a decompressed table.
+pub const PLAIN_MOST: u64 = 256 << 20;
+/// Largest file that can be listed: 1 TiB, far above any package, so that sums cannot overflow.
+pub const FILE_MOST: u64 = 1 << 40;
+
+/// zstd may be asked for windows of gigabytes; level 19 uses 8 MiB.
+const WINDOW_LOG_MOST: u32 = 24;
+const LEVEL: i32 = 19;
+
+/// One file that the publisher vouches for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The file's name, unique in its table.
+    pub name: FileName,
+    /// Bytes.
+    pub size: u64,
+    /// Of the whole file.
+    pub sha256: Sha256,
+    /// Of the file as `unixfs-v1-2025`.
+    pub cid: Cid,
+    /// Size and sha256 of `NAME.sig`, where there is one.
+    pub signature: Option<(u64, Sha256)>,
+}
+
+/// Why a table is refused, with the line (from 1) where it went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTable {
+    /// The file could not be read or decompressed.
+    #[error("the table cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// Not an entry.
+    #[error("line {line} of the table is malformed: {reason}")]
+    Line {
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The name is not greater than the one before it.
+    #[error("line {0} of the table is out of order")]
+    Order(u64),
+    /// More lines or bytes than allowed or announced.
+    #[error("the table is longer than announced or allowed")]
+    TooLong,
+    /// Fewer lines than announced.
+    #[error("the table has {has} entries, the manifest announces {announced}")]
+    Count {
+        /// Lines found.
+        has: u64,
+        /// Lines announced.
+        announced: u64,
+    },
+}
+
+/// Reads a table entry by entry in constant memory (about 20 MiB, for zstd's window).
+pub struct Reader<R: BufRead> {
+    lines: BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>,
+    announced: u64,
+    line: u64,
+    buffer: Vec<u8>,
+    last: Option<FileName>,
+    over: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Starts reading; `announced` is the number of entries that the manifest promises.
+    pub fn new(from: R, announced: u64) -> Result<Self, BadTable> {
+        let mut plain = zstd::stream::read::Decoder::with_buffer(from)?;
+        plain.window_log_max(WINDOW_LOG_MOST)?;
+        let lines = BufReader::new(plain.take(PLAIN_MOST));
+        let announced = announced.min(ENTRIES_MOST);
+        Ok(Self { lines, announced, line: 0, buffer: Vec::new(), last: None, over: false })
+    }
+
+    fn read(&mut self) -> Result<Option<Entry>, BadTable> {
+        self.buffer.clear();
+        let read = (&mut self.lines).take(LINE_MOST as u64 + 1).read_until(b'\n', &mut self.buffer)?;
+        if read == 0 {
+            // Take ends like a file does; a table cut off by the limit must not look complete.
+            return match self.line == self.announced && self.lines.get_ref().limit() > 0 {
+                true => Ok(None),
+                false => Err(BadTable::Count { has: self.line, announced: self.announced }),
+            };
+        }
+        self.line += 1;
+        if self.line > self.announced {
+            return Err(BadTable::TooLong);
+        }
+        let line = self.line;
+        let bad = |reason: &str| BadTable::Line { line, reason: shown(reason).into_owned() };
+        let text = self.buffer.strip_suffix(b"\n").ok_or_else(|| bad("longer than 4096 bytes or cut short"))?;
+        let wire: Wire = serde_json::from_slice(text).map_err(|e| bad(&e.to_string()))?;
+        let entry = wire.check().map_err(bad)?;
+        if self.last.as_ref().is_some_and(|last| *last >= entry.name) {
+            return Err(BadTable::Order(line));
+        }
+        self.last = Some(entry.name.clone());
+        Ok(Some(entry))
+    }
+}
+
+impl<R: BufRead> Iterator for Reader<R> {
+    type Item = Result<Entry, BadTable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let item = self.read().transpose();
+        self.over = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+/// Writes a table; the same entries always give the same bytes (with the same zstd).
+pub struct Writer<W: Write> {
+    out: zstd::stream::write::Encoder<'static, W>,
+    last: Option<FileName>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts a table.
+    pub fn new(to: W) -> io::Result<Self> {
+        Ok(Self { out: zstd::stream::write::Encoder::new(to, LEVEL)?, last: None })
+    }
+
+    /// Adds an entry. Entries must come sorted by name, each name once; anything else is `InvalidInput`.
+    pub fn add(&mut self, entry: &Entry) -> io::Result<()> {
+        if self.last.as_ref().is_some_and(|last| *last >= entry.name) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is out of order", entry.name)));
+        }
+        let mut line = serde_json::to_vec(&Wire::of(entry)).map_err(io::Error::from)?;
+        line.push(b'\n');
+        self.last = Some(entry.name.clone());
+        self.out.write_all(&line)
+    }
+
+    /// Ends the table and returns what it was written to.
+    pub fn finish(self) -> io::Result<W> {
+        self.out.finish()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    name: String,
+    size: u64,
+    sha256: Sha256,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cid: Option<Cid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sig_size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sig_sha256: Option<Sha256>,
+}
+
+impl Wire {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            name: entry.name.to_string(),
+            size: entry.size,
+            sha256: entry.sha256,
+            cid: (entry.size > ONE_BLOCK).then_some(entry.cid),
+            sig_size: entry.signature.map(|(size, _)| size),
+            sig_sha256: entry.signature.map(|(_, sha256)| sha256),
+        }
+    }
+
+    fn check(self) -> Result<Entry, &'static str> {
+        let name = FileName::new(self.name).map_err(|_| "not a plain file name")?;
+        if self.size > FILE_MOST {
+            return Err("a file of more than 1 TiB");
+        }
+        let cid = match self.cid {
+            cid if self.size <= ONE_BLOCK => {
+                let follows = Cid::raw(self.sha256);
+                if cid.is_some_and(|cid| cid != follows) {
+                    return Err("its CID contradicts its sha256");
+                }
+                follows
+            }
+            None => return Err("the CID of a file above 1 MiB is missing"),
+            // The sha256 of a whole file above 1 MiB is never that of its root block.
+            Some(cid) if cid.codec() == Codec::Raw => return Err("a raw CID for a file above 1 MiB"),
+            Some(cid) => cid,
+        };
+        let signature = match (self.sig_size, self.sig_sha256) {
+            (None, None) => None,
+            (Some(size), Some(sha256)) if size <= 16 << 10 => Some((size, sha256)),
+            (Some(_), Some(_)) => return Err("a signature of more than 16 KiB"),
+            _ => return Err("half a signature"),
+        };
+        Ok(Entry { name, size: self.size, sha256: self.sha256, cid, signature })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn entry(name: &str, size: u64) -> Entry {
+        let sha256 = Sha256::of(name.as_bytes());
+        let cid = if size <= ONE_BLOCK { Cid::raw(sha256) } else { Cid::dag_pb(Sha256::of(b"root")) };
+        Entry { name: FileName::new(name).unwrap(), size, sha256, cid, signature: None }
+    }
+
+    pub(crate) fn written(entries: &[Entry]) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new()).unwrap();
+        entries.iter().for_each(|entry| writer.add(entry).unwrap());
+        writer.finish().unwrap()
+    }
+
+    fn read(bytes: &[u8], announced: u64) -> Result<Vec<Entry>, BadTable> {
+        Reader::new(bytes, announced)?.collect()
+    }
+
+    fn lines(text: &str) -> Result<Vec<Entry>, BadTable> {
+        let bytes = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        read(&bytes, text.lines().count() as u64)
+    }
+
+    #[test]
+    fn entries_come_back_as_they_were_written() {
+        let mut signed = entry("b-1-1-any.pkg.tar.zst", ONE_BLOCK + 1);
+        signed.signature = Some((310, Sha256::of(b"sig")));
+        let entries = [entry("a-1:1-1-any.pkg.tar.zst", ONE_BLOCK), signed, entry("c++-1-1-any.pkg.tar.zst", 0)];
+        let bytes = written(&entries);
+        assert_eq!(read(&bytes, 3).unwrap(), entries);
+        assert_eq!(bytes, written(&entries));
+        assert!(read(&written(&[]), 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_cid_is_left_out_where_it_follows() {
+        let plain = zstd::decode_all(&written(&[entry("a", ONE_BLOCK), entry("b", ONE_BLOCK + 1)])[..]).unwrap();
+        let plain = String::from_utf8(plain).unwrap();
+        let has: Vec<bool> = plain.lines().map(|line| line.contains("\"cid\"")).collect();
+        assert_eq!(has, [false, true]);
+    }
+
+    #[test]
+    fn a_table_that_is_not_sorted_is_neither_written_nor_read() {
+        let mut writer = Writer::new(Vec::new()).unwrap();
+        writer.add(&entry("b", 1)).unwrap();
+        assert!(writer.add(&entry("a", 1)).is_err());
+        assert!(writer.add(&entry("b", 1)).is_err());
+        let [a, b] = ["a", "b"].map(|n| serde_json::to_string(&Wire::of(&entry(n, 1))).unwrap());
+        assert!(matches!(lines(&format!("{b}\n{a}\n")), Err(BadTable::Order(2))));
+        assert!(matches!(lines(&format!("{a}\n{a}\n")), Err(BadTable::Order(2))));
+    }
+
+    #[test]
+    fn a_table_of_another_length_than_announced_is_refused() {
+        let bytes = written(&[entry("a", 1), entry("b", 1)]);
+        assert!(matches!(read(&bytes, 1), Err(BadTable::TooLong)));
+        assert!(matches!(read(&bytes, 3), Err(BadTable::Count { has: 2, announced: 3 })));
+        assert!(read(&bytes[..bytes.len() - 1], 2).is_err());
+    }
+
+    #[test]
+    fn lines_that_are_no_entries_are_refused_with_their_number() {
+        let sha = Sha256::of(b"x");
+        let root = Cid::dag_pb(sha);
+        let good = format!(r#"{{"name":"a","size":1,"sha256":"{sha}","new":[1]}}"#);
+        assert_eq!(lines(&format!("{good}\n")).unwrap().len(), 1);
+        for bad in [
+            "{}".to_owned(),
+            "[]".to_owned(),
+            format!(r#"{{"name":"../b","size":1,"sha256":"{sha}"}}"#),
+            format!(r#"{{"name":"b","size":-1,"sha256":"{sha}"}}"#),
+            format!(r#"{{"name":"b","size":1099511627777,"sha256":"{sha}","cid":"{root}"}}"#),
+            format!(r#"{{"name":"b","size":1,"sha256":"{sha}","cid":"{root}"}}"#),
+            format!(r#"{{"name":"b","size":1048577,"sha256":"{sha}"}}"#),
+            format!(r#"{{"name":"b","size":1048577,"sha256":"{sha}","cid":"{}"}}"#, Cid::raw(sha)),
+            format!(r#"{{"name":"b","size":1,"sha256":"{sha}","sig_size":3}}"#),
+            format!(r#"{{"name":"b","size":1,"sha256":"{sha}","sig_size":16385,"sig_sha256":"{sha}"}}"#),
+            format!(r#"{{"name":"b","size":1,"sha256":"{sha}","pad":"{}"}}"#, "x".repeat(LINE_MOST)),
+        ] {
+            let refused = lines(&format!("{good}\n{bad}\n"));
+            assert!(matches!(refused, Err(BadTable::Line { line: 2, .. })), "{bad}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_ends_at_the_first_endless_line() {
+        let bomb = zstd::encode_all(io::repeat(b' ').take(64 << 20), 1).unwrap();
+        assert!(matches!(read(&bomb, 9), Err(BadTable::Line { line: 1, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(read(&bytes, 3).is_err());
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,100}\n\\PC{0,100}\n") {
+            prop_assert!(lines(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a Kubo daemon answers when it cannot do something, sorted into what can be done about it.
+//!
+//! Kubo has no error codes: nearly everything is HTTP 500 with a text. All knowledge of those texts is in this file
+//! (Kubo 0.43, `core/commands`, `boxo:gateway`).
+
+use std::time::Duration;
+
+use crate::name::shown;
+
+/// Which kind of failure a call to Kubo ended in. Code matches on this, never on the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Nobody answers at the address. Starting the daemon helps.
+    Unreachable,
+    /// No answer within the call's deadline. Trying again later may help.
+    Deadline,
+    /// The daemon does not let us (`API.Authorizations`, or an address that is not its API). Configuration helps.
+    Forbidden,
+    /// The thing asked for is not there: no such key, record, pin or block.
+    Absent,
+    /// The daemon is too old for the call; 0.40 is needed.
+    TooOld,
+    /// The disk or the daemon's `Datastore.StorageMax` is full.
+    NoSpace,
+    /// The daemon has too much to do (429) or gave up waiting for the network (504). Trying again later may help.
+    Busy,
+    /// The answer is not what this call answers, was cut off, or is larger than allowed.
+    Malformed,
+    /// Anything else; the text says what.
+    Other,
+}
+
+/// A failed call to Kubo: which call, which kind, and the daemon's own words.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("kubo: {call}: {text}")]
+pub struct Fault {
+    /// The call, for example `dag/import`.
+    pub call: &'static str,
+    /// What can be done about it.
+    pub kind: Kind,
+    /// The daemon's words, made fit to print.
+    pub text: String,
+}
+
+impl Fault {
+    /// A failure of `call` in our own words.
+    pub fn new(call: &'static str, kind: Kind, text: impl AsRef<str>) -> Self {
+        Self { call, kind, text: shown(text.as_ref()).into_owned() }
+    }
+
+    /// The call took longer than `deadline`.
+    pub(super) fn deadline(call: &'static str, deadline: Duration) -> Self {
+        Self::new(call, Kind::Deadline, format!("no complete answer within {} s", deadline.as_secs_f32()))
+    }
+
+    /// The transport failed.
+    pub(super) fn transport(call: &'static str, error: &reqwest::Error) -> Self {
+        let kind = if error.is_connect() {
+            Kind::Unreachable
+        } else if error.is_timeout() {
+            Kind::Deadline
+        } else {
+            Kind::Malformed
+        };
+        // The URL may carry a password; the innermost cause is the one that says something.
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Self::new(call, kind, cause.to_string())
+    }
+
+    /// The daemon answered with an HTTP status other than success. RPC bodies are `{"Message": …}`, gateway bodies
+    /// are plain text.
+    pub(super) fn status(call: &'static str, status: u16, body: &[u8]) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            #[serde(rename = "Message")]
+            message: String,
+        }
+        let message = match serde_json::from_slice::<Wire>(body) {
+            Ok(wire) => wire.message,
+            Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+        };
+        let kind = match status {
+            401 | 403 | 405 => Kind::Forbidden,
+            // The RPC answers an unknown command with a bare 404; the gateway, a missing block.
+            404 if call.starts_with("gateway") => Kind::Absent,
+            404 => Kind::TooOld,
+            412 => Kind::Absent,
+            429 | 502..=504 => Kind::Busy,
+            _ => of_text(&message),
+        };
+        let text = if message.is_empty() { format!("HTTP {status}") } else { message };
+        Self::new(call, kind, text)
+    }
+
+    /// The daemon reported an error within an answer that began well.
+    pub(super) fn said(call: &'static str, text: &str) -> Self {
+        Self::new(call, of_text(text), text)
+    }
+}
+
+fn of_text(text: &str) -> Kind {
+    let has = |part: &str| text.contains(part);
+    if has("no space left") || has("max storage") || has("StorageMax") {
+        Kind::NoSpace
+    } else if has("not found") || has("not pinned") || has("no key") || has("could not find") || has("not exist") {
+        Kind::Absent
+    } else if has("context deadline exceeded") || has("context canceled") {
+        Kind::Deadline
+    } else {
+        Kind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn daemon_texts_have_their_kind() {
+        for (call, status, body, kind) in [
+            ("pin/ls", 500, r#"{"Message":"path 'bafk' is not pinned","Code":0,"Type":"error"}"#, Kind::Absent),
+            (
+                "block/get",
+                500,
+                r#"{"Message":"block was not found locally (offline): ipld: could not find bafk"}"#,
+                Kind::Absent,
+            ),
+            ("name/get", 500, r#"{"Message":"routing: not found","Code":0}"#, Kind::Absent),
+            ("dag/import", 500, r#"{"Message":"write /x: no space left on device"}"#, Kind::NoSpace),
+            ("name/get", 500, r#"{"Message":"context deadline exceeded"}"#, Kind::Deadline),
+            ("name/get", 404, "404 page not found", Kind::TooOld),
+            ("gateway", 404, "ipld: could not find", Kind::Absent),
+            ("gateway", 504, "gateway timeout", Kind::Busy),
+            ("version", 403, "", Kind::Forbidden),
+            ("version", 500, r#"{"Message":"\u001b[2J"}"#, Kind::Other),
+        ] {
+            let fault = Fault::status(call, status, body.as_bytes());
+            assert_eq!(fault.kind, kind, "{body}");
+            assert!(!fault.to_string().contains('\u{1b}'));
+        }
+        assert_eq!(Fault::status("version", 403, b"").to_string(), "kubo: version: HTTP 403");
+    }
+}

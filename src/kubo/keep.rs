@@ -1,0 +1,332 @@
+//! What downloads of ours made Kubo cache, and how it is kept below a limit: oldest first, never what is pinned.
+//!
+//! Kubo collects garbage only when told to (`--enable-gc`), so every file fetched through it stays on the user's disk
+//! a second time (`research/kubo.md` section 7). The ledger lists what that was: a line `CID bytes time` for each
+//! file, appended when it was fetched. A line cut short by a crash is skipped: that file then stays until the user's own
+//! garbage collection.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Fault, Kubo};
+use crate::cid::{Cid, Codec};
+use crate::dag::node::{self, Node};
+
+/// The ledger is rewritten without its repetitions when it grows beyond this many bytes (about 10,000 files).
+const COMPACT: u64 = 1 << 20;
+/// Most bytes of the ledger that are read: beyond this it is not ours.
+const LEDGER_MOST: u64 = 64 << 20;
+/// Largest file that is believed: 1 TiB.
+const FILE_MOST: u64 = 1 << 40;
+/// Most files removed in one go.
+const FILES_MOST: usize = 1000;
+/// Most blocks of one file: 128 GiB.
+const BLOCKS_MOST: usize = 1 << 17;
+/// CIDs in one `block/rm`: they are in the URL.
+const AT_ONCE: usize = 64;
+
+/// The list of files that Kubo cached because of us.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    dir: PathBuf,
+}
+
+/// What [`Ledger::trim`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Files removed from the daemon's cache.
+    pub files: usize,
+    /// Bytes of those files.
+    pub bytes: u64,
+    /// Bytes of the files that are still cached because of us, pinned ones not counted.
+    pub left: u64,
+}
+
+/// Why trimming ended early. What was removed until then is forgotten; trying again goes on with the rest.
+#[derive(Debug, thiserror::Error)]
+pub enum TrimError {
+    /// The daemon failed.
+    #[error(transparent)]
+    Kubo(#[from] Fault),
+    /// The ledger could not be read or written.
+    #[error("the list of cached files: {0}")]
+    Ledger(#[from] io::Error),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    size: u64,
+    time: u64,
+}
+
+impl Ledger {
+    /// The ledger in `dir`, which must exist.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// Notes that the daemon has `cid` (a file of `size` bytes) because of us, at `now` (Unix seconds).
+    ///
+    /// Noting a file again makes it young again.
+    pub fn note(&self, cid: Cid, size: u64, now: u64) -> io::Result<()> {
+        let _lock = self.lock()?;
+        let mut file = File::options().create(true).append(true).open(self.file())?;
+        file.write_all(format!("{cid} {size} {now}\n").as_bytes())?;
+        if file.metadata()?.len() > COMPACT {
+            self.write(&self.read()?)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of all files listed.
+    pub fn total(&self) -> io::Result<u64> {
+        Ok(self.read()?.values().map(|kept| kept.size).sum())
+    }
+
+    /// Removes the oldest files from the daemon's cache until at most `limit` bytes are left, or `budget` is over.
+    ///
+    /// Pinned files stay, and stay listed: they count again once they are unpinned. Never touches what is not listed.
+    pub async fn trim(&self, kubo: &Kubo, limit: u64, budget: Duration) -> Result<Trimmed, TrimError> {
+        let listed = self.read()?;
+        let mut left: u64 = listed.values().map(|kept| kept.size).sum();
+        let mut oldest: Vec<_> = listed.iter().map(|(cid, kept)| (*cid, *kept)).collect();
+        oldest.sort_by_key(|(cid, kept)| (kept.time, *cid));
+        let (started, mut gone, mut ended) = (Instant::now(), HashMap::new(), Ok(()));
+        for (cid, kept) in oldest {
+            if left <= limit || gone.len() == FILES_MOST || started.elapsed() >= budget {
+                break;
+            }
+            match remove(kubo, cid).await {
+                Ok(true) => drop(gone.insert(cid, kept)),
+                Ok(false) => {}
+                Err(fault) => {
+                    ended = Err(fault);
+                    break;
+                }
+            }
+            left -= kept.size;
+        }
+        if !gone.is_empty() {
+            let _lock = self.lock()?;
+            let mut now = self.read()?;
+            // What was fetched again in the meantime is in the cache again.
+            now.retain(|cid, kept| gone.get(cid) != Some(kept));
+            self.write(&now)?;
+        }
+        ended?;
+        Ok(Trimmed { files: gone.len(), bytes: gone.values().map(|kept| kept.size).sum(), left })
+    }
+
+    fn read(&self) -> io::Result<HashMap<Cid, Kept>> {
+        let mut bytes = Vec::new();
+        match File::open(self.file()) {
+            Ok(file) => drop(file.take(LEDGER_MOST).read_to_end(&mut bytes)?),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        let mut files = HashMap::new();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            let mut words = line.split(' ');
+            let mut word = || words.next();
+            let parsed = word().zip(word()).zip(word());
+            let parsed = parsed.and_then(|((cid, size), time)| {
+                Some((cid.parse::<Cid>().ok()?, Kept { size: size.parse().ok()?, time: time.parse().ok()? }))
+            });
+            // Sums of sizes must not overflow, whatever is written there.
+            if let Some((cid, kept)) = parsed.filter(|(_, kept)| kept.size <= FILE_MOST) {
+                files.insert(cid, kept);
+            }
+        }
+        Ok(files)
+    }
+
+    fn write(&self, files: &HashMap<Cid, Kept>) -> io::Result<()> {
+        let mut lines: Vec<_> = files.iter().collect();
+        lines.sort_by_key(|(cid, kept)| (kept.time, **cid));
+        let text: String = lines.iter().map(|(cid, kept)| format!("{cid} {} {}\n", kept.size, kept.time)).collect();
+        crate::fsx::replace(&self.file(), text.as_bytes(), 0o644)
+    }
+
+    fn lock(&self) -> io::Result<File> {
+        let file = File::options().create(true).truncate(false).write(true).open(self.dir.join("kubo-cached.lock"))?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join("kubo-cached")
+    }
+}
+
+/// Removes the blocks of a file from the daemon's disk. `false`: it is pinned and stays.
+async fn remove(kubo: &Kubo, root: Cid) -> Result<bool, Fault> {
+    // Quick, and spares the daemon the walk for the usual pin; pins of directories above are found by block/rm itself.
+    if kubo.is_pinned(root).await? {
+        return Ok(false);
+    }
+    let blocks = blocks(kubo, root).await?;
+    let mut gone = 0;
+    // Children first: as long as the root is there, an interrupted removal can be gone on with.
+    for group in blocks.rchunks(AT_ONCE) {
+        let mut group = group.to_vec();
+        group.reverse();
+        gone += kubo.remove_blocks(&group).await?;
+        if gone == 0 {
+            return Ok(false);
+        }
+    }
+    // A block that another pinned file has as well stays, and is no longer ours.
+    Ok(true)
+}
+
+/// The blocks of a file that are on the daemon's disk, parents before children.
+async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, Fault> {
+    let mut blocks = vec![root];
+    let mut at = 0;
+    while at < blocks.len() && blocks.len() < BLOCKS_MOST {
+        let cid = blocks[at];
+        at += 1;
+        if cid.codec() == Codec::Raw {
+            continue;
+        }
+        // Without this block nobody knows what lies below it; garbage collection does.
+        let Some(block) = kubo.local_block(cid).await? else { continue };
+        if let Ok(Node::File { pieces, .. }) = node::decode(&block) {
+            blocks.extend(pieces.iter().map(|piece| piece.cid));
+        }
+    }
+    Ok(blocks)
+}
+
+/// Removes the ledger, for `setup --undo`.
+pub fn forget(dir: &Path) -> io::Result<()> {
+    for name in ["kubo-cached", "kubo-cached.lock"] {
+        match fs::remove_file(dir.join(name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Answer, Script, ok};
+    use super::*;
+    use crate::digest::Sha256;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    fn cid(n: u8) -> Cid {
+        Cid::raw(Sha256::of(&[n]))
+    }
+
+    fn ledger() -> (tempfile::TempDir, Ledger) {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::at(dir.path());
+        (dir, ledger)
+    }
+
+    /// A daemon with nothing pinned that removes whatever it is told to.
+    fn removing() -> Script {
+        let not = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
+        Script::answering(vec![("pin/ls", Answer::Status(500, not.into())), ("block/rm", ok(r#"{"Hash":"x"}"#))])
+    }
+
+    fn removed(script: &Script) -> Vec<String> {
+        let asked = script.asked().into_iter().map(|asked| asked.line).filter(|line| line.contains("block/rm"));
+        asked.map(|line| line.split("arg=").nth(1).unwrap().split([' ', '&']).next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_oldest_files_go_first_until_the_rest_fits() {
+        let (_dir, ledger) = ledger();
+        for (n, time) in [(1, 30), (2, 10), (3, 20), (2, 40)] {
+            ledger.note(cid(n), 100, time).unwrap();
+        }
+        let script = removing();
+        let done = run(ledger.trim(&script.kubo(), 150, LONG)).unwrap();
+        assert_eq!(done, Trimmed { files: 2, bytes: 200, left: 100 });
+        // File 2 was fetched again and is the youngest.
+        assert_eq!(removed(&script), [cid(3).to_string(), cid(1).to_string()]);
+        assert_eq!(ledger.total().unwrap(), 100);
+        assert_eq!(run(ledger.trim(&script.kubo(), 150, LONG)).unwrap(), Trimmed { left: 100, ..Default::default() });
+    }
+
+    #[test]
+    fn pinned_files_stay_and_do_not_count() {
+        let (_dir, ledger) = ledger();
+        ledger.note(cid(1), 100, 1).unwrap();
+        ledger.note(cid(2), 100, 2).unwrap();
+        let script = Script::answering(vec![("pin/ls", ok("{}"))]);
+        let done = run(ledger.trim(&script.kubo(), 100, LONG)).unwrap();
+        assert_eq!((done, ledger.total().unwrap()), (Trimmed { left: 100, ..Default::default() }, 200));
+        assert!(removed(&script).is_empty());
+    }
+
+    #[test]
+    fn files_below_a_pinned_directory_stay() {
+        let (_dir, ledger) = ledger();
+        ledger.note(cid(1), 100, 1).unwrap();
+        let not = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
+        let script = Script::answering(vec![
+            ("pin/ls", Answer::Status(500, not.into())),
+            ("block/rm", ok(r#"{"Hash":"x","Error":"pinned via bafy"}"#)),
+        ]);
+        run(ledger.trim(&script.kubo(), 0, LONG)).unwrap();
+        assert_eq!(ledger.total().unwrap(), 100);
+    }
+
+    #[test]
+    fn leaves_are_removed_before_the_root_that_lists_them() {
+        let (_dir, ledger) = ledger();
+        let piece = |n| node::Piece { cid: cid(n), size: 1, tsize: 1 };
+        let block = node::file(&[piece(1), piece(2)]);
+        let root = Cid::dag_pb(Sha256::of(&block));
+        ledger.note(root, 2, 1).unwrap();
+        let not = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
+        let script = Script::answering(vec![
+            ("pin/ls", Answer::Status(500, not.into())),
+            ("block/get", ok(block)),
+            ("block/rm", ok(r#"{"Hash":"x"}"#)),
+        ]);
+        assert_eq!(run(ledger.trim(&script.kubo(), 0, LONG)).unwrap().files, 1);
+        let line = script.asked().pop().unwrap().line;
+        let places: Vec<_> = [cid(2), cid(1), root].iter().map(|cid| line.find(&cid.to_string()).unwrap()).collect();
+        assert!(places.is_sorted(), "{line}");
+    }
+
+    #[test]
+    fn a_failing_daemon_loses_nothing_from_the_ledger() {
+        let (_dir, ledger) = ledger();
+        ledger.note(cid(1), 100, 1).unwrap();
+        let script = Script::answering(vec![]);
+        assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(TrimError::Kubo(_))));
+        assert_eq!(ledger.total().unwrap(), 100);
+    }
+
+    #[test]
+    fn half_a_line_and_nonsense_are_skipped() {
+        let (dir, ledger) = ledger();
+        let huge = format!("{} {} 1\n", cid(9), u64::MAX);
+        fs::write(dir.path().join("kubo-cached"), format!("x\n{huge}{} 100 5\n{} 7", cid(1), cid(2))).unwrap();
+        assert_eq!(ledger.total().unwrap(), 100);
+    }
+
+    #[test]
+    fn a_long_ledger_is_rewritten_without_repetitions() {
+        let (dir, ledger) = ledger();
+        let path = dir.path().join("kubo-cached");
+        fs::write(&path, format!("{} 100 5\n", cid(1)).repeat(1 + COMPACT as usize / 60)).unwrap();
+        ledger.note(cid(2), 1, 6).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{} 100 5\n{} 1 6\n", cid(1), cid(2)));
+    }
+}

@@ -1,0 +1,414 @@
+//! The calls to a Kubo daemon that are used here, typed, each with a deadline and a limit on its answer.
+//!
+//! RPC (`/api/v0`, POST only) for what changes the daemon; the gateway for file bytes, because the RPC copies in 4 KiB
+//! pieces and hides errors. **An RPC stream that fails in the middle ends like a complete one; the error is only in the
+//! trailer `X-Stream-Error`, which HTTP clients do not show.** So no answer here is taken as complete because it ended:
+//! each is either proven by hash or signature, or must end with the line that marks success
+//! (`research/kubo.md` sections 1 and 2).
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Client, Response, Url};
+use serde::Deserialize;
+
+use crate::cid::Cid;
+
+mod error;
+pub mod keep;
+
+pub use error::{Fault, Kind};
+
+/// Names ourselves: a browser's name would be refused, and Kubo's own must match the daemon's version.
+pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
+
+/// Most bytes of a block (Bitswap specification: 2 MiB).
+pub const BLOCK_MOST: usize = 2 << 20;
+/// Most bytes of an IPNS record (specification: 10 KiB).
+const RECORD_MOST: usize = 10 * 1024;
+/// Most bytes of a JSON answer: `pin/ls` of one pin, a list of keys, the lines of an import.
+const ANSWER_MOST: usize = 1 << 20;
+/// Answers that need neither network nor much disk.
+const QUICK: Duration = Duration::from_secs(10);
+/// Pinning and removing walk over what is stored; a tree of 15,000 files took 3 s.
+const WALK: Duration = Duration::from_secs(600);
+
+/// A Kubo daemon. Cheap to clone; the client's connections are shared.
+#[derive(Clone, Debug)]
+pub struct Kubo {
+    /// Address of the RPC, for example `http://127.0.0.1:5001`. `None`: only the gateway is used.
+    pub api: Option<Url>,
+    /// Address of the gateway. Use 127.0.0.1: the name `localhost` makes Kubo redirect.
+    pub gateway: Url,
+    /// Must use no proxy for these addresses.
+    pub client: Client,
+}
+
+/// How a name is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication<'a> {
+    /// The key's name in the daemon.
+    pub key: &'a str,
+    /// What the name shall point at.
+    pub root: Cid,
+    /// Of the record; must be higher than the last one.
+    pub sequence: u64,
+    /// How long the record counts.
+    pub lifetime: Duration,
+    /// How long others may keep the answer; at most `lifetime` (Kubo 0.43 refuses more).
+    pub ttl: Duration,
+}
+
+/// The daemon's disk use in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepoSize {
+    /// What the blocks take now.
+    pub used: u64,
+    /// `Datastore.StorageMax`: where garbage collection starts, when the daemon runs with it.
+    pub most: u64,
+}
+
+impl Kubo {
+    /// The daemon's version, for example `0.43.0`.
+    pub async fn version(&self) -> Result<String, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            version: String,
+        }
+        let wire: Wire = self.json("version", &[], QUICK).await?;
+        Ok(wire.version)
+    }
+
+    /// The daemon's keys: their names in the daemon and their IPNS names (base36).
+    pub async fn keys(&self) -> Result<Vec<(String, String)>, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            keys: Vec<WireKey>,
+        }
+        let wire: Wire = self.json("key/ls", &[("ipns-base", "base36")], QUICK).await?;
+        Ok(wire.keys.into_iter().map(|key| (key.name, key.id)).collect())
+    }
+
+    /// Makes an Ed25519 key called `name` and returns its IPNS name (base36).
+    pub async fn generate_key(&self, name: &str) -> Result<String, Fault> {
+        let args = [("arg", name), ("type", "ed25519"), ("ipns-base", "base36")];
+        let key: WireKey = self.json("key/gen", &args, QUICK).await?;
+        Ok(key.id)
+    }
+
+    /// Signs and spreads a record; offline it is signed and spread once the daemon has peers again.
+    ///
+    /// Putting it to 20 DHT servers takes a minute at times; `deadline` says how long to wait for that.
+    pub async fn publish(&self, what: &Publication<'_>, deadline: Duration) -> Result<(), Fault> {
+        let (value, sequence) = (format!("/ipfs/{}", what.root), what.sequence.to_string());
+        let lifetime = format!("{}s", what.lifetime.as_secs());
+        let ttl = format!("{}s", what.ttl.min(what.lifetime).as_secs());
+        let args = [
+            ("arg", &*value),
+            ("key", what.key),
+            ("sequence", &sequence),
+            ("lifetime", &lifetime),
+            ("ttl", &ttl),
+            // Resolving would fetch the root once more; it is known to be there.
+            ("resolve", "false"),
+            ("allow-offline", "true"),
+        ];
+        self.call("name/publish", &args, None, deadline, ANSWER_MOST).await.map(drop)
+    }
+
+    /// The signed record of `name`, not verified yet (`index::ipns`). By RPC (Kubo 0.40) where one is configured,
+    /// else by the gateway.
+    ///
+    /// `Absent` also when the daemon's `Routing.Type` is `none`, even for a name that it published itself.
+    pub async fn record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, Fault> {
+        if self.api.is_none() {
+            let path = format!("/ipns/{name}?format=ipns-record");
+            return self.raw("gateway record", &path, "application/vnd.ipfs.ipns-record", deadline, RECORD_MOST).await;
+        }
+        let timeout = format!("{}ms", deadline.as_millis());
+        self.call("name/get", &[("arg", name), ("timeout", &timeout)], None, deadline, RECORD_MOST).await
+    }
+
+    /// Streams a CAR into the daemon and pins its `root`; success means that the daemon confirmed both.
+    ///
+    /// Blocks that are there already are cheap. Blocks of an import that failed stay until garbage collection, so that
+    /// trying again is cheap too. `deadline` is for the whole upload.
+    pub async fn import(&self, car: impl Into<Body>, root: Cid, deadline: Duration) -> Result<(), Fault> {
+        const CALL: &str = "dag/import";
+        let part = Part::stream(car).file_name("blocks.car");
+        let part = part.mime_str("application/vnd.ipld.car").map_err(|e| Fault::transport(CALL, &e))?;
+        // Announcing the root at once is the daemon's job afterwards; waiting for it would stall the publisher.
+        let args = [("pin-roots", "true"), ("stats", "true")];
+        let answer = self.call(CALL, &args, Some(Form::new().part("file", part)), deadline, ANSWER_MOST).await?;
+        let (mut pinned, mut counted) = (false, false);
+        for line in lines::<WireImport>(CALL, &answer)? {
+            counted |= line.stats.is_some();
+            let Some(done) = line.root else { continue };
+            if !done.pin_error_msg.is_empty() {
+                return Err(Fault::said(CALL, &done.pin_error_msg));
+            }
+            pinned |= done.cid.cid.parse() == Ok(root);
+        }
+        // The statistics come last; without them the stream was cut (trailer).
+        if pinned && counted { Ok(()) } else { Err(cut(CALL)) }
+    }
+
+    /// Pins what `root` names, whole, under `name`; missing blocks are fetched from the network.
+    ///
+    /// A pin that exists already gets the new name.
+    pub async fn pin(&self, root: Cid, name: &str, deadline: Duration) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            pins: Vec<String>,
+        }
+        let root = root.to_string();
+        let wire: Wire = self.json("pin/add", &[("arg", &root), ("name", name)], deadline).await?;
+        if wire.pins.contains(&root) { Ok(()) } else { Err(cut("pin/add")) }
+    }
+
+    /// Whether `root` has a recursive pin of its own; pins of directories above it do not count.
+    pub async fn is_pinned(&self, root: Cid) -> Result<bool, Fault> {
+        let root = root.to_string();
+        let args = [("arg", &*root), ("type", "recursive")];
+        match self.call("pin/ls", &args, None, QUICK, ANSWER_MOST).await {
+            Ok(_) => Ok(true),
+            Err(fault) if fault.kind == Kind::Absent => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The roots pinned under exactly `name`.
+    pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            #[serde(default)]
+            keys: std::collections::HashMap<String, WirePin>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct WirePin {
+            #[serde(default)]
+            name: String,
+        }
+        // The daemon's filter finds parts of names as well.
+        let wire: Wire = self.json("pin/ls", &[("type", "recursive"), ("name", name), ("names", "true")], WALK).await?;
+        let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name == name);
+        Ok(pins.filter_map(|(cid, _)| cid.parse().ok()).collect())
+    }
+
+    /// Removes a pin; that there is none is fine.
+    pub async fn unpin(&self, root: Cid) -> Result<(), Fault> {
+        match self.call("pin/rm", &[("arg", &root.to_string())], None, WALK, ANSWER_MOST).await {
+            Err(fault) if fault.kind != Kind::Absent => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// A block from the daemon's own disk, proven; `None` when it is not there. No network.
+    pub async fn local_block(&self, cid: Cid) -> Result<Option<Vec<u8>>, Fault> {
+        let text = cid.to_string();
+        let args = [("arg", &*text), ("offline", "true")];
+        match self.call("block/get", &args, None, QUICK, BLOCK_MOST).await {
+            Ok(block) if cid.proves(&block) => Ok(Some(block)),
+            Ok(_) => Err(Fault::new("block/get", Kind::Malformed, format!("answered other bytes than {cid}"))),
+            Err(fault) if fault.kind == Kind::Absent => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Removes blocks from the daemon's disk and returns how many are gone; pinned ones stay, missing ones count as gone.
+    ///
+    /// The daemon checks pins itself, indirect ones included; at most a few hundred a call, they are in the URL.
+    pub async fn remove_blocks(&self, cids: &[Cid]) -> Result<usize, Fault> {
+        const CALL: &str = "block/rm";
+        let texts: Vec<String> = cids.iter().map(Cid::to_string).collect();
+        let mut args = vec![("force", "true")];
+        args.extend(texts.iter().map(|text| ("arg", &**text)));
+        let answer = self.call(CALL, &args, None, WALK, ANSWER_MOST).await?;
+        // A pinned block is a line with an error, not an error of the call.
+        Ok(lines::<WireRemoved>(CALL, &answer)?.iter().filter(|line| line.error.is_empty()).count())
+    }
+
+    /// How much disk the daemon uses and may use. The full statistics can hang for minutes and are not asked for.
+    pub async fn repo_size(&self) -> Result<RepoSize, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            repo_size: u64,
+            storage_max: u64,
+        }
+        let wire: Wire = self.json("repo/stat", &[("size-only", "true")], Duration::from_secs(60)).await?;
+        Ok(RepoSize { used: wire.repo_size, most: wire.storage_max })
+    }
+
+    /// A block through the gateway, proven; from the network when the daemon lacks it.
+    pub async fn block(&self, cid: Cid, deadline: Duration) -> Result<Vec<u8>, Fault> {
+        const CALL: &str = "gateway block";
+        let path = format!("/ipfs/{cid}?format=raw");
+        let block = self.raw(CALL, &path, "application/vnd.ipld.raw", deadline, BLOCK_MOST).await?;
+        if cid.proves(&block) {
+            return Ok(block);
+        }
+        Err(Fault::new(CALL, Kind::Malformed, format!("answered other bytes than {cid}")))
+    }
+
+    /// Opens a file through the gateway, its bytes unproven: **after a stall the gateway writes an error text into the
+    /// body and cuts the connection**, so only proven bytes may be kept. `deadline` is for the answer's head.
+    pub async fn file(&self, path: &str, deadline: Duration) -> Result<Response, Fault> {
+        const CALL: &str = "gateway file";
+        let request = self.client.get(self.gateway_url(path)).header("User-Agent", USER_AGENT);
+        let answer = within(CALL, deadline, async { request.send().await.map_err(|e| Fault::transport(CALL, &e)) });
+        let answer = answer.await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status().as_u16();
+        let text = within(CALL, QUICK, body_of_error(answer)).await.unwrap_or_default();
+        Err(Fault::status(CALL, status, &text))
+    }
+
+    /// One trustless answer of the gateway, whole. Both `format` and `Accept` are sent, as the specification advises.
+    async fn raw(
+        &self,
+        call: &'static str,
+        path: &str,
+        accept: &str,
+        deadline: Duration,
+        most: usize,
+    ) -> Result<Vec<u8>, Fault> {
+        let request = self.client.get(self.gateway_url(path)).header("Accept", accept);
+        within(call, deadline, async {
+            let answer = request.header("User-Agent", USER_AGENT).send().await;
+            body(call, answer.map_err(|e| Fault::transport(call, &e))?, most).await
+        })
+        .await
+    }
+
+    fn gateway_url(&self, path: &str) -> Url {
+        self.gateway.join(path).expect("a path that we made joins any http URL")
+    }
+
+    async fn json<T: for<'a> Deserialize<'a>>(
+        &self,
+        call: &'static str,
+        args: &[(&str, &str)],
+        deadline: Duration,
+    ) -> Result<T, Fault> {
+        let answer = self.call(call, args, None, deadline, ANSWER_MOST).await?;
+        serde_json::from_slice(&answer).map_err(|e| Fault::new(call, Kind::Malformed, e.to_string()))
+    }
+
+    /// One RPC: POST, bounded in time and size.
+    async fn call(
+        &self,
+        call: &'static str,
+        args: &[(&str, &str)],
+        form: Option<Form>,
+        deadline: Duration,
+        most: usize,
+    ) -> Result<Vec<u8>, Fault> {
+        let Some(api) = &self.api else {
+            return Err(Fault::new(call, Kind::Unreachable, "no RPC address is configured (kubo.api)"));
+        };
+        let mut url = api.join(&format!("/api/v0/{call}")).expect("a path that we made joins any http URL");
+        url.query_pairs_mut().extend_pairs(args);
+        let request = self.client.post(url).header("User-Agent", USER_AGENT);
+        let request = match form {
+            Some(form) => request.multipart(form),
+            None => request,
+        };
+        within(call, deadline, async {
+            let answer = request.send().await.map_err(|e| Fault::transport(call, &e))?;
+            body(call, answer, most).await
+        })
+        .await
+    }
+}
+
+async fn within<T>(
+    call: &'static str,
+    deadline: Duration,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(Fault::deadline(call, deadline)))
+}
+
+async fn body(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, Fault> {
+    let status = answer.status();
+    if !status.is_success() {
+        let text = body_of_error(answer).await.unwrap_or_default();
+        return Err(Fault::status(call, status.as_u16(), &text));
+    }
+    read(call, answer, most).await
+}
+
+async fn body_of_error(answer: Response) -> Result<Vec<u8>, Fault> {
+    read("error", answer, 64 << 10).await
+}
+
+async fn read(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    let mut stream = answer.bytes_stream();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|e| Fault::transport(call, &e))?;
+        if bytes.len() + piece.len() > most {
+            return Err(Fault::new(call, Kind::Malformed, format!("the answer is longer than {most} bytes")));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+fn lines<T: for<'a> Deserialize<'a>>(call: &'static str, answer: &[u8]) -> Result<Vec<T>, Fault> {
+    let lines = serde_json::Deserializer::from_slice(answer).into_iter();
+    lines.collect::<Result<_, _>>().map_err(|e| Fault::new(call, Kind::Malformed, e.to_string()))
+}
+
+fn cut(call: &'static str) -> Fault {
+    Fault::new(call, Kind::Malformed, "the answer ended without its last line; the daemon's log says why")
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireKey {
+    name: String,
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireImport {
+    root: Option<WireRoot>,
+    stats: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireRoot {
+    cid: WireCid,
+    #[serde(default)]
+    pin_error_msg: String,
+}
+
+#[derive(Deserialize)]
+struct WireCid {
+    #[serde(rename = "/")]
+    cid: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireRemoved {
+    #[serde(default)]
+    error: String,
+}
+
+#[cfg(test)]
+pub(crate) mod script;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! A daemon for tests that answers as scripted, broken answers included, and remembers what it was asked.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use super::Kubo;
+
+/// One request: its first line and its body, chunks put together.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) line: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What to answer to a request line that contains a text.
+pub(crate) enum Answer {
+    /// A complete answer.
+    Status(u16, Vec<u8>),
+    /// Announces more bytes than it sends, then closes.
+    Cut(Vec<u8>),
+    /// Sends nothing and holds the line until the client leaves.
+    Silence,
+}
+
+pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Answer {
+    Answer::Status(200, body.into())
+}
+
+/// The scripted daemon; its thread ends with the test process.
+pub(crate) struct Script {
+    pub(crate) url: reqwest::Url,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Script {
+    /// Answers each request with the first rule whose text is in the request line, else with 404.
+    pub(crate) fn answering(rules: Vec<(&'static str, Answer)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (log, rules) = (asked.clone(), Arc::new(rules));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, rules) = (log.clone(), rules.clone());
+                std::thread::spawn(move || serve(stream, &rules, &log));
+            }
+        });
+        Self { url, asked }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// A client that uses it for everything.
+    pub(crate) fn kubo(&self) -> Kubo {
+        Kubo { api: Some(self.url.clone()), gateway: self.url.clone(), client: client() }
+    }
+}
+
+/// A client as the program builds it, but without proxies.
+pub(crate) fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+fn serve(stream: TcpStream, rules: &[(&str, Answer)], log: &Mutex<Vec<Asked>>) {
+    let mut out = stream.try_clone().unwrap();
+    let Some(asked) = read(stream) else { return };
+    let answer = rules.iter().find(|(part, _)| asked.line.contains(part)).map(|(_, answer)| answer);
+    log.lock().unwrap().push(asked);
+    let head = |status: u16, length: usize| {
+        format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+    };
+    // The client may be gone by now; that is its affair.
+    let _ = match answer {
+        None => out.write_all(head(404, 18).as_bytes()).and_then(|()| out.write_all(b"404 page not found")),
+        Some(Answer::Status(status, body)) => {
+            out.write_all(head(*status, body.len()).as_bytes()).and_then(|()| out.write_all(body))
+        }
+        Some(Answer::Cut(body)) => {
+            out.write_all(head(200, body.len() + 1).as_bytes()).and_then(|()| out.write_all(body))
+        }
+        Some(Answer::Silence) => out.read(&mut [0]).map(drop),
+    };
+}
+
+fn read(stream: TcpStream) -> Option<Asked> {
+    let mut input = BufReader::new(stream);
+    let mut line = String::new();
+    input.read_line(&mut line).ok()?;
+    let (mut length, mut chunked) = (0, false);
+    loop {
+        let mut header = String::new();
+        input.read_line(&mut header).ok()?;
+        let header = header.trim().to_ascii_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        chunked |= header == "transfer-encoding: chunked";
+        if let Some(number) = header.strip_prefix("content-length: ") {
+            length = number.parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).ok()?;
+    while chunked {
+        let mut size = String::new();
+        input.read_line(&mut size).ok()?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        let mut chunk = vec![0; size + 2];
+        input.read_exact(&mut chunk).ok()?;
+        body.extend_from_slice(&chunk[..size]);
+        chunked = size > 0;
+    }
+    Some(Asked { line: line.trim().to_owned(), body })
+}
