@@ -133,7 +133,7 @@ impl Question {
 
     /// Asks `pacman-conf` unless its last answer, kept in `directory`, still holds.
     ///
-    /// Where nothing can be kept it asks every time. About 0.05 ms when the answer holds, else 5 ms.
+    /// Where nothing can be kept it asks every time. Measured, unoptimised build: 0.13 ms when the answer holds, else 9 ms.
     ///
     /// # Errors
     /// `ConfError`.
