@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///     XferCommand = /usr/bin/pkgswarm xfer %u %o
 #[derive(Parser, Debug)]
 #[command(name = "pkgswarm", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 proven, 1 no source, 2 usage or configuration, 3 corrupt everywhere, 4 local input or output, 130 interrupted.")]
+#[command(
+    after_help = "Exit status: 0 proven, 1 no source, 2 usage or configuration, 3 corrupt everywhere, 4 local input or output, 130 interrupted."
+)]
 pub struct Cli {
     /// Set one setting for this run, above every other layer
     ///

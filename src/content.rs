@@ -172,7 +172,8 @@ impl Gateways {
             let bytes = walked.push(&block).map_err(|e| bad(name, &e))?;
             to.write_all_at(bytes, at).map_err(|e| Error::local(session.store.dir().display(), e))?;
             at += bytes.len() as u64;
-            let progress = progress.get_or_insert_with(|| Progress::new(session.settings.progress, name, walked.size()));
+            let progress =
+                progress.get_or_insert_with(|| Progress::new(session.settings.progress, name, walked.size()));
             progress.at(at, "IPFS");
         }
         Ok(Accepted::Proven(walked.finish()))

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::deliver::{Delivery, Obtained, Place, deliver};
+use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::Check;
 use crate::error::{Error, Kind};
@@ -53,7 +53,10 @@ pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtaine
         && last.servers == in_use.servers
     {
         let behind = (last.modified - offered).div_ceil(60);
-        report::say(&format!("{}: {} offers one that is {behind} min older; the one in use is kept", want.name, obtained.from));
+        report::say(&format!(
+            "{}: {} offers one that is {behind} min older; the one in use is kept",
+            want.name, obtained.from
+        ));
         return in_use.obtained(session, &want.name, "the one in use".to_owned());
     }
     remembered(session, want, url, obtained)
@@ -70,7 +73,7 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&std::path
         Some(origin) => want.places = vec![Place::Mirror(origin)],
         None => want.places.truncate(1),
     }
-    match deliver(session, &want.name, &want.plan, &want.places, None) {
+    match deliver(session, &want.name, &want.plan, &want.places, Manner::default()) {
         Ok(Delivery::File(obtained)) => Ok(obtained),
         Ok(Delivery::Unchanged(_)) => unreachable!("no date was given"),
         Err(error) => {
@@ -87,9 +90,9 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&std::path
 fn is_dropped_when_empty(session: &Session, want: &Want, into: Option<&std::path::Path>) -> bool {
     let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == Check::Optional);
     let pacman_7 = session.env.pacman_version().is_some_and(|version| version >= (7, 0));
-    let sandbox = into.and_then(|path| path.parent()?.file_name()?.to_str()).is_some_and(|dir| {
-        dir.strip_prefix("download-").is_some_and(|rest| rest.len() == 6)
-    });
+    let sandbox = into
+        .and_then(|path| path.parent()?.file_name()?.to_str())
+        .is_some_and(|dir| dir.strip_prefix("download-").is_some_and(|rest| rest.len() == 6));
     optional && pacman_7 && sandbox
 }
 
@@ -104,7 +107,7 @@ fn nothing(session: &Session, name: &FileName) -> Result<Obtained, Error> {
 fn fetch(session: &mut Session, want: &Want, newer_than: Option<SystemTime>) -> Result<Delivery, Error> {
     let plan = Plan { expect: Expect::Waived(Waiver::MirrorDatabase), cid: None, disagreement: None };
     let plan = if want.name.kind() == NameKind::Database && want.repo.is_some() { plan } else { want.plan.clone() };
-    deliver(session, &want.name, &plan, &want.places, newer_than)
+    deliver(session, &want.name, &plan, &want.places, Manner { newer_than, ..Manner::default() })
 }
 
 /// Notes what is delivered, for the next time and for the signature.

@@ -47,7 +47,9 @@ impl Place {
                 let path = url.to_file_path().map_err(|()| Error::usage(http::shown(url), "not a local path"))?;
                 Ok(Place::File(path))
             }
-            other => Err(Error::usage(http::shown(url), format!("{other}:// is not supported; http, https and file are"))),
+            other => {
+                Err(Error::usage(http::shown(url), format!("{other}:// is not supported; http, https and file are")))
+            }
         }
     }
 
@@ -95,19 +97,29 @@ pub enum Delivery {
     Unchanged(String),
 }
 
+/// How to ask.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Manner {
+    /// Only when newer than this.
+    pub newer_than: Option<SystemTime>,
+    /// Do not take it from the store or a package cache.
+    pub elsewhere: bool,
+}
+
 /// Gets the file, or says from where it could not be had.
 pub fn deliver(
     session: &mut Session,
     name: &FileName,
     plan: &Plan,
     places: &[Place],
-    newer_than: Option<SystemTime>,
+    manner: Manner,
 ) -> Result<Delivery, Error> {
+    let newer_than = manner.newer_than;
     let Expect::Exact { sha256, size } = plan.expect else {
         let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
         return race(session, name, plan, places, newer_than, &scratch, 0)?.finish(scratch);
     };
-    if let Some(found) = here(session, name, plan) {
+    if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan)) {
         return Ok(Delivery::File(found));
     }
     let patience = session.settings.stall * 3;
@@ -115,7 +127,7 @@ pub fn deliver(
     let turn = store.lock(&sha256.to_string(), patience, || {});
     match turn.map_err(|e| store_failed(session, &e))? {
         Turn::Ours(slot) => {
-            if let Some(found) = here(session, name, plan) {
+            if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan)) {
                 return Ok(Delivery::File(found));
             }
             let partial = slot.partial().map_err(|e| store_failed(session, &e))?;

@@ -9,6 +9,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,7 @@ use crate::digest::Sha256;
 use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
+use crate::name::FileName;
 use crate::output::Output;
 use crate::users::{self, User};
 use crate::verify::{self, Accepted, Waiver};
@@ -36,13 +38,23 @@ const MOST: usize = 16 * 1024;
 /// What the child says about a file that it hands over.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Message {
-    /// Where it belongs: the number of the output.
-    output: usize,
+    /// Its name, for a target that is a directory.
+    name: String,
     sha256: Sha256,
     size: u64,
     waiver: Option<Waiver>,
     /// Unix seconds.
     modified: Option<u64>,
+}
+
+/// Where root puts what is handed over.
+pub enum Target {
+    /// One file.
+    At(Output),
+    /// Files in a directory, under their own names.
+    In(PathBuf),
+    /// Nothing comes: the child works for itself, in the store and the state.
+    Nowhere,
 }
 
 /// The child's end: hands files over instead of placing them.
@@ -60,7 +72,7 @@ impl Giver {
     }
 
     /// Hands one file over.
-    pub fn give(&self, output: usize, obtained: &Obtained) -> Result<(), Error> {
+    pub fn give(&self, name: &str, obtained: &Obtained) -> Result<(), Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("cannot hand the file to root: {e}"));
         let (sha256, size, waiver) = match obtained.accepted {
             Accepted::Proven(proof) => (proof.sha256(), proof.size(), None),
@@ -70,7 +82,7 @@ impl Giver {
             }
         };
         let modified = obtained.modified.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
-        let message = Message { output, sha256, size, waiver, modified };
+        let message = Message { name: name.to_owned(), sha256, size, waiver, modified };
         let line = serde_json::to_vec(&message).expect("the message is plain data");
         let files = [obtained.file.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -85,8 +97,8 @@ impl Giver {
 /// Runs this program again as an unprivileged user with the same arguments, and places what it hands over.
 ///
 /// Returns the child's exit status; the child has said on stderr what there was to say.
-pub fn run(env: &Env, settings: &Settings, outputs: &[Output], pacman_user: Option<&str>) -> Result<u8, Error> {
-    let user = unprivileged_user(settings, pacman_user)?;
+pub fn run(env: &Env, settings: &Settings, target: &Target) -> Result<u8, Error> {
+    let user = unprivileged_user(settings)?;
     make_store(settings, user);
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -103,14 +115,14 @@ pub fn run(env: &Env, settings: &Settings, outputs: &[Output], pacman_user: Opti
             Error::local("download.user", format!("cannot run as user {}: {e}", user.uid))
                 .hint("the program must be executable for that user")
         })?;
-    let placed = receive(&ours, outputs);
+    let placed = receive(&ours, target);
     // A child that cannot be waited for has been waited for; its status then says nothing good.
     let status = child.wait().ok().and_then(|status| status.code());
     placed?;
     Ok(status.and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::error::Kind::Interrupted.status()))
 }
 
-fn receive(channel: &OwnedFd, outputs: &[Output]) -> Result<(), Error> {
+fn receive(channel: &OwnedFd, target: &Target) -> Result<(), Error> {
     let wrong = |what: &str| Error::local("handover", format!("the unprivileged child {what}"));
     loop {
         let mut line = vec![0; MOST];
@@ -131,8 +143,14 @@ fn receive(channel: &OwnedFd, outputs: &[Output]) -> Result<(), Error> {
         });
         let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
         let message: Message = serde_json::from_slice(&line[..got]).map_err(|_| wrong("sent no sense"))?;
-        let output = outputs.get(message.output).ok_or_else(|| wrong("named no output"))?;
-        place(&file, &message, output)?;
+        match target {
+            Target::At(output) => place(&file, &message, output)?,
+            Target::In(dir) => {
+                let name = FileName::new(&message.name).map_err(|_| wrong("sent a bad name"))?;
+                place(&file, &message, &Output::at(&dir.join(name.as_str()))?)?;
+            }
+            Target::Nowhere => return Err(wrong("sent a file that nobody asked for")),
+        }
     }
 }
 
@@ -150,7 +168,7 @@ fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
 }
 
 /// Who does the work for root.
-fn unprivileged_user(settings: &Settings, pacman_user: Option<&str>) -> Result<User, Error> {
+fn unprivileged_user(settings: &Settings) -> Result<User, Error> {
     let unknown = |name: &str| {
         Error::usage("download.user", format!("there is no user {name:?} other than root"))
             .hint("create it with systemd-sysusers, or set download.user")
@@ -161,7 +179,7 @@ fn unprivileged_user(settings: &Settings, pacman_user: Option<&str>) -> Result<U
     }
     let owner = settings.store_dir.as_ref().and_then(|dir| rustix::fs::lstat(dir).ok());
     let owner = owner.and_then(|stat| users::with_id(stat.st_uid)).filter(not_root);
-    let usual = [pacman_user.unwrap_or("pkgswarm"), "pkgswarm", "alpm", "nobody"];
+    let usual = ["pkgswarm", "alpm", "nobody"];
     let first = || usual.iter().find_map(|name| users::named(name).filter(not_root));
     owner.or_else(first).ok_or_else(|| unknown("pkgswarm"))
 }

@@ -11,7 +11,7 @@ use crate::config::{Ask, Settings, Share};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
-use crate::distro::question;
+use crate::distro::question::Question;
 use crate::env::Env;
 use crate::error::Error;
 use crate::handover;
@@ -68,8 +68,11 @@ impl Session {
     /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
     pub fn conf(&self) -> Option<&PacmanConf> {
         let conf = self.conf.get_or_init(|| {
-            let cache = self.store.cache_dir();
-            match question::ask(self.caller.as_ref(), &self.settings.pacman_conf, &cache) {
+            let mut question = self.caller.as_ref().map(Question::of).transpose().ok().flatten().unwrap_or_default();
+            if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
+                question.config = self.settings.pacman_conf.clone();
+            }
+            match question.ask_or_recall(&self.store.cache_dir()) {
                 Ok(conf) => Some(conf),
                 Err(e) => {
                     report::say(&format!("warning: pacman's configuration is not known: {e}"));
@@ -109,7 +112,7 @@ impl Session {
         let found = allowed.filter_map(|index| {
             let arch = self.conf().and_then(|conf| conf.architectures.first().cloned());
             let arch = arch.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-            let table = index::in_use::table(&self.settings.state_dir, index, repo, &arch, SystemTime::now())?;
+            let table = index::in_use::table(&self.settings, index, repo, &arch, SystemTime::now())?;
             Some((index.name.clone(), table))
         });
         found.collect()
@@ -120,9 +123,9 @@ impl Session {
         let database = self.database(repo)?;
         let from_database = database.and_then(|catalogue| known(&catalogue, name));
         let tables = self.tables(repo.name.as_str());
-        let indexes = tables.iter().filter_map(|(index, catalogue)| {
-            Some(Listed { index: index.clone(), known: known(catalogue, name)? })
-        });
+        let indexes = tables
+            .iter()
+            .filter_map(|(index, catalogue)| Some(Listed { index: index.clone(), known: known(catalogue, name)? }));
         Ok(Knowledge {
             in_repo: true,
             database: from_database,

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// Runs the command.
 pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {
     let layers = Layers::read(env, flags)?;
-    let settings = Settings::from_layers(env, &layers);
+    let settings = Settings::from_layers(env, &layers)?;
     let mut out = io::stdout().lock();
     let effective = |name: &str, text: &str| match name {
         "store.dir" => settings.store_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string()),
@@ -21,7 +21,8 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
     if let Some(wanted) = &args.key {
         let Some((text, origin)) = layers.values.get(wanted.as_str()) else {
             let near = nearest(wanted, KEYS.iter().map(|key| key.name));
-            let hint = near.map_or("`pkgswarm config` lists all of them".to_owned(), |near| format!("did you mean {near}?"));
+            let hint =
+                near.map_or("`pkgswarm config` lists all of them".to_owned(), |near| format!("did you mean {near}?"));
             return Err(Error::usage(wanted, "there is no such setting").hint(hint).into());
         };
         let value = effective(wanted, text);

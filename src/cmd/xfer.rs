@@ -9,10 +9,10 @@ use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
-use crate::deliver::{Delivery, Obtained, deliver};
+use crate::deliver::{Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, Kind};
-use crate::handover::{self, Giver};
+use crate::handover::{self, Giver, Target};
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::report;
@@ -23,15 +23,14 @@ use crate::want::{self, Want};
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8> {
     want::name_of(&args.url)?;
-    let giver = Giver::of(env);
-    if giver.is_some() {
+    if let Some(giver) = Giver::of(env) {
         let obtained = obtain(env, settings, &args.url, &args.output)?;
-        giver.expect("just tested").give(0, &obtained)?;
+        giver.give("", &obtained)?;
         return Ok(0);
     }
     let output = Output::at(&args.output)?;
     if env.is_root() {
-        return Ok(handover::run(env, settings, &[output])?);
+        return Ok(handover::run(env, settings, &Target::At(output))?);
     }
     let obtained = obtain(env, settings, &args.url, &args.output)?;
     place(&output, &obtained)?;
@@ -59,7 +58,7 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     let obtained = match want.name.kind() {
         NameKind::Database => database(&mut session, &want, url),
         NameKind::DatabaseSignature => signature(&mut session, &mut want, Some(into)),
-        _ => match deliver(&mut session, &want.name, &want.plan, &want.places, None) {
+        _ => match deliver(&mut session, &want.name, &want.plan, &want.places, Manner::default()) {
             Ok(Delivery::File(obtained)) => Ok(obtained),
             Ok(Delivery::Unchanged(_)) => unreachable!("no date was given"),
             Err(error) => Err(error),

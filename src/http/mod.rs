@@ -11,7 +11,6 @@ use reqwest::{Client, ClientBuilder, Method, StatusCode, Url, redirect};
 
 use crate::source::Miss;
 
-
 pub mod range;
 
 /// Most redirects that are followed, as many as reqwest and browsers of old follow (curl: 50).

@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_a_range() {
-        for bad in ["", "bytes", "bytes 5-4/9", "bytes 0-9/9", "bytes */9", "items 0-1/2", "bytes +0-1/2", "bytes 0-1/"] {
+        for bad in ["", "bytes", "bytes 5-4/9", "bytes 0-9/9", "bytes */9", "items 0-1/2", "bytes +0-1/2", "bytes 0-1/"]
+        {
             assert_eq!(ContentRange::parse(bad), None, "{bad}");
         }
     }

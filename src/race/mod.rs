@@ -5,7 +5,6 @@
 //! involved, nobody knows who lied: it starts again from zero on one source alone, and says who was involved.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt as _;
@@ -14,7 +13,7 @@ use crate::digest::Sha256;
 use crate::name::FileName;
 use crate::report::Progress;
 use crate::source::{Body, Kind, Miss, Offer, Question, Source};
-use crate::verify::{self, Accepted, Verifier, Waiver};
+use crate::verify::{self, Accepted, Waiver};
 
 pub mod leaves;
 mod open;

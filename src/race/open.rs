@@ -47,7 +47,8 @@ impl Race<'_> {
                             log.head_start_spent += now - since;
                         }
                         let wait = if is_kubo { self.pace.head_start } else { self.pace.overlap };
-                        next_at = now + wait.saturating_sub(if is_kubo { log.head_start_spent } else { Duration::ZERO });
+                        next_at =
+                            now + wait.saturating_sub(if is_kubo { log.head_start_spent } else { Duration::ZERO });
                         opening.push(self.sources[index].open(question).map(move |answer| (index, answer)));
                     }
                     None if opening.is_empty() => return None,

@@ -35,9 +35,10 @@ impl Runner {
         let at = self.at();
         partial.write_all_at(bytes, at)?;
         self.verifier.update(bytes);
+        let end = self.at();
         match self.parts.last_mut() {
-            Some((who, _, to)) if *who == index => *to = self.at(),
-            _ => self.parts.push((index, at, self.at())),
+            Some((who, _, to)) if *who == index => *to = end,
+            _ => self.parts.push((index, at, end)),
         }
         Ok(())
     }

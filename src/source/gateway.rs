@@ -10,8 +10,8 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use reqwest::{StatusCode, Url};
 
 use crate::cid::Cid;
-use crate::dag::walk::Walk;
 use crate::dag::MAX_BLOCK;
+use crate::dag::walk::Walk;
 use crate::http::range::retry_after;
 use crate::http::{self, Ask, Http};
 use crate::source::{Kind, Local, Miss, Offer, Question, Source};
@@ -40,7 +40,12 @@ impl<'a> GatewayFile<'a> {
     }
 
     async fn begin(&self) -> Result<Offer<'_>, Miss> {
-        let mut blocks = Blocks { file: self, walk: Walk::new(self.cid, self.most), asked: VecDeque::new(), coming: FuturesOrdered::new() };
+        let mut blocks = Blocks {
+            file: self,
+            walk: Walk::new(self.cid, self.most),
+            asked: VecDeque::new(),
+            coming: FuturesOrdered::new(),
+        };
         // The first block decides whether this gateway has the file at all.
         let first = blocks.next().await?;
         let size = blocks.walk.size();

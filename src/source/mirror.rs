@@ -59,7 +59,9 @@ pub(super) fn offer<'a>(
         StatusCode::OK => (0, response.content_length()),
         StatusCode::PARTIAL_CONTENT => match said {
             Some(range) if range.first == question.from => (range.first, range.total),
-            Some(range) => return Err(Miss::Broken(format!("sent bytes from {}, asked from {}", range.first, question.from))),
+            Some(range) => {
+                return Err(Miss::Broken(format!("sent bytes from {}, asked from {}", range.first, question.from)));
+            }
             None => return Err(Miss::Broken("a part without a Content-Range".to_owned())),
         },
         StatusCode::NOT_MODIFIED if question.newer_than.is_some() => return Ok(Offer::Unchanged),
