@@ -1,0 +1,3 @@
+//! The sentences, grouped by what they are about.
+
+mod fakes;

@@ -1,0 +1,19 @@
+//! The actors of the scenarios. Each is told in words how to misbehave and remembers what it was asked.
+
+pub mod kubo;
+pub mod mirror;
+pub mod proxy;
+pub mod repo;
+pub mod run;
+pub mod script;
+pub mod server;
+pub mod world;
+
+pub use kubo::FakeKubo;
+pub use mirror::FakeMirror;
+pub use proxy::FakeProxy;
+pub use repo::{Compression, Package, database};
+pub use run::Run;
+pub use script::Misbehaves;
+pub use server::dead_address;
+pub use world::World;
