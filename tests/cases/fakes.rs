@@ -121,7 +121,7 @@ fn bodies_lie_as_told() {
     let (bytes, mirror) = mirror();
     let mirror = mirror.lying();
     let lie = get(&mirror, "").body;
-    assert_eq!((lie.len(), &lie[..9999] == &bytes[..9999], lie[9999] == bytes[9999]), (10_000, true, false));
+    assert_eq!((lie.len(), lie[..9999] == bytes[..9999], lie[9999] == bytes[9999]), (10_000, true, false));
     assert_ne!(get(&mirror, "Range: bytes=9999-\r\n").body, bytes[9999..]);
     assert_eq!(get(&mirror, "Range: bytes=0-99\r\n").body, bytes[..100]);
 
@@ -228,6 +228,10 @@ fn a_healthy_kubo_answers_as_the_real_one() {
     assert_eq!(rpc("POST", &format!("block/rm?arg={cid}")).status(), 200);
     assert!(!kubo.has_block(&cid));
     assert!(String::from_utf8_lossy(&rpc("POST", "repo/stat?size-only=true").body).contains(r#""RepoSize":0"#));
+    let kubo = kubo.holding(&package.bytes).pinning(&cid);
+    let rm = format!("POST /api/v0/block/rm?arg={cid} HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n");
+    assert!(String::from_utf8_lossy(&ask(kubo.api().address(), &rm).body).contains("pinned: recursive"));
+    assert!(kubo.has_block(&cid), "what is pinned stays");
 }
 
 #[test]

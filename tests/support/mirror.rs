@@ -9,6 +9,9 @@ use super::server::{Reply, Request, Server};
 /// Last-Modified of everything, unless a script says otherwise: 2025-06-02 10:00:00 UTC.
 pub const MODIFIED: u64 = 1_748_858_400;
 
+/// One way to misbehave, for tables of them.
+pub type Bend = fn(FakeMirror) -> FakeMirror;
+
 /// A mirror; a file is found under any directory, so that one fake serves every repo.
 pub struct FakeMirror {
     server: Server,

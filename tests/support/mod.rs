@@ -9,11 +9,10 @@ pub mod script;
 pub mod server;
 pub mod world;
 
-pub use kubo::FakeKubo;
-pub use mirror::FakeMirror;
+pub use kubo::{BendKubo, FakeKubo};
+pub use mirror::{Bend, FakeMirror};
 pub use proxy::FakeProxy;
 pub use repo::{Compression, Package, database};
-pub use run::Run;
 pub use script::Misbehaves;
 pub use server::dead_address;
 pub use world::World;

@@ -82,10 +82,6 @@ impl Running {
         Self { child, output, started, base: base.to_owned() }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for the end.
     pub fn finish(mut self) -> Run {
         let Ok((stdout, stderr)) = self.output.recv_timeout(LIMIT) else {

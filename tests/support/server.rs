@@ -127,6 +127,8 @@ struct Shared {
 struct Seen {
     requests: Vec<Request>,
     body_bytes: u64,
+    /// Connections that neither side has closed.
+    talking: usize,
 }
 
 impl Server {
@@ -146,8 +148,13 @@ impl Server {
                     shared.connections.fetch_add(1, SeqCst);
                     shared.open.lock().unwrap().extend(stream.try_clone());
                     let (shared, answer) = (shared.clone(), answer.clone());
-                    // A client that goes away is no failure of the server.
-                    thread::spawn(move || drop(converse(stream, &shared, &*answer)));
+                    shared.seen.lock().unwrap().talking += 1;
+                    thread::spawn(move || {
+                        // A client that goes away is no failure of the server.
+                        let _ = converse(stream, &shared, &*answer);
+                        shared.seen.lock().unwrap().talking -= 1;
+                        shared.changed.notify_all();
+                    });
                 }
             }
         });
@@ -178,9 +185,9 @@ impl Server {
         self.wait(|seen| seen.body_bytes >= bytes, &format!("{bytes} bytes"));
     }
 
-    /// Returns once there were `count` requests in all.
-    pub fn wait_for_requests(&self, count: usize) {
-        self.wait(|seen| seen.requests.len() >= count, &format!("{count} requests"));
+    /// Returns once no client is connected any more.
+    pub fn wait_until_idle(&self) {
+        self.wait(|seen| seen.talking == 0, "every client to leave");
     }
 
     fn wait(&self, met: impl Fn(&Seen) -> bool, what: &str) {

@@ -1,7 +1,7 @@
 //! A machine in a temporary directory: pacman's files, ours, and the environment that pacman would pass on.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::repo::{Compression, Package, database};
 use super::run::{Run, Running};
 use super::{FakeKubo, FakeMirror};
 
-/// Who owns store and state when the tests run as root, and whom `as_user` means: nobody.
+/// Who owns store and state when the tests run as root, and whom `run_by_user` means: nobody.
 pub const UNPRIVILEGED: u32 = 65_534;
 
 /// A world; its directory goes when it is dropped.
@@ -49,7 +49,12 @@ impl World {
              SigLevel = PackageNever\nSigLevel = DatabaseNever\n"
         );
         world.write_pacman_conf();
-        world.set("PKGSWARM_KUBO_ENABLED", "false")
+        // Short, because scenarios wait for them; long enough for a machine with other work.
+        world
+            .set("PKGSWARM_DOWNLOAD_CONNECT", "2 s")
+            .set("PKGSWARM_DOWNLOAD_STALL", "600 ms")
+            .set("PKGSWARM_DOWNLOAD_PATIENCE", "1500 ms")
+            .set("PKGSWARM_KUBO_ENABLED", "false")
     }
 
     /// Adds a repo with its sync database in place and these `Server` lines.
@@ -65,11 +70,11 @@ impl World {
     }
 
     /// Adds a repo's section: server URLs as they are, SigLevel as pacman-conf prints it (`DatabaseOptional`, …).
-    pub fn servers(mut self, name: &str, servers: &[String], sig_level: &[&str]) -> Self {
+    pub fn servers<S: AsRef<str>>(mut self, name: &str, servers: &[S], sig_level: &[&str]) -> Self {
         let lines = |key: &str, values: &mut dyn Iterator<Item = String>| {
             values.map(|value| format!("{key} = {value}\n")).collect::<String>()
         };
-        let servers = lines("Server", &mut servers.iter().cloned());
+        let servers = lines("Server", &mut servers.iter().map(|url| url.as_ref().to_owned()));
         let levels = lines("SigLevel", &mut sig_level.iter().map(|level| (*level).to_owned()));
         self.conf += &format!("[{name}]\n{levels}{servers}");
         self.dump += &format!("[{name}]\nUsage = All\n{levels}{servers}");
@@ -91,6 +96,12 @@ impl World {
         self
     }
 
+    /// Takes an environment variable away again.
+    pub fn unset(mut self, name: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Writes `config.toml`.
     pub fn config(self, text: &str) -> Self {
         fs::write(self.path("config/config.toml"), text).expect("a configuration file");
@@ -98,7 +109,7 @@ impl World {
     }
 
     /// Runs are made as an unprivileged user from now on, as pacman 7 does; the output directory is theirs.
-    pub fn as_user(mut self) -> Self {
+    pub fn run_by_user(mut self) -> Self {
         if is_root() {
             self.user = Some(UNPRIVILEGED);
             give(&self.path("out"), UNPRIVILEGED);
@@ -180,6 +191,25 @@ impl World {
         assert_eq!(listing(&self.path("out")), [""; 0], "nothing may be left at or beside %o");
     }
 
+    /// Asserts that nothing of an unfinished transfer is in the store: no lock, no partial.
+    #[track_caller]
+    pub fn store_is_settled(&self) {
+        for part in ["store/lock", "store/partial"] {
+            assert_eq!(listing(&self.path(part)), [""; 0], "{part}");
+        }
+    }
+
+    /// A directory as pacman 7 makes it for DownloadUser, below `below`; the runs' user owns it.
+    pub fn download_dir(&self, below: &str) -> PathBuf {
+        let path = self.path(below).join("download-Xa3k9Q");
+        fs::create_dir_all(&path).expect("a directory of ours");
+        if let Some(user) = self.user {
+            give(&path, user);
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("our directory");
+        path
+    }
+
     fn write_pacman_conf(&self) {
         fs::write(self.path("pacman.conf"), &self.conf).expect("a pacman.conf");
         fs::write(self.path("pacman-conf.dump"), &self.dump).expect("its dump");
@@ -237,7 +267,6 @@ fn binary() -> &'static Path {
         }
         let place = std::env::temp_dir().join(format!("pkgswarm-under-test-{}", std::process::id()));
         fs::copy(&built, &place).expect("the program can be copied");
-        chown(&place, Some(0), Some(0)).expect("it is ours");
         open_to_all(&place);
         place
     })
