@@ -1,6 +1,17 @@
 //! pkgswarm.
 
+pub mod catalogue;
 pub mod cid;
+pub mod config;
+pub mod dag;
 pub mod digest;
+pub mod env;
+pub mod distro;
 pub mod error;
+pub mod fsx;
+pub mod look;
 pub mod name;
+pub mod output;
+pub mod store;
+pub mod verify;
+pub mod protobuf;

@@ -1,0 +1,222 @@
+//! Every setting in one table: the parser, `pkgswarm config`, the manual and the example file come from it.
+
+/// How the text of a setting is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// Any text.
+    Text,
+    /// An absolute path.
+    Path,
+    /// An http or https URL.
+    Url,
+    /// Several of them.
+    UrlList,
+    /// Bytes: `512`, `100 KiB`, `2 GiB`, `1 GB`.
+    Size,
+    /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
+    Span,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.key`, as in the file; `PKGSWARM_SECTION_KEY` in the environment.
+    pub name: &'static str,
+    /// How its text is read.
+    pub shape: Shape,
+    /// What holds when nobody says anything.
+    pub default: &'static str,
+    /// One paragraph for the manual.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("PKGSWARM_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+const YES_NO: Shape = Shape::Choice(&["true", "false"]);
+
+/// The table, in the order of the manual.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "store.dir",
+        shape: Shape::Path,
+        default: "auto",
+        doc: "Where partial and proven files are kept until pacman has them. `auto` is /var/cache/pkgswarm for root and \
+              for the user who owns it, else the user's cache directory.",
+    },
+    Key {
+        name: "store.max",
+        shape: Shape::Size,
+        default: "4 GiB",
+        doc: "Most that the store may hold; the oldest files leave first. A file also leaves once it is proven in a \
+              CacheDir of pacman.",
+    },
+    Key {
+        name: "state.dir",
+        shape: Shape::Path,
+        default: "auto",
+        doc: "Where indexes and their highest sequences are kept. `auto` is /var/lib/pkgswarm for root and for the user \
+              who owns it, else the user's data directory.",
+    },
+    Key {
+        name: "download.user",
+        shape: Shape::Text,
+        default: "auto",
+        doc: "Unprivileged user to whom root gives everything that touches foreign bytes. `auto` is the owner of \
+              store.dir, else pacman's DownloadUser, else pkgswarm, alpm or nobody, whichever exists first.",
+    },
+    Key {
+        name: "download.connect",
+        shape: Shape::Span,
+        default: "5 s",
+        doc: "Longest wait for a connection to a mirror or gateway, name look-up included.",
+    },
+    Key {
+        name: "download.stall",
+        shape: Shape::Span,
+        default: "5 s",
+        doc: "Longest silence of a source before the next one takes over. Counted from the last byte.",
+    },
+    Key {
+        name: "download.patience",
+        shape: Shape::Span,
+        default: "30 s",
+        doc: "Longest silence of the last source that is left, before the file is given up.",
+    },
+    Key {
+        name: "download.floor",
+        shape: Shape::Size,
+        default: "10 KiB",
+        doc: "Bytes a second below which a source is left for the next one, measured over five seconds. The last \
+              source that is left is kept, however slow.",
+    },
+    Key {
+        name: "pacman.conf",
+        shape: Shape::Path,
+        default: "/etc/pacman.conf",
+        doc: "Which pacman.conf tells repositories, servers and caches. The one that pacman itself was started with \
+              (--config) outranks it.",
+    },
+    Key {
+        name: "kubo.enabled",
+        shape: Shape::Choice(&["auto", "true", "false"]),
+        default: "auto",
+        doc: "Whether the local Kubo daemon is asked. `auto` asks unless the environment sets a proxy, because Kubo's own \
+              connections would go around it.",
+    },
+    Key {
+        name: "kubo.api",
+        shape: Shape::Url,
+        default: "http://127.0.0.1:5001",
+        doc: "Kubo's RPC address. Used by publish and index refresh, and to keep kubo.keep; never for file bytes.",
+    },
+    Key {
+        name: "kubo.gateway",
+        shape: Shape::Url,
+        default: "http://127.0.0.1:8080",
+        doc: "Kubo's gateway address. `localhost` is read as 127.0.0.1, because Kubo redirects the name.",
+    },
+    Key {
+        name: "kubo.head_start",
+        shape: Shape::Span,
+        default: "300 ms",
+        doc: "How long Kubo may look for files before mirrors are asked as well: the total for one pacman run, not for \
+              each file. At most 5 s.",
+    },
+    Key {
+        name: "kubo.keep",
+        shape: Shape::Size,
+        default: "2 GiB",
+        doc: "Most that Kubo may keep of what it cached on our behalf; the oldest unpinned files leave first. What was in \
+              Kubo before is never touched.",
+    },
+    Key {
+        name: "gateways.urls",
+        shape: Shape::UrlList,
+        default: "",
+        doc: "Trustless HTTP gateways to ask after Kubo and before the mirrors. They see which files are wanted; every \
+              block is proven here. None by default.",
+    },
+    Key {
+        name: "gateways.behind_proxy",
+        shape: YES_NO,
+        default: "false",
+        doc: "Whether gateways are asked, through the proxy, when the environment sets one.",
+    },
+    Key {
+        name: "index.refresh",
+        shape: Shape::Span,
+        default: "6 h",
+        doc: "Age at which an index is due for a refresh. A pacman -Sy that finds one due starts the refresh in the \
+              background and does not wait.",
+    },
+    Key {
+        name: "index.deadline",
+        shape: Shape::Span,
+        default: "60 s",
+        doc: "Longest time one refresh of one index may take.",
+    },
+    Key {
+        name: "output.progress",
+        shape: Shape::Choice(&["auto", "always", "never"]),
+        default: "auto",
+        doc: "Whether a progress bar is drawn on stderr. `auto` draws it on a terminal.",
+    },
+];
+
+/// The key named `name`.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The known name that is nearest to `wrong`, for an error that helps.
+pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (distance(wrong, name), name))
+        .min()
+        .filter(|(far, name)| *far <= name.len().div_ceil(2))
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein distance, byte by byte.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let next = (corner + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            corner = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_documented_and_named_once() {
+        for (i, key) in KEYS.iter().enumerate() {
+            assert_eq!(key.name.split('.').count(), 2, "{}", key.name);
+            assert!(key.doc.ends_with('.'), "{}", key.name);
+            assert!(!KEYS[..i].iter().any(|other| other.variable() == key.variable()), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_finds_the_key() {
+        let names = || KEYS.iter().map(|key| key.name);
+        assert_eq!(nearest("kubo.gatway", names()), Some("kubo.gateway"));
+        assert_eq!(nearest("store.size", names()), Some("store.dir"));
+        assert_eq!(nearest("completely.different.thing", names()), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! Where values come from: defaults, files, environment, flags; the later layer wins and is remembered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::keys::{KEYS, Key, find, nearest};
+use crate::config::value;
+use crate::env::Env;
+use crate::error::Error;
+
+/// Where a value came from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The table in this program.
+    Default,
+    /// A configuration file and the line in it.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Variable(String),
+    /// `--set`.
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Origin::Variable(name) => write!(f, "${name}"),
+            Origin::Flag => f.write_str("--set"),
+        }
+    }
+}
+
+/// An index in use, as `[index.NAME]` declares it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct IndexConfig {
+    /// What the user calls it.
+    pub name: String,
+    /// IPNS name (`k51…`), when the index is found through IPNS.
+    pub key: Option<String>,
+    /// minisign public key; required on every manifest when given.
+    pub minisign: Option<String>,
+    /// Plain HTTP copy of the index.
+    pub url: Option<String>,
+    /// Repositories that it may speak for.
+    pub repos: Vec<String>,
+}
+
+/// All layers merged: each key's text and origin, and the indexes.
+#[derive(Debug)]
+pub struct Layers {
+    /// Every key of [`KEYS`].
+    pub values: BTreeMap<&'static str, (String, Origin)>,
+    /// In the order of their names.
+    pub indexes: BTreeMap<String, (IndexConfig, Origin)>,
+}
+
+/// The directory of the system's configuration.
+pub fn system_dir(env: &Env) -> PathBuf {
+    env.var("PKGSWARM_CONFIG_DIR").map_or_else(|| PathBuf::from("/etc/pkgswarm"), PathBuf::from)
+}
+
+/// The user's own configuration file; none for root and for users without a home of their own.
+pub fn user_file(env: &Env) -> Option<PathBuf> {
+    if env.is_root() || env.var("PKGSWARM_CONFIG_DIR").is_some() {
+        return None;
+    }
+    env.home()?;
+    directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.config_dir().join("config.toml"))
+}
+
+impl Layers {
+    /// Reads and merges every layer. `flags` are `key=value` texts.
+    ///
+    /// # Errors
+    /// Usage errors that name file, line and, for unknown keys, the nearest known one.
+    pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
+        let defaults = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Origin::Default))).collect();
+        let mut layers = Self { values: defaults, indexes: BTreeMap::new() };
+        let system = system_dir(env);
+        layers.add_file(&system.join("config.toml"))?;
+        let mut parts: Vec<PathBuf> = match std::fs::read_dir(system.join("config.d")) {
+            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+            Err(_) => Vec::new(),
+        };
+        parts.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
+        parts.sort();
+        for path in parts.iter().chain(&user_file(env)) {
+            layers.add_file(path)?;
+        }
+        for key in KEYS {
+            let variable = key.variable();
+            if let Some(text) = env.var(&variable) {
+                layers
+                    .set(key, text.to_owned(), Origin::Variable(variable.clone()))
+                    .map_err(|why| Error::usage(format!("${variable}"), why))?;
+            }
+        }
+        for flag in flags {
+            let wrong = |why: String| Error::usage(format!("--set {flag}"), why);
+            let (name, text) = flag.split_once('=').ok_or_else(|| wrong("expected KEY=VALUE".to_owned()))?;
+            let key = find(name).ok_or_else(|| wrong(unknown(name)))?;
+            layers.set(key, text.to_owned(), Origin::Flag).map_err(wrong)?;
+        }
+        Ok(layers)
+    }
+
+    fn set(&mut self, key: &'static Key, text: String, origin: Origin) -> Result<(), String> {
+        value::check(key.shape, &text)?;
+        self.values.insert(key.name, (text, origin));
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), Error> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Error::usage(path.display(), format!("cannot be read: {e}"))),
+        };
+        self.add_text(path, &text)
+    }
+
+    fn add_text(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let place = |at: usize| format!("{}:{}", path.display(), line_of(at));
+        let table = DeTable::parse(text)
+            .map_err(|e| Error::usage(place(e.span().map_or(0, |span| span.start)), e.message()))?;
+        for (section, body) in table.get_ref() {
+            let at = section.span().start;
+            let DeValue::Table(body) = body.get_ref() else {
+                return Err(Error::usage(place(at), unknown(section.get_ref())));
+            };
+            for (name, value) in body {
+                let at = name.span().start;
+                let wrong = |why: String| Error::usage(place(at), why);
+                let full = format!("{}.{}", section.get_ref(), name.get_ref());
+                if let Some(key) = find(&full) {
+                    let text = scalar(value).map_err(|why| wrong(format!("{full}: {why}")))?;
+                    let origin = Origin::File(path.to_owned(), line_of(at));
+                    self.set(key, text, origin).map_err(|why| wrong(format!("{full}: {why}")))?;
+                } else if let ("index", DeValue::Table(index)) = (section.get_ref().as_ref(), value.get_ref()) {
+                    let index = index_config(name.get_ref(), index).map_err(wrong)?;
+                    let origin = Origin::File(path.to_owned(), line_of(at));
+                    self.indexes.insert(index.name.clone(), (index, origin));
+                } else {
+                    return Err(wrong(unknown(&full)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let known = KEYS.iter().map(|key| key.name);
+    match nearest(name, known) {
+        Some(near) => format!("unknown setting {name:?}; did you mean {near:?}?"),
+        None => format!("unknown setting {name:?}; `pkgswarm config` lists all of them"),
+    }
+}
+
+/// One value as text; a list becomes its items with commas between them.
+fn scalar(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => Ok(number.as_str().to_owned()),
+        DeValue::Boolean(yes) => Ok(yes.to_string()),
+        DeValue::Array(items) => {
+            let items: Result<Vec<String>, String> = items.iter().map(scalar).collect();
+            Ok(items?.join(","))
+        }
+        _ => Err("expected a text, a whole number, true or false, or a list".to_owned()),
+    }
+}
+
+fn index_config(name: &str, table: &DeTable<'_>) -> Result<IndexConfig, String> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        return Err(format!("index name {name:?}: only letters, digits, - and _ are allowed"));
+    }
+    let mut index = IndexConfig { name: name.to_owned(), ..IndexConfig::default() };
+    const FIELDS: [&str; 4] = ["key", "minisign", "url", "repos"];
+    for (field, value) in table {
+        let text = scalar(value)?;
+        match field.get_ref().as_ref() {
+            "key" => index.key = Some(text),
+            "minisign" => index.minisign = Some(text),
+            "url" => index.url = Some(value::url(&text).ok_or(format!("url: expected an http URL, found {text:?}"))?),
+            "repos" => index.repos = value::list(&text).map(str::to_owned).collect(),
+            other => {
+                let near = nearest(other, FIELDS.into_iter()).unwrap_or("key, minisign, url or repos");
+                return Err(format!("unknown setting \"index.{name}.{other}\"; did you mean {near:?}?"));
+            }
+        }
+    }
+    if index.key.is_none() && index.minisign.is_none() {
+        return Err(format!("index {name}: a key or a minisign key is required"));
+    }
+    Ok(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers() -> Layers {
+        let mut env = Env::from_process();
+        env.vars = BTreeMap::from([("PKGSWARM_CONFIG_DIR".to_owned(), "/nonexistent".to_owned())]);
+        Layers::read(&env, &[]).unwrap()
+    }
+
+    #[test]
+    fn defaults_are_valid_and_complete() {
+        let layers = layers();
+        assert_eq!(layers.values.len(), KEYS.len());
+        for key in KEYS {
+            assert_eq!(value::check(key.shape, key.default), Ok(()), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn later_layers_win_and_are_remembered() {
+        let mut layers = layers();
+        let file = Path::new("/etc/pkgswarm/config.toml");
+        layers
+            .add_text(file, "[store]\n# ours\nmax = \"1 GiB\"\n[gateways]\nurls = [\"https://a\", \"https://b\"]\n")
+            .unwrap();
+        assert_eq!(layers.values["store.max"], ("1 GiB".to_owned(), Origin::File(file.to_owned(), 3)));
+        assert_eq!(layers.values["gateways.urls"].0, "https://a,https://b");
+        assert_eq!(layers.values["store.dir"].1, Origin::Default);
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_and_the_nearest_known_key() {
+        let error = layers().add_text(Path::new("/c.toml"), "[kubo]\n\ngatway = \"x\"").unwrap_err();
+        assert_eq!(error.to_string(), "/c.toml:3: unknown setting \"kubo.gatway\"; did you mean \"kubo.gateway\"?");
+        let error = layers().add_text(Path::new("/c.toml"), "[store]\nmax = \"lots\"").unwrap_err();
+        assert_eq!(error.to_string(), "/c.toml:2: store.max: expected a size like \"2 GiB\", found \"lots\"");
+        assert!(layers().add_text(Path::new("/c.toml"), "\n[store").unwrap_err().subject.starts_with("/c.toml:2"));
+    }
+
+    #[test]
+    fn an_index_needs_a_key_to_be_proven_by() {
+        let mut layers = layers();
+        layers.add_text(Path::new("/c"), "[index.arch]\nkey = \"k51\"\nrepos = [\"core\", \"extra\"]").unwrap();
+        assert_eq!(layers.indexes["arch"].0.repos, ["core", "extra"]);
+        let error = layers.add_text(Path::new("/c"), "[index.x]\nurl = \"https://x\"").unwrap_err();
+        assert_eq!(error.message, "index x: a key or a minisign key is required");
+    }
+}

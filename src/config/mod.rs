@@ -1,0 +1,127 @@
+//! Settings, complete and typed, for everything below the command line.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::env::Env;
+use crate::error::Error;
+
+pub mod keys;
+pub mod layers;
+pub mod value;
+
+pub use layers::{IndexConfig, Layers, Origin};
+
+/// Whether Kubo is asked at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Unless a proxy is set.
+    Auto,
+    /// Always.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// Every setting with its type. What each means, its unit and its default stand in [`keys::KEYS`].
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")]
+pub struct Settings {
+    pub config_dir: PathBuf,
+    pub store_dir: Option<PathBuf>,
+    pub store_max: u64,
+    pub state_dir: PathBuf,
+    pub download_user: Option<String>,
+    pub connect: Duration,
+    pub stall: Duration,
+    pub patience: Duration,
+    pub floor: u64,
+    pub pacman_conf: PathBuf,
+    pub kubo: Ask,
+    pub kubo_api: String,
+    pub kubo_gateway: String,
+    pub head_start: Duration,
+    pub kubo_keep: u64,
+    pub gateways: Vec<String>,
+    pub gateways_behind_proxy: bool,
+    pub index_refresh: Duration,
+    pub index_deadline: Duration,
+    pub indexes: Vec<IndexConfig>,
+    /// Draw a progress bar.
+    pub progress: bool,
+}
+
+impl Settings {
+    /// Reads every layer and types it.
+    pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
+        Self::from_layers(env, &Layers::read(env, flags)?)
+    }
+
+    /// Types merged layers, whose values were checked when they were read.
+    pub fn from_layers(env: &Env, layers: &Layers) -> Result<Self, Error> {
+        let text = |name: &str| layers.values[name].0.as_str();
+        let size = |name| value::size(text(name)).expect("checked by Layers");
+        let span = |name| value::span(text(name)).expect("checked by Layers");
+        let url = |name| value::url(text(name)).expect("checked by Layers");
+        let auto = |name: &str| Some(text(name)).filter(|text| *text != "auto").map(str::to_owned);
+        Ok(Self {
+            config_dir: layers::system_dir(env),
+            store_dir: auto("store.dir").map(PathBuf::from).or_else(|| store_dir(env)),
+            store_max: size("store.max"),
+            state_dir: auto("state.dir").map_or_else(|| state_dir(env), PathBuf::from),
+            download_user: auto("download.user"),
+            connect: span("download.connect"),
+            stall: span("download.stall"),
+            patience: span("download.patience"),
+            floor: size("download.floor"),
+            pacman_conf: PathBuf::from(text("pacman.conf")),
+            kubo: match text("kubo.enabled") {
+                "true" => Ask::Yes,
+                "false" => Ask::No,
+                _ => Ask::Auto,
+            },
+            kubo_api: url("kubo.api"),
+            kubo_gateway: url("kubo.gateway"),
+            head_start: span("kubo.head_start").min(Duration::from_secs(5)),
+            kubo_keep: size("kubo.keep"),
+            gateways: value::list(text("gateways.urls")).filter_map(value::url).collect(),
+            gateways_behind_proxy: text("gateways.behind_proxy") == "true",
+            index_refresh: span("index.refresh"),
+            index_deadline: span("index.deadline"),
+            indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
+            progress: match text("output.progress") {
+                "always" => true,
+                "never" => false,
+                _ => env.terminal,
+            },
+        })
+    }
+}
+
+const SYSTEM_STORE: &str = "/var/cache/pkgswarm";
+const SYSTEM_STATE: &str = "/var/lib/pkgswarm";
+
+/// The system's store for root and its owner, else the user's, else none of lasting kind.
+fn store_dir(env: &Env) -> Option<PathBuf> {
+    if env.is_root() || owned_by(Path::new(SYSTEM_STORE), env.uid) {
+        return Some(PathBuf::from(SYSTEM_STORE));
+    }
+    env.home()?;
+    directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.cache_dir().to_owned())
+}
+
+/// Indexes of the system are for everybody to read; a user has own ones only where own ones were added.
+fn state_dir(env: &Env) -> PathBuf {
+    let system = PathBuf::from(SYSTEM_STATE);
+    if env.is_root() || owned_by(&system, env.uid) || env.home().is_none() {
+        return system;
+    }
+    match directories::ProjectDirs::from("", "", "pkgswarm") {
+        Some(dirs) if dirs.data_dir().exists() || !system.exists() => dirs.data_dir().to_owned(),
+        _ => system,
+    }
+}
+
+fn owned_by(path: &Path, uid: u32) -> bool {
+    rustix::fs::lstat(path).is_ok_and(|stat| stat.st_uid == uid)
+}

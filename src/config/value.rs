@@ -1,0 +1,118 @@
+//! Reading and printing the values of settings: sizes, time spans, URLs.
+
+use std::time::Duration;
+
+use crate::config::keys::Shape;
+
+const SIZES: &[(&str, u64)] = &[
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("B", 1),
+    ("", 1),
+];
+
+const SPANS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Reads `100 KiB`, `2GiB`, `512`; whole numbers only.
+pub fn size(text: &str) -> Option<u64> {
+    with_unit(text, SIZES)
+}
+
+/// Reads `300 ms`, `5 s`, `10 min`, `6 h`, `2 d`; whole numbers with a unit.
+pub fn span(text: &str) -> Option<Duration> {
+    with_unit(text, SPANS).map(Duration::from_millis)
+}
+
+/// Reads an http or https URL without credentials, query or fragment, and drops a slash at its end.
+///
+/// `localhost` becomes 127.0.0.1: Kubo's gateway redirects the name to a subdomain (boxo, gateway/hostname.go:60).
+pub fn url(text: &str) -> Option<String> {
+    let mut url = reqwest::Url::parse(text).ok()?;
+    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.query().is_some() {
+        return None;
+    }
+    if url.host_str() == Some("localhost") {
+        url.set_host(Some("127.0.0.1")).ok()?;
+    }
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Splits a list at commas and white space.
+pub fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
+}
+
+/// Says what is wrong with `text` for a setting of this shape, if anything.
+pub fn check(shape: Shape, text: &str) -> Result<(), String> {
+    let (good, wanted) = match shape {
+        Shape::Text => (!text.is_empty(), "a text".to_owned()),
+        Shape::Path => (text == "auto" || text.starts_with('/'), "an absolute path".to_owned()),
+        Shape::Url => (url(text).is_some(), "an http or https URL".to_owned()),
+        Shape::UrlList => (list(text).all(|item| url(item).is_some()), "http or https URLs".to_owned()),
+        Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
+        Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
+        Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
+    };
+    if good { Ok(()) } else { Err(format!("expected {wanted}, found {text:?}")) }
+}
+
+/// Prints bytes for people: `17 B`, `1.5 MiB`.
+pub fn show_size(bytes: u64) -> String {
+    let (unit, scale) = SIZES[..4].iter().find(|(_, scale)| bytes >= *scale).copied().unwrap_or(("B", 1));
+    if scale == 1 {
+        return format!("{bytes} B");
+    }
+    format!("{:.1} {unit}", bytes as f64 / scale as f64)
+}
+
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = units.iter().find(|(name, _)| *name == unit.trim())?.1;
+    number.parse::<u64>().ok()?.checked_mul(scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans_are_read_with_their_units() {
+        assert_eq!(size("2 GiB"), Some(2 << 30));
+        assert_eq!(size("512"), Some(512));
+        assert_eq!(size("1 GB"), Some(1_000_000_000));
+        assert_eq!(span("300 ms"), Some(Duration::from_millis(300)));
+        assert_eq!(span("6h"), Some(Duration::from_secs(21_600)));
+        for bad in ["", "GiB", "-1", "1.5 GiB", "5 parsecs", "99999999999 TiB"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+        assert_eq!(span("5"), None);
+    }
+
+    #[test]
+    fn localhost_is_read_as_127_0_0_1() {
+        assert_eq!(url("http://localhost:8080/").as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(url("ftp://x"), None);
+        assert_eq!(url("http://user:secret@x"), None);
+    }
+
+    #[test]
+    fn a_wrong_value_says_what_was_expected() {
+        assert_eq!(check(Shape::Size, "lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
+        assert_eq!(check(Shape::Choice(&["a", "b"]), "c").unwrap_err(), "expected one of a, b, found \"c\"");
+        assert_eq!(check(Shape::Path, "auto"), Ok(()));
+    }
+
+    #[test]
+    fn sizes_are_shown_for_people() {
+        assert_eq!(show_size(17), "17 B");
+        assert_eq!(show_size(3 << 19), "1.5 MiB");
+    }
+}

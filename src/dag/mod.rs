@@ -1,0 +1,124 @@
+//! Files and directories as the blocks that their content ids name: built, read and proven here, without a daemon.
+//!
+//! A file of at most [`CHUNK`] bytes is its own block. A longer one is cut into leaves of [`CHUNK`] bytes, and nodes of
+//! at most [`WIDTH`] links are put over them, level by level, until one is left: the root. Its CID is the file's.
+//! Nothing here reads or writes a file or a socket; callers hand bytes in.
+//!
+//! | to | use |
+//! |---|---|
+//! | get the CID (and the blocks) of a file | [`build`] |
+//! | prove a file leaf by leaf, in any order, once its root block is known | [`proof`] |
+//! | put together a file of any shape, as others published it | [`walk`] |
+//! | make a directory, look a name up in one | [`dir`] |
+//! | hand blocks to Kubo in one request (`dag/import`) | [`car`] |
+//!
+//! The shape is the profile `unixfs-v1-2025` (IPIP-499, ratified 2026-03-05); `vectors` holds Kubo's own vectors for it.
+
+pub mod build;
+pub mod node;
+pub mod proof;
+pub mod walk;
+
+#[cfg(test)]
+mod vectors;
+
+use crate::cid::{Cid, Codec};
+use crate::protobuf::BadProtobuf;
+
+/// The one profile that CIDs are made by, as the index names it (IPIP-499).
+pub const PROFILE: &str = "unixfs-v1-2025";
+
+/// Bytes of file content in a leaf: 1 MiB (IPIP-499). The last leaf of a file may be shorter.
+pub const CHUNK: usize = 1 << 20;
+
+/// Most links in a node of a file (IPIP-499).
+pub const WIDTH: usize = 1024;
+
+/// Longest block that is read, in bytes: 2 MiB (`specs:src/bitswap-protocol.md`; Kubo 0.40 and later take no longer one).
+pub const MAX_BLOCK: usize = 2 << 20;
+
+/// Most nodes between a root and a leaf, both counted. 174 links of 256 KiB, the narrowest shape in use, hold
+/// 40 TiB in 5 levels. Origin: chosen by us.
+pub const MAX_DEPTH: usize = 8;
+
+/// Most links in a node of a file that is read. Kubo makes 174 or 1024; more is a setting there. Origin: chosen by us.
+/// Directories are bounded by [`MAX_BLOCK`] alone.
+pub const MAX_LINKS: usize = 8192;
+
+/// Most blocks in a file that is read, the same block counted as often as it occurs: 256 GiB in leaves of 256 KiB.
+/// Origin: chosen by us, so that a small node linked again and again ends.
+pub const MAX_NODES: u64 = 1 << 20;
+
+/// A block and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Follows from `bytes` and the codec.
+    pub cid: Cid,
+    /// At most [`MAX_BLOCK`].
+    pub bytes: Vec<u8>,
+}
+
+/// Why blocks are not the file or directory they were taken for.
+///
+/// `NotTheBlock` and `TooLong` are the fault of whoever delivered the block: another source may have the right one. All the others
+/// are in the content that the CID names, so no source can do better.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDag {
+    /// The bytes are not those that the CID names.
+    #[error("the delivered block is not {0}")]
+    NotTheBlock(Cid),
+    /// Longer than [`MAX_BLOCK`], so not even hashed.
+    #[error("a block of {0} bytes is longer than the allowed 2 MiB")]
+    TooLong(usize),
+    /// Not protocol buffers.
+    #[error("malformed node: {0}")]
+    Protobuf(#[from] BadProtobuf),
+    /// Not a dag-pb node, or not a UnixFS one, for the reason given.
+    #[error("malformed node: {0}")]
+    Malformed(&'static str),
+    /// The parts are not as long as is said about them.
+    #[error("a part says it is {declared} bytes long and is {found}")]
+    Size {
+        /// What the parent, or the caller, says.
+        declared: u64,
+        /// What the block says or is.
+        found: u64,
+    },
+    /// A directory where a file was wanted. A name in it can be asked for instead.
+    #[error("it is a directory, not a file")]
+    Directory,
+    /// A file where a directory was wanted.
+    #[error("it is a file, not a directory")]
+    NotADirectory,
+    /// A symbolic link, or the metadata type that nobody writes.
+    #[error("UnixFS type {0} is neither a file nor a directory")]
+    Type(u64),
+    /// Sound, but not one root over raw leaves: [`walk::Walk`] reads it.
+    #[error("its blocks are nested deeper than one level")]
+    NotFlat,
+    /// More than the caller or this module allows, for the limit given.
+    #[error("it has more than the allowed {limit} {what}")]
+    Limit {
+        /// Bytes, levels, links or blocks.
+        what: &'static str,
+        /// How many are allowed.
+        limit: u64,
+    },
+}
+
+/// Checks that `block` is what `cid` names and not too long to be a block.
+pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), BadDag> {
+    if block.len() > MAX_BLOCK {
+        return Err(BadDag::TooLong(block.len()));
+    }
+    if cid.proves(block) { Ok(()) } else { Err(BadDag::NotTheBlock(cid)) }
+}
+
+/// The node that `cid` names, read from its proven block.
+pub(crate) fn open(cid: Cid, block: &[u8]) -> Result<node::Node<'_>, BadDag> {
+    prove(cid, block)?;
+    match cid.codec() {
+        Codec::Raw => Ok(node::Node::leaf(block)),
+        Codec::DagPb => node::decode(block),
+    }
+}

@@ -1,0 +1,242 @@
+//! A file of any shape put together from its blocks: CIDv0, small chunks, several levels, content within nodes.
+//!
+//! Others published what `fetch CID` is asked for, and chose the shape. The walk does no I/O, so the same code runs over
+//! a gateway, Bitswap and a scripted fake.
+
+use crate::cid::Cid;
+
+use super::node::Node;
+use super::{BadDag, MAX_DEPTH, MAX_NODES};
+
+/// A file's blocks in the order of their content, each proven before a byte of it is handed on.
+pub struct Walk {
+    /// What is left to read, the next one last.
+    stack: Vec<Step>,
+    max_size: u64,
+    size: Option<u64>,
+    nodes: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Step {
+    cid: Cid,
+    /// File bytes below it, as its parent says; only the root has none.
+    size: Option<u64>,
+    depth: usize,
+}
+
+impl Walk {
+    /// The file `root`, if it has at most `max_size` bytes.
+    pub fn new(root: Cid, max_size: u64) -> Self {
+        Self { stack: vec![Step { cid: root, size: None, depth: 1 }], max_size, size: None, nodes: 0 }
+    }
+
+    /// All blocks known to be needed, [`next_cid`](Self::next_cid) first, to fetch several ahead. What lies below one of them comes before its
+    /// successors once it was pushed, so blocks fetched ahead stay useful. The same CID can occur more than once.
+    pub fn wants(&self) -> impl ExactSizeIterator<Item = Cid> + '_ {
+        self.stack.iter().rev().map(|step| step.cid)
+    }
+
+    /// The block to push next; `None` when the walk is done.
+    pub fn next_cid(&self) -> Option<Cid> {
+        self.stack.last().map(|step| step.cid)
+    }
+
+    /// Takes the block of [`next_cid`](Self::next_cid) and returns the file's next bytes, often none.
+    ///
+    /// # Errors
+    /// Nothing has changed then. `NotTheBlock`, `TooLong`: push the same block from another source. All else is in the content:
+    /// `Directory`, `Limit` (of `max_size` as well), `Size` and malformed nodes stay with the CID.
+    ///
+    /// # Panics
+    /// When the walk [is done](Self::is_done): nothing was asked for.
+    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<&'b [u8], BadDag> {
+        let step = *self.stack.last().expect("a block is pushed only when one is wanted");
+        let Node::File { inline, pieces, size } = super::open(step.cid, block)? else { return Err(BadDag::Directory) };
+        if let Some(declared) = step.size.filter(|declared| *declared != size) {
+            return Err(BadDag::Size { declared, found: size });
+        }
+        // Below the root every size is part of one that was checked.
+        if size > self.max_size {
+            return Err(BadDag::Limit { what: "bytes", limit: self.max_size });
+        }
+        if !pieces.is_empty() && step.depth == MAX_DEPTH {
+            return Err(BadDag::Limit { what: "levels", limit: MAX_DEPTH as u64 });
+        }
+        if self.nodes + self.stack.len() as u64 + pieces.len() as u64 > MAX_NODES {
+            return Err(BadDag::Limit { what: "blocks", limit: MAX_NODES });
+        }
+        self.nodes += 1;
+        self.size.get_or_insert(size);
+        self.stack.pop();
+        let below = |piece: &super::node::Piece| Step { cid: piece.cid, size: Some(piece.size), depth: step.depth + 1 };
+        self.stack.extend(pieces.iter().rev().map(below));
+        Ok(inline)
+    }
+
+    /// Whether all bytes were handed out.
+    pub fn is_done(&self) -> bool {
+        self.stack.is_empty()
+    }
+
+    /// Bytes of the file, known once the root was pushed.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::node::{self, Piece};
+    use super::super::vectors::Stream;
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::protobuf::Writer;
+    use proptest::prelude::*;
+
+    /// Blocks as `ipfs add` of the profile `unixfs-v0-2015` makes them: CIDv0 and content within dag-pb leaves.
+    #[derive(Default)]
+    struct Foreign {
+        blocks: HashMap<Cid, Vec<u8>>,
+    }
+
+    impl Foreign {
+        fn put(&mut self, block: Vec<u8>) -> Cid {
+            let cid = Cid::from_bytes(&[&[0x12, 0x20], &Sha256::of(&block).0[..]].concat()).unwrap();
+            self.blocks.insert(cid, block);
+            cid
+        }
+
+        fn add(&mut self, file: &[u8], chunk: usize, width: usize) -> Cid {
+            let mut level: Vec<Piece> = file.chunks(chunk).map(|leaf| self.leaf(leaf)).collect();
+            while level.len() > 1 {
+                level = level.chunks(width).map(|pieces| self.node(pieces)).collect();
+            }
+            level[0].cid
+        }
+
+        fn leaf(&mut self, content: &[u8]) -> Piece {
+            let size = content.len() as u64;
+            let data = Writer::default().varint(1, 2).bytes(2, content).varint(3, size).finish();
+            let block = Writer::default().bytes(1, &data).finish();
+            let tsize = block.len() as u64;
+            Piece { cid: self.put(block), size, tsize }
+        }
+
+        fn node(&mut self, pieces: &[Piece]) -> Piece {
+            let block = node::file(pieces);
+            let tsize = block.len() as u64 + pieces.iter().map(|piece| piece.tsize).sum::<u64>();
+            Piece { cid: self.put(block), size: pieces.iter().map(|piece| piece.size).sum(), tsize }
+        }
+
+        fn read(&self, root: Cid, max_size: u64) -> Result<Vec<u8>, BadDag> {
+            let (mut walk, mut out) = (Walk::new(root, max_size), Vec::new());
+            while let Some(cid) = walk.next_cid() {
+                out.extend_from_slice(walk.push(&self.blocks[&cid])?);
+            }
+            assert!(walk.is_done());
+            assert_eq!(walk.size(), Some(out.len() as u64));
+            Ok(out)
+        }
+    }
+
+    #[test]
+    fn files_in_the_old_shape_of_kubo_are_read_whole() {
+        // `kubo:test/cli/cid_profiles_test.go`, 0.43.1, unixfs-v0-2015.
+        for (seed, len, root) in [
+            ("chunk-v0-seed", 262_144, "QmWmRj3dFDZdb6ABvbmKhEL6TmPbAfBZ1t5BxsEyJrcZhE"),
+            ("chunk-v0-seed", 262_145, "QmYyLxtzZyW22zpoVAtKANLRHpDjZtNeDjQdJrcQNWoRkJ"),
+            ("v0-seed", 174 * 262_144, "QmUbBALi174SnogsUzLpYbD4xPiBSFANF4iztWCsHbMKh2"),
+            ("v0-seed", 174 * 262_144 + 1, "QmV81WL765sC8DXsRhE5fJv2rwhS4icHRaf3J9Zk5FdRnW"),
+        ] {
+            let file = Stream::new(seed).take(len);
+            let mut blocks = Foreign::default();
+            let cid = blocks.add(&file, 262_144, 174);
+            assert_eq!(cid.to_string(), root, "{len}");
+            assert!(blocks.read(cid, len as u64).unwrap() == file, "{len}");
+            assert_eq!(blocks.read(cid, len as u64 - 1), Err(BadDag::Limit { what: "bytes", limit: len as u64 - 1 }));
+        }
+    }
+
+    #[test]
+    fn wanted_blocks_are_named_ahead_and_in_order() {
+        let mut blocks = Foreign::default();
+        let root = blocks.add(b"abcdefgh", 1, 3);
+        let mut walk = Walk::new(root, 8);
+        assert_eq!((walk.wants().len(), walk.size()), (1, None));
+        assert_eq!(walk.push(&blocks.blocks[&root]), Ok(&b""[..]));
+        assert_eq!((walk.wants().len(), walk.size()), (3, Some(8)));
+        let first = walk.wants().next().unwrap();
+        let after = walk.wants().nth(1).unwrap();
+        walk.push(&blocks.blocks[&first]).unwrap();
+        assert_eq!((walk.wants().len(), walk.wants().nth(3)), (5, Some(after)));
+    }
+
+    #[test]
+    fn a_wrong_block_changes_nothing_and_the_right_one_is_taken_after_it() {
+        let mut walk = Walk::new(Cid::raw(Sha256::of(b"abc")), 3);
+        assert!(matches!(walk.push(b"abd"), Err(BadDag::NotTheBlock(_))));
+        assert!(!walk.is_done());
+        assert_eq!(walk.push(b"abc"), Ok(&b"abc"[..]));
+        assert!(walk.is_done());
+    }
+
+    #[test]
+    fn a_part_of_another_length_than_its_parent_says_is_refused() {
+        let mut blocks = Foreign::default();
+        let leaf = blocks.leaf(b"abc");
+        let root = blocks.node(&[leaf, Piece { size: 4, ..leaf }]);
+        assert_eq!(blocks.read(root.cid, 100), Err(BadDag::Size { declared: 4, found: 3 }));
+    }
+
+    #[test]
+    fn depth_and_number_of_blocks_are_bounded() {
+        let mut blocks = Foreign::default();
+        let mut piece = blocks.leaf(b"");
+        for level in 2..=MAX_DEPTH + 1 {
+            piece = blocks.node(&[piece]);
+            assert_eq!(blocks.read(piece.cid, 0).is_ok(), level <= MAX_DEPTH, "{level}");
+        }
+        // 8000^2 empty leaves in three blocks.
+        piece = blocks.leaf(b"");
+        piece = blocks.node(&vec![piece; 8000]);
+        piece = blocks.node(&vec![piece; 8000]);
+        assert_eq!(blocks.read(piece.cid, 0), Err(BadDag::Limit { what: "blocks", limit: MAX_NODES }));
+    }
+
+    #[test]
+    fn a_directory_is_named_as_one() {
+        let mut blocks = Foreign::default();
+        let root = blocks.put(node::directory([]));
+        assert_eq!(blocks.read(root, 100), Err(BadDag::Directory));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_shape_gives_the_file_back(
+            file in proptest::collection::vec(any::<u8>(), 1..200),
+            chunk in 1usize..20,
+            width in 4usize..9,
+        ) {
+            let mut blocks = Foreign::default();
+            let root = blocks.add(&file, chunk, width);
+            prop_assert_eq!(blocks.read(root, 200).unwrap(), file);
+        }
+
+        #[test]
+        fn a_flipped_bit_in_any_block_is_noticed(which: prop::sample::Index, at: prop::sample::Index, bit in 0u8..8) {
+            let mut blocks = Foreign::default();
+            let root = blocks.add(b"the same file in several blocks", 5, 3);
+            let mut cids: Vec<Cid> = blocks.blocks.keys().copied().collect();
+            cids.sort();
+            let cid = *which.get(&cids);
+            let block = blocks.blocks.get_mut(&cid).unwrap();
+            let at = at.index(block.len());
+            block[at] ^= 1 << bit;
+            prop_assert_eq!(blocks.read(root, 200), Err(BadDag::NotTheBlock(cid)));
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! pacman's command line, read as pacman reads it.
+//!
+//! pacman uses `getopt_long` with the option string and table of `src/pacman/pacman.c` (`parseargs`): flags may be
+//! bundled, long options may be shortened while unambiguous, options may follow targets, and `--` ends them.
+//! What pacman would refuse is skipped here: pacman has already accepted the line that it runs.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// What pacman does in this run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// `-D`
+    Database,
+    /// `-F`
+    Files,
+    /// `-Q`
+    Query,
+    /// `-R`
+    Remove,
+    /// `-S`
+    Sync,
+    /// `-T`
+    Deptest,
+    /// `-U`
+    Upgrade,
+}
+
+/// The parts of pacman's command line that matter to a downloader. Paths are as written, possibly relative.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Arguments {
+    /// The operation; `None` when there is none or more than one, which pacman refuses.
+    pub operation: Option<Operation>,
+    /// How often `y` was given: 1 refreshes, 2 and more force it.
+    pub refresh: u8,
+    /// `-w`: nothing is installed.
+    pub download_only: bool,
+    /// `--config`, the last one.
+    pub config: Option<PathBuf>,
+    /// `-b`, `--dbpath`, the last one.
+    pub db_path: Option<PathBuf>,
+    /// `--cachedir`, all of them, in order; those of the configuration come after them.
+    pub cache_dirs: Vec<PathBuf>,
+    /// `-r`, `--root`, the last one.
+    pub root: Option<PathBuf>,
+    /// `--sysroot`, the last one.
+    pub sysroot: Option<PathBuf>,
+    /// `--gpgdir`, the last one.
+    pub gpg_dir: Option<PathBuf>,
+    /// `--arch`, all of them, in order; those of the configuration come after them.
+    pub architectures: Vec<OsString>,
+    /// What is not an option: package names, groups, URLs. A single `-` means that pacman read more from its stdin.
+    pub targets: Vec<OsString>,
+    without_refresh: Vec<OsString>,
+    operations: u8,
+}
+
+// optstring of pacman 6.0 to 7.1: "DFQRSTUVb:cdefghiklmnopqr:stuvwxy"
+const SHORT_WITH_VALUE: &[u8] = b"br";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Value {
+    None,
+    /// Only as `--name=value` (`--debug`).
+    Glued,
+    Needed,
+}
+
+// The table of `parseargs`, all versions from 6.0 to 7.1 together; what matters is which prefixes are unambiguous.
+#[rustfmt::skip]
+const LONG: &[(&str, Value)] = &[
+    ("database", Value::None), ("files", Value::None), ("query", Value::None), ("remove", Value::None),
+    ("sync", Value::None), ("deptest", Value::None), ("upgrade", Value::None), ("version", Value::None),
+    ("help", Value::None), ("dbpath", Value::Needed), ("cascade", Value::None), ("changelog", Value::None),
+    ("clean", Value::None), ("nodeps", Value::None), ("deps", Value::None), ("explicit", Value::None),
+    ("groups", Value::None), ("info", Value::None), ("check", Value::None), ("list", Value::None),
+    ("foreign", Value::None), ("native", Value::None), ("nosave", Value::None), ("owns", Value::None),
+    ("file", Value::None), ("print", Value::None), ("quiet", Value::None), ("root", Value::Needed),
+    ("sysroot", Value::Needed), ("recursive", Value::None), ("search", Value::None), ("regex", Value::None),
+    ("machinereadable", Value::None), ("unrequired", Value::None), ("upgrades", Value::None),
+    ("sysupgrade", Value::None), ("unneeded", Value::None), ("verbose", Value::None),
+    ("downloadonly", Value::None), ("refresh", Value::None), ("noconfirm", Value::None),
+    ("confirm", Value::None), ("config", Value::Needed), ("ignore", Value::Needed),
+    ("assume-installed", Value::Needed), ("debug", Value::Glued), ("force", Value::None),
+    ("overwrite", Value::Needed), ("noprogressbar", Value::None), ("noscriptlet", Value::None),
+    ("ask", Value::Needed), ("cachedir", Value::Needed), ("hookdir", Value::Needed), ("asdeps", Value::None),
+    ("logfile", Value::Needed), ("ignoregroup", Value::Needed), ("needed", Value::None),
+    ("asexplicit", Value::None), ("arch", Value::Needed), ("print-format", Value::Needed),
+    ("gpgdir", Value::Needed), ("dbonly", Value::None), ("color", Value::Needed),
+    ("disable-download-timeout", Value::None), ("disable-sandbox", Value::None),
+    ("disable-sandbox-filesystem", Value::None), ("disable-sandbox-syscalls", Value::None),
+];
+
+impl Arguments {
+    /// Reads the words after `argv[0]`. Never fails: unknown options are skipped.
+    pub fn parse(words: &[OsString]) -> Self {
+        let mut out = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let bytes = word.as_bytes();
+            if bytes == b"--" {
+                out.without_refresh.push(word.clone());
+                out.targets.extend(words.as_slice().iter().cloned());
+                out.without_refresh.extend(words.as_slice().iter().cloned());
+                break;
+            } else if let Some(long) = bytes.strip_prefix(b"--") {
+                out.long(word, long, &mut words);
+            } else if bytes.len() > 1 && bytes[0] == b'-' {
+                out.short(&bytes[1..], &mut words);
+            } else {
+                out.targets.push(word.clone());
+                out.without_refresh.push(word.clone());
+            }
+        }
+        if out.operations > 1 {
+            out.operation = None;
+        }
+        out
+    }
+
+    /// `-yy`: the user wants the databases anew, whatever their age.
+    pub fn is_refresh_forced(&self) -> bool {
+        self.refresh > 1
+    }
+
+    /// The same words without any `y`: what to ask pacman for the list of a transaction without another refresh.
+    ///
+    /// Cannot be run again when [`Arguments::reads_stdin`].
+    pub fn without_refresh(&self) -> &[OsString] {
+        &self.without_refresh
+    }
+
+    /// Whether targets came through pacman's stdin (a target `-`), where nobody can read them again.
+    pub fn reads_stdin(&self) -> bool {
+        self.targets.iter().any(|target| target == "-")
+    }
+
+    fn long(&mut self, word: &OsStr, text: &[u8], words: &mut std::slice::Iter<'_, OsString>) {
+        let (name, glued) = match text.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&text[..at], Some(OsString::from_vec(text[at + 1..].to_vec()))),
+            None => (text, None),
+        };
+        let Some((name, takes)) = long_option(name) else {
+            self.without_refresh.push(word.to_owned());
+            return;
+        };
+        let apart = (takes == Value::Needed && glued.is_none()).then(|| words.next().cloned()).flatten();
+        if name != "refresh" {
+            self.without_refresh.push(word.to_owned());
+            self.without_refresh.extend(apart.clone());
+        }
+        match (takes, glued.or(apart)) {
+            (Value::Needed, Some(value)) => self.value(name, value),
+            (Value::None, None) => self.flag(name),
+            _ => {}
+        }
+    }
+
+    fn short(&mut self, letters: &[u8], words: &mut std::slice::Iter<'_, OsString>) {
+        let mut kept = vec![b'-'];
+        let mut apart = None;
+        for (at, letter) in letters.iter().enumerate() {
+            if SHORT_WITH_VALUE.contains(letter) {
+                let rest = &letters[at + 1..];
+                let value = if rest.is_empty() {
+                    apart = words.next().cloned();
+                    apart.clone()
+                } else {
+                    Some(OsString::from_vec(rest.to_vec()))
+                };
+                kept.extend(&letters[at..]);
+                if let Some(value) = value {
+                    self.value(if *letter == b'b' { "dbpath" } else { "root" }, value);
+                }
+                break;
+            }
+            if *letter != b'y' {
+                kept.push(*letter);
+            }
+            self.flag(short_flag(*letter));
+        }
+        if kept.len() > 1 {
+            self.without_refresh.push(OsString::from_vec(kept));
+            self.without_refresh.extend(apart);
+        }
+    }
+
+    fn flag(&mut self, name: &str) {
+        let operation = match name {
+            "refresh" => {
+                self.refresh = self.refresh.saturating_add(1);
+                return;
+            }
+            "downloadonly" => {
+                self.download_only = true;
+                return;
+            }
+            "database" => Operation::Database,
+            "files" => Operation::Files,
+            "query" => Operation::Query,
+            "remove" => Operation::Remove,
+            "sync" => Operation::Sync,
+            "deptest" => Operation::Deptest,
+            "upgrade" => Operation::Upgrade,
+            _ => return,
+        };
+        self.operation = Some(operation);
+        self.operations = self.operations.saturating_add(1);
+    }
+
+    fn value(&mut self, name: &str, value: OsString) {
+        match name {
+            "config" => self.config = Some(value.into()),
+            "dbpath" => self.db_path = Some(value.into()),
+            "cachedir" => self.cache_dirs.push(value.into()),
+            "root" => self.root = Some(value.into()),
+            "sysroot" => self.sysroot = Some(value.into()),
+            "gpgdir" => self.gpg_dir = Some(value.into()),
+            "arch" => self.architectures.push(value),
+            _ => {}
+        }
+    }
+}
+
+fn short_flag(letter: u8) -> &'static str {
+    match letter {
+        b'D' => "database",
+        b'F' => "files",
+        b'Q' => "query",
+        b'R' => "remove",
+        b'S' => "sync",
+        b'T' => "deptest",
+        b'U' => "upgrade",
+        b'y' => "refresh",
+        b'w' => "downloadonly",
+        _ => "",
+    }
+}
+
+/// An exact name, or the only one that begins so (getopt_long(3)).
+fn long_option(text: &[u8]) -> Option<(&'static str, Value)> {
+    let mut begin = LONG.iter().filter(|(name, _)| name.as_bytes().starts_with(text));
+    let exact = LONG.iter().find(|(name, _)| name.as_bytes() == text);
+    match (exact, begin.next(), begin.next()) {
+        (Some(found), ..) | (None, Some(found), None) => Some(*found),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Arguments {
+        Arguments::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    fn kept(line: &str) -> String {
+        let words: Vec<_> =
+            parse(line).without_refresh().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn bundled_flags_tell_operation_and_refresh() {
+        for (line, operation, refresh) in [
+            ("-Syu", Some(Operation::Sync), 1),
+            ("-Syyuu", Some(Operation::Sync), 2),
+            ("-S -y -y -u", Some(Operation::Sync), 2),
+            ("--sync --refresh --refresh", Some(Operation::Sync), 2),
+            ("-Fy", Some(Operation::Files), 1),
+            ("-U http://x/y-1-1-any.pkg.tar.zst", Some(Operation::Upgrade), 0),
+            ("foo -S bar -y", Some(Operation::Sync), 1),
+            ("-Sw foo", Some(Operation::Sync), 0),
+            ("-S -- -y", Some(Operation::Sync), 0),
+            ("-SU", None, 0),
+            ("foo", None, 0),
+        ] {
+            let parsed = parse(line);
+            assert_eq!((parsed.operation, parsed.refresh), (operation, refresh), "{line}");
+        }
+        assert!(parse("-Syy").is_refresh_forced() && !parse("-Sy").is_refresh_forced());
+        assert!(parse("-Sw x").download_only);
+    }
+
+    #[test]
+    fn values_are_found_glued_apart_and_shortened() {
+        for line in ["-b /d", "-b/d", "--dbpath /d", "--dbpath=/d", "--dbp=/d", "-Sb /d", "-Syb/d", "-b /x -b /d"] {
+            assert_eq!(parse(line).db_path, Some("/d".into()), "{line}");
+        }
+        for line in ["--config /c", "--config=/c", "--conf=/c"] {
+            // "conf" also begins "confirm": ambiguous, as getopt_long says.
+            assert_eq!(parse(line).config, (!line.starts_with("--conf=")).then(|| "/c".into()), "{line}");
+        }
+        let all = parse("-r /r --sysroot /s --cachedir /1 --cachedir=/2 --arch a --arch=b --gpgdir /g -Sy foo -");
+        assert_eq!((all.root, all.sysroot, all.gpg_dir), (Some("/r".into()), Some("/s".into()), Some("/g".into())));
+        assert_eq!((all.cache_dirs, all.architectures), (vec!["/1".into(), "/2".into()], vec!["a".into(), "b".into()]));
+        assert_eq!(all.targets, ["foo", "-"]);
+    }
+
+    #[test]
+    fn the_value_of_one_option_is_never_taken_for_another() {
+        let line = parse("-S --ignore --dbpath --ask -y --color=auto --unknown --debug=1 -by --unknown=-y");
+        assert_eq!((line.refresh, line.db_path), (0, Some("y".into())));
+        assert_eq!(parse("-Sy --dbpath").db_path, None);
+        assert_eq!(parse("--").targets, [""; 0]);
+        assert!(parse("-S -").reads_stdin());
+    }
+
+    #[test]
+    fn the_words_without_refresh_ask_for_the_same_transaction() {
+        for (line, want) in [
+            ("-Syu foo", "-Su foo"),
+            ("-S -yy -u --refresh --ref", "-S -u"),
+            ("-y -S foo", "-S foo"),
+            ("-Syb /y foo", "-Sb /y foo"),
+            ("-yb /d", "-b /d"),
+            ("-Sy --config /y -- -y", "-S --config /y -- -y"),
+            ("-Suby", "-Suby"),
+        ] {
+            assert_eq!(kept(line), want, "{line}");
+        }
+    }
+}

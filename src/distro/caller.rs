@@ -1,0 +1,273 @@
+//! Who called us: the pacman process above, its arguments, and the key of its run.
+//!
+//! pacman tells its `XferCommand` a URL and a path and nothing else. Which configuration, which database directory and
+//! whether the user forces a refresh stand only in pacman's own command line, which `/proc` shows to everybody
+//! (`environ`, `cwd` and `exe` it does not show to `DownloadUser`; research/pacman.md section 1).
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::distro::arguments::Arguments;
+
+/// Longest command line that is read, in bytes. Linux allows at most 6 MiB (a quarter of the stack limit, capped at
+/// three quarters of `_STK_LIM`, `fs/exec.c`).
+const LONGEST_CMDLINE: u64 = 6 << 20;
+
+/// One pacman run: the process id and when it started, which together never come back until the machine restarts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Transaction {
+    /// The process id, as seen in our own process namespace.
+    pub pid: i32,
+    /// Start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
+    pub start_time: u64,
+}
+
+/// The pacman process that called, and what it was asked to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The run that this call belongs to.
+    pub transaction: Transaction,
+    /// Its command line, read as pacman reads it.
+    pub arguments: Arguments,
+}
+
+/// Why nothing is known about a process. Trying again does not help.
+#[derive(Debug, thiserror::Error)]
+pub enum CallerError {
+    /// It ended, or `/proc` is mounted with `hidepid`.
+    #[error("process {0} has ended or is hidden")]
+    Gone(i32),
+    /// Somebody else runs us: a shell, makepkg, a front end of its own. Defaults apply.
+    #[error("process {pid} is {name:?}, not pacman")]
+    NotPacman {
+        /// The process looked at.
+        pid: i32,
+        /// The last part of its `argv[0]`.
+        name: String,
+    },
+    /// `/proc` says something unexpected.
+    #[error("/proc/{pid}/{file} cannot be read: {cause}")]
+    Unreadable {
+        /// The process looked at.
+        pid: i32,
+        /// Which of its files.
+        file: &'static str,
+        /// What is wrong with it.
+        cause: io::Error,
+    },
+}
+
+impl Transaction {
+    /// The run of process `pid`, whatever program it is.
+    ///
+    /// # Errors
+    /// `Gone` and `Unreadable`.
+    pub fn of(pid: i32) -> Result<Self, CallerError> {
+        let stat = read(pid, "stat", 4096)?;
+        let start_time = start_time(&stat).ok_or_else(|| CallerError::Unreadable {
+            pid,
+            file: "stat",
+            cause: io::Error::new(io::ErrorKind::InvalidData, "no start time in it"),
+        })?;
+        Ok(Self { pid, start_time })
+    }
+
+    /// The run of our parent process.
+    ///
+    /// # Errors
+    /// As [`Transaction::of`]; `Gone(0)` where the parent lives in another process namespace.
+    pub fn parent() -> Result<Self, CallerError> {
+        Self::of(parent_pid()?)
+    }
+
+    /// Whether the process still runs and is still the same one.
+    pub fn is_alive(&self) -> bool {
+        Self::of(self.pid).is_ok_and(|now| now == *self)
+    }
+}
+
+impl Caller {
+    /// The pacman that started this process.
+    ///
+    /// # Errors
+    /// `NotPacman` when something else did, which is normal under makepkg and by hand.
+    pub fn parent() -> Result<Self, CallerError> {
+        Self::of(parent_pid()?)
+    }
+
+    /// The pacman with process id `pid`.
+    ///
+    /// # Errors
+    /// As [`Caller::parent`].
+    pub fn of(pid: i32) -> Result<Self, CallerError> {
+        let transaction = Transaction::of(pid)?;
+        let words = words(&read(pid, "cmdline", LONGEST_CMDLINE)?);
+        // The id may have been given to another process between the two reads.
+        if !transaction.is_alive() {
+            return Err(CallerError::Gone(pid));
+        }
+        let (program, arguments) = match words.split_first() {
+            Some((program, arguments)) => (program.as_os_str(), arguments),
+            None => return Err(CallerError::Gone(pid)), // a zombie or a kernel thread has no command line
+        };
+        if !is_pacman(program.as_bytes()) {
+            return Err(CallerError::NotPacman { pid, name: basename(program.as_bytes()) });
+        }
+        Ok(Self { transaction, arguments: Arguments::parse(arguments) })
+    }
+
+    /// Makes a path from pacman's command line absolute, by the directory in which pacman was started.
+    ///
+    /// That directory is taken from `PWD`, inherited from the shell, because pacman 6 itself changes directory before
+    /// it calls us and `DownloadUser` may not read `/proc/PID/cwd`. `None` when neither leads to something that exists.
+    pub fn resolve(&self, path: &Path) -> Option<PathBuf> {
+        if path.is_absolute() {
+            return Some(path.to_owned());
+        }
+        let shell = std::env::var_os("PWD").map(PathBuf::from);
+        let process = fs::read_link(format!("/proc/{}/cwd", self.transaction.pid)).ok();
+        [shell, process]
+            .into_iter()
+            .flatten()
+            .filter(|dir| dir.is_absolute())
+            .map(|dir| dir.join(path))
+            .find(|at| rustix::fs::statat(rustix::fs::CWD, at, rustix::fs::AtFlags::empty()).is_ok())
+    }
+}
+
+/// A version of pacman. Ordered by age.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PacmanVersion {
+    /// The 7 of 7.1.0.
+    pub major: u16,
+    /// The 1 of 7.1.0.
+    pub minor: u16,
+    /// The 0 of 7.1.0, 0 when not given.
+    pub patch: u16,
+}
+
+impl PacmanVersion {
+    /// Reads the value that pacman gives `HTTP_USER_AGENT`, such as `pacman/7.1.0 (Linux x86_64) libalpm/16.0.0`.
+    ///
+    /// `None` for anything else: pacman leaves the variable alone when the user has set it (`setuseragent` in
+    /// `src/pacman/pacman.c`), so its absence proves nothing.
+    pub fn from_user_agent(value: &str) -> Option<Self> {
+        let version = value.strip_prefix("pacman/")?.split_whitespace().next()?;
+        let mut parts = version.split(['.', '-', '+']);
+        let major = parts.next()?.parse().ok()?;
+        let minor = parts.next()?.parse().ok()?;
+        let patch = parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
+        Some(Self { major, minor, patch })
+    }
+}
+
+fn parent_pid() -> Result<i32, CallerError> {
+    // Raw, because a parent outside our process namespace is reported as 0.
+    rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()).ok_or(CallerError::Gone(0))
+}
+
+fn read(pid: i32, file: &'static str, most: u64) -> Result<Vec<u8>, CallerError> {
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(format!("/proc/{pid}/{file}"));
+    match opened.and_then(|from| from.take(most).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(bytes),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(CallerError::Gone(pid)),
+        Err(cause) if rustix::io::Errno::from_io_error(&cause) == Some(rustix::io::Errno::SRCH) => {
+            Err(CallerError::Gone(pid))
+        }
+        Err(cause) => Err(CallerError::Unreadable { pid, file, cause }),
+    }
+}
+
+/// Field 22. The second field, the program's name in parentheses, may itself hold spaces and parentheses (proc(5)).
+fn start_time(stat: &[u8]) -> Option<u64> {
+    let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[name_ends + 1..]).ok()?;
+    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+fn words(cmdline: &[u8]) -> Vec<OsString> {
+    let Some(text) = cmdline.strip_suffix(b"\0") else { return Vec::new() };
+    text.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()
+}
+
+fn is_pacman(program: &[u8]) -> bool {
+    // `pacman-static` is the AUR's rescue build; the same program.
+    matches!(basename(program).as_str(), "pacman" | "pacman-static")
+}
+
+fn basename(program: &[u8]) -> String {
+    let last = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    String::from_utf8_lossy(last).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_is_found_behind_a_hostile_program_name() {
+        let tail = "S 1 1 1 0 -1 4194560 5 0 0 0 0 0 0 0 20 0 1 0 987654 100 1";
+        for name in ["pacman", "a b", ") R 1 (", "((()))", ""] {
+            assert_eq!(start_time(format!("77 ({name}) {tail}").as_bytes()), Some(987_654), "{name}");
+        }
+        for bad in ["", "77 (x", "77 (x) S 1", "77 (x) S 1 1 1 0 -1 4 5 0 0 0 0 0 0 0 20 0 1 0 x"] {
+            assert_eq!(start_time(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_process_keeps_its_transaction_and_another_has_another() {
+        let own = std::process::id() as i32;
+        assert_eq!(Transaction::of(own).unwrap(), Transaction::of(own).unwrap());
+        assert!(Transaction::of(own).unwrap().is_alive());
+        assert_ne!(Transaction::of(own).unwrap(), Transaction::parent().unwrap());
+        assert!(!Transaction { pid: own, start_time: 1 }.is_alive());
+        assert!(matches!(Transaction::of(i32::MAX), Err(CallerError::Gone(i32::MAX))));
+    }
+
+    #[test]
+    fn a_caller_that_is_not_pacman_is_named() {
+        let own = std::process::id() as i32;
+        assert!(matches!(Caller::of(own), Err(CallerError::NotPacman { name, .. }) if name.starts_with("pkgswarm")));
+    }
+
+    #[test]
+    fn pacman_is_known_by_the_last_part_of_its_name() {
+        for yes in ["pacman", "/usr/bin/pacman", "./pacman", "/opt/pacman-static"] {
+            assert!(is_pacman(yes.as_bytes()), "{yes}");
+        }
+        for no in ["", "bash", "pacman/", "/pacman/bash", "pacman-key", "fakeroot"] {
+            assert!(!is_pacman(no.as_bytes()), "{no}");
+        }
+    }
+
+    #[test]
+    fn command_lines_keep_empty_and_foreign_words() {
+        assert_eq!(
+            words(b"pacman\0-b\0\0\xff\0"),
+            ["pacman", "-b", ""]
+                .map(OsString::from)
+                .into_iter()
+                .chain([OsString::from_vec(vec![0xff])])
+                .collect::<Vec<_>>()
+        );
+        assert!(words(b"").is_empty());
+    }
+
+    #[test]
+    fn versions_come_from_the_user_agent_and_are_ordered() {
+        let of = PacmanVersion::from_user_agent;
+        let seven = PacmanVersion { major: 7, minor: 1, patch: 0 };
+        assert_eq!(of("pacman/7.1.0 (Linux x86_64) libalpm/16.0.0"), Some(seven));
+        assert_eq!(of("pacman/7.1.0.r9.g54d9411 (Linux x86_64) libalpm/16.0.0"), Some(seven));
+        assert_eq!(of("pacman/7.1 (Linux"), Some(seven));
+        assert!(of("pacman/6.0.2 (Linux x86_64)").unwrap() < seven);
+        for other in ["", "pacman", "pacman/", "pacman/x.y", "curl/8.0", "pacman/99999999.1"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}

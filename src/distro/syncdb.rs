@@ -1,0 +1,243 @@
+//! Sync databases: what a repository lists, with the size and sha256 that pacman itself will check.
+//!
+//! A `.db` or `.files` file is a (compressed) tar of `name-version/desc` entries (`repo-add`; alpm-repo-db(7)). It is
+//! read as a stream, once, and every size in it is bounded, because a mirror may send anything under that name.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+
+use crate::digest::Sha256;
+use crate::name::{FileName, shown};
+
+use super::archive::Unpacked;
+use super::desc;
+
+/// One package as a database lists it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Package {
+    /// `%FILENAME%`
+    pub file: FileName,
+    /// `%NAME%`
+    pub name: String,
+    /// `%VERSION%`: `[epoch:]version-release`
+    pub version: String,
+    /// `%BASE%`: the name of the source package.
+    pub base: Option<String>,
+    /// `%ARCH%`
+    pub arch: Option<String>,
+    /// `%CSIZE%`: size of the file in bytes. pacman takes databases without it.
+    pub size: Option<u64>,
+    /// `%ISIZE%`: size of the installed files in bytes.
+    pub installed_size: Option<u64>,
+    /// `%SHA256SUM%`. pacman takes databases without it, and then has only the signature to go by.
+    pub sha256: Option<Sha256>,
+    /// `%PGPSIG%`, which has the same bytes as the `.sig` file beside the package (`repo-add --include-sigs`).
+    pub signature: Option<Signature>,
+    /// `%BUILDDATE%`: seconds since 1970; `None` when it is not a number.
+    pub build_date: Option<u64>,
+}
+
+/// A detached signature, by what proves its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Signature {
+    /// Size in bytes, 1 to 16 KiB.
+    pub size: u32,
+    /// Its own sha256.
+    pub sha256: Sha256,
+}
+
+/// How much a database may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes as they come from the mirror. Default 128 MiB, as in `lib/libalpm/be_sync.c` (`MAX_DB_SIZE`).
+    pub packed: u64,
+    /// Bytes of the tar within. Default 1 GiB, about fifteen times today's largest database.
+    pub unpacked: u64,
+    /// Bytes of one `desc` entry. Default 1 MiB; Arch's largest is under 50 KiB.
+    pub desc: u64,
+    /// Packages. Default 200,000; Arch's `extra` lists about 14,500.
+    pub packages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { packed: 128 << 20, unpacked: 1 << 30, desc: 1 << 20, packages: 200_000 }
+    }
+}
+
+/// Why a file is not a database to be used. Fetching it again, from somebody else, may help; `Read` is about this
+/// machine or about the compressed data, and `Unsupported` stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum BadDatabase {
+    /// No bytes at all. A repository without packages is not empty: its tar has an end.
+    #[error("the database is empty")]
+    Empty,
+    /// It ends too early.
+    #[error("the database is cut off")]
+    CutOff,
+    /// HTML or XML: a captive portal, an error page with status 200.
+    #[error("this is a web page, not a database")]
+    WebPage,
+    /// None of the known beginnings.
+    #[error("this is not a database: neither tar nor gzip, zstd or xz")]
+    NotADatabase,
+    /// Something that libarchive may read and we do not.
+    #[error("databases packed with {0} are not supported")]
+    Unsupported(&'static str),
+    /// One of [`Limits`].
+    #[error("the database is larger than allowed ({0})")]
+    TooLarge(&'static str),
+    /// An entry does not say what it must.
+    #[error("database entry {entry}: {problem}")]
+    Entry {
+        /// Its path in the archive, fit to print.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file or its compression cannot be read.
+    #[error("the database cannot be read: {0}")]
+    Read(io::Error),
+}
+
+/// Calls `visit` for every package of the database in `from`, in the order of the archive.
+///
+/// What was visited counts only when this returns `Ok`: checksums stand at the end.
+///
+/// # Errors
+/// `BadDatabase`, or whatever `visit` returns.
+pub fn read<E: From<BadDatabase>>(
+    from: impl Read,
+    limits: &Limits,
+    mut visit: impl FnMut(Package) -> Result<(), E>,
+) -> Result<(), E> {
+    let unpacked = Unpacked::new(from, limits)?;
+    let explain = unpacked.explainer();
+    let mut archive = tar::Archive::new(unpacked);
+    let mut seen = HashSet::new();
+    let mut long_name = None;
+    // Raw, because the extension entries would otherwise be read into memory whatever their size.
+    for entry in archive.entries().map_err(&explain)?.raw(true) {
+        let mut entry = entry.map_err(&explain)?;
+        let kind = entry.header().entry_type();
+        if kind.is_pax_local_extensions() || kind.is_gnu_longname() {
+            let body = body(&mut entry, 64 << 10, &explain)?;
+            let name = if kind.is_gnu_longname() { Some(trimmed(&body)) } else { pax_name(&body)? };
+            long_name = name.or(long_name);
+            continue;
+        }
+        if kind.is_pax_global_extensions() || kind.is_gnu_longlink() {
+            continue;
+        }
+        let path = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        let path = Path::of(&path)?;
+        if kind.is_dir() {
+            continue;
+        }
+        if !(kind.is_file() || kind.is_contiguous()) {
+            return Err(path.bad("it is not a plain file").into());
+        }
+        let Some(directory) = path.of_desc() else { continue };
+        if seen.len() >= limits.packages {
+            return Err(BadDatabase::TooLarge("packages").into());
+        }
+        if entry.size() > limits.desc {
+            return Err(path.bad(format!("it claims {} bytes, at most {} are read", entry.size(), limits.desc)).into());
+        }
+        let text = body(&mut entry, limits.desc, &explain)?;
+        let package = desc::parse(directory, &text).map_err(|problem| path.bad(problem))?;
+        if !seen.insert(package.file.clone()) {
+            return Err(path.bad(format!("{} was listed before", package.file)).into());
+        }
+        visit(package)?;
+    }
+    Ok(archive.into_inner().finish()?)
+}
+
+/// Whether `from` is a sync database that pacman could use; returns how many packages it lists, possibly none.
+///
+/// # Errors
+/// As [`read`].
+pub fn check(from: impl Read) -> Result<usize, BadDatabase> {
+    let mut packages = 0;
+    read::<BadDatabase>(from, &Limits::default(), |_| {
+        packages += 1;
+        Ok(())
+    })?;
+    Ok(packages)
+}
+
+/// All packages of the database in `from`.
+///
+/// # Errors
+/// As [`read`].
+pub fn packages(from: impl Read) -> Result<Vec<Package>, BadDatabase> {
+    let mut packages = Vec::new();
+    read::<BadDatabase>(from, &Limits::default(), |package| {
+        packages.push(package);
+        Ok(())
+    })?;
+    Ok(packages)
+}
+
+/// The path of an entry that stays where it belongs.
+struct Path(String);
+
+impl Path {
+    fn of(bytes: &[u8]) -> Result<Self, BadDatabase> {
+        let path = Self(String::from_utf8_lossy(bytes).into_owned());
+        let parts = path.0.strip_suffix('/').unwrap_or(&path.0).split('/');
+        // pacman refuses "./" as well: "invalid name for database entry".
+        if parts.clone().any(|part| matches!(part, "" | "." | "..")) {
+            return Err(path.bad("its path is not plain"));
+        }
+        Ok(path)
+    }
+
+    /// The directory, if this is the `desc` of a package.
+    fn of_desc(&self) -> Option<&str> {
+        self.0.strip_suffix("/desc").filter(|directory| !directory.contains('/'))
+    }
+
+    fn bad(&self, problem: impl Into<String>) -> BadDatabase {
+        BadDatabase::Entry { entry: shown(&self.0).into_owned(), problem: problem.into() }
+    }
+}
+
+fn body(
+    entry: &mut tar::Entry<'_, impl Read>,
+    most: u64,
+    explain: impl Fn(io::Error) -> BadDatabase,
+) -> Result<Vec<u8>, BadDatabase> {
+    let size = entry.size();
+    if size > most {
+        return Err(BadDatabase::TooLarge("an entry's name"));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    entry.read_to_end(&mut bytes).map_err(explain)?;
+    // The tar reader takes the end of the stream for the end of the entry.
+    if (bytes.len() as u64) < size { Err(BadDatabase::CutOff) } else { Ok(bytes) }
+}
+
+/// The path in a pax header, which bsdtar writes for large user ids and for what does not fit.
+fn pax_name(body: &[u8]) -> Result<Option<Vec<u8>>, BadDatabase> {
+    let bad = |problem: &str| BadDatabase::Entry { entry: "(pax header)".to_owned(), problem: problem.to_owned() };
+    let mut name = None;
+    for record in tar::PaxExtensions::new(body) {
+        let record = record.map_err(|_| bad("it is malformed"))?;
+        match record.key_bytes() {
+            b"path" => name = Some(record.value_bytes().to_vec()),
+            b"size" => return Err(bad("it changes a size")), // only for files over 8 GiB
+            _ => {}
+        }
+    }
+    Ok(name)
+}
+
+fn trimmed(name: &[u8]) -> Vec<u8> {
+    name.iter().copied().take_while(|byte| *byte != 0).collect()
+}
+
+#[cfg(test)]
+#[path = "syncdb_tests.rs"]
+mod tests;

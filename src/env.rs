@@ -1,0 +1,119 @@
+//! The process as a value: the only reader of arguments, variables, user ids and terminals.
+//!
+//! Variables that are read, and nothing else:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `PKGSWARM_CONFIG_DIR` | replaces `/etc/pkgswarm` |
+//! | `PKGSWARM_<KEY>` | one setting, see `pkgswarm config` |
+//! | `HOME`, `XDG_*` | the user's own directories, when `HOME` belongs to the user |
+//! | `HTTP_USER_AGENT` | set by pacman for its downloader; tells its version |
+//! | `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy` | as curl reads them |
+//! | `IPFS_PATH` | where a Kubo of this user left its addresses |
+//! | `NO_COLOR`, `TERM`, `PATH` | terminal and program search, read by libraries and the system |
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+/// Everything a command may know about the process that runs it.
+#[derive(Clone, Debug)]
+pub struct Env {
+    /// The arguments, program name first.
+    pub args: Vec<OsString>,
+    /// Variables that are text; others are ignored.
+    pub vars: BTreeMap<String, String>,
+    /// The real user id, from the kernel: fakeroot cannot change what a system call answers.
+    pub uid: u32,
+    /// Whether stderr is a terminal, so that a bar may be drawn.
+    pub terminal: bool,
+    /// The process that started this one.
+    pub parent: u32,
+}
+
+impl Env {
+    /// Reads the process once.
+    pub fn from_process() -> Self {
+        Self {
+            args: std::env::args_os().collect(),
+            vars: std::env::vars_os()
+                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            uid: rustix::process::getuid().as_raw(),
+            terminal: std::io::stderr().is_terminal(),
+            parent: rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs()),
+        }
+    }
+
+    /// The value of a variable; empty means unset.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether root runs this.
+    pub fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+
+    /// The home directory, when it is this user's own.
+    ///
+    /// pacman leaves `HOME=/root` to its download user, who can neither read it nor should.
+    pub fn home(&self) -> Option<PathBuf> {
+        let home = PathBuf::from(self.var("HOME")?);
+        let owner = std::fs::metadata(&home).ok()?.uid();
+        // Under fakeroot every file of the user looks like root's.
+        let faked = owner == 0 && !self.is_root() && self.var("FAKEROOTKEY").is_some();
+        (home.is_absolute() && (owner == self.uid || faked)).then_some(home)
+    }
+
+    /// The version of the pacman that runs this as its downloader, as (major, minor).
+    ///
+    /// Source: pacman sets `HTTP_USER_AGENT=pacman/7.1.0 (…)` (pacman 7.1.0, src/pacman/pacman.c:289).
+    pub fn pacman_version(&self) -> Option<(u32, u32)> {
+        let version = self.var("HTTP_USER_AGENT")?.strip_prefix("pacman/")?;
+        let mut parts = version.split(['.', ' ']);
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+
+    /// Whether the environment asks for a proxy, which then must not be bypassed.
+    pub fn has_proxy(&self) -> bool {
+        ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+            .iter()
+            .any(|name| self.var(name).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(vars: &[(&str, &str)]) -> Env {
+        let mut env = Env::from_process();
+        env.vars = vars.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        env
+    }
+
+    #[test]
+    fn pacman_tells_its_version() {
+        let of = |agent| env(&[("HTTP_USER_AGENT", agent)]).pacman_version();
+        assert_eq!(of("pacman/7.1.0 (Linux x86_64) libalpm/16.0.0"), Some((7, 1)));
+        assert_eq!(of("curl/8"), None);
+        assert_eq!(of("pacman/"), None);
+    }
+
+    #[test]
+    fn empty_means_unset() {
+        assert_eq!(env(&[("x", "")]).var("x"), None);
+        assert!(!env(&[("http_proxy", "")]).has_proxy());
+        assert!(env(&[("all_proxy", "socks5h://127.0.0.1:9050")]).has_proxy());
+    }
+
+    #[test]
+    fn a_home_of_somebody_else_is_not_a_home() {
+        let mut env = env(&[("HOME", "/")]);
+        env.uid = 12345;
+        assert_eq!(env.home(), None);
+    }
+}

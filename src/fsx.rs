@@ -1,0 +1,200 @@
+//! Files among strangers: opened without following links, written under a name only when complete.
+//!
+//! System calls go through rustix, not libc: fakeroot, under which checkupdates runs pacman, fakes libc's answers.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+
+/// Opens a regular file for reading; a link, FIFO, device or directory in its place is an error, not a wait.
+pub fn open_read(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    regular(&file)?;
+    Ok(file)
+}
+
+/// Opens or makes a regular file for reading and writing, which must belong to `uid` and have no second name.
+pub fn open_own(path: &Path, uid: u32) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::from(0o644))?);
+    let stat = regular(&file)?;
+    if stat.st_uid != uid || stat.st_nlink > 1 {
+        return Err(io::Error::other(format!("belongs to user {}, or has a second name", stat.st_uid)));
+    }
+    Ok(file)
+}
+
+/// The status of an open file that must be a regular one.
+pub fn regular(file: &File) -> io::Result<Stat> {
+    let stat = rustix::fs::fstat(file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("is not a regular file"));
+    }
+    Ok(stat)
+}
+
+/// Makes a directory of ours, and its parents, or accepts one that nobody but `uid` and root can write to.
+pub fn own_dir(path: &Path, uid: u32) -> io::Result<()> {
+    if let Err(e) = rustix::fs::mkdir(path, Mode::from(0o755)) {
+        match e {
+            rustix::io::Errno::EXIST => {}
+            rustix::io::Errno::NOENT => {
+                let parent = path.parent().ok_or(e)?;
+                std::fs::create_dir_all(parent)?;
+                rustix::fs::mkdir(path, Mode::from(0o755))?;
+            }
+            other => return Err(other.into()),
+        }
+    }
+    let stat = rustix::fs::lstat(path)?;
+    let mode = stat.st_mode;
+    if FileType::from_raw_mode(mode) != FileType::Directory {
+        return Err(io::Error::other("is not a directory"));
+    }
+    if stat.st_uid != uid {
+        return Err(io::Error::other(format!("belongs to user {}, not to {uid}", stat.st_uid)));
+    }
+    if mode & 0o022 != 0 {
+        return Err(io::Error::other("others may write to it"));
+    }
+    Ok(())
+}
+
+/// Writes a small file under a temporary name and renames it, so that readers see the old or the new one.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut temp = tempfile::Builder::new().prefix(".pkgswarm-").tempfile_in(dir)?;
+    temp.write_all(bytes)?;
+    rustix::fs::fchmod(temp.as_file(), Mode::from(mode))?;
+    temp.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Reads a small file of ours or root's; anything else, or more than `most` bytes, is an error.
+pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
+    let file = open_read(path)?;
+    let stat = rustix::fs::fstat(&file)?;
+    if stat.st_uid != uid && stat.st_uid != 0 {
+        return Err(io::Error::other(format!("belongs to user {}", stat.st_uid)));
+    }
+    let mut bytes = Vec::new();
+    (&file).take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("is larger than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// An unnamed file in `dir`, or one without a name from then on where the file system has no unnamed files.
+pub fn unnamed(dir: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match rustix::fs::open(dir, flags, Mode::from(0o644)) {
+        Ok(fd) => Ok(File::from(fd)),
+        Err(_) => tempfile::tempfile_in(dir),
+    }
+}
+
+/// Copies the first `len` bytes of `from` to the start of `to`, in the kernel where it can.
+///
+/// A copy or reflink, never a link: pacman changes owner and mode of what it is given (pacman 7.1, dload.c:76-91).
+pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
+    let (mut read_at, mut write_at) = (0, 0);
+    while read_at < len {
+        let want = usize::try_from(len - read_at).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) if read_at == 0 && !matches!(e, rustix::io::Errno::NOSPC | rustix::io::Errno::FBIG) => {
+                return copy_by_hand(from, to, len);
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+fn copy_by_hand(from: &File, to: &File, len: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut at = 0;
+    while at < len {
+        let want = buffer.len().min(usize::try_from(len - at).unwrap_or(usize::MAX));
+        match from.read_at(&mut buffer[..want], at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            got => {
+                to.write_all_at(&buffer[..got], at)?;
+                at += got as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives an unnamed file its first name in `dir`. Fails when the name is taken.
+pub fn link(file: &File, dir: impl AsFd, name: &str) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid() -> u32 {
+        rustix::process::getuid().as_raw()
+    }
+
+    #[test]
+    fn links_fifos_and_directories_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("file"), "x").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        rustix::fs::mkfifoat(CWD, path("fifo"), Mode::from(0o644)).unwrap();
+        assert!(open_read(&path("file")).is_ok());
+        for bad in ["link", "fifo", ".", "missing"] {
+            assert!(open_read(&path(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_is_not_ours_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        open_own(&path, uid()).unwrap();
+        std::fs::hard_link(&path, dir.path().join("b")).unwrap();
+        assert!(open_own(&path, uid()).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_not_ours() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/store");
+        own_dir(&path, uid()).unwrap();
+        own_dir(&path, uid()).unwrap();
+        assert!(own_dir(&path, uid() + 1).is_err());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(own_dir(&path, uid()).is_err());
+    }
+
+    #[test]
+    fn copies_are_equal_and_short_sources_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (unnamed(dir.path()).unwrap(), unnamed(dir.path()).unwrap());
+        (&from).write_all(&[7; 300_000]).unwrap();
+        copy(&from, &to, 300_000).unwrap();
+        assert_eq!(regular(&to).unwrap().st_size, 300_000);
+        let third = unnamed(dir.path()).unwrap();
+        copy_by_hand(&from, &third, 300_000).unwrap();
+        assert_eq!(regular(&third).unwrap().st_size, 300_000);
+        assert!(copy(&from, &to, 300_001).is_err());
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+    }
+}

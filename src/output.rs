@@ -1,0 +1,199 @@
+//! The only place where a file gets the name that the caller asked for.
+//!
+//! pacman takes whatever is at `%o` as complete when we exit 0. So the bytes are first copied into a file without a
+//! name in the same directory, and the name is given only in exchange for [`Accepted`]. Killed at any instant, there
+//! is either nothing new or the whole file (`tests/cases/xfer_kill.rs`).
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::fsx;
+use crate::verify::Accepted;
+
+/// A path to which a file will be delivered. Nothing is touched before [`Staged::commit`].
+#[derive(Debug)]
+pub struct Output {
+    dir: OwnedFd,
+    dir_path: PathBuf,
+    name: String,
+    path: PathBuf,
+}
+
+/// The copy that has no name yet. Dropped, it is gone.
+pub struct Staged<'a> {
+    output: &'a Output,
+    file: File,
+    /// The temporary name, where the file system cannot do without one.
+    named: Option<tempfile::TempPath>,
+}
+
+impl Output {
+    /// Opens the directory of `path`, which must exist and take new files.
+    pub fn at(path: &Path) -> Result<Self, Error> {
+        let bad = |why: &str| Error::usage(path.display(), why).hint("give the path of the file to write");
+        let name = path.file_name().ok_or_else(|| bad("the output path has no file name"))?;
+        let name = name.to_str().ok_or_else(|| bad("the output name is not UTF-8"))?.to_owned();
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(bad("the output path ends in a slash"));
+        }
+        let dir_path = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(&dir_path, flags, Mode::empty())
+            .map_err(|e| Error::local(dir_path.display(), format!("the output directory cannot be opened: {e}")))?;
+        let output = Self { dir, dir_path, name, path: path.to_owned() };
+        if output.is_directory() {
+            return Err(Error::local(path.display(), "the output path is a directory"));
+        }
+        Ok(output)
+    }
+
+    /// The directory that the file will be in.
+    pub fn dir(&self) -> &Path {
+        &self.dir_path
+    }
+
+    /// Copies the first `len` bytes of `from` into a file without a name, on the output's file system.
+    pub fn stage(&self, from: &File, len: u64) -> Result<Staged<'_>, Error> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let staged = match rustix::fs::openat(&self.dir, ".", flags, Mode::from(0o600)) {
+            Ok(fd) => Staged { output: self, file: File::from(fd), named: None },
+            // Some file systems have no unnamed files; and some containers hide /proc.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                let temp = tempfile::Builder::new().prefix(".pkgswarm-").tempfile_in(&self.dir_path);
+                let (file, path) = temp.map_err(|e| self.failed(&e))?.into_parts();
+                Staged { output: self, file, named: Some(path) }
+            }
+            Err(e) => return Err(self.failed(&e.into())),
+        };
+        fsx::copy(from, &staged.file, len).map_err(|e| self.failed(&e))?;
+        Ok(staged)
+    }
+
+    fn failed(&self, e: &io::Error) -> Error {
+        let hint = match e.kind() {
+            io::ErrorKind::StorageFull => "free some space there; nothing that was fetched is lost",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "choose a directory you can write to"
+            }
+            _ => return Error::local(self.path.display(), format!("cannot be written: {e}")),
+        };
+        Error::local(self.path.display(), format!("cannot be written: {e}")).hint(hint)
+    }
+
+    fn is_directory(&self) -> bool {
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::statat(&self.dir, self.name.as_str(), flags)
+            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory)
+    }
+}
+
+impl Staged<'_> {
+    /// The copy, for proving it.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file its name, mode 0644 and, when given, the source's date.
+    ///
+    /// What stood there before is replaced, a link itself and not what it points to.
+    pub fn commit(self, accepted: &Accepted, modified: Option<SystemTime>) -> Result<(), Error> {
+        let output = self.output;
+        let found = fsx::regular(&self.file).map_err(|e| output.failed(&e))?.st_size.unsigned_abs();
+        assert_eq!(found, accepted.size(), "the staged copy is the file that was accepted");
+        self.name_it(modified).map_err(|e| output.failed(&e))
+    }
+
+    fn name_it(self, modified: Option<SystemTime>) -> io::Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::from(0o644))?;
+        if let Some(since_epoch) = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            let time = Timespec { tv_sec: since_epoch.as_secs().cast_signed(), tv_nsec: 0 };
+            rustix::fs::futimens(&self.file, &Timestamps { last_access: time, last_modification: time })?;
+        }
+        let Output { dir, name, path, .. } = self.output;
+        if let Some(temp) = self.named {
+            return temp.persist(path).map_err(|e| e.error);
+        }
+        match fsx::link(&self.file, dir, name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                // A stale .part, as pacman 6 leaves it: only rename can replace.
+                let hidden = format!(".pkgswarm-{}-{:?}", std::process::id(), std::time::Instant::now());
+                let hidden: String =
+                    hidden.chars().filter(|c| c.is_ascii_alphanumeric() || ".-".contains(*c)).collect();
+                fsx::link(&self.file, dir, &hidden)?;
+                let renamed = rustix::fs::renameat(dir, hidden.as_str(), dir, name.as_str());
+                if renamed.is_err() {
+                    let _ = rustix::fs::unlinkat(dir, hidden.as_str(), rustix::fs::AtFlags::empty());
+                }
+                Ok(renamed?)
+            }
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::verify::prove;
+    use std::io::Write as _;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    fn source(bytes: &[u8]) -> (File, Accepted) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let proof = prove(&file, Sha256::of(bytes), bytes.len() as u64).unwrap();
+        (file, Accepted::Proven(proof))
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_staged_file_that_is_not_committed_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, _) = source(b"bytes");
+        let output = Output::at(&dir.path().join("x.part")).unwrap();
+        drop(output.stage(&file, 5).unwrap());
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn links_are_replaced_and_never_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, accepted) = source(b"new");
+        let (secret, path) = (dir.path().join("secret"), dir.path().join("x.part"));
+        std::fs::write(&secret, "old").unwrap();
+        symlink(&secret, &path).unwrap();
+        let output = Output::at(&path).unwrap();
+        let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        output.stage(&file, 3).unwrap().commit(&accepted, Some(then)).unwrap();
+        assert_eq!(std::fs::read(&secret).unwrap(), b"old");
+        let meta = std::fs::symlink_metadata(&path).unwrap();
+        assert!(meta.is_file());
+        assert_eq!((meta.mode() & 0o7777, meta.nlink(), meta.mtime()), (0o644, 1, 1_000_000_000));
+        assert_eq!(names(dir.path()), ["secret", "x.part"]);
+    }
+
+    #[test]
+    fn directories_and_paths_without_a_name_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Output::at(dir.path()).unwrap_err().message, "the output path is a directory");
+        assert!(Output::at(Path::new("/")).unwrap_err().message.contains("no file name"));
+        assert!(Output::at(&dir.path().join("no/x")).unwrap_err().message.contains("cannot be opened"));
+    }
+}

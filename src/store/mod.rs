@@ -1,0 +1,249 @@
+//! Our own staging area: proven files and resumable partials, keyed by sha256; not a second package cache.
+//!
+//! The store is the only meeting point of concurrent processes: one lock per key (`flock`). Who holds it fetches, the
+//! others wait and look again. A partial is hashed again when it is resumed. Exactly one user writes to a store
+//! directory; others neither read nor write it here.
+//!
+//! ```text
+//! <store>/lock/<key>       locked while somebody fetches
+//! <store>/partial/<key>    what has arrived so far
+//! <store>/files/<key>      proven once, and proven again by whoever delivers it
+//! <store>/files/<key>.name under which name pacman knows it
+//! <store>/health/, cache/  what `health.rs` and `catalogue` keep
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+use crate::digest::Sha256;
+use crate::fsx;
+use crate::name::FileName;
+use crate::verify::{self, Verified};
+
+mod sweep;
+
+/// A store directory that belongs to the user who runs this.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    uid: u32,
+    max: u64,
+    /// Set when no lasting directory could be had: removed at the end.
+    _own: Option<tempfile::TempDir>,
+}
+
+/// The right to fetch one key. Released when dropped or when the process dies.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    store: &'a Store,
+    key: String,
+    _lock: File,
+}
+
+/// What waiting for a slot came to.
+#[derive(Debug)]
+pub enum Turn<'a> {
+    /// It is our turn.
+    Ours(Slot<'a>),
+    /// Who holds the slot makes no progress; go on without the store.
+    Stuck,
+}
+
+impl Store {
+    /// Opens or makes the store in `dir`.
+    pub fn open(dir: &Path, uid: u32, max: u64) -> io::Result<Self> {
+        fsx::own_dir(dir, uid)?;
+        for part in ["lock", "partial", "files", "health", "cache"] {
+            fsx::own_dir(&dir.join(part), uid)?;
+        }
+        Ok(Self { dir: dir.to_owned(), uid, max, _own: None })
+    }
+
+    /// A store for this process alone, inside `parent`, removed at the end. Nothing is resumed from it.
+    pub fn passing(parent: &Path, uid: u32, max: u64) -> io::Result<Self> {
+        let own = tempfile::Builder::new().prefix(".pkgswarm-").tempdir_in(parent)?;
+        let mut store = Self::open(own.path(), uid, max)?;
+        store._own = Some(own);
+        Ok(store)
+    }
+
+    /// Where compiled tables may be kept.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.dir.join("cache")
+    }
+
+    /// Where the health of sources is kept.
+    pub fn health_dir(&self) -> PathBuf {
+        self.dir.join("health")
+    }
+
+    /// The store's own directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// An unnamed file in the store, for what has no key.
+    pub fn scratch(&self) -> io::Result<File> {
+        fsx::unnamed(&self.dir)
+    }
+
+    /// Waits until nobody else fetches `key`.
+    ///
+    /// While the holder's partial grows, waiting goes on; `patience` without growth gives [`Turn::Stuck`].
+    /// `waiting` is called once when there is something to wait for.
+    pub fn lock(&self, key: &str, patience: Duration, mut waiting: impl FnMut()) -> io::Result<Turn<'_>> {
+        let path = self.dir.join("lock").join(key);
+        let (mut seen, mut since, mut told) = (0, Instant::now(), false);
+        loop {
+            let file = fsx::open_own(&path, self.uid)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // The holder removes the file before it lets go, so look whether the path still means this file.
+                Ok(()) if same_file(&file, &path) => {
+                    return Ok(Turn::Ours(Slot { store: self, key: key.to_owned(), _lock: file }));
+                }
+                Ok(()) => continue,
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(e) => return Err(e.into()),
+            }
+            if !std::mem::replace(&mut told, true) {
+                waiting();
+            }
+            let size = std::fs::symlink_metadata(self.dir.join("partial").join(key)).map_or(0, |meta| meta.len());
+            if size != seen {
+                (seen, since) = (size, Instant::now());
+            }
+            if since.elapsed() > patience {
+                return Ok(Turn::Stuck);
+            }
+            std::thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    /// The proven file of `sha256`, if the store has it. A file that does not prove any more is removed.
+    pub fn find(&self, sha256: Sha256, size: u64) -> Option<(File, Verified)> {
+        let path = self.dir.join("files").join(sha256.to_string());
+        let file = fsx::open_read(&path).ok()?;
+        match verify::prove(&file, sha256, size) {
+            Ok(proof) => Some((file, proof)),
+            Err(_) => {
+                let _ = std::fs::remove_file(&path);
+                None
+            }
+        }
+    }
+}
+
+impl Slot<'_> {
+    /// The partial file, made when there is none.
+    pub fn partial(&self) -> io::Result<File> {
+        let path = self.path("partial");
+        fsx::open_own(&path, self.store.uid).or_else(|_| {
+            // Not ours in some way: a fresh one takes its place.
+            std::fs::remove_file(&path)?;
+            fsx::open_own(&path, self.store.uid)
+        })
+    }
+
+    /// Turns the partial into a stored file, in exchange for its proof.
+    pub fn keep(&self, name: &FileName, proof: &Verified) -> io::Result<()> {
+        let to = self.store.dir.join("files").join(proof.sha256().to_string());
+        fsx::replace(&to.with_extension("name"), name.as_str().as_bytes(), 0o644)?;
+        std::fs::rename(self.path("partial"), &to)?;
+        self.store.trim(Some(&to))
+    }
+
+    /// Throws the partial away.
+    pub fn discard(&self) {
+        let _ = std::fs::remove_file(self.path("partial"));
+    }
+
+    fn path(&self, part: &str) -> PathBuf {
+        self.store.dir.join(part).join(&self.key)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        // Removed while still locked; a waiter that holds the old file notices and opens the path again.
+        let _ = std::fs::remove_file(self.path("lock"));
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    let here = rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    let there = rustix::fs::lstat(path).map(|stat| (stat.st_dev, stat.st_ino));
+    here.is_ok() && here.ok() == there.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt as _;
+
+    pub(super) fn store(dir: &Path, max: u64) -> Store {
+        Store::open(&dir.join("store"), rustix::process::getuid().as_raw(), max).unwrap()
+    }
+
+    pub(super) fn keep(store: &Store, bytes: &[u8]) -> Sha256 {
+        let sha256 = Sha256::of(bytes);
+        let key = sha256.to_string();
+        let Turn::Ours(slot) = store.lock(&key, Duration::ZERO, || {}).unwrap() else { panic!("free") };
+        let partial = slot.partial().unwrap();
+        partial.write_all_at(bytes, 0).unwrap();
+        let proof = verify::prove(&partial, sha256, bytes.len() as u64).unwrap();
+        slot.keep(&FileName::new("a-1-1-any.pkg.tar.zst").unwrap(), &proof).unwrap();
+        sha256
+    }
+
+    #[test]
+    fn what_was_kept_is_found_and_proven_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let sha256 = keep(&store, b"package");
+        assert_eq!(store.find(sha256, 7).unwrap().1.sha256(), sha256);
+        assert_eq!(std::fs::read_dir(dir.path().join("store/lock")).unwrap().count(), 0);
+        std::fs::write(dir.path().join("store/files").join(sha256.to_string()), "pbckage").unwrap();
+        assert!(store.find(sha256, 7).is_none(), "damaged");
+        assert!(!dir.path().join("store/files").join(sha256.to_string()).exists());
+    }
+
+    #[test]
+    fn one_fetches_and_the_others_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let key = Sha256::of(b"x").to_string();
+        let Turn::Ours(slot) = store.lock(&key, Duration::ZERO, || {}).unwrap() else { panic!("free") };
+        let mut told = 0;
+        assert!(matches!(store.lock(&key, Duration::from_millis(40), || told += 1).unwrap(), Turn::Stuck));
+        assert_eq!(told, 1);
+        drop(slot);
+        assert!(matches!(store.lock(&key, Duration::ZERO, || {}).unwrap(), Turn::Ours(_)));
+    }
+
+    #[test]
+    fn a_partial_with_a_second_name_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let Turn::Ours(slot) = store.lock("k", Duration::ZERO, || {}).unwrap() else { panic!("free") };
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "mine").unwrap();
+        std::fs::hard_link(&victim, dir.path().join("store/partial/k")).unwrap();
+        slot.partial().unwrap().write_all_at(b"evil", 0).unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_passing_store_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = rustix::process::getuid().as_raw();
+        let store = Store::passing(dir.path(), uid, 1 << 20).unwrap();
+        let sha256 = keep(&store, b"package");
+        assert!(store.find(sha256, 7).is_some());
+        drop(store);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

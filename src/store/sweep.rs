@@ -1,0 +1,114 @@
+//! Keeping the store small: what pacman has by now leaves, then the oldest, until `store.max` holds.
+
+use std::fs::Metadata;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::fsx;
+use crate::store::Store;
+use crate::verify;
+
+/// Partials that nobody touched for this long are given up.
+const PARTIAL_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+impl Store {
+    /// Removes the oldest files until at most `store.max` bytes are left; `spare` goes last of all.
+    pub(super) fn trim(&self, spare: Option<&Path>) -> io::Result<()> {
+        let mut held: Vec<(PathBuf, Metadata)> = Vec::new();
+        for part in ["files", "partial"] {
+            held.extend(list(&self.dir().join(part))?.filter(|(path, _)| path.extension().is_none()));
+        }
+        let mut total: u64 = held.iter().map(|(_, meta)| meta.len()).sum();
+        held.sort_by_key(|(path, meta)| (Some(path.as_path()) == spare, meta.modified().ok()));
+        for (path, meta) in held {
+            if total <= self.max {
+                break;
+            }
+            if self.is_locked(&path) && Some(path.as_path()) != spare {
+                continue;
+            }
+            remove(&path)?;
+            total -= meta.len();
+        }
+        Ok(())
+    }
+
+    /// Removes what is proven to be in one of pacman's `cache_dirs`, old partials and left-over locks.
+    ///
+    /// Returns how many bytes were freed.
+    pub fn sweep(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
+        let mut freed = 0;
+        for (path, meta) in list(&self.dir().join("files"))?.filter(|(path, _)| path.extension().is_none()) {
+            let Some(sha256) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+            let Ok(name) = std::fs::read_to_string(path.with_extension("name")) else { continue };
+            let cached = cache_dirs.iter().any(|dir| {
+                let Ok(file) = fsx::open_read(&dir.join(&name)) else { return false };
+                verify::prove(&file, sha256, meta.len()).is_ok()
+            });
+            if cached {
+                remove(&path)?;
+                freed += meta.len();
+            }
+        }
+        for (path, meta) in list(&self.dir().join("partial"))? {
+            let age = meta.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+            if age.is_some_and(|age| age > PARTIAL_AGE) && !self.is_locked(&path) {
+                remove(&path)?;
+                freed += meta.len();
+            }
+        }
+        self.trim(None)?;
+        Ok(freed)
+    }
+
+    fn is_locked(&self, path: &Path) -> bool {
+        let Some(key) = path.file_name() else { return false };
+        let Ok(file) = fsx::open_read(&self.dir().join("lock").join(key)) else { return false };
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
+    }
+}
+
+fn list(dir: &Path) -> io::Result<impl Iterator<Item = (PathBuf, Metadata)> + use<>> {
+    Ok(std::fs::read_dir(dir)?.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let meta = entry.metadata().ok()?;
+        meta.is_file().then(|| (entry.path(), meta))
+    }))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let _ = std::fs::remove_file(path.with_extension("name"));
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{keep, store};
+
+    #[test]
+    fn the_oldest_files_leave_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 250);
+        let files: Vec<_> = (0..5_u8).map(|i| keep(&store, &[i; 100])).collect();
+        let left: Vec<_> = files.iter().map(|sha| store.find(*sha, 100).is_some()).collect();
+        assert_eq!(left, [false, false, false, true, true]);
+        assert_eq!(std::fs::read_dir(dir.path().join("store/files")).unwrap().count(), 4, "two files, two names");
+    }
+
+    #[test]
+    fn a_file_leaves_once_it_is_proven_in_a_cache_dir() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let sha256 = keep(&store, b"package");
+        let cached = dir.path().join("a-1-1-any.pkg.tar.zst");
+        std::fs::write(&cached, "damaged").unwrap();
+        assert_eq!(store.sweep(&[dir.path().to_owned()]).unwrap(), 0);
+        std::fs::write(&cached, "package").unwrap();
+        assert_eq!(store.sweep(&[dir.path().to_owned()]).unwrap(), 7);
+        assert!(store.find(sha256, 7).is_none());
+    }
+}

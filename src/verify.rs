@@ -1,0 +1,245 @@
+//! The sole maker of [`Verified`] and [`Waived`], without one of which no file appears anywhere.
+//!
+//! A proof is made by hashing; a waiver has a name, and even then the bytes are looked at ([`look`]).
+//! `output.rs` is the only place that gives a file its name, and it asks for one of the two.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use crate::digest::{Hasher, Sha256};
+use crate::look::{self, Oddity};
+use crate::name::FileName;
+
+/// Proof that a file's bytes are the expected ones. Only this module can make it.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified {
+    sha256: Sha256,
+    size: u64,
+}
+
+impl Verified {
+    /// The digest that was proven.
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// The size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// Why no expectation exists for a file. Printed in the log line; never silent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiver {
+    /// A signature that no index lists. It proves the package, nothing here proves it.
+    Signature,
+    /// A database as the user's mirror has it now. Arch does not sign databases.
+    MirrorDatabase,
+    /// The URL belongs to no configured repository (`pacman -U URL`).
+    NotARepoUrl,
+    /// The repository's database does not list the name.
+    NotListed,
+}
+
+impl Waiver {
+    /// One or two words for the log line.
+    pub fn label(self) -> &'static str {
+        match self {
+            Waiver::Signature => "signature",
+            Waiver::MirrorDatabase => "database from a mirror",
+            Waiver::NotARepoUrl => "not a repo URL",
+            Waiver::NotListed => "not listed",
+        }
+    }
+
+    /// Most bytes that are accepted without an expectation.
+    ///
+    /// Signatures 16 KiB and databases 128 MiB, as pacman's own downloader limits them (pacman 7.1, be_sync.c:213).
+    pub fn limit(self) -> u64 {
+        match self {
+            Waiver::Signature => 16 * 1024,
+            Waiver::MirrorDatabase => 128 << 20,
+            Waiver::NotARepoUrl | Waiver::NotListed => 16 << 30,
+        }
+    }
+}
+
+/// An unproven file that was looked at and accepted for a stated reason. Only this module can make it.
+#[derive(Clone, Copy, Debug)]
+pub struct Waived {
+    why: Waiver,
+    size: u64,
+}
+
+impl Waived {
+    /// The reason.
+    pub fn why(&self) -> Waiver {
+        self.why
+    }
+}
+
+/// What lets a file appear.
+#[derive(Clone, Copy, Debug)]
+pub enum Accepted {
+    /// The bytes are the expected ones.
+    Proven(Verified),
+    /// Nobody says what they should be.
+    Waived(Waived),
+}
+
+impl Accepted {
+    /// Size of the file in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Accepted::Proven(proof) => proof.size,
+            Accepted::Waived(waived) => waived.size,
+        }
+    }
+}
+
+/// The bytes are not the expected ones. Another source may have them.
+#[derive(Debug, thiserror::Error)]
+pub enum Mismatch {
+    /// Wrong length.
+    #[error("has {found} bytes, expected {expected}")]
+    Size {
+        /// What was expected.
+        expected: u64,
+        /// What was there.
+        found: u64,
+    },
+    /// Right length, wrong bytes.
+    #[error("sha256 is {}, expected {}", found.short(), expected.short())]
+    Digest {
+        /// What was expected.
+        expected: Sha256,
+        /// What was there.
+        found: Sha256,
+    },
+    /// The file could not be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+}
+
+/// Hashes bytes on their way into a file and knows how many there may be.
+pub struct Verifier {
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Verifier {
+    /// Starts with nothing seen.
+    pub fn new() -> Self {
+        Self { hasher: Hasher::default(), size: 0 }
+    }
+
+    /// Continues after the first `len` bytes of a partial file, which are hashed again: there is no record of what was
+    /// hashed before that could outrun the data.
+    pub fn resume(file: &File, len: u64) -> io::Result<Self> {
+        let mut verifier = Self::new();
+        let mut buffer = vec![0; 256 * 1024];
+        while verifier.size < len {
+            let want = buffer.len().min(usize::try_from(len - verifier.size).unwrap_or(usize::MAX));
+            match file.read_at(&mut buffer[..want], verifier.size)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                got => verifier.update(&buffer[..got]),
+            }
+        }
+        Ok(verifier)
+    }
+
+    /// Bytes seen so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    /// Ends the hashing and compares.
+    pub fn finish(self, sha256: Sha256, size: u64) -> Result<Verified, Mismatch> {
+        if self.size != size {
+            return Err(Mismatch::Size { expected: size, found: self.size });
+        }
+        let found = self.hasher.finish();
+        if found != sha256 {
+            return Err(Mismatch::Digest { expected: sha256, found });
+        }
+        Ok(Verified { sha256, size })
+    }
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Proves an open file by reading all of it.
+pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, Mismatch> {
+    let found = crate::fsx::regular(file)?.st_size.unsigned_abs();
+    if found != size {
+        return Err(Mismatch::Size { expected: size, found });
+    }
+    Verifier::resume(file, size)?.finish(sha256, size)
+}
+
+/// Looks at a file for which nobody says what it should be, and accepts it for the reason `why`.
+///
+/// # Errors
+/// [`Oddity`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
+pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, Oddity> {
+    let size = crate::fsx::regular(file)?.st_size.unsigned_abs();
+    look::at(name, file, size.min(why.limit()))?;
+    if size > why.limit() {
+        return Err(Oddity::TooLarge(why.limit()));
+    }
+    Ok(Waived { why, size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn only_the_expected_bytes_are_proven() {
+        let sha256 = Sha256::of(b"package");
+        assert_eq!(prove(&file(b"package"), sha256, 7).unwrap().size(), 7);
+        assert!(matches!(prove(&file(b"packagf"), sha256, 7), Err(Mismatch::Digest { .. })));
+        assert!(matches!(prove(&file(b"package!"), sha256, 7), Err(Mismatch::Size { expected: 7, found: 8 })));
+        assert!(matches!(prove(&file(b""), sha256, 7), Err(Mismatch::Size { .. })));
+    }
+
+    #[test]
+    fn a_resumed_hash_covers_the_old_bytes() {
+        let mut verifier = Verifier::resume(&file(b"pack"), 4).unwrap();
+        verifier.update(b"age");
+        assert!(verifier.finish(Sha256::of(b"package"), 7).is_ok());
+        assert!(Verifier::resume(&file(b"pack"), 5).is_err());
+    }
+
+    #[test]
+    fn a_login_page_is_never_waived() {
+        let page = file(b"<!DOCTYPE html><html>please log in</html>");
+        for (why, name) in [
+            (Waiver::Signature, "a-1-1-any.pkg.tar.zst.sig"),
+            (Waiver::MirrorDatabase, "core.db"),
+            (Waiver::NotARepoUrl, "a-1-1-any.pkg.tar.zst"),
+            (Waiver::NotARepoUrl, "whatever"),
+        ] {
+            assert!(waive(why, &FileName::new(name).unwrap(), &page).is_err(), "{name}");
+        }
+    }
+}
