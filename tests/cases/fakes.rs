@@ -235,6 +235,19 @@ fn a_healthy_kubo_answers_as_the_real_one() {
 }
 
 #[test]
+fn a_kubo_with_a_big_file_has_its_root_and_its_leaves() {
+    let bytes = noise("linux", (2 << 20) + 5);
+    let kubo = FakeKubo::empty().holding(&bytes);
+    let root = pkgswarm::dag::build::build(&*bytes).unwrap().root;
+    let get =
+        |path: String| ask(kubo.gateway_address(), &format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n")).body;
+    assert!(get(format!("/ipfs/{root}")) == bytes);
+    assert!(root.proves(&get(format!("/ipfs/{root}?format=raw"))));
+    let leaf = pkgswarm::cid::Cid::raw(pkgswarm::digest::Sha256::of(&bytes[2 << 20..]));
+    assert_eq!(get(format!("/ipfs/{leaf}?format=raw")), bytes[2 << 20..]);
+}
+
+#[test]
 fn a_broken_gateway_leaves_junk_and_resets() {
     let package = Package::new("zlib", 5000);
     let kubo = FakeKubo::empty().holding(&package.bytes).junk_and_reset_after(1000);

@@ -8,8 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pkgswarm::cid::Cid;
-use pkgswarm::digest::Sha256;
+use pkgswarm::dag::build::build_blocks;
 
 use super::mirror::file_reply;
 use super::script::{Misbehaves, Script, Scripts};
@@ -46,11 +45,16 @@ impl FakeKubo {
         }
     }
 
-    /// Has a file of at most 1 MiB, whose CID follows from its sha256.
+    /// Has a file with all its blocks, under the CID that it has in our profile.
     pub fn holding(self, bytes: &[u8]) -> Self {
-        assert!(bytes.len() <= 1 << 20, "a bigger file has a tree: use holding_as and holding_block");
-        let cid = Cid::raw(Sha256::of(bytes)).to_string();
-        self.holding_as(&cid, bytes).holding_block(&cid, bytes)
+        let mut blocks = Vec::new();
+        let built = build_blocks(bytes, |cid, block| {
+            blocks.push((cid.to_string(), block.to_vec()));
+            Ok(())
+        });
+        let cid = built.expect("memory can be read").root.to_string();
+        self.state.lock().unwrap().blocks.extend(blocks);
+        self.holding_as(&cid, bytes)
     }
 
     /// Has a file under this CID, believed as given.
