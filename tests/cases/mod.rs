@@ -10,3 +10,4 @@ mod xfer_kubo;
 mod xfer_mirror;
 mod xfer_network;
 mod xfer_resume;
+mod xfer_store;

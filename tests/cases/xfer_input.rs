@@ -2,8 +2,8 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
+use crate::support::mount::Mounted;
 use crate::support::world::{can_be_two_users, listing};
 use crate::support::*;
 
@@ -74,35 +74,13 @@ fn an_output_directory_without_write_permission_is_named() {
     world.has_no_output();
 }
 
-/// A small file system mounted on the output directory; unmounted when dropped.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    fn on(world: &World, options: &str) -> Option<Self> {
-        let path = world.path("out");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(&path);
-        if mount.status().is_ok_and(|status| status.success()) {
-            return Some(Self(path));
-        }
-        eprintln!("SKIPPED, NOT PASSED: this machine mounts no tmpfs");
-        None
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_output_directory_is_told_and_what_was_fetched_is_kept() {
     if !can_be_two_users("a_full_output_directory_is_told_and_what_was_fetched_is_kept") {
         return;
     }
     let (zlib, mirror, world) = scene();
-    let Some(mounted) = Mounted::on(&world, "size=16k,mode=0755") else { return };
+    let Some(mounted) = Mounted::on(&world.path("out"), "size=16k,mode=0755") else { return };
     let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
     world.xfer(&url, &out).fails(
         4,
@@ -122,7 +100,7 @@ fn a_read_only_output_directory_is_told() {
         return;
     }
     let (zlib, mirror, world) = scene();
-    let Some(_mounted) = Mounted::on(&world, "ro") else { return };
+    let Some(_mounted) = Mounted::on(&world.path("out"), "ro") else { return };
     world.xfer(&mirror.url("core", &zlib.file_name()), &world.out(&zlib.file_name())).fails(
         4,
         "error: $WORLD/out/zlib-1.0-1-x86_64.pkg.tar.zst.part: cannot be written: Read-only file system (os error 30)\n\

@@ -87,8 +87,8 @@ fn killed_while_the_file_is_being_placed_leaves_nothing_or_everything() {
 }
 
 #[test]
-fn interrupted_by_ctrl_c_says_so_and_leaves_nothing() {
-    for signal in [Signal::INT, Signal::TERM] {
+fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let package = Package::new("victim", SIZE);
         let mirror = FakeMirror::serving(&[package.file()]).stall_after(500_000);
         let world = World::new().repo("core", &[&package], &[&mirror]).set("PKGSWARM_DOWNLOAD_PATIENCE", "60 s");
@@ -97,12 +97,16 @@ fn interrupted_by_ctrl_c_says_so_and_leaves_nothing() {
         mirror.server().wait_for_bytes(500_000);
         running.signal(signal);
         let run = running.finish();
-        let expected = if signal == Signal::INT { 130 } else { 143 };
-        assert_eq!(run.code(), expected, "{signal:?}: {}", run.stderr);
+        assert_eq!(run.code(), code, "{signal:?}: {}", run.stderr);
         world.has_no_output();
 
-        let mirror = mirror.honest();
-        world.xfer(&url, &out).succeeds();
+        let (mirror, asked) = (mirror.honest(), 1);
+        if signal == Signal::INT {
+            // pacman goes on with the next server after ^C; the user meant all of it (research/pacman.md, Ctrl-C).
+            assert_eq!(world.xfer(&url, &out).code(), 130, "the same transaction");
+            assert_eq!(mirror.requests().len(), asked, "nobody is asked any more");
+        }
+        world.xfer_of_another_pacman(&url, &out).succeeds();
         world.has(&out, &package.bytes);
         assert!(mirror.bytes() <= SIZE as u64 + IN_FLIGHT, "resumed");
     }

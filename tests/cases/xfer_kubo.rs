@@ -141,6 +141,28 @@ fn a_disabled_kubo_is_left_alone() {
 }
 
 #[test]
+fn files_that_are_not_public_are_no_business_of_kubo() {
+    let zlib = Package::new("zlib", SIZE);
+    let kubo = FakeKubo::empty().holding(&zlib.bytes);
+    let gateway = FakeKubo::empty().holding(&zlib.bytes);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let private = mirror.repo("core");
+    let with_password = private.replace("http://", "http://user:hunter2@");
+    for server in [private, with_password] {
+        let world = World::new()
+            .sync_database("core", &database(&[&zlib], Compression::Gzip))
+            .servers("core", &[&server], &[])
+            .kubo(&kubo)
+            .unset("PKGSWARM_SHARE_REPOS")
+            .set("PKGSWARM_GATEWAYS_URLS", &gateway.gateway_url());
+        let out = world.out(&zlib.file_name());
+        world.xfer(&format!("{server}/{}", zlib.file_name()), &out).succeeds();
+        world.has(&out, &zlib.bytes);
+        assert!(kubo.requests().is_empty() && gateway.requests().is_empty(), "{server}");
+    }
+}
+
+#[test]
 fn databases_and_signatures_are_no_business_of_kubo() {
     let (zlib, kubo, mirror, world) = scene(|k| k);
     let (name, signature) = zlib.signature();
@@ -166,8 +188,10 @@ fn gateways_deliver_single_blocks_and_are_not_believed() {
     for (what, delivers, bend) in misdeeds {
         let gateway = bend(FakeKubo::empty().holding_block(&cid, &zlib.bytes));
         let mirror = FakeMirror::serving(&[zlib.file()]);
-        let world =
-            World::new().repo("core", &[&zlib], &[&mirror]).set("PKGSWARM_GATEWAYS_URLS", &gateway.gateway_url());
+        let world = World::new()
+            .repo("core", &[&zlib], &[&mirror])
+            .set("PKGSWARM_GATEWAYS_URLS", &gateway.gateway_url())
+            .set("PKGSWARM_SHARE_REPOS", "core");
         let out = world.out(&zlib.file_name());
         let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
         assert_eq!(run.code(), 0, "the gateway {what}: {}", run.stderr);

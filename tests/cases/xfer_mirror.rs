@@ -76,7 +76,7 @@ fn without_a_next_server_the_user_learns_what_the_last_one_did() {
         let run = world.xfer(&bad.url("core", &zlib.file_name()), &world.out(&zlib.file_name()));
         assert_eq!((run.code(), run.stdout.as_str()), (*code, ""), "only server {what}: {}", run.stderr);
         assert!(run.said.starts_with("error: zlib-1.0-1-x86_64.pkg.tar.zst: "), "{what}: {}", run.said);
-        assert!(run.said.contains(&format!("  mirror 127.0.0.1:A  {line}")), "{what}: {}", run.said);
+        assert!(run.said.contains(&format!("  mirror  127.0.0.1:A  {line}")), "{what}: {}", run.said);
         world.has_no_output();
     }
 }
@@ -105,8 +105,8 @@ fn nobody_listening_anywhere_is_told_with_each_address() {
     run.fails(
         1,
         "error: zlib-1.0-1-x86_64.pkg.tar.zst: no source delivered the expected 40000 bytes\n  \
-         mirror 127.0.0.1:A  unreachable: Connection refused (os error 111)\n  \
-         mirror 127.0.0.1:B  unreachable: Connection refused (os error 111)\n",
+         mirror  127.0.0.1:A  unreachable: Connection refused (os error 111)\n  \
+         mirror  127.0.0.1:B  unreachable: Connection refused (os error 111)\n",
     );
     world.has_no_output();
 }

@@ -3,12 +3,12 @@
 //! Facts: `research/kubo.md` sections 1 and 2. What it does not have, it looks for in vain, as the real one does:
 //! the gateway stays silent, `block/get` until its `timeout`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pkgswarm::dag::build::build_blocks;
+use pkgswarm::dag::build::{build, build_blocks};
 
 use super::mirror::file_reply;
 use super::script::{Misbehaves, Script, Scripts};
@@ -29,6 +29,8 @@ struct State {
     files: HashMap<String, Vec<u8>>,
     blocks: HashMap<String, Vec<u8>>,
     pinned: Vec<String>,
+    /// Not here yet, but somebody in the network has it.
+    far: HashSet<String>,
     records: HashMap<String, Vec<u8>>,
     scripts: Scripts,
 }
@@ -55,6 +57,19 @@ impl FakeKubo {
         let cid = built.expect("memory can be read").root.to_string();
         self.state.lock().unwrap().blocks.extend(blocks);
         self.holding_as(&cid, bytes)
+    }
+
+    /// Can get a file from the network; from then on it has it.
+    pub fn finding(self, bytes: &[u8]) -> Self {
+        let cid = build(bytes).expect("memory can be read").root.to_string();
+        self.state.lock().unwrap().far.insert(cid);
+        self.holding(bytes)
+    }
+
+    /// Bytes of the files that it keeps, near ones only.
+    pub fn kept(&self) -> usize {
+        let state = self.state.lock().unwrap();
+        state.files.iter().filter(|(cid, _)| !state.far.contains(*cid)).map(|(_, bytes)| bytes.len()).sum()
     }
 
     /// Has a file under this CID, believed as given.
@@ -138,7 +153,11 @@ impl State {
         let raw = request.query("format").as_deref() == Some("raw")
             || request.header("accept").is_some_and(|accept| accept.contains("application/vnd.ipld.raw"));
         let cached = request.header("cache-control").is_some_and(|value| value.contains("only-if-cached"));
-        let found = if raw { self.blocks.get(&cid) } else { self.files.get(&cid) };
+        let near = !self.far.contains(&cid);
+        if !cached && request.method == "GET" {
+            self.far.remove(&cid);
+        }
+        let found = if raw { self.blocks.get(&cid) } else { self.files.get(&cid) }.filter(|_| near || !cached);
         let (reply, last) = match found {
             None if cached => (Reply::new(412, "not in the local datastore\n"), false),
             None => {

@@ -2,6 +2,7 @@
 
 pub mod kubo;
 pub mod mirror;
+pub mod mount;
 pub mod proxy;
 pub mod repo;
 pub mod run;

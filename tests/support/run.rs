@@ -99,10 +99,10 @@ impl Running {
         self.child.wait().expect("our child can be waited for");
     }
 
-    /// Sends a signal and leaves it running.
+    /// Sends a signal to it and its children, as a terminal does on ^C.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("our child can be signalled");
+        rustix::process::kill_process_group(pid, signal).expect("our child can be signalled");
     }
 }
 

@@ -82,9 +82,10 @@ impl World {
         self
     }
 
-    /// The fake daemon is the local Kubo.
+    /// The fake daemon is the local Kubo, and may be asked for files of `core`, although our mirrors are private.
     pub fn kubo(self, kubo: &FakeKubo) -> Self {
         self.set("PKGSWARM_KUBO_ENABLED", "true")
+            .set("PKGSWARM_SHARE_REPOS", "core")
             .set("PKGSWARM_KUBO_GATEWAY", &kubo.gateway_url())
             .set("PKGSWARM_KUBO_API", &kubo.api_url())
     }
@@ -134,7 +135,21 @@ impl World {
     /// The command `pkgswarm xfer URL OUT` in a clean environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(arguments).env_clear().current_dir(self.path("out"));
+        command.args(arguments);
+        self.equip(command)
+    }
+
+    /// The same as the child of another parent: to pkgswarm another run of pacman, another transaction.
+    pub fn command_of_another_parent(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("/bin/sh");
+        // Two commands, so that the shell cannot replace itself by the program.
+        command.args(["-c", "\"$0\" \"$@\"; exit $?"]).arg(binary()).args(arguments);
+        self.equip(command)
+    }
+
+    fn equip(&self, mut command: Command) -> Command {
+        // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
+        command.process_group(0).env_clear().current_dir(self.path("out"));
         command.env("PATH", format!("{}/bin:/usr/bin:/bin", self.base()));
         command.env("TMPDIR", self.path("tmp")).env("HOME", "/nonexistent");
         for (name, below) in [
@@ -166,6 +181,12 @@ impl World {
     /// Runs `pkgswarm xfer` to its end.
     pub fn xfer(&self, url: &str, out: &Path) -> Run {
         self.start(url, out).finish()
+    }
+
+    /// Runs `pkgswarm xfer` to its end as part of another transaction.
+    pub fn xfer_of_another_pacman(&self, url: &str, out: &Path) -> Run {
+        let out = out.to_str().expect("a plain path");
+        Running::start(self.command_of_another_parent(&["xfer", url, out]), self.base()).finish()
     }
 
     /// Runs it for several outputs at once.
