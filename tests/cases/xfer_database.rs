@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::support::mirror::MODIFIED;
 use crate::support::repo::signature;
+use crate::support::run::Run;
 use crate::support::world::listing;
 use crate::support::*;
 
@@ -106,18 +107,64 @@ fn a_database_that_never_ends_is_cut_off() {
     world.has_no_output();
 }
 
+/// Fetches the database and puts it where pacman would.
+fn sync(world: &World, mirror: &FakeMirror) -> Run {
+    let out = world.out("core.db");
+    let run = world.xfer_of_another_pacman(&mirror.url("core", "core.db"), &out);
+    run.succeeds();
+    fs::rename(out, world.path("root/var/lib/pacman/sync/core.db")).unwrap();
+    run
+}
+
+fn in_use(world: &World) -> Vec<u8> {
+    fs::read(world.path("root/var/lib/pacman/sync/core.db")).unwrap()
+}
+
+#[test]
+fn a_database_that_did_not_change_costs_no_bytes() {
+    for world in [World::new(), World::new().run_by_user()] {
+        let (_, new) = old_and_new();
+        let mirror = FakeMirror::serving(&[("core.db", &new)]);
+        let world = world.servers("core", &[mirror.repo("core")], &[]);
+        sync(&world, &mirror);
+        let sent = mirror.bytes();
+        sync(&world, &mirror);
+        assert_eq!((mirror.hits("core.db"), mirror.bytes() - sent), (2, 0), "asked, and answered with 304");
+        assert_eq!(in_use(&world), new);
+        let date = fs::metadata(world.path("root/var/lib/pacman/sync/core.db")).unwrap().mtime();
+        assert_eq!(date, MODIFIED as i64);
+    }
+}
+
 #[test]
 fn an_older_database_does_not_replace_the_one_in_use() {
     let (old, new) = old_and_new();
-    let mirror = FakeMirror::serving(&[("core.db", &old)]).modified(MODIFIED - 86_400);
-    let world = World::new().sync_database("core", &new).servers("core", &[mirror.repo("core")], &[]);
-    let in_use = fs::File::options().write(true).open(world.path("root/var/lib/pacman/sync/core.db")).unwrap();
-    in_use.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(MODIFIED)).unwrap();
-    let out = world.out("core.db");
-    let run = world.xfer(&mirror.url("core", "core.db"), &out);
-    run.succeeds();
-    world.has(&out, &new);
-    assert!(!run.stderr.is_empty(), "one line says so");
+    let mirror = FakeMirror::serving(&[("core.db", &new)]);
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    sync(&world, &mirror);
+    let mirror = mirror.modified(MODIFIED - 86_400);
+    mirror.publish("core.db", &old);
+    let run = sync(&world, &mirror);
+    assert!(in_use(&world) == new);
+    assert!(run.stderr.contains("older"), "one line says so: {:?}", run.stderr);
+
+    // On other servers, the Arch Linux Archive for one, older is what the user wants.
+    let archive = FakeMirror::serving(&[("core.db", &old)]).modified(MODIFIED - 86_400);
+    let world = world.other_servers("core", &[archive.repo("core")]);
+    sync(&world, &archive);
+    assert!(in_use(&world) == old);
+}
+
+#[test]
+fn a_newer_database_replaces_the_one_in_use() {
+    let (old, new) = old_and_new();
+    let mirror = FakeMirror::serving(&[("core.db", &old)]);
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    sync(&world, &mirror);
+    let mirror = mirror.modified(MODIFIED + 60);
+    mirror.publish("core.db", &new);
+    sync(&world, &mirror);
+    assert!(in_use(&world) == new);
 }
 
 /// A world whose mirror has no database signature, and the `%o` of it as pacman 7 with DownloadUser gives it.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use pkgswarm::cid::Cid;
 
-use crate::support::server::dead_address;
 use crate::support::*;
 
 const SIZE: usize = 600_000;

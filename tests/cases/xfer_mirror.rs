@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::server::dead_address;
 use crate::support::*;
 
 /// What a mirror does wrong with a package of [`SIZE`] bytes, what becomes of it when it is the only one, and the

@@ -15,5 +15,5 @@ pub use mirror::{Bend, FakeMirror};
 pub use proxy::FakeProxy;
 pub use repo::{Compression, Package, database};
 pub use script::Misbehaves;
-pub use server::dead_address;
+pub use server::{dead_address, eventually};
 pub use world::World;

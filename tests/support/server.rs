@@ -13,6 +13,16 @@ use std::time::{Duration, Instant};
 /// Longest wait for something that a test knows must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits for what nobody can announce: something that a process in the background does to files.
+#[track_caller]
+pub fn eventually(what: &str, met: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !met() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What a client asked.
 #[derive(Clone, Debug)]
 pub struct Request {

@@ -82,6 +82,16 @@ impl World {
         self
     }
 
+    /// The same repos on other servers: what was said of `name` before is forgotten.
+    pub fn other_servers<S: AsRef<str>>(mut self, name: &str, servers: &[S]) -> Self {
+        for text in [&mut self.conf, &mut self.dump] {
+            let from = text.find(&format!("[{name}]\n")).expect("a repo of this world");
+            let to = text[from + 1..].find("\n[").map_or(text.len(), |at| from + 1 + at + 1);
+            text.replace_range(from..to, "");
+        }
+        self.servers(name, servers, &[])
+    }
+
     /// The fake daemon is the local Kubo, and may be asked for files of `core`, although our mirrors are private.
     pub fn kubo(self, kubo: &FakeKubo) -> Self {
         self.set("PKGSWARM_KUBO_ENABLED", "true")
