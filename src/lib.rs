@@ -34,6 +34,3 @@ pub mod store;
 pub mod users;
 pub mod verify;
 pub mod want;
-pub mod protobuf;
-pub mod store;
-pub mod verify;
