@@ -54,6 +54,10 @@ impl Cid {
     /// Reads the binary form, as found in dag-pb links and CAR files.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadCid> {
         let cid = cid::Cid::try_from(bytes).map_err(|e| BadCid::Malformed(e.to_string()))?;
+        // The cid crate (0.11.3) stops reading at the end of the multihash and ignores what follows.
+        if cid.to_bytes() != bytes {
+            return Err(BadCid::Malformed("more bytes than a CID has".to_owned()));
+        }
         Self::accept(cid)
     }
 
@@ -145,6 +149,7 @@ mod tests {
         assert_eq!(cid.to_string(), "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku");
         assert_eq!(cid.to_string().parse(), Ok(cid));
         assert_eq!(Cid::from_bytes(&cid.to_bytes()), Ok(cid));
+        assert!(Cid::from_bytes(&[cid.to_bytes(), vec![0]].concat()).is_err());
         assert_eq!((cid.codec(), cid.proves(b""), cid.proves(b"x")), (Codec::Raw, true, false));
     }
 

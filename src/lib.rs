@@ -1,20 +1,37 @@
-//! pkgswarm.
+//! pkgswarm: a package downloader that stands in for curl.
 
+pub mod background;
 pub mod catalogue;
 pub mod cid;
+pub mod cli;
+pub mod cmd;
 pub mod config;
+pub mod content;
 pub mod dag;
+pub mod database;
+pub mod deliver;
 pub mod digest;
 pub mod distro;
 pub mod env;
 pub mod error;
+pub mod find;
 pub mod fsx;
+pub mod handover;
+pub mod health;
+pub mod http;
 pub mod index;
 pub mod kubo;
 pub mod look;
 pub mod name;
 pub mod output;
+pub mod plan;
 pub mod protobuf;
 pub mod publish;
+pub mod race;
+pub mod report;
+pub mod session;
+pub mod source;
 pub mod store;
+pub mod users;
 pub mod verify;
+pub mod want;

@@ -3,9 +3,10 @@
 //! It proves nothing. It keeps plain mistakes and captive portals from reaching pacman, which would not fail over.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
+use crate::distro::syncdb::{self, BadDatabase};
 use crate::name::{FileName, NameKind};
 
 /// Why a file is plainly not what its name says. Another source may have the right one.
@@ -31,9 +32,30 @@ pub enum Oddity {
     Unreadable(#[from] io::Error),
 }
 
-/// Looks at `file` under the name `name`; `len` bytes of it count.
+/// Looks at `file` under the name `name`; it is `len` bytes long.
 pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), Oddity> {
-    let mut head = [0; 512];
+    let head = not_a_web_page(file)?;
+    match name.kind() {
+        NameKind::PackageSignature | NameKind::DatabaseSignature if !is_signature(&head, len) => {
+            Err(Oddity::NotASignature)
+        }
+        NameKind::Package if !is_archive(&head) => Err(Oddity::NotAnArchive),
+        NameKind::Database => {
+            let mut file = file;
+            file.seek(SeekFrom::Start(0))?;
+            match syncdb::check(file) {
+                // libalpm reads more compressions than we do; that is no sign of a wrong file.
+                Ok(_) | Err(BadDatabase::Unsupported { .. }) => Ok(()),
+                Err(e) => Err(Oddity::NotADatabase(e.to_string())),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses web pages and returns the first 512 bytes.
+pub fn not_a_web_page(file: &File) -> Result<Vec<u8>, Oddity> {
+    let mut head = vec![0; 512];
     let mut filled = 0;
     while filled < head.len() {
         match file.read_at(&mut head[filled..], filled as u64)? {
@@ -41,22 +63,8 @@ pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), Oddity> {
             got => filled += got,
         }
     }
-    let head = &head[..filled];
-    if is_web_page(head) {
-        return Err(Oddity::WebPage);
-    }
-    match name.kind() {
-        NameKind::PackageSignature | NameKind::DatabaseSignature if !is_signature(head, len) => {
-            Err(Oddity::NotASignature)
-        }
-        NameKind::Package if !is_archive(head) => Err(Oddity::NotAnArchive),
-        NameKind::Database => database(file),
-        _ => Ok(()),
-    }
-}
-
-fn database(_file: &File) -> Result<(), Oddity> {
-    Ok(())
+    head.truncate(filled);
+    if is_web_page(&head) { Err(Oddity::WebPage) } else { Ok(head) }
 }
 
 fn is_web_page(head: &[u8]) -> bool {

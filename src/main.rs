@@ -1,1 +1,33 @@
-fn main() {}
+//! pkgswarm, the program: gather the process, parse, run one command, turn its end into an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use pkgswarm::cli::Cli;
+use pkgswarm::env::Env;
+use pkgswarm::{cmd, error};
+
+fn main() -> ExitCode {
+    let env = Env::from_process();
+    let cli = match Cli::try_parse_from(&env.args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version go to stdout with status 0, usage errors to stderr with status 2.
+            let _ = e.print();
+            return ExitCode::from(u8::from(e.use_stderr()) * error::Kind::Usage.status());
+        }
+    };
+    match cmd::run(&env, &cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprint!("{}", error::report(&e));
+            ExitCode::from(error::status(&e))
+        }
+    }
+}
+
+/// Whether the reader of stdout went away, as `head` does: no failure of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -57,6 +57,11 @@ impl Output {
         Ok(output)
     }
 
+    /// The path that was asked for.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The directory that the file will be in.
     pub fn dir(&self) -> &Path {
         &self.dir_path

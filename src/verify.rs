@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use crate::cid::Cid;
+use crate::dag::BadDag;
+use crate::dag::walk::Walk;
 use crate::digest::{Hasher, Sha256};
 use crate::look::{self, Oddity};
 use crate::name::FileName;
@@ -31,12 +34,16 @@ impl Verified {
 }
 
 /// Why no expectation exists for a file. Printed in the log line; never silent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Waiver {
     /// A signature that no index lists. It proves the package, nothing here proves it.
     Signature,
     /// A database as the user's mirror has it now. Arch does not sign databases.
     MirrorDatabase,
+    /// A database of pacman's that its mirror says is still current.
+    DatabaseInUse,
+    /// An optional database signature that the mirror definitely does not have: an empty file, which pacman drops.
+    NoSignature,
     /// The URL belongs to no configured repository (`pacman -U URL`).
     NotARepoUrl,
     /// The repository's database does not list the name.
@@ -49,6 +56,8 @@ impl Waiver {
         match self {
             Waiver::Signature => "signature",
             Waiver::MirrorDatabase => "database from a mirror",
+            Waiver::DatabaseInUse => "database in use",
+            Waiver::NoSignature => "no signature",
             Waiver::NotARepoUrl => "not a repo URL",
             Waiver::NotListed => "not listed",
         }
@@ -60,7 +69,8 @@ impl Waiver {
     pub fn limit(self) -> u64 {
         match self {
             Waiver::Signature => 16 * 1024,
-            Waiver::MirrorDatabase => 128 << 20,
+            Waiver::NoSignature => 0,
+            Waiver::MirrorDatabase | Waiver::DatabaseInUse => 128 << 20,
             Waiver::NotARepoUrl | Waiver::NotListed => 16 << 30,
         }
     }
@@ -189,17 +199,80 @@ pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, Mismatc
     Verifier::resume(file, size)?.finish(sha256, size)
 }
 
+/// A file put together from proven blocks: complete, it is what its CID names.
+pub struct Walked {
+    walk: Walk,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Walked {
+    /// Starts at `root`; the file may have `most` bytes.
+    pub fn new(root: Cid, most: u64) -> Self {
+        Self { walk: Walk::new(root, most), hasher: Hasher::default(), size: 0 }
+    }
+
+    /// Blocks that are needed, in order.
+    pub fn wants(&self) -> impl ExactSizeIterator<Item = Cid> + '_ {
+        self.walk.wants()
+    }
+
+    /// Whether everything is here.
+    pub fn is_done(&self) -> bool {
+        self.walk.is_done()
+    }
+
+    /// Size of the file, once the root is here.
+    pub fn size(&self) -> Option<u64> {
+        self.walk.size()
+    }
+
+    /// Proves the next block and returns the bytes of the file in it, which the caller must write in this order.
+    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<&'b [u8], BadDag> {
+        let bytes = self.walk.push(block)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    /// The proof.
+    ///
+    /// # Panics
+    /// When blocks are still missing.
+    pub fn finish(self) -> Verified {
+        assert!(self.is_done(), "a walk is a proof only when it is done");
+        Verified { sha256: self.hasher.finish(), size: self.size }
+    }
+}
+
 /// Looks at a file for which nobody says what it should be, and accepts it for the reason `why`.
 ///
 /// # Errors
 /// [`Oddity`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
 pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, Oddity> {
     let size = crate::fsx::regular(file)?.st_size.unsigned_abs();
-    look::at(name, file, size.min(why.limit()))?;
     if size > why.limit() {
         return Err(Oddity::TooLarge(why.limit()));
     }
+    match why {
+        Waiver::NoSignature => {}
+        // It was looked at when it came, and pacman has been using it since.
+        Waiver::DatabaseInUse => drop(look::not_a_web_page(file)?),
+        _ => look::at(name, file, size)?,
+    }
     Ok(Waived { why, size })
+}
+
+/// Accepts a file that an unprivileged process of ours has looked at: root does not parse foreign bytes itself.
+///
+/// The digest shows that it is the very file that was looked at.
+pub fn relay(why: Waiver, file: &File, sha256: Sha256, size: u64) -> Result<Waived, Mismatch> {
+    prove(file, sha256, size).map(|proof| Waived { why, size: proof.size })
+}
+
+/// The digest of the first `size` bytes of a file.
+pub fn digest(file: &File, size: u64) -> io::Result<Sha256> {
+    Ok(Verifier::resume(file, size)?.hasher.finish())
 }
 
 #[cfg(test)]

@@ -137,6 +137,14 @@ pub const KEYS: &[Key] = &[
               Kubo before is never touched.",
     },
     Key {
+        name: "share.repos",
+        shape: Shape::Text,
+        default: "public",
+        doc: "Repositories whose files may be asked of Kubo and gateways, who then know what is wanted. `public` means those \
+              of which every server is a public http or https host without credentials; otherwise a list of names. A \
+              configured index adds the repositories it was added for.",
+    },
+    Key {
         name: "gateways.urls",
         shape: Shape::UrlList,
         default: "",

@@ -23,6 +23,15 @@ pub enum Ask {
     No,
 }
 
+/// Which repositories' files may be asked of peers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Share {
+    /// Those whose servers are all public.
+    Public,
+    /// These.
+    Named(Vec<String>),
+}
+
 /// Every setting with its type. What each means, its unit and its default stand in [`keys::KEYS`].
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")]
@@ -42,6 +51,7 @@ pub struct Settings {
     pub kubo_gateway: String,
     pub head_start: Duration,
     pub kubo_keep: u64,
+    pub share: Share,
     pub gateways: Vec<String>,
     pub gateways_behind_proxy: bool,
     pub index_refresh: Duration,
@@ -84,6 +94,10 @@ impl Settings {
             kubo_gateway: url("kubo.gateway"),
             head_start: span("kubo.head_start").min(Duration::from_secs(5)),
             kubo_keep: size("kubo.keep"),
+            share: match text("share.repos") {
+                "public" => Share::Public,
+                names => Share::Named(value::list(names).map(str::to_owned).collect()),
+            },
             gateways: value::list(text("gateways.urls")).filter_map(value::url).collect(),
             gateways_behind_proxy: text("gateways.behind_proxy") == "true",
             index_refresh: span("index.refresh"),
@@ -95,6 +109,18 @@ impl Settings {
                 _ => env.terminal,
             },
         })
+    }
+}
+
+impl Settings {
+    /// Kubo's gateway as a URL.
+    pub fn gateway_url(&self) -> reqwest::Url {
+        reqwest::Url::parse(&self.kubo_gateway).expect("checked by Layers")
+    }
+
+    /// The trustless gateways as URLs.
+    pub fn gateway_urls(&self) -> impl Iterator<Item = reqwest::Url> + '_ {
+        self.gateways.iter().map(|url| reqwest::Url::parse(url).expect("checked by Layers"))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Directories: made natively, so that a publisher needs no daemon to know the root of its tree, and names looked up in
 //! proven blocks, so that no gateway's word is taken for what a path means.
 //!
-//! A directory is one block while that is at most [`MAX_BASIC`] bytes, else it is spread by the names' hashes over shards
-//! (`specs:src/unixfs.md`, `boxo:ipld/unixfs/hamt`). Either follows from the entries alone, in whatever order they were added.
+//! A directory is one block while that is at most [`MAX_BASIC`] bytes, else it is spread over shards by the names'
+//! hashes (`specs:src/unixfs.md`, `boxo:ipld/unixfs/hamt`). Either follows from the entries alone, in whatever order
+//! they were added.
 
 use crate::cid::Cid;
 use crate::digest::Sha256;
@@ -11,7 +12,8 @@ use super::murmur::murmur3;
 use super::node::{self, FAN_OUT, Link, Node};
 use super::{BadDag, Block};
 
-/// Longest block of a directory in one block, in bytes: 256 KiB; a longer one is sharded (IPIP-499, `block-bytes`, `>`).
+/// Longest block of a directory in one block, in bytes: 256 KiB. A longer one is sharded (IPIP-499, `block-bytes`,
+/// `>`).
 pub const MAX_BASIC: usize = 256 << 10;
 
 /// Bytes of the hash, each of which chooses among the 256 children of a level.
@@ -148,8 +150,8 @@ impl<'n> Search<'n> {
     /// Takes the wanted block. After [`Found::Below`] the search goes on with the block named there.
     ///
     /// # Errors
-    /// Nothing has changed then. `NotTheBlock`, `TooLong`: another source may have the right one. `NotADirectory` and the rest stay
-    /// with the CID.
+    /// Nothing has changed then. `NotTheBlock`, `TooLong`: another source may have the right one. `NotADirectory` and
+    /// the rest stay with the CID.
     pub fn push(&mut self, block: &[u8]) -> Result<Found, BadDag> {
         let found = match super::open(self.wanted, block)? {
             Node::File { .. } => return Err(BadDag::NotADirectory),

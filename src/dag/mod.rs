@@ -12,7 +12,8 @@
 //! | make a directory, look a name up in one | [`dir`] |
 //! | hand blocks to Kubo in one request (`dag/import`) | [`car`] |
 //!
-//! The shape is the profile `unixfs-v1-2025` (IPIP-499, ratified 2026-03-05); `vectors` holds Kubo's own vectors for it.
+//! The shape is the profile `unixfs-v1-2025` (IPIP-499, ratified 2026-03-05); `vectors` holds Kubo's own vectors for
+//! it.
 
 pub mod build;
 pub mod car;
@@ -37,7 +38,8 @@ pub const CHUNK: usize = 1 << 20;
 /// Most links in a node of a file (IPIP-499).
 pub const WIDTH: usize = 1024;
 
-/// Longest block that is read, in bytes: 2 MiB (`specs:src/bitswap-protocol.md`; Kubo 0.40 and later take no longer one).
+/// Longest block that is read, in bytes: 2 MiB (`specs:src/bitswap-protocol.md`; Kubo 0.40 and later take no longer
+/// one).
 pub const MAX_BLOCK: usize = 2 << 20;
 
 /// Most nodes between a root and a leaf, both counted. 174 links of 256 KiB, the narrowest shape in use, hold
@@ -63,8 +65,8 @@ pub struct Block {
 
 /// Why blocks are not the file or directory they were taken for.
 ///
-/// `NotTheBlock` and `TooLong` are the fault of whoever delivered the block: another source may have the right one. All the others
-/// are in the content that the CID names, so no source can do better.
+/// `NotTheBlock` and `TooLong` are the fault of whoever delivered the block: another source may have the right one. All
+/// the others are in the content that the CID names, so no source can do better.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDag {
     /// The bytes are not those that the CID names.

@@ -28,9 +28,9 @@ impl Leaves {
     /// `expected_size` is the file's size in bytes where it is known (index, sync database).
     ///
     /// # Errors
-    /// `NotTheBlock`, `TooLong`: another source may have the right block. `Size`: the CID and `expected_size` are not of the same
-    /// file. `NotFlat`: more than one level (over 1 GiB, or published by others), which [`super::walk::Walk`] reads.
-    /// `Directory` and the rest: the CID is not a file's.
+    /// `NotTheBlock`, `TooLong`: another source may have the right block. `Size`: the CID and `expected_size`
+    /// are not of the same file. `NotFlat`: more than one level (over 1 GiB, or published by others), which
+    /// [`super::walk::Walk`] reads. `Directory` and the rest: the CID is not a file's.
     pub fn from_root(root: Cid, block: &[u8], expected_size: Option<u64>) -> Result<Self, BadDag> {
         let Node::File { inline, pieces, size } = super::open(root, block)? else { return Err(BadDag::Directory) };
         if let Some(declared) = expected_size.filter(|declared| *declared != size) {

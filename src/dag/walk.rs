@@ -1,7 +1,7 @@
 //! A file of any shape put together from its blocks: CIDv0, small chunks, several levels, content within nodes.
 //!
-//! Others published what `fetch CID` is asked for, and chose the shape. The walk does no I/O, so the same code runs over
-//! a gateway, Bitswap and a scripted fake.
+//! Others published what `fetch CID` is asked for, and chose the shape. The walk does no I/O, so the same code runs
+//! over a gateway, Bitswap and a scripted fake.
 
 use crate::cid::Cid;
 
@@ -31,8 +31,9 @@ impl Walk {
         Self { stack: vec![Step { cid: root, size: None, depth: 1 }], max_size, size: None, nodes: 0 }
     }
 
-    /// All blocks known to be needed, [`next_cid`](Self::next_cid) first, to fetch several ahead. What lies below one of them comes before its
-    /// successors once it was pushed, so blocks fetched ahead stay useful. The same CID can occur more than once.
+    /// All blocks known to be needed, [`next_cid`](Self::next_cid) first, to fetch several ahead. What lies below one
+    /// of them comes before its successors once it was pushed, so blocks fetched ahead stay useful. The same CID
+    /// can occur more than once.
     pub fn wants(&self) -> impl ExactSizeIterator<Item = Cid> + '_ {
         self.stack.iter().rev().map(|step| step.cid)
     }
@@ -45,8 +46,8 @@ impl Walk {
     /// Takes the block of [`next_cid`](Self::next_cid) and returns the file's next bytes, often none.
     ///
     /// # Errors
-    /// Nothing has changed then. `NotTheBlock`, `TooLong`: push the same block from another source. All else is in the content:
-    /// `Directory`, `Limit` (of `max_size` as well), `Size` and malformed nodes stay with the CID.
+    /// Nothing has changed then. `NotTheBlock`, `TooLong`: push the same block from another source. All else is in the
+    /// content: `Directory`, `Limit` (of `max_size` as well), `Size` and malformed nodes stay with the CID.
     ///
     /// # Panics
     /// When the walk [is done](Self::is_done): nothing was asked for.

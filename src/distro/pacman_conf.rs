@@ -95,7 +95,7 @@ impl PacmanConf {
     /// # Errors
     /// `Incomplete` without `RootDir` or `DBPath`.
     pub fn parse(dump: &str) -> Result<Self, Incomplete> {
-        let mut sections: Vec<(&str, Vec<(&str, Option<&str>)>)> = Vec::new();
+        let mut sections: Vec<(&str, Vec<Line<'_>>)> = Vec::new();
         for line in dump.lines() {
             if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 sections.push((name, Vec::new()));
@@ -181,7 +181,8 @@ impl Repo {
     }
 }
 
-type Lines<'a> = [(&'a str, Option<&'a str>)];
+type Line<'a> = (&'a str, Option<&'a str>);
+type Lines<'a> = [Line<'a>];
 
 fn values<'a>(lines: &Lines<'a>, key: &'static str) -> impl Iterator<Item = &'a str> {
     lines.iter().filter(move |(known, _)| *known == key).filter_map(|(_, value)| *value)

@@ -62,6 +62,11 @@ impl Store {
         Ok(freed)
     }
 
+    /// Whether the store holds anything that a sweep could remove.
+    pub fn needs_sweep(&self) -> bool {
+        ["files", "partial"].iter().any(|part| list(&self.dir().join(part)).is_ok_and(|mut held| held.next().is_some()))
+    }
+
     fn is_locked(&self, path: &Path) -> bool {
         let Some(key) = path.file_name() else { return false };
         let Ok(file) = fsx::open_read(&self.dir().join("lock").join(key)) else { return false };

@@ -1,0 +1,253 @@
+//! What can be typed. The comments here are the help and the manual; nothing here does anything.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Package downloader that stands in for curl
+///
+/// pkgswarm fetches packages by content id from whoever is nearest (this machine, the local Kubo daemon, HTTP mirrors), proves every byte against the package manager's own database or a signed index, and never leaves you worse off than plain curl.
+///
+/// To use it with pacman, put this line into the [options] section of /etc/pacman.conf:
+///
+///     XferCommand = /usr/bin/pkgswarm xfer %u %o
+#[derive(Parser, Debug)]
+#[command(name = "pkgswarm", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 proven, 1 no source, 2 usage or configuration, 3 corrupt everywhere, 4 local input or output, 130 interrupted."
+)]
+pub struct Cli {
+    /// Set one setting for this run, above every other layer
+    ///
+    /// `pkgswarm config` lists all settings.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Fetch one file for pacman (XferCommand) or makepkg (DLAGENTS)
+    ///
+    /// Exit status 0 means that OUTPUT is complete and proven, or accepted under a named waiver. Any other status leaves nothing at OUTPUT.
+    ///
+    /// A package is proven by the sha256 and size in its repository's sync database, else by a signed index. Signatures and databases, for which nobody vouches, are accepted under a waiver that the output names, after a look at their shape.
+    ///
+    /// Run by root, a child that has dropped to an unprivileged user does everything with foreign bytes.
+    Xfer(XferArgs),
+    /// Fetch files by name, package, digest, CID or URL
+    ///
+    /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names are looked up in pacman's sync databases and in the indexes in use.
+    Fetch(FetchArgs),
+    /// Print the CIDs of files, offline, like sha256sum
+    ///
+    /// The profile is unixfs-v1-2025 (CIDv1, sha2-256, 1 MiB chunks, raw leaves), the same as `ipfs add --cid-version=1 --raw-leaves --chunker=size-1048576 --max-file-links=1024`.
+    Cid(CidArgs),
+    /// Manage the signed indexes in use
+    #[command(subcommand)]
+    Index(IndexCommand),
+    /// Build, sign and publish an index and a tree from repo-add directories
+    ///
+    /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.
+    Publish(PublishArgs),
+    /// Show every setting with its value and where it comes from
+    Config(ConfigArgs),
+    /// Housekeeping in the background: due indexes, the store, Kubo's cache
+    #[command(hide = true)]
+    Upkeep(UpkeepArgs),
+    /// Write man pages, completions or the example configuration
+    #[command(hide = true)]
+    Generate(GenerateArgs),
+}
+
+/// Arguments of `xfer`.
+#[derive(Args, Debug)]
+pub struct XferArgs {
+    /// The URL that pacman wants: its %u
+    pub url: String,
+    /// Where to put the file: pacman's %o
+    pub output: PathBuf,
+}
+
+/// Arguments of `fetch`.
+#[derive(Args, Debug)]
+pub struct FetchArgs {
+    /// What to fetch
+    #[arg(required = true)]
+    pub what: Vec<String>,
+    /// Write to this file; `-` is standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "directory")]
+    pub output: Option<PathBuf>,
+    /// Write into this directory
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// Ask only this kind of source
+    #[arg(long)]
+    pub source: Option<SourceKind>,
+    /// Print one JSON object a file on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Kinds of sources, as `--source` names them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum SourceKind {
+    /// The store and pacman's caches on this machine
+    Here,
+    /// The local Kubo daemon
+    Kubo,
+    /// The configured trustless gateways
+    Gateway,
+    /// The repository's servers
+    Mirror,
+}
+
+/// Arguments of `cid`.
+#[derive(Args, Debug)]
+pub struct CidArgs {
+    /// Files to read; `-` is standard input
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object a file
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Verbs of `index`.
+#[derive(Subcommand, Debug)]
+pub enum IndexCommand {
+    /// Use an index
+    ///
+    /// Shows the fingerprint of the key and asks. KEY is an IPNS name (k51…), or, with --url, a minisign public key.
+    Add(IndexAddArgs),
+    /// List the indexes in use, with age and expiry
+    Ls(JsonArgs),
+    /// Fetch and prove the newest version
+    Refresh(RefreshArgs),
+    /// Show what an index says
+    Show(ShowArgs),
+    /// Stop using an index
+    Rm(NameArgs),
+}
+
+/// Arguments of `index add`.
+#[derive(Args, Debug)]
+pub struct IndexAddArgs {
+    /// What to call it
+    pub name: String,
+    /// IPNS name, or minisign public key
+    pub key: String,
+    /// minisign public key that must have signed it as well
+    #[arg(long, value_name = "PUBKEY")]
+    pub minisign: Option<String>,
+    /// Plain HTTP copy of the index
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Repository that the index may speak for; may be repeated [default: pacman's repositories]
+    #[arg(long = "repo", value_name = "REPO")]
+    pub repos: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Arguments of `index refresh`.
+#[derive(Args, Debug)]
+pub struct RefreshArgs {
+    /// Only these [default: all]
+    pub names: Vec<String>,
+    /// Only those older than index.refresh
+    #[arg(long)]
+    pub due: bool,
+    /// Print one JSON object an index
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `index show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// Which index
+    pub name: String,
+    /// List every entry of its tables as well
+    #[arg(long)]
+    pub entries: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A name.
+#[derive(Args, Debug)]
+pub struct NameArgs {
+    /// Which index
+    pub name: String,
+}
+
+/// Only `--json`.
+#[derive(Args, Debug)]
+pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `publish`.
+#[derive(Args, Debug)]
+pub struct PublishArgs {
+    /// Directories made by repo-add: databases, packages and signatures
+    #[arg(required = true, value_name = "REPO_DIR")]
+    pub directories: Vec<PathBuf>,
+    /// Name of the Kubo key to publish under; made when there is none
+    #[arg(long, default_value = "pkgswarm")]
+    pub key: String,
+    /// What the publisher calls itself in the index
+    #[arg(long, default_value = "pkgswarm")]
+    pub publisher: String,
+    /// minisign secret key file to sign the manifest with
+    ///
+    /// A password is read from $PKGSWARM_MINISIGN_PASSWORD, else asked for on a terminal.
+    #[arg(long, value_name = "FILE")]
+    pub minisign_key: Option<PathBuf>,
+    /// How long the index is valid, for example `48 h`
+    #[arg(long, default_value = "48 h", value_name = "SPAN")]
+    pub lifetime: String,
+    /// Build and sign into --out without a daemon
+    #[arg(long, requires = "out")]
+    pub offline: bool,
+    /// Also write manifest, signature and tables into this directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `config`.
+#[derive(Args, Debug)]
+pub struct ConfigArgs {
+    /// Only this setting, and only its value
+    pub key: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `upkeep`.
+#[derive(Args, Debug)]
+pub struct UpkeepArgs {
+    /// Leave the terminal's session first
+    #[arg(long)]
+    pub detached: bool,
+}
+
+/// Arguments of `generate`.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// Directory that holds man/, completions/ and dist/
+    pub directory: PathBuf,
+}

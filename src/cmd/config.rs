@@ -1,0 +1,63 @@
+//! `pkgswarm config`: every setting, its value, and the layer it comes from.
+
+use std::io::{self, Write as _};
+
+use crate::cli::ConfigArgs;
+use crate::config::keys::{KEYS, nearest};
+use crate::config::{Layers, Settings};
+use crate::env::Env;
+use crate::error::Error;
+
+/// Runs the command.
+pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {
+    let layers = Layers::read(env, flags)?;
+    let settings = Settings::from_layers(env, &layers)?;
+    let mut out = io::stdout().lock();
+    let effective = |name: &str, text: &str| match name {
+        "store.dir" => settings.store_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string()),
+        "state.dir" => settings.state_dir.display().to_string(),
+        _ => text.to_owned(),
+    };
+    if let Some(wanted) = &args.key {
+        let Some((text, origin)) = layers.values.get(wanted.as_str()) else {
+            let near = nearest(wanted, KEYS.iter().map(|key| key.name));
+            let hint =
+                near.map_or("`pkgswarm config` lists all of them".to_owned(), |near| format!("did you mean {near}?"));
+            return Err(Error::usage(wanted, "there is no such setting").hint(hint).into());
+        };
+        let value = effective(wanted, text);
+        if args.json {
+            writeln!(out, "{}", serde_json::json!({"key": wanted, "value": value, "origin": origin.to_string()}))?;
+        } else {
+            writeln!(out, "{value}")?;
+        }
+        return Ok(0);
+    }
+    if args.json {
+        let rows = KEYS.iter().map(|key| {
+            let (text, origin) = &layers.values[key.name];
+            serde_json::json!({
+                "key": key.name, "value": effective(key.name, text), "origin": origin.to_string(),
+                "default": key.default, "variable": key.variable(),
+            })
+        });
+        let indexes = layers.indexes.values().map(|(index, origin)| {
+            let mut row = serde_json::to_value(index).expect("plain data");
+            row["origin"] = origin.to_string().into();
+            row
+        });
+        let all = serde_json::json!({"settings": rows.collect::<Vec<_>>(), "indexes": indexes.collect::<Vec<_>>()});
+        writeln!(out, "{all:#}")?;
+        return Ok(0);
+    }
+    let width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or(0);
+    for key in KEYS {
+        let (text, origin) = &layers.values[key.name];
+        writeln!(out, "{:width$}  {}  ({origin})", key.name, effective(key.name, text))?;
+    }
+    for (index, origin) in layers.indexes.values() {
+        let key = index.key.as_deref().or(index.minisign.as_deref()).unwrap_or("");
+        writeln!(out, "{:width$}  {key} for {}  ({origin})", format!("index.{}", index.name), index.repos.join(", "))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,181 @@
+//! `pkgswarm fetch WHAT…`: files by name, package, digest, CID or URL, into a directory, a file or standard output.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::background;
+use crate::cli::{FetchArgs, SourceKind};
+use crate::cmd::xfer::place;
+use crate::config::Settings;
+use crate::content::{Address, content};
+use crate::dag::build::build;
+use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
+use crate::env::Env;
+use crate::error::Error;
+use crate::find::{self, Found};
+use crate::handover::{self, Giver, Target};
+use crate::output::Output;
+use crate::report;
+use crate::session::Session;
+use crate::source;
+use crate::verify::Accepted;
+use crate::want::Want;
+
+/// Runs the command. Every WHAT is tried; the first failure decides the exit status.
+pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
+    if args.output.is_some() && args.what.len() > 1 {
+        return Err(Error::usage("--output", "takes one file").hint("use --directory for several").into());
+    }
+    if env.is_root() {
+        // Names are resolved by the child, so root opens the directory and not the files.
+        return Ok(handover::run(env, settings, &target(args)?)?);
+    }
+    let giver = Giver::of(env);
+    let mut session = Session::open(env, settings, &args.directory)?;
+    let mut first_failure = None;
+    for what in &args.what {
+        match one(&mut session, args, what, giver.as_ref()) {
+            Ok(()) => {}
+            Err(e) if args.what.len() == 1 => return Err(e),
+            Err(e) => {
+                eprint!("{}", crate::error::report(&e));
+                first_failure.get_or_insert(crate::error::status(&e));
+            }
+        }
+    }
+    background::after(&session, false);
+    Ok(first_failure.unwrap_or(0))
+}
+
+fn target(args: &FetchArgs) -> Result<Target, Error> {
+    match args.output.as_deref() {
+        // The child writes to standard output itself.
+        Some(path) if path == Path::new("-") => Ok(Target::Nowhere),
+        Some(path) => Ok(Target::At(Output::at(path)?)),
+        None => {
+            let dir = &args.directory;
+            std::fs::metadata(dir)
+                .ok()
+                .filter(std::fs::Metadata::is_dir)
+                .ok_or_else(|| Error::local(dir.display(), "is not a directory").hint("mkdir it first"))?;
+            Ok(Target::In(dir.clone()))
+        }
+    }
+}
+
+/// Fetches one WHAT and puts it where it belongs.
+fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver>) -> anyhow::Result<()> {
+    let (name, obtained) = obtain(session, args, what)?;
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    let path = match (&args.output, to_stdout) {
+        (_, true) => None,
+        (Some(path), _) => Some(path.clone()),
+        (None, _) => Some(args.directory.join(&name)),
+    };
+    match (&path, giver) {
+        (None, _) => to_standard_output(&obtained)?,
+        (Some(_), Some(giver)) => giver.give(&name, &obtained)?,
+        (Some(path), None) => place(&Output::at(path)?, &obtained)?,
+    }
+    if args.json {
+        print_json(what, &name, &obtained, path.as_ref())?;
+    } else {
+        let note = waiver(&obtained).map(|label| format!("unproven: {label}"));
+        report::say(&report::delivered(&name, obtained.accepted.size(), &obtained.from, note.as_deref()));
+    }
+    Ok(())
+}
+
+fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<(String, Obtained), Error> {
+    if let Some(address) = Address::parse(what) {
+        let forced = match args.source {
+            None => None,
+            Some(SourceKind::Kubo) => Some(source::Kind::Kubo),
+            Some(SourceKind::Gateway) => Some(source::Kind::Gateway),
+            Some(_) => return Err(Error::usage("--source", "a CID can come from kubo or a gateway only")),
+        };
+        return Ok((address.name(), content(session, &address, forced)?));
+    }
+    let mut want = if what.contains("://") {
+        Want::of(session, what)?
+    } else {
+        let Found { repo, name } = find::find(session, what)?;
+        let server = repo.servers.first().ok_or_else(|| {
+            Error::usage(format!("[{}]", repo.name), "has no Server in pacman.conf").hint("pacman-conf -r shows it")
+        })?;
+        Want::of(session, &format!("{}/{name}", server.trim_end_matches('/')))?
+    };
+    if let Some(source) = args.source {
+        want.places.retain(|place| is_of(place, source));
+        // Asked for by name, a peer may be asked even where the repository is not shared by itself.
+        if let (Some(cid), true) = (want.plan.cid, want.places.is_empty()) {
+            want.places = crate::want::peers(session, cid);
+            want.places.retain(|place| is_of(place, source));
+        }
+    }
+    let manner = Manner { elsewhere: args.source.is_some_and(|kind| kind != SourceKind::Here), ..Manner::default() };
+    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
+        Delivery::File(obtained) => Ok((want.name.as_str().to_owned(), obtained)),
+        Delivery::Unchanged(_) => unreachable!("no date was given"),
+    }
+}
+
+fn is_of(place: &Place, source: SourceKind) -> bool {
+    match source {
+        SourceKind::Here => false,
+        SourceKind::Kubo => matches!(place, Place::Kubo(_)),
+        SourceKind::Gateway => matches!(place, Place::Gateway(..)),
+        SourceKind::Mirror => matches!(place, Place::Mirror(_) | Place::File(_)),
+    }
+}
+
+fn waiver(obtained: &Obtained) -> Option<&'static str> {
+    match obtained.accepted {
+        Accepted::Proven(_) => None,
+        Accepted::Waived(waived) => Some(waived.why().label()),
+    }
+}
+
+fn to_standard_output(obtained: &Obtained) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut at = 0;
+    while at < obtained.accepted.size() {
+        let got = obtained.file.read_at(&mut buffer, at)?;
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        out.write_all(&buffer[..got])?;
+        at += got as u64;
+    }
+    out.flush()
+}
+
+fn print_json(what: &str, name: &str, obtained: &Obtained, path: Option<&PathBuf>) -> anyhow::Result<()> {
+    let built = build(FromStart(&obtained.file, 0))?;
+    let line = serde_json::json!({
+        "what": what,
+        "name": name,
+        "size": built.size,
+        "sha256": built.sha256,
+        "cid": built.root.to_string(),
+        "from": obtained.from,
+        "waiver": waiver(obtained),
+        "path": path.map(|path| path.to_string_lossy()),
+    });
+    writeln!(io::stdout(), "{line}")?;
+    Ok(())
+}
+
+/// Reads a shared file from its start.
+struct FromStart<'a>(&'a File, u64);
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.0.read_at(buffer, self.1)?;
+        self.1 += got as u64;
+        Ok(got)
+    }
+}

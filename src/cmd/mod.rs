@@ -1,0 +1,25 @@
+//! One file a command; each wires the parts together and decides nothing that a part could decide.
+
+use crate::cli::{Cli, Command};
+use crate::config::Settings;
+use crate::env::Env;
+
+mod cid;
+mod config;
+mod fetch;
+mod xfer;
+
+/// Runs what was typed and returns the exit status; errors carry their own.
+pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+    match &cli.command {
+        Command::Cid(args) => return cid::run(args),
+        Command::Config(args) => return config::run(env, &cli.set, args),
+        _ => {}
+    }
+    let settings = Settings::read(env, &cli.set)?;
+    match &cli.command {
+        Command::Xfer(args) => xfer::run(env, &settings, args),
+        Command::Fetch(args) => fetch::run(env, &settings, args),
+        _ => unreachable!("handled above"),
+    }
+}

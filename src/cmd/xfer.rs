@@ -1,0 +1,74 @@
+//! `pkgswarm xfer URL OUTPUT`: pacman's XferCommand.
+//!
+//! The contract (pacman 7.1.0, src/pacman/conf.c): one process a file, in series; exit 0 means that OUTPUT is complete;
+//! anything else makes pacman sleep two seconds and go to the next server.
+
+use std::path::Path;
+
+use crate::background;
+use crate::cli::XferArgs;
+use crate::config::Settings;
+use crate::database::{database, signature};
+use crate::deliver::{Delivery, Manner, Obtained, deliver};
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::handover::{self, Giver, Target};
+use crate::name::NameKind;
+use crate::output::Output;
+use crate::report;
+use crate::session::Session;
+use crate::verify::Accepted;
+use crate::want::{self, Want};
+
+/// Runs the command.
+pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8> {
+    want::name_of(&args.url)?;
+    if let Some(giver) = Giver::of(env) {
+        let obtained = obtain(env, settings, &args.url, &args.output)?;
+        giver.give("", &obtained)?;
+        return Ok(0);
+    }
+    let output = Output::at(&args.output)?;
+    if env.is_root() {
+        return Ok(handover::run(env, settings, &Target::At(output))?);
+    }
+    let obtained = obtain(env, settings, &args.url, &args.output)?;
+    place(&output, &obtained)?;
+    Ok(0)
+}
+
+/// Copies an accepted file to where it belongs.
+pub fn place(output: &Output, obtained: &Obtained) -> Result<(), Error> {
+    let staged = output.stage(&obtained.file, obtained.accepted.size())?;
+    staged.commit(&obtained.accepted, obtained.modified)
+}
+
+fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obtained, Error> {
+    let beside = into.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut session = Session::open(env, settings, beside)?;
+    if session.health.is_interrupted() {
+        let why = "you interrupted this pacman run; nothing more is fetched in it";
+        return Err(Error::new(Kind::Interrupted, want::name_of(url)?, why));
+    }
+    let mut want = Want::of(&session, url)?;
+    if let Some(text) = &want.plan.disagreement {
+        report::say(&format!("warning: {text}; the database decides, as it would with curl"));
+    }
+    let is_refresh = want.name.kind() == NameKind::Database;
+    let obtained = match want.name.kind() {
+        NameKind::Database => database(&mut session, &want, url),
+        NameKind::DatabaseSignature => signature(&mut session, &mut want, Some(into)),
+        _ => match deliver(&mut session, &want.name, &want.plan, &want.places, Manner::default()) {
+            Ok(Delivery::File(obtained)) => Ok(obtained),
+            Ok(Delivery::Unchanged(_)) => unreachable!("no date was given"),
+            Err(error) => Err(error),
+        },
+    }?;
+    let note = match obtained.accepted {
+        Accepted::Proven(_) => None,
+        Accepted::Waived(waived) => Some(format!("unproven: {}", waived.why().label())),
+    };
+    report::say(&report::delivered(want.name.as_str(), obtained.accepted.size(), &obtained.from, note.as_deref()));
+    background::after(&session, is_refresh);
+    Ok(obtained)
+}

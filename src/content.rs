@@ -1,0 +1,218 @@
+//! A file by its CID alone: block by block from Kubo or gateways, each block proven before the next one is believed.
+//!
+//! Works for every shape that others have published (CIDv0, small chunks, several levels). A path below a directory is
+//! followed here as well, so that no gateway can lead astray.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use reqwest::Url;
+
+use crate::cid::Cid;
+use crate::dag::BadDag;
+use crate::dag::dir::{Found, Search};
+use crate::deliver::{Obtained, block_on};
+use crate::error::{Error, Kind};
+use crate::http::{self, Http};
+use crate::report::Progress;
+use crate::session::Session;
+use crate::source::gateway::raw_block;
+use crate::source::{Local, Miss};
+use crate::verify::{Accepted, Walked};
+
+/// Blocks on their way at once.
+const AT_ONCE: usize = 8;
+
+/// Largest file that is fetched by its CID alone.
+const MOST: u64 = 64 << 30;
+
+/// A CID and the path below it, as in `ipfs://CID/a/b`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address {
+    /// The root.
+    pub cid: Cid,
+    /// Names of directory entries.
+    pub path: Vec<String>,
+}
+
+impl Address {
+    /// Reads `CID`, `CID/path`, `/ipfs/CID/path` and `ipfs://CID/path`. `None` when it is nothing of the kind.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("ipfs://").or_else(|| text.strip_prefix("/ipfs/")).unwrap_or(text);
+        let mut parts = rest.split('/').filter(|part| !part.is_empty());
+        let cid = parts.next()?.parse().ok()?;
+        Some(Self { cid, path: parts.map(str::to_owned).collect() })
+    }
+
+    /// What to call the file when nobody says.
+    pub fn name(&self) -> String {
+        self.path.last().cloned().unwrap_or_else(|| self.cid.to_string())
+    }
+}
+
+/// Fetches the file at `address`.
+pub fn content(session: &Session, address: &Address, forced: Option<crate::source::Kind>) -> Result<Obtained, Error> {
+    let scratch = session.store.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
+    let gateways = Gateways::of(session, forced);
+    let name = address.name();
+    if gateways.list.is_empty() {
+        return Err(Error::new(Kind::NoSource, &name, "there is nobody to ask for a CID")
+            .hint("start Kubo, or name a trustless gateway in gateways.urls; pkgswarm config shows both"));
+    }
+    let fetched = block_on(async {
+        let cid = gateways.resolve(address).await?;
+        gateways.file(session, cid, &name, &scratch).await
+    });
+    match fetched {
+        Some(Ok(accepted)) => {
+            let from = gateways.label();
+            Ok(Obtained { file: scratch, accepted, modified: None, from, url: None })
+        }
+        Some(Err(error)) => Err(error),
+        None => Err(Error::new(Kind::Interrupted, name, "interrupted")),
+    }
+}
+
+/// Who is asked for blocks, and how that went.
+struct Gateways {
+    http: Rc<Http>,
+    /// URL, and whether it is Kubo on loopback.
+    list: Vec<(Url, bool)>,
+    patience: Duration,
+    used: RefCell<Vec<usize>>,
+}
+
+impl Gateways {
+    fn of(session: &Session, forced: Option<crate::source::Kind>) -> Self {
+        use crate::source::Kind as Source;
+        let mut list = Vec::new();
+        if session.asks_kubo() && forced.is_none_or(|kind| kind == Source::Kubo) {
+            list.push((session.settings.gateway_url(), true));
+        }
+        if session.asks_gateways() && forced.is_none_or(|kind| kind == Source::Gateway) {
+            list.extend(session.settings.gateway_urls().map(|url| (url, false)));
+        }
+        Self { http: Rc::clone(&session.http), list, patience: session.settings.patience, used: RefCell::default() }
+    }
+
+    fn label(&self) -> String {
+        let used = self.used.borrow();
+        let names = used.iter().map(|index| match &self.list[*index] {
+            (_, true) => "kubo".to_owned(),
+            (url, false) => format!("gateway {}", http::host(url)),
+        });
+        names.collect::<Vec<_>>().join(" + ")
+    }
+
+    /// One block from the first who has it.
+    async fn block(&self, cid: Cid) -> Result<Vec<u8>, Vec<(usize, Miss)>> {
+        let mut misses = Vec::new();
+        for (index, (url, direct)) in self.list.iter().enumerate() {
+            let asked = raw_block(&self.http, url, cid, *direct);
+            match tokio::time::timeout(self.patience, asked).await {
+                Ok(Ok(block)) => {
+                    let mut used = self.used.borrow_mut();
+                    if !used.contains(&index) {
+                        used.push(index);
+                    }
+                    return Ok(block);
+                }
+                Ok(Err(miss)) => misses.push((index, miss)),
+                Err(_) => misses.push((index, Miss::Stalled(self.patience))),
+            }
+        }
+        Err(misses)
+    }
+
+    /// Follows the path to the file's own CID.
+    async fn resolve(&self, address: &Address) -> Result<Cid, Error> {
+        let mut at = address.cid;
+        for name in &address.path {
+            let mut search = Search::new(at, name);
+            at = loop {
+                let cid = search.wanted();
+                let block = self.block(cid).await.map_err(|misses| self.failed(&cid.to_string(), &misses))?;
+                match search.push(&block).map_err(|e| bad(name, &e))? {
+                    Found::Entry(entry, _) => break entry,
+                    Found::Below(_) => {}
+                    Found::Nothing => {
+                        return Err(Error::new(Kind::NoSource, name, format!("the directory {at} has no such entry")));
+                    }
+                }
+            };
+        }
+        Ok(at)
+    }
+
+    /// Writes the file into `to`, block by block.
+    async fn file(&self, session: &Session, cid: Cid, name: &str, to: &File) -> Result<Accepted, Error> {
+        let mut walked = Walked::new(cid, MOST);
+        let mut asked: VecDeque<Cid> = VecDeque::new();
+        let mut coming: FuturesOrdered<Local<'_, _>> = FuturesOrdered::new();
+        let mut progress = None;
+        let mut at = 0;
+        while !walked.is_done() {
+            let wanted: Vec<Cid> = walked.wants().take(AT_ONCE).collect();
+            if !asked.iter().zip(&wanted).all(|(asked, wanted)| asked == wanted) {
+                (asked, coming) = (VecDeque::new(), FuturesOrdered::new());
+            }
+            for next in &wanted[asked.len().min(wanted.len())..] {
+                coming.push_back(self.block(*next).boxed_local());
+                asked.push_back(*next);
+            }
+            let block = coming.next().await.expect("an unfinished walk wants a block");
+            asked.pop_front();
+            let block = block.map_err(|misses| self.failed(name, &misses))?;
+            let bytes = walked.push(&block).map_err(|e| bad(name, &e))?;
+            to.write_all_at(bytes, at).map_err(|e| Error::local(session.store.dir().display(), e))?;
+            at += bytes.len() as u64;
+            let progress =
+                progress.get_or_insert_with(|| Progress::new(session.settings.progress, name, walked.size()));
+            progress.at(at, "IPFS");
+        }
+        Ok(Accepted::Proven(walked.finish()))
+    }
+
+    fn failed(&self, name: &str, misses: &[(usize, Miss)]) -> Error {
+        let corrupt = misses.iter().any(|(_, miss)| matches!(miss, Miss::Corrupt(_)));
+        let kind = if corrupt { Kind::Corrupt } else { Kind::NoSource };
+        let mut error = Error::new(kind, name, "no source delivered it");
+        for (index, miss) in misses {
+            let (url, direct) = &self.list[*index];
+            let word = if *direct { "kubo" } else { "gateway" };
+            error = error.tried(format!("{word}  {}  {miss}", http::host(url)));
+        }
+        error
+    }
+}
+
+fn bad(name: &str, e: &BadDag) -> Error {
+    let error = Error::new(Kind::Corrupt, name, e);
+    match e {
+        BadDag::Directory => error.hint("name a file in it: ipfs://CID/path"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_in_every_usual_form() {
+        let cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
+        let plain = Address { cid: cid.parse().unwrap(), path: Vec::new() };
+        for text in [cid.to_owned(), format!("/ipfs/{cid}"), format!("ipfs://{cid}/")] {
+            assert_eq!(Address::parse(&text), Some(plain.clone()), "{text}");
+        }
+        assert_eq!(Address::parse(&format!("ipfs://{cid}/core/a")).unwrap().name(), "a");
+        assert_eq!(Address::parse("zstd"), None);
+        assert_eq!(Address::parse("https://example/x"), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! An answer of `pacman-conf` on disk, and the state of the files that it was made from.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Sha256;
+
+use super::trusted::{self, FileKey};
+
+const FIRST_LINE: &str = "pkgswarm-pacman-conf 1";
+/// pacman stops at this depth of includes as well (`config_max_recursion` in `src/pacman/conf.c`).
+const DEEPEST: usize = 10;
+/// A configuration with more files than this is asked for each time.
+const MOST_FILES: usize = 256;
+const LARGEST: u64 = 8 << 20;
+
+/// Where the answer to one question is kept.
+pub(super) struct Place {
+    path: PathBuf,
+    question: Sha256,
+}
+
+impl Place {
+    pub fn of(directory: &Path, question: &[u8]) -> Self {
+        let question = Sha256::of(question);
+        Self { path: directory.join(format!("pacman-conf-{}.txt", &question.to_string()[..16])), question }
+    }
+
+    /// The answer, if there is one that we believe and all its sources are as they were.
+    pub fn recall(&self) -> Option<String> {
+        let mut text = String::new();
+        // Whatever is wrong with the file, asking anew replaces or ignores it.
+        trusted::open(&self.path).ok()??.take(LARGEST).read_to_string(&mut text).ok()?;
+        let (head, dump) = text.split_once("\n\n")?;
+        let mut lines = head.lines();
+        if lines.next() != Some(FIRST_LINE) || lines.next() != Some(&self.question.to_string()) {
+            return None;
+        }
+        lines.all(|line| is_as_it_was(line).unwrap_or(false)).then(|| dump.to_owned())
+    }
+
+    /// Keeps an answer; does nothing where that is not possible.
+    pub fn keep(&self, sources: &Sources, dump: &str) {
+        let mut head = format!("{FIRST_LINE}\n{}\n", self.question);
+        for (path, key) in &sources.files {
+            let Some(path) = path.to_str().filter(|path| !path.contains('\n')) else { return };
+            let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
+            head += &format!("{dev} {ino} {size} {mtime_ns} {ctime_ns} {path}\n");
+        }
+        let _asked_again_next_time = trusted::replace(&self.path, |to| write!(to, "{head}\n{dump}"));
+    }
+}
+
+fn is_as_it_was(line: &str) -> Option<bool> {
+    let mut words = line.splitn(6, ' ');
+    let key = FileKey {
+        dev: words.next()?.parse().ok()?,
+        ino: words.next()?.parse().ok()?,
+        size: words.next()?.parse().ok()?,
+        mtime_ns: words.next()?.parse().ok()?,
+        ctime_ns: words.next()?.parse().ok()?,
+    };
+    Some(state(Path::new(words.next()?)) == key)
+}
+
+/// The state of a path; all zero while there is nothing.
+fn state(path: &Path) -> FileKey {
+    FileKey::at(path).unwrap_or_default()
+}
+
+/// Files and directories with their states.
+pub(super) struct Sources {
+    files: Vec<(PathBuf, FileKey)>,
+}
+
+impl Sources {
+    /// The configuration file, everything it includes, and the directories that its globs look into.
+    ///
+    /// `None` when that cannot be told for sure: a relative include, too many files, a file that cannot be read.
+    pub fn of_config(config: &Path) -> Option<Self> {
+        let mut out = Self { files: Vec::new() };
+        out.scan(config, 0)?;
+        Some(out)
+    }
+
+    /// Adds one more file.
+    pub fn add(&mut self, path: &Path) {
+        if !self.files.iter().any(|(known, _)| known == path) {
+            self.files.push((path.to_owned(), state(path)));
+        }
+    }
+
+    fn scan(&mut self, config: &Path, depth: usize) -> Option<()> {
+        if depth > DEEPEST || self.files.len() > MOST_FILES {
+            return None;
+        }
+        self.add(config);
+        let mut text = Vec::new();
+        std::fs::File::open(config).ok()?.take(LARGEST).read_to_end(&mut text).ok()?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            let Some((key, pattern)) = line.split_once('=') else { continue };
+            if key.trim() == "Include" {
+                self.include(pattern.trim(), depth)?;
+            }
+        }
+        Some(())
+    }
+
+    fn include(&mut self, pattern: &str, depth: usize) -> Option<()> {
+        if !pattern.starts_with('/') || pattern.contains('\\') {
+            return None;
+        }
+        if !is_glob(pattern) {
+            return self.scan(Path::new(pattern), depth + 1);
+        }
+        // Every directory whose entries the pattern is compared with, from the last wildcard upwards.
+        for parent in Path::new(pattern).ancestors().skip(1) {
+            let parent = parent.to_str()?;
+            for directory in glob::glob(parent).ok()? {
+                self.add(&directory.ok()?);
+            }
+            if !is_glob(parent) {
+                break;
+            }
+        }
+        for file in glob::glob(pattern).ok()? {
+            self.scan(&file.ok()?, depth + 1)?;
+        }
+        Some(())
+    }
+}
+
+fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
+}
+
+/// Where `program` is found, as execvp(3) looks for it.
+pub(super) fn program_path(program: &Path) -> Option<PathBuf> {
+    if program.as_os_str().as_encoded_bytes().contains(&b'/') {
+        return Some(program.to_owned());
+    }
+    let directories = std::env::var_os("PATH")?;
+    std::env::split_paths(&directories).map(|directory| directory.join(program)).find(|path| FileKey::at(path).is_ok())
+}

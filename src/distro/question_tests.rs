@@ -1,0 +1,165 @@
+//! The program's bounds are tried on `sh`; the wrapper and the kept answer on the real `pacman-conf` where there is one.
+
+use super::*;
+use crate::distro::arguments::Arguments;
+use crate::distro::caller::Transaction;
+use crate::distro::trusted::FileKey;
+
+fn sh(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+fn patient(script: &str) -> Result<String, ConfError> {
+    run(sh(script), b"input", Duration::from_secs(60), 1 << 20)
+}
+
+/// A configuration directory; `None` on machines without pacman, where the tests that need it prove nothing.
+struct Machine {
+    dir: tempfile::TempDir,
+}
+
+impl Machine {
+    fn with(config: &str) -> Option<Self> {
+        kept::program_path(Path::new("pacman-conf"))?;
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["db", "cache", "gpg", "hooks", "mirrors", "staging"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let at = dir.path().display().to_string();
+        let options =
+            format!("[options]\nDBPath = AT/db\nCacheDir = AT/cache\nGPGDir = AT/gpg\nHookDir = AT/hooks\n{config}");
+        std::fs::write(dir.path().join("pacman.conf"), options.replace("AT", &at)).unwrap();
+        Some(Self { dir })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn question(&self) -> Question {
+        Question { config: self.path("pacman.conf"), ..Question::default() }
+    }
+
+    fn servers(&self) -> Vec<String> {
+        let conf = self.question().ask_or_recall(&self.path("staging")).unwrap();
+        conf.repos.into_iter().flat_map(|repo| repo.servers).collect()
+    }
+}
+
+#[test]
+fn output_comes_back_and_input_arrives() {
+    assert_eq!(patient("cat; echo more").unwrap(), "inputmore\n");
+}
+
+#[test]
+fn a_program_that_hangs_is_ended_in_time() {
+    let started = Instant::now();
+    let short = Duration::from_millis(50);
+    for script in ["exec sleep 600", "exec >&-; exec sleep 600"] {
+        assert!(matches!(run(sh(script), b"", short, 10), Err(ConfError::TooSlow(_))), "{script}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_program_that_never_stops_talking_is_ended() {
+    assert!(matches!(patient("exec yes"), Err(ConfError::TooMuch(_))));
+}
+
+#[test]
+fn a_refusal_is_quoted() {
+    let error = patient("echo 'could not open file x' >&2; exit 1").unwrap_err();
+    assert!(error.to_string().ends_with("could not open file x"), "{error}");
+    let missing = Question { program: "/nonexistent/pacman-conf".into(), ..Question::default() };
+    assert!(matches!(missing.ask(), Err(ConfError::Program { .. })));
+}
+
+#[test]
+fn the_command_line_wins_over_the_configuration_as_in_pacman() {
+    let Some(machine) = Machine::with("Architecture = i686\n[core]\nServer = http://m.example/$repo/$arch\n") else {
+        return;
+    };
+    for name in ["db2", "cache2", "cache 3"] {
+        std::fs::create_dir(machine.path(name)).unwrap();
+    }
+    let question = Question {
+        db_path: Some(machine.path("db2")),
+        cache_dirs: vec![machine.path("cache2"), machine.path("cache 3")],
+        architectures: vec!["riscv64".into()],
+        ..machine.question()
+    };
+    let conf = question.ask().unwrap();
+    let bare = |path: &Path| path.components().collect::<PathBuf>();
+    assert_eq!(bare(&conf.db_path), machine.path("db2"));
+    let dirs: Vec<_> = conf.cache_dirs.iter().map(|path| bare(path)).collect();
+    for name in ["cache2", "cache 3", "cache"] {
+        assert!(dirs.contains(&machine.path(name)), "{name} in {dirs:?}");
+    }
+    assert_eq!(conf.repos[0].servers, ["http://m.example/core/riscv64"]);
+    assert_eq!(machine.question().ask().unwrap().repos[0].servers, ["http://m.example/core/i686"]);
+}
+
+#[test]
+fn an_answer_is_kept_until_any_of_its_files_changes() {
+    let Some(machine) = Machine::with("[core]\nInclude = AT/mirrors/*.list\n[extra]\nInclude = AT/one\n") else {
+        return;
+    };
+    let write = |name: &str, text: &str| std::fs::write(machine.path(name), text).unwrap();
+    write("mirrors/a.list", "Server = http://a\n");
+    write("one", "Server = http://one\n");
+    assert_eq!(machine.servers(), ["http://a", "http://one"]);
+    let kept =
+        || std::fs::read_dir(machine.path("staging")).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+    let state = states(&kept());
+    assert_eq!(machine.servers(), ["http://a", "http://one"]);
+    assert_eq!((state.len(), states(&kept())), (1, state), "nothing was asked or written again");
+
+    write("one", "Server = http://another\n");
+    assert_eq!(machine.servers(), ["http://a", "http://another"]);
+    write("mirrors/b.list", "Server = http://b\n");
+    assert_eq!(machine.servers(), ["http://a", "http://b", "http://another"]);
+    std::fs::remove_file(machine.path("mirrors/a.list")).unwrap();
+    assert_eq!(machine.servers(), ["http://b", "http://another"]);
+    std::fs::write(&kept()[0], b"\xff").unwrap();
+    assert_eq!(machine.servers(), ["http://b", "http://another"]);
+}
+
+#[test]
+fn an_answer_is_given_where_nothing_can_be_kept() {
+    let Some(machine) = Machine::with("[core]\nServer = http://a\n") else { return };
+    assert_eq!(machine.question().ask_or_recall(&machine.path("none")).unwrap().repos.len(), 1);
+}
+
+#[test]
+fn a_syntax_error_is_reported() {
+    let Some(machine) = Machine::with("[core]\nInclude = AT/nothing\n") else { return };
+    std::fs::write(machine.path("pacman.conf"), "outside = section\n").unwrap();
+    assert!(matches!(machine.question().ask(), Err(ConfError::Refused { .. })));
+}
+
+#[test]
+fn control_characters_are_never_written_into_a_configuration() {
+    let question = Question { architectures: vec!["x\n[evil]".into()], ..Question::default() };
+    assert!(matches!(question.ask(), Err(ConfError::Unwritable(_))));
+}
+
+#[test]
+fn a_question_takes_its_paths_from_the_caller() {
+    let transaction = Transaction { pid: std::process::id() as i32, start_time: 0 };
+    let caller = |line: &str| {
+        let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+        Caller { transaction, arguments: Arguments::parse(&words) }
+    };
+    let question = Question::of(&caller("-Sy --config /c -b /d -r /r --cachedir /e")).unwrap();
+    let want = ["/c", "/d", "/r", "/e"].map(PathBuf::from);
+    let got = [question.config, question.db_path.unwrap(), question.root.unwrap(), question.cache_dirs[0].clone()];
+    assert_eq!(got, want);
+    assert_eq!(Question::of(&caller("-Syu")).unwrap(), Question::default());
+    assert!(matches!(Question::of(&caller("-Sy -b no/such/place")), Err(ConfError::Relative(_))));
+}
+
+fn states(paths: &[PathBuf]) -> Vec<FileKey> {
+    paths.iter().map(|path| FileKey::at(path).unwrap()).collect()
+}

@@ -1,0 +1,196 @@
+//! Root keeps its hands clean: a child that has dropped to an unprivileged user does everything with foreign bytes and
+//! with the store, and hands over an open file; root copies it, proves the copy and places it.
+//!
+//! Root never opens anything in the store, parses nothing that came from outside, and runs no network code. The child
+//! gets no file of root's to write to. Tests: `tests/cases/xfer_root.rs`.
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+
+use crate::config::Settings;
+use crate::deliver::Obtained;
+use crate::digest::Sha256;
+use crate::env::Env;
+use crate::error::Error;
+use crate::fsx;
+use crate::name::FileName;
+use crate::output::Output;
+use crate::users::{self, User};
+use crate::verify::{self, Accepted, Waiver};
+
+/// Tells the child that it is one, and which pacman called its parent. Set by hand it has no effect on root.
+pub const VARIABLE: &str = "PKGSWARM_HANDOVER";
+
+/// Longest message: one line of JSON.
+const MOST: usize = 16 * 1024;
+
+/// What the child says about a file that it hands over.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Message {
+    /// Its name, for a target that is a directory.
+    name: String,
+    sha256: Sha256,
+    size: u64,
+    waiver: Option<Waiver>,
+    /// Unix seconds.
+    modified: Option<u64>,
+}
+
+/// Where root puts what is handed over.
+pub enum Target {
+    /// One file.
+    At(Output),
+    /// Files in a directory, under their own names.
+    In(PathBuf),
+    /// Nothing comes: the child works for itself, in the store and the state.
+    Nowhere,
+}
+
+/// The child's end: hands files over instead of placing them.
+pub struct Giver(OwnedFd);
+
+impl Giver {
+    /// The channel of a child of root, if this process is one: its standard input is then a socket.
+    pub fn of(env: &Env) -> Option<Self> {
+        if env.is_root() || env.var(VARIABLE).is_none() {
+            return None;
+        }
+        // From here on no set-uid program can give anything back.
+        let _ = rustix::thread::set_no_new_privs(true);
+        std::io::stdin().as_fd().try_clone_to_owned().ok().map(Self)
+    }
+
+    /// Hands one file over.
+    pub fn give(&self, name: &str, obtained: &Obtained) -> Result<(), Error> {
+        let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("cannot hand the file to root: {e}"));
+        let (sha256, size, waiver) = match obtained.accepted {
+            Accepted::Proven(proof) => (proof.sha256(), proof.size(), None),
+            Accepted::Waived(waived) => {
+                let sha256 = verify::digest(&obtained.file, obtained.accepted.size()).map_err(|e| failed(&e))?;
+                (sha256, obtained.accepted.size(), Some(waived.why()))
+            }
+        };
+        let modified = obtained.modified.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
+        let message = Message { name: name.to_owned(), sha256, size, waiver, modified };
+        let line = serde_json::to_vec(&message).expect("the message is plain data");
+        let files = [obtained.file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&files));
+        rustix::net::sendmsg(&self.0, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL)
+            .map_err(|e| failed(&e))?;
+        Ok(())
+    }
+}
+
+/// Runs this program again as an unprivileged user with the same arguments, and places what it hands over.
+///
+/// Returns the child's exit status; the child has said on stderr what there was to say.
+pub fn run(env: &Env, settings: &Settings, target: &Target) -> Result<u8, Error> {
+    let user = unprivileged_user(settings)?;
+    make_store(settings, user);
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|e| Error::local("handover", e))?;
+    let mut child = Command::new("/proc/self/exe")
+        .args(env.args.iter().skip(1))
+        .env(VARIABLE, env.parent.to_string())
+        .env_remove("HOME")
+        .stdin(Stdio::from(theirs))
+        .gid(user.gid)
+        .uid(user.uid)
+        .spawn()
+        .map_err(|e| {
+            Error::local("download.user", format!("cannot run as user {}: {e}", user.uid))
+                .hint("the program must be executable for that user")
+        })?;
+    let placed = receive(&ours, target);
+    // A child that cannot be waited for has been waited for; its status then says nothing good.
+    let status = child.wait().ok().and_then(|status| status.code());
+    placed?;
+    Ok(status.and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::error::Kind::Interrupted.status()))
+}
+
+fn receive(channel: &OwnedFd, target: &Target) -> Result<(), Error> {
+    let wrong = |what: &str| Error::local("handover", format!("the unprivileged child {what}"));
+    loop {
+        let mut line = vec![0; MOST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut line)];
+        let got = match rustix::net::recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::CONNRESET) => return Ok(()),
+            got => got.map_err(|e| wrong(&format!("cannot be heard: {e}")))?.bytes,
+        };
+        if got == 0 {
+            return Ok(());
+        }
+        let files = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        });
+        let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
+        let message: Message = serde_json::from_slice(&line[..got]).map_err(|_| wrong("sent no sense"))?;
+        match target {
+            Target::At(output) => place(&file, &message, output)?,
+            Target::In(dir) => {
+                let name = FileName::new(&message.name).map_err(|_| wrong("sent a bad name"))?;
+                place(&file, &message, &Output::at(&dir.join(name.as_str()))?)?;
+            }
+            Target::Nowhere => return Err(wrong("sent a file that nobody asked for")),
+        }
+    }
+}
+
+/// Copies, proves the copy, and gives it its name.
+fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
+    let failed = |e: &dyn std::fmt::Display| Error::local(output.path().display(), format!("was not placed: {e}"));
+    fsx::regular(file).map_err(|e| failed(&e))?;
+    let staged = output.stage(file, message.size)?;
+    let accepted = match message.waiver {
+        None => verify::prove(staged.file(), message.sha256, message.size).map(Accepted::Proven),
+        Some(why) => verify::relay(why, staged.file(), message.sha256, message.size).map(Accepted::Waived),
+    };
+    let modified: Option<SystemTime> = message.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+    staged.commit(&accepted.map_err(|e| failed(&e))?, modified)
+}
+
+/// Who does the work for root.
+fn unprivileged_user(settings: &Settings) -> Result<User, Error> {
+    let unknown = |name: &str| {
+        Error::usage("download.user", format!("there is no user {name:?} other than root"))
+            .hint("create it with systemd-sysusers, or set download.user")
+    };
+    let not_root = |user: &User| user.uid != 0;
+    if let Some(name) = &settings.download_user {
+        return users::named(name).filter(not_root).ok_or_else(|| unknown(name));
+    }
+    let owner = settings.store_dir.as_ref().and_then(|dir| rustix::fs::lstat(dir).ok());
+    let owner = owner.and_then(|stat| users::with_id(stat.st_uid)).filter(not_root);
+    let usual = ["pkgswarm", "alpm", "nobody"];
+    let first = || usual.iter().find_map(|name| users::named(name).filter(not_root));
+    owner.or_else(first).ok_or_else(|| unknown("pkgswarm"))
+}
+
+/// Makes the store's and the state's directory for `user` where tmpfiles.d did not: all that root ever does there.
+fn make_store(settings: &Settings, user: User) {
+    for dir in settings.store_dir.iter().chain([&settings.state_dir]) {
+        if rustix::fs::mkdir(dir, rustix::fs::Mode::from(0o755)).is_ok() {
+            let (uid, gid) = (rustix::fs::Uid::from_raw(user.uid), rustix::fs::Gid::from_raw(user.gid));
+            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+            let _ = rustix::fs::chownat(rustix::fs::CWD, dir, Some(uid), Some(gid), flags);
+        }
+    }
+}

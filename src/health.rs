@@ -1,0 +1,228 @@
+//! What earlier calls learned about sources: who is down, how much of the head start is spent, whether the user said stop.
+//!
+//! pacman starts one process a file; without this every file would pay again for a dead daemon or mirror. What is
+//! remembered only reorders sources: it never removes the last one. Small text files in the store, replaced whole;
+//! when two processes write at once the last one wins, which costs at most one more try.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::fsx;
+
+/// How long a host that did not answer is asked last, by every transaction.
+const BRIEFLY: Duration = Duration::from_secs(60);
+
+/// Longest file that is read; a real one has a few hundred bytes.
+const MOST: u64 = 64 * 1024;
+
+/// The memory of one transaction, and of all for hosts.
+#[derive(Debug)]
+pub struct Health {
+    path: PathBuf,
+    hosts_path: PathBuf,
+    uid: u32,
+    now: u64,
+    memory: Memory,
+    hosts: Memory,
+    changed: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Memory {
+    head_start_spent: Duration,
+    interrupted: bool,
+    /// Host, and until when it is asked last, in Unix seconds.
+    down: BTreeMap<String, u64>,
+    /// Which URL a file came from.
+    from: BTreeMap<String, String>,
+}
+
+impl Health {
+    /// Reads what is remembered in `dir` for the transaction `key`. What cannot be read is forgotten.
+    pub fn read(dir: &Path, key: &str, uid: u32, now: SystemTime) -> Self {
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (path, hosts_path) = (dir.join(format!("run-{key}")), dir.join("hosts"));
+        let memory = Memory::read(&path, uid);
+        let hosts = Memory::read(&hosts_path, uid);
+        Self { path, hosts_path, uid, now, memory, hosts, changed: false }
+    }
+
+    /// What is left of the head start.
+    pub fn head_start(&self, whole: Duration) -> Duration {
+        whole.saturating_sub(self.memory.head_start_spent)
+    }
+
+    /// Takes note of head start that brought nothing.
+    pub fn spend(&mut self, spent: Duration) {
+        self.changed |= spent > Duration::ZERO;
+        self.memory.head_start_spent += spent;
+    }
+
+    /// Whether the user pressed ^C in this transaction.
+    pub fn is_interrupted(&self) -> bool {
+        self.memory.interrupted
+    }
+
+    /// Takes note of a ^C.
+    pub fn interrupt(&mut self) {
+        self.memory.interrupted = true;
+        self.changed = true;
+    }
+
+    /// Whether `host` did not answer lately.
+    pub fn is_down(&self, host: &str) -> bool {
+        let down = |memory: &Memory| memory.down.get(host).is_some_and(|until| *until > self.now);
+        down(&self.memory) || down(&self.hosts)
+    }
+
+    /// Takes note that `host` did not answer, or asked to be left alone for `rest`.
+    pub fn down(&mut self, host: &str, rest: Option<Duration>) {
+        let until = self.now + rest.unwrap_or(BRIEFLY).as_secs();
+        self.hosts.down.insert(host.to_owned(), until);
+        // A transaction remembers for as long as it runs.
+        self.memory.down.insert(host.to_owned(), until.max(self.now + 24 * 3600));
+        self.changed = true;
+    }
+
+    /// Takes note that `host` answers again.
+    pub fn up(&mut self, host: &str) {
+        self.changed |= self.hosts.down.remove(host).is_some() | self.memory.down.remove(host).is_some();
+    }
+
+    /// Which URL delivered `name` in this transaction.
+    pub fn origin(&self, name: &str) -> Option<&str> {
+        self.memory.from.get(name).map(String::as_str)
+    }
+
+    /// Takes note of which URL delivered `name`.
+    pub fn delivered(&mut self, name: &str, url: &str) {
+        if self.memory.from.len() < 64 {
+            self.changed |= self.memory.from.insert(name.to_owned(), url.to_owned()).as_deref() != Some(url);
+        }
+    }
+
+    /// Writes what is new. A store that cannot be written to forgets, and nothing else happens.
+    pub fn save(&mut self) {
+        if std::mem::take(&mut self.changed) {
+            let _ = fsx::replace(&self.path, self.memory.to_text(self.now).as_bytes(), 0o600);
+            let hosts = self.hosts.to_text(self.now);
+            if Memory::read(&self.hosts_path, self.uid) != self.hosts {
+                let _ = fsx::replace(&self.hosts_path, hosts.as_bytes(), 0o600);
+            }
+        }
+    }
+
+    /// Removes the memory of transactions older than a day.
+    pub fn tidy(dir: &Path) {
+        let Ok(entries) = std::fs::read_dir(dir) else { return };
+        for entry in entries.flatten() {
+            let old = entry.metadata().ok().and_then(|meta| meta.modified().ok()?.elapsed().ok());
+            if old.is_some_and(|age| age > Duration::from_secs(24 * 3600)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn read(path: &Path, uid: u32) -> Self {
+        let bytes = fsx::read_small(path, uid, MOST).unwrap_or_default();
+        Self::from_text(&String::from_utf8_lossy(&bytes))
+    }
+
+    fn from_text(text: &str) -> Self {
+        let mut memory = Self::default();
+        for line in text.lines() {
+            let mut words = line.splitn(3, ' ');
+            match (words.next(), words.next(), words.next()) {
+                (Some("spent"), Some(ms), None) => {
+                    memory.head_start_spent = Duration::from_millis(ms.parse().unwrap_or(0));
+                }
+                (Some("interrupted"), None, None) => memory.interrupted = true,
+                (Some("down"), Some(until), Some(host)) => {
+                    memory.down.insert(host.to_owned(), until.parse().unwrap_or(0));
+                }
+                (Some("from"), Some(name), Some(url)) => {
+                    memory.from.insert(name.to_owned(), url.to_owned());
+                }
+                _ => {}
+            }
+        }
+        memory
+    }
+
+    fn to_text(&self, now: u64) -> String {
+        let mut out = String::new();
+        if self.head_start_spent > Duration::ZERO {
+            // Rounded up, so that what was spent is never forgotten bit by bit.
+            out += &format!("spent {}\n", self.head_start_spent.as_micros().div_ceil(1000));
+        }
+        if self.interrupted {
+            out += "interrupted\n";
+        }
+        for (host, until) in self.down.iter().filter(|(_, until)| **until > now) {
+            out += &format!("down {until} {host}\n");
+        }
+        for (name, url) in self.from.iter().filter(|(name, url)| !name.contains(' ') && !url.contains('\n')) {
+            out += &format!("from {name} {url}\n");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(dir: &Path, key: &str, now: u64) -> Health {
+        let uid = rustix::process::getuid().as_raw();
+        Health::read(dir, key, uid, UNIX_EPOCH + Duration::from_secs(now))
+    }
+
+    #[test]
+    fn the_head_start_is_spent_once_a_transaction() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000);
+        health.spend(Duration::from_millis(250));
+        health.save();
+        let whole = Duration::from_millis(300);
+        assert_eq!(read(dir.path(), "7-1", 1000).head_start(whole), Duration::from_millis(50));
+        assert_eq!(read(dir.path(), "8-1", 1000).head_start(whole), whole);
+    }
+
+    #[test]
+    fn a_dead_host_is_known_to_all_for_a_minute_and_to_its_transaction_for_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000);
+        health.down("m.example", None);
+        health.save();
+        assert!(read(dir.path(), "8-1", 1059).is_down("m.example"));
+        assert!(!read(dir.path(), "8-1", 1061).is_down("m.example"));
+        assert!(read(dir.path(), "7-1", 1061).is_down("m.example"));
+        let mut health = read(dir.path(), "7-1", 1010);
+        health.up("m.example");
+        health.save();
+        assert!(!read(dir.path(), "7-1", 1011).is_down("m.example"));
+    }
+
+    #[test]
+    fn an_interrupted_transaction_stays_interrupted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000);
+        health.interrupt();
+        health.delivered("core.db", "http://m/core.db");
+        health.save();
+        let health = read(dir.path(), "7-1", 9000);
+        assert!(health.is_interrupted());
+        assert_eq!(health.origin("core.db"), Some("http://m/core.db"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in ".*") {
+            let memory = Memory::from_text(&text);
+            let _ = memory.to_text(0);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `Content-Range` and `Retry-After`, read strictly: a wrong offset would put right bytes in the wrong place.
+
+use std::time::Duration;
+
+/// `bytes FIRST-LAST/TOTAL` of a 206 answer (RFC 9110, section 14.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ContentRange {
+    /// Offset of the first byte.
+    pub first: u64,
+    /// Offset of the last byte.
+    pub last: u64,
+    /// Size of the whole file, when told.
+    pub total: Option<u64>,
+}
+
+impl ContentRange {
+    /// Reads the header's value; `None` for anything that is not a sane byte range.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (range, total) = text.strip_prefix("bytes ")?.trim().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+        let total = if total == "*" { None } else { Some(number(total)?) };
+        let (first, last) = (number(first)?, number(last)?);
+        (first <= last && total.is_none_or(|total| last < total)).then_some(Self { first, last, total })
+    }
+}
+
+/// `Retry-After` in seconds, at most one hour. The date form is read as one minute.
+pub fn retry_after(text: &str) -> Duration {
+    Duration::from_secs(text.trim().parse::<u64>().unwrap_or(60).min(3600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sane_ranges_are_read() {
+        let range = |first, last, total| Some(ContentRange { first, last, total });
+        assert_eq!(ContentRange::parse("bytes 0-0/1"), range(0, 0, Some(1)));
+        assert_eq!(ContentRange::parse("bytes 100-199/*"), range(100, 199, None));
+    }
+
+    #[test]
+    fn nonsense_is_not_a_range() {
+        for bad in ["", "bytes", "bytes 5-4/9", "bytes 0-9/9", "bytes */9", "items 0-1/2", "bytes +0-1/2", "bytes 0-1/"]
+        {
+            assert_eq!(ContentRange::parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in ".*") {
+            let _ = ContentRange::parse(&text);
+            assert!(retry_after(&text) <= Duration::from_secs(3600));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The indexes that the configuration names, as downloads see them: compiled tables, and whether a refresh is due.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::accept::Grant;
+use super::state::State;
+use crate::catalogue::Catalogue;
+use crate::config::{IndexConfig, Settings};
+use crate::error::Error;
+use crate::name::{FileName, RepoName};
+
+/// The state directory of these settings.
+pub fn state(settings: &Settings) -> State {
+    State::at(settings.state_dir.join("index"))
+}
+
+/// The compiled table of `repo` in an index that may speak for it, is not expired at `now`, and can be read here.
+///
+/// Reads one line and opens one file; no JSON, no proof: that was made when the copy was taken.
+pub fn table(settings: &Settings, index: &IndexConfig, repo: &str, arch: &str, now: SystemTime) -> Option<Catalogue> {
+    let name = FileName::new(&index.name).ok()?;
+    let state = state(settings);
+    if state.expires(&name)? <= unix(now) {
+        return None;
+    }
+    Catalogue::open(&state.catalogue_path(&name, &RepoName::new(repo).ok()?, arch)).ok()?
+}
+
+/// What an index must be proven by and may speak for.
+///
+/// # Errors
+/// A usage error when a key or a name is not one.
+pub fn grant(index: &IndexConfig) -> Result<Grant, Error> {
+    let wrong = |field: &str, why: &dyn std::fmt::Display| {
+        Error::usage(format!("index.{}.{field}", index.name), why).hint("pkgswarm index rm and add it again")
+    };
+    let ipns = index.key.as_deref().map(str::parse).transpose().map_err(|e| wrong("key", &e))?;
+    let minisign = index.minisign.as_deref().map(str::parse).transpose().map_err(|e| wrong("minisign", &e))?;
+    let repos = index.repos.iter().map(RepoName::new).collect::<Result<_, _>>().map_err(|e| wrong("repos", &e))?;
+    Ok(Grant { ipns, minisign, repos })
+}
+
+/// Whether an index was last confirmed longer ago than `index.refresh`, or never.
+pub fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool {
+    let state = state(settings);
+    let Ok(grant) = grant(index) else { return false };
+    let Ok(Some(seen)) = state.seen(&grant.keys()) else { return true };
+    let age = Duration::from_secs(unix(now).saturating_sub(seen.fetched));
+    age >= settings.index_refresh || seen.expires <= unix(now)
+}
+
+/// Whether any index is due.
+pub fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
+    settings.indexes.iter().any(|index| is_due(settings, index, now))
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,208 @@
+//! What one command works with: settings, store, HTTP clients, pacman's configuration, and what is known about files.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use crate::catalogue::{self, Catalogue};
+use crate::cid::Cid;
+use crate::config::{Ask, Settings, Share};
+use crate::digest::Sha256;
+use crate::distro::caller::{Caller, Transaction};
+use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
+use crate::distro::question::Question;
+use crate::env::Env;
+use crate::error::Error;
+use crate::handover;
+use crate::health::Health;
+use crate::http::Http;
+use crate::index;
+use crate::name::FileName;
+use crate::plan::{Knowledge, Known, Listed};
+use crate::report;
+use crate::source::Miss;
+use crate::store::Store;
+
+/// The means of one command.
+pub struct Session {
+    /// The process.
+    pub env: Env,
+    /// What is configured.
+    pub settings: Settings,
+    /// The staging area.
+    pub store: Rc<Store>,
+    /// The HTTP clients.
+    pub http: Rc<Http>,
+    /// What earlier calls learned.
+    pub health: Health,
+    /// The pacman that called, if one did.
+    pub caller: Option<Caller>,
+    conf: OnceCell<Option<PacmanConf>>,
+    cached_by_kubo: Vec<(Cid, u64)>,
+    misses: Vec<Miss>,
+}
+
+impl Session {
+    /// Opens the store and reads what is remembered. `beside` takes a passing store when no lasting one can be had.
+    pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Self, Error> {
+        let store = open_store(env, settings, beside)?;
+        // Under root's child the pacman is the grandparent, whose id root passed on.
+        let parent = env.var(handover::VARIABLE).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
+        let parent = i32::try_from(parent).unwrap_or(0);
+        let run = Transaction::of(parent).map_or_else(|_| "0-0".to_owned(), |t| format!("{}-{}", t.pid, t.start_time));
+        let health = Health::read(&store.health_dir(), &run, env.uid, SystemTime::now());
+        Ok(Self {
+            env: env.clone(),
+            settings: settings.clone(),
+            store: Rc::new(store),
+            http: Rc::new(Http::new(settings.connect)),
+            health,
+            caller: Caller::of(parent).ok(),
+            conf: OnceCell::new(),
+            cached_by_kubo: Vec::new(),
+            misses: Vec::new(),
+        })
+    }
+
+    /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
+    pub fn conf(&self) -> Option<&PacmanConf> {
+        let conf = self.conf.get_or_init(|| {
+            let mut question = self.caller.as_ref().map(Question::of).transpose().ok().flatten().unwrap_or_default();
+            if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
+                question.config = self.settings.pacman_conf.clone();
+            }
+            match question.ask_or_recall(&self.store.cache_dir()) {
+                Ok(conf) => Some(conf),
+                Err(e) => {
+                    report::say(&format!("warning: pacman's configuration is not known: {e}"));
+                    None
+                }
+            }
+        });
+        conf.as_ref()
+    }
+
+    /// Where packages may lie already.
+    pub fn cache_dirs(&self) -> &[PathBuf] {
+        self.conf().map_or(&[], |conf| &conf.cache_dirs)
+    }
+
+    /// The compiled sync database of a repository; `None` when there is no such database yet.
+    ///
+    /// # Errors
+    /// A usage error when there is one that does not parse: nothing of that repository can be proven then.
+    pub fn database(&self, repo: &Repo) -> Result<Option<Catalogue>, Error> {
+        let Some(conf) = self.conf() else { return Ok(None) };
+        let path = conf.database(&repo.name);
+        if rustix::fs::stat(&path).is_err() {
+            return Ok(None);
+        }
+        let key = &Sha256::of(path.as_os_str().as_encoded_bytes()).to_string()[..12];
+        let cache = self.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
+        let catalogue = catalogue::for_database(&path, &cache);
+        catalogue.map(Some).map_err(|e| {
+            Error::usage(path.display(), format!("cannot be used: {e}")).hint("pacman -Syy fetches it anew")
+        })
+    }
+
+    /// The indexes that may speak for a repository, with their compiled tables. Expired ones are left out.
+    pub fn tables(&self, repo: &str) -> Vec<(String, Catalogue)> {
+        let allowed = self.settings.indexes.iter().filter(|index| index.repos.iter().any(|name| name == repo));
+        let found = allowed.filter_map(|index| {
+            let arch = self.conf().and_then(|conf| conf.architectures.first().cloned());
+            let arch = arch.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+            let table = index::in_use::table(&self.settings, index, repo, &arch, SystemTime::now())?;
+            Some((index.name.clone(), table))
+        });
+        found.collect()
+    }
+
+    /// Everything that is known about a file of a repository.
+    pub fn knowledge(&self, repo: &Repo, name: &FileName) -> Result<Knowledge, Error> {
+        let database = self.database(repo)?;
+        let from_database = database.and_then(|catalogue| known(&catalogue, name));
+        let tables = self.tables(repo.name.as_str());
+        let indexes = tables
+            .iter()
+            .filter_map(|(index, catalogue)| Some(Listed { index: index.clone(), known: known(catalogue, name)? }));
+        Ok(Knowledge {
+            in_repo: true,
+            database: from_database,
+            indexes: indexes.collect(),
+            signatures_required: repo.sig_level.package == Check::Required,
+        })
+    }
+
+    /// Whether Kubo may be asked at all.
+    pub fn asks_kubo(&self) -> bool {
+        match self.settings.kubo {
+            Ask::Yes => true,
+            Ask::No => false,
+            Ask::Auto => !self.env.has_proxy(),
+        }
+    }
+
+    /// Whether gateways may be asked at all.
+    pub fn asks_gateways(&self) -> bool {
+        !self.env.has_proxy() || self.settings.gateways_behind_proxy
+    }
+
+    /// Whether peers may be asked for files of `repo`, and so learn that they are wanted here.
+    pub fn may_share(&self, repo: &Repo) -> bool {
+        let name = repo.name.as_str();
+        let indexed = self.settings.indexes.iter().any(|index| index.repos.iter().any(|granted| granted == name));
+        let allowed = match &self.settings.share {
+            Share::Public => repo.is_public(),
+            Share::Named(names) => names.iter().any(|allowed| allowed == name),
+        };
+        indexed || allowed
+    }
+
+    /// What went wrong in the last race, won or lost.
+    pub fn last_misses(&self) -> &[Miss] {
+        &self.misses
+    }
+
+    /// Takes note of what went wrong.
+    pub fn noted_misses(&mut self, misses: Vec<Miss>) {
+        self.misses = misses;
+    }
+
+    /// Takes note of what Kubo fetched for us.
+    pub fn kubo_cached(&mut self, cid: Cid, size: u64) {
+        self.cached_by_kubo.push((cid, size));
+    }
+
+    /// What Kubo fetched for us in this command.
+    pub fn cached_by_kubo(&self) -> &[(Cid, u64)] {
+        &self.cached_by_kubo
+    }
+}
+
+/// What a table says about a file, or about the file that a signature signs.
+fn known(catalogue: &Catalogue, name: &FileName) -> Option<Known> {
+    if let Some(signed) = name.signed() {
+        let signature = catalogue.find(&signed).ok()??.signature?;
+        return Some(Known { size: u64::from(signature.size), sha256: signature.sha256, root: None });
+    }
+    let record = catalogue.find(name).ok()??;
+    Some(Known { size: record.size, sha256: record.sha256, root: record.root.map(Cid::dag_pb) })
+}
+
+fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Error> {
+    if let Some(dir) = &settings.store_dir {
+        match Store::open(dir, env.uid, settings.store_max) {
+            Ok(store) => return Ok(store),
+            Err(e) => report::say(&format!("warning: {}: {e}; going on without a lasting store", dir.display())),
+        }
+    }
+    let own = PathBuf::from(format!("/var/tmp/pkgswarm-{}", env.uid));
+    let lasting = settings.store_dir.is_none().then(|| Store::open(&own, env.uid, settings.store_max));
+    match lasting {
+        Some(Ok(store)) => Ok(store),
+        _ => Store::passing(beside, env.uid, settings.store_max)
+            .or_else(|_| Store::passing(&std::env::temp_dir(), env.uid, settings.store_max))
+            .map_err(|e| Error::local(beside.display(), format!("no place for a store: {e}"))),
+    }
+}

@@ -1,0 +1,73 @@
+//! A `file://` server: a directory of this machine, read without following links out of a regular file.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+
+use crate::fsx;
+use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+
+/// Bytes handed over at a time.
+const PIECE: usize = 256 * 1024;
+
+/// A local path.
+pub struct LocalFile {
+    path: PathBuf,
+    most: u64,
+}
+
+impl LocalFile {
+    /// The file at `path`, of at most `most` bytes.
+    pub fn new(path: PathBuf, most: u64) -> Self {
+        Self { path, most }
+    }
+
+    fn read(&self, question: Question) -> Result<Offer<'_>, Miss> {
+        // Mirrors on disk are often trees of links; the link is followed, what it leads to must be a regular file.
+        let path = std::fs::canonicalize(&self.path).map_err(|e| miss(&e))?;
+        let mut file = fsx::open_read(&path).map_err(|e| miss(&e))?;
+        let meta = file.metadata().map_err(|e| miss(&e))?;
+        if meta.len() > self.most {
+            return Err(Miss::Corrupt(format!("more than {} bytes", self.most)));
+        }
+        let modified = meta.modified().ok();
+        if question.newer_than.is_some() && modified.map(whole_seconds) <= question.newer_than.map(whole_seconds) {
+            return Ok(Offer::Unchanged);
+        }
+        let start = question.from.min(meta.len());
+        file.seek(SeekFrom::Start(start)).map_err(|e| miss(&e))?;
+        let body = stream::try_unfold(file, |mut file| async move {
+            let mut piece = vec![0; PIECE];
+            let got = file.read(&mut piece).map_err(|e| miss(&e))?;
+            piece.truncate(got);
+            Ok((got > 0).then(|| (bytes::Bytes::from(piece), file)))
+        });
+        Ok(Offer::Bytes { start, size: Some(meta.len()), modified, body: body.boxed_local() })
+    }
+}
+
+impl Source for LocalFile {
+    fn kind(&self) -> Kind {
+        Kind::File
+    }
+
+    fn place(&self) -> String {
+        self.path.parent().unwrap_or(&self.path).display().to_string()
+    }
+
+    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+        std::future::ready(self.read(question)).boxed_local()
+    }
+}
+
+fn miss(e: &std::io::Error) -> Miss {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => Miss::Absent("no such file".to_owned()),
+        _ => Miss::Unreachable(e.to_string()),
+    }
+}
+
+fn whole_seconds(time: std::time::SystemTime) -> u64 {
+    time.duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

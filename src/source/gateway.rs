@@ -1,0 +1,137 @@
+//! A trustless HTTP gateway: one raw block a request, each proven by its CID before it counts.
+//!
+//! Spec: trustless gateway, `GET /ipfs/{cid}?format=raw` (ipfs/specs, src/http-gateways/trustless-gateway.md).
+//! Several blocks are on their way at once. Directories give an error that says so.
+
+use std::collections::VecDeque;
+
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use reqwest::{StatusCode, Url};
+
+use crate::cid::Cid;
+use crate::dag::MAX_BLOCK;
+use crate::dag::walk::Walk;
+use crate::http::range::retry_after;
+use crate::http::{self, Ask, Http};
+use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+
+/// Blocks asked for at the same time: enough for 100 ms at 40 MB/s with blocks of 1 MiB, few enough to be a guest.
+const AT_ONCE: usize = 4;
+
+/// One file, block by block.
+pub struct GatewayFile<'a> {
+    http: &'a Http,
+    gateway: Url,
+    cid: Cid,
+    most: u64,
+    kind: Kind,
+}
+
+impl<'a> GatewayFile<'a> {
+    /// The file `cid`, of at most `most` bytes, through a gateway somewhere.
+    pub fn new(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
+        Self { http, gateway: gateway.clone(), cid, most, kind: Kind::Gateway }
+    }
+
+    /// The same through the local daemon, for files whose shape is not known.
+    pub fn of_kubo(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
+        Self { kind: Kind::Kubo, ..Self::new(http, gateway, cid, most) }
+    }
+
+    async fn begin(&self) -> Result<Offer<'_>, Miss> {
+        let mut blocks = Blocks {
+            file: self,
+            walk: Walk::new(self.cid, self.most),
+            asked: VecDeque::new(),
+            coming: FuturesOrdered::new(),
+        };
+        // The first block decides whether this gateway has the file at all.
+        let first = blocks.next().await?;
+        let size = blocks.walk.size();
+        let rest = stream::try_unfold(blocks, |mut blocks| async move {
+            loop {
+                if blocks.walk.is_done() {
+                    return Ok(None);
+                }
+                let bytes = blocks.next().await?;
+                if !bytes.is_empty() {
+                    return Ok(Some((bytes, blocks)));
+                }
+            }
+        });
+        let body = stream::iter((!first.is_empty()).then_some(Ok(first))).chain(rest);
+        Ok(Offer::Bytes { start: 0, size, modified: None, body: body.boxed_local() })
+    }
+}
+
+impl Source for GatewayFile<'_> {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn place(&self) -> String {
+        http::host(&self.gateway)
+    }
+
+    fn open(&self, _: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+        self.begin().boxed_local()
+    }
+}
+
+/// The walk over the DAG and the blocks that are on their way for it.
+struct Blocks<'a> {
+    file: &'a GatewayFile<'a>,
+    walk: Walk,
+    asked: VecDeque<Cid>,
+    coming: FuturesOrdered<Local<'a, Result<Vec<u8>, Miss>>>,
+}
+
+impl Blocks<'_> {
+    /// Takes the next block in order and returns the bytes of the file in it, which may be none.
+    async fn next(&mut self) -> Result<bytes::Bytes, Miss> {
+        // A node's children come before what was asked ahead: then the order is built anew.
+        let wanted: Vec<Cid> = self.walk.wants().take(AT_ONCE).collect();
+        if !self.asked.iter().zip(&wanted).all(|(asked, wanted)| asked == wanted) {
+            self.asked.clear();
+            self.coming = FuturesOrdered::new();
+        }
+        for cid in &wanted[self.asked.len().min(wanted.len())..] {
+            let GatewayFile { http, gateway, kind, .. } = self.file;
+            self.coming.push_back(raw_block(http, gateway, *cid, *kind == Kind::Kubo).boxed_local());
+            self.asked.push_back(*cid);
+        }
+        let block = self.coming.next().await.expect("an unfinished walk wants a block")?;
+        self.asked.pop_front();
+        let bytes = self.walk.push(&block).map_err(|e| Miss::Corrupt(e.to_string()))?;
+        Ok(bytes::Bytes::copy_from_slice(bytes))
+    }
+}
+
+/// Fetches one block and proves it. At most `MAX_BLOCK` bytes.
+pub async fn raw_block(http: &Http, gateway: &Url, cid: Cid, direct: bool) -> Result<Vec<u8>, Miss> {
+    let url = gateway.join(&format!("/ipfs/{cid}?format=raw")).expect("a CID is a path segment");
+    let ask = Ask { accept: Some("application/vnd.ipld.raw"), direct, ..Ask::default() };
+    let mut response = http.ask(&url, &ask).await?;
+    let code = format!("HTTP {}", response.status().as_u16());
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::GATEWAY_TIMEOUT => return Err(Miss::Absent(code)),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let after = http::text(response.headers(), reqwest::header::RETRY_AFTER).unwrap_or("60");
+            return Err(Miss::Busy(code, retry_after(after)));
+        }
+        _ => return Err(Miss::Broken(code)),
+    }
+    let mut block = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|e| Miss::Broken(http::reason(&e)))? {
+        if block.len() + piece.len() > MAX_BLOCK {
+            return Err(Miss::Corrupt(format!("a block of more than {MAX_BLOCK} bytes")));
+        }
+        block.extend_from_slice(&piece);
+    }
+    if !cid.proves(&block) {
+        return Err(Miss::Corrupt(format!("sent another block than {cid}")));
+    }
+    Ok(block)
+}

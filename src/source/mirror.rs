@@ -1,0 +1,87 @@
+//! An HTTP server of the package manager: one GET, with Range on resume, believed only where it is consistent.
+
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use reqwest::{StatusCode, Url, header};
+
+use crate::http::range::{ContentRange, retry_after};
+use crate::http::{self, Ask, Http};
+use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+
+/// A file at a URL.
+pub struct Mirror<'a> {
+    http: &'a Http,
+    url: Url,
+    /// Exact size, when known: another one is refused before the first byte.
+    size: Option<u64>,
+    /// Most bytes when the size is not known.
+    most: u64,
+}
+
+impl<'a> Mirror<'a> {
+    /// The file at `url`, which is `size` bytes long, or at most `most` when that is not known.
+    pub fn new(http: &'a Http, url: Url, size: Option<u64>, most: u64) -> Self {
+        Self { http, url, size, most }
+    }
+
+    async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {
+        let ask = Ask { from: question.from, newer_than: question.newer_than, ..Ask::default() };
+        let response = self.http.ask(&self.url, &ask).await?;
+        offer(response, question, self.size, self.most)
+    }
+}
+
+impl Source for Mirror<'_> {
+    fn kind(&self) -> Kind {
+        Kind::Mirror
+    }
+
+    fn place(&self) -> String {
+        http::host(&self.url)
+    }
+
+    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+        self.get(question).boxed_local()
+    }
+}
+
+/// Reads an HTTP answer as an offer. Shared with Kubo's gateway, which speaks the same protocol.
+pub(super) fn offer<'a>(
+    response: reqwest::Response,
+    question: Question,
+    size: Option<u64>,
+    most: u64,
+) -> Result<Offer<'a>, Miss> {
+    let status = response.status();
+    let headers = response.headers();
+    let code = format!("HTTP {}", status.as_u16());
+    let said = http::text(headers, header::CONTENT_RANGE).and_then(ContentRange::parse);
+    let (start, total) = match status {
+        StatusCode::OK => (0, response.content_length()),
+        StatusCode::PARTIAL_CONTENT => match said {
+            Some(range) if range.first == question.from => (range.first, range.total),
+            Some(range) => {
+                return Err(Miss::Broken(format!("sent bytes from {}, asked from {}", range.first, question.from)));
+            }
+            None => return Err(Miss::Broken("a part without a Content-Range".to_owned())),
+        },
+        StatusCode::NOT_MODIFIED if question.newer_than.is_some() => return Ok(Offer::Unchanged),
+        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Miss::Absent(code)),
+        StatusCode::RANGE_NOT_SATISFIABLE => return Err(Miss::Corrupt(format!("{code}: its file is shorter"))),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let after = http::text(headers, header::RETRY_AFTER).unwrap_or("60");
+            return Err(Miss::Busy(code, retry_after(after)));
+        }
+        _ => return Err(Miss::Broken(code)),
+    };
+    if let (Some(expected), Some(found)) = (size, total)
+        && expected != found
+    {
+        return Err(Miss::Corrupt(format!("has {found} bytes, expected {expected}")));
+    }
+    if total.is_some_and(|total| total > most) {
+        return Err(Miss::Corrupt(format!("more than {most} bytes")));
+    }
+    let modified = http::text(headers, header::LAST_MODIFIED).and_then(|text| httpdate::parse_http_date(text).ok());
+    let body = response.bytes_stream().map_err(|e| Miss::Broken(http::reason(&e))).boxed_local();
+    Ok(Offer::Bytes { start, size: total, modified, body })
+}

@@ -1,0 +1,139 @@
+//! Where bytes can come from: one trait, one implementation a file, and what a source answers.
+//!
+//! A source never judges bytes; it hands them over from an offset and says why it cannot. Proof is the race's business.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::LocalBoxStream;
+
+pub mod file;
+pub mod gateway;
+pub mod kubo;
+pub mod mirror;
+
+/// Why a source did not deliver. Every kind lets the race go on with the next source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Miss {
+    /// It does not have the file (HTTP 404, 410).
+    Absent(String),
+    /// It has no time now (HTTP 429, 503), and says when to come back.
+    Busy(String, Duration),
+    /// No connection, no answer.
+    Unreachable(String),
+    /// It answered, or began to, and then did not do what it should.
+    Broken(String),
+    /// Nothing came for this long.
+    Stalled(Duration),
+    /// Slower than the floor, in bytes a second.
+    Slow(u64),
+    /// What it gave is not what was expected.
+    Corrupt(String),
+    /// This machine failed while writing: disk full, for example. No other source can help.
+    Local(String),
+}
+
+impl Miss {
+    /// One word for the line that tells what was tried.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Miss::Absent(_) => "absent",
+            Miss::Busy(..) => "busy",
+            Miss::Unreachable(_) => "unreachable",
+            Miss::Broken(_) => "broken",
+            Miss::Stalled(_) => "stalled",
+            Miss::Slow(_) => "slow",
+            Miss::Corrupt(_) => "corrupt",
+            Miss::Local(_) => "local",
+        }
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.word())?;
+        match self {
+            Miss::Absent(why) | Miss::Unreachable(why) | Miss::Broken(why) | Miss::Corrupt(why) | Miss::Local(why) => {
+                f.write_str(why)
+            }
+            Miss::Busy(why, after) => write!(f, "{why}, asks to wait {} s", after.as_secs()),
+            Miss::Stalled(silence) => write!(f, "nothing for {:.1} s", silence.as_secs_f64()),
+            Miss::Slow(rate) => write!(f, "only {rate} B/s"),
+        }
+    }
+}
+
+/// Bytes on their way, in order.
+pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
+
+/// A source's answer.
+pub enum Offer<'a> {
+    /// Bytes from an offset on.
+    Bytes {
+        /// Offset of the first byte: the one asked for, or 0 where the source cannot start elsewhere.
+        start: u64,
+        /// Size of the whole file, when told.
+        size: Option<u64>,
+        /// Date of the file at the source: a hint, never proof.
+        modified: Option<SystemTime>,
+        /// The bytes.
+        body: Body<'a>,
+    },
+    /// Not newer than what was named in the question.
+    Unchanged,
+}
+
+/// What is asked of a source.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Question {
+    /// First byte wanted.
+    pub from: u64,
+    /// Only when newer.
+    pub newer_than: Option<SystemTime>,
+}
+
+/// A future that stays on this thread.
+pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What kind of place a source is; decides order and pacing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    /// A directory of this machine (`file://`).
+    File,
+    /// The local Kubo daemon.
+    Kubo,
+    /// A trustless HTTP gateway.
+    Gateway,
+    /// A mirror of the package manager.
+    Mirror,
+}
+
+impl Kind {
+    /// One word for people and for `--source`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::File => "file",
+            Kind::Kubo => "kubo",
+            Kind::Gateway => "gateway",
+            Kind::Mirror => "mirror",
+        }
+    }
+}
+
+/// A place that may have one certain file.
+///
+/// Contract (`tests/cases/contract.rs` runs it over every implementation and the fakes):
+/// - `open` gives the file's bytes from `from` or from 0, or says why not; it never waits without bound on its own
+///   account beyond the connection, the race sets the clocks;
+/// - the body ends cleanly only when the source believes that it has delivered everything;
+/// - dropping the future or the body ends the transfer.
+pub trait Source {
+    /// What kind of place it is.
+    fn kind(&self) -> Kind;
+    /// Where: host and port, or a path. For people, without secrets.
+    fn place(&self) -> String;
+    /// Asks for the file.
+    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>>;
+}

@@ -1,0 +1,108 @@
+//! From the URL that pacman passed to what is wanted: the repository, the expectation, and the places to ask.
+
+use reqwest::Url;
+
+use crate::deliver::Place;
+use crate::distro::pacman_conf::Repo;
+use crate::error::Error;
+use crate::http;
+use crate::name::{FileName, NameKind};
+use crate::plan::{Knowledge, Plan, plan};
+use crate::session::Session;
+
+/// A file that pacman wants.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// Its name.
+    pub name: FileName,
+    /// The repository whose servers the URL matches.
+    pub repo: Option<Repo>,
+    /// What is expected of it.
+    pub plan: Plan,
+    /// Where to ask, in order.
+    pub places: Vec<Place>,
+}
+
+/// The file name at the end of a URL, as pacman sees it: nothing is decoded, a query stays in the name.
+pub fn name_of(url: &str) -> Result<FileName, Error> {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let last = after_scheme.rsplit_once('/').map_or("", |(_, last)| last);
+    FileName::new(last).map_err(|e| Error::usage(shown(url), e).hint("give the URL of a file, as in pacman's %u"))
+}
+
+/// Reads the URL.
+pub fn parse(url: &str) -> Result<Url, Error> {
+    Url::parse(url).map_err(|e| Error::usage(shown(url), format!("not a URL: {e}")))
+}
+
+impl Want {
+    /// Looks up what is known about `url`.
+    pub fn of(session: &Session, url: &str) -> Result<Self, Error> {
+        let name = name_of(url)?;
+        let parsed = parse(url)?;
+        let first = Place::of_url(&parsed)?;
+        let repo = session.conf().and_then(|conf| conf.repo_of(url)).map(|(repo, _)| repo.clone());
+        let knowledge = match &repo {
+            // Databases have no expectation: the user's mirror says what they are.
+            Some(_) if is_database(&name) => Knowledge { in_repo: true, ..Knowledge::default() },
+            Some(repo) => session.knowledge(repo, &name)?,
+            None => Knowledge::default(),
+        };
+        let plan = plan(&name, &knowledge)?;
+        let mut places = Vec::new();
+        if let (Some(cid), Some(repo)) = (plan.cid, &repo)
+            && session.may_share(repo)
+        {
+            places.extend(peers(session, cid));
+        }
+        places.push(first);
+        if let Some(repo) = &repo {
+            places.extend(others(repo, &name, url));
+        }
+        Ok(Self { name, repo, plan, places })
+    }
+}
+
+/// Kubo and the gateways, where they may be asked.
+pub fn peers(session: &Session, cid: crate::cid::Cid) -> Vec<Place> {
+    let mut places = Vec::new();
+    if session.asks_kubo() {
+        places.push(Place::Kubo(cid));
+    }
+    if session.asks_gateways() {
+        places.extend(session.settings.gateway_urls().map(|url| Place::Gateway(url, cid)));
+    }
+    places
+}
+
+/// The repository's other servers, as pacman would try them.
+fn others(repo: &Repo, name: &FileName, url: &str) -> Vec<Place> {
+    let servers = repo.servers.iter().map(|server| format!("{}/{name}", server.trim_end_matches('/')));
+    let others = servers.filter(|other| other != url);
+    others.filter_map(|other| Place::of_url(&Url::parse(&other).ok()?).ok()).collect()
+}
+
+/// Whether a name is a database or its signature.
+pub fn is_database(name: &FileName) -> bool {
+    matches!(name.kind(), NameKind::Database | NameKind::DatabaseSignature)
+}
+
+/// A text that may be a URL, without secrets.
+fn shown(url: &str) -> String {
+    Url::parse(url).map_or_else(|_| url.to_owned(), |url| http::shown(&url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_what_pacman_calls_the_file() {
+        let name = |url| name_of(url).map(|name| name.as_str().to_owned()).map_err(|e| e.message);
+        assert_eq!(name("http://m/core/os/g++x-1:2.0-1-any.pkg.tar.zst").unwrap(), "g++x-1:2.0-1-any.pkg.tar.zst");
+        assert_eq!(name("http://m/a?token=1").unwrap(), "a?token=1");
+        assert_eq!(name("http://m/core/").unwrap_err(), "the file name is empty");
+        assert_eq!(name("http://m").unwrap_err(), "the file name is empty");
+        assert!(name("http://m/..").unwrap_err().contains("plain"));
+    }
+}

@@ -1,0 +1,13 @@
+//! The sentences, grouped by what they are about.
+
+mod fakes;
+mod xfer;
+mod xfer_database;
+mod xfer_hostile;
+mod xfer_input;
+mod xfer_kill;
+mod xfer_kubo;
+mod xfer_mirror;
+mod xfer_network;
+mod xfer_resume;
+mod xfer_store;

@@ -1,0 +1,235 @@
+//! Databases and their signatures: what the user's mirror has now, with its date, and never a login page.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::support::mirror::MODIFIED;
+use crate::support::repo::signature;
+use crate::support::run::Run;
+use crate::support::world::listing;
+use crate::support::*;
+
+const PACMAN_7: &str = "pacman/7.1.0 (Linux x86_64) libalpm/16.0.0";
+
+fn old_and_new() -> (Vec<u8>, Vec<u8>) {
+    let (old, new) = (Package::new("zlib", 3000), Package::new("zlib", 3000).version("1.1-1"));
+    (database(&[&old], Compression::Gzip), database(&[&new], Compression::Gzip))
+}
+
+#[test]
+fn a_database_comes_with_the_mirrors_date() {
+    for world in [World::new(), World::new().run_by_user()] {
+        let (old, new) = old_and_new();
+        let mirror = FakeMirror::serving(&[("core.db", &new)]);
+        let world = world.sync_database("core", &old).servers("core", &[mirror.repo("core")], &[]);
+        let out = world.out("core.db");
+        world.xfer(&mirror.url("core", "core.db"), &out).succeeds();
+        world.has(&out, &new);
+        assert_eq!(fs::metadata(&out).unwrap().mtime(), MODIFIED as i64, "built-in downloader asks by this date later");
+    }
+}
+
+#[test]
+fn the_first_sync_of_all_needs_no_database() {
+    let (_, new) = old_and_new();
+    for file in ["core.db", "core.files"] {
+        let mirror = FakeMirror::serving(&[(file, &new)]);
+        let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+        let out = world.out(file);
+        world.xfer(&mirror.url("core", file), &out).succeeds();
+        world.has(&out, &new);
+    }
+}
+
+#[test]
+fn every_compression_is_a_database() {
+    let zlib = Package::new("zlib", 3000);
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Xz] {
+        let bytes = database(&[&zlib], compression);
+        let mirror = FakeMirror::serving(&[("core.db", &bytes)]);
+        let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+        let out = world.out("core.db");
+        world.xfer(&mirror.url("core", "core.db"), &out).succeeds();
+        world.has(&out, &bytes);
+    }
+}
+
+#[test]
+fn an_empty_repo_has_a_database_too() {
+    let bytes = database(&[], Compression::Gzip);
+    let mirror = FakeMirror::serving(&[("core.db", &bytes)]);
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    let out = world.out("core.db");
+    world.xfer(&mirror.url("core", "core.db"), &out).succeeds();
+    world.has(&out, &bytes);
+}
+
+#[test]
+fn what_is_no_database_is_refused_and_the_next_server_asked() {
+    let (_, new) = old_and_new();
+    let half = new[..new.len() / 2].to_vec();
+    let bad: [(&str, FakeMirror, i32); 9] = [
+        ("a captive portal", FakeMirror::serving(&[("core.db", &new)]).captive_portal(), 3),
+        ("half a database", FakeMirror::serving(&[("core.db", &half)]), 3),
+        ("garbage", FakeMirror::serving(&[("core.db", b"garbage")]), 3),
+        ("nothing", FakeMirror::serving(&[("core.db", b"")]), 3),
+        ("404", FakeMirror::serving(&[("core.db", &new)]).status(404), 1),
+        ("503", FakeMirror::serving(&[("core.db", &new)]).status(503).retry_after(5), 1),
+        ("cut", FakeMirror::serving(&[("core.db", &new)]).cut_after(50), 1),
+        ("stalled", FakeMirror::serving(&[("core.db", &new)]).stall_after(50), 1),
+        ("circles", FakeMirror::serving(&[("core.db", &new)]).redirecting_in_circles(), 1),
+    ];
+    for (what, bad, code) in bad {
+        let good = FakeMirror::serving(&[("core.db", &new)]);
+        let world = World::new().servers("core", &[bad.repo("core"), good.repo("core")], &[]);
+        let out = world.out("core.db");
+        let run = world.xfer(&bad.url("core", "core.db"), &out);
+        assert_eq!(run.code(), 0, "{what}: {}", run.stderr);
+        world.has(&out, &new);
+
+        let world = World::new().servers("core", &[bad.repo("core")], &[]);
+        let run = world.xfer(&bad.url("core", "core.db"), &world.out("core.db"));
+        assert_eq!(run.code(), code, "{what}: {}", run.stderr);
+        assert!(run.said.starts_with("error: core.db: "), "{what}: {}", run.said);
+        world.has_no_output();
+    }
+}
+
+#[test]
+fn a_database_that_never_ends_is_cut_off() {
+    // 130 MiB, two more than pacman's own limit; zeros, so that only the size can be wrong.
+    let (_, new) = old_and_new();
+    let mirror = FakeMirror::serving(&[("core.db", &new)]).oversized(130 << 20).without_content_length();
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    let run = world.xfer(&mirror.url("core", "core.db"), &world.out("core.db"));
+    assert_eq!(run.code(), 3, "{}", run.stderr);
+    world.has_no_output();
+}
+
+/// Fetches the database and puts it where pacman would.
+fn sync(world: &World, mirror: &FakeMirror) -> Run {
+    let out = world.out("core.db");
+    let run = world.xfer_of_another_pacman(&mirror.url("core", "core.db"), &out);
+    run.succeeds();
+    fs::rename(out, world.path("root/var/lib/pacman/sync/core.db")).unwrap();
+    run
+}
+
+fn in_use(world: &World) -> Vec<u8> {
+    fs::read(world.path("root/var/lib/pacman/sync/core.db")).unwrap()
+}
+
+#[test]
+fn a_database_that_did_not_change_costs_no_bytes() {
+    for world in [World::new(), World::new().run_by_user()] {
+        let (_, new) = old_and_new();
+        let mirror = FakeMirror::serving(&[("core.db", &new)]);
+        let world = world.servers("core", &[mirror.repo("core")], &[]);
+        sync(&world, &mirror);
+        let sent = mirror.bytes();
+        sync(&world, &mirror);
+        assert_eq!((mirror.hits("core.db"), mirror.bytes() - sent), (2, 0), "asked, and answered with 304");
+        assert_eq!(in_use(&world), new);
+        let date = fs::metadata(world.path("root/var/lib/pacman/sync/core.db")).unwrap().mtime();
+        assert_eq!(date, MODIFIED as i64);
+    }
+}
+
+#[test]
+fn an_older_database_does_not_replace_the_one_in_use() {
+    let (old, new) = old_and_new();
+    let mirror = FakeMirror::serving(&[("core.db", &new)]);
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    sync(&world, &mirror);
+    let mirror = mirror.modified(MODIFIED - 86_400);
+    mirror.publish("core.db", &old);
+    let run = sync(&world, &mirror);
+    assert!(in_use(&world) == new);
+    assert!(run.stderr.contains("older"), "one line says so: {:?}", run.stderr);
+
+    // On other servers, the Arch Linux Archive for one, older is what the user wants.
+    let archive = FakeMirror::serving(&[("core.db", &old)]).modified(MODIFIED - 86_400);
+    let world = world.other_servers("core", &[archive.repo("core")]);
+    sync(&world, &archive);
+    assert!(in_use(&world) == old);
+}
+
+#[test]
+fn a_newer_database_replaces_the_one_in_use() {
+    let (old, new) = old_and_new();
+    let mirror = FakeMirror::serving(&[("core.db", &old)]);
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    sync(&world, &mirror);
+    let mirror = mirror.modified(MODIFIED + 60);
+    mirror.publish("core.db", &new);
+    sync(&world, &mirror);
+    assert!(in_use(&world) == new);
+}
+
+/// A world whose mirror has no database signature, and the `%o` of it as pacman 7 with DownloadUser gives it.
+fn unsigned(sig_level: &[&str]) -> (FakeMirror, World, PathBuf) {
+    let (_, new) = old_and_new();
+    let mirror = FakeMirror::serving(&[("core.db", &new)]);
+    let world = World::new().run_by_user().set("HTTP_USER_AGENT", PACMAN_7).sync_database("core", &new).servers(
+        "core",
+        &[mirror.repo("core")],
+        sig_level,
+    );
+    let out = world.download_dir("root/var/lib/pacman/sync").join("core.db.sig.part");
+    (mirror, world, out)
+}
+
+const OPTIONAL: [&str; 4] = ["PackageRequired", "PackageTrustedOnly", "DatabaseOptional", "DatabaseTrustedOnly"];
+
+#[test]
+fn an_optional_database_signature_that_no_mirror_has_is_an_empty_file_in_a_download_dir() {
+    let (mirror, world, out) = unsigned(&OPTIONAL);
+    world.xfer(&mirror.url("core", "core.db.sig"), &out).succeeds();
+    world.has(&out, b"");
+}
+
+#[test]
+fn an_empty_signature_needs_every_one_of_its_conditions() {
+    let required = ["PackageRequired", "DatabaseRequired"];
+    let (mirror, world, out) = unsigned(&required);
+    let run = world.xfer(&mirror.url("core", "core.db.sig"), &out);
+    assert_eq!(run.code(), 1, "where the signature is required: {}", run.stderr);
+    assert_eq!(listing(out.parent().unwrap()), [""; 0]);
+
+    let (mirror, world, _) = unsigned(&OPTIONAL);
+    let run = world.xfer(&mirror.url("core", "core.db.sig"), &world.out("core.db.sig"));
+    assert_eq!(run.code(), 1, "outside a download directory: {}", run.stderr);
+    world.has_no_output();
+
+    for agent in ["pacman/6.1.0 (Linux x86_64) libalpm/14.0.0", "curl/8"] {
+        let (mirror, world, out) = unsigned(&OPTIONAL);
+        let run = world.set("HTTP_USER_AGENT", agent).xfer(&mirror.url("core", "core.db.sig"), &out);
+        assert_eq!(run.code(), 1, "called by {agent}: {}", run.stderr);
+    }
+
+    let unclear: [Bend; 4] = [|m| m.status(503), |m| m.status(500), |m| m.hanging(), |m| m.captive_portal()];
+    for bend in unclear {
+        let (mirror, world, out) = unsigned(&OPTIONAL);
+        let mirror = bend(mirror);
+        let run = world.xfer(&mirror.url("core", "core.db.sig"), &out);
+        assert!(matches!(run.code(), 1 | 3), "without a definite 404: {}", run.stderr);
+        assert_eq!(listing(out.parent().unwrap()), [""; 0]);
+    }
+
+    let (mirror, world, _) = unsigned(&OPTIONAL);
+    let zlib = Package::new("zlib", 3000);
+    let out = world.download_dir("cache").join(zlib.signature().0 + ".part");
+    let run = world.xfer(&mirror.url("core", &zlib.signature().0), &out);
+    assert_eq!(run.code(), 1, "a package's signature is never left out: {}", run.stderr);
+    assert_eq!(listing(out.parent().unwrap()), [""; 0]);
+}
+
+#[test]
+fn a_database_signature_that_exists_is_delivered() {
+    let (mirror, world, out) = unsigned(&OPTIONAL);
+    let bytes = signature("core");
+    mirror.publish("core.db.sig", &bytes);
+    world.xfer(&mirror.url("core", "core.db.sig"), &out).succeeds();
+    world.has(&out, &bytes);
+}

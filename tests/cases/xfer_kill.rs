@@ -1,0 +1,126 @@
+//! Killed at any instant: never a wrong or partial file at `%o`, and the work done so far is kept.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::world::listing;
+use crate::support::*;
+
+const SIZE: usize = 1 << 20;
+
+/// What may be on the wire or in a buffer when the process dies: a few pieces of a slow mirror, no more.
+const IN_FLIGHT: u64 = 192 << 10;
+
+/// Numbers that look random and are the same in every run (splitmix64).
+fn random(seed: u64) -> impl Iterator<Item = u64> {
+    (1..).map(move |i: u64| {
+        let mut z = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+/// There is either nothing at `out`, or the whole file; and nothing with another visible name.
+#[track_caller]
+fn nothing_or_everything(world: &World, out: &Path, package: &Package, when: &str) {
+    let name = out.file_name().unwrap().to_str().unwrap();
+    let visible: Vec<String> = listing(&world.path("out")).into_iter().filter(|n| !n.starts_with('.')).collect();
+    assert!(visible.is_empty() || visible == [name], "{when}: {visible:?}");
+    if let Ok(bytes) = fs::read(out) {
+        assert!(bytes == package.bytes, "{when}: a wrong or partial file of {} bytes at %o", bytes.len());
+    }
+}
+
+#[test]
+fn killed_at_fifty_random_moments_leaves_nothing_wrong_and_resumes() {
+    for (i, number) in random(20_250_602).take(50).enumerate() {
+        let package = Package::new(&format!("victim{i}"), SIZE);
+        // 4 MiB a second: pieces of 80 KiB, a quarter of a second in all.
+        let mirror = FakeMirror::serving(&[package.file()]).slow(4 << 20);
+        let world = if i % 2 == 0 { World::new() } else { World::new().run_by_user() };
+        let world = world.repo("core", &[&package], &[&mirror]);
+        let (url, out) = (mirror.url("core", &package.file_name()), world.out(&package.file_name()));
+        let moment = number % (SIZE as u64 + 1);
+        let when = format!("round {i}, killed after {moment} bytes");
+
+        let running = world.start(&url, &out);
+        mirror.server().wait_for_bytes(moment);
+        running.kill();
+        nothing_or_everything(&world, &out, &package, &when);
+
+        let mirror = mirror.honest();
+        let _ = fs::remove_file(&out);
+        let run = world.xfer(&url, &out);
+        assert_eq!(run.code(), 0, "{when}: {}", run.stderr);
+        world.has(&out, &package.bytes);
+        let again = mirror.bytes().saturating_sub(SIZE as u64);
+        assert!(again <= IN_FLIGHT, "{when}: {again} bytes were fetched twice, of {:?}", mirror.requests());
+    }
+}
+
+#[test]
+fn killed_while_the_file_is_being_placed_leaves_nothing_or_everything() {
+    let package = Package::new("victim", 4 << 20);
+    let mirror = FakeMirror::serving(&[package.file()]);
+    for (i, number) in random(7).take(30).enumerate() {
+        let world = if i % 2 == 0 { World::new() } else { World::new().run_by_user() };
+        let world = world.repo("core", &[&package], &[&mirror]);
+        let (url, out) = (mirror.url("core", &package.file_name()), world.out(&package.file_name()));
+        let before = mirror.bytes();
+        let running = world.start(&url, &out);
+        mirror.server().wait_for_bytes(before + package.bytes.len() as u64);
+        // The moment itself is random: some land before the proof, some in the copy, some after the end.
+        let (begun, wait) = (Instant::now(), Duration::from_micros(number % 60_000));
+        while begun.elapsed() < wait {
+            std::thread::yield_now();
+        }
+        running.kill();
+        nothing_or_everything(&world, &out, &package, &format!("round {i}, {wait:?} after the last byte"));
+        let _ = fs::remove_file(&out);
+        world.xfer(&url, &out).succeeds();
+        world.has(&out, &package.bytes);
+    }
+}
+
+#[test]
+fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let package = Package::new("victim", SIZE);
+        let mirror = FakeMirror::serving(&[package.file()]).stall_after(500_000);
+        let world = World::new().repo("core", &[&package], &[&mirror]).set("PKGSWARM_DOWNLOAD_PATIENCE", "60 s");
+        let (url, out) = (mirror.url("core", &package.file_name()), world.out(&package.file_name()));
+        let running = world.start(&url, &out);
+        mirror.server().wait_for_bytes(500_000);
+        running.signal(signal);
+        let run = running.finish();
+        assert_eq!(run.code(), code, "{signal:?}: {}", run.stderr);
+        world.has_no_output();
+
+        let (mirror, asked) = (mirror.honest(), 1);
+        if signal == Signal::INT {
+            // pacman goes on with the next server after ^C; the user meant all of it (research/pacman.md, Ctrl-C).
+            assert_eq!(world.xfer(&url, &out).code(), 130, "the same transaction");
+            assert_eq!(mirror.requests().len(), asked, "nobody is asked any more");
+        }
+        world.xfer_of_another_pacman(&url, &out).succeeds();
+        world.has(&out, &package.bytes);
+        assert!(mirror.bytes() <= SIZE as u64 + IN_FLIGHT, "resumed");
+    }
+}
+
+#[test]
+fn nobody_goes_on_working_after_the_caller_was_killed() {
+    // As root the work is done by a child that has dropped its rights; it must not outlive its parent.
+    let package = Package::new("victim", SIZE);
+    let mirror = FakeMirror::serving(&[package.file()]).stall_after(500_000);
+    let world = World::new().repo("core", &[&package], &[&mirror]).set("PKGSWARM_DOWNLOAD_PATIENCE", "600 s");
+    let running = world.start(&mirror.url("core", &package.file_name()), &world.out(&package.file_name()));
+    mirror.server().wait_for_bytes(500_000);
+    running.kill();
+    // A client that is gone closes its end, which ends the stalled conversation.
+    mirror.server().wait_until_idle();
+}

@@ -1,0 +1,91 @@
+//! What pkgswarm and Kubo keep stays within limits, and a store that cannot be used is no reason to fail.
+
+use std::fs;
+
+use crate::support::mount::Mounted;
+use crate::support::world::{can_be_two_users, listing};
+use crate::support::*;
+
+/// Bytes of all files below a directory.
+fn held(world: &World, below: &str) -> u64 {
+    let dir = world.path(below);
+    listing(&dir).iter().map(|name| fs::metadata(dir.join(name)).map_or(0, |found| found.len())).sum()
+}
+
+#[test]
+fn twenty_rounds_of_upgrades_stay_within_the_limits_of_store_and_kubo() {
+    let packages: Vec<Package> =
+        (0..20).map(|i| Package::new("zlib", 40_000 + i).version(&format!("1.{i}-1"))).collect();
+    let before = Package::new("precious", 50_000);
+    let kubo = packages.iter().fold(FakeKubo::empty().holding(&before.bytes), |kubo, p| kubo.finding(&p.bytes));
+    let mut world = World::new().kubo(&kubo).set("PKGSWARM_STORE_MAX", "100 KiB").set("PKGSWARM_KUBO_KEEP", "100 KiB");
+    let mirror = FakeMirror::serving(&packages.iter().map(Package::file).collect::<Vec<_>>());
+    world = world.repo("core", &[], &[&mirror]);
+    for package in &packages {
+        world = world.sync_database("core", &database(&[package], Compression::Gzip));
+        let out = world.out(&package.file_name());
+        let run = world.xfer_of_another_pacman(&mirror.url("core", &package.file_name()), &out);
+        run.succeeds();
+        world.has(&out, &package.bytes);
+        fs::remove_file(out).unwrap();
+        assert!(held(&world, "store/files") + held(&world, "store/partial") <= 102_400 + 4_096, "names included");
+    }
+    eventually("Kubo to be trimmed", || kubo.kept() <= 102_400 + 50_000);
+    let precious = pkgswarm::cid::Cid::raw(before.sha256()).to_string();
+    assert!(kubo.has_block(&precious), "what was in Kubo before is never touched");
+    assert_eq!(mirror.bytes(), 0, "all of it came from Kubo");
+}
+
+#[test]
+fn what_pacman_has_by_now_leaves_the_store() {
+    let (zlib, xz) = (Package::new("zlib", 40_000), Package::new("xz", 40_000));
+    let core = database(&[&zlib, &xz], Compression::Gzip);
+    let mirror = FakeMirror::serving(&[zlib.file(), xz.file(), ("core.db".to_owned(), core)]);
+    let world = World::new().repo("core", &[&zlib, &xz], &[&mirror]);
+    let out = world.out(&zlib.file_name());
+    world.xfer_of_another_pacman(&mirror.url("core", &zlib.file_name()), &out).succeeds();
+    assert!(held(&world, "store/files") >= 40_000);
+    // pacman takes it over, and some later run begins, as they all do, with the database.
+    fs::rename(&out, world.path("cache").join(zlib.file_name())).unwrap();
+    let out = world.out("core.db");
+    world.xfer_of_another_pacman(&mirror.url("core", "core.db"), &out).succeeds();
+    fs::remove_file(out).unwrap();
+    let out = world.out(&xz.file_name());
+    world.xfer_of_another_pacman(&mirror.url("core", &xz.file_name()), &out).succeeds();
+    let stored = || listing(&world.path("store/files"));
+    eventually("the store to be swept", || !stored().contains(&zlib.sha256().to_string()));
+    let stored = stored();
+    assert!(stored.contains(&xz.sha256().to_string()), "{stored:?}");
+}
+
+#[test]
+fn a_full_store_is_no_reason_to_fail() {
+    if !can_be_two_users("a_full_store_is_no_reason_to_fail") {
+        return;
+    }
+    let zlib = Package::new("zlib", 400_000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]);
+    let options = format!("size=64k,mode=0755,uid={0},gid={0}", world::UNPRIVILEGED);
+    let Some(_mounted) = Mounted::on(&world.path("store"), &options) else { return };
+    let out = world.out(&zlib.file_name());
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+    assert_eq!(run.code(), 0, "curl would have worked: {}", run.stderr);
+    world.has(&out, &zlib.bytes);
+}
+
+#[test]
+fn a_read_only_store_is_no_reason_to_fail() {
+    if !can_be_two_users("a_read_only_store_is_no_reason_to_fail") {
+        return;
+    }
+    let zlib = Package::new("zlib", 400_000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]);
+    let options = format!("ro,mode=0755,uid={0},gid={0}", world::UNPRIVILEGED);
+    let Some(_mounted) = Mounted::on(&world.path("store"), &options) else { return };
+    let out = world.out(&zlib.file_name());
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+    assert_eq!(run.code(), 0, "curl would have worked: {}", run.stderr);
+    world.has(&out, &zlib.bytes);
+}

@@ -1,0 +1,222 @@
+//! Real Kubo nodes: as publisher and reader that know each other only by multicast DNS, and as daemons that fail in
+//! every way, which must never keep a file from arriving.
+
+#[path = "support/real/mod.rs"]
+mod real;
+
+use real::{
+    CURL, Host, Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Process, Release, Repo, Routing, Swarm, scratch, until,
+};
+use std::fs;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// One machine with a daemon of its own.
+struct Node {
+    swarm: Swarm,
+    kubo: Kubo,
+    host: Host,
+}
+
+impl Node {
+    fn new(parts: &Parts, lan: &Lan) -> Node {
+        let host = lan.host();
+        let kubo = Kubo::start_on(parts, &host, Routing::Dht);
+        Node { swarm: Swarm::install().with_kubo(&kubo).on(&host), kubo, host }
+    }
+}
+
+/// A publisher and a reader, and a mirror of the same repository on a third machine.
+struct Scene {
+    parts: Parts,
+    reader: Node,
+    publisher: Node,
+    mirror: Mirror,
+    // Dropped after what runs there.
+    _mirror_host: Host,
+    repo: Repo,
+    _tree: TempDir,
+}
+
+/// No connection of the mirror is faster, so that there is a middle of a transfer to break.
+const MIRROR_RATE: u64 = 8 * MIB;
+
+impl Scene {
+    /// With these packages published, and the reader using the publisher's index.
+    fn publishing(packages: &[Package]) -> Scene {
+        let parts = Parts::demand();
+        let lan = Lan::new();
+        let (publisher, reader, mirror_host) = (Node::new(&parts, &lan), Node::new(&parts, &lan), lan.host());
+        let tree = scratch("tree");
+        let repo = Repo::new(&parts, tree.path(), "core");
+        repo.add(packages);
+        let mirror = Mirror::serve_on(&mirror_host, tree.path(), &format!("limit_rate {MIRROR_RATE};"));
+        reader.kubo.meets(&publisher.kubo);
+        let scene = Scene { parts, reader, publisher, mirror, _mirror_host: mirror_host, repo, _tree: tree };
+        let key = scene.publish();
+        scene.reader.swarm.run(&["index", "add", "tests", &key, "--yes", "--repo", "core"]).ok();
+        scene.refresh();
+        scene
+    }
+
+    /// Publishes the repository as it is; gives the name that the index has.
+    fn publish(&self) -> String {
+        let said = self.publisher.swarm.run(&["publish", &self.repo.dir().display().to_string()]).ok();
+        let key = said.stdout.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.starts_with("k51"));
+        key.unwrap_or_else(|| panic!("no IPNS name in what publish printed:\n{said}")).to_owned()
+    }
+
+    fn refresh(&self) {
+        self.reader.swarm.run(&["index", "refresh"]).ok();
+    }
+
+    /// A pacman on the reader's machine.
+    fn pacman(&self) -> PacmanRoot {
+        let server = format!("{}/core", self.mirror.url());
+        let pacman = PacmanRoot::new(&self.parts, Release::New, &self.reader.swarm.xfer_command());
+        self.reader.swarm.around(pacman.repo(&self.repo, &[&server]))
+    }
+
+    /// What happens to a transfer of one package of 24 MiB when `trouble` strikes in its middle, or before it.
+    fn survives(when: When, trouble: impl FnOnce(&mut Scene)) {
+        let package = Package::new("big", "1-1").size(24 * MIB);
+        let file = package.file_name();
+        let mut scene = Scene::publishing(&[package]);
+        scene.publisher.host.throttle(MIRROR_RATE);
+        let pacman = scene.pacman();
+        pacman.run(&["-Sy"]).ok();
+        let transfer = match when {
+            When::Before => {
+                trouble(&mut scene);
+                pacman.start(&["-Sw", "big"])
+            }
+            When::Amid => {
+                let mut transfer = pacman.start(&["-Sw", "big"]);
+                scene.wait_for_the_middle(&mut transfer);
+                trouble(&mut scene);
+                transfer
+            }
+        };
+        let ran = transfer.wait().ok();
+        // The mirror alone takes three seconds. What the trouble may add is a few, never a time-out of Kubo's.
+        assert!(ran.took < Duration::from_secs(20), "{ran}");
+        assert_eq!(pacman.cache_files(), std::slice::from_ref(&file), "{ran}");
+        let (got, published) = (fs::read(pacman.cache().join(&file)), fs::read(scene.repo.dir().join(&file)));
+        assert!(got.unwrap() == published.unwrap(), "other bytes than those published");
+    }
+
+    fn wait_for_the_middle(&self, transfer: &mut Process) {
+        until("some of the file has come from the publisher", Duration::from_secs(30), || {
+            assert!(transfer.runs(), "over before it could be disturbed:\n{}", transfer.said());
+            (self.publisher.kubo.bytes_sent() > 4 * MIB).then_some(())
+        });
+    }
+}
+
+/// When trouble strikes.
+enum When {
+    Before,
+    Amid,
+}
+
+#[test]
+fn packages_come_from_a_publisher_known_only_by_multicast_dns() {
+    let packages = [
+        Package::new("alpha", "1:1-1").size(300 * KIB),
+        Package::new("beta", "1-1").size(MIB + 1).depends("alpha"),
+        Package::new("g++x", "2-1").size(9 * MIB).depends("beta"),
+    ];
+    let scene = Scene::publishing(&packages);
+    let with_curl = PacmanRoot::new(&scene.parts, Release::New, CURL).through(&scene.reader.host.prefix());
+    let with_curl = with_curl.repo(&scene.repo, &[&format!("{}/core", scene.mirror.url())]);
+    with_curl.run(&["-Sy", "g++x"]).ok();
+    let asked_by_curl = packages.each_ref().map(|package| scene.mirror.requests_for(&package.file_name()).len());
+
+    let ours = scene.pacman();
+    ours.run(&["-Sy"]).ok();
+    let ran = ours.run(&["-S", "g++x"]).ok();
+    assert_eq!(ours.local_db_snapshot(), with_curl.local_db_snapshot(), "{ran}");
+    let asked = packages.each_ref().map(|package| scene.mirror.requests_for(&package.file_name()).len());
+    assert_eq!(asked, asked_by_curl, "the mirror was asked for packages that the publisher has:\n{ran}");
+    let sent = scene.publisher.kubo.bytes_sent();
+    assert!(sent > 10 * MIB, "the publisher sent {sent} bytes");
+}
+
+#[test]
+fn a_published_file_is_fetched_by_its_name_without_any_mirror() {
+    let package = Package::new("alpha", "1-1").size(3 * MIB);
+    let mut scene = Scene::publishing(std::slice::from_ref(&package));
+    scene.mirror.stop();
+    let into = scratch("fetched");
+    let into_text = into.path().display().to_string();
+    scene.reader.swarm.run(&["fetch", &package.file_name(), "-d", &into_text]).ok();
+    let got = fs::read(into.path().join(package.file_name())).unwrap();
+    assert!(got == fs::read(scene.repo.dir().join(package.file_name())).unwrap(), "other bytes than those published");
+}
+
+#[test]
+fn content_ids_are_those_that_kubo_gives() {
+    let parts = Parts::demand();
+    let (kubo, swarm, dir) = (Kubo::start(&parts), Swarm::install(), scratch("files"));
+    for size in [0, 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 7] {
+        let file = dir.path().join(size.to_string());
+        real::noise(&file, size);
+        let said = swarm.run(&["cid", &file.display().to_string()]).ok().stdout;
+        assert!(said.starts_with(&kubo.add(&file)), "for {size} bytes: {said}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_gone_does_not_keep_a_file_from_arriving() {
+    Scene::survives(When::Before, |scene| scene.reader.kubo.kill());
+}
+
+#[test]
+fn a_daemon_that_accepts_and_never_answers_does_not_keep_a_file_from_arriving() {
+    Scene::survives(When::Before, |scene| scene.reader.kubo.freeze());
+}
+
+#[test]
+fn a_daemon_killed_in_the_middle_of_a_transfer_is_replaced_by_the_mirror() {
+    Scene::survives(When::Amid, |scene| scene.reader.kubo.kill());
+}
+
+#[test]
+fn a_daemon_that_hangs_in_the_middle_of_a_transfer_is_replaced_by_the_mirror() {
+    Scene::survives(When::Amid, |scene| scene.reader.kubo.freeze());
+}
+
+#[test]
+fn a_publisher_that_hangs_before_a_transfer_is_replaced_by_the_mirror() {
+    Scene::survives(When::Before, |scene| scene.publisher.kubo.freeze());
+}
+
+#[test]
+fn a_publisher_whose_cable_is_pulled_in_the_middle_of_a_transfer_is_replaced_by_the_mirror() {
+    Scene::survives(When::Amid, |scene| scene.publisher.host.unplug());
+}
+
+#[test]
+fn twenty_rounds_of_upgrades_keep_what_kubo_cached_for_us_within_its_limit() {
+    let package = |round: u64| Package::new("alpha", &format!("{round}-1")).size(3 * MIB);
+    let mut scene = Scene::publishing(&[package(1)]);
+    let before = scene.reader.kubo.bytes_kept();
+    let keep = 12 * MIB;
+    scene.reader.swarm.set("PKGSWARM_KUBO_KEEP", &keep.to_string());
+    let pacman = scene.pacman();
+    for round in 1..=20 {
+        if round > 1 {
+            scene.repo.add(&[package(round)]);
+            scene.publish();
+            scene.refresh();
+        }
+        pacman.run(&["-Syu", "alpha"]).ok();
+        assert_eq!(pacman.installed(), [("alpha".to_owned(), format!("{round}-1"))]);
+        // One file more than allowed is there while it is in use.
+        let kept = scene.reader.kubo.bytes_kept() - before;
+        assert!(kept <= keep + 4 * MIB, "Kubo keeps {kept} bytes of ours after round {round}");
+    }
+}

@@ -1,0 +1,254 @@
+//! A Kubo daemon without a network: gateway and RPC over what it was given, with Kubo's traps on request.
+//!
+//! Facts: `research/kubo.md` sections 1 and 2. What it does not have, it looks for in vain, as the real one does:
+//! the gateway stays silent, `block/get` until its `timeout`.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pkgswarm::dag::build::{build, build_blocks};
+
+use super::mirror::file_reply;
+use super::script::{Misbehaves, Script, Scripts};
+use super::server::{Ending, Reply, Request, Server};
+
+/// One way to misbehave, for tables of them.
+pub type BendKubo = fn(FakeKubo) -> FakeKubo;
+
+/// A daemon with its two ports. Scripts are about the gateway; the path of a file is `ipfs/CID`.
+pub struct FakeKubo {
+    gateway: Server,
+    api: Server,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    files: HashMap<String, Vec<u8>>,
+    blocks: HashMap<String, Vec<u8>>,
+    pinned: Vec<String>,
+    /// Not here yet, but somebody in the network has it.
+    far: HashSet<String>,
+    records: HashMap<String, Vec<u8>>,
+    scripts: Scripts,
+}
+
+impl FakeKubo {
+    /// A healthy daemon that has nothing.
+    pub fn empty() -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let (a, b) = (state.clone(), state.clone());
+        Self {
+            gateway: Server::start(move |request| a.lock().unwrap().gateway(request)),
+            api: Server::start(move |request| b.lock().unwrap().rpc(request)),
+            state,
+        }
+    }
+
+    /// Has a file with all its blocks, under the CID that it has in our profile.
+    pub fn holding(self, bytes: &[u8]) -> Self {
+        let mut blocks = Vec::new();
+        let built = build_blocks(bytes, |cid, block| {
+            blocks.push((cid.to_string(), block.to_vec()));
+            Ok(())
+        });
+        let cid = built.expect("memory can be read").root.to_string();
+        self.state.lock().unwrap().blocks.extend(blocks);
+        self.holding_as(&cid, bytes)
+    }
+
+    /// Can get a file from the network; from then on it has it.
+    pub fn finding(self, bytes: &[u8]) -> Self {
+        let cid = build(bytes).expect("memory can be read").root.to_string();
+        self.state.lock().unwrap().far.insert(cid);
+        self.holding(bytes)
+    }
+
+    /// Bytes of the files that it keeps, near ones only.
+    pub fn kept(&self) -> usize {
+        let state = self.state.lock().unwrap();
+        state.files.iter().filter(|(cid, _)| !state.far.contains(*cid)).map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// Has a file under this CID, believed as given.
+    pub fn holding_as(self, cid: &str, bytes: &[u8]) -> Self {
+        self.state.lock().unwrap().files.insert(cid.to_owned(), bytes.to_vec());
+        self
+    }
+
+    /// Has a single block, believed as given.
+    pub fn holding_block(self, cid: &str, bytes: &[u8]) -> Self {
+        self.state.lock().unwrap().blocks.insert(cid.to_owned(), bytes.to_vec());
+        self
+    }
+
+    /// Keeps this CID from `block/rm`.
+    pub fn pinning(self, cid: &str) -> Self {
+        self.state.lock().unwrap().pinned.push(cid.to_owned());
+        self
+    }
+
+    /// Knows the signed record of an IPNS name.
+    pub fn naming(self, name: &str, record: &[u8]) -> Self {
+        self.state.lock().unwrap().records.insert(name.to_owned(), record.to_vec());
+        self
+    }
+
+    pub fn gateway_address(&self) -> SocketAddr {
+        self.gateway.address()
+    }
+    pub fn gateway_url(&self) -> String {
+        format!("http://{}", self.gateway.address())
+    }
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.api.address())
+    }
+    pub fn gateway(&self) -> &Server {
+        &self.gateway
+    }
+    pub fn api(&self) -> &Server {
+        &self.api
+    }
+
+    /// Whether the block is still there.
+    pub fn has_block(&self, cid: &str) -> bool {
+        self.state.lock().unwrap().blocks.contains_key(cid)
+    }
+
+    /// Requests to gateway and RPC together.
+    pub fn requests(&self) -> Vec<Request> {
+        [self.gateway.requests(), self.api.requests()].concat()
+    }
+}
+
+impl Misbehaves for FakeKubo {
+    fn bend(self, change: impl FnOnce(&mut Script)) -> Self {
+        self.state.lock().unwrap().scripts.bend(change);
+        self
+    }
+    fn on(self, path: &str) -> Self {
+        self.state.lock().unwrap().scripts.on(path);
+        self
+    }
+    fn honest(self) -> Self {
+        self.state.lock().unwrap().scripts.honest();
+        self
+    }
+}
+
+impl State {
+    fn gateway(&mut self, request: &Request) -> Reply {
+        let path = request.path();
+        let host = request.header("host").unwrap_or_default().to_owned();
+        let Some(cid) = path.strip_prefix("ipfs/").map(|rest| rest.split('/').next().unwrap_or_default().to_owned())
+        else {
+            return Reply::new(404, "404 page not found\n");
+        };
+        if let Some(port) = host.strip_prefix("localhost") {
+            return Reply::new(301, "").with("Location", format!("http://{cid}.ipfs.localhost{port}/"));
+        }
+        let script = self.scripts.take(&path);
+        let raw = request.query("format").as_deref() == Some("raw")
+            || request.header("accept").is_some_and(|accept| accept.contains("application/vnd.ipld.raw"));
+        let cached = request.header("cache-control").is_some_and(|value| value.contains("only-if-cached"));
+        let near = !self.far.contains(&cid);
+        if !cached && request.method == "GET" {
+            self.far.remove(&cid);
+        }
+        let found = if raw { self.blocks.get(&cid) } else { self.files.get(&cid) }.filter(|_| near || !cached);
+        let (reply, last) = match found {
+            None if cached => (Reply::new(412, "not in the local datastore\n"), false),
+            None => {
+                let mut silent = Reply::new(504, "");
+                silent.ending = Ending::Silence;
+                (silent, false)
+            }
+            Some(bytes) => file_reply(bytes, request, &script),
+        };
+        let kind = if raw { "application/vnd.ipld.raw" } else { "application/octet-stream" };
+        let mut reply = reply
+            .with("X-Ipfs-Path", format!("/ipfs/{cid}"))
+            .with("X-Ipfs-Roots", &cid)
+            .with("Cache-Control", "public, max-age=29030400, immutable");
+        // The real gateway tells no date for immutable content.
+        reply.headers.retain(|(name, _)| name != "Last-Modified" && name != "Content-Type");
+        script.bend(request, reply.with("Content-Type", kind), last)
+    }
+
+    fn rpc(&mut self, request: &Request) -> Reply {
+        let path = request.path();
+        let call = path.strip_prefix("api/v0/").unwrap_or_default();
+        if request.method != "POST" {
+            Reply::new(405, "405 - Method Not Allowed\n").with("Allow", "OPTIONS, POST")
+        } else if request.header("user-agent").is_some_and(|agent| agent.starts_with("Mozilla")) {
+            Reply::new(403, "403 - Forbidden\n")
+        } else {
+            self.call(call, request)
+        }
+    }
+
+    fn call(&mut self, call: &str, request: &Request) -> Reply {
+        let arg = request.query("arg").unwrap_or_default();
+        let arg = arg.trim_start_matches("/ipfs/").to_owned();
+        match call {
+            "version" => {
+                json(r#"{"Version":"0.43.1","Commit":"","Repo":"18","System":"amd64/linux","Golang":"go1.26"}"#)
+            }
+            "block/get" => match self.blocks.get(&arg) {
+                Some(block) => Reply::new(200, block.as_slice()).with("X-Stream-Output", "1"),
+                None => {
+                    let mut late = failure("context deadline exceeded");
+                    late.after = request.query("timeout").map_or(Duration::from_secs(60), |text| duration(&text));
+                    late
+                }
+            },
+            "block/rm" if self.pinned.contains(&arg) => {
+                json(&format!(r#"{{"Hash":"{arg}","Error":"pinned: recursive"}}"#))
+            }
+            "block/rm" => {
+                self.blocks.remove(&arg);
+                self.files.remove(&arg);
+                json(&format!(r#"{{"Hash":"{arg}"}}"#))
+            }
+            "pin/ls" if arg.is_empty() => {
+                let keys = self.pinned.iter().map(|cid| format!(r#""{cid}":{{"Type":"recursive","Name":""}}"#));
+                json(&format!(r#"{{"Keys":{{{}}}}}"#, keys.collect::<Vec<_>>().join(",")))
+            }
+            "pin/ls" if self.pinned.contains(&arg) => {
+                json(&format!(r#"{{"Keys":{{"{arg}":{{"Type":"recursive","Name":""}}}}}}"#))
+            }
+            "pin/ls" => failure(&format!("path '{arg}' is not pinned")),
+            "name/get" => match self.records.get(arg.trim_start_matches("/ipns/")) {
+                Some(record) => Reply::new(200, record.as_slice()).with("X-Stream-Output", "1"),
+                None => failure("routing: not found"),
+            },
+            "repo/stat" => {
+                let used: usize = self.blocks.values().map(Vec::len).sum();
+                json(&format!(
+                    r#"{{"RepoSize":{used},"StorageMax":10000000000,"NumObjects":{},"RepoPath":"/","Version":"fs-repo@18"}}"#,
+                    self.blocks.len()
+                ))
+            }
+            _ => Reply::new(404, "404 page not found\n"),
+        }
+    }
+}
+
+fn json(text: &str) -> Reply {
+    Reply::new(200, format!("{text}\n")).with("Content-Type", "application/json")
+}
+
+fn failure(message: &str) -> Reply {
+    let mut reply = json(&format!(r#"{{"Message":"{message}","Code":0,"Type":"error"}}"#));
+    reply.status = 500;
+    reply
+}
+
+/// The part of Go's durations that clients use: `900ms`, `5s`.
+fn duration(text: &str) -> Duration {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let count = text[..split].parse().unwrap_or(60);
+    if &text[split..] == "ms" { Duration::from_millis(count) } else { Duration::from_secs(count) }
+}

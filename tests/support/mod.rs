@@ -1,0 +1,19 @@
+//! The actors of the scenarios. Each is told in words how to misbehave and remembers what it was asked.
+
+pub mod kubo;
+pub mod mirror;
+pub mod mount;
+pub mod proxy;
+pub mod repo;
+pub mod run;
+pub mod script;
+pub mod server;
+pub mod world;
+
+pub use kubo::{BendKubo, FakeKubo};
+pub use mirror::{Bend, FakeMirror};
+pub use proxy::FakeProxy;
+pub use repo::{Compression, Package, database};
+pub use script::Misbehaves;
+pub use server::{dead_address, eventually};
+pub use world::World;

@@ -1,0 +1,187 @@
+//! An HTTP mirror: a real nginx over a directory, which can tell what it was asked for and how much it sent.
+
+use super::{Host, Process, command, run, scratch, until};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// One answered request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `HEAD`, …
+    pub method: String,
+    /// Decoded, as it starts below the served directory.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// Bytes of the body that were sent.
+    pub body: u64,
+}
+
+/// An nginx of the test's own.
+pub struct Mirror {
+    work: TempDir,
+    address: String,
+    host: Option<String>,
+    nginx: Option<Process>,
+}
+
+/// Asked for by `requests` so that everything before it is in the log.
+const MARK: &str = "/pkgswarm-mark";
+
+impl Mirror {
+    /// Serves a directory on a free port of the loopback address.
+    pub fn serve(directory: &Path) -> Mirror {
+        Mirror::start_new(directory, None, "")
+    }
+
+    /// Serves it no faster than so many bytes a second for each connection.
+    pub fn serve_slowly(directory: &Path, rate: u64) -> Mirror {
+        Mirror::start_new(directory, None, &format!("limit_rate {rate};"))
+    }
+
+    /// Serves it with more lines for the `server` block.
+    pub fn serve_with(directory: &Path, lines: &str) -> Mirror {
+        Mirror::start_new(directory, None, lines)
+    }
+
+    /// Serves it on a host's own address.
+    pub fn serve_on(host: &Host, directory: &Path, lines: &str) -> Mirror {
+        Mirror::start_new(directory, Some(host), lines)
+    }
+
+    /// The address of a mirror that refuses connections.
+    pub fn refused() -> String {
+        format!("http://127.0.0.1:{}", free_port())
+    }
+
+    /// What goes before a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Starts it again, where it was.
+    pub fn start(&mut self) {
+        assert!(self.try_start(), "nginx does not start again on {}", self.address);
+    }
+
+    /// Stops it at once, in the middle of whatever it sends.
+    pub fn stop(&mut self) {
+        self.nginx = None;
+    }
+
+    /// Every request answered so far, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        if self.nginx.is_some() {
+            self.mark();
+        }
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let requests = log.lines().filter_map(|line| {
+            let mut fields = line.splitn(4, ' ');
+            Some(Request {
+                status: fields.next()?.parse().ok()?,
+                body: fields.next()?.parse().ok()?,
+                method: fields.next()?.into(),
+                path: fields.next()?.into(),
+            })
+        });
+        requests.filter(|request| request.path != MARK).collect()
+    }
+
+    /// The requests for one file, wherever it lies.
+    pub fn requests_for(&self, file: &str) -> Vec<Request> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.path.rsplit('/').next() == Some(file));
+        requests
+    }
+
+    /// Bytes sent in all bodies of found files.
+    pub fn bytes_served(&self) -> u64 {
+        self.requests().iter().filter(|request| request.status < 300).map(|request| request.body).sum()
+    }
+
+    fn start_new(directory: &Path, host: Option<&Host>, lines: &str) -> Mirror {
+        for _ in 0..10 {
+            let work = scratch("mirror");
+            let address = match host {
+                Some(host) => format!("{}:80", host.address()),
+                None => format!("127.0.0.1:{}", free_port()),
+            };
+            fs::write(work.path().join("nginx.conf"), config(work.path(), directory, &address, lines)).expect("a file");
+            let mut mirror = Mirror { work, address, host: host.map(|host| host.name().to_owned()), nginx: None };
+            if mirror.try_start() {
+                return mirror;
+            }
+        }
+        panic!("nginx found no free port in ten tries");
+    }
+
+    /// Whether it came up; another program may have been quicker to take the port.
+    fn try_start(&mut self) -> bool {
+        let pid = self.work.path().join("pid");
+        let _ = fs::remove_file(&pid);
+        let mut line: Vec<PathBuf> = Vec::new();
+        if let Some(host) = &self.host {
+            line.extend(["ip", "netns", "exec", host].map(PathBuf::from));
+        }
+        line.extend(["setpriv", "--pdeathsig", "KILL", "nginx", "-c"].map(PathBuf::from));
+        line.push(self.work.path().join("nginx.conf"));
+        let mut nginx = Process::start(command(&line[0]).args(&line[1..]));
+        let up = until("nginx is up or gone", Duration::from_secs(20), || {
+            if !nginx.runs() {
+                return Some(false);
+            }
+            // Written once the sockets are bound.
+            fs::metadata(&pid).is_ok_and(|file| file.len() > 0).then_some(true)
+        });
+        self.nginx = up.then_some(nginx);
+        up
+    }
+
+    /// One process answers one request after the other, so that whatever was answered before this one is logged.
+    fn mark(&self) {
+        let before = self.marks();
+        let mut curl = match &self.host {
+            Some(host) => {
+                let mut inside = command("ip");
+                inside.args(["netns", "exec", host, "curl"]);
+                inside
+            }
+            None => command("curl"),
+        };
+        run(curl.args(["--silent", "--output", "/dev/null"]).arg(format!("{}{MARK}", self.url()))).ok();
+        until("the mirror's log is written", Duration::from_secs(10), || (self.marks() > before).then_some(()));
+    }
+
+    fn marks(&self) -> usize {
+        fs::read_to_string(self.log()).unwrap_or_default().lines().filter(|line| line.ends_with(MARK)).count()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.work.path().join("access.log")
+    }
+}
+
+fn config(work: &Path, directory: &Path, address: &str, lines: &str) -> String {
+    let work = work.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("  {what}_temp_path {work}/tmp-{what};\n"))
+        .concat();
+    format!(
+        "daemon off;\nmaster_process off;\nuser root;\npid {work}/pid;\nerror_log {work}/error.log;\n\
+         events {{ worker_connections 512; }}\n\
+         http {{\n{temporary}  types {{ }}\n  default_type application/octet-stream;\n  sendfile on;\n\
+         \x20 log_format plain escape=none '$status $body_bytes_sent $request_method $uri';\n\
+         \x20 access_log {work}/access.log plain;\n\
+         \x20 server {{\n    listen {address};\n    root {root};\n    {lines}\n  }}\n}}\n",
+        root = directory.display(),
+    )
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("its address").port()
+}

@@ -1,0 +1,39 @@
+//! Real programs for the tests: pacman, makepkg, repo-add, gpg, nginx, Kubo, hosts in network namespaces.
+//!
+//! Everything here owns what it starts: its own temporary directory, its own ports, its own processes, all gone when
+//! the value is dropped. Nothing waits by sleeping for a guessed time; `until` polls for a fact with a limit.
+#![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
+
+mod gpg;
+mod kubo;
+mod lan;
+mod mirror;
+mod package;
+mod pacman;
+mod parts;
+mod process;
+mod repo;
+mod swarm;
+
+pub use gpg::Signer;
+pub use kubo::{Kubo, Routing};
+pub use lan::{Host, Lan};
+pub use mirror::Mirror;
+pub use package::{Package, noise};
+pub use pacman::{CURL, PacmanRoot, Release};
+pub use parts::Parts;
+pub use process::{Process, Ran, command, run, until};
+pub use repo::{Compression, Repo};
+pub use swarm::Swarm;
+
+use std::os::unix::fs::PermissionsExt;
+use tempfile::TempDir;
+
+/// A temporary directory that the download user can enter too.
+pub fn scratch(what: &str) -> TempDir {
+    tempfile::Builder::new()
+        .prefix(&format!("pkgswarm-{what}-"))
+        .permissions(std::fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("a temporary directory")
+}

@@ -1,0 +1,112 @@
+//! Packages to install: made by makepkg itself, or by hand in the same shape where a test needs many.
+
+use super::parts::{USER, give_to_user};
+use super::{command, run, scratch};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What a package shall be.
+#[derive(Clone, Debug)]
+pub struct Package {
+    name: String,
+    version: String,
+    size: u64,
+    depends: Vec<String>,
+}
+
+impl Package {
+    /// A package of 8 KiB; the version has a release and may have an epoch, as in `1:2.0-1`.
+    pub fn new(name: &str, version: &str) -> Package {
+        Package { name: name.into(), version: version.into(), size: 8 << 10, depends: Vec::new() }
+    }
+
+    /// With so many bytes that do not compress.
+    pub fn size(self, size: u64) -> Package {
+        Package { size, ..self }
+    }
+
+    /// Needing another one.
+    pub fn depends(mut self, on: &str) -> Package {
+        self.depends.push(on.into());
+        self
+    }
+
+    /// What its file is called.
+    pub fn file_name(&self) -> String {
+        format!("{}-{}-any.pkg.tar.zst", self.name, self.version)
+    }
+
+    /// Made by hand, in a few milliseconds: `.PKGINFO`, `.MTREE` and one file of noise.
+    pub fn pack(&self, into: &Path) -> PathBuf {
+        let tree = scratch("pack");
+        let info: String = [
+            ("pkgname", self.name.as_str()),
+            ("pkgbase", &self.name),
+            ("pkgver", &self.version),
+            ("pkgdesc", "a package for the tests"),
+            ("url", "https://example.invalid/"),
+            ("builddate", "1700000000"),
+            ("packager", "Tests <tests@example.invalid>"),
+            ("size", &self.size.to_string()),
+            ("arch", "any"),
+            ("license", "MIT"),
+        ]
+        .into_iter()
+        .chain(self.depends.iter().map(|on| ("depend", on.as_str())))
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect();
+        fs::write(tree.path().join(".PKGINFO"), info).expect(".PKGINFO");
+        let data = tree.path().join("usr/share").join(&self.name);
+        fs::create_dir_all(&data).expect("the package's tree");
+        noise(&data.join("data.bin"), self.size);
+
+        let bsdtar = || {
+            let mut bsdtar = command("bsdtar");
+            bsdtar.current_dir(tree.path()).args(["--uid", "0", "--gid", "0", "-cf"]);
+            bsdtar
+        };
+        let fields = "!all,use-set,type,uid,gid,mode,time,size,sha256,link";
+        run(bsdtar().args([".MTREE", "--gzip", "--format=mtree", "--options", fields, ".PKGINFO", "usr"])).ok();
+        let file = into.join(self.file_name());
+        run(bsdtar().arg(&file).args(["--zstd", ".PKGINFO", ".MTREE", "usr"])).ok();
+        file
+    }
+
+    /// Made by makepkg from a PKGBUILD, which takes a second or two.
+    pub fn makepkg(&self, into: &Path) -> PathBuf {
+        let work = scratch("makepkg");
+        noise(&work.path().join("data.bin"), self.size);
+        fs::write(work.path().join("PKGBUILD"), self.pkgbuild()).expect("PKGBUILD");
+        give_to_user(work.path());
+        // makepkg refuses to run as root.
+        let mut makepkg = command("setpriv");
+        makepkg.args(["--reuid", USER, "--regid", USER, "--init-groups", "makepkg", "--nodeps", "--noconfirm"]);
+        makepkg.env("HOME", work.path()).env("PKGEXT", ".pkg.tar.zst").env("PKGDEST", work.path());
+        makepkg.env("PACKAGER", "Tests <tests@example.invalid>");
+        run(makepkg.current_dir(work.path())).ok();
+        let file = into.join(self.file_name());
+        fs::copy(work.path().join(self.file_name()), &file).expect("what makepkg made");
+        file
+    }
+
+    fn pkgbuild(&self) -> String {
+        let (epoch, rest) = self.version.split_once(':').unwrap_or(("0", &self.version));
+        let (version, release) = rest.rsplit_once('-').expect("a version with a release");
+        format!(
+            "pkgname='{name}'\nepoch={epoch}\npkgver={version}\npkgrel={release}\narch=(any)\nlicense=(MIT)\n\
+             pkgdesc='a package for the tests'\nurl='https://example.invalid/'\ndepends=({depends})\n\
+             source=(data.bin)\nsha256sums=(SKIP)\n\
+             package() {{ install -Dm644 data.bin \"$pkgdir/usr/share/$pkgname/data.bin\"; }}\n",
+            name = self.name,
+            depends = self.depends.join(" "),
+        )
+    }
+}
+
+/// A file of bytes that do not compress.
+pub fn noise(path: &Path, size: u64) {
+    let source = fs::File::open("/dev/urandom").expect("/dev/urandom");
+    let mut file = fs::File::create(path).expect("a file");
+    std::io::copy(&mut source.take(size), &mut file).expect("noise");
+}

@@ -1,0 +1,286 @@
+//! A system of its own for a real pacman: root, databases, cache, keyring, configuration.
+
+use super::parts::{USER, give_to_user};
+use super::{Parts, Process, Ran, Repo, Signer, command, run, scratch};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The downloader that everything is compared with: the line most guides give.
+pub const CURL: &str = "/usr/bin/curl -L -C - -f -s -o %o %u";
+
+/// The releases of pacman that are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// 6.0.2, which runs the downloader as root and never asks for signature files.
+    Old,
+    /// 7.1.0, which drops to `DownloadUser` and runs it in a sandbox.
+    New,
+}
+
+impl Release {
+    /// Both.
+    pub const ALL: [Release; 2] = [Release::Old, Release::New];
+
+    fn version(self) -> &'static str {
+        match self {
+            Release::Old => "6.0.2",
+            Release::New => "7.1.0",
+        }
+    }
+}
+
+/// One repository in the configuration: its name, its servers, and its own SigLevel.
+#[derive(Clone, Debug)]
+struct Section {
+    repo: String,
+    servers: Vec<String>,
+    sig_level: Option<String>,
+}
+
+/// A pacman with everything that belongs to it.
+pub struct PacmanRoot {
+    dir: TempDir,
+    release: Release,
+    xfer_command: String,
+    sig_level: String,
+    sections: Vec<Section>,
+    environment: Vec<(String, String)>,
+    prefix: Vec<String>,
+}
+
+impl PacmanRoot {
+    /// An empty system; packages and databases need no signatures until `sig_level` says so.
+    pub fn new(parts: &Parts, release: Release, xfer_command: &str) -> PacmanRoot {
+        let dir = scratch("root");
+        for name in ["bin", "root", "db", "cache", "hooks", "gpg"] {
+            fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        // Copies, where the download user too can start them, under the names that are looked for in PATH.
+        for (name, from) in
+            [("pacman", parts.pacman(release.version())), ("pacman-conf", parts.pacman_conf(release.version()))]
+        {
+            fs::copy(from, dir.path().join("bin").join(name)).expect("a copy of pacman");
+        }
+        PacmanRoot {
+            dir,
+            release,
+            xfer_command: xfer_command.into(),
+            sig_level: "Never".into(),
+            sections: Vec::new(),
+            environment: Vec::new(),
+            prefix: Vec::new(),
+        }
+    }
+
+    /// With a repository, served from these URLs in this order.
+    pub fn repo(mut self, repo: &Repo, servers: &[&str]) -> PacmanRoot {
+        let servers = servers.iter().map(|&server| server.to_owned()).collect();
+        self.sections.push(Section { repo: repo.name().into(), servers, sig_level: None });
+        self
+    }
+
+    /// With this SigLevel for all repositories.
+    pub fn sig_level(mut self, level: &str) -> PacmanRoot {
+        self.sig_level = level.into();
+        self
+    }
+
+    /// Trusting this key.
+    pub fn trusting(self, signer: &Signer) -> PacmanRoot {
+        signer.trusted_in(&self.dir.path().join("gpg"));
+        self
+    }
+
+    /// With one more environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> PacmanRoot {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Started through another program, such as `ip netns exec NAME`.
+    pub fn through(mut self, prefix: &[&str]) -> PacmanRoot {
+        self.prefix = prefix.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Run as `checkupdates` does it: by an ordinary user who owns these directories, and whom fakeroot calls root.
+    pub fn in_fakeroot(self) -> PacmanRoot {
+        for place in [self.dir.path(), &self.db(), &self.cache()] {
+            give_to_user(place);
+        }
+        self.through(&["setpriv", "--reuid", USER, "--regid", USER, "--init-groups", "fakeroot", "--"])
+    }
+
+    /// Serves one repository from elsewhere from now on.
+    pub fn set_servers(&mut self, repo: &Repo, servers: &[&str]) {
+        let section = self.sections.iter_mut().find(|section| section.repo == repo.name());
+        section.expect("a configured repository").servers = servers.iter().map(|&server| server.to_owned()).collect();
+    }
+
+    /// Runs pacman to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    /// Starts pacman and goes on.
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        Process::start(&mut self.command(arguments))
+    }
+
+    /// Name and version of every installed package, in order.
+    pub fn installed(&self) -> Vec<(String, String)> {
+        let listing = self.run(&["-Q"]);
+        // On an empty system it fails without a word.
+        assert!(listing.status.success() || listing.stdout.is_empty() && listing.stderr.is_empty(), "{listing}");
+        let pairs = listing.stdout.lines().filter_map(|line| line.split_once(' '));
+        pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+    }
+
+    /// Everything pacman recorded of installed packages, with the moment of installation blanked.
+    pub fn local_db_snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = tree(&self.dir.path().join("db/local"));
+        for (path, bytes) in &mut files {
+            if path.ends_with("desc") {
+                *bytes = blank_install_date(&String::from_utf8_lossy(bytes)).into_bytes();
+            }
+        }
+        files
+    }
+
+    /// The sync databases as they are.
+    pub fn sync_db_snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        tree(&self.dir.path().join("db/sync"))
+    }
+
+    /// The names of everything in the package cache, in order.
+    pub fn cache_files(&self) -> Vec<String> {
+        let paths = tree(&self.cache()).into_keys();
+        paths.map(|path| path.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Names of partial files and download directories that were left in the cache and beside the databases.
+    pub fn leftovers(&self) -> Vec<String> {
+        let places = [self.cache(), self.db().join("sync")];
+        let entries = places.iter().flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("download-") || name.starts_with('.') || name.ends_with(".part")).collect()
+    }
+
+    /// Everything that was installed below its root.
+    pub fn root_snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        tree(&self.root())
+    }
+
+    /// The package cache.
+    pub fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    /// The directory that pacman takes for `/`.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// Where the databases are.
+    pub fn db(&self) -> PathBuf {
+        self.dir.path().join("db")
+    }
+
+    /// Empties the package cache.
+    pub fn clear_cache(&self) {
+        fs::remove_dir_all(self.cache()).and_then(|()| fs::create_dir(self.cache())).expect("an empty cache");
+    }
+
+    /// Its pacman.conf, written as it is needed.
+    pub fn config(&self) -> PathBuf {
+        let path = self.dir.path().join("pacman.conf");
+        fs::write(&path, self.config_text()).expect("pacman.conf");
+        path
+    }
+
+    fn config_text(&self) -> String {
+        let mut text = format!(
+            "[options]\nArchitecture = auto\nXferCommand = {}\nSigLevel = {}\nDBPath = {}\nCacheDir = {}\n",
+            self.xfer_command,
+            self.sig_level,
+            self.db().display(),
+            self.cache().display(),
+        );
+        if self.release == Release::New {
+            text += &format!("DownloadUser = {USER}\n");
+        }
+        for section in &self.sections {
+            text += &format!("\n[{}]\n", section.repo);
+            if let Some(level) = &section.sig_level {
+                text += &format!("SigLevel = {level}\n");
+            }
+            text.extend(section.servers.iter().map(|server| format!("Server = {server}\n")));
+        }
+        text
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let dir = self.dir.path();
+        let pacman = dir.join("bin/pacman");
+        let mut all = match self.prefix.split_first() {
+            Some((first, rest)) => {
+                let mut all = command(first);
+                all.args(rest).arg(pacman);
+                all
+            }
+            None => command(pacman),
+        };
+        let path = std::env::var("PATH").unwrap_or_default();
+        all.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", dir.join("bin").display()));
+        all.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        all.args(arguments).args(["--noconfirm", "--color", "never"]);
+        for (option, name) in [
+            ("--root", "root"),
+            ("--dbpath", "db"),
+            ("--cachedir", "cache"),
+            ("--hookdir", "hooks"),
+            ("--gpgdir", "gpg"),
+            ("--logfile", "log"),
+        ] {
+            all.arg(option).arg(dir.join(name));
+        }
+        all.arg("--config").arg(self.config()).current_dir(dir);
+        all
+    }
+}
+
+/// Makes a directory that the download user may write to.
+pub fn user_dir(path: &Path) {
+    fs::create_dir_all(path).expect("a directory");
+    give_to_user(path);
+}
+
+/// Every file below a directory with its bytes.
+fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten() {
+            let path = entry.expect("a directory entry").path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let name = path.strip_prefix(directory).expect("a path below").to_owned();
+                files.insert(name, fs::read(&path).expect("a file"));
+            }
+        }
+    }
+    files
+}
+
+fn blank_install_date(desc: &str) -> String {
+    let mut blank = false;
+    let lines = desc.lines().map(|line| {
+        let shown = if std::mem::replace(&mut blank, line == "%INSTALLDATE%") { "" } else { line };
+        format!("{shown}\n")
+    });
+    lines.collect()
+}

@@ -1,0 +1,165 @@
+//! Running programs: bounded in time, all output kept, nothing left running.
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// What no single program in these tests may outlast.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Polls until `fact` gives a value; a panic that names `what` after the limit.
+pub fn until<T>(what: &str, limit: Duration, mut fact: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = fact() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "{what}: not so within {limit:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A command in a plain environment: no proxies, no locale, nothing of the caller's pkgswarm.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_uppercase();
+        let own = upper.starts_with("PKGSWARM_") || upper.starts_with("IPFS_") || upper.starts_with("CARGO");
+        if own || upper.ends_with("_PROXY") || upper.starts_with("GNUPG") || upper == "RUST_LOG" {
+            command.env_remove(&name);
+        }
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C").stdin(Stdio::null());
+    command
+}
+
+/// How a program ended and what it said.
+pub struct Ran {
+    /// How it was called.
+    pub line: String,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Ran {
+    /// Itself, after a check that the program succeeded.
+    #[track_caller]
+    pub fn ok(self) -> Ran {
+        assert!(self.status.success(), "{self}");
+        self
+    }
+
+    /// Itself, after a check that the program failed by itself, and not by a signal.
+    #[track_caller]
+    pub fn failed(self) -> Ran {
+        assert!(!self.status.success() && self.status.signal().is_none(), "{self}");
+        self
+    }
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "$ {}\n{} after {:?}\n", self.line, self.status, self.took)?;
+        write!(f, "--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Ran {
+    Process::start(command).wait()
+}
+
+/// A program that is running, in a process group of its own.
+pub struct Process {
+    child: Child,
+    line: String,
+    start: Instant,
+    stdout: File,
+    stderr: File,
+}
+
+impl Process {
+    /// Starts a command.
+    pub fn start(command: &mut Command) -> Process {
+        // Files and not pipes: a helper that outlives the program must not keep a reader waiting.
+        let file = || tempfile::tempfile().expect("a temporary file");
+        let (stdout, stderr) = (file(), file());
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let line = words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+        command.stdout(stdout.try_clone().expect("a descriptor"));
+        command.stderr(stderr.try_clone().expect("a descriptor"));
+        let child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        Process { child, line, start: Instant::now(), stdout, stderr }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said so far, on either stream.
+    pub fn said(&self) -> String {
+        text(&self.stdout) + &text(&self.stderr)
+    }
+
+    /// Whether it is still running.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_none()
+    }
+
+    /// Sends a signal to it alone.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Ran {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                break status;
+            }
+            if self.start.elapsed() > LIMIT {
+                self.kill();
+                panic!("{} still ran after {LIMIT:?}, having said:\n{}", self.line, self.said());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let took = self.start.elapsed();
+        let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
+        Ran { line: std::mem::take(&mut self.line), status, stdout, stderr, took }
+    }
+
+    /// Ends it, and what it started, without asking.
+    pub fn kill(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_none() {
+            self.kill();
+        }
+    }
+}
+
+/// The whole file, read without moving the position that the program writes at.
+fn text(file: &File) -> String {
+    let size = file.metadata().expect("its size").len();
+    let mut bytes = vec![0; usize::try_from(size).expect("a small file")];
+    file.read_exact_at(&mut bytes, 0).expect("what a program said");
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,135 @@
+//! pkgswarm as a package would install it: a program the download user can start, and its three directories.
+
+use super::pacman::user_dir;
+use super::parts::USER;
+use super::{CURL, Host, Kubo, PacmanRoot, Ran, command, run, scratch};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The program under test with configuration, store and state of its own.
+pub struct Swarm {
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+    prefix: Vec<String>,
+}
+
+impl Swarm {
+    /// Without any Kubo.
+    pub fn install() -> Swarm {
+        let dir = scratch("swarm");
+        fs::create_dir(dir.path().join("etc")).expect("a directory");
+        fs::copy(env!("CARGO_BIN_EXE_pkgswarm"), dir.path().join("pkgswarm")).expect("the program");
+        for name in ["store", "state"] {
+            user_dir(&dir.path().join(name));
+        }
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let environment = vec![
+            ("PKGSWARM_CONFIG_DIR".into(), path("etc")),
+            ("PKGSWARM_STORE_DIR".into(), path("store")),
+            ("PKGSWARM_STATE_DIR".into(), path("state")),
+            ("PKGSWARM_KUBO_ENABLED".into(), "false".into()),
+        ];
+        Swarm { dir, environment, prefix: Vec::new() }
+    }
+
+    /// Using a node.
+    pub fn with_kubo(mut self, kubo: &Kubo) -> Swarm {
+        self.set("PKGSWARM_KUBO_ENABLED", "true");
+        self.set("PKGSWARM_KUBO_API", &kubo.api());
+        self.set("PKGSWARM_KUBO_GATEWAY", &kubo.gateway());
+        self
+    }
+
+    /// On a host of a test network.
+    pub fn on(self, host: &Host) -> Swarm {
+        Swarm { prefix: host.prefix().map(str::to_owned).to_vec(), ..self }
+    }
+
+    /// With this `config.toml`.
+    pub fn config(self, text: &str) -> Swarm {
+        fs::write(self.dir.path().join("etc/config.toml"), text).expect("config.toml");
+        self
+    }
+
+    /// Sets one variable for everything that it runs.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.into(), value.into()));
+    }
+
+    /// The line for pacman.conf. `PKGSWARM_TEST_XFER=curl` puts curl in its place, which tells trouble of the tests
+    /// from trouble of the program.
+    pub fn xfer_command(&self) -> String {
+        if std::env::var_os("PKGSWARM_TEST_XFER").is_some_and(|value| value == "curl") {
+            return CURL.into();
+        }
+        format!("{} xfer %u %o", self.program().display())
+    }
+
+    /// Its environment, for a pacman that starts it.
+    pub fn around(&self, pacman: PacmanRoot) -> PacmanRoot {
+        let prefix: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
+        let pacman = pacman.through(&prefix);
+        self.environment.iter().fold(pacman, |pacman, (name, value)| pacman.env(name, value))
+    }
+
+    /// A call of it, as root.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.call(&[], arguments)
+    }
+
+    /// A call of it, as the download user.
+    pub fn command_as_user(&self, arguments: &[&str]) -> Command {
+        self.call(&["setpriv", "--reuid", USER, "--regid", USER, "--init-groups"], arguments)
+    }
+
+    /// Runs it as root.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    fn call(&self, through: &[&str], arguments: &[&str]) -> Command {
+        let program = self.program();
+        let mut words: Vec<&OsStr> = self.prefix.iter().map(OsStr::new).collect();
+        words.extend(through.iter().map(OsStr::new));
+        words.push(program.as_os_str());
+        let mut all = command(words[0]);
+        all.args(&words[1..]).args(arguments).current_dir(self.dir.path());
+        all.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        all
+    }
+
+    /// The variables it runs with.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Where the program is.
+    pub fn program(&self) -> PathBuf {
+        self.dir.path().join("pkgswarm")
+    }
+
+    /// Where its store is.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// How many bytes are in its store.
+    pub fn store_bytes(&self) -> u64 {
+        bytes_below(&self.store())
+    }
+}
+
+/// The disk space, in bytes, of all files below a directory.
+pub fn bytes_below(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
+        // Gone since the listing counts for nothing.
+        _ => entry.metadata().map_or(0, |file| std::os::unix::fs::MetadataExt::blocks(&file) * 512),
+    });
+    sizes.sum()
+}

@@ -1,0 +1,154 @@
+//! One run of the program: how it is started, watched, killed, and what it said.
+
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No scenario may take longer; a hang is a failure with a name.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Run {
+    pub status: ExitStatus,
+    pub stdout: String,
+    /// As printed.
+    pub stderr: String,
+    /// With paths, ports, times and digests made equal for every run.
+    pub said: String,
+    pub took: Duration,
+}
+
+impl Run {
+    /// The exit status; a signal shows as 128 + its number.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
+    /// Asserts exit status and the whole of stderr (redacted), and that stdout is empty.
+    #[track_caller]
+    pub fn fails(&self, code: i32, said: &str) -> &Self {
+        assert_eq!(
+            (self.code(), self.said.as_str(), self.stdout.as_str()),
+            (code, said, ""),
+            "stderr: {}",
+            self.stderr
+        );
+        self
+    }
+
+    /// Asserts exit 0, an empty stdout and one line on stderr at most.
+    #[track_caller]
+    pub fn succeeds(&self) -> &Self {
+        assert_eq!((self.code(), self.stdout.as_str()), (0, ""), "stderr: {}", self.stderr);
+        assert!(self.stderr.lines().count() <= 1, "more than one line: {}", self.stderr);
+        self
+    }
+
+    /// Asserts that the run was over within this time.
+    #[track_caller]
+    pub fn within(&self, limit: Duration) -> &Self {
+        assert!(self.took <= limit, "took {:?}, not at most {limit:?}; stderr: {}", self.took, self.stderr);
+        self
+    }
+}
+
+/// A run under way; killed when dropped.
+pub struct Running {
+    child: Child,
+    output: mpsc::Receiver<(String, String)>,
+    started: Instant,
+    base: String,
+}
+
+impl Running {
+    pub fn start(mut command: Command, base: &str) -> Self {
+        let started = Instant::now();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let (tell, output) = mpsc::channel();
+        thread::spawn(move || {
+            let other = thread::spawn(move || text(&mut err));
+            let _ = tell.send((text(&mut out), other.join().expect("a reader does not panic")));
+        });
+        Self { child, output, started, base: base.to_owned() }
+    }
+
+    /// Waits for the end.
+    pub fn finish(mut self) -> Run {
+        let Ok((stdout, stderr)) = self.output.recv_timeout(LIMIT) else {
+            let _ = self.child.kill();
+            panic!("still running after {LIMIT:?}: a hang");
+        };
+        let status = self.child.wait().expect("our child can be waited for");
+        let said = redacted(&stderr, &self.base);
+        Run { status, stdout, stderr, said, took: self.started.elapsed() }
+    }
+
+    /// Kills it as `kill -9` does, and returns once it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("our child can be killed");
+        self.child.wait().expect("our child can be waited for");
+    }
+
+    /// Sends a signal to it and its children, as a terminal does on ^C.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process_group(pid, signal).expect("our child can be signalled");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(from: &mut impl Read) -> String {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).expect("a pipe can be read");
+    String::from_utf8(bytes).expect("everything said is UTF-8")
+}
+
+/// Makes what differs between runs the same: our directory, ports (A, B, … by appearance), times, digests.
+pub fn redacted(text: &str, base: &str) -> String {
+    const HOST: &str = "127.0.0.1:";
+    let text = text.replace(base, "$WORLD");
+    let (mut ports, mut out) = (Vec::new(), String::new());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(HOST) {
+        let (before, after) = rest.split_at(at + HOST.len());
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let port = &after[..digits];
+        let place = ports.iter().position(|known| *known == port).unwrap_or_else(|| {
+            ports.push(port);
+            ports.len() - 1
+        });
+        out += before;
+        out.push((b'A' + place as u8) as char);
+        rest = &after[digits..];
+    }
+    out += rest;
+    out.split_inclusive('\n').map(|line| line.split(' ').collect::<Vec<_>>()).map(times_hidden).collect()
+}
+
+/// `0.3 s`, `120 ms` become `N s`, `N ms`; so does what a server's clock had to do with.
+fn times_hidden(mut words: Vec<&str>) -> String {
+    for at in 1..words.len() {
+        let unit = words[at].trim_end_matches(['\n', ',', ')', ';', ':', '.']);
+        let counted = words[at - 1].trim_start_matches('(').parse::<f64>().is_ok();
+        if matches!(unit, "s" | "ms") && counted {
+            words[at - 1] = "N";
+        }
+    }
+    words.join(" ")
+}

@@ -1,0 +1,304 @@
+//! A machine in a temporary directory: pacman's files, ours, and the environment that pacman would pass on.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::repo::{Compression, Package, database};
+use super::run::{Run, Running};
+use super::{FakeKubo, FakeMirror};
+
+/// Who owns store and state when the tests run as root, and whom `run_by_user` means: nobody.
+pub const UNPRIVILEGED: u32 = 65_534;
+
+/// A world; its directory goes when it is dropped.
+pub struct World {
+    base: tempfile::TempDir,
+    conf: String,
+    dump: String,
+    variables: Vec<(String, String)>,
+    user: Option<u32>,
+}
+
+impl World {
+    /// Without repos, without Kubo, without proxies. The output directory belongs to whoever runs pkgswarm.
+    pub fn new() -> Self {
+        let base = tempfile::Builder::new().prefix("pkgswarm-world-").tempdir().expect("a temporary directory");
+        open_to_all(base.path());
+        let mut world = Self { base, conf: String::new(), dump: String::new(), variables: Vec::new(), user: None };
+        for directory in ["config", "store", "state", "root/var/lib/pacman/sync", "cache", "out", "bin", "tmp"] {
+            let path = world.path(directory);
+            fs::create_dir_all(&path).expect("a directory of ours");
+            open_to_all(&path);
+        }
+        for ours in ["store", "state"] {
+            give(&world.path(ours), UNPRIVILEGED);
+        }
+        let at = world.base().to_owned();
+        world.conf = format!(
+            "[options]\nRootDir = {at}/root\nDBPath = {at}/root/var/lib/pacman/\nCacheDir = {at}/cache/\n\
+             Architecture = x86_64\nSigLevel = Never\n"
+        );
+        world.dump = format!(
+            "[options]\nRootDir = {at}/root\nDBPath = {at}/root/var/lib/pacman/\nCacheDir = {at}/cache/\n\
+             HookDir = /etc/pacman.d/hooks/\nGPGDir = /etc/pacman.d/gnupg/\nLogFile = {at}/root/var/log/pacman.log\n\
+             Architecture = x86_64\nParallelDownloads = 1\nCleanMethod = KeepInstalled\n\
+             SigLevel = PackageNever\nSigLevel = DatabaseNever\n"
+        );
+        world.write_pacman_conf();
+        // Short, because scenarios wait for them; long enough for a machine with other work.
+        world
+            .set("PKGSWARM_DOWNLOAD_CONNECT", "2 s")
+            .set("PKGSWARM_DOWNLOAD_STALL", "600 ms")
+            .set("PKGSWARM_DOWNLOAD_PATIENCE", "1500 ms")
+            .set("PKGSWARM_KUBO_ENABLED", "false")
+    }
+
+    /// Adds a repo with its sync database in place and these `Server` lines.
+    pub fn repo(self, name: &str, packages: &[&Package], servers: &[&FakeMirror]) -> Self {
+        let servers: Vec<String> = servers.iter().map(|mirror| mirror.repo(name)).collect();
+        self.sync_database(name, &database(packages, Compression::Gzip)).servers(name, &servers, &[])
+    }
+
+    /// Puts these bytes where pacman keeps the database of the repo.
+    pub fn sync_database(self, name: &str, bytes: &[u8]) -> Self {
+        fs::write(self.path("root/var/lib/pacman/sync").join(format!("{name}.db")), bytes).expect("a database");
+        self
+    }
+
+    /// Adds a repo's section: server URLs as they are, SigLevel as pacman-conf prints it (`DatabaseOptional`, …).
+    pub fn servers<S: AsRef<str>>(mut self, name: &str, servers: &[S], sig_level: &[&str]) -> Self {
+        let lines = |key: &str, values: &mut dyn Iterator<Item = String>| {
+            values.map(|value| format!("{key} = {value}\n")).collect::<String>()
+        };
+        let servers = lines("Server", &mut servers.iter().map(|url| url.as_ref().to_owned()));
+        let levels = lines("SigLevel", &mut sig_level.iter().map(|level| (*level).to_owned()));
+        self.conf += &format!("[{name}]\n{levels}{servers}");
+        self.dump += &format!("[{name}]\nUsage = All\n{levels}{servers}");
+        self.write_pacman_conf();
+        self
+    }
+
+    /// The same repos on other servers: what was said of `name` before is forgotten.
+    pub fn other_servers<S: AsRef<str>>(mut self, name: &str, servers: &[S]) -> Self {
+        for text in [&mut self.conf, &mut self.dump] {
+            let from = text.find(&format!("[{name}]\n")).expect("a repo of this world");
+            let to = text[from + 1..].find("\n[").map_or(text.len(), |at| from + 1 + at + 1);
+            text.replace_range(from..to, "");
+        }
+        self.servers(name, servers, &[])
+    }
+
+    /// The fake daemon is the local Kubo, and may be asked for files of `core`, although our mirrors are private.
+    pub fn kubo(self, kubo: &FakeKubo) -> Self {
+        self.set("PKGSWARM_KUBO_ENABLED", "true")
+            .set("PKGSWARM_SHARE_REPOS", "core")
+            .set("PKGSWARM_KUBO_GATEWAY", &kubo.gateway_url())
+            .set("PKGSWARM_KUBO_API", &kubo.api_url())
+    }
+
+    /// Sets an environment variable of the runs.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Takes an environment variable away again.
+    pub fn unset(mut self, name: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Writes `config.toml`.
+    pub fn config(self, text: &str) -> Self {
+        fs::write(self.path("config/config.toml"), text).expect("a configuration file");
+        self
+    }
+
+    /// Runs are made as an unprivileged user from now on, as pacman 7 does; the output directory is theirs.
+    pub fn run_by_user(mut self) -> Self {
+        if is_root() {
+            self.user = Some(UNPRIVILEGED);
+            give(&self.path("out"), UNPRIVILEGED);
+            fs::set_permissions(self.path("out"), Permissions::from_mode(0o700)).expect("our directory");
+        }
+        self
+    }
+
+    pub fn base(&self) -> &str {
+        self.base.path().to_str().expect("temporary directories have plain names")
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.base.path().join(below)
+    }
+
+    /// `%o` for this file, as pacman names it.
+    pub fn out(&self, file: &str) -> PathBuf {
+        self.path("out").join(format!("{file}.part"))
+    }
+
+    /// The command `pkgswarm xfer URL OUT` in a clean environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments);
+        self.equip(command)
+    }
+
+    /// The same as the child of another parent: to pkgswarm another run of pacman, another transaction.
+    pub fn command_of_another_parent(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("/bin/sh");
+        // Two commands, so that the shell cannot replace itself by the program.
+        command.args(["-c", "\"$0\" \"$@\"; exit $?"]).arg(binary()).args(arguments);
+        self.equip(command)
+    }
+
+    fn equip(&self, mut command: Command) -> Command {
+        // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
+        command.process_group(0).env_clear().current_dir(self.path("out"));
+        command.env("PATH", format!("{}/bin:/usr/bin:/bin", self.base()));
+        command.env("TMPDIR", self.path("tmp")).env("HOME", "/nonexistent");
+        for (name, below) in [
+            ("PKGSWARM_CONFIG_DIR", "config"),
+            ("PKGSWARM_STORE_DIR", "store"),
+            ("PKGSWARM_STATE_DIR", "state"),
+            ("PKGSWARM_PACMAN_CONF", "pacman.conf"),
+        ] {
+            command.env(name, self.path(below));
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        if let Some(user) = self.user {
+            // std drops the supplementary groups itself when root changes the uid.
+            command.uid(user).gid(user);
+        }
+        command
+    }
+
+    /// Runs `pkgswarm` with these arguments to its end.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        Running::start(self.command(arguments), self.base()).finish()
+    }
+
+    /// Starts `pkgswarm xfer`.
+    pub fn start(&self, url: &str, out: &Path) -> Running {
+        Running::start(self.command(&["xfer", url, out.to_str().expect("a plain path")]), self.base())
+    }
+
+    /// Runs `pkgswarm xfer` to its end.
+    pub fn xfer(&self, url: &str, out: &Path) -> Run {
+        self.start(url, out).finish()
+    }
+
+    /// Runs `pkgswarm xfer` to its end as part of another transaction.
+    pub fn xfer_of_another_pacman(&self, url: &str, out: &Path) -> Run {
+        let out = out.to_str().expect("a plain path");
+        Running::start(self.command_of_another_parent(&["xfer", url, out]), self.base()).finish()
+    }
+
+    /// Runs it for several outputs at once.
+    pub fn xfer_many(&self, url: &str, outs: &[PathBuf]) -> Vec<Run> {
+        let running: Vec<Running> = outs.iter().map(|out| self.start(url, out)).collect();
+        running.into_iter().map(Running::finish).collect()
+    }
+
+    /// Asserts that `out` is `bytes` in a fresh regular file of mode 0644, alone in its directory.
+    #[track_caller]
+    pub fn has(&self, out: &Path, bytes: &[u8]) {
+        let found = fs::symlink_metadata(out).unwrap_or_else(|e| panic!("{}: {e}", out.display()));
+        assert!(found.is_file(), "{found:?}");
+        assert_eq!((found.mode() & 0o7777, found.nlink()), (0o644, 1), "mode and links of {}", out.display());
+        assert!(fs::read(out).expect("our output can be read") == bytes, "{}: other bytes", out.display());
+        let name = out.file_name().expect("outputs have names").to_str().expect("plain names");
+        assert_eq!(listing(out.parent().expect("outputs have a directory")), [name], "strays beside the output");
+    }
+
+    /// Asserts that the output directory holds nothing at all.
+    #[track_caller]
+    pub fn has_no_output(&self) {
+        assert_eq!(listing(&self.path("out")), [""; 0], "nothing may be left at or beside %o");
+    }
+
+    /// Asserts that nothing of an unfinished transfer is in the store: no lock, no partial.
+    #[track_caller]
+    pub fn store_is_settled(&self) {
+        for part in ["store/lock", "store/partial"] {
+            assert_eq!(listing(&self.path(part)), [""; 0], "{part}");
+        }
+    }
+
+    /// A directory as pacman 7 makes it for DownloadUser, below `below`; the runs' user owns it.
+    pub fn download_dir(&self, below: &str) -> PathBuf {
+        let path = self.path(below).join("download-Xa3k9Q");
+        fs::create_dir_all(&path).expect("a directory of ours");
+        if let Some(user) = self.user {
+            give(&path, user);
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("our directory");
+        path
+    }
+
+    fn write_pacman_conf(&self) {
+        fs::write(self.path("pacman.conf"), &self.conf).expect("a pacman.conf");
+        fs::write(self.path("pacman-conf.dump"), &self.dump).expect("its dump");
+        let script = self.path("bin/pacman-conf");
+        let text = format!("#!/bin/sh\ndump={}/pacman-conf.dump\n{}", self.base(), include_str!("pacman-conf.sh"));
+        // Written once: a script that is being written cannot be run (ETXTBSY) by a neighbour thread's fork.
+        if !script.exists() {
+            fs::write(&script, text).expect("a script");
+            open_to_all(&script);
+        }
+    }
+}
+
+/// The names in a directory, sorted; none when it does not exist.
+pub fn listing(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .map(|entries| entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+/// Whether the tests may change owners.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// For scenarios that need a second user: true for root, else says loudly that nothing was tested.
+pub fn can_be_two_users(test: &str) -> bool {
+    if !is_root() {
+        eprintln!("SKIPPED, NOT PASSED: {test} needs root to act as a second user");
+    }
+    is_root()
+}
+
+/// Changes the owner, where that is possible at all.
+pub fn give(path: &Path, user: u32) {
+    if is_root() {
+        std::os::unix::fs::lchown(path, Some(user), Some(user)).expect("root may give things away");
+    }
+}
+
+fn open_to_all(path: &Path) {
+    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("our own directory");
+}
+
+/// The program, where an unprivileged user can start it: build directories are often closed to others.
+fn binary() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_pkgswarm"));
+        let open = |path: &Path| fs::metadata(path).is_ok_and(|found| found.mode() & 0o005 == 0o005);
+        if !is_root() || built.ancestors().all(open) {
+            return built;
+        }
+        let place = std::env::temp_dir().join(format!("pkgswarm-under-test-{}", std::process::id()));
+        fs::copy(&built, &place).expect("the program can be copied");
+        open_to_all(&place);
+        place
+    })
+}
