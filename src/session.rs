@@ -18,6 +18,7 @@ use crate::handover;
 use crate::health::Health;
 use crate::http::Http;
 use crate::index;
+use crate::kubo::Kubo;
 use crate::name::FileName;
 use crate::plan::{Knowledge, Known, Listed};
 use crate::report;
@@ -140,6 +141,15 @@ impl Session {
             Ask::Yes => true,
             Ask::No => false,
             Ask::Auto => !self.env.has_proxy(),
+        }
+    }
+
+    /// The daemon's RPC and gateway.
+    pub fn kubo(&self) -> Kubo {
+        Kubo {
+            api: reqwest::Url::parse(&self.settings.kubo_api).ok(),
+            gateway: self.settings.gateway_url(),
+            client: self.http.loopback().clone(),
         }
     }
 

@@ -30,7 +30,7 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
     }
     if env.is_root() {
         // Names are resolved by the child, so root opens the directory and not the files.
-        return Ok(handover::run(env, settings, &target(args)?)?);
+        return Ok(handover::run(env, settings, env.words(), &target(args)?)?);
     }
     let giver = Giver::of(env);
     let mut session = Session::open(env, settings, &args.directory)?;
