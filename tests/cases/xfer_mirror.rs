@@ -46,7 +46,7 @@ const MISDEEDS: &[Misdeed] = &[
     misdeed("fails", |m| m.status(500), 1, "broken: HTTP 500"),
     misdeed("is busy", |m| m.status(503).retry_after(60), 1, "busy: HTTP 503, asks to wait"),
     misdeed("is overrun", |m| m.status(429).retry_after(60), 1, "busy: HTTP 429, asks to wait"),
-    misdeed("is a captive portal", |m| m.captive_portal(), 3, "corrupt: has 133 bytes, expected 40000"),
+    misdeed("is a captive portal", |m| m.captive_portal(), 3, "corrupt: has 106 bytes, expected 40000"),
 ];
 
 #[test]
