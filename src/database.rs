@@ -28,7 +28,13 @@ struct Last {
     servers: String,
     /// The mirror's date, Unix seconds.
     modified: u64,
+    /// When it was fetched, Unix seconds.
+    fetched: u64,
 }
+
+/// A date of the same second cannot tell two files apart (RFC 9110, section 8.8.2.2), so a file that was changed this
+/// shortly before it was fetched is fetched whole the next time.
+const DATE_IS_STRONG_AFTER: u64 = 5;
 
 /// Gets a database, or hands out the one in use when the mirror has nothing newer.
 pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
@@ -42,7 +48,9 @@ pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtaine
     let last = in_use.last().filter(|last| last.modified == in_use.modified);
     // -yy is how a user goes back on purpose, or mends a database.
     let forced = session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
-    let newer_than = last.as_ref().filter(|_| !forced).map(|_| UNIX_EPOCH + Duration::from_secs(in_use.modified));
+    let is_strong = |last: &&Last| last.fetched >= last.modified + DATE_IS_STRONG_AFTER;
+    let date = UNIX_EPOCH + Duration::from_secs(in_use.modified);
+    let newer_than = last.as_ref().filter(is_strong).filter(|_| !forced).map(|_| date);
     let obtained = match fetch(session, want, newer_than)? {
         Delivery::Unchanged(from) => return in_use.obtained(session, &want.name, format!("{from}, unchanged")),
         Delivery::File(obtained) => obtained,
@@ -119,7 +127,9 @@ fn remembered(session: &mut Session, want: &Want, url: &str, obtained: Obtained)
         let modified = obtained.modified.and_then(unix);
         match modified {
             Some(modified) => {
-                let last = serde_json::to_vec(&Last { servers, modified }).expect("plain data");
+                let last =
+                    serde_json::to_vec(&Last { servers, modified, fetched: unix(SystemTime::now()).unwrap_or(0) })
+                        .expect("plain data");
                 // Without it the next refresh asks without a date, which is only slower.
                 let _ = fsx::replace(&record, &last, 0o600);
             }
