@@ -66,6 +66,9 @@ impl Giver {
         if env.is_root() || env.var(VARIABLE).is_none() {
             return None;
         }
+        // Killed with kill -9, root cannot take its child along; the kernel does. (Set here, because the change of user
+        // clears it: prctl(2), PR_SET_PDEATHSIG.)
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         // From here on no set-uid program can give anything back.
         let _ = rustix::thread::set_no_new_privs(true);
         std::io::stdin().as_fd().try_clone_to_owned().ok().map(Self)
