@@ -87,9 +87,15 @@ pub fn is_database(name: &FileName) -> bool {
     matches!(name.kind(), NameKind::Database | NameKind::DatabaseSignature)
 }
 
-/// A text that may be a URL, without secrets.
+/// A text that may be a URL, without secrets: one that does not parse may hold a password all the same.
 fn shown(url: &str) -> String {
-    Url::parse(url).map_or_else(|_| url.to_owned(), |url| http::shown(&url))
+    if let Ok(url) = Url::parse(url) {
+        return http::shown(&url);
+    }
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, rest)| rest)),
+        None => url.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +110,11 @@ mod tests {
         assert_eq!(name("http://m/core/").unwrap_err(), "the file name is empty");
         assert_eq!(name("http://m").unwrap_err(), "the file name is empty");
         assert!(name("http://m/..").unwrap_err().contains("plain"));
+    }
+
+    #[test]
+    fn a_url_that_does_not_parse_is_shown_without_its_password() {
+        assert_eq!(parse("http://user:secret@/x").unwrap_err().subject, "http:///x");
+        assert_eq!(parse("no url").unwrap_err().subject, "no url");
     }
 }
