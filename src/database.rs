@@ -15,7 +15,6 @@ use crate::fsx;
 use crate::name::{FileName, NameKind};
 use crate::plan::Plan;
 use crate::race::Expect;
-use crate::report;
 use crate::session::Session;
 use crate::source::Miss;
 use crate::verify::{self, Accepted, Waiver};
@@ -61,11 +60,8 @@ pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtaine
         && last.servers == in_use.servers
     {
         let behind = (last.modified - offered).div_ceil(60);
-        report::say(&format!(
-            "{}: {} offers one that is {behind} min older; the one in use is kept",
-            want.name, obtained.from
-        ));
-        return in_use.obtained(session, &want.name, "the one in use".to_owned());
+        let kept = format!("the one in use, because {} offers one that is {behind} min older", obtained.from);
+        return in_use.obtained(session, &want.name, kept);
     }
     remembered(session, want, url, obtained)
 }

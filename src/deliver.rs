@@ -88,6 +88,22 @@ pub struct Obtained {
     pub url: Option<Url>,
 }
 
+impl Obtained {
+    /// The name of the waiver under which it was accepted, if it was not proven.
+    pub fn waiver(&self) -> Option<&'static str> {
+        match self.accepted {
+            Accepted::Proven(_) => None,
+            Accepted::Waived(waived) => Some(waived.why().label()),
+        }
+    }
+
+    /// The line to say once it is in its place.
+    pub fn line(&self, name: &str) -> String {
+        let note = self.waiver().map(|label| format!("unproven: {label}"));
+        report::delivered(name, self.accepted.size(), &self.from, note.as_deref())
+    }
+}
+
 /// What a delivery came to.
 #[derive(Debug)]
 pub enum Delivery {
@@ -108,6 +124,23 @@ pub struct Manner {
 
 /// Gets the file, or says from where it could not be had.
 pub fn deliver(
+    session: &mut Session,
+    name: &FileName,
+    plan: &Plan,
+    places: &[Place],
+    manner: Manner,
+) -> Result<Delivery, Error> {
+    match with_store(session, name, plan, places, manner) {
+        // curl needs no store, so a full or broken one is no reason to fail.
+        Err(e) if e.kind == ErrorKind::Local && session.without_store() => {
+            report::say(&format!("warning: {e}; going on without a lasting store"));
+            with_store(session, name, plan, places, manner)
+        }
+        other => other,
+    }
+}
+
+fn with_store(
     session: &mut Session,
     name: &FileName,
     plan: &Plan,

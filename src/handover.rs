@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::fsx;
 use crate::name::FileName;
 use crate::output::Output;
+use crate::report;
 use crate::users::{self, User};
 use crate::verify::{self, Accepted, Waiver};
 
@@ -46,6 +47,28 @@ struct Message {
     waiver: Option<Waiver>,
     /// Unix seconds.
     modified: Option<u64>,
+    /// What to say once it is in its place.
+    said: Said,
+}
+
+/// What is said about a delivered file.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Said {
+    /// A line for people, on stderr.
+    Line(String),
+    /// A line of JSON, on stdout.
+    Json(String),
+}
+
+impl Said {
+    /// Says it.
+    pub fn say(&self) {
+        match self {
+            Said::Line(line) => report::say(line),
+            // A closed pipe is the reader's choice.
+            Said::Json(line) => drop(writeln!(std::io::stdout(), "{line}")),
+        }
+    }
 }
 
 /// Where root puts what is handed over.
@@ -76,7 +99,7 @@ impl Giver {
     }
 
     /// Hands one file over.
-    pub fn give(&self, name: &str, obtained: &Obtained) -> Result<(), Error> {
+    pub fn give(&self, name: &str, obtained: &Obtained, said: Said) -> Result<(), Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("cannot hand the file to root: {e}"));
         let (sha256, size, waiver) = match obtained.accepted {
             Accepted::Proven(proof) => (proof.sha256(), proof.size(), None),
@@ -86,7 +109,7 @@ impl Giver {
             }
         };
         let modified = obtained.modified.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
-        let message = Message { name: name.to_owned(), sha256, size, waiver, modified };
+        let message = Message { name: name.to_owned(), sha256, size, waiver, modified, said };
         let line = serde_json::to_vec(&message).expect("the message is plain data");
         let files = [obtained.file.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -178,7 +201,9 @@ fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
         Some(why) => verify::relay(why, staged.file(), message.sha256, message.size).map(Accepted::Waived),
     };
     let modified: Option<SystemTime> = message.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
-    staged.commit(&accepted.map_err(|e| failed(&e))?, modified)
+    staged.commit(&accepted.map_err(|e| failed(&e))?, modified)?;
+    message.said.say();
+    Ok(())
 }
 
 /// Who does the work for root.

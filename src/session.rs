@@ -42,6 +42,8 @@ pub struct Session {
     conf: OnceCell<Option<PacmanConf>>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
+    /// Where a passing store goes.
+    beside: PathBuf,
 }
 
 impl Session {
@@ -63,6 +65,7 @@ impl Session {
             conf: OnceCell::new(),
             cached_by_kubo: Vec::new(),
             misses: Vec::new(),
+            beside: beside.to_owned(),
         })
     }
 
@@ -120,9 +123,7 @@ impl Session {
         let key = &Sha256::of(path.as_os_str().as_encoded_bytes()).to_string()[..12];
         let cache = self.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
         let catalogue = catalogue::for_database(&path, &cache);
-        catalogue.map(Some).map_err(|e| {
-            Error::usage(path.display(), format!("cannot be used: {e}")).hint("pacman -Syy fetches it anew")
-        })
+        catalogue.map(Some).map_err(|e| Error::usage(format!("[{}]", repo.name), e).hint("pacman -Syy fetches it anew"))
     }
 
     /// The indexes that may speak for a repository, with their compiled tables. Expired ones are left out.
@@ -188,6 +189,16 @@ impl Session {
         indexed || allowed
     }
 
+    /// Goes on without the lasting store, after it failed. False when there is no other place, or none was in use.
+    pub fn without_store(&mut self) -> bool {
+        if self.store.is_passing() {
+            return false;
+        }
+        let Ok(store) = passing_store(&self.env, &self.settings, &self.beside) else { return false };
+        self.store = Rc::new(store);
+        true
+    }
+
     /// What went wrong in the last race, won or lost.
     pub fn last_misses(&self) -> &[Miss] {
         &self.misses
@@ -230,8 +241,12 @@ fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Er
     let lasting = settings.store_dir.is_none().then(|| Store::open(&own, env.uid, settings.store_max));
     match lasting {
         Some(Ok(store)) => Ok(store),
-        _ => Store::passing(beside, env.uid, settings.store_max)
-            .or_else(|_| Store::passing(&std::env::temp_dir(), env.uid, settings.store_max))
+        _ => passing_store(env, settings, beside)
             .map_err(|e| Error::local(beside.display(), format!("no place for a store: {e}"))),
     }
+}
+
+fn passing_store(env: &Env, settings: &Settings, beside: &Path) -> std::io::Result<Store> {
+    let tried = |dir: &Path| Store::passing(dir, env.uid, settings.store_max);
+    tried(beside).or_else(|_| tried(Path::new("/var/tmp"))).or_else(|_| tried(&std::env::temp_dir()))
 }

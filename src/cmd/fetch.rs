@@ -15,12 +15,10 @@ use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
 use crate::env::Env;
 use crate::error::Error;
 use crate::find::{self, Found};
-use crate::handover::{self, Giver, Target};
+use crate::handover::{self, Giver, Said, Target};
 use crate::output::Output;
-use crate::report;
 use crate::session::Session;
 use crate::source;
-use crate::verify::Accepted;
 use crate::want::Want;
 
 /// Runs the command. Every WHAT is tried; the first failure decides the exit status.
@@ -74,17 +72,17 @@ fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver
         (Some(path), _) => Some(path.clone()),
         (None, _) => Some(args.directory.join(&name)),
     };
+    let said = if args.json {
+        Said::Json(json(what, &name, &obtained, path.as_ref())?)
+    } else {
+        Said::Line(obtained.line(&name))
+    };
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,
-        (Some(_), Some(giver)) => giver.give(&name, &obtained)?,
+        (Some(_), Some(giver)) => return Ok(giver.give(&name, &obtained, said)?),
         (Some(path), None) => place(&Output::at(path)?, &obtained)?,
     }
-    if args.json {
-        print_json(what, &name, &obtained, path.as_ref())?;
-    } else {
-        let note = waiver(&obtained).map(|label| format!("unproven: {label}"));
-        report::say(&report::delivered(&name, obtained.accepted.size(), &obtained.from, note.as_deref()));
-    }
+    said.say();
     Ok(())
 }
 
@@ -128,13 +126,6 @@ fn is_of(place: &Place, source: SourceKind) -> bool {
     }
 }
 
-fn waiver(obtained: &Obtained) -> Option<&'static str> {
-    match obtained.accepted {
-        Accepted::Proven(_) => None,
-        Accepted::Waived(waived) => Some(waived.why().label()),
-    }
-}
-
 fn to_standard_output(obtained: &Obtained) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let mut buffer = vec![0; 256 * 1024];
@@ -150,7 +141,7 @@ fn to_standard_output(obtained: &Obtained) -> io::Result<()> {
     out.flush()
 }
 
-fn print_json(what: &str, name: &str, obtained: &Obtained, path: Option<&PathBuf>) -> anyhow::Result<()> {
+fn json(what: &str, name: &str, obtained: &Obtained, path: Option<&PathBuf>) -> io::Result<String> {
     let built = build(FromStart(&obtained.file, 0))?;
     let line = serde_json::json!({
         "what": what,
@@ -159,11 +150,10 @@ fn print_json(what: &str, name: &str, obtained: &Obtained, path: Option<&PathBuf
         "sha256": built.sha256,
         "cid": built.root.to_string(),
         "from": obtained.from,
-        "waiver": waiver(obtained),
+        "waiver": obtained.waiver(),
         "path": path.map(|path| path.to_string_lossy()),
     });
-    writeln!(io::stdout(), "{line}")?;
-    Ok(())
+    Ok(line.to_string())
 }
 
 /// Reads a shared file from its start.

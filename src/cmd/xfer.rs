@@ -12,12 +12,11 @@ use crate::database::{database, signature};
 use crate::deliver::{Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, Kind};
-use crate::handover::{self, Giver, Target};
+use crate::handover::{self, Giver, Said, Target};
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::report;
 use crate::session::Session;
-use crate::verify::Accepted;
 use crate::want::{self, Want};
 
 /// Runs the command.
@@ -25,7 +24,8 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     want::name_of(&args.url)?;
     if let Some(giver) = Giver::of(env) {
         let obtained = obtain(env, settings, &args.url, &args.output)?;
-        giver.give("", &obtained)?;
+        let line = Said::Line(obtained.line(want::name_of(&args.url)?.as_str()));
+        giver.give("", &obtained, line)?;
         return Ok(0);
     }
     let output = Output::at(&args.output)?;
@@ -34,6 +34,7 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     }
     let obtained = obtain(env, settings, &args.url, &args.output)?;
     place(&output, &obtained)?;
+    report::say(&obtained.line(want::name_of(&args.url)?.as_str()));
     Ok(0)
 }
 
@@ -64,11 +65,6 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
             Err(error) => Err(error),
         },
     }?;
-    let note = match obtained.accepted {
-        Accepted::Proven(_) => None,
-        Accepted::Waived(waived) => Some(format!("unproven: {}", waived.why().label())),
-    };
-    report::say(&report::delivered(want.name.as_str(), obtained.accepted.size(), &obtained.from, note.as_deref()));
     background::after(&session, is_refresh);
     Ok(obtained)
 }

@@ -81,6 +81,11 @@ impl Store {
         self.dir.join("health")
     }
 
+    /// Whether it is for this process alone.
+    pub fn is_passing(&self) -> bool {
+        self._own.is_some()
+    }
+
     /// The store's own directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -99,7 +104,7 @@ impl Store {
         let path = self.dir.join("lock").join(key);
         let (mut seen, mut since, mut told) = (0, Instant::now(), false);
         loop {
-            let file = fsx::open_own(&path, self.uid)?;
+            let file = self.open_own(&path)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // The holder removes the file before it lets go, so look whether the path still means this file.
                 Ok(()) if same_file(&file, &path) => {
@@ -123,6 +128,14 @@ impl Store {
         }
     }
 
+    /// Opens or makes a file of ours. A link, a FIFO or a file with a second name makes room for a fresh one.
+    fn open_own(&self, path: &Path) -> io::Result<File> {
+        fsx::open_own(path, self.uid).or_else(|_| {
+            std::fs::remove_file(path)?;
+            fsx::open_own(path, self.uid)
+        })
+    }
+
     /// The proven file of `sha256`, if the store has it. A file that does not prove any more is removed.
     pub fn find(&self, sha256: Sha256, size: u64) -> Option<(File, Verified)> {
         let path = self.dir.join("files").join(sha256.to_string());
@@ -140,12 +153,7 @@ impl Store {
 impl Slot<'_> {
     /// The partial file, made when there is none.
     pub fn partial(&self) -> io::Result<File> {
-        let path = self.path("partial");
-        fsx::open_own(&path, self.store.uid).or_else(|_| {
-            // Not ours in some way: a fresh one takes its place.
-            std::fs::remove_file(&path)?;
-            fsx::open_own(&path, self.store.uid)
-        })
+        self.store.open_own(&self.path("partial"))
     }
 
     /// Turns the partial into a stored file, in exchange for its proof.
