@@ -275,6 +275,7 @@ async fn online(
     }
     // The sequence counts as given out from here on, whatever happens next.
     last.sequence = sealed.manifest.sequence;
+    last.pending.push(sealed.root);
     last.save(&options.state_dir)?;
 
     upload(kubo, &sealed, &new, cost, progress).await?;
@@ -295,12 +296,15 @@ async fn online(
         let text = "the daemon does not give out the name's record (Routing.Type none?): others cannot find it";
         report.warnings.push(text.to_owned());
     }
+    write_out(options, content, &sealed, record.as_deref())?;
+    // An import pins before it can name the pin, so pins without our name can be ours as well.
+    let pinned = kubo.pinned_as(&pin).await?;
+    for old in pinned.iter().chain(&last.pending).filter(|old| **old != sealed.root) {
+        kubo.unpin(*old).await?;
+    }
+    last.pending.clear();
     last.online = Some(run);
     last.save(&options.state_dir)?;
-    write_out(options, content, &sealed, record.as_deref())?;
-    for old in kubo.pinned_as(&pin).await?.into_iter().filter(|old| *old != sealed.root) {
-        kubo.unpin(old).await?;
-    }
     Ok(report)
 }
 
