@@ -4,6 +4,7 @@
 //! Root never opens anything in the store, parses nothing that came from outside, and runs no network code. The child
 //! gets no file of root's to write to. Tests: `tests/cases/xfer_root.rs`.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -66,6 +67,9 @@ impl Giver {
         if env.is_root() || env.var(VARIABLE).is_none() {
             return None;
         }
+        // Killed with kill -9, root cannot take its child along; the kernel does. (Set here, because the change of user
+        // clears it: prctl(2), PR_SET_PDEATHSIG.)
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         // From here on no set-uid program can give anything back.
         let _ = rustix::thread::set_no_new_privs(true);
         std::io::stdin().as_fd().try_clone_to_owned().ok().map(Self)
@@ -94,17 +98,18 @@ impl Giver {
     }
 }
 
-/// Runs this program again as an unprivileged user with the same arguments, and places what it hands over.
+/// Runs this program again as an unprivileged user with the arguments `words`, and places what it hands over.
 ///
 /// Returns the child's exit status; the child has said on stderr what there was to say.
-pub fn run(env: &Env, settings: &Settings, target: &Target) -> Result<u8, Error> {
+pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) -> Result<u8, Error> {
     let user = unprivileged_user(settings)?;
     make_store(settings, user);
+    outlive_interrupts().map_err(|e| Error::local("handover", e))?;
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|e| Error::local("handover", e))?;
     let mut child = Command::new("/proc/self/exe")
-        .args(env.args.iter().skip(1))
+        .args(words)
         .env(VARIABLE, env.parent.to_string())
         .env_remove("HOME")
         .stdin(Stdio::from(theirs))
@@ -120,6 +125,15 @@ pub fn run(env: &Env, settings: &Settings, target: &Target) -> Result<u8, Error>
     let status = child.wait().ok().and_then(|status| status.code());
     placed?;
     Ok(status.and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::error::Kind::Interrupted.status()))
+}
+
+/// Lets ^C, which the terminal sends to both, end the child alone: it takes note of it, keeps what has arrived and says
+/// so by its status. Root dying at once would take the child along before that.
+fn outlive_interrupts() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    // The handler stays when the stream is dropped; execve resets it for the child.
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map(drop)
 }
 
 fn receive(channel: &OwnedFd, target: &Target) -> Result<(), Error> {

@@ -90,7 +90,8 @@ fn killed_while_the_file_is_being_placed_leaves_nothing_or_everything() {
 fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let package = Package::new("victim", SIZE);
-        let mirror = FakeMirror::serving(&[package.file()]).stall_after(500_000);
+        // Slow, so that little is in the kernel's buffers when the signal comes.
+        let mirror = FakeMirror::serving(&[package.file()]).slow(4 << 20).stall_after(500_000);
         let world = World::new().repo("core", &[&package], &[&mirror]).set("PKGSWARM_DOWNLOAD_PATIENCE", "60 s");
         let (url, out) = (mirror.url("core", &package.file_name()), world.out(&package.file_name()));
         let running = world.start(&url, &out);
@@ -98,6 +99,10 @@ fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
         running.signal(signal);
         let run = running.finish();
         assert_eq!(run.code(), code, "{signal:?}: {}", run.stderr);
+        if signal == Signal::INT {
+            let name = "victim-1.0-1-x86_64.pkg.tar.zst";
+            assert_eq!(run.said, format!("error: {name}: interrupted; what has arrived is kept\n"));
+        }
         world.has_no_output();
 
         let (mirror, asked) = (mirror.honest(), 1);
@@ -108,7 +113,7 @@ fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
         }
         world.xfer_of_another_pacman(&url, &out).succeeds();
         world.has(&out, &package.bytes);
-        assert!(mirror.bytes() <= SIZE as u64 + IN_FLIGHT, "resumed");
+        assert!(mirror.bytes() <= SIZE as u64 + IN_FLIGHT, "{signal:?}: resumed, not {:?}", mirror.requests());
     }
 }
 

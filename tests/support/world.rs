@@ -34,6 +34,8 @@ impl World {
             fs::create_dir_all(&path).expect("a directory of ours");
             open_to_all(&path);
         }
+        // As /tmp is: everybody's, and nobody removes what is another's.
+        fs::set_permissions(world.path("tmp"), Permissions::from_mode(0o1777)).expect("a directory of ours");
         for ours in ["store", "state"] {
             give(&world.path(ours), UNPRIVILEGED);
         }
