@@ -200,27 +200,40 @@ fn a_package_that_is_not_what_the_database_says_stops_publishing_before_anything
     assert_eq!((publisher.pins(), publisher.node.bytes_kept()), (vec![first.root], kept));
 }
 
-#[test]
-fn a_daemon_that_dies_in_the_middle_loses_nothing_and_the_next_run_finishes() {
+/// The daemon dies at the first sign of `phase`, and the run after that has to repair everything.
+fn survives_death_in(phase: Phase) {
     let mut publisher = Publisher::with(&[Package::new("a", "1-1").size(MIB)]);
     let first = publisher.publish(now()).expect("a publication");
+    let pins = |publisher: &Publisher| publisher.node.ipfs(&["pin", "ls", "--type=recursive", "--quiet"]).ok().stdout;
+    let pinned = pins(&publisher).lines().count();
     publisher.repo.add(&[Package::new("big", "1-1").size(200 * MIB)]);
     let (options, kubo) = (publisher.options(now()), client(&publisher.node));
     let mut killed = false;
-    let died = wait(publish::run(&options, Some(&kubo), &mut |phase, done, _| {
-        if phase == Phase::Upload && done > 0 && !killed {
+    let died = wait(publish::run(&options, Some(&kubo), &mut |at, done, _| {
+        if at == phase && (done > 0 || phase == Phase::Check) && !killed {
             killed = true;
             publisher.node.kill();
         }
     }));
-    assert!(matches!(died, Err(PublishError::Kubo(_))), "{died:?}");
+    assert!(matches!(died, Err(PublishError::Kubo(_))) && killed, "{died:?}");
     publisher.node.start_again();
-    assert_eq!(publisher.pins(), [first.root]);
+    assert!(publisher.pins().contains(&first.root));
     let second = publisher.publish(now()).expect("a second try");
     assert_eq!((second.did, publisher.pins()), (Did::Published, vec![second.root]));
+    assert_eq!(pins(&publisher).lines().count(), pinned, "a pin was left behind");
     let reader = Reader::of(&second);
     let done = reader.refresh(&publisher.node, now());
     assert_eq!(done.outcome, Outcome::Updated { sequence: second.sequence, ignored: vec![] }, "{done:?}");
+}
+
+#[test]
+fn a_daemon_that_dies_in_the_middle_of_the_upload_loses_nothing_and_the_next_run_finishes() {
+    survives_death_in(Phase::Upload);
+}
+
+#[test]
+fn a_daemon_that_dies_before_the_name_is_switched_keeps_the_old_index_and_no_stray_pin() {
+    survives_death_in(Phase::Check);
 }
 
 #[test]

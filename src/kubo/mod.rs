@@ -17,8 +17,10 @@ use crate::cid::Cid;
 
 mod error;
 pub mod keep;
+mod wire;
 
 pub use error::{Fault, Kind};
+use wire::{WireImport, WireKey, WireRemoved};
 
 /// Names ourselves: a browser's name would be refused, and Kubo's own must match the daemon's version.
 pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
@@ -371,41 +373,6 @@ fn lines<T: for<'a> Deserialize<'a>>(call: &'static str, answer: &[u8]) -> Resul
 
 fn cut(call: &'static str) -> Fault {
     Fault::new(call, Kind::Malformed, "the answer ended without its last line; the daemon's log says why")
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireKey {
-    name: String,
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireImport {
-    root: Option<WireRoot>,
-    stats: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireRoot {
-    cid: WireCid,
-    #[serde(default)]
-    pin_error_msg: String,
-}
-
-#[derive(Deserialize)]
-struct WireCid {
-    #[serde(rename = "/")]
-    cid: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireRemoved {
-    #[serde(default)]
-    error: String,
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ pub(super) struct Last {
     pub(super) sequence: u64,
     /// The publication that the daemon has.
     pub(super) online: Option<Run>,
+    /// Roots that were handed over and perhaps pinned, and never became the publication: to be let go.
+    #[serde(default)]
+    pub(super) pending: Vec<Cid>,
     /// The publication written by `--offline`.
     pub(super) offline: Option<Run>,
 }

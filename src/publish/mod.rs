@@ -5,27 +5,26 @@
 //! publish the name, read the record back, and only then let go of what was published before.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::cid::Cid;
-use crate::dag::dir::BadEntries;
 use crate::digest::Sha256;
-use crate::distro::syncdb::BadDatabase;
 use crate::index::ipns::Name;
-use crate::index::manifest::{AHEAD_MOST, BadManifest};
+use crate::index::manifest::AHEAD_MOST;
 use crate::index::minisign::SecretKey;
 use crate::kubo::{Fault, Kind, Kubo, Publication};
 use crate::name::RepoName;
 
 mod check;
+mod error;
 mod hash;
 mod last;
 mod scan;
 mod tree;
 
+pub use error::PublishError;
 use hash::{Hashed, Memory};
 use last::{Last, Run};
 use scan::{Repo, Role};
@@ -107,63 +106,6 @@ pub struct Report {
     pub sent: u64,
     /// What the user should know.
     pub warnings: Vec<String>,
-}
-
-/// Why nothing was published. Unless it says otherwise, what was published before stays as it was.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // The fields are what the messages name.
-pub enum PublishError {
-    /// Nothing like a repo in a given directory.
-    #[error("{}: no REPO.db here or below; make one with repo-add", .0.display())]
-    NoRepo(PathBuf),
-    /// The name is needed for the index itself.
-    #[error("a repo called {0} cannot be published: the name is used by the index")]
-    Reserved(RepoName),
-    /// Two directories give the same place in the tree.
-    #[error("{0} is there twice; publish one of them")]
-    Twice(String),
-    /// The architecture cannot be told.
-    #[error("{}: packages of several architectures ({archs}); put the repo into REPO/os/ARCH", dir.display())]
-    Arch { dir: PathBuf, archs: String },
-    /// The database cannot be read.
-    #[error("{}: {cause}", path.display())]
-    Database { path: PathBuf, cause: BadDatabase },
-    /// A package is not what the database says. Running repo-add again helps, or restoring the file.
-    #[error("{}: {why}", path.display())]
-    Package { path: PathBuf, why: String },
-    /// Trying again helps once nobody writes to it.
-    #[error("{}: it changed while it was published; try again", .0.display())]
-    Changed(PathBuf),
-    /// The manifest would be refused by clients.
-    #[error("the index cannot be published: {0}")]
-    Manifest(#[from] BadManifest),
-    /// Names that no directory can hold.
-    #[error("the tree cannot be built: {0}")]
-    Tree(#[from] BadEntries),
-    /// Not enough room in the daemon's repository.
-    #[error("{need} bytes are needed and {free} are free; raise Datastore.StorageMax or remove pins")]
-    Space { need: u64, free: u64 },
-    /// The daemon failed. Trying again goes on where it ended.
-    #[error(transparent)]
-    Kubo(#[from] Fault),
-    /// The daemon's key is of another kind.
-    #[error("the key {0:?} is not an Ed25519 key; choose another name with --key")]
-    Key(String),
-    /// What was read back is not what was published.
-    #[error("{what}: read back wrongly: {why}")]
-    ReadBack { what: String, why: String },
-    /// The memory of sequences is damaged; it is not thrown away silently.
-    #[error("{} is damaged ({why}); remove it to publish everything again", path.display())]
-    Memory { path: PathBuf, why: String },
-    /// This machine's clock is more than a day behind the last publication: clients would refuse the next one.
-    #[error("the last publication has sequence {last}, more than a day ahead of this clock ({now}); set the clock")]
-    Clock { last: u64, now: u64 },
-    /// Another run of the same publisher.
-    #[error("another publish of this publisher is running")]
-    Busy,
-    /// This machine failed.
-    #[error("{}: {error}", path.display())]
-    Io { path: PathBuf, error: io::Error },
 }
 
 /// Publishes; without `kubo` only builds and signs, into `options.out`.
@@ -275,6 +217,7 @@ async fn online(
     }
     // The sequence counts as given out from here on, whatever happens next.
     last.sequence = sealed.manifest.sequence;
+    last.pending.push(sealed.root);
     last.save(&options.state_dir)?;
 
     upload(kubo, &sealed, &new, cost, progress).await?;
@@ -295,12 +238,15 @@ async fn online(
         let text = "the daemon does not give out the name's record (Routing.Type none?): others cannot find it";
         report.warnings.push(text.to_owned());
     }
+    write_out(options, content, &sealed, record.as_deref())?;
+    // An import pins before it can name the pin, so pins without our name can be ours as well.
+    let pinned = kubo.pinned_as(&pin).await?;
+    for old in pinned.iter().chain(&last.pending).filter(|old| **old != sealed.root) {
+        kubo.unpin(*old).await?;
+    }
+    last.pending.clear();
     last.online = Some(run);
     last.save(&options.state_dir)?;
-    write_out(options, content, &sealed, record.as_deref())?;
-    for old in kubo.pinned_as(&pin).await?.into_iter().filter(|old| *old != sealed.root) {
-        kubo.unpin(old).await?;
-    }
     Ok(report)
 }
 
