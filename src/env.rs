@@ -47,6 +47,11 @@ impl Env {
         }
     }
 
+    /// The arguments after the program's name.
+    pub fn words(&self) -> &[OsString] {
+        self.args.get(1..).unwrap_or_default()
+    }
+
     /// The value of a variable; empty means unset.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())

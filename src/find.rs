@@ -2,36 +2,38 @@
 
 use crate::catalogue::{Catalogue, Record};
 use crate::digest::Sha256;
-use crate::distro::pacman_conf::Repo;
 use crate::error::{Error, Kind};
-use crate::name::FileName;
+use crate::name::{FileName, RepoName};
 use crate::session::Session;
 
 /// A file that a repository has.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The repository.
-    pub repo: Repo,
+    pub repo: RepoName,
     /// The file.
     pub name: FileName,
 }
 
-/// Finds `what`; the first repository in pacman.conf that has it wins, as with pacman.
+/// Finds `what`; the first repository in pacman.conf that has it wins, as with pacman, then those of indexes alone.
 ///
 /// # Errors
 /// `NoSource` when nothing is called so; the hint says what to try.
 pub fn find(session: &Session, what: &str) -> Result<Found, Error> {
-    let repos = session.conf().map(|conf| conf.repos.clone()).unwrap_or_default();
+    let repos = session.repo_names();
     if repos.is_empty() {
         return Err(Error::usage(what, "there is no repository to look in")
-            .hint("pacman.conf names none; give a URL or a CID instead"));
+            .hint("pacman.conf names none, and no index is in use; give a URL or a CID instead"));
     }
-    for repo in &repos {
-        let database = session.database(repo)?;
-        let tables = session.tables(repo.name.as_str());
+    for repo in repos {
+        let database = match session.repo(&repo) {
+            Some(configured) => session.database(configured)?,
+            None => None,
+        };
+        let tables = session.tables(repo.as_str());
         for catalogue in database.iter().chain(tables.iter().map(|(_, table)| table)) {
             if let Some(name) = in_catalogue(catalogue, what) {
-                return Ok(Found { repo: repo.clone(), name });
+                return Ok(Found { repo, name });
             }
         }
     }

@@ -4,6 +4,7 @@
 //! Root never opens anything in the store, parses nothing that came from outside, and runs no network code. The child
 //! gets no file of root's to write to. Tests: `tests/cases/xfer_root.rs`.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -97,10 +98,10 @@ impl Giver {
     }
 }
 
-/// Runs this program again as an unprivileged user with the same arguments, and places what it hands over.
+/// Runs this program again as an unprivileged user with the arguments `words`, and places what it hands over.
 ///
 /// Returns the child's exit status; the child has said on stderr what there was to say.
-pub fn run(env: &Env, settings: &Settings, target: &Target) -> Result<u8, Error> {
+pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) -> Result<u8, Error> {
     let user = unprivileged_user(settings)?;
     make_store(settings, user);
     outlive_interrupts().map_err(|e| Error::local("handover", e))?;
@@ -108,7 +109,7 @@ pub fn run(env: &Env, settings: &Settings, target: &Target) -> Result<u8, Error>
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|e| Error::local("handover", e))?;
     let mut child = Command::new("/proc/self/exe")
-        .args(env.args.iter().skip(1))
+        .args(words)
         .env(VARIABLE, env.parent.to_string())
         .env_remove("HOME")
         .stdin(Stdio::from(theirs))

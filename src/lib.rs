@@ -26,6 +26,7 @@ pub mod name;
 pub mod output;
 pub mod plan;
 pub mod protobuf;
+pub mod publish;
 pub mod race;
 pub mod report;
 pub mod session;

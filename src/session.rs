@@ -18,7 +18,8 @@ use crate::handover;
 use crate::health::Health;
 use crate::http::Http;
 use crate::index;
-use crate::name::FileName;
+use crate::kubo::Kubo;
+use crate::name::{FileName, RepoName};
 use crate::plan::{Knowledge, Known, Listed};
 use crate::report;
 use crate::source::Miss;
@@ -83,6 +84,24 @@ impl Session {
         conf.as_ref()
     }
 
+    /// A repository of pacman.conf.
+    pub fn repo(&self, name: &RepoName) -> Option<&Repo> {
+        self.conf()?.repo(name)
+    }
+
+    /// The repositories of pacman.conf in their order, then those that only an index speaks for.
+    pub fn repo_names(&self) -> Vec<RepoName> {
+        let configured = self.conf().into_iter().flat_map(|conf| &conf.repos).map(|repo| repo.name.clone());
+        let mut names: Vec<RepoName> = configured.collect();
+        let indexed = self.settings.indexes.iter().flat_map(|index| &index.repos);
+        for name in indexed.filter_map(|name| RepoName::new(name).ok()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// Where packages may lie already.
     pub fn cache_dirs(&self) -> &[PathBuf] {
         self.conf().map_or(&[], |conf| &conf.cache_dirs)
@@ -119,10 +138,11 @@ impl Session {
     }
 
     /// Everything that is known about a file of a repository.
-    pub fn knowledge(&self, repo: &Repo, name: &FileName) -> Result<Knowledge, Error> {
-        let database = self.database(repo)?;
+    pub fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
+        let configured = self.repo(repo);
+        let database = configured.map(|repo| self.database(repo)).transpose()?.flatten();
         let from_database = database.and_then(|catalogue| known(&catalogue, name));
-        let tables = self.tables(repo.name.as_str());
+        let tables = self.tables(repo.as_str());
         let indexes = tables
             .iter()
             .filter_map(|(index, catalogue)| Some(Listed { index: index.clone(), known: known(catalogue, name)? }));
@@ -130,7 +150,7 @@ impl Session {
             in_repo: true,
             database: from_database,
             indexes: indexes.collect(),
-            signatures_required: repo.sig_level.package == Check::Required,
+            signatures_required: configured.is_some_and(|repo| repo.sig_level.package == Check::Required),
         })
     }
 
@@ -143,17 +163,26 @@ impl Session {
         }
     }
 
+    /// The daemon's RPC and gateway.
+    pub fn kubo(&self) -> Kubo {
+        Kubo {
+            api: reqwest::Url::parse(&self.settings.kubo_api).ok(),
+            gateway: self.settings.gateway_url(),
+            client: self.http.loopback().clone(),
+        }
+    }
+
     /// Whether gateways may be asked at all.
     pub fn asks_gateways(&self) -> bool {
         !self.env.has_proxy() || self.settings.gateways_behind_proxy
     }
 
     /// Whether peers may be asked for files of `repo`, and so learn that they are wanted here.
-    pub fn may_share(&self, repo: &Repo) -> bool {
-        let name = repo.name.as_str();
+    pub fn may_share(&self, repo: &RepoName) -> bool {
+        let name = repo.as_str();
         let indexed = self.settings.indexes.iter().any(|index| index.repos.iter().any(|granted| granted == name));
         let allowed = match &self.settings.share {
-            Share::Public => repo.is_public(),
+            Share::Public => self.repo(repo).is_some_and(Repo::is_public),
             Share::Named(names) => names.iter().any(|allowed| allowed == name),
         };
         indexed || allowed

@@ -3,10 +3,10 @@
 use reqwest::Url;
 
 use crate::deliver::Place;
-use crate::distro::pacman_conf::Repo;
+use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::error::Error;
 use crate::http;
-use crate::name::{FileName, NameKind};
+use crate::name::{FileName, NameKind, RepoName};
 use crate::plan::{Knowledge, Plan, plan};
 use crate::session::Session;
 
@@ -36,31 +36,63 @@ pub fn parse(url: &str) -> Result<Url, Error> {
 }
 
 impl Want {
-    /// Looks up what is known about `url`.
+    /// Looks up what is known about the file at `url`.
     pub fn of(session: &Session, url: &str) -> Result<Self, Error> {
         let name = name_of(url)?;
-        let parsed = parse(url)?;
-        let first = Place::of_url(&parsed)?;
-        let repo = session.conf().and_then(|conf| conf.repo_of(url)).map(|(repo, _)| repo.clone());
-        let knowledge = match &repo {
-            // Databases have no expectation: the user's mirror says what they are.
-            Some(_) if is_database(&name) => Knowledge { in_repo: true, ..Knowledge::default() },
-            Some(repo) => session.knowledge(repo, &name)?,
-            None => Knowledge::default(),
+        let first = Place::of_url(&parse(url)?)?;
+        let (repo, knowledge) = match session.conf() {
+            Some(conf) => listed(session, conf, url, &name)?,
+            None => (None, Knowledge::default()),
         };
         let plan = plan(&name, &knowledge)?;
         let mut places = Vec::new();
         if let (Some(cid), Some(repo)) = (plan.cid, &repo)
-            && session.may_share(repo)
+            && session.may_share(&repo.name)
         {
             places.extend(peers(session, cid));
         }
         places.push(first);
         if let Some(repo) = &repo {
-            places.extend(others(repo, &name, url));
+            places.extend(servers(repo, &name).filter(|(other, _)| other != url).map(|(_, place)| place));
         }
         Ok(Self { name, repo, plan, places })
     }
+
+    /// Looks up what is known about a file of a repository, wherever it is.
+    pub fn in_repo(session: &Session, repo: &RepoName, name: FileName) -> Result<Self, Error> {
+        let plan = plan(&name, &session.knowledge(repo, &name)?)?;
+        let configured = session.repo(repo).cloned();
+        let mut places = match plan.cid {
+            Some(cid) if session.may_share(repo) => peers(session, cid),
+            _ => Vec::new(),
+        };
+        if let Some(repo) = &configured {
+            places.extend(servers(repo, &name).map(|(_, place)| place));
+        }
+        Ok(Self { name, repo: configured, plan, places })
+    }
+}
+
+/// The repository that `url` belongs to, and what is known there. Of several that share a server, the first one that
+/// lists the file.
+fn listed(
+    session: &Session,
+    conf: &PacmanConf,
+    url: &str,
+    name: &FileName,
+) -> Result<(Option<Repo>, Knowledge), Error> {
+    let Some((first, _)) = conf.repo_of(url) else { return Ok((None, Knowledge::default())) };
+    if is_database(name) {
+        // Databases have no expectation: the user's mirror says what they are.
+        return Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }));
+    }
+    for (repo, _) in conf.repos_of(url) {
+        let knowledge = session.knowledge(&repo.name, name)?;
+        if knowledge.database.is_some() || !knowledge.indexes.is_empty() {
+            return Ok((Some(repo.clone()), knowledge));
+        }
+    }
+    Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }))
 }
 
 /// Kubo and the gateways, where they may be asked.
@@ -75,11 +107,13 @@ pub fn peers(session: &Session, cid: crate::cid::Cid) -> Vec<Place> {
     places
 }
 
-/// The repository's other servers, as pacman would try them.
-fn others(repo: &Repo, name: &FileName, url: &str) -> Vec<Place> {
-    let servers = repo.servers.iter().map(|server| format!("{}/{name}", server.trim_end_matches('/')));
-    let others = servers.filter(|other| other != url);
-    others.filter_map(|other| Place::of_url(&Url::parse(&other).ok()?).ok()).collect()
+/// The file at each of the repository's servers, in the order in which pacman would try them.
+fn servers(repo: &Repo, name: &FileName) -> impl Iterator<Item = (String, Place)> {
+    repo.servers.iter().filter_map(move |server| {
+        let url = format!("{}/{name}", server.trim_end_matches('/'));
+        let place = Place::of_url(&Url::parse(&url).ok()?).ok()?;
+        Some((url, place))
+    })
 }
 
 /// Whether a name is a database or its signature.

@@ -30,7 +30,7 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
     }
     if env.is_root() {
         // Names are resolved by the child, so root opens the directory and not the files.
-        return Ok(handover::run(env, settings, &target(args)?)?);
+        return Ok(handover::run(env, settings, env.words(), &target(args)?)?);
     }
     let giver = Giver::of(env);
     let mut session = Session::open(env, settings, &args.directory)?;
@@ -102,10 +102,7 @@ fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<(String
         Want::of(session, what)?
     } else {
         let Found { repo, name } = find::find(session, what)?;
-        let server = repo.servers.first().ok_or_else(|| {
-            Error::usage(format!("[{}]", repo.name), "has no Server in pacman.conf").hint("pacman-conf -r shows it")
-        })?;
-        Want::of(session, &format!("{}/{name}", server.trim_end_matches('/')))?
+        Want::in_repo(session, &repo, name)?
     };
     if let Some(source) = args.source {
         want.places.retain(|place| is_of(place, source));

@@ -7,6 +7,9 @@ use crate::env::Env;
 mod cid;
 mod config;
 mod fetch;
+mod index;
+mod publish;
+mod upkeep;
 mod xfer;
 
 /// Runs what was typed and returns the exit status; errors carry their own.
@@ -20,6 +23,9 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Xfer(args) => xfer::run(env, &settings, args),
         Command::Fetch(args) => fetch::run(env, &settings, args),
+        Command::Index(command) => index::run(env, &settings, command),
+        Command::Publish(args) => publish::run(env, &settings, args),
+        Command::Upkeep(args) => upkeep::run(env, &settings, args),
         _ => unreachable!("handled above"),
     }
 }

@@ -30,7 +30,7 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     }
     let output = Output::at(&args.output)?;
     if env.is_root() {
-        return Ok(handover::run(env, settings, &Target::At(output))?);
+        return Ok(handover::run(env, settings, env.words(), &Target::At(output))?);
     }
     let obtained = obtain(env, settings, &args.url, &args.output)?;
     place(&output, &obtained)?;

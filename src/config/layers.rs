@@ -84,14 +84,14 @@ impl Layers {
         let mut layers = Self { values: defaults, indexes: BTreeMap::new() };
         let system = system_dir(env);
         layers.add_file(&system.join("config.toml"))?;
-        let mut parts: Vec<PathBuf> = match std::fs::read_dir(system.join("config.d")) {
-            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-            Err(_) => Vec::new(),
-        };
-        parts.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
-        parts.sort();
-        for path in parts.iter().chain(&user_file(env)) {
-            layers.add_file(path)?;
+        for path in parts(&system) {
+            layers.add_file(&path)?;
+        }
+        if let Some(own) = user_file(env) {
+            layers.add_file(&own)?;
+            for path in own.parent().map(parts).unwrap_or_default() {
+                layers.add_file(&path)?;
+            }
         }
         for key in KEYS {
             let variable = key.variable();
@@ -156,6 +156,26 @@ impl Layers {
     }
 }
 
+/// The files of `dir`/config.d in the order of their names.
+fn parts(dir: &Path) -> Vec<PathBuf> {
+    let mut parts: Vec<PathBuf> = match std::fs::read_dir(dir.join("config.d")) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Err(_) => Vec::new(),
+    };
+    parts.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
+    parts.sort();
+    parts
+}
+
+/// Says what is wrong with the name of an index, which becomes a file name and a TOML key.
+pub fn check_index_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    {
+        return Err(format!("index name {name:?}: 1 to 64 letters, digits, - and _ are allowed"));
+    }
+    Ok(())
+}
+
 fn unknown(name: &str) -> String {
     let known = KEYS.iter().map(|key| key.name);
     match nearest(name, known) {
@@ -179,9 +199,7 @@ fn scalar(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
 }
 
 fn index_config(name: &str, table: &DeTable<'_>) -> Result<IndexConfig, String> {
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-        return Err(format!("index name {name:?}: only letters, digits, - and _ are allowed"));
-    }
+    check_index_name(name)?;
     let mut index = IndexConfig { name: name.to_owned(), ..IndexConfig::default() };
     const FIELDS: [&str; 4] = ["key", "minisign", "url", "repos"];
     for (field, value) in table {

@@ -56,6 +56,12 @@ impl Http {
         self.loopback.get_or_init(|| built(without_tls(self.builder()).no_proxy()))
     }
 
+    /// A client that follows redirects by itself, for what is off the path of downloads and proven afterwards.
+    pub fn following(&self) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        built(self.builder().redirect(redirect::Policy::limited(MOST_REDIRECTS)))
+    }
+
     fn client(&self, url: &Url, direct: bool) -> &Client {
         match (direct, url.scheme()) {
             (true, "http") => self.loopback(),

@@ -89,6 +89,12 @@ impl Grant {
         ipns.chain(self.minisign.iter().map(|key| format!("minisign:{key}"))).collect()
     }
 
+    /// The keys for people to compare.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let ipns = self.ipns.iter().map(|name| format!("IPNS {name}"));
+        ipns.chain(self.minisign.iter().map(|key| format!("minisign {}  {key}", key.fingerprint()))).collect()
+    }
+
     /// The tables of `manifest` that the publisher was added for.
     pub fn tables<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m Table> {
         manifest.tables.iter().filter(|table| self.repos.contains(&table.repo))

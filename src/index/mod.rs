@@ -7,6 +7,7 @@ pub mod in_use;
 pub mod ipns;
 pub mod manifest;
 pub mod minisign;
+pub mod refresh;
 pub mod state;
 pub mod table;
 pub mod time;

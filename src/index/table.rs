@@ -201,8 +201,8 @@ impl Wire {
         };
         let signature = match (self.sig_size, self.sig_sha256) {
             (None, None) => None,
-            (Some(size), Some(sha256)) if size <= 16 << 10 => Some((size, sha256)),
-            (Some(_), Some(_)) => return Err("a signature of more than 16 KiB"),
+            (Some(size), Some(sha256)) if (1..=16 << 10).contains(&size) => Some((size, sha256)),
+            (Some(_), Some(_)) => return Err("a signature of none or more than 16 KiB"),
             _ => return Err("half a signature"),
         };
         Ok(Entry { name, size: self.size, sha256: self.sha256, cid, signature })

@@ -307,7 +307,7 @@ mod tests {
     fn a_failing_daemon_loses_nothing_from_the_ledger() {
         let (_dir, ledger) = ledger();
         ledger.note(cid(1), 100, 1).unwrap();
-        let script = Script::answering(vec![]);
+        let script = Script::answering(Vec::<(&str, Answer)>::new());
         assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(TrimError::Kubo(_))));
         assert_eq!(ledger.total().unwrap(), 100);
     }

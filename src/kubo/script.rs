@@ -35,7 +35,8 @@ pub(crate) struct Script {
 
 impl Script {
     /// Answers each request with the first rule whose text is in the request line, else with 404.
-    pub(crate) fn answering(rules: Vec<(&'static str, Answer)>) -> Self {
+    pub(crate) fn answering(rules: Vec<(impl Into<String>, Answer)>) -> Self {
+        let rules: Vec<(String, Answer)> = rules.into_iter().map(|(part, answer)| (part.into(), answer)).collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -65,10 +66,10 @@ pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-fn serve(stream: TcpStream, rules: &[(&str, Answer)], log: &Mutex<Vec<Asked>>) {
+fn serve(stream: TcpStream, rules: &[(String, Answer)], log: &Mutex<Vec<Asked>>) {
     let mut out = stream.try_clone().unwrap();
     let Some(asked) = read(stream) else { return };
-    let answer = rules.iter().find(|(part, _)| asked.line.contains(part)).map(|(_, answer)| answer);
+    let answer = rules.iter().find(|(part, _)| asked.line.contains(part.as_str())).map(|(_, answer)| answer);
     log.lock().unwrap().push(asked);
     let head = |status: u16, length: usize| {
         format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")

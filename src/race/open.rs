@@ -28,50 +28,51 @@ impl Race<'_> {
         chances: &mut [u32],
         log: &mut Log,
     ) -> Option<Opened<'_>> {
-        let mut queue = order.iter().copied();
+        let mut queue = order.iter().copied().peekable();
         let mut opening = FuturesUnordered::new();
-        let mut asked_kubo: Option<Instant> = None;
-        let mut kubo_open = false;
         let begun = Instant::now();
-        let mut next_at = begun;
+        // The last one that was asked, and since when: who comes next waits for it.
+        let mut asked: Option<(usize, Instant)> = None;
         loop {
-            let now = Instant::now();
-            if opening.is_empty() || now >= next_at {
-                match queue.next() {
-                    Some(index) => {
-                        let is_kubo = self.sources[index].kind() == Kind::Kubo;
-                        if is_kubo {
-                            asked_kubo = Some(now);
-                            kubo_open = true;
-                        } else if let Some(since) = asked_kubo.take() {
-                            log.head_start_spent += now - since;
-                        }
-                        let wait = if is_kubo { self.pace.head_start } else { self.pace.overlap };
-                        next_at =
-                            now + wait.saturating_sub(if is_kubo { log.head_start_spent } else { Duration::ZERO });
-                        opening.push(self.sources[index].open(question).map(move |answer| (index, answer)));
+            if opening.is_empty() || asked.is_none_or(|(index, since)| since.elapsed() >= self.wait_for(index, log)) {
+                if let Some(index) = queue.next() {
+                    if let Some((before, since)) = asked.replace((index, Instant::now()))
+                        && self.sources[before].kind() == Kind::Kubo
+                    {
+                        log.head_start_spent += since.elapsed();
                     }
-                    None if opening.is_empty() => return None,
-                    None => next_at = begun + self.pace.patience.max(now - begun + Duration::from_millis(1)),
+                    opening.push(self.sources[index].open(question).map(move |answer| (index, answer)));
+                } else if opening.is_empty() {
+                    return None;
                 }
             }
+            let until = match (queue.peek(), asked) {
+                (Some(_), Some((index, since))) => since + self.wait_for(index, log),
+                _ => begun + self.pace.patience,
+            };
             tokio::select! {
                 Some((index, answer)) = opening.next() => match answer {
                     Ok(offer) => {
-                        if self.sources[index].kind() != Kind::Kubo && kubo_open {
-                            log.misses.push((self.kubo_index(), Miss::Stalled(asked_for(begun))));
+                        // Who was asked before and has not answered yet is known as slow.
+                        for slow in order.iter().take_while(|other| **other != index).filter(|i| chances[**i] > 0) {
+                            log.misses.push((*slow, Miss::Stalled(begun.elapsed())));
                         }
                         return Some(Opened { index, offer });
                     }
                     Err(why) => {
-                        kubo_open &= self.sources[index].kind() != Kind::Kubo;
                         miss(log, chances, index, why, false);
-                        next_at = Instant::now();
+                        // Nobody waits for a source that has failed.
+                        if let Some((last, since)) = asked.filter(|(last, _)| *last == index) {
+                            if self.sources[last].kind() == Kind::Kubo {
+                                log.head_start_spent += since.elapsed();
+                            }
+                            asked = None;
+                        }
                     }
                 },
-                () = tokio::time::sleep_until(next_at.into()) => {
-                    if queue.len() == 0 && begun.elapsed() >= self.pace.patience {
-                        for index in order.iter().filter(|index| chances[**index] > 0).copied().collect::<Vec<_>>() {
+                () = tokio::time::sleep_until(until.into()) => {
+                    if queue.peek().is_none() && begun.elapsed() >= self.pace.patience {
+                        for index in order.iter().copied().filter(|i| chances[*i] > 0).collect::<Vec<_>>() {
                             miss(log, chances, index, Miss::Stalled(self.pace.patience), false);
                         }
                         return None;
@@ -81,11 +82,13 @@ impl Race<'_> {
         }
     }
 
-    fn kubo_index(&self) -> usize {
-        self.sources.iter().position(|source| source.kind() == Kind::Kubo).unwrap_or(0)
+    /// How long a source that was asked may take to answer before the next one is asked as well.
+    fn wait_for(&self, index: usize, log: &Log) -> Duration {
+        let source = &self.sources[index];
+        match source.kind() {
+            Kind::Kubo if source.is_promising() => self.pace.stall,
+            Kind::Kubo => self.pace.head_start.saturating_sub(log.head_start_spent),
+            _ => self.pace.overlap,
+        }
     }
-}
-
-fn asked_for(begun: Instant) -> Duration {
-    begun.elapsed()
 }

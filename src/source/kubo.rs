@@ -10,8 +10,9 @@ use std::rc::Rc;
 use futures_util::FutureExt as _;
 use reqwest::{StatusCode, Url};
 
-use crate::cid::Cid;
+use crate::cid::{Cid, Codec};
 use crate::http::{self, Ask, Http};
+use crate::source::gateway::raw_block;
 use crate::source::mirror::offer;
 use crate::source::{Kind, Local, Miss, Offer, Question, Source};
 
@@ -23,12 +24,13 @@ pub struct KuboFile<'a> {
     size: Option<u64>,
     most: u64,
     had_it: Rc<Cell<Option<bool>>>,
+    has_root: Cell<bool>,
 }
 
 impl<'a> KuboFile<'a> {
     /// The file `cid` through the gateway at `gateway`.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, size: Option<u64>, most: u64) -> Self {
-        Self { http, gateway: gateway.clone(), cid, size, most, had_it: Rc::default() }
+        Self { http, gateway: gateway.clone(), cid, size, most, had_it: Rc::default(), has_root: Cell::new(false) }
     }
 
     /// Whether the daemon had the file before it was asked; known once it was opened.
@@ -53,6 +55,12 @@ impl<'a> KuboFile<'a> {
                 other => return Err(refused(other)),
             }
         }
+        // The gateway answers only when the first leaf is there, and it asks for ten leaves at once: over a slow LAN
+        // that is seconds. The root alone comes at once when a neighbour has the file.
+        if self.cid.codec() == Codec::DagPb && self.had_it.get() == Some(false) && !self.has_root.get() {
+            raw_block(self.http, &self.gateway, self.cid, true).await?;
+        }
+        self.has_root.set(self.cid.codec() == Codec::DagPb || self.had_it.get() == Some(true));
         let ask = Ask { from: question.from, direct: true, ..Ask::default() };
         let response = self.http.ask(&url, &ask).await?;
         match response.status() {
@@ -69,6 +77,10 @@ impl Source for KuboFile<'_> {
 
     fn place(&self) -> String {
         http::host(&self.gateway)
+    }
+
+    fn is_promising(&self) -> bool {
+        self.has_root.get()
     }
 
     fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {

@@ -134,6 +134,10 @@ pub trait Source {
     fn kind(&self) -> Kind;
     /// Where: host and port, or a path. For people, without secrets.
     fn place(&self) -> String;
+    /// Whether it has shown that it has the file, though no byte of it has come yet: worth waiting for.
+    fn is_promising(&self) -> bool {
+        false
+    }
     /// Asks for the file.
     fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>>;
 }

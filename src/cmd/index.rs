@@ -1,0 +1,343 @@
+//! `pkgswarm index …`: the indexes in use: add one, list, refresh, show, remove.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cli::{IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
+use crate::config::{IndexConfig, Settings, layers};
+use crate::deliver::block_on;
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::fsx;
+use crate::handover::{self, Target};
+use crate::index::in_use;
+use crate::index::refresh::{IndexSource, Outcome, Refreshed, refresh};
+use crate::index::time;
+use crate::name::{FileName, shown};
+use crate::report;
+use crate::session::Session;
+
+/// Runs the command.
+pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
+    match command {
+        IndexCommand::Add(args) => add(env, settings, args),
+        IndexCommand::Ls(args) => ls(settings, args),
+        IndexCommand::Refresh(args) => run_refresh(env, settings, args),
+        IndexCommand::Show(args) => show(settings, args),
+        IndexCommand::Rm(args) => rm(env, settings, args),
+    }
+}
+
+fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8> {
+    let is_ipns = args.key.parse::<crate::index::ipns::Name>().is_ok();
+    let url = args.url.as_ref().map(|url| {
+        let bad = || Error::usage("--url", format!("expected an http or https URL, found {url:?}"));
+        crate::config::value::url(url).ok_or_else(bad)
+    });
+    let mut index = IndexConfig {
+        name: args.name.clone(),
+        key: is_ipns.then(|| args.key.clone()),
+        minisign: args.minisign.clone(),
+        url: url.transpose()?,
+        repos: args.repos.clone(),
+    };
+    if !is_ipns {
+        if args.minisign.is_some() {
+            let why = "KEY is no IPNS name, and --minisign gives another key";
+            return Err(Error::usage(&args.key, why).hint("an IPNS name begins with k51").into());
+        }
+        if index.url.is_none() {
+            let why = "is no IPNS name; an index that is proven by minisign alone needs --url";
+            return Err(Error::usage(&args.key, why).hint("an IPNS name begins with k51").into());
+        }
+        index.minisign = Some(args.key.clone());
+    }
+    layers::check_index_name(&index.name).map_err(|why| Error::usage(&args.name, why))?;
+    if index.repos.is_empty() {
+        index.repos = repos_of_pacman(env, settings)?;
+    }
+    let grant = in_use::grant(&index)?;
+    let repos = index.repos.join(", ");
+    report::say(&format!("index {} may speak for: {repos}", index.name));
+    for key in grant.fingerprints() {
+        report::say(&format!("  {key}"));
+    }
+    report::say("Compare this with what the publisher says elsewhere: it is all that your trust rests on.");
+    if !args.yes && !confirmed()? {
+        return Err(Error::usage(&args.name, "not added").into());
+    }
+    let path = file_of(env, &index.name).ok_or_else(|| {
+        Error::usage(&args.name, "there is no configuration directory for this user").hint("run it as root")
+    })?;
+    let dir = path.parent().expect("a file in a directory");
+    std::fs::create_dir_all(dir).map_err(|e| Error::local(dir.display(), e))?;
+    fsx::replace(&path, to_toml(&index).as_bytes(), 0o644).map_err(|e| Error::local(path.display(), e))?;
+    report::say(&format!("added to {}", path.display()));
+    let status = if env.is_root() {
+        let words = ["index", "refresh", index.name.as_str()].map(OsString::from);
+        handover::run(env, settings, &words, &Target::Nowhere)?
+    } else {
+        let settings = Settings::read(env, &[])?;
+        let refresh = RefreshArgs { names: vec![index.name.clone()], due: false, json: false };
+        run_refresh(env, &settings, &refresh)?
+    };
+    if status != 0 {
+        report::say("hint: it stays configured; `pkgswarm index refresh` tries again, `pkgswarm index rm` removes it");
+    }
+    Ok(status)
+}
+
+fn repos_of_pacman(env: &Env, settings: &Settings) -> Result<Vec<String>, Error> {
+    let session = Session::open(env, settings, Path::new("/var/tmp"));
+    let repos: Vec<String> = session
+        .ok()
+        .and_then(|session| Some(session.conf()?.repos.iter().map(|repo| repo.name.as_str().to_owned()).collect()))
+        .unwrap_or_default();
+    if repos.is_empty() {
+        return Err(Error::usage("--repo", "pacman names no repositories; say which ones the index may speak for"));
+    }
+    Ok(repos)
+}
+
+fn confirmed() -> Result<bool, Error> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::usage("index add", "asks before it trusts a key").hint("give --yes when nobody can answer"));
+    }
+    eprint!("Use it? [y/N] ");
+    let mut answer = String::new();
+    let _ = io::stdin().lock().read_line(&mut answer);
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The file that declares an index: the system's for root, else the user's own.
+fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
+    let dir = match layers::user_file(env) {
+        Some(file) => file.parent()?.to_owned(),
+        None => layers::system_dir(env),
+    };
+    Some(dir.join("config.d").join(format!("index-{name}.toml")))
+}
+
+fn to_toml(index: &IndexConfig) -> String {
+    let text = |value: &str| toml::Value::from(value).to_string();
+    let mut out = format!("[index.{}]\n", index.name);
+    for (field, value) in [("key", &index.key), ("minisign", &index.minisign), ("url", &index.url)] {
+        if let Some(value) = value {
+            out += &format!("{field} = {}\n", text(value));
+        }
+    }
+    let repos: Vec<String> = index.repos.iter().map(|repo| text(repo)).collect();
+    out + &format!("repos = [{}]\n", repos.join(", "))
+}
+
+fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {
+    for name in &args.names {
+        configured(settings, name)?;
+    }
+    if env.is_root() {
+        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    }
+    if settings.indexes.is_empty() {
+        return Err(Error::usage("index", "none is configured").hint("pkgswarm index add NAME KEY").into());
+    }
+    let session = Session::open(env, settings, Path::new("/var/tmp"))?;
+    let mut worst = 0;
+    refresh_all(&session, &args.names, args.due, |index, refreshed| {
+        let kind = match &refreshed.outcome {
+            Outcome::Updated { .. } | Outcome::Unchanged { .. } => None,
+            Outcome::Refused(_) => Some(Kind::Corrupt),
+            Outcome::Unreachable => Some(Kind::NoSource),
+        };
+        worst = worst.max(kind.map_or(0, Kind::status));
+        tell(settings, index, refreshed, args.json);
+    })?;
+    Ok(worst)
+}
+
+/// Refreshes the named indexes, or all; with `due`, only those that are due. Each is bounded by `index.deadline`.
+pub fn refresh_all(
+    session: &Session,
+    names: &[String],
+    due: bool,
+    mut done: impl FnMut(&IndexConfig, &Refreshed),
+) -> anyhow::Result<()> {
+    let settings = &session.settings;
+    let kubo = session.asks_kubo().then(|| session.kubo());
+    let client = session.http.following();
+    for index in settings.indexes.iter().filter(|index| names.is_empty() || names.contains(&index.name)) {
+        let now = SystemTime::now();
+        if due && !in_use::is_due(settings, index, now) {
+            continue;
+        }
+        let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
+        let source = IndexSource { name: FileName::new(&index.name)?, grant: in_use::grant(index)?, url };
+        let state = in_use::state(settings);
+        let work = refresh(&source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
+        let refreshed = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, &index.name, "interrupted"))?;
+        done(index, &refreshed.map_err(|e| Error::local(settings.state_dir.display(), e))?);
+    }
+    Ok(())
+}
+
+/// One line, or one object, about a refresh.
+fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: bool) {
+    let (word, text) = match &refreshed.outcome {
+        Outcome::Updated { sequence, ignored } => {
+            let others: Vec<_> = ignored.iter().map(ToString::to_string).collect();
+            let others = if others.is_empty() { String::new() } else { format!("; ignored: {}", others.join(", ")) };
+            ("updated", format!("updated to {}{others}", time::to_rfc3339(*sequence)))
+        }
+        Outcome::Unchanged { sequence } => ("unchanged", format!("unchanged since {}", time::to_rfc3339(*sequence))),
+        Outcome::Refused(why) => ("refused", why.to_string()),
+        Outcome::Unreachable => ("unreachable", "no source delivered it".to_owned()),
+    };
+    let routes = refreshed.routes.iter().map(|route| {
+        let said = route.said.as_ref().map_or_else(|why| why.clone(), ToString::to_string);
+        (route.via, route.took.as_millis(), said)
+    });
+    if json {
+        let routes: Vec<_> = routes
+            .map(|(via, took_ms, said)| serde_json::json!({"via": via, "took_ms": took_ms, "said": said}))
+            .collect();
+        let line = serde_json::json!({"index": index.name, "outcome": word, "text": text, "routes": routes});
+        // A closed pipe is the reader's choice.
+        let _ = writeln!(io::stdout(), "{line}");
+        return;
+    }
+    let failed = matches!(refreshed.outcome, Outcome::Refused(_) | Outcome::Unreachable);
+    if !failed {
+        report::say(&format!("index {}: {text}", index.name));
+    } else {
+        report::say(&format!("error: index {}: {text}", index.name));
+        for (via, _, said) in routes {
+            report::say(&format!("  {via}  {said}"));
+        }
+        report::say(&format!("hint: {}", in_use_now(settings, index)));
+    }
+    if let Some(behind) = refreshed.clock_behind {
+        let behind = time::span(behind);
+        report::say(&format!("warning: this clock is {behind} behind the last refresh; expiry cannot be judged"));
+    }
+}
+
+/// What stays in use after a refresh that failed.
+fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
+    let held = FileName::new(&index.name).ok().and_then(|name| in_use::state(settings).held(&name).ok().flatten());
+    match held {
+        Some(held) => {
+            let age = unix(SystemTime::now()).saturating_sub(held.manifest.created);
+            format!("the last good copy, {} old, stays in use until it expires", time::span(age))
+        }
+        None => "there is no earlier copy; mirrors serve as without an index".to_owned(),
+    }
+}
+
+fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
+    let now = unix(SystemTime::now());
+    let mut out = io::stdout().lock();
+    for index in &settings.indexes {
+        let name = FileName::new(&index.name)?;
+        let state = in_use::state(settings);
+        let seen = in_use::grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
+        let manifest = state.held(&name).ok().flatten().map(|held| held.manifest);
+        let expired = manifest.as_ref().is_some_and(|manifest| manifest.expires <= now);
+        if args.json {
+            let row = serde_json::json!({
+                "name": index.name, "key": index.key, "minisign": index.minisign, "url": index.url,
+                "repos": index.repos, "sequence": manifest.as_ref().map(|m| m.sequence),
+                "created": manifest.as_ref().map(|m| m.created), "expires": manifest.as_ref().map(|m| m.expires),
+                "confirmed": seen.map(|seen| seen.fetched), "expired": expired,
+            });
+            writeln!(out, "{row}")?;
+            continue;
+        }
+        let age = |since: u64| time::span(now.saturating_sub(since));
+        let life = match &manifest {
+            None => "never fetched".to_owned(),
+            Some(manifest) if expired => format!("EXPIRED {} ago", age(manifest.expires)),
+            Some(manifest) => {
+                let left = time::span(manifest.expires.saturating_sub(now));
+                format!("{} old, expires in {left}", age(manifest.created))
+            }
+        };
+        writeln!(out, "{}  {life}  for {}", index.name, index.repos.join(", "))?;
+    }
+    if settings.indexes.is_empty() && !args.json {
+        report::say("no index is in use; pkgswarm index add NAME KEY adds one");
+    }
+    Ok(0)
+}
+
+fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
+    let index = configured(settings, &args.name)?;
+    let name = FileName::new(&index.name)?;
+    let state = in_use::state(settings);
+    let held = state.held(&name).map_err(|e| Error::local(settings.state_dir.display(), e))?;
+    let held =
+        held.ok_or_else(|| Error::new(Kind::NoSource, &args.name, "was never fetched").hint("pkgswarm index refresh"))?;
+    let mut out = io::stdout().lock();
+    let manifest = &held.manifest;
+    if args.json {
+        out.write_all(&held.bytes)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "publisher  {}", shown(&manifest.publisher))?;
+        writeln!(out, "sequence   {}", manifest.sequence)?;
+        writeln!(out, "created    {}", time::to_rfc3339(manifest.created))?;
+        writeln!(out, "expires    {}", time::to_rfc3339(manifest.expires))?;
+        for key in in_use::grant(index)?.fingerprints() {
+            writeln!(out, "key        {key}")?;
+        }
+        for table in &manifest.tables {
+            let granted =
+                if index.repos.iter().any(|repo| repo == table.repo.as_str()) { "" } else { " (not granted)" };
+            writeln!(out, "table      {} {}: {} entries{granted}", table.repo, table.arch, table.entries)?;
+        }
+    }
+    if args.entries {
+        for table in manifest.tables.iter().filter(|table| index.repos.iter().any(|repo| repo == table.repo.as_str())) {
+            let path = state.catalogue_path(&name, &table.repo, &table.arch);
+            let Some(catalogue) = crate::catalogue::Catalogue::open(&path)? else { continue };
+            for record in catalogue.iter() {
+                let record = record?;
+                let cid = record.cid().map(|cid| cid.to_string());
+                if args.json {
+                    let row = serde_json::json!({
+                        "repo": table.repo.as_str(), "name": record.name.as_str(), "size": record.size,
+                        "sha256": record.sha256, "cid": cid,
+                    });
+                    writeln!(out, "{row}")?;
+                } else {
+                    writeln!(out, "{}  {}  {}/{}", record.sha256, cid.unwrap_or_default(), table.repo, record.name)?;
+                }
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn rm(env: &Env, settings: &Settings, args: &NameArgs) -> anyhow::Result<u8> {
+    configured(settings, &args.name)?;
+    let path = file_of(env, &args.name);
+    let path = path.filter(|path| path.exists()).ok_or_else(|| {
+        Error::usage(&args.name, "was not added by `pkgswarm index add`")
+            .hint("`pkgswarm config` shows the file that declares it")
+    })?;
+    std::fs::remove_file(&path).map_err(|e| Error::local(path.display(), e))?;
+    report::say(&format!("removed {}; the sequences that were seen stay known", path.display()));
+    Ok(0)
+}
+
+fn configured<'a>(settings: &'a Settings, name: &str) -> Result<&'a IndexConfig, Error> {
+    settings.indexes.iter().find(|index| index.name == name).ok_or_else(|| {
+        let near = crate::config::keys::nearest(name, settings.indexes.iter().map(|index| index.name.as_str()));
+        let hint = near.map_or("pkgswarm index ls".to_owned(), |near| format!("did you mean {near}?"));
+        Error::usage(name, "no index of that name is in use").hint(hint)
+    })
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

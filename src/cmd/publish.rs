@@ -1,0 +1,164 @@
+//! `pkgswarm publish REPO_DIR…`: a signed index and a plain tree under one IPNS name.
+
+use std::cell::RefCell;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::PublishArgs;
+use crate::config::{Settings, value};
+use crate::deliver::block_on;
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::http::Http;
+use crate::index::minisign::SecretKey;
+use crate::kubo::Kubo;
+use crate::publish::{self, Did, Options, Phase, PublishError, Report};
+use crate::report;
+
+/// How long others may keep the name's answer, as Kubo's default.
+const TTL: Duration = Duration::from_secs(300);
+
+/// Runs the command.
+pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result<u8> {
+    let lifetime = value::span(&args.lifetime)
+        .filter(|span| *span >= Duration::from_secs(600))
+        .ok_or_else(|| Error::usage("--lifetime", "expected a time span like \"48 h\", at least 10 min"))?;
+    let options = Options {
+        publisher: args.publisher.clone(),
+        dirs: args.directories.clone(),
+        state_dir: state_dir(settings, &args.publisher)?,
+        key: args.key.clone(),
+        minisign: args.minisign_key.as_ref().map(|path| secret_key(env, path)).transpose()?,
+        lifetime,
+        ttl: TTL,
+        upstream: Default::default(),
+        out: args.out.clone(),
+        now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+    };
+    let http = Http::new(settings.connect);
+    let kubo = Kubo {
+        api: reqwest::Url::parse(&settings.kubo_api).ok(),
+        gateway: settings.gateway_url(),
+        client: http.loopback().clone(),
+    };
+    let shown = Shown { bars: settings.progress, now: RefCell::new(None) };
+    let mut progress = |phase, done, total| shown.at(phase, done, total);
+    let work = publish::run(&options, (!args.offline).then_some(&kubo), &mut progress);
+    let report = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, "publish", "interrupted; run it again"))?;
+    shown.clear();
+    let report = report.map_err(|e| explained(settings, e))?;
+    print(args, &report)?;
+    Ok(0)
+}
+
+/// Where this publisher's memory is: beside the state of downloads, whose directory belongs to another user.
+fn state_dir(settings: &Settings, publisher: &str) -> Result<PathBuf, Error> {
+    let is_plain = publisher.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if publisher.is_empty() || publisher.len() > 64 || publisher.starts_with('.') || !is_plain {
+        return Err(Error::usage("--publisher", "expected 1 to 64 letters, digits, dots, - and _"));
+    }
+    let mut dir = settings.state_dir.clone().into_os_string();
+    dir.push("-publish");
+    let dir = PathBuf::from(dir).join(publisher);
+    std::fs::create_dir_all(&dir).map_err(|e| Error::local(dir.display(), e).hint("state.dir says where it is"))?;
+    Ok(dir)
+}
+
+fn secret_key(env: &Env, path: &PathBuf) -> Result<SecretKey, Error> {
+    let wrong = |e: &dyn std::fmt::Display| Error::usage(path.display(), e).hint("minisign -G makes a key pair");
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    SecretKey::read(&text, env.var("PKGSWARM_MINISIGN_PASSWORD")).map_err(|e| wrong(&e))
+}
+
+fn explained(settings: &Settings, e: PublishError) -> Error {
+    let kind = match &e {
+        PublishError::Package { .. } | PublishError::Database { .. } | PublishError::ReadBack { .. } => Kind::Corrupt,
+        PublishError::NoRepo(_) | PublishError::Reserved(_) | PublishError::Twice(_) | PublishError::Arch { .. } => {
+            Kind::Usage
+        }
+        PublishError::Io { .. } => Kind::Local,
+        _ => Kind::NoSource,
+    };
+    let error = Error::new(kind, "publish", &e);
+    match &e {
+        PublishError::Kubo(_) => {
+            error.hint(format!("is Kubo running at {}? `--offline` builds and signs without it", settings.kubo_api))
+        }
+        PublishError::Package { .. } => error.hint("run repo-add again, or restore the file; nothing was published"),
+        _ => error,
+    }
+}
+
+fn print(args: &PublishArgs, report: &Report) -> io::Result<()> {
+    for warning in &report.warnings {
+        report::say(&format!("warning: {warning}"));
+    }
+    let did = match report.did {
+        Did::Published => "published",
+        Did::Renewed => "renewed",
+        Did::Unchanged => "unchanged",
+    };
+    let name = report.name.as_ref().map(ToString::to_string);
+    let mut out = io::stdout().lock();
+    if args.json {
+        let line = serde_json::json!({
+            "did": did, "root": report.root.to_string(), "name": name, "sequence": report.sequence,
+            "expires": report.expires, "files": report.files, "new_files": report.new_files, "sent": report.sent,
+        });
+        return writeln!(out, "{line}");
+    }
+    report::say(&format!(
+        "{did}: {} files, {} new, {} sent to Kubo",
+        report.files,
+        report.new_files,
+        value::show_size(report.sent)
+    ));
+    writeln!(out, "{}", name.unwrap_or_else(|| report.root.to_string()))
+}
+
+/// Bars on a terminal; the disk cost is always said.
+struct Shown {
+    bars: bool,
+    now: RefCell<Option<(Phase, ProgressBar)>>,
+}
+
+impl Shown {
+    fn at(&self, phase: Phase, done: u64, total: u64) {
+        if phase == Phase::Cost {
+            let (cost, free) = (value::show_size(done), value::show_size(total));
+            report::say(&format!("Kubo will take {cost} more of the disk; {free} are free there"));
+            return;
+        }
+        if !self.bars || total == 0 {
+            return;
+        }
+        let mut now = self.now.borrow_mut();
+        if now.as_ref().is_none_or(|(shown, _)| *shown != phase) {
+            if let Some((_, old)) = now.take() {
+                old.finish_and_clear();
+            }
+            let what = match phase {
+                Phase::Scan => "reading databases",
+                Phase::Hash => "computing CIDs",
+                Phase::Cost | Phase::Upload => "handing blocks to Kubo",
+                Phase::Check => "reading back",
+            };
+            let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {eta}");
+            let style = style.expect("the template is fixed and valid").progress_chars("#>-");
+            *now = Some((phase, ProgressBar::new(total).with_style(style).with_message(what)));
+        }
+        if let Some((_, bar)) = &*now {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+
+    fn clear(&self) {
+        if let Some((_, bar)) = self.now.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `pkgswarm upkeep` (hidden): what downloads leave for later, bounded in time; started by them and by timers.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::UpkeepArgs;
+use crate::cmd::index::refresh_all;
+use crate::config::Settings;
+use crate::deliver::block_on;
+use crate::env::Env;
+use crate::handover::{self, Target};
+use crate::health::Health;
+use crate::kubo::keep::Ledger;
+use crate::session::Session;
+
+/// Longest time for removing what Kubo keeps; the rest follows next time.
+const TRIM: Duration = Duration::from_secs(60);
+
+/// Runs the command. Never fails for what can be done next time as well.
+pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<u8> {
+    if args.detached {
+        // A ^C in pacman's terminal is not meant for this.
+        let _ = rustix::process::setsid();
+    }
+    if env.is_root() {
+        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    }
+    let session = Session::open(env, settings, std::path::Path::new("/var/tmp"))?;
+    let Some(_alone) = alone(&session) else { return Ok(0) };
+    session.store.sweep(session.cache_dirs())?;
+    Health::tidy(&session.store.health_dir());
+    let kubo = session.kubo();
+    let ledger = Ledger::at(session.store.dir());
+    if ledger.total().is_ok_and(|total| total > settings.kubo_keep) {
+        block_on(ledger.trim(&kubo, settings.kubo_keep, TRIM));
+    }
+    let started = Instant::now();
+    refresh_all(&session, &[], true, |_, _| {})?;
+    debug_assert!(started.elapsed() < settings.index_deadline * 100, "each refresh is bounded by index.deadline");
+    Ok(0)
+}
+
+/// One housekeeping at a time: who finds another one at work has nothing to do.
+fn alone(session: &Session) -> Option<std::fs::File> {
+    let file = crate::fsx::open_own(&session.store.dir().join("upkeep"), session.env.uid).ok()?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(file)
+}

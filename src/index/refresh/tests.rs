@@ -1,0 +1,207 @@
+//! Refreshes from a scripted daemon and a scripted mirror of the index.
+
+use super::*;
+use crate::catalogue::Catalogue;
+use crate::index::accept::tests::Publisher;
+use crate::index::manifest::tests::sample;
+use crate::index::manifest::{BadManifest, Manifest};
+use crate::index::table::tests::{entry, written};
+use crate::kubo::script::{Answer, Script, client, ok};
+
+const LONG: Duration = Duration::from_secs(10);
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+struct Scene {
+    publisher: Publisher,
+    _dir: tempfile::TempDir,
+    state: State,
+}
+
+/// A manifest with a real table of `core`, and the table.
+fn index(sequence: u64) -> (Manifest, Vec<u8>) {
+    let packed = written(&[entry("a-1-1-any.pkg.tar.zst", 1), entry(&format!("b-{sequence}"), 2 << 20)]);
+    let mut manifest = Manifest { sequence, created: sequence, expires: sequence + 172_800, ..sample() };
+    let sha256 = Sha256::of(&packed);
+    let size = packed.len() as u64;
+    manifest.tables[0] = Table { sha256, size, entries: 2, cid: Cid::raw(sha256), ..manifest.tables[0].clone() };
+    (manifest, packed)
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path().join("state"));
+        Self { publisher: Publisher::new(), _dir: dir, state }
+    }
+
+    /// An HTTP server with a plain copy of the index, as `publish --out` writes it.
+    fn mirror(&self, manifest: &Manifest, packed: &[u8]) -> Script {
+        let offer = self.publisher.offer(manifest);
+        Script::answering(vec![
+            ("/x/pkgswarm.json.minisig ", ok(offer.minisig.unwrap())),
+            ("/x/pkgswarm.json ", ok(offer.manifest)),
+            ("/x/pkgswarm.ipns-record ", ok(offer.record.unwrap())),
+            ("/x/pkgswarm.root ", ok(offer.root.unwrap())),
+            ("/x/tables/core-x86_64.ndjson.zst ", ok(packed)),
+        ])
+    }
+
+    /// A daemon that can deliver the record and every block.
+    fn daemon(&self, manifest: &Manifest, packed: &[u8]) -> Script {
+        let offer = self.publisher.offer(manifest);
+        let root = Cid::dag_pb(Sha256::of(offer.root.as_ref().unwrap()));
+        let mut rules = vec![("name/get?arg=k51".to_owned(), ok(offer.record.unwrap()))];
+        let raw = [offer.manifest, offer.minisig.unwrap(), packed.to_vec()];
+        let blocks = raw.into_iter().map(|bytes| (Cid::raw(Sha256::of(&bytes)), bytes));
+        for (cid, bytes) in blocks.chain([(root, offer.root.unwrap())]) {
+            rules.push((format!("GET /ipfs/{cid}?format=raw"), ok(bytes)));
+        }
+        Script::answering(rules)
+    }
+
+    fn source(&self, mirror: Option<&Script>) -> IndexSource {
+        let url = mirror.map(|script| script.url.join("/x").unwrap());
+        IndexSource { name: FileName::new("arch").unwrap(), grant: self.publisher.grant(), url }
+    }
+
+    fn refresh(&self, mirror: Option<&Script>, daemon: Option<&Script>, now: u64) -> Refreshed {
+        let kubo = daemon.map(Script::kubo);
+        run(refresh(&self.source(mirror), kubo.as_ref(), &client(), &self.state, now, LONG)).unwrap()
+    }
+
+    fn lists(&self, name: &str) -> bool {
+        let core = RepoName::new("core").unwrap();
+        let path = self.state.catalogue_path(&FileName::new("arch").unwrap(), &core, "x86_64");
+        let catalogue = Catalogue::open(&path).unwrap().unwrap();
+        catalogue.find(&FileName::new(name).unwrap()).unwrap().is_some()
+    }
+}
+
+const FIRST: u64 = 1_790_000_000;
+
+#[test]
+fn an_index_is_fetched_proven_and_compiled_by_either_way() {
+    for by_kubo in [true, false] {
+        let scene = Scene::new();
+        let (manifest, packed) = index(FIRST);
+        let (mirror, daemon) = (scene.mirror(&manifest, &packed), scene.daemon(&manifest, &packed));
+        let ask = || match by_kubo {
+            true => scene.refresh(None, Some(&daemon), FIRST + 60),
+            false => scene.refresh(Some(&mirror), None, FIRST + 60),
+        };
+        let first = ask();
+        assert_eq!(first.outcome, Outcome::Updated { sequence: FIRST, ignored: vec![] }, "{first:?}");
+        assert!(scene.lists(&format!("b-{FIRST}")));
+        let tables = |script: &Script| script.asked().iter().filter(|a| a.line.contains("tables/")).count();
+        assert_eq!(ask().outcome, Outcome::Unchanged { sequence: FIRST });
+        assert!(by_kubo || tables(&mirror) == 1);
+        assert_eq!(scene.state.seen(&scene.publisher.grant().keys()).unwrap().unwrap().fetched, FIRST + 60);
+    }
+}
+
+#[test]
+fn the_highest_proven_sequence_wins_and_the_other_way_is_told() {
+    let scene = Scene::new();
+    let (old, old_table) = index(FIRST);
+    let (new, new_table) = index(FIRST + 10);
+    let (mirror, daemon) = (scene.mirror(&new, &new_table), scene.daemon(&old, &old_table));
+    let done = scene.refresh(Some(&mirror), Some(&daemon), FIRST + 60);
+    assert_eq!(done.outcome, Outcome::Updated { sequence: FIRST + 10, ignored: vec![] });
+    let said: Vec<_> = done.routes.iter().map(|route| (route.via, route.said.clone())).collect();
+    assert_eq!(said, [("kubo", Ok(FIRST)), ("url", Ok(FIRST + 10))]);
+    // The daemon alone would now lead back.
+    let back = scene.refresh(None, Some(&daemon), FIRST + 120);
+    assert_eq!(back.outcome, Outcome::Refused(Refusal::Older { has: FIRST + 10, offered: FIRST }));
+    assert!(scene.lists(&format!("b-{}", FIRST + 10)));
+}
+
+#[test]
+fn the_floor_survives_removal_of_the_copy() {
+    let scene = Scene::new();
+    let (new, table) = index(FIRST + 10);
+    scene.refresh(Some(&scene.mirror(&new, &table)), None, FIRST + 60);
+    scene.state.forget_copy(&FileName::new("arch").unwrap()).unwrap();
+    let (old, table) = index(FIRST);
+    let back = scene.refresh(Some(&scene.mirror(&old, &table)), None, FIRST + 60);
+    assert_eq!(back.outcome, Outcome::Refused(Refusal::Older { has: FIRST + 10, offered: FIRST }));
+}
+
+#[test]
+fn a_table_with_other_bytes_is_refused_and_the_last_good_copy_stays() {
+    let scene = Scene::new();
+    let (old, table) = index(FIRST);
+    scene.refresh(Some(&scene.mirror(&old, &table)), None, FIRST + 60);
+    let (new, _) = index(FIRST + 10);
+    let done = scene.refresh(Some(&scene.mirror(&new, &table)), None, FIRST + 60);
+    assert_eq!(done.outcome, Outcome::Unreachable);
+    let said = done.routes.last().unwrap().said.clone().unwrap_err();
+    assert!(said.starts_with("tables/core-x86_64.ndjson.zst: corrupt: sha256 "), "{said}");
+    assert!(scene.lists(&format!("b-{FIRST}")));
+    // An endless one is cut off.
+    let endless = [&table[..], &[0; 1000]].concat();
+    let done = scene.refresh(Some(&scene.mirror(&new, &endless)), None, FIRST + 60);
+    assert!(done.routes.last().unwrap().said.as_ref().unwrap_err().contains("longer than"), "{done:?}");
+}
+
+#[test]
+fn a_signed_table_that_is_none_changes_nothing() {
+    let scene = Scene::new();
+    let (good, table) = index(FIRST);
+    scene.refresh(Some(&scene.mirror(&good, &table)), None, FIRST + 60);
+    let (mut bad, table) = index(FIRST + 10);
+    bad.tables[0].entries = 3;
+    let done = scene.refresh(Some(&scene.mirror(&bad, &table)), None, FIRST + 60);
+    let said = done.routes.last().unwrap().said.clone().unwrap_err();
+    assert!(said.ends_with("the table has 2 entries, the manifest announces 3"), "{said}");
+    assert_eq!(scene.state.seen(&scene.publisher.grant().keys()).unwrap().unwrap().sequence, FIRST);
+    assert!(scene.lists(&format!("b-{FIRST}")));
+}
+
+#[test]
+fn an_expired_index_is_refused_with_its_age() {
+    let scene = Scene::new();
+    let (manifest, packed) = index(FIRST);
+    let late = FIRST + 172_800 + 7200;
+    let done = scene.refresh(Some(&scene.mirror(&manifest, &packed)), None, late);
+    assert!(done.routes[0].said.as_ref().unwrap_err().ends_with("expired 2 h ago"), "{done:?}");
+    let grant = Grant { ipns: None, ..scene.publisher.grant() };
+    let mirror = scene.mirror(&manifest, &packed);
+    let source = IndexSource { grant, ..scene.source(Some(&mirror)) };
+    let done = run(refresh(&source, None, &client(), &scene.state, late, LONG)).unwrap();
+    assert!(matches!(done.outcome, Outcome::Refused(Refusal::Manifest(BadManifest::Expired { .. }))));
+}
+
+#[test]
+fn a_daemon_that_hangs_ends_with_the_deadline_and_the_old_index_stays() {
+    let scene = Scene::new();
+    let (manifest, packed) = index(FIRST);
+    scene.refresh(Some(&scene.mirror(&manifest, &packed)), None, FIRST + 60);
+    let hung = Script::answering(vec![("name/get", Answer::Silence)]);
+    let started = Instant::now();
+    let (kubo, short) = (hung.kubo(), Duration::from_millis(200));
+    let done = run(refresh(&scene.source(None), Some(&kubo), &client(), &scene.state, FIRST + 60, short)).unwrap();
+    assert_eq!(done.outcome, Outcome::Unreachable);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(scene.lists(&format!("b-{FIRST}")));
+}
+
+#[test]
+fn a_mirror_that_strips_a_proof_is_refused() {
+    let scene = Scene::new();
+    let offer = scene.publisher.offer(&index(FIRST).0);
+    let mirror = Script::answering(vec![("/x/pkgswarm.json ", ok(offer.manifest))]);
+    let done = scene.refresh(Some(&mirror), None, FIRST + 60);
+    assert_eq!(done.outcome, Outcome::Refused(Refusal::Missing("the IPNS record")));
+}
+
+#[test]
+fn a_clock_that_went_back_is_noticed() {
+    let scene = Scene::new();
+    let (manifest, packed) = index(FIRST);
+    let mirror = scene.mirror(&manifest, &packed);
+    assert_eq!(scene.refresh(Some(&mirror), None, FIRST + 60).clock_behind, None);
+    assert_eq!(scene.refresh(Some(&mirror), None, FIRST - 3600).clock_behind, Some(3660));
+}

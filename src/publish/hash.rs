@@ -1,0 +1,210 @@
+//! CIDs of files, computed once: what did not change since the last run is not read again.
+//!
+//! The memory is a file of lines in the publisher's state directory. A file counts as unchanged while device, inode,
+//! size, modification and change time (in nanoseconds) are the same; the change time cannot be set by hand.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::{Phase, PublishError};
+use crate::cid::Cid;
+use crate::dag::build;
+use crate::digest::Sha256;
+use crate::distro::trusted::{self, FileKey};
+
+/// The memory is written whenever this many bytes were hashed, so that an interrupted run is not for nothing.
+const SAVE_EVERY: u64 = 4 << 30;
+/// A file whose change time is this close could change again without a new one: its hash is not remembered.
+const FRESH_NS: i128 = 1_000_000_000;
+
+/// A file by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hashed {
+    pub(super) cid: Cid,
+    pub(super) sha256: Sha256,
+    pub(super) size: u64,
+    pub(super) dag_size: u64,
+    /// The state of the file that was read.
+    pub(super) key: FileKey,
+}
+
+/// What was hashed before, by path.
+pub(super) struct Memory {
+    path: PathBuf,
+    known: HashMap<PathBuf, Hashed>,
+}
+
+impl Memory {
+    /// The memory in `dir`. A damaged one is forgotten line by line: it only saves work.
+    pub(super) fn open(dir: &Path) -> Self {
+        let path = dir.join("hashes");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        Self { path, known: text.lines().filter_map(parse).collect() }
+    }
+
+    /// Hashes `paths` on all processors and returns the results in their order; `progress` gets bytes.
+    pub(super) fn hash(
+        &mut self,
+        paths: &[&Path],
+        progress: &mut dyn FnMut(Phase, u64, u64),
+    ) -> Result<Vec<Hashed>, PublishError> {
+        let mut results: Vec<Option<Hashed>> = paths.iter().map(|path| self.recall(path)).collect();
+        let missing: Vec<usize> = (0..paths.len()).filter(|i| results[*i].is_none()).collect();
+        let size = |i: &usize| std::fs::metadata(paths[*i]).map_or(0, |found| found.len());
+        let total = missing.iter().map(size).sum::<u64>();
+        let (mut done, mut unsaved) = (0, 0);
+        progress(Phase::Hash, 0, total);
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (send, receive) = mpsc::channel();
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                let (send, next, stop, missing) = (send.clone(), &next, &stop, &missing);
+                scope.spawn(move || {
+                    while let Some(&i) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if stop.load(Ordering::Relaxed) || send.send((i, hash_file(paths[i]))).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(send);
+            for (i, result) in receive {
+                let hashed = result.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                (done, unsaved) = (done + hashed.size, unsaved + hashed.size);
+                results[i] = Some(hashed);
+                self.remember(paths[i], hashed);
+                if unsaved >= SAVE_EVERY {
+                    self.save()?;
+                    unsaved = 0;
+                }
+                progress(Phase::Hash, done, total);
+            }
+            Ok::<(), PublishError>(())
+        })?;
+        Ok(results.into_iter().map(|hashed| hashed.expect("every file was remembered or hashed")).collect())
+    }
+
+    /// Forgets all files but `paths` and writes the rest.
+    pub(super) fn keep_only(&mut self, paths: &[&Path]) -> Result<(), PublishError> {
+        let paths: std::collections::HashSet<&Path> = paths.iter().copied().collect();
+        self.known.retain(|path, _| paths.contains(path.as_path()));
+        self.save()
+    }
+
+    fn recall(&self, path: &Path) -> Option<Hashed> {
+        let known = self.known.get(path)?;
+        (FileKey::at(path).ok()? == known.key).then_some(*known)
+    }
+
+    fn remember(&mut self, path: &Path, hashed: Hashed) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+        if now as i128 - i128::from(hashed.key.ctime_ns) > FRESH_NS {
+            self.known.insert(path.to_owned(), hashed);
+        }
+    }
+
+    fn save(&self) -> Result<(), PublishError> {
+        let mut lines: Vec<String> = self.known.iter().filter_map(|(path, hashed)| format(path, hashed)).collect();
+        lines.sort();
+        trusted::replace(&self.path, |to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))
+            .map_err(|error| PublishError::Io { path: self.path.clone(), error })
+    }
+}
+
+/// Hashes one file and makes sure that it did not change meanwhile.
+fn hash_file(path: &Path) -> Result<Hashed, PublishError> {
+    let at = |error: io::Error| PublishError::Io { path: path.to_owned(), error };
+    let file = File::open(path).map_err(at)?;
+    let key = FileKey::of(&file).map_err(at)?;
+    let built = build::build(&file).map_err(at)?;
+    if FileKey::of(&file).map_err(at)? != key || built.size != key.size {
+        return Err(PublishError::Changed(path.to_owned()));
+    }
+    Ok(Hashed { cid: built.root, sha256: built.sha256, size: built.size, dag_size: built.dag_size, key })
+}
+
+fn format(path: &Path, hashed: &Hashed) -> Option<String> {
+    let path = path.to_str().filter(|path| !path.contains('\n'))?;
+    let Hashed { cid, sha256, size, dag_size, key } = hashed;
+    let FileKey { dev, ino, mtime_ns, ctime_ns, .. } = key;
+    Some(format!("{dev} {ino} {size} {mtime_ns} {ctime_ns} {sha256} {cid} {dag_size} {path}"))
+}
+
+fn parse(line: &str) -> Option<(PathBuf, Hashed)> {
+    let mut words = line.splitn(9, ' ');
+    let mut word = || words.next();
+    let (dev, ino, size) = (word()?.parse().ok()?, word()?.parse().ok()?, word()?.parse().ok()?);
+    let (mtime_ns, ctime_ns) = (word()?.parse().ok()?, word()?.parse().ok()?);
+    let (sha256, cid, dag_size) = (word()?.parse().ok()?, word()?.parse().ok()?, word()?.parse().ok()?);
+    let key = FileKey { dev, ino, size, mtime_ns, ctime_ns };
+    Some((word()?.into(), Hashed { cid, sha256, size, dag_size, key }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(memory: &Memory, path: &Path) -> bool {
+        memory.recall(path).is_some()
+    }
+
+    #[test]
+    fn an_unchanged_file_is_remembered_and_a_changed_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a b");
+        std::fs::write(&file, b"abc").unwrap();
+        let mut memory = Memory::open(dir.path());
+        let first = memory.hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
+        assert_eq!((first.sha256, first.cid), (Sha256::of(b"abc"), Cid::raw(Sha256::of(b"abc"))));
+        assert!(!known(&memory, &file), "it is too young to be remembered");
+
+        let mut old = first;
+        old.key.ctime_ns -= 2_000_000_000;
+        memory.remember(&file, old);
+        memory.known.get_mut(&file).unwrap().key = first.key;
+        memory.keep_only(&[&file]).unwrap();
+        let mut again = Memory::open(dir.path());
+        assert!(known(&again, &file));
+        let mut bytes = Vec::new();
+        assert_eq!(again.hash(&[&file], &mut |_, done, total| bytes.push((done, total))).unwrap()[0], first);
+        assert_eq!(bytes, [(0, 0)]);
+        std::fs::write(&file, b"abd").unwrap();
+        assert!(!known(&again, &file));
+        again.keep_only(&[]).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("hashes")).unwrap(), "");
+    }
+
+    #[test]
+    fn many_files_come_back_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..50).map(|n| dir.path().join(n.to_string())).collect();
+        paths.iter().for_each(|path| std::fs::write(path, path.as_os_str().as_encoded_bytes()).unwrap());
+        let borrowed: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let mut last = (0, 0);
+        let results = Memory::open(dir.path()).hash(&borrowed, &mut |_, done, total| last = (done, total)).unwrap();
+        for (path, hashed) in paths.iter().zip(&results) {
+            assert_eq!(hashed.sha256, Sha256::of(path.as_os_str().as_encoded_bytes()));
+        }
+        assert_eq!(last.0, last.1);
+    }
+
+    #[test]
+    fn a_missing_file_ends_it_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        let error = Memory::open(dir.path()).hash(&[&gone], &mut |_, _, _| {}).unwrap_err();
+        assert!(error.to_string().starts_with(&gone.display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn nonsense_in_the_memory_is_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("hashes"), "x\n1 2 3\n\n").unwrap();
+        assert!(Memory::open(dir.path()).known.is_empty());
+    }
+}

@@ -1,0 +1,88 @@
+//! What was published last: the sequence that must not go back, and the blocks that need not be sent again.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::PublishError;
+use crate::cid::Cid;
+use crate::digest::Sha256;
+use crate::distro::trusted;
+
+/// The memory of one publisher, in its state directory.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Last {
+    /// Highest sequence ever given out, offline or online.
+    pub(super) sequence: u64,
+    /// The publication that the daemon has.
+    pub(super) online: Option<Run>,
+    /// The publication written by `--offline`.
+    pub(super) offline: Option<Run>,
+}
+
+/// One publication.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub(super) root: Cid,
+    pub(super) sequence: u64,
+    /// Unix seconds.
+    pub(super) created: u64,
+    /// Unix seconds.
+    pub(super) expires: u64,
+    /// `Content::fingerprint`.
+    pub(super) content: Sha256,
+    /// Of the manifest.
+    pub(super) manifest: Sha256,
+    /// The IPNS name.
+    pub(super) name: Option<String>,
+    /// Whether the record could be read back.
+    pub(super) record: bool,
+    /// CIDs of all files in it.
+    pub(super) files: HashSet<Cid>,
+}
+
+impl Run {
+    /// Whether more than half of its life is left.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        let life = self.expires.saturating_sub(self.created);
+        now >= self.created && now.saturating_sub(self.created) <= life / 2
+    }
+}
+
+impl Last {
+    /// Reads the memory in `dir`. A damaged one is an error: sequences could go back without it.
+    pub(super) fn open(dir: &Path) -> Result<Self, PublishError> {
+        let path = file(dir);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(PublishError::Io { path, error }),
+        };
+        serde_json::from_slice(&bytes).map_err(|e| PublishError::Memory { path, why: e.to_string() })
+    }
+
+    pub(super) fn save(&self, dir: &Path) -> Result<(), PublishError> {
+        let path = file(dir);
+        let json = serde_json::to_vec(self).expect("texts and numbers always make JSON");
+        trusted::replace(&path, |to| to.write_all(&json)).map_err(|error| PublishError::Io { path, error })
+    }
+}
+
+/// Makes this the only run of the publisher until the file is closed.
+pub(super) fn lock(dir: &Path) -> Result<File, PublishError> {
+    let path = dir.join("lock");
+    let at = |error| PublishError::Io { path: path.clone(), error };
+    fs::create_dir_all(dir).map_err(at)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(PublishError::Busy),
+        Err(fs::TryLockError::Error(error)) => Err(at(error)),
+    }
+}
+
+fn file(dir: &Path) -> PathBuf {
+    dir.join("published.json")
+}

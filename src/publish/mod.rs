@@ -1,0 +1,403 @@
+//! `publish`: from a directory that repo-add made to a signed index and a plain tree under one IPNS name.
+//!
+//! Everything is computed here (`tree`), so that the daemon is handed blocks and a root and has nothing to decide. The
+//! order makes an interruption harmless: check and hash, hand over the blocks with the root pinned, read them back,
+//! publish the name, read the record back, and only then let go of what was published before.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::cid::Cid;
+use crate::dag::dir::BadEntries;
+use crate::digest::Sha256;
+use crate::distro::syncdb::BadDatabase;
+use crate::index::ipns::Name;
+use crate::index::manifest::{AHEAD_MOST, BadManifest};
+use crate::index::minisign::SecretKey;
+use crate::kubo::{Fault, Kind, Kubo, Publication};
+use crate::name::RepoName;
+
+mod check;
+mod hash;
+mod last;
+mod scan;
+mod tree;
+
+use hash::{Hashed, Memory};
+use last::{Last, Run};
+use scan::{Repo, Role};
+use tree::{Content, Sealed, TreeFile, Upload};
+
+/// Putting a record to the DHT takes a minute at times.
+const ANNOUNCE: Duration = Duration::from_secs(300);
+/// Slowest upload that is waited for, in bytes a second: the daemon is near.
+const SLOWEST: u64 = 1 << 20;
+
+/// What is published, and how.
+pub struct Options {
+    /// The publisher's name in manifest and pins, at most 64 bytes.
+    pub publisher: String,
+    /// Directories made by repo-add, or trees `<repo>/os/<arch>` of them.
+    pub dirs: Vec<PathBuf>,
+    /// Where this publisher's memory is; of its own, kept between runs.
+    pub state_dir: PathBuf,
+    /// The daemon's key to publish under; made when it has none of that name.
+    pub key: String,
+    /// Signs the manifest, when given.
+    pub minisign: Option<SecretKey>,
+    /// How long manifest and record count. Default 48 h, as long as DHT servers keep records.
+    pub lifetime: Duration,
+    /// How long others may keep the name's answer. Default 5 min, as Kubo.
+    pub ttl: Duration,
+    /// `Server` URLs named in the manifest, by repo.
+    pub upstream: BTreeMap<RepoName, Vec<String>>,
+    /// Where a plain copy of manifest, signature, tables, root block and record is written, to be served over HTTP.
+    pub out: Option<PathBuf>,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// A step of the work, for progress. Units are bytes, except in [`Phase::Scan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading databases; counted in files.
+    Scan,
+    /// Computing CIDs of files that changed.
+    Hash,
+    /// Once, before anything is sent: (bytes that the daemon's disk use will grow by, bytes that are free there).
+    Cost,
+    /// Handing blocks to the daemon.
+    Upload,
+    /// Reading them back.
+    Check,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// Content changed and is published.
+    Published,
+    /// Nothing changed; manifest and record got a new life.
+    Renewed,
+    /// Nothing changed and more than half of the life is left.
+    Unchanged,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What it did.
+    pub did: Did,
+    /// The published directory.
+    pub root: Cid,
+    /// Of manifest and record.
+    pub sequence: u64,
+    /// Unix seconds.
+    pub expires: u64,
+    /// The name to give to users; `None` offline.
+    pub name: Option<Name>,
+    /// Files in the tree.
+    pub files: usize,
+    /// Files that were not in the last publication.
+    pub new_files: usize,
+    /// Bytes of blocks that were handed to the daemon.
+    pub sent: u64,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why nothing was published. Unless it says otherwise, what was published before stays as it was.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The fields are what the messages name.
+pub enum PublishError {
+    /// Nothing like a repo in a given directory.
+    #[error("{}: no REPO.db here or below; make one with repo-add", .0.display())]
+    NoRepo(PathBuf),
+    /// The name is needed for the index itself.
+    #[error("a repo called {0} cannot be published: the name is used by the index")]
+    Reserved(RepoName),
+    /// Two directories give the same place in the tree.
+    #[error("{0} is there twice; publish one of them")]
+    Twice(String),
+    /// The architecture cannot be told.
+    #[error("{}: packages of several architectures ({archs}); put the repo into REPO/os/ARCH", dir.display())]
+    Arch { dir: PathBuf, archs: String },
+    /// The database cannot be read.
+    #[error("{}: {cause}", path.display())]
+    Database { path: PathBuf, cause: BadDatabase },
+    /// A package is not what the database says. Running repo-add again helps, or restoring the file.
+    #[error("{}: {why}", path.display())]
+    Package { path: PathBuf, why: String },
+    /// Trying again helps once nobody writes to it.
+    #[error("{}: it changed while it was published; try again", .0.display())]
+    Changed(PathBuf),
+    /// The manifest would be refused by clients.
+    #[error("the index cannot be published: {0}")]
+    Manifest(#[from] BadManifest),
+    /// Names that no directory can hold.
+    #[error("the tree cannot be built: {0}")]
+    Tree(#[from] BadEntries),
+    /// Not enough room in the daemon's repository.
+    #[error("{need} bytes are needed and {free} are free; raise Datastore.StorageMax or remove pins")]
+    Space { need: u64, free: u64 },
+    /// The daemon failed. Trying again goes on where it ended.
+    #[error(transparent)]
+    Kubo(#[from] Fault),
+    /// The daemon's key is of another kind.
+    #[error("the key {0:?} is not an Ed25519 key; choose another name with --key")]
+    Key(String),
+    /// What was read back is not what was published.
+    #[error("{what}: read back wrongly: {why}")]
+    ReadBack { what: String, why: String },
+    /// The memory of sequences is damaged; it is not thrown away silently.
+    #[error("{} is damaged ({why}); remove it to publish everything again", path.display())]
+    Memory { path: PathBuf, why: String },
+    /// This machine's clock is more than a day behind the last publication: clients would refuse the next one.
+    #[error("the last publication has sequence {last}, more than a day ahead of this clock ({now}); set the clock")]
+    Clock { last: u64, now: u64 },
+    /// Another run of the same publisher.
+    #[error("another publish of this publisher is running")]
+    Busy,
+    /// This machine failed.
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+/// Publishes; without `kubo` only builds and signs, into `options.out`.
+///
+/// # Errors
+/// See [`PublishError`]. Interrupted at any point, the next run goes on with what is there.
+pub async fn run(
+    options: &Options,
+    kubo: Option<&Kubo>,
+    progress: &mut dyn FnMut(Phase, u64, u64),
+) -> Result<Report, PublishError> {
+    let _lock = last::lock(&options.state_dir)?;
+    let mut last = Last::open(&options.state_dir)?;
+    if last.sequence > options.now + AHEAD_MOST {
+        return Err(PublishError::Clock { last: last.sequence, now: options.now });
+    }
+    let repos = scan::scan(&options.dirs)?;
+    let files = repos.iter().map(|repo| repo.files.len() as u64).sum();
+    progress(Phase::Scan, files, files);
+    let paths: Vec<&Path> = repos.iter().flat_map(|repo| repo.files.values()).map(|found| &*found.path).collect();
+    let mut memory = Memory::open(&options.state_dir);
+    let hashed = memory.hash(&paths, progress)?;
+    memory.keep_only(&paths)?;
+    compare(&repos, &hashed)?;
+    let content = Content::build(options, &repos, &hashed)?;
+    match kubo {
+        Some(kubo) => online(options, kubo, &content, &mut last, progress).await,
+        None => offline(options, &content, &mut last),
+    }
+}
+
+/// Every package must be what the database says, byte for byte.
+fn compare(repos: &[Repo], hashed: &[Hashed]) -> Result<(), PublishError> {
+    for (found, hashed) in repos.iter().flat_map(|repo| repo.files.values()).zip(hashed) {
+        let path = || found.path.clone();
+        if found.key.is_some_and(|key| key != hashed.key) {
+            return Err(PublishError::Changed(path()));
+        }
+        match found.role {
+            Role::Package { size, sha256 } if (size, sha256) != (hashed.size, hashed.sha256) => {
+                let why = format!("its sha256 is {}, the database says {sha256}", hashed.sha256);
+                return Err(PublishError::Package { path: path(), why });
+            }
+            Role::PackageSignature if !(1..=16 << 10).contains(&hashed.size) => {
+                let why = format!("a signature of {} bytes; 1 to 16384 are allowed", hashed.size);
+                return Err(PublishError::Package { path: path(), why });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn offline(options: &Options, content: &Content, last: &mut Last) -> Result<Report, PublishError> {
+    let before = last.offline.as_ref().filter(|run| run.content == content.fingerprint);
+    if let Some(run) = before.filter(|run| run.is_fresh(options.now) && is_written(options, run)) {
+        return Ok(report(Did::Unchanged, run, content, None));
+    }
+    let did = if before.is_some() { Did::Renewed } else { Did::Published };
+    let sealed = content.seal(options, options.now.max(last.sequence + 1))?;
+    let run = remembered(content, &sealed, None);
+    last.sequence = run.sequence;
+    last.offline = Some(run.clone());
+    last.save(&options.state_dir)?;
+    write_out(options, content, &sealed, None)?;
+    Ok(report(did, &run, content, None))
+}
+
+async fn online(
+    options: &Options,
+    kubo: &Kubo,
+    content: &Content,
+    last: &mut Last,
+    progress: &mut dyn FnMut(Phase, u64, u64),
+) -> Result<Report, PublishError> {
+    let name = key(options, kubo).await?;
+    // What the daemon still has of the last publication; its pin may have been removed by hand.
+    let before = match &last.online {
+        Some(run) if kubo.is_pinned(run.root).await? => Some(run.clone()),
+        _ => None,
+    };
+    let published = kubo.record(&name.to_string(), Duration::from_secs(30)).await.ok();
+    let published = published.and_then(|bytes| name.verify(&bytes, 0).ok());
+    let floor = published.as_ref().map_or(0, |record| record.sequence);
+    let same = before.as_ref().filter(|run| run.content == content.fingerprint);
+    let same = same.filter(|run| run.name.as_deref() == Some(&*name.to_string()));
+    if let Some(run) = same.filter(|run| run.is_fresh(options.now)) {
+        // A daemon that forgot the name gets it again.
+        let known = published.is_some_and(|record| record.root() == Ok(run.root));
+        if (known || !run.record) && is_written(options, run) {
+            return Ok(report(Did::Unchanged, run, content, Some(name)));
+        }
+    }
+    let did = if same.is_some() { Did::Renewed } else { Did::Published };
+
+    let sealed = content.seal(options, options.now.max(last.sequence.max(floor) + 1))?;
+    let had = before.as_ref().map(|run| &run.files);
+    let mut seen = HashSet::new();
+    let fresh =
+        |file: &&TreeFile| had.is_none_or(|had| !had.contains(&file.hashed.cid)) && seen.insert(file.hashed.cid);
+    let new: Vec<TreeFile> = content.files.iter().filter(fresh).cloned().collect();
+    let cost = new.iter().map(|file| file.hashed.dag_size).sum::<u64>()
+        + sealed.blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
+    let size = kubo.repo_size().await?;
+    let free = size.most.saturating_sub(size.used);
+    progress(Phase::Cost, cost, free);
+    if cost > free {
+        return Err(PublishError::Space { need: cost, free });
+    }
+    // The sequence counts as given out from here on, whatever happens next.
+    last.sequence = sealed.manifest.sequence;
+    last.save(&options.state_dir)?;
+
+    upload(kubo, &sealed, &new, cost, progress).await?;
+    let pin = format!("pkgswarm:{}", options.publisher);
+    kubo.pin(sealed.root, &pin, ANNOUNCE).await?;
+    check::read_back(kubo, &sealed, &new, progress).await?;
+    let (key, root, sequence) = (&*options.key, sealed.root, sealed.manifest.sequence);
+    let what = Publication { key, root, sequence, lifetime: options.lifetime, ttl: options.ttl };
+    kubo.publish(&what, ANNOUNCE).await?;
+    let mut run = remembered(content, &sealed, Some(&name));
+    last.online = Some(run.clone());
+    last.save(&options.state_dir)?;
+
+    let record = check::record(kubo, &name, &sealed, options.now).await?;
+    run.record = record.is_some();
+    let mut report = Report { new_files: new.len(), sent: cost, ..report(did, &run, content, Some(name)) };
+    if record.is_none() {
+        let text = "the daemon does not give out the name's record (Routing.Type none?): others cannot find it";
+        report.warnings.push(text.to_owned());
+    }
+    last.online = Some(run);
+    last.save(&options.state_dir)?;
+    write_out(options, content, &sealed, record.as_deref())?;
+    for old in kubo.pinned_as(&pin).await?.into_iter().filter(|old| *old != sealed.root) {
+        kubo.unpin(old).await?;
+    }
+    Ok(report)
+}
+
+async fn key(options: &Options, kubo: &Kubo) -> Result<Name, PublishError> {
+    let found = kubo.keys().await?.into_iter().find(|(name, _)| *name == options.key);
+    let name = match found {
+        Some((_, name)) => name,
+        None => kubo.generate_key(&options.key).await?,
+    };
+    name.parse().map_err(|_| PublishError::Key(options.key.clone()))
+}
+
+async fn upload(
+    kubo: &Kubo,
+    sealed: &Sealed,
+    new: &[TreeFile],
+    cost: u64,
+    progress: &mut dyn FnMut(Phase, u64, u64),
+) -> Result<(), PublishError> {
+    let upload = Upload::default();
+    let body = upload.start(sealed.root, sealed.blocks.clone(), new.to_vec());
+    let deadline = ANNOUNCE + Duration::from_secs(cost / SLOWEST);
+    let import = kubo.import(body, sealed.root, deadline);
+    tokio::pin!(import);
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let done = loop {
+        tokio::select! {
+            done = &mut import => break done,
+            _ = tick.tick() => progress(Phase::Upload, upload.sent.load(Ordering::Relaxed), cost),
+        }
+    };
+    progress(Phase::Upload, upload.sent.load(Ordering::Relaxed), cost);
+    match (done, upload.failure()) {
+        (_, Some(ours)) => Err(ours),
+        (Err(fault), None) if fault.kind == Kind::NoSpace => {
+            Err(Fault::new(fault.call, fault.kind, format!("{}; nothing was switched", fault.text)).into())
+        }
+        (done, None) => Ok(done?),
+    }
+}
+
+/// The plain copy for HTTP. The manifest is written last, so that a copy without it is seen to be incomplete.
+fn write_out(options: &Options, content: &Content, sealed: &Sealed, record: Option<&[u8]>) -> Result<(), PublishError> {
+    let Some(out) = &options.out else { return Ok(()) };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        let replace = |path: &Path| {
+            std::fs::create_dir_all(path.parent().unwrap_or(out))?;
+            crate::distro::trusted::replace(path, |to| to.write_all(bytes))
+        };
+        replace(&path).map_err(|error| PublishError::Io { path, error })
+    };
+    content.packed.iter().try_for_each(|(path, packed)| write(path, packed))?;
+    write("pkgswarm.root", &sealed.root_block)?;
+    if let Some(record) = record {
+        write("pkgswarm.ipns-record", record)?;
+    }
+    if let Some(minisig) = &sealed.minisig {
+        write("pkgswarm.json.minisig", minisig.as_bytes())?;
+    }
+    write("pkgswarm.json", &sealed.bytes)
+}
+
+/// Whether the plain copy, where one is wanted, is that of `run`.
+fn is_written(options: &Options, run: &Run) -> bool {
+    options.out.as_ref().is_none_or(|out| {
+        std::fs::read(out.join("pkgswarm.json")).is_ok_and(|bytes| Sha256::of(&bytes) == run.manifest)
+    })
+}
+
+fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> Run {
+    Run {
+        root: sealed.root,
+        sequence: sealed.manifest.sequence,
+        created: sealed.manifest.created,
+        expires: sealed.manifest.expires,
+        content: content.fingerprint,
+        manifest: Sha256::of(&sealed.bytes),
+        name: name.map(Name::to_string),
+        record: false,
+        files: content.files.iter().map(|file| file.hashed.cid).collect(),
+    }
+}
+
+fn report(did: Did, run: &Run, content: &Content, name: Option<Name>) -> Report {
+    Report {
+        did,
+        root: run.root,
+        sequence: run.sequence,
+        expires: run.expires,
+        name,
+        files: content.files.len(),
+        new_files: 0,
+        sent: 0,
+        warnings: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

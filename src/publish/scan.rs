@@ -1,0 +1,223 @@
+//! What is to be published: the repos that repo-add made, and every file in them that clients may ask for.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::PublishError;
+use crate::digest::Sha256;
+use crate::distro::syncdb::{self, BadDatabase, Limits};
+use crate::distro::trusted::FileKey;
+use crate::index::manifest::is_arch;
+use crate::name::{FileName, RepoName};
+
+/// How deep below a given directory repos are looked for: `<repo>/os/<arch>` and one more.
+const DEPTH: usize = 4;
+
+/// One repo for one architecture.
+#[derive(Debug)]
+pub(super) struct Repo {
+    pub(super) name: RepoName,
+    pub(super) arch: String,
+    /// Every file of the plain tree, by name.
+    pub(super) files: BTreeMap<FileName, Found>,
+}
+
+/// A file to be published.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) role: Role,
+    /// The state in which the database was read; only that state may be published.
+    pub(super) key: Option<FileKey>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A package, and what the database says about it.
+    Package { size: u64, sha256: Sha256 },
+    /// `….sig` beside a package.
+    PackageSignature,
+    /// `REPO.db`, `REPO.files` and their signatures.
+    Database,
+}
+
+impl Repo {
+    /// Its place in the tree.
+    pub(super) fn path(&self) -> String {
+        format!("{}/os/{}", self.name, self.arch)
+    }
+}
+
+/// Finds every repo in `dirs` and lists its files. Reads databases and looks at files, but hashes nothing yet.
+pub(super) fn scan(dirs: &[PathBuf]) -> Result<Vec<Repo>, PublishError> {
+    let mut repos: Vec<Repo> = Vec::new();
+    for dir in dirs {
+        let before = repos.len();
+        find(dir, DEPTH, &mut repos)?;
+        if repos.len() == before {
+            return Err(PublishError::NoRepo(dir.clone()));
+        }
+    }
+    repos.sort_by(|a, b| (&a.name, &a.arch).cmp(&(&b.name, &b.arch)));
+    match repos.windows(2).find(|two| two[0].path() == two[1].path()) {
+        Some(two) => Err(PublishError::Twice(two[0].path())),
+        None => Ok(repos),
+    }
+}
+
+fn find(dir: &Path, depth: usize, repos: &mut Vec<Repo>) -> Result<(), PublishError> {
+    let at = |error: io::Error| PublishError::Io { path: dir.to_owned(), error };
+    let mut below = Vec::new();
+    let before = repos.len();
+    for entry in fs::read_dir(dir).map_err(at)? {
+        let entry = entry.map_err(at)?;
+        let name = entry.file_name().to_str().and_then(|name| FileName::new(name).ok());
+        // repo-add makes `REPO.db` a link to `REPO.db.tar.gz`; the database keeps its own name in the tree.
+        if let Some(name) = name.as_ref().filter(|name| name.as_str().ends_with(".db"))
+            && let Some(repo) = name.repo()
+        {
+            repos.push(read(dir, repo)?);
+        }
+        if entry.file_type().map_err(at)?.is_dir() {
+            below.push(entry.path());
+        }
+    }
+    if repos.len() == before && depth > 0 {
+        below.sort();
+        below.iter().try_for_each(|dir| find(dir, depth - 1, repos))?;
+    }
+    Ok(())
+}
+
+fn read(dir: &Path, name: RepoName) -> Result<Repo, PublishError> {
+    if matches!(name.as_str(), "tables" | "diffs") || name.as_str().starts_with("pkgswarm") {
+        return Err(PublishError::Reserved(name));
+    }
+    let database = dir.join(format!("{name}.db"));
+    let at = |error: io::Error| PublishError::Io { path: database.clone(), error };
+    let file = File::open(&database).map_err(at)?;
+    let key = FileKey::of(&file).map_err(at)?;
+    let mut packages = Vec::new();
+    syncdb::read::<BadDatabase>(&file, &Limits::default(), |package| {
+        packages.push(package);
+        Ok(())
+    })
+    .map_err(|cause| PublishError::Database { path: database.clone(), cause })?;
+
+    let mut files = BTreeMap::new();
+    let mut archs: Vec<String> = packages.iter().filter_map(|package| package.arch.clone()).collect();
+    for package in packages {
+        let wrong = |why: &str| PublishError::Package { path: dir.join(package.file.as_str()), why: why.to_owned() };
+        let (Some(size), Some(sha256)) = (package.size, package.sha256) else {
+            return Err(wrong("the database has no sha256 and size for it; run repo-add again"));
+        };
+        let path = dir.join(package.file.as_str());
+        match fs::metadata(&path) {
+            Ok(found) if !found.is_file() => return Err(wrong("it is not a file")),
+            Ok(found) if found.len() != size => {
+                let why = format!("it has {} bytes, the database says {size}", found.len());
+                return Err(wrong(&why));
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(wrong("the database lists it and it is missing"));
+            }
+            Err(error) => return Err(PublishError::Io { path, error }),
+        }
+        if let Some((name, signature)) = beside(dir, &format!("{}.sig", package.file)) {
+            files.insert(name, Found { path: signature, role: Role::PackageSignature, key: None });
+        }
+        files.insert(package.file, Found { path, role: Role::Package { size, sha256 }, key: None });
+    }
+    for suffix in ["db", "db.sig", "files", "files.sig"] {
+        if let Some((file, path)) = beside(dir, &format!("{name}.{suffix}")) {
+            let key = (suffix == "db").then_some(key);
+            files.insert(file, Found { path, role: Role::Database, key });
+        }
+    }
+    archs.retain(|arch| arch != "any");
+    archs.sort();
+    archs.dedup();
+    let arch = arch(dir, archs)?;
+    Ok(Repo { name, arch, files })
+}
+
+/// The architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.
+fn arch(dir: &Path, packages: Vec<String>) -> Result<String, PublishError> {
+    // A relative path may hide its parents.
+    let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    let parent = real.parent().and_then(Path::file_name);
+    let own = real.file_name().and_then(|name| name.to_str());
+    if parent.is_some_and(|parent| parent == "os")
+        && let Some(own) = own.filter(|own| is_arch(own))
+    {
+        return Ok(own.to_owned());
+    }
+    match &packages[..] {
+        [] => Ok(std::env::consts::ARCH.to_owned()),
+        [one] if is_arch(one) => Ok(one.clone()),
+        _ => Err(PublishError::Arch { dir: dir.to_owned(), archs: packages.join(", ") }),
+    }
+}
+
+fn beside(dir: &Path, name: &str) -> Option<(FileName, PathBuf)> {
+    let path = dir.join(name);
+    let name = FileName::new(name).ok()?;
+    path.is_file().then_some((name, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Made, package};
+    use super::*;
+
+    #[test]
+    fn a_repo_is_found_with_its_packages_signatures_and_databases() {
+        let made = Made::repo("custom", &[package("b-1-1-any", 10), package("a+x-1:2-1-any", 20)]);
+        made.write("b-1-1-any.pkg.tar.zst.sig", b"sig");
+        made.write("custom.files", b"files");
+        made.write("stray.txt", b"not ours");
+        let repos = scan(&[made.path()]).unwrap();
+        assert_eq!(repos[0].path(), format!("custom/os/{}", std::env::consts::ARCH));
+        let names: Vec<&str> = repos[0].files.keys().map(FileName::as_str).collect();
+        let expected = [
+            "a+x-1:2-1-any.pkg.tar.zst",
+            "b-1-1-any.pkg.tar.zst",
+            "b-1-1-any.pkg.tar.zst.sig",
+            "custom.db",
+            "custom.files",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_mirror_tree_is_searched_and_names_the_architecture() {
+        let made = Made::at("mirror/core/os/aarch64", "core", &[package("a-1-1-any", 10)]);
+        let repos = scan(&[made.root().join("mirror")]).unwrap();
+        assert_eq!((repos.len(), repos[0].path()), (1, "core/os/aarch64".to_owned()));
+    }
+
+    #[test]
+    fn what_the_database_says_must_be_there() {
+        let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+        let a = made.path().join("a-1-1-any.pkg.tar.zst");
+        made.write("a-1-1-any.pkg.tar.zst", b"short");
+        let error = scan(&[made.path()]).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: it has 5 bytes, the database says 10", a.display()));
+        fs::remove_file(&a).unwrap();
+        let error = scan(&[made.path()]).unwrap_err().to_string();
+        assert!(error.ends_with("the database lists it and it is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_without_a_repo_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(scan(&[dir.path().to_owned()]), Err(PublishError::NoRepo(_))));
+        let made = Made::repo("tables", &[]);
+        assert!(matches!(scan(&[made.path()]), Err(PublishError::Reserved(_))));
+        let made = Made::repo("custom", &[]);
+        assert!(matches!(scan(&[made.path(), made.path()]), Err(PublishError::Twice(_))));
+    }
+}

@@ -1,0 +1,173 @@
+//! Publishing without a daemon: what is built, what is refused, what a second run does.
+
+use std::fs;
+
+use super::*;
+use crate::index::accept::{Grant, Offer, accept};
+use crate::index::minisign;
+use crate::index::table::Reader;
+
+const NOW: u64 = 1_790_000_000;
+
+/// A package of `size` bytes called `NAME-VERSION-RELEASE-ARCH`.
+pub(super) fn package(stem: &str, size: usize) -> (String, Vec<u8>) {
+    (format!("{stem}.pkg.tar.zst"), (0..size).map(|n| (n / 7 + stem.len()) as u8).collect())
+}
+
+/// A repo in a temporary directory, with a database as repo-add makes it, uncompressed.
+pub(super) struct Made {
+    dir: tempfile::TempDir,
+    below: PathBuf,
+}
+
+impl Made {
+    pub(super) fn repo(name: &str, packages: &[(String, Vec<u8>)]) -> Self {
+        Self::at("repo", name, packages)
+    }
+
+    pub(super) fn at(below: &str, name: &str, packages: &[(String, Vec<u8>)]) -> Self {
+        let made = Self { dir: tempfile::tempdir().unwrap(), below: below.into() };
+        fs::create_dir_all(made.path()).unwrap();
+        made.add(name, packages);
+        made
+    }
+
+    /// Writes packages and the database `name` of them.
+    pub(super) fn add(&self, name: &str, packages: &[(String, Vec<u8>)]) {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (file, bytes) in packages {
+            self.write(file, bytes);
+            let file_name = crate::name::FileName::new(file.as_str()).unwrap();
+            let parts = file_name.package().unwrap();
+            let desc = format!(
+                "%FILENAME%\n{file}\n\n%NAME%\n{}\n\n%VERSION%\n{}\n\n%CSIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%ARCH%\n{}\n\n",
+                parts.name,
+                parts.version,
+                bytes.len(),
+                Sha256::of(bytes),
+                parts.arch
+            );
+            let mut header = tar::Header::new_ustar();
+            header.set_size(desc.len() as u64);
+            header.set_mode(0o644);
+            let path = format!("{}-{}/desc", parts.name, parts.version);
+            tar.append_data(&mut header, path, desc.as_bytes()).unwrap();
+        }
+        self.write(&format!("{name}.db"), &tar.into_inner().unwrap());
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.below)
+    }
+
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path().join(name), bytes).unwrap();
+    }
+
+    fn options(&self, now: u64) -> Options {
+        Options {
+            publisher: "tester".to_owned(),
+            dirs: vec![self.path()],
+            state_dir: self.root().join("state"),
+            key: "tester".to_owned(),
+            minisign: None,
+            lifetime: Duration::from_secs(172_800),
+            ttl: Duration::from_secs(300),
+            upstream: BTreeMap::new(),
+            out: Some(self.root().join("out")),
+            now,
+        }
+    }
+}
+
+fn build(options: &Options) -> Result<Report, PublishError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run(options, None, &mut |_, _, _| {}))
+}
+
+#[test]
+fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
+    let made = Made::repo("custom", &[package("a-1-1-any", 10), package("b-1:2-1-any", (3 << 20) + 5)]);
+    made.write("a-1-1-any.pkg.tar.zst.sig", b"signature");
+    let secret = minisign::tests::secret();
+    let public = secret.public();
+    let report = build(&Options { minisign: Some(secret), ..made.options(NOW) }).unwrap();
+    assert_eq!((report.did, report.sequence, report.files), (Did::Published, NOW, 4));
+
+    let out = made.root().join("out");
+    let read = |name: &str| fs::read(out.join(name)).unwrap();
+    let grant = Grant { ipns: None, minisign: Some(public), repos: vec![RepoName::new("custom").unwrap()] };
+    let (manifest, minisig) = (read("pkgswarm.json"), Some(read("pkgswarm.json.minisig")));
+    let accepted = accept(&grant, None, &Offer { manifest, minisig, ..Offer::default() }, NOW).unwrap();
+    let table = &accepted.manifest.tables[0];
+    assert_eq!(table.databases[0].name.as_str(), "custom.db");
+    let packed = read(&table.path());
+    assert_eq!((Sha256::of(&packed), packed.len() as u64), (table.sha256, table.size));
+    let entries: Vec<_> = Reader::new(&packed[..], table.entries).unwrap().map(Result::unwrap).collect();
+    let (name, bytes) = package("b-1:2-1-any", (3 << 20) + 5);
+    let built = crate::dag::build::build(&bytes[..]).unwrap();
+    assert_eq!((entries[1].name.as_str(), entries[1].cid, entries[1].sha256), (&*name, built.root, built.sha256));
+    assert_eq!(entries[0].signature, Some((9, Sha256::of(b"signature"))));
+
+    let root = read("pkgswarm.root");
+    assert!(report.root.proves(&root));
+    let (repo, _) = crate::dag::dir::entry(report.root, &root, "custom").unwrap().unwrap();
+    assert_eq!(repo.codec(), crate::cid::Codec::DagPb);
+}
+
+#[test]
+fn a_second_run_changes_nothing_until_half_of_the_life_is_over() {
+    let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+    let first = build(&made.options(NOW)).unwrap();
+    let second = build(&made.options(NOW + 86_400)).unwrap();
+    assert_eq!((second.did, second.sequence, second.root), (Did::Unchanged, NOW, first.root));
+    let third = build(&made.options(NOW + 86_401)).unwrap();
+    assert_eq!((third.did, third.sequence), (Did::Renewed, NOW + 86_401));
+    assert_ne!(third.root, first.root);
+}
+
+#[test]
+fn changed_content_gets_a_higher_sequence_even_when_the_clock_went_back() {
+    let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+    build(&made.options(NOW)).unwrap();
+    made.add("custom", &[package("a-1-1-any", 10), package("b-1-1-any", 5)]);
+    let second = build(&made.options(NOW - 100)).unwrap();
+    assert_eq!((second.did, second.sequence), (Did::Published, NOW + 1));
+    let error = build(&made.options(NOW - 90_000)).unwrap_err();
+    assert!(matches!(error, PublishError::Clock { .. }), "{error}");
+}
+
+#[test]
+fn a_package_that_is_not_what_the_database_says_stops_everything_and_is_named() {
+    let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+    made.write("a-1-1-any.pkg.tar.zst", b"0123456789");
+    let error = build(&made.options(NOW)).unwrap_err().to_string();
+    assert!(error.contains("a-1-1-any.pkg.tar.zst: its sha256 is 84d8"), "{error}");
+    assert!(!made.root().join("out").exists());
+}
+
+#[test]
+fn two_runs_at_once_are_one_too_many() {
+    let made = Made::repo("custom", &[]);
+    let _first = last::lock(&made.root().join("state")).unwrap();
+    assert!(matches!(build(&made.options(NOW)), Err(PublishError::Busy)));
+}
+
+#[test]
+fn a_damaged_memory_is_an_error_and_not_a_fresh_start() {
+    let made = Made::repo("custom", &[]);
+    fs::create_dir_all(made.root().join("state")).unwrap();
+    fs::write(made.root().join("state/published.json"), "{").unwrap();
+    assert!(matches!(build(&made.options(NOW)), Err(PublishError::Memory { .. })));
+}
+
+#[test]
+fn the_same_repo_always_gives_the_same_root() {
+    let packages = [package("a-1-1-any", 10), package("b-1-1-any", 2 << 20)];
+    let (one, two) = (Made::repo("custom", &packages), Made::repo("custom", &packages));
+    assert_eq!(build(&one.options(NOW)).unwrap().root, build(&two.options(NOW)).unwrap().root);
+}

@@ -1,0 +1,261 @@
+//! The published tree, built here: tables, directories, manifest and root, without asking a daemon.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use reqwest::Body;
+
+use super::hash::Hashed;
+use super::scan::{Repo, Role};
+use super::{Options, PublishError};
+use crate::cid::Cid;
+use crate::dag::dir::{self, Built, Entry as DirEntry};
+use crate::dag::{Block, build, car};
+use crate::digest::{Hasher, Sha256};
+use crate::index::manifest::{Database, Manifest, Table};
+use crate::index::table::{Entry, Writer};
+use crate::name::FileName;
+
+/// All that does not depend on when it is published.
+pub(super) struct Content {
+    /// Of everything in here: equal means that nothing changed.
+    pub(super) fingerprint: Sha256,
+    pub(super) tables: Vec<Table>,
+    /// The compressed tables, by their path in the tree.
+    pub(super) packed: Vec<(String, Vec<u8>)>,
+    /// Every file of the plain tree.
+    pub(super) files: Vec<TreeFile>,
+    /// The root's entries, without manifest and signature.
+    top: Vec<DirEntry>,
+    /// Blocks of tables and directories.
+    blocks: Vec<Block>,
+}
+
+/// A file of the plain tree.
+#[derive(Clone, Debug)]
+pub(super) struct TreeFile {
+    /// Below the root.
+    pub(super) path: String,
+    /// On this machine.
+    pub(super) source: PathBuf,
+    pub(super) hashed: Hashed,
+}
+
+/// A publication, ready to be handed over.
+pub(super) struct Sealed {
+    pub(super) manifest: Manifest,
+    /// The manifest as signed.
+    pub(super) bytes: Vec<u8>,
+    pub(super) minisig: Option<String>,
+    pub(super) root: Cid,
+    /// The root's own block.
+    pub(super) root_block: Vec<u8>,
+    /// All blocks that are not of files.
+    pub(super) blocks: Vec<Block>,
+}
+
+impl Content {
+    /// Builds tables and directories of `repos`; `hashed` has what is in `Repo::files`, in that order.
+    pub(super) fn build(options: &Options, repos: &[Repo], hashed: &[Hashed]) -> Result<Self, PublishError> {
+        let mut out = Self {
+            fingerprint: Sha256::of(b""),
+            tables: Vec::new(),
+            packed: Vec::new(),
+            files: Vec::new(),
+            top: Vec::new(),
+            blocks: Vec::new(),
+        };
+        let mut hashed = hashed.iter();
+        // repo -> arch -> its directory
+        let mut places: BTreeMap<&str, Vec<DirEntry>> = BTreeMap::new();
+        let mut tables = Vec::new();
+        for repo in repos {
+            let mut files: BTreeMap<&FileName, Hashed> = BTreeMap::new();
+            for ((name, found), hashed) in repo.files.iter().zip(hashed.by_ref()) {
+                files.insert(name, *hashed);
+                let path = format!("{}/{name}", repo.path());
+                out.files.push(TreeFile { path, source: found.path.clone(), hashed: *hashed });
+            }
+            let entries = files.iter().map(|(name, hashed)| DirEntry {
+                name: name.to_string(),
+                cid: hashed.cid,
+                dag_size: hashed.dag_size,
+            });
+            let built = out.directory(&entries.collect::<Vec<_>>())?;
+            places.entry(repo.name.as_str()).or_default().push(entry(&repo.arch, built));
+            tables.push(out.table(options, repo, &files)?);
+        }
+        for (repo, archs) in places {
+            let os = out.directory(&archs)?;
+            let os = out.directory(&[entry("os", os)])?;
+            out.top.push(entry(repo, os));
+        }
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        let built = out.directory(&tables)?;
+        out.top.push(entry("tables", built));
+        out.fingerprint = out.fingerprint(options);
+        Ok(out)
+    }
+
+    /// Writes one table, adds it to the manifest's list, and returns its place in `tables/`.
+    fn table(
+        &mut self,
+        options: &Options,
+        repo: &Repo,
+        files: &BTreeMap<&FileName, Hashed>,
+    ) -> Result<DirEntry, PublishError> {
+        let local = |error| PublishError::Io { path: repo.path().into(), error };
+        let mut writer = Writer::new(Vec::new()).map_err(local)?;
+        let (mut entries, mut databases) = (0, Vec::new());
+        for (name, found) in &repo.files {
+            let hashed = files[name];
+            match found.role {
+                Role::Database => {
+                    databases.push(Database { name: name.clone(), size: hashed.size, sha256: hashed.sha256 })
+                }
+                Role::PackageSignature => {}
+                Role::Package { .. } => {
+                    let signature = FileName::new(format!("{name}.sig")).ok();
+                    let signature = signature.and_then(|name| files.get(&name)).map(|sig| (sig.size, sig.sha256));
+                    let Hashed { cid, sha256, size, .. } = hashed;
+                    writer.add(&Entry { name: name.clone(), size, sha256, cid, signature }).map_err(local)?;
+                    entries += 1;
+                }
+            }
+        }
+        let packed = writer.finish().map_err(local)?;
+        let blocks = &mut self.blocks;
+        let built = build::build_blocks(&packed[..], |cid, bytes| {
+            blocks.push(Block { cid, bytes: bytes.to_vec() });
+            Ok(())
+        });
+        let built = built.map_err(local)?;
+        let table = Table {
+            repo: repo.name.clone(),
+            arch: repo.arch.clone(),
+            cid: built.root,
+            sha256: built.sha256,
+            size: built.size,
+            entries,
+            databases,
+            upstream: options.upstream.get(&repo.name).cloned().unwrap_or_default(),
+        };
+        let path = table.path();
+        let name = path.trim_start_matches("tables/").to_owned();
+        self.tables.push(table);
+        self.packed.push((path, packed));
+        Ok(DirEntry { name, cid: built.root, dag_size: built.dag_size })
+    }
+
+    fn directory(&mut self, entries: &[DirEntry]) -> Result<Built, PublishError> {
+        let mut sorted = entries.to_vec();
+        sorted.sort_by(|a, b| a.name.cmp(&b.name));
+        let blocks = &mut self.blocks;
+        Ok(dir::build(&sorted, |block| blocks.push(block))?)
+    }
+
+    fn fingerprint(&self, options: &Options) -> Sha256 {
+        let mut hasher = Hasher::default();
+        let manifest = self.manifest(options, 0, 0, 0);
+        hasher.update(&manifest.encode());
+        for entry in &self.top {
+            hasher.update(&entry.cid.to_bytes());
+        }
+        let signer = options.minisign.as_ref().map(|key| key.public().to_string());
+        hasher.update(signer.unwrap_or_default().as_bytes());
+        hasher.finish()
+    }
+
+    fn manifest(&self, options: &Options, sequence: u64, created: u64, expires: u64) -> Manifest {
+        Manifest { publisher: options.publisher.clone(), sequence, created, expires, tables: self.tables.clone() }
+    }
+
+    /// Makes the manifest for `sequence`, signs it, and builds the root.
+    pub(super) fn seal(&self, options: &Options, sequence: u64) -> Result<Sealed, PublishError> {
+        let manifest = self.manifest(options, sequence, options.now, options.now + options.lifetime.as_secs());
+        let bytes = manifest.encode();
+        // What clients would refuse must not be published.
+        Manifest::decode(&bytes)?;
+        let minisig = options.minisign.as_ref().map(|key| key.sign(&bytes, sequence, manifest.expires));
+        let mut top = self.top.clone();
+        let mut blocks = self.blocks.clone();
+        let signature = minisig.as_ref().map(|text| ("pkgswarm.json.minisig", text.as_bytes()));
+        for (name, bytes) in [Some(("pkgswarm.json", &bytes[..])), signature].into_iter().flatten() {
+            let cid = Cid::raw(Sha256::of(bytes));
+            top.push(DirEntry { name: name.to_owned(), cid, dag_size: bytes.len() as u64 });
+            blocks.push(Block { cid, bytes: bytes.to_vec() });
+        }
+        top.sort_by(|a, b| a.name.cmp(&b.name));
+        let root = dir::build(&top, |block| blocks.push(block))?.root;
+        let root_block = blocks.last().map(|block| block.bytes.clone()).unwrap_or_default();
+        Ok(Sealed { manifest, bytes, minisig, root, root_block, blocks })
+    }
+}
+
+/// What an upload has done so far, and what ended it on our side.
+#[derive(Clone, Default)]
+pub(super) struct Upload {
+    /// Bytes of blocks handed to the connection.
+    pub(super) sent: Arc<AtomicU64>,
+    failed: Arc<Mutex<Option<PublishError>>>,
+}
+
+impl Upload {
+    /// Why the upload was cut from this side, if it was.
+    pub(super) fn failure(&self) -> Option<PublishError> {
+        self.failed.lock().expect("nothing panics while it holds this").take()
+    }
+
+    /// One CAR of `blocks` and the blocks of `files`, read in a thread of its own while it is sent, in constant memory.
+    ///
+    /// A file that is not what was hashed any more cuts the stream.
+    pub(super) fn start(&self, root: Cid, blocks: Vec<Block>, files: Vec<TreeFile>) -> Body {
+        let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Vec<u8>>>(4);
+        let this = self.clone();
+        std::thread::spawn(move || {
+            // The other end is gone when the request ended; there is nobody left to tell.
+            let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+            let put = |bytes: Vec<u8>| send.blocking_send(Ok(bytes)).map_err(|_| gone());
+            let block = |cid: Cid, bytes: &[u8]| {
+                put([&car::frame(cid, bytes.len())[..], bytes].concat())?;
+                this.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                Ok(())
+            };
+            let all = || -> Result<(), PublishError> {
+                let at = |path: &PathBuf| {
+                    let path = path.clone();
+                    move |error| PublishError::Io { path, error }
+                };
+                put(car::header(root)).map_err(at(&PathBuf::new()))?;
+                for file in &files {
+                    let source = File::open(&file.source).map_err(at(&file.source))?;
+                    let built = build::build_blocks(source, block).map_err(at(&file.source))?;
+                    if built.root != file.hashed.cid {
+                        return Err(PublishError::Changed(file.source.clone()));
+                    }
+                }
+                // Directories after files: whoever finds the root finds everything below it.
+                blocks.iter().try_for_each(|b| block(b.cid, &b.bytes)).map_err(at(&PathBuf::new()))
+            };
+            match all() {
+                Ok(()) => {}
+                Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                Err(error) => {
+                    *this.failed.lock().expect("nothing panics while it holds this") = Some(error);
+                    let _ = send.blocking_send(Err(io::Error::other("the upload was stopped")));
+                }
+            }
+        });
+        Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
+            receive.recv().await.map(|piece| (piece, receive))
+        }))
+    }
+}
+
+fn entry(name: &str, built: Built) -> DirEntry {
+    DirEntry { name: name.to_owned(), cid: built.root, dag_size: built.dag_size }
+}

@@ -1,0 +1,348 @@
+//! Publishing into real Kubo nodes and refreshing from them, by the library: what is copied, pinned, renewed, refused.
+
+#[path = "support/real/mod.rs"]
+mod real;
+
+use pkgswarm::catalogue::Catalogue;
+use pkgswarm::cid::Cid;
+use pkgswarm::digest::Sha256;
+use pkgswarm::index::accept::{Grant, Refusal};
+use pkgswarm::index::ipns::BadRecord;
+use pkgswarm::index::refresh::{IndexSource, Outcome, Refreshed, refresh};
+use pkgswarm::index::state::State;
+use pkgswarm::kubo::keep::{Ledger, Trimmed};
+use pkgswarm::name::{FileName, RepoName};
+use pkgswarm::publish::{self, Did, Options, Phase, PublishError, Report};
+use real::{Kubo, Package, Parts, Repo, noise, scratch};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+const LIFE: u64 = 4 * 3600;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+fn client(node: &Kubo) -> pkgswarm::kubo::Kubo {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = |text: String| text.parse().expect("a URL");
+    pkgswarm::kubo::Kubo { api: Some(url(node.api())), gateway: url(node.gateway()), client }
+}
+
+/// A node that finds names among the nodes of this machine.
+fn node(parts: &Parts, change: impl FnOnce(&mut serde_json::Value)) -> Kubo {
+    let mut node = Kubo::start(parts);
+    node.stop();
+    node.configure(|config| {
+        config["Routing"]["Type"] = json!("dht");
+        config["Routing"]["LoopbackAddressesOnLanDHT"] = json!(true);
+        change(config);
+    });
+    node.start_again();
+    node
+}
+
+struct Publisher {
+    node: Kubo,
+    repo: Repo,
+    tree: TempDir,
+}
+
+impl Publisher {
+    fn with(packages: &[Package]) -> Self {
+        Self::on(node(&Parts::demand(), |_| {}), packages)
+    }
+
+    fn on(node: Kubo, packages: &[Package]) -> Self {
+        let tree = scratch("tree");
+        let repo = Repo::new(&Parts::demand(), tree.path(), "core");
+        repo.add(packages);
+        Self { node, repo, tree }
+    }
+
+    fn options(&self, now: u64) -> Options {
+        Options {
+            publisher: "tests".to_owned(),
+            dirs: vec![self.repo.dir().to_owned()],
+            state_dir: self.tree.path().join("state"),
+            key: "tests".to_owned(),
+            minisign: None,
+            lifetime: Duration::from_secs(LIFE),
+            ttl: Duration::from_secs(300),
+            upstream: BTreeMap::new(),
+            out: Some(self.tree.path().join("out")),
+            now,
+        }
+    }
+
+    fn publish(&self, now: u64) -> Result<Report, PublishError> {
+        wait(publish::run(&self.options(now), Some(&client(&self.node)), &mut |_, _, _| {}))
+    }
+
+    fn pins(&self) -> Vec<Cid> {
+        wait(client(&self.node).pinned_as("pkgswarm:tests")).expect("a list of pins")
+    }
+}
+
+struct Reader {
+    state: State,
+    source: IndexSource,
+    _dir: TempDir,
+}
+
+impl Reader {
+    fn of(report: &Report) -> Self {
+        let dir = scratch("reader");
+        let repos = vec![RepoName::new("core").unwrap()];
+        let grant = Grant { ipns: report.name, minisign: None, repos };
+        let source = IndexSource { name: FileName::new("tests").unwrap(), grant, url: None };
+        Self { state: State::at(dir.path().join("state")), source, _dir: dir }
+    }
+
+    fn refresh(&self, node: &Kubo, now: u64) -> Refreshed {
+        let kubo = client(node);
+        let work = refresh(&self.source, Some(&kubo), &kubo.client, &self.state, now, Duration::from_secs(60));
+        wait(work).expect("a state directory")
+    }
+
+    fn finds(&self, file: &str) -> Option<Cid> {
+        let (name, repo) = (&self.source.name, &self.source.grant.repos[0]);
+        let path = self.state.catalogue_path(name, repo, std::env::consts::ARCH);
+        let found = Catalogue::open(&path).unwrap().expect("a compiled table").find(&FileName::new(file).unwrap());
+        found.unwrap().and_then(|record| record.cid())
+    }
+}
+
+#[test]
+fn an_index_goes_from_one_node_to_another_and_every_file_with_it() {
+    let large = Package::new("large", "1:2.0-1").size(5 * MIB + 3);
+    let publisher = Publisher::with(&[Package::new("gtk+", "1-1"), large.clone()]);
+    let report = publisher.publish(now()).expect("a publication");
+    assert_eq!((report.did, report.files, report.new_files), (Did::Published, 4, 4));
+    assert_eq!(report.warnings, Vec::<String>::new());
+
+    let other = node(&Parts::demand(), |_| {});
+    other.connect(&publisher.node);
+    let reader = Reader::of(&report);
+    let done = reader.refresh(&other, now());
+    assert_eq!(done.outcome, Outcome::Updated { sequence: report.sequence, ignored: vec![] }, "{done:?}");
+    let cid = reader.finds(&large.file_name()).expect("an entry");
+    // Kubo agrees about the CID, and the other node gets the file by it.
+    let source = publisher.repo.dir().join(large.file_name());
+    assert_eq!(publisher.node.add(&source), cid.to_string());
+    let file = wait(async {
+        let answer = client(&other).file(&format!("/ipfs/{cid}"), Duration::from_secs(60)).await.expect("an answer");
+        answer.bytes().await.expect("a file")
+    });
+    assert_eq!(Sha256::of(&file), Sha256::of(&fs::read(source).unwrap()));
+    assert!(matches!(reader.refresh(&other, now()).outcome, Outcome::Unchanged { .. }));
+}
+
+#[test]
+fn a_second_run_copies_nothing_and_renews_only_after_half_of_the_life() {
+    let publisher = Publisher::with(&[Package::new("a", "1-1").size(30 * MIB)]);
+    let start = now();
+    let first = publisher.publish(start).expect("a publication");
+    let kept = publisher.node.bytes_kept();
+    let began = Instant::now();
+    let second = publisher.publish(start + LIFE / 2).expect("a second run");
+    assert_eq!((second.did, second.root, second.sent), (Did::Unchanged, first.root, 0));
+    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
+    assert_eq!(publisher.node.bytes_kept(), kept);
+
+    let third = publisher.publish(start + LIFE / 2 + 1).expect("a third run");
+    assert_eq!((third.did, third.new_files), (Did::Renewed, 0));
+    assert!(third.sequence > first.sequence && third.sent < 10_000, "{third:?}");
+    assert_eq!(publisher.pins(), [third.root]);
+    let reader = Reader::of(&third);
+    let renewed = reader.refresh(&publisher.node, start + LIFE / 2 + 1);
+    assert_eq!(renewed.outcome, Outcome::Updated { sequence: third.sequence, ignored: vec![] });
+}
+
+#[test]
+fn a_changed_repo_costs_its_new_files_and_lets_go_of_the_old_root() {
+    let publisher = Publisher::with(&[Package::new("a", "1-1").size(10 * MIB)]);
+    let first = publisher.publish(now()).expect("a publication");
+    let reader = Reader::of(&first);
+    reader.refresh(&publisher.node, now());
+    publisher.repo.add(&[Package::new("b", "1-1").size(2 * MIB)]);
+    let second = publisher.publish(now()).expect("a second publication");
+    // The package, the database and its list of files.
+    assert_eq!((second.did, second.new_files), (Did::Published, 3));
+    assert!((2 * MIB..3 * MIB).contains(&second.sent), "{second:?}");
+    assert!(second.sequence > first.sequence);
+    assert_eq!(publisher.pins(), [second.root]);
+    let done = reader.refresh(&publisher.node, now());
+    assert_eq!(done.outcome, Outcome::Updated { sequence: second.sequence, ignored: vec![] });
+    assert!(reader.finds("b-1-1-any.pkg.tar.zst").is_some());
+}
+
+#[test]
+fn a_package_that_is_not_what_the_database_says_stops_publishing_before_anything_is_sent() {
+    let package = Package::new("a", "1-1").size(2 * MIB);
+    let publisher = Publisher::with(std::slice::from_ref(&package));
+    let first = publisher.publish(now()).expect("a publication");
+    publisher.repo.add(&[Package::new("b", "1-1")]);
+    publisher.repo.falsify(&package.file_name());
+    let kept = publisher.node.bytes_kept();
+    let error = publisher.publish(now()).expect_err("a false package").to_string();
+    assert!(error.contains(&package.file_name()) && error.contains("the database says"), "{error}");
+    assert_eq!((publisher.pins(), publisher.node.bytes_kept()), (vec![first.root], kept));
+}
+
+#[test]
+fn a_daemon_that_dies_in_the_middle_loses_nothing_and_the_next_run_finishes() {
+    let mut publisher = Publisher::with(&[Package::new("a", "1-1").size(MIB)]);
+    let first = publisher.publish(now()).expect("a publication");
+    publisher.repo.add(&[Package::new("big", "1-1").size(200 * MIB)]);
+    let (options, kubo) = (publisher.options(now()), client(&publisher.node));
+    let mut killed = false;
+    let died = wait(publish::run(&options, Some(&kubo), &mut |phase, done, _| {
+        if phase == Phase::Upload && done > 0 && !killed {
+            killed = true;
+            publisher.node.kill();
+        }
+    }));
+    assert!(matches!(died, Err(PublishError::Kubo(_))), "{died:?}");
+    publisher.node.start_again();
+    assert_eq!(publisher.pins(), [first.root]);
+    let second = publisher.publish(now()).expect("a second try");
+    assert_eq!((second.did, publisher.pins()), (Did::Published, vec![second.root]));
+    let reader = Reader::of(&second);
+    let done = reader.refresh(&publisher.node, now());
+    assert_eq!(done.outcome, Outcome::Updated { sequence: second.sequence, ignored: vec![] }, "{done:?}");
+}
+
+#[test]
+fn an_expired_record_and_an_older_index_are_refused() {
+    let publisher = Publisher::with(&[Package::new("a", "1-1")]);
+    let first = publisher.publish(now()).expect("a publication");
+    let reader = Reader::of(&first);
+    let late = reader.refresh(&publisher.node, now() + LIFE + 60);
+    assert!(matches!(late.outcome, Outcome::Refused(Refusal::Record(BadRecord::Expired { .. }))), "{late:?}");
+
+    // Signed by the right key with a higher record sequence, it leads back to an older index all the same.
+    publisher.repo.add(&[Package::new("b", "1-1")]);
+    let second = publisher.publish(now()).expect("a second publication");
+    reader.refresh(&publisher.node, now());
+    let path = format!("/ipfs/{}", first.root);
+    publisher.node.ipfs(&["name", "publish", "--key=tests", "--allow-offline", "--lifetime=1h", &path]).ok();
+    let back = reader.refresh(&publisher.node, now());
+    let refusal = Refusal::Older { has: second.sequence, offered: first.sequence };
+    assert_eq!(back.outcome, Outcome::Refused(refusal));
+    // Publishing again repairs it: the daemon's record is no longer the one of the last run.
+    let third = publisher.publish(now()).expect("a third publication");
+    assert!(third.sequence > second.sequence);
+    let done = reader.refresh(&publisher.node, now());
+    assert_eq!(done.outcome, Outcome::Updated { sequence: third.sequence, ignored: vec![] });
+}
+
+#[test]
+fn too_little_space_is_refused_before_anything_is_sent() {
+    let small = node(&Parts::demand(), |config| config["Datastore"]["StorageMax"] = json!("2MB"));
+    let publisher = Publisher::on(small, &[Package::new("a", "1-1").size(4 * MIB)]);
+    let kept = publisher.node.bytes_kept();
+    let error = publisher.publish(now()).expect_err("too little space");
+    assert!(matches!(error, PublishError::Space { need, free } if need > 4 * MIB && free < 2 * MIB), "{error}");
+    assert_eq!(publisher.node.bytes_kept(), kept);
+}
+
+#[test]
+fn a_daemon_without_routing_publishes_with_a_warning_and_the_second_run_is_quiet() {
+    let publisher = Publisher::on(Kubo::start(&Parts::demand()), &[Package::new("a", "1-1")]);
+    let first = publisher.publish(now()).expect("a publication");
+    assert!(first.warnings[0].contains("Routing.Type"), "{first:?}");
+    let second = publisher.publish(now()).expect("a second run");
+    assert_eq!(second.did, Did::Unchanged);
+}
+
+#[test]
+fn a_tree_of_thousands_of_files_has_the_root_that_kubo_gives_it() {
+    let publisher = Publisher::with(&[]);
+    let files = publisher.tree.path().join("many");
+    fs::create_dir(&files).unwrap();
+    many(&files, 5000);
+    let options = Options { dirs: vec![files.clone()], ..publisher.options(now()) };
+    let began = Instant::now();
+    let report =
+        wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("a publication");
+    println!("5000 files published and read back in {:?}", began.elapsed());
+    assert_eq!(report.files, 5001);
+    let profile = ["--cid-version=1", "--raw-leaves", "--chunker=size-1048576", "--max-file-links=1024"];
+    let files = files.display().to_string();
+    let words = [&["add", "--only-hash", "--recursive", "--quieter"], &profile[..], &[&files]].concat();
+    let theirs = publisher.node.ipfs(&words).ok().stdout.trim().to_owned();
+    let path = format!("/ipfs/{}/many/os/{}", report.root, std::env::consts::ARCH);
+    let ours = publisher.node.ipfs(&["resolve", &path]).ok().stdout.trim().to_owned();
+    assert_eq!(ours, format!("/ipfs/{theirs}"));
+    let began = Instant::now();
+    let again = wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("a second run");
+    println!("second run in {:?}", began.elapsed());
+    assert_eq!(again.did, Did::Unchanged);
+}
+
+/// Small packages and a database of them; repo-add would take minutes.
+fn many(dir: &Path, count: usize) {
+    let mut tar = tar::Builder::new(Vec::new());
+    for n in 0..count {
+        let file = format!("package-{n:05}-1.0-1-any.pkg.tar.zst");
+        let bytes = format!("content of {n}");
+        fs::write(dir.join(&file), &bytes).unwrap();
+        let (size, sha256) = (bytes.len(), Sha256::of(bytes.as_bytes()));
+        let desc = format!(
+            "%FILENAME%\n{file}\n\n%NAME%\npackage-{n:05}\n\n%VERSION%\n1.0-1\n\n%CSIZE%\n{size}\n\n\
+             %SHA256SUM%\n{sha256}\n\n%ARCH%\nany\n\n"
+        );
+        let mut header = tar::Header::new_ustar();
+        header.set_size(desc.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("package-{n:05}-1.0-1/desc"), desc.as_bytes()).unwrap();
+    }
+    fs::write(dir.join("many.db"), tar.into_inner().unwrap()).unwrap();
+}
+
+#[test]
+fn what_we_caused_kubo_to_cache_is_removed_oldest_first_and_pinned_files_stay() {
+    let node = node(&Parts::demand(), |_| {});
+    let dir = scratch("cached");
+    let empty = node.bytes_kept();
+    let file = |n: u64| {
+        let path = dir.path().join(n.to_string());
+        noise(&path, 3 * MIB + n);
+        let path = path.display().to_string();
+        let add =
+            ["add", "--quieter", "--cid-version=1", "--raw-leaves", "--chunker=size-1048576", "--pin=false", &path];
+        node.ipfs(&add).ok().stdout.trim().parse::<Cid>().unwrap()
+    };
+    let files: Vec<Cid> = (0..4).map(file).collect();
+    let ledger = Ledger::at(dir.path());
+    for (n, cid) in files.iter().enumerate() {
+        ledger.note(*cid, 3 * MIB, n as u64).unwrap();
+    }
+    // One pinned itself, one by a directory above it.
+    node.ipfs(&["pin", "add", &files[0].to_string()]).ok();
+    node.ipfs(&["files", "mkdir", "--cid-version=1", "/d"]).ok();
+    node.ipfs(&["files", "cp", &format!("/ipfs/{}", files[1]), "/d/one"]).ok();
+    let directory = node.ipfs(&["files", "stat", "--hash", "/d"]).ok().stdout.trim().to_owned();
+    node.ipfs(&["pin", "add", &directory]).ok();
+
+    let done = wait(ledger.trim(&client(&node), 3 * MIB, Duration::from_secs(60))).expect("a daemon");
+    assert_eq!(done, Trimmed { files: 1, bytes: 3 * MIB, left: 3 * MIB });
+    for (cid, is_there) in files.iter().zip([true, true, false, true]) {
+        let block = wait(client(&node).local_block(*cid)).expect("a daemon");
+        assert_eq!(block.is_some(), is_there, "{cid}");
+    }
+    let kept = node.bytes_kept() - empty;
+    assert!((9 * MIB..10 * MIB).contains(&kept), "{kept} bytes are kept");
+    assert_eq!(ledger.total().unwrap(), 9 * MIB);
+}
