@@ -69,18 +69,20 @@ fn an_empty_repo_has_a_database_too() {
 fn what_is_no_database_is_refused_and_the_next_server_asked() {
     let (_, new) = old_and_new();
     let half = new[..new.len() / 2].to_vec();
-    let bad: [(&str, FakeMirror, i32); 9] = [
-        ("a captive portal", FakeMirror::serving(&[("core.db", &new)]).captive_portal(), 3),
-        ("half a database", FakeMirror::serving(&[("core.db", &half)]), 3),
-        ("garbage", FakeMirror::serving(&[("core.db", b"garbage")]), 3),
-        ("nothing", FakeMirror::serving(&[("core.db", b"")]), 3),
-        ("404", FakeMirror::serving(&[("core.db", &new)]).status(404), 1),
-        ("503", FakeMirror::serving(&[("core.db", &new)]).status(503).retry_after(5), 1),
-        ("cut", FakeMirror::serving(&[("core.db", &new)]).cut_after(50), 1),
-        ("stalled", FakeMirror::serving(&[("core.db", &new)]).stall_after(50), 1),
-        ("circles", FakeMirror::serving(&[("core.db", &new)]).redirecting_in_circles(), 1),
+    let serving = |bytes: &[u8]| FakeMirror::serving(&[("core.db", bytes)]);
+    let archive = "corrupt: is not a sync database: this is not a database: neither tar nor gzip, zstd or xz";
+    let bad: [(FakeMirror, i32, &str); 9] = [
+        (serving(&new).captive_portal(), 3, "corrupt: is a web page, not a file (a login page of this network?)"),
+        (serving(&half), 3, "corrupt: is not a sync database: the database is cut off"),
+        (serving(b"garbage"), 3, archive),
+        (serving(b""), 3, "corrupt: is not a sync database: the database is empty"),
+        (serving(&new).status(404), 1, "absent: HTTP 404"),
+        (serving(&new).status(503).retry_after(5), 1, "busy: HTTP 503, asks to wait N s"),
+        (serving(&new).cut_after(50), 1, "broken: end of file before message length reached"),
+        (serving(&new).stall_after(50), 1, "stalled: nothing for N s"),
+        (serving(&new).redirecting_in_circles(), 1, "broken: redirected more than 10 times"),
     ];
-    for (what, bad, code) in bad {
+    for (bad, code, what) in bad {
         let good = FakeMirror::serving(&[("core.db", &new)]);
         let world = World::new().servers("core", &[bad.repo("core"), good.repo("core")], &[]);
         let out = world.out("core.db");
@@ -91,7 +93,8 @@ fn what_is_no_database_is_refused_and_the_next_server_asked() {
         let world = World::new().servers("core", &[bad.repo("core")], &[]);
         let run = world.xfer(&bad.url("core", "core.db"), &world.out("core.db"));
         assert_eq!(run.code(), code, "{what}: {}", run.stderr);
-        assert!(run.said.starts_with("error: core.db: "), "{what}: {}", run.said);
+        let start = format!("error: core.db: no source delivered it\n  mirror  127.0.0.1:A  {what}\n");
+        assert!(run.said.starts_with(&start), "{what}: {}", run.said);
         world.has_no_output();
     }
 }

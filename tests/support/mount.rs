@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::world::loudly;
+
 /// A tmpfs mounted on a directory; unmounted when dropped.
 pub struct Mounted(PathBuf);
 
@@ -14,7 +16,7 @@ impl Mounted {
         if mount.status().is_ok_and(|status| status.success()) {
             return Some(Self(path.to_owned()));
         }
-        eprintln!("SKIPPED, NOT PASSED: this machine mounts no tmpfs");
+        loudly("this machine mounts no tmpfs");
         None
     }
 }

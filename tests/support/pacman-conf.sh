@@ -1,6 +1,7 @@
+#!/bin/sh
 # Stands in for pacman-conf: prints the dump that the real one prints for the world's pacman.conf.
 # `pacman_conf_prints_what_the_real_one_prints` compares the two where the real one is installed.
-repo=options only=
+dump=${0%/*}/../pacman-conf.dump repo=options only=
 while [ $# -gt 0 ]; do
     case $1 in
     -c|--config|-R|--rootdir|--sysroot) shift ;;

@@ -1,6 +1,7 @@
 //! A machine in a temporary directory: pacman's files, ours, and the environment that pacman would pass on.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -247,13 +248,18 @@ impl World {
         fs::write(self.path("pacman.conf"), &self.conf).expect("a pacman.conf");
         fs::write(self.path("pacman-conf.dump"), &self.dump).expect("its dump");
         let script = self.path("bin/pacman-conf");
-        let text = format!("#!/bin/sh\ndump={}/pacman-conf.dump\n{}", self.base(), include_str!("pacman-conf.sh"));
-        // Written once: a script that is being written cannot be run (ETXTBSY) by a neighbour thread's fork.
         if !script.exists() {
-            fs::write(&script, text).expect("a script");
-            open_to_all(&script);
+            install(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/pacman-conf.sh").as_ref(), &script);
         }
     }
+}
+
+/// Copies a program by another process: as long as any process has a descriptor for writing, and a neighbour thread's
+/// fork inherits ours for a moment, running it fails with ETXTBSY.
+fn install(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().expect("cp is everywhere");
+    assert!(status.success(), "{} can be copied", from.display());
+    open_to_all(to);
 }
 
 /// The names in a directory, sorted; none when it does not exist.
@@ -270,10 +276,15 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Says past the test harness, which hides what passing tests print, that something was not tested.
+pub fn loudly(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED, NOT PASSED: {why}");
+}
+
 /// For scenarios that need a second user: true for root, else says loudly that nothing was tested.
 pub fn can_be_two_users(test: &str) -> bool {
     if !is_root() {
-        eprintln!("SKIPPED, NOT PASSED: {test} needs root to act as a second user");
+        loudly(&format!("{test} needs root to act as a second user"));
     }
     is_root()
 }
@@ -298,9 +309,11 @@ fn binary() -> &'static Path {
         if !is_root() || built.ancestors().all(open) {
             return built;
         }
-        let place = std::env::temp_dir().join(format!("pkgswarm-under-test-{}", std::process::id()));
-        fs::copy(&built, &place).expect("the program can be copied");
-        open_to_all(&place);
+        // One place for all runs, so that they do not fill the disk; renamed, so that a run under way keeps its own.
+        let place = std::env::temp_dir().join("pkgswarm-under-test");
+        let fresh = place.with_extension(std::process::id().to_string());
+        install(&built, &fresh);
+        fs::rename(&fresh, &place).expect("root may replace it");
         place
     })
 }
