@@ -22,6 +22,7 @@ pub mod http;
 pub mod index;
 pub mod kubo;
 pub mod look;
+pub mod miss;
 pub mod name;
 pub mod output;
 pub mod plan;
