@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use reqwest::Url;
 
 use crate::cid::Cid;
+use crate::env::VERBOSE;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::fsx;
 use crate::http;
@@ -311,7 +312,7 @@ fn race(
     {
         session.kubo_cached(cid, size);
     }
-    if std::env::var_os("PKGSWARM_VERBOSE").is_some() {
+    if session.env.var(VERBOSE).is_some() {
         for (index, miss) in &log.misses {
             report::say(&line(&places[*index], miss));
         }
