@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///
 /// pkgswarm fetches packages by content id from whoever is nearest (this machine, the local Kubo daemon, HTTP mirrors), proves every byte against the package manager's own database or a signed index, and never leaves you worse off than plain curl.
 ///
-/// To use it with pacman, put this line into the [options] section of /etc/pacman.conf:
+/// To use it with pacman, put this line into the `[options]` section of /etc/pacman.conf:
 ///
 ///     XferCommand = /usr/bin/pkgswarm xfer %u %o
 #[derive(Parser, Debug)]
