@@ -210,7 +210,7 @@ pub struct PublishArgs {
     pub publisher: String,
     /// minisign secret key file to sign the manifest with
     ///
-    /// A password is read from $PKGSWARM_MINISIGN_PASSWORD, else asked for on a terminal.
+    /// The password of an encrypted key is read from $PKGSWARM_MINISIGN_PASSWORD; it is never asked for.
     #[arg(long, value_name = "FILE")]
     pub minisign_key: Option<PathBuf>,
     /// How long the index is valid, for example `48 h`
@@ -250,4 +250,14 @@ pub struct UpkeepArgs {
 pub struct GenerateArgs {
     /// Directory that holds man/, completions/ and dist/
     pub directory: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_does_not_contradict_itself() {
+        super::Cli::command().debug_assert();
+    }
 }
