@@ -79,6 +79,21 @@ fn an_index_that_has_a_copy_does_not_wait_for_a_kubo_that_searches_in_vain() {
     run.within(Duration::from_secs(5));
 }
 
+#[test]
+fn a_flag_holds_for_the_refresh_that_adding_an_index_starts() {
+    let zlib = Package::new("zlib", 40_000);
+    let kubo = FakeKubo::empty();
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]).kubo(&kubo);
+    let publisher = Publisher::of(&world, &[&zlib]);
+    let url = format!("http://{}/index", publisher.copy.address());
+    let add = ["index", "add", "test", &publisher.key, "--url", &url, "--repo", "core", "--yes"];
+    let run = world.run(&[&["--set", "kubo.enabled=false"], &add[..]].concat());
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let asked = kubo.requests();
+    assert!(asked.is_empty(), "Kubo is off: {asked:?}");
+}
+
 /// The database says one thing about a package, the index another.
 fn disagreement(sig_level: &[&str]) -> (Package, FakeMirror, FakeKubo, World) {
     let (ours, theirs) = (Package::new("zlib", 40_000), Package::new("zlib-forged", 40_000));

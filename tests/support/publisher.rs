@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::repo::{Compression, Package, database};
+use super::run::Running;
 use super::{FakeMirror, World};
 
 /// The copy and the key that proves it.
@@ -45,9 +46,9 @@ impl Publisher {
     /// Adds the index to the configuration of `world` and fetches it, past the world's Kubo.
     pub fn add_to(&self, world: &World) {
         let url = format!("http://{}/index", self.copy.address());
-        let alone = ["--set", "kubo.enabled=false"];
-        let add = ["index", "add", "test", &self.key, "--url", &url, "--repo", "core", "--yes"];
-        let run = world.run(&[&alone[..], &add].concat());
+        let mut add = world.command(&["index", "add", "test", &self.key, "--url", &url, "--repo", "core", "--yes"]);
+        add.env("PKGSWARM_KUBO_ENABLED", "false");
+        let run = Running::start(add, world.base()).finish();
         assert_eq!(run.code(), 0, "index add: {}", run.stderr);
     }
 }
