@@ -167,13 +167,16 @@ fn with_store(
             let partial = slot.partial().map_err(|e| store_failed(session, &e))?;
             let have = partial.metadata().map_or(0, |meta| meta.len());
             let raced = race(session, name, plan, places, newer_than, &partial, have);
-            if partial.metadata().is_ok_and(|meta| meta.len() == 0) {
+            if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
                 slot.discard();
             }
             let delivery = raced?.finish(partial)?;
             if let Delivery::File(Obtained { accepted: Accepted::Proven(proof), .. }) = &delivery {
                 debug_assert_eq!(proof.size(), size);
-                slot.keep(name, proof).map_err(|e| store_failed(session, &e))?;
+                // It is proven and open: that the store cannot keep it is no reason to fetch it again.
+                if let Err(e) = slot.keep(name, proof) {
+                    report::say(&format!("warning: {}", store_failed(session, &e)));
+                }
             }
             Ok(delivery)
         }
@@ -266,7 +269,7 @@ fn race(
     let leaves = match (plan.cid, size) {
         (Some(cid), Some(size)) if places.iter().any(|place| place.kind() == Kind::Kubo) => {
             let gateways = std::iter::once((gateway.clone(), true));
-            let others = settings.gateway_urls().map(|url| (url, false));
+            let others = settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
             Some(LeafTable::new(&http, gateways.chain(others).collect(), cid, size))
         }
         _ => None,
@@ -340,13 +343,16 @@ fn in_order(session: &Session, places: &[Place]) -> Vec<Place> {
 /// Runs the race on this thread, or returns `None` when the user interrupts it.
 pub fn block_on<T>(race: impl Future<Output = T>) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         tokio::select! {
             biased;
             outcome = race => Some(outcome),
             _ = tokio::signal::ctrl_c() => None,
         }
-    })
+    });
+    // Dropped, it would wait for a name look-up that nobody needs any more, up to half a minute.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
@@ -417,4 +423,22 @@ fn label(place: &Place) -> String {
 fn store_failed(session: &Session, e: &std::io::Error) -> Error {
     Error::local(session.store.dir().display(), format!("the store cannot be used: {e}"))
         .hint("pkgswarm config shows where store.dir comes from")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_name_look_up_that_hangs_is_not_waited_for_at_the_end() {
+        let begun = Instant::now();
+        let race = async {
+            // As the HTTP client looks up names: in a thread, by a call that nobody can interrupt.
+            let _look_up = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(20)));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert_eq!(block_on(race), Some(()));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
 }
