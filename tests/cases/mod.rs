@@ -1,6 +1,7 @@
 //! The sentences, grouped by what they are about.
 
 mod fakes;
+mod review;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;
