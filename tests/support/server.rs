@@ -307,6 +307,9 @@ fn write_paced(
             let due = Duration::from_secs_f64(done as f64 / rate as f64);
             thread::sleep(due.saturating_sub(started.elapsed()));
         }
+        // Counted first: who has read the last byte may rely on the count.
+        shared.seen.lock().unwrap().body_bytes += part.len() as u64;
+        shared.changed.notify_all();
         if chunked {
             stream.write_all(format!("{:x}\r\n", part.len()).as_bytes())?;
         }
@@ -315,8 +318,6 @@ fn write_paced(
             stream.write_all(b"\r\n")?;
         }
         done += part.len();
-        shared.seen.lock().unwrap().body_bytes += part.len() as u64;
-        shared.changed.notify_all();
     }
     Ok(())
 }
