@@ -336,15 +336,22 @@ fn in_order(session: &Session, places: &[Place]) -> Vec<Place> {
     order
 }
 
+thread_local! {
+    /// One for all races of a thread: connections belong to it, and the next question goes over the same one.
+    static RUNTIME: tokio::runtime::Runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+}
+
 /// Runs the race on this thread, or returns `None` when the user interrupts it.
 pub fn block_on<T>(race: impl Future<Output = T>) -> Option<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    runtime.block_on(async {
-        tokio::select! {
-            biased;
-            outcome = race => Some(outcome),
-            _ = tokio::signal::ctrl_c() => None,
-        }
+    RUNTIME.with(|runtime| {
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                outcome = race => Some(outcome),
+                _ = tokio::signal::ctrl_c() => None,
+            }
+        })
     })
 }
 
