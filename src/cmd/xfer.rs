@@ -61,7 +61,7 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
         NameKind::DatabaseSignature => signature(&mut session, &mut want, Some(into)),
         _ => match deliver(&mut session, &want.name, &want.plan, &want.places, Manner::default()) {
             Ok(Delivery::File(obtained)) => Ok(obtained),
-            Ok(Delivery::Unchanged(_)) => unreachable!("no date was given"),
+            Ok(_) => unreachable!("no date was given"),
             Err(error) => Err(error),
         },
     }?;
