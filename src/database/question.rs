@@ -54,7 +54,7 @@ pub fn does_it_have(
 fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Said, Error> {
     let http = std::rc::Rc::clone(&session.http);
     let limit = session.settings.connect;
-    let answer = block_on(tokio::time::timeout(limit, async {
+    let asked = async {
         let mut response = http.ask(url, ask).await.ok()?;
         let headers = response.headers();
         let modified = http::text(headers, header::LAST_MODIFIED).and_then(|text| httpdate::parse_http_date(text).ok());
@@ -76,8 +76,8 @@ fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Sai
             }
         }
         Some(Said::Has { size, modified, tail })
-    }));
-    match answer {
+    };
+    match block_on(async { tokio::time::timeout(limit, asked).await }) {
         Some(Ok(Some(said))) => Ok(said),
         Some(_) => {
             // The download that follows asks the others first.
