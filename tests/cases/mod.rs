@@ -2,6 +2,7 @@
 
 mod database_index;
 mod database_snapshot;
+mod contract;
 mod fakes;
 mod xfer;
 mod xfer_database;
