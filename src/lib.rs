@@ -50,7 +50,7 @@
 //! Five files decide what reaches the package manager. Each has its own tests; those named here prove it from outside.
 //!
 //! - `plan.rs`: the sync database decides, else an index, else a named waiver. Where both speak and differ, and pacman
-//!   demands no package signatures, the file is refused. (`tests/cases/xfer.rs`)
+//!   demands no package signatures, the file is refused. (`tests/cases/xfer.rs`, `tests/cases/xfer_index.rs`)
 //! - `verify.rs`: nobody else can make a [`Verified`](verify::Verified) or [`Waived`](verify::Waived).
 //!   (`tests/cases/xfer_mirror.rs`, `tests/cases/xfer_kubo.rs`)
 //! - `output.rs`: a file gets its name in exchange for one of these, after its last byte. (`tests/cases/xfer_kill.rs`,
