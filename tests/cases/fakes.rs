@@ -38,6 +38,7 @@ fn ask(at: SocketAddr, request: &str) -> Answer {
         match stream.read(&mut buffer) {
             Ok(0) => break None,
             Ok(n) => all.extend_from_slice(&buffer[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => break Some(e.kind()),
         }
     };

@@ -325,10 +325,13 @@ fn write_paced(
 /// Waits until the client closes, or `limit` has passed (then the conversation goes on).
 fn client_leaves(mut stream: &TcpStream, limit: Option<Duration>) -> io::Result<()> {
     stream.set_read_timeout(limit)?;
-    let end = match stream.read(&mut [0; 1024]) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(()),
-        Err(e) => Err(e),
-        Ok(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+    let end = loop {
+        match stream.read(&mut [0; 1024]) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => break Ok(()),
+            Err(e) => break Err(e),
+            Ok(_) => break Err(io::ErrorKind::ConnectionAborted.into()),
+        }
     };
     stream.set_read_timeout(None)?;
     end
