@@ -105,7 +105,7 @@ fn nothing(session: &Session, name: &FileName) -> Result<Obtained, Error> {
     let file = session.store.scratch().map_err(|e| failed(&e))?;
     let accepted = Accepted::Waived(verify::waive(Waiver::NoSignature, name, &file).map_err(|e| failed(&e))?);
     let from = "nowhere: the mirror has none, and none is required".to_owned();
-    Ok(Obtained { file, accepted, modified: None, from, url: None })
+    Ok(Obtained { file, accepted, modified: None, from, url: None, refused: Vec::new() })
 }
 
 fn fetch(session: &mut Session, want: &Want, newer_than: Option<SystemTime>) -> Result<Delivery, Error> {
@@ -169,7 +169,7 @@ impl InUse {
         fsx::copy(&source, &file, size).map_err(|e| failed(&e))?;
         let waived = verify::waive(Waiver::DatabaseInUse, name, &file).map_err(|e| failed(&e))?;
         let modified = Some(UNIX_EPOCH + Duration::from_secs(self.modified));
-        Ok(Obtained { file, accepted: Accepted::Waived(waived), modified, from, url: None })
+        Ok(Obtained { file, accepted: Accepted::Waived(waived), modified, from, url: None, refused: Vec::new() })
     }
 }
 
