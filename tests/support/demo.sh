@@ -61,6 +61,7 @@ begin() {
 # Whatever happened: no process and no file is left.
 end() {
     local status=$?
+    set +e
     trap - ERR EXIT
     trap '' INT TERM HUP
     clean_up
@@ -115,7 +116,7 @@ until_so() {
     local what=$1 i
     shift
     for ((i = 0; i < 600; i++)); do
-        if "$@" >/dev/null 2>&1; then return; fi
+        if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.05
     done
     fails "$what: not so after 30 s"
@@ -156,7 +157,7 @@ END
         if [[ -s $home/pid ]]; then
             server_pid[$name]=$started
             server_port[$name]=$port
-            return
+            return 0
         fi
         stop_process "$started"
     done
