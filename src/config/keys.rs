@@ -15,6 +15,8 @@ pub enum Shape {
     Size,
     /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
     Span,
+    /// Names of repositories, possibly none.
+    RepoList,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -69,7 +71,7 @@ pub const KEYS: &[Key] = &[
         shape: Shape::Text,
         default: "auto",
         doc: "Unprivileged user to whom root gives everything that touches foreign bytes. `auto` is the owner of \
-              store.dir, else pacman's DownloadUser, else pkgswarm, alpm or nobody, whichever exists first.",
+              store.dir, else pkgswarm, alpm or nobody, whichever exists first.",
     },
     Key {
         name: "download.connect",
@@ -102,6 +104,16 @@ pub const KEYS: &[Key] = &[
         default: "/etc/pacman.conf",
         doc: "Which pacman.conf tells repositories, servers and caches. The one that pacman itself was started with \
               (--config) outranks it.",
+    },
+    Key {
+        name: "database.from_index",
+        shape: Shape::RepoList,
+        default: "",
+        doc: "Repositories whose database may be newer than the one that the mirror has: as one whole snapshot, from the \
+              newest index in use that lists it and is not expired. It is taken only when it is newer, comes from Kubo \
+              or a gateway at once, and -yy was not given; packages that the mirror does not have yet then come from \
+              there too. Everywhere else the mirror says what is current, and an index only saves its bytes; only when \
+              no mirror answers is the newest snapshot used for any repository. None by default.",
     },
     Key {
         name: "kubo.enabled",
@@ -176,6 +188,18 @@ pub const KEYS: &[Key] = &[
         default: "auto",
         doc: "Whether a progress bar is drawn on stderr. `auto` draws it on a terminal.",
     },
+];
+
+/// What an `[index.NAME]` table may say, and what it means. All are texts; `repos` is a list of them.
+pub const INDEX_FIELDS: &[(&str, &str)] = &[
+    ("key", "IPNS name (k51…) under which the index is published. Its record must carry the signature of this key."),
+    (
+        "minisign",
+        "minisign public key. When it is given, every version of the index must carry its signature as well. One of \
+         key and minisign is required; what is given is required of the index.",
+    ),
+    ("url", "http or https URL of a plain copy of the index. It is proven like one that comes over IPFS."),
+    ("repos", "Repositories that the index may speak for. What it says about others is ignored."),
 ];
 
 /// The key named `name`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::keys::Shape;
+use crate::name::RepoName;
 
 const SIZES: &[(&str, u64)] = &[
     ("TiB", 1 << 40),
@@ -57,6 +58,9 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::Path => (text == "auto" || text.starts_with('/'), "an absolute path".to_owned()),
         Shape::Url => (url(text).is_some(), "an http or https URL".to_owned()),
         Shape::UrlList => (list(text).all(|item| url(item).is_some()), "http or https URLs".to_owned()),
+        Shape::RepoList => {
+            (list(text).all(|item| RepoName::new(item).is_ok()), "names of repositories, as in pacman.conf".to_owned())
+        }
         Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
         Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
         Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt as _;
 
-use crate::digest::Sha256;
 use crate::name::FileName;
+use crate::plan::Expect;
 use crate::report::Progress;
 use crate::source::{Body, Kind, Miss, Offer, Question, Source};
-use crate::verify::{self, Accepted, Waiver};
+use crate::verify::{self, Accepted};
 
 pub mod leaves;
 mod open;
@@ -21,38 +21,6 @@ mod runner;
 
 pub use open::Opened;
 use runner::Runner;
-
-/// What the bytes must be.
-#[derive(Clone, Copy, Debug)]
-pub enum Expect {
-    /// Exactly this.
-    Exact {
-        /// SHA-256 of the whole file.
-        sha256: Sha256,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// Nobody says; accepted for a stated reason after a look.
-    Waived(Waiver),
-}
-
-impl Expect {
-    /// The size, when it is known.
-    pub fn size(&self) -> Option<u64> {
-        match self {
-            Expect::Exact { size, .. } => Some(*size),
-            Expect::Waived(_) => None,
-        }
-    }
-
-    /// Most bytes that may come.
-    pub fn most(&self) -> u64 {
-        match self {
-            Expect::Exact { size, .. } => *size,
-            Expect::Waived(why) => why.limit(),
-        }
-    }
-}
 
 /// The clocks of a race.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +55,8 @@ pub enum Outcome {
     Won(Won),
     /// A source says that what the caller has is still current.
     Unchanged(usize),
+    /// A source has an older one than is taken, of this date.
+    Older(usize, SystemTime),
     /// No source delivered. The partial keeps what arrived.
     Lost,
 }
@@ -114,6 +84,8 @@ pub struct Race<'a> {
     pub leaves: Option<leaves::LeafTable<'a>>,
     /// Only when newer than this.
     pub newer_than: Option<SystemTime>,
+    /// Not when older than this.
+    pub not_older_than: Option<SystemTime>,
     /// Shown while it runs.
     pub progress: &'a Progress,
 }
@@ -155,6 +127,11 @@ impl Race<'_> {
                 Offer::Unchanged => return Outcome::Unchanged(index),
                 Offer::Bytes { start, modified, body, .. } => (start, modified, body),
             };
+            if let (Some(floor), Some(date)) = (self.not_older_than, modified)
+                && date < floor
+            {
+                return Outcome::Older(index, date);
+            }
             if start != runner.at() || (alone && runner.has_others(index)) {
                 runner.restart(partial);
             }
@@ -236,7 +213,7 @@ impl Race<'_> {
     ) -> Result<(), Miss> {
         const WINDOW: Duration = Duration::from_secs(5);
         let place = self.sources[index].place();
-        let silence = if others_left { self.pace.stall } else { self.pace.patience };
+        let silence = if others_left { self.pace.stall } else { self.pace.patience.max(self.pace.stall) };
         let most = self.expect.most();
         let (mut window, mut window_start) = (Instant::now(), runner.at());
         loop {

@@ -1,9 +1,12 @@
 //! The sentences, grouped by what they are about.
 
+mod database_index;
+mod database_snapshot;
 mod fakes;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;
+mod xfer_index;
 mod xfer_input;
 mod xfer_kill;
 mod xfer_kubo;

@@ -1,18 +1,22 @@
 //! The actors of the scenarios. Each is told in words how to misbehave and remembers what it was asked.
 
+pub mod index;
 pub mod kubo;
 pub mod mirror;
 pub mod mount;
 pub mod proxy;
+pub mod publisher;
 pub mod repo;
 pub mod run;
 pub mod script;
 pub mod server;
 pub mod world;
 
+pub use index::FakeIndex;
 pub use kubo::{BendKubo, FakeKubo};
 pub use mirror::{Bend, FakeMirror};
 pub use proxy::FakeProxy;
+pub use publisher::Publisher;
 pub use repo::{Compression, Package, database};
 pub use script::Misbehaves;
 pub use server::{dead_address, eventually};

@@ -1,0 +1,107 @@
+//! An index as a refresh leaves it in the state directory: proven then, believed now.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pkgswarm::cid::Cid;
+use pkgswarm::dag::build::build;
+use pkgswarm::digest::Sha256;
+use pkgswarm::index::ipns::Name;
+use pkgswarm::index::manifest::{Database, Manifest, Table};
+use pkgswarm::index::state::{Seen, State};
+use pkgswarm::index::table::{Entry, Writer};
+use pkgswarm::name::{FileName, RepoName};
+
+use super::repo::Package;
+use super::world::World;
+
+/// An index of the repo `core`, an hour old, that lives two days.
+pub struct FakeIndex {
+    name: String,
+    entries: Vec<Entry>,
+    databases: Vec<Database>,
+    expires_in: i64,
+    age: u64,
+}
+
+impl FakeIndex {
+    pub fn called(name: &str) -> Self {
+        Self { name: name.into(), entries: Vec::new(), databases: Vec::new(), expires_in: 172_800, age: 3600 }
+    }
+
+    /// Lists this package as it is.
+    pub fn listing(self, package: &Package) -> Self {
+        self.saying(&package.file_name(), &package.bytes)
+    }
+
+    /// Lists a file of this name with these bytes.
+    pub fn saying(mut self, name: &str, bytes: &[u8]) -> Self {
+        let built = build(bytes).expect("memory can be read");
+        let name = FileName::new(name).expect("a plain name");
+        let (size, sha256) = (built.size, built.sha256);
+        self.entries.push(Entry { name, size, sha256, cid: built.root, signature: None });
+        self
+    }
+
+    /// Names another root for the file that was listed last.
+    pub fn under(mut self, root: Cid) -> Self {
+        self.entries.last_mut().expect("a file was listed").cid = root;
+        self
+    }
+
+    /// Lists a database, or a signature of one, with its date at the publisher.
+    pub fn with_database(mut self, name: &str, bytes: &[u8], modified: u64) -> Self {
+        let built = build(bytes).expect("memory can be read");
+        let name = FileName::new(name).expect("a plain name");
+        let cid = (built.size > 1 << 20).then_some(built.root);
+        let (size, sha256) = (built.size, built.sha256);
+        self.databases.push(Database { name, size, sha256, cid, modified: Some(modified) });
+        self
+    }
+
+    /// Its time is over.
+    pub fn expired(mut self) -> Self {
+        self.expires_in = -60;
+        self
+    }
+
+    /// In use in this world, in place of an earlier one of its name.
+    pub fn in_use(mut self, world: World) -> World {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        self.entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut writer = Writer::new(Vec::new()).expect("memory");
+        self.entries.iter().for_each(|entry| writer.add(entry).expect("memory"));
+        let packed = writer.finish().expect("memory");
+        let (repo, sha256) = (RepoName::new("core").expect("a plain name"), Sha256::of(&packed));
+        let table = Table {
+            repo: repo.clone(),
+            arch: "x86_64".to_owned(),
+            cid: Cid::raw(sha256),
+            sha256,
+            size: packed.len() as u64,
+            entries: self.entries.len() as u64,
+            databases: self.databases.clone(),
+            upstream: Vec::new(),
+        };
+        let (created, expires) = (now - self.age, now.saturating_add_signed(self.expires_in));
+        let manifest = Manifest {
+            publisher: "somebody".to_owned(),
+            sequence: created,
+            created: created.min(expires),
+            expires,
+            tables: vec![table],
+        };
+        let (bytes, name) = (manifest.encode(), FileName::new(&self.name).expect("a plain name"));
+        let state = State::at(world.path("state/index"));
+        state.keep_table(&name, &packed).expect("a state directory");
+        state.hold(&name, &bytes, &[], &[repo]).expect("a state directory");
+        let key = Name::from_key(Sha256::of(self.name.as_bytes()).to_string().as_bytes()[..32].try_into().unwrap());
+        let seen = Seen { sequence: created, manifest: Sha256::of(&bytes), fetched: now, expires };
+        state.note(&[format!("ipns:{key}")], &seen).expect("a state directory");
+        let parts = world.path("config/config.d");
+        fs::create_dir_all(&parts).expect("our directory");
+        let text = format!("[index.{}]\nkey = \"{key}\"\nrepos = [\"core\"]\n", self.name);
+        fs::write(parts.join(format!("index-{}.toml", self.name)), text).expect("our directory");
+        world
+    }
+}
