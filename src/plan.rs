@@ -54,6 +54,18 @@ pub struct Plan {
     pub disagreement: Option<String>,
 }
 
+impl Known {
+    /// Its CID: up to one chunk it follows from the sha256.
+    pub fn cid(&self) -> Option<Cid> {
+        if self.size <= CHUNK as u64 { Some(Cid::raw(self.sha256)) } else { self.root }
+    }
+
+    /// Exactly this, whatever it is called.
+    pub fn plan(&self) -> Plan {
+        Plan { expect: Expect::Exact { sha256: self.sha256, size: self.size }, cid: self.cid(), disagreement: None }
+    }
+}
+
 /// Decides what is expected of `name`.
 ///
 /// Where nobody contradicts, everybody who lists it agrees. Where somebody does and pacman checks signatures itself, the
@@ -191,7 +203,9 @@ mod tests {
         let indexes_alone = Knowledge { database: None, ..knowledge };
         let followed = plan(&package(), &indexes_alone).unwrap();
         assert_eq!(followed.expect.size(), Some(10));
-        assert!(followed.disagreement.unwrap().ends_with("the first of them is followed, and pacman checks the signature"));
+        assert!(
+            followed.disagreement.unwrap().ends_with("the first of them is followed, and pacman checks the signature")
+        );
         let unsigned = Knowledge { signatures_required: false, ..indexes_alone };
         let error = plan(&package(), &unsigned).unwrap_err();
         assert!(error.message.starts_with("index a and index c say sha256"), "{}", error.message);

@@ -2,7 +2,10 @@
 
 mod database_index;
 mod database_snapshot;
+mod disagreements;
 mod fakes;
+mod index_audit;
+mod lookup;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;
