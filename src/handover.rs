@@ -22,7 +22,7 @@ use rustix::net::{
 use crate::config::Settings;
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
-use crate::env::Env;
+use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
 use crate::name::FileName;
@@ -30,9 +30,6 @@ use crate::output::Output;
 use crate::report;
 use crate::users::{self, User};
 use crate::verify::{self, Accepted, Waiver};
-
-/// Tells the child that it is one, and which pacman called its parent. Set by hand it has no effect on root.
-pub const VARIABLE: &str = "PKGSWARM_HANDOVER";
 
 /// Longest message: one line of JSON.
 const MOST: usize = 16 * 1024;
@@ -87,7 +84,7 @@ pub struct Giver(OwnedFd);
 impl Giver {
     /// The channel of a child of root, if this process is one: its standard input is then a socket.
     pub fn of(env: &Env) -> Option<Self> {
-        if env.is_root() || env.var(VARIABLE).is_none() {
+        if env.is_root() || env.var(HANDOVER).is_none() {
             return None;
         }
         // Killed with kill -9, root cannot take its child along; the kernel does. (Set here, because the change of user
@@ -133,7 +130,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
             .map_err(|e| Error::local("handover", e))?;
     let mut child = Command::new("/proc/self/exe")
         .args(words)
-        .env(VARIABLE, env.parent.to_string())
+        .env(HANDOVER, env.parent.to_string())
         .env_remove("HOME")
         .stdin(Stdio::from(theirs))
         .gid(user.gid)
@@ -200,7 +197,7 @@ fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
         None => verify::prove(staged.file(), message.sha256, message.size).map(Accepted::Proven),
         Some(why) => verify::relay(why, staged.file(), message.sha256, message.size).map(Accepted::Waived),
     };
-    let modified: Option<SystemTime> = message.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+    let modified: Option<SystemTime> = message.modified.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
     staged.commit(&accepted.map_err(|e| failed(&e))?, modified)?;
     message.said.say();
     Ok(())
@@ -231,5 +228,22 @@ fn make_store(settings: &Settings, user: User) {
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
             let _ = rustix::fs::chownat(rustix::fs::CWD, dir, Some(uid), Some(gid), flags);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_that_no_clock_shows_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, b"x").unwrap();
+        let (name, sha256) = ("to".to_owned(), Sha256::of(b"x"));
+        let said = Said::Line(String::new());
+        let message = Message { name, sha256, size: 1, waiver: None, modified: Some(u64::MAX), said };
+        place(&File::open(&from).unwrap(), &message, &Output::at(&to).unwrap()).unwrap();
+        assert_eq!(std::fs::read(&to).unwrap(), b"x");
     }
 }

@@ -8,6 +8,7 @@ mod audit;
 mod cid;
 mod config;
 mod fetch;
+mod generate;
 mod index;
 mod publish;
 mod upkeep;
@@ -18,6 +19,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Cid(args) => return cid::run(args),
         Command::Config(args) => return config::run(env, &cli.set, args),
+        Command::Generate(args) => return generate::run(args),
         _ => {}
     }
     let settings = Settings::read(env, &cli.set)?;

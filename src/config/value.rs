@@ -36,7 +36,8 @@ pub fn span(text: &str) -> Option<Duration> {
 /// `localhost` becomes 127.0.0.1: Kubo's gateway redirects the name to a subdomain (boxo, gateway/hostname.go:60).
 pub fn url(text: &str) -> Option<String> {
     let mut url = reqwest::Url::parse(text).ok()?;
-    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.query().is_some() {
+    let has_credentials = !url.username().is_empty() || url.password().is_some();
+    if !matches!(url.scheme(), "http" | "https") || has_credentials || url.query().or(url.fragment()).is_some() {
         return None;
     }
     if url.host_str() == Some("localhost") {
@@ -104,7 +105,9 @@ mod tests {
     fn localhost_is_read_as_127_0_0_1() {
         assert_eq!(url("http://localhost:8080/").as_deref(), Some("http://127.0.0.1:8080"));
         assert_eq!(url("ftp://x"), None);
-        assert_eq!(url("http://user:secret@x"), None);
+        for bad in ["http://user:secret@x", "http://:secret@x", "http://x/?", "http://x/#y"] {
+            assert_eq!(url(bad), None, "{bad}");
+        }
     }
 
     #[test]

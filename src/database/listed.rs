@@ -15,8 +15,8 @@ use crate::index::in_use;
 use crate::index::manifest::{Database, MANIFEST_MOST, Manifest};
 use crate::index::time::span;
 use crate::name::{FileName, RepoName};
+use crate::plan::Expect;
 use crate::plan::Plan;
-use crate::race::Expect;
 use crate::session::Session;
 use crate::want::{self, Want};
 
