@@ -53,7 +53,7 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     }
     let mut want = Want::of(&session, url)?;
     if let Some(text) = &want.plan.disagreement {
-        report::say(&format!("warning: {text}; the database decides, as it would with curl"));
+        report::say(&format!("warning: {text}"));
     }
     let is_refresh = want.name.kind() == NameKind::Database;
     let obtained = match want.name.kind() {

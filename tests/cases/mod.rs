@@ -1,9 +1,12 @@
 //! The sentences, grouped by what they are about.
 
+mod contract;
 mod database_index;
 mod database_snapshot;
-mod contract;
+mod disagreements;
 mod fakes;
+mod index_audit;
+mod lookup;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;
