@@ -13,7 +13,7 @@ use crate::error::{Error, Kind};
 use crate::fsx;
 use crate::handover::{self, Target};
 use crate::index::in_use;
-use crate::index::refresh::{IndexSource, Outcome, Refreshed, refresh};
+use crate::index::refresh::{Clock, IndexSource, Outcome, Refreshed, refresh};
 use crate::index::time;
 use crate::name::{FileName, shown};
 use crate::report;
@@ -172,7 +172,8 @@ pub fn refresh_all(
             continue;
         }
         let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
-        let source = IndexSource { name: FileName::new(&index.name)?, grant: in_use::grant(index)?, url };
+        let gateways = if session.asks_gateways() { settings.gateway_urls().collect() } else { Vec::new() };
+        let source = IndexSource { name: FileName::new(&index.name)?, grant: in_use::grant(index)?, url, gateways };
         let state = in_use::state(settings);
         let work = refresh(&source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
         let refreshed = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, &index.name, "interrupted"))?;
@@ -194,14 +195,15 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
         Outcome::Unreachable => ("unreachable", "no source delivered it".to_owned()),
     };
     let routes = refreshed.routes.iter().map(|route| {
-        let said = route.said.as_ref().map_or_else(|why| why.clone(), ToString::to_string);
-        (route.via, route.took.as_millis(), said)
+        let said = route.said.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+        (&route.via, route.took.as_millis(), said)
     });
     if json {
         let routes: Vec<_> = routes
             .map(|(via, took_ms, said)| serde_json::json!({"via": via, "took_ms": took_ms, "said": said}))
             .collect();
-        let line = serde_json::json!({"index": index.name, "outcome": word, "text": text, "routes": routes});
+        let line = serde_json::json!({"index": index.name, "outcome": word, "text": text, "routes": routes,
+            "moved": refreshed.moved, "warnings": refreshed.warnings, "clock": refreshed.clock.as_ref().map(clock)});
         // A closed pipe is the reader's choice.
         let _ = writeln!(io::stdout(), "{line}");
         return;
@@ -216,9 +218,25 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
         }
         report::say(&format!("hint: {}", in_use_now(settings, index)));
     }
-    if let Some(behind) = refreshed.clock_behind {
-        let behind = time::span(behind);
-        report::say(&format!("warning: this clock is {behind} behind the last refresh; expiry cannot be judged"));
+    for warning in &refreshed.warnings {
+        report::say(&format!("warning: index {}: {warning}", index.name));
+    }
+    if let Some(found) = &refreshed.clock {
+        report::say(&format!("warning: {}", clock(found)));
+    }
+}
+
+/// What speaks against this machine's clock, in words.
+fn clock(found: &Clock) -> String {
+    match found {
+        Clock::Behind(by) => {
+            format!("this clock is {} behind what was proven before; expiry cannot be judged", time::span(*by))
+        }
+        Clock::Off { host, by } => {
+            let word = if *by > 0 { "ahead of" } else { "behind" };
+            let by = time::span(by.unsigned_abs());
+            format!("this clock is {by} {word} that of {host}; if it is wrong, so is every judgement of expiry")
+        }
     }
 }
 
@@ -249,6 +267,7 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
                 "repos": index.repos, "sequence": manifest.as_ref().map(|m| m.sequence),
                 "created": manifest.as_ref().map(|m| m.created), "expires": manifest.as_ref().map(|m| m.expires),
                 "confirmed": seen.map(|seen| seen.fetched), "expired": expired,
+                "age": manifest.as_ref().map(|m| now.saturating_sub(m.created)), "transports": state.asked(&name),
             });
             writeln!(out, "{row}")?;
             continue;
