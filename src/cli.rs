@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///
 /// pkgswarm fetches packages by content id from whoever is nearest (this machine, the local Kubo daemon, HTTP mirrors), proves every byte against the package manager's own database or a signed index, and never leaves you worse off than plain curl.
 ///
-/// To use it with pacman, put this line into the [options] section of /etc/pacman.conf:
+/// To use it with pacman, put this line into the `[options]` section of /etc/pacman.conf:
 ///
 ///     XferCommand = /usr/bin/pkgswarm xfer %u %o
 #[derive(Parser, Debug)]
@@ -210,7 +210,7 @@ pub struct PublishArgs {
     pub publisher: String,
     /// minisign secret key file to sign the manifest with
     ///
-    /// A password is read from $PKGSWARM_MINISIGN_PASSWORD, else asked for on a terminal.
+    /// The password of an encrypted key is read from $PKGSWARM_MINISIGN_PASSWORD; it is never asked for.
     #[arg(long, value_name = "FILE")]
     pub minisign_key: Option<PathBuf>,
     /// How long the index is valid, for example `48 h`
@@ -250,4 +250,14 @@ pub struct UpkeepArgs {
 pub struct GenerateArgs {
     /// Directory that holds man/, completions/ and dist/
     pub directory: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_does_not_contradict_itself() {
+        super::Cli::command().debug_assert();
+    }
 }

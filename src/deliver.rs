@@ -9,13 +9,14 @@ use std::time::SystemTime;
 use reqwest::Url;
 
 use crate::cid::Cid;
+use crate::env::VERBOSE;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::fsx;
 use crate::http;
 use crate::name::FileName;
-use crate::plan::Plan;
+use crate::plan::{Expect, Plan};
 use crate::race::leaves::LeafTable;
-use crate::race::{Expect, Log, Outcome, Pace, Race, Won};
+use crate::race::{Log, Outcome, Pace, Race, Won};
 use crate::report::{self, Progress};
 use crate::session::Session;
 use crate::source::{Kind, Miss, Source, file::LocalFile, gateway::GatewayFile, kubo::KuboFile, mirror::Mirror};
@@ -311,7 +312,7 @@ fn race(
     {
         session.kubo_cached(cid, size);
     }
-    if std::env::var_os("PKGSWARM_VERBOSE").is_some() {
+    if session.env.var(VERBOSE).is_some() {
         for (index, miss) in &log.misses {
             report::say(&line(&places[*index], miss));
         }

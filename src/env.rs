@@ -1,22 +1,41 @@
 //! The process as a value: the only reader of arguments, variables, user ids and terminals.
 //!
-//! Variables that are read, and nothing else:
-//!
-//! | variable | meaning |
-//! |---|---|
-//! | `PKGSWARM_CONFIG_DIR` | replaces `/etc/pkgswarm` |
-//! | `PKGSWARM_<KEY>` | one setting, see `pkgswarm config` |
-//! | `HOME`, `XDG_*` | the user's own directories, when `HOME` belongs to the user |
-//! | `HTTP_USER_AGENT` | set by pacman for its downloader; tells its version |
-//! | `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy` | as curl reads them |
-//! | `IPFS_PATH` | where a Kubo of this user left its addresses |
-//! | `NO_COLOR`, `TERM`, `PATH` | terminal and program search, read by libraries and the system |
+//! [`VARIABLES`] lists the environment variables that are read; the manual is made from it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+
+/// Tells a child of root that it is one, and which pacman called its parent. Set by hand it has no effect on root.
+pub const HANDOVER: &str = "PKGSWARM_HANDOVER";
+
+/// Has every source that failed named on stderr, also when another one delivered.
+pub const VERBOSE: &str = "PKGSWARM_VERBOSE";
+
+/// The variables that users may set, and what each does. [`HANDOVER`] is between root and its child alone.
+pub const VARIABLES: &[(&str, &str)] = &[
+    (
+        "PKGSWARM_CONFIG_DIR",
+        "Directory that replaces /etc/pkgswarm. The user's own configuration is then not read either.",
+    ),
+    ("PKGSWARM_SECTION_KEY", "One setting: PKGSWARM_STORE_MAX sets store.max. See pkgswarm.toml(5)."),
+    (VERBOSE, "Set to anything, it has xfer and fetch name every source that failed, also when another one delivered."),
+    ("PKGSWARM_MINISIGN_PASSWORD", "Password of the key file that publish --minisign-key names."),
+    (
+        "http_proxy, https_proxy, all_proxy, no_proxy",
+        "As curl reads them. With a proxy set, Kubo and gateways are not asked unless kubo.enabled and \
+         gateways.behind_proxy say so.",
+    ),
+    (
+        "HOME, XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_DATA_HOME",
+        "The user's own directories. Ignored for root, and for users to whom HOME does not belong.",
+    ),
+    ("HTTP_USER_AGENT", "Set by pacman for its downloader; tells pacman's version."),
+    ("PATH", "Where pacman-conf is looked for."),
+    ("NO_COLOR, TERM", "Whether help and progress bars may use colours and move the cursor."),
+];
 
 /// Everything a command may know about the process that runs it.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ use rustix::net::{
 use crate::config::Settings;
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
-use crate::env::Env;
+use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
 use crate::name::FileName;
@@ -30,9 +30,6 @@ use crate::output::Output;
 use crate::report;
 use crate::users::{self, User};
 use crate::verify::{self, Accepted, Waiver};
-
-/// Tells the child that it is one, and which pacman called its parent. Set by hand it has no effect on root.
-pub const VARIABLE: &str = "PKGSWARM_HANDOVER";
 
 /// Longest message: one line of JSON.
 const MOST: usize = 16 * 1024;
@@ -87,7 +84,7 @@ pub struct Giver(OwnedFd);
 impl Giver {
     /// The channel of a child of root, if this process is one: its standard input is then a socket.
     pub fn of(env: &Env) -> Option<Self> {
-        if env.is_root() || env.var(VARIABLE).is_none() {
+        if env.is_root() || env.var(HANDOVER).is_none() {
             return None;
         }
         // Killed with kill -9, root cannot take its child along; the kernel does. (Set here, because the change of user
@@ -133,7 +130,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
             .map_err(|e| Error::local("handover", e))?;
     let mut child = Command::new("/proc/self/exe")
         .args(words)
-        .env(VARIABLE, env.parent.to_string())
+        .env(HANDOVER, env.parent.to_string())
         .env_remove("HOME")
         .stdin(Stdio::from(theirs))
         .gid(user.gid)

@@ -1,4 +1,89 @@
 //! pkgswarm: a package downloader that stands in for curl.
+//!
+//! It fetches the files of a package manager by content id from whoever is nearest (this machine, the local Kubo daemon,
+//! gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a reason with a name.
+//! The program is `main.rs`, `cli` and `cmd`; all else is this library.
+//!
+//! # The way of one file
+//!
+//! ```text
+//! want -> plan -> race over sources -> verify -> output
+//!                         ^                |
+//!                       store  <-----------+
+//! ```
+//!
+//! 1. [`want`] reads the URL that pacman passed: the file's name, the repository whose server it belongs to, what its
+//!    sync database and the indexes say about it, and which places to ask.
+//! 2. [`plan`] decides what is expected of the bytes and under which CID they can be asked for. It does no input or
+//!    output and knows no clock.
+//! 3. [`deliver`] takes the file's lock in the [`store`] and looks there and in pacman's caches; else the [`race`] opens
+//!    one [`source`] after the other, overlaps who is slow, and continues with the next where the last one stopped.
+//! 4. [`verify`] hashes what arrived. Proven, it gets its place in the store.
+//! 5. [`output`] copies it to where the caller wants it, under a name that it gets last of all.
+//!
+//! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and checks
+//! that its copy has the sha256 and size that the child named.
+//!
+//! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched and
+//! judged in [`index`](mod@index), away from this path, and made in [`publish`].
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | index | the signed list of files of one publisher, per repository; it has a sequence and an expiry |
+//! | entry | one line of it: name, size, sha256, CID |
+//! | catalogue | one table of an index, or one sync database, compiled for look-ups without parsing |
+//! | want | what must be fetched: name, repository, expectation, original URL |
+//! | waiver | the named reason why nothing is expected of a file, as with signatures |
+//! | source | a place that may have it: package cache, Kubo, gateway, mirror |
+//! | miss | why a source did not deliver |
+//! | race | asking several sources for one want, and changing over between them |
+//! | leaf | a piece of a file that can be proven by itself, 1 MiB in files of our own profile |
+//! | store | our own staging: proven files and resumable partials, keyed by sha256; not a second package cache |
+//! | transaction | one pacman run: parent process id and its start time |
+//! | publisher | who signs an index |
+//! | mirror | an HTTP server from pacman's mirror list, nothing else |
+//!
+//! # Checking the trust
+//!
+//! Five files decide what reaches the package manager. Each has its own tests; those named here prove it from outside.
+//!
+//! - `plan.rs`: the sync database decides, else an index, else a named waiver. Where both speak and differ, and pacman
+//!   demands no package signatures, the file is refused. (`tests/cases/xfer.rs`)
+//! - `verify.rs`: nobody else can make a [`Verified`](verify::Verified) or [`Waived`](verify::Waived).
+//!   (`tests/cases/xfer_mirror.rs`, `tests/cases/xfer_kubo.rs`)
+//! - `output.rs`: a file gets its name in exchange for one of these, after its last byte. (`tests/cases/xfer_kill.rs`,
+//!   `tests/cases/xfer_hostile.rs`)
+//! - `dag/walk.rs`: a file that is asked for by its CID alone consists of blocks with the digests that the CID leads to.
+//!   (`tests/cases/xfer_kubo.rs`)
+//! - `index/accept.rs`: an index counts only with every proof that is configured, unexpired, and never backwards.
+//!   (`src/index/refresh/tests.rs`, `tests/real_publish.rs`)
+//!
+//! `dag/proof.rs` proves single leaves. It decides who is asked for what again, not what is accepted: a file with an
+//! expectation is always hashed whole at the end.
+//!
+//! # Who may use whom
+//!
+//! A module uses modules in lines above its own, and none in its own line or below. `tests/layers.rs` reads this very
+//! list and fails where an import goes the other way.
+//!
+//! ```text
+//! name digest env fsx miss protobuf users
+//! error cid distro health http
+//! config dag catalogue look
+//! verify source kubo report
+//! plan store output index
+//! session race publish
+//! deliver find background
+//! want content handover
+//! database cli
+//! cmd
+//! ```
+//!
+//! So the way of a file and the imports run alike: wants use plans, the race uses plans, sources and proofs. Nothing
+//! below `cmd` sees [`cli`], what was typed. What comes from outside comes through few doors: [`env`](mod@env) for the
+//! process, [`config`] for settings, [`distro`] for pacman's files, [`http`] and [`kubo`] for the network.
 
 pub mod background;
 pub mod catalogue;
@@ -22,6 +107,7 @@ pub mod http;
 pub mod index;
 pub mod kubo;
 pub mod look;
+pub mod miss;
 pub mod name;
 pub mod output;
 pub mod plan;

@@ -7,7 +7,6 @@ use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::error::{Error, Kind};
 use crate::name::{FileName, NameKind};
-use crate::race::Expect;
 use crate::verify::Waiver;
 
 /// What a sync database or an index says about one file.
@@ -41,6 +40,38 @@ pub struct Knowledge {
     pub indexes: Vec<Listed>,
     /// Whether the package manager itself demands package signatures for the repository.
     pub signatures_required: bool,
+}
+
+/// What the bytes must be.
+#[derive(Clone, Copy, Debug)]
+pub enum Expect {
+    /// Exactly this.
+    Exact {
+        /// SHA-256 of the whole file.
+        sha256: Sha256,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Nobody says; accepted for a stated reason after a look.
+    Waived(Waiver),
+}
+
+impl Expect {
+    /// The size, when it is known.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Expect::Exact { size, .. } => Some(*size),
+            Expect::Waived(_) => None,
+        }
+    }
+
+    /// Most bytes that may come.
+    pub fn most(&self) -> u64 {
+        match self {
+            Expect::Exact { size, .. } => *size,
+            Expect::Waived(why) => why.limit(),
+        }
+    }
 }
 
 /// What is expected of a file, and under which content id it can be asked for.

@@ -12,9 +12,8 @@ use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
 use crate::distro::question::Question;
-use crate::env::Env;
+use crate::env::{Env, HANDOVER};
 use crate::error::Error;
-use crate::handover;
 use crate::health::Health;
 use crate::http::Http;
 use crate::index;
@@ -51,7 +50,7 @@ impl Session {
     pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Self, Error> {
         let store = open_store(env, settings, beside)?;
         // Under root's child the pacman is the grandparent, whose id root passed on.
-        let parent = env.var(handover::VARIABLE).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
+        let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
         let run = Transaction::of(parent).map_or_else(|_| "0-0".to_owned(), |t| format!("{}-{}", t.pid, t.start_time));
         let health = Health::read(&store.health_dir(), &run, env.uid, SystemTime::now());

@@ -7,6 +7,7 @@ use crate::env::Env;
 mod cid;
 mod config;
 mod fetch;
+mod generate;
 mod index;
 mod publish;
 mod upkeep;
@@ -17,6 +18,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Cid(args) => return cid::run(args),
         Command::Config(args) => return config::run(env, &cli.set, args),
+        Command::Generate(args) => return generate::run(args),
         _ => {}
     }
     let settings = Settings::read(env, &cli.set)?;

@@ -69,7 +69,7 @@ pub const KEYS: &[Key] = &[
         shape: Shape::Text,
         default: "auto",
         doc: "Unprivileged user to whom root gives everything that touches foreign bytes. `auto` is the owner of \
-              store.dir, else pacman's DownloadUser, else pkgswarm, alpm or nobody, whichever exists first.",
+              store.dir, else pkgswarm, alpm or nobody, whichever exists first.",
     },
     Key {
         name: "download.connect",
@@ -176,6 +176,18 @@ pub const KEYS: &[Key] = &[
         default: "auto",
         doc: "Whether a progress bar is drawn on stderr. `auto` draws it on a terminal.",
     },
+];
+
+/// What an `[index.NAME]` table may say, and what it means. All are texts; `repos` is a list of them.
+pub const INDEX_FIELDS: &[(&str, &str)] = &[
+    ("key", "IPNS name (k51…) under which the index is published. Its record must carry the signature of this key."),
+    (
+        "minisign",
+        "minisign public key. When it is given, every version of the index must carry its signature as well. One of \
+         key and minisign is required; what is given is required of the index.",
+    ),
+    ("url", "http or https URL of a plain copy of the index. It is proven like one that comes over IPFS."),
+    ("repos", "Repositories that the index may speak for. What it says about others is ignored."),
 ];
 
 /// The key named `name`.

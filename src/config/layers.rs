@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::keys::{KEYS, Key, find, nearest};
+use crate::config::keys::{INDEX_FIELDS, KEYS, Key, find, nearest};
 use crate::config::value;
 use crate::env::Env;
 use crate::error::Error;
@@ -173,6 +173,10 @@ pub fn check_index_name(name: &str) -> Result<(), String> {
     {
         return Err(format!("index name {name:?}: 1 to 64 letters, digits, - and _ are allowed"));
     }
+    // [index.refresh] and refresh = "6 h" below [index] cannot both be.
+    if find(&format!("index.{name}")).is_some() {
+        return Err(format!("index name {name:?}: a setting is called so"));
+    }
     Ok(())
 }
 
@@ -201,7 +205,6 @@ fn scalar(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
 fn index_config(name: &str, table: &DeTable<'_>) -> Result<IndexConfig, String> {
     check_index_name(name)?;
     let mut index = IndexConfig { name: name.to_owned(), ..IndexConfig::default() };
-    const FIELDS: [&str; 4] = ["key", "minisign", "url", "repos"];
     for (field, value) in table {
         let text = scalar(value)?;
         match field.get_ref().as_ref() {
@@ -210,7 +213,8 @@ fn index_config(name: &str, table: &DeTable<'_>) -> Result<IndexConfig, String> 
             "url" => index.url = Some(value::url(&text).ok_or(format!("url: expected an http URL, found {text:?}"))?),
             "repos" => index.repos = value::list(&text).map(str::to_owned).collect(),
             other => {
-                let near = nearest(other, FIELDS.into_iter()).unwrap_or("key, minisign, url or repos");
+                let near = nearest(other, INDEX_FIELDS.iter().map(|(field, _)| *field))
+                    .unwrap_or("key, minisign, url or repos");
                 return Err(format!("unknown setting \"index.{name}.{other}\"; did you mean {near:?}?"));
             }
         }
@@ -268,5 +272,11 @@ mod tests {
         assert_eq!(layers.indexes["arch"].0.repos, ["core", "extra"]);
         let error = layers.add_text(Path::new("/c"), "[index.x]\nurl = \"https://x\"").unwrap_err();
         assert_eq!(error.message, "index x: a key or a minisign key is required");
+    }
+
+    #[test]
+    fn an_index_cannot_be_called_like_a_setting() {
+        assert_eq!(check_index_name("arch"), Ok(()));
+        assert_eq!(check_index_name("refresh").unwrap_err(), "index name \"refresh\": a setting is called so");
     }
 }

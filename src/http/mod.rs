@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, ClientBuilder, Method, StatusCode, Url, redirect};
 
-use crate::source::Miss;
+use crate::miss::Miss;
 
 pub mod range;
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt as _;
 
-use crate::digest::Sha256;
 use crate::name::FileName;
+use crate::plan::Expect;
 use crate::report::Progress;
 use crate::source::{Body, Kind, Miss, Offer, Question, Source};
-use crate::verify::{self, Accepted, Waiver};
+use crate::verify::{self, Accepted};
 
 pub mod leaves;
 mod open;
@@ -21,38 +21,6 @@ mod runner;
 
 pub use open::Opened;
 use runner::Runner;
-
-/// What the bytes must be.
-#[derive(Clone, Copy, Debug)]
-pub enum Expect {
-    /// Exactly this.
-    Exact {
-        /// SHA-256 of the whole file.
-        sha256: Sha256,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// Nobody says; accepted for a stated reason after a look.
-    Waived(Waiver),
-}
-
-impl Expect {
-    /// The size, when it is known.
-    pub fn size(&self) -> Option<u64> {
-        match self {
-            Expect::Exact { size, .. } => Some(*size),
-            Expect::Waived(_) => None,
-        }
-    }
-
-    /// Most bytes that may come.
-    pub fn most(&self) -> u64 {
-        match self {
-            Expect::Exact { size, .. } => *size,
-            Expect::Waived(why) => why.limit(),
-        }
-    }
-}
 
 /// The clocks of a race.
 #[derive(Clone, Copy, Debug)]

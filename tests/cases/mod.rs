@@ -4,6 +4,7 @@ mod fakes;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;
+mod xfer_index;
 mod xfer_input;
 mod xfer_kill;
 mod xfer_kubo;

@@ -17,7 +17,8 @@ use super::server::{Ending, Reply, Request, Server};
 /// One way to misbehave, for tables of them.
 pub type BendKubo = fn(FakeKubo) -> FakeKubo;
 
-/// A daemon with its two ports. Scripts are about the gateway; the path of a file is `ipfs/CID`.
+/// A daemon with its two ports. Scripts are about the gateway: the path of a file is `ipfs/CID`, that of a raw block
+/// `block/CID`.
 pub struct FakeKubo {
     gateway: Server,
     api: Server,
@@ -149,9 +150,9 @@ impl State {
         if let Some(port) = host.strip_prefix("localhost") {
             return Reply::new(301, "").with("Location", format!("http://{cid}.ipfs.localhost{port}/"));
         }
-        let script = self.scripts.take(&path);
         let raw = request.query("format").as_deref() == Some("raw")
             || request.header("accept").is_some_and(|accept| accept.contains("application/vnd.ipld.raw"));
+        let script = self.scripts.take(&if raw { format!("block/{cid}") } else { path.clone() });
         let cached = request.header("cache-control").is_some_and(|value| value.contains("only-if-cached"));
         let near = !self.far.contains(&cid);
         if !cached && request.method == "GET" {

@@ -234,9 +234,11 @@ fn converse(stream: TcpStream, shared: &Shared, answer: &dyn Fn(&Request) -> Rep
             shared.changed.notify_all();
         }
         let reply = answer(&request);
-        let lasts = matches!(reply.ending, Ending::Whole | Ending::Early(_))
-            && !matches!(reply.framing, Framing::Close)
-            && request.header("connection") != Some("close");
+        // What happens to a body does not happen to an answer without one.
+        let bodiless = request.method == "HEAD" && reply.ending != Ending::Silence;
+        let broken =
+            !matches!(reply.ending, Ending::Whole | Ending::Early(_)) || matches!(reply.framing, Framing::Close);
+        let lasts = (bodiless || !broken) && request.header("connection") != Some("close");
         deliver(&stream, &request, reply, shared)?;
         if !lasts {
             // FIN even though `open` still holds a duplicate of the descriptor.

@@ -1,0 +1,87 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_pkgswarm_global_optspecs
+    string join \n set= h/help V/version
+end
+
+function __fish_pkgswarm_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_pkgswarm_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_pkgswarm_using_subcommand
+    set -l cmd (__fish_pkgswarm_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -s V -l version -d 'Print version'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "xfer" -d 'Fetch one file for pacman (XferCommand) or makepkg (DLAGENTS)'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "fetch" -d 'Fetch files by name, package, digest, CID or URL'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "config" -d 'Show every setting with its value and where it comes from'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s o -l output -d 'Write to this file; `-` is standard output' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s d -l directory -d 'Write into this directory' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l source -d 'Ask only this kind of source' -r -f -a "here\t'The store and pacman\'s caches on this machine'
+kubo\t'The local Kubo daemon'
+gateway\t'The configured trustless gateways'
+mirror\t'The repository\'s servers'"
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l json -d 'Print one JSON object a file on standard output'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand cid" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand cid" -l json -d 'Print one JSON object a file'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand cid" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "add" -d 'Use an index'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "ls" -d 'List the indexes in use, with age and expiry'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "refresh" -d 'Fetch and prove the newest version'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "show" -d 'Show what an index says'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "rm" -d 'Stop using an index'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l minisign -d 'minisign public key that must have signed it as well' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l url -d 'Plain HTTP copy of the index' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l repo -d 'Repository that the index may speak for; may be repeated [default: pacman\'s repositories]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l yes -d 'Do not ask'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from ls" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from refresh" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from refresh" -l due -d 'Only those older than index.refresh'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from refresh" -l json -d 'Print one JSON object an index'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from refresh" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -l entries -d 'List every entry of its tables as well'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from rm" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Name of the Kubo key to publish under; made when there is none' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'What the publisher calls itself in the index' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid, for example `48 h`' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature and tables into this directory' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,0 +1,300 @@
+//! `pkgswarm generate DIRECTORY` (hidden): man pages, completions and the example configuration, from the tables that the
+//! program itself works with. `tests/generated.rs` keeps what is in the repository equal to this.
+
+use std::io;
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, italic, roman};
+
+use crate::cli::{Cli, GenerateArgs};
+use crate::config::keys::{INDEX_FIELDS, KEYS, Key, Shape};
+use crate::env::VARIABLES;
+use crate::error::{Error, Kind};
+
+/// What the pages say they belong to.
+const SOURCE: &str = concat!("pkgswarm ", env!("CARGO_PKG_VERSION"));
+const MANUAL: &str = "pkgswarm manual";
+
+/// Files that the program reads or keeps, and what is in them.
+const FILES: &[(&str, &str)] = &[
+    ("/etc/pkgswarm/config.toml, /etc/pkgswarm/config.d/*.toml", "The system's configuration, see pkgswarm.toml(5)."),
+    (
+        "~/.config/pkgswarm/config.toml, ~/.config/pkgswarm/config.d/*.toml",
+        "A user's own configuration. Not read for root, nor for pacman's DownloadUser.",
+    ),
+    (
+        "/var/cache/pkgswarm",
+        "The store: partial and proven files until pacman has them. Belongs to the user who downloads. Ordinary users \
+         have one of their own in ~/.cache/pkgswarm, users without a home in /var/tmp.",
+    ),
+    (
+        "/var/lib/pkgswarm",
+        "The indexes in use, and the highest sequence seen of each key. Ordinary users who add indexes have their own \
+         in ~/.local/share/pkgswarm.",
+    ),
+    ("/var/lib/pkgswarm-publish", "What publish remembers of its last run, one directory a publisher."),
+    ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
+];
+
+/// What is where, relative to the directory that is written to.
+type Pages = Vec<(String, Vec<u8>)>;
+
+/// Runs the command.
+pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
+    let mut pages = Pages::new();
+    let mut command = visible();
+    command.build();
+    manual(&command, &mut pages)?;
+    pages.push(("man/pkgswarm.toml.5".to_owned(), settings_page().render().into_bytes()));
+    for (shell, name) in [(Shell::Bash, "pkgswarm.bash"), (Shell::Zsh, "_pkgswarm"), (Shell::Fish, "pkgswarm.fish")] {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut visible(), "pkgswarm", &mut text);
+        pages.push((format!("completions/{name}"), text));
+    }
+    pages.push(("dist/config.toml.example".to_owned(), example().into_bytes()));
+    for (name, text) in &pages {
+        write(&args.directory.join(name), text)?;
+    }
+    Ok(0)
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
+    let failed = |e: io::Error| Error::local(path.display(), format!("cannot be written: {e}"));
+    std::fs::create_dir_all(path.parent().expect("a file in a directory")).map_err(failed)?;
+    std::fs::write(path, text).map_err(failed)
+}
+
+/// The grammar without its hidden commands, which clap_complete would offer, and without `help`, which has no page.
+fn visible() -> clap::Command {
+    let whole = Cli::command();
+    let shown: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+    let mut command = clap::Command::new("pkgswarm")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments().cloned())
+        .subcommands(shown)
+        .subcommand_required(true)
+        .disable_help_subcommand(true);
+    command = command.about(whole.get_about().cloned().unwrap_or_default());
+    command.long_about(whole.get_long_about().cloned().unwrap_or_default())
+}
+
+/// A page for the command, and one for each command below it.
+fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let man = Man::new(command.clone()).title(name.to_uppercase()).source(SOURCE).manual(MANUAL);
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if command.get_subcommands().next().is_some() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    let mut end = Roff::new();
+    if name == "pkgswarm" {
+        statuses(&mut end);
+        list(&mut end, "FILES", FILES);
+        list(&mut end, "ENVIRONMENT", VARIABLES);
+        see_also(&mut end, "pkgswarm.toml(5), pacman.conf(5), makepkg.conf(5), ipfs(1), minisign(1)");
+    } else {
+        end.control("SH", ["EXIT STATUS"]).text([roman("As pkgswarm(1) lists it: 0 when all was done.")]);
+        let above = match name.rsplit_once('-') {
+            Some((above, _)) if above != "pkgswarm" => format!("{above}(1), "),
+            _ => String::new(),
+        };
+        see_also(&mut end, &format!("{above}pkgswarm(1), pkgswarm.toml(5)"));
+    }
+    end.to_writer(&mut text)?;
+    pages.push((format!("man/{name}.1"), text));
+    command.get_subcommands().try_for_each(|below| manual(below, pages))
+}
+
+fn statuses(page: &mut Roff) {
+    page.control("SH", ["EXIT STATUS"]);
+    item(page, "0", "All was done; a file is complete and proven, or accepted under a waiver that was named.");
+    for kind in [Kind::NoSource, Kind::Usage, Kind::Corrupt, Kind::Local, Kind::Interrupted] {
+        let text = match kind {
+            Kind::NoSource => "No source delivered. Trying again later may help.",
+            Kind::Usage => "Wrong arguments or configuration. Trying again does not help.",
+            Kind::Corrupt => {
+                "Something was delivered, and it was not what was expected; or a database and an index contradict each \
+                 other."
+            }
+            Kind::Local => "This machine failed: disk full, no permission, no such directory.",
+            Kind::Interrupted => "Interrupted. What has arrived is kept for the next run.",
+        };
+        item(page, &kind.status().to_string(), text);
+    }
+    page.control("PP", []).text([roman("With any status but 0, xfer leaves nothing at its output path.")]);
+}
+
+fn list(page: &mut Roff, title: &str, rows: &[(&str, &str)]) {
+    page.control("SH", [title]);
+    for (name, text) in rows {
+        item(page, name, text);
+    }
+}
+
+fn item(page: &mut Roff, name: &str, text: &str) {
+    page.control("TP", []).text([bold(name)]).text([roman(text)]);
+}
+
+fn paragraphs(page: &mut Roff, texts: &[&str]) {
+    for (i, text) in texts.iter().enumerate() {
+        if i > 0 {
+            page.control("PP", []);
+        }
+        page.text([roman(*text)]);
+    }
+}
+
+fn see_also(page: &mut Roff, pages: &str) {
+    page.control("SH", ["SEE ALSO"]).text([roman(pages)]);
+}
+
+/// pkgswarm.toml(5).
+fn settings_page() -> Roff {
+    let mut page = Roff::new();
+    page.control("TH", ["PKGSWARM.TOML", "5", "", SOURCE, MANUAL]);
+    page.control("SH", ["NAME"]).text([roman("pkgswarm.toml - settings of pkgswarm")]);
+    page.control("SH", ["DESCRIPTION"]);
+    paragraphs(
+        &mut page,
+        &[
+            "pkgswarm needs no configuration. Every setting has a default, and every layer may set any of them. The later \
+             layer wins:",
+        ],
+    );
+    for layer in [
+        "the defaults below",
+        "/etc/pkgswarm/config.toml",
+        "/etc/pkgswarm/config.d/*.toml, in the order of their names",
+        "~/.config/pkgswarm/config.toml and ~/.config/pkgswarm/config.d/*.toml (XDG_CONFIG_HOME is honoured), unless root \
+         or a user without a home runs it",
+        "environment variables",
+        "--set KEY=VALUE on the command line",
+    ] {
+        page.control("IP", ["\\(bu", "2"]).text([roman(layer)]);
+    }
+    page.control("PP", []);
+    paragraphs(
+        &mut page,
+        &[
+            "The files are TOML. A key like store.max stands in table [store] as max. An unknown key is an error that \
+             names file, line and the nearest known key. `pkgswarm config` prints every setting, its value, and the \
+             layer that it comes from.",
+            "Sizes are whole numbers with a unit: B, KiB, MiB, GiB, TiB, or kB, MB, GB, TB; without one they are bytes. \
+             Spans are whole numbers with one of ms, s, min, h, d. Lists are TOML lists; in variables and with --set \
+             their items are separated by commas or spaces.",
+        ],
+    );
+    page.control("SH", ["SETTINGS"]);
+    for key in KEYS {
+        page.control("TP", []).text([bold(key.name), roman(" = "), italic(shape(key))]);
+        page.text([roman(key.doc)]);
+        page.control("br", []).text([
+            roman("Default: "),
+            bold(if key.default.is_empty() { "none" } else { key.default }),
+            roman(". Variable: "),
+            bold(key.variable()),
+            roman("."),
+        ]);
+    }
+    page.control("SH", ["INDEXES"]);
+    paragraphs(
+        &mut page,
+        &["A table [index.NAME] puts an index into use. `pkgswarm index add` writes one into config.d, and \
+           `pkgswarm index rm` removes it. NAME has 1 to 64 letters, digits, - and _."],
+    );
+    for (field, text) in INDEX_FIELDS {
+        item(&mut page, field, text);
+    }
+    page.control("SH", ["EXAMPLE"]);
+    page.control("nf", []);
+    for line in [
+        "[kubo]",
+        "keep = \"10 GiB\"",
+        "",
+        "[gateways]",
+        "urls = [\"https://gateway.example\"]",
+        "",
+        "[index.custom]",
+        "key = \"k51…\"",
+        "repos = [\"custom\"]",
+    ] {
+        page.text([roman(line)]);
+    }
+    page.control("fi", []);
+    see_also(&mut page, "pkgswarm(1), pkgswarm-config(1), pkgswarm-index(1)");
+    page
+}
+
+fn shape(key: &Key) -> String {
+    match key.shape {
+        Shape::Text => "text".to_owned(),
+        Shape::Path if key.default == "auto" => "absolute path, or auto".to_owned(),
+        Shape::Path => "absolute path".to_owned(),
+        Shape::Url => "URL".to_owned(),
+        Shape::UrlList => "list of URLs".to_owned(),
+        Shape::Size => "size".to_owned(),
+        Shape::Span => "time span".to_owned(),
+        Shape::Choice(words) => words.join(" | "),
+    }
+}
+
+/// Every setting, commented out, with its default.
+fn example() -> String {
+    let mut out = String::from(
+        "# Settings of pkgswarm: /etc/pkgswarm/config.toml. None is needed; each line below shows a default.\n\
+         # pkgswarm.toml(5) is the reference, `pkgswarm config` prints what is in force and where it comes from.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (own, name) = key.name.split_once('.').expect("a key has a section");
+        if own != section {
+            section = own;
+            out += &format!("\n[{section}]\n");
+        } else {
+            out.push('\n');
+        }
+        for line in wrapped(key.doc, 98) {
+            out += &format!("# {line}\n");
+        }
+        out += &format!("#{name} = {}\n", toml_value(key));
+    }
+    out += "\n# An index in use, as `pkgswarm index add` writes it into config.d/.\n#[index.NAME]\n";
+    for (field, text) in INDEX_FIELDS {
+        for line in wrapped(text, 98) {
+            out += &format!("# {line}\n");
+        }
+        out += &format!("#{field} = {}\n", if *field == "repos" { "[]" } else { "\"\"" });
+    }
+    out
+}
+
+fn toml_value(key: &Key) -> String {
+    match (key.shape, key.default) {
+        (Shape::UrlList, "") => "[]".to_owned(),
+        (Shape::Choice(_), "true" | "false") => key.default.to_owned(),
+        _ => toml::Value::from(key.default).to_string(),
+    }
+}
+
+/// Breaks a text between words into lines of at most `width` characters; a longer word stands alone.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,55 @@
+//! Why a source did not deliver: the race decides by the kind, never by the text.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why a source did not deliver. Every kind lets the race go on with the next source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Miss {
+    /// It does not have the file (HTTP 404, 410).
+    Absent(String),
+    /// It has no time now (HTTP 429, 503), and says when to come back.
+    Busy(String, Duration),
+    /// No connection, no answer.
+    Unreachable(String),
+    /// It answered, or began to, and then did not do what it should.
+    Broken(String),
+    /// Nothing came for this long.
+    Stalled(Duration),
+    /// Slower than the floor, in bytes a second.
+    Slow(u64),
+    /// What it gave is not what was expected.
+    Corrupt(String),
+    /// This machine failed while writing: disk full, for example. No other source can help.
+    Local(String),
+}
+
+impl Miss {
+    /// One word for the line that tells what was tried.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Miss::Absent(_) => "absent",
+            Miss::Busy(..) => "busy",
+            Miss::Unreachable(_) => "unreachable",
+            Miss::Broken(_) => "broken",
+            Miss::Stalled(_) => "stalled",
+            Miss::Slow(_) => "slow",
+            Miss::Corrupt(_) => "corrupt",
+            Miss::Local(_) => "local",
+        }
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.word())?;
+        match self {
+            Miss::Absent(why) | Miss::Unreachable(why) | Miss::Broken(why) | Miss::Corrupt(why) | Miss::Local(why) => {
+                f.write_str(why)
+            }
+            Miss::Busy(why, after) => write!(f, "{why}, asks to wait {} s", after.as_secs()),
+            Miss::Stalled(silence) => write!(f, "nothing for {:.1} s", silence.as_secs_f64()),
+            Miss::Slow(rate) => write!(f, "only {rate} B/s"),
+        }
+    }
+}

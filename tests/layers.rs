@@ -1,0 +1,61 @@
+//! Imports go one way: the list of layers in the crate documentation, held against every `crate::` path in src/.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The line of the list in which each module stands.
+fn layers() -> HashMap<String, usize> {
+    let docs = fs::read_to_string("src/lib.rs").unwrap();
+    let section = docs.lines().skip_while(|line| *line != "//! # Who may use whom");
+    let list = section.skip_while(|line| *line != "//! ```text").skip(1).take_while(|line| *line != "//! ```");
+    let mut layers = HashMap::new();
+    for (line, text) in list.enumerate() {
+        for module in text.trim_start_matches("//!").split_whitespace() {
+            assert!(layers.insert(module.to_owned(), line).is_none(), "{module} stands in the list twice");
+        }
+    }
+    layers
+}
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The top-level modules that a line of code names.
+fn used(line: &str) -> impl Iterator<Item = &str> {
+    let code = line.split("//").next().unwrap_or_default();
+    assert!(!code.contains("crate::{"), "one module a `use crate::` line: {line}");
+    let ends = |c: char| !c.is_ascii_lowercase() && c != '_';
+    code.split("crate::").skip(1).map(move |rest| rest.split(ends).next().unwrap_or_default())
+}
+
+#[test]
+fn imports_go_from_lower_lines_of_the_list_to_higher_ones() {
+    let layers = layers();
+    let (mut files, mut seen, mut wrong) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    sources(Path::new("src"), &mut files);
+    for path in files.iter().filter(|path| !path.ends_with("main.rs") && !path.ends_with("lib.rs")) {
+        let below_src = path.strip_prefix("src").unwrap();
+        let module = below_src.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let Some(own) = layers.get(module) else { panic!("{module} is missing in the list of src/lib.rs") };
+        seen.insert(module.to_owned());
+        for line in fs::read_to_string(path).unwrap().lines() {
+            for other in used(line).filter(|other| *other != module) {
+                if layers.get(other).is_none_or(|theirs| theirs >= own) {
+                    wrong.insert(format!("{}: {module} -> {other}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "against the order of src/lib.rs:\n{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
+    let gone: Vec<_> = layers.keys().filter(|module| !seen.contains(*module)).collect();
+    assert!(gone.is_empty(), "in the list of src/lib.rs, but not in src/: {gone:?}");
+}

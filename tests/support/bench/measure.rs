@@ -1,0 +1,98 @@
+//! Pairs of runs in turn, their medians, and the peak memory of processes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Two medians, and the median of the ratios pair by pair.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Of pkgswarm.
+    pub ours: f64,
+    /// Of what it is compared with.
+    pub theirs: f64,
+    /// Ours divided by theirs.
+    pub ratio: f64,
+}
+
+/// Measures both in turn, after one pair that does not count.
+pub fn in_turn(pairs: usize, mut ours: impl FnMut() -> f64, mut theirs: impl FnMut() -> f64) -> Figures {
+    let counted: Vec<(f64, f64)> = (0..=pairs).map(|_| (ours(), theirs())).skip(1).collect();
+    Figures {
+        ours: median(counted.iter().map(|pair| pair.0)),
+        theirs: median(counted.iter().map(|pair| pair.1)),
+        ratio: median(counted.iter().map(|pair| pair.0 / pair.1)),
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}
+
+/// How long a command ran, from before its start to its end, and what it said on stderr. It must succeed.
+pub fn time(command: &mut Command) -> (Duration, String) {
+    let said = tempfile::tempfile().expect("a temporary file");
+    command.stdout(Stdio::null()).stderr(said.try_clone().expect("a descriptor"));
+    let start = Instant::now();
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let took = start.elapsed();
+    let mut text = String::new();
+    std::io::Seek::rewind(&mut &said)
+        .and_then(|()| std::io::Read::read_to_string(&mut &said, &mut text))
+        .expect("text");
+    assert!(status.success(), "{command:?}: {status}\n{text}");
+    (took, text)
+}
+
+/// Watches the memory of every process of one program.
+///
+/// The kernel's own peak (`VmHWM`) is read again and again, because a detached process is nobody's child and
+/// `getrusage` counts what a process was before its exec.
+pub struct Peak {
+    stop: Arc<AtomicBool>,
+    watcher: JoinHandle<u64>,
+}
+
+impl Peak {
+    /// From now on.
+    pub fn of(program: &Path) -> Peak {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (program, stopped) = (program.to_owned(), Arc::clone(&stop));
+        let watcher = std::thread::spawn(move || {
+            let mut peak = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                peak = processes(&program).filter_map(|process| high_water(&process)).fold(peak, u64::max);
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            peak
+        });
+        Peak { stop, watcher }
+    }
+
+    /// The peak of the largest one, in megabytes.
+    pub fn megabytes(self) -> f64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let bytes = self.watcher.join().expect("the watcher");
+        assert!(bytes > 0, "no process of the program was seen");
+        bytes as f64 / 1e6
+    }
+}
+
+fn processes(program: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
+    entries.filter(move |process| fs::read_link(process.join("exe")).is_ok_and(|exe| exe == program))
+}
+
+/// In bytes; nothing when the process has just ended.
+fn high_water(process: &Path) -> Option<u64> {
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+}

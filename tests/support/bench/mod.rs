@@ -1,0 +1,5 @@
+//! Measuring, and what is measured.
+
+pub mod cases;
+pub mod measure;
+mod scene;
