@@ -25,6 +25,8 @@ pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Re
         IndexCommand::Add(args) => add(env, settings, args),
         IndexCommand::Ls(args) => ls(settings, args),
         IndexCommand::Refresh(args) => run_refresh(env, settings, args),
+        // What an unprivileged user keeps is read by that user alone.
+        IndexCommand::Show(_) if env.is_root() => Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?),
         IndexCommand::Show(args) => show(settings, args),
         IndexCommand::Rm(args) => rm(env, settings, args),
     }
@@ -244,6 +246,10 @@ fn clock(found: &Clock) -> String {
 fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
     let held = FileName::new(&index.name).ok().and_then(|name| in_use::state(settings).held(&name).ok().flatten());
     match held {
+        Some(held) if held.manifest.expires <= unix(SystemTime::now()) => {
+            let ago = time::span(unix(SystemTime::now()) - held.manifest.expires);
+            format!("the last copy expired {ago} ago and is not used; mirrors serve as without an index")
+        }
         Some(held) => {
             let age = unix(SystemTime::now()).saturating_sub(held.manifest.created);
             format!("the last good copy, {} old, stays in use until it expires", time::span(age))

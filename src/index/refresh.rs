@@ -322,6 +322,15 @@ impl<'a> Work<'a> {
         self.deadline.saturating_sub(self.started.elapsed())
     }
 
+    /// A limit for single calls that the deadline of the whole comes before.
+    fn enough(&self) -> Duration {
+        self.left() + Duration::from_secs(1)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.moved.set(self.moved.get() + bytes as u64);
+    }
+
     /// Takes note of what a server says the time is (Unix seconds).
     fn heard(&self, host: &str, time: u64) {
         let by = (self.now + self.started.elapsed().as_secs()).cast_signed() - time.cast_signed();

@@ -1,6 +1,8 @@
 //! The sentences, grouped by what they are about.
 
 mod fakes;
+mod index_attacks;
+mod index_refresh;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;

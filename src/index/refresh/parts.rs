@@ -140,8 +140,8 @@ impl Work<'_> {
 
     async fn by_blocks(&self, kubo: &Kubo, part: &Part<'_>) -> Result<Vec<u8>, Failed> {
         let fetch = async |cid| {
-            let block = kubo.block(cid, self.left()).await.map_err(Failed::Kubo)?;
-            self.moved.set(self.moved.get() + block.len() as u64);
+            let block = kubo.block(cid, self.enough()).await.map_err(Failed::Kubo)?;
+            self.count(block.len());
             Ok::<_, Failed>(block)
         };
         if part.file.is_none() {
@@ -161,27 +161,24 @@ impl Work<'_> {
         let From::Copy(base, client) = &source.from else { unreachable!("only copies have paths") };
         let mut url = (*base).clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-        let work = async {
-            let answer = client.get(url).header("User-Agent", kubo::USER_AGENT).send().await?;
-            let date = answer.headers().get("Date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-            if let Some(date) = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok()) {
-                self.heard(&host(base), date.as_secs());
+        let answer = client.get(url).header("User-Agent", kubo::USER_AGENT).send().await?;
+        let date = answer.headers().get("Date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        if let Some(date) = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok()) {
+            self.heard(&host(base), date.as_secs());
+        }
+        if !answer.status().is_success() {
+            return Err(Failed::Status(answer.status().as_u16()));
+        }
+        let (mut bytes, mut stream) = (Vec::new(), answer.bytes_stream());
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            self.count(piece.len());
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > most {
+                return Err(Failed::TooLong(most));
             }
-            if !answer.status().is_success() {
-                return Err(Failed::Status(answer.status().as_u16()));
-            }
-            let (mut bytes, mut stream) = (Vec::new(), answer.bytes_stream());
-            while let Some(piece) = stream.next().await {
-                let piece = piece?;
-                self.moved.set(self.moved.get() + piece.len() as u64);
-                bytes.extend_from_slice(&piece);
-                if bytes.len() > most {
-                    return Err(Failed::TooLong(most));
-                }
-            }
-            Ok(bytes)
-        };
-        tokio::time::timeout(self.left(), work).await.unwrap_or(Err(Failed::Deadline))
+        }
+        Ok(bytes)
     }
 }
 
@@ -192,8 +189,6 @@ pub(super) enum Failed {
     Status(u16),
     #[error("longer than {0} bytes")]
     TooLong(usize),
-    #[error("no complete answer in time")]
-    Deadline,
     #[error("corrupt: sha256 {}, expected {}", .found.short(), .expected.short())]
     Corrupt { found: Sha256, expected: Sha256 },
     #[error("{0}")]

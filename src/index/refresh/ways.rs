@@ -69,12 +69,14 @@ impl Work<'_> {
         };
         match &way.ask {
             Ask::Record(kubo, name) => {
-                let record = kubo.record(&name.to_string(), self.left()).await;
-                self.follow(*name, record.map_err(parts::fault)?).await
+                let record = kubo.record(&name.to_string(), self.enough()).await.map_err(parts::fault)?;
+                self.count(record.len());
+                self.follow(*name, record).await
             }
             Ask::Routing(kubo, name) => {
-                let record = kubo.routed_record(&name.to_string(), self.left()).await;
-                self.follow(*name, record.map_err(parts::fault)?).await
+                let record = kubo.routed_record(&name.to_string(), self.enough()).await.map_err(parts::fault)?;
+                self.count(record.len());
+                self.follow(*name, record).await
             }
             Ask::Copy(copy) => {
                 let name = self.source.grant.ipns.expect("such a way is made only for an IPNS name");
@@ -96,7 +98,6 @@ impl Work<'_> {
 
     /// From the record to root, manifest and signature, each from wherever it is had.
     async fn follow(&self, name: Name, record: Vec<u8>) -> Result<Offer, Failure> {
-        self.moved.set(self.moved.get() + record.len() as u64);
         // Checked here as well, because only a proven record may send us after blocks.
         let root = name.verify(&record, self.now).and_then(|record| record.root());
         let root = root.map_err(|why| Failure::Refused(why.into()))?;
