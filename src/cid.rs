@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cid::multibase::{self, Base};
 use multihash::Multihash;
 
 use crate::digest::Sha256;
@@ -116,12 +117,15 @@ impl FromStr for Cid {
     type Err = BadCid;
 
     fn from_str(text: &str) -> Result<Self, BadCid> {
-        // The cid crate also takes "/ipfs/CID" and slices by byte; only plain ASCII text reaches it.
+        // The cid crate would also take "/ipfs/CID", and overlook bytes that follow a CID: one CID, many texts.
         if text.len() > 128 || !text.is_ascii() || text.contains('/') {
             return Err(BadCid::Malformed("expected a text like bafkrei… or Qm…".to_owned()));
         }
-        let cid = cid::Cid::try_from(text).map_err(|e| BadCid::Malformed(e.to_string()))?;
-        Self::accept(cid)
+        let bytes = match cid::Version::is_v0_str(text) {
+            true => Base::Base58Btc.decode(text),
+            false => multibase::decode(text).map(|(_, bytes)| bytes),
+        };
+        Self::from_bytes(&bytes.map_err(|e| BadCid::Malformed(e.to_string()))?)
     }
 }
 
@@ -157,6 +161,14 @@ mod tests {
     fn version_0_is_read_as_dag_pb() {
         let cid: Cid = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn".parse().unwrap();
         assert_eq!(cid.codec(), Codec::DagPb);
+    }
+
+    #[test]
+    fn a_text_with_more_bytes_than_a_cid_is_refused() {
+        let bytes = Cid::raw(Sha256::of(b"")).to_bytes();
+        let text = |bytes: &[u8]| multibase::encode(Base::Base32Lower, bytes);
+        assert!(text(&bytes).parse::<Cid>().is_ok());
+        assert!(matches!(text(&[&bytes[..], b"x"].concat()).parse::<Cid>(), Err(BadCid::Malformed(_))));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
 
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Under which name its health is remembered.
-    fn host(&self) -> Option<String> {
+    pub fn host(&self) -> Option<String> {
         match self {
             Place::File(_) => None,
             Place::Kubo(_) => Some("kubo".to_owned()),
@@ -112,6 +112,8 @@ pub enum Delivery {
     File(Obtained),
     /// What the caller has is current.
     Unchanged(String),
+    /// The source has an older one than the caller takes, of this date.
+    Older(String, SystemTime),
 }
 
 /// How to ask.
@@ -119,6 +121,10 @@ pub enum Delivery {
 pub struct Manner {
     /// Only when newer than this.
     pub newer_than: Option<SystemTime>,
+    /// Not when it is older than this: a source that is behind is not asked for its bytes.
+    pub not_older_than: Option<SystemTime>,
+    /// Longest silence of the last source, when not `download.patience`.
+    pub wait: Option<Duration>,
     /// Do not take it from the store or a package cache.
     pub elsewhere: bool,
 }
@@ -148,10 +154,9 @@ fn with_store(
     places: &[Place],
     manner: Manner,
 ) -> Result<Delivery, Error> {
-    let newer_than = manner.newer_than;
     let Expect::Exact { sha256, size } = plan.expect else {
         let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
-        return race(session, name, plan, places, newer_than, &scratch, 0)?.finish(scratch);
+        return race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch);
     };
     if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan)) {
         return Ok(Delivery::File(found));
@@ -166,7 +171,7 @@ fn with_store(
             }
             let partial = slot.partial().map_err(|e| store_failed(session, &e))?;
             let have = partial.metadata().map_or(0, |meta| meta.len());
-            let raced = race(session, name, plan, places, newer_than, &partial, have);
+            let raced = race(session, name, plan, places, manner, &partial, have);
             if partial.metadata().is_ok_and(|meta| meta.len() == 0) {
                 slot.discard();
             }
@@ -179,7 +184,7 @@ fn with_store(
         }
         Turn::Stuck => {
             let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
-            race(session, name, plan, places, newer_than, &scratch, 0)?.finish(scratch)
+            race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)
         }
     }
 }
@@ -227,6 +232,7 @@ impl Raced {
                 Ok(Delivery::File(Obtained { file, accepted, modified, from: self.from, url: self.url }))
             }
             Outcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
+            Outcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
             Outcome::Lost => unreachable!("a lost race is an error before this"),
         }
     }
@@ -237,7 +243,7 @@ fn race(
     name: &FileName,
     plan: &Plan,
     places: &[Place],
-    newer_than: Option<SystemTime>,
+    manner: Manner,
     partial: &File,
     have: u64,
 ) -> Result<Raced, Error> {
@@ -280,11 +286,12 @@ fn race(
             // A database is wanted from the user's own mirror: another one is asked only when that one is really slow.
             overlap: if size.is_some() { settings.connect / 5 } else { settings.connect },
             stall: settings.stall,
-            patience: settings.patience,
+            patience: manner.wait.unwrap_or(settings.patience),
             floor: settings.floor,
         },
         leaves,
-        newer_than,
+        newer_than: manner.newer_than,
+        not_older_than: manner.not_older_than,
         progress: &progress,
     };
     let mut log = Log::default();
@@ -293,7 +300,7 @@ fn race(
     let had_it = had_it.and_then(|cell| cell.get());
     let shares = match &outcome {
         Some(Outcome::Won(won)) => won.shares.clone(),
-        Some(Outcome::Unchanged(index)) => vec![(*index, 0)],
+        Some(Outcome::Unchanged(index) | Outcome::Older(index, _)) => vec![(*index, 0)],
         _ => Vec::new(),
     };
     drop(race);
@@ -337,15 +344,22 @@ fn in_order(session: &Session, places: &[Place]) -> Vec<Place> {
     order
 }
 
+thread_local! {
+    /// One for all races of a thread: connections belong to it, and the next question goes over the same one.
+    static RUNTIME: tokio::runtime::Runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+}
+
 /// Runs the race on this thread, or returns `None` when the user interrupts it.
 pub fn block_on<T>(race: impl Future<Output = T>) -> Option<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    runtime.block_on(async {
-        tokio::select! {
-            biased;
-            outcome = race => Some(outcome),
-            _ = tokio::signal::ctrl_c() => None,
-        }
+    RUNTIME.with(|runtime| {
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                outcome = race => Some(outcome),
+                _ = tokio::signal::ctrl_c() => None,
+            }
+        })
     })
 }
 

@@ -99,6 +99,21 @@ pub fn unnamed(dir: &Path) -> io::Result<File> {
     }
 }
 
+/// Reads `len` bytes at `at`, or what there is of them.
+pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], at + filled as u64)? {
+            0 => break,
+            got => filled += got,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
 /// Copies the first `len` bytes of `from` to the start of `to`, in the kernel where it can.
 ///
 /// A copy or reflink, never a link: pacman changes owner and mode of what it is given (pacman 7.1, dload.c:76-91).

@@ -197,7 +197,7 @@ fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
         None => verify::prove(staged.file(), message.sha256, message.size).map(Accepted::Proven),
         Some(why) => verify::relay(why, staged.file(), message.sha256, message.size).map(Accepted::Waived),
     };
-    let modified: Option<SystemTime> = message.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+    let modified: Option<SystemTime> = message.modified.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
     staged.commit(&accepted.map_err(|e| failed(&e))?, modified)?;
     message.said.say();
     Ok(())
@@ -228,5 +228,22 @@ fn make_store(settings: &Settings, user: User) {
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
             let _ = rustix::fs::chownat(rustix::fs::CWD, dir, Some(uid), Some(gid), flags);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_that_no_clock_shows_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, b"x").unwrap();
+        let (name, sha256) = ("to".to_owned(), Sha256::of(b"x"));
+        let said = Said::Line(String::new());
+        let message = Message { name, sha256, size: 1, waiver: None, modified: Some(u64::MAX), said };
+        place(&File::open(&from).unwrap(), &message, &Output::at(&to).unwrap()).unwrap();
+        assert_eq!(std::fs::read(&to).unwrap(), b"x");
     }
 }

@@ -76,9 +76,10 @@ impl FileName {
         }
     }
 
-    /// The name of what a signature signs: the name without `.sig`.
+    /// The name of what a signature signs: the name without `.sig`. None of `..sig` and `...sig`, which would leave
+    /// their directory.
     pub fn signed(&self) -> Option<FileName> {
-        self.0.strip_suffix(".sig").filter(|base| !base.is_empty()).map(|base| Self(base.to_owned()))
+        self.0.strip_suffix(".sig").and_then(|base| Self::new(base).ok())
     }
 
     /// The repository of a database name: `core` of `core.db`, `core.files` and their signatures.
@@ -200,6 +201,14 @@ mod tests {
         );
         assert_eq!(name("core.db").package(), None);
         assert_eq!(name("a-b.pkg.tar.zst").package(), None);
+    }
+
+    #[test]
+    fn what_a_signature_signs_is_a_plain_name_as_well() {
+        assert_eq!(name("core.db.sig").signed(), Some(name("core.db")));
+        for dots in [".sig", "..sig", "...sig"] {
+            assert_eq!(name(dots).signed(), None, "{dots}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::catalogue::{self, Catalogue};
 use crate::cid::Cid;
 use crate::config::{Ask, Settings, Share};
+use crate::database;
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
@@ -125,12 +126,17 @@ impl Session {
         catalogue.map(Some).map_err(|e| Error::usage(format!("[{}]", repo.name), e).hint("pacman -Syy fetches it anew"))
     }
 
+    /// The architecture that `$arch` in `Server` lines stands for.
+    pub fn arch(&self) -> String {
+        let first = self.conf().and_then(|conf| conf.architectures.first().cloned());
+        first.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+    }
+
     /// The indexes that may speak for a repository, with their compiled tables. Expired ones are left out.
     pub fn tables(&self, repo: &str) -> Vec<(String, Catalogue)> {
         let allowed = self.settings.indexes.iter().filter(|index| index.repos.iter().any(|name| name == repo));
+        let arch = self.arch();
         let found = allowed.filter_map(|index| {
-            let arch = self.conf().and_then(|conf| conf.architectures.first().cloned());
-            let arch = arch.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
             let table = index::in_use::table(&self.settings, index, repo, &arch, SystemTime::now())?;
             Some((index.name.clone(), table))
         });
@@ -141,7 +147,10 @@ impl Session {
     pub fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
         let configured = self.repo(repo);
         let database = configured.map(|repo| self.database(repo)).transpose()?.flatten();
-        let from_database = database.and_then(|catalogue| known(&catalogue, name));
+        let mut from_database = database.and_then(|catalogue| known(&catalogue, name));
+        if let Some(known) = &mut from_database {
+            known.root = self.root_in_snapshot(repo, name, known);
+        }
         let tables = self.tables(repo.as_str());
         let indexes = tables
             .iter()
@@ -152,6 +161,14 @@ impl Session {
             indexes: indexes.collect(),
             signatures_required: configured.is_some_and(|repo| repo.sig_level.package == Check::Required),
         })
+    }
+
+    /// The root of a file as the index names it whose snapshot is the database in use. It proves nothing more than the
+    /// database does, and an index that has moved on since does not know it any more.
+    fn root_in_snapshot(&self, repo: &RepoName, name: &FileName, listed: &Known) -> Option<Cid> {
+        let table = Catalogue::open(&database::table_path(self, repo)?).ok()??;
+        let same = known(&table, name).filter(|known| (known.size, known.sha256) == (listed.size, listed.sha256));
+        same.and_then(|known| known.root)
     }
 
     /// Whether Kubo may be asked at all.

@@ -14,7 +14,8 @@ fn pkgswarm() -> Command {
 /// Name and text of every file below `top`.
 fn files(top: &Path, below: &str) -> BTreeMap<String, String> {
     let entries = fs::read_dir(top.join(below)).unwrap_or_else(|e| panic!("{below}: {e}; {AGAIN}"));
-    let names = entries.map(|entry| format!("{below}/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let files = entries.map(Result::unwrap).filter(|entry| entry.file_type().unwrap().is_file());
+    let names = files.map(|file| format!("{below}/{}", file.file_name().to_str().unwrap()));
     names.map(|name| (name.clone(), fs::read_to_string(top.join(&name)).unwrap())).collect()
 }
 

@@ -113,7 +113,7 @@ fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<(String
     let manner = Manner { elsewhere: args.source.is_some_and(|kind| kind != SourceKind::Here), ..Manner::default() };
     match deliver(session, &want.name, &want.plan, &want.places, manner)? {
         Delivery::File(obtained) => Ok((want.name.as_str().to_owned(), obtained)),
-        Delivery::Unchanged(_) => unreachable!("no date was given"),
+        _ => unreachable!("no date was given"),
     }
 }
 

@@ -240,6 +240,7 @@ fn shape(key: &Key) -> String {
         Shape::Path => "absolute path".to_owned(),
         Shape::Url => "URL".to_owned(),
         Shape::UrlList => "list of URLs".to_owned(),
+        Shape::RepoList => "list of repositories".to_owned(),
         Shape::Size => "size".to_owned(),
         Shape::Span => "time span".to_owned(),
         Shape::Choice(words) => words.join(" | "),

@@ -5,7 +5,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::cli::{IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
+use clap::Parser as _;
+
+use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
 use crate::config::{IndexConfig, Settings, layers};
 use crate::deliver::block_on;
 use crate::env::Env;
@@ -21,12 +23,14 @@ use crate::session::Session;
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
+    // The state is the download user's, and root takes nobody's word for what is in it.
+    if env.is_root() && matches!(command, IndexCommand::Ls(_) | IndexCommand::Show(_)) {
+        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    }
     match command {
         IndexCommand::Add(args) => add(env, settings, args),
         IndexCommand::Ls(args) => ls(settings, args),
         IndexCommand::Refresh(args) => run_refresh(env, settings, args),
-        // What an unprivileged user keeps is read by that user alone.
-        IndexCommand::Show(_) if env.is_root() => Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?),
         IndexCommand::Show(args) => show(settings, args),
         IndexCommand::Rm(args) => rm(env, settings, args),
     }
@@ -77,11 +81,14 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     std::fs::create_dir_all(dir).map_err(|e| Error::local(dir.display(), e))?;
     fsx::replace(&path, to_toml(&index).as_bytes(), 0o644).map_err(|e| Error::local(path.display(), e))?;
     report::say(&format!("added to {}", path.display()));
+    // What was set for this run holds for the refresh that belongs to it.
+    let set = Cli::try_parse_from(&env.args).map(|cli| cli.set).unwrap_or_default();
     let status = if env.is_root() {
-        let words = ["index", "refresh", index.name.as_str()].map(OsString::from);
+        let flags = set.iter().flat_map(|flag| ["--set", flag]);
+        let words = flags.chain(["index", "refresh", &index.name]).map(OsString::from).collect::<Vec<_>>();
         handover::run(env, settings, &words, &Target::Nowhere)?
     } else {
-        let settings = Settings::read(env, &[])?;
+        let settings = Settings::read(env, &set)?;
         let refresh = RefreshArgs { names: vec![index.name.clone()], due: false, json: false };
         run_refresh(env, &settings, &refresh)?
     };
@@ -246,7 +253,7 @@ fn clock(found: &Clock) -> String {
 fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
     let held = FileName::new(&index.name).ok().and_then(|name| in_use::state(settings).held(&name).ok().flatten());
     match held {
-        Some(held) if held.manifest.expires <= unix(SystemTime::now()) => {
+        Some(held) if held.manifest.expires < unix(SystemTime::now()) => {
             let ago = time::span(unix(SystemTime::now()) - held.manifest.expires);
             format!("the last copy expired {ago} ago and is not used; mirrors serve as without an index")
         }
@@ -266,7 +273,7 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
         let state = in_use::state(settings);
         let seen = in_use::grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
         let manifest = state.held(&name).ok().flatten().map(|held| held.manifest);
-        let expired = manifest.as_ref().is_some_and(|manifest| manifest.expires <= now);
+        let expired = manifest.as_ref().is_some_and(|manifest| manifest.expires < now);
         if args.json {
             let row = serde_json::json!({
                 "name": index.name, "key": index.key, "minisign": index.minisign, "url": index.url,

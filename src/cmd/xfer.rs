@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
-use crate::database::{database, signature};
+use crate::database::{database, signature, table_path};
 use crate::deliver::{Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, Kind};
@@ -61,10 +61,19 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
         NameKind::DatabaseSignature => signature(&mut session, &mut want, Some(into)),
         _ => match deliver(&mut session, &want.name, &want.plan, &want.places, Manner::default()) {
             Ok(Delivery::File(obtained)) => Ok(obtained),
-            Ok(Delivery::Unchanged(_)) => unreachable!("no date was given"),
-            Err(error) => Err(error),
+            Ok(_) => unreachable!("no date was given"),
+            Err(error) => Err(hinted(&session, &want, error)),
         },
     }?;
     background::after(&session, is_refresh);
     Ok(obtained)
+}
+
+/// Where the database in use is a snapshot that is ahead of the mirrors, says how to go back to theirs.
+fn hinted(session: &Session, want: &Want, error: Error) -> Error {
+    let table = want.repo.as_ref().and_then(|repo| table_path(session, &repo.name));
+    if error.kind != Kind::NoSource || !table.is_some_and(|table| table.exists()) {
+        return error;
+    }
+    error.hint("its database is an index's, newer than the mirrors'; `pacman -Syy` goes back to theirs")
 }

@@ -15,6 +15,8 @@ pub enum Shape {
     Size,
     /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
     Span,
+    /// Names of repositories, possibly none.
+    RepoList,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -102,6 +104,16 @@ pub const KEYS: &[Key] = &[
         default: "/etc/pacman.conf",
         doc: "Which pacman.conf tells repositories, servers and caches. The one that pacman itself was started with \
               (--config) outranks it.",
+    },
+    Key {
+        name: "database.from_index",
+        shape: Shape::RepoList,
+        default: "",
+        doc: "Repositories whose database may be newer than the one that the mirror has: as one whole snapshot, from the \
+              newest index in use that lists it and is not expired. It is taken only when it is newer, comes from Kubo \
+              or a gateway at once, and -yy was not given; packages that the mirror does not have yet then come from \
+              there too. Everywhere else the mirror says what is current, and an index only saves its bytes; only when \
+              no mirror answers is the newest snapshot used for any repository. None by default.",
     },
     Key {
         name: "kubo.enabled",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::env::Env;
 use crate::error::Error;
+use crate::name::RepoName;
 
 pub mod keys;
 pub mod layers;
@@ -46,6 +47,7 @@ pub struct Settings {
     pub patience: Duration,
     pub floor: u64,
     pub pacman_conf: PathBuf,
+    pub from_index: Vec<RepoName>,
     pub kubo: Ask,
     pub kubo_api: String,
     pub kubo_gateway: String,
@@ -85,6 +87,7 @@ impl Settings {
             patience: span("download.patience"),
             floor: size("download.floor"),
             pacman_conf: PathBuf::from(text("pacman.conf")),
+            from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
             kubo: match text("kubo.enabled") {
                 "true" => Ask::Yes,
                 "false" => Ask::No,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::keys::Shape;
+use crate::name::RepoName;
 
 const SIZES: &[(&str, u64)] = &[
     ("TiB", 1 << 40),
@@ -35,7 +36,8 @@ pub fn span(text: &str) -> Option<Duration> {
 /// `localhost` becomes 127.0.0.1: Kubo's gateway redirects the name to a subdomain (boxo, gateway/hostname.go:60).
 pub fn url(text: &str) -> Option<String> {
     let mut url = reqwest::Url::parse(text).ok()?;
-    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.query().is_some() {
+    let has_credentials = !url.username().is_empty() || url.password().is_some();
+    if !matches!(url.scheme(), "http" | "https") || has_credentials || url.query().or(url.fragment()).is_some() {
         return None;
     }
     if url.host_str() == Some("localhost") {
@@ -56,6 +58,9 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::Path => (text == "auto" || text.starts_with('/'), "an absolute path".to_owned()),
         Shape::Url => (url(text).is_some(), "an http or https URL".to_owned()),
         Shape::UrlList => (list(text).all(|item| url(item).is_some()), "http or https URLs".to_owned()),
+        Shape::RepoList => {
+            (list(text).all(|item| RepoName::new(item).is_ok()), "names of repositories, as in pacman.conf".to_owned())
+        }
         Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
         Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
         Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
@@ -100,7 +105,9 @@ mod tests {
     fn localhost_is_read_as_127_0_0_1() {
         assert_eq!(url("http://localhost:8080/").as_deref(), Some("http://127.0.0.1:8080"));
         assert_eq!(url("ftp://x"), None);
-        assert_eq!(url("http://user:secret@x"), None);
+        for bad in ["http://user:secret@x", "http://:secret@x", "http://x/?", "http://x/#y"] {
+            assert_eq!(url(bad), None, "{bad}");
+        }
     }
 
     #[test]

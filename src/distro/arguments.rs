@@ -175,7 +175,8 @@ impl Arguments {
                 }
                 break;
             }
-            if *letter != b'y' {
+            // pacman refuses a dash among letters; kept in front it would make a long option of the rest.
+            if !matches!(letter, b'y' | b'-') {
                 kept.push(*letter);
             }
             self.flag(short_flag(*letter));
@@ -318,6 +319,8 @@ mod tests {
             ("-yb /d", "-b /d"),
             ("-Sy --config /y -- -y", "-S --config /y -- -y"),
             ("-Suby", "-Suby"),
+            ("-y-S foo", "-S foo"),
+            ("-y- foo", "foo"),
         ] {
             assert_eq!(kept(line), want, "{line}");
         }

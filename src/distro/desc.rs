@@ -31,6 +31,10 @@ const SINGLE: [&[u8]; 14] = [
 
 /// Reads `text`, whose entry stands in the directory `directory` (`name-version`); the error says what is wrong.
 pub(super) fn parse(directory: &str, text: &[u8]) -> Result<Package, String> {
+    // To libalpm a zero byte ends the line, and the line may then be another one.
+    if text.contains(&0) {
+        return Err("it holds a zero byte".to_owned());
+    }
     let mut fields = Fields::default();
     let mut lines = text.split(|byte| *byte == b'\n');
     while let Some(line) = lines.next() {
@@ -196,6 +200,7 @@ mod tests {
             (desc("%SHA256SUM%\nxyz\n"), "%SHA256SUM% is not 64 hexadecimal digits: \"xyz\""),
             (desc("%PGPSIG%\n====\n"), "%PGPSIG% is not the base64 of at most 16 KiB"),
             (desc("%CSIZE%\n1\n\n%CSIZE%\n2\n"), "%CSIZE% appears twice"),
+            (desc("%CSIZE%\0\n1\n"), "it holds a zero byte"),
             (desc("").replace("%NAME%\na", "%NAME%\nb"), "it describes b-1-1"),
         ] {
             assert_eq!(parse("a-1-1", text.as_bytes()).unwrap_err(), problem, "{text}");

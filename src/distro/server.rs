@@ -75,8 +75,8 @@ fn is_public_host(host: &str) -> bool {
     let Some((_, last)) = name.rsplit_once('.') else { return false };
     // "127.1" and "0x7f.0.0.1" are addresses to most resolvers (WHATWG URL, "ends in a number").
     let number = last.is_empty() || last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
-    let plain =
-        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') || !byte.is_ascii());
+    // HTTP clients map other letters to these (IDNA): full-width 127.0.0.1 is loopback. A mirror has an ASCII spelling.
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
     !number && plain && !PRIVATE_SUFFIXES.contains(&last)
 }
 
@@ -161,6 +161,8 @@ mod tests {
             "http://mirror.example.org:x/",
             "http://10.0.0.1\\@mirror.example.org/",
             "http://a%40.example/x",
+            "http://\u{ff11}\u{ff12}\u{ff17}.0.0.\u{ff11}/x",
+            "http://nas.\u{ff4c}an/x",
         ] {
             assert!(!is_public(url), "{url}");
         }

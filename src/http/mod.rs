@@ -33,6 +33,8 @@ pub struct Http {
 pub struct Ask {
     /// First byte wanted; 0 for the whole file.
     pub from: u64,
+    /// Where to stop, after `from`; `None` for the end of the file.
+    pub until: Option<u64>,
     /// Answer 304 when the file is not newer.
     pub newer_than: Option<SystemTime>,
     /// Additional `Accept`.
@@ -144,7 +146,8 @@ pub fn reason(error: &reqwest::Error) -> String {
 fn headers(ask: &Ask) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if ask.from > 0 {
-        headers.insert(header::RANGE, format!("bytes={}-", ask.from).parse().expect("digits are a header"));
+        let last = ask.until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
+        headers.insert(header::RANGE, format!("bytes={}-{last}", ask.from).parse().expect("digits are a header"));
     }
     if let Some(time) = ask.newer_than {
         headers.insert(header::IF_MODIFIED_SINCE, httpdate::fmt_http_date(time).parse().expect("a date is a header"));

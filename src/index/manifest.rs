@@ -115,6 +115,17 @@ pub struct Database {
     pub size: u64,
     /// Of the file as published.
     pub sha256: Sha256,
+    /// Of the file as `unixfs-v1-2025`; up to 1 MiB it follows from the sha256 and is left out.
+    pub cid: Option<Cid>,
+    /// Date of the file at the publisher, Unix seconds: when the repo was in this state.
+    pub modified: Option<u64>,
+}
+
+impl Database {
+    /// Under which it can be asked for; `None` when it is larger than 1 MiB and the publisher did not say.
+    pub fn cid(&self) -> Option<Cid> {
+        if self.size <= ONE_BLOCK { Some(Cid::raw(self.sha256)) } else { self.cid }
+    }
 }
 
 /// Why a manifest is refused.
@@ -274,7 +285,8 @@ impl Table {
             let name = FileName::new(database.name).map_err(|_| BadManifest::Limit("database name"))?;
             // A publisher must not describe `core.db` under the cover of another repo.
             within(name.repo().as_ref() == Some(&repo), "database name")?;
-            Ok(Database { name, size: database.size, sha256: database.sha256 })
+            let WireDatabase { size, sha256, cid, modified, .. } = database;
+            Ok(Database { name, size, sha256, cid, modified })
         });
         let databases = databases.collect::<Result<Vec<_>, BadManifest>>()?;
         let WireTable { arch, changed, entries, sha256, size, diffs, upstream, .. } = wire;
@@ -286,6 +298,8 @@ impl Table {
             name: database.name.to_string(),
             size: database.size,
             sha256: database.sha256,
+            cid: database.cid,
+            modified: database.modified,
         });
         WireTable {
             repo: self.repo.to_string(),
@@ -373,6 +387,10 @@ struct WireDatabase {
     name: String,
     size: u64,
     sha256: Sha256,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cid: Option<Cid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modified: Option<u64>,
 }
 
 #[cfg(test)]
@@ -385,7 +403,8 @@ pub(crate) mod tests {
     /// An index of the repo `core` with sequence 1_790_000_000 that lives two days.
     pub(crate) fn sample() -> Manifest {
         let sha256 = Sha256::of(b"table");
-        let database = Database { name: FileName::new("core.db").unwrap(), size: 7, sha256: Sha256::of(b"db") };
+        let name = FileName::new("core.db").unwrap();
+        let database = Database { name, size: 7, sha256: Sha256::of(b"db"), cid: None, modified: Some(1_789_999_000) };
         let sequence = 1_790_000_000;
         let table = Table {
             repo: RepoName::new("core").unwrap(),

@@ -172,6 +172,8 @@ struct Work<'a> {
     parts: RefCell<HashMap<Cid, Rc<OnceCell<Vec<u8>>>>>,
     /// Tables on the way, so that two answers do not fetch one twice.
     tables: RefCell<HashMap<Sha256, Rc<OnceCell<()>>>>,
+    /// Which source delivered last: it is asked first the next time.
+    favourite: Cell<usize>,
     /// Highest sequence that is in use or whose tables are there.
     best: Cell<u64>,
     moved: Cell<u64>,
@@ -218,6 +220,7 @@ impl<'a> Work<'a> {
             deadline,
             parts: RefCell::default(),
             tables: RefCell::default(),
+            favourite: Cell::new(0),
             best: Cell::new(0),
             moved: Cell::new(0),
             warnings: RefCell::default(),

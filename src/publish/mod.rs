@@ -314,7 +314,10 @@ fn write_out(options: &Options, content: &Content, sealed: &Sealed, record: Opti
         };
         replace(&path).map_err(|error| PublishError::Io { path, error })
     };
-    sealed.diffs.iter().chain(content.packed.iter().map(|(path, packed)| (path, packed)))
+    sealed
+        .diffs
+        .iter()
+        .chain(content.packed.iter().map(|(path, packed)| (path, packed)))
         .try_for_each(|(path, bytes)| write(path, bytes))?;
     write("pkgswarm.root", &sealed.root_block)?;
     if let Some(record) = record {

@@ -18,7 +18,7 @@ use crate::dag::dir::{self, Built, Entry as DirEntry};
 use crate::dag::{Block, build, car};
 use crate::digest::{Hasher, Sha256};
 use crate::index::manifest::{Database, Manifest, Packed, Table};
-use crate::index::table::{self, Entry, Writer};
+use crate::index::table::{self, Entry, ONE_BLOCK, Writer};
 use crate::name::FileName;
 
 /// All that does not depend on when it is published.
@@ -128,7 +128,10 @@ impl Content {
             let hashed = files[name];
             match found.role {
                 Role::Database => {
-                    databases.push(Database { name: name.clone(), size: hashed.size, sha256: hashed.sha256 })
+                    let Hashed { size, sha256, cid, key, .. } = hashed;
+                    let cid = (size > ONE_BLOCK).then_some(cid);
+                    let modified = u64::try_from(key.mtime_ns / 1_000_000_000).ok();
+                    databases.push(Database { name: name.clone(), size, sha256, cid, modified });
                 }
                 Role::PackageSignature => {}
                 Role::Package { .. } => {

@@ -55,6 +55,8 @@ pub enum Outcome {
     Won(Won),
     /// A source says that what the caller has is still current.
     Unchanged(usize),
+    /// A source has an older one than is taken, of this date.
+    Older(usize, SystemTime),
     /// No source delivered. The partial keeps what arrived.
     Lost,
 }
@@ -82,6 +84,8 @@ pub struct Race<'a> {
     pub leaves: Option<leaves::LeafTable<'a>>,
     /// Only when newer than this.
     pub newer_than: Option<SystemTime>,
+    /// Not when older than this.
+    pub not_older_than: Option<SystemTime>,
     /// Shown while it runs.
     pub progress: &'a Progress,
 }
@@ -123,6 +127,11 @@ impl Race<'_> {
                 Offer::Unchanged => return Outcome::Unchanged(index),
                 Offer::Bytes { start, modified, body, .. } => (start, modified, body),
             };
+            if let (Some(floor), Some(date)) = (self.not_older_than, modified)
+                && date < floor
+            {
+                return Outcome::Older(index, date);
+            }
             if start != runner.at() || (alone && runner.has_others(index)) {
                 runner.restart(partial);
             }
@@ -204,7 +213,7 @@ impl Race<'_> {
     ) -> Result<(), Miss> {
         const WINDOW: Duration = Duration::from_secs(5);
         let place = self.sources[index].place();
-        let silence = if others_left { self.pace.stall } else { self.pace.patience };
+        let silence = if others_left { self.pace.stall } else { self.pace.patience.max(self.pace.stall) };
         let most = self.expect.most();
         let (mut window, mut window_start) = (Instant::now(), runner.at());
         loop {

@@ -48,7 +48,7 @@ impl Race<'_> {
             }
             let until = match (queue.peek(), asked) {
                 (Some(_), Some((index, since))) => since + self.wait_for(index, log),
-                _ => begun + self.pace.patience,
+                (_, asked) => begun + self.patience_for(asked.map(|(index, _)| index)),
             };
             tokio::select! {
                 Some((index, answer)) = opening.next() => match answer {
@@ -71,15 +71,22 @@ impl Race<'_> {
                     }
                 },
                 () = tokio::time::sleep_until(until.into()) => {
-                    if queue.peek().is_none() && begun.elapsed() >= self.pace.patience {
+                    let patience = self.patience_for(asked.map(|(index, _)| index));
+                    if queue.peek().is_none() && begun.elapsed() >= patience {
                         for index in order.iter().copied().filter(|i| chances[*i] > 0).collect::<Vec<_>>() {
-                            miss(log, chances, index, Miss::Stalled(self.pace.patience), false);
+                            miss(log, chances, index, Miss::Stalled(patience), false);
                         }
                         return None;
                     }
                 }
             }
         }
+    }
+
+    /// How long the last source may take to answer: longer when it has shown that it has the file.
+    fn patience_for(&self, last: Option<usize>) -> Duration {
+        let promising = last.is_some_and(|index| self.sources[index].is_promising());
+        if promising { self.pace.patience.max(self.pace.stall) } else { self.pace.patience }
     }
 
     /// How long a source that was asked may take to answer before the next one is asked as well.

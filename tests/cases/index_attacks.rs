@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pkgswarm::index::manifest::MANIFEST_MOST;
 
-use crate::support::index::now;
+use crate::support::keys::now;
 use crate::support::run::Run;
 use crate::support::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::index::now;
+use crate::support::keys::now;
 use crate::support::*;
 
 const LIFE: u64 = 172_800;
@@ -75,7 +75,8 @@ fn diffs_that_are_no_use_are_reported_and_the_whole_table_is_fetched() {
         let _mirror = bend(mirror.on(diff.rsplit('/').next().unwrap()));
         let run = world.run(&["index", "refresh"]);
         assert_eq!(run.code(), 0, "{what}: {}", run.stderr);
-        let warning = "warning: index arch: the diffs of core-x86_64 are no use, it is fetched whole: diffs/core-x86_64/";
+        let warning =
+            "warning: index arch: the diffs of core-x86_64 are no use, it is fetched whole: diffs/core-x86_64/";
         assert!(run.said.lines().any(|line| line.starts_with(warning)), "{what}: {}", run.said);
         assert_eq!(ls(&world)["sequence"], new.sequence(), "{what}");
     }
@@ -171,7 +172,7 @@ fn the_first_proven_answer_is_used_at_once_and_a_newer_one_replaces_it_when_it_c
     old.publish_on(&mirror);
     let kubo = new.publish_in(FakeKubo::empty(), &publisher);
     let routing = format!("routing/v1/ipns/{}", publisher.name());
-    let kubo = kubo.on(&routing).answering_after(Duration::from_secs(3));
+    let kubo = kubo.on(&routing).answering_after(Duration::from_secs(8));
     let world = World::new().config(&publisher.config(Some(&mirror))).kubo(&kubo);
     let world = world.set("PKGSWARM_KUBO_API", "http://127.0.0.1:1");
     let state = world.path("state/index/index/arch/pkgswarm.json");

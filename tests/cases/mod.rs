@@ -1,5 +1,7 @@
 //! The sentences, grouped by what they are about.
 
+mod database_index;
+mod database_snapshot;
 mod fakes;
 mod index_attacks;
 mod index_refresh;

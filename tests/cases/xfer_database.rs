@@ -104,7 +104,9 @@ fn a_database_that_never_ends_is_cut_off() {
     // 130 MiB, two more than pacman's own limit; zeros, so that only the size can be wrong.
     let (_, new) = old_and_new();
     let mirror = FakeMirror::serving(&[("core.db", &new)]).oversized(130 << 20).without_content_length();
-    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    // The fake takes its time to make so much.
+    let patient = World::new().set("PKGSWARM_DOWNLOAD_PATIENCE", "60 s");
+    let world = patient.servers("core", &[mirror.repo("core")], &[]);
     let run = world.xfer(&mirror.url("core", "core.db"), &world.out("core.db"));
     assert_eq!(run.code(), 3, "{}", run.stderr);
     world.has_no_output();

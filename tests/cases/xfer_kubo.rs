@@ -86,8 +86,8 @@ fn a_kubo_that_nobody_else_helps_is_waited_for_by_one_budget_in_a_transaction() 
         packages.iter().map(run).sum::<Duration>()
     };
     let (with, without) = (all(&world), all(&alone));
-    // The promise is 0.3 s; the other half second is for a machine with other work.
-    assert!(with < without + Duration::from_millis(800), "with an ignorant Kubo {with:?}, without one {without:?}");
+    // The promise is 0.3 s in all. Paid for each of the ten files it would be 3 s; the rest is for a busy machine.
+    assert!(with < without + Duration::from_secs(2), "with an ignorant Kubo {with:?}, without one {without:?}");
 }
 
 #[test]

@@ -1,167 +1,111 @@
-//! A publisher of indexes, with keys of its own, who publishes whatever a scenario wants.
+//! An index as a refresh leaves it in the state directory: proven then, believed now.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ed25519_dalek::SigningKey;
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::{build, dir};
+use pkgswarm::dag::build::build;
 use pkgswarm::digest::Sha256;
-use pkgswarm::index::diff::Changes;
-use pkgswarm::index::ipns::{Name, Record};
-use pkgswarm::index::manifest::{Diff, Manifest, Packed, Table};
-use pkgswarm::index::minisign::SecretKey;
+use pkgswarm::index::ipns::Name;
+use pkgswarm::index::manifest::{Database, Manifest, Packed, Table};
+use pkgswarm::index::state::{Made, Seen, State};
 use pkgswarm::index::table::{Entry, Writer, pack};
 use pkgswarm::name::{FileName, RepoName};
 
-use super::{FakeKubo, FakeMirror, Package};
+use super::repo::Package;
+use super::world::World;
 
-/// Where the plain copy of an index lies on a [`FakeMirror`].
-pub const BELOW: &str = "index";
-
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+/// An index of the repo `core`, an hour old, that lives two days.
+pub struct FakeIndex {
+    name: String,
+    entries: Vec<Entry>,
+    databases: Vec<Database>,
+    expires_in: i64,
+    age: u64,
 }
 
-/// Who signs.
-pub struct Keys {
-    pub ipns: SigningKey,
-    pub minisign: SecretKey,
-}
-
-/// One publication of the repo `core`, as bytes.
-#[derive(Clone)]
-pub struct Index {
-    pub manifest: Manifest,
-    pub plain: Vec<u8>,
-    pub table: Vec<u8>,
-    pub diffs: Vec<Vec<u8>>,
-    pub bytes: Vec<u8>,
-    pub minisig: Vec<u8>,
-    pub root: Vec<u8>,
-    pub record: Vec<u8>,
-}
-
-impl Keys {
-    /// One of 256; the minisign key is another one every time.
-    pub fn new(seed: u8) -> Self {
-        let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
-        let text = pair.sk.to_box(None).expect("a key file").into_string();
-        let minisign = SecretKey::read(&text, None).expect("our own key");
-        Self { ipns: SigningKey::from_bytes(&[seed; 32]), minisign }
+impl FakeIndex {
+    pub fn called(name: &str) -> Self {
+        Self { name: name.into(), entries: Vec::new(), databases: Vec::new(), expires_in: 172_800, age: 3600 }
     }
 
-    pub fn name(&self) -> String {
-        Name::from_key(self.ipns.verifying_key().to_bytes()).to_string()
+    /// Lists this package as it is.
+    pub fn listing(self, package: &Package) -> Self {
+        self.saying(&package.file_name(), &package.bytes)
     }
 
-    /// What a user writes to trust this publisher for `core`; `url` is where a plain copy is.
-    pub fn config(&self, url: Option<&FakeMirror>) -> String {
-        let url = url.map(|mirror| format!("url = \"http://{}/{BELOW}\"\n", mirror.address())).unwrap_or_default();
-        let (name, minisign) = (self.name(), self.minisign.public());
-        format!("[index.arch]\nkey = \"{name}\"\nminisign = \"{minisign}\"\n{url}repos = [\"core\"]\n")
+    /// Lists a file of this name with these bytes.
+    pub fn saying(mut self, name: &str, bytes: &[u8]) -> Self {
+        let built = build(bytes).expect("memory can be read");
+        let name = FileName::new(name).expect("a plain name");
+        let (size, sha256) = (built.size, built.sha256);
+        self.entries.push(Entry { name, size, sha256, cid: built.root, signature: None });
+        self
     }
 
-    /// An index of these packages with this sequence, valid for `life` seconds from then on.
-    pub fn index(&self, packages: &[&Package], sequence: u64, life: u64) -> Index {
-        let mut entries: Vec<Entry> = packages.iter().map(|package| entry(package)).collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+    /// Names another root for the file that was listed last.
+    pub fn under(mut self, root: Cid) -> Self {
+        self.entries.last_mut().expect("a file was listed").cid = root;
+        self
+    }
+
+    /// Lists a database, or a signature of one, with its date at the publisher.
+    pub fn with_database(mut self, name: &str, bytes: &[u8], modified: u64) -> Self {
+        let built = build(bytes).expect("memory can be read");
+        let name = FileName::new(name).expect("a plain name");
+        let cid = (built.size > 1 << 20).then_some(built.root);
+        let (size, sha256) = (built.size, built.sha256);
+        self.databases.push(Database { name, size, sha256, cid, modified: Some(modified) });
+        self
+    }
+
+    /// Its time is over.
+    pub fn expired(mut self) -> Self {
+        self.expires_in = -60;
+        self
+    }
+
+    /// In use in this world, in place of an earlier one of its name.
+    pub fn in_use(mut self, world: World) -> World {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        self.entries.sort_by(|a, b| a.name.cmp(&b.name));
         let mut writer = Writer::new(Vec::new());
-        entries.iter().for_each(|entry| writer.add(entry).expect("sorted entries"));
+        self.entries.iter().for_each(|entry| writer.add(entry).expect("memory"));
         let plain = writer.finish();
-        let table = pack(&plain);
-        let built = build::build(&table[..]).expect("memory can be read");
-        let listed = Table {
-            repo: RepoName::new("core").expect("a repo"),
+        let packed = pack(&plain);
+        let whole = build(&packed[..]).expect("memory can be read");
+        let repo = RepoName::new("core").expect("a plain name");
+        let table = Table {
+            repo: repo.clone(),
             arch: "x86_64".to_owned(),
-            changed: sequence,
-            entries: entries.len() as u64,
+            changed: now - self.age,
+            entries: self.entries.len() as u64,
             sha256: Sha256::of(&plain),
             size: plain.len() as u64,
-            packed: Packed { cid: built.root, sha256: built.sha256, size: built.size },
+            packed: Packed { cid: whole.root, sha256: whole.sha256, size: whole.size },
             diffs: Vec::new(),
-            databases: Vec::new(),
+            databases: self.databases.clone(),
             upstream: Vec::new(),
         };
-        let (publisher, created, expires) = ("tests".to_owned(), sequence, sequence + life);
-        let manifest = Manifest { publisher, sequence, created, expires, tables: vec![listed] };
-        self.sign(Index {
-            manifest,
-            plain,
-            table,
-            diffs: Vec::new(),
-            bytes: Vec::new(),
-            minisig: Vec::new(),
-            root: Vec::new(),
-            record: Vec::new(),
-        })
-    }
-
-    /// The same index with the diff that leads to it from `old`.
-    pub fn after(&self, old: &Index, mut index: Index) -> Index {
-        let changes = Changes::between(&old.plain[..], &index.plain[..]).expect("two tables");
-        let diff = changes.pack().expect("a small diff");
-        let from = old.manifest.tables[0].changed;
-        index.manifest.tables[0].diffs =
-            vec![Diff { from, size: diff.len() as u64, sha256: Sha256::of(&diff) }];
-        index.diffs = vec![diff];
-        // Small tables are smaller than any diff of them; the reader would rightly take those whole.
-        self.sign(index)
-    }
-
-    /// Signs everything anew after the manifest was changed.
-    pub fn sign(&self, index: Index) -> Index {
-        let manifest = &index.manifest;
-        let bytes = manifest.encode();
-        let minisig = self.minisign.sign(&bytes, manifest.sequence, manifest.expires).into_bytes();
-        self.record(Index { bytes, minisig, ..index }, true)
-    }
-
-    /// Makes root and record for the bytes that are there; without the signature in the root when `signed` is false.
-    pub fn record(&self, index: Index, signed: bool) -> Index {
-        let raw = |name: &str, bytes: &[u8]| {
-            let cid = Cid::raw(Sha256::of(bytes));
-            dir::Entry { name: name.to_owned(), cid, dag_size: bytes.len() as u64 }
+        let (created, expires) = (now - self.age, now.saturating_add_signed(self.expires_in));
+        let manifest = Manifest {
+            publisher: "somebody".to_owned(),
+            sequence: created,
+            created: created.min(expires),
+            expires,
+            tables: vec![table],
         };
-        let mut entries = vec![raw("pkgswarm.json", &index.bytes)];
-        entries.extend(signed.then(|| raw("pkgswarm.json.minisig", &index.minisig)));
-        let mut root = Vec::new();
-        let built = dir::build(&entries, |block| root = block.bytes).expect("a small directory");
-        let Manifest { sequence, expires, .. } = index.manifest;
-        let record = Record { value: format!("/ipfs/{}", built.root), sequence, expires, ttl: 300 };
-        Index { root, record: record.sign(&self.ipns), ..index }
+        let (bytes, name) = (manifest.encode(), FileName::new(&self.name).expect("a plain name"));
+        let state = State::at(world.path("state/index"));
+        state.keep_table(&name, &manifest.tables[0], Made::Packed(&packed)).expect("a state directory");
+        state.hold(&name, &bytes, &[], &[repo]).expect("a state directory");
+        let key = Name::from_key(Sha256::of(self.name.as_bytes()).to_string().as_bytes()[..32].try_into().unwrap());
+        let seen = Seen { sequence: created, manifest: Sha256::of(&bytes), fetched: now, expires };
+        state.note(&[format!("ipns:{key}")], &seen).expect("a state directory");
+        let parts = world.path("config/config.d");
+        fs::create_dir_all(&parts).expect("our directory");
+        let text = format!("[index.{}]\nkey = \"{key}\"\nrepos = [\"core\"]\n", self.name);
+        fs::write(parts.join(format!("index-{}.toml", self.name)), text).expect("our directory");
+        world
     }
-}
-
-impl Index {
-    pub fn sequence(&self) -> u64 {
-        self.manifest.sequence
-    }
-
-    /// Puts the plain copy on a mirror, over what was there.
-    pub fn publish_on(&self, mirror: &FakeMirror) {
-        let put = |path: &str, bytes: &[u8]| mirror.publish(&format!("{BELOW}/{path}"), bytes);
-        put("pkgswarm.json", &self.bytes);
-        put("pkgswarm.json.minisig", &self.minisig);
-        put("pkgswarm.root", &self.root);
-        put("pkgswarm.ipns-record", &self.record);
-        let table = &self.manifest.tables[0];
-        put(&table.path(), &self.table);
-        for (at, diff) in self.diffs.iter().enumerate() {
-            put(&table.diff_path(at), diff);
-        }
-    }
-
-    /// Puts blocks and record into a daemon.
-    pub fn publish_in(&self, kubo: FakeKubo, publisher: &Keys) -> FakeKubo {
-        let root = Cid::dag_pb(Sha256::of(&self.root)).to_string();
-        let kubo = kubo.holding(&self.bytes).holding(&self.minisig).holding(&self.table);
-        let kubo = self.diffs.iter().fold(kubo, |kubo, diff| kubo.holding(diff));
-        kubo.holding_block(&root, &self.root).naming(&publisher.name(), &self.record)
-    }
-}
-
-fn entry(package: &Package) -> Entry {
-    let built = build::build(&package.bytes[..]).expect("memory can be read");
-    let name = FileName::new(package.file_name()).expect("a file name");
-    Entry { name, size: built.size, sha256: built.sha256, cid: built.root, signature: None }
 }

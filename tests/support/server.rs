@@ -307,6 +307,9 @@ fn write_paced(
             let due = Duration::from_secs_f64(done as f64 / rate as f64);
             thread::sleep(due.saturating_sub(started.elapsed()));
         }
+        // Counted first: who has read the last byte may rely on the count.
+        shared.seen.lock().unwrap().body_bytes += part.len() as u64;
+        shared.changed.notify_all();
         if chunked {
             stream.write_all(format!("{:x}\r\n", part.len()).as_bytes())?;
         }
@@ -315,8 +318,6 @@ fn write_paced(
             stream.write_all(b"\r\n")?;
         }
         done += part.len();
-        shared.seen.lock().unwrap().body_bytes += part.len() as u64;
-        shared.changed.notify_all();
     }
     Ok(())
 }
@@ -324,21 +325,37 @@ fn write_paced(
 /// Waits until the client closes, or `limit` has passed (then the conversation goes on).
 fn client_leaves(mut stream: &TcpStream, limit: Option<Duration>) -> io::Result<()> {
     stream.set_read_timeout(limit)?;
-    let end = match stream.read(&mut [0; 1024]) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(()),
-        Err(e) => Err(e),
-        Ok(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+    let end = loop {
+        match stream.read(&mut [0; 1024]) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => break Ok(()),
+            Err(e) => break Err(e),
+            Ok(_) => break Err(io::ErrorKind::ConnectionAborted.into()),
+        }
     };
     stream.set_read_timeout(None)?;
     end
 }
 
-/// Closes with RST, which throws away what the client has not read yet.
+/// Closes with RST once everything sent has reached the client's side: RST throws away what has not.
 fn reset(stream: &TcpStream) -> io::Result<()> {
+    let begun = Instant::now();
+    while unsent(stream)? && begun.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(2));
+    }
     // RST with SO_LINGER needs the last descriptor to close; a disconnecting connect needs none.
     rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?;
     rustix::net::connect_unspec(stream)?;
     Ok(())
+}
+
+/// Whether the kernel still holds bytes of ours (`tx_queue` in proc(5), /proc/net/tcp).
+fn unsent(stream: &TcpStream) -> io::Result<bool> {
+    let end = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
+    let both = format!(" {} {} ", end(stream.local_addr()?), end(stream.peer_addr()?));
+    let table = std::fs::read_to_string("/proc/net/tcp")?;
+    let queue = table.lines().find_map(|line| line.split_once(&both)?.1.split([' ', ':']).nth(1));
+    Ok(queue.is_some_and(|bytes| bytes != "00000000"))
 }
 
 fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {

@@ -19,7 +19,7 @@ use crate::kubo::{self, Kubo};
 use crate::name::shown;
 
 /// How long a source is waited for before the next one joins; longer for larger parts.
-const HEDGE: Duration = Duration::from_millis(1500);
+const HEDGE: Duration = Duration::from_secs(1);
 /// Bytes a second that a source is trusted to deliver meanwhile.
 const HEDGE_RATE: u64 = 512 << 10;
 
@@ -106,7 +106,11 @@ impl Work<'_> {
 
     async fn race(&self, part: &Part<'_>) -> Result<Vec<u8>, Failure> {
         let wait = HEDGE + part.file.map_or(Duration::ZERO, |_| Duration::from_secs(part.most as u64 / HEDGE_RATE));
-        let (mut rest, mut running, mut said) = (self.sources.iter(), FuturesUnordered::new(), Vec::new());
+        let favourite = self.favourite.get();
+        let others = (0..self.sources.len()).filter(|at| *at != favourite);
+        let order: Vec<usize> =
+            std::iter::once(favourite).chain(others).filter(|at| *at < self.sources.len()).collect();
+        let (mut rest, mut running, mut said) = (order.into_iter(), FuturesUnordered::new(), Vec::new());
         loop {
             if running.is_empty() {
                 match rest.next() {
@@ -117,9 +121,12 @@ impl Work<'_> {
             }
             tokio::select! {
                 Some((source, answer)) = running.next() => match answer {
-                    Ok(bytes) => return Ok(bytes),
+                    Ok(bytes) => {
+                        self.favourite.set(source);
+                        return Ok(bytes);
+                    }
                     Err(why) => {
-                        said.push(format!("{}: {why}", source.name));
+                        said.push(format!("{}: {why}", self.sources[source].name));
                         running.extend(rest.next().map(|source| self.ask(source, part)));
                     }
                 },
@@ -130,12 +137,14 @@ impl Work<'_> {
         }
     }
 
-    async fn ask<'s>(&self, source: &'s Source<'_>, part: &Part<'_>) -> (&'s Source<'s>, Result<Vec<u8>, Failed>) {
+    /// Asks the source number `at`.
+    async fn ask(&self, at: usize, part: &Part<'_>) -> (usize, Result<Vec<u8>, Failed>) {
+        let source = &self.sources[at];
         let bytes = match &source.from {
             From::Copy(..) => self.get(source, part.path, part.most).await,
             From::Blocks(kubo) => self.by_blocks(kubo, part).await,
         };
-        (source, bytes.and_then(|bytes| part.check(bytes)))
+        (at, bytes.and_then(|bytes| part.check(bytes)))
     }
 
     async fn by_blocks(&self, kubo: &Kubo, part: &Part<'_>) -> Result<Vec<u8>, Failed> {

@@ -30,7 +30,10 @@ impl Work<'_> {
             Ok(false) => {}
             Err(Dead::Local(error)) => return Err(Dead::Local(error)),
             Err(Dead::Way(why)) => {
-                self.warn(&format!("the diffs of {}-{} are no use, it is fetched whole: {why}", table.repo, table.arch));
+                self.warn(&format!(
+                    "the diffs of {}-{} are no use, it is fetched whole: {why}",
+                    table.repo, table.arch
+                ));
             }
         }
         let path = table.path();

@@ -1,0 +1,120 @@
+//! The database that pacman uses now, and what is remembered of its delivery.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::deliver::Obtained;
+use crate::digest::Sha256;
+use crate::error::Error;
+use crate::fsx;
+use crate::index::manifest::Database;
+use crate::name::{FileName, RepoName};
+use crate::session::Session;
+use crate::verify::{self, Accepted, Waiver};
+use crate::want::Want;
+
+/// What was delivered last for one database, kept beside the health of sources.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Last {
+    /// Digest of the repository's `Server` lines.
+    pub(super) servers: String,
+    /// The source's date, Unix seconds.
+    pub(super) modified: u64,
+    /// When it was fetched, Unix seconds.
+    pub(super) fetched: u64,
+}
+
+/// A date of the same second cannot tell two files apart (RFC 9110, section 8.8.2.2), so a file that was changed this
+/// shortly before it was fetched is fetched whole the next time.
+const DATE_IS_STRONG_AFTER: u64 = 5;
+
+/// The database that pacman uses now.
+pub(super) struct InUse {
+    path: PathBuf,
+    /// Bytes.
+    pub(super) size: u64,
+    /// Its date, Unix seconds.
+    pub(super) modified: u64,
+    /// How it was delivered. Only a file that we delivered has a date that is its source's.
+    pub(super) last: Option<Last>,
+    servers: String,
+}
+
+impl InUse {
+    pub(super) fn of(session: &Session, want: &Want) -> Option<Self> {
+        let path = path(session, &want.name)?;
+        let servers = servers(want)?;
+        let stat = rustix::fs::stat(&path).ok()?;
+        let modified = u64::try_from(stat.st_mtime).ok()?;
+        let bytes = fsx::read_small(&beside(session, &want.name, "last")?, session.env.uid, 4096).ok();
+        let last: Option<Last> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let last = last.filter(|last| last.modified == modified);
+        Some(Self { path, size: stat.st_size.unsigned_abs(), modified, last, servers })
+    }
+
+    /// The date by which the mirror may be asked for something newer.
+    pub(super) fn strong_date(&self) -> Option<SystemTime> {
+        self.last.as_ref().filter(|last| last.fetched >= last.modified + DATE_IS_STRONG_AFTER)?;
+        Some(UNIX_EPOCH + Duration::from_secs(self.modified))
+    }
+
+    /// The date that a mirror must not be behind; none where the `Server` lines have changed since.
+    pub(super) fn floor(&self) -> Option<SystemTime> {
+        self.last.as_ref().filter(|last| last.servers == self.servers)?;
+        Some(UNIX_EPOCH + Duration::from_secs(self.modified))
+    }
+
+    /// Whether it is exactly this one.
+    pub(super) fn is(&self, database: &Database) -> bool {
+        self.size == database.size
+            && fsx::open_read(&self.path).is_ok_and(|file| verify::prove(&file, database.sha256, self.size).is_ok())
+    }
+
+    pub(super) fn obtained(&self, session: &Session, name: &FileName, from: String) -> Result<Obtained, Error> {
+        let failed = |e: &dyn std::fmt::Display| Error::local(self.path.display(), e);
+        let source: File = fsx::open_read(&self.path).map_err(|e| failed(&e))?;
+        let size = fsx::regular(&source).map_err(|e| failed(&e))?.st_size.unsigned_abs();
+        let file = session.store.scratch().map_err(|e| failed(&e))?;
+        fsx::copy(&source, &file, size).map_err(|e| failed(&e))?;
+        let waived = verify::waive(Waiver::DatabaseInUse, name, &file).map_err(|e| failed(&e))?;
+        let modified = Some(UNIX_EPOCH + Duration::from_secs(self.modified));
+        Ok(Obtained { file, accepted: Accepted::Waived(waived), modified, from, url: None })
+    }
+}
+
+/// Takes note of the delivery of a database with this date; without one, of nothing.
+pub(super) fn remember(session: &Session, want: &Want, modified: Option<u64>) {
+    let (Some(record), Some(servers)) = (beside(session, &want.name, "last"), servers(want)) else { return };
+    match modified {
+        Some(modified) => {
+            let last = Last { servers, modified, fetched: unix(SystemTime::now()).unwrap_or(0) };
+            // Without it the next refresh asks without a date, which is only slower.
+            let _ = fsx::replace(&record, &serde_json::to_vec(&last).expect("plain data"), 0o600);
+        }
+        None => drop(std::fs::remove_file(&record)),
+    }
+}
+
+/// Where the table of a snapshot is kept while its database is in use; see [`super::listed::Snapshot::keep_table`].
+pub fn table_path(session: &Session, repo: &RepoName) -> Option<PathBuf> {
+    beside(session, &FileName::new(format!("{repo}.db")).ok()?, "snapshot")
+}
+
+fn path(session: &Session, name: &FileName) -> Option<PathBuf> {
+    Some(session.conf()?.db_path.join("sync").join(name.as_str()))
+}
+
+/// A file of ours that is about the database `name` of this pacman.
+fn beside(session: &Session, name: &FileName, kind: &str) -> Option<PathBuf> {
+    let key = &Sha256::of(path(session, name)?.as_os_str().as_encoded_bytes()).to_string()[..12];
+    Some(session.store.cache_dir().join(format!("{name}-{key}.{kind}")))
+}
+
+fn servers(want: &Want) -> Option<String> {
+    Some(Sha256::of(want.repo.as_ref()?.servers.join("\n").as_bytes()).to_string())
+}
+
+pub(super) fn unix(time: SystemTime) -> Option<u64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}

@@ -1,0 +1,133 @@
+//! What the indexes in use say about a database: which bytes it may have, and whole snapshots of a repository.
+//!
+//! The manifest is read here, a few kilobytes of JSON, because a `-Sy` asks for few databases; packages never are
+//! looked up this way.
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::config::IndexConfig;
+use crate::deliver::Place;
+use crate::digest::Sha256;
+use crate::distro::trusted;
+use crate::index::in_use;
+use crate::index::manifest::{Database, MANIFEST_MOST, Manifest};
+use crate::index::time::span;
+use crate::name::{FileName, RepoName};
+use crate::plan::Expect;
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::want::{self, Want};
+
+/// One state of a repository, as a proven, unexpired index describes it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The index's name.
+    pub index: String,
+    /// The index's sequence.
+    pub sequence: u64,
+    /// The database that was asked for.
+    pub database: Database,
+    /// Its signature, where the publisher has one.
+    pub signature: Option<Database>,
+    /// The compiled table that belongs to it.
+    table: PathBuf,
+}
+
+/// The newest snapshot that any index in use has of the database `want`, by the date at its publisher.
+pub fn newest(session: &Session, want: &Want) -> Option<Snapshot> {
+    let repo = &want.repo.as_ref()?.name;
+    let now = SystemTime::now();
+    let indexes = session.settings.indexes.iter();
+    let found = indexes.filter_map(|index| of(session, index, repo, &want.name, now));
+    found.max_by_key(|snapshot| (snapshot.database.modified, snapshot.sequence))
+}
+
+fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, now: SystemTime) -> Option<Snapshot> {
+    if !index.repos.iter().any(|granted| granted == repo.as_str()) {
+        return None;
+    }
+    let (state, own, now) = (in_use::state(&session.settings), FileName::new(&index.name).ok()?, unix(now)?);
+    if state.expires(&own)? <= now {
+        return None;
+    }
+    let arch = session.arch();
+    let table = state.catalogue_path(&own, repo, &arch);
+    let mut bytes = Vec::new();
+    let file = trusted::open(&table.with_file_name("pkgswarm.json")).ok()??;
+    file.take(MANIFEST_MOST as u64 + 1).read_to_end(&mut bytes).ok()?;
+    let manifest = Manifest::decode(&bytes).ok()?;
+    manifest.check_time(now).ok()?;
+    let listed = manifest.tables.into_iter().find(|table| table.repo == *repo && table.arch == arch)?;
+    let named = |name: &str| listed.databases.iter().find(|database| database.name.as_str() == name).cloned();
+    let database = named(name.as_str())?;
+    let signature = named(&format!("{name}.sig"));
+    Some(Snapshot { index: index.name.clone(), sequence: manifest.sequence, database, signature, table })
+}
+
+impl Snapshot {
+    /// Exactly this database.
+    pub fn plan(&self) -> Plan {
+        let Database { sha256, size, .. } = self.database;
+        Plan { expect: Expect::Exact { sha256, size }, cid: self.database.cid(), disagreement: None }
+    }
+
+    /// Who may be asked for it, and did answer lately. The index was added for this repository, so peers may know.
+    pub fn peers(&self, session: &Session) -> Vec<Place> {
+        let Some(cid) = self.database.cid() else { return Vec::new() };
+        let mut places = want::peers(session, cid);
+        places.retain(|place| !place.host().is_some_and(|host| session.health.is_down(&host)));
+        places
+    }
+
+    /// Who says so, and how old it is: `index arch, 5 h old`.
+    pub fn described(&self) -> String {
+        let now = unix(SystemTime::now()).unwrap_or(0);
+        let age = span(now.saturating_sub(self.database.modified.unwrap_or(self.sequence)));
+        format!("index {}, {age} old", self.index)
+    }
+
+    /// Keeps the table beside the database, for as long as that is in use: the index itself may move on before pacman
+    /// asks for the packages, and a file of more than 1 MiB cannot be asked of peers without its root.
+    ///
+    /// # Errors
+    /// Those of the file system; the snapshot must not be used then.
+    pub fn keep_table(&self, to: &std::path::Path) -> io::Result<()> {
+        let mut table = trusted::open(&self.table)?.ok_or(io::ErrorKind::NotFound)?;
+        trusted::replace(to, |to| io::copy(&mut table, to).map(drop))
+    }
+
+    /// How the origin of the delivered database is remembered, for the request of its signature that follows.
+    pub fn origin(&self) -> String {
+        match &self.signature {
+            Some(signature) => format!("index:{}:{}:{}", self.index, signature.size, signature.sha256),
+            None => format!("index:{}", self.index),
+        }
+    }
+}
+
+/// Reads [`Snapshot::origin`]: the index, and size and sha256 of the signature that belongs to the database.
+pub fn read_origin(text: &str) -> Option<(&str, Option<(u64, Sha256)>)> {
+    let mut parts = text.strip_prefix("index:")?.split(':');
+    let index = parts.next()?;
+    let signature = parts.next().zip(parts.next());
+    Some((index, signature.and_then(|(size, sha256)| Some((size.parse().ok()?, sha256.parse().ok()?)))))
+}
+
+fn unix(time: SystemTime) -> Option<u64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_tells_index_and_signature() {
+        let sha256 = Sha256::of(b"signature");
+        assert_eq!(read_origin(&format!("index:arch:310:{sha256}")), Some(("arch", Some((310, sha256)))));
+        assert_eq!(read_origin("index:arch"), Some(("arch", None)));
+        assert_eq!(read_origin("http://m/core.db"), None);
+    }
+}

@@ -1,0 +1,290 @@
+//! Databases, which nobody signs: the user's mirror decides what is current, and time does not run backwards.
+//!
+//! pacman runs an XferCommand for every database on every `-Sy` and cannot be told "not modified"; asking the mirror
+//! with `If-Modified-Since` and handing out the file that is in use saves the bytes. Where an index describes exactly
+//! what the mirror has, peers save them too. A newer one of an index is taken where the user asked for it
+//! (`database.from_index`), and the newest of all when no mirror answers.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use reqwest::Url;
+
+use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
+use crate::distro::pacman_conf::Check;
+use crate::error::{Error, Kind};
+use crate::fsx;
+use crate::http;
+use crate::name::NameKind;
+use crate::plan::Expect;
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::source::Miss;
+use crate::verify::Waiver;
+use crate::want::Want;
+
+mod in_use;
+mod listed;
+mod question;
+mod signature;
+
+use in_use::{InUse, unix};
+use listed::Snapshot;
+use question::Said;
+
+pub use in_use::table_path;
+pub use signature::signature;
+
+/// Smallest database for which a peer is asked instead of the mirror: below this its body comes with the first few
+/// round trips, and asking first would only cost one.
+const WORTH_ASKING: u64 = 32 << 10;
+
+/// Gets a database, or hands out the one in use when the mirror has nothing newer.
+pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
+    let in_use = InUse::of(session, want);
+    // -yy is how a user goes back on purpose, or mends a database.
+    let forced = session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
+    let known = in_use.as_ref().filter(|_| !forced);
+    let newer_than = known.and_then(InUse::strong_date);
+    let floor = known.and_then(InUse::floor);
+    let mut update = Update { want, url, in_use: in_use.as_ref(), newer_than, floor };
+    if !forced && let Some(obtained) = update.with_index(session)? {
+        return Ok(obtained);
+    }
+    match update.fetch(session) {
+        Ok(delivery) => update.delivered(session, delivery),
+        Err(error) => update.without_mirrors(session, error),
+    }
+}
+
+/// One database on its way.
+struct Update<'a> {
+    want: &'a Want,
+    url: &'a str,
+    in_use: Option<&'a InUse>,
+    /// Only a newer one is worth its bytes.
+    newer_than: Option<SystemTime>,
+    /// An older one is not taken.
+    floor: Option<SystemTime>,
+}
+
+impl Update<'_> {
+    /// From the mirrors, whatever it is.
+    fn fetch(&self, session: &mut Session) -> Result<Delivery, Error> {
+        let plan = Plan { expect: Expect::Waived(Waiver::MirrorDatabase), cid: None, disagreement: None };
+        let in_repo = self.want.name.kind() == NameKind::Database && self.want.repo.is_some();
+        let plan = if in_repo { plan } else { self.want.plan.clone() };
+        let manner = Manner { newer_than: self.newer_than, not_older_than: self.floor, ..Manner::default() };
+        deliver(session, &self.want.name, &plan, &self.want.places, manner)
+    }
+
+    fn delivered(&self, session: &mut Session, delivery: Delivery) -> Result<Obtained, Error> {
+        match delivery {
+            Delivery::File(obtained) => self.remembered(session, obtained),
+            Delivery::Unchanged(from) => self.kept(session, format!("{from}, unchanged")),
+            Delivery::Older(from, offered) => self.kept_for(session, &from, offered),
+        }
+    }
+
+    /// The one in use.
+    fn kept(&self, session: &Session, why: String) -> Result<Obtained, Error> {
+        match self.in_use {
+            Some(in_use) => in_use.obtained(session, &self.want.name, why),
+            None => Err(Error::new(Kind::NoSource, &self.want.name, format!("{why}: but none is in use"))),
+        }
+    }
+
+    /// The one in use, because the mirror is behind.
+    fn kept_for(&self, session: &Session, from: &str, offered: SystemTime) -> Result<Obtained, Error> {
+        let behind = self.floor.and_then(|floor| floor.duration_since(offered).ok()).unwrap_or_default();
+        let behind = behind.as_secs().div_ceil(60);
+        self.kept(session, format!("the one in use, because {from} offers one that is {behind} min older"))
+    }
+
+    /// Notes what a mirror delivered, for the next time and for the signature.
+    fn remembered(&self, session: &mut Session, obtained: Obtained) -> Result<Obtained, Error> {
+        let from = obtained.url.as_ref().map_or(self.url, |url| url.as_str()).to_owned();
+        session.health.delivered(self.want.name.as_str(), &from);
+        session.health.save();
+        in_use::remember(session, self.want, obtained.modified.and_then(unix));
+        if let Some(table) = self.want.repo.as_ref().and_then(|repo| table_path(session, &repo.name)) {
+            // It belonged to the snapshot that is replaced now.
+            let _ = std::fs::remove_file(table);
+        }
+        Ok(obtained)
+    }
+
+    /// By way of an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
+    /// when the mirror should be asked for all of it.
+    fn with_index(&mut self, session: &mut Session) -> Result<Option<Obtained>, Error> {
+        let Some(Place::Mirror(mirror)) = self.want.places.first() else { return Ok(None) };
+        let Some(snapshot) = listed::newest(session, self.want) else { return Ok(None) };
+        if snapshot.peers(session).is_empty() || session.health.is_down(&http::host(mirror)) {
+            return Ok(None);
+        }
+        let size = snapshot.database.size;
+        if self.is_asked_for(session, &snapshot) {
+            return self.newer_snapshot(session, mirror, &snapshot);
+        }
+        // One of the size of ours is ours; the mirror has what it has.
+        if size < WORTH_ASKING || self.in_use.is_some_and(|in_use| in_use.size == size) {
+            return Ok(None);
+        }
+        match question::does_it_have(session, mirror, size, self.newer_than)? {
+            Said::Unchanged => self.kept(session, format!("{}, unchanged", http::host(mirror))).map(Some),
+            Said::Has { size: its, modified, tail } if its == size => {
+                if let Some(older) = self.older(modified) {
+                    return self.kept_for(session, &http::host(mirror), older).map(Some);
+                }
+                self.exactly(session, mirror, &snapshot, modified, &tail)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The mirror's date, when it is behind.
+    fn older(&self, modified: Option<SystemTime>) -> Option<SystemTime> {
+        modified.filter(|date| self.floor.is_some_and(|floor| *date < floor))
+    }
+
+    /// The database that the mirror has, from whoever has it, proven by the index; `tail` is what the mirror's ends with.
+    fn exactly(
+        &self,
+        session: &mut Session,
+        mirror: &Url,
+        snapshot: &Snapshot,
+        modified: Option<SystemTime>,
+        tail: &[u8],
+    ) -> Result<Option<Obtained>, Error> {
+        let mut places = snapshot.peers(session);
+        places.push(Place::Mirror(mirror.clone()));
+        let got = deliver(session, &self.want.name, &snapshot.plan(), &places, Manner::default());
+        let Some(mut obtained) = file_of(got)? else { return Ok(None) };
+        let same_date = modified.and_then(unix).is_some_and(|date| snapshot.database.modified == Some(date));
+        let read = |at: u64, len: u64| fsx::read_part(&obtained.file, at, len).unwrap_or_default();
+        let size = snapshot.database.size;
+        let ends_alike = tail.is_empty() || read(size - tail.len() as u64, tail.len() as u64) == tail;
+        let tells = !tail.is_empty() && question::end_tells_all(&read(0, 16));
+        if !ends_alike || !(tells || same_date) {
+            // The mirror has another one, which happens to be as long.
+            return Ok(None);
+        }
+        (obtained.modified, obtained.url) = (modified, Some(mirror.clone()));
+        self.remembered(session, obtained).map(Some)
+    }
+
+    /// Whether the user wants newer ones of this repository, and `snapshot` is newer than what is in use.
+    fn is_asked_for(&self, session: &Session, snapshot: &Snapshot) -> bool {
+        let repo = self.want.repo.as_ref();
+        let asked = repo.is_some_and(|repo| session.settings.from_index.contains(&repo.name));
+        asked && self.is_newer(snapshot) && self.is_signed_enough(snapshot)
+    }
+
+    fn is_newer(&self, snapshot: &Snapshot) -> bool {
+        match (self.in_use, snapshot.database.modified) {
+            (None, _) => true,
+            (Some(in_use), Some(modified)) => modified > in_use.modified,
+            (Some(_), None) => false,
+        }
+    }
+
+    /// Whether pacman would take it: where it demands a signature, the publisher must have that too.
+    fn is_signed_enough(&self, snapshot: &Snapshot) -> bool {
+        let required = self.want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == Check::Required);
+        !required || snapshot.signature.is_some()
+    }
+
+    /// The snapshot, when the mirror is behind it and peers have it at once: then they have its packages as well.
+    fn newer_snapshot(
+        &self,
+        session: &mut Session,
+        mirror: &Url,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Obtained>, Error> {
+        let said = question::what_it_has(session, mirror, self.newer_than)?;
+        let host = http::host(mirror);
+        let date = snapshot.database.modified;
+        let behind = match &said {
+            Said::Unchanged => true,
+            Said::Has { size, modified: Some(modified), .. } => match (unix(*modified), date) {
+                (its, Some(_)) if its == date && *size == snapshot.database.size => {
+                    return self.exactly(session, mirror, snapshot, Some(*modified), &[]);
+                }
+                (Some(its), Some(date)) => its < date,
+                _ => false,
+            },
+            _ => false,
+        };
+        if behind {
+            // Peers get what is left of the head start, so that asking in vain costs no more than ever.
+            let wait = session.health.head_start(session.settings.head_start);
+            let begun = Instant::now();
+            if let Some(mut obtained) = self.whole_snapshot(session, snapshot, Some(wait))? {
+                obtained.from = format!("{} ({}, newer than {host}'s)", obtained.from, snapshot.described());
+                return Ok(Some(obtained));
+            }
+            session.health.spend(begun.elapsed().min(wait));
+            session.health.save();
+        }
+        match said {
+            Said::Unchanged => self.kept(session, format!("{host}, unchanged")).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The snapshot from peers, with its table kept for the packages; `wait` is the longest silence.
+    fn whole_snapshot(
+        &self,
+        session: &mut Session,
+        snapshot: &Snapshot,
+        wait: Option<Duration>,
+    ) -> Result<Option<Obtained>, Error> {
+        let places = snapshot.peers(session);
+        // Where a mirror could be had instead, a copy of our own does not show that peers have the packages.
+        let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
+        let got = deliver(session, &self.want.name, &snapshot.plan(), &places, manner);
+        let Some(mut obtained) = file_of(got)? else { return Ok(None) };
+        let table = self.want.repo.as_ref().and_then(|repo| table_path(session, &repo.name));
+        if table.is_none_or(|table| snapshot.keep_table(&table).is_err()) {
+            return Ok(None);
+        }
+        obtained.modified = snapshot.database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+        session.health.delivered(self.want.name.as_str(), &snapshot.origin());
+        session.health.save();
+        in_use::remember(session, self.want, snapshot.database.modified);
+        Ok(Some(obtained))
+    }
+
+    /// The newest snapshot, when no mirror answered at all: `error` says how they did not.
+    fn without_mirrors(&self, session: &mut Session, error: Error) -> Result<Obtained, Error> {
+        let no_answer = |miss: &Miss| matches!(miss, Miss::Unreachable(_) | Miss::Stalled(_) | Miss::Busy(..));
+        let misses = session.last_misses();
+        if error.kind != Kind::NoSource || misses.is_empty() || !misses.iter().all(no_answer) {
+            return Err(error);
+        }
+        let Some(snapshot) = listed::newest(session, self.want) else { return Err(error) };
+        let why = format!("{}; no mirror answers", snapshot.described());
+        if self.in_use.is_some_and(|in_use| in_use.is(&snapshot.database)) {
+            return self.kept(session, format!("what is in use ({why})"));
+        }
+        if !self.is_newer(&snapshot) || !self.is_signed_enough(&snapshot) {
+            return Err(error);
+        }
+        match self.whole_snapshot(session, &snapshot, None)? {
+            Some(mut obtained) => {
+                obtained.from = format!("{} ({why})", obtained.from);
+                Ok(obtained)
+            }
+            None => Err(error),
+        }
+    }
+}
+
+/// The file of a delivery; `None` for failures after which another way is tried.
+fn file_of(got: Result<Delivery, Error>) -> Result<Option<Obtained>, Error> {
+    match got {
+        Ok(Delivery::File(obtained)) => Ok(Some(obtained)),
+        Ok(_) => unreachable!("no date was given"),
+        Err(error) if matches!(error.kind, Kind::Interrupted | Kind::Local) => Err(error),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,118 @@
+//! The one question to a mirror before its database is taken from somewhere else: what does it have now?
+//!
+//! It costs a round trip and almost no bytes, on the connection that a download would use next.
+
+use std::time::SystemTime;
+
+use reqwest::{StatusCode, Url, header};
+
+use crate::deliver::block_on;
+use crate::error::{Error, Kind};
+use crate::http::range::ContentRange;
+use crate::http::{self, Ask};
+use crate::session::Session;
+
+/// Bytes at the end of a compressed file that are compared. The end of a gzip or xz file, and of a zstd file as its
+/// tool writes it, holds a checksum of everything before it.
+pub const TAIL: u64 = 256;
+
+/// What a mirror says about its database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// It is not newer than the one named in the question.
+    Unchanged,
+    /// It has one of this size and date, which ends with `tail` (empty when that was not asked for).
+    Has {
+        /// Bytes.
+        size: u64,
+        /// Its date.
+        modified: Option<SystemTime>,
+        /// Its last bytes.
+        tail: Vec<u8>,
+    },
+    /// It did not say what was asked; a download will tell more.
+    Nothing,
+}
+
+/// Asks for size and date.
+pub fn what_it_has(session: &mut Session, url: &Url, newer_than: Option<SystemTime>) -> Result<Said, Error> {
+    ask(session, url, &Ask { head: true, newer_than, ..Ask::default() }, 0)
+}
+
+/// Asks for the end of a database that is supposed to have `size` bytes.
+pub fn does_it_have(
+    session: &mut Session,
+    url: &Url,
+    size: u64,
+    newer_than: Option<SystemTime>,
+) -> Result<Said, Error> {
+    let from = size.saturating_sub(TAIL).max(1);
+    ask(session, url, &Ask { from, until: Some(size), newer_than, ..Ask::default() }, size - from)
+}
+
+/// Asks, and reads a body of exactly `expected` bytes when it is a part of the file.
+fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Said, Error> {
+    let http = std::rc::Rc::clone(&session.http);
+    let limit = session.settings.connect;
+    let asked = async {
+        let mut response = http.ask(url, ask).await.ok()?;
+        let headers = response.headers();
+        let modified = http::text(headers, header::LAST_MODIFIED).and_then(|text| httpdate::parse_http_date(text).ok());
+        let range = http::text(headers, header::CONTENT_RANGE).and_then(ContentRange::parse);
+        let size = match (response.status(), range) {
+            (StatusCode::NOT_MODIFIED, _) if ask.newer_than.is_some() => return Some(Said::Unchanged),
+            // Of HEAD; the length of a body that does not come. A mirror without ranges sends it all: it is left unread.
+            (StatusCode::OK, _) if ask.head => http::text(headers, header::CONTENT_LENGTH)?.parse().ok()?,
+            (StatusCode::PARTIAL_CONTENT, Some(range)) if range.first == ask.from => range.total?,
+            _ => return Some(Said::Nothing),
+        };
+        let mut tail = Vec::new();
+        while !ask.head
+            && let Some(piece) = response.chunk().await.ok()?
+        {
+            tail.extend_from_slice(&piece);
+            if tail.len() as u64 > expected {
+                return Some(Said::Nothing);
+            }
+        }
+        Some(Said::Has { size, modified, tail })
+    };
+    match block_on(async { tokio::time::timeout(limit, asked).await }) {
+        Some(Ok(Some(said))) => Ok(said),
+        Some(_) => {
+            // The download that follows asks the others first.
+            session.health.down(&http::host(url), None);
+            Ok(Said::Nothing)
+        }
+        None => {
+            session.health.interrupt();
+            session.health.save();
+            Err(Error::new(Kind::Interrupted, http::shown(url), "interrupted"))
+        }
+    }
+}
+
+/// Whether the end of a file that begins with `head` stands for all of it.
+///
+/// gzip ends with the CRC-32 and length of the content, xz with a check and an index of lengths. zstd has a checksum
+/// only where bit 2 of its frame header says so (RFC 8878, section 3.1.1.1.1), which is the tool's default.
+pub fn end_tells_all(head: &[u8]) -> bool {
+    head.starts_with(b"\x1f\x8b")
+        || head.starts_with(b"\xfd7zXZ\x00")
+        || (head.starts_with(b"\x28\xb5\x2f\xfd") && head.get(4).is_some_and(|descriptor| descriptor & 0b100 != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_stands_for_all_only_where_it_has_a_checksum() {
+        assert!(end_tells_all(b"\x1f\x8b\x08\x00"));
+        assert!(end_tells_all(b"\xfd7zXZ\x00\x00\x04"));
+        assert!(end_tells_all(b"\x28\xb5\x2f\xfd\x04\x58"));
+        assert!(!end_tells_all(b"\x28\xb5\x2f\xfd\x00\x58"));
+        assert!(!end_tells_all(b"core/desc\0\0"));
+        assert!(!end_tells_all(b""));
+    }
+}

@@ -1,0 +1,72 @@
+//! The signature of a database: from where the database itself came, or none at all.
+
+use std::path::Path;
+
+use super::listed::read_origin;
+use crate::cid::Cid;
+use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
+use crate::distro::pacman_conf::Check;
+use crate::error::{Error, Kind};
+use crate::name::FileName;
+use crate::plan::Expect;
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::source::Miss;
+use crate::verify::{self, Accepted, Waiver};
+use crate::want::{Want, peers};
+
+/// Gets the signature of a database, from where the database itself came.
+///
+/// An optional one that the mirror definitely lacks is answered with an empty file where pacman 7 drops that: failing
+/// costs two seconds a repository on every `-Sy` (pacman 7.1, src/pacman/conf.c: sleep after a failed XferCommand).
+pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) -> Result<Obtained, Error> {
+    let signed = want.name.signed().map(|name| name.as_str().to_owned()).unwrap_or_default();
+    let origin = session.health.origin(&signed).map(str::to_owned);
+    if let Some((index, listed)) = origin.as_deref().and_then(read_origin) {
+        // What the mirror has signs the mirror's own database, not this one.
+        let Some((size, sha256)) = listed else {
+            let none = format!("the database is that of index {index}, which has no signature for it");
+            return nothing_or(session, want, into, Error::new(Kind::NoSource, &want.name, none));
+        };
+        let cid = Cid::raw(sha256);
+        want.plan = Plan { expect: Expect::Exact { sha256, size }, cid: Some(cid), disagreement: None };
+        let mirrors = std::mem::take(&mut want.places);
+        want.places = peers(session, cid).into_iter().chain(mirrors).collect();
+    } else {
+        match origin.and_then(|url| reqwest::Url::parse(&format!("{url}.sig")).ok()) {
+            Some(origin) => want.places = vec![Place::Mirror(origin)],
+            None => want.places.truncate(1),
+        }
+    }
+    match deliver(session, &want.name, &want.plan, &want.places, Manner::default()) {
+        Ok(Delivery::File(obtained)) => Ok(obtained),
+        Ok(_) => unreachable!("no date was given"),
+        Err(error) if session.last_misses().iter().all(|miss| matches!(miss, Miss::Absent(_))) => {
+            nothing_or(session, want, into, error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// An empty file where pacman takes it as none, else the error.
+fn nothing_or(session: &Session, want: &Want, into: Option<&Path>, error: Error) -> Result<Obtained, Error> {
+    if is_dropped_when_empty(session, want, into) { nothing(session, &want.name) } else { Err(error) }
+}
+
+/// Whether pacman takes an empty signature as none: pacman 7 in sandbox mode or any 7.0, where it is optional.
+fn is_dropped_when_empty(session: &Session, want: &Want, into: Option<&Path>) -> bool {
+    let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == Check::Optional);
+    let pacman_7 = session.env.pacman_version().is_some_and(|version| version >= (7, 0));
+    let sandbox = into
+        .and_then(|path| path.parent()?.file_name()?.to_str())
+        .is_some_and(|dir| dir.strip_prefix("download-").is_some_and(|rest| rest.len() == 6));
+    optional && pacman_7 && sandbox
+}
+
+fn nothing(session: &Session, name: &FileName) -> Result<Obtained, Error> {
+    let failed = |e: &dyn std::fmt::Display| Error::local(session.store.dir().display(), e);
+    let file = session.store.scratch().map_err(|e| failed(&e))?;
+    let accepted = Accepted::Waived(verify::waive(Waiver::NoSignature, name, &file).map_err(|e| failed(&e))?);
+    let from = "nowhere: the mirror has none, and none is required".to_owned();
+    Ok(Obtained { file, accepted, modified: None, from, url: None })
+}
