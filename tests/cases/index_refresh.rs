@@ -63,8 +63,7 @@ fn a_refresh_moves_what_changed_and_not_the_table() {
 fn diffs_that_are_no_use_are_reported_and_the_whole_table_is_fetched() {
     let publisher = Keys::new(1);
     let (old, new) = two(&publisher);
-    let broken: [(&str, fn(FakeMirror) -> FakeMirror); 2] =
-        [("gone", |mirror| mirror.status(404)), ("lying", Misbehaves::lying)];
+    let broken: [(&str, Bend); 2] = [("gone", |mirror| mirror.status(404)), ("lying", Misbehaves::lying)];
     for (what, bend) in broken {
         let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
         old.publish_on(&mirror);
