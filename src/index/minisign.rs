@@ -21,7 +21,7 @@ pub struct PublicKey {
 pub struct BadKey;
 
 /// Why a signature does not prove the bytes.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadSignature {
     /// Not a minisign signature.
     #[error("the minisign signature is malformed")]
