@@ -173,7 +173,8 @@ impl Race<'_> {
                 chances.iter().enumerate().any(|(i, left)| i != index && *left > 0 && !opened.silent.contains(&i));
             let before = runner.at();
             let ended = self.stream(&mut runner, partial, index, body, others_left).await;
-            let progressed = runner.at() > before;
+            let arrived = runner.at();
+            let progressed = arrived > before;
             match ended {
                 Ok(()) => match self.judge(&mut runner, partial) {
                     Ok(accepted) => {
@@ -182,7 +183,7 @@ impl Race<'_> {
                     Err(why) => {
                         let mixed = !runner.is_alone(index);
                         let involved = runner.involved();
-                        let proven = self.proven_prefix(partial, runner.at()).await.unwrap_or(0);
+                        let proven = self.proven_prefix(partial, arrived).await.unwrap_or(0);
                         // All leaves right and the file wrong: these are the leaves of another file.
                         let keep = if self.expect.size() == Some(proven) { 0 } else { proven };
                         // With leaves, it is known which one is wrong, and perhaps who sent it.

@@ -26,7 +26,6 @@ pub struct GatewayFile<'a> {
     gateway: Url,
     cid: Cid,
     most: u64,
-    kind: Kind,
     /// Set once the first block is on its way.
     has_first: Cell<bool>,
 }
@@ -34,12 +33,7 @@ pub struct GatewayFile<'a> {
 impl<'a> GatewayFile<'a> {
     /// The file `cid`, of at most `most` bytes, through a gateway somewhere.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
-        Self { http, gateway: gateway.clone(), cid, most, kind: Kind::Gateway, has_first: Cell::new(false) }
-    }
-
-    /// The same through the local daemon, for files whose shape is not known.
-    pub fn of_kubo(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
-        Self { kind: Kind::Kubo, ..Self::new(http, gateway, cid, most) }
+        Self { http, gateway: gateway.clone(), cid, most, has_first: Cell::new(false) }
     }
 
     async fn begin(&self) -> Result<Offer<'_>, Miss> {
@@ -70,7 +64,7 @@ impl<'a> GatewayFile<'a> {
 
 impl Source for GatewayFile<'_> {
     fn kind(&self) -> Kind {
-        self.kind
+        Kind::Gateway
     }
 
     fn place(&self) -> String {
@@ -104,8 +98,8 @@ impl Blocks<'_> {
             self.coming = FuturesOrdered::new();
         }
         for cid in &wanted[self.asked.len().min(wanted.len())..] {
-            let GatewayFile { http, gateway, kind, has_first, .. } = self.file;
-            self.coming.push_back(noted(http, gateway, *cid, *kind == Kind::Kubo, Some(has_first)).boxed_local());
+            let GatewayFile { http, gateway, has_first, .. } = self.file;
+            self.coming.push_back(noted(http, gateway, *cid, false, Some(has_first)).boxed_local());
             self.asked.push_back(*cid);
         }
         let block = self.coming.next().await.expect("an unfinished walk wants a block")?;
