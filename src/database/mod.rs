@@ -22,6 +22,7 @@ use crate::source::Miss;
 use crate::verify::Waiver;
 use crate::want::Want;
 
+mod ahead;
 mod in_use;
 mod listed;
 mod question;
@@ -40,13 +41,18 @@ const WORTH_ASKING: u64 = 32 << 10;
 
 /// Gets a database, or hands out the one in use when the mirror has nothing newer.
 pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
-    let in_use = InUse::of(session, want);
+    let in_use = InUse::of(session, &want.name, want.repo.as_ref());
     // -yy is how a user goes back on purpose, or mends a database.
     let forced = session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     let known = in_use.as_ref().filter(|_| !forced);
     let newer_than = known.and_then(InUse::strong_date);
     let floor = known.and_then(InUse::floor);
     let mut update = Update { want, url, in_use: in_use.as_ref(), newer_than, floor };
+    if newer_than.is_some()
+        && let Some(host) = ahead::unchanged(session, want)?
+    {
+        return update.kept(session, format!("{host}, unchanged"));
+    }
     if !forced && let Some(obtained) = update.with_index(session)? {
         return Ok(obtained);
     }
