@@ -5,6 +5,7 @@
 //! what the mirror has, peers save them too. A newer one of an index is taken where the user asked for it
 //! (`database.from_index`), and the newest of all when no mirror answers.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
@@ -112,11 +113,17 @@ impl Update<'_> {
         session.health.delivered(self.want.name.as_str(), &from);
         session.health.save();
         in_use::remember(session, self.want, obtained.modified.and_then(unix));
-        if let Some(table) = self.want.repo.as_ref().and_then(|repo| table_path(session, &repo.name)) {
+        if let Some(table) = self.table(session) {
             // It belonged to the snapshot that is replaced now.
             let _ = std::fs::remove_file(table);
         }
         Ok(obtained)
+    }
+
+    /// Where the table of a snapshot belongs; packages follow the database alone, not `REPO.files`.
+    fn table(&self, session: &Session) -> Option<PathBuf> {
+        let repo = self.want.repo.as_ref().filter(|repo| self.want.name.as_str() == format!("{}.db", repo.name))?;
+        table_path(session, &repo.name)
     }
 
     /// By way of an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
@@ -249,8 +256,7 @@ impl Update<'_> {
         let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
         let got = deliver(session, &self.want.name, &snapshot.plan(), &places, manner);
         let Some(mut obtained) = file_of(got)? else { return Ok(None) };
-        let table = self.want.repo.as_ref().and_then(|repo| table_path(session, &repo.name));
-        if table.is_none_or(|table| snapshot.keep_table(&table).is_err()) {
+        if self.table(session).is_some_and(|table| snapshot.keep_table(&table).is_err()) {
             return Ok(None);
         }
         obtained.modified = snapshot.database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
