@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
-use crate::database::{database, signature, table_path};
+use crate::database::{database, signature};
 use crate::deliver::{Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, Kind};
@@ -71,7 +71,7 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
 
 /// Where the database in use is a snapshot that is ahead of the mirrors, says how to go back to theirs.
 fn hinted(session: &Session, want: &Want, error: Error) -> Error {
-    let table = want.repo.as_ref().and_then(|repo| table_path(session, &repo.name));
+    let table = want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name));
     if error.kind != Kind::NoSource || !table.is_some_and(|table| table.exists()) {
         return error;
     }

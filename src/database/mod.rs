@@ -33,7 +33,6 @@ use in_use::{InUse, unix};
 use listed::Snapshot;
 use question::Said;
 
-pub use in_use::table_path;
 pub use signature::signature;
 
 /// Smallest database for which a peer is asked instead of the mirror: below this its body comes with the first few
@@ -123,7 +122,7 @@ impl Update<'_> {
     /// Where the table of a snapshot belongs; packages follow the database alone, not `REPO.files`.
     fn table(&self, session: &Session) -> Option<PathBuf> {
         let repo = self.want.repo.as_ref().filter(|repo| self.want.name.as_str() == format!("{}.db", repo.name))?;
-        table_path(session, &repo.name)
+        session.snapshot_table(&repo.name)
     }
 
     /// By way of an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
