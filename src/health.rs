@@ -46,6 +46,10 @@ struct Memory {
     from: BTreeMap<String, String>,
     /// File that no source delivered, and until when that counts, in Unix seconds.
     lost: BTreeMap<String, u64>,
+    /// Whether the mirrors were asked about all databases.
+    asked: bool,
+    /// Databases that have not changed, and which host said so.
+    unchanged: BTreeMap<String, String>,
 }
 
 impl Health {
@@ -123,6 +127,25 @@ impl Health {
         }
     }
 
+    /// Whether mirrors are to be asked about all databases: true once in a transaction.
+    pub fn ask_ahead(&mut self) -> bool {
+        self.changed |= !self.memory.asked;
+        !std::mem::replace(&mut self.memory.asked, true)
+    }
+
+    /// Takes note that `host` said that the database `name` has not changed.
+    pub fn unchanged(&mut self, name: &str, host: &str) {
+        self.memory.unchanged.insert(name.to_owned(), host.to_owned());
+        self.changed = true;
+    }
+
+    /// Who said in this transaction that the database `name` has not changed. Counts once: who asks again wants to know.
+    pub fn take_unchanged(&mut self, name: &str) -> Option<String> {
+        let host = self.memory.unchanged.remove(name);
+        self.changed |= host.is_some();
+        host
+    }
+
     /// Writes what is new. A store that cannot be written to forgets, and nothing else happens.
     pub fn save(&mut self) {
         if std::mem::take(&mut self.changed) {
@@ -167,6 +190,10 @@ impl Memory {
                 (Some("down"), Some(until), Some(host)) => {
                     memory.down.insert(host.to_owned(), until.parse().unwrap_or(0));
                 }
+                (Some("asked"), None, None) => memory.asked = true,
+                (Some("unchanged"), Some(name), Some(host)) => {
+                    memory.unchanged.insert(name.to_owned(), host.to_owned());
+                }
                 (Some("from"), Some(name), Some(url)) => {
                     memory.from.insert(name.to_owned(), url.to_owned());
                 }
@@ -190,6 +217,12 @@ impl Memory {
         }
         for (host, until) in self.down.iter().filter(|(_, until)| **until > now) {
             out += &format!("down {until} {host}\n");
+        }
+        if self.asked {
+            out += "asked\n";
+        }
+        for (name, host) in self.unchanged.iter().filter(|(name, host)| !name.contains(' ') && !host.contains('\n')) {
+            out += &format!("unchanged {name} {host}\n");
         }
         for (name, url) in self.from.iter().filter(|(name, url)| !name.contains(' ') && !url.contains('\n')) {
             out += &format!("from {name} {url}\n");
