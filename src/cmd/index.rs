@@ -32,6 +32,7 @@ pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Re
         IndexCommand::Ls(args) => ls(settings, args),
         IndexCommand::Refresh(args) => run_refresh(env, settings, args),
         IndexCommand::Show(args) => show(settings, args),
+        IndexCommand::Audit(args) => super::audit::run(env, settings, args),
         IndexCommand::Rm(args) => rm(env, settings, args),
     }
 }

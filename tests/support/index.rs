@@ -42,6 +42,12 @@ impl FakeIndex {
         self
     }
 
+    /// Names another root for the file that was listed last.
+    pub fn under(mut self, root: Cid) -> Self {
+        self.entries.last_mut().expect("a file was listed").cid = root;
+        self
+    }
+
     /// Lists a database, or a signature of one, with its date at the publisher.
     pub fn with_database(mut self, name: &str, bytes: &[u8], modified: u64) -> Self {
         let built = build(bytes).expect("memory can be read");

@@ -1,0 +1,46 @@
+//! Configuration files: what passes the check of the layers has a type, and errors name the file and fit on a terminal.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use pkgswarm::config::{Layers, Settings, value};
+use pkgswarm::env::Env;
+use pkgswarm_fuzz::{directory, parts, place};
+
+static ENV: LazyLock<Env> = LazyLock::new(|| {
+    let mut env = Env::from_process();
+    env.vars = BTreeMap::from([("PKGSWARM_CONFIG_DIR".to_owned(), directory().display().to_string())]);
+    env
+});
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let [flag, text] = parts(data);
+    let flags: Vec<String> =
+        std::str::from_utf8(flag).ok().filter(|flag| !flag.is_empty()).map(str::to_owned).into_iter().collect();
+    place("config.toml", text);
+    match Layers::read(&ENV, &flags) {
+        Ok(layers) => {
+            let settings = Settings::from_layers(&ENV, &layers).expect("the layers were checked");
+            let _ = (settings.gateway_url(), settings.gateway_urls().count());
+            for url in settings.gateways.iter().chain([&settings.kubo_api, &settings.kubo_gateway]) {
+                plain(url);
+            }
+            for index in &settings.indexes {
+                assert!(!index.name.is_empty() && !index.name.contains(['/', '.']));
+                assert!(index.key.is_some() || index.minisign.is_some());
+                index.url.iter().for_each(|url| plain(url));
+            }
+        }
+        Err(error) => assert!(!error.subject.is_empty() && !error.message.is_empty()),
+    }
+});
+
+/// As `config::value::url` promises: http, no credentials, query or fragment, and settled.
+fn plain(text: &str) {
+    let url = url::Url::parse(text).expect("it was a URL");
+    assert!(matches!(url.scheme(), "http" | "https"), "{text}");
+    assert!(url.username().is_empty() && url.password().is_none(), "{text}");
+    assert!(url.query().is_none() && url.fragment().is_none(), "{text}");
+    assert_eq!(value::url(text).as_deref(), Some(text));
+}

@@ -1,0 +1,50 @@
+//! Sync databases in every compression that is read: limits hold whatever comes, and what is listed is plain.
+#![no_main]
+
+use std::collections::HashSet;
+
+use pkgswarm::distro::syncdb::{BadDatabase, Limits, Package, read};
+use pkgswarm_fuzz::zstd_frame;
+
+/// Low, so that each of them is met.
+const LIMITS: Limits = Limits { packed: 64 << 10, unpacked: 1 << 20, desc: 4 << 10, packages: 20 };
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let raw = packages(data);
+    if let Ok(packages) = &raw {
+        check(packages);
+        assert!(data.len() as u64 <= LIMITS.packed);
+    }
+    // Plain tar is the same database behind a compression, except for the end that only plain tar needs.
+    if data.get(257..262) != Some(b"ustar") {
+        return;
+    }
+    let (plain, packed) = (raw, packages(&zstd_frame(data)));
+    match (plain, packed) {
+        (Ok(plain), Ok(packed)) => assert_eq!(plain, packed),
+        (Ok(_), Err(why)) => panic!("refused only when packed: {why}"),
+        (Err(BadDatabase::Entry { entry, problem }), Err(why)) => {
+            assert!(matches!(why, BadDatabase::Entry { entry: e, problem: p } if (&e, &p) == (&entry, &problem)));
+        }
+        _ => {}
+    }
+});
+
+fn packages(bytes: &[u8]) -> Result<Vec<Package>, BadDatabase> {
+    let mut packages = Vec::new();
+    read::<BadDatabase>(bytes, &LIMITS, |package| {
+        packages.push(package);
+        Ok(())
+    })?;
+    Ok(packages)
+}
+
+fn check(packages: &[Package]) {
+    assert!(packages.len() <= LIMITS.packages);
+    let mut seen = HashSet::new();
+    for package in packages {
+        let file = package.file.as_str();
+        assert!(seen.insert(file) && !file.contains('/') && !file.starts_with('.'));
+        assert!(package.signature.is_none_or(|signature| (1..=16 << 10).contains(&signature.size)));
+    }
+}

@@ -1,0 +1,56 @@
+//! Directories: two ways to look a name up agree on any block, and what was put in is found.
+#![no_main]
+
+use std::collections::{BTreeMap, HashMap};
+
+use pkgswarm::cid::Cid;
+use pkgswarm::dag::BadDag;
+use pkgswarm::dag::dir::{BadEntries, Entry, Found, Search, build, entry};
+use pkgswarm::digest::Sha256;
+use pkgswarm_fuzz::{cid_of, parts};
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let [name, names, block] = parts(data);
+    let name = String::from_utf8_lossy(name);
+    foreign(block, &name);
+    ours(&String::from_utf8_lossy(names), &name);
+});
+
+fn foreign(block: &[u8], name: &str) {
+    let root = cid_of(block);
+    let found = entry(root, block, name);
+    let mut search = Search::new(root, name);
+    match (found, search.push(block)) {
+        (Ok(Some((cid, size))), Ok(other)) => assert_eq!(other, Found::Entry(cid, size)),
+        (Ok(None), Ok(other)) => assert_eq!(other, Found::Nothing),
+        (Err(BadDag::NotFlat), Ok(other)) => {
+            let next = if let Found::Below(cid) = other { cid } else { root };
+            assert_eq!(search.wanted(), next);
+        }
+        (Err(one), Err(other)) => assert_eq!(one, other),
+        (one, other) => panic!("one block, two answers: {one:?} {other:?}"),
+    }
+}
+
+fn ours(names: &str, name: &str) {
+    let there: BTreeMap<&str, Cid> =
+        names.split('\n').map(|name| (name, Cid::raw(Sha256::of(name.as_bytes())))).collect();
+    let entries: Vec<Entry> =
+        there.iter().map(|(name, cid)| Entry { name: (*name).to_owned(), cid: *cid, dag_size: 1 }).collect();
+    let mut blocks = HashMap::new();
+    let root = match build(&entries, |block| drop(blocks.insert(block.cid, block.bytes))) {
+        Ok(built) => built.root,
+        Err(BadEntries::Name(bad)) => return assert!(matches!(&*bad, "" | "." | "..") || bad.contains(['/', '\0'])),
+        Err(other) => panic!("sorted and unique, and yet: {other}"),
+    };
+    for wanted in there.keys().copied().chain([name]) {
+        let mut search = Search::new(root, wanted);
+        let found = loop {
+            match search.push(&blocks[&search.wanted()]).expect("our own directories are sound") {
+                Found::Below(_) => {}
+                found => break found,
+            }
+        };
+        assert_eq!(found, there.get(wanted).map_or(Found::Nothing, |cid| Found::Entry(*cid, 1)), "{wanted:?}");
+    }
+}

@@ -1,0 +1,46 @@
+//! IPNS records: nothing unsigned is believed, and what a record says is what its key signed.
+//!
+//! The target signs the CBOR that the fuzzer makes, so that the parser behind the signature is reached, and adds
+//! unsigned fields of the fuzzer's choice.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use pkgswarm::index::ipns::{BadRecord, Name, RECORD_MOST, Record};
+use pkgswarm::protobuf::Writer;
+use pkgswarm_fuzz::parts;
+
+const NOW: u64 = 1_790_000_000;
+/// 9999-12-31T23:59:59Z: later ones are written as this one.
+const LAST: u64 = 253_402_300_799;
+
+static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_bytes(&[7; 32]));
+static NAME: LazyLock<Name> = LazyLock::new(|| Name::from_key(KEY.verifying_key().to_bytes()));
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let [cbor, unsigned] = parts(data);
+    assert!(NAME.verify(data, NOW).is_err(), "nobody signed that");
+    // A signature takes most of the time; it is made where a map could follow.
+    if cbor.first().is_none_or(|first| first >> 5 != 5) {
+        return;
+    }
+    let signature = KEY.sign(&[b"ipns-signature:", cbor].concat()).to_bytes();
+    let signed = Writer::default().bytes(8, &signature).bytes(9, cbor).finish();
+    let bare = NAME.verify(&signed, NOW);
+    let whole = NAME.verify(&[&signed, unsigned].concat(), NOW);
+    if let Ok(record) = &whole {
+        assert_eq!(bare.as_ref(), Ok(record), "unsigned fields add nothing");
+    }
+    match bare {
+        Ok(record) => {
+            assert!(record.expires >= NOW && signed.len() <= RECORD_MOST);
+            if let Ok(root) = record.root() {
+                assert_eq!(record.value.trim_end_matches('/').strip_prefix("/ipfs/").map(str::parse), Some(Ok(root)));
+            }
+            let again = Record { expires: record.expires.min(LAST), ..record };
+            assert_eq!(NAME.verify(&again.sign(&KEY), NOW), Ok(again));
+        }
+        Err(why) => assert_ne!(why, BadRecord::Signature, "the signature is good"),
+    }
+});

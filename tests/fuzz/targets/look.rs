@@ -1,0 +1,20 @@
+//! The look at files that nobody vouches for: it ends quickly, and no web page passes, whatever its name.
+#![no_main]
+
+use pkgswarm::look::{self, Oddity};
+use pkgswarm::name::{FileName, NameKind};
+use pkgswarm_fuzz::{file, parts};
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let [name, content] = parts(data);
+    let Ok(name) = FileName::new(String::from_utf8_lossy(name)) else { return };
+    let open = file(content);
+    let verdict = look::at(&name, &open, content.len() as u64);
+    let page = content.trim_ascii_start().to_ascii_lowercase();
+    if page.starts_with(b"<html") || page.starts_with(b"<!doctype") {
+        assert!(matches!(verdict, Err(Oddity::WebPage)));
+    }
+    if content.is_empty() && name.kind() != NameKind::Other {
+        assert!(verdict.is_err(), "{name} is never empty");
+    }
+});

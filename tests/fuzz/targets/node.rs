@@ -1,0 +1,28 @@
+//! dag-pb nodes: sizes add up, and what was read is written to a block that is read as the same node.
+#![no_main]
+
+use pkgswarm::dag::MAX_LINKS;
+use pkgswarm::dag::node::{self, Node};
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    match node::decode(data) {
+        Ok(Node::File { inline, pieces, size }) => {
+            assert!(pieces.len() <= MAX_LINKS);
+            let below: u64 = pieces.iter().map(|piece| piece.size).sum();
+            assert_eq!(inline.len() as u64 + below, size);
+            let again = node::file(&pieces);
+            assert_eq!(node::decode(&again), Ok(Node::File { inline: b"", pieces, size: below }));
+        }
+        Ok(Node::Directory(links)) => {
+            let again = node::directory(links.iter().copied());
+            assert_eq!(node::decode(&again), Ok(Node::Directory(links.clone())));
+            let empty = node::directory([]).len();
+            assert_eq!(again.len(), empty + links.iter().map(node::link_len).sum::<usize>());
+        }
+        Ok(Node::Shard(links)) => {
+            let again = node::shard(links.iter().copied(), &[1; 32]);
+            assert_eq!(node::decode(&again), Ok(Node::Shard(links)));
+        }
+        Err(_) => {}
+    }
+});

@@ -1,0 +1,49 @@
+//! Tables of an index: as compressed bytes from a stranger, and as lines under a compression that is sound.
+#![no_main]
+
+use std::io::Write as _;
+
+use pkgswarm::cid::{Cid, Codec};
+use pkgswarm::index::table::{BadTable, Entry, FILE_MOST, ONE_BLOCK, Reader, Writer};
+use pkgswarm_fuzz::{parts, zstd_frame};
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let [choice, body] = parts(data);
+    let announced = choice.first().map_or(0, |first| u64::from(*first));
+    // Taken as it is, one more line may be announced than there is: the reader has to say so.
+    let raw = read(data, announced);
+    if let Ok(entries) = &raw {
+        assert_eq!(entries.len() as u64, announced);
+        check(entries);
+    }
+    let lines = body.iter().filter(|byte| **byte == b'\n').count() as u64;
+    if let Ok(entries) = read(&zstd_frame(body), lines) {
+        assert_eq!(entries.len() as u64, lines);
+        check(&entries);
+        // The real writer takes milliseconds (level 19): now and then it is compared.
+        if choice == b"w" {
+            let mut writer = Writer::new(Vec::new()).expect("memory takes everything");
+            entries.iter().for_each(|entry| writer.add(entry).expect("sorted entries are taken"));
+            let mut bytes = writer.finish().expect("memory takes everything");
+            assert_eq!(read(&bytes, lines).expect("what we write we read"), entries);
+            bytes.write_all(b"x").expect("memory takes everything");
+            assert!(read(&bytes, lines).is_err(), "junk follows the table");
+        }
+    }
+});
+
+fn read(bytes: &[u8], announced: u64) -> Result<Vec<Entry>, BadTable> {
+    Reader::new(bytes, announced)?.collect()
+}
+
+fn check(entries: &[Entry]) {
+    assert!(entries.is_sorted_by(|a, b| a.name < b.name));
+    for entry in entries {
+        assert!(entry.size <= FILE_MOST && !entry.name.as_str().contains('/'));
+        match entry.size <= ONE_BLOCK {
+            true => assert_eq!(entry.cid, Cid::raw(entry.sha256)),
+            false => assert_eq!(entry.cid.codec(), Codec::DagPb),
+        }
+        assert!(entry.signature.is_none_or(|(size, _)| (1..=16 << 10).contains(&size)));
+    }
+}
