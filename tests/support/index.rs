@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pkgswarm::cid::Cid;
 use pkgswarm::dag::build::build;
 use pkgswarm::digest::Sha256;
 use pkgswarm::index::ipns::Name;
