@@ -13,6 +13,13 @@ use crate::fsx;
 /// How long a host that did not answer is asked last, by every transaction.
 const BRIEFLY: Duration = Duration::from_secs(60);
 
+/// How long after a ^C nothing more is fetched in its transaction. pacman goes on with the next server after two seconds,
+/// and each refusal counts anew; a parent that is a shell goes on for ever.
+const INTERRUPTED: u64 = 60;
+
+/// How long a file that no source delivered is asked only of the server that pacman names.
+const LOST: u64 = 600;
+
 /// Longest file that is read; a real one has a few hundred bytes.
 const MOST: u64 = 64 * 1024;
 
@@ -31,11 +38,14 @@ pub struct Health {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Memory {
     head_start_spent: Duration,
-    interrupted: bool,
+    /// Until when nothing is fetched, in Unix seconds.
+    interrupted: u64,
     /// Host, and until when it is asked last, in Unix seconds.
     down: BTreeMap<String, u64>,
     /// Which URL a file came from.
     from: BTreeMap<String, String>,
+    /// File that no source delivered, and until when that counts, in Unix seconds.
+    lost: BTreeMap<String, u64>,
 }
 
 impl Health {
@@ -61,12 +71,23 @@ impl Health {
 
     /// Whether the user pressed ^C in this transaction.
     pub fn is_interrupted(&self) -> bool {
-        self.memory.interrupted
+        self.memory.interrupted > self.now
     }
 
     /// Takes note of a ^C.
     pub fn interrupt(&mut self) {
-        self.memory.interrupted = true;
+        self.memory.interrupted = self.now + INTERRUPTED;
+        self.changed = true;
+    }
+
+    /// Whether every source of the file has failed in this transaction.
+    pub fn is_lost(&self, name: &str) -> bool {
+        self.memory.lost.get(name).is_some_and(|until| *until > self.now)
+    }
+
+    /// Takes note that every source of the file has failed.
+    pub fn lost(&mut self, name: &str) {
+        self.memory.lost.insert(name.to_owned(), self.now + LOST);
         self.changed = true;
     }
 
@@ -139,7 +160,10 @@ impl Memory {
                 (Some("spent"), Some(ms), None) => {
                     memory.head_start_spent = Duration::from_millis(ms.parse().unwrap_or(0));
                 }
-                (Some("interrupted"), None, None) => memory.interrupted = true,
+                (Some("interrupted"), Some(until), None) => memory.interrupted = until.parse().unwrap_or(0),
+                (Some("lost"), Some(until), Some(name)) => {
+                    memory.lost.insert(name.to_owned(), until.parse().unwrap_or(0));
+                }
                 (Some("down"), Some(until), Some(host)) => {
                     memory.down.insert(host.to_owned(), until.parse().unwrap_or(0));
                 }
@@ -158,8 +182,11 @@ impl Memory {
             // Rounded up, so that what was spent is never forgotten bit by bit.
             out += &format!("spent {}\n", self.head_start_spent.as_micros().div_ceil(1000));
         }
-        if self.interrupted {
-            out += "interrupted\n";
+        if self.interrupted > now {
+            out += &format!("interrupted {}\n", self.interrupted);
+        }
+        for (name, until) in self.lost.iter().filter(|(_, until)| **until > now) {
+            out += &format!("lost {until} {name}\n");
         }
         for (host, until) in self.down.iter().filter(|(_, until)| **until > now) {
             out += &format!("down {until} {host}\n");
@@ -207,14 +234,30 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_transaction_stays_interrupted() {
+    fn a_file_that_was_lost_is_remembered_in_its_transaction_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000);
+        health.lost("a b.pkg.tar.zst");
+        health.save();
+        assert!(read(dir.path(), "7-1", 1599).is_lost("a b.pkg.tar.zst"));
+        assert!(!read(dir.path(), "7-1", 1600).is_lost("a b.pkg.tar.zst"));
+        assert!(!read(dir.path(), "8-1", 1001).is_lost("a b.pkg.tar.zst"));
+    }
+
+    #[test]
+    fn an_interrupted_transaction_stays_interrupted_while_it_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let mut health = read(dir.path(), "7-1", 1000);
         health.interrupt();
         health.delivered("core.db", "http://m/core.db");
         health.save();
-        let health = read(dir.path(), "7-1", 9000);
+        let mut health = read(dir.path(), "7-1", 1059);
         assert!(health.is_interrupted());
+        health.interrupt();
+        health.save();
+        assert!(read(dir.path(), "7-1", 1100).is_interrupted());
+        let health = read(dir.path(), "7-1", 9000);
+        assert!(!health.is_interrupted(), "a shell that started us is not a pacman that ends");
         assert_eq!(health.origin("core.db"), Some("http://m/core.db"));
     }
 

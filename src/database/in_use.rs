@@ -23,7 +23,13 @@ pub(super) struct Last {
     pub(super) modified: u64,
     /// When it was fetched, Unix seconds.
     pub(super) fetched: u64,
+    /// What was delivered: a file that was damaged since, or comes from elsewhere, is not the one of this date.
+    pub(super) sha256: Sha256,
 }
+
+/// A source whose clock is further ahead than this (in seconds) has no date that could be compared with others: it would
+/// keep every newer database out.
+const AHEAD_MOST: u64 = 86_400;
 
 /// A date of the same second cannot tell two files apart (RFC 9110, section 8.8.2.2), so a file that was changed this
 /// shortly before it was fetched is fetched whole the next time.
@@ -49,8 +55,11 @@ impl InUse {
         let modified = u64::try_from(stat.st_mtime).ok()?;
         let bytes = fsx::read_small(&session.beside_database(&want.name, "last")?, session.env.uid, 4096).ok();
         let last: Option<Last> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let last = last.filter(|last| last.modified == modified);
-        Some(Self { path, size: stat.st_size.unsigned_abs(), modified, last, servers })
+        let last = last.filter(|last| last.modified == modified && modified <= last.fetched.saturating_add(AHEAD_MOST));
+        let size = stat.st_size.unsigned_abs();
+        let is_it = |file: &File, last: &Last| verify::prove(file, last.sha256, size).is_ok();
+        let last = last.filter(|last| fsx::open_read(&path).is_ok_and(|file| is_it(&file, last)));
+        Some(Self { path, size, modified, last, servers })
     }
 
     /// The date by which the mirror may be asked for something newer.
@@ -84,11 +93,12 @@ impl InUse {
 }
 
 /// Takes note of the delivery of a database with this date; without one, of nothing.
-pub(super) fn remember(session: &Session, want: &Want, modified: Option<u64>) {
+pub(super) fn remember(session: &Session, want: &Want, obtained: &Obtained) {
     let (Some(record), Some(servers)) = (session.beside_database(&want.name, "last"), servers(want)) else { return };
-    match modified {
-        Some(modified) => {
-            let last = Last { servers, modified, fetched: unix(SystemTime::now()).unwrap_or(0) };
+    let sha256 = verify::digest(&obtained.file, obtained.accepted.size()).ok();
+    match obtained.modified.and_then(unix).zip(sha256) {
+        Some((modified, sha256)) => {
+            let last = Last { servers, modified, fetched: unix(SystemTime::now()).unwrap_or(0), sha256 };
             // Without it the next refresh asks without a date, which is only slower.
             let _ = fsx::replace(&record, &serde_json::to_vec(&last).expect("plain data"), 0o600);
         }

@@ -104,7 +104,7 @@ impl Update<'_> {
         let from = obtained.url.as_ref().map_or(self.url, |url| url.as_str()).to_owned();
         session.health.delivered(self.want.name.as_str(), &from);
         session.health.save();
-        in_use::remember(session, self.want, obtained.modified.and_then(unix));
+        in_use::remember(session, self.want, &obtained);
         if let Some(table) = self.want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name)) {
             // It belonged to the snapshot that is replaced now.
             let _ = std::fs::remove_file(table);
@@ -249,7 +249,7 @@ impl Update<'_> {
         obtained.modified = snapshot.database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
         session.health.delivered(self.want.name.as_str(), &snapshot.origin());
         session.health.save();
-        in_use::remember(session, self.want, snapshot.database.modified);
+        in_use::remember(session, self.want, &obtained);
         Ok(Some(obtained))
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::cid::Codec;
 use crate::digest::{Hasher, Sha256};
 use crate::distro::syncdb::Signature;
 use crate::distro::trusted::{self, FileKey};
+use crate::fsx;
 use crate::name::{FileName, RepoName};
 
 /// Most bytes of the state file; a key takes about 200.
@@ -307,13 +309,11 @@ impl State {
         }
     }
 
-    /// Waits for the other writer; a refresh holds this for milliseconds.
+    /// Waits for the other writer; a refresh holds this for as long as it compiles tables.
     fn lock(&self) -> Result<File, BadState> {
         let path = self.dir.join("index.lock");
         fs::create_dir_all(&self.dir).map_err(at(&self.dir))?;
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
-        file.lock().map_err(at(&path))?;
-        Ok(file)
+        fsx::lock(&path, Duration::from_secs(30)).map_err(at(&path))
     }
 
     fn file(&self) -> PathBuf {
