@@ -171,11 +171,12 @@ struct Lines<R> {
     from: R,
     line: u64,
     bytes: u64,
+    last: Option<FileName>,
 }
 
 impl<R: BufRead> Lines<R> {
     fn of(from: R) -> Self {
-        Self { from, line: 0, bytes: 0 }
+        Self { from, line: 0, bytes: 0, last: None }
     }
 
     fn next(&mut self) -> Result<Option<Vec<u8>>, BadDiff> {
@@ -196,10 +197,14 @@ impl<R: BufRead> Lines<R> {
         serde_json::from_slice(line).map_err(|e| self.bad(&e.to_string()))
     }
 
-    /// A line of a table, with its name.
+    /// A line of a table, with its name, which is greater than the last one.
     fn table_line(&mut self) -> Result<Option<(FileName, Vec<u8>)>, BadDiff> {
         let Some(line) = self.next().map_err(|_| BadDiff::Table)? else { return Ok(None) };
         let name = self.parse(&line).ok().and_then(|wire| FileName::new(wire.name?).ok()).ok_or(BadDiff::Table)?;
+        if self.last.as_ref().is_some_and(|last| *last >= name) {
+            return Err(BadDiff::Table);
+        }
+        self.last = Some(name.clone());
         Ok(Some((name, line)))
     }
 

@@ -72,7 +72,9 @@ fn lines_that_are_no_changes_are_refused_with_their_number() {
         assert!(matches!(Changes::default().add(&packed(&text)), Err(BadDiff::Order(2))));
     }
     assert!(matches!(Changes::default().add(b"not zstd"), Err(BadDiff::Read(_))));
-    assert!(matches!(Changes::default().apply(&b"no table"[..], io::sink()), Err(BadDiff::Table)));
+    for none in ["no table", "{\"name\":\"b\"}\n{\"name\":\"b\"}\n"] {
+        assert!(matches!(Changes::default().apply(none.as_bytes(), io::sink()), Err(BadDiff::Table)));
+    }
 }
 
 #[test]
