@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::table::ONE_BLOCK;
-use super::time::span;
+use super::time::{LAST, span};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::name::{FileName, RepoName, shown};
@@ -219,6 +219,8 @@ impl Table {
             // A publisher must not describe `core.db` under the cover of another repo.
             within(name.repo().as_ref() == Some(&repo), "database name")?;
             let WireDatabase { size, sha256, cid, modified, .. } = database;
+            // It becomes the date of a file, and later that of a question to a mirror.
+            within(modified.is_none_or(|at| at <= LAST), "date of a database")?;
             Ok(Database { name, size, sha256, cid, modified })
         });
         let databases = databases.collect::<Result<Vec<_>, BadManifest>>()?;
@@ -371,6 +373,7 @@ pub(crate) mod tests {
             ("/tables/0/size", json!(TABLE_MOST + 1)),
             ("/tables/0/entries", json!(ENTRIES_MOST + 1)),
             ("/tables/0/databases/0/name", json!("extra.db")),
+            ("/tables/0/databases/0/modified", json!(LAST + 1)),
             ("/tables/0/upstream", json!(vec!["x"; 65])),
             ("/tables/0/upstream", json!(["x".repeat(2049)])),
         ] {
