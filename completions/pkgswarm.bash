@@ -37,6 +37,9 @@ _pkgswarm() {
             pkgswarm__subcmd__index,add)
                 cmd="pkgswarm__subcmd__index__subcmd__add"
                 ;;
+            pkgswarm__subcmd__index,audit)
+                cmd="pkgswarm__subcmd__index__subcmd__audit"
+                ;;
             pkgswarm__subcmd__index,ls)
                 cmd="pkgswarm__subcmd__index__subcmd__ls"
                 ;;
@@ -148,7 +151,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index)
-            opts="-h --set --help add ls refresh show rm"
+            opts="-h --set --help add ls refresh show audit rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -184,6 +187,24 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__audit)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -47,13 +47,14 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s h -l help -d
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand cid" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand cid" -l json -d 'Print one JSON object a file'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand cid" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -l set -d 'Set one setting for this run, above every other layer' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "add" -d 'Use an index'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "ls" -d 'List the indexes in use, with age and expiry'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "refresh" -d 'Fetch and prove the newest version'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "show" -d 'Show what an index says'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show rm" -f -a "rm" -d 'Stop using an index'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "add" -d 'Use an index'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "ls" -d 'List the indexes in use, with age and expiry'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "refresh" -d 'Fetch and prove the newest version'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "show" -d 'Show what an index says'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "audit" -d 'Compare packages on this machine with what indexes and sync databases say'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "rm" -d 'Stop using an index'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l minisign -d 'minisign public key that must have signed it as well' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l url -d 'Plain HTTP copy of the index' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l repo -d 'Repository that the index may speak for; may be repeated [default: pacman\'s repositories]' -r
@@ -71,6 +72,9 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -l entries -d 'List every entry of its tables as well'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from audit" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from audit" -l json -d 'Print one JSON object a file: name, path, size, sha256, cid, who lists it, and disagreements'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from rm" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Name of the Kubo key to publish under; made when there is none' -r

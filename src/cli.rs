@@ -41,7 +41,9 @@ pub enum Command {
     Xfer(XferArgs),
     /// Fetch files by name, package, digest, CID or URL
     ///
-    /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names are looked up in pacman's sync databases and in the indexes in use.
+    /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names, sha256 and CIDs are looked up in pacman's sync databases and in the indexes in use; what is found there comes from the repository's servers as well, and is written under its file name. A CID that nobody lists comes from Kubo or a gateway.
+    ///
+    /// Where the sync database and an index, or two indexes, say different things about a file, a warning tells who says what; where pacman does not check its signature, it is refused.
     Fetch(FetchArgs),
     /// Print the CIDs of files, offline, like sha256sum
     ///
@@ -130,6 +132,12 @@ pub enum IndexCommand {
     Refresh(RefreshArgs),
     /// Show what an index says
     Show(ShowArgs),
+    /// Compare packages on this machine with what indexes and sync databases say
+    ///
+    /// Reads every package and signature, computes its sha256 and CID, and lists who says something else: the file, who says what, and what is here. That is a disagreement and proves nobody's guilt: a damaged file, a package that was rebuilt under the same name, or a wrong index look alike.
+    ///
+    /// Exit status 3 when there is any disagreement, 4 when a file could not be read, else 0.
+    Audit(AuditArgs),
     /// Stop using an index
     Rm(NameArgs),
 }
@@ -177,6 +185,19 @@ pub struct ShowArgs {
     #[arg(long)]
     pub entries: bool,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `index audit`.
+#[derive(Args, Debug)]
+pub struct AuditArgs {
+    /// Indexes to compare with, and packages or directories of packages to read [default: all indexes, and pacman's CacheDirs]
+    ///
+    /// A word that is the name of an index in use is that index; write ./NAME for a file or directory of that name. Sync databases are always compared with. Directories are not searched below.
+    #[arg(value_name = "NAME|DIR|FILE")]
+    pub what: Vec<PathBuf>,
+    /// Print one JSON object a file: name, path, size, sha256, cid, who lists it, and disagreements
     #[arg(long)]
     pub json: bool,
 }

@@ -87,6 +87,8 @@ pub struct Obtained {
     pub from: String,
     /// The URL that delivered it, when one mirror did.
     pub url: Option<Url>,
+    /// What was refused before, and from whom, for people.
+    pub refused: Vec<String>,
 }
 
 impl Obtained {
@@ -100,7 +102,9 @@ impl Obtained {
 
     /// The line to say once it is in its place.
     pub fn line(&self, name: &str) -> String {
-        let note = self.waiver().map(|label| format!("unproven: {label}"));
+        let waiver = self.waiver().map(|label| format!("unproven: {label}"));
+        let notes: Vec<String> = waiver.into_iter().chain(self.refused.iter().cloned()).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
         report::delivered(name, self.accepted.size(), &self.from, note.as_deref())
     }
 }
@@ -198,6 +202,7 @@ fn here(session: &Session, name: &FileName, plan: &Plan) -> Option<Obtained> {
         modified: None,
         from: from.to_owned(),
         url: None,
+        refused: Vec::new(),
     };
     if let Some((file, proof)) = session.store.find(sha256, size) {
         return Some(obtained(file, proof, "store"));
@@ -223,13 +228,15 @@ struct Raced {
     outcome: Outcome,
     from: String,
     url: Option<Url>,
+    refused: Vec<String>,
 }
 
 impl Raced {
     fn finish(self, file: File) -> Result<Delivery, Error> {
         match self.outcome {
             Outcome::Won(Won { accepted, modified, .. }) => {
-                Ok(Delivery::File(Obtained { file, accepted, modified, from: self.from, url: self.url }))
+                let Self { from, url, refused, .. } = self;
+                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused }))
             }
             Outcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
             Outcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
@@ -333,7 +340,17 @@ fn race(
         },
         _ => None,
     };
-    Ok(Raced { outcome, from, url })
+    Ok(Raced { outcome, from, url, refused: refused(&places, &log) })
+}
+
+/// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
+fn refused(places: &[Place], log: &Log) -> Vec<String> {
+    let lines = log.misses.iter().filter_map(|(index, miss)| match (miss, &places[*index]) {
+        (Miss::Corrupt(why), place @ Place::Mirror(_)) => Some(format!("refused from mirror {}: {why}", label(place))),
+        (Miss::Corrupt(why), place) => Some(format!("refused from {}: {why}", label(place))),
+        _ => None,
+    });
+    lines.collect()
 }
 
 /// Who did not answer lately is asked last. The order within each group stays.

@@ -1,8 +1,8 @@
 //! pkgswarm: a package downloader that stands in for curl.
 //!
-//! It fetches the files of a package manager by content id from whoever is nearest (this machine, the local Kubo daemon,
-//! gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a reason with a name.
-//! The program is `main.rs`, `cli` and `cmd`; all else is this library.
+//! It fetches the files of a package manager by content id from whoever is nearest (this machine, the local Kubo
+//! daemon, gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a reason with a
+//! name. The program is `main.rs`, `cli` and `cmd`; all else is this library.
 //!
 //! # The way of one file
 //!
@@ -16,16 +16,17 @@
 //!    sync database and the indexes say about it, and which places to ask.
 //! 2. [`plan`] decides what is expected of the bytes and under which CID they can be asked for. It does no input or
 //!    output and knows no clock.
-//! 3. [`deliver`] takes the file's lock in the [`store`] and looks there and in pacman's caches; else the [`race`] opens
-//!    one [`source`] after the other, overlaps who is slow, and continues with the next where the last one stopped.
+//! 3. [`deliver`] takes the file's lock in the [`store`] and looks there and in pacman's caches; else the [`race`]
+//!    opens one [`source`] after the other, overlaps who is slow, and continues with the next where the last one
+//!    stopped.
 //! 4. [`verify`] hashes what arrived. Proven, it gets its place in the store.
 //! 5. [`output`] copies it to where the caller wants it, under a name that it gets last of all.
 //!
-//! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and checks
-//! that its copy has the sha256 and size that the child named.
+//! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
+//! checks that its copy has the sha256 and size that the child named.
 //!
-//! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched and
-//! judged in [`index`](mod@index), away from this path, and made in [`publish`].
+//! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched
+//! and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
 //! # Words
 //!
@@ -50,13 +51,13 @@
 //! Five files decide what reaches the package manager. Each has its own tests; those named here prove it from outside.
 //!
 //! - `plan.rs`: the sync database decides, else an index, else a named waiver. Where both speak and differ, and pacman
-//!   demands no package signatures, the file is refused. (`tests/cases/xfer.rs`)
+//!   demands no package signatures, the file is refused. (`tests/cases/xfer.rs`, `tests/cases/xfer_index.rs`)
 //! - `verify.rs`: nobody else can make a [`Verified`](verify::Verified) or [`Waived`](verify::Waived).
 //!   (`tests/cases/xfer_mirror.rs`, `tests/cases/xfer_kubo.rs`)
 //! - `output.rs`: a file gets its name in exchange for one of these, after its last byte. (`tests/cases/xfer_kill.rs`,
 //!   `tests/cases/xfer_hostile.rs`)
-//! - `dag/walk.rs`: a file that is asked for by its CID alone consists of blocks with the digests that the CID leads to.
-//!   (`tests/cases/xfer_kubo.rs`)
+//! - `dag/walk.rs`: a file that is asked for by its CID alone consists of blocks with the digests that the CID leads
+//!   to. (`tests/cases/xfer_kubo.rs`)
 //! - `index/accept.rs`: an index counts only with every proof that is configured, unexpired, and never backwards.
 //!   (`src/index/refresh/tests.rs`, `tests/real_publish.rs`)
 //!

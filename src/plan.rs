@@ -81,42 +81,101 @@ pub struct Plan {
     pub expect: Expect,
     /// Its CID, when it has one that can be known.
     pub cid: Option<Cid>,
-    /// A disagreement between database and index, for the log: it proves nobody's guilt.
+    /// Who disagrees about what, and what is done about it, for the log: it proves nobody's guilt.
     pub disagreement: Option<String>,
+}
+
+impl Known {
+    /// Its CID: up to one chunk it follows from the sha256.
+    pub fn cid(&self) -> Option<Cid> {
+        if self.size <= CHUNK as u64 { Some(Cid::raw(self.sha256)) } else { self.root }
+    }
+
+    /// Exactly this, whatever it is called.
+    pub fn plan(&self) -> Plan {
+        Plan { expect: Expect::Exact { sha256: self.sha256, size: self.size }, cid: self.cid(), disagreement: None }
+    }
 }
 
 /// Decides what is expected of `name`.
 ///
+/// Where nobody contradicts, everybody who lists it agrees. Where somebody does and pacman checks signatures itself, the
+/// database decides as it would with curl, else the first index; the plan says who said what. Indexes that agree about a
+/// file and not about its root cost only the CID: the file is proven all the same.
+///
 /// # Errors
-/// Refuses a file about which database and index disagree where nothing but them vouches for it (promise 2).
+/// Refuses a file about which database and index, or two indexes, disagree where nothing but them vouches for it
+/// (promise 2).
 pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
-    let chosen = knowledge.database.or_else(|| knowledge.indexes.first().map(|listed| listed.known));
-    let Some(known) = chosen else {
+    let camps = camps(knowledge, |known| Some((known.sha256, known.size)));
+    let Some((_, followed)) = camps.first() else {
         return Ok(Plan { expect: Expect::Waived(waiver(name, knowledge.in_repo)), cid: None, disagreement: None });
     };
-    let differs = |listed: &&Listed| (listed.known.sha256, listed.known.size) != (known.sha256, known.size);
-    let disagreement = knowledge.indexes.iter().find(differs).map(|listed| {
-        let (who, what) = match knowledge.database {
-            Some(_) => ("the sync database", known.sha256.short()),
-            None => ("another index", known.sha256.short()),
+    let known = followed[0].1;
+    let mut disagreement = None;
+    if camps.len() > 1 {
+        let sizes_differ = camps.iter().any(|((_, size), _)| *size != known.size);
+        let text = said(&camps, |(sha256, size)| {
+            let size = if sizes_differ { format!(" and {size} bytes") } else { String::new() };
+            format!("sha256 {}{size}", sha256.short())
+        });
+        if !knowledge.signatures_required {
+            return Err(Error::new(Kind::Corrupt, name, text).hint(
+                "run `pacman -Sy` and `pkgswarm index refresh`; where they still differ, one of them is wrong, and \
+                 `pkgswarm index show` tells who publishes an index",
+            ));
+        }
+        let verdict = match knowledge.database {
+            Some(_) => "the database decides, as it would with curl",
+            None => "the first of them is followed, and pacman checks the signature",
         };
-        format!("{name}: {who} says sha256 {what}, index {} says {}", listed.index, listed.known.sha256.short())
-    });
-    if let Some(text) = &disagreement
-        && !knowledge.signatures_required
-    {
-        let (_, message) = text.split_once(": ").unwrap_or(("", text));
-        return Err(Error::new(Kind::Corrupt, name, message).hint(
-            "run `pacman -Sy` and `pkgswarm index refresh`; where they still differ, one of repository and index is wrong, \
-             and `pkgswarm index show` tells who publishes the index",
-        ));
+        disagreement = Some(format!("{name}: {text}; {verdict}"));
     }
-    let root = known.root.or_else(|| {
-        let same = knowledge.indexes.iter().find(|listed| !differs(listed));
-        same.and_then(|listed| listed.known.root)
-    });
-    let cid = if known.size <= CHUNK as u64 { Some(Cid::raw(known.sha256)) } else { root };
+    if known.size <= CHUNK as u64 {
+        let expect = Expect::Exact { sha256: known.sha256, size: known.size };
+        return Ok(Plan { expect, cid: Some(Cid::raw(known.sha256)), disagreement });
+    }
+    let same = |known: &Known| (known.sha256, known.size) == (followed[0].1.sha256, followed[0].1.size);
+    let roots = self::camps(knowledge, |known| known.root.filter(|_| same(known)));
+    if roots.len() > 1 {
+        let text = said(&roots, |root| format!("CID {root}"));
+        let also = disagreement.map(|text| format!("{text}; ")).unwrap_or_else(|| format!("{name}: "));
+        disagreement = Some(format!("{also}{text}; it is not asked for by CID"));
+    }
+    let cid = if roots.len() == 1 { Some(roots[0].0) } else { None };
     Ok(Plan { expect: Expect::Exact { sha256: known.sha256, size: known.size }, cid, disagreement })
+}
+
+/// Who says the same: `(what, [(who, all of it)])`.
+type Camp<'k, T> = (T, Vec<(&'k str, Known)>);
+
+/// Groups everybody who lists the file by what `of` finds in it; the database's group first, then in the order of indexes.
+fn camps<T: PartialEq>(knowledge: &Knowledge, of: impl Fn(&Known) -> Option<T>) -> Vec<Camp<'_, T>> {
+    let database = knowledge.database.map(|known| (None, known));
+    let indexes = knowledge.indexes.iter().map(|listed| (Some(&*listed.index), listed.known));
+    let mut camps: Vec<Camp<'_, T>> = Vec::new();
+    for (index, known) in database.into_iter().chain(indexes) {
+        let Some(what) = of(&known) else { continue };
+        let voice = (index.unwrap_or_default(), known);
+        match camps.iter_mut().find(|(other, _)| *other == what) {
+            Some((_, voices)) => voices.push(voice),
+            None => camps.push((what, vec![voice])),
+        }
+    }
+    camps
+}
+
+/// `the sync database says A, index x and index y say B`.
+fn said<T>(camps: &[Camp<'_, T>], what: impl Fn(&T) -> String) -> String {
+    let sides = camps.iter().map(|(said, voices)| {
+        let who = voices.iter().map(|(index, _)| match *index {
+            "" => "the sync database".to_owned(),
+            index => format!("index {index}"),
+        });
+        let verb = if voices.len() == 1 { "says" } else { "say" };
+        format!("{} {verb} {}", who.collect::<Vec<_>>().join(" and "), what(said))
+    });
+    sides.collect::<Vec<_>>().join(", ")
 }
 
 fn waiver(name: &FileName, in_repo: bool) -> Waiver {
@@ -155,6 +214,47 @@ mod tests {
         let plan = plan(&package(), &knowledge).unwrap();
         assert!(matches!(plan.expect, Expect::Exact { sha256, .. } if sha256 == Sha256::of(b"db")));
         assert!(plan.disagreement.unwrap().contains("index arch says"));
+    }
+
+    #[test]
+    fn everybody_who_says_something_is_named_once() {
+        let voice = |index: &str, known| Listed { index: index.to_owned(), known };
+        let (one, two) = (known(b"one", 9), known(b"two", 10));
+        let indexes = vec![voice("a", two), voice("b", one), voice("c", two)];
+        let knowledge =
+            Knowledge { in_repo: true, database: Some(one), indexes: indexes.clone(), signatures_required: true };
+        let (first, second) = (one.sha256.short(), two.sha256.short());
+        assert_eq!(
+            plan(&package(), &knowledge).unwrap().disagreement.unwrap(),
+            format!(
+                "a-1-1-any.pkg.tar.zst: the sync database and index b say sha256 {first} and 9 bytes, \
+                 index a and index c say sha256 {second} and 10 bytes; the database decides, as it would with curl"
+            )
+        );
+        let indexes_alone = Knowledge { database: None, ..knowledge };
+        let followed = plan(&package(), &indexes_alone).unwrap();
+        assert_eq!(followed.expect.size(), Some(10));
+        assert!(
+            followed.disagreement.unwrap().ends_with("the first of them is followed, and pacman checks the signature")
+        );
+        let unsigned = Knowledge { signatures_required: false, ..indexes_alone };
+        let error = plan(&package(), &unsigned).unwrap_err();
+        assert!(error.message.starts_with("index a and index c say sha256"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_disputed_root_costs_the_cid_and_nothing_else() {
+        let big = known(b"x", 5 << 20);
+        let with = |index: &str, root: &[u8]| Listed {
+            index: index.to_owned(),
+            known: Known { root: Some(Cid::dag_pb(Sha256::of(root))), ..big },
+        };
+        let indexes = vec![with("a", b"1"), with("b", b"2")];
+        let knowledge = Knowledge { in_repo: true, database: Some(big), indexes, signatures_required: false };
+        let disputed = plan(&package(), &knowledge).unwrap();
+        assert_eq!((disputed.cid, disputed.expect.size()), (None, Some(5 << 20)));
+        let text = disputed.disagreement.unwrap();
+        assert!(text.contains("index a says CID bafy") && text.ends_with("; it is not asked for by CID"), "{text}");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use crate::catalogue::{self, Catalogue};
 use crate::cid::Cid;
 use crate::config::{Ask, Settings, Share};
-use crate::database;
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
@@ -166,9 +165,25 @@ impl Session {
     /// The root of a file as the index names it whose snapshot is the database in use. It proves nothing more than the
     /// database does, and an index that has moved on since does not know it any more.
     fn root_in_snapshot(&self, repo: &RepoName, name: &FileName, listed: &Known) -> Option<Cid> {
-        let table = Catalogue::open(&database::table_path(self, repo)?).ok()??;
+        let table = Catalogue::open(&self.snapshot_table(repo)?).ok()??;
         let same = known(&table, name).filter(|known| (known.size, known.sha256) == (listed.size, listed.sha256));
         same.and_then(|known| known.root)
+    }
+
+    /// Where pacman has the database called `name`, or its signature.
+    pub fn database_path(&self, name: &FileName) -> Option<PathBuf> {
+        Some(self.conf()?.db_path.join("sync").join(name.as_str()))
+    }
+
+    /// A file of ours that is about the database `name` of this pacman.
+    pub fn beside_database(&self, name: &FileName, kind: &str) -> Option<PathBuf> {
+        let key = &Sha256::of(self.database_path(name)?.as_os_str().as_encoded_bytes()).to_string()[..12];
+        Some(self.store.cache_dir().join(format!("{name}-{key}.{kind}")))
+    }
+
+    /// Where the table of an index is kept while the database in use is a snapshot of it (`database::listed`).
+    pub fn snapshot_table(&self, repo: &RepoName) -> Option<PathBuf> {
+        self.beside_database(&FileName::new(format!("{repo}.db")).ok()?, "snapshot")
     }
 
     /// Whether Kubo may be asked at all.

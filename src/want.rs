@@ -61,6 +61,11 @@ impl Want {
     /// Looks up what is known about a file of a repository, wherever it is.
     pub fn in_repo(session: &Session, repo: &RepoName, name: FileName) -> Result<Self, Error> {
         let plan = plan(&name, &session.knowledge(repo, &name)?)?;
+        Ok(Self::planned(session, repo, name, plan))
+    }
+
+    /// The file that `plan` says, wherever it is; `repo` has it under the name `name`.
+    pub fn planned(session: &Session, repo: &RepoName, name: FileName, plan: Plan) -> Self {
         let configured = session.repo(repo).cloned();
         let mut places = match plan.cid {
             Some(cid) if session.may_share(repo) => peers(session, cid),
@@ -69,7 +74,7 @@ impl Want {
         if let Some(repo) = &configured {
             places.extend(servers(repo, &name).map(|(_, place)| place));
         }
-        Ok(Self { name, repo: configured, plan, places })
+        Self { name, repo: configured, plan, places }
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Bar {
     RatioAtMost(f64),
     /// Ours divided by theirs, at least this: for speeds.
     RatioAtLeast(f64),
+    /// Ours at most this much more than theirs.
+    OursAtMostMore(f64),
     /// Ours below this, whatever theirs is.
     OursBelow(f64),
     /// Shown for comparison, promised nowhere.
@@ -30,6 +32,7 @@ impl Bar {
         match self {
             Bar::RatioAtMost(bar) => figures.ratio <= bar,
             Bar::RatioAtLeast(bar) => figures.ratio >= bar,
+            Bar::OursAtMostMore(bar) => figures.ours <= figures.theirs + bar,
             Bar::OursBelow(bar) => figures.ours < bar,
             Bar::None => true,
         }
@@ -41,6 +44,7 @@ impl fmt::Display for Bar {
         match self {
             Bar::RatioAtMost(bar) => write!(f, "ratio <= {bar:?}"),
             Bar::RatioAtLeast(bar) => write!(f, "ratio >= {bar:?}"),
+            Bar::OursAtMostMore(bar) => write!(f, "ours <= theirs + {bar}"),
             Bar::OursBelow(bar) => write!(f, "ours < {bar}"),
             Bar::None => f.write_str("none"),
         }

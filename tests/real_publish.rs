@@ -105,7 +105,7 @@ impl Reader {
         let dir = scratch("reader");
         let repos = vec![RepoName::new("core").unwrap()];
         let grant = Grant { ipns: report.name, minisign: None, repos };
-        let source = IndexSource { name: FileName::new("tests").unwrap(), grant, url: None };
+        let source = IndexSource { name: FileName::new("tests").unwrap(), grant, url: None, gateways: Vec::new() };
         Self { state: State::at(dir.path().join("state")), source, _dir: dir }
     }
 

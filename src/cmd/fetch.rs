@@ -13,10 +13,11 @@ use crate::content::{Address, content};
 use crate::dag::build::build;
 use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
 use crate::env::Env;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::find::{self, Found};
 use crate::handover::{self, Giver, Said, Target};
 use crate::output::Output;
+use crate::report;
 use crate::session::Session;
 use crate::source;
 use crate::want::Want;
@@ -88,20 +89,67 @@ fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver
 
 fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<(String, Obtained), Error> {
     if let Some(address) = Address::parse(what) {
-        let forced = match args.source {
-            None => None,
-            Some(SourceKind::Kubo) => Some(source::Kind::Kubo),
-            Some(SourceKind::Gateway) => Some(source::Kind::Gateway),
-            Some(_) => return Err(Error::usage("--source", "a CID can come from kubo or a gateway only")),
-        };
-        return Ok((address.name(), content(session, &address, forced)?));
+        return by_address(session, args, &address);
     }
-    let mut want = if what.contains("://") {
+    let want = if what.contains("://") {
         Want::of(session, what)?
     } else {
-        let Found { repo, name } = find::find(session, what)?;
-        Want::in_repo(session, &repo, name)?
+        let Found { repo, name, exact } = find::find(session, what)?;
+        match exact {
+            Some(known) => Want::planned(session, &repo, name, known.plan()),
+            None => Want::in_repo(session, &repo, name)?,
+        }
     };
+    if let Some(text) = &want.plan.disagreement {
+        report::say(&format!("warning: {text}"));
+    }
+    wanted(session, args, want)
+}
+
+/// What has this CID: a file that somebody lists comes from its mirrors as well, anything else from IPFS alone.
+fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<(String, Obtained), Error> {
+    let plain = address.path.is_empty();
+    // A CID needs no list: a sync database that does not parse is no reason to fail here.
+    let found = if plain { find::by_cid(session, address.cid).unwrap_or(None) } else { None };
+    if let Some(Found { repo, name, exact: Some(known) }) = found {
+        let want = Want::planned(session, &repo, name, known.plan());
+        match wanted(session, args, want) {
+            Ok((name, obtained)) if has_cid(&obtained, address)? => return Ok((name, obtained)),
+            Ok((name, _)) => {
+                let cid = address.cid;
+                report::say(&format!(
+                    "warning: {name}: an index lists it as {cid}, which is the CID of something else"
+                ));
+            }
+            Err(e) if matches!(e.kind, Kind::Interrupted | Kind::Local) => return Err(e),
+            Err(e) if !matches!(args.source, None | Some(SourceKind::Kubo | SourceKind::Gateway)) => return Err(e),
+            // It may be on IPFS all the same, in blocks that somebody else cut.
+            Err(e) => return by_cid_alone(session, args, address).map_err(|_| e),
+        }
+    }
+    by_cid_alone(session, args, address)
+}
+
+fn by_cid_alone(session: &Session, args: &FetchArgs, address: &Address) -> Result<(String, Obtained), Error> {
+    let forced = match args.source {
+        None => None,
+        Some(SourceKind::Kubo) => Some(source::Kind::Kubo),
+        Some(SourceKind::Gateway) => Some(source::Kind::Gateway),
+        Some(_) => {
+            let why = "a CID that no sync database and no index lists can come from kubo or a gateway only";
+            return Err(Error::usage("--source", why));
+        }
+    };
+    Ok((address.name(), content(session, address, forced)?))
+}
+
+/// Whether proven bytes have the CID that was asked for: what links a CID to a sha256 is an index's word.
+fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
+    let read = build(FromStart(&obtained.file, 0)).map_err(|e| Error::local(address.name(), e))?;
+    Ok((read.root.codec(), read.root.digest()) == (address.cid.codec(), address.cid.digest()))
+}
+
+fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(String, Obtained), Error> {
     if let Some(source) = args.source {
         want.places.retain(|place| is_of(place, source));
         // Asked for by name, a peer may be asked even where the repository is not shared by itself.

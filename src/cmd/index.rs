@@ -5,7 +5,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::cli::{IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
+use clap::Parser as _;
+
+use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
 use crate::config::{IndexConfig, Settings, layers};
 use crate::deliver::block_on;
 use crate::env::Env;
@@ -13,7 +15,7 @@ use crate::error::{Error, Kind};
 use crate::fsx;
 use crate::handover::{self, Target};
 use crate::index::in_use;
-use crate::index::refresh::{IndexSource, Outcome, Refreshed, refresh};
+use crate::index::refresh::{Clock, IndexSource, Outcome, Refreshed, refresh};
 use crate::index::time;
 use crate::name::{FileName, shown};
 use crate::report;
@@ -21,11 +23,16 @@ use crate::session::Session;
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
+    // The state is the download user's, and root takes nobody's word for what is in it.
+    if env.is_root() && matches!(command, IndexCommand::Ls(_) | IndexCommand::Show(_)) {
+        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    }
     match command {
         IndexCommand::Add(args) => add(env, settings, args),
         IndexCommand::Ls(args) => ls(settings, args),
         IndexCommand::Refresh(args) => run_refresh(env, settings, args),
         IndexCommand::Show(args) => show(settings, args),
+        IndexCommand::Audit(args) => super::audit::run(env, settings, args),
         IndexCommand::Rm(args) => rm(env, settings, args),
     }
 }
@@ -75,11 +82,14 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     std::fs::create_dir_all(dir).map_err(|e| Error::local(dir.display(), e))?;
     fsx::replace(&path, to_toml(&index).as_bytes(), 0o644).map_err(|e| Error::local(path.display(), e))?;
     report::say(&format!("added to {}", path.display()));
+    // What was set for this run holds for the refresh that belongs to it.
+    let set = Cli::try_parse_from(&env.args).map(|cli| cli.set).unwrap_or_default();
     let status = if env.is_root() {
-        let words = ["index", "refresh", index.name.as_str()].map(OsString::from);
+        let flags = set.iter().flat_map(|flag| ["--set", flag]);
+        let words = flags.chain(["index", "refresh", &index.name]).map(OsString::from).collect::<Vec<_>>();
         handover::run(env, settings, &words, &Target::Nowhere)?
     } else {
-        let settings = Settings::read(env, &[])?;
+        let settings = Settings::read(env, &set)?;
         let refresh = RefreshArgs { names: vec![index.name.clone()], due: false, json: false };
         run_refresh(env, &settings, &refresh)?
     };
@@ -172,7 +182,8 @@ pub fn refresh_all(
             continue;
         }
         let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
-        let source = IndexSource { name: FileName::new(&index.name)?, grant: in_use::grant(index)?, url };
+        let gateways = if session.asks_gateways() { settings.gateway_urls().collect() } else { Vec::new() };
+        let source = IndexSource { name: FileName::new(&index.name)?, grant: in_use::grant(index)?, url, gateways };
         let state = in_use::state(settings);
         let work = refresh(&source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
         let refreshed = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, &index.name, "interrupted"))?;
@@ -194,14 +205,15 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
         Outcome::Unreachable => ("unreachable", "no source delivered it".to_owned()),
     };
     let routes = refreshed.routes.iter().map(|route| {
-        let said = route.said.as_ref().map_or_else(|why| why.clone(), ToString::to_string);
-        (route.via, route.took.as_millis(), said)
+        let said = route.said.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+        (&route.via, route.took.as_millis(), said)
     });
     if json {
         let routes: Vec<_> = routes
             .map(|(via, took_ms, said)| serde_json::json!({"via": via, "took_ms": took_ms, "said": said}))
             .collect();
-        let line = serde_json::json!({"index": index.name, "outcome": word, "text": text, "routes": routes});
+        let line = serde_json::json!({"index": index.name, "outcome": word, "text": text, "routes": routes,
+            "moved": refreshed.moved, "warnings": refreshed.warnings, "clock": refreshed.clock.as_ref().map(clock)});
         // A closed pipe is the reader's choice.
         let _ = writeln!(io::stdout(), "{line}");
         return;
@@ -216,9 +228,25 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
         }
         report::say(&format!("hint: {}", in_use_now(settings, index)));
     }
-    if let Some(behind) = refreshed.clock_behind {
-        let behind = time::span(behind);
-        report::say(&format!("warning: this clock is {behind} behind the last refresh; expiry cannot be judged"));
+    for warning in &refreshed.warnings {
+        report::say(&format!("warning: index {}: {warning}", index.name));
+    }
+    if let Some(found) = &refreshed.clock {
+        report::say(&format!("warning: {}", clock(found)));
+    }
+}
+
+/// What speaks against this machine's clock, in words.
+fn clock(found: &Clock) -> String {
+    match found {
+        Clock::Behind(by) => {
+            format!("this clock is {} behind what was proven before; expiry cannot be judged", time::span(*by))
+        }
+        Clock::Off { host, by } => {
+            let word = if *by > 0 { "ahead of" } else { "behind" };
+            let by = time::span(by.unsigned_abs());
+            format!("this clock is {by} {word} that of {host}; if it is wrong, so is every judgement of expiry")
+        }
     }
 }
 
@@ -226,6 +254,10 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
 fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
     let held = FileName::new(&index.name).ok().and_then(|name| in_use::state(settings).held(&name).ok().flatten());
     match held {
+        Some(held) if held.manifest.expires < unix(SystemTime::now()) => {
+            let ago = time::span(unix(SystemTime::now()) - held.manifest.expires);
+            format!("the last copy expired {ago} ago and is not used; mirrors serve as without an index")
+        }
         Some(held) => {
             let age = unix(SystemTime::now()).saturating_sub(held.manifest.created);
             format!("the last good copy, {} old, stays in use until it expires", time::span(age))
@@ -242,13 +274,14 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
         let state = in_use::state(settings);
         let seen = in_use::grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
         let manifest = state.held(&name).ok().flatten().map(|held| held.manifest);
-        let expired = manifest.as_ref().is_some_and(|manifest| manifest.expires <= now);
+        let expired = manifest.as_ref().is_some_and(|manifest| manifest.expires < now);
         if args.json {
             let row = serde_json::json!({
                 "name": index.name, "key": index.key, "minisign": index.minisign, "url": index.url,
                 "repos": index.repos, "sequence": manifest.as_ref().map(|m| m.sequence),
                 "created": manifest.as_ref().map(|m| m.created), "expires": manifest.as_ref().map(|m| m.expires),
                 "confirmed": seen.map(|seen| seen.fetched), "expired": expired,
+                "age": manifest.as_ref().map(|m| now.saturating_sub(m.created)), "transports": state.asked(&name),
             });
             writeln!(out, "{row}")?;
             continue;

@@ -4,6 +4,7 @@ use crate::cli::{Cli, Command};
 use crate::config::Settings;
 use crate::env::Env;
 
+mod audit;
 mod cid;
 mod config;
 mod fetch;

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
-use crate::database::{database, signature, table_path};
+use crate::database::{database, signature};
 use crate::deliver::{Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, Kind};
@@ -53,7 +53,7 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     }
     let mut want = Want::of(&session, url)?;
     if let Some(text) = &want.plan.disagreement {
-        report::say(&format!("warning: {text}; the database decides, as it would with curl"));
+        report::say(&format!("warning: {text}"));
     }
     let is_refresh = want.name.kind() == NameKind::Database;
     let obtained = match want.name.kind() {
@@ -71,7 +71,7 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
 
 /// Where the database in use is a snapshot that is ahead of the mirrors, says how to go back to theirs.
 fn hinted(session: &Session, want: &Want, error: Error) -> Error {
-    let table = want.repo.as_ref().and_then(|repo| table_path(session, &repo.name));
+    let table = want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name));
     if error.kind != Kind::NoSource || !table.is_some_and(|table| table.exists()) {
         return error;
     }

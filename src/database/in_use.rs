@@ -9,7 +9,7 @@ use crate::digest::Sha256;
 use crate::error::Error;
 use crate::fsx;
 use crate::index::manifest::Database;
-use crate::name::{FileName, RepoName};
+use crate::name::FileName;
 use crate::session::Session;
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::Want;
@@ -43,11 +43,11 @@ pub(super) struct InUse {
 
 impl InUse {
     pub(super) fn of(session: &Session, want: &Want) -> Option<Self> {
-        let path = path(session, &want.name)?;
+        let path = session.database_path(&want.name)?;
         let servers = servers(want)?;
         let stat = rustix::fs::stat(&path).ok()?;
         let modified = u64::try_from(stat.st_mtime).ok()?;
-        let bytes = fsx::read_small(&beside(session, &want.name, "last")?, session.env.uid, 4096).ok();
+        let bytes = fsx::read_small(&session.beside_database(&want.name, "last")?, session.env.uid, 4096).ok();
         let last: Option<Last> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let last = last.filter(|last| last.modified == modified);
         Some(Self { path, size: stat.st_size.unsigned_abs(), modified, last, servers })
@@ -79,13 +79,13 @@ impl InUse {
         fsx::copy(&source, &file, size).map_err(|e| failed(&e))?;
         let waived = verify::waive(Waiver::DatabaseInUse, name, &file).map_err(|e| failed(&e))?;
         let modified = Some(UNIX_EPOCH + Duration::from_secs(self.modified));
-        Ok(Obtained { file, accepted: Accepted::Waived(waived), modified, from, url: None })
+        Ok(Obtained { file, accepted: Accepted::Waived(waived), modified, from, url: None, refused: Vec::new() })
     }
 }
 
 /// Takes note of the delivery of a database with this date; without one, of nothing.
 pub(super) fn remember(session: &Session, want: &Want, modified: Option<u64>) {
-    let (Some(record), Some(servers)) = (beside(session, &want.name, "last"), servers(want)) else { return };
+    let (Some(record), Some(servers)) = (session.beside_database(&want.name, "last"), servers(want)) else { return };
     match modified {
         Some(modified) => {
             let last = Last { servers, modified, fetched: unix(SystemTime::now()).unwrap_or(0) };
@@ -94,21 +94,6 @@ pub(super) fn remember(session: &Session, want: &Want, modified: Option<u64>) {
         }
         None => drop(std::fs::remove_file(&record)),
     }
-}
-
-/// Where the table of a snapshot is kept while its database is in use; see [`super::listed::Snapshot::keep_table`].
-pub fn table_path(session: &Session, repo: &RepoName) -> Option<PathBuf> {
-    beside(session, &FileName::new(format!("{repo}.db")).ok()?, "snapshot")
-}
-
-fn path(session: &Session, name: &FileName) -> Option<PathBuf> {
-    Some(session.conf()?.db_path.join("sync").join(name.as_str()))
-}
-
-/// A file of ours that is about the database `name` of this pacman.
-fn beside(session: &Session, name: &FileName, kind: &str) -> Option<PathBuf> {
-    let key = &Sha256::of(path(session, name)?.as_os_str().as_encoded_bytes()).to_string()[..12];
-    Some(session.store.cache_dir().join(format!("{name}-{key}.{kind}")))
 }
 
 fn servers(want: &Want) -> Option<String> {

@@ -31,7 +31,6 @@ use in_use::{InUse, unix};
 use listed::Snapshot;
 use question::Said;
 
-pub use in_use::table_path;
 pub use signature::signature;
 
 /// Smallest database for which a peer is asked instead of the mirror: below this its body comes with the first few
@@ -106,7 +105,7 @@ impl Update<'_> {
         session.health.delivered(self.want.name.as_str(), &from);
         session.health.save();
         in_use::remember(session, self.want, obtained.modified.and_then(unix));
-        if let Some(table) = self.want.repo.as_ref().and_then(|repo| table_path(session, &repo.name)) {
+        if let Some(table) = self.want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name)) {
             // It belonged to the snapshot that is replaced now.
             let _ = std::fs::remove_file(table);
         }
@@ -243,7 +242,7 @@ impl Update<'_> {
         let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
         let got = deliver(session, &self.want.name, &snapshot.plan(), &places, manner);
         let Some(mut obtained) = file_of(got)? else { return Ok(None) };
-        let table = self.want.repo.as_ref().and_then(|repo| table_path(session, &repo.name));
+        let table = self.want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name));
         if table.is_none_or(|table| snapshot.keep_table(&table).is_err()) {
             return Ok(None);
         }

@@ -43,7 +43,7 @@ pub struct Accepted {
 }
 
 /// Why an offer does not count. The last good copy stays in use.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
     /// Configuration: nothing could prove it.
     #[error("no key is configured for this index, so nothing can prove it")]

@@ -20,7 +20,7 @@ pub fn state(settings: &Settings) -> State {
 pub fn table(settings: &Settings, index: &IndexConfig, repo: &str, arch: &str, now: SystemTime) -> Option<Catalogue> {
     let name = FileName::new(&index.name).ok()?;
     let state = state(settings);
-    if state.expires(&name)? <= unix(now) {
+    if state.expires(&name)? < unix(now) {
         return None;
     }
     Catalogue::open(&state.catalogue_path(&name, &RepoName::new(repo).ok()?, arch)).ok()?
@@ -46,7 +46,7 @@ pub fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool
     let Ok(grant) = grant(index) else { return false };
     let Ok(Some(seen)) = state.seen(&grant.keys()) else { return true };
     let age = Duration::from_secs(unix(now).saturating_sub(seen.fetched));
-    age >= settings.index_refresh || seen.expires <= unix(now)
+    age >= settings.index_refresh || seen.expires < unix(now)
 }
 
 /// Whether any index is due.

@@ -52,7 +52,7 @@ pub struct Record {
 
 /// Why a record does not count. A newer record may; the same one never will, except [`BadRecord::Expired`]
 /// when this machine's clock is wrong.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadRecord {
     /// More than [`RECORD_MOST`] bytes.
     #[error("the IPNS record has {0} bytes, at most {RECORD_MOST} are allowed")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::table::ONE_BLOCK;
+use super::table::{self, ONE_BLOCK, PLAIN_MOST};
 use super::time::{LAST, span};
 use crate::cid::Cid;
 use crate::digest::Sha256;
@@ -25,12 +25,17 @@ const PUBLISHER_MOST: usize = 64;
 const CRITICAL_MOST: usize = 64;
 /// Most bytes of a compressed table.
 pub const TABLE_MOST: u64 = 64 << 20;
+/// Most diffs of a table.
+pub const DIFFS_MOST: usize = 64;
+/// Most bytes of a compressed diff: it is always one raw block, so that its CID follows from its sha256 (1 MiB).
+pub const DIFF_MOST: u64 = ONE_BLOCK;
 /// Most lines of a table; Arch's largest repo has about 15,000.
 pub const ENTRIES_MOST: u64 = 1_000_000;
 
 /// Fields that may be named as critical because they are understood here.
 const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables"];
-const KNOWN_IN_TABLES: &[&str] = &["repo", "arch", "cid", "sha256", "size", "entries", "databases", "upstream"];
+const KNOWN_IN_TABLES: &[&str] =
+    &["repo", "arch", "changed", "entries", "sha256", "size", "packed", "diffs", "databases", "upstream"];
 
 /// A manifest whose form was checked. Whether it is signed and fresh is for `index::accept`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,18 +59,51 @@ pub struct Table {
     pub repo: RepoName,
     /// `x86_64`, `aarch64`, …: 1 to 32 letters, digits and underscores.
     pub arch: String,
-    /// Of the compressed table.
-    pub cid: Cid,
-    /// Of the compressed table.
-    pub sha256: Sha256,
-    /// Bytes of the compressed table.
-    pub size: u64,
+    /// Sequence of the first manifest with exactly this table: where its last diff leads.
+    pub changed: u64,
     /// Lines of the table.
     pub entries: u64,
+    /// Of the uncompressed table.
+    pub sha256: Sha256,
+    /// Bytes of the uncompressed table.
+    pub size: u64,
+    /// The table as it is fetched whole.
+    pub packed: Packed,
+    /// Ways to it from earlier ones, oldest first. Each leads to where the next one begins, the last one to `changed`.
+    pub diffs: Vec<Diff>,
     /// The database files of this repo as published in the plain tree.
     pub databases: Vec<Database>,
     /// Where the files come from: `Server` URLs.
     pub upstream: Vec<String>,
+}
+
+/// A table compressed with zstd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Packed {
+    /// Of the compressed bytes as `unixfs-v1-2025`.
+    pub cid: Cid,
+    /// Of the compressed bytes.
+    pub sha256: Sha256,
+    /// Compressed bytes.
+    pub size: u64,
+}
+
+/// What changed in a table from one sequence on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Diff {
+    /// The `changed` of the table that it applies to.
+    pub from: u64,
+    /// Compressed bytes; at most [`DIFF_MOST`].
+    pub size: u64,
+    /// Of the compressed bytes.
+    pub sha256: Sha256,
+}
+
+impl Diff {
+    /// Its one block.
+    pub fn cid(&self) -> Cid {
+        Cid::raw(self.sha256)
+    }
 }
 
 /// A sync database or its signature.
@@ -91,7 +129,7 @@ impl Database {
 }
 
 /// Why a manifest is refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadManifest {
     /// More than [`MANIFEST_MOST`] bytes.
     #[error("the manifest has {0} bytes, at most {MANIFEST_MOST} are allowed")]
@@ -180,7 +218,8 @@ impl Manifest {
             profile: PROFILE.to_owned(),
             tables: self.tables.iter().map(Table::to_wire).collect(),
         };
-        let mut bytes = serde_json::to_vec_pretty(&wire).expect("numbers and texts always make JSON");
+        // Without blanks: every refresh after a change moves it.
+        let mut bytes = serde_json::to_vec(&wire).expect("numbers and texts always make JSON");
         bytes.push(b'\n');
         bytes
     }
@@ -203,10 +242,38 @@ impl Table {
         format!("tables/{}-{}.ndjson.zst", self.repo, self.arch)
     }
 
+    /// The directory of its diffs below the root of the index.
+    pub fn diff_dir(&self) -> String {
+        format!("diffs/{}-{}", self.repo, self.arch)
+    }
+
+    /// The path of its diff number `at` below the root of the index.
+    ///
+    /// # Panics
+    /// When there are no so many diffs.
+    pub fn diff_path(&self, at: usize) -> String {
+        let to = self.diffs.get(at + 1).map_or(self.changed, |next| next.from);
+        format!("{}/{}-{to}.ndjson.zst", self.diff_dir(), self.diffs[at].from)
+    }
+
+    /// The diffs that lead here from the table that was `changed` at this sequence, with their paths; none when it is
+    /// too old, or when they are no smaller than the whole table.
+    pub fn way_from(&self, changed: u64) -> Option<Vec<(String, Diff)>> {
+        let first = self.diffs.iter().position(|diff| diff.from == changed)?;
+        let way: Vec<_> = (first..self.diffs.len()).map(|at| (self.diff_path(at), self.diffs[at])).collect();
+        (way.iter().map(|(_, diff)| diff.size).sum::<u64>() < self.packed.size).then_some(way)
+    }
+
     fn check(wire: WireTable) -> Result<Self, BadManifest> {
         let repo = RepoName::new(wire.repo).map_err(|_| BadManifest::Limit("repo name"))?;
         within(is_arch(&wire.arch), "architecture")?;
-        within(wire.size <= TABLE_MOST, "table size")?;
+        within(wire.size <= PLAIN_MOST && wire.packed.size <= TABLE_MOST, "table size")?;
+        let packed = wire.packed.check()?;
+        within(wire.diffs.len() <= DIFFS_MOST, "number of diffs")?;
+        within(wire.diffs.iter().all(|diff| diff.size <= DIFF_MOST), "size of a diff")?;
+        // Rising: a circle would lead nowhere.
+        let ends = wire.diffs.iter().map(|diff| diff.from).chain([wire.changed]).collect::<Vec<_>>();
+        within(ends.windows(2).all(|two| two[0] < two[1]), "order of diffs")?;
         within(wire.entries <= ENTRIES_MOST, "number of entries")?;
         within(wire.databases.len() <= DATABASES_MOST, "number of databases")?;
         within(wire.upstream.len() <= UPSTREAM_MOST, "number of upstream servers")?;
@@ -224,8 +291,8 @@ impl Table {
             Ok(Database { name, size, sha256, cid, modified })
         });
         let databases = databases.collect::<Result<Vec<_>, BadManifest>>()?;
-        let WireTable { arch, cid, sha256, size, entries, upstream, .. } = wire;
-        Ok(Self { repo, arch, cid, sha256, size, entries, databases, upstream })
+        let WireTable { arch, changed, entries, sha256, size, diffs, upstream, .. } = wire;
+        Ok(Self { repo, arch, changed, entries, sha256, size, packed, diffs, databases, upstream })
     }
 
     fn to_wire(&self) -> WireTable {
@@ -239,10 +306,16 @@ impl Table {
         WireTable {
             repo: self.repo.to_string(),
             arch: self.arch.clone(),
-            cid: self.cid,
+            changed: self.changed,
+            entries: self.entries,
             sha256: self.sha256,
             size: self.size,
-            entries: self.entries,
+            packed: WirePacked {
+                sha256: self.packed.sha256,
+                size: self.packed.size,
+                cid: (self.packed.size > ONE_BLOCK).then_some(self.packed.cid),
+            },
+            diffs: self.diffs.clone(),
             databases: databases.collect(),
             upstream: self.upstream.clone(),
         }
@@ -282,14 +355,33 @@ struct Wire {
 struct WireTable {
     repo: String,
     arch: String,
-    cid: Cid,
+    changed: u64,
+    entries: u64,
     sha256: Sha256,
     size: u64,
-    entries: u64,
-    #[serde(default)]
+    packed: WirePacked,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    diffs: Vec<Diff>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     databases: Vec<WireDatabase>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     upstream: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePacked {
+    sha256: Sha256,
+    size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cid: Option<Cid>,
+}
+
+impl WirePacked {
+    fn check(self) -> Result<Packed, BadManifest> {
+        let Self { sha256, size, cid } = self;
+        let cid = table::cid(size, sha256, cid).map_err(|_| BadManifest::Limit("CID of a table"))?;
+        Ok(Packed { cid, sha256, size })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -315,18 +407,20 @@ pub(crate) mod tests {
         let sha256 = Sha256::of(b"table");
         let name = FileName::new("core.db").unwrap();
         let database = Database { name, size: 7, sha256: Sha256::of(b"db"), cid: None, modified: Some(1_789_999_000) };
+        let sequence = 1_790_000_000;
         let table = Table {
             repo: RepoName::new("core").unwrap(),
             arch: "x86_64".to_owned(),
-            cid: Cid::raw(sha256),
-            sha256,
-            size: 5,
+            changed: sequence,
             entries: 1,
+            sha256: Sha256::of(b"plain"),
+            size: 5,
+            packed: Packed { cid: Cid::raw(sha256), sha256, size: 5 },
+            diffs: Vec::new(),
             databases: vec![database],
             upstream: vec!["https://mirror.example/core/os/x86_64".to_owned()],
         };
         let publisher = "example".to_owned();
-        let sequence = 1_790_000_000;
         Manifest { publisher, sequence, created: sequence, expires: sequence + 172_800, tables: vec![table] }
     }
 
@@ -345,9 +439,9 @@ pub(crate) mod tests {
     #[test]
     fn an_unknown_field_is_skipped_unless_it_is_critical() {
         assert_eq!(changed(|m| m["archive"] = json!({"years": 3})), Ok(sample()));
-        assert_eq!(changed(|m| m["tables"][0]["diffs"] = json!([1])), Ok(sample()));
+        assert_eq!(changed(|m| m["tables"][0]["deltas"] = json!([1])), Ok(sample()));
         assert_eq!(changed(|m| m["critical"] = json!(["sequence", "tables.arch"])), Ok(sample()));
-        for field in ["archive", "tables.diffs", "sequence.era"] {
+        for field in ["archive", "tables.deltas", "sequence.era"] {
             let refused = changed(|m| m["critical"] = json!([field]));
             assert_eq!(refused, Err(BadManifest::Critical(field.to_owned())));
         }
@@ -370,7 +464,9 @@ pub(crate) mod tests {
             ("/created", json!(1_790_172_801)),
             ("/tables/0/repo", json!("..")),
             ("/tables/0/arch", json!("../x")),
-            ("/tables/0/size", json!(TABLE_MOST + 1)),
+            ("/tables/0/size", json!(PLAIN_MOST + 1)),
+            ("/tables/0/packed/size", json!(TABLE_MOST + 1)),
+            ("/tables/0/packed/size", json!(ONE_BLOCK + 1)),
             ("/tables/0/entries", json!(ENTRIES_MOST + 1)),
             ("/tables/0/databases/0/name", json!("extra.db")),
             ("/tables/0/databases/0/modified", json!(LAST + 1)),
@@ -384,9 +480,33 @@ pub(crate) mod tests {
         assert!(matches!(twice, Err(BadManifest::Limit(_))));
         let profile = changed(|m| m["profile"] = json!("unixfs-v0-2015"));
         assert_eq!(profile, Err(BadManifest::Profile("unixfs-v0-2015".to_owned())));
-        let wrong = changed(|m| m["tables"][0]["cid"] = json!("bafk"));
+        let wrong = changed(|m| m["tables"][0]["packed"]["cid"] = json!("bafk"));
         assert!(matches!(wrong, Err(BadManifest::Malformed(_))));
         assert_eq!(Manifest::decode(&vec![b' '; MANIFEST_MOST + 1]), Err(BadManifest::TooBig(MANIFEST_MOST + 1)));
+    }
+
+    #[test]
+    fn diffs_lead_from_one_to_the_next_and_to_the_table() {
+        let sha256 = Sha256::of(b"diff");
+        let mut m = sample();
+        m.tables[0].packed.size = 100;
+        m.tables[0].diffs = [1, 5, 7].map(|from| Diff { from, size: 40, sha256 }).to_vec();
+        assert_eq!(Manifest::decode(&m.encode()), Ok(m.clone()));
+        let table = &m.tables[0];
+        let paths = |from| Some(table.way_from(from)?.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
+        let last = "diffs/core-x86_64/7-1790000000.ndjson.zst".to_owned();
+        assert_eq!(paths(5), Some(vec!["diffs/core-x86_64/5-7.ndjson.zst".to_owned(), last]));
+        assert_eq!(paths(6), None, "nobody was there");
+        assert_eq!(paths(1), None, "three of 40 bytes are more than the table's 100");
+        for (diffs, why) in [
+            (vec![Diff { from: 5, size: 1, sha256 }, Diff { from: 5, size: 1, sha256 }], "order of diffs"),
+            (vec![Diff { from: 1_790_000_000, size: 1, sha256 }], "order of diffs"),
+            (vec![Diff { from: 5, size: DIFF_MOST + 1, sha256 }], "size of a diff"),
+            ((0..65).map(|from| Diff { from, size: 1, sha256 }).collect(), "number of diffs"),
+        ] {
+            m.tables[0].diffs = diffs;
+            assert_eq!(Manifest::decode(&m.encode()), Err(BadManifest::Limit(why)));
+        }
     }
 
     #[test]

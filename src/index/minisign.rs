@@ -21,7 +21,7 @@ pub struct PublicKey {
 pub struct BadKey;
 
 /// Why a signature does not prove the bytes.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadSignature {
     /// Not a minisign signature.
     #[error("the minisign signature is malformed")]
@@ -149,6 +149,7 @@ impl SecretKey {
         let plain = boxed()?.into_unencrypted_secret_key();
         match (plain, password) {
             (Ok(key), _) => Ok(Self(key)),
+            (Err(_), _) if let Some(key) = without_checksum(text) => Ok(Self(key)),
             (Err(_), Some(password)) => boxed()?.into_secret_key(Some(password.to_owned())).map(Self).map_err(unusable),
             (Err(e), None) if e.to_string().contains("encrypted") => Err(BadSecret::Encrypted),
             (Err(e), None) => Err(unusable(e)),
@@ -169,6 +170,19 @@ impl SecretKey {
             .expect("reading from memory does not fail and the key is not encrypted")
             .into_string()
     }
+}
+
+/// The unencrypted key that `minisign -G -W` makes: it has zeros for the checksum that the crate wants (minisign 0.11).
+///
+/// Algorithms (6 bytes), salt and limits (48), key number (8), seed and public half (64), checksum (32).
+fn without_checksum(text: &str) -> Option<minisign::SecretKey> {
+    let bytes = Base::Base64Pad.decode(text.lines().nth(1)?.trim()).ok()?;
+    let is_plain = bytes.len() == 158 && bytes[2..4] == [0; 2] && bytes[126..] == [0; 32];
+    let seed: [u8; 32] = bytes.get(62..94)?.try_into().ok()?;
+    // The halves belong together: as good as a checksum.
+    let is_whole =
+        ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key().as_bytes()[..] == *bytes.get(94..126)?;
+    (is_plain && is_whole).then(|| minisign::SecretKey::from_bytes(&bytes).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -193,6 +207,20 @@ RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eK
 trusted comment: timestamp:1555779966\tfile:test
 QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==
 ";
+
+    // What `minisign -G -W` of minisign 0.11 writes. Made for this test.
+    const UNENCRYPTED: &str = "untrusted comment: minisign encrypted secret key
+RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZf6pWthJzj5JNZygXXlloAeQd0T6kznNKZaJhK+5tnn97Vuti5XBSg7K/JsbYS6d4xcMLay9bVsxjGZFRT51LEom6AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+";
+
+    #[test]
+    fn an_unencrypted_key_of_the_minisign_tool_signs() {
+        let key = SecretKey::read(UNENCRYPTED, None).unwrap();
+        let signature = key.sign(b"test", 1, 2);
+        assert!(key.public().verify(b"test", signature.as_bytes()).is_ok());
+        let damaged = UNENCRYPTED.replacen("AeQd0T6k", "AeQd0T6A", 1);
+        assert!(SecretKey::read(&damaged, None).is_err());
+    }
 
     #[test]
     fn signatures_of_the_minisign_tool_are_accepted_prehashed_and_plain() {

@@ -3,6 +3,7 @@
 //! Nothing here is on the path of a download; that path reads the catalogue.
 
 pub mod accept;
+pub mod diff;
 pub mod in_use;
 pub mod ipns;
 pub mod manifest;

@@ -1,29 +1,36 @@
-//! Getting a newer index: all sources are asked at once, the proven answer with the highest sequence wins.
+//! Getting a newer index: every way is asked at once, the first proven answer is used at once, and one with a higher
+//! sequence replaces it when it comes in time.
 //!
-//! Never on the path of a download. Whatever fails here, the last good copy stays in use.
+//! Never on the path of a download. Whatever fails here, the last good copy stays in use. All ways are waited for until
+//! the deadline even when one has answered: else whoever answers quickest could keep an old index in use.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use reqwest::{Client, Url};
+use tokio::sync::OnceCell;
 
 use super::accept::{Accepted, Grant, Offer, Refusal, accept};
-use super::ipns::{self, Name};
-use super::manifest::{MANIFEST_MOST, Table};
-use super::minisign::SIGNATURE_MOST;
-use super::state::{BadState, State};
-use super::table::Reader;
-use crate::cid::{Cid, Codec};
-use crate::dag::dir;
-use crate::dag::walk::Walk;
+use super::manifest::AHEAD_MOST;
+use super::state::{Asked, BadState, Held, Seen, State};
+use crate::cid::Cid;
 use crate::digest::Sha256;
-use crate::kubo::{self, Kubo};
+use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName, shown};
 
-/// Longest wait for an IPNS record, in seconds: look-ups in the DHT take 30 s at times (`research/kubo.md` section 5).
-const RECORD: Duration = Duration::from_secs(30);
-/// Longest wait for one block or small file.
-const BLOCK: Duration = Duration::from_secs(20);
+mod parts;
+mod tables;
+mod ways;
+
+use parts::Source;
+use ways::Way;
+
+/// A clock that differs by less than this many seconds is as good as right.
+const CLOCK_MOST: u64 = 600;
 
 /// An index as configured.
 #[derive(Clone, Debug)]
@@ -34,6 +41,8 @@ pub struct IndexSource {
     pub grant: Grant,
     /// A plain HTTP copy of its root, for example `https://example.org/index/`.
     pub url: Option<Url>,
+    /// Trustless gateways to ask as well.
+    pub gateways: Vec<Url>,
 }
 
 /// What a refresh led to.
@@ -51,21 +60,49 @@ pub enum Outcome {
         /// Its sequence.
         sequence: u64,
     },
-    /// Sources answered, and nothing they offered counts. Says why; trying again helps once the publisher acts.
+    /// Ways answered, and nothing they offered counts. Says why; trying again helps once the publisher acts.
     Refused(Refusal),
-    /// No source delivered a whole index. Trying again later may help; [`Refreshed::routes`] says what happened.
+    /// No way delivered a whole index. Trying again later may help; [`Refreshed::routes`] says what happened.
     Unreachable,
 }
 
-/// How one source fared.
+/// How one way fared.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// `kubo` or `url`.
-    pub via: &'static str,
+    /// `kubo`, `kubo routing`, `url`, or a gateway's host and what was asked of it.
+    pub via: String,
     /// From the first request to the decision.
     pub took: Duration,
     /// The sequence it offered, or why nothing of it counts.
-    pub said: Result<u64, String>,
+    pub said: Result<u64, Failure>,
+}
+
+/// Why nothing of a way's answer counts.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It was proven wrong, or could not be proven.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It did not come, or not whole. Made fit to print.
+    #[error("{0}")]
+    Failed(String),
+    /// It did not come within the deadline.
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    Late(Duration),
+}
+
+/// What speaks against this machine's clock; while it is wrong, expiry means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Seconds behind what was proven before.
+    Behind(u64),
+    /// Off by so many seconds from what a server says: a hint, no proof. Positive: ahead.
+    Off {
+        /// The server.
+        host: String,
+        /// Seconds.
+        by: i64,
+    },
 }
 
 /// The result of a refresh, with what is needed to explain it.
@@ -73,16 +110,20 @@ pub struct Route {
 pub struct Refreshed {
     /// What it led to.
     pub outcome: Outcome,
-    /// Each source that was asked.
+    /// Each way that was asked, in the order of their answers.
     pub routes: Vec<Route>,
-    /// Seconds by which this machine's clock is behind the last refresh, when it is: expiry means nothing then.
-    pub clock_behind: Option<u64>,
+    /// What speaks against this machine's clock.
+    pub clock: Option<Clock>,
+    /// Bytes that came over all ways, headers not counted.
+    pub moved: u64,
+    /// What the user should know although it did not prevent anything.
+    pub warnings: Vec<String>,
 }
 
 /// Refreshes one index within `deadline`; `now` is in Unix seconds.
 ///
 /// # Errors
-/// Only those of this machine's state directory; what sources do wrong is in the [`Outcome`].
+/// Only those of this machine's state directory; what others do wrong is in the [`Outcome`].
 pub async fn refresh(
     source: &IndexSource,
     kubo: Option<&Kubo>,
@@ -91,222 +132,218 @@ pub async fn refresh(
     now: u64,
     deadline: Duration,
 ) -> Result<Refreshed, BadState> {
-    let keys = source.grant.keys();
-    let floor = state.seen(&keys)?;
-    let clock_behind = floor.as_ref().map(|seen| seen.fetched.saturating_sub(now)).filter(|behind| *behind > 300);
-    let work = Work { source, kubo, client, state, now, until: Instant::now() + deadline };
+    let work = Work::new(source, kubo, client, state, now, deadline)?;
+    let done = work.run().await?;
+    let asked: Vec<Asked> = done.routes.iter().map(|route| asked(route, now)).collect();
+    state.note_asked(&source.name, &asked)?;
+    Ok(done)
+}
 
-    let (by_kubo, by_url) = futures_util::future::join(work.ask_kubo(), work.ask_url()).await;
-    let (mut routes, mut best, mut refusal) = (Vec::new(), None::<(Offer, Accepted)>, None);
-    for (via, took, offer) in [by_kubo, by_url].into_iter().flatten() {
-        let said = match offer {
-            Err(reason) => Err(shown(&reason).into_owned()),
-            Ok(offer) => match accept(&source.grant, floor.as_ref(), &offer, now) {
-                Ok(accepted) => {
-                    let sequence = accepted.manifest.sequence;
-                    if best.as_ref().is_none_or(|(_, best)| best.manifest.sequence < sequence) {
-                        best = Some((offer, accepted));
+fn asked(route: &Route, at: u64) -> Asked {
+    let outcome = match &route.said {
+        Ok(_) => "proven",
+        Err(Failure::Refused(_)) => "refused",
+        Err(Failure::Failed(_)) => "failed",
+        Err(Failure::Late(_)) => "late",
+    };
+    Asked {
+        via: route.via.clone(),
+        took_ms: route.took.as_millis().try_into().unwrap_or(u64::MAX),
+        outcome: outcome.to_owned(),
+        sequence: route.said.as_ref().ok().copied(),
+        why: route.said.as_ref().err().map(ToString::to_string),
+        at,
+    }
+}
+
+/// One refresh under way.
+struct Work<'a> {
+    source: &'a IndexSource,
+    state: &'a State,
+    floor: Option<Seen>,
+    held: Option<Held>,
+    now: u64,
+    started: Instant,
+    deadline: Duration,
+    ways: Vec<Way<'a>>,
+    /// Where parts come from, nearest first.
+    sources: Vec<Source<'a>>,
+    /// Parts that came or are coming: ways that lead to the same index share them.
+    parts: RefCell<HashMap<Cid, Rc<OnceCell<Vec<u8>>>>>,
+    /// Tables on the way, so that two answers do not fetch one twice.
+    tables: RefCell<HashMap<Sha256, Rc<OnceCell<()>>>>,
+    /// Which source delivered last: it is asked first the next time.
+    favourite: Cell<usize>,
+    /// Highest sequence that is in use or whose tables are there.
+    best: Cell<u64>,
+    moved: Cell<u64>,
+    warnings: RefCell<Vec<String>>,
+    clock: RefCell<Option<Clock>>,
+}
+
+/// A way's answer: proven, and its tables at hand.
+struct Proven {
+    offer: Offer,
+    accepted: Accepted,
+}
+
+/// Why a way led nowhere, or this machine failed.
+enum Dead {
+    Way(Failure),
+    Local(BadState),
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        source: &'a IndexSource,
+        kubo: Option<&'a Kubo>,
+        client: &Client,
+        state: &'a State,
+        now: u64,
+        deadline: Duration,
+    ) -> Result<Self, BadState> {
+        let floor = state.seen(&source.grant.keys())?;
+        // A damaged copy is replaced; it is no reason to stay without one.
+        let held = state.held(&source.name).ok().flatten();
+        // The last refresh was at a time of this clock, the sequence is the publisher's, at most a day ahead.
+        let known = floor.as_ref().map_or(0, |seen| seen.fetched.max(seen.sequence.saturating_sub(AHEAD_MOST)));
+        let behind = known.saturating_sub(now);
+        Ok(Self {
+            ways: ways::of(source, kubo, client),
+            sources: parts::sources(source, kubo, client),
+            source,
+            state,
+            floor,
+            held,
+            now,
+            started: Instant::now(),
+            deadline,
+            parts: RefCell::default(),
+            tables: RefCell::default(),
+            favourite: Cell::new(0),
+            best: Cell::new(0),
+            moved: Cell::new(0),
+            warnings: RefCell::default(),
+            clock: RefCell::new((behind > CLOCK_MOST).then_some(Clock::Behind(behind))),
+        })
+    }
+
+    async fn run(&self) -> Result<Refreshed, BadState> {
+        let mut answers: FuturesUnordered<_> =
+            self.ways.iter().enumerate().map(|(at, way)| async move { (at, self.answer(way).await) }).collect();
+        let mut pending: Vec<bool> = vec![true; self.ways.len()];
+        let (mut routes, mut outcome) = (Vec::new(), None);
+        let end = tokio::time::sleep(self.left());
+        tokio::pin!(end);
+        loop {
+            let (at, answer) = tokio::select! {
+                biased;
+                answer = answers.next() => match answer {
+                    Some(answer) => answer,
+                    None => break,
+                },
+                () = &mut end => break,
+            };
+            pending[at] = false;
+            let said = match answer {
+                Ok(proven) => {
+                    let sequence = proven.accepted.manifest.sequence;
+                    if let Some(now) = self.adopt(proven)? {
+                        // An update stays one when another way confirms it.
+                        match (&outcome, &now) {
+                            (Some(Outcome::Updated { .. }), Outcome::Unchanged { .. }) => {}
+                            _ => outcome = Some(now),
+                        }
                     }
                     Ok(sequence)
                 }
-                Err(why) => {
-                    let text = why.to_string();
-                    refusal.get_or_insert(why);
-                    Err(text)
-                }
-            },
-        };
-        routes.push(Route { via, took, said });
-    }
-    let done = |outcome, routes| Ok(Refreshed { outcome, routes, clock_behind });
-    let Some((offer, accepted)) = best else {
-        return done(refusal.map_or(Outcome::Unreachable, Outcome::Refused), routes);
-    };
-    let (sequence, repos) = (accepted.manifest.sequence, &source.grant.repos);
-    if state.has(&source.name, accepted.seen.manifest, repos) {
-        state.note(&keys, &accepted.seen)?;
-        return done(Outcome::Unchanged { sequence }, routes);
-    }
-    for table in source.grant.tables(&accepted.manifest) {
-        if let Err(reason) = work.table(table).await? {
-            let said = Err(format!("{}: {}", table.path(), shown(&reason)));
-            routes.push(Route { via: "table", took: Duration::ZERO, said });
-            return done(Outcome::Unreachable, routes);
-        }
-    }
-    // First the memory, then the copy: the other way round a crash would leave a copy that an older one may replace.
-    state.note(&keys, &accepted.seen)?;
-    let proofs = [("minisig", &offer.minisig), ("ipns-record", &offer.record), ("root", &offer.root)];
-    let proofs: Vec<_> = proofs.iter().filter_map(|(kind, bytes)| Some((*kind, bytes.as_deref()?))).collect();
-    state.hold(&source.name, &offer.manifest, &proofs, repos)?;
-    let ignored = source.grant.ignored(&accepted.manifest).cloned().collect();
-    done(Outcome::Updated { sequence, ignored }, routes)
-}
-
-type Asked = Option<(&'static str, Duration, Result<Offer, String>)>;
-
-struct Work<'a> {
-    source: &'a IndexSource,
-    kubo: Option<&'a Kubo>,
-    client: &'a Client,
-    state: &'a State,
-    now: u64,
-    until: Instant,
-}
-
-impl Work<'_> {
-    async fn ask_kubo(&self) -> Asked {
-        let (kubo, name) = (self.kubo?, self.source.grant.ipns?);
-        let started = Instant::now();
-        let offer = self.offer_of_kubo(kubo, name).await;
-        Some(("kubo", started.elapsed(), offer))
-    }
-
-    async fn ask_url(&self) -> Asked {
-        let url = self.source.url.as_ref()?;
-        let started = Instant::now();
-        let offer = self.offer_of_url(url).await;
-        Some(("url", started.elapsed(), offer))
-    }
-
-    async fn offer_of_kubo(&self, kubo: &Kubo, name: Name) -> Result<Offer, String> {
-        let text = |fault: kubo::Fault| fault.to_string();
-        let record = kubo.record(&name.to_string(), self.at_most(RECORD)).await.map_err(text)?;
-        // Checked here as well, because only a proven record may send us after blocks.
-        let root = name.verify(&record, self.now).and_then(|record| record.root());
-        let root = match root {
-            Ok(root) => root,
-            Err(_) => return Ok(Offer { record: Some(record), ..Offer::default() }),
-        };
-        let block = kubo.block(root, self.at_most(BLOCK)).await.map_err(text)?;
-        let mut offer = Offer { record: Some(record), ..Offer::default() };
-        if let Ok(Some((cid, _))) = dir::entry(root, &block, "pkgswarm.json")
-            && cid.codec() == Codec::Raw
-        {
-            offer.manifest = kubo.block(cid, self.at_most(BLOCK)).await.map_err(text)?;
-        }
-        if self.source.grant.minisign.is_some()
-            && let Ok(Some((cid, _))) = dir::entry(root, &block, "pkgswarm.json.minisig")
-        {
-            offer.minisig = Some(kubo.block(cid, self.at_most(BLOCK)).await.map_err(text)?);
-        }
-        offer.root = Some(block);
-        Ok(offer)
-    }
-
-    async fn offer_of_url(&self, url: &Url) -> Result<Offer, String> {
-        let grant = &self.source.grant;
-        let wanted = |wanted: bool, name: &'static str, most: usize| async move {
-            if !wanted {
-                return Ok(None);
-            }
-            match self.get(url, name, most).await {
-                // Absent proofs are missed where it is decided.
-                Err(Failed::Status(404 | 410)) => Ok(None),
-                other => other.map(Some).map_err(|e| e.to_string()),
-            }
-        };
-        let manifest = self.get(url, "pkgswarm.json", MANIFEST_MOST).await.map_err(|e| e.to_string())?;
-        let minisig = wanted(grant.minisign.is_some(), "pkgswarm.json.minisig", SIGNATURE_MOST).await?;
-        let record = wanted(grant.ipns.is_some(), "pkgswarm.ipns-record", ipns::RECORD_MOST).await?;
-        let root = wanted(grant.ipns.is_some(), "pkgswarm.root", kubo::BLOCK_MOST).await?;
-        Ok(Offer { manifest, minisig, record, root })
-    }
-
-    /// Makes sure that `table` is in the state directory. The inner error is that of the last source asked.
-    async fn table(&self, table: &Table) -> Result<Result<(), String>, BadState> {
-        let name = &self.source.name;
-        if let Ok(bytes) = std::fs::read(self.state.table_path(name, table.sha256))
-            && Sha256::of(&bytes) == table.sha256
-        {
-            return Ok(Ok(()));
-        }
-        let mut reason = "no source is configured".to_owned();
-        for by_kubo in [true, false] {
-            let got = match (by_kubo, self.kubo, &self.source.url) {
-                (true, Some(kubo), _) => self.by_blocks(kubo, table.cid, table.size).await,
-                (false, _, Some(url)) => {
-                    self.get(url, &table.path(), table.size as usize).await.map_err(|e| e.to_string())
-                }
-                _ => continue,
+                Err(Dead::Local(error)) => return Err(error),
+                Err(Dead::Way(failure)) => Err(failure),
             };
-            match got {
-                Ok(bytes) if Sha256::of(&bytes) == table.sha256 && bytes.len() as u64 == table.size => {
-                    // Read once before anything is switched: a publisher can sign nonsense.
-                    let lines = Reader::new(&bytes[..], table.entries);
-                    if let Err(why) = lines.and_then(|mut lines| lines.try_for_each(|line| line.map(drop))) {
-                        return Ok(Err(why.to_string()));
-                    }
-                    self.state.keep_table(name, &bytes)?;
-                    return Ok(Ok(()));
-                }
-                Ok(bytes) => {
-                    let found = Sha256::of(&bytes).short();
-                    reason = format!("corrupt: sha256 {found}, the manifest says {}", table.sha256.short());
-                }
-                Err(why) => reason = why,
+            routes.push(Route { via: self.ways[at].via.clone(), took: self.started.elapsed(), said });
+        }
+        let late = pending.iter().enumerate().filter(|(_, pending)| **pending).map(|(at, _)| Route {
+            via: self.ways[at].via.clone(),
+            took: self.started.elapsed(),
+            said: Err(Failure::Late(self.deadline)),
+        });
+        routes.extend(late);
+        let refusal = routes.iter().find_map(|route| match &route.said {
+            Err(Failure::Refused(why)) => Some(why.clone()),
+            _ => None,
+        });
+        Ok(Refreshed {
+            outcome: outcome.unwrap_or_else(|| refusal.map_or(Outcome::Unreachable, Outcome::Refused)),
+            routes,
+            clock: self.clock.take(),
+            moved: self.moved.get(),
+            warnings: self.warnings.take(),
+        })
+    }
+
+    /// From a way to a proven index with its tables at hand.
+    async fn answer(&self, way: &Way<'_>) -> Result<Proven, Dead> {
+        let offer = self.offer(way).await.map_err(Dead::Way)?;
+        let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now);
+        let accepted = accepted.map_err(|why| Dead::Way(why.into()))?;
+        let sequence = accepted.manifest.sequence;
+        if sequence > self.best.get()
+            && !self.state.has(&self.source.name, accepted.seen.manifest, &self.source.grant.repos)
+        {
+            for table in self.source.grant.tables(&accepted.manifest) {
+                self.table(table).await?;
             }
         }
-        Ok(Err(reason))
+        Ok(Proven { offer, accepted })
     }
 
-    async fn by_blocks(&self, kubo: &Kubo, cid: Cid, size: u64) -> Result<Vec<u8>, String> {
-        let (mut walk, mut bytes) = (Walk::new(cid, size), Vec::new());
-        while let Some(cid) = walk.next_cid() {
-            let block = kubo.block(cid, self.at_most(BLOCK)).await.map_err(|e| e.to_string())?;
-            bytes.extend_from_slice(walk.push(&block).map_err(|e| e.to_string())?);
+    /// Takes an index into use. `None` when a newer one is in use already.
+    fn adopt(&self, proven: Proven) -> Result<Option<Outcome>, BadState> {
+        let Proven { offer, accepted } = proven;
+        let (sequence, repos) = (accepted.manifest.sequence, &self.source.grant.repos);
+        if sequence <= self.best.get() {
+            return Ok(None);
         }
-        Ok(bytes)
+        let keys = self.source.grant.keys();
+        if self.state.has(&self.source.name, accepted.seen.manifest, repos) {
+            self.state.note(&keys, &accepted.seen)?;
+            self.best.set(sequence);
+            return Ok(Some(Outcome::Unchanged { sequence }));
+        }
+        // First the memory, then the copy: the other way round a crash would leave a copy that an older one may replace.
+        self.state.note(&keys, &accepted.seen)?;
+        let proofs = [("minisig", &offer.minisig), ("ipns-record", &offer.record), ("root", &offer.root)];
+        let proofs: Vec<_> = proofs.iter().filter_map(|(kind, bytes)| Some((*kind, bytes.as_deref()?))).collect();
+        self.state.hold(&self.source.name, &offer.manifest, &proofs, repos)?;
+        self.best.set(sequence);
+        let ignored = self.source.grant.ignored(&accepted.manifest).cloned().collect();
+        Ok(Some(Outcome::Updated { sequence, ignored }))
     }
 
-    async fn get(&self, base: &Url, path: &str, most: usize) -> Result<Vec<u8>, Failed> {
-        let mut url = base.clone();
-        url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-        let work = async {
-            let answer = self.client.get(url).header("User-Agent", kubo::USER_AGENT).send().await?;
-            if !answer.status().is_success() {
-                return Err(Failed::Status(answer.status().as_u16()));
-            }
-            let (mut bytes, mut stream) = (Vec::new(), answer.bytes_stream());
-            while let Some(piece) = stream.next().await {
-                bytes.extend_from_slice(&piece?);
-                if bytes.len() > most {
-                    return Err(Failed::TooLong(most));
-                }
-            }
-            Ok(bytes)
-        };
-        tokio::time::timeout(self.at_most(BLOCK), work).await.unwrap_or(Err(Failed::Deadline))
+    /// What is left of the deadline.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_sub(self.started.elapsed())
     }
 
-    /// What is left of the deadline, and at most `step`.
-    fn at_most(&self, step: Duration) -> Duration {
-        step.min(self.until.saturating_duration_since(Instant::now()))
+    /// A limit for single calls that the deadline of the whole comes before.
+    fn enough(&self) -> Duration {
+        self.left() + Duration::from_secs(1)
     }
-}
 
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error("HTTP {0}")]
-    Status(u16),
-    #[error("longer than {0} bytes")]
-    TooLong(usize),
-    #[error("no complete answer in time")]
-    Deadline,
-    /// Without the URL, which may hold a password.
-    #[error("{}", cause(.0))]
-    Transport(#[from] reqwest::Error),
-}
-
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+    fn count(&self, bytes: usize) {
+        self.moved.set(self.moved.get() + bytes as u64);
     }
-    if std::ptr::eq(cause, error as &dyn std::error::Error) {
-        "the transfer failed".to_owned()
-    } else {
-        cause.to_string()
+
+    /// Takes note of what a server says the time is (Unix seconds).
+    fn heard(&self, host: &str, time: u64) {
+        let by = (self.now + self.started.elapsed().as_secs()).cast_signed() - time.cast_signed();
+        if by.unsigned_abs() > CLOCK_MOST {
+            self.clock.borrow_mut().get_or_insert_with(|| Clock::Off { host: host.to_owned(), by });
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        self.warnings.borrow_mut().push(shown(text).into_owned());
     }
 }
 

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::diff::Changes;
 use super::manifest::{BadManifest, MANIFEST_MOST, Manifest, Table};
-use super::table::{BadTable, Reader};
+use super::table::{BadTable, Reader, unpack};
 use crate::catalogue::{self, CatalogueError, Record};
 use crate::cid::Codec;
-use crate::digest::Sha256;
+use crate::digest::{Hasher, Sha256};
 use crate::distro::syncdb::Signature;
 use crate::distro::trusted::{self, FileKey};
 use crate::name::{FileName, RepoName};
@@ -50,6 +51,45 @@ pub struct Held {
     pub bytes: Vec<u8>,
     /// Where its tables are.
     dir: PathBuf,
+}
+
+/// What a table is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Made<'a> {
+    /// The compressed table.
+    Packed(&'a [u8]),
+    /// The uncompressed table in this file, and what changed since.
+    Diffs(&'a Path, &'a Changes),
+}
+
+/// Why a table was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    /// What was delivered is not the table; the text says how.
+    #[error("{0}")]
+    Wrong(String),
+    /// This machine failed.
+    #[error(transparent)]
+    State(#[from] BadState),
+}
+
+/// How one way to an index fared when it was last asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// Which way: `kubo`, `url`, a gateway's host, …
+    pub via: String,
+    /// Milliseconds from the first request to the decision.
+    pub took_ms: u64,
+    /// `proven`, `refused`, `failed` or `late`.
+    pub outcome: String,
+    /// The sequence that was proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Why nothing of it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Unix seconds.
+    pub at: u64,
 }
 
 /// Why the state cannot be read or written.
@@ -119,16 +159,55 @@ impl State {
         Ok(Some(Held { manifest: Manifest::decode(&bytes)?, bytes, dir }))
     }
 
-    /// Where a table with this sha256 belongs in the copy of `name`; may exist already.
+    /// Where the uncompressed table with this sha256 belongs in the copy of `name`; may exist already.
     pub fn table_path(&self, name: &FileName, sha256: Sha256) -> PathBuf {
-        self.copy_dir(name).join(format!("{sha256}.ndjson.zst"))
+        self.copy_dir(name).join(format!("{sha256}.ndjson"))
     }
 
-    /// Puts the bytes of a table there.
-    pub fn keep_table(&self, name: &FileName, bytes: &[u8]) -> Result<PathBuf, BadState> {
-        let path = self.table_path(name, Sha256::of(bytes));
-        replace(&path, bytes).map_err(at(&path))?;
-        Ok(path)
+    /// Puts `table` there, made of what sources delivered, when that gives exactly the table and all of its lines
+    /// are entries.
+    ///
+    /// # Errors
+    /// `Wrong` when it is not the table: another source, or another way, may give it.
+    pub fn keep_table(&self, name: &FileName, table: &Table, made: Made<'_>) -> Result<(), NotKept> {
+        let path = self.table_path(name, table.sha256);
+        let mut failed = None;
+        let dir = self.copy_dir(name);
+        fs::create_dir_all(&dir).map_err(at(&dir))?;
+        let written = trusted::replace(&path, |to| {
+            let mut to = Measured { to, hasher: Hasher::default(), size: 0, most: table.size, failed: None };
+            let result = match made {
+                Made::Packed(bytes) => unpack(bytes, table.size + 1)
+                    .and_then(|mut plain| io::copy(&mut plain, &mut to))
+                    .map_err(|e| e.to_string())
+                    .map(drop),
+                Made::Diffs(old, changes) => match File::open(old) {
+                    Ok(old) => changes.apply(io::BufReader::new(old), &mut to).map_err(|e| e.to_string()),
+                    Err(error) => Err(error.to_string()),
+                },
+            };
+            if let Some(error) = to.failed.take() {
+                return Err(error);
+            }
+            let found = to.hasher.finish();
+            if result.is_ok() && found == table.sha256 && to.size == table.size {
+                return Ok(());
+            }
+            let corrupt = || format!("corrupt: sha256 {}, the manifest says {}", found.short(), table.sha256.short());
+            failed = Some(result.err().unwrap_or_else(corrupt));
+            Err(io::Error::other("not the table"))
+        });
+        if let Some(why) = failed {
+            return Err(NotKept::Wrong(why));
+        }
+        written.map_err(at(&path))?;
+        // Read once before anything is switched: a publisher can sign nonsense.
+        let file = File::open(&path).map_err(at(&path))?;
+        let mut lines = Reader::plain(io::BufReader::new(file), table.entries);
+        lines.try_for_each(|line| line.map(drop)).map_err(|why| {
+            let _ = fs::remove_file(&path);
+            NotKept::Wrong(why.to_string())
+        })
     }
 
     /// Makes `manifest` the last good copy of `name`, with the proofs that came along, compiles the tables of `repos`,
@@ -146,10 +225,10 @@ impl State {
         let own = Sha256::of(manifest);
         let mut keep = Vec::new();
         for table in parsed.tables.iter().filter(|table| repos.contains(&table.repo)) {
-            let packed = self.table_path(name, table.sha256);
+            let plain = self.table_path(name, table.sha256);
             let compiled = self.catalogue_path(name, &table.repo, &table.arch);
-            compile(&packed, table, &compiled)?;
-            keep.extend([packed, compiled]);
+            compile(&plain, table, &compiled)?;
+            keep.extend([plain, compiled]);
         }
         // Everything has the hash of what it belongs to in its name, so the rename of the manifest is the switch.
         for (kind, bytes) in proofs {
@@ -194,9 +273,23 @@ impl State {
             })
     }
 
+    /// How each way to the index `name` fared when it was last refreshed; nothing when that is not known.
+    pub fn asked(&self, name: &FileName) -> Vec<Asked> {
+        let bytes = read_most(&self.asked_path(name), STATE_MOST).ok().flatten();
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Remembers that.
+    pub fn note_asked(&self, name: &FileName, asked: &[Asked]) -> Result<(), BadState> {
+        let path = self.asked_path(name);
+        let json = serde_json::to_vec(asked).expect("texts and numbers always make JSON");
+        replace(&path, &json).map_err(at(&path))
+    }
+
     /// Removes the copy of `name`; what was seen of its keys stays.
     pub fn forget_copy(&self, name: &FileName) -> Result<(), BadState> {
         let dir = self.copy_dir(name);
+        let _ = fs::remove_file(self.asked_path(name));
         match fs::remove_dir_all(&dir) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at(&dir)(e)),
             _ => Ok(()),
@@ -227,6 +320,10 @@ impl State {
         self.dir.join("index.json")
     }
 
+    fn asked_path(&self, name: &FileName) -> PathBuf {
+        self.dir.join("asked").join(name.as_str())
+    }
+
     fn copy_dir(&self, name: &FileName) -> PathBuf {
         self.dir.join("index").join(name.as_str())
     }
@@ -235,21 +332,21 @@ impl State {
 impl Held {
     /// The file of the table with this sha256.
     pub fn table(&self, sha256: Sha256) -> PathBuf {
-        self.dir.join(format!("{sha256}.ndjson.zst"))
+        self.dir.join(format!("{sha256}.ndjson"))
     }
 
-    /// A proof stored with it: `minisig` or `ipns-record`.
+    /// A proof stored with it: `minisig`, `ipns-record` or `root`.
     pub fn proof(&self, kind: &str) -> Option<Vec<u8>> {
-        read_most(&self.dir.join(format!("{}.{kind}", Sha256::of(&self.bytes))), 64 << 10).ok().flatten()
+        read_most(&self.dir.join(format!("{}.{kind}", Sha256::of(&self.bytes))), 2 << 20).ok().flatten()
     }
 }
 
 /// Reads a table to its end, which checks every line of it, and compiles it.
-fn compile(packed: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
-    let file = File::open(packed).map_err(at(packed))?;
-    let key = FileKey::of(&file).map_err(at(packed))?;
+fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
+    let file = File::open(plain).map_err(at(plain))?;
+    let key = FileKey::of(&file).map_err(at(plain))?;
     let mut records = Vec::new();
-    for entry in Reader::new(io::BufReader::new(file), table.entries)? {
+    for entry in Reader::plain(io::BufReader::new(file), table.entries) {
         let entry = entry?;
         let root = (entry.cid.codec() == Codec::DagPb).then(|| entry.cid.digest());
         // The reader allows 16 KiB.
@@ -257,6 +354,35 @@ fn compile(packed: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
         records.push(Record { name: entry.name, size: entry.size, sha256: entry.sha256, root, signature });
     }
     Ok(catalogue::write(to, records, key)?)
+}
+
+/// Counts and hashes what is written, refuses what is too much, and remembers when this machine is to blame.
+struct Measured<'w> {
+    to: &'w mut dyn io::Write,
+    hasher: Hasher,
+    size: u64,
+    most: u64,
+    failed: Option<io::Error>,
+}
+
+impl io::Write for Measured<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.size + bytes.len() as u64 > self.most {
+            return Err(io::Error::other(format!("longer than the {} bytes that the manifest says", self.most)));
+        }
+        if let Err(error) = self.to.write_all(bytes) {
+            let text = error.to_string();
+            self.failed = Some(error);
+            return Err(io::Error::other(text));
+        }
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Replaces the file at `path`, synced, by way of a temporary neighbour; the directory is made when missing.
@@ -287,7 +413,8 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> BadState + '_ {
 #[cfg(test)]
 mod tests {
     use super::super::manifest::tests::sample;
-    use super::super::table::tests::{entry, written};
+    use super::super::table::pack;
+    use super::super::table::tests::{entry, plain};
     use super::*;
 
     fn seen(sequence: u64) -> Seen {
@@ -303,13 +430,11 @@ mod tests {
     }
 
     fn with_table() -> (Manifest, Vec<u8>) {
-        let packed = written(&[entry("a", 1), entry("b", 2 << 20)]);
+        let plain = plain(&[entry("a", 1), entry("b", 2 << 20)]);
         let mut manifest = sample();
-        let sha256 = Sha256::of(&packed);
-        let cid = crate::cid::Cid::raw(sha256);
-        let size = packed.len() as u64;
-        manifest.tables[0] = Table { sha256, size, entries: 2, cid, ..manifest.tables[0].clone() };
-        (manifest, packed)
+        let (sha256, size) = (Sha256::of(&plain), plain.len() as u64);
+        manifest.tables[0] = Table { sha256, size, entries: 2, ..manifest.tables[0].clone() };
+        (manifest, pack(&plain))
     }
 
     #[test]
@@ -344,8 +469,10 @@ mod tests {
         let state = State::at(dir.path());
         assert_eq!(state.held(&name()).unwrap(), None);
         let (manifest, packed) = with_table();
-        let old = state.keep_table(&name(), b"old").unwrap();
-        let table = state.keep_table(&name(), &packed).unwrap();
+        let table = state.table_path(&name(), manifest.tables[0].sha256);
+        let old = table.with_file_name("old");
+        state.keep_table(&name(), &manifest.tables[0], Made::Packed(&packed)).unwrap();
+        fs::write(&old, b"old").unwrap();
         let bytes = manifest.encode();
         state.hold(&name(), &bytes, &[("minisig", b"sig")], &[core()]).unwrap();
         let held = state.held(&name()).unwrap().unwrap();
@@ -370,21 +497,45 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = State::at(dir.path());
         let (manifest, packed) = with_table();
-        let table = state.keep_table(&name(), &packed).unwrap();
+        state.keep_table(&name(), &manifest.tables[0], Made::Packed(&packed)).unwrap();
+        let table = state.table_path(&name(), manifest.tables[0].sha256);
         state.hold(&name(), &manifest.encode(), &[], &[]).unwrap();
         assert!(!table.exists() && !state.catalogue_path(&name(), &core(), "x86_64").exists());
     }
 
     #[test]
-    fn a_table_that_is_none_does_not_replace_the_good_copy() {
+    fn what_is_not_the_table_is_not_kept() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::at(dir.path());
         let (manifest, packed) = with_table();
-        state.keep_table(&name(), &packed).unwrap();
-        state.hold(&name(), &manifest.encode(), &[], &[core()]).unwrap();
-        state.keep_table(&name(), b"table").unwrap();
-        assert!(matches!(state.hold(&name(), &sample().encode(), &[], &[core()]), Err(BadState::Table(_))));
-        assert!(state.has(&name(), Sha256::of(&manifest.encode()), &[core()]));
+        let table = &manifest.tables[0];
+        let why = |table: &Table, made| match state.keep_table(&name(), table, made) {
+            Err(NotKept::Wrong(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let other = pack(&plain(&[entry("a", 1), entry("b", 3 << 20)]));
+        assert!(why(table, Made::Packed(&other)).starts_with("corrupt: sha256 "));
+        assert!(why(table, Made::Packed(&packed[..packed.len() - 1])).starts_with("incomplete frame"));
+        let longer = pack(&plain(&[entry("a", 1), entry("b", 2 << 20), entry("c", 1)]));
+        assert!(why(table, Made::Packed(&longer)).starts_with("longer than the "));
+        let short = Table { entries: 3, ..table.clone() };
+        assert_eq!(why(&short, Made::Packed(&packed)), "the table has 2 entries, the manifest announces 3");
+        let nothing = dir.path().join("nothing");
+        why(table, Made::Diffs(&nothing, &Changes::default()));
+        assert_eq!(fs::read_dir(dir.path().join("index/arch")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_table_is_made_of_the_old_one_and_its_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path());
+        let (manifest, _) = with_table();
+        let old = dir.path().join("old");
+        fs::write(&old, plain(&[entry("a", 1), entry("c", 1)])).unwrap();
+        let new = plain(&[entry("a", 1), entry("b", 2 << 20)]);
+        let changes = Changes::between(&fs::read(&old).unwrap()[..], &new[..]).unwrap();
+        state.keep_table(&name(), &manifest.tables[0], Made::Diffs(&old, &changes)).unwrap();
+        assert_eq!(fs::read(state.table_path(&name(), manifest.tables[0].sha256)).unwrap(), new);
     }
 
     #[test]

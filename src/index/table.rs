@@ -1,4 +1,7 @@
 //! `tables/<repo>-<arch>.ndjson.zst`: one entry a line, sorted by name, read and written as a stream.
+//!
+//! A line is JSON without blanks, its fields in one order, so that the uncompressed table is the same bytes whoever
+//! writes it. Its sha256 is what the manifest names, and what the result of diffs is checked against.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -67,38 +70,56 @@ pub enum BadTable {
     },
 }
 
-/// Reads a table entry by entry in constant memory (about 20 MiB, for zstd's window).
+/// What comes out of a compressed table or diff: at most as many bytes as asked for, in about 20 MiB of memory.
+pub type Unpacked<R> = BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>;
+
+/// Decompresses `packed`, and ends without an error after `most` bytes: whoever reads counts them.
+///
+/// # Errors
+/// When zstd cannot be set up; damaged input is met while reading, windows above 16 MiB included.
+pub fn unpack<R: BufRead>(packed: R, most: u64) -> io::Result<Unpacked<R>> {
+    let mut plain = zstd::stream::read::Decoder::with_buffer(packed)?;
+    plain.window_log_max(WINDOW_LOG_MOST)?;
+    Ok(BufReader::new(plain.take(most)))
+}
+
+/// Reads a table entry by entry in constant memory.
 pub struct Reader<R: BufRead> {
-    lines: BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>,
+    lines: R,
     announced: u64,
     line: u64,
+    bytes: u64,
     buffer: Vec<u8>,
     last: Option<FileName>,
     over: bool,
 }
 
-impl<R: BufRead> Reader<R> {
-    /// Starts reading; `announced` is the number of entries that the manifest promises.
+impl<R: BufRead> Reader<Unpacked<R>> {
+    /// Starts reading a compressed table; `announced` is the number of entries that the manifest promises.
     pub fn new(from: R, announced: u64) -> Result<Self, BadTable> {
-        let mut plain = zstd::stream::read::Decoder::with_buffer(from)?;
-        plain.window_log_max(WINDOW_LOG_MOST)?;
-        let lines = BufReader::new(plain.take(PLAIN_MOST));
+        Ok(Self::plain(unpack(from, PLAIN_MOST + 1)?, announced))
+    }
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Starts reading a table that is not compressed.
+    pub fn plain(lines: R, announced: u64) -> Self {
         let announced = announced.min(ENTRIES_MOST);
-        Ok(Self { lines, announced, line: 0, buffer: Vec::new(), last: None, over: false })
+        Self { lines, announced, line: 0, bytes: 0, buffer: Vec::new(), last: None, over: false }
     }
 
     fn read(&mut self) -> Result<Option<Entry>, BadTable> {
         self.buffer.clear();
         let read = (&mut self.lines).take(LINE_MOST as u64 + 1).read_until(b'\n', &mut self.buffer)?;
+        self.bytes += read as u64;
         if read == 0 {
-            // Take ends like a file does; a table cut off by the limit must not look complete.
-            return match self.line == self.announced && self.lines.get_ref().limit() > 0 {
+            return match self.line == self.announced {
                 true => Ok(None),
                 false => Err(BadTable::Count { has: self.line, announced: self.announced }),
             };
         }
         self.line += 1;
-        if self.line > self.announced {
+        if self.line > self.announced || self.bytes > PLAIN_MOST {
             return Err(BadTable::TooLong);
         }
         let line = self.line;
@@ -127,16 +148,25 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-/// Writes a table; the same entries always give the same bytes (with the same zstd).
+/// Compresses a table or a diff as it is published.
+///
+/// # Panics
+/// Never: nothing fails in memory.
+pub fn pack(plain: &[u8]) -> Vec<u8> {
+    // The whole at once: zstd then sizes its tables to what there is, which for a small diff is most of the work.
+    zstd::bulk::compress(plain, LEVEL).expect("compressing from memory to memory does not fail")
+}
+
+/// Writes a table uncompressed, in its one canonical form: the same entries always give the same bytes.
 pub struct Writer<W: Write> {
-    out: zstd::stream::write::Encoder<'static, W>,
+    out: W,
     last: Option<FileName>,
 }
 
 impl<W: Write> Writer<W> {
     /// Starts a table.
-    pub fn new(to: W) -> io::Result<Self> {
-        Ok(Self { out: zstd::stream::write::Encoder::new(to, LEVEL)?, last: None })
+    pub fn new(to: W) -> Self {
+        Self { out: to, last: None }
     }
 
     /// Adds an entry. Entries must come sorted by name, each name once; anything else is `InvalidInput`.
@@ -150,9 +180,26 @@ impl<W: Write> Writer<W> {
         self.out.write_all(&line)
     }
 
-    /// Ends the table and returns what it was written to.
-    pub fn finish(self) -> io::Result<W> {
-        self.out.finish()
+    /// What it was written to.
+    pub fn finish(self) -> W {
+        self.out
+    }
+}
+
+/// The CID of a file, which is left out up to [`ONE_BLOCK`], where it follows from the sha256.
+pub(super) fn cid(size: u64, sha256: Sha256, written: Option<Cid>) -> Result<Cid, &'static str> {
+    match written {
+        written if size <= ONE_BLOCK => {
+            let follows = Cid::raw(sha256);
+            match written.is_none_or(|cid| cid == follows) {
+                true => Ok(follows),
+                false => Err("its CID contradicts its sha256"),
+            }
+        }
+        None => Err("the CID of a file above 1 MiB is missing"),
+        // The sha256 of a whole file above 1 MiB is never that of its root block.
+        Some(cid) if cid.codec() == Codec::Raw => Err("a raw CID for a file above 1 MiB"),
+        Some(cid) => Ok(cid),
     }
 }
 
@@ -186,19 +233,7 @@ impl Wire {
         if self.size > FILE_MOST {
             return Err("a file of more than 1 TiB");
         }
-        let cid = match self.cid {
-            cid if self.size <= ONE_BLOCK => {
-                let follows = Cid::raw(self.sha256);
-                if cid.is_some_and(|cid| cid != follows) {
-                    return Err("its CID contradicts its sha256");
-                }
-                follows
-            }
-            None => return Err("the CID of a file above 1 MiB is missing"),
-            // The sha256 of a whole file above 1 MiB is never that of its root block.
-            Some(cid) if cid.codec() == Codec::Raw => return Err("a raw CID for a file above 1 MiB"),
-            Some(cid) => cid,
-        };
+        let cid = cid(self.size, self.sha256, self.cid)?;
         let signature = match (self.sig_size, self.sig_sha256) {
             (None, None) => None,
             (Some(size), Some(sha256)) if (1..=16 << 10).contains(&size) => Some((size, sha256)),
@@ -221,10 +256,15 @@ pub(crate) mod tests {
         Entry { name: FileName::new(name).unwrap(), size, sha256, cid, signature: None }
     }
 
-    pub(crate) fn written(entries: &[Entry]) -> Vec<u8> {
-        let mut writer = Writer::new(Vec::new()).unwrap();
+    /// The canonical bytes of a table.
+    pub(crate) fn plain(entries: &[Entry]) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new());
         entries.iter().for_each(|entry| writer.add(entry).unwrap());
-        writer.finish().unwrap()
+        writer.finish()
+    }
+
+    pub(crate) fn written(entries: &[Entry]) -> Vec<u8> {
+        pack(&plain(entries))
     }
 
     fn read(bytes: &[u8], announced: u64) -> Result<Vec<Entry>, BadTable> {
@@ -243,21 +283,21 @@ pub(crate) mod tests {
         let entries = [entry("a-1:1-1-any.pkg.tar.zst", ONE_BLOCK), signed, entry("c++-1-1-any.pkg.tar.zst", 0)];
         let bytes = written(&entries);
         assert_eq!(read(&bytes, 3).unwrap(), entries);
+        assert_eq!(Reader::plain(&plain(&entries)[..], 3).map(Result::unwrap).collect::<Vec<_>>(), entries);
         assert_eq!(bytes, written(&entries));
         assert!(read(&written(&[]), 0).unwrap().is_empty());
     }
 
     #[test]
     fn the_cid_is_left_out_where_it_follows() {
-        let plain = zstd::decode_all(&written(&[entry("a", ONE_BLOCK), entry("b", ONE_BLOCK + 1)])[..]).unwrap();
-        let plain = String::from_utf8(plain).unwrap();
+        let plain = String::from_utf8(plain(&[entry("a", ONE_BLOCK), entry("b", ONE_BLOCK + 1)])).unwrap();
         let has: Vec<bool> = plain.lines().map(|line| line.contains("\"cid\"")).collect();
         assert_eq!(has, [false, true]);
     }
 
     #[test]
     fn a_table_that_is_not_sorted_is_neither_written_nor_read() {
-        let mut writer = Writer::new(Vec::new()).unwrap();
+        let mut writer = Writer::new(Vec::new());
         writer.add(&entry("b", 1)).unwrap();
         assert!(writer.add(&entry("a", 1)).is_err());
         assert!(writer.add(&entry("b", 1)).is_err());

@@ -134,6 +134,12 @@ impl Kubo {
         self.call("name/get", &[("arg", name), ("timeout", &timeout)], None, deadline, RECORD_MOST).await
     }
 
+    /// The same by the gateway's routing service (`/routing/v1`, Kubo 0.40), which other servers offer as well.
+    pub async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, Fault> {
+        let path = format!("/routing/v1/ipns/{name}");
+        self.raw("gateway routing", &path, "application/vnd.ipfs.ipns-record", deadline, RECORD_MOST).await
+    }
+
     /// Streams a CAR into the daemon and pins its `root`; success means that the daemon confirmed both.
     ///
     /// Blocks that are there already are cheap. Blocks of an import that failed stay until garbage collection, so that

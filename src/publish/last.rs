@@ -1,12 +1,13 @@
 //! What was published last: the sequence that must not go back, and the blocks that need not be sent again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::PublishError;
+use super::chain::Link;
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::distro::trusted;
@@ -23,6 +24,9 @@ pub(super) struct Last {
     pub(super) pending: Vec<Cid>,
     /// The publication written by `--offline`.
     pub(super) offline: Option<Run>,
+    /// The tables as they were given out last, online or offline.
+    #[serde(default)]
+    pub(super) tables: BTreeMap<String, Link>,
 }
 
 /// One publication.

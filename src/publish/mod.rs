@@ -17,6 +17,7 @@ use crate::index::minisign::SecretKey;
 use crate::kubo::{Fault, Kind, Kubo, Publication};
 use crate::name::RepoName;
 
+mod chain;
 mod check;
 mod error;
 mod hash;
@@ -24,6 +25,7 @@ mod last;
 mod scan;
 mod tree;
 
+use chain::Chain;
 pub use error::PublishError;
 use hash::{Hashed, Memory};
 use last::{Last, Run};
@@ -34,6 +36,11 @@ use tree::{Content, Sealed, TreeFile, Upload};
 const ANNOUNCE: Duration = Duration::from_secs(300);
 /// Slowest upload that is waited for, in bytes a second: the daemon is near.
 const SLOWEST: u64 = 1 << 20;
+
+/// Most diffs that are kept for a table; fewer when they would not be smaller than the table.
+///
+/// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh moves.
+pub const DIFFS_KEPT: usize = 24;
 
 /// What is published, and how.
 pub struct Options {
@@ -165,11 +172,10 @@ fn offline(options: &Options, content: &Content, last: &mut Last) -> Result<Repo
         return Ok(report(Did::Unchanged, run, content, None));
     }
     let did = if before.is_some() { Did::Renewed } else { Did::Published };
-    let sealed = content.seal(options, options.now.max(last.sequence + 1))?;
+    let sealed = content.seal(options, options.now.max(last.sequence + 1), &last.tables)?;
     let run = remembered(content, &sealed, None);
-    last.sequence = run.sequence;
     last.offline = Some(run.clone());
-    last.save(&options.state_dir)?;
+    give_out(options, content, &sealed, last)?;
     write_out(options, content, &sealed, None)?;
     Ok(report(did, &run, content, None))
 }
@@ -201,7 +207,7 @@ async fn online(
     }
     let did = if same.is_some() { Did::Renewed } else { Did::Published };
 
-    let sealed = content.seal(options, options.now.max(last.sequence.max(floor) + 1))?;
+    let sealed = content.seal(options, options.now.max(last.sequence.max(floor) + 1), &last.tables)?;
     let had = before.as_ref().map(|run| &run.files);
     let mut seen = HashSet::new();
     let fresh =
@@ -215,10 +221,8 @@ async fn online(
     if cost > free {
         return Err(PublishError::Space { need: cost, free });
     }
-    // The sequence counts as given out from here on, whatever happens next.
-    last.sequence = sealed.manifest.sequence;
     last.pending.push(sealed.root);
-    last.save(&options.state_dir)?;
+    give_out(options, content, &sealed, last)?;
 
     upload(kubo, &sealed, &new, cost, progress).await?;
     let pin = format!("pkgswarm:{}", options.publisher);
@@ -248,6 +252,17 @@ async fn online(
     last.online = Some(run);
     last.save(&options.state_dir)?;
     Ok(report)
+}
+
+/// The sequence and its tables count as given out from here on, whatever happens next.
+fn give_out(options: &Options, content: &Content, sealed: &Sealed, last: &mut Last) -> Result<(), PublishError> {
+    let chain = Chain::at(&options.state_dir);
+    chain.keep(content.plain.iter().map(|table| &table[..]), sealed.diffs.values().map(|diff| &diff[..]))?;
+    last.sequence = sealed.manifest.sequence;
+    last.tables = sealed.links.clone();
+    last.save(&options.state_dir)?;
+    chain.sweep(last.tables.values());
+    Ok(())
 }
 
 async fn key(options: &Options, kubo: &Kubo) -> Result<Name, PublishError> {
@@ -299,7 +314,11 @@ fn write_out(options: &Options, content: &Content, sealed: &Sealed, record: Opti
         };
         replace(&path).map_err(|error| PublishError::Io { path, error })
     };
-    content.packed.iter().try_for_each(|(path, packed)| write(path, packed))?;
+    sealed
+        .diffs
+        .iter()
+        .chain(content.packed.iter().map(|(path, packed)| (path, packed)))
+        .try_for_each(|(path, bytes)| write(path, bytes))?;
     write("pkgswarm.root", &sealed.root_block)?;
     if let Some(record) = record {
         write("pkgswarm.ipns-record", record)?;
@@ -307,7 +326,20 @@ fn write_out(options: &Options, content: &Content, sealed: &Sealed, record: Opti
     if let Some(minisig) = &sealed.minisig {
         write("pkgswarm.json.minisig", minisig.as_bytes())?;
     }
-    write("pkgswarm.json", &sealed.bytes)
+    write("pkgswarm.json", &sealed.bytes)?;
+    for table in &sealed.manifest.tables {
+        let dir = out.join(table.diff_dir());
+        for old in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let name = old.file_name();
+            let is_diff = name.to_str().is_some_and(|name| name.ends_with(".ndjson.zst"));
+            let is_listed = |path: &String| out.join(path) == old.path();
+            if is_diff && !sealed.diffs.keys().any(is_listed) {
+                // What cannot be removed now is removed next time.
+                let _ = std::fs::remove_file(old.path());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether the plain copy, where one is wanted, is that of `run`.

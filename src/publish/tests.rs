@@ -106,7 +106,8 @@ fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
     let table = &accepted.manifest.tables[0];
     assert_eq!(table.databases[0].name.as_str(), "custom.db");
     let packed = read(&table.path());
-    assert_eq!((Sha256::of(&packed), packed.len() as u64), (table.sha256, table.size));
+    assert_eq!((Sha256::of(&packed), packed.len() as u64), (table.packed.sha256, table.packed.size));
+    assert_eq!(Sha256::of(&zstd::decode_all(&packed[..]).unwrap()), table.sha256);
     let entries: Vec<_> = Reader::new(&packed[..], table.entries).unwrap().map(Result::unwrap).collect();
     let (name, bytes) = package("b-1:2-1-any", (3 << 20) + 5);
     let built = crate::dag::build::build(&bytes[..]).unwrap();

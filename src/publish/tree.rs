@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::Body;
 
+use super::chain::{Chain, Link};
 use super::hash::Hashed;
 use super::scan::{Repo, Role};
 use super::{Options, PublishError};
@@ -16,8 +17,8 @@ use crate::cid::Cid;
 use crate::dag::dir::{self, Built, Entry as DirEntry};
 use crate::dag::{Block, build, car};
 use crate::digest::{Hasher, Sha256};
-use crate::index::manifest::{Database, Manifest, Table};
-use crate::index::table::{Entry, ONE_BLOCK, Writer};
+use crate::index::manifest::{Database, Manifest, Packed, Table};
+use crate::index::table::{self, Entry, ONE_BLOCK, Writer};
 use crate::name::FileName;
 
 /// All that does not depend on when it is published.
@@ -27,6 +28,8 @@ pub(super) struct Content {
     pub(super) tables: Vec<Table>,
     /// The compressed tables, by their path in the tree.
     pub(super) packed: Vec<(String, Vec<u8>)>,
+    /// The uncompressed tables, in the order of `tables`.
+    pub(super) plain: Vec<Vec<u8>>,
     /// Every file of the plain tree.
     pub(super) files: Vec<TreeFile>,
     /// The root's entries, without manifest and signature.
@@ -56,6 +59,15 @@ pub(super) struct Sealed {
     pub(super) root_block: Vec<u8>,
     /// All blocks that are not of files.
     pub(super) blocks: Vec<Block>,
+    /// The state of each table, by [`place`].
+    pub(super) links: BTreeMap<String, Link>,
+    /// The diffs, by their path in the tree.
+    pub(super) diffs: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a table is called among others: `<repo>-<arch>`.
+fn place(table: &Table) -> String {
+    format!("{}-{}", table.repo, table.arch)
 }
 
 impl Content {
@@ -65,6 +77,7 @@ impl Content {
             fingerprint: Sha256::of(b""),
             tables: Vec::new(),
             packed: Vec::new(),
+            plain: Vec::new(),
             files: Vec::new(),
             top: Vec::new(),
             blocks: Vec::new(),
@@ -109,7 +122,7 @@ impl Content {
         files: &BTreeMap<&FileName, Hashed>,
     ) -> Result<DirEntry, PublishError> {
         let local = |error| PublishError::Io { path: repo.path().into(), error };
-        let mut writer = Writer::new(Vec::new()).map_err(local)?;
+        let mut writer = Writer::new(Vec::new());
         let (mut entries, mut databases) = (0, Vec::new());
         for (name, found) in &repo.files {
             let hashed = files[name];
@@ -130,7 +143,8 @@ impl Content {
                 }
             }
         }
-        let packed = writer.finish().map_err(local)?;
+        let plain = writer.finish();
+        let packed = table::pack(&plain);
         let blocks = &mut self.blocks;
         let built = build::build_blocks(&packed[..], |cid, bytes| {
             blocks.push(Block { cid, bytes: bytes.to_vec() });
@@ -140,10 +154,13 @@ impl Content {
         let table = Table {
             repo: repo.name.clone(),
             arch: repo.arch.clone(),
-            cid: built.root,
-            sha256: built.sha256,
-            size: built.size,
+            // Known when it is sealed.
+            changed: 0,
             entries,
+            sha256: Sha256::of(&plain),
+            size: plain.len() as u64,
+            packed: Packed { cid: built.root, sha256: built.sha256, size: built.size },
+            diffs: Vec::new(),
             databases,
             upstream: options.upstream.get(&repo.name).cloned().unwrap_or_default(),
         };
@@ -151,19 +168,18 @@ impl Content {
         let name = path.trim_start_matches("tables/").to_owned();
         self.tables.push(table);
         self.packed.push((path, packed));
+        self.plain.push(plain);
         Ok(DirEntry { name, cid: built.root, dag_size: built.dag_size })
     }
 
     fn directory(&mut self, entries: &[DirEntry]) -> Result<Built, PublishError> {
-        let mut sorted = entries.to_vec();
-        sorted.sort_by(|a, b| a.name.cmp(&b.name));
-        let blocks = &mut self.blocks;
-        Ok(dir::build(&sorted, |block| blocks.push(block))?)
+        directory(&mut self.blocks, entries)
     }
 
     fn fingerprint(&self, options: &Options) -> Sha256 {
         let mut hasher = Hasher::default();
         let manifest = self.manifest(options, 0, 0, 0);
+        // Diffs are no content: they are about what was before.
         hasher.update(&manifest.encode());
         for entry in &self.top {
             hasher.update(&entry.cid.to_bytes());
@@ -177,15 +193,42 @@ impl Content {
         Manifest { publisher: options.publisher.clone(), sequence, created, expires, tables: self.tables.clone() }
     }
 
-    /// Makes the manifest for `sequence`, signs it, and builds the root.
-    pub(super) fn seal(&self, options: &Options, sequence: u64) -> Result<Sealed, PublishError> {
-        let manifest = self.manifest(options, sequence, options.now, options.now + options.lifetime.as_secs());
+    /// Makes the manifest for `sequence`, with the diffs since `before`, signs it, and builds the root.
+    pub(super) fn seal(
+        &self,
+        options: &Options,
+        sequence: u64,
+        before: &BTreeMap<String, Link>,
+    ) -> Result<Sealed, PublishError> {
+        let mut manifest = self.manifest(options, sequence, options.now, options.now + options.lifetime.as_secs());
+        let (mut links, mut diffs) = (BTreeMap::new(), BTreeMap::new());
+        let mut top = self.top.clone();
+        let mut blocks = self.blocks.clone();
+        let mut places = Vec::new();
+        for (table, plain) in manifest.tables.iter_mut().zip(&self.plain) {
+            let before = before.get(&place(table));
+            let (link, bytes) = Chain::at(&options.state_dir).next(before, plain, table.packed.size, sequence);
+            (table.changed, table.diffs) = (link.changed, link.diffs.clone());
+            let mut entries = Vec::new();
+            for (at, bytes) in bytes.into_iter().enumerate() {
+                let (path, cid) = (table.diff_path(at), table.diffs[at].cid());
+                let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+                entries.push(DirEntry { name, cid, dag_size: bytes.len() as u64 });
+                blocks.push(Block { cid, bytes: bytes.clone() });
+                diffs.insert(path, bytes);
+            }
+            if !entries.is_empty() {
+                places.push(entry(&place(table), directory(&mut blocks, &entries)?));
+            }
+            links.insert(place(table), link);
+        }
+        if !places.is_empty() {
+            top.push(entry("diffs", directory(&mut blocks, &places)?));
+        }
         let bytes = manifest.encode();
         // What clients would refuse must not be published.
         Manifest::decode(&bytes)?;
         let minisig = options.minisign.as_ref().map(|key| key.sign(&bytes, sequence, manifest.expires));
-        let mut top = self.top.clone();
-        let mut blocks = self.blocks.clone();
         let signature = minisig.as_ref().map(|text| ("pkgswarm.json.minisig", text.as_bytes()));
         for (name, bytes) in [Some(("pkgswarm.json", &bytes[..])), signature].into_iter().flatten() {
             let cid = Cid::raw(Sha256::of(bytes));
@@ -195,7 +238,7 @@ impl Content {
         top.sort_by(|a, b| a.name.cmp(&b.name));
         let root = dir::build(&top, |block| blocks.push(block))?.root;
         let root_block = blocks.last().map(|block| block.bytes.clone()).unwrap_or_default();
-        Ok(Sealed { manifest, bytes, minisig, root, root_block, blocks })
+        Ok(Sealed { manifest, bytes, minisig, root, root_block, blocks, links, diffs })
     }
 }
 
@@ -257,6 +300,12 @@ impl Upload {
             receive.recv().await.map(|piece| (piece, receive))
         }))
     }
+}
+
+fn directory(blocks: &mut Vec<Block>, entries: &[DirEntry]) -> Result<Built, PublishError> {
+    let mut sorted = entries.to_vec();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(dir::build(&sorted, |block| blocks.push(block))?)
 }
 
 fn entry(name: &str, built: Built) -> DirEntry {

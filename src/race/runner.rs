@@ -20,7 +20,11 @@ impl Runner {
     /// Hashes the `have` bytes of an earlier run again.
     pub(super) fn start(partial: &File, have: u64) -> io::Result<Self> {
         let verifier = Verifier::resume(partial, have).or_else(|_| Verifier::resume(partial, 0))?;
-        partial.set_len(verifier.size())?;
+        // Not when nothing is to be cut: ext4 takes a cut to zero for a rewrite, and closing the file then waits for the
+        // disk (fs/ext4/inode.c, EXT4_STATE_DA_ALLOC_CLOSE).
+        if partial.metadata()?.len() != verifier.size() {
+            partial.set_len(verifier.size())?;
+        }
         let parts = if verifier.size() > 0 { vec![(EARLIER, 0, verifier.size())] } else { Vec::new() };
         Ok(Self { verifier, parts })
     }

@@ -25,18 +25,12 @@ pub struct GatewayFile<'a> {
     gateway: Url,
     cid: Cid,
     most: u64,
-    kind: Kind,
 }
 
 impl<'a> GatewayFile<'a> {
     /// The file `cid`, of at most `most` bytes, through a gateway somewhere.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
-        Self { http, gateway: gateway.clone(), cid, most, kind: Kind::Gateway }
-    }
-
-    /// The same through the local daemon, for files whose shape is not known.
-    pub fn of_kubo(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
-        Self { kind: Kind::Kubo, ..Self::new(http, gateway, cid, most) }
+        Self { http, gateway: gateway.clone(), cid, most }
     }
 
     async fn begin(&self) -> Result<Offer<'_>, Miss> {
@@ -67,7 +61,7 @@ impl<'a> GatewayFile<'a> {
 
 impl Source for GatewayFile<'_> {
     fn kind(&self) -> Kind {
-        self.kind
+        Kind::Gateway
     }
 
     fn place(&self) -> String {
@@ -97,8 +91,8 @@ impl Blocks<'_> {
             self.coming = FuturesOrdered::new();
         }
         for cid in &wanted[self.asked.len().min(wanted.len())..] {
-            let GatewayFile { http, gateway, kind, .. } = self.file;
-            self.coming.push_back(raw_block(http, gateway, *cid, *kind == Kind::Kubo).boxed_local());
+            let GatewayFile { http, gateway, .. } = self.file;
+            self.coming.push_back(raw_block(http, gateway, *cid, false).boxed_local());
             self.asked.push_back(*cid);
         }
         let block = self.coming.next().await.expect("an unfinished walk wants a block")?;

@@ -1,8 +1,14 @@
 //! The sentences, grouped by what they are about.
 
+mod contract;
 mod database_index;
 mod database_snapshot;
+mod disagreements;
 mod fakes;
+mod index_attacks;
+mod index_audit;
+mod index_refresh;
+mod lookup;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;

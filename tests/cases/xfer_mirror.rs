@@ -66,13 +66,16 @@ const MISDEEDS: &[Misdeed] = &[
 
 #[test]
 fn the_next_server_delivers_what_the_first_does_not() {
-    for Misdeed { what, bend, .. } in MISDEEDS {
+    for Misdeed { what, bend, code, .. } in MISDEEDS {
         let zlib = Package::new("zlib", SIZE);
         let (bad, good) = (bend(FakeMirror::serving(&[zlib.file()])), FakeMirror::serving(&[zlib.file()]));
         let world = World::new().repo("core", &[&zlib], &[&bad, &good]);
         let out = world.out(&zlib.file_name());
         let run = world.xfer(&bad.url("core", &zlib.file_name()), &out);
         assert_eq!(run.code(), 0, "first server {what}: {}", run.stderr);
+        // Only who sends something else is named; one line all the same.
+        let refused = run.said.contains("  from 127.0.0.1:A (refused from mirror 127.0.0.1:B: ");
+        assert_eq!((refused, run.said.lines().count()), (*code == 3, 1), "first server {what}: {}", run.said);
         run.succeeds();
         world.has(&out, &zlib.bytes);
         world.store_is_settled();

@@ -7,9 +7,9 @@ use pkgswarm::cid::Cid;
 use pkgswarm::dag::build::build;
 use pkgswarm::digest::Sha256;
 use pkgswarm::index::ipns::Name;
-use pkgswarm::index::manifest::{Database, Manifest, Table};
-use pkgswarm::index::state::{Seen, State};
-use pkgswarm::index::table::{Entry, Writer};
+use pkgswarm::index::manifest::{Database, Manifest, Packed, Table};
+use pkgswarm::index::state::{Made, Seen, State};
+use pkgswarm::index::table::{Entry, Writer, pack};
 use pkgswarm::name::{FileName, RepoName};
 
 use super::repo::Package;
@@ -69,17 +69,21 @@ impl FakeIndex {
     pub fn in_use(mut self, world: World) -> World {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         self.entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut writer = Writer::new(Vec::new()).expect("memory");
+        let mut writer = Writer::new(Vec::new());
         self.entries.iter().for_each(|entry| writer.add(entry).expect("memory"));
-        let packed = writer.finish().expect("memory");
-        let (repo, sha256) = (RepoName::new("core").expect("a plain name"), Sha256::of(&packed));
+        let plain = writer.finish();
+        let packed = pack(&plain);
+        let whole = build(&packed[..]).expect("memory can be read");
+        let repo = RepoName::new("core").expect("a plain name");
         let table = Table {
             repo: repo.clone(),
             arch: "x86_64".to_owned(),
-            cid: Cid::raw(sha256),
-            sha256,
-            size: packed.len() as u64,
+            changed: now - self.age,
             entries: self.entries.len() as u64,
+            sha256: Sha256::of(&plain),
+            size: plain.len() as u64,
+            packed: Packed { cid: whole.root, sha256: whole.sha256, size: whole.size },
+            diffs: Vec::new(),
             databases: self.databases.clone(),
             upstream: Vec::new(),
         };
@@ -93,7 +97,7 @@ impl FakeIndex {
         };
         let (bytes, name) = (manifest.encode(), FileName::new(&self.name).expect("a plain name"));
         let state = State::at(world.path("state/index"));
-        state.keep_table(&name, &packed).expect("a state directory");
+        state.keep_table(&name, &manifest.tables[0], Made::Packed(&packed)).expect("a state directory");
         state.hold(&name, &bytes, &[], &[repo]).expect("a state directory");
         let key = Name::from_key(Sha256::of(self.name.as_bytes()).to_string().as_bytes()[..32].try_into().unwrap());
         let seen = Seen { sequence: created, manifest: Sha256::of(&bytes), fetched: now, expires };

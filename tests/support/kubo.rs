@@ -33,6 +33,8 @@ struct State {
     /// Not here yet, but somebody in the network has it.
     far: HashSet<String>,
     records: HashMap<String, Vec<u8>>,
+    /// Names are looked for without end, as where the DHT cannot be reached.
+    lost: bool,
     scripts: Scripts,
 }
 
@@ -97,6 +99,12 @@ impl FakeKubo {
         self
     }
 
+    /// Looks for names without end.
+    pub fn without_a_network(self) -> Self {
+        self.state.lock().unwrap().lost = true;
+        self
+    }
+
     pub fn gateway_address(&self) -> SocketAddr {
         self.gateway.address()
     }
@@ -143,6 +151,10 @@ impl State {
     fn gateway(&mut self, request: &Request) -> Reply {
         let path = request.path();
         let host = request.header("host").unwrap_or_default().to_owned();
+        if let Some(name) = path.strip_prefix("ipns/").or_else(|| path.strip_prefix("routing/v1/ipns/")) {
+            let script = self.scripts.take(&path);
+            return script.bend(request, self.record(name), true);
+        }
         let Some(cid) = path.strip_prefix("ipfs/").map(|rest| rest.split('/').next().unwrap_or_default().to_owned())
         else {
             return Reply::new(404, "404 page not found\n");
@@ -176,6 +188,18 @@ impl State {
         // The real gateway tells no date for immutable content.
         reply.headers.retain(|(name, _)| name != "Last-Modified" && name != "Content-Type");
         script.bend(request, reply.with("Content-Type", kind), last)
+    }
+
+    /// The record of a name, as the gateway gives it out.
+    fn record(&self, name: &str) -> Reply {
+        let mut reply = match self.records.get(name) {
+            Some(record) => Reply::new(200, record.as_slice()).with("Content-Type", "application/vnd.ipfs.ipns-record"),
+            None => Reply::new(404, "routing: not found\n"),
+        };
+        if self.lost {
+            reply.ending = Ending::Silence;
+        }
+        reply
     }
 
     fn rpc(&mut self, request: &Request) -> Reply {
@@ -221,6 +245,11 @@ impl State {
                 json(&format!(r#"{{"Keys":{{"{arg}":{{"Type":"recursive","Name":""}}}}}}"#))
             }
             "pin/ls" => failure(&format!("path '{arg}' is not pinned")),
+            "name/get" if self.lost => {
+                let mut late = failure("context deadline exceeded");
+                late.after = request.query("timeout").map_or(Duration::from_secs(60), |text| duration(&text));
+                late
+            }
             "name/get" => match self.records.get(arg.trim_start_matches("/ipns/")) {
                 Some(record) => Reply::new(200, record.as_slice()).with("X-Stream-Output", "1"),
                 None => failure("routing: not found"),

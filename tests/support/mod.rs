@@ -1,6 +1,7 @@
 //! The actors of the scenarios. Each is told in words how to misbehave and remembers what it was asked.
 
 pub mod index;
+pub mod keys;
 pub mod kubo;
 pub mod mirror;
 pub mod mount;
@@ -13,6 +14,7 @@ pub mod server;
 pub mod world;
 
 pub use index::FakeIndex;
+pub use keys::{Index, Keys};
 pub use kubo::{BendKubo, FakeKubo};
 pub use mirror::{Bend, FakeMirror};
 pub use proxy::FakeProxy;

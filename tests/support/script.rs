@@ -19,6 +19,7 @@ pub struct Script {
     retry_after: Option<String>,
     wrong_content_range: bool,
     modified: Option<u64>,
+    date: Option<u64>,
     pub(super) ignoring_range: bool,
     /// How many more requests this holds for; `None` is for ever.
     times: Option<usize>,
@@ -65,6 +66,9 @@ impl Script {
             }
             Some(Instead::Portal) => Reply::new(200, PORTAL).with("Content-Type", "text/html; charset=utf-8"),
         };
+        if let Some(seconds) = self.date {
+            reply = reply.with("Date", super::mirror::http_date(seconds));
+        }
         if let Some(value) = &self.retry_after {
             reply = reply.with("Retry-After", value);
         }
@@ -195,6 +199,10 @@ pub trait Misbehaves: Sized {
     /// Answers everything with a log-in page and 200.
     fn captive_portal(self) -> Self {
         self.bend(|s| s.instead = Some(Instead::Portal))
+    }
+    /// The server's clock, as it tells it: Unix seconds.
+    fn dated(self, seconds: u64) -> Self {
+        self.bend(|s| s.date = Some(seconds))
     }
     /// Last-Modified in Unix seconds.
     fn modified(self, seconds: u64) -> Self {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::databases;
 use super::measure::{Figures, Peak, in_turn, time};
 use super::scene::{Scene, Who};
 use crate::Bar;
@@ -61,6 +62,13 @@ pub const CASES: &[Case] = &[
         unit: "ms",
         bar: Bar::None,
         run: |pairs| start(Who::Root, pairs),
+    },
+    Case {
+        name: "db-unchanged",
+        what: "pacman -Sy with three unchanged databases of real size over 30 ms, against pacman's own downloader",
+        unit: "s",
+        bar: Bar::OursAtMostMore(0.1),
+        run: databases::unchanged,
     },
     Case {
         name: "memory-mirror",

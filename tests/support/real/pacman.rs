@@ -46,13 +46,14 @@ pub struct PacmanRoot {
     release: Release,
     xfer_command: String,
     sig_level: String,
+    parallel: u32,
     sections: Vec<Section>,
     environment: Vec<(String, String)>,
     prefix: Vec<String>,
 }
 
 impl PacmanRoot {
-    /// An empty system; packages and databases need no signatures until `sig_level` says so.
+    /// An empty system, with pacman's own downloader when `xfer_command` is empty; packages and databases need no signatures until `sig_level` says so.
     pub fn new(parts: &Parts, release: Release, xfer_command: &str) -> PacmanRoot {
         let dir = scratch("root");
         for name in ["bin", "root", "db", "cache", "hooks", "gpg"] {
@@ -69,6 +70,7 @@ impl PacmanRoot {
             release,
             xfer_command: xfer_command.into(),
             sig_level: "Never".into(),
+            parallel: 1,
             sections: Vec::new(),
             environment: Vec::new(),
             prefix: Vec::new(),
@@ -85,6 +87,12 @@ impl PacmanRoot {
     /// With this SigLevel for all repositories.
     pub fn sig_level(mut self, level: &str) -> PacmanRoot {
         self.sig_level = level.into();
+        self
+    }
+
+    /// With so many downloads at a time, of its own downloader.
+    pub fn parallel(mut self, downloads: u32) -> PacmanRoot {
+        self.parallel = downloads;
         self
     }
 
@@ -203,12 +211,15 @@ impl PacmanRoot {
 
     fn config_text(&self) -> String {
         let mut text = format!(
-            "[options]\nArchitecture = auto\nXferCommand = {}\nSigLevel = {}\nDBPath = {}\nCacheDir = {}\n",
-            self.xfer_command,
+            "[options]\nArchitecture = auto\nParallelDownloads = {}\nSigLevel = {}\nDBPath = {}\nCacheDir = {}\n",
+            self.parallel,
             self.sig_level,
             self.db().display(),
             self.cache().display(),
         );
+        if !self.xfer_command.is_empty() {
+            text += &format!("XferCommand = {}\n", self.xfer_command);
+        }
         if self.release == Release::New {
             text += &format!("DownloadUser = {USER}\n");
         }

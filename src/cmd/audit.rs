@@ -1,0 +1,244 @@
+//! `pkgswarm index audit`: what the packages on this machine are, against everybody who lists them.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::catalogue::Catalogue;
+use crate::cid::Cid;
+use crate::cli::AuditArgs;
+use crate::config::Settings;
+use crate::dag::build::{Built, build};
+use crate::digest::Sha256;
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::handover::{self, Target};
+use crate::index::in_use;
+use crate::name::{FileName, NameKind};
+use crate::report::{self, Progress};
+use crate::session::Session;
+
+/// Runs the command.
+pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
+    if env.is_root() {
+        // Packages are foreign bytes, and the indexes belong to the unprivileged user.
+        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    }
+    let session = Session::open(env, settings, Path::new("/var/tmp"))?;
+    let is_index = |word: &PathBuf| settings.indexes.iter().any(|index| Path::new(&index.name) == word);
+    let (names, paths): (Vec<PathBuf>, Vec<PathBuf>) = args.what.iter().cloned().partition(is_index);
+    let paths = if paths.is_empty() { session.cache_dirs().to_vec() } else { paths };
+    let voices = voices(&session, &names)?;
+    let files = files(&paths)?;
+    let total = files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
+    let progress = Progress::new(settings.progress, "audit", Some(total));
+    let (mut count, mut done) = (Count::default(), 0);
+    for path in &files {
+        match audit(path, &voices, &mut done, &progress) {
+            Ok(audited) => {
+                count.add(&audited);
+                progress.clear();
+                audited.print(args.json)?;
+            }
+            Err(e) => {
+                count.unread += 1;
+                report::say(&format!("warning: {}: cannot be read: {e}", path.display()));
+            }
+        }
+    }
+    progress.clear();
+    report::say(&count.line(&voices));
+    Ok(count.status())
+}
+
+/// Somebody who lists files.
+struct Voice {
+    who: String,
+    table: Catalogue,
+}
+
+/// The sync databases, and the tables of the indexes in use: those named, or all. An expired one says nothing.
+fn voices(session: &Session, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
+    let is_wanted = |index: &str| names.is_empty() || names.iter().any(|name| name == Path::new(index));
+    let mut voices = Vec::new();
+    for repo in session.repo_names() {
+        if let Some(table) = session.repo(&repo).map(|repo| session.database(repo)).transpose()?.flatten() {
+            voices.push(Voice { who: format!("the sync database {repo}"), table });
+        }
+        let tables = session.tables(repo.as_str()).into_iter().filter(|(index, _)| is_wanted(index));
+        voices.extend(tables.map(|(index, table)| Voice { who: format!("index {index} for {repo}"), table }));
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    for index in session.settings.indexes.iter().filter(|index| is_wanted(&index.name)) {
+        let expires = FileName::new(&index.name).ok().and_then(|name| in_use::state(&session.settings).expires(&name));
+        match expires {
+            Some(expires) if expires > now => {}
+            Some(_) => report::say(&format!("warning: index {} is expired; it is not compared with", index.name)),
+            None => report::say(&format!("warning: index {} was never fetched; pkgswarm index refresh", index.name)),
+        }
+    }
+    Ok(voices)
+}
+
+/// The files themselves, and the packages and signatures in directories, sorted by path within each.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for path in paths {
+        let failed = |e: io::Error| Error::local(path.display(), format!("cannot be read: {e}"));
+        if !path.metadata().map_err(failed)?.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = path.read_dir().map_err(failed)?.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        let mut packages: Vec<PathBuf> =
+            entries.iter().map(|entry| entry.path()).filter(|path| is_package(path)).collect();
+        packages.sort();
+        files.extend(packages);
+    }
+    Ok(files)
+}
+
+fn is_package(path: &Path) -> bool {
+    let kind = name_of(path).map(|name| name.kind());
+    matches!(kind, Some(NameKind::Package | NameKind::PackageSignature)) && path.is_file()
+}
+
+fn name_of(path: &Path) -> Option<FileName> {
+    FileName::new(path.file_name()?.to_str()?).ok()
+}
+
+/// What somebody says about one file.
+struct Said<'a> {
+    who: &'a str,
+    size: u64,
+    sha256: Sha256,
+    cid: Option<Cid>,
+}
+
+impl Said<'_> {
+    fn agrees(&self, here: &Built) -> bool {
+        let same_cid = self.cid.is_none_or(|cid| cid == here.root);
+        (self.size, self.sha256) == (here.size, here.sha256) && same_cid
+    }
+}
+
+/// One file, and who lists it.
+struct Audited<'a> {
+    path: &'a Path,
+    here: Built,
+    said: Vec<Said<'a>>,
+}
+
+fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &Progress) -> io::Result<Audited<'a>> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    let name = name_of(path).ok_or_else(|| io::Error::other("its name cannot be that of a package"))?;
+    let shown = name.to_string();
+    let here = build(Counted { file, done, progress, name: &shown })?;
+    let said = voices.iter().filter_map(|voice| {
+        // A table that is damaged says nothing; looking a package up says so.
+        let (size, sha256, cid) = match name.signed() {
+            Some(signed) => {
+                let signature = voice.table.find(&signed).ok()??.signature?;
+                (u64::from(signature.size), signature.sha256, None)
+            }
+            None => {
+                let record = voice.table.find(&name).ok()??;
+                (record.size, record.sha256, record.cid())
+            }
+        };
+        Some(Said { who: &voice.who, size, sha256, cid })
+    });
+    Ok(Audited { path, here, said: said.collect() })
+}
+
+impl Audited<'_> {
+    fn disagreements(&self) -> impl Iterator<Item = &Said<'_>> {
+        self.said.iter().filter(|said| !said.agrees(&self.here))
+    }
+
+    /// A line for each disagreement, or one object.
+    fn print(&self, json: bool) -> io::Result<()> {
+        let (mut out, here) = (io::stdout().lock(), &self.here);
+        if json {
+            let disagreements: Vec<_> = self
+                .disagreements()
+                .map(|said| {
+                    let cid = said.cid.map(|cid| cid.to_string());
+                    serde_json::json!({"who": said.who, "size": said.size, "sha256": said.sha256, "cid": cid})
+                })
+                .collect();
+            let line = serde_json::json!({
+                "name": self.path.file_name().map(|name| name.to_string_lossy()), "path": self.path.to_string_lossy(),
+                "size": here.size, "sha256": here.sha256, "cid": here.root.to_string(),
+                "listed_by": self.said.iter().map(|said| said.who).collect::<Vec<_>>(), "disagreements": disagreements,
+            });
+            return writeln!(out, "{line}");
+        }
+        for said in self.disagreements() {
+            let (theirs, ours) = if said.sha256 != here.sha256 {
+                (format!("sha256 {}", said.sha256), format!("sha256 {}", here.sha256))
+            } else if said.size != here.size {
+                (format!("{} bytes", said.size), format!("{} bytes", here.size))
+            } else {
+                let cid = said.cid.map(|cid| cid.to_string()).unwrap_or_default();
+                (format!("CID {cid}"), format!("CID {}", here.root))
+            };
+            let path = self.path.display().to_string();
+            writeln!(out, "{}: {} says {theirs}, here is {ours}", crate::name::shown(&path), said.who)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    files: usize,
+    listed: usize,
+    disagreeing: usize,
+    unread: usize,
+}
+
+impl Count {
+    fn add(&mut self, audited: &Audited<'_>) {
+        self.files += 1;
+        self.listed += usize::from(!audited.said.is_empty());
+        self.disagreeing += usize::from(audited.disagreements().next().is_some());
+    }
+
+    fn line(&self, voices: &[Voice]) -> String {
+        let Self { files, listed, disagreeing, unread } = self;
+        let unread = if *unread == 0 { String::new() } else { format!(", {unread} not read") };
+        let who: Vec<&str> = voices.iter().map(|voice| voice.who.as_str()).collect();
+        let who = if who.is_empty() { "nobody".to_owned() } else { who.join(", ") };
+        format!("{files} files, {listed} of them listed, {disagreeing} with disagreements{unread}; compared with {who}")
+    }
+
+    fn status(&self) -> u8 {
+        match (self.disagreeing, self.unread) {
+            (0, 0) => 0,
+            (0, _) => Kind::Local.status(),
+            _ => Kind::Corrupt.status(),
+        }
+    }
+}
+
+/// Counts what is read, for the progress of the whole.
+struct Counted<'a> {
+    file: File,
+    done: &'a mut u64,
+    progress: &'a Progress,
+    name: &'a str,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read(buffer)?;
+        *self.done += got as u64;
+        self.progress.at(*self.done, self.name);
+        Ok(got)
+    }
+}

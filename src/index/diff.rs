@@ -1,0 +1,212 @@
+//! `diffs/<repo>-<arch>/<from>-<to>.ndjson.zst`: what changed in a table, so that a refresh moves only that.
+//!
+//! One line a change, sorted by the name it is about: the table's new line as it stands there, or `{"gone":"NAME"}`.
+//! Lines are carried over as they are, unknown fields included, so that the result is the publisher's table byte for
+//! byte and can be checked against its sha256.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::DIFF_MOST;
+use super::table::{LINE_MOST, pack, unpack};
+use crate::name::{FileName, shown};
+
+/// Most uncompressed bytes of all diffs that are applied together (32 MiB); a table of more changes is fetched whole.
+pub const DIFFS_PLAIN_MOST: u64 = 32 << 20;
+
+/// What became of some names: a new line, or nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    names: BTreeMap<FileName, Option<Vec<u8>>>,
+    /// Uncompressed bytes read so far.
+    bytes: u64,
+}
+
+/// Why a diff cannot be applied. The whole table replaces it.
+#[derive(Debug, thiserror::Error)]
+pub enum BadDiff {
+    /// Could not be read or decompressed.
+    #[error("the diff cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// Not a change.
+    #[error("line {line} of the diff is malformed: {reason}")]
+    Line {
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Its name is not greater than the one before it.
+    #[error("line {0} of the diff is out of order")]
+    Order(u64),
+    /// The table that it is applied to is none.
+    #[error("the table that the diff applies to is malformed")]
+    Table,
+    /// More than [`DIFFS_PLAIN_MOST`].
+    #[error("the diffs have more than {DIFFS_PLAIN_MOST} bytes")]
+    TooLong,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Wire {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<String>,
+}
+
+impl Changes {
+    /// The changes that lead from the uncompressed table `old` to `new`.
+    ///
+    /// # Errors
+    /// When either is not a table.
+    pub fn between(old: impl BufRead, new: impl BufRead) -> Result<Self, BadDiff> {
+        let (mut old, mut new) = (Lines::of(old), Lines::of(new));
+        let mut names = BTreeMap::new();
+        let (mut had, mut has) = (old.table_line()?, new.table_line()?);
+        loop {
+            let order = match (&had, &has) {
+                (None, None) => break,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+            };
+            let before = if order.is_le() { std::mem::replace(&mut had, old.table_line()?) } else { None };
+            let after = if order.is_ge() { std::mem::replace(&mut has, new.table_line()?) } else { None };
+            match (before, after) {
+                (Some((name, _)), None) => drop(names.insert(name, None)),
+                (before, Some((name, line))) if before.as_ref().is_none_or(|(_, old)| *old != line) => {
+                    names.insert(name, Some(line));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { names, bytes: 0 })
+    }
+
+    /// How many names changed.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The diff as it is published; `None` when it would be larger than [`DIFF_MOST`].
+    pub fn pack(&self) -> Option<Vec<u8>> {
+        let mut plain = Vec::new();
+        for (name, line) in &self.names {
+            match line {
+                Some(line) => plain.extend_from_slice(line),
+                None => {
+                    let gone = Wire { name: None, gone: Some(name.to_string()) };
+                    serde_json::to_writer(&mut plain, &gone).expect("texts always make JSON");
+                    plain.push(b'\n');
+                }
+            }
+        }
+        Some(pack(&plain)).filter(|packed| packed.len() as u64 <= DIFF_MOST && plain.len() as u64 <= DIFFS_PLAIN_MOST)
+    }
+
+    /// Adds the changes of the next diff, which win over earlier ones.
+    ///
+    /// # Errors
+    /// When it is not a diff, or all together are too much. What was added before the bad line stays: throw it away.
+    pub fn add(&mut self, packed: &[u8]) -> Result<(), BadDiff> {
+        let left = DIFFS_PLAIN_MOST - self.bytes;
+        let mut lines = Lines::of(unpack(packed, left + 1)?);
+        let mut last = None;
+        loop {
+            let line = lines.next();
+            // A line that is cut off by the limit is too much rather than malformed.
+            if lines.bytes > left {
+                return Err(BadDiff::TooLong);
+            }
+            let Some(line) = line? else { break };
+            let (name, line) = match lines.parse(&line)? {
+                Wire { name: Some(name), gone: None } => (name, Some(line)),
+                Wire { name: None, gone: Some(name) } => (name, None),
+                _ => return Err(lines.bad("neither an entry nor a removal")),
+            };
+            let name = FileName::new(name).map_err(|_| lines.bad("not a plain file name"))?;
+            if last.as_ref().is_some_and(|last| *last >= name) {
+                return Err(BadDiff::Order(lines.line));
+            }
+            last = Some(name.clone());
+            self.names.insert(name, line);
+        }
+        self.bytes += lines.bytes;
+        Ok(())
+    }
+
+    /// Writes the uncompressed table that `old` becomes by these changes, in constant memory.
+    ///
+    /// Whether it is the right one is for its sha256 to say.
+    ///
+    /// # Errors
+    /// When `old` is not a table, or on the way to `to`.
+    pub fn apply(&self, old: impl BufRead, mut to: impl Write) -> Result<(), BadDiff> {
+        let mut old = Lines::of(old);
+        let mut changes = self.names.iter().peekable();
+        while let Some((name, line)) = old.table_line()? {
+            while let Some((_, new)) = changes.next_if(|(changed, _)| **changed < name) {
+                to.write_all(new.as_deref().unwrap_or_default())?;
+            }
+            match changes.next_if(|(changed, _)| **changed == name) {
+                Some((_, new)) => to.write_all(new.as_deref().unwrap_or_default())?,
+                None => to.write_all(&line)?,
+            }
+        }
+        changes.try_for_each(|(_, new)| to.write_all(new.as_deref().unwrap_or_default()))?;
+        Ok(to.flush()?)
+    }
+}
+
+/// Lines of JSON, each bounded, with their ends.
+struct Lines<R> {
+    from: R,
+    line: u64,
+    bytes: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn of(from: R) -> Self {
+        Self { from, line: 0, bytes: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<Vec<u8>>, BadDiff> {
+        let mut line = Vec::new();
+        let read = (&mut self.from).take(LINE_MOST as u64 + 1).read_until(b'\n', &mut line)?;
+        self.bytes += read as u64;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        match line.ends_with(b"\n") {
+            true => Ok(Some(line)),
+            false => Err(self.bad("longer than 4096 bytes or cut short")),
+        }
+    }
+
+    fn parse(&self, line: &[u8]) -> Result<Wire, BadDiff> {
+        serde_json::from_slice(line).map_err(|e| self.bad(&e.to_string()))
+    }
+
+    /// A line of a table, with its name.
+    fn table_line(&mut self) -> Result<Option<(FileName, Vec<u8>)>, BadDiff> {
+        let Some(line) = self.next().map_err(|_| BadDiff::Table)? else { return Ok(None) };
+        let name = self.parse(&line).ok().and_then(|wire| FileName::new(wire.name?).ok()).ok_or(BadDiff::Table)?;
+        Ok(Some((name, line)))
+    }
+
+    fn bad(&self, reason: &str) -> BadDiff {
+        BadDiff::Line { line: self.line, reason: shown(reason).into_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

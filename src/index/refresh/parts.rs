@@ -1,0 +1,215 @@
+//! Parts of an index that are known by hash: whoever has them may deliver them, whichever way named them.
+//!
+//! The nearest source is asked first and the next one joins when it fails or takes long, so that a slow or hanging
+//! source costs a second and not the refresh.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use reqwest::{Client, Url};
+
+use super::{Failure, IndexSource, Work, ways};
+use crate::cid::Cid;
+use crate::dag::walk::Walk;
+use crate::digest::Sha256;
+use crate::http::{host, reason};
+use crate::index::manifest::Packed;
+use crate::kubo::{self, Kubo};
+use crate::name::shown;
+
+/// How long a source is waited for before the next one joins; longer for larger parts.
+const HEDGE: Duration = Duration::from_secs(1);
+/// Bytes a second that a source is trusted to deliver meanwhile.
+const HEDGE_RATE: u64 = 512 << 10;
+
+/// Who has parts.
+#[derive(Clone)]
+pub(super) struct Source<'a> {
+    name: String,
+    from: From<'a>,
+}
+
+#[derive(Clone)]
+enum From<'a> {
+    /// Kubo or a gateway, by blocks.
+    Blocks(Kubo),
+    /// A plain copy, by path.
+    Copy(&'a Url, Client),
+}
+
+/// One part.
+pub(super) struct Part<'p> {
+    cid: Cid,
+    path: &'p str,
+    most: usize,
+    /// Of a file of several blocks; a single block is proven by its CID.
+    file: Option<Sha256>,
+}
+
+/// The sources of parts, nearest first.
+pub(super) fn sources<'a>(source: &'a IndexSource, kubo: Option<&'a Kubo>, client: &Client) -> Vec<Source<'a>> {
+    let kubo = kubo.map(|kubo| Source { name: "kubo".to_owned(), from: From::Blocks(kubo.clone()) });
+    let copy = source.url.as_ref().map(|url| copy(url, client));
+    let gateways =
+        source.gateways.iter().map(|url| Source { name: host(url), from: From::Blocks(ways::gateway(url, client)) });
+    kubo.into_iter().chain(copy).chain(gateways).collect()
+}
+
+/// A plain copy as a source.
+pub(super) fn copy<'a>(url: &'a Url, client: &Client) -> Source<'a> {
+    Source { name: "url".to_owned(), from: From::Copy(url, client.clone()) }
+}
+
+impl<'p> Part<'p> {
+    /// One block of at most `most` bytes.
+    pub(super) fn block(cid: Cid, path: &'p str, most: usize) -> Self {
+        Self { cid, path, most, file: None }
+    }
+
+    /// A compressed table.
+    pub(super) fn table(packed: &Packed, path: &'p str) -> Self {
+        Self { cid: packed.cid, path, most: packed.size as usize, file: Some(packed.sha256) }
+    }
+
+    fn check(&self, bytes: Vec<u8>) -> Result<Vec<u8>, Failed> {
+        let found = Sha256::of(&bytes);
+        match self.file {
+            Some(sha256) if found == sha256 => Ok(bytes),
+            None if self.cid.proves(&bytes) => Ok(bytes),
+            expected => Err(Failed::Corrupt { found, expected: expected.unwrap_or(self.cid.digest()) }),
+        }
+    }
+}
+
+impl Work<'_> {
+    /// A part, proven, from whoever delivers it first.
+    pub(super) async fn part(&self, part: &Part<'_>) -> Result<Vec<u8>, Failure> {
+        if let Some(bytes) = self.at_hand(part) {
+            return Ok(bytes);
+        }
+        let cell = self.parts.borrow_mut().entry(part.cid).or_default().clone();
+        cell.get_or_try_init(|| self.race(part)).await.cloned()
+    }
+
+    /// Most of what an unchanged index consists of is here already.
+    fn at_hand(&self, part: &Part<'_>) -> Option<Vec<u8>> {
+        let held = self.held.as_ref()?;
+        let bytes = match part.path {
+            "pkgswarm.json" => Some(held.bytes.clone()),
+            "pkgswarm.json.minisig" => held.proof("minisig"),
+            "pkgswarm.root" => held.proof("root"),
+            _ => None,
+        };
+        bytes.filter(|bytes| part.cid.proves(bytes))
+    }
+
+    async fn race(&self, part: &Part<'_>) -> Result<Vec<u8>, Failure> {
+        let wait = HEDGE + part.file.map_or(Duration::ZERO, |_| Duration::from_secs(part.most as u64 / HEDGE_RATE));
+        let favourite = self.favourite.get();
+        let others = (0..self.sources.len()).filter(|at| *at != favourite);
+        let order: Vec<usize> =
+            std::iter::once(favourite).chain(others).filter(|at| *at < self.sources.len()).collect();
+        let (mut rest, mut running, mut said) = (order.into_iter(), FuturesUnordered::new(), Vec::new());
+        loop {
+            if running.is_empty() {
+                match rest.next() {
+                    Some(source) => running.push(self.ask(source, part)),
+                    None if said.is_empty() => return Err(Failure::Failed("nobody to ask is configured".to_owned())),
+                    None => return Err(Failure::Failed(format!("{}: {}", part.path, said.join("; ")))),
+                }
+            }
+            tokio::select! {
+                Some((source, answer)) = running.next() => match answer {
+                    Ok(bytes) => {
+                        self.favourite.set(source);
+                        return Ok(bytes);
+                    }
+                    Err(why) => {
+                        said.push(format!("{}: {why}", self.sources[source].name));
+                        running.extend(rest.next().map(|source| self.ask(source, part)));
+                    }
+                },
+                () = tokio::time::sleep(wait), if rest.len() > 0 => {
+                    running.extend(rest.next().map(|source| self.ask(source, part)));
+                }
+            }
+        }
+    }
+
+    /// Asks the source number `at`.
+    async fn ask(&self, at: usize, part: &Part<'_>) -> (usize, Result<Vec<u8>, Failed>) {
+        let source = &self.sources[at];
+        let bytes = match &source.from {
+            From::Copy(..) => self.get(source, part.path, part.most).await,
+            From::Blocks(kubo) => self.by_blocks(kubo, part).await,
+        };
+        (at, bytes.and_then(|bytes| part.check(bytes)))
+    }
+
+    async fn by_blocks(&self, kubo: &Kubo, part: &Part<'_>) -> Result<Vec<u8>, Failed> {
+        let fetch = async |cid| {
+            let block = kubo.block(cid, self.enough()).await.map_err(Failed::Kubo)?;
+            self.count(block.len());
+            Ok::<_, Failed>(block)
+        };
+        if part.file.is_none() {
+            let block = fetch(part.cid).await?;
+            return if block.len() > part.most { Err(Failed::TooLong(part.most)) } else { Ok(block) };
+        }
+        let (mut walk, mut bytes) = (Walk::new(part.cid, part.most as u64), Vec::new());
+        while let Some(cid) = walk.next_cid() {
+            let block = fetch(cid).await?;
+            bytes.extend_from_slice(walk.push(&block).map_err(|e| Failed::Dag(e.to_string()))?);
+        }
+        Ok(bytes)
+    }
+
+    /// A file of at most `most` bytes of a plain copy, unproven.
+    pub(super) async fn get(&self, source: &Source<'_>, path: &str, most: usize) -> Result<Vec<u8>, Failed> {
+        let From::Copy(base, client) = &source.from else { unreachable!("only copies have paths") };
+        let mut url = (*base).clone();
+        url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+        let answer = client.get(url).header("User-Agent", kubo::USER_AGENT).send().await?;
+        let date = answer.headers().get("Date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        if let Some(date) = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok()) {
+            self.heard(&host(base), date.as_secs());
+        }
+        if !answer.status().is_success() {
+            return Err(Failed::Status(answer.status().as_u16()));
+        }
+        let (mut bytes, mut stream) = (Vec::new(), answer.bytes_stream());
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            self.count(piece.len());
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > most {
+                return Err(Failed::TooLong(most));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// Why a source did not deliver a part.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error("HTTP {0}")]
+    Status(u16),
+    #[error("longer than {0} bytes")]
+    TooLong(usize),
+    #[error("corrupt: sha256 {}, expected {}", .found.short(), .expected.short())]
+    Corrupt { found: Sha256, expected: Sha256 },
+    #[error("{0}")]
+    Dag(String),
+    #[error("{}: {}", .0.call, .0.text)]
+    Kubo(kubo::Fault),
+    /// Without the URL, which may hold a password.
+    #[error("{}", shown(&reason(.0)))]
+    Transport(#[from] reqwest::Error),
+}
+
+/// A failed call, as a way's failure: the way is named beside it.
+pub(super) fn fault(fault: kubo::Fault) -> Failure {
+    Failure::Failed(format!("{}: {}", fault.call, fault.text))
+}

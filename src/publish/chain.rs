@@ -1,0 +1,183 @@
+//! How the tables came to be what they are: the last one of each repo, and the diffs that lead to it.
+//!
+//! Kept in the publisher's state directory under the sha256 of their content. What is missing or damaged there costs
+//! clients a whole table once, and is never an error.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{DIFFS_KEPT, PublishError};
+use crate::digest::Sha256;
+use crate::distro::trusted;
+use crate::index::diff::Changes;
+use crate::index::manifest::{DIFF_MOST, Diff};
+use crate::index::table::PLAIN_MOST;
+
+/// The last state of one table that was given out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Link {
+    /// The sequence that it was first given out with.
+    pub(super) changed: u64,
+    /// Of the uncompressed table.
+    pub(super) sha256: Sha256,
+    /// Oldest first.
+    pub(super) diffs: Vec<Diff>,
+}
+
+/// The directory of the files.
+pub(super) struct Chain {
+    dir: PathBuf,
+}
+
+impl Chain {
+    pub(super) fn at(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("tables") }
+    }
+
+    /// What is given out with `sequence` for the table `plain`, which takes `whole` bytes compressed: the state after
+    /// `before`, and the bytes of its diffs.
+    pub(super) fn next(&self, before: Option<&Link>, plain: &[u8], whole: u64, sequence: u64) -> (Link, Vec<Vec<u8>>) {
+        let sha256 = Sha256::of(plain);
+        let mut link = match before {
+            Some(before) if before.sha256 == sha256 => before.clone(),
+            _ => Link { changed: sequence, sha256, diffs: Vec::new() },
+        };
+        let mut diffs: Vec<(Diff, Vec<u8>)> = Vec::new();
+        for diff in before.iter().flat_map(|before| &before.diffs) {
+            match self.read(diff.sha256, "ndjson.zst", DIFF_MOST) {
+                Some(bytes) => diffs.push((*diff, bytes)),
+                // What leads up to a gap leads nowhere.
+                None => diffs.clear(),
+            }
+        }
+        if let Some(before) = before.filter(|before| before.changed < link.changed) {
+            let old = self.read(before.sha256, "ndjson", PLAIN_MOST);
+            let changes = old.and_then(|old| Changes::between(&old[..], plain).ok());
+            match changes.and_then(|changes| changes.pack()) {
+                Some(bytes) => {
+                    let (size, sha256) = (bytes.len() as u64, Sha256::of(&bytes));
+                    diffs.push((Diff { from: before.changed, size, sha256 }, bytes));
+                }
+                None => diffs.clear(),
+            }
+        }
+        let total = |diffs: &[(Diff, Vec<u8>)]| diffs.iter().map(|(diff, _)| diff.size).sum::<u64>();
+        while diffs.len() > DIFFS_KEPT || (!diffs.is_empty() && total(&diffs) >= whole) {
+            diffs.remove(0);
+        }
+        let (listed, bytes) = diffs.into_iter().unzip();
+        link.diffs = listed;
+        (link, bytes)
+    }
+
+    /// Writes tables and diffs that are not there yet. To be done before they count as given out.
+    pub(super) fn keep<'b>(
+        &self,
+        tables: impl Iterator<Item = &'b [u8]>,
+        diffs: impl Iterator<Item = &'b [u8]>,
+    ) -> Result<(), PublishError> {
+        let files = tables.map(|bytes| (bytes, "ndjson")).chain(diffs.map(|bytes| (bytes, "ndjson.zst")));
+        for (bytes, ending) in files {
+            let path = self.path(Sha256::of(bytes), ending);
+            let at = |error| PublishError::Io { path: path.clone(), error };
+            fs::create_dir_all(&self.dir).map_err(at)?;
+            if !fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64) {
+                trusted::replace(&path, |to| to.write_all(bytes)).map_err(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what none of `links` needs. To be done after they were remembered.
+    pub(super) fn sweep<'l>(&self, links: impl Iterator<Item = &'l Link>) {
+        let mut needed = BTreeSet::new();
+        for link in links {
+            needed.insert(self.path(link.sha256, "ndjson"));
+            needed.extend(link.diffs.iter().map(|diff| self.path(diff.sha256, "ndjson.zst")));
+        }
+        for old in fs::read_dir(&self.dir).into_iter().flatten().flatten().filter(|old| !needed.contains(&old.path())) {
+            // What cannot be removed now is removed next time.
+            let _ = fs::remove_file(old.path());
+        }
+    }
+
+    fn path(&self, sha256: Sha256, ending: &str) -> PathBuf {
+        self.dir.join(format!("{sha256}.{ending}"))
+    }
+
+    fn read(&self, sha256: Sha256, ending: &str, most: u64) -> Option<Vec<u8>> {
+        let bytes = crate::index::state::read_most(&self.path(sha256, ending), most).ok()??;
+        (Sha256::of(&bytes) == sha256).then_some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table of `count` entries, the first of them of this day.
+    fn table(day: u64, count: u64) -> Vec<u8> {
+        let line = |n| format!("{{\"name\":\"{n:04}\",\"sha256\":\"{}\"}}\n", Sha256::of(format!("{n}").as_bytes()));
+        let first = format!("{{\"name\":\"0000\",\"sha256\":\"{}\"}}\n", Sha256::of(&day.to_le_bytes()));
+        (first + &(1..count).map(line).collect::<String>()).into_bytes()
+    }
+
+    fn kept(chain: &Chain, link: &Link, plain: &[u8], diffs: &[Vec<u8>]) {
+        chain.keep([plain].into_iter(), diffs.iter().map(|diff| &diff[..])).unwrap();
+        chain.sweep([link].into_iter());
+    }
+
+    #[test]
+    fn each_change_adds_a_diff_until_there_are_enough_and_the_same_table_adds_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::at(dir.path());
+        let mut last: Option<Link> = None;
+        for day in 0..DIFFS_KEPT as u64 + 5 {
+            let (link, diffs) = chain.next(last.as_ref(), &table(day, 3), 1 << 20, 100 + day);
+            kept(&chain, &link, &table(day, 3), &diffs);
+            assert_eq!((link.changed, link.diffs.len()), (100 + day, DIFFS_KEPT.min(day as usize)));
+            let (same, _) = chain.next(Some(&link), &table(day, 3), 1 << 20, 1000);
+            assert_eq!(same, link);
+            last = Some(link);
+        }
+        let link = last.unwrap();
+        let from: Vec<u64> = link.diffs.iter().map(|diff| diff.from).collect();
+        assert_eq!(from, (104..104 + DIFFS_KEPT as u64).collect::<Vec<_>>());
+        let files = fs::read_dir(dir.path().join("tables")).unwrap().count();
+        assert_eq!(files, DIFFS_KEPT + 1, "diffs and the last table, nothing older");
+    }
+
+    #[test]
+    fn a_chain_stays_smaller_than_the_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::at(dir.path());
+        let mut last: Option<Link> = None;
+        for day in 0..6 {
+            let (link, diffs) = chain.next(last.as_ref(), &table(day, 3), 250, 100 + day);
+            kept(&chain, &link, &table(day, 3), &diffs);
+            assert!(link.diffs.iter().map(|diff| diff.size).sum::<u64>() < 250, "{link:?}");
+            last = Some(link);
+        }
+        assert_eq!(last.unwrap().diffs.len(), 2);
+    }
+
+    #[test]
+    fn a_damaged_chain_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::at(dir.path());
+        let (first, diffs) = chain.next(None, &table(0, 3), 1 << 20, 100);
+        kept(&chain, &first, &table(0, 3), &diffs);
+        let (second, diffs) = chain.next(Some(&first), &table(1, 3), 1 << 20, 101);
+        kept(&chain, &second, &table(1, 3), &diffs);
+        fs::write(chain.path(second.diffs[0].sha256, "ndjson.zst"), "x").unwrap();
+        let (third, diffs) = chain.next(Some(&second), &table(2, 3), 1 << 20, 102);
+        assert_eq!((third.diffs[0].from, third.diffs.len()), (101, 1));
+        kept(&chain, &third, &table(2, 3), &diffs);
+        fs::remove_file(chain.path(third.sha256, "ndjson")).unwrap();
+        let (fourth, _) = chain.next(Some(&third), &table(3, 3), 1 << 20, 103);
+        assert_eq!(fourth, Link { changed: 103, sha256: Sha256::of(&table(3, 3)), diffs: Vec::new() });
+    }
+}

@@ -1,0 +1,124 @@
+//! The contract that every `Source` keeps, run over each of them and over the fakes that stand for them.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use pkgswarm::cid::Cid;
+use pkgswarm::dag::build::build;
+use pkgswarm::deliver::block_on;
+use pkgswarm::http::Http;
+use pkgswarm::miss::Miss;
+use pkgswarm::source::{Offer, Question, Source};
+use pkgswarm::source::{file::LocalFile, gateway::GatewayFile, kubo::KuboFile, mirror::Mirror};
+use reqwest::Url;
+
+use crate::support::repo::noise;
+use crate::support::*;
+
+/// Three leaves and a bit, so that sources which think in leaves show it.
+const SIZE: usize = (3 << 20) + 4711;
+const MOST: u64 = 64 << 20;
+
+/// A source that has the file and one that has not.
+type Pair<'a> = (&'static str, Box<dyn Source + 'a>, Box<dyn Source + 'a>);
+
+/// Runs `check` over every kind of source.
+fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
+    let bytes = noise("contract", SIZE);
+    let cid = build(&bytes[..]).unwrap().root;
+    let other = build(&b"nobody has this"[..]).unwrap().root;
+    let http = Http::new(Duration::from_secs(5));
+    let mirror = FakeMirror::serving(&[("file", &bytes)]);
+    let kubo = FakeKubo::empty().holding(&bytes);
+    let gateway = Url::parse(&kubo.gateway_url()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), &bytes).unwrap();
+    let at_mirror = |name: &str| Url::parse(&mirror.url("core", name)).unwrap();
+    let size = Some(bytes.len() as u64);
+    let by_kubo = |cid: Cid| KuboFile::new(&http, &gateway, cid, size, MOST);
+    let pairs: [Pair; 4] = [
+        (
+            "file",
+            Box::new(LocalFile::new(dir.path().join("file"), MOST)),
+            Box::new(LocalFile::new(dir.path().join("none"), MOST)),
+        ),
+        (
+            "mirror",
+            Box::new(Mirror::new(&http, at_mirror("file"), size, MOST)),
+            Box::new(Mirror::new(&http, at_mirror("none"), size, MOST)),
+        ),
+        ("kubo", Box::new(by_kubo(cid)), Box::new(by_kubo(other))),
+        (
+            "gateway",
+            Box::new(GatewayFile::new(&http, &gateway, cid, MOST)),
+            Box::new(GatewayFile::new(&http, &gateway, other, MOST)),
+        ),
+    ];
+    for (name, has, has_not) in &pairs {
+        check(name, has.as_ref(), has_not.as_ref(), &bytes);
+    }
+}
+
+/// Opens and reads to the end: the offset of the first byte, the size that was told, and the bytes.
+fn read(source: &dyn Source, from: u64) -> Result<(u64, Option<u64>, Vec<u8>), Miss> {
+    let question = Question { from, ..Question::default() };
+    let read = async {
+        let Offer::Bytes { start, size, mut body, .. } = source.open(question).await? else {
+            panic!("unchanged, though no date was named");
+        };
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.next().await {
+            bytes.extend_from_slice(&piece?);
+        }
+        Ok((start, size, bytes))
+    };
+    block_on(read).expect("nobody interrupts a test")
+}
+
+#[test]
+fn every_source_gives_the_whole_file_and_tells_its_size() {
+    for_every_source(|name, has, _, bytes| {
+        let (start, size, read) = read(has, 0).unwrap_or_else(|miss| panic!("{name}: {miss}"));
+        assert_eq!((start, size), (0, Some(bytes.len() as u64)), "{name}");
+        assert!(read == bytes, "{name}: other bytes");
+    });
+}
+
+#[test]
+fn every_source_starts_where_it_is_asked_to_or_at_zero() {
+    for_every_source(|name, has, _, bytes| {
+        for from in [1, 1 << 20, bytes.len() as u64 - 1] {
+            let (start, _, read) = read(has, from).unwrap_or_else(|miss| panic!("{name}: {miss}"));
+            assert!(start == from || start == 0, "{name}: starts at {start}, asked from {from}");
+            assert!(read == bytes[start as usize..], "{name}: other bytes");
+        }
+    });
+}
+
+#[test]
+fn every_source_says_that_it_has_no_such_file() {
+    for_every_source(|name, _, has_not, _| {
+        let miss = read(has_not, 0).expect_err(name);
+        assert!(matches!(miss, Miss::Absent(_)), "{name}: {miss}");
+    });
+}
+
+#[test]
+fn every_source_can_be_left_and_asked_again() {
+    for_every_source(|name, has, _, bytes| {
+        let left = async {
+            let Ok(Offer::Bytes { mut body, .. }) = has.open(Question::default()).await else { panic!("{name}") };
+            body.next().await.map(|piece| piece.map(|bytes| bytes.len()))
+        };
+        let first = block_on(left).unwrap().expect("a first piece").unwrap_or_else(|miss| panic!("{name}: {miss}"));
+        assert!(first > 0, "{name}");
+        assert!(read(has, 0).is_ok_and(|(_, _, read)| read == bytes), "{name}: not the whole file the second time");
+    });
+}
+
+#[test]
+fn no_source_shows_secrets_in_its_place() {
+    let http = Http::new(Duration::from_secs(5));
+    let url = Url::parse("https://user:secret@mirror.example/core/file?token=secret").unwrap();
+    assert_eq!(Mirror::new(&http, url, None, MOST).place(), "mirror.example");
+}

@@ -1,0 +1,183 @@
+//! Refreshing an index: what moves, who wins, and what happens where the network is not.
+
+use std::time::Duration;
+
+use crate::support::keys::now;
+use crate::support::*;
+
+const LIFE: u64 = 172_800;
+
+fn packages(count: usize) -> Vec<Package> {
+    (0..count).map(|n| Package::new(&format!("package{n}"), 100 + n)).collect()
+}
+
+fn index(publisher: &Keys, packages: &[Package], sequence: u64) -> Index {
+    publisher.index(&packages.iter().collect::<Vec<_>>(), sequence, LIFE)
+}
+
+fn ls(world: &World) -> serde_json::Value {
+    let run = world.run(&["index", "ls", "--json"]);
+    serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"))
+}
+
+fn is_asked_for_diffs(mirror: &FakeMirror) -> bool {
+    mirror.requests().iter().any(|request| request.path().contains("/diffs/"))
+}
+
+/// Two publications a minute apart: 200 packages, of which one gets a new version.
+fn two(publisher: &Keys) -> (Index, Index) {
+    let mut packages = packages(200);
+    let old = index(publisher, &packages, now() - 3600);
+    packages[7] = packages[7].clone().version("2.0-1");
+    let new = index(publisher, &packages, now() - 3540);
+    let new = publisher.after(&old, new);
+    (old, new)
+}
+
+#[test]
+fn a_refresh_moves_what_changed_and_not_the_table() {
+    let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let (old, new) = two(&publisher);
+    old.publish_on(&mirror);
+    let world = World::new().config(&publisher.config(Some(&mirror)));
+    assert_eq!(world.run(&["index", "refresh"]).code(), 0);
+    new.publish_on(&mirror);
+    let before = mirror.bytes();
+    let run = world.run(&["index", "refresh", "--json"]);
+    assert_eq!((run.code(), run.stderr.as_str()), (0, ""));
+    let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&said["outcome"], &said["warnings"]), (&"updated".into(), &serde_json::json!([])));
+    assert_eq!(mirror.hits("core-x86_64.ndjson.zst"), 1, "the whole table was fetched the first time only");
+    let moved = mirror.bytes() - before;
+    assert_eq!(said["moved"], moved, "what is said to have moved is what the mirror sent");
+    assert!(moved < 2500 && is_asked_for_diffs(&mirror), "{moved} bytes");
+    let shown = world.run(&["index", "show", "arch", "--entries"]).stdout;
+    assert!(shown.contains("core/package7-2.0-1-x86_64.pkg.tar.zst") && !shown.contains("package7-1.0-1"), "{shown}");
+    // Nothing new moves the record and nothing else.
+    let before = mirror.bytes();
+    assert_eq!(world.run(&["index", "refresh"]).code(), 0);
+    assert_eq!(mirror.bytes() - before, new.record.len() as u64);
+}
+
+#[test]
+fn diffs_that_are_no_use_are_reported_and_the_whole_table_is_fetched() {
+    let publisher = Keys::new(1);
+    let (old, new) = two(&publisher);
+    let broken: [(&str, Bend); 2] = [("gone", |mirror| mirror.status(404)), ("lying", Misbehaves::lying)];
+    for (what, bend) in broken {
+        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
+        old.publish_on(&mirror);
+        let world = World::new().config(&publisher.config(Some(&mirror)));
+        assert_eq!(world.run(&["index", "refresh"]).code(), 0);
+        new.publish_on(&mirror);
+        let diff = new.manifest.tables[0].diff_path(0);
+        let _mirror = bend(mirror.on(diff.rsplit('/').next().unwrap()));
+        let run = world.run(&["index", "refresh"]);
+        assert_eq!(run.code(), 0, "{what}: {}", run.stderr);
+        let warning =
+            "warning: index arch: the diffs of core-x86_64 are no use, it is fetched whole: diffs/core-x86_64/";
+        assert!(run.said.lines().any(|line| line.starts_with(warning)), "{what}: {}", run.said);
+        assert_eq!(ls(&world)["sequence"], new.sequence(), "{what}");
+    }
+    // Signed, and leading elsewhere: only the sha256 of the result tells.
+    let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
+    old.publish_on(&mirror);
+    let world = World::new().config(&publisher.config(Some(&mirror)));
+    assert_eq!(world.run(&["index", "refresh"]).code(), 0);
+    let other = index(&publisher, &packages(199), now() - 3500);
+    let wrong = publisher.after(&old, other);
+    let mut lying = new.clone();
+    (lying.manifest.tables[0].diffs, lying.diffs) = (wrong.manifest.tables[0].diffs.clone(), wrong.diffs);
+    publisher.sign(lying).publish_on(&mirror);
+    let run = world.run(&["index", "refresh"]);
+    assert!(run.said.contains("fetched whole: diffs/core-x86_64/") && run.said.contains("corrupt: "), "{}", run.said);
+    assert_eq!((run.code(), &ls(&world)["sequence"]), (0, &new.sequence().into()));
+}
+
+#[test]
+fn a_user_who_stayed_away_too_long_gets_the_whole_table() {
+    let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let (old, new) = two(&publisher);
+    index(&publisher, &packages(3), old.sequence() - 60).publish_on(&mirror);
+    let world = World::new().config(&publisher.config(Some(&mirror)));
+    assert_eq!(world.run(&["index", "refresh"]).code(), 0);
+    new.publish_on(&mirror);
+    let run = world.run(&["index", "refresh"]);
+    assert_eq!((run.code(), run.stderr.lines().count()), (0, 1), "{}", run.stderr);
+    assert!(!is_asked_for_diffs(&mirror));
+    assert_eq!(ls(&world)["sequence"], new.sequence());
+}
+
+#[test]
+fn a_network_that_is_not_there_ends_with_the_deadline_and_the_age_of_what_stays_in_use_is_said() {
+    let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let (old, _) = two(&publisher);
+    old.publish_on(&mirror);
+    let world = World::new().config(&publisher.config(Some(&mirror)));
+    assert_eq!(world.run(&["index", "refresh"]).code(), 0);
+    let lost = FakeKubo::empty().without_a_network();
+    let world = world.config(&publisher.config(None)).kubo(&lost).set("PKGSWARM_INDEX_DEADLINE", "1 s");
+    let run = world.run(&["index", "refresh"]);
+    run.within(Duration::from_secs(10));
+    let mut lines: Vec<&str> = run.said.lines().collect();
+    lines[1..3].sort();
+    assert_eq!(
+        lines,
+        [
+            "error: index arch: no source delivered it",
+            "  kubo  no answer within N s",
+            "  kubo routing  no answer within N s",
+            "hint: the last good copy, 60 min old, stays in use until it expires",
+        ]
+    );
+    let row = ls(&world);
+    assert_eq!((run.code(), &row["sequence"]), (1, &old.sequence().into()));
+    assert!(row["age"].as_u64().unwrap() >= 3600 && row["expires"].as_u64().unwrap() > now(), "{row}");
+    let transports = row["transports"].as_array().unwrap();
+    assert_eq!(transports.len(), 2, "{row}");
+    for transport in transports {
+        assert_eq!(transport["outcome"], "late", "{row}");
+        assert!(transport["took_ms"].as_u64().unwrap() >= 900 && transport["at"].as_u64().unwrap() >= old.sequence());
+    }
+}
+
+#[test]
+fn every_way_to_a_record_leads_to_the_index() {
+    let publisher = Keys::new(1);
+    let (old, _) = two(&publisher);
+    for way in ["kubo", "kubo routing", "gateway", "url"] {
+        let kubo = old.publish_in(FakeKubo::empty(), &publisher);
+        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
+        old.publish_on(&mirror);
+        let world = World::new().config(&publisher.config((way == "url").then_some(&mirror)));
+        let world = match way {
+            "kubo" | "kubo routing" => world.kubo(&kubo),
+            "gateway" => world.set("PKGSWARM_GATEWAYS_URLS", &kubo.gateway_url()),
+            _ => world,
+        };
+        // The RPC of this daemon is closed to us: nothing but its gateway answers.
+        let world = if way == "kubo routing" { world.set("PKGSWARM_KUBO_API", "http://127.0.0.1:1") } else { world };
+        let run = world.run(&["index", "refresh"]);
+        assert_eq!(run.code(), 0, "{way}: {}", run.stderr);
+        assert_eq!(ls(&world)["sequence"], old.sequence(), "{way}");
+    }
+}
+
+#[test]
+fn the_first_proven_answer_is_used_at_once_and_a_newer_one_replaces_it_when_it_comes() {
+    let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let (old, new) = two(&publisher);
+    // The plain copy is behind; the daemon knows better and takes its time.
+    old.publish_on(&mirror);
+    let kubo = new.publish_in(FakeKubo::empty(), &publisher);
+    let routing = format!("routing/v1/ipns/{}", publisher.name());
+    let kubo = kubo.on(&routing).answering_after(Duration::from_secs(8));
+    let world = World::new().config(&publisher.config(Some(&mirror))).kubo(&kubo);
+    let world = world.set("PKGSWARM_KUBO_API", "http://127.0.0.1:1");
+    let state = world.path("state/index/index/arch/pkgswarm.json");
+    let running = run::Running::start(world.command(&["index", "refresh"]), world.base());
+    eventually("the older index to be in use", || std::fs::read(&state).is_ok_and(|bytes| bytes == old.bytes));
+    let run = running.finish();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert_eq!(ls(&world)["sequence"], new.sequence());
+}

@@ -1,0 +1,73 @@
+//! `pacman -Sy` when nothing has changed, over a link with a delay.
+
+use std::fs;
+use std::time::Duration;
+
+use super::link::Link;
+use super::measure::{Figures, in_turn};
+use crate::real::{Mirror, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
+
+/// As far away as a mirror in the next country.
+const ROUND_TRIP: Duration = Duration::from_millis(30);
+
+/// Packages in each repository, as Arch Linux had them in 2025.
+const REPOS: [(&str, usize); 3] = [("core", 270), ("extra", 14_500), ("multilib", 300)];
+
+/// Seconds that `-Sy` takes with three unchanged databases, with pkgswarm and with pacman's own downloader.
+pub fn unchanged(pairs: usize) -> Figures {
+    let (parts, tree) = (Parts::demand(), scratch("tree"));
+    let mirror = Mirror::serve(tree.path());
+    let far = Link::to(mirror.url().trim_start_matches("http://"), ROUND_TRIP);
+    let mut swarm = Swarm::install();
+    let mut ours = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command());
+    // Five connections at a time, as Arch Linux configures it.
+    let mut theirs = PacmanRoot::new(&parts, Release::New, "").parallel(5);
+    for (name, count) in REPOS {
+        let repo = Repo::new(&parts, tree.path(), name);
+        let path = repo.dir().join(format!("{name}.db"));
+        fs::write(&path, database(name, count)).expect("a database");
+        // A date of this very second could not tell it from the next one.
+        let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+        fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(hour_ago)).expect("a date");
+        let server = format!("{}/{name}", far.url());
+        (ours, theirs) = (ours.repo(&repo, &[&server]), theirs.repo(&repo, &[&server]));
+    }
+    swarm.set("PKGSWARM_PACMAN_CONF", &ours.config().display().to_string());
+    let ours = swarm.around(ours);
+    let refresh = |pacman: &PacmanRoot| pacman.run(&["-Sy"]).ok().took.as_secs_f64();
+    (refresh(&ours), refresh(&theirs));
+    let before = mirror.bytes_served();
+    let figures = in_turn(pairs, || refresh(&ours), || refresh(&theirs));
+    assert_eq!(mirror.bytes_served(), before, "nothing has changed");
+    figures
+}
+
+/// A database of the size of a real one: about 550 bytes a package, which do not compress.
+fn database(name: &str, count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut noise = |digits: usize| -> String {
+        let mut text = String::new();
+        while text.len() < digits {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            text += &format!("{state:016x}");
+        }
+        text.truncate(digits);
+        text
+    };
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gzip);
+    for n in 0..count {
+        let (file, sha256, more) = (format!("{name}-{n:05}-1.0-1-any.pkg.tar.zst"), noise(64), noise(900));
+        let desc = format!(
+            "%FILENAME%\n{file}\n\n%NAME%\n{name}-{n:05}\n\n%VERSION%\n1.0-1\n\n%DESC%\n{more}\n\n%CSIZE%\n12345\n\n\
+             %ISIZE%\n54321\n\n%SHA256SUM%\n{sha256}\n\n%ARCH%\nany\n\n%BUILDDATE%\n1748858400\n\n"
+        );
+        let mut header = tar::Header::new_ustar();
+        header.set_size(desc.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("{name}-{n:05}-1.0-1/desc"), desc.as_bytes()).expect("memory");
+    }
+    tar.into_inner().and_then(flate2::write::GzEncoder::finish).expect("memory")
+}

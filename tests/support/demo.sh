@@ -1,0 +1,326 @@
+# shellcheck shell=bash
+# What tests/demo is made of: its own directory, servers that count what they send, systems for a real pacman, and an
+# end that leaves nothing behind. Sourced, not run.
+
+demo_user=alpm-test
+demo_dir=
+declare -A running
+step=0
+summary=()
+
+# --- What is said -----------------------------------------------------------------------------------------------------
+
+heading() { printf '\n%s\n%s\n' "$1" "${1//?/-}"; }
+say() { printf '%s\n' "$*"; }
+
+# begins TITLE: the next step.
+begins() {
+    title=$1
+    heading "$((step + 1)). $title"
+}
+
+# holds WHAT: the step has shown what its title says; WHAT is for the table at the end.
+holds() {
+    ((++step))
+    summary+=("$step|$title|$1")
+    say "=> $1"
+}
+
+# fails WHAT [LOG]: the demo ends here, loudly.
+fails() {
+    trap - ERR
+    {
+        printf '\ndemo: FAILED in step %s (%s): %s\n' "$((step + 1))" "${title:-preparing}" "$1"
+        if [[ -n ${2:-} && -s $2 ]]; then
+            printf 'The end of what was said:\n'
+            tail -n 25 "$2" | sed 's/^/    /'
+        fi
+    } >&2
+    exit 1
+}
+
+# quietly NAME COMMAND...: runs it; its output goes to a log, which is shown if it fails.
+quietly() {
+    local log=$demo_dir/log/$1
+    shift
+    "$@" >"$log" 2>&1 </dev/null || fails "this failed: $*" "$log"
+}
+
+# --- Beginning and end ------------------------------------------------------------------------------------------------
+
+begin() {
+    demo_dir=$(mktemp -d -t pkgswarm-demo.XXXXXX)
+    trap end EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    trap 'fails "line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
+    chmod 755 "$demo_dir"
+    mkdir "$demo_dir/log"
+}
+
+# Whatever happened: no process and no file is left.
+end() {
+    local status=$?
+    set +e
+    trap - ERR EXIT
+    trap '' INT TERM HUP
+    clean_up
+    exit "$status"
+}
+
+clean_up() {
+    local pid
+    for pid in "${!running[@]}"; do stop_process "$pid"; done
+    # Housekeeping that pkgswarm starts in the background.
+    for pid in $(own_processes); do kill -KILL "$pid" 2>/dev/null || true; done
+    until_so 'all processes have ended' no_own_processes
+    rm -rf "$demo_dir"
+}
+
+# Ids of processes that run a program of the demo's directory.
+own_processes() {
+    local exe
+    for exe in /proc/[0-9]*/exe; do
+        [[ $(readlink "$exe" 2>/dev/null) == "$demo_dir"/* ]] || continue
+        exe=${exe#/proc/}
+        echo "${exe%/exe}"
+    done
+}
+no_own_processes() { [[ -z $(own_processes) ]]; }
+
+# Starts a server that cannot outlive the demo, however that ends; its id is in $started.
+start_process() {
+    local log=$1
+    shift
+    setpriv --pdeathsig KILL "$@" >"$log" 2>&1 </dev/null &
+    started=$!
+    running[$started]=yes
+}
+
+# Gives it five seconds to end in good order.
+stop_process() {
+    local pid=$1 i
+    # Its number may soon be somebody else's.
+    unset "running[$pid]"
+    kill -TERM "$pid" 2>/dev/null || return 0
+    for ((i = 0; i < 100; i++)); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+}
+
+# until_so WHAT COMMAND...: waits for a fact, half a minute at most.
+until_so() {
+    local what=$1 i
+    shift
+    for ((i = 0; i < 600; i++)); do
+        if "$@" >/dev/null 2>&1; then return 0; fi
+        sleep 0.05
+    done
+    fails "$what: not so after 30 s"
+}
+
+as_user() { setpriv --reuid "$demo_user" --regid "$demo_user" --init-groups "$@"; }
+
+# --- HTTP servers that count ------------------------------------------------------------------------------------------
+
+declare -A server_pid server_port
+
+# serve NAME LOCATION [PORT]: an nginx that writes down every answer with the bytes of its body.
+serve() {
+    local name=$1 location=$2 wanted=${3:-} home=$demo_dir/nginx-$1 port try tmp
+    mkdir -p "$home"
+    for ((try = 0; try < 20; try++)); do
+        port=${wanted:-$((10000 + RANDOM % 20000))}
+        tmp=$(for kind in client_body proxy fastcgi uwsgi scgi; do echo "${kind}_temp_path $home/$kind;"; done)
+        cat >"$home/nginx.conf" <<END
+daemon off; master_process off; user root; pid $home/pid; error_log $home/error.log;
+events { worker_connections 256; }
+http {
+    $tmp
+    types { }
+    default_type application/octet-stream;
+    log_format counted escape=none '\$status \$body_bytes_sent \$request_method \$uri \$args';
+    access_log $home/access.log counted;
+    server {
+        listen 127.0.0.1:$port;
+        location = /counted { return 204; }
+        location / { $location }
+    }
+}
+END
+        rm -f "$home/pid"
+        start_process "$home/said" nginx -e "$home/error.log" -c "$home/nginx.conf"
+        while [[ ! -s $home/pid ]] && kill -0 "$started" 2>/dev/null; do sleep 0.02; done
+        if [[ -s $home/pid ]]; then
+            server_pid[$name]=$started
+            server_port[$name]=$port
+            return 0
+        fi
+        stop_process "$started"
+    done
+    fails "nginx finds no free port" "$home/error.log"
+}
+
+stop_serving() {
+    stop_process "${server_pid[$1]}"
+    unset "server_pid[$1]" "server_port[$1]"
+}
+
+servers() { printf '%s\n' "${!server_pid[@]}" | sort; }
+
+address() { echo "127.0.0.1:${server_port[$1]}"; }
+
+# From here on the counters say what was sent from here on.
+counters_to_zero() {
+    local name
+    # shellcheck disable=SC2034 # tests/demo reads it
+    sent_by_publisher=$(bitswap_sent publisher)
+    for name in $(servers); do : >"$demo_dir/nginx-$name/access.log"; done
+}
+
+# All that was answered before this is in the log: one process answers one request after the other.
+counters_are_complete() {
+    local name
+    for name in $(servers); do
+        curl -sS --noproxy '*' -o /dev/null "http://$(address "$name")/counted"
+        until_so "the log of $name is written" grep -q ' /counted ' "$demo_dir/nginx-$name/access.log"
+    done
+}
+
+# sent NAME FILE: the bytes that a server sent of what it calls FILE (for a gateway: a CID).
+sent() {
+    [[ -n ${server_pid[$1]:-} ]] || { echo 0 && return; }
+    # A request with a query is for a single block.
+    FILE=$2 awk '$1 < 300 && $3 == "GET" && $5 == "" {
+            n = split($4, path, "/")
+            if (path[n] == ENVIRON["FILE"]) sum += $2
+        }
+        END { print sum + 0 }' "$demo_dir/nginx-$1/access.log"
+}
+
+# --- Kubo -------------------------------------------------------------------------------------------------------------
+
+ipfs_of() {
+    local node=$1
+    shift
+    IPFS_PATH=$demo_dir/kubo-$node IPFS_TELEMETRY=off HOME=$demo_dir "$PKGSWARM_IPFS" "$@"
+}
+
+declare -A kubo_pid
+
+# start_kubo NAME: a node on loopback that knows nobody and that nobody knows.
+start_kubo() {
+    local node=$1 key home=$demo_dir/kubo-$1
+    quietly "kubo-$node-init" ipfs_of "$node" init --profile=autoconf-off,announce-off,test,unixfs-v1-2025
+    for key in Swarm.RelayClient.Enabled AutoTLS.Enabled HTTPRetrieval.Enabled Version.SwarmCheckEnabled; do
+        quietly "kubo-$node-config" ipfs_of "$node" config --json "$key" false
+    done
+    # So that names are found among the nodes of this machine.
+    quietly "kubo-$node-config" ipfs_of "$node" config Routing.Type dht
+    quietly "kubo-$node-config" ipfs_of "$node" config --json Routing.DelegatedRouters '[]'
+    quietly "kubo-$node-config" ipfs_of "$node" config --json Routing.LoopbackAddressesOnLanDHT true
+    start_process "$demo_dir/log/kubo-$node" \
+        env IPFS_PATH="$home" IPFS_TELEMETRY=off HOME="$demo_dir" "$PKGSWARM_IPFS" daemon
+    kubo_pid[$node]=$started
+    until_so "Kubo ($node) is ready" grep -q 'Daemon is ready' "$demo_dir/log/kubo-$node"
+}
+
+stop_kubo() { stop_process "${kubo_pid[$1]}"; }
+
+kubo_api() { echo "http://127.0.0.1:$(sed 's|.*/||' "$demo_dir/kubo-$1/api")"; }
+kubo_gateway() { sed 's|/*$||' "$demo_dir/kubo-$1/gateway"; }
+
+connect_kubos() {
+    local address
+    address=$(ipfs_of "$2" id --format='<addrs>' | grep -m1 /tcp/)
+    quietly connect ipfs_of "$1" swarm connect "$address"
+}
+
+# Bytes of blocks that a node has sent to others, by its own count.
+bitswap_sent() { ipfs_of "$1" bitswap stat | sed -n 's/.*data sent: //p'; }
+
+# --- Packages ---------------------------------------------------------------------------------------------------------
+
+# make_package NAME VERSION BYTES [DEPENDS]: a real makepkg makes a package with so much that does not compress.
+make_package() {
+    local name=$1 version=$2 bytes=$3 depends=${4:-} home=$demo_dir/makepkg/$1 epoch=0 rest=$2
+    if [[ $version == *:* ]]; then epoch=${version%%:*} rest=${version#*:}; fi
+    mkdir -p "$home"
+    head -c "$bytes" /dev/urandom >"$home/data.bin"
+    cat >"$home/PKGBUILD" <<END
+pkgname='$name' epoch=$epoch pkgver=${rest%-*} pkgrel=${rest##*-}
+pkgdesc='a package for the demo' url='https://example.invalid/' arch=(any) license=(MIT) depends=($depends)
+source=(data.bin) sha256sums=(SKIP)
+package() { install -Dm644 data.bin "\$pkgdir/usr/share/\$pkgname/data.bin"; }
+END
+    chown -R "$demo_user:" "$home"
+    quietly "makepkg-$name" as_user env -C "$home" HOME="$home" PKGDEST="$home" PKGEXT=.pkg.tar.zst \
+        PACKAGER='Demo <demo@example.invalid>' makepkg --nodeps --noconfirm
+    cp "$home/$name-$version-any.pkg.tar.zst" "$demo_dir/repo/"
+}
+
+# lie_about FILE OUT: every byte another one, and the size right.
+lie_about() { LC_ALL=C tr '\000-\377' '\001-\377\000' <"$1" >"$2"; }
+
+# --- pkgswarm and pacman ----------------------------------------------------------------------------------------------
+
+# pkgswarm_of WHO ARGUMENT...: as one would call it who has its settings in WHO's directory.
+pkgswarm_of() {
+    local who=$1
+    shift
+    PKGSWARM_CONFIG_DIR=$demo_dir/$who/etc "$demo_dir/bin/pkgswarm" "$@"
+}
+
+# fresh_system VERSION SERVER...: an empty system for that pacman, and an empty store of pkgswarm.
+fresh_system() {
+    local version=$1 root=$demo_dir/system place
+    shift
+    # shellcheck disable=SC2034 # tests/demo reads it
+    first_server=$1
+    rm -rf "$root" "$demo_dir/reader/store"
+    install -d -o "$demo_user" -g "$demo_user" "$demo_dir/reader/store"
+    mkdir -p "$root"/{bin,root,db,cache,hooks,gpg}
+    # Where the download user can start them too.
+    cp -L "$PKGSWARM_PARTS/pacman-$version/bin/"{pacman,pacman-conf} "$root/bin/"
+    {
+        echo '[options]'
+        echo "XferCommand = $demo_dir/bin/pkgswarm xfer %u %o"
+        if [[ $version == 7* ]]; then echo "DownloadUser = $demo_user"; fi
+        echo 'Architecture = auto'
+        # The packages of this demo are not signed, and their digests are in the database.
+        echo 'SigLevel = Never'
+        for place in RootDir:root DBPath:db CacheDir:cache HookDir:hooks GPGDir:gpg LogFile:log; do
+            echo "${place%%:*} = $root/${place#*:}"
+        done
+        echo '[demo]'
+        for place; do echo "Server = http://$(address "$place")"; done
+    } >"$root/pacman.conf"
+}
+
+# pacman_runs ARGUMENT...: the real one in the fresh system; what it and pkgswarm say is in the log `pacman`.
+pacman_runs() {
+    local root=$demo_dir/system
+    printf '   # pacman %s\n' "$*"
+    PATH=$root/bin:$PATH PKGSWARM_CONFIG_DIR=$demo_dir/reader/etc \
+        "$root/bin/pacman" --config "$root/pacman.conf" --noconfirm --color never "$@" \
+        >>"$demo_dir/log/pacman" 2>&1 </dev/null || fails "pacman $* failed" "$demo_dir/log/pacman"
+}
+
+pacman_says() { "$demo_dir/system/bin/pacman" --config "$demo_dir/system/pacman.conf" "$@"; }
+pacman_conf_says() { "$demo_dir/system/bin/pacman-conf" --config "$demo_dir/system/pacman.conf" "$@"; }
+
+# said_about FILE: what pkgswarm's one line says about where a file came from.
+said_about() {
+    FILE=$1 awk 'index($0, ENVIRON["FILE"] "  ") == 1 && (at = index($0, "  from ")) { print substr($0, at + 7) }' \
+        "$demo_dir/log/pacman"
+}
+
+# with_names TEXT: addresses become the names that the demo gave to its servers.
+with_names() {
+    local text=$1 name
+    for name in "${!server_port[@]}"; do text=${text//$(address "$name")/$name}; done
+    echo "$text"
+}
