@@ -3,7 +3,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use pkgswarm::index::manifest::{ENTRIES_MOST, Manifest, TABLE_MOST, is_arch};
+use pkgswarm::index::manifest::{DIFF_MOST, ENTRIES_MOST, Manifest, TABLE_MOST, is_arch};
+use pkgswarm::index::table::PLAIN_MOST;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(manifest) = Manifest::decode(data) else { return };
@@ -17,8 +18,17 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
             let date = database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
             date.map(httpdate::fmt_http_date);
         }
-        assert!(table.size <= TABLE_MOST && table.entries <= ENTRIES_MOST && is_arch(&table.arch));
+        assert!(table.size <= PLAIN_MOST && table.packed.size <= TABLE_MOST);
+        assert!(table.entries <= ENTRIES_MOST && is_arch(&table.arch));
         assert!(!table.repo.as_str().contains('/') && table.path().split('/').count() == 2);
+        // Whichever of its states is at hand, the way leads on to this one.
+        for (at, diff) in table.diffs.iter().enumerate() {
+            assert!(diff.size <= DIFF_MOST && diff.from < table.changed);
+            assert!(table.diff_path(at).starts_with(&format!("{}/{}-", table.diff_dir(), diff.from)));
+            let Some(way) = table.way_from(diff.from) else { continue };
+            assert!(way.iter().map(|(_, diff)| *diff).eq(table.diffs[at..].iter().copied()));
+            assert!(way.last().is_some_and(|(path, _)| path.ends_with(&format!("-{}.ndjson.zst", table.changed))));
+        }
     }
     if manifest.check_time(1_790_000_000).is_ok() {
         assert!(manifest.expires >= 1_790_000_000 && manifest.sequence <= 1_790_086_400);
