@@ -16,6 +16,10 @@ use crate::name::{FileName, shown};
 /// Most uncompressed bytes of all diffs that are applied together (32 MiB); a table of more changes is fetched whole.
 pub const DIFFS_PLAIN_MOST: u64 = 32 << 20;
 
+/// Most names that all diffs together are about. Names alone fit two million times into [`DIFFS_PLAIN_MOST`] and half a
+/// megabyte of zstd, and would take a quarter of a gigabyte of memory.
+pub const CHANGES_MOST: usize = 200_000;
+
 /// What became of some names: a new line, or nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Changes {
@@ -44,8 +48,8 @@ pub enum BadDiff {
     /// The table that it is applied to is none.
     #[error("the table that the diff applies to is malformed")]
     Table,
-    /// More than [`DIFFS_PLAIN_MOST`].
-    #[error("the diffs have more than {DIFFS_PLAIN_MOST} bytes")]
+    /// More than [`DIFFS_PLAIN_MOST`] or [`CHANGES_MOST`].
+    #[error("the diffs have more than {DIFFS_PLAIN_MOST} bytes or {CHANGES_MOST} changes")]
     TooLong,
 }
 
@@ -96,8 +100,11 @@ impl Changes {
         self.names.is_empty()
     }
 
-    /// The diff as it is published; `None` when it would be larger than [`DIFF_MOST`].
+    /// The diff as it is published; `None` when it would be larger than [`DIFF_MOST`] or than one that is read.
     pub fn pack(&self) -> Option<Vec<u8>> {
+        if self.names.len() > CHANGES_MOST {
+            return None;
+        }
         let mut plain = Vec::new();
         for (name, line) in &self.names {
             match line {
@@ -138,6 +145,9 @@ impl Changes {
             }
             last = Some(name.clone());
             self.names.insert(name, line);
+            if self.names.len() > CHANGES_MOST {
+                return Err(BadDiff::TooLong);
+            }
         }
         self.bytes += lines.bytes;
         Ok(())

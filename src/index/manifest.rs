@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::table::{self, ONE_BLOCK, PLAIN_MOST};
-use super::time::span;
+use super::time::{LAST, span};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::name::{FileName, RepoName, shown};
@@ -286,6 +286,8 @@ impl Table {
             // A publisher must not describe `core.db` under the cover of another repo.
             within(name.repo().as_ref() == Some(&repo), "database name")?;
             let WireDatabase { size, sha256, cid, modified, .. } = database;
+            // It becomes the date of a file, and later that of a question to a mirror.
+            within(modified.is_none_or(|at| at <= LAST), "date of a database")?;
             Ok(Database { name, size, sha256, cid, modified })
         });
         let databases = databases.collect::<Result<Vec<_>, BadManifest>>()?;

@@ -138,6 +138,15 @@ fn a_refresh_after_a_days_change_moves_at_most_3_percent_of_the_table_plus_4_kb(
     assert!(Manifest::decode(&manifest.encode()).is_ok());
 }
 
+#[test]
+fn names_that_would_fill_the_memory_are_too_many() {
+    let lines: String = (0..=CHANGES_MOST).map(|i| format!("{{\"gone\":\"{i:06}\"}}\n")).collect();
+    let small = zstd::bulk::compress(lines.as_bytes(), 1).unwrap();
+    let mut changes = Changes::default();
+    assert!(matches!(changes.add(&small), Err(BadDiff::TooLong)));
+    assert!(changes.pack().is_none(), "nor is it published");
+}
+
 fn any_table() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::btree_map("[a-e]{1,2}", 0u64..3, 0..12).prop_map(|entries| {
         let entries: Vec<_> = entries.into_iter().map(|(name, size)| entry(&name, size)).collect();
