@@ -15,8 +15,8 @@ const PAGE: &str = include_str!("../../man/pkgswarm-index.5");
 /// The example that follows this text, as its reader sees it.
 fn example(after: &str) -> String {
     let (_, rest) = PAGE.split_once(after).unwrap_or_else(|| panic!("no {after:?} in the page"));
-    let (_, rest) = rest.split_once(".EX\n").expect("an example");
-    let (text, _) = rest.split_once(".EE\n").expect("its end");
+    let (_, rest) = rest.split_once(".nf\n").expect("an example");
+    let (text, _) = rest.split_once(".fi\n").expect("its end");
     text.replace("\\-", "-").replace("\\&", "").replace("\\e", "\\")
 }
 
