@@ -9,6 +9,9 @@ use pkgswarm_fuzz::zstd_frame;
 /// Low, so that each of them is met.
 const LIMITS: Limits = Limits { packed: 64 << 10, unpacked: 1 << 20, desc: 4 << 10, packages: 20 };
 
+/// gzip, zstd, xz: these are looked for first.
+const PACKED: [&[u8]; 3] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0"];
+
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let raw = packages(data);
     if let Ok(packages) = &raw {
@@ -16,7 +19,8 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         assert!(data.len() as u64 <= LIMITS.packed);
     }
     // Plain tar is the same database behind a compression, except for the end that only plain tar needs.
-    if data.get(257..262) != Some(b"ustar") {
+    let is_packed = PACKED.iter().any(|magic| data.starts_with(magic));
+    if is_packed || data.get(257..262) != Some(b"ustar") {
         return;
     }
     let (plain, packed) = (raw, packages(&zstd_frame(data)));

@@ -11,7 +11,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let open = file(content);
     let verdict = look::at(&name, &open, content.len() as u64);
     let page = content.trim_ascii_start().to_ascii_lowercase();
-    if page.starts_with(b"<html") || page.starts_with(b"<!doctype") {
+    if page.starts_with(b"<html") || page.starts_with(b"<!doctype html") {
         assert!(matches!(verdict, Err(Oddity::WebPage)));
     }
     if content.is_empty() && name.kind() != NameKind::Other {

@@ -48,8 +48,11 @@ fn is_plain(name: &str) {
     assert!(!name.contains('/') && !name.chars().any(char::is_control), "{name:?}");
 }
 
-/// The corpus has URLs with the password `hunter2` in the place of a password.
+/// The corpus has URLs with the password `hunter2` in the place of a password, and only there.
 fn shows_password(url: &str, said: &str) -> bool {
+    if url.matches("hunter2").count() != 1 {
+        return false;
+    }
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let is_url =
         scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
