@@ -72,7 +72,15 @@ pub fn content(session: &Session, address: &Address, forced: Option<crate::sourc
     match fetched {
         Some(Ok(accepted)) => {
             let from = gateways.label();
-            Ok(Obtained { file: scratch, accepted, modified: None, from, url: None, refused: Vec::new() })
+            Ok(Obtained {
+                file: scratch,
+                accepted,
+                modified: None,
+                from,
+                url: None,
+                refused: Vec::new(),
+                released: None,
+            })
         }
         Some(Err(error)) => Err(error),
         None => Err(Error::new(Kind::Interrupted, name, "interrupted")),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
+use tempfile::TempPath;
 
 use crate::cid::Cid;
 use crate::env::VERBOSE;
@@ -89,6 +90,8 @@ pub struct Obtained {
     pub url: Option<Url>,
     /// What was refused before, and from whom, for people.
     pub refused: Vec<String>,
+    /// Its passing name, when the store does not keep it: then it may be placed itself instead of a copy.
+    pub released: Option<TempPath>,
 }
 
 impl Obtained {
@@ -179,10 +182,19 @@ fn with_store(
             if partial.metadata().is_ok_and(|meta| meta.len() == 0) {
                 slot.discard();
             }
-            let delivery = raced?.finish(partial)?;
-            if let Delivery::File(Obtained { accepted: Accepted::Proven(proof), .. }) = &delivery {
+            let raced = raced?;
+            let is_near = raced.is_near;
+            let mut delivery = raced.finish(partial)?;
+            if let Delivery::File(obtained) = &mut delivery
+                && let Accepted::Proven(proof) = obtained.accepted
+            {
                 debug_assert_eq!(proof.size(), size);
-                slot.keep(name, proof).map_err(|e| store_failed(session, &e))?;
+                // What this machine has anyway is not stored a second time.
+                let stored = match is_near {
+                    true => slot.release().map(|path| obtained.released = Some(path)),
+                    false => slot.keep(name, &proof),
+                };
+                stored.map_err(|e| store_failed(session, &e))?;
             }
             Ok(delivery)
         }
@@ -203,6 +215,7 @@ fn here(session: &Session, name: &FileName, plan: &Plan) -> Option<Obtained> {
         from: from.to_owned(),
         url: None,
         refused: Vec::new(),
+        released: None,
     };
     if let Some((file, proof)) = session.store.find(sha256, size) {
         return Some(obtained(file, proof, "store"));
@@ -229,6 +242,8 @@ struct Raced {
     from: String,
     url: Option<Url>,
     refused: Vec<String>,
+    /// All of it came from this machine, where it stays.
+    is_near: bool,
 }
 
 impl Raced {
@@ -236,7 +251,7 @@ impl Raced {
         match self.outcome {
             Outcome::Won(Won { accepted, modified, .. }) => {
                 let Self { from, url, refused, .. } = self;
-                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused }))
+                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused, released: None }))
             }
             Outcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
             Outcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
@@ -340,7 +355,15 @@ fn race(
         },
         _ => None,
     };
-    Ok(Raced { outcome, from, url, refused: refused(&places, &log) })
+    let is_near = match shares.as_slice() {
+        [(index, _)] => match &places[*index] {
+            Place::File(_) => true,
+            Place::Kubo(_) => had_it == Some(true),
+            Place::Gateway(..) | Place::Mirror(_) => false,
+        },
+        _ => false,
+    };
+    Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
 }
 
 /// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
