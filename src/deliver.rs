@@ -397,6 +397,7 @@ fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u
             Miss::Stalled(_) if places[*index].kind() == Kind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
+            Miss::Corrupt(_) => health.lied(&host),
             _ => {}
         }
     }
