@@ -81,7 +81,15 @@ pub fn content(
                 session.kubo_cached(cid, accepted.size());
             }
             let from = gateways.label();
-            Ok(Obtained { file: scratch, accepted, modified: None, from, url: None, refused: Vec::new() })
+            Ok(Obtained {
+                file: scratch,
+                accepted,
+                modified: None,
+                from,
+                url: None,
+                refused: Vec::new(),
+                released: None,
+            })
         }
         Some(Err(error)) => Err(error),
         None => Err(Error::new(Kind::Interrupted, name, "interrupted")),
