@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -179,7 +180,7 @@ fn with_store(
             let partial = slot.partial().map_err(|e| store_failed(session, &e))?;
             let have = partial.metadata().map_or(0, |meta| meta.len());
             let raced = race(session, name, plan, places, manner, &partial, have);
-            if partial.metadata().is_ok_and(|meta| meta.len() == 0) {
+            if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
                 slot.discard();
             }
             let raced = raced?;
@@ -194,7 +195,10 @@ fn with_store(
                     true => slot.release().map(|path| obtained.released = Some(path)),
                     false => slot.keep(name, &proof),
                 };
-                stored.map_err(|e| store_failed(session, &e))?;
+                // It is proven and open: that the store cannot keep it is no reason to fetch it again.
+                if let Err(e) = stored {
+                    report::say(&format!("warning: {}", store_failed(session, &e)));
+                }
             }
             Ok(delivery)
         }
@@ -294,7 +298,7 @@ fn race(
     let leaves = match (plan.cid, size) {
         (Some(cid), Some(size)) if places.iter().any(|place| place.kind() == Kind::Kubo) => {
             let gateways = std::iter::once((gateway.clone(), true));
-            let others = settings.gateway_urls().map(|url| (url, false));
+            let others = settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
             Some(LeafTable::new(&http, gateways.chain(others).collect(), cid, size))
         }
         _ => None,
@@ -386,8 +390,11 @@ fn in_order(session: &Session, places: &[Place]) -> Vec<Place> {
 
 thread_local! {
     /// One for all races of a thread: connections belong to it, and the next question goes over the same one.
-    static RUNTIME: tokio::runtime::Runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    ///
+    /// Never dropped: that would wait for a name look-up that nobody needs any more, up to half a minute.
+    static RUNTIME: ManuallyDrop<tokio::runtime::Runtime> = ManuallyDrop::new(
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made"),
+    );
 }
 
 /// Runs the race on this thread, or returns `None` when the user interrupts it.
@@ -413,6 +420,7 @@ fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u
             Miss::Stalled(_) if places[*index].kind() == Kind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
+            Miss::Corrupt(_) => health.lied(&host),
             _ => {}
         }
     }
@@ -471,4 +479,23 @@ fn label(place: &Place) -> String {
 fn store_failed(session: &Session, e: &std::io::Error) -> Error {
     Error::local(session.store.dir().display(), format!("the store cannot be used: {e}"))
         .hint("pkgswarm config shows where store.dir comes from")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_name_look_up_that_hangs_is_not_waited_for_at_the_end() {
+        let begun = Instant::now();
+        let race = async {
+            // As the HTTP client looks up names: in a thread, by a call that nobody can interrupt.
+            let _look_up = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(20)));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        // At the end of a thread its runtime would be dropped, as at the end of the program.
+        assert_eq!(std::thread::spawn(|| block_on(race)).join().unwrap(), Some(()));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
 }

@@ -103,7 +103,8 @@ impl Env {
 
     /// Whether the environment asks for a proxy, which then must not be bypassed.
     pub fn has_proxy(&self) -> bool {
-        ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+        // curl does not read HTTP_PROXY; our HTTP client does.
+        ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
             .iter()
             .any(|name| self.var(name).is_some())
     }

@@ -2,11 +2,12 @@
 //!
 //! System calls go through rustix, not libc: fakeroot, under which checkupdates runs pacman, fakes libc's answers.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
@@ -19,14 +20,35 @@ pub fn open_read(path: &Path) -> io::Result<File> {
 }
 
 /// Opens or makes a regular file for reading and writing, which must belong to `uid` and have no second name.
+///
+/// Nobody else may open a new one: who can open a file can lock it, and keep us waiting.
 pub fn open_own(path: &Path, uid: u32) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::from(0o644))?);
+    let file = File::from(rustix::fs::open(path, flags, Mode::from(0o600))?);
     let stat = regular(&file)?;
     if stat.st_uid != uid || stat.st_nlink > 1 {
         return Err(io::Error::other(format!("belongs to user {}, or has a second name", stat.st_uid)));
     }
     Ok(file)
+}
+
+/// Opens or makes the lock file at `path` and waits for its lock, but not longer than `patience`.
+///
+/// Nobody else may open it: who can open a file can lock it.
+pub fn lock(path: &Path, patience: Duration) -> io::Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(e)) => return Err(e),
+            Err(TryLockError::WouldBlock) if begun.elapsed() >= patience => {
+                let why = format!("somebody else has held the lock for {} s", patience.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
 
 /// The status of an open file that must be a regular one.
@@ -122,6 +144,8 @@ pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
     while read_at < len {
         let want = usize::try_from(len - read_at).unwrap_or(usize::MAX).min(1 << 30);
         match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
+            // Some file systems say so when they cannot; a file that is too short is found by hand as well.
+            Ok(0) if read_at == 0 => return copy_by_hand(from, to, len),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => {}
@@ -185,6 +209,20 @@ mod tests {
         open_own(&path, uid()).unwrap();
         std::fs::hard_link(&path, dir.path().join("b")).unwrap();
         assert!(open_own(&path, uid()).is_err());
+    }
+
+    #[test]
+    fn a_lock_is_nobody_elses_and_is_not_waited_for_without_end() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = lock(&path, Duration::ZERO).unwrap();
+        assert_eq!(held.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(lock(&path, Duration::from_millis(30)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(held);
+        lock(&path, Duration::ZERO).unwrap();
+        let own = open_own(&dir.path().join("own"), uid()).unwrap();
+        assert_eq!(own.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

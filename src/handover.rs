@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,12 +18,13 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
 };
+use rustix::process::Signal;
 
 use crate::config::Settings;
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
 use crate::env::{Env, HANDOVER};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::fsx;
 use crate::name::FileName;
 use crate::output::Output;
@@ -89,7 +90,7 @@ impl Giver {
         }
         // Killed with kill -9, root cannot take its child along; the kernel does. (Set here, because the change of user
         // clears it: prctl(2), PR_SET_PDEATHSIG.)
-        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         // From here on no set-uid program can give anything back.
         let _ = rustix::thread::set_no_new_privs(true);
         std::io::stdin().as_fd().try_clone_to_owned().ok().map(Self)
@@ -141,10 +142,17 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
                 .hint("the program must be executable for that user")
         })?;
     let placed = receive(&ours, target);
-    // A child that cannot be waited for has been waited for; its status then says nothing good.
-    let status = child.wait().ok().and_then(|status| status.code());
-    placed?;
-    Ok(status.and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::error::Kind::Interrupted.status()))
+    // A child that has more to say than was taken must not wait for a reader.
+    drop(ours);
+    let failed = |what: String| Error::local("handover", format!("the unprivileged child {what}"));
+    let status = child.wait().map_err(|e| failed(format!("cannot be waited for: {e}")))?;
+    let placed = placed?;
+    match (status.code(), status.signal()) {
+        (Some(0), _) if placed == 0 && matches!(target, Target::At(_)) => Err(failed("handed nothing over".to_owned())),
+        (Some(code), _) => Ok(u8::try_from(code).unwrap_or(Kind::Local.status())),
+        (None, Some(signal)) if signal == Signal::INT.as_raw() => Ok(Kind::Interrupted.status()),
+        (None, signal) => Err(failed(format!("was killed by signal {}", signal.unwrap_or(0)))),
+    }
 }
 
 /// Lets ^C, which the terminal sends to both, end the child alone: it takes note of it, keeps what has arrived and says
@@ -156,8 +164,10 @@ fn outlive_interrupts() -> std::io::Result<()> {
     tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map(drop)
 }
 
-fn receive(channel: &OwnedFd, target: &Target) -> Result<(), Error> {
+/// Places what comes until the child has closed its end; returns how many files that were.
+fn receive(channel: &OwnedFd, target: &Target) -> Result<usize, Error> {
     let wrong = |what: &str| Error::local("handover", format!("the unprivileged child {what}"));
+    let mut placed = 0;
     loop {
         let mut line = vec![0; MOST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -165,11 +175,11 @@ fn receive(channel: &OwnedFd, target: &Target) -> Result<(), Error> {
         let mut parts = [IoSliceMut::new(&mut line)];
         let got = match rustix::net::recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(rustix::io::Errno::INTR) => continue,
-            Err(rustix::io::Errno::CONNRESET) => return Ok(()),
+            Err(rustix::io::Errno::CONNRESET) => return Ok(placed),
             got => got.map_err(|e| wrong(&format!("cannot be heard: {e}")))?.bytes,
         };
         if got == 0 {
-            return Ok(());
+            return Ok(placed);
         }
         let files = control.drain().filter_map(|message| match message {
             RecvAncillaryMessage::ScmRights(files) => Some(files),
@@ -185,6 +195,7 @@ fn receive(channel: &OwnedFd, target: &Target) -> Result<(), Error> {
             }
             Target::Nowhere => return Err(wrong("sent a file that nobody asked for")),
         }
+        placed += 1;
     }
 }
 

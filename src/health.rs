@@ -13,6 +13,13 @@ use crate::fsx;
 /// How long a host that did not answer is asked last, by every transaction.
 const BRIEFLY: Duration = Duration::from_secs(60);
 
+/// How long after a ^C nothing more is fetched in its transaction. pacman goes on with the next server after two seconds,
+/// and each refusal counts anew; a parent that is a shell goes on for ever.
+const INTERRUPTED: u64 = 60;
+
+/// How long a file that no source delivered is asked only of the server that pacman names.
+const LOST: u64 = 600;
+
 /// Longest file that is read; a real one has a few hundred bytes.
 const MOST: u64 = 64 * 1024;
 
@@ -31,11 +38,18 @@ pub struct Health {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Memory {
     head_start_spent: Duration,
-    interrupted: bool,
+    /// Until when nothing is fetched, in Unix seconds.
+    interrupted: u64,
     /// Host, and until when it is asked last, in Unix seconds.
     down: BTreeMap<String, u64>,
     /// Which URL a file came from.
     from: BTreeMap<String, String>,
+    /// File that no source delivered, and until when that counts, in Unix seconds.
+    lost: BTreeMap<String, u64>,
+    /// Whether the mirrors were asked about all databases.
+    asked: bool,
+    /// Databases that have not changed, and which host said so.
+    unchanged: BTreeMap<String, String>,
 }
 
 impl Health {
@@ -61,12 +75,23 @@ impl Health {
 
     /// Whether the user pressed ^C in this transaction.
     pub fn is_interrupted(&self) -> bool {
-        self.memory.interrupted
+        self.memory.interrupted > self.now
     }
 
     /// Takes note of a ^C.
     pub fn interrupt(&mut self) {
-        self.memory.interrupted = true;
+        self.memory.interrupted = self.now + INTERRUPTED;
+        self.changed = true;
+    }
+
+    /// Whether every source of the file has failed in this transaction.
+    pub fn is_lost(&self, name: &str) -> bool {
+        self.memory.lost.get(name).is_some_and(|until| *until > self.now)
+    }
+
+    /// Takes note that every source of the file has failed.
+    pub fn lost(&mut self, name: &str) {
+        self.memory.lost.insert(name.to_owned(), self.now + LOST);
         self.changed = true;
     }
 
@@ -85,6 +110,12 @@ impl Health {
         self.changed = true;
     }
 
+    /// Takes note that `host` sent something else than what was expected: asked last in this transaction.
+    pub fn lied(&mut self, host: &str) {
+        self.memory.down.insert(host.to_owned(), self.now + 24 * 3600);
+        self.changed = true;
+    }
+
     /// Takes note that `host` answers again.
     pub fn up(&mut self, host: &str) {
         self.changed |= self.hosts.down.remove(host).is_some() | self.memory.down.remove(host).is_some();
@@ -100,6 +131,25 @@ impl Health {
         if self.memory.from.len() < 64 {
             self.changed |= self.memory.from.insert(name.to_owned(), url.to_owned()).as_deref() != Some(url);
         }
+    }
+
+    /// Whether mirrors are to be asked about all databases: true once in a transaction.
+    pub fn ask_ahead(&mut self) -> bool {
+        self.changed |= !self.memory.asked;
+        !std::mem::replace(&mut self.memory.asked, true)
+    }
+
+    /// Takes note that `host` said that the database `name` has not changed.
+    pub fn unchanged(&mut self, name: &str, host: &str) {
+        self.memory.unchanged.insert(name.to_owned(), host.to_owned());
+        self.changed = true;
+    }
+
+    /// Who said in this transaction that the database `name` has not changed. Counts once: who asks again wants to know.
+    pub fn take_unchanged(&mut self, name: &str) -> Option<String> {
+        let host = self.memory.unchanged.remove(name);
+        self.changed |= host.is_some();
+        host
     }
 
     /// Writes what is new. A store that cannot be written to forgets, and nothing else happens.
@@ -139,9 +189,16 @@ impl Memory {
                 (Some("spent"), Some(ms), None) => {
                     memory.head_start_spent = Duration::from_millis(ms.parse().unwrap_or(0));
                 }
-                (Some("interrupted"), None, None) => memory.interrupted = true,
+                (Some("interrupted"), Some(until), None) => memory.interrupted = until.parse().unwrap_or(0),
+                (Some("lost"), Some(until), Some(name)) => {
+                    memory.lost.insert(name.to_owned(), until.parse().unwrap_or(0));
+                }
                 (Some("down"), Some(until), Some(host)) => {
                     memory.down.insert(host.to_owned(), until.parse().unwrap_or(0));
+                }
+                (Some("asked"), None, None) => memory.asked = true,
+                (Some("unchanged"), Some(name), Some(host)) => {
+                    memory.unchanged.insert(name.to_owned(), host.to_owned());
                 }
                 (Some("from"), Some(name), Some(url)) => {
                     memory.from.insert(name.to_owned(), url.to_owned());
@@ -158,11 +215,20 @@ impl Memory {
             // Rounded up, so that what was spent is never forgotten bit by bit.
             out += &format!("spent {}\n", self.head_start_spent.as_micros().div_ceil(1000));
         }
-        if self.interrupted {
-            out += "interrupted\n";
+        if self.interrupted > now {
+            out += &format!("interrupted {}\n", self.interrupted);
+        }
+        for (name, until) in self.lost.iter().filter(|(_, until)| **until > now) {
+            out += &format!("lost {until} {name}\n");
         }
         for (host, until) in self.down.iter().filter(|(_, until)| **until > now) {
             out += &format!("down {until} {host}\n");
+        }
+        if self.asked {
+            out += "asked\n";
+        }
+        for (name, host) in self.unchanged.iter().filter(|(name, host)| !name.contains(' ') && !host.contains('\n')) {
+            out += &format!("unchanged {name} {host}\n");
         }
         for (name, url) in self.from.iter().filter(|(name, url)| !name.contains(' ') && !url.contains('\n')) {
             out += &format!("from {name} {url}\n");
@@ -207,14 +273,40 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_transaction_stays_interrupted() {
+    fn a_file_that_was_lost_is_remembered_in_its_transaction_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000);
+        health.lost("a b.pkg.tar.zst");
+        health.save();
+        assert!(read(dir.path(), "7-1", 1599).is_lost("a b.pkg.tar.zst"));
+        assert!(!read(dir.path(), "7-1", 1600).is_lost("a b.pkg.tar.zst"));
+        assert!(!read(dir.path(), "8-1", 1001).is_lost("a b.pkg.tar.zst"));
+    }
+
+    #[test]
+    fn a_liar_is_asked_last_in_its_transaction_and_by_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000);
+        health.lied("m.example");
+        health.save();
+        assert!(read(dir.path(), "7-1", 1061).is_down("m.example"));
+        assert!(!read(dir.path(), "8-1", 1001).is_down("m.example"));
+    }
+
+    #[test]
+    fn an_interrupted_transaction_stays_interrupted_while_it_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let mut health = read(dir.path(), "7-1", 1000);
         health.interrupt();
         health.delivered("core.db", "http://m/core.db");
         health.save();
-        let health = read(dir.path(), "7-1", 9000);
+        let mut health = read(dir.path(), "7-1", 1059);
         assert!(health.is_interrupted());
+        health.interrupt();
+        health.save();
+        assert!(read(dir.path(), "7-1", 1100).is_interrupted());
+        let health = read(dir.path(), "7-1", 9000);
+        assert!(!health.is_interrupted(), "a shell that started us is not a pacman that ends");
         assert_eq!(health.origin("core.db"), Some("http://m/core.db"));
     }
 

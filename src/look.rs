@@ -70,7 +70,11 @@ pub fn not_a_web_page(file: &File) -> Result<Vec<u8>, Oddity> {
 fn is_web_page(head: &[u8]) -> bool {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let starts = |prefix: &[u8]| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    [&b"<!doctype"[..], b"<html", b"<head", b"<body", b"<script", b"<?xml", b"<!--"].iter().any(|tag| starts(tag))
+    let has = |part: &[u8]| text.windows(part.len()).any(|here| here.eq_ignore_ascii_case(part));
+    // XML is also what drawings and metadata are written in, which makepkg has to fetch.
+    let is_markup = [&b"<!doctype"[..], b"<?xml", b"<!--"].iter().any(|tag| starts(tag));
+    [&b"<html"[..], b"<head", b"<body", b"<script"].iter().any(|tag| starts(tag))
+        || (is_markup && (has(b"<html") || has(b"doctype html")))
 }
 
 /// A signature packet (tag 2) in the old or new format, RFC 9580 section 4.2, or ASCII armour.
@@ -122,6 +126,8 @@ mod tests {
         for page in ["<HTML>", "\u{feff}\n <!DOCTYPE html>", "<html lang=x>", "<script>"] {
             assert!(matches!(look("anything", page.as_bytes()), Err(Oddity::WebPage)), "{page}");
         }
-        assert!(look("anything", b"text").is_ok());
+        for other in ["text", "<?xml version='1.0'?>\n<svg/>", "<!DOCTYPE plist>", "<!-- licence --><component/>"] {
+            assert!(look("anything", other.as_bytes()).is_ok(), "{other}");
+        }
     }
 }

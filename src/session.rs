@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use crate::catalogue::{self, Catalogue};
+use crate::catalogue::{self, Catalogue, CatalogueError};
 use crate::cid::Cid;
 use crate::config::{Ask, Settings, Share};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
 use crate::distro::question::Question;
+use crate::distro::syncdb::BadDatabase;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::health::Health;
@@ -52,7 +53,9 @@ impl Session {
         // Under root's child the pacman is the grandparent, whose id root passed on.
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
-        let run = Transaction::of(parent).map_or_else(|_| "0-0".to_owned(), |t| format!("{}-{}", t.pid, t.start_time));
+        // Where /proc hides it (hidepid), the process id alone has to tell runs apart.
+        let run = Transaction::of(parent).map_or(0, |transaction| transaction.start_time);
+        let run = format!("{parent}-{run}");
         let health = Health::read(&store.health_dir(), &run, env.uid, SystemTime::now());
         Ok(Self {
             env: env.clone(),
@@ -122,6 +125,11 @@ impl Session {
         let key = &Sha256::of(path.as_os_str().as_encoded_bytes()).to_string()[..12];
         let cache = self.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
         let catalogue = catalogue::for_database(&path, &cache);
+        if let Err(CatalogueError::Source { cause: cause @ BadDatabase::Unsupported(_), .. }) = &catalogue {
+            // libalpm reads it and checks the package itself, as it would after curl.
+            report::say(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
+            return Ok(None);
+        }
         catalogue.map(Some).map_err(|e| Error::usage(format!("[{}]", repo.name), e).hint("pacman -Syy fetches it anew"))
     }
 

@@ -87,6 +87,12 @@ impl Wanted {
 }
 
 fn main() -> ExitCode {
+    if let [_, word, state, name] = &std::env::args().collect::<Vec<_>>()[..]
+        && word == bench::index::LOOKUP
+    {
+        bench::index::one_lookup(state, name);
+        return ExitCode::SUCCESS;
+    }
     let wanted = match Wanted::from(std::env::args().skip(1)) {
         Ok(wanted) => wanted,
         Err(why) => {

@@ -10,6 +10,7 @@ use clap::Parser as _;
 use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
 use crate::config::{IndexConfig, Settings, layers};
 use crate::deliver::block_on;
+use crate::distro::question::Question;
 use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::fsx;
@@ -17,7 +18,7 @@ use crate::handover::{self, Target};
 use crate::index::in_use;
 use crate::index::refresh::{Clock, IndexSource, Outcome, Refreshed, refresh};
 use crate::index::time;
-use crate::name::{FileName, shown};
+use crate::name::shown;
 use crate::report;
 use crate::session::Session;
 
@@ -63,7 +64,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     }
     layers::check_index_name(&index.name).map_err(|why| Error::usage(&args.name, why))?;
     if index.repos.is_empty() {
-        index.repos = repos_of_pacman(env, settings)?;
+        index.repos = repos_of_pacman(settings)?;
     }
     let grant = in_use::grant(&index)?;
     let repos = index.repos.join(", ");
@@ -99,14 +100,14 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     Ok(status)
 }
 
-fn repos_of_pacman(env: &Env, settings: &Settings) -> Result<Vec<String>, Error> {
-    let session = Session::open(env, settings, Path::new("/var/tmp"));
-    let repos: Vec<String> = session
-        .ok()
-        .and_then(|session| Some(session.conf()?.repos.iter().map(|repo| repo.name.as_str().to_owned()).collect()))
-        .unwrap_or_default();
+/// Asked without a session: root must not make a store of its own, which the unprivileged user could not use then.
+fn repos_of_pacman(settings: &Settings) -> Result<Vec<String>, Error> {
+    let question = Question { config: settings.pacman_conf.clone(), ..Question::default() };
+    let conf = question.ask().map_err(|e| e.to_string());
+    let repos: Vec<String> = conf.iter().flat_map(|conf| &conf.repos).map(|repo| repo.name.to_string()).collect();
     if repos.is_empty() {
-        return Err(Error::usage("--repo", "pacman names no repositories; say which ones the index may speak for"));
+        let why = conf.err().unwrap_or_else(|| "pacman names no repositories".to_owned());
+        return Err(Error::usage("--repo", format!("{why}; say which repositories the index may speak for")));
     }
     Ok(repos)
 }
@@ -183,7 +184,7 @@ pub fn refresh_all(
         }
         let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
         let gateways = if session.asks_gateways() { settings.gateway_urls().collect() } else { Vec::new() };
-        let source = IndexSource { name: FileName::new(&index.name)?, grant: in_use::grant(index)?, url, gateways };
+        let source = IndexSource { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways };
         let state = in_use::state(settings);
         let work = refresh(&source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
         let refreshed = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, &index.name, "interrupted"))?;
@@ -252,7 +253,7 @@ fn clock(found: &Clock) -> String {
 
 /// What stays in use after a refresh that failed.
 fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
-    let held = FileName::new(&index.name).ok().and_then(|name| in_use::state(settings).held(&name).ok().flatten());
+    let held = in_use::state(settings).held(&in_use::copy_name(index)).ok().flatten();
     match held {
         Some(held) if held.manifest.expires < unix(SystemTime::now()) => {
             let ago = time::span(unix(SystemTime::now()) - held.manifest.expires);
@@ -270,7 +271,7 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
     let now = unix(SystemTime::now());
     let mut out = io::stdout().lock();
     for index in &settings.indexes {
-        let name = FileName::new(&index.name)?;
+        let name = in_use::copy_name(index);
         let state = in_use::state(settings);
         let seen = in_use::grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
         let manifest = state.held(&name).ok().flatten().map(|held| held.manifest);
@@ -305,7 +306,7 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
 
 fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
     let index = configured(settings, &args.name)?;
-    let name = FileName::new(&index.name)?;
+    let name = in_use::copy_name(index);
     let state = in_use::state(settings);
     let held = state.held(&name).map_err(|e| Error::local(settings.state_dir.display(), e))?;
     let held =

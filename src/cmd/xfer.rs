@@ -9,7 +9,7 @@ use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
-use crate::deliver::{Delivery, Manner, Obtained, deliver};
+use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
 use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::handover::{self, Giver, Said, Target};
@@ -54,12 +54,18 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     let beside = into.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut session = Session::open(env, settings, beside)?;
     if session.health.is_interrupted() {
+        session.health.interrupt();
+        session.health.save();
         let why = "you interrupted this pacman run; nothing more is fetched in it";
         return Err(Error::new(Kind::Interrupted, want::name_of(url)?, why));
     }
     let mut want = Want::of(&session, url)?;
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
+    }
+    if session.health.is_lost(want.name.as_str()) {
+        // pacman goes from server to server, and all of them have been asked the first time.
+        want.places = vec![Place::of_url(&want::parse(url)?)?];
     }
     let is_refresh = want.name.kind() == NameKind::Database;
     let obtained = match want.name.kind() {
@@ -70,7 +76,12 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
             Ok(_) => unreachable!("no date was given"),
             Err(error) => Err(hinted(&session, &want, error)),
         },
-    }?;
+    };
+    if obtained.as_ref().is_err_and(|error| matches!(error.kind, Kind::NoSource | Kind::Corrupt)) {
+        session.health.lost(want.name.as_str());
+        session.health.save();
+    }
+    let obtained = obtained?;
     background::after(&session, is_refresh);
     Ok(obtained)
 }

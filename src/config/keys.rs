@@ -95,7 +95,7 @@ pub const KEYS: &[Key] = &[
         name: "download.floor",
         shape: Shape::Size,
         default: "10 KiB",
-        doc: "Bytes a second below which a source is left for the next one, measured over five seconds. The last \
+        doc: "Bytes a second below which a source is left for the next one, measured over download.stall. The last \
               source that is left is kept, however slow.",
     },
     Key {

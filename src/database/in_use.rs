@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
+use crate::distro::pacman_conf::Repo;
 use crate::error::Error;
 use crate::fsx;
 use crate::index::manifest::Database;
@@ -23,7 +24,13 @@ pub(super) struct Last {
     pub(super) modified: u64,
     /// When it was fetched, Unix seconds.
     pub(super) fetched: u64,
+    /// What was delivered: a file that was damaged since, or comes from elsewhere, is not the one of this date.
+    pub(super) sha256: Sha256,
 }
+
+/// A source whose clock is further ahead than this (in seconds) has no date that could be compared with others: it would
+/// keep every newer database out.
+const AHEAD_MOST: u64 = 86_400;
 
 /// A date of the same second cannot tell two files apart (RFC 9110, section 8.8.2.2), so a file that was changed this
 /// shortly before it was fetched is fetched whole the next time.
@@ -42,15 +49,18 @@ pub(super) struct InUse {
 }
 
 impl InUse {
-    pub(super) fn of(session: &Session, want: &Want) -> Option<Self> {
-        let path = session.database_path(&want.name)?;
-        let servers = servers(want)?;
+    pub(super) fn of(session: &Session, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
+        let path = session.database_path(name)?;
+        let servers = servers(repo?);
         let stat = rustix::fs::stat(&path).ok()?;
         let modified = u64::try_from(stat.st_mtime).ok()?;
-        let bytes = fsx::read_small(&session.beside_database(&want.name, "last")?, session.env.uid, 4096).ok();
+        let bytes = fsx::read_small(&session.beside_database(name, "last")?, session.env.uid, 4096).ok();
         let last: Option<Last> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let last = last.filter(|last| last.modified == modified);
-        Some(Self { path, size: stat.st_size.unsigned_abs(), modified, last, servers })
+        let last = last.filter(|last| last.modified == modified && modified <= last.fetched.saturating_add(AHEAD_MOST));
+        let size = stat.st_size.unsigned_abs();
+        let is_it = |file: &File, last: &Last| verify::prove(file, last.sha256, size).is_ok();
+        let last = last.filter(|last| fsx::open_read(&path).is_ok_and(|file| is_it(&file, last)));
+        Some(Self { path, size, modified, last, servers })
     }
 
     /// The date by which the mirror may be asked for something newer.
@@ -92,11 +102,13 @@ impl InUse {
 }
 
 /// Takes note of the delivery of a database with this date; without one, of nothing.
-pub(super) fn remember(session: &Session, want: &Want, modified: Option<u64>) {
-    let (Some(record), Some(servers)) = (session.beside_database(&want.name, "last"), servers(want)) else { return };
-    match modified {
-        Some(modified) => {
-            let last = Last { servers, modified, fetched: unix(SystemTime::now()).unwrap_or(0) };
+pub(super) fn remember(session: &Session, want: &Want, obtained: &Obtained) {
+    let (Some(record), Some(repo)) = (session.beside_database(&want.name, "last"), &want.repo) else { return };
+    let sha256 = verify::digest(&obtained.file, obtained.accepted.size()).ok();
+    match obtained.modified.and_then(unix).zip(sha256) {
+        Some((modified, sha256)) => {
+            let fetched = unix(SystemTime::now()).unwrap_or(0);
+            let last = Last { servers: servers(repo), modified, fetched, sha256 };
             // Without it the next refresh asks without a date, which is only slower.
             let _ = fsx::replace(&record, &serde_json::to_vec(&last).expect("plain data"), 0o600);
         }
@@ -104,8 +116,8 @@ pub(super) fn remember(session: &Session, want: &Want, modified: Option<u64>) {
     }
 }
 
-fn servers(want: &Want) -> Option<String> {
-    Some(Sha256::of(want.repo.as_ref()?.servers.join("\n").as_bytes()).to_string())
+fn servers(repo: &Repo) -> String {
+    Sha256::of(repo.servers.join("\n").as_bytes()).to_string()
 }
 
 pub(super) fn unix(time: SystemTime) -> Option<u64> {

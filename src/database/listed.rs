@@ -48,7 +48,7 @@ fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, 
     if !index.repos.iter().any(|granted| granted == repo.as_str()) {
         return None;
     }
-    let (state, own, now) = (in_use::state(&session.settings), FileName::new(&index.name).ok()?, unix(now)?);
+    let (state, own, now) = (in_use::state(&session.settings), in_use::copy_name(index), unix(now)?);
     if state.expires(&own)? <= now {
         return None;
     }

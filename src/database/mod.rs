@@ -5,6 +5,7 @@
 //! what the mirror has, peers save them too. A newer one of an index is taken where the user asked for it
 //! (`database.from_index`), and the newest of all when no mirror answers.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
@@ -22,6 +23,7 @@ use crate::source::Miss;
 use crate::verify::Waiver;
 use crate::want::Want;
 
+mod ahead;
 mod in_use;
 mod listed;
 mod question;
@@ -39,13 +41,18 @@ const WORTH_ASKING: u64 = 32 << 10;
 
 /// Gets a database, or hands out the one in use when the mirror has nothing newer.
 pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
-    let in_use = InUse::of(session, want);
+    let in_use = InUse::of(session, &want.name, want.repo.as_ref());
     // -yy is how a user goes back on purpose, or mends a database.
     let forced = session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     let known = in_use.as_ref().filter(|_| !forced);
     let newer_than = known.and_then(InUse::strong_date);
     let floor = known.and_then(InUse::floor);
     let mut update = Update { want, url, in_use: in_use.as_ref(), newer_than, floor };
+    if newer_than.is_some()
+        && let Some(host) = ahead::unchanged(session, want)?
+    {
+        return update.kept(session, format!("{host}, unchanged"));
+    }
     if !forced && let Some(obtained) = update.with_index(session)? {
         return Ok(obtained);
     }
@@ -104,12 +111,18 @@ impl Update<'_> {
         let from = obtained.url.as_ref().map_or(self.url, |url| url.as_str()).to_owned();
         session.health.delivered(self.want.name.as_str(), &from);
         session.health.save();
-        in_use::remember(session, self.want, obtained.modified.and_then(unix));
-        if let Some(table) = self.want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name)) {
+        in_use::remember(session, self.want, &obtained);
+        if let Some(table) = self.table(session) {
             // It belonged to the snapshot that is replaced now.
             let _ = std::fs::remove_file(table);
         }
         Ok(obtained)
+    }
+
+    /// Where the table of a snapshot belongs; packages follow the database alone, not `REPO.files`.
+    fn table(&self, session: &Session) -> Option<PathBuf> {
+        let repo = self.want.repo.as_ref().filter(|repo| self.want.name.as_str() == format!("{}.db", repo.name))?;
+        session.snapshot_table(&repo.name)
     }
 
     /// By way of an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
@@ -242,14 +255,13 @@ impl Update<'_> {
         let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
         let got = deliver(session, &self.want.name, &snapshot.plan(), &places, manner);
         let Some(mut obtained) = file_of(got)? else { return Ok(None) };
-        let table = self.want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name));
-        if table.is_none_or(|table| snapshot.keep_table(&table).is_err()) {
+        if self.table(session).is_some_and(|table| snapshot.keep_table(&table).is_err()) {
             return Ok(None);
         }
         obtained.modified = snapshot.database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
         session.health.delivered(self.want.name.as_str(), &snapshot.origin());
         session.health.save();
-        in_use::remember(session, self.want, snapshot.database.modified);
+        in_use::remember(session, self.want, &obtained);
         Ok(Some(obtained))
     }
 

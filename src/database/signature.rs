@@ -34,18 +34,23 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
         want.places = peers(session, cid).into_iter().chain(mirrors).collect();
     } else {
         match origin.and_then(|url| reqwest::Url::parse(&format!("{url}.sig")).ok()) {
-            Some(origin) => want.places = vec![Place::Mirror(origin)],
+            Some(origin) => want.places = vec![Place::of_url(&origin)?],
             None => want.places.truncate(1),
         }
     }
     match deliver(session, &want.name, &want.plan, &want.places, Manner::default()) {
         Ok(Delivery::File(obtained)) => Ok(obtained),
         Ok(_) => unreachable!("no date was given"),
-        Err(error) if session.last_misses().iter().all(|miss| matches!(miss, Miss::Absent(_))) => {
+        Err(error) if error.kind == Kind::NoSource && is_absent(session.last_misses()) => {
             nothing_or(session, want, into, error)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether everybody who was asked definitely has none, and somebody was asked.
+fn is_absent(misses: &[Miss]) -> bool {
+    !misses.is_empty() && misses.iter().all(|miss| matches!(miss, Miss::Absent(_)))
 }
 
 /// An empty file where pacman takes it as none, else the error.

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
+use crate::fsx;
 
 use super::trusted::{self, FileKey};
 
@@ -47,7 +48,8 @@ impl Place {
             let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
             head += &format!("{dev} {ino} {size} {mtime_ns} {ctime_ns} {path}\n");
         }
-        let _asked_again_next_time = trusted::replace(&self.path, |to| write!(to, "{head}\n{dump}"));
+        // For nobody else to read: servers can have passwords in them, and pacman.conf may be closed for that reason.
+        let _asked_again_next_time = fsx::replace(&self.path, format!("{head}\n{dump}").as_bytes(), 0o600);
     }
 }
 

@@ -104,6 +104,10 @@ impl Http {
             if !matches!(next.scheme(), "http" | "https") {
                 return Err(Miss::Broken(format!("redirected to a {} address", next.scheme())));
             }
+            // What listens on loopback is asked past any proxy; it must not send us somewhere else that way.
+            if ask.direct && host(&next) != host(&url) {
+                return Err(Miss::Broken(format!("redirected to {}", host(&next))));
+            }
             url = next;
         }
         Err(Miss::Broken(format!("redirected more than {MOST_REDIRECTS} times")))

@@ -13,8 +13,15 @@ use super::manifest::DIFF_MOST;
 use super::table::{LINE_MOST, pack, unpack};
 use crate::name::{FileName, shown};
 
+/// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh moves.
+pub const DIFFS_KEPT: usize = 24;
+
 /// Most uncompressed bytes of all diffs that are applied together (32 MiB); a table of more changes is fetched whole.
 pub const DIFFS_PLAIN_MOST: u64 = 32 << 20;
+
+/// Most names that all diffs together are about. Names alone fit two million times into [`DIFFS_PLAIN_MOST`] and half a
+/// megabyte of zstd, and would take a quarter of a gigabyte of memory.
+pub const CHANGES_MOST: usize = 200_000;
 
 /// What became of some names: a new line, or nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -44,8 +51,8 @@ pub enum BadDiff {
     /// The table that it is applied to is none.
     #[error("the table that the diff applies to is malformed")]
     Table,
-    /// More than [`DIFFS_PLAIN_MOST`].
-    #[error("the diffs have more than {DIFFS_PLAIN_MOST} bytes")]
+    /// More than [`DIFFS_PLAIN_MOST`] or [`CHANGES_MOST`].
+    #[error("the diffs have more than {DIFFS_PLAIN_MOST} bytes or {CHANGES_MOST} changes")]
     TooLong,
 }
 
@@ -96,8 +103,11 @@ impl Changes {
         self.names.is_empty()
     }
 
-    /// The diff as it is published; `None` when it would be larger than [`DIFF_MOST`].
+    /// The diff as it is published; `None` when it would be larger than [`DIFF_MOST`] or than one that is read.
     pub fn pack(&self) -> Option<Vec<u8>> {
+        if self.names.len() > CHANGES_MOST {
+            return None;
+        }
         let mut plain = Vec::new();
         for (name, line) in &self.names {
             match line {
@@ -138,6 +148,9 @@ impl Changes {
             }
             last = Some(name.clone());
             self.names.insert(name, line);
+            if self.names.len() > CHANGES_MOST {
+                return Err(BadDiff::TooLong);
+            }
         }
         self.bytes += lines.bytes;
         Ok(())
@@ -171,11 +184,12 @@ struct Lines<R> {
     from: R,
     line: u64,
     bytes: u64,
+    last: Option<FileName>,
 }
 
 impl<R: BufRead> Lines<R> {
     fn of(from: R) -> Self {
-        Self { from, line: 0, bytes: 0 }
+        Self { from, line: 0, bytes: 0, last: None }
     }
 
     fn next(&mut self) -> Result<Option<Vec<u8>>, BadDiff> {
@@ -196,10 +210,14 @@ impl<R: BufRead> Lines<R> {
         serde_json::from_slice(line).map_err(|e| self.bad(&e.to_string()))
     }
 
-    /// A line of a table, with its name.
+    /// A line of a table, with its name, which is greater than the last one.
     fn table_line(&mut self) -> Result<Option<(FileName, Vec<u8>)>, BadDiff> {
         let Some(line) = self.next().map_err(|_| BadDiff::Table)? else { return Ok(None) };
         let name = self.parse(&line).ok().and_then(|wire| FileName::new(wire.name?).ok()).ok_or(BadDiff::Table)?;
+        if self.last.as_ref().is_some_and(|last| *last >= name) {
+            return Err(BadDiff::Table);
+        }
+        self.last = Some(name.clone());
         Ok(Some((name, line)))
     }
 

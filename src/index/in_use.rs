@@ -6,6 +6,7 @@ use super::accept::Grant;
 use super::state::State;
 use crate::catalogue::Catalogue;
 use crate::config::{IndexConfig, Settings};
+use crate::digest::Sha256;
 use crate::error::Error;
 use crate::name::{FileName, RepoName};
 
@@ -14,11 +15,19 @@ pub fn state(settings: &Settings) -> State {
     State::at(settings.state_dir.join("index"))
 }
 
+/// Under which name the copy of an index is kept: its own, and its keys. What another key has proven is not the copy of
+/// an index that was removed and added anew, nor of one that has to be signed by one more key since.
+pub fn copy_name(index: &IndexConfig) -> FileName {
+    let keys = format!("{:?} {:?}", index.key, index.minisign);
+    let keys = Sha256::of(keys.as_bytes()).to_string();
+    FileName::new(format!("{}.{}", index.name, &keys[..12])).expect("the name of an index is short and plain")
+}
+
 /// The compiled table of `repo` in an index that may speak for it, is not expired at `now`, and can be read here.
 ///
 /// Reads one line and opens one file; no JSON, no proof: that was made when the copy was taken.
 pub fn table(settings: &Settings, index: &IndexConfig, repo: &str, arch: &str, now: SystemTime) -> Option<Catalogue> {
-    let name = FileName::new(&index.name).ok()?;
+    let name = copy_name(index);
     let state = state(settings);
     if state.expires(&name)? < unix(now) {
         return None;
@@ -56,4 +65,25 @@ pub fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
 
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_with_another_key_does_not_inherit_the_old_copy() {
+        let index = |key: Option<&str>, minisign: Option<&str>| IndexConfig {
+            name: "arch".to_owned(),
+            key: key.map(str::to_owned),
+            minisign: minisign.map(str::to_owned),
+            ..IndexConfig::default()
+        };
+        let name = copy_name(&index(Some("k51a"), None));
+        assert!(name.as_str().starts_with("arch."), "{name}");
+        assert_eq!(copy_name(&IndexConfig { repos: vec!["core".to_owned()], ..index(Some("k51a"), None) }), name);
+        for other in [index(Some("k51b"), None), index(None, Some("k51a")), index(Some("k51a"), Some("RWQ"))] {
+            assert_ne!(copy_name(&other), name);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::table::{self, ONE_BLOCK, PLAIN_MOST};
-use super::time::span;
+use super::time::{LAST, span};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::name::{FileName, RepoName, shown};
@@ -17,11 +17,11 @@ pub const MANIFEST_MOST: usize = 1 << 20;
 /// How far a sequence may be ahead of this machine's clock, in seconds: one day.
 pub const AHEAD_MOST: u64 = 86_400;
 
-const TABLES_MOST: usize = 256;
-const DATABASES_MOST: usize = 16;
-const UPSTREAM_MOST: usize = 64;
-const URL_MOST: usize = 2048;
-const PUBLISHER_MOST: usize = 64;
+pub(super) const TABLES_MOST: usize = 256;
+pub(super) const DATABASES_MOST: usize = 16;
+pub(super) const UPSTREAM_MOST: usize = 64;
+pub(super) const URL_MOST: usize = 2048;
+pub(super) const PUBLISHER_MOST: usize = 64;
 const CRITICAL_MOST: usize = 64;
 /// Most bytes of a compressed table.
 pub const TABLE_MOST: u64 = 64 << 20;
@@ -286,6 +286,8 @@ impl Table {
             // A publisher must not describe `core.db` under the cover of another repo.
             within(name.repo().as_ref() == Some(&repo), "database name")?;
             let WireDatabase { size, sha256, cid, modified, .. } = database;
+            // It becomes the date of a file, and later that of a question to a mirror.
+            within(modified.is_none_or(|at| at <= LAST), "date of a database")?;
             Ok(Database { name, size, sha256, cid, modified })
         });
         let databases = databases.collect::<Result<Vec<_>, BadManifest>>()?;
@@ -394,140 +396,4 @@ struct WireDatabase {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// An index of the repo `core` with sequence 1_790_000_000 that lives two days.
-    pub(crate) fn sample() -> Manifest {
-        let sha256 = Sha256::of(b"table");
-        let name = FileName::new("core.db").unwrap();
-        let database = Database { name, size: 7, sha256: Sha256::of(b"db"), cid: None, modified: Some(1_789_999_000) };
-        let sequence = 1_790_000_000;
-        let table = Table {
-            repo: RepoName::new("core").unwrap(),
-            arch: "x86_64".to_owned(),
-            changed: sequence,
-            entries: 1,
-            sha256: Sha256::of(b"plain"),
-            size: 5,
-            packed: Packed { cid: Cid::raw(sha256), sha256, size: 5 },
-            diffs: Vec::new(),
-            databases: vec![database],
-            upstream: vec!["https://mirror.example/core/os/x86_64".to_owned()],
-        };
-        let publisher = "example".to_owned();
-        Manifest { publisher, sequence, created: sequence, expires: sequence + 172_800, tables: vec![table] }
-    }
-
-    fn changed(change: impl FnOnce(&mut Value)) -> Result<Manifest, BadManifest> {
-        let mut json: Value = serde_json::from_slice(&sample().encode()).unwrap();
-        change(&mut json);
-        Manifest::decode(&serde_json::to_vec(&json).unwrap())
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        assert_eq!(Manifest::decode(&sample().encode()), Ok(sample()));
-        assert_eq!(sample().tables[0].path(), "tables/core-x86_64.ndjson.zst");
-    }
-
-    #[test]
-    fn an_unknown_field_is_skipped_unless_it_is_critical() {
-        assert_eq!(changed(|m| m["archive"] = json!({"years": 3})), Ok(sample()));
-        assert_eq!(changed(|m| m["tables"][0]["deltas"] = json!([1])), Ok(sample()));
-        assert_eq!(changed(|m| m["critical"] = json!(["sequence", "tables.arch"])), Ok(sample()));
-        for field in ["archive", "tables.deltas", "sequence.era"] {
-            let refused = changed(|m| m["critical"] = json!([field]));
-            assert_eq!(refused, Err(BadManifest::Critical(field.to_owned())));
-        }
-    }
-
-    #[test]
-    fn another_format_is_refused_before_its_fields_are_read() {
-        let bytes = br#"{"pkgswarm": 2, "tables": "elsewhere"}"#;
-        assert_eq!(Manifest::decode(bytes), Err(BadManifest::Format(2)));
-        assert!(Manifest::decode(bytes).unwrap_err().to_string().contains("newer pkgswarm"));
-    }
-
-    #[test]
-    fn values_outside_their_limits_are_refused() {
-        let long = "x".repeat(65);
-        for (path, value) in [
-            ("/publisher", json!("")),
-            ("/publisher", json!(long)),
-            ("/publisher", json!("a\u{1b}b")),
-            ("/created", json!(1_790_172_801)),
-            ("/tables/0/repo", json!("..")),
-            ("/tables/0/arch", json!("../x")),
-            ("/tables/0/size", json!(PLAIN_MOST + 1)),
-            ("/tables/0/packed/size", json!(TABLE_MOST + 1)),
-            ("/tables/0/packed/size", json!(ONE_BLOCK + 1)),
-            ("/tables/0/entries", json!(ENTRIES_MOST + 1)),
-            ("/tables/0/databases/0/name", json!("extra.db")),
-            ("/tables/0/upstream", json!(vec!["x"; 65])),
-            ("/tables/0/upstream", json!(["x".repeat(2049)])),
-        ] {
-            let refused = changed(|m| *m.pointer_mut(path).unwrap() = value.clone());
-            assert!(matches!(refused, Err(BadManifest::Limit(_))), "{path} {value}: {refused:?}");
-        }
-        let twice = changed(|m| m["tables"] = json!([m["tables"][0], m["tables"][0]]));
-        assert!(matches!(twice, Err(BadManifest::Limit(_))));
-        let profile = changed(|m| m["profile"] = json!("unixfs-v0-2015"));
-        assert_eq!(profile, Err(BadManifest::Profile("unixfs-v0-2015".to_owned())));
-        let wrong = changed(|m| m["tables"][0]["packed"]["cid"] = json!("bafk"));
-        assert!(matches!(wrong, Err(BadManifest::Malformed(_))));
-        assert_eq!(Manifest::decode(&vec![b' '; MANIFEST_MOST + 1]), Err(BadManifest::TooBig(MANIFEST_MOST + 1)));
-    }
-
-    #[test]
-    fn diffs_lead_from_one_to_the_next_and_to_the_table() {
-        let sha256 = Sha256::of(b"diff");
-        let mut m = sample();
-        m.tables[0].packed.size = 100;
-        m.tables[0].diffs = [1, 5, 7].map(|from| Diff { from, size: 40, sha256 }).to_vec();
-        assert_eq!(Manifest::decode(&m.encode()), Ok(m.clone()));
-        let table = &m.tables[0];
-        let paths = |from| Some(table.way_from(from)?.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
-        let last = "diffs/core-x86_64/7-1790000000.ndjson.zst".to_owned();
-        assert_eq!(paths(5), Some(vec!["diffs/core-x86_64/5-7.ndjson.zst".to_owned(), last]));
-        assert_eq!(paths(6), None, "nobody was there");
-        assert_eq!(paths(1), None, "three of 40 bytes are more than the table's 100");
-        for (diffs, why) in [
-            (vec![Diff { from: 5, size: 1, sha256 }, Diff { from: 5, size: 1, sha256 }], "order of diffs"),
-            (vec![Diff { from: 1_790_000_000, size: 1, sha256 }], "order of diffs"),
-            (vec![Diff { from: 5, size: DIFF_MOST + 1, sha256 }], "size of a diff"),
-            ((0..65).map(|from| Diff { from, size: 1, sha256 }).collect(), "number of diffs"),
-        ] {
-            m.tables[0].diffs = diffs;
-            assert_eq!(Manifest::decode(&m.encode()), Err(BadManifest::Limit(why)));
-        }
-    }
-
-    #[test]
-    fn an_index_counts_from_a_day_before_its_date_until_it_expires() {
-        let (m, at) = (sample(), sample().sequence);
-        assert_eq!(m.check_time(at - AHEAD_MOST), Ok(()));
-        assert_eq!(m.check_time(m.expires), Ok(()));
-        assert!(matches!(m.check_time(at - AHEAD_MOST - 1), Err(BadManifest::Future { .. })));
-        let late = m.check_time(m.expires + 7200).unwrap_err();
-        assert_eq!(late.to_string(), "the index expired 2 h ago");
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Manifest::decode(&bytes);
-        }
-
-        #[test]
-        fn one_changed_byte_does_not_make_the_reader_panic(at in 0usize..900, byte: u8) {
-            let mut bytes = sample().encode();
-            let at = at % bytes.len();
-            bytes[at] = byte;
-            let _ = Manifest::decode(&bytes);
-        }
-    }
-}
+pub(crate) mod tests;

@@ -7,6 +7,8 @@ pub mod diff;
 pub mod in_use;
 pub mod ipns;
 pub mod manifest;
+#[cfg(test)]
+mod manual;
 pub mod minisign;
 pub mod refresh;
 pub mod state;

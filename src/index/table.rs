@@ -22,7 +22,7 @@ pub const PLAIN_MOST: u64 = 256 << 20;
 pub const FILE_MOST: u64 = 1 << 40;
 
 /// zstd may be asked for windows of gigabytes; level 19 uses 8 MiB.
-const WINDOW_LOG_MOST: u32 = 24;
+pub(super) const WINDOW_LOG_MOST: u32 = 24;
 const LEVEL: i32 = 19;
 
 /// One file that the publisher vouches for.

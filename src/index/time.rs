@@ -2,6 +2,9 @@
 
 const DAY: i64 = 86_400;
 
+/// 9999-12-31T23:59:59Z, the last second that RFC 3339 and HTTP have a date for.
+pub const LAST: u64 = 253_402_300_799;
+
 /// Reads an RFC 3339 time (`2026-07-24T12:00:00.5Z`, `…+02:00`) as Unix seconds, fractions cut off.
 ///
 /// `None` for anything else, for years before 1970 and for leap seconds (Go's parser, which Kubo uses,
@@ -49,7 +52,7 @@ pub fn from_rfc3339(text: &str) -> Option<u64> {
 
 /// Writes Unix seconds as RFC 3339 in UTC; beyond the year 9999 the last second of that year.
 pub fn to_rfc3339(unix: u64) -> String {
-    let unix = i64::try_from(unix).unwrap_or(i64::MAX).min(253_402_300_799);
+    let unix = unix.min(LAST).cast_signed();
     let (days, rest) = (unix / DAY, unix % DAY);
     // Civil date from a day count: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     let z = days + 719_468;

@@ -151,9 +151,8 @@ impl Ledger {
     }
 
     fn lock(&self) -> io::Result<File> {
-        let file = File::options().create(true).truncate(false).write(true).open(self.dir.join("kubo-cached.lock"))?;
-        file.lock()?;
-        Ok(file)
+        // Held for milliseconds; pacman waits for us.
+        crate::fsx::lock(&self.dir.join("kubo-cached.lock"), Duration::from_secs(2))
     }
 
     fn file(&self) -> PathBuf {

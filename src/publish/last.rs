@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, PublishError> {
     let path = dir.join("lock");
     let at = |error| PublishError::Io { path: path.clone(), error };
     fs::create_dir_all(dir).map_err(at)?;
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at)?;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(PublishError::Busy),

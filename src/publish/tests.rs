@@ -172,3 +172,45 @@ fn the_same_repo_always_gives_the_same_root() {
     let (one, two) = (Made::repo("custom", &packages), Made::repo("custom", &packages));
     assert_eq!(build(&one.options(NOW)).unwrap().root, build(&two.options(NOW)).unwrap().root);
 }
+
+#[test]
+fn what_changed_since_the_last_publication_is_a_diff_and_old_diffs_are_removed() {
+    let mut packages: Vec<_> = (0..80).map(|n| package(&format!("p{n:02}-1-1-any"), 10 + n)).collect();
+    let made = Made::repo("custom", &packages);
+    let out = made.root().join("out");
+    let manifest = || crate::index::manifest::Manifest::decode(&fs::read(out.join("pkgswarm.json")).unwrap()).unwrap();
+    let plain = |table: &crate::index::manifest::Table| {
+        let plain = zstd::decode_all(&fs::read(out.join(table.path())).unwrap()[..]).unwrap();
+        assert_eq!(Sha256::of(&plain), table.sha256);
+        plain
+    };
+    build(&made.options(NOW)).unwrap();
+    let first = plain(&manifest().tables[0]);
+    for day in 1..DIFFS_KEPT as u64 + 3 {
+        packages[day as usize] = package(&format!("p{day:02}-1-2-any"), 10);
+        made.add("custom", &packages);
+        build(&made.options(NOW + day)).unwrap();
+        if day == 3 {
+            let table = &manifest().tables[0];
+            let mut changes = crate::index::diff::Changes::default();
+            for (path, diff) in table.way_from(NOW).expect("a way from the first publication") {
+                let packed = fs::read(out.join(path)).unwrap();
+                assert_eq!((packed.len() as u64, Sha256::of(&packed)), (diff.size, diff.sha256));
+                changes.add(&packed).unwrap();
+            }
+            let mut result = Vec::new();
+            changes.apply(&first[..], &mut result).unwrap();
+            assert_eq!(result, plain(table));
+        }
+    }
+    let table = &manifest().tables[0];
+    let names: Vec<_> = fs::read_dir(out.join(table.diff_dir())).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(names.len(), table.diffs.len());
+    // A renewal changes no table, so that it leads nowhere new.
+    let renewed = build(&made.options(NOW + 200_000)).unwrap();
+    let again = manifest();
+    assert_eq!(
+        (renewed.did, again.tables[0].changed, &again.tables[0].diffs),
+        (Did::Renewed, table.changed, &table.diffs)
+    );
+}

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt as _;
 
+use crate::dag::CHUNK;
 use crate::name::FileName;
 use crate::plan::Expect;
 use crate::report::Progress;
@@ -25,11 +26,11 @@ use runner::Runner;
 /// The clocks of a race.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// What is left of Kubo's head start in this transaction.
+    /// What is left in this transaction of the head start of Kubo and gateways.
     pub head_start: Duration,
     /// Silence before an answer after which the next source is asked as well.
     pub overlap: Duration,
-    /// Longest silence of a source while others are left.
+    /// Longest silence of a source while others are left, and the time over which its rate is measured.
     pub stall: Duration,
     /// Longest silence of the last source.
     pub patience: Duration,
@@ -66,7 +67,7 @@ pub enum Outcome {
 pub struct Log {
     /// Misses in order, with the index of the source.
     pub misses: Vec<(usize, Miss)>,
-    /// Part of Kubo's head start that was spent for nothing.
+    /// Part of the head start that was spent for nothing.
     pub head_start_spent: Duration,
 }
 
@@ -107,6 +108,10 @@ impl Race<'_> {
         let mut chances: Vec<u32> = self.sources.iter().map(|_| RESUMES + 1).collect();
         // Set after a mismatch of mixed bytes: from then on no two sources share a file.
         let mut alone = false;
+        // Who answered a question for a part with nonsense, and whether they have been asked for the whole instead.
+        let (mut partless, mut whole) = (Vec::<usize>::new(), false);
+        // Who was convicted by leaves. These are only as right as the index that named their root.
+        let mut convicted: Vec<usize> = Vec::new();
         if self.is_complete(&runner) {
             match self.judge(&mut runner, partial) {
                 Ok(accepted) => return Outcome::Won(Won { accepted, modified: None, shares: Vec::new() }),
@@ -114,14 +119,38 @@ impl Race<'_> {
             }
         }
         loop {
-            let order = self.order(&chances);
+            let mut order = self.order(&chances);
             if order.is_empty() {
-                return Outcome::Lost;
-            }
-            let question = Question { from: runner.at(), newer_than: self.newer_than };
-            let Some(opened) = self.open_first(&order, question, &mut chances, log).await else {
+                // A server that cannot do parts must not be the end of it for as long as the partial lies here. What has
+                // arrived is given up only when the whole file is on its way.
+                let again = if !whole && !partless.is_empty() {
+                    whole = true;
+                    std::mem::take(&mut partless)
+                } else if !convicted.is_empty() {
+                    alone = true;
+                    runner.restart(partial);
+                    std::mem::take(&mut convicted)
+                } else {
+                    return Outcome::Lost;
+                };
+                again.iter().for_each(|index| chances[*index] = 1);
                 continue;
-            };
+            }
+            if alone {
+                order.truncate(1);
+                if !runner.is_alone(order[0]) {
+                    runner.restart(partial);
+                }
+            }
+            let from = if whole { 0 } else { runner.at() };
+            let question = Question { from, newer_than: self.newer_than };
+            let before = log.misses.len();
+            let opened = self.open_first(&order, question, &mut chances, log).await;
+            if from > 0 {
+                let nonsense = |why: &Miss| matches!(why, Miss::Broken(_) | Miss::Corrupt(_));
+                partless.extend(log.misses[before..].iter().filter(|(_, why)| nonsense(why)).map(|(index, _)| *index));
+            }
+            let Some(opened) = opened else { continue };
             let index = opened.index;
             let (start, modified, body) = match opened.offer {
                 Offer::Unchanged => return Outcome::Unchanged(index),
@@ -132,17 +161,20 @@ impl Race<'_> {
             {
                 return Outcome::Older(index, date);
             }
-            if start != runner.at() || (alone && runner.has_others(index)) {
+            if start == 0 && runner.at() > 0 {
                 runner.restart(partial);
             }
             if start != runner.at() {
                 miss(log, &mut chances, index, Miss::Broken(format!("starts at byte {start} for no reason")), false);
                 continue;
             }
-            let others_left = order.len() > 1;
+            // Who was asked and did not answer while this one did is no reason to leave it.
+            let others_left =
+                chances.iter().enumerate().any(|(i, left)| i != index && *left > 0 && !opened.silent.contains(&i));
             let before = runner.at();
             let ended = self.stream(&mut runner, partial, index, body, others_left).await;
-            let progressed = runner.at() > before;
+            let arrived = runner.at();
+            let progressed = arrived > before;
             match ended {
                 Ok(()) => match self.judge(&mut runner, partial) {
                     Ok(accepted) => {
@@ -151,8 +183,19 @@ impl Race<'_> {
                     Err(why) => {
                         let mixed = !runner.is_alone(index);
                         let involved = runner.involved();
-                        self.after_mismatch(&mut runner, partial, mixed).await;
-                        if mixed && runner.at() == 0 {
+                        let proven = self.proven_prefix(partial, arrived).await.unwrap_or(0);
+                        // All leaves right and the file wrong: these are the leaves of another file.
+                        let keep = if self.expect.size() == Some(proven) { 0 } else { proven };
+                        // With leaves, it is known which one is wrong, and perhaps who sent it.
+                        let liar = runner.sole_sender(keep, keep + CHUNK as u64);
+                        runner.cut(partial, keep);
+                        if let Some(liar) = liar.filter(|_| mixed && keep > 0) {
+                            miss(log, &mut chances, liar, Miss::Corrupt(why), false);
+                            convicted.push(liar);
+                        } else if mixed && keep > 0 {
+                            log.misses.push((index, Miss::Corrupt(format!("{why}, in a part that several have sent"))));
+                            chances[index] -= 1;
+                        } else if mixed {
                             alone = true;
                             let who = involved.iter().map(|i| self.sources[*i].place()).collect::<Vec<_>>().join(", ");
                             let why = Miss::Corrupt(format!("{why}, mixed from: an earlier run or {who}"));
@@ -211,7 +254,6 @@ impl Race<'_> {
         mut body: Body<'_>,
         others_left: bool,
     ) -> Result<(), Miss> {
-        const WINDOW: Duration = Duration::from_secs(5);
         let place = self.sources[index].place();
         let silence = if others_left { self.pace.stall } else { self.pace.patience.max(self.pace.stall) };
         let most = self.expect.most();
@@ -227,8 +269,9 @@ impl Race<'_> {
             }
             runner.add(partial, index, &piece).map_err(|e| Miss::Local(e.to_string()))?;
             self.progress.at(runner.at(), &place);
-            if others_left && window.elapsed() >= WINDOW {
-                let rate = (runner.at() - window_start) / window.elapsed().as_secs().max(1);
+            if others_left && window.elapsed() >= self.pace.stall {
+                let rate = (runner.at() - window_start) as f64 / window.elapsed().as_secs_f64();
+                let rate = rate as u64;
                 if rate < self.pace.floor {
                     return Err(Miss::Slow(rate));
                 }
@@ -256,12 +299,6 @@ impl Race<'_> {
             Some(proven) => proven,
             None => runner.at().saturating_sub(TAIL),
         };
-        runner.cut(partial, keep);
-    }
-
-    /// After a mismatch: keeps what the leaves prove, else nothing.
-    async fn after_mismatch(&self, runner: &mut Runner, partial: &File, mixed: bool) {
-        let keep = if mixed { self.proven_prefix(partial, runner.at()).await.unwrap_or(0) } else { 0 };
         runner.cut(partial, keep);
     }
 

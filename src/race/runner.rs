@@ -80,9 +80,12 @@ impl Runner {
         self.parts.iter().all(|(who, ..)| *who == index)
     }
 
-    /// Whether some bytes came from somebody else.
-    pub(super) fn has_others(&self, index: usize) -> bool {
-        !self.is_alone(index)
+    /// The only source of this run that sent anything between two offsets; `None` when there are several, or an earlier
+    /// run had a part in it.
+    pub(super) fn sole_sender(&self, from: u64, to: u64) -> Option<usize> {
+        let mut senders = self.parts.iter().filter(|(_, start, end)| *start < to && *end > from).map(|(who, ..)| *who);
+        let first = senders.next().filter(|who| *who != EARLIER)?;
+        senders.all(|who| who == first).then_some(first)
     }
 
     /// The sources of this run that have a part in what is there.
@@ -116,6 +119,8 @@ mod tests {
         runner.add(&file, 0, b"ef").unwrap();
         runner.add(&file, 1, b"gh").unwrap();
         assert_eq!((runner.at(), runner.shares(), runner.is_alone(1)), (8, vec![(0, 2), (1, 2)], false));
+        let senders = [(3, 5), (4, 6), (5, 7), (6, 100)].map(|(from, to)| runner.sole_sender(from, to));
+        assert_eq!(senders, [None, Some(0), None, Some(1)]);
         runner.cut(&file, 5);
         assert_eq!((runner.at(), runner.shares()), (5, vec![(0, 1)]));
         runner.add(&file, 1, b"fgh").unwrap();

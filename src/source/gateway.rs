@@ -3,6 +3,7 @@
 //! Spec: trustless gateway, `GET /ipfs/{cid}?format=raw` (ipfs/specs, src/http-gateways/trustless-gateway.md).
 //! Several blocks are on their way at once. Directories give an error that says so.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use futures_util::stream::FuturesOrdered;
@@ -25,12 +26,14 @@ pub struct GatewayFile<'a> {
     gateway: Url,
     cid: Cid,
     most: u64,
+    /// Set once the first block is on its way.
+    has_first: Cell<bool>,
 }
 
 impl<'a> GatewayFile<'a> {
     /// The file `cid`, of at most `most` bytes, through a gateway somewhere.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
-        Self { http, gateway: gateway.clone(), cid, most }
+        Self { http, gateway: gateway.clone(), cid, most, has_first: Cell::new(false) }
     }
 
     async fn begin(&self) -> Result<Offer<'_>, Miss> {
@@ -68,6 +71,10 @@ impl Source for GatewayFile<'_> {
         http::host(&self.gateway)
     }
 
+    fn is_promising(&self) -> bool {
+        self.has_first.get()
+    }
+
     fn open(&self, _: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
         self.begin().boxed_local()
     }
@@ -91,8 +98,8 @@ impl Blocks<'_> {
             self.coming = FuturesOrdered::new();
         }
         for cid in &wanted[self.asked.len().min(wanted.len())..] {
-            let GatewayFile { http, gateway, .. } = self.file;
-            self.coming.push_back(raw_block(http, gateway, *cid, false).boxed_local());
+            let GatewayFile { http, gateway, has_first, .. } = self.file;
+            self.coming.push_back(noted(http, gateway, *cid, false, Some(has_first)).boxed_local());
             self.asked.push_back(*cid);
         }
         let block = self.coming.next().await.expect("an unfinished walk wants a block")?;
@@ -104,12 +111,23 @@ impl Blocks<'_> {
 
 /// Fetches one block and proves it. At most `MAX_BLOCK` bytes.
 pub async fn raw_block(http: &Http, gateway: &Url, cid: Cid, direct: bool) -> Result<Vec<u8>, Miss> {
+    noted(http, gateway, cid, direct, None).await
+}
+
+/// The same; sets `coming` as soon as the gateway says that it has the block.
+async fn noted(
+    http: &Http,
+    gateway: &Url,
+    cid: Cid,
+    direct: bool,
+    coming: Option<&Cell<bool>>,
+) -> Result<Vec<u8>, Miss> {
     let url = gateway.join(&format!("/ipfs/{cid}?format=raw")).expect("a CID is a path segment");
     let ask = Ask { accept: Some("application/vnd.ipld.raw"), direct, ..Ask::default() };
     let mut response = http.ask(&url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());
     match response.status() {
-        StatusCode::OK => {}
+        StatusCode::OK => coming.into_iter().for_each(|coming| coming.set(true)),
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::GATEWAY_TIMEOUT => return Err(Miss::Absent(code)),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let after = http::text(response.headers(), reqwest::header::RETRY_AFTER).unwrap_or("60");

@@ -12,6 +12,9 @@ use crate::verify;
 /// Partials that nobody touched for this long are given up.
 const PARTIAL_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// Compiled tables, answers of pacman-conf and left-over locks of this age are removed; who needs one makes it anew.
+const LEFT_OVER_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 impl Store {
     /// Removes the oldest files until at most `store.max` bytes are left; `spare` goes last of all.
     pub(super) fn trim(&self, spare: Option<&Path>) -> io::Result<()> {
@@ -51,11 +54,28 @@ impl Store {
                 freed += meta.len();
             }
         }
-        for (path, meta) in list(&self.dir().join("partial"))? {
+        let is_older = |meta: &Metadata, than| {
             let age = meta.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-            if age.is_some_and(|age| age > PARTIAL_AGE) && !self.is_locked(&path) {
+            age.is_some_and(|age| age > than)
+        };
+        for (path, meta) in list(&self.dir().join("partial"))? {
+            if is_older(&meta, PARTIAL_AGE) && !self.is_locked(&path) {
                 remove(&path)?;
                 freed += meta.len();
+            }
+        }
+        // Every DBPath that was ever used has files of its own here. What was last delivered is small, and is kept.
+        for (path, meta) in
+            list(&self.dir().join("cache"))?.filter(|(path, _)| path.extension() != Some("last".as_ref()))
+        {
+            if is_older(&meta, LEFT_OVER_AGE) {
+                remove(&path)?;
+                freed += meta.len();
+            }
+        }
+        for (path, meta) in list(&self.dir().join("lock"))? {
+            if is_older(&meta, LEFT_OVER_AGE) && !self.is_locked(&path) {
+                remove(&path)?;
             }
         }
         self.trim(None)?;
@@ -102,6 +122,33 @@ mod tests {
         let left: Vec<_> = files.iter().map(|sha| store.find(*sha, 100).is_some()).collect();
         assert_eq!(left, [false, false, false, true, true]);
         assert_eq!(std::fs::read_dir(dir.path().join("store/files")).unwrap().count(), 4, "two files, two names");
+    }
+
+    #[test]
+    fn what_nobody_has_needed_for_a_month_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let old = std::time::SystemTime::now() - super::LEFT_OVER_AGE * 2;
+        for (name, is_old) in [
+            ("cache/core-1.catalogue", true),
+            ("cache/core-2.catalogue", false),
+            ("cache/core.db-1.last", true),
+            ("lock/1", true),
+            ("lock/2", false),
+        ] {
+            let file = std::fs::File::create(store.dir().join(name)).unwrap();
+            if is_old {
+                file.set_modified(old).unwrap();
+            }
+        }
+        store.sweep(&[]).unwrap();
+        let mut left: Vec<_> = ["cache", "lock"]
+            .iter()
+            .flat_map(|part| std::fs::read_dir(store.dir().join(part)).unwrap())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["2", "core-2.catalogue", "core.db-1.last"]);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use pkgswarm::cid::Cid;
 use pkgswarm::dag::build::build;
 use pkgswarm::deliver::block_on;
 use pkgswarm::http::Http;
@@ -31,11 +30,13 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     let mirror = FakeMirror::serving(&[("file", &bytes)]);
     let kubo = FakeKubo::empty().holding(&bytes);
     let gateway = Url::parse(&kubo.gateway_url()).unwrap();
+    // One that searches goes on for 30 s before it says so.
+    let without = FakeKubo::empty().status(404);
+    let poor = Url::parse(&without.gateway_url()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), &bytes).unwrap();
     let at_mirror = |name: &str| Url::parse(&mirror.url("core", name)).unwrap();
     let size = Some(bytes.len() as u64);
-    let by_kubo = |cid: Cid| KuboFile::new(&http, &gateway, cid, size, MOST);
     let pairs: [Pair; 4] = [
         (
             "file",
@@ -47,11 +48,15 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
             Box::new(Mirror::new(&http, at_mirror("file"), size, MOST)),
             Box::new(Mirror::new(&http, at_mirror("none"), size, MOST)),
         ),
-        ("kubo", Box::new(by_kubo(cid)), Box::new(by_kubo(other))),
+        (
+            "kubo",
+            Box::new(KuboFile::new(&http, &gateway, cid, size, MOST)),
+            Box::new(KuboFile::new(&http, &poor, other, size, MOST)),
+        ),
         (
             "gateway",
             Box::new(GatewayFile::new(&http, &gateway, cid, MOST)),
-            Box::new(GatewayFile::new(&http, &gateway, other, MOST)),
+            Box::new(GatewayFile::new(&http, &poor, other, MOST)),
         ),
     ];
     for (name, has, has_not) in &pairs {

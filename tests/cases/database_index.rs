@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::mirror::MODIFIED;
@@ -169,4 +170,59 @@ fn a_mirror_that_is_behind_costs_no_body() {
     let run = sync(&world, &mirror);
     assert!(in_use(&world) == new && run.stderr.contains("1440 min older"), "{}", run.stderr);
     assert!(mirror.bytes() - before < old.len() as u64 / 2, "its date was enough");
+}
+
+/// Three repos on one mirror, synchronised once.
+fn three_repos() -> (FakeMirror, World, Vec<(String, PathBuf)>) {
+    let names = ["core", "extra", "multilib"];
+    let files: Vec<_> =
+        names.map(|name| (format!("{name}.db"), database_of(&packages(50, name), Compression::Gzip))).into();
+    let mirror = FakeMirror::serving(&files);
+    let world = names.iter().fold(World::new(), |world, name| world.servers(name, &[mirror.repo(name)], &[]));
+    let wanted = names.map(|name| (mirror.url(name, &format!("{name}.db")), world.out(&format!("{name}.db"))));
+    let run = world.refreshing(&wanted);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    put_in_place(&world, &wanted);
+    (mirror, world, wanted.into())
+}
+
+fn put_in_place(world: &World, wanted: &[(String, PathBuf)]) {
+    for (_, out) in wanted {
+        let name = out.file_stem().unwrap();
+        fs::rename(out, world.path("root/var/lib/pacman/sync").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_refresh_asks_about_all_databases_at_once_and_each_of_them_once() {
+    let (mirror, world, wanted) = three_repos();
+    let (asked, sent) = (mirror.requests().len(), mirror.bytes());
+    let run = world.refreshing(&wanted);
+    assert_eq!(
+        (run.code(), run.stderr.matches(", unchanged (unproven: database in use)").count()),
+        (0, 3),
+        "{}",
+        run.stderr
+    );
+    put_in_place(&world, &wanted);
+    let asked_now: Vec<_> = mirror.requests()[asked..].iter().map(|request| request.method.clone()).collect();
+    assert_eq!((asked_now, mirror.bytes() - sent), (vec!["HEAD".to_owned(); 3], 0));
+    // Another pacman asks anew.
+    world.refreshing(&wanted);
+    assert_eq!(mirror.requests().len(), asked + 6);
+}
+
+#[test]
+fn a_database_that_has_changed_comes_although_the_others_have_not() {
+    for changed in ["core", "multilib"] {
+        let (mirror, world, wanted) = three_repos();
+        let new = database_of(&packages(60, "2-1"), Compression::Gzip);
+        let mirror = mirror.on(&format!("{changed}.db")).modified(MODIFIED + 60);
+        mirror.publish(&format!("{changed}.db"), &new);
+        let sent = mirror.bytes();
+        assert_eq!(world.refreshing(&wanted).code(), 0);
+        put_in_place(&world, &wanted);
+        let got = fs::read(world.path("root/var/lib/pacman/sync").join(format!("{changed}.db"))).unwrap();
+        assert!(got == new && mirror.bytes() - sent == new.len() as u64, "{changed}");
+    }
 }

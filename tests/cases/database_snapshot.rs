@@ -58,7 +58,7 @@ fn packages_of_a_snapshot_come_from_peers_although_mirrors_have_them_not_and_the
     let world = asked_for(World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo));
     let world = index.in_use(world);
     sync(&world, &mirror);
-    fs::remove_dir_all(world.path("state/index/index/arch")).unwrap();
+    fs::remove_dir_all(copy_of_index(&world, "arch")).unwrap();
     let out = world.out(&big.file_name());
     world.xfer(&mirror.url("core", &big.file_name()), &out).succeeds();
     world.has(&out, &big.bytes);

@@ -174,9 +174,9 @@ fn the_first_proven_answer_is_used_at_once_and_a_newer_one_replaces_it_when_it_c
     let kubo = kubo.on(&routing).answering_after(Duration::from_secs(8));
     let world = World::new().config(&publisher.config(Some(&mirror))).kubo(&kubo);
     let world = world.set("PKGSWARM_KUBO_API", "http://127.0.0.1:1");
-    let state = world.path("state/index/index/arch/pkgswarm.json");
+    let state = || copy_of_index(&world, "arch").join("pkgswarm.json");
     let running = run::Running::start(world.command(&["index", "refresh"]), world.base());
-    eventually("the older index to be in use", || std::fs::read(&state).is_ok_and(|bytes| bytes == old.bytes));
+    eventually("the older index to be in use", || std::fs::read(state()).is_ok_and(|bytes| bytes == old.bytes));
     let run = running.finish();
     assert_eq!(run.code(), 0, "{}", run.stderr);
     assert_eq!(ls(&world)["sequence"], new.sequence());

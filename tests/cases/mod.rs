@@ -9,6 +9,7 @@ mod index_attacks;
 mod index_audit;
 mod index_refresh;
 mod lookup;
+mod review;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;

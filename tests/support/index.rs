@@ -1,11 +1,14 @@
 //! An index as a refresh leaves it in the state directory: proven then, believed now.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pkgswarm::cid::Cid;
+use pkgswarm::config::IndexConfig;
 use pkgswarm::dag::build::build;
 use pkgswarm::digest::Sha256;
+use pkgswarm::index::in_use;
 use pkgswarm::index::ipns::Name;
 use pkgswarm::index::manifest::{Database, Manifest, Packed, Table};
 use pkgswarm::index::state::{Made, Seen, State};
@@ -13,7 +16,7 @@ use pkgswarm::index::table::{Entry, Writer, pack};
 use pkgswarm::name::{FileName, RepoName};
 
 use super::repo::Package;
-use super::world::World;
+use super::world::{World, listing};
 
 /// An index of the repo `core`, an hour old, that lives two days.
 pub struct FakeIndex {
@@ -95,11 +98,13 @@ impl FakeIndex {
             expires,
             tables: vec![table],
         };
-        let (bytes, name) = (manifest.encode(), FileName::new(&self.name).expect("a plain name"));
+        let key = Name::from_key(Sha256::of(self.name.as_bytes()).to_string().as_bytes()[..32].try_into().unwrap());
+        let key = key.to_string();
+        let config = IndexConfig { name: self.name.clone(), key: Some(key.clone()), ..IndexConfig::default() };
+        let (bytes, name) = (manifest.encode(), in_use::copy_name(&config));
         let state = State::at(world.path("state/index"));
         state.keep_table(&name, &manifest.tables[0], Made::Packed(&packed)).expect("a state directory");
         state.hold(&name, &bytes, &[], &[repo]).expect("a state directory");
-        let key = Name::from_key(Sha256::of(self.name.as_bytes()).to_string().as_bytes()[..32].try_into().unwrap());
         let seen = Seen { sequence: created, manifest: Sha256::of(&bytes), fetched: now, expires };
         state.note(&[format!("ipns:{key}")], &seen).expect("a state directory");
         let parts = world.path("config/config.d");
@@ -108,4 +113,11 @@ impl FakeIndex {
         fs::write(parts.join(format!("index-{}.toml", self.name)), text).expect("our directory");
         world
     }
+}
+
+/// Where the copy of this index is kept in this world, once there is one.
+pub fn copy_of_index(world: &World, name: &str) -> PathBuf {
+    let all = world.path("state/index/index");
+    let own = listing(&all).into_iter().find(|found| found.split('.').next() == Some(name));
+    all.join(own.unwrap_or_else(|| name.to_owned()))
 }

@@ -13,7 +13,7 @@ pub mod script;
 pub mod server;
 pub mod world;
 
-pub use index::FakeIndex;
+pub use index::{FakeIndex, copy_of_index};
 pub use keys::{Index, Keys};
 pub use kubo::{BendKubo, FakeKubo};
 pub use mirror::{Bend, FakeMirror};

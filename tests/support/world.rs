@@ -160,6 +160,19 @@ impl World {
         self.equip(command)
     }
 
+    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, as one `pacman -Sy` does, as far as /proc can tell.
+    pub fn refreshing(&self, files: &[(String, PathBuf)]) -> Run {
+        let mut command = Command::new("/bin/sh");
+        let script = "while [ $# -gt 1 ]; do \"$program\" xfer \"$1\" \"$2\" || exit; shift 2; done; exit 0";
+        command.arg0("pacman").args(["-c", script, "-Sy"]);
+        for (url, out) in files {
+            command.arg(url).arg(out);
+        }
+        let mut command = self.equip(command);
+        command.env("program", binary());
+        Running::start(command, self.base()).finish()
+    }
+
     fn equip(&self, mut command: Command) -> Command {
         // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
         command.process_group(0).env_clear().current_dir(self.path("out"));

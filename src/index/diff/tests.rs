@@ -72,7 +72,9 @@ fn lines_that_are_no_changes_are_refused_with_their_number() {
         assert!(matches!(Changes::default().add(&packed(&text)), Err(BadDiff::Order(2))));
     }
     assert!(matches!(Changes::default().add(b"not zstd"), Err(BadDiff::Read(_))));
-    assert!(matches!(Changes::default().apply(&b"no table"[..], io::sink()), Err(BadDiff::Table)));
+    for none in ["no table", "{\"name\":\"b\"}\n{\"name\":\"b\"}\n"] {
+        assert!(matches!(Changes::default().apply(none.as_bytes(), io::sink()), Err(BadDiff::Table)));
+    }
 }
 
 #[test]
@@ -118,7 +120,7 @@ fn a_refresh_after_a_days_change_moves_at_most_3_percent_of_the_table_plus_4_kb(
     (table.sha256, table.size, table.entries) = (Sha256::of(&days[2]), days[2].len() as u64, 15_000);
     let last = between(&days[1], &days[2]).pack().unwrap();
     // As many diffs are listed as a publisher keeps.
-    let listed = (0..crate::publish::DIFFS_KEPT as u64).map(|n| table.changed - 86_400 * n - 1);
+    let listed = (0..DIFFS_KEPT as u64).map(|n| table.changed - 86_400 * n - 1);
     let mut diffs: Vec<_> =
         listed.map(|from| Diff { from, size: last.len() as u64, sha256: Sha256::of(&last) }).collect();
     diffs.reverse();
@@ -134,6 +136,15 @@ fn a_refresh_after_a_days_change_moves_at_most_3_percent_of_the_table_plus_4_kb(
     println!("table {}; record, root, manifest, signature, diff {sizes:?}: {moved} of at most {bar}", whole.len());
     assert!(moved <= bar, "{moved} bytes moved, at most {bar} allowed: {sizes:?} for a table of {}", whole.len());
     assert!(Manifest::decode(&manifest.encode()).is_ok());
+}
+
+#[test]
+fn names_that_would_fill_the_memory_are_too_many() {
+    let lines: String = (0..=CHANGES_MOST).map(|i| format!("{{\"gone\":\"{i:06}\"}}\n")).collect();
+    let small = zstd::bulk::compress(lines.as_bytes(), 1).unwrap();
+    let mut changes = Changes::default();
+    assert!(matches!(changes.add(&small), Err(BadDiff::TooLong)));
+    assert!(changes.pack().is_none(), "nor is it published");
 }
 
 fn any_table() -> impl Strategy<Value = Vec<u8>> {

@@ -4,6 +4,7 @@
 //! more in the plainest way, on C strings as libalpm has them.
 #![no_main]
 
+use cid::multibase::Base;
 use pkgswarm::digest::Sha256;
 use pkgswarm::distro::syncdb::{BadDatabase, Limits, Package, read};
 use pkgswarm_fuzz::parts;
@@ -27,7 +28,10 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     assert_eq!(package.installed_size, number(model.value(b"ISIZE")));
     let sum = String::from_utf8(model.value(b"SHA256SUM")).expect("a digest is text");
     assert_eq!(package.sha256, sum.parse::<Sha256>().ok());
-    assert_eq!(package.signature.is_some(), !model.value(b"PGPSIG").is_empty());
+    let signature = String::from_utf8(model.value(b"PGPSIG")).expect("base64 is text");
+    let signature = Base::Base64Pad.decode(&signature).expect("another decoder takes it as well");
+    let signed = (!signature.is_empty()).then(|| (signature.len() as u32, Sha256::of(&signature)));
+    assert_eq!(package.signature.map(|signature| (signature.size, signature.sha256)), signed);
     assert_eq!(format!("{}-{}", package.name, package.version).as_bytes(), directory);
 });
 

@@ -1,7 +1,10 @@
 //! The manifest of an index: limits hold, names stay plain, and what was read is written and read again the same.
 #![no_main]
 
-use pkgswarm::index::manifest::{ENTRIES_MOST, Manifest, TABLE_MOST, is_arch};
+use std::time::{Duration, UNIX_EPOCH};
+
+use pkgswarm::index::manifest::{DIFF_MOST, ENTRIES_MOST, Manifest, TABLE_MOST, is_arch};
+use pkgswarm::index::table::PLAIN_MOST;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(manifest) = Manifest::decode(data) else { return };
@@ -9,9 +12,23 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&manifest));
     assert!(!manifest.publisher.chars().any(char::is_control));
     for table in &manifest.tables {
-        assert!(table.size <= TABLE_MOST && table.entries <= ENTRIES_MOST && is_arch(&table.arch));
+        for database in &table.databases {
+            assert!(database.name.repo().as_ref() == Some(&table.repo));
+            // Whoever keeps the database gives it this date and asks mirrors by it.
+            let date = database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
+            date.map(httpdate::fmt_http_date);
+        }
+        assert!(table.size <= PLAIN_MOST && table.packed.size <= TABLE_MOST);
+        assert!(table.entries <= ENTRIES_MOST && is_arch(&table.arch));
         assert!(!table.repo.as_str().contains('/') && table.path().split('/').count() == 2);
-        assert!(table.databases.iter().all(|database| database.name.repo().as_ref() == Some(&table.repo)));
+        // Whichever of its states is at hand, the way leads on to this one.
+        for (at, diff) in table.diffs.iter().enumerate() {
+            assert!(diff.size <= DIFF_MOST && diff.from < table.changed);
+            assert!(table.diff_path(at).starts_with(&format!("{}/{}-", table.diff_dir(), diff.from)));
+            let Some(way) = table.way_from(diff.from) else { continue };
+            assert!(way.iter().map(|(_, diff)| *diff).eq(table.diffs[at..].iter().copied()));
+            assert!(way.last().is_some_and(|(path, _)| path.ends_with(&format!("-{}.ndjson.zst", table.changed))));
+        }
     }
     if manifest.check_time(1_790_000_000).is_ok() {
         assert!(manifest.expires >= 1_790_000_000 && manifest.sequence <= 1_790_086_400);

@@ -19,8 +19,8 @@ pub fn unchanged(pairs: usize) -> Figures {
     let mirror = Mirror::serve(tree.path());
     let far = Link::to(mirror.url().trim_start_matches("http://"), ROUND_TRIP);
     let mut swarm = Swarm::install();
-    let mut ours = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command());
     // Five connections at a time, as Arch Linux configures it.
+    let mut ours = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command()).parallel(5);
     let mut theirs = PacmanRoot::new(&parts, Release::New, "").parallel(5);
     for (name, count) in REPOS {
         let repo = Repo::new(&parts, tree.path(), name);

@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod databases;
+pub mod index;
 mod link;
 pub mod measure;
 mod scene;

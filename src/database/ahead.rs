@@ -1,0 +1,94 @@
+//! One question for all databases of a `-Sy`: pacman starts us anew for each, and each would pay for a connection.
+//!
+//! The first call asks about all of them at the same time, as pacman's own downloader does; what is unchanged is noted
+//! for this pacman run, and the calls that follow need no network. HEAD, so that what has changed costs no bytes twice.
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use futures_util::StreamExt as _;
+use reqwest::{StatusCode, Url};
+
+use super::in_use::InUse;
+use crate::deliver::block_on;
+use crate::distro::arguments::Operation;
+use crate::distro::pacman_conf::Repo;
+use crate::error::{Error, Kind};
+use crate::http::{self, Ask};
+use crate::name::FileName;
+use crate::session::Session;
+use crate::want::Want;
+
+/// Most databases that are asked about at once.
+const MOST: usize = 32;
+
+/// Who said in this pacman run that the database is unchanged, asking about all of them when nobody has yet.
+///
+/// # Errors
+/// `Interrupted`.
+pub(super) fn unchanged(session: &mut Session, want: &Want) -> Result<Option<String>, Error> {
+    let refreshes = session.caller.as_ref().is_some_and(|caller| {
+        let operation = caller.arguments.operation;
+        matches!(operation, Some(Operation::Sync | Operation::Files)) && !caller.arguments.is_refresh_forced()
+    });
+    if !refreshes {
+        return Ok(None);
+    }
+    if session.health.ask_ahead() {
+        let asked = ask(session, want);
+        session.health.save();
+        asked?;
+    }
+    let host = session.health.take_unchanged(want.name.as_str());
+    session.health.save();
+    Ok(host)
+}
+
+fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
+    let Some((suffix, conf)) = want.name.as_str().rsplit_once('.').map(|(_, suffix)| suffix).zip(session.conf()) else {
+        return Ok(());
+    };
+    let at_once = conf.parallel_downloads.clamp(1, 8) as usize;
+    let repos = conf.repos.iter().filter(|repo| repo.usage.sync).take(MOST);
+    let questions: Vec<_> = repos.filter_map(|repo| question(session, repo, suffix)).collect();
+    if questions.len() < 2 {
+        return Ok(());
+    }
+    let (http, limit) = (Rc::clone(&session.http), session.settings.connect);
+    let answers = block_on(async {
+        let asked = futures_util::stream::iter(questions).map(|(name, url, newer_than)| {
+            let http = &http;
+            async move {
+                let ask = Ask { head: true, newer_than: Some(newer_than), ..Ask::default() };
+                let answer = tokio::time::timeout(limit, http.ask(&url, &ask)).await;
+                let unchanged =
+                    answer.ok().and_then(Result::ok).map(|answer| answer.status() == StatusCode::NOT_MODIFIED);
+                (name, http::host(&url), unchanged)
+            }
+        });
+        asked.buffer_unordered(at_once).collect::<Vec<_>>().await
+    });
+    let Some(answers) = answers else {
+        session.health.interrupt();
+        return Err(Error::new(Kind::Interrupted, &want.name, "interrupted"));
+    };
+    for (name, host, unchanged) in answers {
+        match unchanged {
+            Some(true) => session.health.unchanged(name.as_str(), &host),
+            Some(false) => {}
+            None => session.health.down(&host, None),
+        }
+    }
+    Ok(())
+}
+
+/// The first server's database of a repository, when the one in use has a date to ask by.
+fn question(session: &Session, repo: &Repo, suffix: &str) -> Option<(FileName, Url, SystemTime)> {
+    let name = FileName::new(format!("{}.{suffix}", repo.name)).ok()?;
+    // What a newer snapshot is wanted for is asked about by itself.
+    let date = InUse::of(session, &name, Some(repo))?.strong_date()?;
+    let server = repo.servers.first().filter(|_| !session.settings.from_index.contains(&repo.name))?;
+    let url = Url::parse(&format!("{}/{name}", server.trim_end_matches('/'))).ok()?;
+    let is_asked = matches!(url.scheme(), "http" | "https") && !session.health.is_down(&http::host(&url));
+    is_asked.then_some((name, url, date))
+}
