@@ -140,7 +140,7 @@ impl Update<'_> {
         // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another one that
         // agrees in all three. Where pacman checks every package's signature that leads nowhere; elsewhere the database is
         // what the mirror itself sends, and stays a check on the index.
-        if !self.want.repo.as_ref().is_some_and(|repo| repo.sig_level.package == Check::Required) {
+        if self.want.repo.as_ref().is_none_or(|repo| repo.sig_level.package != Check::Required) {
             return Ok(None);
         }
         // One of the size of ours is ours; the mirror has what it has.
