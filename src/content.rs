@@ -56,8 +56,12 @@ impl Address {
     }
 }
 
-/// Fetches the file at `address`.
-pub fn content(session: &Session, address: &Address, forced: Option<crate::source::Kind>) -> Result<Obtained, Error> {
+/// Fetches the file at `address`. What Kubo fetches for it counts against `kubo.keep`.
+pub fn content(
+    session: &mut Session,
+    address: &Address,
+    forced: Option<crate::source::Kind>,
+) -> Result<Obtained, Error> {
     let scratch = session.store.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
     let gateways = Gateways::of(session, forced);
     let name = address.name();
@@ -67,12 +71,25 @@ pub fn content(session: &Session, address: &Address, forced: Option<crate::sourc
     }
     let fetched = block_on(async {
         let cid = gateways.resolve(address).await?;
-        gateways.file(session, cid, &name, &scratch).await
+        let had_it = gateways.kubo_has(cid).await;
+        let accepted = gateways.file(session, cid, &name, &scratch).await?;
+        Ok((cid, had_it, accepted))
     });
     match fetched {
-        Some(Ok(accepted)) => {
+        Some(Ok((cid, had_it, accepted))) => {
+            if had_it == Some(false) && gateways.used_kubo() {
+                session.kubo_cached(cid, accepted.size());
+            }
             let from = gateways.label();
-            Ok(Obtained { file: scratch, accepted, modified: None, from, url: None, refused: Vec::new() })
+            Ok(Obtained {
+                file: scratch,
+                accepted,
+                modified: None,
+                from,
+                url: None,
+                refused: Vec::new(),
+                released: None,
+            })
         }
         Some(Err(error)) => Err(error),
         None => Err(Error::new(Kind::Interrupted, name, "interrupted")),
@@ -108,6 +125,23 @@ impl Gateways {
             (url, false) => format!("gateway {}", http::host(url)),
         });
         names.collect::<Vec<_>>().join(" + ")
+    }
+
+    /// Whether Kubo has the root without asking anybody; `None` when Kubo is not asked, or does not say.
+    async fn kubo_has(&self, cid: Cid) -> Option<bool> {
+        let (gateway, _) = self.list.iter().find(|(_, direct)| *direct)?;
+        let url = gateway.join(&format!("/ipfs/{cid}")).expect("a CID is a path segment");
+        let ask = http::Ask { head: true, cached_only: true, direct: true, ..http::Ask::default() };
+        let answer = tokio::time::timeout(Duration::from_secs(1), self.http.ask(&url, &ask)).await;
+        match answer.ok()?.ok()?.status() {
+            reqwest::StatusCode::OK => Some(true),
+            reqwest::StatusCode::PRECONDITION_FAILED => Some(false),
+            _ => None,
+        }
+    }
+
+    fn used_kubo(&self) -> bool {
+        self.used.borrow().iter().any(|index| self.list[*index].1)
     }
 
     /// One block from the first who has it.

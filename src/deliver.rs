@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
+use tempfile::TempPath;
 
 use crate::cid::Cid;
 use crate::env::VERBOSE;
@@ -90,6 +91,8 @@ pub struct Obtained {
     pub url: Option<Url>,
     /// What was refused before, and from whom, for people.
     pub refused: Vec<String>,
+    /// Its passing name, when the store does not keep it: then it may be placed itself instead of a copy.
+    pub released: Option<TempPath>,
 }
 
 impl Obtained {
@@ -180,11 +183,20 @@ fn with_store(
             if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
                 slot.discard();
             }
-            let delivery = raced?.finish(partial)?;
-            if let Delivery::File(Obtained { accepted: Accepted::Proven(proof), .. }) = &delivery {
+            let raced = raced?;
+            let is_near = raced.is_near;
+            let mut delivery = raced.finish(partial)?;
+            if let Delivery::File(obtained) = &mut delivery
+                && let Accepted::Proven(proof) = obtained.accepted
+            {
                 debug_assert_eq!(proof.size(), size);
+                // What this machine has anyway is not stored a second time.
+                let stored = match is_near {
+                    true => slot.release().map(|path| obtained.released = Some(path)),
+                    false => slot.keep(name, &proof),
+                };
                 // It is proven and open: that the store cannot keep it is no reason to fetch it again.
-                if let Err(e) = slot.keep(name, proof) {
+                if let Err(e) = stored {
                     report::say(&format!("warning: {}", store_failed(session, &e)));
                 }
             }
@@ -207,6 +219,7 @@ fn here(session: &Session, name: &FileName, plan: &Plan) -> Option<Obtained> {
         from: from.to_owned(),
         url: None,
         refused: Vec::new(),
+        released: None,
     };
     if let Some((file, proof)) = session.store.find(sha256, size) {
         return Some(obtained(file, proof, "store"));
@@ -233,6 +246,8 @@ struct Raced {
     from: String,
     url: Option<Url>,
     refused: Vec<String>,
+    /// All of it came from this machine, where it stays.
+    is_near: bool,
 }
 
 impl Raced {
@@ -240,7 +255,7 @@ impl Raced {
         match self.outcome {
             Outcome::Won(Won { accepted, modified, .. }) => {
                 let Self { from, url, refused, .. } = self;
-                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused }))
+                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused, released: None }))
             }
             Outcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
             Outcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
@@ -344,7 +359,15 @@ fn race(
         },
         _ => None,
     };
-    Ok(Raced { outcome, from, url, refused: refused(&places, &log) })
+    let is_near = match shares.as_slice() {
+        [(index, _)] => match &places[*index] {
+            Place::File(_) => true,
+            Place::Kubo(_) => had_it == Some(true),
+            Place::Gateway(..) | Place::Mirror(_) => false,
+        },
+        _ => false,
+    };
+    Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
 }
 
 /// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
@@ -397,6 +420,7 @@ fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u
             Miss::Stalled(_) if places[*index].kind() == Kind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
+            Miss::Corrupt(_) => health.lied(&host),
             _ => {}
         }
     }

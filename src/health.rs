@@ -110,6 +110,12 @@ impl Health {
         self.changed = true;
     }
 
+    /// Takes note that `host` sent something else than what was expected: asked last in this transaction.
+    pub fn lied(&mut self, host: &str) {
+        self.memory.down.insert(host.to_owned(), self.now + 24 * 3600);
+        self.changed = true;
+    }
+
     /// Takes note that `host` answers again.
     pub fn up(&mut self, host: &str) {
         self.changed |= self.hosts.down.remove(host).is_some() | self.memory.down.remove(host).is_some();
@@ -275,6 +281,16 @@ mod tests {
         assert!(read(dir.path(), "7-1", 1599).is_lost("a b.pkg.tar.zst"));
         assert!(!read(dir.path(), "7-1", 1600).is_lost("a b.pkg.tar.zst"));
         assert!(!read(dir.path(), "8-1", 1001).is_lost("a b.pkg.tar.zst"));
+    }
+
+    #[test]
+    fn a_liar_is_asked_last_in_its_transaction_and_by_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000);
+        health.lied("m.example");
+        health.save();
+        assert!(read(dir.path(), "7-1", 1061).is_down("m.example"));
+        assert!(!read(dir.path(), "8-1", 1001).is_down("m.example"));
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl Output {
         Ok(staged)
     }
 
+    /// Stages a file itself, which nobody else must have a use for. [`Staged::commit`] fails on another file system.
+    pub fn stage_itself(&self, file: &File) -> io::Result<Staged<'_>> {
+        Ok(Staged { output: self, file: file.try_clone()?, named: None })
+    }
+
     fn failed(&self, e: &io::Error) -> Error {
         let hint = match e.kind() {
             io::ErrorKind::StorageFull => "free some space there; nothing that was fetched is lost",
@@ -175,6 +180,22 @@ mod tests {
         let output = Output::at(&dir.path().join("x.part")).unwrap();
         drop(output.stage(&file, 5).unwrap());
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_staged_itself_gets_its_name_in_exchange_for_the_proof() {
+        let dir = tempfile::tempdir().unwrap();
+        let (loose, path) = (dir.path().join("loose"), dir.path().join("x.part"));
+        std::fs::write(&loose, "bytes").unwrap();
+        let file = File::options().read(true).write(true).open(&loose).unwrap();
+        let accepted = Accepted::Proven(prove(&file, Sha256::of(b"bytes"), 5).unwrap());
+        let output = Output::at(&path).unwrap();
+        drop(output.stage_itself(&file).unwrap());
+        assert_eq!(names(dir.path()), ["loose"]);
+        output.stage_itself(&file).unwrap().commit(&accepted, None).unwrap();
+        std::fs::remove_file(&loose).unwrap();
+        let meta = std::fs::symlink_metadata(&path).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.nlink(), meta.len()), (0o644, 1, 5));
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
     by_cid_alone(session, args, address)
 }
 
-fn by_cid_alone(session: &Session, args: &FetchArgs, address: &Address) -> Result<(String, Obtained), Error> {
+fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<(String, Obtained), Error> {
     let forced = match args.source {
         None => None,
         Some(SourceKind::Kubo) => Some(source::Kind::Kubo),

@@ -21,6 +21,10 @@ pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<
         // A ^C in pacman's terminal is not meant for this.
         let _ = rustix::process::setsid();
     }
+    // A store that is gone is not made anew: there is nothing to keep up.
+    if settings.store_dir.as_ref().is_some_and(|dir| !dir.exists()) {
+        return Ok(0);
+    }
     if env.is_root() {
         return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
     }

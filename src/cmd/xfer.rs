@@ -38,8 +38,14 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     Ok(0)
 }
 
-/// Copies an accepted file to where it belongs.
+/// Puts an accepted file where it belongs: a copy, or the file itself when the store does not keep it.
 pub fn place(output: &Output, obtained: &Obtained) -> Result<(), Error> {
+    if obtained.released.is_some()
+        && let Ok(staged) = output.stage_itself(&obtained.file)
+        && staged.commit(&obtained.accepted, obtained.modified).is_ok()
+    {
+        return Ok(());
+    }
     let staged = output.stage(&obtained.file, obtained.accepted.size())?;
     staged.commit(&obtained.accepted, obtained.modified)
 }

@@ -89,7 +89,15 @@ impl InUse {
         fsx::copy(&source, &file, size).map_err(|e| failed(&e))?;
         let waived = verify::waive(Waiver::DatabaseInUse, name, &file).map_err(|e| failed(&e))?;
         let modified = Some(UNIX_EPOCH + Duration::from_secs(self.modified));
-        Ok(Obtained { file, accepted: Accepted::Waived(waived), modified, from, url: None, refused: Vec::new() })
+        Ok(Obtained {
+            file,
+            accepted: Accepted::Waived(waived),
+            modified,
+            from,
+            url: None,
+            refused: Vec::new(),
+            released: None,
+        })
     }
 }
 

@@ -137,6 +137,12 @@ impl Update<'_> {
         if self.is_asked_for(session, &snapshot) {
             return self.newer_snapshot(session, mirror, &snapshot);
         }
+        // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another one that
+        // agrees in all three. Where pacman checks every package's signature that leads nowhere; elsewhere the database is
+        // what the mirror itself sends, and stays a check on the index.
+        if self.want.repo.as_ref().is_none_or(|repo| repo.sig_level.package != Check::Required) {
+            return Ok(None);
+        }
         // One of the size of ours is ours; the mirror has what it has.
         if size < WORTH_ASKING || self.in_use.is_some_and(|in_use| in_use.size == size) {
             return Ok(None);

@@ -73,5 +73,5 @@ fn nothing(session: &Session, name: &FileName) -> Result<Obtained, Error> {
     let file = session.store.scratch().map_err(|e| failed(&e))?;
     let accepted = Accepted::Waived(verify::waive(Waiver::NoSignature, name, &file).map_err(|e| failed(&e))?);
     let from = "nowhere: the mirror has none, and none is required".to_owned();
-    Ok(Obtained { file, accepted, modified: None, from, url: None, refused: Vec::new() })
+    Ok(Obtained { file, accepted, modified: None, from, url: None, refused: Vec::new(), released: None })
 }

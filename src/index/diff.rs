@@ -13,6 +13,9 @@ use super::manifest::DIFF_MOST;
 use super::table::{LINE_MOST, pack, unpack};
 use crate::name::{FileName, shown};
 
+/// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh moves.
+pub const DIFFS_KEPT: usize = 24;
+
 /// Most uncompressed bytes of all diffs that are applied together (32 MiB); a table of more changes is fetched whole.
 pub const DIFFS_PLAIN_MOST: u64 = 32 << 20;
 

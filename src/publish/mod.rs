@@ -39,8 +39,7 @@ const SLOWEST: u64 = 1 << 20;
 
 /// Most diffs that are kept for a table; fewer when they would not be smaller than the table.
 ///
-/// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh moves.
-pub const DIFFS_KEPT: usize = 24;
+pub use crate::index::diff::DIFFS_KEPT;
 
 /// What is published, and how.
 pub struct Options {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
+use tempfile::TempPath;
 
 use crate::digest::Sha256;
 use crate::fsx;
@@ -164,6 +165,13 @@ impl Slot<'_> {
         self.store.trim(Some(&to))
     }
 
+    /// Takes the complete partial out of the store: nobody else finds it, and its name there ends with the value.
+    pub fn release(&self) -> io::Result<TempPath> {
+        let to = self.store.dir.join("partial").join(format!("{}-{}", self.key, std::process::id()));
+        std::fs::rename(self.path("partial"), &to)?;
+        TempPath::try_from_path(to)
+    }
+
     /// Throws the partial away.
     pub fn discard(&self) {
         let _ = std::fs::remove_file(self.path("partial"));
@@ -217,6 +225,21 @@ mod tests {
         std::fs::write(dir.path().join("store/files").join(sha256.to_string()), "pbckage").unwrap();
         assert!(store.find(sha256, 7).is_none(), "damaged");
         assert!(!dir.path().join("store/files").join(sha256.to_string()).exists());
+    }
+
+    #[test]
+    fn what_was_released_is_nowhere_in_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let key = Sha256::of(b"package").to_string();
+        let Turn::Ours(slot) = store.lock(&key, Duration::ZERO, || {}).unwrap() else { panic!("free") };
+        slot.partial().unwrap().write_all_at(b"package", 0).unwrap();
+        let released = slot.release().unwrap();
+        assert_eq!(slot.partial().unwrap().metadata().unwrap().len(), 0, "the next one starts anew");
+        assert!(store.find(Sha256::of(b"package"), 7).is_none());
+        slot.discard();
+        drop(released);
+        assert_eq!(std::fs::read_dir(dir.path().join("store/partial")).unwrap().count(), 0);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::support::mirror::MODIFIED;
 use crate::support::run::Run;
 use crate::support::*;
 
+/// Repositories whose packages pacman takes only with a signature.
+pub const SIGNED: &[&str] = &["PackageRequired"];
+
 /// Packages enough for a database that is worth asking a peer for.
 pub fn packages(count: usize, version: &str) -> Vec<Package> {
     (0..count).map(|n| Package::new(&format!("p{n:05}"), 20).version(version)).collect()
@@ -42,7 +45,7 @@ fn what_the_index_describes_and_the_mirror_has_comes_from_peers_and_is_proven() 
             let new = database_of(&packages(count, "1.1-1"), compression);
             assert_eq!(new.len() > 1 << 20, count > 10_000, "by its root, or by its sha256 alone: {}", new.len());
             let (mirror, kubo) = (FakeMirror::serving(&[("core.db", &new)]), FakeKubo::empty().holding(&new));
-            let world = world.servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+            let world = world.servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
             // The publisher's date is another one: the end of the file tells.
             let world = FakeIndex::called("arch").with_database("core.db", &new, MODIFIED + 7).in_use(world);
             let run = sync(&world, &mirror);
@@ -56,6 +59,20 @@ fn what_the_index_describes_and_the_mirror_has_comes_from_peers_and_is_proven() 
 }
 
 #[test]
+fn where_packages_need_no_signature_the_mirror_itself_sends_the_database() {
+    // Size, date and last bytes can be made to agree, so the index would choose the database by which it is checked.
+    let new = database_of(&packages(800, "1.1-1"), Compression::Gzip);
+    for level in [&[][..], &["PackageOptional"], &["PackageNever"]] {
+        let (mirror, kubo) = (FakeMirror::serving(&[("core.db", &new)]), FakeKubo::empty().holding(&new));
+        let world = World::new().servers("core", &[mirror.repo("core")], level).kubo(&kubo);
+        let world = FakeIndex::called("arch").with_database("core.db", &new, MODIFIED).in_use(world);
+        let run = sync(&world, &mirror);
+        assert!(in_use(&world) == new);
+        assert!(mirror.bytes() >= new.len() as u64, "{level:?}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn a_database_without_a_checksum_at_its_end_needs_the_same_date_and_size() {
     // The library's zstd writes none, unlike the program that repo-add runs.
     let cases =
@@ -64,7 +81,7 @@ fn a_database_without_a_checksum_at_its_end_needs_the_same_date_and_size() {
         cases.iter().flat_map(|new| [(new, (MODIFIED, true)), (new, (MODIFIED + 1, false))])
     {
         let (mirror, kubo) = (FakeMirror::serving(&[("core.db", new)]), FakeKubo::empty().holding(new));
-        let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+        let world = World::new().servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
         let world = FakeIndex::called("arch").with_database("core.db", new, date).in_use(world);
         sync(&world, &mirror);
         assert!(in_use(&world) == *new);
@@ -79,7 +96,7 @@ fn another_database_of_the_same_size_is_not_what_the_mirror_has() {
     let end = other.len() - 8;
     other[end] ^= 1;
     let (mirror, kubo) = (FakeMirror::serving(&[("core.db", &new)]), FakeKubo::empty().holding(&other));
-    let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+    let world = World::new().servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
     let world = FakeIndex::called("arch").with_database("core.db", &other, MODIFIED).in_use(world);
     let run = sync(&world, &mirror);
     assert!(in_use(&world) == new);
@@ -92,7 +109,7 @@ fn an_index_that_is_behind_or_ahead_costs_one_small_question() {
     let new = database_of(&new, Compression::Gzip);
     for (theirs, ours) in [(&old, &new), (&new, &old)] {
         let (mirror, kubo) = (FakeMirror::serving(&[("core.db", theirs)]), FakeKubo::empty().holding(ours));
-        let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+        let world = World::new().servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
         let world = FakeIndex::called("arch").with_database("core.db", ours, MODIFIED + 60).in_use(world);
         sync(&world, &mirror);
         assert!(in_use(&world) == *theirs, "the mirror says what is current");
@@ -115,7 +132,7 @@ fn whatever_peers_do_the_mirror_delivers_its_database() {
     ];
     for (what, bend) in misdeeds {
         let (mirror, kubo) = (FakeMirror::serving(&[("core.db", &new)]), bend(FakeKubo::empty().holding(&new)));
-        let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+        let world = World::new().servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
         let world = FakeIndex::called("arch").with_database("core.db", &new, MODIFIED).in_use(world);
         sync(&world, &mirror).within(Duration::from_secs(3));
         assert!(in_use(&world) == new, "Kubo {what}");
@@ -128,7 +145,7 @@ fn a_mirror_without_ranges_delivers_as_ever() {
     let new = database_of(&packages(800, "1.1-1"), Compression::Gzip);
     let mirror = FakeMirror::serving(&[("core.db", &new)]).ignoring_range();
     let kubo = FakeKubo::empty().holding(&new);
-    let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+    let world = World::new().servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
     let world = FakeIndex::called("arch").with_database("core.db", &new, MODIFIED).in_use(world);
     sync(&world, &mirror);
     assert!(in_use(&world) == new);
@@ -143,13 +160,13 @@ fn is_asked_for_files(kubo: &FakeKubo) -> bool {
 fn an_index_that_expired_or_speaks_for_another_repo_is_not_heard() {
     let new = database_of(&packages(800, "1.1-1"), Compression::Gzip);
     let (mirror, kubo) = (FakeMirror::serving(&[("core.db", &new)]), FakeKubo::empty().holding(&new));
-    let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+    let world = World::new().servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
     let world = FakeIndex::called("arch").with_database("core.db", &new, MODIFIED).expired().in_use(world);
     sync(&world, &mirror);
     assert!(in_use(&world) == new);
     assert!(!is_asked_for_files(&kubo), "expired");
 
-    let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);
+    let world = World::new().servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
     let world = FakeIndex::called("arch").with_database("core.db", &new, MODIFIED).in_use(world);
     let file = world.path("config/config.d/index-arch.toml");
     fs::write(&file, fs::read_to_string(&file).unwrap().replace("\"core\"", "\"extra\"")).unwrap();
@@ -162,7 +179,7 @@ fn a_mirror_that_is_behind_costs_no_body() {
     let (old, new) = (database_of(&packages(800, "1.0-1"), Compression::Gzip), packages(801, "1.1-1"));
     let new = database_of(&new, Compression::Gzip);
     let mirror = FakeMirror::serving(&[("core.db", &new)]);
-    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    let world = World::new().servers("core", &[mirror.repo("core")], SIGNED);
     sync(&world, &mirror);
     let mirror = mirror.modified(MODIFIED - 86_400).slow(200_000);
     mirror.publish("core.db", &old);
@@ -178,7 +195,7 @@ fn three_repos() -> (FakeMirror, World, Vec<(String, PathBuf)>) {
     let files: Vec<_> =
         names.map(|name| (format!("{name}.db"), database_of(&packages(50, name), Compression::Gzip))).into();
     let mirror = FakeMirror::serving(&files);
-    let world = names.iter().fold(World::new(), |world, name| world.servers(name, &[mirror.repo(name)], &[]));
+    let world = names.iter().fold(World::new(), |world, name| world.servers(name, &[mirror.repo(name)], SIGNED));
     let wanted = names.map(|name| (mirror.url(name, &format!("{name}.db")), world.out(&format!("{name}.db"))));
     let run = world.refreshing(&wanted);
     assert_eq!(run.code(), 0, "{}", run.stderr);

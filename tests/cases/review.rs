@@ -101,7 +101,7 @@ fn gateways_that_lack_it_cost_one_budget_in_a_transaction() {
     let files: Vec<_> = packages.iter().map(Package::file).collect();
     let mirror = FakeMirror::serving(&files);
     let bends: [(&str, BendKubo); 2] = [
-        ("says no after a while", |g| g.status(404).answering_after(Duration::from_millis(250))),
+        ("says no after a while", |g| g.status(404).answering_after(Duration::from_secs(1))),
         ("hangs", |g| g.hanging()),
     ];
     for (what, bend) in bends {
@@ -118,8 +118,8 @@ fn gateways_that_lack_it_cost_one_budget_in_a_transaction() {
         let urls = format!("{},{}", gateways[0].gateway_url(), gateways[1].gateway_url());
         let with = all(&world().set("PKGSWARM_GATEWAYS_URLS", &urls).set("PKGSWARM_SHARE_REPOS", "core"));
         let without = all(&world());
-        // The promise is 0.3 s; the rest is for a machine with other work.
-        assert!(with < without + Duration::from_millis(900), "a gateway {what}: {with:?}, without one {without:?}");
+        // The promise is 0.3 s; paid by each of the eight files it would be sixteen. The rest is for a busy machine.
+        assert!(with < without + Duration::from_secs(5), "a gateway {what}: {with:?}, without one {without:?}");
     }
 }
 

@@ -52,6 +52,8 @@ impl Run {
     /// Asserts that the run was over within this time.
     #[track_caller]
     pub fn within(&self, limit: Duration) -> &Self {
+        // A machine with other work may take four times as long; what is to be noticed takes ten times or for ever.
+        let limit = limit * 4;
         assert!(self.took <= limit, "took {:?}, not at most {limit:?}; stderr: {}", self.took, self.stderr);
         self
     }

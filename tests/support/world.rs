@@ -55,8 +55,8 @@ impl World {
         // Short, because scenarios wait for them; long enough for a machine with other work.
         world
             .set("PKGSWARM_DOWNLOAD_CONNECT", "2 s")
-            .set("PKGSWARM_DOWNLOAD_STALL", "600 ms")
-            .set("PKGSWARM_DOWNLOAD_PATIENCE", "1500 ms")
+            .set("PKGSWARM_DOWNLOAD_STALL", "2 s")
+            .set("PKGSWARM_DOWNLOAD_PATIENCE", "6 s")
             .set("PKGSWARM_KUBO_ENABLED", "false")
     }
 

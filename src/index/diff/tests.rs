@@ -120,7 +120,7 @@ fn a_refresh_after_a_days_change_moves_at_most_3_percent_of_the_table_plus_4_kb(
     (table.sha256, table.size, table.entries) = (Sha256::of(&days[2]), days[2].len() as u64, 15_000);
     let last = between(&days[1], &days[2]).pack().unwrap();
     // As many diffs are listed as a publisher keeps.
-    let listed = (0..crate::publish::DIFFS_KEPT as u64).map(|n| table.changed - 86_400 * n - 1);
+    let listed = (0..DIFFS_KEPT as u64).map(|n| table.changed - 86_400 * n - 1);
     let mut diffs: Vec<_> =
         listed.map(|from| Diff { from, size: last.len() as u64, sha256: Sha256::of(&last) }).collect();
     diffs.reverse();

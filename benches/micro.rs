@@ -1,0 +1,137 @@
+//! The parts whose speed the promises rest on, each by itself: `cargo bench [-- NAME]`.
+//!
+//! For finding what became slower; `tests/bench` measures whole programs against others. Each case runs for a second
+//! in batches and prints the median batch: what a benchmark library adds to that is not needed here.
+
+use std::hint::black_box;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use pkgswarm::catalogue::{self, Catalogue, Record};
+use pkgswarm::dag::build::{build, build_blocks};
+use pkgswarm::digest::Sha256;
+use pkgswarm::distro::syncdb;
+use pkgswarm::distro::trusted::FileKey;
+use pkgswarm::name::FileName;
+
+const MIB: usize = 1 << 20;
+/// As many packages as Arch Linux has in its largest repository, and some room.
+const ENTRIES: u32 = 20_000;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let bench = |name: &str, bytes: usize, work: &mut dyn FnMut()| {
+        if wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())) {
+            measure(name, bytes, work);
+        }
+    };
+    let file = noise(32 * MIB);
+    bench("sha256 of 32 MiB", file.len(), &mut || {
+        black_box(Sha256::of(black_box(&file)));
+    });
+    bench("CID of 32 MiB", file.len(), &mut || drop(black_box(build(black_box(&file[..])))));
+    bench("blocks of 32 MiB", file.len(), &mut || {
+        drop(black_box(build_blocks(black_box(&file[..]), |cid, _| {
+            black_box(cid);
+            Ok(())
+        })));
+    });
+
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("bench.catalogue");
+    let names: Vec<FileName> = (0..ENTRIES).map(name).collect();
+    let records = || names.iter().map(record).collect::<Vec<_>>();
+    bench("catalogue of 20,000, written", 0, &mut || {
+        catalogue::write(&path, records(), FileKey::default()).expect("a catalogue");
+    });
+    catalogue::write(&path, records(), FileKey::default()).expect("a catalogue");
+    let mut turn = names.iter().cycle().step_by(7919);
+    bench("catalogue of 20,000, opened and one found", 0, &mut || {
+        let catalogue = Catalogue::open(&path).expect("a catalogue").expect("a catalogue");
+        assert!(catalogue.find(turn.next().expect("no end")).expect("sound").is_some());
+    });
+    let catalogue = Catalogue::open(&path).expect("a catalogue").expect("a catalogue");
+    bench("catalogue of 20,000, one found", 0, &mut || {
+        assert!(catalogue.find(turn.next().expect("no end")).expect("sound").is_some());
+    });
+    let last = Sha256::of(names.last().expect("a name").as_str().as_bytes());
+    bench("catalogue of 20,000, one found by sha256", 0, &mut || {
+        assert!(catalogue.by_sha256(last).expect("sound").is_some());
+    });
+
+    let database = database(&names);
+    bench("sync database of 20,000, gzip", database.len(), &mut || {
+        assert_eq!(syncdb::check(&database[..]).expect("a database"), names.len());
+    });
+}
+
+/// Prints the median time of one call and, for work on so many bytes, the rate.
+fn measure(name: &str, bytes: usize, work: &mut dyn FnMut()) {
+    const WHOLE: Duration = Duration::from_secs(1);
+    let start = Instant::now();
+    work();
+    // A batch is long against the clock, and there are some of them.
+    let once = start.elapsed().max(Duration::from_nanos(100));
+    let calls = u32::try_from((WHOLE / 50).as_nanos() / once.as_nanos()).unwrap_or(u32::MAX).max(1);
+    let mut batches = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < WHOLE || batches.len() < 5 {
+        let start = Instant::now();
+        (0..calls).for_each(|_| work());
+        batches.push(start.elapsed() / calls);
+    }
+    batches.sort();
+    let median = batches[batches.len() / 2];
+    let rate = match bytes {
+        0 => String::new(),
+        _ => format!("{:>8.0} MB/s", bytes as f64 / 1e6 / median.as_secs_f64()),
+    };
+    println!("{name:<44} {:>12.3?} {rate}", median);
+}
+
+fn name(n: u32) -> FileName {
+    FileName::new(format!("some-package-of-usual-length{n}-1.2.3-1-x86_64.pkg.tar.zst")).expect("a name")
+}
+
+fn record(name: &FileName) -> Record {
+    let sha256 = Sha256::of(name.as_str().as_bytes());
+    Record { name: name.clone(), size: 3 << 20, sha256, root: Some(sha256), signature: None }
+}
+
+/// Bytes that do not compress, the same in every run: a generator of G. Marsaglia's.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
+}
+
+/// A database as repo-add makes it, with a description of usual length for each package.
+fn database(names: &[FileName]) -> Vec<u8> {
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut tar = tar::Builder::new(gzip);
+    for file in names {
+        let package = file.package().expect("the name of a package");
+        let (name, version) = (package.name, package.version);
+        let sum = Sha256::of(file.as_str().as_bytes());
+        let signature = "iHUEABYKAB0WIQ".repeat(12);
+        let text = format!(
+            "%FILENAME%\n{file}\n\n%NAME%\n{name}\n\n%BASE%\n{name}\n\n%VERSION%\n{version}\n\n%DESC%\nSays what it is \
+             for in one line\n\n%CSIZE%\n3145728\n\n%ISIZE%\n9437184\n\n%SHA256SUM%\n{sum}\n\n%PGPSIG%\n{signature}\n\n\
+             %URL%\nhttps://example.invalid/{name}\n\n%LICENSE%\nMIT\n\n%ARCH%\nx86_64\n\n%BUILDDATE%\n1700000000\n\n\
+             %PACKAGER%\nSomebody <somebody@example.invalid>\n\n%DEPENDS%\nglibc\ngcc-libs\nzlib\n\n"
+        );
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("{name}-{version}/desc"), text.as_bytes()).expect("an entry");
+    }
+    let mut gzip = tar.into_inner().expect("an archive");
+    gzip.flush().expect("an archive");
+    gzip.finish().expect("an archive")
+}
