@@ -187,7 +187,9 @@ fn limits_are_kept() {
 #[test]
 fn real_databases_are_read_where_this_machine_has_them() {
     for (name, packages) in [("core-2022-09.db", 261), ("core-2025-02.db", 265)] {
-        let Ok(file) = std::fs::File::open(format!("/work/shared/data/{name}")) else { continue };
+        let Ok(file) = std::fs::File::open(format!("{}/../shared/data/{name}", env!("CARGO_MANIFEST_DIR"))) else {
+            continue;
+        };
         assert_eq!(check(file).unwrap(), packages, "{name}");
     }
 }
