@@ -144,7 +144,12 @@ impl Kubo {
 
     /// Runs one command of its own program.
     pub fn ipfs(&self, arguments: &[&str]) -> Ran {
-        run(&mut self.command(arguments, false))
+        run(&mut self.call(arguments))
+    }
+
+    /// One command of its own program.
+    pub fn call(&self, arguments: &[&str]) -> Command {
+        self.command(arguments, false)
     }
 
     /// Its peer id.
@@ -171,10 +176,10 @@ impl Kubo {
         self.ipfs(&["swarm", "connect", address]).ok();
     }
 
-    /// Adds a file with the profile that pkgswarm's CIDs have, and gives its CID.
+    /// Adds a file, or a directory, with the profile that pkgswarm's CIDs have, and gives its CID.
     pub fn add(&self, file: &Path) -> String {
         let profile = ["--cid-version=1", "--raw-leaves", "--chunker=size-1048576", "--max-file-links=1024"];
-        let mut add = self.command(&["add", "--quieter"], false);
+        let mut add = self.command(&["add", "--quieter", "--recursive", "--dereference-symlinks"], false);
         run(add.args(profile).arg(file)).ok().stdout.trim().to_owned()
     }
 
