@@ -25,6 +25,21 @@ pub fn after(session: &Session, is_refresh: bool) {
     }
 }
 
+/// Leaves whoever started this process: its session, so that a ^C in pacman's terminal does not come here, and every
+/// file that it had open and did not close for its children (pacman leaks two sockets and a directory).
+///
+/// First of all in a process: what is open then was inherited.
+pub fn detach() {
+    // Fails for the first process of a session, which has nothing to leave.
+    let _ = rustix::process::setsid();
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The directory just read is among them, and closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
