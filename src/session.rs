@@ -39,6 +39,8 @@ pub struct Session {
     pub health: Health,
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
+    /// The name of this pacman run in the store: its process id and when it started.
+    pub run: String,
     conf: OnceCell<Option<PacmanConf>>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
@@ -64,11 +66,17 @@ impl Session {
             http: Rc::new(Http::new(settings.connect)),
             health,
             caller: Caller::of(parent).ok(),
+            run,
             conf: OnceCell::new(),
             cached_by_kubo: Vec::new(),
             misses: Vec::new(),
             beside: beside.to_owned(),
         })
+    }
+
+    /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
+    pub fn learn_from_others(&mut self) {
+        self.health = Health::read(&self.store.health_dir(), &self.run, self.env.uid, SystemTime::now());
     }
 
     /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
