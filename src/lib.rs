@@ -73,7 +73,7 @@
 //! ```text
 //! name digest env fsx miss protobuf users
 //! error cid distro health http journal
-//! config dag catalogue look
+//! config dag catalogue look stats
 //! verify source kubo report
 //! plan store output index
 //! session race publish
@@ -120,6 +120,7 @@ pub mod race;
 pub mod report;
 pub mod session;
 pub mod source;
+pub mod stats;
 pub mod store;
 pub mod users;
 pub mod verify;

@@ -112,9 +112,9 @@ impl Stats {
     }
 
     /// Mirror traffic that was spared, in bytes: what was delivered, less what mirrors sent. Negative while more was
-    /// fetched ahead than was asked for.
+    /// fetched ahead than was asked for. What lay in a `file://` server would have cost curl nothing either.
     pub fn saved(&self) -> i128 {
-        i128::from(self.delivered) - i128::from(self.from_mirrors())
+        i128::from(self.delivered) - i128::from(self.from_mirrors()) - i128::from(self.of_kind("file"))
     }
 
     /// How fast mirrors were; `None` before one has sent anything worth measuring.

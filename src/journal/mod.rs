@@ -52,7 +52,8 @@ impl Journal {
 
     /// Begins a new file. Who finds somebody else at it leaves it to them; who still has the old one open writes to that.
     fn put_aside(&self) -> io::Result<()> {
-        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(self.dir.join("journal.lock"))?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).mode(0o600).open(self.dir.join("journal.lock"))?;
         // Looked at again under the lock: putting a file aside twice would lose the first one.
         if lock.try_lock().is_ok() && std::fs::metadata(self.file())?.len() > self.turn {
             std::fs::rename(self.file(), self.old())?;
@@ -164,7 +165,8 @@ mod tests {
         for i in 0..3000 {
             journal.note(&record(i, 1)).unwrap();
         }
-        let held: u64 = ["journal", "journal.old"].iter().map(|name| dir.path().join(name).metadata().unwrap().len()).sum();
+        let held: u64 =
+            ["journal", "journal.old"].iter().map(|name| dir.path().join(name).metadata().unwrap().len()).sum();
         assert!(held < 2 * (40_000 + 100), "{held}");
         assert!(dir.path().join("journal.old").exists(), "it did turn over");
     }

@@ -81,14 +81,8 @@ impl Record {
     /// The line, line break included. Fields are separated by tabs, which no name contains.
     pub fn to_line(&self) -> String {
         let repo = self.repo.as_ref().map_or("-", RepoName::as_str);
-        let mut line = format!(
-            "{}\t{}\t{}\t{repo}\t{}\t{}",
-            self.at,
-            self.took,
-            self.by.word(),
-            self.name,
-            self.delivered
-        );
+        let mut line =
+            format!("{}\t{}\t{}\t{repo}\t{}\t{}", self.at, self.took, self.by.word(), self.name, self.delivered);
         let (named, others) = self.shares.split_at(self.shares.len().min(SOURCES_MOST));
         for share in named {
             let source: String = share.source.chars().filter(|c| !c.is_control()).take(255).collect();
