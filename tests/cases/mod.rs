@@ -11,6 +11,7 @@ mod index_audit;
 mod index_refresh;
 mod lookup;
 mod review;
+mod stats;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;
