@@ -32,7 +32,8 @@ pub fn unchanged(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     swarm.set("PKGSWARM_PACMAN_CONF", &ours.config().display().to_string());
     let ours = swarm.around(ours);
     let refresh = |pacman: &PacmanRoot| pacman.run(&["-Sy"]).ok().took.as_secs_f64();
-    (refresh(&ours), refresh(&theirs));
+    refresh(&ours);
+    refresh(&theirs);
     let before = mirror.bytes_served();
     let outcomes = run.pairs(|| refresh(&ours), || refresh(&theirs));
     assert_eq!(mirror.bytes_served(), before, "nothing has changed");
