@@ -74,7 +74,7 @@
 //! error cid distro health http
 //! config dag catalogue look
 //! verify source kubo report
-//! plan store output index
+//! plan store output index node
 //! session race publish
 //! deliver find background
 //! want content handover
@@ -110,6 +110,8 @@ pub mod kubo;
 pub mod look;
 pub mod miss;
 pub mod name;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod output;
 pub mod plan;
 pub mod protobuf;
