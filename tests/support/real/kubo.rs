@@ -158,10 +158,29 @@ impl Kubo {
         listing.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned).collect()
     }
 
-    /// Waits until it is connected to another node.
+    /// Waits until it is connected to another node and would ask it for blocks.
+    ///
+    /// A node that is dialled while it starts can accept the connection before its Bitswap listens for connections (boxo
+    /// v0.42.1, bitswap/network/bsnet/ipfs_impl.go, `Start`: those that are there already are not counted). Then it never
+    /// asks that peer for anything until the connection is made anew, as is done here.
     pub fn meets(&self, other: &Kubo) {
         let id = other.id();
         until("the nodes meet", Duration::from_secs(30), || self.peers().contains(&id).then_some(()));
+        let (dir, mut asked) = (scratch("probe"), 0);
+        let mut gets = |limit: &str| {
+            asked += 1;
+            let probe = dir.path().join("probe");
+            fs::write(&probe, format!("{id} {asked}")).expect("a block");
+            let cid = other.ipfs(&["block", "put", &probe.display().to_string()]).ok().stdout;
+            self.ipfs(&["block", "get", "--timeout", limit, cid.trim()]).status.success()
+        };
+        if !gets("5s") {
+            let listing = self.ipfs(&["swarm", "peers"]).ok().stdout;
+            let address = listing.lines().find(|line| line.ends_with(&id)).expect("the node that was met");
+            self.ipfs(&["swarm", "disconnect", &format!("/p2p/{id}")]).ok();
+            self.ipfs(&["swarm", "connect", address]).ok();
+            until("Bitswap knows the other node", Duration::from_secs(30), || gets("2s").then_some(()));
+        }
     }
 
     /// Connects it to a node on the same loopback.
