@@ -71,14 +71,14 @@
 //!
 //! ```text
 //! name digest env fsx miss protobuf users
-//! error cid distro health http
+//! error cid distro health http socket
 //! config dag catalogue look
 //! verify source kubo report
 //! plan store output index node
 //! session race publish
 //! deliver find background
 //! want content handover
-//! database cli
+//! database cli daemon
 //! cmd
 //! ```
 //!
@@ -93,6 +93,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod content;
+pub mod daemon;
 pub mod dag;
 pub mod database;
 pub mod deliver;
@@ -119,6 +120,7 @@ pub mod publish;
 pub mod race;
 pub mod report;
 pub mod session;
+pub mod socket;
 pub mod source;
 pub mod store;
 pub mod users;

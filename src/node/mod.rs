@@ -29,7 +29,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, mdns, noise, ping, tcp, yamux};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::node::bitswap::{Bitswap, Upload};
 use crate::node::book::Book;
@@ -244,11 +244,12 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
 }
 
 impl Runner {
-    /// Runs the node; ends only when it is dropped, or when the addresses of this machine cannot be watched.
+    /// Runs the node, in the networks that are `trusted` at the time. Ends only when it is dropped, or when the addresses
+    /// of this machine cannot be watched.
     ///
     /// # Errors
     /// Those of the kernel's list of addresses.
-    pub async fn run(mut self) -> anyhow::Result<()> {
+    pub async fn run(mut self, mut trusted: watch::Receiver<Vec<Network>>) -> anyhow::Result<()> {
         let mut addresses = if_watch::tokio::IfWatcher::new()?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -257,6 +258,10 @@ impl Runner {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(event) = addresses.next() => {
                     event?;
+                    self.look_around(addresses.iter().copied().collect());
+                }
+                Ok(()) = trusted.changed() => {
+                    self.trusted = trusted.borrow_and_update().clone();
                     self.look_around(addresses.iter().copied().collect());
                 }
                 Some(peer) = self.cut.recv() => {

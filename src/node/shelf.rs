@@ -90,7 +90,8 @@ impl Shelved {
         (self.key.size - (i * CHUNK) as u64).min(CHUNK as u64)
     }
 
-    fn is_current(&self) -> bool {
+    /// Whether the file is still the one that was hashed, by its state.
+    pub fn is_current(&self) -> bool {
         FileKey::at(&self.path).is_ok_and(|key| key == self.key)
     }
 }

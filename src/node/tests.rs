@@ -29,7 +29,8 @@ fn node(others: &[&Started]) -> Started {
         shelf: Arc::new(Shelf::default()),
     };
     let (node, runner) = start(config).unwrap();
-    let task = tokio::spawn(async move { runner.run().await.unwrap() });
+    let (_, networks) = watch::channel(Vec::new());
+    let task = tokio::spawn(async move { runner.run(networks).await.unwrap() });
     Started { node, address: Multiaddr::empty(), task }
 }
 

@@ -14,6 +14,7 @@ pub mod file;
 pub mod gateway;
 pub mod kubo;
 pub mod mirror;
+pub mod node;
 
 /// Bytes on their way, in order.
 pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
@@ -52,6 +53,8 @@ pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub enum Kind {
     /// A directory of this machine (`file://`).
     File,
+    /// The daemon of this program, and so the machines of the local network.
+    Node,
     /// The local Kubo daemon.
     Kubo,
     /// A trustless HTTP gateway.
@@ -65,6 +68,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Kind::File => "file",
+            Kind::Node => "lan",
             Kind::Kubo => "kubo",
             Kind::Gateway => "gateway",
             Kind::Mirror => "mirror",
