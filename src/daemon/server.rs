@@ -16,7 +16,7 @@ use crate::node::limits::Rate;
 use crate::socket::{Connection, Listener};
 
 /// Most connections of one user, and of all. Origin: chosen by us; one pacman run has one, a read-ahead a few.
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: usize = 64;
 const CONNECTIONS_OF_ALL: usize = 256;
 
 /// Requests of one user in a second.

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -16,11 +15,11 @@ use crate::name::FileName;
 use crate::node::Node;
 use crate::node::claims::Question;
 use crate::node::fetch::{Arriving, Failed, Progress, fetch};
-use crate::store::{Store, Turn};
+use crate::store::{Stay, Store};
 use crate::verify::Verified;
 
-/// Most transfers at a time: each may hold 24 MiB in memory. Origin: chosen by us.
-const MOST: usize = 16;
+/// Most transfers at a time. Origin: chosen by us; a read-ahead has a dozen.
+const MOST: usize = 64;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -103,16 +102,16 @@ impl Transfers {
             return Ok(Some(transfer));
         }
         let (tell, state) = watch::channel(State::Looking);
-        if let Some((file, proof)) = self.0.store.find(request.sha256, request.size) {
-            tell.send_replace(State::Done(proof.size()));
-            return Ok(Some(Arc::new(Transfer { state, file: reading(&file)? })));
+        if let Some(held) = self.0.store.find(request.sha256, request.size) {
+            tell.send_replace(State::Done(held.proof.size()));
+            return Ok(Some(Arc::new(Transfer { state, file: reading(&held.file)? })));
         }
         if running.len() >= MOST {
             return Ok(None);
         }
         let key = request.sha256.to_string();
         // Only this process writes to its store: who holds the lock is a transfer that is ending.
-        let Turn::Ours(slot) = self.0.store.lock(&key, Duration::ZERO, || {})? else { return Ok(None) };
+        let Some(slot) = self.0.store.try_lock(&key)? else { return Ok(None) };
         slot.discard();
         let partial = slot.partial()?;
         let transfer = Arc::new(Transfer { state, file: reading(&partial)? });
@@ -128,7 +127,7 @@ impl Transfers {
             let ended = match ended {
                 Ok(proof) => {
                     // Who asked reads it from the descriptor, whether it gets a name or not.
-                    if slot.keep(&request.name, &proof).is_err() {
+                    if slot.keep(&request.name, &proof, Stay::Lasting, "lan").is_err() {
                         slot.discard();
                     }
                     State::Done(proof.size())

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -83,6 +83,7 @@ struct Inner {
     peers: Mutex<HashMap<PeerId, Arc<Peer>>>,
     /// Peers that wasted time, and until when others are asked instead.
     shunned: Mutex<HashMap<PeerId, Instant>>,
+    transfers: AtomicUsize,
 }
 
 /// One connected peer.
@@ -122,7 +123,16 @@ impl Bitswap {
     /// Serves from `shelf`. Peers that misbehave are sent to `cut`.
     pub fn new(shelf: Arc<Shelf>, opener: Opener, upload: Upload, cut: mpsc::UnboundedSender<PeerId>) -> Self {
         let total = Rate::new(upload.total);
-        Self(Arc::new(Inner { shelf, opener, cut, upload, total, peers: Mutex::default(), shunned: Mutex::default() }))
+        Self(Arc::new(Inner {
+            shelf,
+            opener,
+            cut,
+            upload,
+            total,
+            peers: Mutex::default(),
+            shunned: Mutex::default(),
+            transfers: AtomicUsize::new(0),
+        }))
     }
 
     /// A peer is connected.
@@ -155,6 +165,21 @@ impl Bitswap {
             waiting.iter().for_each(|one| drop(one.send((id, digest, Answer::Gone))));
         }
         peer.wake.notify_one();
+    }
+
+    /// How many files are being fetched.
+    pub fn transfers(&self) -> usize {
+        self.0.transfers.load(Ordering::Relaxed)
+    }
+
+    /// A file is being fetched from now on.
+    pub(super) fn transfer_begins(&self) {
+        self.0.transfers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One is not any more.
+    pub(super) fn transfer_ends(&self) {
+        self.0.transfers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Everybody who is connected.

@@ -25,8 +25,8 @@ use crate::verify::Verifier;
 /// Blocks that are asked of one peer at a time. With 8 and 16 a peer delivers 460 to 600 MB/s, with 1 it is a third less.
 const WINDOW: usize = 16;
 
-/// Blocks that are asked for or kept ahead of the first missing one: 24 MiB at most in blocks of 1 MiB.
-const AHEAD: usize = 24;
+/// Blocks that are asked for or kept ahead of the first missing one, by all transfers together; each has at least two.
+const AHEAD: usize = 48;
 
 /// How long peers may take to say whether they have the file, when none has said yes. Origin: below the head start.
 const SEARCH: Duration = Duration::from_millis(250);
@@ -104,6 +104,7 @@ pub async fn fetch(
 ) -> Result<Arriving, Failed> {
     let root = arriving.walk.next_cid().expect("a new walk wants its root");
     let (tell, told) = mpsc::unbounded_channel();
+    bitswap.transfer_begins();
     let mut transfer = Transfer {
         bitswap,
         root,
@@ -206,7 +207,8 @@ impl Transfer<'_> {
         if self.providers.is_empty() {
             return;
         }
-        let wants: Vec<Cid> = self.arriving().walk.wants().take(AHEAD).collect();
+        let ahead = (AHEAD / self.bitswap.transfers().max(1)).clamp(2, AHEAD / 2);
+        let wants: Vec<Cid> = self.arriving().walk.wants().take(ahead).collect();
         for cid in wants {
             let digest = cid.digest();
             if self.ready.contains_key(&digest) || self.pending.contains_key(&digest) {
@@ -347,6 +349,7 @@ impl Transfer<'_> {
 
 impl Drop for Transfer<'_> {
     fn drop(&mut self) {
+        self.bitswap.transfer_ends();
         for pending in self.pending.values() {
             for peer in &pending.of {
                 self.bitswap.cancel(*peer, Want::new(pending.cid, Ask::Block), &self.tell);
