@@ -16,7 +16,7 @@ struct Machine {
     daemon: Daemon,
     pacman: PacmanRoot,
     swarm: Swarm,
-    host: Host,
+    _host: Host,
 }
 
 /// A mirror behind the uplink, and machines.
@@ -53,7 +53,7 @@ impl Scene {
         let pacman = PacmanRoot::new(&self.parts, Release::New, &swarm.xfer_command()).repo(&self.repo, &[&server]);
         let pacman = swarm.around(pacman);
         let daemon = swarm.daemon(&pacman);
-        self.machines.push(Machine { daemon, pacman, swarm, host });
+        self.machines.push(Machine { daemon, pacman, swarm, _host: host });
     }
 
     /// Bytes of packages that the mirror has sent.
