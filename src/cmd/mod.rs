@@ -7,6 +7,7 @@ use crate::env::Env;
 mod audit;
 mod cid;
 mod config;
+mod daemon;
 mod fetch;
 mod generate;
 mod index;
@@ -31,6 +32,9 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Publish(args) => publish::run(env, &settings, args),
         Command::Stats(args) => stats::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
+        Command::Daemon => daemon::run(env, &cli.set, &settings),
+        Command::Shared(args) => daemon::shared(env, &settings, args),
+        Command::Lan(command) => daemon::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
 }
