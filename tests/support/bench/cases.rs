@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::measure::{Outcome, Run, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
-use super::{cost, databases, index, large, mirrors, miss, small};
+use super::{cost, databases, index, large, mirrors, miss, prefetch, small};
 
 /// One comparison.
 pub struct Case {
@@ -95,6 +95,13 @@ pub const CASES: &[Case] = &[
         unit: "MB/s",
         rivals: &[against("curl", Bar::None)],
         run: |run| Ok(large::kubo_local(run, Who::Root)),
+    },
+    Case {
+        name: "kubo-local-cpu",
+        what: "processor time of the same",
+        unit: "s",
+        rivals: &[against("curl", Bar::None)],
+        run: large::kubo_local_cpu,
     },
     Case {
         name: "kubo-lan",
@@ -194,6 +201,13 @@ pub const CASES: &[Case] = &[
         unit: "s",
         rivals: &[against("pacman", Bar::AtMost { times: 1.0, plus: 0.1 })],
         run: databases::unchanged,
+    },
+    Case {
+        name: "prefetch",
+        what: "prefetch of 200 pending packages and their signatures, mirror 30 ms away, against pacman -Swu",
+        unit: "s",
+        rivals: &[against("pacman", Bar::RatioAtMost(1.0))],
+        run: prefetch::far,
     },
     Case {
         name: "index-lookup",
