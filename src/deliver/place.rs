@@ -7,6 +7,7 @@ use reqwest::Url;
 use crate::cid::Cid;
 use crate::error::Error;
 use crate::http;
+use crate::source::kubo::Reach;
 use crate::source::{Kind, Miss};
 
 /// A place to ask, in the order of asking.
@@ -14,8 +15,8 @@ use crate::source::{Kind, Miss};
 pub enum Place {
     /// A path of this machine.
     File(PathBuf),
-    /// The local Kubo daemon.
-    Kubo(Cid),
+    /// The local Kubo daemon, and where it may look.
+    Kubo(Cid, Reach),
     /// A trustless gateway.
     Gateway(Url, Cid),
     /// A mirror.
@@ -44,7 +45,7 @@ impl Place {
     pub fn kind(&self) -> Kind {
         match self {
             Place::File(_) => Kind::File,
-            Place::Kubo(_) => Kind::Kubo,
+            Place::Kubo(..) => Kind::Kubo,
             Place::Gateway(..) => Kind::Gateway,
             Place::Mirror(_) => Kind::Mirror,
         }
@@ -54,7 +55,7 @@ impl Place {
     pub fn host(&self) -> Option<String> {
         match self {
             Place::File(_) => None,
-            Place::Kubo(_) => Some("kubo".to_owned()),
+            Place::Kubo(..) => Some("kubo".to_owned()),
             Place::Gateway(url, _) | Place::Mirror(url) => Some(http::host(url)),
         }
     }
@@ -63,7 +64,7 @@ impl Place {
     pub(super) fn line(&self, miss: &Miss) -> String {
         let at = match self {
             Place::File(path) => path.display().to_string(),
-            Place::Kubo(_) => String::new(),
+            Place::Kubo(..) => String::new(),
             Place::Gateway(url, _) | Place::Mirror(url) => http::host(url),
         };
         let at = if at.is_empty() { at } else { format!("  {at}") };
@@ -74,7 +75,7 @@ impl Place {
     pub(super) fn label(&self) -> String {
         match self {
             Place::File(_) => "a local directory".to_owned(),
-            Place::Kubo(_) => "kubo".to_owned(),
+            Place::Kubo(..) => "kubo".to_owned(),
             Place::Gateway(url, _) => format!("gateway {}", http::host(url)),
             Place::Mirror(url) => http::host(url),
         }

@@ -6,20 +6,23 @@ use std::rc::Rc;
 
 use reqwest::Url;
 
+use crate::cid::Codec;
 use crate::deliver::place::Place;
 use crate::deliver::runtime::block_on;
 use crate::deliver::{Delivery, Manner, Obtained};
 use crate::env::VERBOSE;
 use crate::error::{Error, Kind as ErrorKind};
+use crate::health::record::Record;
+use crate::http::Http;
 use crate::name::FileName;
 use crate::plan::Plan;
-use crate::race::leaves::LeafTable;
-use crate::race::{Log, Outcome, Pace, Race, Won};
+use crate::race::leaves::RootBlock;
+use crate::race::{Entrant, Log, Outcome, Pace, Race, Roots, Won};
 use crate::report::{self, Progress};
 use crate::session::Session;
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
-use crate::source::kubo::KuboFile;
+use crate::source::kubo::{KuboFile, Reach};
 use crate::source::mirror::Mirror;
 use crate::source::{Kind, Miss, Source};
 
@@ -59,48 +62,15 @@ pub(super) fn race(
     have: u64,
 ) -> Result<Raced, Error> {
     let places = in_order(session, places);
-    let settings = &session.settings;
-    let gateway = settings.gateway_url();
-    let (size, most) = (plan.expect.size(), plan.expect.most());
-    let mut had_it: Option<Rc<Cell<Option<bool>>>> = None;
     let http = Rc::clone(&session.http);
-    let sources: Vec<Box<dyn Source + '_>> = places
-        .iter()
-        .map(|place| -> Box<dyn Source + '_> {
-            match place {
-                Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
-                Place::Mirror(url) => Box::new(Mirror::new(&http, url.clone(), size, most)),
-                Place::Gateway(url, cid) => Box::new(GatewayFile::new(&http, url, *cid, most)),
-                Place::Kubo(cid) => {
-                    let source = KuboFile::new(&http, &gateway, *cid, size, most);
-                    had_it = Some(source.had_it());
-                    Box::new(source)
-                }
-            }
-        })
-        .collect();
-    let progress = Progress::new(settings.progress, name.as_str(), size);
-    let leaves = match (plan.cid, size) {
-        (Some(cid), Some(size)) if places.iter().any(|place| place.kind() == Kind::Kubo) => {
-            let gateways = std::iter::once((gateway.clone(), true));
-            let others = settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
-            Some(LeafTable::new(&http, gateways.chain(others).collect(), cid, size))
-        }
-        _ => None,
-    };
+    let progress = Progress::new(session.settings.progress, name.as_str(), plan.expect.size());
+    let had_it = Rc::default();
     let race = Race {
-        sources,
+        entrants: entrants(session, &http, plan, &places, &had_it),
         name,
         expect: plan.expect,
-        pace: Pace {
-            head_start: session.health.head_start(settings.head_start),
-            // A database is wanted from the user's own mirror: another one is asked only when that one is really slow.
-            overlap: if size.is_some() { settings.connect / 5 } else { settings.connect },
-            stall: settings.stall,
-            patience: manner.wait.unwrap_or(settings.patience),
-            floor: settings.floor,
-        },
-        leaves,
+        pace: pace(session, plan, manner),
+        roots: root_block(session, &http, plan, &places),
         newer_than: manner.newer_than,
         not_older_than: manner.not_older_than,
         progress: &progress,
@@ -108,7 +78,7 @@ pub(super) fn race(
     let mut log = Log::default();
     let outcome = block_on(race.run(partial, have, &mut log));
     progress.clear();
-    let had_it = had_it.and_then(|cell| cell.get());
+    let had_it = had_it.get();
     let shares = match &outcome {
         Some(Outcome::Won(won)) => won.shares.clone(),
         Some(Outcome::Unchanged(index) | Outcome::Older(index, _)) => vec![(*index, 0)],
@@ -125,7 +95,7 @@ pub(super) fn race(
     if matches!(outcome, Outcome::Lost) {
         return Err(lost(session, name, plan, &places, &log));
     }
-    if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, size)
+    if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
         && shares.iter().any(|(index, _)| places[*index].kind() == Kind::Kubo)
     {
         session.kubo_cached(cid, size);
@@ -147,12 +117,68 @@ pub(super) fn race(
     let is_near = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
             Place::File(_) => true,
-            Place::Kubo(_) => had_it == Some(true),
+            Place::Kubo(..) => had_it == Some(true),
             Place::Gateway(..) | Place::Mirror(_) => false,
         },
         _ => false,
     };
     Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
+}
+
+/// A source for every place. `had_it` says later whether Kubo had the file by itself.
+fn entrants<'a>(
+    session: &Session,
+    http: &'a Http,
+    plan: &Plan,
+    places: &[Place],
+    had_it: &Rc<Cell<Option<bool>>>,
+) -> Vec<Entrant<'a>> {
+    let (size, most) = (plan.expect.size(), plan.expect.most());
+    let gateway = session.settings.gateway_url();
+    let has_near = places.iter().any(|place| matches!(place, Place::Kubo(_, Reach::Near)));
+    let entrant = |place: &Place| -> Entrant<'a> {
+        let source: Box<dyn Source + 'a> = match place {
+            Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
+            Place::Mirror(url) => Box::new(Mirror::new(http, url.clone(), size, most)),
+            Place::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
+            Place::Kubo(cid, reach) => {
+                let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
+                let is_last = *reach == Reach::Anywhere && has_near;
+                Box::new(if is_last { source.as_last_resort() } else { source })
+            }
+        };
+        let record = place.host().map(|host| session.health.record(&host)).unwrap_or_default();
+        Entrant { source, record }
+    };
+    places.iter().map(entrant).collect()
+}
+
+fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
+    let settings = &session.settings;
+    Pace {
+        head_start: settings.head_start,
+        budget: session.health.head_start(settings.head_start),
+        // A database is wanted from the user's own mirror: another one is asked only when that one is really slow.
+        overlap: if plan.expect.size().is_some() { settings.connect / 5 } else { settings.connect },
+        stall: settings.stall,
+        patience: manner.wait.unwrap_or(settings.patience),
+        floor: settings.floor,
+        mirrors: settings.split,
+        least: Pace::LEAST,
+        border: Pace::BORDER,
+    }
+}
+
+/// Who may have the root block of the file. One leaf has no other root than itself, and its sha256 is known anyway.
+fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Place]) -> Option<Box<dyn Roots + 'a>> {
+    let (cid, size) = plan.cid.filter(|cid| cid.codec() == Codec::DagPb).zip(plan.expect.size())?;
+    let has_peers = places.iter().any(|place| matches!(place, Place::Kubo(..) | Place::Gateway(..)));
+    if !has_peers {
+        return None;
+    }
+    let kubo = session.asks_kubo().then(|| (session.settings.gateway_url(), true));
+    let others = session.settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
+    Some(Box::new(RootBlock::new(http, kubo.into_iter().chain(others).collect(), cid, size)))
 }
 
 /// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
@@ -183,9 +209,21 @@ fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u
             Miss::Stalled(_) if places[*index].kind() == Kind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
-            Miss::Corrupt(_) => health.lied(&host),
             _ => {}
         }
+        if places[*index].kind() == Kind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {
+            health.note(&host, Record::missed);
+        }
+    }
+    for host in log.liars.iter().filter_map(|index| places[*index].host()) {
+        health.lied(&host);
+    }
+    for (index, latency, bytes, took) in &log.heard {
+        let Some(host) = places[*index].host() else { continue };
+        health.note(&host, |record| {
+            record.answered(*latency);
+            record.delivered(*bytes, *took);
+        });
     }
     for (index, _) in shares {
         if let Some(host) = places[*index].host() {

@@ -99,11 +99,11 @@ impl Store {
 
     /// Waits until nobody else fetches `key`.
     ///
-    /// While the holder's partial grows, waiting goes on; `patience` without growth gives [`Turn::Stuck`].
+    /// While the holder writes to its partial, waiting goes on; `patience` without that gives [`Turn::Stuck`].
     /// `waiting` is called once when there is something to wait for.
     pub fn lock(&self, key: &str, patience: Duration, mut waiting: impl FnMut()) -> io::Result<Turn<'_>> {
         let path = self.dir.join("lock").join(key);
-        let (mut seen, mut since, mut told) = (0, Instant::now(), false);
+        let (mut seen, mut since, mut told) = (None, Instant::now(), false);
         loop {
             let file = self.open_own(&path)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -118,9 +118,11 @@ impl Store {
             if !std::mem::replace(&mut told, true) {
                 waiting();
             }
-            let size = std::fs::symlink_metadata(self.dir.join("partial").join(key)).map_or(0, |meta| meta.len());
-            if size != seen {
-                (seen, since) = (size, Instant::now());
+            // Not by its length: several sources may share the file, and the last byte is then among the first to come.
+            let written =
+                std::fs::symlink_metadata(self.dir.join("partial").join(key)).and_then(|meta| meta.modified()).ok();
+            if written != seen {
+                (seen, since) = (written, Instant::now());
             }
             if since.elapsed() > patience {
                 return Ok(Turn::Stuck);
