@@ -1,38 +1,89 @@
 //! Housekeeping that nobody waits for: a process of its own session, with closed standard streams, bounded in time.
 
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::env::HANDOVER;
 use crate::index;
+use crate::journal::{By, Journal, Record};
 use crate::kubo::keep::Ledger;
+use crate::name::{FileName, RepoName};
 use crate::session::Session;
 
 /// Starts the housekeeping after a delivery, when there is some to do.
 ///
 /// A database that was just fetched is the sign of a `-Sy`: once for each, the store is swept and due indexes are
 /// refreshed. What Kubo cached for us is noted, and trimmed when it is more than `kubo.keep`.
-pub fn after(session: &Session, is_refresh: bool) {
+pub fn after(session: &mut Session, is_refresh: bool) {
     let now = SystemTime::now();
     let ledger = Ledger::at(session.store.dir());
-    for (cid, size) in session.cached_by_kubo() {
+    let cached = session.take_cached_by_kubo();
+    for (cid, size) in &cached {
         // A file that is not noted is not trimmed: no harm beyond its size.
         let _ = ledger.note(*cid, *size, unix(now));
     }
     let due = is_refresh && (index::in_use::is_any_due(&session.settings, now) || session.store.needs_sweep());
     let is_over = || ledger.total().is_ok_and(|total| total > session.settings.kubo_keep);
-    if due || (!session.cached_by_kubo().is_empty() && is_over()) {
-        start();
+    if due || (!cached.is_empty() && is_over()) {
+        start(session, &["upkeep", "--detached"]);
     }
+}
+
+/// Leaves whoever started this process: its session, so that a ^C in pacman's terminal does not come here, and every
+/// file that it had open and did not close for its children (pacman leaks two sockets and a directory).
+///
+/// First of all in a process: what is open then was inherited.
+pub fn detach() {
+    // Fails for the first process of a session, which has nothing to leave.
+    let _ = rustix::process::setsid();
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The directory just read is among them, and closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
+/// Writes the line of the journal for one file: `delivered` bytes were handed over, and `begun` is when it was asked for.
+///
+/// A store that does not last has no journal.
+pub fn note(
+    session: &mut Session,
+    by: By,
+    repo: Option<&RepoName>,
+    name: &FileName,
+    delivered: Option<u64>,
+    begun: Instant,
+) {
+    let shares = session.take_received();
+    if session.store.is_passing() || (delivered.is_none() && shares.is_empty()) {
+        return;
+    }
+    let record = Record {
+        at: unix(SystemTime::now()),
+        took: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        by,
+        repo: repo.cloned(),
+        name: name.clone(),
+        delivered: delivered.unwrap_or(0),
+        shares,
+    };
+    // Statistics are no reason to fail.
+    let _ = Journal::at(session.store.dir()).note(&record);
 }
 
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Starts `pkgswarm upkeep` and leaves it to itself.
-fn start() {
+/// Starts this program with these `words` and leaves it to itself; it belongs to the same pacman run, and has the same
+/// settings.
+pub fn start(session: &Session, words: &[&str]) {
+    let pacman = session.run.split('-').next().unwrap_or_default();
     let child = Command::new("/proc/self/exe")
-        .args(["upkeep", "--detached"])
+        .args(words)
+        .args(session.env.settings())
+        .env(HANDOVER, pacman)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

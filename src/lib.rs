@@ -25,6 +25,8 @@
 //! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.
 //!
+//! Several files at a time are fetched into the store by [`gather`].
+//!
 //! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched
 //! and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
@@ -45,6 +47,7 @@
 //! | transaction | one pacman run: parent process id and its start time |
 //! | publisher | who signs an index |
 //! | mirror | an HTTP server from pacman's mirror list, nothing else |
+//! | journal | one line for each file that was delivered or fetched: who sent how much of it |
 //!
 //! # Checking the trust
 //!
@@ -71,14 +74,14 @@
 //!
 //! ```text
 //! name digest env fsx miss protobuf users
-//! error cid distro health http
-//! config dag catalogue look
+//! error cid distro health http journal socket
+//! config dag catalogue look stats
 //! verify source kubo report
-//! plan store output index
+//! plan store output index node
 //! session race publish
 //! deliver find background
 //! want content handover
-//! database cli
+//! database gather cli daemon
 //! cmd
 //! ```
 //!
@@ -93,6 +96,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod content;
+pub mod daemon;
 pub mod dag;
 pub mod database;
 pub mod deliver;
@@ -102,14 +106,18 @@ pub mod env;
 pub mod error;
 pub mod find;
 pub mod fsx;
+pub mod gather;
 pub mod handover;
 pub mod health;
 pub mod http;
 pub mod index;
+pub mod journal;
 pub mod kubo;
 pub mod look;
 pub mod miss;
 pub mod name;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod output;
 pub mod plan;
 pub mod protobuf;
@@ -117,7 +125,9 @@ pub mod publish;
 pub mod race;
 pub mod report;
 pub mod session;
+pub mod socket;
 pub mod source;
+pub mod stats;
 pub mod store;
 pub mod users;
 pub mod verify;

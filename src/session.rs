@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::catalogue::{self, Catalogue, CatalogueError};
 use crate::cid::Cid;
-use crate::config::{Ask, Settings, Share};
+use crate::config::{self, Ask, Settings, Share as Sharing};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::health::Health;
 use crate::http::Http;
 use crate::index;
+use crate::journal::Share;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
 use crate::plan::{Knowledge, Known, Listed};
@@ -39,9 +40,12 @@ pub struct Session {
     pub health: Health,
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
+    /// The name of this pacman run in the store: its process id and when it started.
+    pub run: String,
     conf: OnceCell<Option<PacmanConf>>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
+    received: Vec<Share>,
     /// Where a passing store goes.
     beside: PathBuf,
 }
@@ -64,11 +68,18 @@ impl Session {
             http: Rc::new(Http::new(settings.connect)),
             health,
             caller: Caller::of(parent).ok(),
+            run,
             conf: OnceCell::new(),
             cached_by_kubo: Vec::new(),
             misses: Vec::new(),
+            received: Vec::new(),
             beside: beside.to_owned(),
         })
+    }
+
+    /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
+    pub fn learn_from_others(&mut self) {
+        self.health = Health::read(&self.store.health_dir(), &self.run, self.env.uid, SystemTime::now());
     }
 
     /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
@@ -203,6 +214,16 @@ impl Session {
         }
     }
 
+    /// Whether the daemon may be asked for what neighbours have, and there is one.
+    pub fn asks_node(&self) -> bool {
+        let may = match self.settings.lan {
+            Ask::Yes => true,
+            Ask::No => false,
+            Ask::Auto => !self.env.has_proxy(),
+        };
+        may && rustix::fs::stat(&self.settings.socket).is_ok()
+    }
+
     /// The daemon's RPC and gateway.
     pub fn kubo(&self) -> Kubo {
         Kubo {
@@ -222,8 +243,8 @@ impl Session {
         let name = repo.as_str();
         let indexed = self.settings.indexes.iter().any(|index| index.repos.iter().any(|granted| granted == name));
         let allowed = match &self.settings.share {
-            Share::Public => self.repo(repo).is_some_and(Repo::is_public),
-            Share::Named(names) => names.iter().any(|allowed| allowed == name),
+            Sharing::Public => self.repo(repo).is_some_and(Repo::is_public),
+            Sharing::Named(names) => names.iter().any(|allowed| allowed == name),
         };
         indexed || allowed
     }
@@ -248,14 +269,28 @@ impl Session {
         self.misses = misses;
     }
 
+    /// Takes note that `source` sent so many bytes.
+    pub fn received(&mut self, source: String, bytes: u64) {
+        match self.received.iter_mut().find(|share| share.source == source) {
+            Some(share) => share.bytes += bytes,
+            None if bytes > 0 => self.received.push(Share { source, bytes }),
+            None => {}
+        }
+    }
+
+    /// Who sent how much since this was asked last.
+    pub fn take_received(&mut self) -> Vec<Share> {
+        std::mem::take(&mut self.received)
+    }
+
     /// Takes note of what Kubo fetched for us.
     pub fn kubo_cached(&mut self, cid: Cid, size: u64) {
         self.cached_by_kubo.push((cid, size));
     }
 
-    /// What Kubo fetched for us in this command.
-    pub fn cached_by_kubo(&self) -> &[(Cid, u64)] {
-        &self.cached_by_kubo
+    /// What Kubo fetched for us since the last time this was asked.
+    pub fn take_cached_by_kubo(&mut self) -> Vec<(Cid, u64)> {
+        std::mem::take(&mut self.cached_by_kubo)
     }
 }
 
@@ -276,7 +311,7 @@ fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Er
             Err(e) => report::say(&format!("warning: {}: {e}; going on without a lasting store", dir.display())),
         }
     }
-    let own = PathBuf::from(format!("/var/tmp/pkgswarm-{}", env.uid));
+    let own = config::homeless_store(env.uid);
     let lasting = settings.store_dir.is_none().then(|| Store::open(&own, env.uid, settings.store_max));
     match lasting {
         Some(Ok(store)) => Ok(store),

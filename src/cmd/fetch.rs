@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::background;
 use crate::cli::{FetchArgs, SourceKind};
@@ -16,6 +17,8 @@ use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::find::{self, Found};
 use crate::handover::{self, Giver, Said, Target};
+use crate::journal::By;
+use crate::name::FileName;
 use crate::output::Output;
 use crate::report;
 use crate::session::Session;
@@ -44,7 +47,7 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
             }
         }
     }
-    background::after(&session, false);
+    background::after(&mut session, false);
     Ok(first_failure.unwrap_or(0))
 }
 
@@ -66,7 +69,14 @@ fn target(args: &FetchArgs) -> Result<Target, Error> {
 
 /// Fetches one WHAT and puts it where it belongs.
 fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver>) -> anyhow::Result<()> {
-    let (name, obtained) = obtain(session, args, what)?;
+    let begun = Instant::now();
+    let got = obtain(session, args, what);
+    let name = got.as_ref().map_or(what, |(name, _)| name);
+    if let Ok(name) = FileName::new(name) {
+        let delivered = got.as_ref().ok().map(|(_, obtained)| obtained.accepted.size());
+        background::note(session, By::Fetch, None, &name, delivered, begun);
+    }
+    let (name, obtained) = got?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     let path = match (&args.output, to_stdout) {
         (_, true) => None,
@@ -153,8 +163,8 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
     if let Some(source) = args.source {
         want.places.retain(|place| is_of(place, source));
         // Asked for by name, a peer may be asked even where the repository is not shared by itself.
-        if let (Some(cid), true) = (want.plan.cid, want.places.is_empty()) {
-            want.places = crate::want::peers(session, cid);
+        if want.places.is_empty() {
+            want.places = crate::want::peers(session, &want.plan);
             want.places.retain(|place| is_of(place, source));
         }
     }
@@ -168,6 +178,7 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
 fn is_of(place: &Place, source: SourceKind) -> bool {
     match source {
         SourceKind::Here => false,
+        SourceKind::Lan => matches!(place, Place::Node),
         SourceKind::Kubo => matches!(place, Place::Kubo(..)),
         SourceKind::Gateway => matches!(place, Place::Gateway(..)),
         SourceKind::Mirror => matches!(place, Place::Mirror(_) | Place::File(_)),

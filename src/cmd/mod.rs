@@ -7,10 +7,12 @@ use crate::env::Env;
 mod audit;
 mod cid;
 mod config;
+mod daemon;
 mod fetch;
 mod generate;
 mod index;
 mod publish;
+mod stats;
 mod upkeep;
 mod xfer;
 
@@ -28,7 +30,11 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Fetch(args) => fetch::run(env, &settings, args),
         Command::Index(command) => index::run(env, &settings, command),
         Command::Publish(args) => publish::run(env, &settings, args),
+        Command::Stats(args) => stats::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
+        Command::Daemon => daemon::run(env, &cli.set, &settings),
+        Command::Shared(args) => daemon::shared(env, &settings, args),
+        Command::Lan(command) => daemon::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
 }

@@ -66,12 +66,23 @@ pub struct Settings {
     pub head_start: Duration,
     pub kubo_search: Search,
     pub kubo_keep: u64,
+    pub lan: Ask,
+    pub lan_networks: Vec<String>,
+    pub lan_port: u32,
+    pub lan_peers: Vec<String>,
+    pub lan_peers_most: u32,
+    pub lan_share: bool,
+    pub lan_upload: u64,
+    pub lan_upload_each: u64,
+    pub socket: PathBuf,
     pub share: Share,
     pub gateways: Vec<String>,
     pub gateways_behind_proxy: bool,
     pub index_refresh: Duration,
     pub index_deadline: Duration,
     pub indexes: Vec<IndexConfig>,
+    /// Stores whose contents may be looked at: one's own, and the system's where nobody chose another.
+    pub stores: Vec<PathBuf>,
     /// Draw a progress bar.
     pub progress: bool,
 }
@@ -88,6 +99,13 @@ impl Settings {
         let size = |name| value::size(text(name)).expect("checked by Layers");
         let span = |name| value::span(text(name)).expect("checked by Layers");
         let url = |name| value::url(text(name)).expect("checked by Layers");
+        let number = |name| text(name).parse().expect("checked by Layers");
+        let words = |name| value::list(text(name)).map(str::to_owned).collect();
+        let ask = |text: &str| match text {
+            "true" => Ask::Yes,
+            "false" => Ask::No,
+            _ => Ask::Auto,
+        };
         let auto = |name: &str| Some(text(name)).filter(|text| *text != "auto").map(str::to_owned);
         Ok(Self {
             config_dir: layers::system_dir(env),
@@ -102,11 +120,7 @@ impl Settings {
             split: value::count(text("mirrors.split")).expect("checked by Layers"),
             pacman_conf: PathBuf::from(text("pacman.conf")),
             from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
-            kubo: match text("kubo.enabled") {
-                "true" => Ask::Yes,
-                "false" => Ask::No,
-                _ => Ask::Auto,
-            },
+            kubo: ask(text("kubo.enabled")),
             kubo_api: url("kubo.api"),
             kubo_gateway: url("kubo.gateway"),
             head_start: span("kubo.head_start").min(Duration::from_secs(5)),
@@ -116,6 +130,15 @@ impl Settings {
                 _ => Search::Last,
             },
             kubo_keep: size("kubo.keep"),
+            lan: ask(text("lan.enabled")),
+            lan_networks: words("lan.networks"),
+            lan_port: number("lan.port"),
+            lan_peers: words("lan.peers"),
+            lan_peers_most: number("lan.peers_most"),
+            lan_share: text("lan.share") == "true",
+            lan_upload: size("lan.upload"),
+            lan_upload_each: size("lan.upload_each"),
+            socket: PathBuf::from(text("daemon.socket")),
             share: match text("share.repos") {
                 "public" => Share::Public,
                 names => Share::Named(value::list(names).map(str::to_owned).collect()),
@@ -124,6 +147,10 @@ impl Settings {
             gateways_behind_proxy: text("gateways.behind_proxy") == "true",
             index_refresh: span("index.refresh"),
             index_deadline: span("index.deadline"),
+            stores: match auto("store.dir") {
+                Some(dir) => vec![PathBuf::from(dir)],
+                None => stores(env),
+            },
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
             progress: match text("output.progress") {
                 "always" => true,
@@ -156,6 +183,19 @@ fn store_dir(env: &Env) -> Option<PathBuf> {
     }
     env.home()?;
     directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.cache_dir().to_owned())
+}
+
+/// Where stores may be that this user can look into: what pacman's downloader fetched is in the system's.
+fn stores(env: &Env) -> Vec<PathBuf> {
+    let own = store_dir(env).unwrap_or_else(|| homeless_store(env.uid));
+    let mut stores = vec![own, PathBuf::from(SYSTEM_STORE)];
+    stores.dedup();
+    stores
+}
+
+/// The store of a user without a home.
+pub fn homeless_store(uid: u32) -> PathBuf {
+    PathBuf::from(format!("/var/tmp/pkgswarm-{uid}"))
 }
 
 /// Indexes of the system are for everybody to read; a user has own ones only where own ones were added.

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::health::record::Record;
 use crate::http::Http;
 use crate::name::FileName;
-use crate::plan::Plan;
+use crate::plan::{Expect, Plan};
 use crate::race::leaves::RootBlock;
 use crate::race::{Entrant, Log, Outcome, Pace, Race, Roots, Won};
 use crate::report::{self, Progress};
@@ -23,7 +23,9 @@ use crate::session::Session;
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
 use crate::source::kubo::{KuboFile, Reach};
+use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
+use crate::source::node::NodeFile;
 use crate::source::{Kind, Miss, Source};
 
 /// A race that was not lost.
@@ -65,8 +67,9 @@ pub(super) fn race(
     let http = Rc::clone(&session.http);
     let progress = Progress::new(session.settings.progress, name.as_str(), plan.expect.size());
     let had_it = Rc::default();
+    let (entrants, meters) = entrants(session, &http, name, plan, &places, &had_it);
     let race = Race {
-        entrants: entrants(session, &http, plan, &places, &had_it),
+        entrants,
         name,
         expect: plan.expect,
         pace: pace(session, plan, manner),
@@ -85,6 +88,9 @@ pub(super) fn race(
         _ => Vec::new(),
     };
     drop(race);
+    for (place, meter) in places.iter().zip(meters) {
+        session.received(place.source(), meter.get());
+    }
     learn(session, &places, &log, &shares, had_it);
     session.noted_misses(log.misses.iter().map(|(_, miss)| miss.clone()).collect());
     let Some(outcome) = outcome else {
@@ -116,7 +122,8 @@ pub(super) fn race(
     };
     let is_near = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
-            Place::File(_) => true,
+            // The daemon keeps what it fetched, for the neighbours.
+            Place::File(_) | Place::Node => true,
             Place::Kubo(..) => had_it == Some(true),
             Place::Gateway(..) | Place::Mirror(_) => false,
         },
@@ -125,22 +132,30 @@ pub(super) fn race(
     Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
 }
 
-/// A source for every place. `had_it` says later whether Kubo had the file by itself.
+/// A source for every place, and a meter for each. `had_it` says later whether Kubo had the file by itself.
 fn entrants<'a>(
     session: &Session,
     http: &'a Http,
+    name: &FileName,
     plan: &Plan,
     places: &[Place],
     had_it: &Rc<Cell<Option<bool>>>,
-) -> Vec<Entrant<'a>> {
+) -> (Vec<Entrant<'a>>, Vec<Rc<Cell<u64>>>) {
     let (size, most) = (plan.expect.size(), plan.expect.most());
     let gateway = session.settings.gateway_url();
     let has_near = places.iter().any(|place| matches!(place, Place::Kubo(_, Reach::Near)));
-    let entrant = |place: &Place| -> Entrant<'a> {
+    let entrant = |place: &Place| {
         let source: Box<dyn Source + 'a> = match place {
             Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
             Place::Mirror(url) => Box::new(Mirror::new(http, url.clone(), size, most)),
             Place::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
+            Place::Node => {
+                let sha256 = match plan.expect {
+                    Expect::Exact { sha256, .. } => Some(sha256),
+                    Expect::Waived(_) => None,
+                };
+                Box::new(NodeFile::new(&session.settings.socket, sha256, plan.cid, most, name.as_str()))
+            }
             Place::Kubo(cid, reach) => {
                 let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
                 let is_last = *reach == Reach::Anywhere && has_near;
@@ -148,9 +163,10 @@ fn entrants<'a>(
             }
         };
         let record = place.host().map(|host| session.health.record(&host)).unwrap_or_default();
-        Entrant { source, record }
+        let (source, meter) = Metered::new(source);
+        (Entrant { source: Box::new(source), record }, meter)
     };
-    places.iter().map(entrant).collect()
+    places.iter().map(entrant).unzip()
 }
 
 fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {

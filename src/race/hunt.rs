@@ -1,8 +1,6 @@
 //! Whom to ask for a stretch that nobody sends, or whose holder has trouble: one source after the other, the next one
 //! when the last has failed or is slow to answer.
 
-use std::time::Duration;
-
 use crate::race::board::{Board, Move, Standing};
 use crate::race::stretch::{Lane, Stretch, Time};
 use crate::source::Miss;
@@ -50,7 +48,7 @@ impl Board<'_> {
             return Look::Until(holder.heard + self.pace.stall);
         }
         let last = stretch.asked.last();
-        if let Some(time) = last.map(|last| last.heard + self.wait_for(last)).filter(|time| now < *time) {
+        if let Some(time) = last.map(|last| self.next_after(last)).filter(|time| now < *time) {
             return Look::Until(time);
         }
         let (last, begins) = (last.map(|last| (last.source, last.asked)), stretch.holder.is_none());
@@ -162,13 +160,15 @@ impl Board<'_> {
         if silent >= self.pace.stall { Some(Miss::Stalled(silent)) } else { holder.slow.map(Miss::Slow) }
     }
 
-    /// How long a source that was asked may take before the next one is asked as well.
-    fn wait_for(&self, lane: &Lane) -> Duration {
+    /// When the next source is asked as well, unless this one sends before. A peer has no more than its head start for
+    /// that, whatever it has said: one that has only the beginning of a file says the same.
+    fn next_after(&self, lane: &Lane) -> Time {
         let record = &self.sources[lane.source].record;
-        if self.has_head_start(lane.source) && !lane.answered {
-            record.head_start(self.pace.head_start).min(self.pace.budget.saturating_sub(self.log.head_start_spent))
+        if self.has_head_start(lane.source) {
+            let left = self.pace.budget.saturating_sub(self.log.head_start_spent);
+            lane.asked + record.head_start(self.pace.head_start).min(left)
         } else {
-            record.overlap(self.pace.overlap)
+            lane.heard + record.overlap(self.pace.overlap)
         }
     }
 

@@ -13,7 +13,9 @@ pub use crate::miss::Miss;
 pub mod file;
 pub mod gateway;
 pub mod kubo;
+pub mod metered;
 pub mod mirror;
+pub mod node;
 
 /// Bytes on their way, in order.
 pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
@@ -54,6 +56,8 @@ pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub enum Kind {
     /// A directory of this machine (`file://`).
     File,
+    /// The daemon of this program, and so the machines of the local network.
+    Node,
     /// The local Kubo daemon.
     Kubo,
     /// A trustless HTTP gateway.
@@ -67,6 +71,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Kind::File => "file",
+            Kind::Node => "lan",
             Kind::Kubo => "kubo",
             Kind::Gateway => "gateway",
             Kind::Mirror => "mirror",
