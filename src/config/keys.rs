@@ -155,7 +155,7 @@ pub const KEYS: &[Key] = &[
         shape: Shape::Span,
         default: "300 ms",
         doc: "How long Kubo may look for files before mirrors are asked as well: the total for one pacman run, not for \
-              each file. At most 5 s. One file gets less of it where Kubo is known to answer sooner, or to have nothing.",
+              each file. At most 5 s. One file gets less of it where Kubo had nothing lately, down to 50 ms.",
     },
     Key {
         name: "kubo.search",

@@ -55,15 +55,15 @@ impl Record {
         self.misses = self.misses.saturating_add(1);
     }
 
-    /// How long this source, which may be nearer than a mirror, is waited for: at first as long as allowed, later three
-    /// times what it usually takes, and at least [`SHORTEST_WAIT`].
+    /// How long this source, which may be nearer than a mirror, is waited for: as long as allowed while it has what is
+    /// wanted, which costs nothing; half of that for each miss in a row, but three times what it usually takes. At least
+    /// [`SHORTEST_WAIT`], and no more than that after `HOPELESS` misses.
     pub fn head_start(&self, most: Duration) -> Duration {
-        let usual = match self.latency {
-            _ if self.misses >= HOPELESS => SHORTEST_WAIT,
-            Some(latency) => latency * 3,
-            None => most,
-        };
-        usual.max(SHORTEST_WAIT).min(most)
+        if self.misses >= HOPELESS {
+            return SHORTEST_WAIT.min(most);
+        }
+        let usual = self.latency.map_or(Duration::ZERO, |latency| latency * 3);
+        (most / 2u32.pow(self.misses)).max(usual).max(SHORTEST_WAIT).min(most)
     }
 
     /// How long a mirror may take to answer before the next one is asked as well: at first as long as allowed, later
@@ -160,27 +160,25 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_follows_what_a_source_usually_takes() {
+    fn a_source_that_has_nothing_is_waited_for_half_as_long_each_time() {
         let mut record = Record::default();
-        assert_eq!(record.head_start(MOST_WAIT), MOST_WAIT, "nothing is known yet");
-        record.answered(ms(30));
-        assert_eq!(record.head_start(MOST_WAIT), ms(90));
-        record.answered(ms(2));
-        record.answered(ms(2));
-        record.answered(ms(2));
-        assert_eq!(record.head_start(MOST_WAIT), SHORTEST_WAIT);
-        (0..20).for_each(|_| record.answered(ms(900)));
-        assert_eq!(record.head_start(MOST_WAIT), MOST_WAIT);
+        for expected in [300, 150, 75, 50, 50] {
+            assert_eq!(record.head_start(MOST_WAIT), ms(expected));
+            record.missed();
+        }
         assert_eq!(Record::default().head_start(ms(10)), ms(10), "never more than is allowed");
     }
 
     #[test]
-    fn who_never_has_anything_is_hardly_waited_for() {
+    fn a_source_that_needs_longer_is_waited_for_until_it_is_hopeless() {
         let mut record = Record::default();
-        (0..HOPELESS).for_each(|_| record.missed());
+        record.answered(ms(60));
+        (1..HOPELESS).for_each(|_| record.missed());
+        assert_eq!(record.head_start(MOST_WAIT), ms(180));
+        record.missed();
         assert_eq!(record.head_start(MOST_WAIT), SHORTEST_WAIT);
         record.answered(ms(60));
-        assert_eq!(record.head_start(MOST_WAIT), ms(180), "one answer is enough to hope again");
+        assert_eq!(record.head_start(MOST_WAIT), MOST_WAIT, "one answer is enough to hope again");
     }
 
     #[test]
