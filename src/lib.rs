@@ -70,7 +70,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! name digest env fsx miss protobuf users
+//! name digest env fsx miss program protobuf users
 //! error cid distro health http
 //! config dag catalogue look
 //! verify source kubo report
@@ -112,6 +112,7 @@ pub mod miss;
 pub mod name;
 pub mod output;
 pub mod plan;
+pub mod program;
 pub mod protobuf;
 pub mod publish;
 pub mod race;
