@@ -1,5 +1,6 @@
 //! A Kubo node of the test's own: no bootstrap peers, nothing announced, free ports.
 
+use super::process::within;
 use super::swarm::bytes_below;
 use super::{Host, Parts, Process, Ran, command, run, scratch, until};
 use rustix::process::Signal;
@@ -158,10 +159,22 @@ impl Kubo {
         listing.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned).collect()
     }
 
-    /// Waits until it is connected to another node.
+    /// Waits until it is connected to another node and would ask it for blocks.
+    ///
+    /// A node that is dialled while it starts can accept the connection before its Bitswap listens for connections (boxo
+    /// v0.42.1, bitswap/network/bsnet/ipfs_impl.go, `Start`: those that are there already are not counted). Then it never
+    /// asks that peer for anything until the connection is made anew, as is done here.
     pub fn meets(&self, other: &Kubo) {
         let id = other.id();
         until("the nodes meet", Duration::from_secs(30), || self.peers().contains(&id).then_some(()));
+        let asks = || self.ipfs(&["bitswap", "stat", "--verbose"]).ok().stdout.contains(&id);
+        if !within(Duration::from_secs(3), asks) {
+            let listing = self.ipfs(&["swarm", "peers"]).ok().stdout;
+            let address = listing.lines().find(|line| line.ends_with(&id)).expect("the node that was met");
+            self.ipfs(&["swarm", "disconnect", &format!("/p2p/{id}")]).ok();
+            self.ipfs(&["swarm", "connect", address]).ok();
+            until("Bitswap knows the other node", Duration::from_secs(30), || asks().then_some(()));
+        }
     }
 
     /// Connects it to a node on the same loopback.

@@ -1,0 +1,194 @@
+//! Gets one planned file: from the store, from a package cache, or by a race over sources; remembers what it learned.
+
+use std::fs::File;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use reqwest::Url;
+use tempfile::TempPath;
+
+use crate::error::{Error, Kind as ErrorKind};
+use crate::fsx;
+use crate::name::FileName;
+use crate::plan::{Expect, Plan};
+use crate::report;
+use crate::session::Session;
+use crate::store::Turn;
+use crate::verify::{self, Accepted};
+
+mod place;
+mod race;
+mod runtime;
+
+pub use place::Place;
+use race::race;
+pub use runtime::block_on;
+
+/// A file that was accepted, ready to be placed.
+#[derive(Debug)]
+pub struct Obtained {
+    /// Holds the bytes; only this user can write to it.
+    pub file: File,
+    /// Proof or waiver.
+    pub accepted: Accepted,
+    /// Date at the source.
+    pub modified: Option<SystemTime>,
+    /// Who delivered it, for people.
+    pub from: String,
+    /// The URL that delivered it, when one mirror did.
+    pub url: Option<Url>,
+    /// What was refused before, and from whom, for people.
+    pub refused: Vec<String>,
+    /// Its passing name, when the store does not keep it: then it may be placed itself instead of a copy.
+    pub released: Option<TempPath>,
+}
+
+impl Obtained {
+    /// The name of the waiver under which it was accepted, if it was not proven.
+    pub fn waiver(&self) -> Option<&'static str> {
+        match self.accepted {
+            Accepted::Proven(_) => None,
+            Accepted::Waived(waived) => Some(waived.why().label()),
+        }
+    }
+
+    /// The line to say once it is in its place.
+    pub fn line(&self, name: &str) -> String {
+        let waiver = self.waiver().map(|label| format!("unproven: {label}"));
+        let notes: Vec<String> = waiver.into_iter().chain(self.refused.iter().cloned()).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        report::delivered(name, self.accepted.size(), &self.from, note.as_deref())
+    }
+}
+
+/// What a delivery came to.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The file.
+    File(Obtained),
+    /// What the caller has is current.
+    Unchanged(String),
+    /// The source has an older one than the caller takes, of this date.
+    Older(String, SystemTime),
+}
+
+/// How to ask.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Manner {
+    /// Only when newer than this.
+    pub newer_than: Option<SystemTime>,
+    /// Not when it is older than this: a source that is behind is not asked for its bytes.
+    pub not_older_than: Option<SystemTime>,
+    /// Longest silence of the last source, when not `download.patience`.
+    pub wait: Option<Duration>,
+    /// Do not take it from the store or a package cache.
+    pub elsewhere: bool,
+}
+
+/// Gets the file, or says from where it could not be had.
+pub fn deliver(
+    session: &mut Session,
+    name: &FileName,
+    plan: &Plan,
+    places: &[Place],
+    manner: Manner,
+) -> Result<Delivery, Error> {
+    match with_store(session, name, plan, places, manner) {
+        // curl needs no store, so a full or broken one is no reason to fail.
+        Err(e) if e.kind == ErrorKind::Local && session.without_store() => {
+            report::say(&format!("warning: {e}; going on without a lasting store"));
+            with_store(session, name, plan, places, manner)
+        }
+        other => other,
+    }
+}
+
+fn with_store(
+    session: &mut Session,
+    name: &FileName,
+    plan: &Plan,
+    places: &[Place],
+    manner: Manner,
+) -> Result<Delivery, Error> {
+    let Expect::Exact { sha256, size } = plan.expect else {
+        let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
+        return race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch);
+    };
+    if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan)) {
+        return Ok(Delivery::File(found));
+    }
+    let patience = session.settings.stall * 3;
+    let store = Rc::clone(&session.store);
+    let turn = store.lock(&sha256.to_string(), patience, || {});
+    match turn.map_err(|e| store_failed(session, &e))? {
+        Turn::Ours(slot) => {
+            if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan)) {
+                return Ok(Delivery::File(found));
+            }
+            let partial = slot.partial().map_err(|e| store_failed(session, &e))?;
+            let have = partial.metadata().map_or(0, |meta| meta.len());
+            let raced = race(session, name, plan, places, manner, &partial, have);
+            if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
+                slot.discard();
+            }
+            let raced = raced?;
+            let is_near = raced.is_near;
+            let mut delivery = raced.finish(partial)?;
+            if let Delivery::File(obtained) = &mut delivery
+                && let Accepted::Proven(proof) = obtained.accepted
+            {
+                debug_assert_eq!(proof.size(), size);
+                // What this machine has anyway is not stored a second time.
+                let stored = match is_near {
+                    true => slot.release().map(|path| obtained.released = Some(path)),
+                    false => slot.keep(name, &proof),
+                };
+                // It is proven and open: that the store cannot keep it is no reason to fetch it again.
+                if let Err(e) = stored {
+                    report::say(&format!("warning: {}", store_failed(session, &e)));
+                }
+            }
+            Ok(delivery)
+        }
+        Turn::Stuck => {
+            let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
+            race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)
+        }
+    }
+}
+
+/// The file, when the store or a package cache has it.
+fn here(session: &Session, name: &FileName, plan: &Plan) -> Option<Obtained> {
+    let Expect::Exact { sha256, size } = plan.expect else { return None };
+    let obtained = |file, proof, from: &str| Obtained {
+        file,
+        accepted: Accepted::Proven(proof),
+        modified: None,
+        from: from.to_owned(),
+        url: None,
+        refused: Vec::new(),
+        released: None,
+    };
+    if let Some((file, proof)) = session.store.find(sha256, size) {
+        return Some(obtained(file, proof, "store"));
+    }
+    for dir in session.cache_dirs() {
+        let Ok(cached) = fsx::open_read(&dir.join(name.as_str())) else { continue };
+        if fsx::regular(&cached).is_ok_and(|stat| stat.st_size.unsigned_abs() != size) {
+            continue;
+        }
+        // Somebody else may be able to write to a cache's file: what is proven is our own copy of it.
+        let Ok(copy) = session.store.scratch() else { continue };
+        if fsx::copy(&cached, &copy, size).is_ok()
+            && let Ok(proof) = verify::prove(&copy, sha256, size)
+        {
+            return Some(obtained(copy, proof, "package cache"));
+        }
+    }
+    None
+}
+
+fn store_failed(session: &Session, e: &std::io::Error) -> Error {
+    Error::local(session.store.dir().display(), format!("the store cannot be used: {e}"))
+        .hint("pkgswarm config shows where store.dir comes from")
+}

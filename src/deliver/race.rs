@@ -1,0 +1,221 @@
+//! One race over the places of a file: makes their sources, runs it, and takes note of what it showed.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::rc::Rc;
+
+use reqwest::Url;
+
+use crate::deliver::place::Place;
+use crate::deliver::runtime::block_on;
+use crate::deliver::{Delivery, Manner, Obtained};
+use crate::env::VERBOSE;
+use crate::error::{Error, Kind as ErrorKind};
+use crate::name::FileName;
+use crate::plan::Plan;
+use crate::race::leaves::LeafTable;
+use crate::race::{Log, Outcome, Pace, Race, Won};
+use crate::report::{self, Progress};
+use crate::session::Session;
+use crate::source::file::LocalFile;
+use crate::source::gateway::GatewayFile;
+use crate::source::kubo::KuboFile;
+use crate::source::mirror::Mirror;
+use crate::source::{Kind, Miss, Source};
+
+/// A race that was not lost.
+pub(super) struct Raced {
+    outcome: Outcome,
+    from: String,
+    url: Option<Url>,
+    refused: Vec<String>,
+    /// All of it came from this machine, where it stays.
+    pub(super) is_near: bool,
+}
+
+impl Raced {
+    /// The delivery, of which `file` holds the bytes.
+    pub(super) fn finish(self, file: File) -> Result<Delivery, Error> {
+        match self.outcome {
+            Outcome::Won(Won { accepted, modified, .. }) => {
+                let Self { from, url, refused, .. } = self;
+                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused, released: None }))
+            }
+            Outcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
+            Outcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
+            Outcome::Lost => unreachable!("a lost race is an error before this"),
+        }
+    }
+}
+
+/// Runs it. `partial` holds `have` bytes of an earlier run.
+pub(super) fn race(
+    session: &mut Session,
+    name: &FileName,
+    plan: &Plan,
+    places: &[Place],
+    manner: Manner,
+    partial: &File,
+    have: u64,
+) -> Result<Raced, Error> {
+    let places = in_order(session, places);
+    let settings = &session.settings;
+    let gateway = settings.gateway_url();
+    let (size, most) = (plan.expect.size(), plan.expect.most());
+    let mut had_it: Option<Rc<Cell<Option<bool>>>> = None;
+    let http = Rc::clone(&session.http);
+    let sources: Vec<Box<dyn Source + '_>> = places
+        .iter()
+        .map(|place| -> Box<dyn Source + '_> {
+            match place {
+                Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
+                Place::Mirror(url) => Box::new(Mirror::new(&http, url.clone(), size, most)),
+                Place::Gateway(url, cid) => Box::new(GatewayFile::new(&http, url, *cid, most)),
+                Place::Kubo(cid) => {
+                    let source = KuboFile::new(&http, &gateway, *cid, size, most);
+                    had_it = Some(source.had_it());
+                    Box::new(source)
+                }
+            }
+        })
+        .collect();
+    let progress = Progress::new(settings.progress, name.as_str(), size);
+    let leaves = match (plan.cid, size) {
+        (Some(cid), Some(size)) if places.iter().any(|place| place.kind() == Kind::Kubo) => {
+            let gateways = std::iter::once((gateway.clone(), true));
+            let others = settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
+            Some(LeafTable::new(&http, gateways.chain(others).collect(), cid, size))
+        }
+        _ => None,
+    };
+    let race = Race {
+        sources,
+        name,
+        expect: plan.expect,
+        pace: Pace {
+            head_start: session.health.head_start(settings.head_start),
+            // A database is wanted from the user's own mirror: another one is asked only when that one is really slow.
+            overlap: if size.is_some() { settings.connect / 5 } else { settings.connect },
+            stall: settings.stall,
+            patience: manner.wait.unwrap_or(settings.patience),
+            floor: settings.floor,
+        },
+        leaves,
+        newer_than: manner.newer_than,
+        not_older_than: manner.not_older_than,
+        progress: &progress,
+    };
+    let mut log = Log::default();
+    let outcome = block_on(race.run(partial, have, &mut log));
+    progress.clear();
+    let had_it = had_it.and_then(|cell| cell.get());
+    let shares = match &outcome {
+        Some(Outcome::Won(won)) => won.shares.clone(),
+        Some(Outcome::Unchanged(index) | Outcome::Older(index, _)) => vec![(*index, 0)],
+        _ => Vec::new(),
+    };
+    drop(race);
+    learn(session, &places, &log, &shares, had_it);
+    session.noted_misses(log.misses.iter().map(|(_, miss)| miss.clone()).collect());
+    let Some(outcome) = outcome else {
+        session.health.interrupt();
+        session.health.save();
+        return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
+    };
+    if matches!(outcome, Outcome::Lost) {
+        return Err(lost(session, name, plan, &places, &log));
+    }
+    if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, size)
+        && shares.iter().any(|(index, _)| places[*index].kind() == Kind::Kubo)
+    {
+        session.kubo_cached(cid, size);
+    }
+    if session.env.var(VERBOSE).is_some() {
+        for (index, miss) in &log.misses {
+            report::say(&places[*index].line(miss));
+        }
+    }
+    let from = shares.iter().map(|(index, _)| places[*index].label()).collect::<Vec<_>>().join(" + ");
+    let from = if from.is_empty() { "an earlier run".to_owned() } else { from };
+    let url = match shares.as_slice() {
+        [(index, _)] => match &places[*index] {
+            Place::Mirror(url) => Some(url.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_near = match shares.as_slice() {
+        [(index, _)] => match &places[*index] {
+            Place::File(_) => true,
+            Place::Kubo(_) => had_it == Some(true),
+            Place::Gateway(..) | Place::Mirror(_) => false,
+        },
+        _ => false,
+    };
+    Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
+}
+
+/// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
+fn refused(places: &[Place], log: &Log) -> Vec<String> {
+    let lines = log.misses.iter().filter_map(|(index, miss)| match (miss, &places[*index]) {
+        (Miss::Corrupt(why), place @ Place::Mirror(_)) => Some(format!("refused from mirror {}: {why}", place.label())),
+        (Miss::Corrupt(why), place) => Some(format!("refused from {}: {why}", place.label())),
+        _ => None,
+    });
+    lines.collect()
+}
+
+/// Who did not answer lately is asked last. The order within each group stays.
+fn in_order(session: &Session, places: &[Place]) -> Vec<Place> {
+    let is_down = |place: &Place| place.host().is_some_and(|host| session.health.is_down(&host));
+    let (mut order, last): (Vec<Place>, Vec<Place>) = places.iter().cloned().partition(|place| !is_down(place));
+    order.extend(last);
+    order
+}
+
+fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
+    let health = &mut session.health;
+    health.spend(log.head_start_spent);
+    for (index, miss) in &log.misses {
+        let Some(host) = places[*index].host() else { continue };
+        match miss {
+            // A daemon that searches is not down; one that does not even say whether it has the file is.
+            Miss::Stalled(_) if places[*index].kind() == Kind::Kubo && had_it.is_some() => {}
+            Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
+            Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
+            Miss::Corrupt(_) => health.lied(&host),
+            _ => {}
+        }
+    }
+    for (index, _) in shares {
+        if let Some(host) = places[*index].host() {
+            health.up(&host);
+        }
+    }
+    health.save();
+}
+
+/// The error of a lost race: every source with what it did, the most telling kind, and what to do.
+fn lost(session: &Session, name: &FileName, plan: &Plan, places: &[Place], log: &Log) -> Error {
+    if let Some((_, Miss::Local(why))) = log.misses.iter().find(|(_, miss)| matches!(miss, Miss::Local(_))) {
+        return Error::local(session.store.dir().display(), why)
+            .hint("free some space there, or set store.dir to another place");
+    }
+    let corrupt = log.misses.iter().any(|(_, miss)| matches!(miss, Miss::Corrupt(_)));
+    let kind = if corrupt { ErrorKind::Corrupt } else { ErrorKind::NoSource };
+    let message = match plan.expect.size() {
+        Some(size) => format!("no source delivered the expected {size} bytes"),
+        None => "no source delivered it".to_owned(),
+    };
+    let mut error = Error::new(kind, name, message);
+    for (index, miss) in &log.misses {
+        error = error.tried(places[*index].line(miss));
+    }
+    if places.is_empty() {
+        error = error.tried("there was no source to ask");
+    }
+    match kind {
+        ErrorKind::Corrupt => error.hint("run `pacman -Sy` if your databases are old; else tell the mirror's operator"),
+        _ => error,
+    }
+}
