@@ -22,6 +22,9 @@ _pkgswarm() {
             pkgswarm,config)
                 cmd="pkgswarm__subcmd__config"
                 ;;
+            pkgswarm,doctor)
+                cmd="pkgswarm__subcmd__doctor"
+                ;;
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
@@ -30,6 +33,9 @@ _pkgswarm() {
                 ;;
             pkgswarm,publish)
                 cmd="pkgswarm__subcmd__publish"
+                ;;
+            pkgswarm,setup)
+                cmd="pkgswarm__subcmd__setup"
                 ;;
             pkgswarm,xfer)
                 cmd="pkgswarm__subcmd__xfer"
@@ -59,7 +65,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish config"
+            opts="-h -V --set --help --version xfer fetch cid index publish setup doctor config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -96,6 +102,24 @@ _pkgswarm() {
             ;;
         pkgswarm__subcmd__config)
             opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__doctor)
+            opts="-h --notes --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -313,6 +337,28 @@ _pkgswarm() {
                     ;;
                 --out)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__setup)
+            opts="-h --undo --only --yes --dry-run --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -W "pacman index prefetch kubo" -- "${cur}"))
                     return 0
                     ;;
                 --set)

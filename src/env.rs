@@ -71,6 +71,11 @@ impl Env {
         self.args.get(1..).unwrap_or_default()
     }
 
+    /// Where this program is.
+    pub fn program(&self) -> std::io::Result<PathBuf> {
+        std::env::current_exe()
+    }
+
     /// The value of a variable; empty means unset.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())

@@ -77,8 +77,8 @@
 //! plan store output index
 //! session race publish
 //! deliver find background
-//! want content handover
-//! database cli
+//! want content doctor handover
+//! database setup cli
 //! cmd
 //! ```
 //!
@@ -98,6 +98,7 @@ pub mod database;
 pub mod deliver;
 pub mod digest;
 pub mod distro;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod find;
@@ -118,6 +119,7 @@ pub mod publish;
 pub mod race;
 pub mod report;
 pub mod session;
+pub mod setup;
 pub mod source;
 pub mod store;
 pub mod users;

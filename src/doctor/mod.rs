@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use crate::config::Settings;
 use crate::env::Env;
 
+pub mod daemon;
 pub mod index;
 pub mod kubo;
-pub mod kubo_checks;
 pub mod pacman;
 pub mod store;
 
@@ -65,7 +65,7 @@ pub struct Facts {
     /// The indexes in use.
     pub indexes: Vec<index::Index>,
     /// The Kubo daemon.
-    pub kubo: kubo::Daemon,
+    pub kubo: daemon::Daemon,
 }
 
 impl Facts {
@@ -73,7 +73,7 @@ impl Facts {
     pub fn gather(env: &Env, settings: &Settings, now: SystemTime) -> Self {
         std::thread::scope(|scope| {
             // The only one that asks a network, and what can take seconds.
-            let kubo = scope.spawn(|| kubo::Daemon::ask(env, settings));
+            let kubo = scope.spawn(|| daemon::Daemon::ask(env, settings));
             let pacman = pacman::Pacman::ask(settings);
             let store = store::Store::look(env, settings, pacman.conf.as_ref().ok());
             let indexes = index::look(settings, now);
@@ -94,7 +94,7 @@ pub struct Check {
 
 /// All checks, in the order in which they are reported.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    [pacman::CHECKS, store::CHECKS, index::CHECKS, kubo_checks::CHECKS].into_iter().flatten()
+    [pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS].into_iter().flatten()
 }
 
 #[cfg(test)]

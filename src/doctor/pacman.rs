@@ -160,7 +160,8 @@ pub const CHECKS: &[Check] = &[
             let Some((conf, version)) = facts.pacman.known() else { return vec![] };
             let is_it = version >= Version(6, 1, 0) && version < Version(7, 0, 0);
             let signed = |repo: &&crate::distro::pacman_conf::Repo| {
-                repo.servers.len() == 1 && (repo.sig_level.package, repo.sig_level.database) != (Signed::Never, Signed::Never)
+                repo.servers.len() == 1
+                    && (repo.sig_level.package, repo.sig_level.database) != (Signed::Never, Signed::Never)
             };
             let Some(repo) = conf.repos.iter().find(signed).filter(|_| is_it) else { return vec![] };
             let says = format!(
@@ -198,7 +199,8 @@ pub const CHECKS: &[Check] = &[
         look: |facts| {
             let repos = facts.pacman.conf.iter().flat_map(|conf| &conf.repos);
             let known = |url: &str| ["http://", "https://", "file://"].iter().any(|scheme| url.starts_with(scheme));
-            let odd = repos.flat_map(|repo| repo.servers.iter().map(move |url| (repo, url))).filter(|(_, url)| !known(url));
+            let odd =
+                repos.flat_map(|repo| repo.servers.iter().map(move |url| (repo, url))).filter(|(_, url)| !known(url));
             let say = |(repo, url): (&crate::distro::pacman_conf::Repo, &String)| {
                 let scheme = url.split("://").next().unwrap_or_default();
                 let says = format!("[{}] has a Server that is not http, https or file: {scheme}://…", repo.name);
@@ -317,7 +319,9 @@ fn sandbox(facts: &Facts) -> Vec<Finding> {
         return vec![];
     }
     vec![Finding::error(
-        format!("DisableSandbox with DownloadUser: in pacman {version} every XferCommand fails with \"Permission denied\""),
+        format!(
+            "DisableSandbox with DownloadUser: in pacman {version} every XferCommand fails with \"Permission denied\""
+        ),
         "replace DisableSandbox by DisableSandboxFilesystem or DisableSandboxSyscalls in /etc/pacman.conf, or remove it",
     )]
 }

@@ -58,16 +58,9 @@ pub fn with_command(text: &[u8], command: &str) -> Vec<u8> {
     out
 }
 
-/// Whether any line of `text` is an `XferCommand` in `[options]`.
-pub fn has_command(text: &[u8]) -> bool {
-    let mut in_options = false;
-    text.split(|byte| *byte == b'\n').any(|raw| match read(raw) {
-        Line::Section(name) => {
-            in_options = name == b"options";
-            false
-        }
-        line => in_options && line == Line::Command,
-    })
+/// Whether the line that introduces ours is still there.
+pub fn has_mark(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| trimmed(line) == MARK.as_bytes())
 }
 
 /// Adds lines after `before`, with its way of ending lines.
@@ -139,7 +132,10 @@ mod tests {
             ("[options]\nColor\n[core]\n[options]\nNo\n", "[options]\n<us>\nColor\n[core]\n[options]\nNo\n"),
             ("[core]\nServer = x", "[core]\nServer = x\n\n[options]\n<us>"),
             ("", "\n[options]\n<us>\n"),
-            ("[core]\n#XferCommand = a\nXferCommand = b\n", "[core]\n#XferCommand = a\nXferCommand = b\n\n[options]\n<us>\n"),
+            (
+                "[core]\n#XferCommand = a\nXferCommand = b\n",
+                "[core]\n#XferCommand = a\nXferCommand = b\n\n[options]\n<us>\n",
+            ),
         ] {
             assert_eq!(changed(before), after);
         }
@@ -155,9 +151,8 @@ mod tests {
             ),
         ] {
             assert_eq!(changed(before), after);
-            assert!(has_command(before.as_bytes()));
+            assert!(!has_mark(before.as_bytes()) && has_mark(&with_command(before.as_bytes(), "us")));
         }
-        assert!(!has_command(b"[options]\n#XferCommand = a\nXferCommandX = b\nXferCommand\n[core]\nXferCommand = c\n"));
     }
 
     #[test]

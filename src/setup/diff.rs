@@ -101,7 +101,8 @@ mod tests {
     fn a_change_is_shown_as_diff_does() {
         let before = b"1\n2\n3\n4\n5\n6\n7\n8";
         let after = b"1\n2\n3\n4\n#5\nours\n6\n7\n8";
-        let want = "--- f\n+++ f\n@@ -2,7 +2,8 @@\n 2\n 3\n 4\n-5\n+#5\n+ours\n 6\n 7\n 8\n\\ No newline at end of file\n";
+        let want =
+            "--- f\n+++ f\n@@ -2,7 +2,8 @@\n 2\n 3\n 4\n-5\n+#5\n+ours\n 6\n 7\n 8\n\\ No newline at end of file\n";
         assert_eq!(unified("f", before, after), want);
         assert_eq!(unified("f", before, before), "");
         assert_eq!(unified("f", b"", b"\x1b[2J\tx\r\n"), "--- f\n+++ f\n@@ -0,0 +1,1 @@\n+\\u{1b}[2J\tx\n");
