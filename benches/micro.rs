@@ -12,6 +12,7 @@ use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::digest::Sha256;
 use pkgswarm::distro::syncdb;
 use pkgswarm::distro::trusted::FileKey;
+use pkgswarm::journal::{By, Journal, Share};
 use pkgswarm::name::FileName;
 
 const MIB: usize = 1 << 20;
@@ -59,6 +60,10 @@ fn main() {
         assert!(catalogue.by_sha256(last).expect("sound").is_some());
     });
 
+    let journal = Journal::at(dir.path());
+    let record = journal_record(&names[0]);
+    bench("journal, one line", 0, &mut || journal.note(&record).expect("a line"));
+
     let database = database(&names);
     bench("sync database of 20,000, gzip", database.len(), &mut || {
         assert_eq!(syncdb::check(&database[..]).expect("a database"), names.len());
@@ -91,6 +96,12 @@ fn measure(name: &str, bytes: usize, work: &mut dyn FnMut()) {
 
 fn name(n: u32) -> FileName {
     FileName::new(format!("some-package-of-usual-length{n}-1.2.3-1-x86_64.pkg.tar.zst")).expect("a name")
+}
+
+fn journal_record(name: &FileName) -> pkgswarm::journal::Record {
+    let shares = vec![Share { source: "mirror m.example".to_owned(), bytes: 3 << 20 }];
+    let (at, took) = (1_700_000_000, 100);
+    pkgswarm::journal::Record { at, took, by: By::Xfer, repo: None, name: name.clone(), delivered: 3 << 20, shares }
 }
 
 fn record(name: &FileName) -> Record {

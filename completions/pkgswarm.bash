@@ -37,6 +37,9 @@ _pkgswarm() {
             pkgswarm,setup)
                 cmd="pkgswarm__subcmd__setup"
                 ;;
+            pkgswarm,stats)
+                cmd="pkgswarm__subcmd__stats"
+                ;;
             pkgswarm,xfer)
                 cmd="pkgswarm__subcmd__xfer"
                 ;;
@@ -65,7 +68,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish setup doctor config"
+            opts="-h -V --set --help --version xfer fetch cid index publish setup doctor stats config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -359,6 +362,28 @@ _pkgswarm() {
             case "${prev}" in
                 --only)
                     COMPREPLY=($(compgen -W "pacman index prefetch kubo" -- "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__stats)
+            opts="-h --days --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --set)

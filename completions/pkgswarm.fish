@@ -34,6 +34,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "setup" -d 'Have this machine use pkgswarm, or stop using it'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "doctor" -d 'Look for what is misconfigured, and say what mends it'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "stats" -d 'Show who sent how much, and what that saved'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "config" -d 'Show every setting with its value and where it comes from'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -102,6 +103,10 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l set -d 'Set
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l notes -d 'Show notes as well'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l json -d 'Print JSON: every check with what it found'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'How many days to look back, today included; 0 for all that is known' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,10 +1,12 @@
 //! Housekeeping that nobody waits for: a process of its own session, with closed standard streams, bounded in time.
 
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::index;
+use crate::journal::{By, Journal, Record};
 use crate::kubo::keep::Ledger;
+use crate::name::{FileName, RepoName};
 use crate::session::Session;
 
 /// Starts the housekeeping after a delivery, when there is some to do.
@@ -23,6 +25,34 @@ pub fn after(session: &Session, is_refresh: bool) {
     if due || (!session.cached_by_kubo().is_empty() && is_over()) {
         start();
     }
+}
+
+/// Writes the line of the journal for one file: `delivered` bytes were handed over, and `begun` is when it was asked for.
+///
+/// A store that does not last has no journal.
+pub fn note(
+    session: &mut Session,
+    by: By,
+    repo: Option<&RepoName>,
+    name: &FileName,
+    delivered: Option<u64>,
+    begun: Instant,
+) {
+    let shares = session.take_received();
+    if session.store.is_passing() || (delivered.is_none() && shares.is_empty()) {
+        return;
+    }
+    let record = Record {
+        at: unix(SystemTime::now()),
+        took: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        by,
+        repo: repo.cloned(),
+        name: name.clone(),
+        delivered: delivered.unwrap_or(0),
+        shares,
+    };
+    // Statistics are no reason to fail.
+    let _ = Journal::at(session.store.dir()).note(&record);
 }
 
 fn unix(time: SystemTime) -> u64 {

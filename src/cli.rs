@@ -70,6 +70,12 @@ pub enum Command {
     ///
     /// Exit status 0 when there is nothing to mend, 1 when there is. Notes, which --notes shows, do not count: all works as it is.
     Doctor(DoctorArgs),
+    /// Show who sent how much, and what that saved
+    ///
+    /// Counts the bytes of file contents, as servers count them; what was received in vain is included. `here already` is what the store, a package cache or an unchanged database spared.
+    ///
+    /// Mirror traffic saved is what was delivered less what mirrors sent. Time saved is an estimate: for each file that pacman did not get from a mirror, what a mirror would have taken less what it took; the wait and the rate of mirrors are measured over the files that they did send to a waiting pacman in the same time.
+    Stats(StatsArgs),
     /// Show every setting with its value and where it comes from
     Config(ConfigArgs),
     /// Housekeeping in the background: due indexes, the store, Kubo's cache
@@ -302,6 +308,17 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub notes: bool,
     /// Print JSON: every check with what it found
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `stats`.
+#[derive(Args, Debug)]
+pub struct StatsArgs {
+    /// How many days to look back, today included; 0 for all that is known
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    pub days: u32,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -81,6 +81,7 @@ pub fn content(
                 session.kubo_cached(cid, accepted.size());
             }
             let from = gateways.label();
+            session.received(from.clone(), accepted.size());
             Ok(Obtained {
                 file: scratch,
                 accepted,

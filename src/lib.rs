@@ -45,6 +45,7 @@
 //! | transaction | one pacman run: parent process id and its start time |
 //! | publisher | who signs an index |
 //! | mirror | an HTTP server from pacman's mirror list, nothing else |
+//! | journal | one line for each file that was delivered or fetched: who sent how much of it |
 //!
 //! # Checking the trust
 //!
@@ -71,8 +72,8 @@
 //!
 //! ```text
 //! name digest env fsx miss program protobuf users
-//! error cid distro health http
-//! config dag catalogue look
+//! error cid distro health http journal
+//! config dag catalogue look stats
 //! verify source kubo report
 //! plan store output index
 //! session race publish
@@ -107,6 +108,7 @@ pub mod handover;
 pub mod health;
 pub mod http;
 pub mod index;
+pub mod journal;
 pub mod kubo;
 pub mod look;
 pub mod miss;
@@ -121,6 +123,7 @@ pub mod report;
 pub mod session;
 pub mod setup;
 pub mod source;
+pub mod stats;
 pub mod store;
 pub mod users;
 pub mod verify;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::catalogue::{self, Catalogue, CatalogueError};
 use crate::cid::Cid;
-use crate::config::{Ask, Settings, Share};
+use crate::config::{self, Ask, Settings, Share as Sharing};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::health::Health;
 use crate::http::Http;
 use crate::index;
+use crate::journal::Share;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
 use crate::plan::{Knowledge, Known, Listed};
@@ -42,6 +43,7 @@ pub struct Session {
     conf: OnceCell<Option<PacmanConf>>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
+    received: Vec<Share>,
     /// Where a passing store goes.
     beside: PathBuf,
 }
@@ -67,6 +69,7 @@ impl Session {
             conf: OnceCell::new(),
             cached_by_kubo: Vec::new(),
             misses: Vec::new(),
+            received: Vec::new(),
             beside: beside.to_owned(),
         })
     }
@@ -222,8 +225,8 @@ impl Session {
         let name = repo.as_str();
         let indexed = self.settings.indexes.iter().any(|index| index.repos.iter().any(|granted| granted == name));
         let allowed = match &self.settings.share {
-            Share::Public => self.repo(repo).is_some_and(Repo::is_public),
-            Share::Named(names) => names.iter().any(|allowed| allowed == name),
+            Sharing::Public => self.repo(repo).is_some_and(Repo::is_public),
+            Sharing::Named(names) => names.iter().any(|allowed| allowed == name),
         };
         indexed || allowed
     }
@@ -246,6 +249,20 @@ impl Session {
     /// Takes note of what went wrong.
     pub fn noted_misses(&mut self, misses: Vec<Miss>) {
         self.misses = misses;
+    }
+
+    /// Takes note that `source` sent so many bytes.
+    pub fn received(&mut self, source: String, bytes: u64) {
+        match self.received.iter_mut().find(|share| share.source == source) {
+            Some(share) => share.bytes += bytes,
+            None if bytes > 0 => self.received.push(Share { source, bytes }),
+            None => {}
+        }
+    }
+
+    /// Who sent how much since this was asked last.
+    pub fn take_received(&mut self) -> Vec<Share> {
+        std::mem::take(&mut self.received)
     }
 
     /// Takes note of what Kubo fetched for us.
@@ -276,7 +293,7 @@ fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Er
             Err(e) => report::say(&format!("warning: {}: {e}; going on without a lasting store", dir.display())),
         }
     }
-    let own = PathBuf::from(format!("/var/tmp/pkgswarm-{}", env.uid));
+    let own = config::homeless_store(env.uid);
     let lasting = settings.store_dir.is_none().then(|| Store::open(&own, env.uid, settings.store_max));
     match lasting {
         Some(Ok(store)) => Ok(store),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::background;
 use crate::cli::{FetchArgs, SourceKind};
@@ -16,6 +17,8 @@ use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::find::{self, Found};
 use crate::handover::{self, Giver, Said, Target};
+use crate::journal::By;
+use crate::name::FileName;
 use crate::output::Output;
 use crate::report;
 use crate::session::Session;
@@ -66,7 +69,14 @@ fn target(args: &FetchArgs) -> Result<Target, Error> {
 
 /// Fetches one WHAT and puts it where it belongs.
 fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver>) -> anyhow::Result<()> {
-    let (name, obtained) = obtain(session, args, what)?;
+    let begun = Instant::now();
+    let got = obtain(session, args, what);
+    let name = got.as_ref().map_or(what, |(name, _)| name);
+    if let Ok(name) = FileName::new(name) {
+        let delivered = got.as_ref().ok().map(|(_, obtained)| obtained.accepted.size());
+        background::note(session, By::Fetch, None, &name, delivered, begun);
+    }
+    let (name, obtained) = got?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     let path = match (&args.output, to_stdout) {
         (_, true) => None,

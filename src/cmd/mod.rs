@@ -16,6 +16,7 @@ mod generate;
 mod index;
 mod publish;
 mod setup;
+mod stats;
 mod upkeep;
 mod xfer;
 
@@ -35,6 +36,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Publish(args) => publish::run(env, &settings, args),
         Command::Setup(args) => setup::run(env, &settings, &cli.set, args),
         Command::Doctor(args) => doctor::run(env, &settings, &cli.set, args),
+        Command::Stats(args) => stats::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
         _ => unreachable!("handled above"),
     }

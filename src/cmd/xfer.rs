@@ -4,6 +4,7 @@
 //! anything else makes pacman sleep two seconds and go to the next server.
 
 use std::path::Path;
+use std::time::Instant;
 
 use crate::background;
 use crate::cli::XferArgs;
@@ -13,6 +14,7 @@ use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
 use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::handover::{self, Giver, Said, Target};
+use crate::journal::By;
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::report;
@@ -51,6 +53,7 @@ pub fn place(output: &Output, obtained: &Obtained) -> Result<(), Error> {
 }
 
 fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obtained, Error> {
+    let begun = Instant::now();
     let beside = into.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut session = Session::open(env, settings, beside)?;
     if session.health.is_interrupted() {
@@ -81,6 +84,9 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
         session.health.lost(want.name.as_str());
         session.health.save();
     }
+    let delivered = obtained.as_ref().ok().map(|obtained| obtained.accepted.size());
+    let repo = want.repo.as_ref().map(|repo| &repo.name);
+    background::note(&mut session, By::Xfer, repo, &want.name, delivered, begun);
     let obtained = obtained?;
     background::after(&session, is_refresh);
     Ok(obtained)

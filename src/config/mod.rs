@@ -59,6 +59,8 @@ pub struct Settings {
     pub index_refresh: Duration,
     pub index_deadline: Duration,
     pub indexes: Vec<IndexConfig>,
+    /// Stores whose contents may be looked at: one's own, and the system's where nobody chose another.
+    pub stores: Vec<PathBuf>,
     /// Draw a progress bar.
     pub progress: bool,
 }
@@ -105,6 +107,10 @@ impl Settings {
             gateways_behind_proxy: text("gateways.behind_proxy") == "true",
             index_refresh: span("index.refresh"),
             index_deadline: span("index.deadline"),
+            stores: match auto("store.dir") {
+                Some(dir) => vec![PathBuf::from(dir)],
+                None => stores(env),
+            },
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
             progress: match text("output.progress") {
                 "always" => true,
@@ -137,6 +143,19 @@ fn store_dir(env: &Env) -> Option<PathBuf> {
     }
     env.home()?;
     directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.cache_dir().to_owned())
+}
+
+/// Where stores may be that this user can look into: what pacman's downloader fetched is in the system's.
+fn stores(env: &Env) -> Vec<PathBuf> {
+    let own = store_dir(env).unwrap_or_else(|| homeless_store(env.uid));
+    let mut stores = vec![own, PathBuf::from(SYSTEM_STORE)];
+    stores.dedup();
+    stores
+}
+
+/// The store of a user without a home.
+pub fn homeless_store(uid: u32) -> PathBuf {
+    PathBuf::from(format!("/var/tmp/pkgswarm-{uid}"))
 }
 
 /// Indexes of the system are for everybody to read; a user has own ones only where own ones were added.

@@ -59,6 +59,14 @@ impl Place {
         }
     }
 
+    /// What the journal calls it: its kind and, where there are several of the kind, its host.
+    pub fn source(&self) -> String {
+        match self {
+            Place::File(_) | Place::Kubo(_) => self.kind().word().to_owned(),
+            Place::Gateway(url, _) | Place::Mirror(url) => format!("{} {}", self.kind().word(), http::host(url)),
+        }
+    }
+
     /// The line of an error: what was asked, and what it did instead of delivering.
     pub(super) fn line(&self, miss: &Miss) -> String {
         let at = match self {

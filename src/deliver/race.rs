@@ -20,6 +20,7 @@ use crate::session::Session;
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
 use crate::source::kubo::KuboFile;
+use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
 use crate::source::{Kind, Miss, Source};
 
@@ -64,10 +65,11 @@ pub(super) fn race(
     let (size, most) = (plan.expect.size(), plan.expect.most());
     let mut had_it: Option<Rc<Cell<Option<bool>>>> = None;
     let http = Rc::clone(&session.http);
+    let mut meters = Vec::new();
     let sources: Vec<Box<dyn Source + '_>> = places
         .iter()
         .map(|place| -> Box<dyn Source + '_> {
-            match place {
+            let source: Box<dyn Source + '_> = match place {
                 Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
                 Place::Mirror(url) => Box::new(Mirror::new(&http, url.clone(), size, most)),
                 Place::Gateway(url, cid) => Box::new(GatewayFile::new(&http, url, *cid, most)),
@@ -76,7 +78,10 @@ pub(super) fn race(
                     had_it = Some(source.had_it());
                     Box::new(source)
                 }
-            }
+            };
+            let (source, meter) = Metered::new(source);
+            meters.push(meter);
+            Box::new(source)
         })
         .collect();
     let progress = Progress::new(settings.progress, name.as_str(), size);
@@ -115,6 +120,9 @@ pub(super) fn race(
         _ => Vec::new(),
     };
     drop(race);
+    for (place, meter) in places.iter().zip(meters) {
+        session.received(place.source(), meter.get());
+    }
     learn(session, &places, &log, &shares, had_it);
     session.noted_misses(log.misses.iter().map(|(_, miss)| miss.clone()).collect());
     let Some(outcome) = outcome else {

@@ -13,6 +13,7 @@ pub use crate::miss::Miss;
 pub mod file;
 pub mod gateway;
 pub mod kubo;
+pub mod metered;
 pub mod mirror;
 
 /// Bytes on their way, in order.

@@ -12,6 +12,7 @@ mod index_refresh;
 mod lookup;
 mod review;
 mod setup;
+mod stats;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;

@@ -1,6 +1,5 @@
 //! A Kubo node of the test's own: no bootstrap peers, nothing announced, free ports.
 
-use super::process::within;
 use super::swarm::bytes_below;
 use super::{Host, Parts, Process, Ran, command, run, scratch, until};
 use rustix::process::Signal;
@@ -167,13 +166,20 @@ impl Kubo {
     pub fn meets(&self, other: &Kubo) {
         let id = other.id();
         until("the nodes meet", Duration::from_secs(30), || self.peers().contains(&id).then_some(()));
-        let asks = || self.ipfs(&["bitswap", "stat", "--verbose"]).ok().stdout.contains(&id);
-        if !within(Duration::from_secs(3), asks) {
+        let (dir, mut asked) = (scratch("probe"), 0);
+        let mut gets = |limit: &str| {
+            asked += 1;
+            let probe = dir.path().join("probe");
+            fs::write(&probe, format!("{id} {asked}")).expect("a block");
+            let cid = other.ipfs(&["block", "put", &probe.display().to_string()]).ok().stdout;
+            self.ipfs(&["block", "get", "--timeout", limit, cid.trim()]).status.success()
+        };
+        if !gets("5s") {
             let listing = self.ipfs(&["swarm", "peers"]).ok().stdout;
             let address = listing.lines().find(|line| line.ends_with(&id)).expect("the node that was met");
             self.ipfs(&["swarm", "disconnect", &format!("/p2p/{id}")]).ok();
             self.ipfs(&["swarm", "connect", address]).ok();
-            until("Bitswap knows the other node", Duration::from_secs(30), || asks().then_some(()));
+            until("Bitswap knows the other node", Duration::from_secs(30), || gets("2s").then_some(()));
         }
     }
 

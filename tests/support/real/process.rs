@@ -24,18 +24,6 @@ pub fn until<T>(what: &str, limit: Duration, mut fact: impl FnMut() -> Option<T>
     }
 }
 
-/// Whether something becomes so within a limit.
-pub fn within(limit: Duration, mut fact: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < limit {
-        if fact() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
-}
-
 /// A command in a plain environment: no proxies, no locale, nothing of the caller's pkgswarm.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);

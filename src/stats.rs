@@ -1,0 +1,202 @@
+//! Sums over the journal: who sent how much, on which days, and what that saved.
+//!
+//! Three kinds of bytes are told apart. *Delivered* is what pacman and people were handed: what curl would have fetched
+//! from mirrors. *Received* is what sources sent, thrown away or not. What was delivered and not received was here
+//! already: in the store, in a package cache, or as a database that had not changed.
+
+use std::collections::BTreeMap;
+
+use crate::journal::{By, Record, Share};
+
+/// Files up to this size (bytes) tell how long a mirror takes to answer.
+const SMALL: u64 = 64 << 10;
+/// Files from this size on (bytes) tell how fast a mirror is.
+const LARGE: u64 = 256 << 10;
+
+/// What one source sent.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Sent {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files of which it sent at least a part.
+    pub files: u64,
+}
+
+/// The bytes of one day.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Day {
+    /// Bytes handed over.
+    pub delivered: u64,
+    /// Bytes received, by the kind of source.
+    pub received: BTreeMap<String, u64>,
+}
+
+/// How fast mirrors were here: the measure for time saved.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Yardstick {
+    /// Milliseconds until a small file was there: the middle of all of them.
+    pub wait: u64,
+    /// Bytes a second of large files, taken together.
+    pub rate: f64,
+    /// How many files these are taken from.
+    pub files: usize,
+}
+
+/// Everything that is shown.
+#[derive(Clone, Default, Debug)]
+pub struct Stats {
+    /// Time of the first record, Unix seconds.
+    pub since: Option<u64>,
+    /// Files handed over.
+    pub files: u64,
+    /// Bytes handed over.
+    pub delivered: u64,
+    /// By source: `mirror m.example`, `kubo`.
+    pub sources: BTreeMap<String, Sent>,
+    /// By day, as the caller counts them.
+    pub days: BTreeMap<String, Day>,
+    /// Files handed over that did not come from mirrors alone: (bytes, milliseconds that they took).
+    spared: Vec<(u64, u64)>,
+    /// Files that one mirror sent to somebody who waited: (bytes, milliseconds).
+    measured: Vec<(u64, u64)>,
+}
+
+impl Stats {
+    /// Adds a record to the sums of `day`.
+    pub fn add(&mut self, record: &Record, day: &str) {
+        self.since = Some(self.since.map_or(record.at, |since| since.min(record.at)));
+        let sums = self.days.entry(day.to_owned()).or_default();
+        sums.delivered += record.delivered;
+        for Share { source, bytes } in &record.shares {
+            let sent = self.sources.entry(source.clone()).or_default();
+            sent.bytes += bytes;
+            sent.files += 1;
+        }
+        for share in &record.shares {
+            *sums.received.entry(share.kind().to_owned()).or_default() += share.bytes;
+        }
+        if record.delivered == 0 {
+            return;
+        }
+        self.files += 1;
+        self.delivered += record.delivered;
+        match record.shares.as_slice() {
+            [share] if share.kind() == "mirror" && share.bytes == record.delivered => {
+                self.measured.push((record.delivered, record.took));
+            }
+            // A person who fetches has no curl to compare with.
+            _ if record.by == By::Xfer => self.spared.push((record.delivered, record.took)),
+            _ => {}
+        }
+    }
+
+    /// Bytes that mirrors sent.
+    pub fn from_mirrors(&self) -> u64 {
+        self.of_kind("mirror")
+    }
+
+    /// Bytes that sources of this kind sent.
+    pub fn of_kind(&self, kind: &str) -> u64 {
+        let of_kind = self.sources.iter().filter(|(source, _)| source.split(' ').next() == Some(kind));
+        of_kind.map(|(_, sent)| sent.bytes).sum()
+    }
+
+    /// Bytes that everybody together sent.
+    pub fn received(&self) -> u64 {
+        self.sources.values().map(|sent| sent.bytes).sum()
+    }
+
+    /// Bytes that were here already when they were asked for.
+    pub fn here(&self) -> u64 {
+        self.delivered.saturating_sub(self.received())
+    }
+
+    /// Mirror traffic that was spared, in bytes: what was delivered, less what mirrors sent. Negative while more was
+    /// fetched ahead than was asked for. What lay in a `file://` server would have cost curl nothing either.
+    pub fn saved(&self) -> i128 {
+        i128::from(self.delivered) - i128::from(self.from_mirrors()) - i128::from(self.of_kind("file"))
+    }
+
+    /// How fast mirrors were; `None` before one has sent anything worth measuring.
+    pub fn yardstick(&self) -> Option<Yardstick> {
+        let mut small: Vec<u64> = self.measured.iter().filter(|(size, _)| *size <= SMALL).map(|(_, ms)| *ms).collect();
+        let large: Vec<_> = self.measured.iter().filter(|(size, _)| *size >= LARGE).collect();
+        if large.is_empty() {
+            return None;
+        }
+        small.sort_unstable();
+        let wait = small.get(small.len() / 2).copied().unwrap_or(0);
+        let bytes: u64 = large.iter().map(|(size, _)| size).sum();
+        let time: u64 = large.iter().map(|(_, ms)| ms.saturating_sub(wait).max(1)).sum();
+        Some(Yardstick { wait, rate: bytes as f64 * 1000.0 / time as f64, files: small.len() + large.len() })
+    }
+
+    /// Seconds that pacman did not have to wait: for each file that did not come from a mirror alone, what a mirror
+    /// would have taken (its wait and its rate, [`Stats::yardstick`]) less what it took. Can be negative.
+    pub fn seconds_saved(&self) -> Option<f64> {
+        let Yardstick { wait, rate, .. } = self.yardstick()?;
+        let of_mirror = |size: u64| wait as f64 / 1000.0 + size as f64 / rate;
+        Some(self.spared.iter().map(|(size, took)| of_mirror(*size) - *took as f64 / 1000.0).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::FileName;
+
+    fn record(by: By, delivered: u64, took: u64, shares: &[(&str, u64)]) -> Record {
+        let shares = shares.iter().map(|(source, bytes)| Share { source: (*source).to_owned(), bytes: *bytes });
+        let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
+        Record { at: 10, took, by, repo: None, name, delivered, shares: shares.collect() }
+    }
+
+    fn sums(records: &[Record]) -> Stats {
+        let mut stats = Stats::default();
+        records.iter().for_each(|record| stats.add(record, "today"));
+        stats
+    }
+
+    #[test]
+    fn what_nobody_sent_was_here() {
+        let stats = sums(&[
+            record(By::Xfer, 100, 1, &[("mirror a", 100)]),
+            record(By::Xfer, 50, 1, &[]),
+            record(By::Xfer, 70, 1, &[("kubo", 60), ("mirror a", 10)]),
+            record(By::Xfer, 0, 1, &[("mirror b", 5)]),
+        ]);
+        assert_eq!((stats.files, stats.delivered, stats.received(), stats.here()), (3, 220, 175, 45));
+        assert_eq!((stats.from_mirrors(), stats.of_kind("kubo"), stats.saved()), (115, 60, 105));
+        assert_eq!(stats.sources["mirror a"], Sent { bytes: 110, files: 2 });
+        assert_eq!(stats.days["today"].received["mirror"], 115);
+    }
+
+    #[test]
+    fn what_was_fetched_ahead_and_never_asked_for_is_no_saving() {
+        let stats = sums(&[record(By::Prefetch, 0, 1, &[("mirror a", 100)])]);
+        assert_eq!((stats.files, stats.saved()), (0, -100));
+    }
+
+    #[test]
+    fn time_saved_is_measured_against_what_mirrors_took_here() {
+        let mirror = |size, took| record(By::Xfer, size, took, &[("mirror a", size)]);
+        let stats = sums(&[
+            mirror(1000, 40),
+            mirror(1000, 50),
+            mirror(1000, 900),
+            mirror(1_000_000, 550),
+            record(By::Xfer, 2_000_000, 100, &[("kubo", 2_000_000)]),
+            record(By::Fetch, 2_000_000, 100, &[("kubo", 2_000_000)]),
+        ]);
+        let yardstick = stats.yardstick().unwrap();
+        assert_eq!((yardstick.wait, yardstick.rate, yardstick.files), (50, 2_000_000.0, 4));
+        // 50 ms and 1 s, of which 100 ms were needed.
+        assert!((stats.seconds_saved().unwrap() - 0.95).abs() < 1e-9, "{:?}", stats.seconds_saved());
+    }
+
+    #[test]
+    fn without_a_mirror_to_measure_nothing_is_claimed() {
+        let stats = sums(&[record(By::Xfer, 2_000_000, 100, &[("kubo", 2_000_000)])]);
+        assert_eq!(stats.seconds_saved(), None);
+    }
+}
