@@ -25,6 +25,8 @@
 //! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.
 //!
+//! Several files at a time are fetched into the store by [`gather`].
+//!
 //! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched
 //! and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
@@ -79,7 +81,7 @@
 //! session race publish
 //! deliver find background
 //! want content doctor handover
-//! database setup cli
+//! database gather setup cli
 //! cmd
 //! ```
 //!
@@ -104,6 +106,7 @@ pub mod env;
 pub mod error;
 pub mod find;
 pub mod fsx;
+pub mod gather;
 pub mod handover;
 pub mod health;
 pub mod http;

@@ -40,6 +40,8 @@ pub struct Session {
     pub health: Health,
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
+    /// The name of this pacman run in the store: its process id and when it started.
+    pub run: String,
     conf: OnceCell<Option<PacmanConf>>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
@@ -66,12 +68,18 @@ impl Session {
             http: Rc::new(Http::new(settings.connect)),
             health,
             caller: Caller::of(parent).ok(),
+            run,
             conf: OnceCell::new(),
             cached_by_kubo: Vec::new(),
             misses: Vec::new(),
             received: Vec::new(),
             beside: beside.to_owned(),
         })
+    }
+
+    /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
+    pub fn learn_from_others(&mut self) {
+        self.health = Health::read(&self.store.health_dir(), &self.run, self.env.uid, SystemTime::now());
     }
 
     /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
@@ -270,9 +278,9 @@ impl Session {
         self.cached_by_kubo.push((cid, size));
     }
 
-    /// What Kubo fetched for us in this command.
-    pub fn cached_by_kubo(&self) -> &[(Cid, u64)] {
-        &self.cached_by_kubo
+    /// What Kubo fetched for us since the last time this was asked.
+    pub fn take_cached_by_kubo(&mut self) -> Vec<(Cid, u64)> {
+        std::mem::take(&mut self.cached_by_kubo)
     }
 }
 

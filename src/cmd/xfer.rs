@@ -88,7 +88,7 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     let repo = want.repo.as_ref().map(|repo| &repo.name);
     background::note(&mut session, By::Xfer, repo, &want.name, delivered, begun);
     let obtained = obtained?;
-    background::after(&session, is_refresh);
+    background::after(&mut session, is_refresh);
     Ok(obtained)
 }
 

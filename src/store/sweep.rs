@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::fsx;
-use crate::store::Store;
+use crate::store::{Note, Store};
 use crate::verify;
 
 /// Partials that nobody touched for this long are given up.
@@ -44,7 +44,7 @@ impl Store {
         let mut freed = 0;
         for (path, meta) in list(&self.dir().join("files"))?.filter(|(path, _)| path.extension().is_none()) {
             let Some(sha256) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-            let Ok(name) = std::fs::read_to_string(path.with_extension("name")) else { continue };
+            let Some(name) = Note::beside(&path).name else { continue };
             let cached = cache_dirs.iter().any(|dir| {
                 let Ok(file) = fsx::open_read(&dir.join(&name)) else { return false };
                 verify::prove(&file, sha256, meta.len()).is_ok()

@@ -6,6 +6,7 @@ mod database_snapshot;
 mod disagreements;
 mod doctor;
 mod fakes;
+mod gather;
 mod index_attacks;
 mod index_audit;
 mod index_refresh;
