@@ -35,7 +35,7 @@ pub fn shapes() -> Vec<(&'static str, Vec<u8>)> {
         (
             "includes in options and in repositories",
             text(
-                "[options]\nInclude = AT/options.conf\nColor\n\n[core]\nInclude = AT/mirrorlist\n\n[extra]\nInclude = AT/mirrorlist\n",
+                "[options]\nInclude = AT/options.conf\nArchitecture = auto\nColor\n\n[core]\nInclude = AT/mirrorlist\n\n[extra]\nInclude = AT/mirrorlist\n",
             ),
         ),
         (
