@@ -22,6 +22,9 @@ _pkgswarm() {
             pkgswarm,config)
                 cmd="pkgswarm__subcmd__config"
                 ;;
+            pkgswarm,daemon)
+                cmd="pkgswarm__subcmd__daemon"
+                ;;
             pkgswarm,doctor)
                 cmd="pkgswarm__subcmd__doctor"
                 ;;
@@ -31,11 +34,17 @@ _pkgswarm() {
             pkgswarm,index)
                 cmd="pkgswarm__subcmd__index"
                 ;;
+            pkgswarm,lan)
+                cmd="pkgswarm__subcmd__lan"
+                ;;
             pkgswarm,publish)
                 cmd="pkgswarm__subcmd__publish"
                 ;;
             pkgswarm,setup)
                 cmd="pkgswarm__subcmd__setup"
+                ;;
+            pkgswarm,shared)
+                cmd="pkgswarm__subcmd__shared"
                 ;;
             pkgswarm,stats)
                 cmd="pkgswarm__subcmd__stats"
@@ -61,6 +70,15 @@ _pkgswarm() {
             pkgswarm__subcmd__index,show)
                 cmd="pkgswarm__subcmd__index__subcmd__show"
                 ;;
+            pkgswarm__subcmd__lan,forget)
+                cmd="pkgswarm__subcmd__lan__subcmd__forget"
+                ;;
+            pkgswarm__subcmd__lan,ls)
+                cmd="pkgswarm__subcmd__lan__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__lan,trust)
+                cmd="pkgswarm__subcmd__lan__subcmd__trust"
+                ;;
             *)
                 ;;
         esac
@@ -68,7 +86,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish setup doctor stats config"
+            opts="-h -V --set --help --version xfer fetch cid index publish setup doctor daemon shared lan stats config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -105,6 +123,24 @@ _pkgswarm() {
             ;;
         pkgswarm__subcmd__config)
             opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__daemon)
+            opts="-h --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -163,7 +199,7 @@ _pkgswarm() {
                     return 0
                     ;;
                 --source)
-                    COMPREPLY=($(compgen -W "here kubo gateway mirror" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "here lan kubo gateway mirror" -- "${cur}"))
                     return 0
                     ;;
                 --set)
@@ -315,6 +351,78 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__lan)
+            opts="-h --set --help trust ls forget"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__forget)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__ls)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__trust)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__publish)
             opts="-h --key --publisher --minisign-key --lifetime --offline --out --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -364,6 +472,24 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -W "pacman index prefetch kubo" -- "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__shared)
+            opts="-h --json --set --help on off"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -10,6 +10,7 @@ use crate::error::Error;
 mod audit;
 mod cid;
 mod config;
+mod daemon;
 mod doctor;
 mod fetch;
 mod generate;
@@ -38,6 +39,9 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::run(env, &settings, &cli.set, args),
         Command::Stats(args) => stats::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
+        Command::Daemon => daemon::run(env, &cli.set, &settings),
+        Command::Shared(args) => daemon::shared(env, &settings, args),
+        Command::Lan(command) => daemon::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
 }
