@@ -25,6 +25,8 @@
 //! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.
 //!
+//! Several files at a time are fetched into the store by [`gather`].
+//!
 //! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched
 //! and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
@@ -71,7 +73,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! name digest env fsx miss protobuf users
+//! name digest env fsx miss program protobuf users
 //! error cid distro health http journal
 //! config dag catalogue look stats
 //! verify source kubo report
@@ -79,7 +81,8 @@
 //! session race publish
 //! deliver find background
 //! want content handover
-//! database cli
+//! database gather cli
+//! prefetch
 //! cmd
 //! ```
 //!
@@ -103,6 +106,7 @@ pub mod env;
 pub mod error;
 pub mod find;
 pub mod fsx;
+pub mod gather;
 pub mod handover;
 pub mod health;
 pub mod http;
@@ -114,6 +118,8 @@ pub mod miss;
 pub mod name;
 pub mod output;
 pub mod plan;
+pub mod prefetch;
+pub mod program;
 pub mod protobuf;
 pub mod publish;
 pub mod race;

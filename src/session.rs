@@ -40,7 +40,11 @@ pub struct Session {
     pub health: Health,
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
+    /// The name of this pacman run in the store: its process id and when it started.
+    pub run: String,
     conf: OnceCell<Option<PacmanConf>>,
+    /// Stands in for pacman's DBPath.
+    databases: Option<PathBuf>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
     received: Vec<Share>,
@@ -66,12 +70,24 @@ impl Session {
             http: Rc::new(Http::new(settings.connect)),
             health,
             caller: Caller::of(parent).ok(),
+            run,
             conf: OnceCell::new(),
+            databases: None,
             cached_by_kubo: Vec::new(),
             misses: Vec::new(),
             received: Vec::new(),
             beside: beside.to_owned(),
         })
+    }
+
+    /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
+    pub fn learn_from_others(&mut self) {
+        self.health = Health::read(&self.store.health_dir(), &self.run, self.env.uid, SystemTime::now());
+    }
+
+    /// The same with the sync databases below `databases` in place of pacman's own.
+    pub fn with_databases(self, databases: &Path) -> Self {
+        Self { databases: Some(databases.to_owned()), conf: OnceCell::new(), ..self }
     }
 
     /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
@@ -80,6 +96,9 @@ impl Session {
             let mut question = self.caller.as_ref().map(Question::of).transpose().ok().flatten().unwrap_or_default();
             if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
                 question.config = self.settings.pacman_conf.clone();
+            }
+            if let Some(databases) = &self.databases {
+                question.db_path = Some(databases.clone());
             }
             match question.ask_or_recall(&self.store.cache_dir()) {
                 Ok(conf) => Some(conf),
@@ -270,9 +289,9 @@ impl Session {
         self.cached_by_kubo.push((cid, size));
     }
 
-    /// What Kubo fetched for us in this command.
-    pub fn cached_by_kubo(&self) -> &[(Cid, u64)] {
-        &self.cached_by_kubo
+    /// What Kubo fetched for us since this was asked last.
+    pub fn take_cached_by_kubo(&mut self) -> Vec<(Cid, u64)> {
+        std::mem::take(&mut self.cached_by_kubo)
     }
 }
 

@@ -47,7 +47,7 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
             }
         }
     }
-    background::after(&session, false);
+    background::after(&mut session, false);
     Ok(first_failure.unwrap_or(0))
 }
 

@@ -10,6 +10,8 @@ mod config;
 mod fetch;
 mod generate;
 mod index;
+mod notify;
+mod prefetch;
 mod publish;
 mod stats;
 mod upkeep;
@@ -29,6 +31,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Fetch(args) => fetch::run(env, &settings, args),
         Command::Index(command) => index::run(env, &settings, command),
         Command::Publish(args) => publish::run(env, &settings, args),
+        Command::Prefetch(args) => prefetch::run(env, &settings, args),
         Command::Stats(args) => stats::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
         _ => unreachable!("handled above"),

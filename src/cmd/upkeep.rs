@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::background;
 use crate::cli::UpkeepArgs;
 use crate::cmd::index::refresh_all;
 use crate::config::Settings;
@@ -18,8 +19,7 @@ const TRIM: Duration = Duration::from_secs(60);
 /// Runs the command. Never fails for what can be done next time as well.
 pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<u8> {
     if args.detached {
-        // A ^C in pacman's terminal is not meant for this.
-        let _ = rustix::process::setsid();
+        background::detach();
     }
     // A store that is gone is not made anew: there is nothing to keep up.
     if settings.store_dir.as_ref().is_some_and(|dir| !dir.exists()) {

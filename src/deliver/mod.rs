@@ -11,9 +11,9 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::fsx;
 use crate::name::FileName;
 use crate::plan::{Expect, Plan};
-use crate::report;
+use crate::report::{self, Progress};
 use crate::session::Session;
-use crate::store::Turn;
+use crate::store::{Held, Stay, Store, Turn};
 use crate::verify::{self, Accepted};
 
 mod place;
@@ -83,6 +83,10 @@ pub struct Manner {
     pub wait: Option<Duration>,
     /// Do not take it from the store or a package cache.
     pub elsewhere: bool,
+    /// It is fetched for a later call: what this machine has anyway is kept until that one takes it.
+    pub ahead: bool,
+    /// It must be in the store afterwards and stay there until pacman has it, wherever it came from.
+    pub lasting: bool,
 }
 
 /// Gets the file, or says from where it could not be had.
@@ -95,7 +99,7 @@ pub fn deliver(
 ) -> Result<Delivery, Error> {
     match with_store(session, name, plan, places, manner) {
         // curl needs no store, so a full or broken one is no reason to fail.
-        Err(e) if e.kind == ErrorKind::Local && session.without_store() => {
+        Err(e) if e.kind == ErrorKind::Local && !manner.lasting && session.without_store() => {
             report::say(&format!("warning: {e}; going on without a lasting store"));
             with_store(session, name, plan, places, manner)
         }
@@ -114,15 +118,17 @@ fn with_store(
         let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
         return race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch);
     };
-    if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan)) {
+    if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan, manner)) {
         return Ok(Delivery::File(found));
     }
-    let patience = session.settings.stall * 3;
     let store = Rc::clone(&session.store);
-    let turn = store.lock(&sha256.to_string(), patience, || {});
-    match turn.map_err(|e| store_failed(session, &e))? {
+    let (key, aside) = (sha256.to_string(), store.aside(&session.run));
+    match turn(session, &store, &key, name, Some(size))? {
         Turn::Ours(slot) => {
-            if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan)) {
+            if manner.ahead && aside.was_handed_out(&key) {
+                return Ok(Delivery::Unchanged("handed out already".to_owned()));
+            }
+            if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan, manner)) {
                 return Ok(Delivery::File(found));
             }
             let partial = slot.partial().map_err(|e| store_failed(session, &e))?;
@@ -139,12 +145,19 @@ fn with_store(
             {
                 debug_assert_eq!(proof.size(), size);
                 // What this machine has anyway is not stored a second time.
-                let stored = match is_near {
-                    true => slot.release().map(|path| obtained.released = Some(path)),
-                    false => slot.keep(name, &proof),
+                let stored = match (is_near && !manner.lasting, manner.ahead) {
+                    (true, false) => {
+                        aside.note_handed_out(&key);
+                        slot.release().map(|path| obtained.released = Some(path))
+                    }
+                    (true, true) => slot.keep(name, &proof, Stay::Passing, &obtained.from),
+                    (false, _) => slot.keep(name, &proof, Stay::Lasting, &obtained.from),
                 };
                 // It is proven and open: that the store cannot keep it is no reason to fetch it again.
                 if let Err(e) = stored {
+                    if manner.lasting {
+                        return Err(store_failed(session, &e));
+                    }
                     report::say(&format!("warning: {}", store_failed(session, &e)));
                 }
             }
@@ -157,9 +170,38 @@ fn with_store(
     }
 }
 
+/// Waits until nobody else fetches `key`, and meanwhile shows how far that one is.
+///
+/// # Errors
+/// `Interrupted`; `Local` when the store cannot be used.
+pub fn turn<'s>(
+    session: &mut Session,
+    store: &'s Store,
+    key: &str,
+    name: &FileName,
+    size: Option<u64>,
+) -> Result<Turn<'s>, Error> {
+    if let Some(slot) = store.try_lock(key).map_err(|e| store_failed(session, &e))? {
+        return Ok(Turn::Ours(slot));
+    }
+    let progress = Progress::new(session.settings.progress, name.as_str(), size);
+    let patience = session.settings.stall * 3;
+    let waited = block_on(store.lock(key, patience, |arrived| progress.at(arrived, "the read-ahead")));
+    progress.clear();
+    match waited {
+        Some(turn) => turn.map_err(|e| store_failed(session, &e)),
+        None => {
+            session.health.interrupt();
+            session.health.save();
+            Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"))
+        }
+    }
+}
+
 /// The file, when the store or a package cache has it.
-fn here(session: &Session, name: &FileName, plan: &Plan) -> Option<Obtained> {
+fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = plan.expect else { return None };
+    let take = |sha256| if manner.ahead || manner.lasting { None } else { session.store.take_passing(sha256) };
     let obtained = |file, proof, from: &str| Obtained {
         file,
         accepted: Accepted::Proven(proof),
@@ -169,8 +211,9 @@ fn here(session: &Session, name: &FileName, plan: &Plan) -> Option<Obtained> {
         refused: Vec::new(),
         released: None,
     };
-    if let Some((file, proof)) = session.store.find(sha256, size) {
-        return Some(obtained(file, proof, "store"));
+    if let Some(Held { file, proof, from }) = session.store.find(sha256, size) {
+        let from = from.map_or("store".to_owned(), |from| format!("store ({from})"));
+        return Some(Obtained { released: take(sha256), ..obtained(file, proof, &from) });
     }
     for dir in session.cache_dirs() {
         let Ok(cached) = fsx::open_read(&dir.join(name.as_str())) else { continue };

@@ -79,7 +79,7 @@ pub(super) fn race(
                     Box::new(source)
                 }
             };
-            let (source, meter) = Metered::new(source);
+            let (source, meter) = Metered::new(source, settings.rate);
             meters.push(meter);
             Box::new(source)
         })

@@ -191,6 +191,12 @@ impl Kubo {
 
     /// The roots pinned under exactly `name`.
     pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, Fault> {
+        let pins = self.pins_named(name).await?.into_iter().filter(|(_, found)| found == name);
+        Ok(pins.map(|(cid, _)| cid).collect())
+    }
+
+    /// The roots pinned under names that begin with `start`, and those names.
+    pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, Fault> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -204,9 +210,9 @@ impl Kubo {
             name: String,
         }
         // The daemon's filter finds parts of names as well.
-        let wire: Wire = self.json("pin/ls", &[("type", "recursive"), ("name", name), ("names", "true")], WALK).await?;
-        let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name == name);
-        Ok(pins.filter_map(|(cid, _)| cid.parse().ok()).collect())
+        let wire: Wire = self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
+        let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name.starts_with(start));
+        Ok(pins.filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())
     }
 
     /// Removes a pin; that there is none is fine.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
+use crate::error::{Error, Kind};
 use crate::fsx;
 use crate::name::FileName;
 use crate::plan::Expect;
@@ -83,8 +84,11 @@ pub fn first_time(session: &Session, want: &Want) -> Option<Obtained> {
     Some(found)
 }
 
-/// The kept signature for `want`, handed out before or not: for when no mirror answers.
-pub fn at_last(session: &Session, want: &Want) -> Option<Obtained> {
+/// The kept signature for `want`, handed out before or not, where `error` is that no mirror has delivered it.
+pub fn at_last(session: &Session, want: &Want, error: &Error) -> Option<Obtained> {
+    if error.kind != Kind::NoSource {
+        return None;
+    }
     let (kept, package) = signed(session, want)?;
     open(session, want, &kept.fresh(package)).or_else(|| open(session, want, &kept.used(package)))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::choose::LeftOut;
+use super::pending::installed;
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::name::{FileName, RepoName};
@@ -94,6 +95,14 @@ impl State {
             RepoName::new(&update.repo).is_ok()
                 && [&update.name, &update.new, &update.file].into_iter().chain(&update.old).all(|text| plain(text))
         });
+        state
+    }
+
+    /// What the last run in `store` left, without what has been installed since.
+    pub fn now(store: &Path) -> Self {
+        let mut state = Self::read(store);
+        let installed = installed(&store.join("prefetch/db/local"));
+        state.updates.retain(|update| installed.get(&update.name) != Some(&update.new));
         state
     }
 

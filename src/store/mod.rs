@@ -8,12 +8,14 @@
 //! <store>/lock/<key>       locked while somebody fetches
 //! <store>/partial/<key>    what has arrived so far
 //! <store>/files/<key>      proven once, and proven again by whoever delivers it
-//! <store>/files/<key>.name under which name pacman knows it
+//! <store>/files/<key>.name under which name pacman knows it, and who delivered it
+//! <store>/aside/<run>/     unproven files for one pacman run (`aside.rs`)
 //! <store>/health/, cache/  what `health.rs` and `catalogue` keep
 //! ```
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,11 @@ use crate::fsx;
 use crate::name::FileName;
 use crate::verify::{self, Verified};
 
+mod aside;
+pub mod shelf;
 mod sweep;
+
+pub use aside::{Aside, SetAside};
 
 /// A store directory that belongs to the user who runs this.
 #[derive(Debug)]
@@ -45,6 +51,26 @@ pub struct Slot<'a> {
     _lock: File,
 }
 
+/// A file of the store, proven.
+#[derive(Debug)]
+pub struct Held {
+    /// Holds the bytes.
+    pub file: File,
+    /// What they are.
+    pub proof: Verified,
+    /// Who delivered them, when that was noted.
+    pub from: Option<String>,
+}
+
+/// How long a file stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stay {
+    /// Until pacman has it, or room is needed.
+    Lasting,
+    /// Until it is handed out once: this machine has it elsewhere, and needs no second copy.
+    Passing,
+}
+
 /// What waiting for a slot came to.
 #[derive(Debug)]
 pub enum Turn<'a> {
@@ -54,11 +80,16 @@ pub enum Turn<'a> {
     Stuck,
 }
 
+/// How long a slot is asked for often.
+const SOON: Duration = Duration::from_millis(500);
+const SHORT_NAP: Duration = Duration::from_millis(2);
+const NAP: Duration = Duration::from_millis(15);
+
 impl Store {
     /// Opens or makes the store in `dir`.
     pub fn open(dir: &Path, uid: u32, max: u64) -> io::Result<Self> {
         fsx::own_dir(dir, uid)?;
-        for part in ["lock", "partial", "files", "health", "cache"] {
+        for part in ["lock", "partial", "files", "health", "cache", "aside"] {
             fsx::own_dir(&dir.join(part), uid)?;
         }
         Ok(Self { dir: dir.to_owned(), uid, max, _own: None })
@@ -99,33 +130,46 @@ impl Store {
 
     /// Waits until nobody else fetches `key`.
     ///
-    /// While the holder's partial grows, waiting goes on; `patience` without growth gives [`Turn::Stuck`].
-    /// `waiting` is called once when there is something to wait for.
-    pub fn lock(&self, key: &str, patience: Duration, mut waiting: impl FnMut()) -> io::Result<Turn<'_>> {
+    /// While the holder's partial is written to, waiting goes on; `patience` without that gives [`Turn::Stuck`].
+    /// `waiting` is told again and again how many bytes of it are here.
+    pub async fn lock(&self, key: &str, patience: Duration, mut waiting: impl FnMut(u64)) -> io::Result<Turn<'_>> {
+        let (mut seen, mut since, begun) = (None, Instant::now(), Instant::now());
+        loop {
+            if let Some(slot) = self.try_lock(key)? {
+                return Ok(Turn::Ours(slot));
+            }
+            let partial = std::fs::symlink_metadata(self.dir.join("partial").join(key)).ok();
+            // Not its length: pieces may come in any order.
+            let written = partial.as_ref().and_then(|meta| meta.modified().ok());
+            if written != seen {
+                (seen, since) = (written, Instant::now());
+            }
+            if since.elapsed() > patience {
+                return Ok(Turn::Stuck);
+            }
+            waiting(partial.map_or(0, |meta| meta.len().min(meta.blocks() * 512)));
+            // Small files are a matter of one round trip, large ones of seconds.
+            tokio::time::sleep(if begun.elapsed() < SOON { SHORT_NAP } else { NAP }).await;
+        }
+    }
+
+    /// The slot, when nobody holds it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made; trying again does not help.
+    pub fn try_lock(&self, key: &str) -> io::Result<Option<Slot<'_>>> {
         let path = self.dir.join("lock").join(key);
-        let (mut seen, mut since, mut told) = (0, Instant::now(), false);
         loop {
             let file = self.open_own(&path)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // The holder removes the file before it lets go, so look whether the path still means this file.
                 Ok(()) if same_file(&file, &path) => {
-                    return Ok(Turn::Ours(Slot { store: self, key: key.to_owned(), _lock: file }));
+                    return Ok(Some(Slot { store: self, key: key.to_owned(), _lock: file }));
                 }
-                Ok(()) => continue,
-                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 Err(e) => return Err(e.into()),
             }
-            if !std::mem::replace(&mut told, true) {
-                waiting();
-            }
-            let size = std::fs::symlink_metadata(self.dir.join("partial").join(key)).map_or(0, |meta| meta.len());
-            if size != seen {
-                (seen, since) = (size, Instant::now());
-            }
-            if since.elapsed() > patience {
-                return Ok(Turn::Stuck);
-            }
-            std::thread::sleep(Duration::from_millis(15));
         }
     }
 
@@ -138,16 +182,57 @@ impl Store {
     }
 
     /// The proven file of `sha256`, if the store has it. A file that does not prove any more is removed.
-    pub fn find(&self, sha256: Sha256, size: u64) -> Option<(File, Verified)> {
+    pub fn find(&self, sha256: Sha256, size: u64) -> Option<Held> {
         let path = self.dir.join("files").join(sha256.to_string());
         let file = fsx::open_read(&path).ok()?;
         match verify::prove(&file, sha256, size) {
-            Ok(proof) => Some((file, proof)),
+            Ok(proof) => Some(Held { file, proof, from: Note::beside(&path).from }),
             Err(_) => {
                 let _ = std::fs::remove_file(&path);
                 None
             }
         }
+    }
+
+    /// Whether the store has a file of this name and size, which nobody has looked into.
+    pub fn has(&self, sha256: Sha256, size: u64) -> bool {
+        let path = self.dir.join("files").join(sha256.to_string());
+        std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+    }
+
+    /// Takes a file out of the store that was kept for passing on; its name there ends with the value. `None` for any
+    /// other file, and when somebody else was quicker.
+    pub fn take_passing(&self, sha256: Sha256) -> Option<TempPath> {
+        let path = self.dir.join("files").join(sha256.to_string());
+        if Note::beside(&path).stay == Stay::Lasting {
+            return None;
+        }
+        let to = self.dir.join("partial").join(format!("{sha256}-{}", std::process::id()));
+        std::fs::rename(&path, &to).ok()?;
+        let _ = std::fs::remove_file(path.with_extension("name"));
+        TempPath::try_from_path(to).ok()
+    }
+}
+
+/// What stands beside a file: the name by which pacman knows it, then how long it stays, then who delivered it.
+struct Note {
+    name: Option<String>,
+    stay: Stay,
+    from: Option<String>,
+}
+
+impl Note {
+    fn beside(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path.with_extension("name")).unwrap_or_default();
+        let mut lines = text.lines().map(str::to_owned);
+        let name = lines.next();
+        let stay = if lines.next().as_deref() == Some("passing") { Stay::Passing } else { Stay::Lasting };
+        Self { name, stay, from: lines.next().filter(|from| !from.is_empty()) }
+    }
+
+    fn write(path: &Path, name: &FileName, stay: Stay, from: &str) -> io::Result<()> {
+        let stay = if stay == Stay::Passing { "passing" } else { "lasting" };
+        fsx::replace(&path.with_extension("name"), format!("{name}\n{stay}\n{from}\n").as_bytes(), 0o644)
     }
 }
 
@@ -157,10 +242,10 @@ impl Slot<'_> {
         self.store.open_own(&self.path("partial"))
     }
 
-    /// Turns the partial into a stored file, in exchange for its proof.
-    pub fn keep(&self, name: &FileName, proof: &Verified) -> io::Result<()> {
+    /// Turns the partial into a stored file, in exchange for its proof. `from` is who delivered it, for people.
+    pub fn keep(&self, name: &FileName, proof: &Verified, stay: Stay, from: &str) -> io::Result<()> {
         let to = self.store.dir.join("files").join(proof.sha256().to_string());
-        fsx::replace(&to.with_extension("name"), name.as_str().as_bytes(), 0o644)?;
+        Note::write(&to, name, stay, from)?;
         std::fs::rename(self.path("partial"), &to)?;
         self.store.trim(Some(&to))
     }
@@ -205,13 +290,17 @@ mod tests {
     }
 
     pub(super) fn keep(store: &Store, bytes: &[u8]) -> Sha256 {
+        keep_for(store, bytes, Stay::Lasting)
+    }
+
+    fn keep_for(store: &Store, bytes: &[u8], stay: Stay) -> Sha256 {
         let sha256 = Sha256::of(bytes);
         let key = sha256.to_string();
-        let Turn::Ours(slot) = store.lock(&key, Duration::ZERO, || {}).unwrap() else { panic!("free") };
+        let slot = store.try_lock(&key).unwrap().expect("free");
         let partial = slot.partial().unwrap();
         partial.write_all_at(bytes, 0).unwrap();
         let proof = verify::prove(&partial, sha256, bytes.len() as u64).unwrap();
-        slot.keep(&FileName::new("a-1-1-any.pkg.tar.zst").unwrap(), &proof).unwrap();
+        slot.keep(&FileName::new("a-1-1-any.pkg.tar.zst").unwrap(), &proof, stay, "m.example").unwrap();
         sha256
     }
 
@@ -220,7 +309,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path(), 1 << 20);
         let sha256 = keep(&store, b"package");
-        assert_eq!(store.find(sha256, 7).unwrap().1.sha256(), sha256);
+        let held = store.find(sha256, 7).unwrap();
+        assert_eq!((held.proof.sha256(), held.from.as_deref()), (sha256, Some("m.example")));
+        assert!(store.has(sha256, 7) && !store.has(sha256, 8) && store.take_passing(sha256).is_none());
         assert_eq!(std::fs::read_dir(dir.path().join("store/lock")).unwrap().count(), 0);
         std::fs::write(dir.path().join("store/files").join(sha256.to_string()), "pbckage").unwrap();
         assert!(store.find(sha256, 7).is_none(), "damaged");
@@ -232,7 +323,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path(), 1 << 20);
         let key = Sha256::of(b"package").to_string();
-        let Turn::Ours(slot) = store.lock(&key, Duration::ZERO, || {}).unwrap() else { panic!("free") };
+        let slot = store.try_lock(&key).unwrap().expect("free");
         slot.partial().unwrap().write_all_at(b"package", 0).unwrap();
         let released = slot.release().unwrap();
         assert_eq!(slot.partial().unwrap().metadata().unwrap().len(), 0, "the next one starts anew");
@@ -243,23 +334,41 @@ mod tests {
     }
 
     #[test]
-    fn one_fetches_and_the_others_wait() {
+    fn a_passing_file_is_handed_out_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let sha256 = keep_for(&store, b"package", Stay::Passing);
+        assert!(store.find(sha256, 7).is_some());
+        let taken = store.take_passing(sha256).unwrap();
+        assert!(store.take_passing(sha256).is_none() && store.find(sha256, 7).is_none());
+        assert_eq!(std::fs::read(&taken).unwrap(), b"package");
+        drop(taken);
+        for part in ["files", "partial"] {
+            assert_eq!(std::fs::read_dir(dir.path().join("store").join(part)).unwrap().count(), 0, "{part}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_fetches_and_the_others_wait() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path(), 1 << 20);
         let key = Sha256::of(b"x").to_string();
-        let Turn::Ours(slot) = store.lock(&key, Duration::ZERO, || {}).unwrap() else { panic!("free") };
-        let mut told = 0;
-        assert!(matches!(store.lock(&key, Duration::from_millis(40), || told += 1).unwrap(), Turn::Stuck));
-        assert_eq!(told, 1);
+        let slot = store.try_lock(&key).unwrap().expect("free");
+        slot.partial().unwrap().write_all_at(b"xyz", 0).unwrap();
+        assert!(store.try_lock(&key).unwrap().is_none());
+        let mut told = Vec::new();
+        let turn = store.lock(&key, Duration::from_millis(40), |arrived| told.push(arrived)).await.unwrap();
+        assert!(matches!(turn, Turn::Stuck));
+        assert!(told.len() > 1 && told.iter().all(|arrived| *arrived <= 3), "{told:?}");
         drop(slot);
-        assert!(matches!(store.lock(&key, Duration::ZERO, || {}).unwrap(), Turn::Ours(_)));
+        assert!(matches!(store.lock(&key, Duration::ZERO, |_| {}).await.unwrap(), Turn::Ours(_)));
     }
 
     #[test]
     fn a_partial_with_a_second_name_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path(), 1 << 20);
-        let Turn::Ours(slot) = store.lock("k", Duration::ZERO, || {}).unwrap() else { panic!("free") };
+        let slot = store.try_lock("k").unwrap().expect("free");
         let victim = dir.path().join("victim");
         std::fs::write(&victim, "mine").unwrap();
         std::fs::hard_link(&victim, dir.path().join("store/partial/k")).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::fsx;
-use crate::store::Store;
+use crate::store::{Note, Store};
 use crate::verify;
 
 /// Partials that nobody touched for this long are given up.
@@ -44,7 +44,7 @@ impl Store {
         let mut freed = 0;
         for (path, meta) in list(&self.dir().join("files"))?.filter(|(path, _)| path.extension().is_none()) {
             let Some(sha256) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-            let Ok(name) = std::fs::read_to_string(path.with_extension("name")) else { continue };
+            let Some(name) = Note::beside(&path).name else { continue };
             let cached = cache_dirs.iter().any(|dir| {
                 let Ok(file) = fsx::open_read(&dir.join(&name)) else { return false };
                 verify::prove(&file, sha256, meta.len()).is_ok()
@@ -87,7 +87,7 @@ impl Store {
         ["files", "partial"].iter().any(|part| list(&self.dir().join(part)).is_ok_and(|mut held| held.next().is_some()))
     }
 
-    fn is_locked(&self, path: &Path) -> bool {
+    pub(super) fn is_locked(&self, path: &Path) -> bool {
         let Some(key) = path.file_name() else { return false };
         let Ok(file) = fsx::open_read(&self.dir().join("lock").join(key)) else { return false };
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
@@ -102,7 +102,7 @@ fn list(dir: &Path) -> io::Result<impl Iterator<Item = (PathBuf, Metadata)> + us
     }))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let _ = std::fs::remove_file(path.with_extension("name"));
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

@@ -5,6 +5,7 @@ mod database_index;
 mod database_snapshot;
 mod disagreements;
 mod fakes;
+mod gather;
 mod index_attacks;
 mod index_audit;
 mod index_refresh;

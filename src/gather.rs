@@ -1,0 +1,159 @@
+//! Fetches a list of files into the store, several at a time, over connections that are kept.
+//!
+//! For whoever knows more than one file that is wanted: read-ahead knows the rest of a transaction, prefetch knows what
+//! is pending. Each of `at_once` threads is a downloader like the one that pacman starts: it takes the next [`Want`] of
+//! the list, waits where another process is fetching that very file, races the sources, and proves the end. What is
+//! proven is in the store when its result comes. A file that nobody can prove (a signature that no index lists) has no
+//! place there; its [`Obtained`] holds it, and the caller decides where it stays.
+//! `None` in place of an `Obtained` says that whoever wants the file has got it meanwhile.
+//!
+//! A thread has connections of its own and one file at a time, so a mirror never sees more than `at_once` of them.
+//!
+//! ```text
+//! let session = Session::open(env, settings, beside)?;            // must have a lasting store
+//! let wants = names.map(|name| Want::in_repo(&session, &repo, name)).collect::<Result<_, _>>()?;
+//! let gathering = gather(env, settings, wants, at_once, into_store);
+//! for Gathered { want, result } in gathering {                    // in the order in which files arrive
+//!     match result { Ok(Some(obtained)) => …, Ok(None) => …, Err(error) => … }    // one failure stops none of the others
+//! }
+//! ```
+//!
+//! It ends early when the [`Gathering`] is dropped or [`Gathering::stop`] is called: no file is begun after that, and
+//! files under way go on until they are here or the process ends; what has arrived of them is resumed another time. A ^C
+//! ends files under way too, which then are `Interrupted`.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use crate::background;
+use crate::config::Settings;
+use crate::deliver::{Delivery, Manner, Obtained, deliver};
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::journal::By;
+use crate::session::Session;
+use crate::want::Want;
+
+/// Most files at a time, whatever is asked for: as many connections as one mirror is ever bothered with.
+pub const MOST_AT_ONCE: usize = 16;
+
+/// What became of one file.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The file.
+    pub want: Want,
+    /// Here it is, or it is not wanted any more, or why it could not be had.
+    pub result: Result<Option<Obtained>, Error>,
+}
+
+/// The files on their way; an iterator over those that are done, in the order in which they are.
+#[derive(Debug)]
+pub struct Gathering {
+    done: Receiver<Gathered>,
+    stopped: Arc<AtomicBool>,
+}
+
+/// Starts fetching `wants`, in their order, at most `at_once` at a time (1 to [`MOST_AT_ONCE`]).
+///
+/// `fetch` gets one file; it is [`into_store`] unless somebody has a place for files that cannot be proven. Each thread
+/// opens a [`Session`] of its own: with the environment and settings given, and no progress bar.
+pub fn gather<F>(env: &Env, settings: &Settings, wants: Vec<Want>, at_once: usize, fetch: F) -> Gathering
+where
+    F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error> + Send + Sync + 'static,
+{
+    let at_once = at_once.clamp(1, MOST_AT_ONCE).min(wants.len().max(1));
+    let (send, done) = mpsc::sync_channel(at_once);
+    let stopped = Arc::new(AtomicBool::new(false));
+    let shared = Arc::new(Shared {
+        env: env.clone(),
+        settings: Settings { progress: false, ..settings.clone() },
+        wants: Mutex::new(wants.into_iter()),
+        stopped: Arc::clone(&stopped),
+        fetch,
+    });
+    for _ in 0..at_once {
+        let (shared, send) = (Arc::clone(&shared), send.clone());
+        // They end by themselves: with the list, when stopped, or when nobody listens any more.
+        thread::spawn(move || shared.work(&send));
+    }
+    Gathering { done, stopped }
+}
+
+/// Gets one file into the store. One of this machine's own (in a package cache, or wholly in the local Kubo) is kept
+/// there only until it is handed out.
+///
+/// # Errors
+/// As of [`deliver`].
+pub fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
+    let manner = Manner { ahead: true, ..Manner::default() };
+    let begun = Instant::now();
+    let delivery = deliver(session, &want.name, &want.plan, &want.places, manner);
+    background::note(session, By::Ahead, want.repo.as_ref().map(|repo| &repo.name), &want.name, None, begun);
+    match delivery? {
+        Delivery::File(obtained) => Ok(Some(obtained)),
+        // No date was given, so this is no database: a later call has been quicker.
+        Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
+    }
+}
+
+impl Gathering {
+    /// Begins no more files. Those under way still come.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Iterator for Gathering {
+    type Item = Gathered;
+
+    fn next(&mut self) -> Option<Gathered> {
+        self.done.recv().ok()
+    }
+}
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the threads share.
+struct Shared<F> {
+    env: Env,
+    settings: Settings,
+    wants: Mutex<std::vec::IntoIter<Want>>,
+    stopped: Arc<AtomicBool>,
+    fetch: F,
+}
+
+impl<F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error>> Shared<F> {
+    fn next(&self) -> Option<Want> {
+        let is_stopped = self.stopped.load(Ordering::Relaxed);
+        (!is_stopped).then(|| self.wants.lock().expect("nothing panics while it holds this").next()).flatten()
+    }
+
+    fn work(&self, send: &SyncSender<Gathered>) {
+        let Some(first) = self.next() else { return };
+        let mut session = match Session::open(&self.env, &self.settings, Path::new("/var/tmp")) {
+            Ok(session) => session,
+            Err(error) => {
+                drop(send.send(Gathered { want: first, result: Err(error) }));
+                return;
+            }
+        };
+        let mut next = Some(first);
+        while let Some(want) = next {
+            session.learn_from_others();
+            let result = (self.fetch)(&mut session, &want);
+            let is_over = result.as_ref().is_err_and(|error| error.kind == Kind::Interrupted);
+            if send.send(Gathered { want, result }).is_err() || is_over {
+                return;
+            }
+            next = self.next();
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Files that nobody can prove and that are wanted soon: set aside for one pacman run, and handed out once.
+//!
+//! The store proper is keyed by sha256, which a signature has only where an index lists it. Fetched ahead, it waits here
+//! under its name, in a directory of this run of pacman, and is looked at again by whoever takes it out. When the run is
+//! over its directory is removed, by the process that made it or by the next one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::fsx;
+use crate::store::Store;
+
+/// Most bytes that one of these files may have, with its first line: signatures have at most 16 KiB.
+const MOST: u64 = 64 << 10;
+
+/// Ends the name of an empty file that stands for one that pacman has.
+const HANDED_OUT: &str = "handed-out";
+
+/// The directory of one run.
+#[derive(Debug)]
+pub struct Aside {
+    dir: PathBuf,
+    uid: u32,
+}
+
+/// A file that was set aside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetAside {
+    /// What it holds.
+    pub bytes: Vec<u8>,
+    /// Who delivered it, for people.
+    pub from: String,
+    /// Its date at the source, to the second.
+    pub modified: Option<SystemTime>,
+}
+
+impl Store {
+    /// What is set aside for the run of pacman called `run`. Nothing is made before something is put there.
+    pub fn aside(&self, run: &str) -> Aside {
+        Aside { dir: self.dir().join("aside").join(run), uid: self.uid }
+    }
+
+    /// Removes what was set aside for runs that are over.
+    pub fn clear_aside(&self, is_over: impl Fn(&str) -> bool) {
+        let Ok(entries) = std::fs::read_dir(self.dir().join("aside")) else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_none_or(&is_over)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+impl Aside {
+    /// Puts a file there under `key`, a plain file name without a dot.
+    ///
+    /// # Errors
+    /// When it cannot be written, or files are not set aside for this run any more; then it is not there.
+    pub fn put(&self, key: &str, file: &SetAside) -> io::Result<()> {
+        let date = file.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs());
+        let head = format!("{date} {}\n", file.from.replace('\n', " "));
+        fsx::replace(&self.dir.join(key), &[head.as_bytes(), &file.bytes].concat(), 0o600)
+    }
+
+    /// Takes the file called `key` out. `None` when there is none, when somebody else was quicker, or when it is not
+    /// ours.
+    pub fn take(&self, key: &str) -> Option<SetAside> {
+        let path = self.dir.join(key);
+        let bytes = fsx::read_small(&path, self.uid, MOST).ok()?;
+        std::fs::remove_file(&path).ok()?;
+        self.note_handed_out(key);
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (date, from) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
+        let date: u64 = date.parse().ok()?;
+        let modified = (date > 0).then(|| UNIX_EPOCH.checked_add(Duration::from_secs(date))).flatten();
+        Some(SetAside { bytes: bytes[end + 1..].to_vec(), from: from.to_owned(), modified })
+    }
+
+    /// Whether there is a file called `key`.
+    pub fn has(&self, key: &str) -> bool {
+        std::fs::symlink_metadata(self.dir.join(key)).is_ok()
+    }
+
+    /// Makes the directory: from then on [`Aside::is_open`], until it is removed.
+    ///
+    /// # Errors
+    /// When it cannot be made; trying again does not help.
+    pub fn open(&self) -> io::Result<()> {
+        fsx::own_dir(&self.dir, self.uid)
+    }
+
+    /// Whether files are being set aside for this run.
+    pub fn is_open(&self) -> bool {
+        self.dir.is_dir()
+    }
+
+    /// Takes note that pacman has got the file called `key` in another way: it is not to be fetched again.
+    pub fn note_handed_out(&self, key: &str) {
+        if self.is_open() {
+            // Not noted, it is fetched once more than needed.
+            let _ = std::fs::File::create_new(self.dir.join(key).with_extension(HANDED_OUT));
+        }
+    }
+
+    /// Whether pacman has got the file called `key` already.
+    pub fn was_handed_out(&self, key: &str) -> bool {
+        std::fs::symlink_metadata(self.dir.join(key).with_extension(HANDED_OUT)).is_ok()
+    }
+
+    /// Whether nothing is left to hand out.
+    pub fn is_empty(&self) -> bool {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.map(|entry| PathBuf::from(entry.file_name())).all(|name| name.extension() == Some(HANDED_OUT.as_ref()))
+    }
+
+    /// Throws away what nobody took.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::store;
+
+    fn signature() -> SetAside {
+        let modified = UNIX_EPOCH.checked_add(Duration::from_secs(1_000_000_000));
+        SetAside { bytes: b"\x89\n\0bytes".to_vec(), from: "m.example".to_owned(), modified }
+    }
+
+    #[test]
+    fn what_was_set_aside_is_handed_out_once_and_to_its_run_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let aside = store.aside("7-1");
+        assert!(aside.is_empty() && !aside.is_open() && aside.put("a", &signature()).is_err());
+        aside.open().unwrap();
+        aside.put("a", &signature()).unwrap();
+        assert!(aside.has("a") && !aside.is_empty() && store.aside("8-1").take("a").is_none());
+        assert!(!aside.was_handed_out("a"));
+        assert_eq!(aside.take("a"), Some(signature()));
+        assert!(aside.take("a").is_none() && aside.is_empty() && aside.was_handed_out("a"));
+        aside.note_handed_out("b");
+        assert!(aside.was_handed_out("b") && aside.is_empty());
+        aside.put("undated", &SetAside { modified: None, ..signature() }).unwrap();
+        assert_eq!(aside.take("undated").unwrap().modified, None);
+    }
+
+    #[test]
+    fn what_a_finished_run_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        for run in ["7-1", "8-1"] {
+            store.aside(run).open().unwrap();
+            store.aside(run).put("x", &signature()).unwrap();
+        }
+        store.clear_aside(|run| run == "7-1");
+        assert!(!store.aside("7-1").has("x") && store.aside("8-1").has("x"));
+        store.aside("8-1").remove();
+        store.aside("8-1").note_handed_out("x");
+        assert_eq!(std::fs::read_dir(dir.path().join("store/aside")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_or_a_damaged_file_is_not_handed_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let aside = store(dir.path(), 1 << 20).aside("7-1");
+        aside.open().unwrap();
+        aside.put("x", &signature()).unwrap();
+        std::os::unix::fs::symlink("x", aside.dir().join("link")).unwrap();
+        std::fs::write(aside.dir().join("bad"), b"no first line").unwrap();
+        assert!(aside.take("link").is_none() && aside.take("bad").is_none() && aside.take("x").is_some());
+    }
+}
