@@ -28,6 +28,9 @@ _pkgswarm() {
             pkgswarm,index)
                 cmd="pkgswarm__subcmd__index"
                 ;;
+            pkgswarm,prefetch)
+                cmd="pkgswarm__subcmd__prefetch"
+                ;;
             pkgswarm,publish)
                 cmd="pkgswarm__subcmd__publish"
                 ;;
@@ -62,7 +65,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish stats config"
+            opts="-h -V --set --help --version xfer fetch cid index publish prefetch stats config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -280,6 +283,28 @@ _pkgswarm() {
                 return 0
             fi
             case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__prefetch)
+            opts="-h --only --dry-run --now --notify --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -32,6 +32,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "fetch" -d 'Fetch 
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "prefetch" -d 'Fetch pending updates before anybody asks'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "stats" -d 'Show who sent how much, and what that saved'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "config" -d 'Show every setting with its value and where it comes from'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -l set -d 'Set one setting for this run, above every other layer' -r
@@ -87,6 +88,13 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Se
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l only -d 'Only these packages [default: all that are pending]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l dry-run -d 'Look for updates and fetch none'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l now -d 'Whatever the settings say about battery, connection and time of day'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l notify -d 'Fetch nothing; tell this desktop what is here, if it was not told yet'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l json -d 'Print one JSON object'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'How many days to look back, today included; 0 for all that is known' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l json -d 'Print JSON'

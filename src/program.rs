@@ -58,7 +58,8 @@ pub fn output<S: AsRef<OsStr>>(
     let mut child = command.spawn().map_err(|e| NoAnswer::Program(program.to_owned(), e))?;
     let until = Instant::now() + limits.patience;
     let slow = || NoAnswer::TooSlow(program.to_owned(), limits.patience.as_secs());
-    let (printed, complained) = (collect(child.stdout.take(), limits.output + 1), collect(child.stderr.take(), COMPLAINTS));
+    let (printed, complained) =
+        (collect(child.stdout.take(), limits.output + 1), collect(child.stderr.take(), COMPLAINTS));
     let answer = printed.recv_timeout(limits.patience).map_err(|_| slow()).and_then(|bytes| {
         if bytes.len() as u64 > limits.output {
             return Err(NoAnswer::TooMuch(program.to_owned(), limits.output));

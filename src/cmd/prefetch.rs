@@ -94,11 +94,14 @@ fn summary(done: &Report, args: &PrefetchArgs) -> Vec<String> {
     let bytes: u64 = here.iter().map(|update| update.size).sum();
     let of = done.updates.len();
     if args.dry_run {
-        let missing: u64 = done.updates.iter().filter(|one| matches!(one.stands, Stands::Failed(_))).map(|one| one.size).sum();
+        let missing: u64 =
+            done.updates.iter().filter(|one| matches!(one.stands, Stands::Failed(_))).map(|one| one.size).sum();
         lines.push(format!("{} of {of} updates are here; {} would be fetched", here.len(), show_size(missing)));
     } else {
         let (here, bytes, fetched) = (here.len(), show_size(bytes), show_size(done.fetched));
-        lines.push(format!("{here} of {of} updates are here, {bytes} ({fetched} fetched now): pacman -Su needs no network for them"));
+        lines.push(format!(
+            "{here} of {of} updates are here, {bytes} ({fetched} fetched now): pacman -Su needs no network for them"
+        ));
     }
     let left = |why| done.updates.iter().filter(|one| one.stands == Stands::Left(why)).collect::<Vec<_>>();
     for (why, key) in [(LeftOut::Quota, "prefetch.max"), (LeftOut::Age, "prefetch.age")] {
@@ -121,7 +124,9 @@ impl Bar {
         let target = if wanted { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let template = "{prefix} {bytes}/{total_bytes} {bytes_per_sec} {eta} [{wide_bar}] {percent}%";
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is fixed and valid").progress_chars("#>-"));
+        bar.set_style(
+            ProgressStyle::with_template(template).expect("the template is fixed and valid").progress_chars("#>-"),
+        );
         Self { bar }
     }
 

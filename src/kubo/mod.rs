@@ -210,7 +210,8 @@ impl Kubo {
             name: String,
         }
         // The daemon's filter finds parts of names as well.
-        let wire: Wire = self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
+        let wire: Wire =
+            self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
         let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name.starts_with(start));
         Ok(pins.filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())
     }

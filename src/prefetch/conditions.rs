@@ -72,7 +72,11 @@ fn metered() -> Option<bool> {
     let name = "org.freedesktop.NetworkManager";
     // Not started for this when it does not run.
     let words = ["--system", "--auto-start=no", "--timeout=2", "get-property", name];
-    let answer = program::output("busctl", words.into_iter().chain(["/org/freedesktop/NetworkManager", name, "Metered"]), PATIENCE);
+    let answer = program::output(
+        "busctl",
+        words.into_iter().chain(["/org/freedesktop/NetworkManager", name, "Metered"]),
+        PATIENCE,
+    );
     match answer.ok()?.trim().strip_prefix("u ")? {
         "1" | "3" => Some(true),
         "2" | "4" => Some(false),
@@ -155,7 +159,8 @@ mod tests {
             ("net/ppp0/type", "512\n"),
             ("net/eth0/type", "1\n"),
         ]);
-        let tunnels = ["wg0", "tun0", "vnet0", "ppp0", "eth0", "gone", "../net/wg0"].map(|name| is_tunnel(dir.path(), name));
+        let tunnels =
+            ["wg0", "tun0", "vnet0", "ppp0", "eth0", "gone", "../net/wg0"].map(|name| is_tunnel(dir.path(), name));
         assert_eq!(tunnels, [true, true, false, true, false, false, false]);
     }
 

@@ -232,7 +232,8 @@ impl Run<'_> {
 
     /// Removes from the store what was pending and is not kept any more, and the signatures of all that is not.
     fn let_go(&self, last: &State, state: &State) {
-        let kept: Vec<Sha256> = state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
+        let kept: Vec<Sha256> =
+            state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
         for old in last.updates.iter().filter_map(|one| one.sha256).filter(|sha256| !kept.contains(sha256)) {
             self.session.store.forget(old);
         }
@@ -271,9 +272,9 @@ impl Run<'_> {
         let (kept, mut failed, mut fatal) = (Kept::of(&self.store), BTreeMap::new(), None);
         while let Some(Gathered { want, result }) = gathering.next() {
             let result = result.and_then(|obtained| match (obtained, packages.get(want.name.as_str())) {
-                (Some(obtained), Some(package)) if matches!(obtained.accepted, Accepted::Waived(_)) => kept
-                    .put(*package, self.env.uid, &obtained)
-                    .map_err(|e| Error::local(self.store.display(), e)),
+                (Some(obtained), Some(package)) if matches!(obtained.accepted, Accepted::Waived(_)) => {
+                    kept.put(*package, self.env.uid, &obtained).map_err(|e| Error::local(self.store.display(), e))
+                }
                 _ => Ok(()),
             });
             match result {
@@ -364,7 +365,8 @@ fn is_let_go(one: &Pending) -> bool {
 
 /// Whether a package cache has a file of this name and size; pacman proves it.
 fn in_cache(conf: &PacmanConf, file: &str, size: u64) -> bool {
-    let is_it = |dir: &PathBuf| std::fs::metadata(dir.join(file)).is_ok_and(|meta| meta.is_file() && meta.len() == size);
+    let is_it =
+        |dir: &PathBuf| std::fs::metadata(dir.join(file)).is_ok_and(|meta| meta.is_file() && meta.len() == size);
     conf.cache_dirs.iter().any(is_it)
 }
 

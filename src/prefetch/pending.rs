@@ -123,7 +123,8 @@ mod tests {
         let read = update("extra\tgtk+x\t3:4.1-1\thttp://m/extra/gtk+x-3:4.1-1-any.pkg.tar.zst", &installed).unwrap();
         assert_eq!((read.repo.as_str(), read.old.as_deref(), read.new.as_str()), ("extra", Some("3:4.0-1"), "3:4.1-1"));
         assert_eq!(read.file.as_str(), "gtk+x-3:4.1-1-any.pkg.tar.zst");
-        let cached = update("core\tnew\t1-1\tfile:///var/cache/pacman/pkg/new-1-1-any.pkg.tar.zst", &installed).unwrap();
+        let cached =
+            update("core\tnew\t1-1\tfile:///var/cache/pacman/pkg/new-1-1-any.pkg.tar.zst", &installed).unwrap();
         assert_eq!((cached.old, cached.file.as_str()), (None, "new-1-1-any.pkg.tar.zst"));
         for bad in ["", "core\ta\t1-1", "core\ta\t1-1\t", ":: Proceed?", "core\ta\t1\thttp://m/.."] {
             assert_eq!(update(bad, &installed), None, "{bad}");

@@ -167,7 +167,8 @@ mod tests {
     fn names_that_are_not_plain_are_left_out() {
         let store = tempfile::tempdir().unwrap();
         std::fs::create_dir(store.path().join("prefetch")).unwrap();
-        let state = State { updates: vec![pending("../x", Stands::Here), pending("a", Stands::Here)], ..State::default() };
+        let state =
+            State { updates: vec![pending("../x", Stands::Here), pending("a", Stands::Here)], ..State::default() };
         state.write(store.path()).unwrap();
         assert_eq!(State::read(store.path()).updates.len(), 1);
         std::fs::write(path(store.path()), "{").unwrap();

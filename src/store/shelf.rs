@@ -23,7 +23,8 @@ pub struct Use {
 /// Whether the store in `dir`, which may be another user's, has a file of this name and size. It is not proven here;
 /// whoever takes it does that.
 pub fn holds(dir: &Path, sha256: Sha256, size: u64) -> bool {
-    fs::symlink_metadata(dir.join("files").join(sha256.to_string())).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+    fs::symlink_metadata(dir.join("files").join(sha256.to_string()))
+        .is_ok_and(|meta| meta.is_file() && meta.len() == size)
 }
 
 /// What the store in `dir` holds.
@@ -94,7 +95,12 @@ mod tests {
         let second = keep(&store, &[2; 100]);
         let old = SystemTime::now() - std::time::Duration::from_secs(60);
         for sha256 in [first, second] {
-            File::options().write(true).open(store.dir().join("files").join(sha256.to_string())).unwrap().set_modified(old).unwrap();
+            File::options()
+                .write(true)
+                .open(store.dir().join("files").join(sha256.to_string()))
+                .unwrap()
+                .set_modified(old)
+                .unwrap();
         }
         store.freshen(first);
         keep(&store, &[3; 100]);

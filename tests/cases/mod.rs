@@ -10,6 +10,8 @@ mod index_attacks;
 mod index_audit;
 mod index_refresh;
 mod lookup;
+mod prefetch;
+mod prefetch_conditions;
 mod review;
 mod stats;
 mod xfer;
