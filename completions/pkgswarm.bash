@@ -22,11 +22,17 @@ _pkgswarm() {
             pkgswarm,config)
                 cmd="pkgswarm__subcmd__config"
                 ;;
+            pkgswarm,daemon)
+                cmd="pkgswarm__subcmd__daemon"
+                ;;
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
             pkgswarm,index)
                 cmd="pkgswarm__subcmd__index"
+                ;;
+            pkgswarm,lan)
+                cmd="pkgswarm__subcmd__lan"
                 ;;
             pkgswarm,prefetch)
                 cmd="pkgswarm__subcmd__prefetch"
@@ -34,8 +40,17 @@ _pkgswarm() {
             pkgswarm,publish)
                 cmd="pkgswarm__subcmd__publish"
                 ;;
+            pkgswarm,shared)
+                cmd="pkgswarm__subcmd__shared"
+                ;;
             pkgswarm,stats)
                 cmd="pkgswarm__subcmd__stats"
+                ;;
+            pkgswarm,status)
+                cmd="pkgswarm__subcmd__status"
+                ;;
+            pkgswarm,why)
+                cmd="pkgswarm__subcmd__why"
                 ;;
             pkgswarm,xfer)
                 cmd="pkgswarm__subcmd__xfer"
@@ -58,6 +73,15 @@ _pkgswarm() {
             pkgswarm__subcmd__index,show)
                 cmd="pkgswarm__subcmd__index__subcmd__show"
                 ;;
+            pkgswarm__subcmd__lan,forget)
+                cmd="pkgswarm__subcmd__lan__subcmd__forget"
+                ;;
+            pkgswarm__subcmd__lan,ls)
+                cmd="pkgswarm__subcmd__lan__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__lan,trust)
+                cmd="pkgswarm__subcmd__lan__subcmd__trust"
+                ;;
             *)
                 ;;
         esac
@@ -65,7 +89,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish prefetch stats config"
+            opts="-h -V --set --help --version xfer fetch cid index publish prefetch daemon shared lan status why stats config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -118,6 +142,24 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__daemon)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__fetch)
             opts="-o -d -h --output --directory --source --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -142,7 +184,7 @@ _pkgswarm() {
                     return 0
                     ;;
                 --source)
-                    COMPREPLY=($(compgen -W "here kubo gateway mirror" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "here lan kubo gateway mirror" -- "${cur}"))
                     return 0
                     ;;
                 --set)
@@ -294,6 +336,78 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__lan)
+            opts="-h --set --help trust ls forget"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__forget)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__ls)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__trust)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__prefetch)
             opts="-h --only --dry-run --now --notify --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -354,6 +468,24 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__shared)
+            opts="-h --json --set --help on off"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__stats)
             opts="-h --days --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -365,6 +497,42 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__status)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__why)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -33,6 +33,11 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print th
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "prefetch" -d 'Fetch pending updates before anybody asks'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "daemon" -d 'Share packages with the machines of the local network, until it is stopped'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "shared" -d 'List what the daemon offers to the local network, or switch that on or off'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "lan" -d 'Trust a network with what this machine shares, or stop doing so'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "status" -d 'Show what is going on: Kubo, neighbours, indexes, stores, pending updates'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "why" -d 'Explain what is expected of a file, who has it, and who would be asked for it'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "stats" -d 'Show who sent how much, and what that saved'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "config" -d 'Show every setting with its value and where it comes from'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -l set -d 'Set one setting for this run, above every other layer' -r
@@ -40,6 +45,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -s h -l help -d 
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s o -l output -d 'Write to this file; `-` is standard output' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s d -l directory -d 'Write into this directory' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l source -d 'Ask only this kind of source' -r -f -a "here\t'The store and pacman\'s caches on this machine'
+lan\t'The machines of the local network, through `pkgswarm daemon`'
 kubo\t'The local Kubo daemon'
 gateway\t'The configured trustless gateways'
 mirror\t'The repository\'s servers'"
@@ -95,6 +101,29 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l now -d 'W
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l notify -d 'Fetch nothing; tell this desktop what is here, if it was not told yet'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l json -d 'Print one JSON object'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand shared" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand shared" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand shared" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "trust" -d 'Trust the networks that this machine is in, or those that are named'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "ls" -d 'List the networks that this machine is in, and those that are trusted'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "forget" -d 'Do not trust a network any more: one that is named, or those that this machine is in'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from trust" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l json -d 'Print one JSON object'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'How many days to look back, today included; 0 for all that is known' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l json -d 'Print JSON'

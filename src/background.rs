@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::env::HANDOVER;
 use crate::index;
 use crate::journal::{By, Journal, Record};
 use crate::kubo::keep::Ledger;
@@ -24,7 +25,22 @@ pub fn after(session: &mut Session, is_refresh: bool) {
     let due = is_refresh && (index::in_use::is_any_due(&session.settings, now) || session.store.needs_sweep());
     let is_over = || ledger.total().is_ok_and(|total| total > session.settings.kubo_keep);
     if due || (!cached.is_empty() && is_over()) {
-        start();
+        start(session, &["upkeep", "--detached"]);
+    }
+}
+
+/// Leaves whoever started this process: its session, so that a ^C in pacman's terminal does not come here, and every
+/// file that it had open and did not close for its children (pacman leaks two sockets and a directory).
+///
+/// First of all in a process: what is open then was inherited.
+pub fn detach() {
+    // Fails for the first process of a session, which has nothing to leave.
+    let _ = rustix::process::setsid();
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The directory just read is among them, and closed already.
+        let _ = nix::unistd::close(descriptor);
     }
 }
 
@@ -56,29 +72,18 @@ pub fn note(
     let _ = Journal::at(session.store.dir()).note(&record);
 }
 
-/// Leaves whoever started this process: its session, so that a ^C in pacman's terminal does not come here, and every
-/// file that it had open and did not close for its children (pacman leaks two sockets and a directory).
-///
-/// First of all in a process: what is open then was inherited.
-pub fn detach() {
-    // Fails for the first process of a session, which has nothing to leave.
-    let _ = rustix::process::setsid();
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The directory just read is among them, and closed already.
-        let _ = nix::unistd::close(descriptor);
-    }
-}
-
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Starts `pkgswarm upkeep` and leaves it to itself.
-fn start() {
+/// Starts this program with these `words` and leaves it to itself; it belongs to the same pacman run, and has the same
+/// settings.
+pub fn start(session: &Session, words: &[&str]) {
+    let pacman = session.run.split('-').next().unwrap_or_default();
     let child = Command::new("/proc/self/exe")
-        .args(["upkeep", "--detached"])
+        .args(words)
+        .args(session.env.settings())
+        .env(HANDOVER, pacman)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

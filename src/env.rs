@@ -3,18 +3,23 @@
 //! [`VARIABLES`] lists the environment variables that are read; the manual is made from it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-/// Tells a child of root that it is one, and which pacman called its parent. Set by hand it has no effect on root.
+/// Tells a child of root, or a process in the background, which pacman its work is for. Set by hand it has no effect on
+/// root.
 pub const HANDOVER: &str = "PKGSWARM_HANDOVER";
+
+/// Tells whoever pacman starts that it was only asked what it is about to fetch: nothing is to be fetched then.
+pub const AHEAD: &str = "PKGSWARM_AHEAD";
 
 /// Has every source that failed named on stderr, also when another one delivered.
 pub const VERBOSE: &str = "PKGSWARM_VERBOSE";
 
-/// The variables that users may set, and what each does. [`HANDOVER`] is between root and its child alone.
+/// The variables that users may set, and what each does. [`HANDOVER`] and [`AHEAD`] are
+/// between processes of ours alone.
 pub const VARIABLES: &[(&str, &str)] = &[
     (
         "PKGSWARM_CONFIG_DIR",
@@ -69,6 +74,20 @@ impl Env {
     /// The arguments after the program's name.
     pub fn words(&self) -> &[OsString] {
         self.args.get(1..).unwrap_or_default()
+    }
+
+    /// The arguments that set settings, for another process of ours.
+    pub fn settings(&self) -> Vec<&OsStr> {
+        let mut words = self.words().iter().map(OsString::as_os_str).take_while(|word| *word != "--");
+        let mut settings = Vec::new();
+        while let Some(word) = words.next() {
+            if word == "--set" {
+                settings.extend([Some(word), words.next()].into_iter().flatten());
+            } else if word.as_encoded_bytes().starts_with(b"--set=") {
+                settings.push(word);
+            }
+        }
+        settings
     }
 
     /// The value of a variable; empty means unset.
@@ -126,6 +145,14 @@ mod tests {
         assert_eq!(of("pacman/7.1.0 (Linux x86_64) libalpm/16.0.0"), Some((7, 1)));
         assert_eq!(of("curl/8"), None);
         assert_eq!(of("pacman/"), None);
+    }
+
+    #[test]
+    fn settings_of_the_command_line_are_passed_on() {
+        let mut env = env(&[]);
+        env.args =
+            ["pkgswarm", "--set", "a.b=1", "xfer", "u", "--set=c.d=2", "o", "--", "--set=e"].map(Into::into).into();
+        assert_eq!(env.settings(), ["--set", "a.b=1", "--set=c.d=2"]);
     }
 
     #[test]

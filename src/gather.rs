@@ -12,7 +12,7 @@
 //! ```text
 //! let session = Session::open(env, settings, beside)?;            // must have a lasting store
 //! let wants = names.map(|name| Want::in_repo(&session, &repo, name)).collect::<Result<_, _>>()?;
-//! let gathering = gather(env, settings, wants, at_once, into_store);
+//! let gathering = gather(env, settings, By::Prefetch, wants, at_once, into_store);
 //! for Gathered { want, result } in gathering {                    // in the order in which files arrive
 //!     match result { Ok(Some(obtained)) => …, Ok(None) => …, Err(error) => … }    // one failure stops none of the others
 //! }
@@ -60,8 +60,9 @@ pub struct Gathering {
 /// Starts fetching `wants`, in their order, at most `at_once` at a time (1 to [`MOST_AT_ONCE`]).
 ///
 /// `fetch` gets one file; it is [`into_store`] unless somebody has a place for files that cannot be proven. Each thread
-/// opens a [`Session`] of its own: with the environment and settings given, and no progress bar.
-pub fn gather<F>(env: &Env, settings: &Settings, wants: Vec<Want>, at_once: usize, fetch: F) -> Gathering
+/// opens a [`Session`] of its own: with the environment and settings given, and no progress bar. What sources sent is
+/// noted in the journal as fetched for `by`.
+pub fn gather<F>(env: &Env, settings: &Settings, by: By, wants: Vec<Want>, at_once: usize, fetch: F) -> Gathering
 where
     F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error> + Send + Sync + 'static,
 {
@@ -71,6 +72,7 @@ where
     let shared = Arc::new(Shared {
         env: env.clone(),
         settings: Settings { progress: false, ..settings.clone() },
+        by,
         wants: Mutex::new(wants.into_iter()),
         stopped: Arc::clone(&stopped),
         fetch,
@@ -90,10 +92,7 @@ where
 /// As of [`deliver`].
 pub fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
     let manner = Manner { ahead: true, ..Manner::default() };
-    let begun = Instant::now();
-    let delivery = deliver(session, &want.name, &want.plan, &want.places, manner);
-    background::note(session, By::Ahead, want.repo.as_ref().map(|repo| &repo.name), &want.name, None, begun);
-    match delivery? {
+    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
         Delivery::File(obtained) => Ok(Some(obtained)),
         // No date was given, so this is no database: a later call has been quicker.
         Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
@@ -125,6 +124,7 @@ impl Drop for Gathering {
 struct Shared<F> {
     env: Env,
     settings: Settings,
+    by: By,
     wants: Mutex<std::vec::IntoIter<Want>>,
     stopped: Arc<AtomicBool>,
     fetch: F,
@@ -148,7 +148,11 @@ impl<F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error>> Shared<F> {
         let mut next = Some(first);
         while let Some(want) = next {
             session.learn_from_others();
+            let begun = Instant::now();
             let result = (self.fetch)(&mut session, &want);
+            let repo = want.repo.as_ref().map(|repo| &repo.name);
+            background::note(&mut session, self.by, repo, &want.name, None, begun);
+            background::after(&mut session, false);
             let is_over = result.as_ref().is_err_and(|error| error.kind == Kind::Interrupted);
             if send.send(Gathered { want, result }).is_err() || is_over {
                 return;

@@ -225,6 +225,16 @@ impl Session {
         }
     }
 
+    /// Whether the daemon may be asked for what neighbours have, and there is one.
+    pub fn asks_node(&self) -> bool {
+        let may = match self.settings.lan {
+            Ask::Yes => true,
+            Ask::No => false,
+            Ask::Auto => !self.env.has_proxy(),
+        };
+        may && rustix::fs::stat(&self.settings.socket).is_ok()
+    }
+
     /// The daemon's RPC and gateway.
     pub fn kubo(&self) -> Kubo {
         Kubo {
@@ -289,7 +299,7 @@ impl Session {
         self.cached_by_kubo.push((cid, size));
     }
 
-    /// What Kubo fetched for us since this was asked last.
+    /// What Kubo fetched for us since the last time this was asked.
     pub fn take_cached_by_kubo(&mut self) -> Vec<(Cid, u64)> {
         std::mem::take(&mut self.cached_by_kubo)
     }

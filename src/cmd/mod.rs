@@ -7,6 +7,7 @@ use crate::env::Env;
 mod audit;
 mod cid;
 mod config;
+mod daemon;
 mod fetch;
 mod generate;
 mod index;
@@ -14,7 +15,9 @@ mod notify;
 mod prefetch;
 mod publish;
 mod stats;
+mod status;
 mod upkeep;
+mod why;
 mod xfer;
 
 /// Runs what was typed and returns the exit status; errors carry their own.
@@ -32,8 +35,13 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Index(command) => index::run(env, &settings, command),
         Command::Publish(args) => publish::run(env, &settings, args),
         Command::Prefetch(args) => prefetch::run(env, &settings, args),
+        Command::Status(args) => status::run(env, &settings, args),
+        Command::Why(args) => why::run(env, &settings, args),
         Command::Stats(args) => stats::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
+        Command::Daemon => daemon::run(env, &cli.set, &settings),
+        Command::Shared(args) => daemon::shared(env, &settings, args),
+        Command::Lan(command) => daemon::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
 }

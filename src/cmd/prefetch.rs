@@ -9,9 +9,9 @@ use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::env::Env;
 use crate::error::{self, Kind};
-use crate::handover::{self, Target};
+use crate::handover::{self, Giver, Target};
 use crate::prefetch::choose::LeftOut;
-use crate::prefetch::state::Stands;
+use crate::prefetch::state::{Pending, Stands};
 use crate::prefetch::{self, Options, Progress, Report};
 use crate::report;
 
@@ -30,6 +30,8 @@ pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resul
     if env.is_root() {
         return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
     }
+    // Killed with kill -9, root takes its child along.
+    let _channel = Giver::of(env);
     if let [own, systems, ..] = settings.stores.as_slice()
         && systems.exists()
     {
@@ -54,10 +56,12 @@ pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resul
 }
 
 fn tell(done: &Report, args: &PrefetchArgs) -> anyhow::Result<u8> {
-    let status = match (done.failures.is_empty(), done.updates.is_empty()) {
-        (false, _) => FAILED,
-        (true, false) => SOME,
-        (true, true) => NONE,
+    let is_missing = |one: &Pending| matches!(one.stands, Stands::Failed(_));
+    let failed = !done.failures.is_empty() || (!args.dry_run && done.updates.iter().any(is_missing));
+    let status = match (failed, done.updates.is_empty()) {
+        (true, _) => FAILED,
+        (false, false) => SOME,
+        (false, true) => NONE,
     };
     let mut out = io::stdout().lock();
     if args.json {
@@ -102,6 +106,15 @@ fn summary(done: &Report, args: &PrefetchArgs) -> Vec<String> {
         lines.push(format!(
             "{here} of {of} updates are here, {bytes} ({fetched} fetched now): pacman -Su needs no network for them"
         ));
+    }
+    // Those of which nothing was said above.
+    let told = |one: &&Pending| done.failures.iter().any(|failure| failure.subject.starts_with(&one.file));
+    if !args.dry_run {
+        for one in done.updates.iter().filter(|one| !told(one)) {
+            if let Stands::Failed(why) = &one.stands {
+                lines.push(format!("not here: {}: {why}", one.line()));
+            }
+        }
     }
     let left = |why| done.updates.iter().filter(|one| one.stands == Stands::Left(why)).collect::<Vec<_>>();
     for (why, key) in [(LeftOut::Quota, "prefetch.max"), (LeftOut::Age, "prefetch.age")] {

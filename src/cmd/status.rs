@@ -104,12 +104,15 @@ impl<'a> Status<'a> {
             Daemon::NotAsked(why) => rows.push(("kubo", format!("not asked: {why}"))),
             Daemon::Silent(why) => rows.push(("kubo", format!("does not answer: {}", shown(why)))),
             Daemon::Answers { version, peers, size, pinned } => {
-                let near = peers.iter().filter(|peer| near(peer).is_some()).count();
+                let on_lan = peers.iter().filter(|peer| near(peer).is_some()).count();
                 let size = size.map(|size| format!("; {} of {} used", show_size(size.used), show_size(size.most)));
                 let pinned = pinned.filter(|count| *count > 0).map(|count| format!(", {count} updates pinned"));
                 let (size, pinned) = (size.unwrap_or_default(), pinned.unwrap_or_default());
-                let peers_are = format!("{} peers, {near} on the LAN", peers.len());
-                rows.push(("kubo", format!("{} at {}: {peers_are}{size}{pinned}", shown(version), self.settings.kubo_api)));
+                let peers_are = format!("{} peers, {on_lan} on the LAN", peers.len());
+                rows.push((
+                    "kubo",
+                    format!("{} at {}: {peers_are}{size}{pinned}", shown(version), self.settings.kubo_api),
+                ));
                 for (peer, at) in peers.iter().filter_map(|peer| Some((peer, near(peer)?))) {
                     rows.push(("  lan", format!("{at}  {}", shown(&peer.id))));
                 }
@@ -140,7 +143,8 @@ impl<'a> Status<'a> {
                 line += &format!(", {} of it not complete", show_size(held.partial));
             }
             if *kubo > 0 {
-                line += &format!("; Kubo cached {} for it, of {}", show_size(*kubo), show_size(self.settings.kubo_keep));
+                line +=
+                    &format!("; Kubo cached {} for it, of {}", show_size(*kubo), show_size(self.settings.kubo_keep));
             }
             rows.push(("store", line));
         }
@@ -217,9 +221,8 @@ fn daemon(env: &Env, settings: &Settings) -> Daemon {
     let api = reqwest::Url::parse(&settings.kubo_api).ok();
     let kubo = Kubo { api, gateway: settings.gateway_url(), client: http.loopback().clone() };
     let answered = block_on(async {
-        let bound = |what| tokio::time::timeout(PATIENCE, what);
         let (version, peers, size, pinned) = tokio::join!(
-            bound(kubo.version()),
+            tokio::time::timeout(PATIENCE, kubo.version()),
             tokio::time::timeout(PATIENCE, kubo.peers()),
             tokio::time::timeout(PATIENCE, kubo.repo_size()),
             tokio::time::timeout(PATIENCE, pins::ours(&kubo)),

@@ -104,7 +104,9 @@ impl Why<'_> {
                 let by = by.map_or("the index of the snapshot in use".to_owned(), |by| format!("index {}", by.index));
                 (Some(cid.to_string()), format!("named by {by}"))
             }
-            None => (None, "larger than 1 MiB, and no index in use names its CID: mirrors alone can be asked".to_owned()),
+            None => {
+                (None, "larger than 1 MiB, and no index in use names its CID: mirrors alone can be asked".to_owned())
+            }
         }
     }
 
@@ -129,7 +131,9 @@ impl Why<'_> {
         }
         let why = match settings.gateways.is_empty() {
             true => Some("none is configured (gateways.urls)".to_owned()),
-            false if !session.asks_gateways() => Some("the environment sets a proxy (gateways.behind_proxy)".to_owned()),
+            false if !session.asks_gateways() => {
+                Some("the environment sets a proxy (gateways.behind_proxy)".to_owned())
+            }
             false => common,
         };
         out.extend(why.map(|why| ("gateways", why)));
@@ -170,7 +174,9 @@ impl Why<'_> {
         let mut out = format!("{}  [{}]\n", self.name, self.repo);
         let mut row = |what: &str, text: &str| out += &format!("  {what:10}{}\n", shown(text));
         match self.want.plan.expect {
-            Expect::Exact { sha256, size } => row("expected", &format!("sha256 {sha256}, {} ({size} bytes)", show_size(size))),
+            Expect::Exact { sha256, size } => {
+                row("expected", &format!("sha256 {sha256}, {} ({size} bytes)", show_size(size)))
+            }
             Expect::Waived(why) => row("expected", &format!("nothing: {}", why.label())),
         }
         for (who, sha256, size) in self.listed() {
@@ -198,12 +204,18 @@ impl Why<'_> {
             (None, None) => row("last", "never fetched by pkgswarm, as far as the journal goes back"),
             (delivered, received) => {
                 if let Some(record) = received {
-                    let shares: Vec<_> =
-                        record.shares.iter().map(|share| format!("{} {}", share.source, show_size(share.bytes))).collect();
+                    let shares: Vec<_> = record
+                        .shares
+                        .iter()
+                        .map(|share| format!("{} {}", share.source, show_size(share.bytes)))
+                        .collect();
                     row("last", &format!("came {} ago, by {}: {}", ago(record), record.by.word(), shares.join(", ")));
                 }
                 if let Some(record) = delivered.as_ref().filter(|record| received.as_ref() != Some(record)) {
-                    row("last", &format!("handed over {} ago, by {}, from this machine", ago(record), record.by.word()));
+                    row(
+                        "last",
+                        &format!("handed over {} ago, by {}, from this machine", ago(record), record.by.word()),
+                    );
                 }
             }
         }
@@ -222,10 +234,11 @@ impl Why<'_> {
                 record.shares.iter().map(|share| json!({"source": share.source, "bytes": share.bytes})).collect();
             json!({"at": record.at, "took_ms": record.took, "by": record.by.word(), "delivered": record.delivered, "shares": shares})
         };
-        let listed = self.listed().into_iter().map(|(who, sha256, size)| json!({"by": who, "sha256": sha256, "size": size}));
-        let order = self.answers.iter().map(|answer| {
-            json!({"source": answer.source, "has": answer.has, "says": answer.says, "place": answer.place})
-        });
+        let listed =
+            self.listed().into_iter().map(|(who, sha256, size)| json!({"by": who, "sha256": sha256, "size": size}));
+        let order = self.answers.iter().map(
+            |answer| json!({"source": answer.source, "has": answer.has, "says": answer.says, "place": answer.place}),
+        );
         let left_out = self.left_out().into_iter().map(|(who, why)| json!({"source": who, "why": why}));
         json!({
             "name": self.name.as_str(), "repo": self.repo.as_str(), "sha256": sha256, "size": size,
@@ -252,6 +265,7 @@ fn probe(session: &Session, want: &Want) -> Vec<Answer> {
         *mirrors += usize::from(matches!(place, Place::Mirror(_) | Place::File(_)));
         let place = match (is_down(place), place) {
             (true, _) => "last, because it did not answer or lied lately",
+            (false, Place::Node) => "the daemon, before Kubo and the mirrors",
             (false, Place::Kubo(_)) => "first, as the nearest; mirrors join after kubo.head_start",
             (false, Place::Gateway(..)) => "after Kubo, before the mirrors",
             (false, _) if *mirrors == 1 => "the repository's first server",
@@ -275,6 +289,7 @@ async fn has(session: &Session, place: &Place, size: Option<u64>) -> (Option<boo
             let found = path.metadata().is_ok_and(|meta| meta.is_file());
             return (Some(found), if found { "has it" } else { "does not have it" }.to_owned());
         }
+        Place::Node => return (None, "asks the neighbours when it comes to it".to_owned()),
         Place::Mirror(url) => session.http.ask(url, &ask).await,
         // Answered from what it has, without asking others (boxo, gateway/backend_blocks.go:755).
         Place::Kubo(cid) => {
@@ -292,7 +307,8 @@ async fn has(session: &Session, place: &Place, size: Option<u64>) -> (Option<boo
         Err(other) => (None, other.to_string()),
         Ok(answer) => match answer.status() {
             StatusCode::OK => {
-                let told = http::text(answer.headers(), reqwest::header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+                let told = http::text(answer.headers(), reqwest::header::CONTENT_LENGTH);
+                let told: Option<u64> = told.and_then(|text| text.parse().ok());
                 match (is_mirror, size, told) {
                     (true, Some(size), Some(told)) if told != size => {
                         (Some(false), format!("has another one, of {told} bytes"))

@@ -62,6 +62,15 @@ pub struct Publication<'a> {
     pub ttl: Duration,
 }
 
+/// A peer that the daemon is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its peer id.
+    pub id: String,
+    /// Its address as a multiaddr: that of the live connection.
+    pub address: String,
+}
+
 /// The daemon's disk use in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepoSize {
@@ -81,6 +90,25 @@ impl Kubo {
         }
         let wire: Wire = self.json("version", &[], QUICK).await?;
         Ok(wire.version)
+    }
+
+    /// The peers that the daemon is connected to.
+    pub async fn peers(&self) -> Result<Vec<Peer>, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            // Without a peer it is null.
+            peers: Option<Vec<WirePeer>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct WirePeer {
+            addr: String,
+            peer: String,
+        }
+        let wire: Wire = self.json("swarm/peers", &[], QUICK).await?;
+        let peers = wire.peers.unwrap_or_default().into_iter();
+        Ok(peers.map(|peer| Peer { id: peer.peer, address: peer.addr }).collect())
     }
 
     /// The daemon's keys: their names in the daemon and their IPNS names (base36).

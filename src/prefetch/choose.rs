@@ -27,6 +27,17 @@ pub enum LeftOut {
     Unasked,
 }
 
+impl LeftOut {
+    /// For people, with the setting that decides.
+    pub fn words(self) -> &'static str {
+        match self {
+            LeftOut::Quota => "does not fit (prefetch.max)",
+            LeftOut::Age => "pending for too long (prefetch.age)",
+            LeftOut::Unasked => "was not asked for",
+        }
+    }
+}
+
 /// The verdict on each of `candidates`, in their order; `None` means that it is fetched, or kept.
 ///
 /// Those that fit are taken in pacman's order, and one that does not fit keeps no smaller one out. What is here already

@@ -13,9 +13,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::background;
 use crate::config::Settings;
 use crate::deliver::{Delivery, Manner, Obtained, block_on, deliver};
 use crate::digest::Sha256;
@@ -235,7 +234,7 @@ impl Run<'_> {
         let kept: Vec<Sha256> =
             state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
         for old in last.updates.iter().filter_map(|one| one.sha256).filter(|sha256| !kept.contains(sha256)) {
-            self.session.store.forget(old);
+            self.session.store.let_go(old);
         }
         Kept::of(&self.store).retain(&kept);
         // Younger than all else, they are the last to make room.
@@ -268,7 +267,7 @@ impl Run<'_> {
             }
             None => self.settings.clone(),
         };
-        let mut gathering = gather(self.env, &settings, wants, at_once, into_store);
+        let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
         let (kept, mut failed, mut fatal) = (Kept::of(&self.store), BTreeMap::new(), None);
         while let Some(Gathered { want, result }) = gathering.next() {
             let result = result.and_then(|obtained| match (obtained, packages.get(want.name.as_str())) {
@@ -372,12 +371,8 @@ fn in_cache(conf: &PacmanConf, file: &str, size: u64) -> bool {
 
 /// Gets one file so that it stays.
 fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
-    let begun = Instant::now();
     let manner = Manner { lasting: true, ..Manner::default() };
-    let delivery = deliver(session, &want.name, &want.plan, &want.places, manner);
-    background::note(session, By::Prefetch, want.repo.as_ref().map(|repo| &repo.name), &want.name, None, begun);
-    background::after(session, false);
-    match delivery? {
+    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
         Delivery::File(obtained) => Ok(Some(obtained)),
         Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
     }

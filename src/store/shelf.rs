@@ -47,7 +47,8 @@ pub fn usage(dir: &Path) -> io::Result<Use> {
 impl Store {
     /// Makes a file young again, so that it is the last to make room for others.
     pub fn freshen(&self, sha256: Sha256) {
-        if let Ok(file) = fsx::open_own(&self.dir().join("files").join(sha256.to_string()), self.uid) {
+        // Its owner may do this without write access; opened for writing, a missing one would be made.
+        if let Ok(file) = self.peek(sha256) {
             let _ = file.set_modified(SystemTime::now());
         }
     }
@@ -58,7 +59,7 @@ impl Store {
     }
 
     /// Removes a file and what has arrived of it, unless somebody is fetching it now.
-    pub fn forget(&self, sha256: Sha256) {
+    pub fn let_go(&self, sha256: Sha256) {
         for part in ["files", "partial"] {
             let path = self.dir().join(part).join(sha256.to_string());
             if !self.is_locked(&path) {
@@ -81,7 +82,7 @@ mod tests {
         fs::write(store.dir().join("partial/x"), b"abc").unwrap();
         assert!(holds(store.dir(), sha256, 7) && !holds(store.dir(), sha256, 8));
         assert_eq!(usage(store.dir()).unwrap(), Use { files: 1, bytes: 7, partial: 3 });
-        store.forget(sha256);
+        store.let_go(sha256);
         assert_eq!(usage(store.dir()).unwrap(), Use { files: 0, bytes: 0, partial: 3 });
         assert_eq!(fs::read_dir(store.dir().join("files")).unwrap().count(), 0, "its name is gone too");
         assert!(usage(&dir.path().join("none")).is_err());

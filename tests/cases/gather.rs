@@ -7,6 +7,7 @@ use pkgswarm::deliver::Place;
 use pkgswarm::env::Env;
 use pkgswarm::error::Kind;
 use pkgswarm::gather::{Gathered, gather, into_store};
+use pkgswarm::journal::By;
 use pkgswarm::name::FileName;
 use pkgswarm::plan::Known;
 use pkgswarm::store::Store;
@@ -47,14 +48,14 @@ fn gather_keeps_every_file_and_as_many_connections_as_it_may() {
     let dir = tempfile::tempdir().unwrap();
     let (env, settings) = means(dir.path());
     let wants: Vec<Want> = packages.iter().map(|package| want(&mirror, package)).collect();
-    let gathered: Vec<Gathered> = gather(&env, &settings, wants.clone(), 3, into_store).collect();
+    let gathered: Vec<Gathered> = gather(&env, &settings, By::Prefetch, wants.clone(), 3, into_store).collect();
     assert_eq!(gathered.len(), 24);
     let store = Store::open(&dir.path().join("store"), env.uid, u64::MAX).unwrap();
     for package in &packages {
         assert!(store.find(package.sha256(), package.bytes.len() as u64).is_some(), "{}", package.file_name());
     }
     assert_eq!((mirror.server().connections(), mirror.requests().len()), (3, 24));
-    let again = gather(&env, &settings, wants, 3, into_store);
+    let again = gather(&env, &settings, By::Prefetch, wants, 3, into_store);
     assert!(again.into_iter().all(|file| file.result.is_ok()));
     assert_eq!(mirror.requests().len(), 24, "what is here is not fetched again");
 }
@@ -68,7 +69,7 @@ fn gather_goes_on_after_a_failure_and_names_it() {
     let (env, settings) = means(dir.path());
     let wants = packages.iter().map(|package| want(&mirror, package)).collect();
     let (good, bad): (Vec<Gathered>, Vec<Gathered>) =
-        gather(&env, &settings, wants, 2, into_store).partition(|file| file.result.is_ok());
+        gather(&env, &settings, By::Prefetch, wants, 2, into_store).partition(|file| file.result.is_ok());
     assert_eq!((good.len(), bad.len()), (5, 1));
     assert_eq!(bad[0].want.name.as_str(), packages[2].file_name());
     assert_eq!(bad[0].result.as_ref().unwrap_err().kind, Kind::NoSource);
@@ -82,7 +83,7 @@ fn gather_begins_nothing_more_once_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let (env, settings) = means(dir.path());
     let wants = packages.iter().map(|package| want(&mirror, package)).collect();
-    let mut gathering = gather(&env, &settings, wants, 1, into_store);
+    let mut gathering = gather(&env, &settings, By::Prefetch, wants, 1, into_store);
     assert!(gathering.next().unwrap().result.is_ok());
     gathering.stop();
     let more = gathering.count();

@@ -14,6 +14,7 @@ mod prefetch;
 mod prefetch_conditions;
 mod review;
 mod stats;
+mod why;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;

@@ -4,6 +4,7 @@
 //! the value is dropped. Nothing waits by sleeping for a guessed time; `until` polls for a fact with a limit.
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
+mod daemon;
 mod gpg;
 mod kubo;
 mod lan;
@@ -15,6 +16,7 @@ mod process;
 mod repo;
 mod swarm;
 
+pub use daemon::Daemon;
 pub use gpg::Signer;
 pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};
@@ -24,7 +26,7 @@ pub use pacman::{CURL, PacmanRoot, Release};
 pub use parts::{Parts, give_to_user, user};
 pub use process::{Process, Ran, command, run, until};
 pub use repo::{Compression, Repo};
-pub use swarm::Swarm;
+pub use swarm::{Swarm, bytes_below};
 
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
