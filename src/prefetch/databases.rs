@@ -4,12 +4,15 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use crate::background;
 use crate::database::{database, signature};
 use crate::deliver::Obtained;
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
 use crate::error::{Error, Kind};
 use crate::fsx;
+use crate::journal::By;
 use crate::name::FileName;
 use crate::output::Output;
 use crate::session::Session;
@@ -57,7 +60,12 @@ impl Databases {
     pub fn refresh(&self, session: &mut Session, conf: &PacmanConf) -> Result<Vec<Error>, Error> {
         let mut failures = Vec::new();
         for repo in conf.repos.iter().filter(|repo| repo.usage.sync) {
-            match self.one(session, repo) {
+            let begun = Instant::now();
+            let done = self.one(session, repo);
+            if let Ok(name) = FileName::new(format!("{}.db", repo.name)) {
+                background::note(session, By::Prefetch, Some(&repo.name), &name, None, begun);
+            }
+            match done {
                 Ok(()) => {}
                 Err(e) if e.kind == Kind::Interrupted => return Err(e),
                 Err(e) => {

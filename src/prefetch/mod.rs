@@ -107,6 +107,8 @@ pub fn run(
     let (wants, mut state) = run.plan(updates, &last, &mut failures);
     let (mut fetched, mut warnings) = (0, Vec::new());
     if !options.dry_run {
+        // What pacman has by now makes room first. A sweep that fails leaves more there, and nothing worse.
+        let _ = run.session.store.sweep(&conf.cache_dirs);
         run.let_go(&last, &state);
         fetched = run.fetch(wants, &mut state, &mut failures, arrived)?;
         run.pin(&mut state, &mut warnings);
