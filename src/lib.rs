@@ -80,8 +80,8 @@
 //! plan store output index node
 //! session race publish
 //! deliver find background
-//! want content handover
-//! database gather cli daemon
+//! want content doctor handover
+//! database gather setup cli daemon
 //! prefetch
 //! cmd
 //! ```
@@ -103,6 +103,7 @@ pub mod database;
 pub mod deliver;
 pub mod digest;
 pub mod distro;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod find;
@@ -128,6 +129,7 @@ pub mod publish;
 pub mod race;
 pub mod report;
 pub mod session;
+pub mod setup;
 pub mod socket;
 pub mod source;
 pub mod stats;

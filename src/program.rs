@@ -1,97 +1,110 @@
-//! Other programs that are asked for something: bounded in time and output, never with our terminal.
+//! Running other programs to hear what they say: bounded in time and output.
 
-use std::ffi::OsStr;
-use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a program may take and how much it may print.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Longest time until it has ended; it is killed then.
-    pub patience: Duration,
-    /// Most bytes of output that are read.
-    pub output: u64,
-}
-
-/// Most bytes that are read of what it complains about.
-const COMPLAINTS: u64 = 16 << 10;
-
-/// Why there is no answer.
+/// Why a program's answer is not there. Only after `TooSlow` trying again may help.
 #[derive(Debug, thiserror::Error)]
-pub enum NoAnswer {
+pub enum Silent {
     /// It is not installed, or cannot be run by this user.
-    #[error("{0} cannot be run: {1}")]
-    Program(String, io::Error),
-    /// It said no.
-    #[error("{program} failed ({status}): {message}")]
-    Failed {
-        /// The program asked.
-        program: String,
+    #[error("{} cannot be run: {cause}", program.display())]
+    Program {
+        /// The program asked for.
+        program: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// It ended with another status than 0.
+    #[error("{} failed ({status}): {message}", program.display())]
+    Refused {
+        /// The program asked for.
+        program: PathBuf,
         /// Its exit status.
-        status: std::process::ExitStatus,
-        /// What it complained about, on one line.
+        status: ExitStatus,
+        /// What it printed.
+        output: String,
+        /// The beginning of what it complained about.
         message: String,
     },
-    /// It took longer than allowed. Trying again later may help.
-    #[error("{0} did not answer in {1} s")]
-    TooSlow(String, u64),
-    /// It printed more than allowed.
-    #[error("{0} printed more than {1} bytes")]
-    TooMuch(String, u64),
+    /// No answer in time.
+    #[error("{} did not answer in {} s", program.display(), patience.as_secs())]
+    TooSlow {
+        /// The program asked for.
+        program: PathBuf,
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// More output than its answers have.
+    #[error("{} printed more than {most} bytes", program.display())]
+    TooMuch {
+        /// The program asked for.
+        program: PathBuf,
+        /// How much was allowed.
+        most: u64,
+    },
 }
 
-/// What `program` (looked for in PATH) prints when called with `words`.
+/// Runs `command` with `input` on its stdin, in the C locale, and returns its output when it ends with status 0.
 ///
 /// # Errors
-/// [`NoAnswer`]; a status other than 0 is no answer.
-pub fn output<S: AsRef<OsStr>>(
-    program: &str,
-    words: impl IntoIterator<Item = S>,
-    limits: Limits,
-) -> Result<String, NoAnswer> {
-    let mut command = Command::new(program);
-    // Nothing of it may depend on the language of the user.
-    command.args(words).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| NoAnswer::Program(program.to_owned(), e))?;
-    let until = Instant::now() + limits.patience;
-    let slow = || NoAnswer::TooSlow(program.to_owned(), limits.patience.as_secs());
-    let (printed, complained) =
-        (collect(child.stdout.take(), limits.output + 1), collect(child.stderr.take(), COMPLAINTS));
-    let answer = printed.recv_timeout(limits.patience).map_err(|_| slow()).and_then(|bytes| {
-        if bytes.len() as u64 > limits.output {
-            return Err(NoAnswer::TooMuch(program.to_owned(), limits.output));
+/// `Silent`. A program that is too slow or says too much is killed.
+pub fn hear(mut command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, Silent> {
+    let program = PathBuf::from(command.get_program());
+    let failed = |cause| Silent::Program { program: program.clone(), cause };
+    let too_slow = || Silent::TooSlow { program: program.clone(), patience };
+    let until = Instant::now() + patience;
+    command.env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(&failed)?;
+    let stdin = child.stdin.take();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let input = input.to_vec();
+    // Threads, because each of the three pipes can block the other two. They end with the process.
+    thread::spawn(move || stdin.map(|mut to| to.write_all(&input)));
+    let output = collect(stdout, most + 1);
+    let message = collect(stderr, 4096);
+    let outcome = output.recv_timeout(patience).map_err(|_| too_slow()).and_then(|output| {
+        if output.len() as u64 > most {
+            return Err(Silent::TooMuch { program: program.clone(), most });
         }
-        Ok((bytes, ended(&mut child, until).ok_or_else(slow)?))
+        Ok(output)
     });
-    let (bytes, status) = answer.inspect_err(|_| {
-        let _ended_already = child.kill();
-        let _status_is_of_no_use = child.wait();
-    })?;
-    if !status.success() {
-        let message = complained.recv_timeout(Duration::from_millis(100)).unwrap_or_default();
-        let message = String::from_utf8_lossy(&message).trim().replace('\n', "; ");
-        return Err(NoAnswer::Failed { program: program.to_owned(), status, message });
+    let outcome =
+        outcome.and_then(|output| Ok((output, ended(&mut child, until).map_err(&failed)?.ok_or_else(too_slow)?)));
+    let (output, status) = match outcome {
+        Ok(both) => both,
+        Err(error) => {
+            let _ended_already = child.kill();
+            let _status_is_of_no_use = child.wait();
+            return Err(error);
+        }
+    };
+    let output = String::from_utf8_lossy(&output).into_owned();
+    if status.success() {
+        return Ok(output);
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let message = message.recv_timeout(Duration::from_millis(100)).unwrap_or_default();
+    let message = String::from_utf8_lossy(&message).trim().replace('\n', "; ");
+    Err(Silent::Refused { program, status, output, message })
 }
 
-/// Its status; `None` when it still runs at `until`.
-fn ended(child: &mut Child, until: Instant) -> Option<std::process::ExitStatus> {
+/// Its status, or nothing when it is still running at `until`.
+fn ended(child: &mut Child, until: Instant) -> io::Result<Option<ExitStatus>> {
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if Instant::now() < until => {}
-            _ => return None,
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() > until {
+            return Ok(None);
         }
         // Its output has ended, so this is a matter of microseconds.
         thread::sleep(Duration::from_micros(200));
     }
 }
 
-/// Reads in a thread, which ends with the program.
 fn collect(from: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
@@ -107,20 +120,39 @@ fn collect(from: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receive
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { patience: Duration::from_secs(20), output: 100 };
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
 
-    #[test]
-    fn output_of_a_program_that_succeeds_is_its_answer() {
-        assert_eq!(output("echo", ["a b"], LIMITS).unwrap(), "a b\n");
+    fn patient(script: &str) -> Result<String, Silent> {
+        hear(sh(script), b"input", Duration::from_secs(60), 1 << 20)
     }
 
     #[test]
-    fn a_program_that_fails_hangs_or_chatters_gives_none() {
-        let sh = |script: &str, limits| output("sh", ["-c", script], limits).unwrap_err().to_string();
-        assert_eq!(sh("echo why >&2; exit 3", LIMITS), "sh failed (exit status: 3): why");
-        assert_eq!(sh("head -c 101 /dev/zero", LIMITS), "sh printed more than 100 bytes");
-        assert_eq!(sh("exec sleep 60", Limits { patience: Duration::ZERO, ..LIMITS }), "sh did not answer in 0 s");
-        let missing = output("no-such-program", [""], LIMITS).unwrap_err().to_string();
-        assert!(missing.starts_with("no-such-program cannot be run: "), "{missing}");
+    fn output_comes_back_and_input_arrives() {
+        assert_eq!(patient("cat; echo more").unwrap(), "inputmore\n");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_in_time() {
+        let started = Instant::now();
+        let short = Duration::from_millis(50);
+        for script in ["exec sleep 600", "exec >&-; exec sleep 600"] {
+            assert!(matches!(hear(sh(script), b"", short, 10), Err(Silent::TooSlow { .. })), "{script}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_program_that_never_stops_talking_is_ended() {
+        assert!(matches!(patient("exec yes"), Err(Silent::TooMuch { .. })));
+    }
+
+    #[test]
+    fn a_refusal_is_quoted() {
+        let error = patient("echo 'could not open file x' >&2; exit 1").unwrap_err();
+        assert!(error.to_string().ends_with("could not open file x"), "{error}");
     }
 }

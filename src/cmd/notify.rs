@@ -5,6 +5,7 @@
 //! one call. Where nobody shows notifications it is silent.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::config::Settings;
@@ -14,9 +15,11 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
 use crate::prefetch::state::{Stands, State};
-use crate::program::{self, Limits};
+use crate::program::{self, Silent};
 
-const LIMITS: Limits = Limits { patience: Duration::from_secs(10), output: 4096 };
+/// Longest wait for the bus, and most bytes of its answer, a number.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_MOST: u64 = 4096;
 
 /// Longest memory that is read: a digest and a line break.
 const MEMORY: u64 = 128;
@@ -51,11 +54,13 @@ pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
 
 /// Desktop Notifications Specification 1.3, `org.freedesktop.Notifications.Notify`: program, replaced one, icon, title,
 /// text, no actions, no hints, the server's own time to show it.
-fn show(title: &str, text: &str) -> Result<String, program::NoAnswer> {
+fn show(title: &str, text: &str) -> Result<String, Silent> {
     let name = "org.freedesktop.Notifications";
     let call = ["--user", "--", "call", name, "/org/freedesktop/Notifications", name, "Notify", "susssasa{sv}i"];
     let arguments = ["pkgswarm", "0", "system-software-update", title, text, "0", "0", "-1"];
-    program::output("busctl", call.into_iter().chain(arguments), LIMITS)
+    let mut busctl = Command::new("busctl");
+    busctl.args(call).args(arguments);
+    program::hear(busctl, b"", PATIENCE, ANSWER_MOST)
 }
 
 /// What was told last, in the user's own directory.

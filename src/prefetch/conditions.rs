@@ -5,16 +5,20 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use jiff::Zoned;
 
 use crate::config::Settings;
 use crate::config::value::{Window, window};
-use crate::program::{self, Limits};
+use crate::program;
 
 /// Longest wait for `busctl` and `ip`; both answer in milliseconds.
-const PATIENCE: Limits = Limits { patience: Duration::from_secs(3), output: 64 << 10 };
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Most bytes of their answers: one line.
+const ANSWER_MOST: u64 = 64 << 10;
 
 /// Addresses that belong to nobody (RFC 5737, RFC 3849): the way to them is the way to the Internet.
 const FAR_AWAY: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
@@ -70,13 +74,11 @@ fn is_within(minute: u16, from: u16, until: u16) -> bool {
 /// shares its line is guessed to be metered. systemd-networkd has no such property.
 fn metered() -> Option<bool> {
     let name = "org.freedesktop.NetworkManager";
+    let mut busctl = Command::new("busctl");
     // Not started for this when it does not run.
-    let words = ["--system", "--auto-start=no", "--timeout=2", "get-property", name];
-    let answer = program::output(
-        "busctl",
-        words.into_iter().chain(["/org/freedesktop/NetworkManager", name, "Metered"]),
-        PATIENCE,
-    );
+    busctl.args(["--system", "--auto-start=no", "--timeout=2", "get-property", name]);
+    busctl.args(["/org/freedesktop/NetworkManager", name, "Metered"]);
+    let answer = program::hear(busctl, b"", PATIENCE, ANSWER_MOST);
     match answer.ok()?.trim().strip_prefix("u ")? {
         "1" | "3" => Some(true),
         "2" | "4" => Some(false),
@@ -104,7 +106,9 @@ fn on_battery(sys: &Path) -> Option<bool> {
 /// The tunnel through which packets to the Internet leave, as the kernel itself decides: policies of wg-quick included.
 fn vpn(sys: &Path) -> Option<String> {
     let way = |to: &str| {
-        let answer = program::output("ip", ["-o", "route", "get", to], PATIENCE).ok()?;
+        let mut ip = Command::new("ip");
+        ip.args(["-o", "route", "get", to]);
+        let answer = program::hear(ip, b"", PATIENCE, ANSWER_MOST).ok()?;
         let mut words = answer.split_whitespace();
         words.find(|word| *word == "dev")?;
         words.next().map(str::to_owned)

@@ -4,20 +4,21 @@
 //! `IgnorePkg` names is not. It works for ordinary users and beside a running pacman (research/pacman.md section 3).
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::find;
 use crate::name::{FileName, RepoName};
-use crate::program::{self, Limits, NoAnswer};
+use crate::program::{self, Silent};
 use crate::report;
 use crate::session::Session;
 use crate::want;
 
 /// Resolving a large upgrade takes a second; the output has a line of at most 1 KiB for each package.
-const LIMITS: Limits = Limits { patience: Duration::from_secs(120), output: 16 << 20 };
+const PATIENCE: Duration = Duration::from_secs(120);
+const OUTPUT_MOST: u64 = 16 << 20;
 
 /// What stands between the fields of a line: no name, version or URL holds it.
 const FORMAT: &str = "%r\t%n\t%v\t%l";
@@ -48,7 +49,7 @@ pub fn pending(session: &Session, databases: &Path) -> Result<Vec<Update>, Error
     let installed = installed(&databases.join("local"));
     match ask(session, databases, &["-Su", "--print", "--print-format", FORMAT]) {
         Ok(lines) => Ok(lines.lines().filter_map(|line| update(line, &installed)).collect()),
-        Err(NoAnswer::Failed { message, .. }) if message.contains("failed to prepare transaction") => {
+        Err(Silent::Refused { message, .. }) if message.contains("failed to prepare transaction") => {
             let lines = ask(session, databases, &["-Qu"]).or_else(nothing).map_err(unanswered)?;
             report::say(&format!("warning: pacman cannot prepare the upgrade: {message}"));
             Ok(lines.lines().filter_map(|line| newer(session, line)).collect())
@@ -57,24 +58,23 @@ pub fn pending(session: &Session, databases: &Path) -> Result<Vec<Update>, Error
     }
 }
 
-fn unanswered(e: NoAnswer) -> Error {
+fn unanswered(e: Silent) -> Error {
     Error::usage("pending updates", e).hint("`pacman -Sup` shows what pacman says")
 }
 
 /// `pacman -Qu` fails without a word when nothing is newer.
-fn nothing(e: NoAnswer) -> Result<String, NoAnswer> {
+fn nothing(e: Silent) -> Result<String, Silent> {
     match e {
-        NoAnswer::Failed { message, .. } if message.is_empty() => Ok(String::new()),
+        Silent::Refused { message, .. } if message.is_empty() => Ok(String::new()),
         other => Err(other),
     }
 }
 
-fn ask(session: &Session, databases: &Path, words: &[&str]) -> Result<String, NoAnswer> {
-    let mut all: Vec<OsString> = words.iter().map(OsString::from).collect();
-    let config = session.settings.pacman_conf.as_os_str();
-    all.extend(["--dbpath".into(), databases.into(), "--config".into(), config.to_owned()]);
-    all.extend(["--noconfirm", "--color", "never", "--logfile", "/dev/null"].map(OsString::from));
-    program::output("pacman", all, LIMITS)
+fn ask(session: &Session, databases: &Path, words: &[&str]) -> Result<String, Silent> {
+    let mut pacman = Command::new("pacman");
+    pacman.args(words).arg("--dbpath").arg(databases).arg("--config").arg(&session.settings.pacman_conf);
+    pacman.args(["--noconfirm", "--color", "never", "--logfile", "/dev/null"]);
+    program::hear(pacman, b"", PATIENCE, OUTPUT_MOST)
 }
 
 /// Reads a line of [`FORMAT`]. Targets without a server have no URL, and cannot be fetched by anybody.
