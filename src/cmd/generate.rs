@@ -255,6 +255,7 @@ fn shape(key: &Key) -> String {
         Shape::UrlList => "list of URLs".to_owned(),
         Shape::RepoList => "list of repositories".to_owned(),
         Shape::Window => "any | HH:MM-HH:MM".to_owned(),
+        Shape::Count => "number".to_owned(),
         Shape::Words => "list of words".to_owned(),
         Shape::Number => "whole number".to_owned(),
         Shape::Size => "size".to_owned(),

@@ -23,6 +23,7 @@ use crate::miss::Miss;
 use crate::name::{FileName, RepoName, shown};
 use crate::plan::{Expect, Knowledge};
 use crate::session::Session;
+use crate::source::kubo::Reach;
 use crate::store::shelf;
 use crate::want::Want;
 
@@ -266,7 +267,8 @@ fn probe(session: &Session, want: &Want) -> Vec<Answer> {
         let place = match (is_down(place), place) {
             (true, _) => "last, because it did not answer or lied lately",
             (false, Place::Node) => "the daemon, before Kubo and the mirrors",
-            (false, Place::Kubo(_)) => "first, as the nearest; mirrors join after kubo.head_start",
+            (false, Place::Kubo(_, Reach::Anywhere)) => "when it has to search the whole network for it",
+            (false, Place::Kubo(..)) => "first, as the nearest; mirrors join after kubo.head_start",
             (false, Place::Gateway(..)) => "after Kubo, before the mirrors",
             (false, _) if *mirrors == 1 => "the repository's first server",
             (false, _) => "the next server",
@@ -292,7 +294,7 @@ async fn has(session: &Session, place: &Place, size: Option<u64>) -> (Option<boo
         Place::Node => return (None, "asks the neighbours when it comes to it".to_owned()),
         Place::Mirror(url) => session.http.ask(url, &ask).await,
         // Answered from what it has, without asking others (boxo, gateway/backend_blocks.go:755).
-        Place::Kubo(cid) => {
+        Place::Kubo(cid, _) => {
             let url = below(&session.settings.gateway_url(), &format!("/ipfs/{cid}"));
             session.http.ask(&url, &Ask { cached_only: true, direct: true, ..ask }).await
         }
