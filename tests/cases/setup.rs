@@ -125,7 +125,7 @@ fn setup_keeps_mode_and_link_and_can_change_a_read_only_file() {
 fn undo_keeps_what_was_edited_since_and_removes_only_our_lines() {
     let world =
         machine(b"[options]\nXferCommand = /usr/bin/curl -o %o %u\nColor\n[core]\nServer = https://m.example/c\n");
-    setup(&world, &["--yes"]);
+    assert_eq!(setup(&world, &["--yes"]).code(), 0);
     let edited = String::from_utf8(conf(&world)).unwrap().replace("Color\n", "#Color\nVerbosePkgLists\n")
         + "[extra]\nServer = https://m.example/e\n";
     fs::write(world.path("pacman.conf"), edited).unwrap();
@@ -138,7 +138,7 @@ fn undo_keeps_what_was_edited_since_and_removes_only_our_lines() {
 #[test]
 fn undo_changes_nothing_where_our_lines_were_edited_and_says_how_to_go_on() {
     let world = machine(b"[options]\nColor\n");
-    setup(&world, &["--yes"]);
+    assert_eq!(setup(&world, &["--yes"]).code(), 0);
     let edited = String::from_utf8(conf(&world)).unwrap().replace(" xfer ", " --set kubo.enabled=false xfer ");
     fs::write(world.path("pacman.conf"), &edited).unwrap();
     let undo = setup(&world, &["--undo", "--yes"]);
@@ -154,7 +154,7 @@ fn undo_changes_nothing_where_our_lines_were_edited_and_says_how_to_go_on() {
 #[test]
 fn undo_after_our_lines_were_removed_by_hand_forgets_them() {
     let world = machine(b"[options]\nColor\n");
-    setup(&world, &["--yes"]);
+    assert_eq!(setup(&world, &["--yes"]).code(), 0);
     fs::write(world.path("pacman.conf"), "[options]\nXferCommand = /usr/bin/curl -o %o %u\n").unwrap();
     let undo = setup(&world, &["--undo", "--yes"]);
     assert_eq!(undo.code(), 0, "{}", undo.stderr);
@@ -321,9 +321,37 @@ fn setup_speaks_json_one_line_a_part() {
     let lines: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let states: Vec<_> =
         lines.iter().map(|line| (line["part"].as_str().unwrap(), line["state"].as_str().unwrap())).collect();
-    assert_eq!(
-        states,
-        [("pacman", "proposed"), ("index", "unchanged"), ("prefetch", "unchanged"), ("kubo", "unchanged")]
-    );
+    let unchanged = ["index", "prefetch", "kubo", "daemon", "lan"].map(|part| (part, "unchanged"));
+    assert_eq!((states[0], &states[1..]), (("pacman", "proposed"), &unchanged[..]));
     assert!(lines[0]["change"].as_str().unwrap().contains(&ours()));
+}
+
+#[test]
+fn the_present_network_is_trusted_only_where_the_daemon_is_enabled_and_somebody_says_so() {
+    let world = machine(b"[options]\nColor\n").script("systemctl", SYSTEMCTL);
+    fs::create_dir(world.path("units")).unwrap();
+    fs::write(world.path("units/pkgswarm-daemon.service"), "disabled\n").unwrap();
+    let lan = |more: &[&str]| world.run(&[&["setup", "--only", "lan"], more].concat());
+    assert_eq!(lan(&["--yes"]).said, "lan: the daemon is not enabled, so no network needs to be trusted\n");
+    assert_eq!(world.run(&["setup", "--yes"]).code(), 0);
+    assert_eq!(
+        fs::read_to_string(world.path("units/pkgswarm-daemon.service")).unwrap(),
+        "disabled\n",
+        "--yes shares nothing"
+    );
+    assert_eq!(world.run(&["setup", "--only", "daemon", "--yes"]).code(), 0);
+    assert_eq!(fs::read_to_string(world.path("units/pkgswarm-daemon.service")).unwrap(), "enabled\n");
+    let trusted = || {
+        let listed: serde_json::Value = serde_json::from_str(&world.run(&["lan", "ls", "--json"]).stdout).unwrap();
+        (listed["here"].as_array().unwrap().len(), listed["trusted"].as_array().unwrap().len())
+    };
+    let (here, none) = trusted();
+    assert_eq!(none, 0, "nothing is trusted by the way");
+    let run = lan(&["--yes"]);
+    assert_eq!((run.code(), trusted().1), (0, here), "{}", run.stderr);
+    if here > 0 {
+        assert!(run.stdout.starts_with("pkgswarm lan trust "), "{}", run.stdout);
+        assert_eq!(lan(&["--undo", "--yes"]).code(), 0);
+        assert_eq!(trusted().1, 0);
+    }
 }

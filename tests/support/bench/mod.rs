@@ -9,7 +9,7 @@ mod large;
 pub mod measure;
 mod mirrors;
 mod miss;
-mod prefetch;
+mod pending;
 mod relay;
 mod scene;
 mod small;

@@ -14,14 +14,14 @@ const ARIA2C: &str = "/usr/bin/aria2c --allow-overwrite=true --continue=true --f
                       --out %o %u";
 
 /// Packages of 8 to 400 KiB, evenly spread on a logarithmic scale, as sizes of packages are.
-pub fn packages(count: u32, version: &str) -> Vec<Package> {
+pub fn packages(count: u32) -> Vec<Package> {
     let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(count - 1))) as u64 * KIB;
-    (0..count).map(|i| Package::new(&format!("small{i:03}"), version).size(size(i))).collect()
+    (0..count).map(|i| Package::new(&format!("small{i:03}"), "1-1").size(size(i))).collect()
 }
 
 /// What most cases here fetch.
 pub fn fifty() -> Vec<Package> {
-    packages(50, "1-1")
+    packages(50)
 }
 
 /// Seconds of `-Sw`, everything on loopback.
