@@ -17,6 +17,7 @@ use crate::cid::Cid;
 
 mod error;
 pub mod keep;
+mod swarm;
 mod wire;
 
 pub use error::{Fault, Kind};

@@ -98,6 +98,34 @@ pub const CASES: &[Case] = &[
         bar: Bar::RatioAtMost(0.03),
         run: super::index::refresh,
     },
+    Case {
+        name: "lan-uplink",
+        what: "package bytes over the uplink for three machines with daemons, against one machine",
+        unit: "MB",
+        bar: Bar::RatioAtMost(1.05),
+        run: super::node::uplink,
+    },
+    Case {
+        name: "node-lan",
+        what: "a 200 MiB package from daemon to daemon over 1 Gbit/s, against curl from nginx over the same link",
+        unit: "MB/s",
+        bar: Bar::RatioAtLeast(0.9),
+        run: super::node::shaped,
+    },
+    Case {
+        name: "node-veth",
+        what: "the same over an unshaped link, against Kubo to Kubo",
+        unit: "MB/s",
+        bar: Bar::RatioAtLeast(0.8),
+        run: super::node::unshaped,
+    },
+    Case {
+        name: "node-idle",
+        what: "resident memory of an idle daemon with 2,000 packages of 10 MiB, against an empty Kubo's",
+        unit: "MB",
+        bar: Bar::OursBelow(25.0),
+        run: super::node::idle,
+    },
 ];
 
 fn small_loopback(pairs: usize) -> Figures {

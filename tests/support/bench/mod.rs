@@ -5,4 +5,5 @@ mod databases;
 pub mod index;
 mod link;
 pub mod measure;
+pub mod node;
 mod scene;
