@@ -1,9 +1,16 @@
 //! Measuring, and what is measured.
 
+pub mod bar;
 pub mod cases;
+mod cost;
 mod databases;
 pub mod index;
-mod link;
+mod large;
 pub mod measure;
+mod mirrors;
+mod miss;
 pub mod node;
+mod relay;
 mod scene;
+mod small;
+mod wire;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pkgswarm::dag::build::build;
 use tempfile::TempDir;
 
-use super::measure::{Figures, in_turn, time};
+use super::measure::{Figures, Outcome, Run, time};
 use crate::real::{
     Daemon, Host, Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Release, Repo, Routing, Swarm, command, give_to_user,
     run, scratch,
@@ -64,7 +64,7 @@ impl Scene {
 }
 
 /// Bytes of packages over the uplink: of three machines, and of one.
-pub fn uplink(_: usize) -> Figures {
+pub fn uplink() -> Vec<Outcome> {
     let sizes = [4 << 10, 300 << 10, MIB + 1, 9 * MIB, 30 * MIB];
     let names: Vec<String> = (0..sizes.len()).map(|i| format!("package{i}")).collect();
     let packages: Vec<Package> =
@@ -80,7 +80,7 @@ pub fn uplink(_: usize) -> Figures {
         machine.daemon.offers(packages.len());
         after.push(scene.uplink() / 1e6);
     }
-    Figures { ours: after[2], theirs: after[0], ratio: after[2] / after[0] }
+    vec![Ok(Figures::once(after[2], after[0]))]
 }
 
 /// MB/s of a file of 200 MiB from daemon to daemon.
@@ -120,7 +120,7 @@ fn speed(took: Duration) -> f64 {
 }
 
 /// Over a link of 1 Gbit/s, against curl from nginx over the same one.
-pub fn shaped(pairs: usize) -> Figures {
+pub fn shaped(run: &Run) -> Vec<Outcome> {
     let transfer = Transfer::new();
     let (has, wants) = (&transfer.scene.machines[0], &transfer.scene.machines[1]);
     let server = Mirror::serve_on(&has.host, &has.pacman.cache(), "");
@@ -131,11 +131,11 @@ pub fn shaped(pairs: usize) -> Figures {
         let mut curl = wants.host.command("/usr/bin/curl");
         speed(time(curl.args(["-s", "-f", "-o"]).arg(into.path().join("file")).arg(&url)).0)
     };
-    in_turn(pairs, || transfer.ours(), theirs)
+    run.pairs(|| transfer.ours(), theirs)
 }
 
 /// Without a limit, against Kubo to Kubo over the same kind of link.
-pub fn unshaped(pairs: usize) -> Figures {
+pub fn unshaped(run: &Run) -> Vec<Outcome> {
     let transfer = Transfer::new();
     let scene = &transfer.scene;
     let (from, to) = (scene.lan.host(), scene.lan.host());
@@ -152,11 +152,11 @@ pub fn unshaped(pairs: usize) -> Figures {
         speed(begun.elapsed())
     };
     // Only one of the two has it in Kubo: ours must come from a daemon.
-    in_turn(pairs, || transfer.ours(), theirs)
+    run.pairs(|| transfer.ours(), theirs)
 }
 
 /// Resident megabytes of an idle daemon with 2,000 packages of 10 MiB, and of a Kubo beside it that has nothing.
-pub fn idle(_: usize) -> Figures {
+pub fn idle() -> Vec<Outcome> {
     const COUNT: u64 = 2000;
     let (parts, tree) = (Parts::demand(), scratch("tree"));
     let lan = Lan::new();
@@ -195,7 +195,7 @@ pub fn idle(_: usize) -> Figures {
     let (ours, theirs) = (resident(daemon.id()), resident(kubo.process_id()));
     eprintln!("node-idle: {rate:.0} B/s on its link, {:.2} % of a processor, {ours:.1} MB resident", busy);
     assert!(rate <= 2000.0, "{rate} B/s of idle traffic");
-    Figures { ours, theirs, ratio: ours / theirs }
+    vec![Ok(Figures::once(ours, theirs))]
 }
 
 /// A file of 10 MiB with one distinct block in each MiB, which takes 40 KiB of the disk.
