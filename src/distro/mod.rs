@@ -13,3 +13,4 @@ pub mod question;
 pub mod server;
 pub mod syncdb;
 pub mod trusted;
+pub mod version;

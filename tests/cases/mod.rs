@@ -1,9 +1,11 @@
 //! The sentences, grouped by what they are about.
 
 mod contract;
+mod daemon;
 mod database_index;
 mod database_snapshot;
 mod disagreements;
+mod doctor;
 mod fakes;
 mod gather;
 mod index_attacks;
@@ -11,6 +13,7 @@ mod index_audit;
 mod index_refresh;
 mod lookup;
 mod review;
+mod setup;
 mod stats;
 mod xfer;
 mod xfer_database;

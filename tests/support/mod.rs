@@ -1,5 +1,6 @@
 //! The actors of the scenarios. Each is told in words how to misbehave and remembers what it was asked.
 
+pub mod daemon;
 pub mod index;
 pub mod keys;
 pub mod kubo;
@@ -11,6 +12,7 @@ pub mod repo;
 pub mod run;
 pub mod script;
 pub mod server;
+pub mod shapes;
 pub mod world;
 
 pub use index::{FakeIndex, copy_of_index};
