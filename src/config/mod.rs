@@ -24,6 +24,17 @@ pub enum Ask {
     No,
 }
 
+/// Whether Kubo may search the whole network for a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// When nobody else has delivered.
+    Last,
+    /// From the start.
+    Always,
+    /// Not at all.
+    Never,
+}
+
 /// Which repositories' files may be asked of peers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Share {
@@ -46,12 +57,14 @@ pub struct Settings {
     pub stall: Duration,
     pub patience: Duration,
     pub floor: u64,
+    pub split: usize,
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
     pub kubo: Ask,
     pub kubo_api: String,
     pub kubo_gateway: String,
     pub head_start: Duration,
+    pub kubo_search: Search,
     pub kubo_keep: u64,
     pub lan: Ask,
     pub lan_networks: Vec<String>,
@@ -104,12 +117,18 @@ impl Settings {
             stall: span("download.stall"),
             patience: span("download.patience"),
             floor: size("download.floor"),
+            split: value::count(text("mirrors.split")).expect("checked by Layers"),
             pacman_conf: PathBuf::from(text("pacman.conf")),
             from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
             kubo: ask(text("kubo.enabled")),
             kubo_api: url("kubo.api"),
             kubo_gateway: url("kubo.gateway"),
             head_start: span("kubo.head_start").min(Duration::from_secs(5)),
+            kubo_search: match text("kubo.search") {
+                "always" => Search::Always,
+                "never" => Search::Never,
+                _ => Search::Last,
+            },
             kubo_keep: size("kubo.keep"),
             lan: ask(text("lan.enabled")),
             lan_networks: words("lan.networks"),

@@ -31,6 +31,11 @@ pub fn span(text: &str) -> Option<Duration> {
     with_unit(text, SPANS).map(Duration::from_millis)
 }
 
+/// Reads a whole number from 1 to 8.
+pub fn count(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|count| (1..=8).contains(count))
+}
+
 /// Reads an http or https URL without credentials, query or fragment, and drops a slash at its end.
 ///
 /// `localhost` becomes 127.0.0.1: Kubo's gateway redirects the name to a subdomain (boxo, gateway/hostname.go:60).
@@ -58,6 +63,7 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::Path => (text == "auto" || text.starts_with('/'), "an absolute path".to_owned()),
         Shape::Url => (url(text).is_some(), "an http or https URL".to_owned()),
         Shape::UrlList => (list(text).all(|item| url(item).is_some()), "http or https URLs".to_owned()),
+        Shape::Count => (count(text).is_some(), "a whole number from 1 to 8".to_owned()),
         Shape::RepoList => {
             (list(text).all(|item| RepoName::new(item).is_ok()), "names of repositories, as in pacman.conf".to_owned())
         }
@@ -117,6 +123,8 @@ mod tests {
         assert_eq!(check(Shape::Size, "lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
         assert_eq!(check(Shape::Choice(&["a", "b"]), "c").unwrap_err(), "expected one of a, b, found \"c\"");
         assert_eq!(check(Shape::Path, "auto"), Ok(()));
+        assert_eq!(check(Shape::Count, "3"), Ok(()));
+        assert_eq!(check(Shape::Count, "0").unwrap_err(), "expected a whole number from 1 to 8, found \"0\"");
     }
 
     #[test]
