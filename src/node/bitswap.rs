@@ -274,8 +274,9 @@ impl Bitswap {
 
     /// Reads a stream that a peer opened, until it ends or breaks the rules.
     pub async fn read(&self, id: PeerId, mut stream: Stream, _guard: Guard) {
+        // The connection's own task hands streams over, at times before the swarm's loop has told of the connection.
+        self.connected(id);
         loop {
-            // The swarm tells about a connection before its streams, but by another way.
             let peer = self.peers().get(&id).cloned();
             let Some(peer) = peer else { return };
             match read_message(&mut stream, &peer).await {
