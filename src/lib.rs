@@ -82,6 +82,7 @@
 //! deliver find background
 //! want content doctor handover
 //! database gather setup cli daemon
+//! prefetch
 //! cmd
 //! ```
 //!
@@ -121,6 +122,7 @@ pub mod name;
 pub mod node;
 pub mod output;
 pub mod plan;
+pub mod prefetch;
 pub mod program;
 pub mod protobuf;
 pub mod publish;

@@ -36,7 +36,7 @@ pub async fn mend(node: &Node, kubo: Option<Kubo>) {
         let mut deaf = HashSet::new();
         for (peer, addresses) in known {
             let peer = peer.to_string();
-            let is_connected = connected.contains(&peer);
+            let is_connected = connected.iter().any(|known| known.id == peer);
             if is_connected && !heard.contains(&peer) {
                 deaf.insert(peer.clone());
             }

@@ -5,22 +5,6 @@ use serde::Deserialize;
 use super::{Fault, Kubo, QUICK};
 
 impl Kubo {
-    /// The peer ids that the daemon is connected to.
-    pub async fn peers(&self) -> Result<Vec<String>, Fault> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Wire {
-            peers: Option<Vec<WirePeer>>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct WirePeer {
-            peer: String,
-        }
-        let wire: Wire = self.json("swarm/peers", &[], QUICK).await?;
-        Ok(wire.peers.unwrap_or_default().into_iter().map(|peer| peer.peer).collect())
-    }
-
     /// The peer ids that its Bitswap knows: it asks nobody else for blocks.
     pub async fn bitswap_peers(&self) -> Result<Vec<String>, Fault> {
         #[derive(Deserialize)]

@@ -10,6 +10,7 @@ pub mod measure;
 mod mirrors;
 mod miss;
 pub mod node;
+mod pending;
 mod relay;
 mod scene;
 mod small;
