@@ -67,6 +67,9 @@ pub enum Command {
     /// Housekeeping in the background: due indexes, the store, Kubo's cache
     #[command(hide = true)]
     Upkeep(UpkeepArgs),
+    /// Fetch the rest of a pacman run, started by xfer
+    #[command(hide = true)]
+    Ahead(AheadArgs),
     /// Write man pages, completions or the example configuration
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -281,6 +284,13 @@ pub struct UpkeepArgs {
     /// Leave the terminal's session first
     #[arg(long)]
     pub detached: bool,
+}
+
+/// Arguments of `ahead`.
+#[derive(Args, Debug)]
+pub struct AheadArgs {
+    /// The run of pacman: its process id and when it started, with a dash between
+    pub run: String,
 }
 
 /// Arguments of `generate`.

@@ -243,6 +243,7 @@ fn shape(key: &Key) -> String {
         Shape::RepoList => "list of repositories".to_owned(),
         Shape::Size => "size".to_owned(),
         Shape::Span => "time span".to_owned(),
+        Shape::Count(most) => format!("1 to {most}, or auto"),
         Shape::Choice(words) => words.join(" | "),
     }
 }

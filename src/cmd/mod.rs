@@ -4,6 +4,7 @@ use crate::cli::{Cli, Command};
 use crate::config::Settings;
 use crate::env::Env;
 
+mod ahead;
 mod audit;
 mod cid;
 mod config;
@@ -30,6 +31,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Index(command) => index::run(env, &settings, command),
         Command::Publish(args) => publish::run(env, &settings, args),
         Command::Stats(args) => stats::run(env, &settings, args),
+        Command::Ahead(args) => ahead::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
         _ => unreachable!("handled above"),
     }

@@ -46,6 +46,9 @@ pub struct Settings {
     pub stall: Duration,
     pub patience: Duration,
     pub floor: u64,
+    pub ahead: bool,
+    /// `None` for as many as pacman is configured to.
+    pub ahead_parallel: Option<u32>,
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
     pub kubo: Ask,
@@ -88,6 +91,8 @@ impl Settings {
             stall: span("download.stall"),
             patience: span("download.patience"),
             floor: size("download.floor"),
+            ahead: text("ahead.enabled") == "true",
+            ahead_parallel: value::count(text("ahead.parallel")),
             pacman_conf: PathBuf::from(text("pacman.conf")),
             from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
             kubo: match text("kubo.enabled") {

@@ -31,6 +31,11 @@ pub fn span(text: &str) -> Option<Duration> {
     with_unit(text, SPANS).map(Duration::from_millis)
 }
 
+/// Reads a whole number above 0.
+pub fn count(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number| *number > 0)
+}
+
 /// Reads an http or https URL without credentials, query or fragment, and drops a slash at its end.
 ///
 /// `localhost` becomes 127.0.0.1: Kubo's gateway redirects the name to a subdomain (boxo, gateway/hostname.go:60).
@@ -63,6 +68,9 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         }
         Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
         Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
+        Shape::Count(most) => {
+            (text == "auto" || count(text).is_some_and(|n| n <= most), format!("a number from 1 to {most}, or auto"))
+        }
         Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
     };
     if good { Ok(()) } else { Err(format!("expected {wanted}, found {text:?}")) }
@@ -115,6 +123,11 @@ mod tests {
         assert_eq!(check(Shape::Size, "lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
         assert_eq!(check(Shape::Choice(&["a", "b"]), "c").unwrap_err(), "expected one of a, b, found \"c\"");
         assert_eq!(check(Shape::Path, "auto"), Ok(()));
+        assert_eq!((check(Shape::Count(16), "auto"), check(Shape::Count(16), "16")), (Ok(()), Ok(())));
+        let wanted = "expected a number from 1 to 16, or auto, found";
+        for wrong in ["0", "17", "-1", "x"] {
+            assert_eq!(check(Shape::Count(16), wrong).unwrap_err(), format!("{wanted} {wrong:?}"));
+        }
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Question {
 }
 
 /// Runs `command` with `input` on its stdin and returns its output.
-fn run(mut command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, ConfError> {
+pub(super) fn run(mut command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, ConfError> {
     let program = PathBuf::from(command.get_program());
     let failed = |cause| ConfError::Program { program: program.clone(), cause };
     let until = Instant::now() + patience;
