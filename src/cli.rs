@@ -37,6 +37,8 @@ pub enum Command {
     ///
     /// A package is proven by the sha256 and size in its repository's sync database, else by a signed index. Signatures and databases, for which nobody vouches, are accepted under a waiver that the output names, after a look at their shape.
     ///
+    /// The first call for a package in a pacman run starts a process in the background that fetches what else this run will ask for; later calls find it in the store. It ends with pacman. The settings ahead.enabled and ahead.parallel control it.
+    ///
     /// Run by root, a child that has dropped to an unprivileged user does everything with foreign bytes.
     Xfer(XferArgs),
     /// Fetch files by name, package, digest, CID or URL

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::deliver::Place;
+use crate::distro::arguments::Arguments;
 use crate::distro::caller::Caller;
 use crate::distro::pacman::{Coming, Pacman};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
@@ -38,11 +39,24 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
     wants
 }
 
+/// Where the command line may mean two things, what is fetched in both cases.
 fn packages(caller: &Caller, conf: &PacmanConf) -> Option<Vec<Coming>> {
-    let pacman = Pacman::of(caller, AHEAD)?;
-    let coming = pacman.transaction().filter(|coming| !coming.is_empty())?;
+    let first = as_read(caller, &caller.arguments, conf);
+    let Some(other) = &caller.otherwise else { return first };
+    // A meaning that pacman refuses is not the one under which it is running.
+    let other = as_read(caller, other, conf);
+    let (Some(mut both), Some(other)) = (first.clone(), &other) else { return first.or(other) };
+    both.retain(|package| other.contains(package));
+    Some(both)
+}
+
+fn as_read(caller: &Caller, asked: &Arguments, conf: &PacmanConf) -> Option<Vec<Coming>> {
+    let pacman = Pacman::of(caller, asked, AHEAD)?;
+    let coming = pacman.transaction()?;
+    if coming.is_empty() {
+        return Some(coming);
+    }
     let about = pacman.about(&coming)?;
-    let asked = &caller.arguments;
     // Nothing is installed on an empty system, where `pacman -Q` fails.
     let installed = if asked.no_confirm { HashMap::new() } else { pacman.installed().unwrap_or_default() };
     Some(certain(coming, &Facts { arguments: asked, conf, about: &about, installed: &installed }))

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::name::{FileName, RepoName};
 
+use super::arguments::Arguments;
 use super::caller::Caller;
 use super::question::run;
 
@@ -60,16 +61,16 @@ pub struct About {
 }
 
 impl Pacman {
-    /// The pacman that is `caller`. Every process that it starts has the environment variable `guard` set, so that it
+    /// The pacman that is `caller`, whose command line means `arguments`. Every process that it starts has the environment variable `guard` set, so that it
     /// can be told from a real downloader.
     ///
     /// `None` where a path of its command line is relative to a directory that is not known.
-    pub fn of(caller: &Caller, guard: &'static str) -> Option<Self> {
+    pub fn of(caller: &Caller, arguments: &Arguments, guard: &'static str) -> Option<Self> {
         let resolve = |path: &Path| caller.resolve(path);
         // A name without a slash is looked for in PATH, by pacman's shell as by us.
         let is_name = caller.program.components().count() == 1 && !caller.program.is_absolute();
         let program = if is_name { caller.program.clone() } else { resolve(&caller.program)? };
-        let (transaction, places) = (caller.arguments.again(resolve)?, caller.arguments.places(resolve)?);
+        let (transaction, places) = (arguments.again(resolve)?, arguments.places(resolve)?);
         Some(Self { program, transaction, places, guard })
     }
 

@@ -16,4 +16,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     quiet.refresh = asked.refresh;
     assert_eq!(quiet, asked);
     assert!(asked.targets.len() <= words.len());
+    if let Some(other) = Arguments::parse_otherwise(&words) {
+        assert!(other.targets.len() < asked.targets.len());
+    }
 });
