@@ -22,14 +22,23 @@ _pkgswarm() {
             pkgswarm,config)
                 cmd="pkgswarm__subcmd__config"
                 ;;
+            pkgswarm,daemon)
+                cmd="pkgswarm__subcmd__daemon"
+                ;;
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
             pkgswarm,index)
                 cmd="pkgswarm__subcmd__index"
                 ;;
+            pkgswarm,lan)
+                cmd="pkgswarm__subcmd__lan"
+                ;;
             pkgswarm,publish)
                 cmd="pkgswarm__subcmd__publish"
+                ;;
+            pkgswarm,shared)
+                cmd="pkgswarm__subcmd__shared"
                 ;;
             pkgswarm,stats)
                 cmd="pkgswarm__subcmd__stats"
@@ -55,6 +64,15 @@ _pkgswarm() {
             pkgswarm__subcmd__index,show)
                 cmd="pkgswarm__subcmd__index__subcmd__show"
                 ;;
+            pkgswarm__subcmd__lan,forget)
+                cmd="pkgswarm__subcmd__lan__subcmd__forget"
+                ;;
+            pkgswarm__subcmd__lan,ls)
+                cmd="pkgswarm__subcmd__lan__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__lan,trust)
+                cmd="pkgswarm__subcmd__lan__subcmd__trust"
+                ;;
             *)
                 ;;
         esac
@@ -62,7 +80,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish stats config"
+            opts="-h -V --set --help --version xfer fetch cid index publish daemon shared lan stats config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -115,6 +133,24 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__daemon)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__fetch)
             opts="-o -d -h --output --directory --source --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -139,7 +175,7 @@ _pkgswarm() {
                     return 0
                     ;;
                 --source)
-                    COMPREPLY=($(compgen -W "here kubo gateway mirror" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "here lan kubo gateway mirror" -- "${cur}"))
                     return 0
                     ;;
                 --set)
@@ -291,6 +327,78 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__lan)
+            opts="-h --set --help trust ls forget"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__forget)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__ls)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__trust)
+            opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__publish)
             opts="-h --key --publisher --minisign-key --lifetime --offline --out --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -318,6 +426,24 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__shared)
+            opts="-h --json --set --help on off"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -32,6 +32,9 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "fetch" -d 'Fetch 
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "daemon" -d 'Share packages with the machines of the local network, until it is stopped'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "shared" -d 'List what the daemon offers to the local network, or switch that on or off'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "lan" -d 'Trust a network with what this machine shares, or stop doing so'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "stats" -d 'Show who sent how much, and what that saved'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "config" -d 'Show every setting with its value and where it comes from'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -l set -d 'Set one setting for this run, above every other layer' -r
@@ -39,6 +42,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -s h -l help -d 
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s o -l output -d 'Write to this file; `-` is standard output' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -s d -l directory -d 'Write into this directory' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand fetch" -l source -d 'Ask only this kind of source' -r -f -a "here\t'The store and pacman\'s caches on this machine'
+lan\t'The machines of the local network, through `pkgswarm daemon`'
 kubo\t'The local Kubo daemon'
 gateway\t'The configured trustless gateways'
 mirror\t'The repository\'s servers'"
@@ -87,6 +91,23 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Se
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand shared" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand shared" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand shared" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "trust" -d 'Trust the networks that this machine is in, or those that are named'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "ls" -d 'List the networks that this machine is in, and those that are trusted'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "forget" -d 'Do not trust a network any more: one that is named, or those that this machine is in'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from trust" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'How many days to look back, today included; 0 for all that is known' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l json -d 'Print JSON'

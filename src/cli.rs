@@ -58,6 +58,19 @@ pub enum Command {
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.
     Publish(PublishArgs),
+    /// Share packages with the machines of the local network, until it is stopped
+    ///
+    /// The daemon is a small IPFS peer of its own: with it, machines on a trusted network share what they have in their package caches, and each update crosses the uplink once. It needs no Kubo and no index, and finds Kubo on the network too. It offers files of public repositories only, and only those that a sync database or an index lists; what lies in the cache is served from there, without a second copy.
+    ///
+    /// Nothing happens on networks that are not trusted: `pkgswarm lan trust` adds the one this machine is in. Not for root; the unit pkgswarm-daemon.service runs it as a user of its own.
+    Daemon,
+    /// List what the daemon offers to the local network, or switch that on or off
+    ///
+    /// One line a file: its size, its repository, its path; then to whom it is offered. Only files of repositories that share.repos allows, and that a sync database or an index lists, are ever offered.
+    Shared(SharedArgs),
+    /// Trust a network with what this machine shares, or stop doing so
+    #[command(subcommand)]
+    Lan(LanCommand),
     /// Show who sent how much, and what that saved
     ///
     /// Counts the bytes of file contents, as servers count them; what was received in vain is included. `here already` is what the store, a package cache or an unchanged database spared.
@@ -111,6 +124,8 @@ pub struct FetchArgs {
 pub enum SourceKind {
     /// The store and pacman's caches on this machine
     Here,
+    /// The machines of the local network, through `pkgswarm daemon`
+    Lan,
     /// The local Kubo daemon
     Kubo,
     /// The configured trustless gateways
@@ -128,6 +143,47 @@ pub struct CidArgs {
     /// Print one JSON object a file
     #[arg(long)]
     pub json: bool,
+}
+
+/// Verbs of `lan`.
+#[derive(Subcommand, Debug)]
+pub enum LanCommand {
+    /// Trust the networks that this machine is in, or those that are named
+    ///
+    /// A network is a range with the hardware address of its router, because the same range is found behind many routers: 192.168.1.0/24@aa:bb:cc:dd:ee:ff. Without a router in reach, it is the range alone. `any` trusts every private network. A running daemon notices by itself.
+    Trust(NetworksArgs),
+    /// List the networks that this machine is in, and those that are trusted
+    Ls(JsonArgs),
+    /// Do not trust a network any more: one that is named, or those that this machine is in
+    Forget(NetworksArgs),
+}
+
+/// Arguments of `shared`.
+#[derive(Args, Debug)]
+pub struct SharedArgs {
+    /// Offer files from now on, or none
+    #[arg(value_name = "on|off")]
+    pub switch: Option<Switch>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// On or off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Switch {
+    /// Offer files
+    On,
+    /// Offer none
+    Off,
+}
+
+/// Networks.
+#[derive(Args, Debug)]
+pub struct NetworksArgs {
+    /// RANGE, RANGE@ROUTER or any [default: those that this machine is in]
+    #[arg(value_name = "NETWORK")]
+    pub networks: Vec<String>,
 }
 
 /// Verbs of `index`.

@@ -75,14 +75,14 @@
 //!
 //! ```text
 //! name digest env fsx miss protobuf users
-//! error cid distro health http journal
+//! error cid distro health http journal socket
 //! config dag catalogue look stats
 //! verify source kubo report
-//! plan store output index
+//! plan store output index node
 //! session race publish
 //! deliver find background
 //! want content handover
-//! database gather cli
+//! database gather cli daemon
 //! ahead
 //! cmd
 //! ```
@@ -99,6 +99,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod content;
+pub mod daemon;
 pub mod dag;
 pub mod database;
 pub mod deliver;
@@ -118,6 +119,8 @@ pub mod kubo;
 pub mod look;
 pub mod miss;
 pub mod name;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod output;
 pub mod plan;
 pub mod protobuf;
@@ -125,6 +128,7 @@ pub mod publish;
 pub mod race;
 pub mod report;
 pub mod session;
+pub mod socket;
 pub mod source;
 pub mod stats;
 pub mod store;

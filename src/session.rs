@@ -214,6 +214,16 @@ impl Session {
         }
     }
 
+    /// Whether the daemon may be asked for what neighbours have, and there is one.
+    pub fn asks_node(&self) -> bool {
+        let may = match self.settings.lan {
+            Ask::Yes => true,
+            Ask::No => false,
+            Ask::Auto => !self.env.has_proxy(),
+        };
+        may && rustix::fs::stat(&self.settings.socket).is_ok()
+    }
+
     /// The daemon's RPC and gateway.
     pub fn kubo(&self) -> Kubo {
         Kubo {

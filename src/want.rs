@@ -46,10 +46,10 @@ impl Want {
         };
         let plan = plan(&name, &knowledge)?;
         let mut places = Vec::new();
-        if let (Some(cid), Some(repo)) = (plan.cid, &repo)
+        if let Some(repo) = &repo
             && session.may_share(&repo.name)
         {
-            places.extend(peers(session, cid));
+            places.extend(peers(session, &plan));
         }
         places.push(first);
         if let Some(repo) = &repo {
@@ -67,10 +67,7 @@ impl Want {
     /// The file that `plan` says, wherever it is; `repo` has it under the name `name`.
     pub fn planned(session: &Session, repo: &RepoName, name: FileName, plan: Plan) -> Self {
         let configured = session.repo(repo).cloned();
-        let mut places = match plan.cid {
-            Some(cid) if session.may_share(repo) => peers(session, cid),
-            _ => Vec::new(),
-        };
+        let mut places = if session.may_share(repo) { peers(session, &plan) } else { Vec::new() };
         if let Some(repo) = &configured {
             places.extend(servers(repo, &name).map(|(_, place)| place));
         }
@@ -100,9 +97,14 @@ fn listed(
     Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }))
 }
 
-/// Kubo and the gateways, where they may be asked.
-pub fn peers(session: &Session, cid: crate::cid::Cid) -> Vec<Place> {
+/// The neighbours, Kubo and the gateways, where they may be asked.
+pub fn peers(session: &Session, plan: &Plan) -> Vec<Place> {
     let mut places = Vec::new();
+    // The daemon finds what has no CID that is known here: a neighbour names it.
+    if session.asks_node() && plan.expect.size().is_some() {
+        places.push(Place::Node);
+    }
+    let Some(cid) = plan.cid else { return places };
     if session.asks_kubo() {
         places.push(Place::Kubo(cid));
     }

@@ -284,7 +284,7 @@ fn a_tree_of_thousands_of_files_has_the_root_that_kubo_gives_it() {
     let publisher = Publisher::with(&[]);
     let files = publisher.tree.path().join("many");
     fs::create_dir(&files).unwrap();
-    many(&files, 5000);
+    many(&files, 5000, 0);
     let options = Options { dirs: vec![files.clone()], ..publisher.options(now()) };
     let began = Instant::now();
     let report =
@@ -304,24 +304,58 @@ fn a_tree_of_thousands_of_files_has_the_root_that_kubo_gives_it() {
     assert_eq!(again.did, Did::Unchanged);
 }
 
-/// Small packages and a database of them; repo-add would take minutes.
-fn many(dir: &Path, count: usize) {
+#[test]
+fn a_days_change_costs_a_refresh_its_part_of_the_table_also_when_the_publisher_was_started_anew() {
+    let mut publisher = Publisher::with(&[]);
+    let files = publisher.tree.path().join("core");
+    fs::create_dir_all(&files).unwrap();
+    let publish = |publisher: &Publisher| {
+        let options = Options { dirs: vec![files.clone()], ..publisher.options(now()) };
+        wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("a publication")
+    };
+    many(&files, 3000, 0);
+    let first = publish(&publisher);
+    let other = node(&Parts::demand(), |_| {});
+    other.connect(&publisher.node);
+    let reader = Reader::of(&first);
+    let whole = reader.refresh(&other, now());
+    assert!(matches!(whole.outcome, Outcome::Updated { .. }), "{whole:?}");
+    let held = reader.state.held(&reader.source.name).expect("a state").expect("an index");
+    let table = held.manifest.tables[0].packed.size;
+
+    publisher.node.stop();
+    publisher.node.start_again();
+    other.connect(&publisher.node);
+    many(&files, 3000, 60);
+    let second = publish(&publisher);
+    let done = reader.refresh(&other, now());
+    assert_eq!(done.outcome, Outcome::Updated { sequence: second.sequence, ignored: vec![] }, "{done:?}");
+    // A fiftieth has changed.
+    assert!(done.moved <= table * 3 / 100 + 4000, "{} of {table} bytes: {done:?}", done.moved);
+    assert_eq!(reader.finds("package-00059-1.0-2-any.pkg.tar.zst").map(|_| ()), Some(()));
+    assert_eq!(reader.finds("package-00059-1.0-1-any.pkg.tar.zst"), None);
+}
+
+/// A repo named as `dir`: small packages and a database of them, the first ones in a newer release; repo-add would take minutes.
+fn many(dir: &Path, count: usize, newer: usize) {
     let mut tar = tar::Builder::new(Vec::new());
     for n in 0..count {
-        let file = format!("package-{n:05}-1.0-1-any.pkg.tar.zst");
-        let bytes = format!("content of {n}");
+        let release = if n < newer { 2 } else { 1 };
+        let file = format!("package-{n:05}-1.0-{release}-any.pkg.tar.zst");
+        let bytes = format!("content {release} of {n}");
         fs::write(dir.join(&file), &bytes).unwrap();
         let (size, sha256) = (bytes.len(), Sha256::of(bytes.as_bytes()));
         let desc = format!(
-            "%FILENAME%\n{file}\n\n%NAME%\npackage-{n:05}\n\n%VERSION%\n1.0-1\n\n%CSIZE%\n{size}\n\n\
+            "%FILENAME%\n{file}\n\n%NAME%\npackage-{n:05}\n\n%VERSION%\n1.0-{release}\n\n%CSIZE%\n{size}\n\n\
              %SHA256SUM%\n{sha256}\n\n%ARCH%\nany\n\n"
         );
         let mut header = tar::Header::new_ustar();
         header.set_size(desc.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, format!("package-{n:05}-1.0-1/desc"), desc.as_bytes()).unwrap();
+        tar.append_data(&mut header, format!("package-{n:05}-1.0-{release}/desc"), desc.as_bytes()).unwrap();
     }
-    fs::write(dir.join("many.db"), tar.into_inner().unwrap()).unwrap();
+    let repo = dir.file_name().expect("a named directory").to_str().expect("an ordinary name");
+    fs::write(dir.join(format!("{repo}.db")), tar.into_inner().unwrap()).unwrap();
 }
 
 #[test]

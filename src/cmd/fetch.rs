@@ -163,8 +163,8 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
     if let Some(source) = args.source {
         want.places.retain(|place| is_of(place, source));
         // Asked for by name, a peer may be asked even where the repository is not shared by itself.
-        if let (Some(cid), true) = (want.plan.cid, want.places.is_empty()) {
-            want.places = crate::want::peers(session, cid);
+        if want.places.is_empty() {
+            want.places = crate::want::peers(session, &want.plan);
             want.places.retain(|place| is_of(place, source));
         }
     }
@@ -178,6 +178,7 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
 fn is_of(place: &Place, source: SourceKind) -> bool {
     match source {
         SourceKind::Here => false,
+        SourceKind::Lan => matches!(place, Place::Node),
         SourceKind::Kubo => matches!(place, Place::Kubo(_)),
         SourceKind::Gateway => matches!(place, Place::Gateway(..)),
         SourceKind::Mirror => matches!(place, Place::Mirror(_) | Place::File(_)),

@@ -8,6 +8,7 @@ mod ahead;
 mod audit;
 mod cid;
 mod config;
+mod daemon;
 mod fetch;
 mod generate;
 mod index;
@@ -33,6 +34,9 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Stats(args) => stats::run(env, &settings, args),
         Command::Ahead(args) => ahead::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
+        Command::Daemon => daemon::run(env, &cli.set, &settings),
+        Command::Shared(args) => daemon::shared(env, &settings, args),
+        Command::Lan(command) => daemon::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
 }

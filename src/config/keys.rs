@@ -17,6 +17,10 @@ pub enum Shape {
     Span,
     /// Names of repositories, possibly none.
     RepoList,
+    /// Words, possibly none; who uses them says what they must be.
+    Words,
+    /// A whole number.
+    Number,
     /// A whole number from 1 to this, or `auto`.
     Count(u32),
     /// One of these words.
@@ -165,10 +169,71 @@ pub const KEYS: &[Key] = &[
               Kubo before is never touched.",
     },
     Key {
+        name: "lan.enabled",
+        shape: Shape::Choice(&["auto", "true", "false"]),
+        default: "auto",
+        doc: "Whether the daemon is asked for what machines of the local network have. `auto` asks unless the environment \
+              sets a proxy. Where no daemon runs, nothing is asked.",
+    },
+    Key {
+        name: "lan.networks",
+        shape: Shape::Words,
+        default: "",
+        doc: "Networks that are trusted: ranges, each better with @ and the hardware address of its router \
+              (192.168.1.0/24@aa:bb:cc:dd:ee:ff), or `any` for every private network. On other networks the daemon \
+              neither asks nor answers. Public addresses never count. None by default; pkgswarm lan trust adds one.",
+    },
+    Key {
+        name: "lan.port",
+        shape: Shape::Number,
+        default: "4010",
+        doc: "TCP port of the daemon on trusted networks; any other one where it is taken, and 0 takes any. A firewall \
+              must let it in, and UDP 5353 (multicast DNS).",
+    },
+    Key {
+        name: "lan.peers",
+        shape: Shape::Words,
+        default: "",
+        doc: "Daemons and Kubo nodes in other private networks, which multicast DNS does not find: multiaddresses over TCP \
+              with the peer id, like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; pkgswarm status shows one's own.",
+    },
+    Key {
+        name: "lan.peers_most",
+        shape: Shape::Number,
+        default: "32",
+        doc: "Most peers that the daemon is connected to at a time.",
+    },
+    Key {
+        name: "lan.share",
+        shape: YES_NO,
+        default: "true",
+        doc: "Whether the daemon offers files to neighbours at all; share.repos says of which repositories. pkgswarm shared \
+              on and off switch it.",
+    },
+    Key {
+        name: "lan.upload",
+        shape: Shape::Size,
+        default: "0",
+        doc: "Bytes a second that the daemon sends to all peers together; 0 is no limit.",
+    },
+    Key {
+        name: "lan.upload_each",
+        shape: Shape::Size,
+        default: "0",
+        doc: "Bytes a second that the daemon sends to one peer; 0 is no limit.",
+    },
+    Key {
+        name: "daemon.socket",
+        shape: Shape::Path,
+        default: "/run/pkgswarm/socket",
+        doc: "Where the daemon is asked by the other commands. A daemon that is silent for 50 ms is not waited for.",
+    },
+    Key {
         name: "share.repos",
         shape: Shape::Text,
         default: "public",
-        doc: "Repositories whose files may be asked of Kubo and gateways, who then know what is wanted. `public` means those \
+        doc: "Repositories whose files may be asked of neighbours, Kubo and gateways, who then know what is wanted, and may be \
+              offered to neighbours. `public` means those \
               of which every server is a public http or https host without credentials; otherwise a list of names. A \
               configured index adds the repositories it was added for.",
     },

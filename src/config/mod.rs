@@ -56,6 +56,15 @@ pub struct Settings {
     pub kubo_gateway: String,
     pub head_start: Duration,
     pub kubo_keep: u64,
+    pub lan: Ask,
+    pub lan_networks: Vec<String>,
+    pub lan_port: u32,
+    pub lan_peers: Vec<String>,
+    pub lan_peers_most: u32,
+    pub lan_share: bool,
+    pub lan_upload: u64,
+    pub lan_upload_each: u64,
+    pub socket: PathBuf,
     pub share: Share,
     pub gateways: Vec<String>,
     pub gateways_behind_proxy: bool,
@@ -80,6 +89,13 @@ impl Settings {
         let size = |name| value::size(text(name)).expect("checked by Layers");
         let span = |name| value::span(text(name)).expect("checked by Layers");
         let url = |name| value::url(text(name)).expect("checked by Layers");
+        let number = |name| text(name).parse().expect("checked by Layers");
+        let words = |name| value::list(text(name)).map(str::to_owned).collect();
+        let ask = |text: &str| match text {
+            "true" => Ask::Yes,
+            "false" => Ask::No,
+            _ => Ask::Auto,
+        };
         let auto = |name: &str| Some(text(name)).filter(|text| *text != "auto").map(str::to_owned);
         Ok(Self {
             config_dir: layers::system_dir(env),
@@ -95,15 +111,20 @@ impl Settings {
             ahead_parallel: value::count(text("ahead.parallel")),
             pacman_conf: PathBuf::from(text("pacman.conf")),
             from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
-            kubo: match text("kubo.enabled") {
-                "true" => Ask::Yes,
-                "false" => Ask::No,
-                _ => Ask::Auto,
-            },
+            kubo: ask(text("kubo.enabled")),
             kubo_api: url("kubo.api"),
             kubo_gateway: url("kubo.gateway"),
             head_start: span("kubo.head_start").min(Duration::from_secs(5)),
             kubo_keep: size("kubo.keep"),
+            lan: ask(text("lan.enabled")),
+            lan_networks: words("lan.networks"),
+            lan_port: number("lan.port"),
+            lan_peers: words("lan.peers"),
+            lan_peers_most: number("lan.peers_most"),
+            lan_share: text("lan.share") == "true",
+            lan_upload: size("lan.upload"),
+            lan_upload_each: size("lan.upload_each"),
+            socket: PathBuf::from(text("daemon.socket")),
             share: match text("share.repos") {
                 "public" => Share::Public,
                 names => Share::Named(value::list(names).map(str::to_owned).collect()),

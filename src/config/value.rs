@@ -66,6 +66,8 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::RepoList => {
             (list(text).all(|item| RepoName::new(item).is_ok()), "names of repositories, as in pacman.conf".to_owned())
         }
+        Shape::Words => (true, "words".to_owned()),
+        Shape::Number => (text.parse::<u32>().is_ok(), "a whole number".to_owned()),
         Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
         Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
         Shape::Count(most) => {

@@ -75,8 +75,7 @@ impl Snapshot {
 
     /// Who may be asked for it, and did answer lately. The index was added for this repository, so peers may know.
     pub fn peers(&self, session: &Session) -> Vec<Place> {
-        let Some(cid) = self.database.cid() else { return Vec::new() };
-        let mut places = want::peers(session, cid);
+        let mut places = want::peers(session, &self.plan());
         places.retain(|place| !place.host().is_some_and(|host| session.health.is_down(&host)));
         places
     }

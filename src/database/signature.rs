@@ -31,7 +31,7 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
         let cid = Cid::raw(sha256);
         want.plan = Plan { expect: Expect::Exact { sha256, size }, cid: Some(cid), disagreement: None };
         let mirrors = std::mem::take(&mut want.places);
-        want.places = peers(session, cid).into_iter().chain(mirrors).collect();
+        want.places = peers(session, &want.plan).into_iter().chain(mirrors).collect();
     } else {
         match origin.and_then(|url| reqwest::Url::parse(&format!("{url}.sig")).ok()) {
             Some(origin) => want.places = vec![Place::of_url(&origin)?],

@@ -14,6 +14,8 @@ use crate::source::{Kind, Miss};
 pub enum Place {
     /// A path of this machine.
     File(PathBuf),
+    /// The daemon of this program, which asks the local network.
+    Node,
     /// The local Kubo daemon.
     Kubo(Cid),
     /// A trustless gateway.
@@ -44,6 +46,7 @@ impl Place {
     pub fn kind(&self) -> Kind {
         match self {
             Place::File(_) => Kind::File,
+            Place::Node => Kind::Node,
             Place::Kubo(_) => Kind::Kubo,
             Place::Gateway(..) => Kind::Gateway,
             Place::Mirror(_) => Kind::Mirror,
@@ -54,6 +57,7 @@ impl Place {
     pub fn host(&self) -> Option<String> {
         match self {
             Place::File(_) => None,
+            Place::Node => Some("lan".to_owned()),
             Place::Kubo(_) => Some("kubo".to_owned()),
             Place::Gateway(url, _) | Place::Mirror(url) => Some(http::host(url)),
         }
@@ -62,7 +66,7 @@ impl Place {
     /// What the journal calls it: its kind and, where there are several of the kind, its host.
     pub fn source(&self) -> String {
         match self {
-            Place::File(_) | Place::Kubo(_) => self.kind().word().to_owned(),
+            Place::File(_) | Place::Node | Place::Kubo(_) => self.kind().word().to_owned(),
             Place::Gateway(url, _) | Place::Mirror(url) => format!("{} {}", self.kind().word(), http::host(url)),
         }
     }
@@ -71,7 +75,7 @@ impl Place {
     pub(super) fn line(&self, miss: &Miss) -> String {
         let at = match self {
             Place::File(path) => path.display().to_string(),
-            Place::Kubo(_) => String::new(),
+            Place::Node | Place::Kubo(_) => String::new(),
             Place::Gateway(url, _) | Place::Mirror(url) => http::host(url),
         };
         let at = if at.is_empty() { at } else { format!("  {at}") };
@@ -82,6 +86,7 @@ impl Place {
     pub(super) fn label(&self) -> String {
         match self {
             Place::File(_) => "a local directory".to_owned(),
+            Place::Node => "lan".to_owned(),
             Place::Kubo(_) => "kubo".to_owned(),
             Place::Gateway(url, _) => format!("gateway {}", http::host(url)),
             Place::Mirror(url) => http::host(url),

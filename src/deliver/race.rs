@@ -12,7 +12,7 @@ use crate::deliver::{Delivery, Manner, Obtained};
 use crate::env::VERBOSE;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::name::FileName;
-use crate::plan::Plan;
+use crate::plan::{Expect, Plan};
 use crate::race::leaves::LeafTable;
 use crate::race::{Log, Outcome, Pace, Race, Won};
 use crate::report::{self, Progress};
@@ -22,6 +22,7 @@ use crate::source::gateway::GatewayFile;
 use crate::source::kubo::KuboFile;
 use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
+use crate::source::node::NodeFile;
 use crate::source::{Kind, Miss, Source};
 
 /// A race that was not lost.
@@ -73,6 +74,13 @@ pub(super) fn race(
                 Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
                 Place::Mirror(url) => Box::new(Mirror::new(&http, url.clone(), size, most)),
                 Place::Gateway(url, cid) => Box::new(GatewayFile::new(&http, url, *cid, most)),
+                Place::Node => {
+                    let sha256 = match plan.expect {
+                        Expect::Exact { sha256, .. } => Some(sha256),
+                        Expect::Waived(_) => None,
+                    };
+                    Box::new(NodeFile::new(&settings.socket, sha256, plan.cid, most, name.as_str()))
+                }
                 Place::Kubo(cid) => {
                     let source = KuboFile::new(&http, &gateway, *cid, size, most);
                     had_it = Some(source.had_it());
@@ -154,7 +162,8 @@ pub(super) fn race(
     };
     let is_near = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
-            Place::File(_) => true,
+            // The daemon keeps what it fetched, for the neighbours.
+            Place::File(_) | Place::Node => true,
             Place::Kubo(_) => had_it == Some(true),
             Place::Gateway(..) | Place::Mirror(_) => false,
         },

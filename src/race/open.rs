@@ -107,6 +107,6 @@ impl Race<'_> {
 
     /// Whether waiting for it is paid from the head start: it may not have the file, which mirrors nearly always do.
     fn has_head_start(&self, index: usize) -> bool {
-        matches!(self.sources[index].kind(), Kind::Kubo | Kind::Gateway)
+        matches!(self.sources[index].kind(), Kind::Node | Kind::Kubo | Kind::Gateway)
     }
 }

@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod kubo;
 pub mod metered;
 pub mod mirror;
+pub mod node;
 
 /// Bytes on their way, in order.
 pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
@@ -53,6 +54,8 @@ pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub enum Kind {
     /// A directory of this machine (`file://`).
     File,
+    /// The daemon of this program, and so the machines of the local network.
+    Node,
     /// The local Kubo daemon.
     Kubo,
     /// A trustless HTTP gateway.
@@ -66,6 +69,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Kind::File => "file",
+            Kind::Node => "lan",
             Kind::Kubo => "kubo",
             Kind::Gateway => "gateway",
             Kind::Mirror => "mirror",

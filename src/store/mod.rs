@@ -117,6 +117,23 @@ impl Store {
         self._own.is_some()
     }
 
+    /// Where proven files lie, each under its sha256.
+    pub fn files_dir(&self) -> PathBuf {
+        self.dir.join("files")
+    }
+
+    /// What pacman calls the proven file of `sha256`.
+    pub fn name_of(&self, sha256: Sha256) -> Option<FileName> {
+        FileName::new(Note::beside(&self.files_dir().join(sha256.to_string())).name?).ok()
+    }
+
+    /// Gives up the proven file of `sha256`, which lies elsewhere as well.
+    pub fn forget(&self, sha256: Sha256) {
+        let path = self.files_dir().join(sha256.to_string());
+        let _ = std::fs::remove_file(path.with_extension("name"));
+        let _ = std::fs::remove_file(path);
+    }
+
     /// The store's own directory.
     pub fn dir(&self) -> &Path {
         &self.dir

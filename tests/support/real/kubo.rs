@@ -192,7 +192,12 @@ impl Kubo {
 
     /// Adds a file with the profile that pkgswarm's CIDs have, and gives its CID.
     pub fn add(&self, file: &Path) -> String {
-        let profile = ["--cid-version=1", "--raw-leaves", "--chunker=size-1048576", "--max-file-links=1024"];
+        self.add_in_chunks(file, 1 << 20)
+    }
+
+    /// Adds a file cut into chunks of so many bytes; gives its CID.
+    pub fn add_in_chunks(&self, file: &Path, chunk: u32) -> String {
+        let profile = ["--cid-version=1", "--raw-leaves", &format!("--chunker=size-{chunk}"), "--max-file-links=1024"];
         let mut add = self.command(&["add", "--quieter"], false);
         run(add.args(profile).arg(file)).ok().stdout.trim().to_owned()
     }

@@ -4,6 +4,7 @@
 //! the value is dropped. Nothing waits by sleeping for a guessed time; `until` polls for a fact with a limit.
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
+mod daemon;
 mod gpg;
 mod kubo;
 mod lan;
@@ -15,6 +16,7 @@ mod process;
 mod repo;
 mod swarm;
 
+pub use daemon::Daemon;
 pub use gpg::Signer;
 pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};

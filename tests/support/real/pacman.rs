@@ -218,6 +218,11 @@ impl PacmanRoot {
         self.dir.path().join("cache")
     }
 
+    /// Where its programs are.
+    pub fn bin(&self) -> PathBuf {
+        self.dir.path().join("bin")
+    }
+
     /// The directory that pacman takes for `/`.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")

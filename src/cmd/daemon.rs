@@ -1,0 +1,162 @@
+//! `pkgswarm daemon`, and the commands that ask it: `pkgswarm shared`, `pkgswarm lan`.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::{JsonArgs, LanCommand, NetworksArgs, SharedArgs, Switch};
+use crate::config::value::show_size;
+use crate::config::{Settings, layers};
+use crate::daemon;
+use crate::deliver::block_on;
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::fsx;
+use crate::report;
+use crate::socket::Connection;
+
+/// Longest wait for an answer that is not a file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest document that is read.
+const MOST: u64 = 64 << 20;
+
+/// Runs `daemon`.
+pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
+    daemon::run(env, flags, settings)
+}
+
+/// Asks the running daemon for a document: `status` or `shared`.
+///
+/// # Errors
+/// When no daemon runs, or it does not answer.
+pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
+    let failed = |e: &dyn std::fmt::Display| {
+        Error::local(settings.socket.display(), format!("the daemon does not answer: {e}"))
+            .hint("systemctl status pkgswarm-daemon.service")
+    };
+    let asked = async {
+        let connection = Connection::to(&settings.socket)?;
+        connection.send(what, None).await?;
+        connection.receive().await
+    };
+    let asked = block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+    let asked = asked.ok_or_else(|| Error::new(Kind::Interrupted, what, "interrupted"))?;
+    let answer = asked.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
+    let Some((_, Some(file))) = answer else { return Err(failed(&"it says nothing")) };
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text).map_err(|e| failed(&e))?;
+    serde_json::from_str(&text).map_err(|e| failed(&e))
+}
+
+/// Runs `shared`.
+pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Result<u8> {
+    if let Some(switch) = args.switch {
+        let on = switch == Switch::On;
+        write(env, "shared.toml", &format!("[lan]\nshare = {on}\n"))?;
+        report::say(if on { "files are offered on trusted networks" } else { "no files are offered" });
+        return Ok(0);
+    }
+    let shared = ask(settings, "shared")?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{shared}")?;
+        return Ok(0);
+    }
+    let files = shared["files"].as_array().map_or(&[][..], Vec::as_slice);
+    for file in files {
+        let text = |field: &str| file[field].as_str().unwrap_or_default().to_owned();
+        let size = show_size(file["size"].as_u64().unwrap_or(0));
+        writeln!(out, "{size:>10}  {}  {}", text("repo"), text("path"))?;
+    }
+    let networks: Vec<&str> = shared["networks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let to = match networks.is_empty() {
+        true => "nobody, because no trusted network is here".to_owned(),
+        false => format!("everybody on {}", networks.join(", ")),
+    };
+    report::say(&format!("{} files, offered to {to}", files.len()));
+    Ok(0)
+}
+
+/// Runs `lan …`.
+pub fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Result<u8> {
+    match command {
+        LanCommand::Ls(args) => ls(settings, args)?,
+        LanCommand::Trust(args) => {
+            let mut networks = settings.lan_networks.clone();
+            let new = named_or_here(args)?;
+            networks.extend(new.iter().filter(|network| !settings.lan_networks.contains(network)).cloned());
+            write_networks(env, &networks)?;
+            new.iter().for_each(|network| report::say(&format!("trusted: {network}")));
+        }
+        LanCommand::Forget(args) => {
+            let gone = named_or_here(args)?;
+            let networks: Vec<String> =
+                settings.lan_networks.iter().filter(|network| !gone.contains(network)).cloned().collect();
+            if networks.len() == settings.lan_networks.len() {
+                let why = "is not trusted anyway";
+                return Err(Error::usage(gone.join(", "), why).hint("pkgswarm lan ls lists what is").into());
+            }
+            write_networks(env, &networks)?;
+            gone.iter().for_each(|network| report::say(&format!("not trusted any more: {network}")));
+        }
+    }
+    Ok(0)
+}
+
+fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
+    let here = daemon::here()?;
+    let trusts = |network: &str| {
+        let range = network.split('@').next().unwrap_or_default();
+        settings.lan_networks.iter().any(|known| known == network || known == "any" || known == range)
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        let here = here
+            .iter()
+            .map(|(network, address)| json!({"network": network, "address": address, "trusted": trusts(network)}));
+        let document = json!({"here": here.collect::<Vec<_>>(), "trusted": settings.lan_networks});
+        writeln!(out, "{document}")?;
+        return Ok(());
+    }
+    for (network, address) in &here {
+        let trusted = if trusts(network) { "trusted" } else { "not trusted" };
+        writeln!(out, "{network}  {address} is here, {trusted}")?;
+    }
+    for network in settings.lan_networks.iter().filter(|known| !here.iter().any(|(network, _)| network == *known)) {
+        writeln!(out, "{network}  trusted")?;
+    }
+    Ok(())
+}
+
+fn named_or_here(args: &NetworksArgs) -> Result<Vec<String>, Error> {
+    if !args.networks.is_empty() {
+        return args.networks.iter().map(|text| daemon::network(text)).collect();
+    }
+    let here: Vec<String> = daemon::here()?.into_iter().map(|(network, _)| network).collect();
+    if here.is_empty() {
+        return Err(Error::usage("lan", "this machine is in no private network").hint("name one: 192.168.1.0/24"));
+    }
+    Ok(here)
+}
+
+fn write_networks(env: &Env, networks: &[String]) -> Result<(), Error> {
+    let list: Vec<String> = networks.iter().map(|network| format!("    {network:?},\n")).collect();
+    write(env, "lan.toml", &format!("[lan]\nnetworks = [\n{}]\n", list.concat()))
+}
+
+/// Writes a part of the configuration: the system's for root, else the user's own.
+fn write(env: &Env, name: &str, text: &str) -> Result<(), Error> {
+    let dir: PathBuf = match layers::user_file(env).and_then(|file| file.parent().map(PathBuf::from)) {
+        Some(dir) => dir,
+        None => layers::system_dir(env),
+    };
+    let (dir, failed) = (dir.join("config.d"), |path: PathBuf| {
+        move |e: io::Error| Error::local(path.display(), e).hint("run it as root, for the whole system")
+    });
+    std::fs::create_dir_all(&dir).map_err(failed(dir.clone()))?;
+    let path = dir.join(name);
+    fsx::replace(&path, text.as_bytes(), 0o644).map_err(failed(path.clone()))
+}

@@ -1,0 +1,34 @@
+//! Stands in for the daemon in a program that was built without it.
+
+use crate::config::Settings;
+use crate::env::Env;
+use crate::error::Error;
+
+fn missing() -> Error {
+    Error::usage("pkgswarm daemon", "this program was built without the node")
+        .hint("build it with the cargo feature `node`, which is on by default")
+}
+
+/// Says that there is no daemon.
+///
+/// # Errors
+/// Always.
+pub fn run(_: &Env, _: &[String], _: &Settings) -> anyhow::Result<u8> {
+    Err(missing().into())
+}
+
+/// Says that networks are not known.
+///
+/// # Errors
+/// Always.
+pub fn here() -> Result<Vec<(String, String)>, Error> {
+    Err(missing())
+}
+
+/// Says that networks are not known.
+///
+/// # Errors
+/// Always.
+pub fn network(_: &str) -> Result<String, Error> {
+    Err(missing())
+}

@@ -1,0 +1,221 @@
+//! The daemon's life: start, the loop, and the end; and what it tells systemd.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId, identity};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Settings, layers};
+use crate::daemon::library::Library;
+use crate::daemon::server::Server;
+use crate::daemon::transfers::Transfers;
+use crate::env::Env;
+use crate::error::Error;
+use crate::fsx;
+use crate::node::bitswap::Upload;
+use crate::node::networks::{self, Network};
+use crate::node::shelf::Shelf;
+use crate::node::{self, Config};
+use crate::report;
+use crate::socket::Listener;
+use crate::store::Store;
+
+/// How often the configuration is looked at for a change.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Threads for reading and hashing blocks: with more, a slow disk is not faster.
+const BLOCKING: usize = 4;
+
+/// Runs until it is told to end (SIGTERM, SIGINT).
+///
+/// # Errors
+/// When it is root, or misconfigured; when the socket, the store or the network cannot be had.
+pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
+    if env.is_root() {
+        return Err(Error::usage("pkgswarm daemon", "does not run as root: it reads what strangers send")
+            .hint("systemctl enable --now pkgswarm-daemon.service runs it as a user of its own")
+            .into());
+    }
+    let trusted = trusted(settings)?;
+    let peers = peers(settings)?;
+    let dir = settings.store_dir.clone().ok_or_else(|| {
+        Error::usage("store.dir", "the daemon needs a store, and this user has no place for one")
+            .hint("set store.dir to a directory of this user")
+    })?;
+    let store = Store::open(&dir, env.uid, settings.store_max)
+        .map_err(|e| Error::local(dir.display(), e).hint("store.dir must belong to the user who runs the daemon"))?;
+    // Transfers hold parts of it for as long as the process runs.
+    let store: &'static Store = Box::leak(Box::new(store));
+    let own = dir.join("node");
+    fsx::own_dir(&own, env.uid).map_err(|e| Error::local(own.display(), e))?;
+    let key = key(&own.join("key"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()?;
+    runtime.block_on(async {
+        let listener = listener(&settings.socket)?;
+        let shelf = Arc::new(Shelf::default());
+        let library = Library::open(env, settings, Arc::clone(&shelf), store, own.join("shelf"));
+        let (node, runner) = node::start(Config {
+            key,
+            port: u16::try_from(settings.lan_port).map_err(|_| Error::usage("lan.port", "is above 65535"))?,
+            networks: trusted.clone(),
+            peers,
+            peers_most: settings.lan_peers_most,
+            upload: Upload { total: settings.lan_upload, each: settings.lan_upload_each },
+            shelf,
+        })?;
+        report::say(&format!("node {}, asked at {}", node.id, settings.socket.display()));
+        let (tell_trusted, hear_trusted) = watch::channel(trusted);
+        let transfers = Transfers::new(node.clone(), store);
+        let server = Server::new(node, transfers);
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        notify("READY=1");
+        tokio::select! {
+            ended = runner.run(hear_trusted) => ended?,
+            ended = server.run(&listener) => ended?,
+            () = follow_configuration(env, flags, &tell_trusted, &library) => {}
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        notify("STOPPING=1");
+        library.save();
+        anyhow::Ok(())
+    })?;
+    // Reading threads that wait for a slow disk are not waited for.
+    runtime.shutdown_background();
+    Ok(0)
+}
+
+/// The networks that this machine is in: how `lan.networks` would call each, and its address.
+///
+/// # Errors
+/// When the kernel does not tell its addresses.
+pub fn here() -> Result<Vec<(String, String)>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let found = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let mut watcher = if_watch::tokio::IfWatcher::new()?;
+            // The list is complete once nothing more comes at once.
+            let more = async {
+                loop {
+                    let event = futures_util::StreamExt::next(&mut watcher);
+                    if tokio::time::timeout(Duration::from_millis(100), event).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            more.await;
+            io::Result::Ok(networks::here(watcher.iter().copied()))
+        })
+    });
+    let found = found.map_err(|e| Error::local("networks", format!("the kernel does not tell them: {e}")))?;
+    let lans = found.iter().filter(|here| here.is_lan());
+    Ok(lans.map(|here| (here.network().to_string(), here.address.addr().to_string())).collect())
+}
+
+/// How `lan.networks` writes the network that somebody typed.
+///
+/// # Errors
+/// When it is none.
+pub fn network(text: &str) -> Result<String, Error> {
+    let network: Network = text.parse().map_err(|e| Error::usage("NETWORK", format!("{e}, found {text:?}")))?;
+    Ok(network.to_string())
+}
+
+fn trusted(settings: &Settings) -> Result<Vec<Network>, Error> {
+    let parsed = settings
+        .lan_networks
+        .iter()
+        .map(|text| text.parse().map_err(|e| Error::usage("lan.networks", format!("{e}, found {text:?}"))));
+    parsed.collect()
+}
+
+fn peers(settings: &Settings) -> Result<Vec<(PeerId, Multiaddr)>, Error> {
+    let bad = |text: &str| {
+        Error::usage("lan.peers", format!("expected a private address over TCP with a peer id, found {text:?}"))
+            .hint("like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; pkgswarm status on that machine shows it")
+    };
+    let parsed = settings.lan_peers.iter().map(|text| {
+        let mut address: Multiaddr = text.parse().map_err(|_| bad(text))?;
+        let Some(Protocol::P2p(peer)) = address.pop() else { return Err(bad(text)) };
+        let ip = node::gate::tcp_address(&address).filter(|ip| networks::is_private(*ip));
+        ip.map(|_| (peer, address)).ok_or_else(|| bad(text))
+    });
+    parsed.collect()
+}
+
+/// The node's own key: its peer id stays the same, so that neighbours know it again.
+fn key(path: &Path) -> Result<identity::Keypair, Error> {
+    let failed = |e: io::Error| Error::local(path.display(), e);
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let key = identity::Keypair::from_protobuf_encoding(&bytes);
+            key.map_err(|e| Error::local(path.display(), e).hint("remove it; the node gets a new one"))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let key = identity::Keypair::generate_ed25519();
+            let bytes = key.to_protobuf_encoding().expect("an Ed25519 key can be written");
+            fsx::replace(path, &bytes, 0o600).map_err(failed)?;
+            Ok(key)
+        }
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// The socket that systemd handed over, else one of our own.
+fn listener(path: &Path) -> Result<Listener, Error> {
+    if let Some(listener) = Listener::from_stdin() {
+        return Ok(listener);
+    }
+    Listener::at(path).map_err(|e| match e.kind() {
+        io::ErrorKind::AddrInUse => Error::usage(path.display(), "a daemon is running there already"),
+        _ => Error::local(path.display(), format!("cannot listen: {e}"))
+            .hint("its directory must exist and belong to the user who runs the daemon"),
+    })
+}
+
+/// Takes over what `lan trust` and `shared` change, until the process ends.
+async fn follow_configuration(
+    env: &Env,
+    flags: &[String],
+    trusted_networks: &watch::Sender<Vec<Network>>,
+    library: &Library,
+) {
+    let dir = layers::system_dir(env);
+    let files: [PathBuf; 3] = [dir.join("config.toml"), dir.join("config.d"), dir];
+    let state = || files.each_ref().map(|path| path.metadata().and_then(|meta| meta.modified()).ok());
+    let mut seen: [Option<SystemTime>; 3] = state();
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        let now = state();
+        if std::mem::replace(&mut seen, now) == now {
+            continue;
+        }
+        match Settings::read(env, flags).and_then(|settings| Ok((trusted(&settings)?, settings))) {
+            Ok((networks, settings)) => {
+                trusted_networks.send_if_modified(|old| std::mem::replace(old, networks.clone()) != networks);
+                library.follow(settings);
+            }
+            Err(e) => report::say(&format!("warning: the configuration is kept as it was: {e}")),
+        }
+    }
+}
+
+/// Tells systemd, where it wants to know (sd_notify(3)).
+fn notify(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let address = match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&path),
+    };
+    // Who started it otherwise does not wait for this.
+    let _ = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+}

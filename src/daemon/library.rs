@@ -1,0 +1,306 @@
+//! Keeps the shelf: which files of this machine may be offered, hashed at low priority, and followed as they come and go.
+//!
+//! A file is offered when a sync database or a proven index of a repository that may be shared lists it (promise 13), and
+//! its bytes are what is listed. What was listed once stays offered while the file is there: it is as public as before,
+//! and a neighbour that has not refreshed yet wants just that version.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+
+use crate::catalogue::Catalogue;
+use crate::config::Settings;
+use crate::digest::Sha256;
+use crate::env::Env;
+use crate::name::FileName;
+use crate::node::shelf::{Shelf, Shelved, saved};
+use crate::report;
+use crate::session::Session;
+use crate::store::Store;
+
+/// After a change of a database, and every so often, everything is looked at again: what inotify missed, for example.
+const LOOK_AGAIN: Duration = Duration::from_secs(1800);
+
+/// What changed is saved when nothing has changed for this long.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Databases that keep changing are looked at after this time all the same.
+const UNREST: Duration = Duration::from_secs(10);
+
+/// What the thread is told.
+enum Told {
+    /// The file at this path came, changed or went.
+    File(PathBuf),
+    /// A database or the configuration changed.
+    Lists,
+    /// These settings hold now.
+    Settings(Box<Settings>),
+}
+
+/// The thread's other end.
+pub struct Library {
+    tell: Mutex<Sender<Told>>,
+    shelf: Arc<Shelf>,
+    saved: PathBuf,
+}
+
+impl Library {
+    /// Starts to fill `shelf`, first with what was there when it was last saved to `saved`.
+    pub fn open(env: &Env, settings: &Settings, shelf: Arc<Shelf>, store: &'static Store, saved: PathBuf) -> Self {
+        let (tell, told) = channel();
+        let keeper = Keeper {
+            env: env.clone(),
+            settings: settings.clone(),
+            shelf: Arc::clone(&shelf),
+            saved: saved.clone(),
+            store,
+            watcher: Watcher::start(tell.clone()),
+        };
+        let spawned = thread::Builder::new().name("library".to_owned()).spawn(move || keeper.run(&told));
+        if let Err(e) = spawned {
+            report::say(&format!("warning: nothing is offered: {e}"));
+        }
+        Self { tell: Mutex::new(tell), shelf, saved }
+    }
+
+    /// Works by these settings from now on.
+    pub fn follow(&self, settings: Settings) {
+        let tell = self.tell.lock().expect("nothing panics while it is held");
+        let _ = tell.send(Told::Settings(Box::new(settings)));
+    }
+
+    /// Saves what was hashed.
+    pub fn save(&self) {
+        if let Err(e) = saved::save(&self.shelf, &self.saved) {
+            report::say(&format!("warning: {}: {e}; the files are hashed again next time", self.saved.display()));
+        }
+    }
+}
+
+/// What works in the thread.
+struct Keeper {
+    env: Env,
+    settings: Settings,
+    shelf: Arc<Shelf>,
+    saved: PathBuf,
+    store: &'static Store,
+    watcher: Option<Watcher>,
+}
+
+/// One look at everything: what is listed, and where files lie.
+struct Lists {
+    /// Of each repository that may be shared.
+    tables: Vec<(String, Vec<Catalogue>)>,
+    dirs: Vec<PathBuf>,
+}
+
+impl Lists {
+    /// Who lists a file of this name and size: its repository and sha256.
+    fn find(&self, name: &FileName, size: u64) -> Vec<(&str, Sha256)> {
+        let mut found = Vec::new();
+        for (repo, tables) in &self.tables {
+            for table in tables {
+                let listed = match name.signed() {
+                    Some(signed) => {
+                        let signature = table.find(&signed).ok().flatten().and_then(|record| record.signature);
+                        signature.map(|signature| (u64::from(signature.size), signature.sha256))
+                    }
+                    None => table.find(name).ok().flatten().map(|record| (record.size, record.sha256)),
+                };
+                found.extend(listed.filter(|(listed, _)| *listed == size).map(|(_, sha256)| (&**repo, sha256)));
+            }
+        }
+        found
+    }
+
+    fn offers(&self, repo: &str) -> bool {
+        self.tables.iter().any(|(name, _)| name == repo)
+    }
+}
+
+impl Keeper {
+    fn run(mut self, told: &Receiver<Told>) {
+        // This thread alone; what the others do is waited for.
+        let _ = rustix::process::nice(19);
+        let mut remembered: HashMap<PathBuf, Shelved> =
+            saved::load(&self.saved).into_iter().map(|file| (file.path.clone(), file)).collect();
+        let mut lists = self.look(&mut remembered);
+        let (mut looked, mut unsaved) = (Instant::now(), true);
+        loop {
+            let wait = if unsaved { QUIET } else { LOOK_AGAIN.saturating_sub(looked.elapsed()) };
+            match told.recv_timeout(wait) {
+                Ok(Told::File(path)) => {
+                    self.consider(&lists, &path, None);
+                    unsaved = true;
+                }
+                Ok(Told::Settings(settings)) => {
+                    self.settings = *settings;
+                    (lists, looked, unsaved) = (self.look(&mut remembered), Instant::now(), true);
+                }
+                Ok(Told::Lists) => {
+                    // pacman replaces one database after the other.
+                    let begun = Instant::now();
+                    while begun.elapsed() < UNREST && told.recv_timeout(Duration::from_secs(1)).is_ok() {}
+                    (lists, looked, unsaved) = (self.look(&mut remembered), Instant::now(), true);
+                }
+                Err(RecvTimeoutError::Timeout) if unsaved => {
+                    unsaved = false;
+                    if let Err(e) = saved::save(&self.shelf, &self.saved) {
+                        report::say(&format!("warning: {}: {e}", self.saved.display()));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    (lists, looked, unsaved) = (self.look(&mut remembered), Instant::now(), true);
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Looks at everything.
+    fn look(&mut self, remembered: &mut HashMap<PathBuf, Shelved>) -> Lists {
+        let lists = match self.lists() {
+            Ok(lists) => lists,
+            Err(e) => {
+                report::say(&format!("warning: nothing new is offered: {e}"));
+                Lists { tables: Vec::new(), dirs: Vec::new() }
+            }
+        };
+        for file in self.shelf.files() {
+            if !lists.offers(&file.repo) || !file.path.exists() {
+                self.shelf.remove(&file.path);
+            }
+        }
+        let mut paths = Vec::new();
+        for dir in &lists.dirs {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            paths.extend(entries.map(|entry| entry.path()));
+        }
+        for path in paths {
+            let known = remembered.remove(&path);
+            self.consider(&lists, &path, known);
+        }
+        lists
+    }
+
+    fn lists(&mut self) -> anyhow::Result<Lists> {
+        if !self.settings.lan_share {
+            return Ok(Lists { tables: Vec::new(), dirs: Vec::new() });
+        }
+        let session = Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?;
+        let mut tables = Vec::new();
+        for repo in session.repo_names() {
+            if !session.may_share(&repo) {
+                continue;
+            }
+            let mut of_repo: Vec<Catalogue> =
+                session.tables(repo.as_str()).into_iter().map(|(_, table)| table).collect();
+            if let Some(configured) = session.repo(&repo) {
+                of_repo.extend(session.database(configured).ok().flatten());
+            }
+            tables.push((repo.to_string(), of_repo));
+        }
+        let mut dirs = session.cache_dirs().to_vec();
+        dirs.push(self.store.files_dir());
+        if let Some(watcher) = &mut self.watcher {
+            let lists = session.conf().map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]);
+            watcher.watch(&dirs, lists.as_ref().map_or(&[], |lists| &lists[..]));
+        }
+        Ok(Lists { tables, dirs })
+    }
+
+    /// Puts a file on the shelf if it may be there, and takes it away if not.
+    fn consider(&self, lists: &Lists, path: &Path, known: Option<Shelved>) {
+        if let Some(file) = self.shelf.at(path) {
+            if !lists.offers(&file.repo) {
+                self.shelf.remove(path);
+            }
+            return;
+        }
+        self.shelf.remove(path);
+        // What was hashed before and has not changed is not read again.
+        if let Some(known) = known.filter(|known| lists.offers(&known.repo) && known.is_current()) {
+            self.shelf.add(known);
+            return;
+        }
+        let Some(name) = self.name_of(path) else { return };
+        let Ok(size) = path.symlink_metadata().map(|meta| meta.len()) else { return };
+        let listed = lists.find(&name, size);
+        let Some((repo, _)) = listed.first() else { return };
+        let Ok(file) = Shelved::read(path, repo) else { return };
+        let Some((repo, _)) = listed.iter().find(|(_, sha256)| *sha256 == file.sha256) else { return };
+        let sha256 = file.sha256;
+        self.shelf.add(Shelved { repo: (*repo).to_owned(), ..file });
+        // Once it lies in a package cache, the daemon needs no copy of its own.
+        if path.parent() != Some(&self.store.files_dir()) {
+            self.shelf.remove(&self.store.files_dir().join(sha256.to_string()));
+            self.store.forget(sha256);
+        }
+    }
+
+    /// What pacman calls a file: in the store, its name stands beside it.
+    fn name_of(&self, path: &Path) -> Option<FileName> {
+        let name = path.file_name()?.to_str()?;
+        if path.parent() == Some(&self.store.files_dir()) {
+            return self.store.name_of(name.parse().ok()?);
+        }
+        FileName::new(name).ok().filter(|name| name.package().is_some() || name.signed().is_some())
+    }
+}
+
+/// inotify, and a thread that waits for it.
+struct Watcher {
+    queue: Arc<OwnedFd>,
+    dirs: Arc<Mutex<HashMap<i32, (PathBuf, bool)>>>,
+}
+
+impl Watcher {
+    fn start(tell: Sender<Told>) -> Option<Self> {
+        let queue = Arc::new(inotify::init(CreateFlags::CLOEXEC).ok()?);
+        let dirs: Arc<Mutex<HashMap<i32, (PathBuf, bool)>>> = Arc::default();
+        let (of_thread, known) = (Arc::clone(&queue), Arc::clone(&dirs));
+        let wait = move || {
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut reader = Reader::new(&*of_thread, &mut buffer);
+            while let Ok(event) = reader.next() {
+                let found = known.lock().expect("nothing panics while it is held").get(&event.wd()).cloned();
+                let name = event.file_name().and_then(|name| name.to_str().ok().map(str::to_owned));
+                let told = match (found, name) {
+                    (Some((dir, false)), Some(name)) => Told::File(dir.join(name)),
+                    (Some((_, true)), Some(name)) if name.ends_with(".db") || name == "sync" => Told::Lists,
+                    _ if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => Told::Lists,
+                    _ => continue,
+                };
+                if tell.send(told).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("watch".to_owned()).spawn(wait).ok()?;
+        Some(Self { queue, dirs })
+    }
+
+    /// Watches these directories; a change in `lists` means that everything has to be looked at.
+    /// Before the first `-Sy` there is no directory of databases yet: then the one above it tells.
+    fn watch(&mut self, dirs: &[PathBuf], lists: &[PathBuf]) {
+        let come_and_go = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::DELETE
+            | WatchFlags::CREATE;
+        let all = dirs.iter().map(|dir| (dir, false)).chain(lists.iter().map(|dir| (dir, true)));
+        let mut known = self.dirs.lock().expect("nothing panics while it is held");
+        for (dir, is_lists) in all {
+            // Watching a directory twice gives the same number.
+            if let Ok(number) = inotify::add_watch(&*self.queue, dir, come_and_go | WatchFlags::ONLYDIR) {
+                known.insert(number, (dir.clone(), is_lists));
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The daemon's end of its socket: what each user may ask, and the answers.
+//!
+//! Anybody on this machine may connect. What one user can cost is bounded: connections, requests in a second, transfers,
+//! and the time in which a request must come. Descriptors are handed over for reading only.
+
+use std::collections::HashMap;
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::daemon::status;
+use crate::daemon::transfers::{Request, State, Transfers};
+use crate::name::FileName;
+use crate::node::Node;
+use crate::node::limits::Rate;
+use crate::socket::{Connection, Listener};
+
+/// Most connections of one user, and of all. Origin: chosen by us; one pacman run has one, a read-ahead a few.
+const CONNECTIONS: usize = 64;
+const CONNECTIONS_OF_ALL: usize = 256;
+
+/// Requests of one user in a second.
+const REQUESTS: u64 = 200;
+
+/// How long a connection may stay without a request, and a message without a reader.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What is known about a user of this machine.
+struct User {
+    connections: usize,
+    rate: Arc<Rate>,
+}
+
+/// The server. Cheap to clone.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    node: Node,
+    transfers: Transfers,
+    users: Mutex<HashMap<u32, User>>,
+}
+
+/// A connection that counts until it is dropped.
+struct Counted {
+    server: Server,
+    user: u32,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut users = self.server.0.users.lock().expect("nothing panics while it is held");
+        if let Some(user) = users.get_mut(&self.user) {
+            user.connections -= 1;
+        }
+        // Rates of users who left are not remembered for longer than there is reason to.
+        if users.len() > 64 {
+            users.retain(|_, user| user.connections > 0);
+        }
+    }
+}
+
+impl Server {
+    /// Answers for `node`.
+    pub fn new(node: Node, transfers: Transfers) -> Self {
+        Self(Arc::new(Inner { node, transfers, users: Mutex::default() }))
+    }
+
+    /// Takes connections for ever.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn run(self, listener: &Listener) -> anyhow::Result<()> {
+        loop {
+            let connection = match listener.accept().await {
+                Ok(connection) => connection,
+                // The other end has gone already, or descriptors have run out for a moment.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+            };
+            let Ok(user) = connection.user() else { continue };
+            let Some(counted) = self.count(user) else { continue };
+            let this = self.clone();
+            tokio::spawn(async move {
+                let _ = this.serve(&connection, user).await;
+                drop(counted);
+            });
+        }
+    }
+
+    /// Counts a connection, if the user may have one more.
+    fn count(&self, user: u32) -> Option<Counted> {
+        let mut users = self.0.users.lock().expect("nothing panics while it is held");
+        let all: usize = users.values().map(|user| user.connections).sum();
+        let new = || User { connections: 0, rate: Arc::new(Rate::new(REQUESTS)) };
+        let known = users.entry(user).or_insert_with(new);
+        if known.connections >= CONNECTIONS || all >= CONNECTIONS_OF_ALL {
+            return None;
+        }
+        known.connections += 1;
+        Some(Counted { server: self.clone(), user })
+    }
+
+    async fn serve(&self, connection: &Connection, user: u32) -> io::Result<()> {
+        loop {
+            let Ok(request) = tokio::time::timeout(IDLE, connection.receive()).await else { return Ok(()) };
+            let Some((text, _)) = request? else { return Ok(()) };
+            let rate = {
+                let users = self.0.users.lock().expect("nothing panics while it is held");
+                users.get(&user).map(|user| Arc::clone(&user.rate))
+            };
+            if rate.is_some_and(|rate| !rate.take(1).is_zero()) {
+                say(connection, "busy too many requests", None).await?;
+                continue;
+            }
+            match text.split(' ').next() {
+                Some("get") => match parse(&text) {
+                    Some(request) => self.get(connection, request).await?,
+                    None => say(connection, "failed the request makes no sense", None).await?,
+                },
+                Some("status") => answer(connection, &status::status(&self.0.node, self.0.transfers.count())).await?,
+                Some("shared") => answer(connection, &status::shared(&self.0.node)).await?,
+                _ => say(connection, "failed there is no such request", None).await?,
+            }
+        }
+    }
+
+    async fn get(&self, connection: &Connection, request: Request) -> io::Result<()> {
+        say(connection, "looking", None).await?;
+        let transfer = match self.0.transfers.get(request) {
+            Ok(Some(transfer)) => transfer,
+            Ok(None) => return say(connection, "absent too many transfers are running", None).await,
+            Err(e) => return say(connection, &format!("failed {e}"), None).await,
+        };
+        let mut states = transfer.state();
+        let mut has_file = false;
+        loop {
+            let state = states.borrow_and_update().clone();
+            if let (State::Coming(_) | State::Done(_), false) = (&state, has_file) {
+                say(connection, "coming", Some(transfer.file())).await?;
+                has_file = true;
+            }
+            match state {
+                State::Looking => {}
+                State::Coming(bytes) => say(connection, &format!("have {bytes}"), None).await?,
+                State::Done(bytes) => {
+                    say(connection, &format!("have {bytes}"), None).await?;
+                    return say(connection, "done", None).await;
+                }
+                State::Absent(why) => return say(connection, &format!("absent {why}"), None).await,
+                State::Corrupt(why) => return say(connection, &format!("corrupt {why}"), None).await,
+                State::Failed(why) => return say(connection, &format!("failed {why}"), None).await,
+            }
+            tokio::select! {
+                changed = states.changed() => if changed.is_err() {
+                    return say(connection, "failed the transfer ended", None).await;
+                },
+                // The asker has gone, or speaks out of turn: nobody waits here any more.
+                _ = connection.receive() => return Err(io::ErrorKind::ConnectionAborted.into()),
+            }
+        }
+    }
+}
+
+/// Says something, to somebody who listens.
+async fn say(connection: &Connection, text: &str, file: Option<&std::fs::File>) -> io::Result<()> {
+    let said = tokio::time::timeout(IDLE, connection.send(text, file)).await;
+    said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Answers with a document, in a file of its own: it may be longer than a message.
+async fn answer(connection: &Connection, document: &serde_json::Value) -> io::Result<()> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(document.to_string().as_bytes())?;
+    let file = std::fs::File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)))?;
+    say(connection, "answer", Some(&file)).await
+}
+
+/// Reads `get SHA256 SIZE CID NAME`. A file that is known by its CID alone is not fetched here yet.
+fn parse(text: &str) -> Option<Request> {
+    let words: Vec<&str> = text.splitn(5, ' ').collect();
+    let [_, sha256, size, cid, name] = words[..] else { return None };
+    let cid = if cid == "-" { None } else { Some(cid.parse().ok()?) };
+    let name = FileName::new(name).ok()?;
+    Some(Request { sha256: sha256.parse().ok()?, size: size.parse().ok()?, cid, name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    #[test]
+    fn requests_are_read_and_nonsense_is_not() {
+        let sha256 = Sha256::of(b"x");
+        let read = parse(&format!("get {sha256} 5 - a-1-1-any.pkg.tar.zst")).unwrap();
+        assert_eq!((read.sha256, read.size, read.cid), (sha256, 5, None));
+        for bad in ["get", "get x 5 - a", &format!("get {sha256} -1 - a"), &format!("get {sha256} 1 - ../a")] {
+            assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+}

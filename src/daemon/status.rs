@@ -1,0 +1,58 @@
+//! What the daemon tells about itself, as JSON: for `pkgswarm status`, `shared` and `lan ls`.
+
+use serde_json::{Value, json};
+
+use crate::node::{AGENT, Node};
+
+/// The node, its networks and its neighbours.
+pub fn status(node: &Node, transfers: usize) -> Value {
+    let peers = node.peers().into_iter().map(|(id, info)| {
+        let traffic = node.bitswap.traffic(id);
+        json!({
+            "id": id.to_string(),
+            "address": info.address.to_string(),
+            "agent": info.agent,
+            "pkgswarm": info.is_ours,
+            "bytes_sent": traffic.sent,
+            "bytes_received": traffic.received,
+        })
+    });
+    let networks = node.networks().into_iter().map(|(here, trusted)| {
+        json!({
+            "address": here.address.addr().to_string(),
+            "network": here.network().to_string(),
+            "trusted": trusted,
+        })
+    });
+    let listening = node.listening().into_iter().map(|address| format!("{address}/p2p/{}", node.id));
+    let (files, bytes) = node.shelf.size();
+    json!({
+        "id": node.id.to_string(),
+        "agent": AGENT,
+        "listening": listening.collect::<Vec<_>>(),
+        "networks": networks.collect::<Vec<_>>(),
+        "peers": peers.collect::<Vec<_>>(),
+        "known_peers": node.known().len(),
+        "transfers": transfers,
+        "shared_files": files,
+        "shared_bytes": bytes,
+    })
+}
+
+/// Every file that is offered, and to whom.
+pub fn shared(node: &Node) -> Value {
+    let files = node.shelf.files().into_iter().map(|file| {
+        json!({
+            "path": file.path.to_string_lossy(),
+            "repo": file.repo,
+            "size": file.key.size,
+            "sha256": file.sha256,
+            "cid": file.root(),
+        })
+    });
+    let trusted = node.networks().into_iter().filter(|(_, trusted)| *trusted);
+    json!({
+        "files": files.collect::<Vec<_>>(),
+        "networks": trusted.map(|(here, _)| here.network().to_string()).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,55 @@
+//! Rates: how much may pass in a second, without a task or a timer of its own.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Lets `rate` units a second pass, and up to a second's worth at once after a rest.
+pub struct Rate {
+    rate: u64,
+    /// When everything that was let through is paid for.
+    paid: Mutex<Instant>,
+}
+
+impl Rate {
+    /// `rate` units a second; 0 is no limit.
+    pub fn new(rate: u64) -> Self {
+        Self { rate, paid: Mutex::new(Instant::now()) }
+    }
+
+    /// Takes `units`, and returns how long to wait before using them.
+    pub fn take(&self, units: u64) -> Duration {
+        if self.rate == 0 {
+            return Duration::ZERO;
+        }
+        let now = Instant::now();
+        let mut paid = self.paid.lock().expect("nothing panics while it is held");
+        // After a rest, a second's worth is there.
+        let from = (*paid).max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
+        *paid = from + Duration::from_secs_f64(units as f64 / self.rate as f64);
+        from.saturating_duration_since(now)
+    }
+
+    /// Takes `units` if they can be used at once.
+    pub fn try_take(&self, units: u64) -> bool {
+        let paid = *self.paid.lock().expect("nothing panics while it is held");
+        (self.rate == 0 || paid <= Instant::now()) && self.take(units).is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_is_free_after_a_rest_and_then_the_rate_counts() {
+        let rate = Rate::new(1000);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(rate.take(1000), Duration::ZERO);
+        assert_eq!(rate.take(500), Duration::ZERO);
+        assert_eq!(rate.take(1), Duration::from_millis(500));
+        assert!(!rate.try_take(1));
+        assert_eq!(Rate::new(0).take(u64::MAX), Duration::ZERO);
+    }
+}

@@ -1,0 +1,324 @@
+//! Bitswap 1.2 messages: what peers want, what we have, and blocks, read and written with limits.
+//!
+//! Source: `specs:src/bitswap-protocol.md`, section "Bitswap 1.2.0", message.proto. Bytes come from strangers, so the
+//! reader keeps only what is used: digests of blocks, not the CIDs that a peer claims for them.
+
+use bytes::Bytes;
+
+use crate::cid::Cid;
+use crate::dag::MAX_BLOCK;
+use crate::digest::Sha256;
+use crate::protobuf::{self, BadProtobuf, Field, Fields, Writer};
+
+/// Longest message in bytes: 4 MiB (`specs:src/bitswap-protocol.md`, "Implementation Details": blocks of 2 MiB, messages of
+/// 4 MiB). Kubo resets a stream on which a longer one comes.
+pub const MOST: usize = 4 << 20;
+
+/// Longest message of a peer of which no block is wanted: a wantlist of 1024 entries takes 64 KiB. Origin: chosen by us.
+pub const MOST_UNASKED: usize = 256 << 10;
+
+/// Longest CID that is kept, in bytes. sha2-256 takes 36; longer ones only ever get the answer that we have no such block.
+const CID_MOST: usize = 128;
+
+/// Most entries and presences that one message may hold. Kubo sends 1024 wants. Origin: chosen by us.
+const ENTRIES_MOST: usize = 4096;
+
+/// What is asked about a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// The block itself.
+    Block,
+    /// Whether it is there.
+    Have,
+    /// Nothing any more.
+    Cancel,
+}
+
+/// One entry of a wantlist.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Want {
+    /// The CID as the peer wrote it: the answer repeats it.
+    pub cid: Bytes,
+    /// What is asked.
+    pub ask: Ask,
+    /// Whether an answer is expected when the block is not there.
+    pub tell_absence: bool,
+}
+
+impl Want {
+    /// Asks for something about `cid`, and to be told when it is not there.
+    pub fn new(cid: Cid, ask: Ask) -> Self {
+        Self { cid: cid.to_bytes().into(), ask, tell_absence: ask != Ask::Cancel }
+    }
+
+    /// The digest of the wanted block, when it is one that files here can consist of.
+    pub fn digest(&self) -> Option<Sha256> {
+        Cid::from_bytes(&self.cid).ok().map(|cid| cid.digest())
+    }
+}
+
+/// A message that was read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Message {
+    /// The wants replace all former ones.
+    pub full: bool,
+    /// What the peer wants, or does not want any more.
+    pub wants: Vec<Want>,
+    /// Blocks, not proven yet; parts of the message's own buffer.
+    pub blocks: Vec<Bytes>,
+    /// By digest: whether the peer has a block.
+    pub presences: Vec<(Sha256, bool)>,
+}
+
+/// Why bytes are not a message. The stream they came on is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadMessage {
+    /// Not protocol buffers, or a field of another type.
+    #[error("{0}")]
+    Protobuf(#[from] BadProtobuf),
+    /// A block longer than the protocol allows.
+    #[error("a block of {0} bytes")]
+    LongBlock(usize),
+    /// More entries than a peer has reason to send.
+    #[error("more than {ENTRIES_MOST} entries")]
+    TooMany,
+}
+
+impl Message {
+    /// Reads a message of at most [`MOST`] bytes. Fields and CIDs of unknown kinds are skipped, so that the protocol
+    /// can grow.
+    ///
+    /// # Errors
+    /// [`BadMessage`]; nothing of such a message is used.
+    pub fn read(bytes: &Bytes) -> Result<Self, BadMessage> {
+        let mut message = Self::default();
+        for field in Fields::of(bytes) {
+            let field = field?;
+            match field.number {
+                1 => message.read_wantlist(field.bytes()?)?,
+                3 => message.read_block(bytes, field.bytes()?)?,
+                4 => message.read_presence(field.bytes()?)?,
+                _ => {}
+            }
+            if message.wants.len() + message.presences.len() + message.blocks.len() > ENTRIES_MOST {
+                return Err(BadMessage::TooMany);
+            }
+        }
+        Ok(message)
+    }
+
+    fn read_wantlist(&mut self, list: &[u8]) -> Result<(), BadMessage> {
+        for field in Fields::of(list) {
+            let field = field?;
+            match field.number {
+                1 => self.wants.extend(read_entry(field)?),
+                2 => self.full = field.varint()? != 0,
+                _ => {}
+            }
+            if self.wants.len() > ENTRIES_MOST {
+                return Err(BadMessage::TooMany);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_block(&mut self, whole: &Bytes, payload: &[u8]) -> Result<(), BadMessage> {
+        // The prefix (1) says how the block is to be named; its digest alone decides here.
+        for field in Fields::of(payload) {
+            let field = field?;
+            if field.number == 2 {
+                let block = field.bytes()?;
+                if block.len() > MAX_BLOCK {
+                    return Err(BadMessage::LongBlock(block.len()));
+                }
+                self.blocks.push(whole.slice_ref(block));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_presence(&mut self, presence: &[u8]) -> Result<(), BadMessage> {
+        let (mut cid, mut kind) = (None, 0);
+        for field in Fields::of(presence) {
+            let field = field?;
+            match field.number {
+                1 => cid = Cid::from_bytes(field.bytes()?).ok(),
+                2 => kind = field.varint()?,
+                _ => {}
+            }
+        }
+        self.presences.extend(cid.filter(|_| kind <= 1).map(|cid| (cid.digest(), kind == 0)));
+        Ok(())
+    }
+}
+
+/// One entry; none when its CID is longer than any that is served.
+fn read_entry(field: Field<'_>) -> Result<Option<Want>, BadMessage> {
+    let (mut cid, mut cancel, mut kind, mut tell_absence) = (Bytes::new(), false, 0, false);
+    for field in Fields::of(field.bytes()?) {
+        let field = field?;
+        match field.number {
+            // A copy: a few bytes must not keep a message of megabytes alive.
+            1 if field.bytes()?.len() <= CID_MOST => cid = Bytes::copy_from_slice(field.bytes()?),
+            3 => cancel = field.varint()? != 0,
+            4 => kind = field.varint()?,
+            5 => tell_absence = field.varint()? != 0,
+            _ => {}
+        }
+    }
+    let ask = match (cancel, kind) {
+        (true, _) => Ask::Cancel,
+        (false, 0) => Ask::Block,
+        (false, _) => Ask::Have,
+    };
+    Ok((!cid.is_empty()).then_some(Want { cid, ask, tell_absence }))
+}
+
+/// A message that is being written.
+#[derive(Default)]
+pub struct Draft {
+    wants: Writer,
+    has_wants: bool,
+    rest: Writer,
+    len: usize,
+}
+
+impl Draft {
+    /// Whether there is nothing in it yet.
+    pub fn is_empty(&self) -> bool {
+        !self.has_wants && self.len == 0
+    }
+
+    /// Bytes of blocks and answers so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an entry to the wantlist.
+    pub fn want(&mut self, want: &Want) {
+        let mut entry = Writer::with_capacity(want.cid.len() + 12);
+        // Kubo takes entries of priority 0 last; ours are all alike.
+        entry.bytes(1, &want.cid).varint(2, 1);
+        match want.ask {
+            Ask::Block => {}
+            Ask::Have => drop(entry.varint(4, 1)),
+            Ask::Cancel => drop(entry.varint(3, 1)),
+        }
+        if want.tell_absence {
+            entry.varint(5, 1);
+        }
+        self.wants.bytes(1, &entry.finish());
+        self.has_wants = true;
+    }
+
+    /// Adds a block that is the answer to `want`.
+    pub fn block(&mut self, want: &Want, block: &[u8]) {
+        // CIDv1: version, codec, hash and its length; CIDv0: hash and its length.
+        let prefix = &want.cid[..want.cid.len().saturating_sub(32)];
+        let mut payload = Writer::with_capacity(block.len() + 16);
+        payload.bytes(1, prefix).bytes(2, block);
+        self.rest.bytes(3, &payload.finish());
+        self.len += block.len() + prefix.len();
+    }
+
+    /// Adds the answer whether the block of `want` is here.
+    pub fn presence(&mut self, want: &Want, is_here: bool) {
+        let mut presence = Writer::with_capacity(want.cid.len() + 4);
+        presence.bytes(1, &want.cid);
+        if !is_here {
+            presence.varint(2, 1);
+        }
+        self.rest.bytes(4, &presence.finish());
+        self.len += want.cid.len() + 4;
+    }
+
+    /// The message with its length before it, as it goes onto a stream.
+    pub fn finish(mut self) -> Vec<u8> {
+        let mut body = Writer::default();
+        if self.has_wants {
+            body.bytes(1, &self.wants.finish());
+        }
+        let (head, rest) = (body.finish(), self.rest.finish());
+        let len = head.len() + rest.len();
+        let mut out = Vec::with_capacity(len + 5);
+        protobuf::push_varint(&mut out, len as u64);
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&rest);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cid(of: &[u8]) -> Cid {
+        Cid::raw(Sha256::of(of))
+    }
+
+    /// The message behind its length.
+    fn sent(draft: Draft) -> Bytes {
+        let bytes = Bytes::from(draft.finish());
+        let mut rest = &bytes[..];
+        let len = protobuf::varint(&mut rest).unwrap();
+        assert_eq!(len, rest.len() as u64);
+        bytes.slice_ref(rest)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let wants =
+            [Want::new(cid(b"a"), Ask::Block), Want::new(cid(b"b"), Ask::Have), Want::new(cid(b"c"), Ask::Cancel)];
+        let mut draft = Draft::default();
+        assert!(draft.is_empty());
+        wants.iter().for_each(|want| draft.want(want));
+        draft.block(&wants[0], b"a");
+        draft.presence(&wants[1], true);
+        draft.presence(&wants[2], false);
+        let read = Message::read(&sent(draft)).unwrap();
+        assert_eq!(read.wants, wants);
+        assert_eq!(read.blocks, [Bytes::from_static(b"a")]);
+        assert_eq!(read.presences, [(Sha256::of(b"b"), true), (Sha256::of(b"c"), false)]);
+        assert!(!read.full);
+    }
+
+    #[test]
+    fn a_block_carries_the_prefix_of_the_cid_it_was_asked_by() {
+        let mut draft = Draft::default();
+        draft.block(&Want::new(cid(b"a"), Ask::Block), b"a");
+        // Field 3 of the message: 1 = 0x01 0x55 0x12 0x20, 2 = the block.
+        assert_eq!(&sent(draft)[..], b"\x1a\x09\x0a\x04\x01\x55\x12\x20\x12\x01a");
+    }
+
+    #[test]
+    fn blocks_and_lists_beyond_the_limits_are_refused() {
+        let block = vec![0; MAX_BLOCK + 1];
+        let mut draft = Draft::default();
+        draft.block(&Want::new(cid(b"a"), Ask::Block), &block);
+        assert_eq!(Message::read(&sent(draft)), Err(BadMessage::LongBlock(MAX_BLOCK + 1)));
+        let mut draft = Draft::default();
+        (0..=ENTRIES_MOST).for_each(|_| draft.want(&Want::new(cid(b"a"), Ask::Have)));
+        assert_eq!(Message::read(&sent(draft)), Err(BadMessage::TooMany));
+    }
+
+    #[test]
+    fn a_cid_of_another_kind_is_kept_for_the_answer_and_one_without_end_is_not() {
+        let mut list = Writer::default();
+        for cid in [&[1, 0x55, 0x13, 2, 9, 9][..], &[7; CID_MOST + 1]] {
+            let entry = Writer::default().bytes(1, cid).finish();
+            list.bytes(1, &entry);
+        }
+        let bytes = Bytes::from(Writer::default().bytes(1, &list.finish()).finish());
+        let read = Message::read(&bytes).unwrap();
+        assert_eq!(read.wants.len(), 1);
+        assert_eq!(read.wants[0].digest(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Message::read(&Bytes::from(bytes));
+        }
+    }
+}

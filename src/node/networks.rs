@@ -1,0 +1,228 @@
+//! Which networks are trusted, and with which addresses there is any traffic: private ones, and only on these networks.
+//!
+//! A trusted network is a range, `192.168.1.0/24`, and better a range with the hardware address of its router,
+//! `192.168.1.0/24@aa:bb:cc:dd:ee:ff`: the same range is found in every other café. What a neighbour claims is never
+//! asked about this.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+/// One entry of `lan.networks`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Network {
+    /// Every private network.
+    Any,
+    /// A range, and the hardware address of the router that must be there.
+    Range(IpNet, Option<String>),
+}
+
+/// Text that is not a network.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected a range like 192.168.1.0/24, with @ and the router's hardware address where it is known, or any")]
+pub struct NotANetwork;
+
+impl FromStr for Network {
+    type Err = NotANetwork;
+
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        if text == "any" {
+            return Ok(Self::Any);
+        }
+        let (range, router) = match text.split_once('@') {
+            Some((range, router)) => (range, Some(router.to_ascii_lowercase())),
+            None => (text, None),
+        };
+        let range: IpNet = range.parse().map_err(|_| NotANetwork)?;
+        let is_mac = |text: &String| {
+            let parts: Vec<&str> = text.split(':').collect();
+            parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && u8::from_str_radix(part, 16).is_ok())
+        };
+        if !router.iter().all(is_mac) || !is_private(range.network()) || !is_private(range.broadcast()) {
+            return Err(NotANetwork);
+        }
+        Ok(Self::Range(range.trunc(), router))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Network::Any => f.write_str("any"),
+            Network::Range(range, None) => write!(f, "{range}"),
+            Network::Range(range, Some(router)) => write!(f, "{range}@{router}"),
+        }
+    }
+}
+
+/// An address of this machine with its range, and the hardware address of the router there, if one is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Here {
+    /// Our address, and how far its network goes.
+    pub address: IpNet,
+    /// Of the default router within that range.
+    pub router: Option<String>,
+}
+
+impl Here {
+    /// The entry of `lan.networks` that means this network.
+    pub fn network(&self) -> Network {
+        Network::Range(self.address.trunc(), self.router.clone())
+    }
+
+    /// Whether it is a network with others on it that can be trusted at all.
+    pub fn is_lan(&self) -> bool {
+        self.is_usable() && !self.address.addr().is_loopback()
+    }
+
+    fn is_usable(&self) -> bool {
+        is_private(self.address.addr()) && !is_link_local_6(self.address.addr())
+    }
+
+    /// Whether one of these entries means this network. Loopback must be named: then peers of this machine alone.
+    pub fn is_trusted(&self, trusted: &[Network]) -> bool {
+        self.is_usable()
+            && trusted.iter().any(|network| match network {
+                Network::Any => self.is_lan(),
+                Network::Range(range, router) => {
+                    range.contains(&self.address.addr()) && (router.is_none() || *router == self.router)
+                }
+            })
+    }
+}
+
+/// With whom there may be traffic now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reach {
+    /// The ranges of the trusted networks that this machine is in, and those of static peers.
+    pub ranges: Vec<IpNet>,
+}
+
+impl Reach {
+    /// Whether `address` is private and in one of the ranges. Loopback is: that is this machine.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        is_private(address) && (address.is_loopback() || self.ranges.iter().any(|range| range.contains(&address)))
+    }
+}
+
+/// Whether an address is one that no public host has.
+///
+/// RFC 1918, RFC 3927 (link-local), RFC 6598 (shared, also used by private overlays), RFC 4193 (ULA), loopback.
+pub fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(it) => {
+            let shared = it.octets()[0] == 100 && it.octets()[1] & 0xc0 == 64;
+            it.is_private() || it.is_link_local() || it.is_loopback() || shared
+        }
+        IpAddr::V6(it) => it.is_loopback() || it.segments()[0] & 0xfe00 == 0xfc00 || is_link_local_6(IpAddr::V6(it)),
+    }
+}
+
+/// Link-local addresses of IPv6 say nothing without their interface, which a multiaddr of a peer does not name.
+fn is_link_local_6(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(it) if it.segments()[0] & 0xffc0 == 0xfe80)
+}
+
+/// The networks that this machine is in, by its addresses.
+pub fn here(addresses: impl IntoIterator<Item = IpNet>) -> Vec<Here> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let routers = routers(&read("/proc/net/route"), &read("/proc/net/arp"));
+    let with_router = |address: IpNet| {
+        let inside = routers.iter().find(|(router, _)| address.contains(router));
+        Here { address, router: inside.map(|(_, mac)| mac.clone()) }
+    };
+    addresses.into_iter().map(with_router).collect()
+}
+
+/// The default routers of IPv4 and their hardware addresses (proc(5): /proc/net/route, /proc/net/arp).
+fn routers(route: &str, arp: &str) -> Vec<(IpAddr, String)> {
+    let gateways = route.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_default = *fields.get(1)? == "00000000" && *fields.get(2)? != "00000000";
+        // The number is in the byte order of the machine, as it lies in memory.
+        let gateway = u32::from_str_radix(fields[2], 16).ok()?.to_ne_bytes();
+        is_default.then(|| IpAddr::from(gateway))
+    });
+    let known = |gateway: IpAddr| {
+        let line = arp.lines().skip(1).find(|line| line.split_whitespace().next() == Some(&gateway.to_string()))?;
+        let mac = line.split_whitespace().nth(3)?.to_ascii_lowercase();
+        (mac != "00:00:00:00:00:00").then_some((gateway, mac))
+    };
+    gateways.filter_map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    fn here(address: &str, router: Option<&str>) -> Here {
+        Here { address: address.parse().unwrap(), router: router.map(str::to_owned) }
+    }
+
+    #[test]
+    fn networks_are_read_and_written_alike() {
+        for text in ["any", "192.168.1.0/24", "10.0.0.0/8@aa:bb:cc:00:11:22", "fd00::/64"] {
+            assert_eq!(net(text).to_string(), text);
+        }
+        assert_eq!(net("192.168.1.7/24@AA:BB:CC:00:11:22").to_string(), "192.168.1.0/24@aa:bb:cc:00:11:22");
+        for bad in ["", "all", "192.168.1.1", "8.8.8.0/24", "0.0.0.0/0", "10.0.0.0/7", "192.168.1.0/24@router"] {
+            assert_eq!(bad.parse::<Network>(), Err(NotANetwork), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_same_range_behind_another_router_is_another_network() {
+        let (home, mac) = ([net("192.168.1.0/24@aa:bb:cc:00:11:22")], "aa:bb:cc:00:11:22");
+        assert!(here("192.168.1.7/24", Some(mac)).is_trusted(&home));
+        assert!(!here("192.168.1.7/24", Some("00:00:00:00:00:01")).is_trusted(&home));
+        assert!(!here("192.168.1.7/24", None).is_trusted(&home));
+        assert!(here("192.168.1.7/24", None).is_trusted(&[net("192.168.1.0/24")]));
+        assert!(!here("192.168.2.7/24", None).is_trusted(&[net("192.168.1.0/24")]));
+    }
+
+    #[test]
+    fn any_means_private_networks_only() {
+        for (address, trusted) in [
+            ("10.1.2.3/8", true),
+            ("fd00::5/64", true),
+            ("127.0.0.1/8", false),
+            ("8.8.8.8/24", false),
+            ("fe80::1/64", false),
+        ] {
+            assert_eq!(here(address, None).is_trusted(&[Network::Any]), trusted, "{address}");
+        }
+    }
+
+    #[test]
+    fn public_addresses_are_out_of_reach_whatever_the_range_says() {
+        let reach = Reach { ranges: vec!["192.168.1.0/24".parse().unwrap(), "0.0.0.0/0".parse().unwrap()] };
+        for (address, allowed) in [
+            ("192.168.1.9", true),
+            ("::ffff:192.168.1.9", true),
+            ("8.8.8.8", false),
+            ("2001:db8::1", false),
+            ("::1", true),
+        ] {
+            assert_eq!(reach.allows(address.parse().unwrap()), allowed, "{address}");
+        }
+        assert!(!Reach::default().allows("192.168.1.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_router_is_found_with_its_hardware_address() {
+        let route =
+            "Iface\tDestination\tGateway\tFlags\neth0\t00000000\t0101A8C0\t0003\neth0\t0001A8C0\t00000000\t0001\n";
+        let arp = "IP address HW type Flags HW address Mask Device\n192.168.1.1 0x1 0x2 AA:bb:cc:00:11:22 * eth0\n";
+        if cfg!(target_endian = "little") {
+            assert_eq!(routers(route, arp), [("192.168.1.1".parse().unwrap(), "aa:bb:cc:00:11:22".to_owned())]);
+        }
+        assert_eq!(routers(route, ""), []);
+    }
+}

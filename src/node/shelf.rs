@@ -1,0 +1,300 @@
+//! What can be served: which block lies where in which file of this machine. No second copy of anything.
+//!
+//! A file is on the shelf with the digests of its leaves, 32 bytes for each MiB; nodes above the leaves are made again
+//! when somebody asks for one. **Every block is hashed when it is read to be sent**, so a file that changed is never
+//! served as what it was (test `a_changed_file_is_not_served_as_what_it_was`); a file whose size, times or inode
+//! changed leaves the shelf at the first look.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+
+use crate::cid::{Cid, Codec};
+use crate::dag::build::build_blocks;
+use crate::dag::node::{self, Piece};
+use crate::dag::{CHUNK, WIDTH};
+use crate::digest::Sha256;
+use crate::distro::trusted::FileKey;
+use crate::fsx;
+
+pub mod saved;
+
+/// A file that was hashed: its state then, and what it consists of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shelved {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its state when it was hashed; another one means that it has to be hashed again.
+    pub key: FileKey,
+    /// Of the whole file.
+    pub sha256: Sha256,
+    /// The repository that lists it.
+    pub repo: String,
+    /// The digests of its leaves of 1 MiB, in order.
+    pub leaves: Arc<[Sha256]>,
+}
+
+impl Shelved {
+    /// Hashes the file at `path`.
+    ///
+    /// # Errors
+    /// Those of reading; `InvalidData` when it was written to meanwhile. Trying again may help.
+    pub fn read(path: &Path, repo: &str) -> io::Result<Self> {
+        let file = fsx::open_read(path)?;
+        let key = FileKey::of(&file)?;
+        let mut leaves = Vec::new();
+        let built = build_blocks(&file, |cid, _| {
+            if cid.codec() == Codec::Raw {
+                leaves.push(cid.digest());
+            }
+            Ok(())
+        })?;
+        if FileKey::of(&file)? != key || built.size != key.size {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "changed while it was read"));
+        }
+        Ok(Self { path: path.to_owned(), key, sha256: built.sha256, repo: repo.to_owned(), leaves: leaves.into() })
+    }
+
+    /// The CID of the file.
+    pub fn root(&self) -> Cid {
+        match self.nodes().last() {
+            Some((digest, _)) => Cid::dag_pb(*digest),
+            None => Cid::raw(self.leaves[0]),
+        }
+    }
+
+    /// The nodes above the leaves, the root last; none when the file is one leaf.
+    fn nodes(&self) -> Vec<(Sha256, Vec<u8>)> {
+        let sizes = (0..self.leaves.len()).map(|i| self.leaf_size(i));
+        let leaf = |(digest, size): (&Sha256, u64)| Piece { cid: Cid::raw(*digest), size, tsize: size };
+        let mut level: Vec<Piece> = self.leaves.iter().zip(sizes).map(leaf).collect();
+        let mut nodes = Vec::new();
+        while level.len() > 1 {
+            let above = level.chunks(WIDTH).map(|pieces| {
+                let block = node::file(pieces);
+                let digest = Sha256::of(&block);
+                let tsize = block.len() as u64 + pieces.iter().map(|piece| piece.tsize).sum::<u64>();
+                nodes.push((digest, block));
+                Piece { cid: Cid::dag_pb(digest), size: pieces.iter().map(|piece| piece.size).sum(), tsize }
+            });
+            level = above.collect();
+        }
+        nodes
+    }
+
+    fn leaf_size(&self, i: usize) -> u64 {
+        (self.key.size - (i * CHUNK) as u64).min(CHUNK as u64)
+    }
+
+    /// Whether the file is still the one that was hashed, by its state.
+    pub fn is_current(&self) -> bool {
+        FileKey::at(&self.path).is_ok_and(|key| key == self.key)
+    }
+}
+
+/// The files that can be served. Shared between threads; calls that read files block for as long as that takes.
+#[derive(Default)]
+pub struct Shelf(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<u32, Shelved>,
+    next: u32,
+    paths: HashMap<PathBuf, u32>,
+    digests: BTreeSet<(Sha256, u32)>,
+    /// The beginning of a block's digest, the file, and the block's place in it: leaves first, then nodes.
+    blocks: BTreeSet<(u64, u32, u32)>,
+}
+
+/// What of a digest is kept in memory for each block; the rest is compared when the block is looked at.
+fn head(digest: Sha256) -> u64 {
+    u64::from_be_bytes(digest.0[..8].try_into().expect("eight bytes"))
+}
+
+impl Shelf {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics while it is held")
+    }
+
+    /// Puts a file there, in place of what lay at its path before.
+    pub fn add(&self, file: Shelved) {
+        let nodes = file.nodes();
+        let mut state = self.state();
+        state.remove(&file.path);
+        let id = state.next;
+        state.next += 1;
+        let digests = file.leaves.iter().chain(nodes.iter().map(|(digest, _)| digest));
+        for (block, digest) in (0..).zip(digests) {
+            state.blocks.insert((head(*digest), id, block));
+        }
+        state.digests.insert((file.sha256, id));
+        state.paths.insert(file.path.clone(), id);
+        state.files.insert(id, file);
+    }
+
+    /// Takes a file away. Returns whether it was there.
+    pub fn remove(&self, path: &Path) -> bool {
+        self.state().remove(path)
+    }
+
+    /// The file at `path`, if it is on the shelf and has not changed since.
+    pub fn at(&self, path: &Path) -> Option<Shelved> {
+        let state = self.state();
+        let found = state.paths.get(path).and_then(|id| state.files.get(id)).cloned();
+        drop(state);
+        found.filter(Shelved::is_current)
+    }
+
+    /// Every file there, by path.
+    pub fn files(&self) -> Vec<Shelved> {
+        let mut files: Vec<Shelved> = self.state().files.values().cloned().collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files
+    }
+
+    /// How many files are there, and their bytes.
+    pub fn size(&self) -> (usize, u64) {
+        let state = self.state();
+        (state.files.len(), state.files.values().map(|file| file.key.size).sum())
+    }
+
+    /// The file with this sha256 and size.
+    pub fn find(&self, sha256: Sha256, size: u64) -> Option<Shelved> {
+        let state = self.state();
+        let ids = state.digests.range((sha256, 0)..=(sha256, u32::MAX));
+        let found: Vec<Shelved> = ids.filter_map(|(_, id)| state.files.get(id).cloned()).collect();
+        drop(state);
+        found.into_iter().find(|file| file.key.size == size && file.is_current())
+    }
+
+    /// Whether the block with this digest can be served. Looks at the file's state, not at its bytes.
+    pub fn has(&self, digest: Sha256) -> bool {
+        self.places(digest).iter().any(|(file, block)| {
+            let same = match file.leaves.get(*block) {
+                Some(leaf) => *leaf == digest,
+                None => file.nodes().get(*block - file.leaves.len()).is_some_and(|(found, _)| *found == digest),
+            };
+            same && (file.is_current() || !self.remove(&file.path))
+        })
+    }
+
+    /// The block with this digest, read and hashed now.
+    pub fn block(&self, digest: Sha256) -> Option<Bytes> {
+        self.places(digest).into_iter().find_map(|(file, block)| {
+            let bytes = match block.checked_sub(file.leaves.len()) {
+                None => read_leaf(&file, block),
+                Some(node) => file.nodes().into_iter().nth(node).map(|(_, bytes)| bytes),
+            };
+            if bytes.is_none() || !file.is_current() {
+                self.remove(&file.path);
+            }
+            bytes.filter(|bytes| Sha256::of(bytes) == digest).map(Bytes::from)
+        })
+    }
+
+    /// Where a block may lie.
+    fn places(&self, digest: Sha256) -> Vec<(Shelved, usize)> {
+        let state = self.state();
+        let head = head(digest);
+        let found = state.blocks.range((head, 0, 0)..=(head, u32::MAX, u32::MAX));
+        found.filter_map(|(_, id, block)| Some((state.files.get(id)?.clone(), *block as usize))).collect()
+    }
+}
+
+impl State {
+    fn remove(&mut self, path: &Path) -> bool {
+        let Some(id) = self.paths.remove(path) else { return false };
+        let Some(file) = self.files.remove(&id) else { return false };
+        self.digests.remove(&(file.sha256, id));
+        let nodes = file.nodes();
+        for (block, digest) in (0..).zip(file.leaves.iter().chain(nodes.iter().map(|(digest, _)| digest))) {
+            self.blocks.remove(&(head(*digest), id, block));
+        }
+        true
+    }
+}
+
+/// The bytes of a leaf, if the file is still the one that was hashed.
+fn read_leaf(file: &Shelved, leaf: usize) -> Option<Vec<u8>> {
+    let opened: File = fsx::open_read(&file.path).ok()?;
+    if FileKey::of(&opened).ok()? != file.key {
+        return None;
+    }
+    fsx::read_part(&opened, (leaf * CHUNK) as u64, file.leaf_size(leaf)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::build::build;
+
+    fn shelved(dir: &Path, name: &str, bytes: &[u8]) -> Shelved {
+        let path = dir.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Shelved::read(&path, "core").unwrap()
+    }
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i / 1000 % 251) as u8).collect()
+    }
+
+    #[test]
+    fn every_block_of_a_file_is_served_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for len in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let content = bytes(len);
+            let shelf = Shelf::default();
+            let file = shelved(dir.path(), "file", &content);
+            assert_eq!(file.root(), build(&content[..]).unwrap().root, "{len}");
+            shelf.add(file.clone());
+            let mut count = 0;
+            build_blocks(&content[..], |cid, block| {
+                count += 1;
+                assert!(shelf.has(cid.digest()));
+                assert!(shelf.block(cid.digest()).unwrap() == block);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(shelf.find(file.sha256, len as u64).unwrap(), file);
+            assert_eq!(shelf.find(file.sha256, len as u64 + 1), None);
+            assert!(shelf.remove(&file.path) && !shelf.has(file.root().digest()));
+            assert!(shelf.state().blocks.is_empty() && shelf.state().digests.is_empty(), "{count} blocks");
+        }
+    }
+
+    #[test]
+    fn a_changed_file_is_not_served_as_what_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::default();
+        let file = shelved(dir.path(), "file", &bytes(2 * CHUNK));
+        let leaf = file.leaves[1];
+        // Even where every time stamp and the size lie: the block itself is hashed.
+        let mut forged = file.clone();
+        std::fs::write(&file.path, vec![9; 2 * CHUNK]).unwrap();
+        forged.key = FileKey::at(&file.path).unwrap();
+        shelf.add(forged);
+        assert!(shelf.has(leaf) && shelf.block(leaf).is_none());
+        // And with honest time stamps it leaves the shelf at the first look.
+        shelf.add(file.clone());
+        assert!(!shelf.has(leaf));
+        assert_eq!(shelf.files(), []);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_forgotten_and_its_twin_serves() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::default();
+        let content = bytes(CHUNK + 5);
+        let (one, two) = (shelved(dir.path(), "one", &content), shelved(dir.path(), "two", &content));
+        let root = one.root().digest();
+        shelf.add(one.clone());
+        shelf.add(two);
+        std::fs::remove_file(&one.path).unwrap();
+        assert!(shelf.block(one.leaves[0]).is_some() && shelf.has(root));
+        assert_eq!(shelf.size().0, 1);
+    }
+}

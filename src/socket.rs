@@ -1,0 +1,210 @@
+//! The daemon's Unix socket: how one message and one descriptor go over it, and who may be at the other end.
+//!
+//! A sequenced-packet socket keeps messages apart, so there is no framing to get wrong. Messages are a line of words:
+//!
+//! | who | says | meaning |
+//! |---|---|---|
+//! | client | `get SHA256 SIZE CID NAME` | fetch this file; `-` for a CID that is not known, and a sha256 that is not |
+//! | client | `status`, `shared` | what is going on; what is offered |
+//! | daemon | `looking` | heard; an answer follows |
+//! | daemon | `coming` with a descriptor | the file, to be read from its beginning as far as `have` says |
+//! | daemon | `have BYTES` | so much of it is there |
+//! | daemon | `done` | all of it is there, and the daemon found it to be what was asked for |
+//! | daemon | `absent WHY`, `failed WHY` | it will not come |
+//! | daemon | `answer` with a descriptor | a file with one JSON document |
+//!
+//! Neither end believes the other: the client proves what it reads, the daemon counts what each user costs. Both look at
+//! the other's user id, which the kernel vouches for (SO_PEERCRED).
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
+};
+use tokio::io::Interest;
+use tokio::net::{UnixListener, UnixStream};
+
+/// Longest message in bytes.
+pub const MOST: usize = 1024;
+
+/// One end of a connection. tokio's type is for streams, but only its readiness is used.
+pub struct Connection(UnixStream);
+
+impl Connection {
+    /// Connects to the daemon at `path`, if it runs as root, as this user, or as the owner of the socket's directory,
+    /// which nobody else can write to.
+    ///
+    /// # Errors
+    /// `NotFound` and `ConnectionRefused` when no daemon runs; `PermissionDenied` when somebody else answers there.
+    pub fn to(path: &Path) -> io::Result<Self> {
+        let socket = seqpacket()?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+        let dir = rustix::fs::stat(path.parent().unwrap_or(Path::new("/")))?;
+        let nobody_else = dir.st_mode & 0o022 == 0 || dir.st_mode & 0o1000 != 0;
+        let own = rustix::process::getuid().as_raw();
+        let server = user_of(socket.as_fd())?;
+        if !(server == 0 || server == own || (nobody_else && server == dir.st_uid)) {
+            let why = format!("user {server} answers there, who does not own its directory");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        Self::over(socket)
+    }
+
+    /// A connection over a socket that is there. Must be called within a runtime.
+    pub fn over(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self(UnixStream::from_std(socket.into())?))
+    }
+
+    /// The user at the other end.
+    pub fn user(&self) -> io::Result<u32> {
+        user_of(self.0.as_fd())
+    }
+
+    /// Sends a message, with a descriptor if there is one.
+    pub async fn send(&self, message: &str, file: Option<&File>) -> io::Result<()> {
+        loop {
+            self.0.writable().await?;
+            match self.0.try_io(Interest::WRITABLE, || send(&self.0, message, file)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return sent,
+            }
+        }
+    }
+
+    /// The next message; `None` when the other end has closed.
+    pub async fn receive(&self) -> io::Result<Option<(String, Option<File>)>> {
+        loop {
+            self.0.readable().await?;
+            match self.0.try_io(Interest::READABLE, || receive(&self.0)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                received => return received,
+            }
+        }
+    }
+}
+
+/// The listening end.
+pub struct Listener(UnixListener);
+
+impl Listener {
+    /// Listens at `path`, which everybody may connect to. What a daemon that ended left there is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` when a daemon answers there; else those of the file system.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let address = SocketAddrUnix::new(path)?;
+        match rustix::net::connect(seqpacket()?, &address) {
+            Ok(()) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(Errno::CONNREFUSED) => std::fs::remove_file(path)?,
+            Err(_) => {}
+        }
+        let socket = seqpacket()?;
+        rustix::net::bind(&socket, &address)?;
+        rustix::fs::chmod(path, rustix::fs::Mode::from(0o666))?;
+        rustix::net::listen(&socket, 64)?;
+        Ok(Self(UnixListener::from_std(socket.into())?))
+    }
+
+    /// Standard input, when it is a listening socket: so systemd hands it over with `StandardInput=socket`.
+    pub fn from_stdin() -> Option<Self> {
+        let stdin = io::stdin();
+        if !sockopt::socket_acceptconn(stdin.as_fd()).ok()? {
+            return None;
+        }
+        let socket = stdin.as_fd().try_clone_to_owned().ok()?;
+        rustix::io::ioctl_fionbio(&socket, true).ok()?;
+        UnixListener::from_std(socket.into()).ok().map(Self)
+    }
+
+    /// The next connection.
+    pub async fn accept(&self) -> io::Result<Connection> {
+        let (stream, _) = self.0.accept().await?;
+        Ok(Connection(stream))
+    }
+}
+
+fn seqpacket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+fn user_of(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(sockopt::socket_peercred(socket)?.uid.as_raw())
+}
+
+fn send(socket: impl AsFd, message: &str, file: Option<&File>) -> io::Result<()> {
+    let files = file.map(|file| [file.as_fd()]);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if let Some(files) = &files {
+        control.push(SendAncillaryMessage::ScmRights(files));
+    }
+    let bytes = &message.as_bytes()[..message.len().min(MOST)];
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive(socket: impl AsFd) -> io::Result<Option<(String, Option<File>)>> {
+    let mut line = [0; MOST];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut line)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let files = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    let file = files.flatten().next().map(File::from);
+    if got.bytes == 0 {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(&line[..got.bytes]).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    Ok(Some((text.to_owned(), file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+
+    #[tokio::test]
+    async fn messages_stay_apart_and_a_descriptor_goes_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = Listener::at(&path).unwrap();
+        let client = Connection::to(&path).unwrap();
+        let server = listener.accept().await.unwrap();
+        assert_eq!(server.user().unwrap(), rustix::process::getuid().as_raw());
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"bytes").unwrap();
+        server.send("looking", None).await.unwrap();
+        server.send("coming", Some(&file)).await.unwrap();
+        assert_eq!(client.receive().await.unwrap().unwrap().0, "looking");
+        let (text, file) = client.receive().await.unwrap().unwrap();
+        let mut bytes = [0; 5];
+        file.unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!((&*text, &bytes), ("coming", b"bytes"));
+        drop(server);
+        assert!(client.receive().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_daemon_left_is_replaced_and_a_living_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        assert_eq!(Connection::to(&path).err().unwrap().kind(), io::ErrorKind::NotFound);
+        let first = Listener::at(&path).unwrap();
+        assert_eq!(Listener::at(&path).err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert_eq!(Connection::to(&path).err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
+        let again = Listener::at(&path);
+        assert!(again.is_ok());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+    }
+}

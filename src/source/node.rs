@@ -1,0 +1,133 @@
+//! The daemon on this machine: it looks among its neighbours and hands over a descriptor of what arrives.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+
+use crate::cid::Cid;
+use crate::digest::Sha256;
+use crate::fsx;
+use crate::socket::Connection;
+use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+
+/// A daemon that does not even say that it has heard is not waited for (promise 5).
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// Bytes handed over at a time.
+const PIECE: u64 = 256 * 1024;
+
+/// One file in the daemon's reach.
+pub struct NodeFile {
+    socket: PathBuf,
+    sha256: Option<Sha256>,
+    cid: Option<Cid>,
+    name: String,
+    /// The file's size, or the most that it may have.
+    size: u64,
+}
+
+impl NodeFile {
+    /// The file with this sha256 or this CID, of at most `size` bytes, through the daemon at `socket`. `name` is what the
+    /// daemon keeps it under.
+    pub fn new(socket: &Path, sha256: Option<Sha256>, cid: Option<Cid>, size: u64, name: &str) -> Self {
+        Self { socket: socket.to_owned(), sha256, cid, name: name.to_owned(), size }
+    }
+
+    async fn ask(&self, question: Question) -> Result<Offer<'_>, Miss> {
+        let unreachable = |e: std::io::Error| Miss::Unreachable(e.to_string());
+        let connection = Connection::to(&self.socket).map_err(unreachable)?;
+        let word = |known: Option<String>| known.unwrap_or_else(|| "-".to_owned());
+        let sha256 = word(self.sha256.map(|it| it.to_string()));
+        let cid = word(self.cid.map(|it| it.to_string()));
+        let request = format!("get {sha256} {} {cid} {}", self.size, self.name);
+        let heard = async {
+            connection.send(&request, None).await?;
+            connection.receive().await
+        };
+        let heard = tokio::time::timeout(SILENCE, heard).await.map_err(|_| Miss::Stalled(SILENCE))?;
+        match said(heard)? {
+            (text, _) if text == "looking" => {}
+            (text, _) => return Err(refusal(&text)),
+        }
+        let file = match said(connection.receive().await)? {
+            (text, Some(file)) if text == "coming" => file,
+            (text, _) => return Err(refusal(&text)),
+        };
+        fsx::regular(&file).map_err(|e| Miss::Broken(e.to_string()))?;
+        // The file grows from its beginning, so it can be read from anywhere that has come.
+        let start = question.from.min(self.size);
+        let coming = Coming { connection, file, at: start, there: 0, is_done: false };
+        let body = stream::try_unfold(coming, Coming::next);
+        Ok(Offer::Bytes { start, size: None, modified: None, body: body.boxed_local() })
+    }
+}
+
+impl Source for NodeFile {
+    fn kind(&self) -> Kind {
+        Kind::Node
+    }
+
+    fn place(&self) -> String {
+        "lan".to_owned()
+    }
+
+    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+        self.ask(question).boxed_local()
+    }
+}
+
+/// A file that the daemon is writing.
+struct Coming {
+    connection: Connection,
+    file: File,
+    at: u64,
+    there: u64,
+    is_done: bool,
+}
+
+impl Coming {
+    async fn next(mut self) -> Result<Option<(bytes::Bytes, Self)>, Miss> {
+        loop {
+            if self.at < self.there {
+                let len = (self.there - self.at).min(PIECE);
+                let piece = fsx::read_part(&self.file, self.at, len).map_err(|e| Miss::Broken(e.to_string()))?;
+                self.at += len;
+                return Ok(Some((piece.into(), self)));
+            }
+            if self.is_done {
+                return Ok(None);
+            }
+            let (text, _) = said(self.connection.receive().await)?;
+            match text.split_once(' ') {
+                None if text == "done" => self.is_done = true,
+                Some(("have", bytes)) => {
+                    let there = bytes.parse().map_err(|_| Miss::Broken("said no number".to_owned()))?;
+                    self.there = self.there.max(there);
+                }
+                _ => return Err(refusal(&text)),
+            }
+        }
+    }
+}
+
+/// A message, or the miss that its absence is.
+fn said(received: std::io::Result<Option<(String, Option<File>)>>) -> Result<(String, Option<File>), Miss> {
+    match received {
+        Ok(Some(message)) => Ok(message),
+        Ok(None) => Err(Miss::Broken("the daemon hung up".to_owned())),
+        Err(e) => Err(Miss::Broken(e.to_string())),
+    }
+}
+
+/// What the daemon says when the file does not come.
+fn refusal(text: &str) -> Miss {
+    match text.split_once(' ') {
+        Some(("absent", why)) => Miss::Absent(why.to_owned()),
+        Some(("corrupt", why)) => Miss::Corrupt(why.to_owned()),
+        Some(("busy", why)) => Miss::Busy(why.to_owned(), Duration::from_secs(1)),
+        Some(("failed", why)) => Miss::Broken(why.to_owned()),
+        _ => Miss::Broken("the daemon spoke no sense".to_owned()),
+    }
+}
