@@ -6,61 +6,22 @@ mod bench;
 #[path = "support/real/mod.rs"]
 mod real;
 
-use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use bench::cases::CASES;
-use bench::measure::Figures;
-
-/// What a case must reach.
-#[derive(Clone, Copy, Debug)]
-pub enum Bar {
-    /// Ours divided by theirs, at most this: for times.
-    RatioAtMost(f64),
-    /// Ours divided by theirs, at least this: for speeds.
-    RatioAtLeast(f64),
-    /// Ours at most this much more than theirs.
-    OursAtMostMore(f64),
-    /// Ours below this, whatever theirs is.
-    OursBelow(f64),
-    /// Shown for comparison, promised nowhere.
-    None,
-}
-
-impl Bar {
-    fn is_met(self, figures: &Figures) -> bool {
-        match self {
-            Bar::RatioAtMost(bar) => figures.ratio <= bar,
-            Bar::RatioAtLeast(bar) => figures.ratio >= bar,
-            Bar::OursAtMostMore(bar) => figures.ours <= figures.theirs + bar,
-            Bar::OursBelow(bar) => figures.ours < bar,
-            Bar::None => true,
-        }
-    }
-}
-
-impl fmt::Display for Bar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bar::RatioAtMost(bar) => write!(f, "ratio <= {bar:?}"),
-            Bar::RatioAtLeast(bar) => write!(f, "ratio >= {bar:?}"),
-            Bar::OursAtMostMore(bar) => write!(f, "ours <= theirs + {bar}"),
-            Bar::OursBelow(bar) => write!(f, "ours < {bar}"),
-            Bar::None => f.write_str("none"),
-        }
-    }
-}
+use bench::cases::{CASES, Case, Rival};
+use bench::measure::{Figures, Outcome, Run, Skipped, Traffic};
 
 struct Wanted {
     json: bool,
     list: bool,
-    pairs: usize,
+    rounds: usize,
     names: Vec<String>,
 }
 
 impl Wanted {
     fn from(mut words: impl Iterator<Item = String>) -> Result<Wanted, String> {
-        let mut wanted = Wanted { json: false, list: false, pairs: 5, names: Vec::new() };
+        let mut wanted = Wanted { json: false, list: false, rounds: 5, names: Vec::new() };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
@@ -68,8 +29,8 @@ impl Wanted {
                 "--list" => wanted.list = true,
                 "--case" => wanted.names.push(value()?),
                 "--pairs" => {
-                    let pairs = value()?.parse().ok().filter(|pairs| (1..=100).contains(pairs));
-                    wanted.pairs = pairs.ok_or("--pairs needs a number from 1 to 100")?;
+                    let rounds = value()?.parse().ok().filter(|rounds| (1..=100).contains(rounds));
+                    wanted.rounds = rounds.ok_or("--pairs needs a number from 1 to 100")?;
                 }
                 other => return Err(format!("unknown argument {other}")),
             }
@@ -81,7 +42,7 @@ impl Wanted {
         }
     }
 
-    fn cases(&self) -> impl Iterator<Item = &'static bench::cases::Case> {
+    fn cases(&self) -> impl Iterator<Item = &'static Case> {
         CASES.iter().filter(|case| self.names.is_empty() || self.names.iter().any(|name| name == case.name))
     }
 }
@@ -101,35 +62,69 @@ fn main() -> ExitCode {
         }
     };
     if wanted.list {
-        wanted.cases().for_each(|case| println!("{:<18} {}", case.name, case.what));
+        wanted.cases().for_each(|case| println!("{:<17} {}", case.name, case.what));
         return ExitCode::SUCCESS;
     }
     if !wanted.json {
         println!("{}\n", machine());
-        println!("{:<18} {:>10} {:>10} {:>4} {:>7}  bar", "case", "ours", "theirs", "", "ratio");
+        println!("{:<17} {:<14} {:>9} {:>9} {:<4} {:>6}  bar", "case", "against", "ours", "theirs", "", "ratio");
     }
-    let mut all_met = true;
+    let run = Run { rounds: wanted.rounds, traffic: Traffic::default() };
+    let (mut missed, mut skipped) = (false, false);
     for case in wanted.cases() {
-        let figures = (case.run)(wanted.pairs);
-        let met = case.bar.is_met(&figures);
-        all_met &= met;
-        let Figures { ours, theirs, ratio } = figures;
-        if wanted.json {
-            let bar = case.bar.to_string();
-            let line = serde_json::json!({
-                "case": case.name, "ours": ours, "theirs": theirs, "unit": case.unit, "ratio": ratio, "bar": bar,
-                "ok": met,
-            });
-            println!("{line}");
-        } else {
-            let verdict = if met { "" } else { "  MISSED" };
-            println!(
-                "{:<18} {ours:>10.2} {theirs:>10.2} {:>4} {ratio:>7.2}  {}{verdict}",
-                case.name, case.unit, case.bar
-            );
+        // What broke in one case is told by its panic, and is no reason to lose the others.
+        let Ok(outcomes) = catch_unwind(AssertUnwindSafe(|| case.outcomes(&run))) else {
+            missed = true;
+            broken(case, wanted.json);
+            continue;
+        };
+        for (rival, outcome) in case.rivals.iter().zip(outcomes) {
+            match &outcome {
+                Ok(figures) => missed |= !rival.bar.is_met(figures),
+                Err(_) => skipped = true,
+            }
+            if wanted.json { json_line(case, rival, &outcome) } else { table_line(case, rival, &outcome) }
         }
     }
-    if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match (missed, skipped) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(3),
+        (false, false) => ExitCode::SUCCESS,
+    }
+}
+
+fn broken(case: &Case, json: bool) {
+    if json {
+        println!("{}", serde_json::json!({ "case": case.name, "ok": false, "broken": true }));
+    } else {
+        println!("{:<17} BROKEN: see above", case.name);
+    }
+}
+
+fn json_line(case: &Case, rival: &Rival, outcome: &Outcome) {
+    let bar = rival.bar.to_string();
+    let line = match outcome {
+        Ok(figures) => serde_json::json!({
+            "case": case.name, "against": rival.name, "ours": figures.ours, "theirs": figures.theirs,
+            "unit": case.unit, "ratio": figures.ratio, "bar": bar, "ok": rival.bar.is_met(figures),
+        }),
+        Err(Skipped(why)) => serde_json::json!({
+            "case": case.name, "against": rival.name, "bar": bar, "ok": false, "skipped": why,
+        }),
+    };
+    println!("{line}");
+}
+
+fn table_line(case: &Case, rival: &Rival, outcome: &Outcome) {
+    print!("{:<17} {:<14} ", case.name, rival.name);
+    match outcome {
+        Ok(figures) => {
+            let Figures { ours, theirs, ratio } = figures;
+            let verdict = if rival.bar.is_met(figures) { "" } else { "  MISSED" };
+            println!("{ours:>9.2} {theirs:>9.2} {:<4} {ratio:>6.2}  {}{verdict}", case.unit, rival.bar);
+        }
+        Err(Skipped(why)) => println!("SKIPPED: {why}"),
+    }
 }
 
 /// What these figures were measured on.

@@ -1,16 +1,10 @@
 //! The cases: what is measured against what, and the bar it must reach.
 
-use std::fs;
-
-use super::databases;
-use super::measure::{Figures, Peak, in_turn, time};
-use super::scene::{Scene, Who};
-use crate::Bar;
-use crate::real::Package;
-
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+use super::bar::Bar;
+use super::measure::{Outcome, Run, Skipped};
+use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
+use super::scene::Who;
+use super::{cost, databases, index, large, mirrors, miss, small};
 
 /// One comparison.
 pub struct Case {
@@ -20,153 +14,206 @@ pub struct Case {
     pub what: &'static str,
     /// Of ours and theirs.
     pub unit: &'static str,
-    /// What must be reached.
-    pub bar: Bar,
-    /// Measures so many pairs.
-    pub run: fn(usize) -> Figures,
+    /// What it is compared with.
+    pub rivals: &'static [Rival],
+    /// Measures; as many outcomes as there are rivals.
+    pub run: fn(&Run) -> Result<Vec<Outcome>, Skipped>,
 }
 
-/// All of them.
+/// What something is compared with.
+pub struct Rival {
+    /// In a word or two.
+    pub name: &'static str,
+    /// What must be reached.
+    pub bar: Bar,
+}
+
+impl Case {
+    /// Measures it, one outcome for each rival.
+    pub fn outcomes(&self, run: &Run) -> Vec<Outcome> {
+        let outcomes = match (self.run)(run) {
+            Ok(outcomes) => outcomes,
+            Err(why) => self.rivals.iter().map(|_| Err(why.clone())).collect(),
+        };
+        assert_eq!(outcomes.len(), self.rivals.len(), "{}", self.name);
+        outcomes
+    }
+}
+
+const fn against(name: &'static str, bar: Bar) -> Rival {
+    Rival { name, bar }
+}
+
+/// All of them. The one that sums up the others is last.
 pub const CASES: &[Case] = &[
     Case {
-        name: "small-loopback",
-        what: "pacman -Sw of 50 packages of 8 to 400 KiB, mirror on loopback, against curl as XferCommand",
+        name: "small-rtt",
+        what: "pacman -Sw of 50 packages of 8 to 400 KiB and their signatures, mirror 30 ms away",
         unit: "s",
-        bar: Bar::RatioAtMost(1.0),
-        run: small_loopback,
+        rivals: &[
+            against("pacman", Bar::RatioAtMost(1.0)),
+            against("curl", Bar::RatioAtMost(0.15)),
+            against("aria2c", Bar::None),
+        ],
+        run: small::far,
+    },
+    Case {
+        name: "small-loopback",
+        what: "the same with the mirror on loopback",
+        unit: "s",
+        rivals: &[
+            against("pacman", Bar::AtMost { times: 1.0, plus: 0.25 }),
+            against("curl", Bar::RatioAtMost(1.0)),
+            against("aria2c", Bar::None),
+        ],
+        run: small::loopback,
+    },
+    Case {
+        name: "small-lan",
+        what: "the same packages from a neighbour: from its Kubo, or from an nginx cache as pacman's server",
+        unit: "s",
+        rivals: &[against("nginx cache", Bar::None)],
+        run: small::lan,
+    },
+    Case {
+        name: "small-gateway",
+        what: "the same packages from the local Kubo, or from its gateway as pacman's server",
+        unit: "s",
+        rivals: &[against("Kubo as Server", Bar::None)],
+        run: small::gateway,
     },
     Case {
         name: "kubo-local",
         what: "fetch of a 200 MiB package that the local Kubo has, proven, against curl from its gateway",
         unit: "MB/s",
-        bar: Bar::RatioAtLeast(0.9),
-        run: |pairs| kubo_local(Who::User, pairs),
+        rivals: &[against("curl", Bar::RatioAtLeast(0.9))],
+        run: |run| Ok(large::kubo_local(run, Who::User)),
     },
     Case {
         name: "kubo-local-root",
         what: "the same as root, who proves a copy of his own once more",
         unit: "MB/s",
-        bar: Bar::None,
-        run: |pairs| kubo_local(Who::Root, pairs),
+        rivals: &[against("curl", Bar::None)],
+        run: |run| Ok(large::kubo_local(run, Who::Root)),
     },
     Case {
-        name: "start",
+        name: "kubo-lan",
+        what: "fetch of a 200 MiB package that a neighbour's Kubo has, against `ipfs cat` through the same two nodes",
+        unit: "MB/s",
+        rivals: &[against("ipfs cat", Bar::RatioAtLeast(0.9))],
+        run: large::kubo_lan,
+    },
+    Case {
+        name: "takeover",
+        what: "xfer of a 200 MiB package whose mirror falls silent at half of it, a second one goes on, against one \
+               that is not disturbed; 5 s are the stall clock",
+        unit: "s",
+        rivals: &[against("undisturbed", Bar::AtMost { times: 1.05, plus: STALL_SECONDS })],
+        run: |run| Ok(mirrors::takeover(run)),
+    },
+    Case {
+        name: "split",
+        what: "xfer of a 200 MiB package shared by three mirrors of 10 MB/s each (mirrors.split), against one mirror",
+        unit: "MB/s",
+        rivals: &[against("one mirror", Bar::RatioAtLeast(2.7))],
+        run: mirrors::split,
+    },
+    Case {
+        name: "liar",
+        what: "xfer of a 200 MiB package whose first mirror lies in 1 % of its leaves, against an honest one alone",
+        unit: "s",
+        rivals: &[against("honest", Bar::AtMost { times: 1.1, plus: LIES_SECONDS })],
+        run: mirrors::liar,
+    },
+    Case {
+        name: "miss-absent",
+        what: "pacman -Sw of 50 small packages that only the mirror has, no Kubo answers, against not asking it",
+        unit: "s",
+        rivals: &[against("mirrors only", Bar::AtMost { times: 1.0, plus: 0.3 })],
+        run: |run| Ok(miss::miss(run, |kubo| kubo.kill())),
+    },
+    Case {
+        name: "miss-hung",
+        what: "the same with a Kubo that accepts connections and says nothing",
+        unit: "s",
+        rivals: &[against("mirrors only", Bar::AtMost { times: 1.0, plus: 0.3 })],
+        run: |run| Ok(miss::miss(run, |kubo| kubo.freeze())),
+    },
+    Case {
+        name: "miss-empty",
+        what: "the same with a Kubo that has nothing and knows nobody",
+        unit: "s",
+        rivals: &[against("mirrors only", Bar::AtMost { times: 1.0, plus: 0.3 })],
+        run: |run| Ok(miss::miss(run, |_| ())),
+    },
+    Case {
+        name: "store-hit",
         what: "xfer of a 64 KiB package that is in the store, start to exit, against curl from a mirror on loopback",
         unit: "ms",
-        bar: Bar::OursBelow(5.0),
-        run: |pairs| start(Who::User, pairs),
+        rivals: &[against("curl", Bar::OursAtMost(3.0))],
+        run: |run| Ok(cost::store_hit(run, Who::User)),
     },
     Case {
-        name: "start-root",
+        name: "store-hit-root",
         what: "the same as root, with the child that does the work",
         unit: "ms",
-        bar: Bar::None,
-        run: |pairs| start(Who::Root, pairs),
+        rivals: &[against("curl", Bar::None)],
+        run: |run| Ok(cost::store_hit(run, Who::Root)),
     },
     Case {
-        name: "db-unchanged",
-        what: "pacman -Sy with three unchanged databases of real size over 30 ms, against pacman's own downloader",
-        unit: "s",
-        bar: Bar::OursAtMostMore(0.1),
-        run: databases::unchanged,
+        name: "store-hit-more",
+        what: "what each MiB of a larger package costs",
+        unit: "ms",
+        rivals: &[against("curl", Bar::OursAtMost(1.0))],
+        run: |run| Ok(cost::store_hit_more(run)),
+    },
+    Case {
+        name: "store-hit-memory",
+        what: "peak memory of such a call",
+        unit: "MB",
+        rivals: &[against("curl", Bar::OursAtMost(12.0))],
+        run: |_| cost::store_hit_memory(),
     },
     Case {
         name: "memory-mirror",
         what: "peak memory of the largest process for a 1 GiB package from a mirror, against curl's",
         unit: "MB",
-        bar: Bar::OursBelow(30.0),
-        run: |_| memory(false),
+        rivals: &[against("curl", Bar::OursAtMost(30.0))],
+        run: |_| Ok(cost::memory(false)),
     },
     Case {
         name: "memory-kubo",
         what: "the same from the local Kubo",
         unit: "MB",
-        bar: Bar::OursBelow(30.0),
-        run: |_| memory(true),
+        rivals: &[against("curl", Bar::OursAtMost(30.0))],
+        run: |_| Ok(cost::memory(true)),
+    },
+    Case {
+        name: "db-unchanged",
+        what: "pacman -Sy with three unchanged databases of real size, mirror 30 ms away",
+        unit: "s",
+        rivals: &[against("pacman", Bar::AtMost { times: 1.0, plus: 0.1 })],
+        run: databases::unchanged,
     },
     Case {
         name: "index-lookup",
         what: "one name among 20,000 of an index, in a fresh process, against grep in the uncompressed table",
         unit: "ms",
-        bar: Bar::OursBelow(1.0),
-        run: super::index::lookup,
+        rivals: &[against("grep", Bar::OursAtMost(1.0))],
+        run: |run| Ok(index::lookup(run)),
     },
     Case {
         name: "index-refresh",
         what: "bytes of a refresh after 2 % of 15,000 entries changed, against the compressed table",
         unit: "kB",
-        bar: Bar::RatioAtMost(0.03),
-        run: super::index::refresh,
+        rivals: &[against("whole table", Bar::RatioAtMost(0.03))],
+        run: |_| Ok(index::refresh()),
+    },
+    Case {
+        name: "wasted",
+        what: "bytes that mirrors sent us in all cases of this run, against the sizes of the files asked for",
+        unit: "MB",
+        rivals: &[against("the files", Bar::RatioAtMost(1.02))],
+        run: |run| Ok(vec![run.traffic.figures()]),
     },
 ];
-
-fn small_loopback(pairs: usize) -> Figures {
-    const COUNT: u32 = 50;
-    // Evenly spread on a logarithmic scale, as sizes of packages are.
-    let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(COUNT - 1))) as u64 * KIB;
-    let packages: Vec<Package> =
-        (0..COUNT).map(|i| Package::new(&format!("small{i:02}"), "1-1").size(size(i))).collect();
-    let scene = Scene::of(&packages);
-    let with_curl = scene.pacman_with_curl();
-    let names: Vec<String> = (0..COUNT).map(|i| format!("small{i:02}")).collect();
-    let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
-    let download = |pacman: &crate::real::PacmanRoot| {
-        pacman.clear_cache();
-        let took = pacman.run(&words).ok().took;
-        assert_eq!(pacman.cache_files().len(), packages.len());
-        took.as_secs_f64()
-    };
-    let ours = || {
-        scene.empty_store();
-        download(&scene.pacman)
-    };
-    in_turn(pairs, ours, || download(&with_curl))
-}
-
-fn kubo_local(who: Who, pairs: usize) -> Figures {
-    let package = Package::new("big", "1-1").size(200 * MIB);
-    let scene = Scene::with_kubo(std::slice::from_ref(&package));
-    let name = package.file_name();
-    let url = format!("{}/ipfs/{}", scene.kubo.as_ref().expect("a node").gateway(), scene.cid(&package));
-    let speed = |seconds: f64| 200.0 * MIB as f64 / 1e6 / seconds;
-    in_turn(pairs, || speed(scene.fetch_from_kubo(who, &name)), || speed(scene.fetch_with_curl(who, &url)))
-}
-
-fn start(who: Who, pairs: usize) -> Figures {
-    // One call is a few milliseconds: it takes many to see through the noise.
-    const CALLS: usize = 20;
-    let package = Package::new("tiny", "1-1").size(64 * KIB);
-    let scene = Scene::of(std::slice::from_ref(&package));
-    let url = scene.url(&package);
-    let ours = || {
-        let output = scene.output("ours").display().to_string();
-        let (took, said) = time(&mut scene.ours(who, &["xfer", &url, &output]));
-        (took.as_secs_f64() * 1e3, said)
-    };
-    ours();
-    assert!(ours().1.contains("from store\n"), "{}", ours().1);
-    in_turn(pairs * CALLS, || ours().0, || scene.fetch_with_curl(who, &url) * 1e3)
-}
-
-fn memory(through_kubo: bool) -> Figures {
-    let package = Package::new("huge", "1-1").size(GIB);
-    let packages = std::slice::from_ref(&package);
-    let scene = if through_kubo { Scene::with_kubo(packages) } else { Scene::of(packages) };
-    // As root, so that the process that places the file and the one that fetches it are both seen.
-    let (who, url) = (Who::Root, scene.url(&package));
-    scene.empty_store();
-    let output = scene.output("ours").display().to_string();
-    let peak = Peak::of(&scene.swarm.program());
-    if through_kubo {
-        scene.fetch_from_kubo(who, &package.file_name());
-    } else {
-        let said = time(&mut scene.ours(who, &["xfer", &url, &output])).1;
-        assert!(said.contains("from 127.0.0.1"), "{said}");
-    }
-    let ours = peak.megabytes();
-    let _ = fs::remove_file(output);
-    let peak = Peak::of("/usr/bin/curl".as_ref());
-    scene.fetch_with_curl(who, &url);
-    let theirs = peak.megabytes();
-    Figures { ours, theirs, ratio: ours / theirs }
-}

@@ -3,25 +3,22 @@
 use std::fs;
 use std::time::Duration;
 
-use super::link::Link;
-use super::measure::{Figures, in_turn};
+use super::measure::{Outcome, Run, Skipped};
+use super::wire;
 use crate::real::{Mirror, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
-
-/// As far away as a mirror in the next country.
-const ROUND_TRIP: Duration = Duration::from_millis(30);
 
 /// Packages in each repository, as Arch Linux had them in 2025.
 const REPOS: [(&str, usize); 3] = [("core", 270), ("extra", 14_500), ("multilib", 300)];
 
 /// Seconds that `-Sy` takes with three unchanged databases, with pkgswarm and with pacman's own downloader.
-pub fn unchanged(pairs: usize) -> Figures {
+pub fn unchanged(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let [client, server] = wire::far()?;
     let (parts, tree) = (Parts::demand(), scratch("tree"));
-    let mirror = Mirror::serve(tree.path());
-    let far = Link::to(mirror.url().trim_start_matches("http://"), ROUND_TRIP);
-    let mut swarm = Swarm::install();
+    let mirror = Mirror::serve_on(&server, tree.path(), "");
+    let mut swarm = Swarm::install().on(&client);
     // Five connections at a time, as Arch Linux configures it.
     let mut ours = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command()).parallel(5);
-    let mut theirs = PacmanRoot::new(&parts, Release::New, "").parallel(5);
+    let mut theirs = PacmanRoot::new(&parts, Release::New, "").parallel(5).through(&client.prefix());
     for (name, count) in REPOS {
         let repo = Repo::new(&parts, tree.path(), name);
         let path = repo.dir().join(format!("{name}.db"));
@@ -29,17 +26,18 @@ pub fn unchanged(pairs: usize) -> Figures {
         // A date of this very second could not tell it from the next one.
         let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
         fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(hour_ago)).expect("a date");
-        let server = format!("{}/{name}", far.url());
+        let server = format!("{}/{name}", mirror.url());
         (ours, theirs) = (ours.repo(&repo, &[&server]), theirs.repo(&repo, &[&server]));
     }
     swarm.set("PKGSWARM_PACMAN_CONF", &ours.config().display().to_string());
     let ours = swarm.around(ours);
     let refresh = |pacman: &PacmanRoot| pacman.run(&["-Sy"]).ok().took.as_secs_f64();
-    (refresh(&ours), refresh(&theirs));
+    refresh(&ours);
+    refresh(&theirs);
     let before = mirror.bytes_served();
-    let figures = in_turn(pairs, || refresh(&ours), || refresh(&theirs));
+    let outcomes = run.pairs(|| refresh(&ours), || refresh(&theirs));
     assert_eq!(mirror.bytes_served(), before, "nothing has changed");
-    figures
+    Ok(outcomes)
 }
 
 /// A database of the size of a real one: about 550 bytes a package, which do not compress.

@@ -15,7 +15,7 @@ use pkgswarm::index::state::{Made, State};
 use pkgswarm::index::table::{Entry, ONE_BLOCK, Writer, pack};
 use pkgswarm::name::{FileName, RepoName};
 
-use super::measure::{Figures, in_turn};
+use super::measure::{Figures, Outcome, Run};
 use crate::real::{Mirror, Swarm, scratch};
 
 /// The argument with which this program does one look-up and prints its microseconds.
@@ -65,7 +65,7 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
 }
 
 /// Milliseconds to find one of 20,000 names in a fresh process, against grep in the uncompressed table.
-pub fn lookup(pairs: usize) -> Figures {
+pub fn lookup(run: &Run) -> Vec<Outcome> {
     const COUNT: u64 = 20_000;
     let dir = scratch("lookup");
     let plain = table(COUNT, 0);
@@ -91,7 +91,7 @@ pub fn lookup(pairs: usize) -> Figures {
         assert!(found.status.success());
         start.elapsed().as_secs_f64() * 1e3
     };
-    in_turn(pairs * 20, ours, theirs)
+    run.times(20).pairs(ours, theirs)
 }
 
 /// What the child does: as a download does, one line of expiry and a search of the compiled table.
@@ -107,7 +107,7 @@ pub fn one_lookup(state: &str, wanted: &str) {
 }
 
 /// Kilobytes that a refresh moves after 2 % of 15,000 entries changed, against the whole compressed table.
-pub fn refresh(_: usize) -> Figures {
+pub fn refresh() -> Vec<Outcome> {
     const COUNT: u64 = 15_000;
     let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
     let secret = pair.sk.to_box(None).expect("a key file").into_string();
@@ -143,7 +143,7 @@ pub fn refresh(_: usize) -> Figures {
     assert_eq!(said["outcome"], "updated", "{said}");
     let ours = said["moved"].as_f64().expect("a number") / 1e3;
     let theirs = packed.len() as f64 / 1e3;
-    Figures { ours, theirs, ratio: ours / theirs }
+    vec![Ok(Figures::once(ours, theirs))]
 }
 
 fn name(text: &str) -> FileName {

@@ -1,5 +1,6 @@
-//! Pairs of runs in turn, their medians, and the peak memory of processes.
+//! Runs in turn, their medians, bytes from mirrors, and the peak memory of processes.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,13 +20,89 @@ pub struct Figures {
     pub ratio: f64,
 }
 
-/// Measures both in turn, after one pair that does not count.
-pub fn in_turn(pairs: usize, mut ours: impl FnMut() -> f64, mut theirs: impl FnMut() -> f64) -> Figures {
-    let counted: Vec<(f64, f64)> = (0..=pairs).map(|_| (ours(), theirs())).skip(1).collect();
-    Figures {
-        ours: median(counted.iter().map(|pair| pair.0)),
-        theirs: median(counted.iter().map(|pair| pair.1)),
-        ratio: median(counted.iter().map(|pair| pair.0 / pair.1)),
+impl Figures {
+    /// Of a single measurement.
+    pub fn once(ours: f64, theirs: f64) -> Figures {
+        Figures { ours, theirs, ratio: ours / theirs }
+    }
+}
+
+/// Why something cannot be measured on this machine.
+#[derive(Clone, Debug)]
+pub struct Skipped(pub String);
+
+impl From<String> for Skipped {
+    fn from(why: String) -> Skipped {
+        Skipped(why)
+    }
+}
+
+/// Against one rival.
+pub type Outcome = Result<Figures, Skipped>;
+
+/// One thing to be compared with, measured once a call.
+pub type Rival<'a> = Result<Box<dyn FnMut() -> f64 + 'a>, Skipped>;
+
+/// One run of the bench.
+pub struct Run {
+    /// How many rounds count.
+    pub rounds: usize,
+    /// What all cases so far took from mirrors.
+    pub traffic: Traffic,
+}
+
+impl Run {
+    /// The same for calls so short that it takes so many times the rounds to see through the noise.
+    pub fn times(&self, times: usize) -> Run {
+        Run { rounds: self.rounds * times, traffic: Traffic::default() }
+    }
+
+    /// Measures ours and theirs in turn, after one pair that does not count.
+    pub fn pairs<'a>(&self, ours: impl FnMut() -> f64, theirs: impl FnMut() -> f64 + 'a) -> Vec<Outcome> {
+        self.in_turn(ours, vec![Ok(Box::new(theirs))])
+    }
+
+    /// The same with every rival.
+    pub fn in_turn(&self, mut ours: impl FnMut() -> f64, rivals: Vec<Rival>) -> Vec<Outcome> {
+        let mut measured: Vec<_> = rivals.into_iter().map(|rival| rival.map(|run| (run, Vec::new()))).collect();
+        for round in 0..=self.rounds {
+            let of_ours = ours();
+            for (theirs, pairs) in measured.iter_mut().flatten() {
+                let pair = (of_ours, theirs());
+                if round > 0 {
+                    pairs.push(pair);
+                }
+            }
+        }
+        let figures = |pairs: Vec<(f64, f64)>| Figures {
+            ours: median(pairs.iter().map(|pair| pair.0)),
+            theirs: median(pairs.iter().map(|pair| pair.1)),
+            ratio: median(pairs.iter().map(|pair| pair.0 / pair.1)),
+        };
+        measured.into_iter().map(|rival| rival.map(|(_, pairs)| figures(pairs))).collect()
+    }
+}
+
+/// Bytes that our runs took from mirrors, as the mirrors count them, and the sizes of the files that they were for.
+#[derive(Default)]
+pub struct Traffic {
+    taken: Cell<u64>,
+    wanted: Cell<u64>,
+}
+
+impl Traffic {
+    /// Counts one run.
+    pub fn add(&self, taken: u64, wanted: u64) {
+        self.taken.set(self.taken.get() + taken);
+        self.wanted.set(self.wanted.get() + wanted);
+    }
+
+    /// In megabytes, taken against wanted.
+    pub fn figures(&self) -> Outcome {
+        match self.wanted.get() {
+            0 => Err(Skipped("it sums up cases with mirrors, and none was measured".into())),
+            wanted => Ok(Figures::once(self.taken.get() as f64 / 1e6, wanted as f64 / 1e6)),
+        }
     }
 }
 

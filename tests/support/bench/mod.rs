@@ -1,8 +1,15 @@
 //! Measuring, and what is measured.
 
+pub mod bar;
 pub mod cases;
+mod cost;
 mod databases;
 pub mod index;
-mod link;
+mod large;
 pub mod measure;
+mod mirrors;
+mod miss;
+mod relay;
 mod scene;
+mod small;
+mod wire;

@@ -1,99 +1,167 @@
-//! What the cases are played in: a repository on a mirror, a pacman that has synchronised, perhaps a Kubo that has it.
+//! What the cases are played in: a repository on a mirror, a pacman that has synchronised, perhaps a Kubo and an index,
+//! all on this machine's loopback interface or on hosts of their own.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
-use serde_json::json;
 use tempfile::TempDir;
 
-use super::measure;
-use crate::real::{CURL, Kubo, Mirror, Package, PacmanRoot, Parts, Release, Repo, Swarm, command, scratch, user};
+use super::measure::{self, Run};
+use crate::real::{
+    CURL, Host, Kubo, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, command, give_to_user, scratch,
+    user,
+};
+
+/// As Arch Linux configures it.
+const PARALLEL: u32 = 5;
+
+/// What a scene shall have.
+pub struct Setup<'a> {
+    packages: &'a [Package],
+    signed: bool,
+    index: bool,
+    kubo: Option<&'a Kubo>,
+    client: Option<&'a Host>,
+    mirror: Option<&'a Host>,
+}
+
+impl<'a> Setup<'a> {
+    /// Packages on a mirror, everything on loopback.
+    pub fn of(packages: &'a [Package]) -> Setup<'a> {
+        Setup { packages, signed: false, index: false, kubo: None, client: None, mirror: None }
+    }
+
+    /// With a signature for each package, which pacman demands.
+    pub fn signed(self) -> Setup<'a> {
+        Setup { signed: true, ..self }
+    }
+
+    /// With an index that tells content ids.
+    pub fn index(self) -> Setup<'a> {
+        Setup { index: true, ..self }
+    }
+
+    /// With this local Kubo, which may be asked for everything.
+    pub fn kubo(self, kubo: &'a Kubo) -> Setup<'a> {
+        Setup { kubo: Some(kubo), ..self }
+    }
+
+    /// pacman and pkgswarm on one host, the mirror on another.
+    pub fn between(self, client: &'a Host, mirror: &'a Host) -> Setup<'a> {
+        Setup { client: Some(client), mirror: Some(mirror), ..self }
+    }
+
+    /// Builds it and synchronises.
+    pub fn build(self) -> Scene {
+        let parts = Parts::demand();
+        let tree = scratch("tree");
+        let mut repo = Repo::new(&parts, tree.path(), "core");
+        let signer = self.signed.then(|| Rc::new(Signer::new()));
+        if let Some(signer) = &signer {
+            repo = repo.signed(signer);
+        }
+        repo.add(self.packages);
+        let mirror = match self.mirror {
+            Some(host) => Mirror::serve_on(host, tree.path(), ""),
+            None => Mirror::serve(tree.path()),
+        };
+        let mut swarm = Swarm::install().config("[share]\nrepos = [\"core\"]\n");
+        if let Some(kubo) = self.kubo {
+            swarm = swarm.with_kubo(kubo);
+        }
+        if let Some(host) = self.client {
+            swarm = swarm.on(host);
+        }
+        let prefix = self.client.map(|host| host.prefix().map(str::to_owned).to_vec()).unwrap_or_default();
+        let out = scratch("out");
+        give_to_user(out.path());
+        let mut scene = Scene { swarm, mirror, pacman: None, repo, parts, signer, prefix, out, tree };
+        if self.index {
+            scene.use_index();
+        }
+        let pacman = scene.pacman_with(&scene.swarm.xfer_command(), &scene.server());
+        // Asking for the path writes the file anew, so it is asked once: a changed file is read again.
+        scene.swarm.set("PKGSWARM_PACMAN_CONF", &pacman.config().display().to_string());
+        scene.pacman = Some(pacman);
+        scene
+    }
+}
 
 /// One repository and everything that reads it.
 pub struct Scene {
     pub swarm: Swarm,
-    pub kubo: Option<Kubo>,
     pub mirror: Mirror,
-    repo: Repo,
+    /// With pkgswarm as its downloader; nothing is ever installed with it.
+    pacman: Option<PacmanRoot>,
+    pub repo: Repo,
     parts: Parts,
-    /// A pacman that has synchronised; nothing is ever installed with it.
-    pub pacman: PacmanRoot,
-    /// Its programs first, then the system's.
-    path: OsString,
+    signer: Option<Rc<Signer>>,
+    /// What every program is started through, such as `ip netns exec`.
+    prefix: Vec<String>,
     out: TempDir,
-    _tree: TempDir,
+    tree: TempDir,
 }
 
 impl Scene {
-    /// Packages on a mirror.
-    pub fn of(packages: &[Package]) -> Scene {
-        Scene::new(packages, None)
-    }
-
-    /// Packages on a mirror and in the local Kubo, which an index tells.
-    pub fn with_kubo(packages: &[Package]) -> Scene {
-        // As in a real network there is a routing system; this node is all of it.
-        let mut kubo = Kubo::start(&Parts::demand());
-        kubo.stop();
-        kubo.configure(|config| {
-            config["Routing"]["Type"] = json!("dht");
-            config["Routing"]["LoopbackAddressesOnLanDHT"] = json!(true);
-        });
-        kubo.start_again();
-        let scene = Scene::new(packages, Some(kubo));
-        let said = scene.swarm.run(&["publish", &scene.repo.dir().display().to_string()]).ok();
-        let key = said.stdout.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.starts_with("k51"));
-        let key = key.unwrap_or_else(|| panic!("no IPNS name in what publish printed:\n{said}"));
-        scene.swarm.run(&["index", "add", "bench", key, "--yes", "--repo", "core"]).ok();
-        scene.swarm.run(&["index", "refresh"]).ok();
-        scene
-    }
-
-    fn new(packages: &[Package], kubo: Option<Kubo>) -> Scene {
-        let parts = Parts::demand();
-        let tree = scratch("tree");
-        let repo = Repo::new(&parts, tree.path(), "core");
-        repo.add(packages);
-        let mirror = Mirror::serve(tree.path());
-        let mut swarm = Swarm::install();
-        if let Some(kubo) = &kubo {
-            swarm = swarm.with_kubo(kubo);
+    /// A synchronised pacman for this repository, with this downloader (its own when that is empty) and server.
+    pub fn pacman_with(&self, xfer_command: &str, server: &str) -> PacmanRoot {
+        let prefix: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
+        let mut pacman = PacmanRoot::new(&self.parts, Release::New, xfer_command).parallel(PARALLEL);
+        if let Some(signer) = &self.signer {
+            pacman = pacman.sig_level("Required DatabaseNever").trusting(signer);
         }
-        let pacman = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command());
-        let pacman = pacman.repo(&repo, &[&format!("{}/core", mirror.url())]);
-        // Asking for the path writes the file anew, so it is asked once: a changed file is read again.
-        let config = pacman.config();
-        swarm.set("PKGSWARM_PACMAN_CONF", &config.display().to_string());
-        let mut path = OsString::from(config.with_file_name("bin"));
-        path.push(":/usr/bin:/bin");
-        let pacman = swarm.around(pacman);
-        pacman.run(&["-Sy"]).ok();
-        let out = scratch("out");
-        crate::real::give_to_user(out.path());
-        Scene { swarm, kubo, mirror, repo, parts, pacman, path, out, _tree: tree }
-    }
-
-    /// Another pacman for the same repository, synchronised, with curl as its downloader.
-    pub fn pacman_with_curl(&self) -> PacmanRoot {
-        let pacman = PacmanRoot::new(&self.parts, Release::New, CURL);
-        let pacman = pacman.repo(&self.repo, &[&format!("{}/core", self.mirror.url())]);
+        pacman = pacman.through(&prefix).repo(&self.repo, &[server]);
+        pacman = self.swarm.around(pacman);
         pacman.run(&["-Sy"]).ok();
         pacman
     }
 
-    /// The URL of a package at the mirror.
-    pub fn url(&self, package: &Package) -> String {
-        format!("{}/core/{}", self.mirror.url(), package.file_name())
+    /// With curl as most guides write it.
+    pub fn pacman_with_curl(&self) -> PacmanRoot {
+        self.pacman_with(CURL, &self.server())
     }
 
-    /// The CID of a package.
-    pub fn cid(&self, package: &Package) -> String {
-        let file = self.repo.dir().join(package.file_name()).display().to_string();
-        let said = self.swarm.run(&["cid", &file]).ok().stdout;
-        said.split_whitespace().next().expect("a CID").to_owned()
+    /// The pacman that has pkgswarm as its downloader.
+    pub fn pacman(&self) -> &PacmanRoot {
+        self.pacman.as_ref().expect("built")
+    }
+
+    /// The `Server` line.
+    pub fn server(&self) -> String {
+        format!("{}/core", self.mirror.url())
+    }
+
+    /// Serves pkgswarm from these from now on, in this order.
+    pub fn serve_from(&mut self, servers: &[&str]) {
+        let pacman = self.pacman.as_mut().expect("built");
+        pacman.set_servers(&self.repo, servers);
+        pacman.config();
+    }
+
+    /// The URL of a package at the mirror.
+    pub fn url(&self, package: &Package) -> String {
+        format!("{}/{}", self.server(), package.file_name())
+    }
+
+    /// What the mirror serves.
+    pub fn tree(&self) -> &Path {
+        self.tree.path()
+    }
+
+    /// The file of a package.
+    pub fn file(&self, package: &Package) -> PathBuf {
+        self.repo.dir().join(package.file_name())
+    }
+
+    /// Sizes of all packages and signatures together.
+    pub fn size(&self) -> u64 {
+        let entries = fs::read_dir(self.repo.dir()).expect("the repository").flatten();
+        let files = entries.filter(|entry| entry.file_name().to_string_lossy().contains(".pkg.tar."));
+        files.map(|entry| entry.metadata().expect("a file").len()).sum()
     }
 
     /// Where to put what is fetched; nothing is there yet.
@@ -101,6 +169,11 @@ impl Scene {
         let path = self.out.path().join(name);
         let _ = fs::remove_file(&path);
         path
+    }
+
+    /// Starts everything that is called by itself through another program from now on.
+    pub fn start_through(&mut self, program: &[&str]) {
+        self.prefix = program.iter().map(|&word| word.to_owned()).collect();
     }
 
     /// Forgets everything that was fetched and learned.
@@ -112,27 +185,54 @@ impl Scene {
         }
     }
 
+    /// Seconds that one of our runs takes from an empty store, and counts the packages that it takes from the mirror.
+    pub fn count(&self, run: &Run, ours: impl FnOnce() -> f64) -> f64 {
+        self.empty_store();
+        let before = packages_served(&self.mirror);
+        let seconds = ours();
+        run.traffic.add(packages_served(&self.mirror) - before, self.size());
+        seconds
+    }
+
+    /// Seconds that `pacman -Sw` takes for all packages.
+    pub fn download(&self, pacman: &PacmanRoot, packages: &[Package]) -> f64 {
+        pacman.clear_cache();
+        let names: Vec<String> = packages.iter().map(Package::name).collect();
+        let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
+        let took = pacman.run(&words).ok().took;
+        let files = pacman.cache_files();
+        assert_eq!(files.iter().filter(|file| file.ends_with(".zst")).count(), packages.len(), "{files:?}");
+        took.as_secs_f64()
+    }
+
     /// A call of pkgswarm by this user, with pacman's own programs in its PATH.
     pub fn ours(&self, who: Who, arguments: &[&str]) -> Command {
-        let mut ours = self.swarm.command(arguments);
-        ours.env("PATH", &self.path);
-        who.is_for(&mut ours);
+        let mut ours = self.call(who, &self.swarm.program());
+        ours.args(arguments).current_dir(self.out.path()).env("PATH", self.path());
+        ours.envs(self.swarm.environment().iter().map(|(name, value)| (name, value)));
         ours
     }
 
     /// A call of curl as pacman would make it.
-    pub fn curl(&self, who: Who, url: &str, output: &str) -> Command {
-        let mut curl = command("/usr/bin/curl");
-        curl.args(["-L", "-C", "-", "-f", "-s", "-o", output, url]);
-        who.is_for(&mut curl);
+    pub fn curl(&self, who: Who, url: &str, output: &Path) -> Command {
+        let mut curl = self.call(who, "/usr/bin/curl".as_ref());
+        curl.args(["-L", "-C", "-", "-f", "-s", "-o"]).arg(output).arg(url);
         curl
     }
 
-    /// Seconds that fetching `what` from the local Kubo takes, into an empty place.
-    pub fn fetch_from_kubo(&self, who: Who, what: &str) -> f64 {
+    /// Seconds that pkgswarm takes for a URL as pacman asks for it, and what it said.
+    pub fn xfer(&self, who: Who, url: &str) -> (f64, String) {
+        let output = self.output("ours");
+        let (took, said) = measure::time(self.ours(who, &["xfer", url]).arg(&output));
+        fs::remove_file(output).expect("what was fetched");
+        (took.as_secs_f64(), said)
+    }
+
+    /// Seconds that fetching a package from the local Kubo takes, into an empty place.
+    pub fn fetch_from_kubo(&self, who: Who, package: &Package) -> f64 {
         self.empty_store();
         let output = self.output("ours");
-        let (took, said) = measure::time(&mut self.ours(who, &["fetch", what, "-o", &output.display().to_string()]));
+        let (took, said) = measure::time(self.ours(who, &["fetch", &package.file_name(), "-o"]).arg(&output));
         assert!(said.contains("from kubo\n"), "it came from elsewhere: {said}");
         fs::remove_file(output).expect("what was fetched");
         took.as_secs_f64()
@@ -141,10 +241,57 @@ impl Scene {
     /// Seconds that curl takes for a URL.
     pub fn fetch_with_curl(&self, who: Who, url: &str) -> f64 {
         let output = self.output("theirs");
-        let (took, _) = measure::time(&mut self.curl(who, url, &output.display().to_string()));
+        let (took, _) = measure::time(&mut self.curl(who, url, &output));
         fs::remove_file(output).expect("what was fetched");
         took.as_secs_f64()
     }
+
+    /// Publishes an index onto the mirror and uses it.
+    fn use_index(&self) {
+        let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
+        let secret = self.out.path().join("secret.key");
+        fs::write(&secret, pair.sk.to_box(None).expect("a key file").to_string()).expect("a key file");
+        let text = |path: &Path| path.to_str().expect("a plain path").to_owned();
+        let (secret, out) = (text(&secret), text(&self.tree.path().join("index")));
+        let dir = text(self.repo.dir());
+        self.swarm.run(&["publish", "--offline", "--minisign-key", &secret, "--out", &out, &dir]).ok();
+        let (key, url) = (pair.pk.to_base64(), format!("{}/index", self.mirror.url()));
+        self.swarm.run(&["index", "add", "bench", &key, "--url", &url, "--repo", "core", "--yes"]).ok();
+        self.swarm.run(&["index", "refresh"]).ok();
+    }
+
+    /// Its programs first, then the system's.
+    fn path(&self) -> OsString {
+        let mut path = self.pacman().programs().into_os_string();
+        path.push(":/usr/bin:/bin");
+        path
+    }
+
+    fn call(&self, who: Who, program: &Path) -> Command {
+        let (uid, gid) = user();
+        let Some((first, rest)) = self.prefix.split_first() else {
+            let mut call = command(program);
+            if let Who::User = who {
+                call.uid(uid).gid(gid);
+            }
+            return call;
+        };
+        let mut call = command(first);
+        call.args(rest);
+        if let Who::User = who {
+            // Only root may enter another host.
+            call.args(["setpriv", "--clear-groups", "--reuid", &uid.to_string(), "--regid", &gid.to_string()]);
+        }
+        call.arg::<&OsStr>(program.as_ref());
+        call
+    }
+}
+
+/// Bytes of packages and their signatures that a mirror has sent.
+pub fn packages_served(mirror: &Mirror) -> u64 {
+    let requests = mirror.requests();
+    let found = requests.iter().filter(|request| request.status < 300 && request.path.contains(".pkg.tar."));
+    found.map(|request| request.body).sum()
 }
 
 /// Who calls.
@@ -154,13 +301,4 @@ pub enum Who {
     User,
     /// As pacman 6 does.
     Root,
-}
-
-impl Who {
-    fn is_for(self, command: &mut Command) {
-        if let Who::User = self {
-            let (uid, gid) = user();
-            command.uid(uid).gid(gid);
-        }
-    }
 }

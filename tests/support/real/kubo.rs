@@ -144,7 +144,12 @@ impl Kubo {
 
     /// Runs one command of its own program.
     pub fn ipfs(&self, arguments: &[&str]) -> Ran {
-        run(&mut self.command(arguments, false))
+        run(&mut self.call(arguments))
+    }
+
+    /// One command of its own program.
+    pub fn call(&self, arguments: &[&str]) -> Command {
+        self.command(arguments, false)
     }
 
     /// Its peer id.
@@ -190,7 +195,7 @@ impl Kubo {
         self.ipfs(&["swarm", "connect", address]).ok();
     }
 
-    /// Adds a file with the profile that pkgswarm's CIDs have, and gives its CID.
+    /// Adds a file, or a directory, with the profile that pkgswarm's CIDs have, and gives its CID.
     pub fn add(&self, file: &Path) -> String {
         self.add_in_chunks(file, 1 << 20)
     }
@@ -198,7 +203,7 @@ impl Kubo {
     /// Adds a file cut into chunks of so many bytes; gives its CID.
     pub fn add_in_chunks(&self, file: &Path, chunk: u32) -> String {
         let profile = ["--cid-version=1", "--raw-leaves", &format!("--chunker=size-{chunk}"), "--max-file-links=1024"];
-        let mut add = self.command(&["add", "--quieter"], false);
+        let mut add = self.command(&["add", "--quieter", "--recursive", "--dereference-symlinks"], false);
         run(add.args(profile).arg(file)).ok().stdout.trim().to_owned()
     }
 

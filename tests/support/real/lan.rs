@@ -20,8 +20,8 @@ pub struct Lan {
 pub struct Host {
     name: String,
     address: String,
-    switch: Rc<Namespace>,
-    port: String,
+    /// The bridge that it is plugged into, and where. A host far away has none.
+    port: Option<(Rc<Namespace>, String)>,
     // Dropped last: its interfaces go with it.
     namespace: Namespace,
 }
@@ -29,10 +29,7 @@ pub struct Host {
 impl Lan {
     /// An empty network.
     pub fn new() -> Lan {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        sweep();
-        let id = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let switch = Namespace::new(&format!("{id}-switch"));
+        let switch = Namespace::new(&format!("{}-switch", network()));
         switch.ip("link add br0 type bridge");
         switch.ip("link set br0 up");
         Lan { switch: Rc::new(switch), hosts: Cell::new(0) }
@@ -48,14 +45,19 @@ impl Lan {
         let address = format!("10.77.0.{number}");
         self.switch.ip(&format!("link add {port} type veth peer name eth0 netns {name}"));
         self.switch.ip(&format!("link set {port} master br0 up"));
-        namespace.ip("link set lo up");
-        namespace.ip(&format!("addr add {address}/24 dev eth0"));
-        namespace.ip("link set eth0 up");
-        Host { name, address, switch: Rc::clone(&self.switch), port, namespace }
+        Host::up(namespace, address, Some((Rc::clone(&self.switch), port)))
     }
 }
 
 impl Host {
+    /// A host of which only the interface `eth0` exists.
+    pub(super) fn up(namespace: Namespace, address: String, port: Option<(Rc<Namespace>, String)>) -> Host {
+        namespace.ip("link set lo up");
+        namespace.ip(&format!("addr add {address}/24 dev eth0"));
+        namespace.ip("link set eth0 up");
+        Host { name: namespace.name.clone(), address, port, namespace }
+    }
+
     /// Its namespace.
     pub fn name(&self) -> &str {
         &self.name
@@ -90,26 +92,40 @@ impl Host {
 
     /// Pulls its cable.
     pub fn unplug(&self) {
-        self.switch.ip(&format!("link set {} down", self.port));
+        self.set_cable("down");
     }
 
     /// Puts it back.
     pub fn plug(&self) {
-        self.switch.ip(&format!("link set {} up", self.port));
+        self.set_cable("up");
+    }
+
+    fn set_cable(&self, state: &str) {
+        match &self.port {
+            Some((switch, port)) => switch.ip(&format!("link set {port} {state}")),
+            None => self.namespace.ip(&format!("link set eth0 {state}")),
+        }
     }
 }
 
-struct Namespace {
-    name: String,
+/// A name for one more network of this process, after a look for what others left.
+pub(super) fn network() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    sweep();
+    format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(super) struct Namespace {
+    pub(super) name: String,
 }
 
 impl Namespace {
-    fn new(name: &str) -> Namespace {
+    pub(super) fn new(name: &str) -> Namespace {
         run(command("ip").args(["netns", "add", name])).ok();
         Namespace { name: name.into() }
     }
 
-    fn ip(&self, arguments: &str) {
+    pub(super) fn ip(&self, arguments: &str) {
         run(command("ip").args(["-n", &self.name]).args(arguments.split(' '))).ok();
     }
 }

@@ -52,6 +52,12 @@ impl Mirror {
         Mirror::start_new(directory, Some(host), lines)
     }
 
+    /// A cache on a host, which keeps what another mirror gave it.
+    pub fn serve_cache(host: &Host, upstream: &str) -> Mirror {
+        let location = format!("location / {{ proxy_pass {upstream}; proxy_cache kept; proxy_cache_valid 1h; }}");
+        Mirror::start_new(Path::new("/nonexistent"), Some(host), &location)
+    }
+
     /// The address of a mirror that refuses connections.
     pub fn refused() -> String {
         format!("http://127.0.0.1:{}", free_port())
@@ -174,7 +180,7 @@ fn config(work: &Path, directory: &Path, address: &str, lines: &str) -> String {
          events {{ worker_connections 512; }}\n\
          http {{\n{temporary}  types {{ }}\n  default_type application/octet-stream;\n  sendfile on;\n\
          \x20 log_format plain escape=none '$status $body_bytes_sent $request_method $uri';\n\
-         \x20 access_log {work}/access.log plain;\n\
+         \x20 access_log {work}/access.log plain;\n  proxy_cache_path {work}/cache keys_zone=kept:1m;\n\
          \x20 server {{\n    listen {address};\n    root {root};\n    {lines}\n  }}\n}}\n",
         root = directory.display(),
     )

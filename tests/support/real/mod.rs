@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
 mod daemon;
+mod far;
 mod gpg;
 mod kubo;
 mod lan;
@@ -17,6 +18,7 @@ mod repo;
 mod swarm;
 
 pub use daemon::Daemon;
+pub use far::far_apart;
 pub use gpg::Signer;
 pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};

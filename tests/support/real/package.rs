@@ -39,6 +39,11 @@ impl Package {
         self
     }
 
+    /// What pacman calls it.
+    pub fn name(&self) -> String {
+        self.name.clone()
+    }
+
     /// What its file is called.
     pub fn file_name(&self) -> String {
         format!("{}-{}-any.pkg.tar.zst", self.name, self.version)

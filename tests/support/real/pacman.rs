@@ -233,6 +233,11 @@ impl PacmanRoot {
         self.dir.path().join("db")
     }
 
+    /// Where pacman and pacman-conf are.
+    pub fn programs(&self) -> PathBuf {
+        self.dir.path().join("bin")
+    }
+
     /// Empties the package cache.
     pub fn clear_cache(&self) {
         fs::remove_dir_all(self.cache()).and_then(|()| fs::create_dir(self.cache())).expect("an empty cache");

@@ -1,0 +1,19 @@
+//! What it costs to ask a Kubo in vain.
+
+use super::large::lonely_kubo;
+use super::measure::{Outcome, Run};
+use super::scene::Setup;
+use super::small;
+use crate::real::Kubo;
+
+/// Seconds of `-Sw` of fifty small packages that only the mirror has, with what `ails` did to the local Kubo, against
+/// the same without asking it.
+pub fn miss(run: &Run, ails: fn(&mut Kubo)) -> Vec<Outcome> {
+    let (mut kubo, packages) = (lonely_kubo(), small::packages());
+    let scene = Setup::of(&packages).kubo(&kubo).build();
+    let without = scene.pacman_with(&scene.swarm.xfer_command(), &scene.server()).env("PKGSWARM_KUBO_ENABLED", "false");
+    ails(&mut kubo);
+    let ours = || scene.count(run, || scene.download(scene.pacman(), &packages));
+    let theirs = || scene.count(run, || scene.download(&without, &packages));
+    run.pairs(ours, theirs)
+}

@@ -1,0 +1,88 @@
+//! Fifty small packages, as in an update after a few days: what counts is what each file costs, not each byte.
+
+use super::measure::{Outcome, Rival, Run, Skipped};
+use super::scene::{Scene, Setup};
+use super::wire;
+use crate::real::{Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Routing};
+
+const KIB: u64 = 1 << 10;
+const COUNT: u32 = 50;
+
+/// aria2c as the Arch Linux wiki has it.
+const ARIA2C: &str = "/usr/bin/aria2c --allow-overwrite=true --continue=true --file-allocation=none \
+                      --log-level=error --max-tries=2 --max-connection-per-server=2 --max-file-not-found=5 \
+                      --min-split-size=5M --no-conf --remote-time=true --summary-interval=60 --timeout=5 --dir=/ \
+                      --out %o %u";
+
+/// Packages of 8 to 400 KiB, evenly spread on a logarithmic scale, as sizes of packages are.
+pub fn packages() -> Vec<Package> {
+    let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(COUNT - 1))) as u64 * KIB;
+    (0..COUNT).map(|i| Package::new(&format!("small{i:02}"), "1-1").size(size(i))).collect()
+}
+
+/// Seconds of `-Sw`, everything on loopback.
+pub fn loopback(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let packages = packages();
+    Ok(against_downloaders(run, &Setup::of(&packages).signed().build(), &packages))
+}
+
+/// Seconds of `-Sw`, the mirror far away.
+pub fn far(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let [client, server] = wire::far()?;
+    let packages = packages();
+    Ok(against_downloaders(run, &Setup::of(&packages).signed().between(&client, &server).build(), &packages))
+}
+
+/// Against pacman's own downloader, curl and aria2c.
+fn against_downloaders(run: &Run, scene: &Scene, packages: &[Package]) -> Vec<Outcome> {
+    let own = scene.pacman_with("", &scene.server());
+    let curl = scene.pacman_with_curl();
+    let aria2c: Rival = aria2c(scene).map(|pacman| rival(move || scene.download(&pacman, packages)));
+    let ours = || scene.count(run, || scene.download(scene.pacman(), packages));
+    let rivals =
+        vec![Ok(rival(|| scene.download(&own, packages))), Ok(rival(|| scene.download(&curl, packages))), aria2c];
+    run.in_turn(ours, rivals)
+}
+
+fn aria2c(scene: &Scene) -> Result<PacmanRoot, Skipped> {
+    if !std::path::Path::new("/usr/bin/aria2c").exists() {
+        return Err(Skipped("no aria2c here: run tests/parts".into()));
+    }
+    Ok(scene.pacman_with(ARIA2C, &scene.server()))
+}
+
+/// Seconds of `-Sw` where a neighbour has everything: in its Kubo, or in a cache that pacman asks instead of mirrors.
+pub fn lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let (parts, lan, packages) = (Parts::demand(), Lan::new(), packages());
+    let (client, neighbour, server) = (lan.host(), lan.host(), lan.host());
+    let here = Kubo::start_on(&parts, &client, Routing::Dht);
+    let there = Kubo::start_on(&parts, &neighbour, Routing::Dht);
+    here.meets(&there);
+    let scene = Setup::of(&packages).kubo(&here).between(&client, &server).build();
+    packages.iter().for_each(|package| drop(there.add(&scene.file(package))));
+    let cache = Mirror::serve_cache(&neighbour, &scene.mirror.url());
+    let with_cache = scene.pacman_with("", &format!("{}/core", cache.url()));
+    let ours = || {
+        scene.empty_store();
+        here.ipfs(&["repo", "gc", "--quiet"]).ok();
+        scene.download(scene.pacman(), &packages)
+    };
+    Ok(run.pairs(ours, || scene.download(&with_cache, &packages)))
+}
+
+/// Seconds of `-Sw` where the local Kubo has everything: asked by pkgswarm, or its gateway as pacman's server.
+pub fn gateway(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let (kubo, packages) = (Kubo::start(&Parts::demand()), packages());
+    let scene = Setup::of(&packages).kubo(&kubo).build();
+    let cid = kubo.add(scene.repo.dir());
+    let with_gateway = scene.pacman_with("", &format!("{}/ipfs/{cid}", kubo.gateway()));
+    let ours = || {
+        scene.empty_store();
+        scene.download(scene.pacman(), &packages)
+    };
+    Ok(run.pairs(ours, || scene.download(&with_gateway, &packages)))
+}
+
+fn rival<'a>(run: impl FnMut() -> f64 + 'a) -> Box<dyn FnMut() -> f64 + 'a> {
+    Box::new(run)
+}
