@@ -25,6 +25,9 @@ _pkgswarm() {
             pkgswarm,daemon)
                 cmd="pkgswarm__subcmd__daemon"
                 ;;
+            pkgswarm,doctor)
+                cmd="pkgswarm__subcmd__doctor"
+                ;;
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
@@ -36,6 +39,9 @@ _pkgswarm() {
                 ;;
             pkgswarm,publish)
                 cmd="pkgswarm__subcmd__publish"
+                ;;
+            pkgswarm,setup)
+                cmd="pkgswarm__subcmd__setup"
                 ;;
             pkgswarm,shared)
                 cmd="pkgswarm__subcmd__shared"
@@ -80,7 +86,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish daemon shared lan stats config"
+            opts="-h -V --set --help --version xfer fetch cid index publish setup doctor daemon shared lan stats config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -135,6 +141,24 @@ _pkgswarm() {
             ;;
         pkgswarm__subcmd__daemon)
             opts="-h --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__doctor)
+            opts="-h --notes --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -424,6 +448,28 @@ _pkgswarm() {
                     ;;
                 --out)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__setup)
+            opts="-h --undo --only --yes --dry-run --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -W "pacman index prefetch kubo" -- "${cur}"))
                     return 0
                     ;;
                 --set)

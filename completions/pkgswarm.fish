@@ -32,6 +32,8 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "fetch" -d 'Fetch 
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "setup" -d 'Have this machine use pkgswarm, or stop using it'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "doctor" -d 'Look for what is misconfigured, and say what mends it'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "daemon" -d 'Share packages with the machines of the local network, until it is stopped'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "shared" -d 'List what the daemon offers to the local network, or switch that on or off'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "lan" -d 'Trust a network with what this machine shares, or stop doing so'
@@ -91,6 +93,20 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Se
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l only -d 'Only these parts; may be repeated [default: all]' -r -f -a "pacman\t'XferCommand in pacman.conf'
+index\t'The timer that refreshes indexes, where any is in use'
+prefetch\t'The timer that fetches pending updates ahead'
+kubo\t'Settings of the local Kubo daemon, where one answers'"
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l undo -d 'Take back what setup did'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l yes -d 'Do not ask'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l dry-run -d 'Show what would be changed, and change nothing'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l json -d 'Print one JSON object a part: part, state, change, said'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l notes -d 'Show notes as well'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l json -d 'Print JSON: every check with what it found'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand shared" -l set -d 'Set one setting for this run, above every other layer' -r

@@ -58,6 +58,20 @@ pub enum Command {
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.
     Publish(PublishArgs),
+    /// Have this machine use pkgswarm, or stop using it
+    ///
+    /// Shows what it would change, exactly, and asks for each part: the XferCommand in pacman.conf, the timers that refresh indexes and fetch updates ahead, and settings of the local Kubo daemon that nobody has chosen otherwise. An XferCommand that is there becomes a comment.
+    ///
+    /// pacman.conf keeps its owner, mode and place (a symbolic link is followed), and is never half written. The change is tried on pacman-conf first. What pacman-conf does not understand, or what would keep pacman from downloading, is refused, with what to do by hand.
+    ///
+    /// --undo takes back what setup did, byte for byte. Where pacman.conf was edited since, only the lines of setup go; if they cannot be told apart, nothing is changed. The file as it was stays in /etc/pkgswarm/setup until then.
+    Setup(SetupArgs),
+    /// Look for what is misconfigured, and say what mends it
+    ///
+    /// Looks at pacman, the store, the indexes in use and the local Kubo daemon; changes nothing. The manual lists the checks.
+    ///
+    /// Exit status 0 when there is nothing to mend, 1 when there is. Notes, which --notes shows, do not count: all works as it is.
+    Doctor(DoctorArgs),
     /// Share packages with the machines of the local network, until it is stopped
     ///
     /// The daemon is a small IPFS peer of its own: with it, machines on a trusted network share what they have in their package caches, and each update crosses the uplink once. It needs no Kubo and no index, and finds Kubo on the network too. It offers files of public repositories only, and only those that a sync database or an index lists; what lies in the cache is served from there, without a second copy.
@@ -311,6 +325,50 @@ pub struct PublishArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `setup`.
+#[derive(Args, Debug)]
+pub struct SetupArgs {
+    /// Take back what setup did
+    #[arg(long)]
+    pub undo: bool,
+    /// Only these parts; may be repeated [default: all]
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub only: Vec<SetupPart>,
+    /// Do not ask
+    #[arg(long, conflicts_with = "dry_run")]
+    pub yes: bool,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object a part: part, state, change, said
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Parts of `setup`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum SetupPart {
+    /// XferCommand in pacman.conf
+    Pacman,
+    /// The timer that refreshes indexes, where any is in use
+    Index,
+    /// The timer that fetches pending updates ahead
+    Prefetch,
+    /// Settings of the local Kubo daemon, where one answers
+    Kubo,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Show notes as well
+    #[arg(long)]
+    pub notes: bool,
+    /// Print JSON: every check with what it found
     #[arg(long)]
     pub json: bool,
 }

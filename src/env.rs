@@ -81,6 +81,11 @@ impl Env {
         self.args.get(1..).unwrap_or_default()
     }
 
+    /// Where this program is.
+    pub fn program(&self) -> std::io::Result<PathBuf> {
+        std::env::current_exe()
+    }
+
     /// The arguments that set settings, for another process of ours.
     pub fn settings(&self) -> Vec<&OsStr> {
         let mut words = self.words().iter().map(OsString::as_os_str).take_while(|word| *word != "--");

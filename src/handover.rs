@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, Write as _};
+use std::io::{IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -153,6 +153,33 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
         (None, Some(signal)) if signal == Signal::INT.as_raw() => Ok(Kind::Interrupted.status()),
         (None, signal) => Err(failed(format!("was killed by signal {}", signal.unwrap_or(0)))),
     }
+}
+
+/// Runs this program again as an unprivileged user with the arguments `words`, and returns what it printed.
+///
+/// # Errors
+/// `Local` when the child cannot be run, or printed more than a line of a MiB. Its exit status says nothing more.
+pub fn hear(env: &Env, settings: &Settings, words: &[OsString]) -> Result<String, Error> {
+    let user = unprivileged_user(settings)?;
+    make_store(settings, user);
+    let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("the unprivileged child: {e}"));
+    let mut child = Command::new("/proc/self/exe")
+        .args(words)
+        .env(HANDOVER, env.parent.to_string())
+        .env_remove("HOME")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .gid(user.gid)
+        .uid(user.uid)
+        .spawn()
+        .map_err(|e| failed(&e))?;
+    let mut text = String::new();
+    let mut stdout = child.stdout.take().expect("piped").take(1 << 20);
+    let read = stdout.read_to_string(&mut text);
+    drop(stdout);
+    child.wait().map_err(|e| failed(&e))?;
+    read.map_err(|e| failed(&e))?;
+    Ok(text)
 }
 
 /// Lets ^C, which the terminal sends to both, end the child alone: it takes note of it, keeps what has arrived and says

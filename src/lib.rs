@@ -74,15 +74,15 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! name digest env fsx miss protobuf users
+//! name digest env fsx miss program protobuf users
 //! error cid distro health http journal socket
 //! config dag catalogue look stats
 //! verify source kubo report
 //! plan store output index node
 //! session race publish
 //! deliver find background
-//! want content handover
-//! database gather cli daemon
+//! want content doctor handover
+//! database gather setup cli daemon
 //! ahead
 //! cmd
 //! ```
@@ -105,6 +105,7 @@ pub mod database;
 pub mod deliver;
 pub mod digest;
 pub mod distro;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod find;
@@ -123,11 +124,13 @@ pub mod name;
 pub mod node;
 pub mod output;
 pub mod plan;
+pub mod program;
 pub mod protobuf;
 pub mod publish;
 pub mod race;
 pub mod report;
 pub mod session;
+pub mod setup;
 pub mod socket;
 pub mod source;
 pub mod stats;

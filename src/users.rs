@@ -1,4 +1,8 @@
-//! User names and ids as `/etc/passwd` has them: the users in question are always local ones.
+//! User names and ids as `/etc/passwd` has them, and what a user may do with a file: the users in question are always
+//! local ones.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// One user of this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +23,48 @@ pub fn with_id(uid: u32) -> Option<User> {
     find(&passwd(), |fields| fields[2].parse() == Ok(uid))
 }
 
+/// The name of the user with this id, else the id itself.
+pub fn name_of(uid: u32) -> String {
+    let passwd = passwd();
+    let line = passwd.lines().find(|line| line.split(':').nth(2).and_then(|id| id.parse().ok()) == Some(uid));
+    line.and_then(|line| line.split(':').next()).map_or_else(|| uid.to_string(), str::to_owned)
+}
+
+/// What somebody wants of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wish {
+    /// To read it.
+    Read = 4,
+    /// To run it.
+    Run = 1,
+}
+
+/// What keeps `user` from reading or running `path`: the file, or the first directory on the way to it that is closed.
+///
+/// By owner, group and mode alone, with no other groups than the main one, as pacman leaves its download user none
+/// (pacman 7.1.0, `lib/libalpm/sandbox.c`). `None` also where something cannot be looked at from here.
+pub fn obstacle(path: &Path, user: User, wish: Wish) -> Option<PathBuf> {
+    if user.uid == 0 {
+        return None;
+    }
+    let real = std::fs::canonicalize(path).ok()?;
+    let mut way: Vec<&Path> = real.ancestors().collect();
+    way.reverse();
+    let last = way.len() - 1;
+    let closed = |(at, path): &(usize, &Path)| {
+        let want = if *at == last { wish } else { Wish::Run } as u32;
+        std::fs::metadata(path).is_ok_and(|found| {
+            let shift = match () {
+                () if found.uid() == user.uid => 6,
+                () if found.gid() == user.gid => 3,
+                () => 0,
+            };
+            found.mode() >> shift & want == 0
+        })
+    };
+    way.into_iter().enumerate().find(closed).map(|(_, path)| path.to_owned())
+}
+
 fn passwd() -> String {
     std::fs::read_to_string("/etc/passwd").unwrap_or_default()
 }
@@ -35,6 +81,27 @@ fn find(text: &str, is_it: impl Fn(&[&str]) -> bool) -> Option<User> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_stands_in_a_users_way_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (closed, file) = (dir.path().join("closed"), dir.path().join("closed/file"));
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        std::fs::create_dir(&closed).unwrap();
+        std::fs::write(&file, "").unwrap();
+        mode(dir.path(), 0o755);
+        mode(&file, 0o644);
+        let stranger = User { uid: 54_321, gid: 54_321 };
+        let found = |wish| obstacle(&file, stranger, wish);
+        mode(&closed, 0o755);
+        assert_eq!((found(Wish::Read), found(Wish::Run)), (None, Some(file.canonicalize().unwrap())));
+        mode(&closed, 0o700);
+        assert_eq!(found(Wish::Read), Some(closed.canonicalize().unwrap()));
+        let owner = std::fs::metadata(&file).unwrap().uid();
+        assert_eq!(obstacle(&file, User { uid: owner, gid: 54_321 }, Wish::Read), None);
+        assert_eq!(obstacle(&file, User { uid: 0, gid: 0 }, Wish::Run), None);
+    }
 
     #[test]
     fn users_are_found_by_name_and_id() {

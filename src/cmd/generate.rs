@@ -11,6 +11,7 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use crate::cli::{Cli, GenerateArgs};
 use crate::config::keys::{INDEX_FIELDS, KEYS, Key, Shape};
+use crate::doctor;
 use crate::env::VARIABLES;
 use crate::error::{Error, Kind};
 
@@ -34,6 +35,10 @@ const FILES: &[(&str, &str)] = &[
         "/var/lib/pkgswarm",
         "The indexes in use, and the highest sequence seen of each key. Ordinary users who add indexes have their own \
          in ~/.local/share/pkgswarm.",
+    ),
+    (
+        "/etc/pkgswarm/setup",
+        "What setup has done, and pacman.conf as it was before; what setup did in Kubo is in /var/lib/pkgswarm/setup.",
     ),
     ("/var/lib/pkgswarm-publish", "What publish remembers of its last run, one directory a publisher."),
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
@@ -95,7 +100,15 @@ fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
         man.render_subcommands_section(&mut text)?;
     }
     let mut end = Roff::new();
-    if name == "pkgswarm" {
+    if name == "pkgswarm-doctor" {
+        let rows: Vec<_> = doctor::checks().map(|check| (check.name, check.about)).collect();
+        list(&mut end, "CHECKS", &rows);
+        end.control("SH", ["EXIT STATUS"]);
+        item(&mut end, "0", "Nothing is to be mended.");
+        item(&mut end, "1", "Warnings or errors were found.");
+        end.control("PP", []).text([roman("Others as pkgswarm(1) lists them: the doctor itself failed.")]);
+        see_also(&mut end, "pkgswarm-setup(1), pkgswarm(1), pkgswarm.toml(5), pacman.conf(5)");
+    } else if name == "pkgswarm" {
         statuses(&mut end);
         list(&mut end, "FILES", FILES);
         list(&mut end, "ENVIRONMENT", VARIABLES);

@@ -1,7 +1,7 @@
 //! `pkgswarm index …`: the indexes in use: add one, list, refresh, show, remove.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -73,7 +73,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
         report::say(&format!("  {key}"));
     }
     report::say("Compare this with what the publisher says elsewhere: it is all that your trust rests on.");
-    if !args.yes && !confirmed()? {
+    if !args.yes && !super::confirmed("index add", "Use it?")? {
         return Err(Error::usage(&args.name, "not added").into());
     }
     let path = file_of(env, &index.name).ok_or_else(|| {
@@ -110,16 +110,6 @@ fn repos_of_pacman(settings: &Settings) -> Result<Vec<String>, Error> {
         return Err(Error::usage("--repo", format!("{why}; say which repositories the index may speak for")));
     }
     Ok(repos)
-}
-
-fn confirmed() -> Result<bool, Error> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::usage("index add", "asks before it trusts a key").hint("give --yes when nobody can answer"));
-    }
-    eprint!("Use it? [y/N] ");
-    let mut answer = String::new();
-    let _ = io::stdin().lock().read_line(&mut answer);
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The file that declares an index: the system's for root, else the user's own.

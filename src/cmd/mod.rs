@@ -1,18 +1,23 @@
 //! One file a command; each wires the parts together and decides nothing that a part could decide.
 
+use std::io::{self, BufRead as _, IsTerminal as _};
+
 use crate::cli::{Cli, Command};
 use crate::config::Settings;
 use crate::env::Env;
+use crate::error::Error;
 
 mod ahead;
 mod audit;
 mod cid;
 mod config;
 mod daemon;
+mod doctor;
 mod fetch;
 mod generate;
 mod index;
 mod publish;
+mod setup;
 mod stats;
 mod upkeep;
 mod xfer;
@@ -31,6 +36,8 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Fetch(args) => fetch::run(env, &settings, args),
         Command::Index(command) => index::run(env, &settings, command),
         Command::Publish(args) => publish::run(env, &settings, args),
+        Command::Setup(args) => setup::run(env, &settings, &cli.set, args),
+        Command::Doctor(args) => doctor::run(env, &settings, &cli.set, args),
         Command::Stats(args) => stats::run(env, &settings, args),
         Command::Ahead(args) => ahead::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
@@ -39,4 +46,18 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Lan(command) => daemon::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
+}
+
+/// Asks a question that `y` or `yes` answers with yes, anything else with no.
+///
+/// # Errors
+/// A usage error about `subject` where nobody can answer.
+fn confirmed(subject: &str, question: &str) -> Result<bool, Error> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::usage(subject, "asks, and nobody can answer").hint("give --yes to have it done"));
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let _ = io::stdin().lock().read_line(&mut answer);
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

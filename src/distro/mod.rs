@@ -14,3 +14,4 @@ pub mod question;
 pub mod server;
 pub mod syncdb;
 pub mod trusted;
+pub mod version;

@@ -13,10 +13,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::name::{FileName, RepoName};
+use crate::program;
 
 use super::arguments::Arguments;
 use super::caller::Caller;
-use super::question::run;
 
 /// Longest wait for one answer. The databases of a whole distribution take 0.1 s; a hung disk is what takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,9 +102,9 @@ impl Pacman {
 
     fn ask(&self, words: &[OsString]) -> Option<String> {
         let mut command = Command::new(&self.program);
-        // Lines of any length; the C locale is set by `run`.
+        // Lines of any length; the C locale is set by `program`.
         command.args(words).env("COLUMNS", "0").env(self.guard, "1").current_dir("/");
-        run(command, &[], PATIENCE, MOST).ok()
+        program::hear(command, &[], PATIENCE, MOST).ok()
     }
 }
 

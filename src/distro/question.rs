@@ -5,13 +5,12 @@
 //! its globs look into, and the program itself. A later process compares those states and runs nothing.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::program::{self, Silent};
 
 use super::caller::Caller;
 use super::kept;
@@ -44,7 +43,7 @@ pub struct Question {
     pub architectures: Vec<OsString>,
 }
 
-/// Why the configuration is not known. Only after `TooSlow` trying again may help.
+/// Why the configuration is not known. Only after `Silent::TooSlow` trying again may help.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
     /// pacman was given a relative path and where it was started is not known.
@@ -53,28 +52,9 @@ pub enum ConfError {
     /// A path or name that cannot stand in a configuration file.
     #[error("{0:?} cannot be passed on: it holds a control character")]
     Unwritable(OsString),
-    /// It is not installed, or cannot be run by this user.
-    #[error("{} cannot be run: {cause}", program.display())]
-    Program {
-        /// The program asked for.
-        program: PathBuf,
-        /// Why not.
-        cause: io::Error,
-    },
-    /// It refused: a syntax error, a missing directory (pacman 7.1 insists on `CacheDir` and others to exist).
-    #[error("pacman-conf failed ({status}): {message}")]
-    Refused {
-        /// Its exit status.
-        status: std::process::ExitStatus,
-        /// The beginning of what it said.
-        message: String,
-    },
-    /// No answer in time.
-    #[error("pacman-conf did not answer in {} s", .0.as_secs())]
-    TooSlow(Duration),
-    /// More output than any configuration makes.
-    #[error("pacman-conf printed more than {0} bytes")]
-    TooMuch(u64),
+    /// The program gave no answer.
+    #[error(transparent)]
+    Silent(#[from] Silent),
     /// Not the dump of a configuration.
     #[error("pacman-conf is not understood: {0}")]
     Incomplete(#[from] Incomplete),
@@ -131,6 +111,16 @@ impl Question {
         self.read(&self.dump()?)
     }
 
+    /// What `pacman-conf` would print if the configuration file were `text`; nothing is written. For trying a change.
+    ///
+    /// # Errors
+    /// `ConfError::Silent`, where pacman would not understand it either.
+    pub fn try_text(&self, text: &[u8]) -> Result<String, ConfError> {
+        let mut command = Command::new(&self.program);
+        command.args(["--config", "/dev/stdin"]);
+        Ok(program::hear(command, text, PATIENCE, MOST_OUTPUT)?)
+    }
+
     /// Asks `pacman-conf` unless its last answer, kept in `directory`, still holds.
     ///
     /// Where nothing can be kept it asks every time. Measured, unoptimised build: 0.13 ms when the answer holds, else 9 ms.
@@ -177,7 +167,7 @@ impl Question {
                 command.arg(option).arg(value);
             }
         }
-        run(command, wrapper.as_deref().unwrap_or_default(), PATIENCE, MOST_OUTPUT)
+        Ok(program::hear(command, wrapper.as_deref().unwrap_or_default(), PATIENCE, MOST_OUTPUT)?)
     }
 
     /// A configuration that says first what the command line says, and then includes the real one.
@@ -228,72 +218,6 @@ impl Question {
         sources.add(&kept::program_path(&self.program)?);
         Some(sources)
     }
-}
-
-/// Runs `command` with `input` on its stdin and returns its output.
-pub(super) fn run(mut command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, ConfError> {
-    let program = PathBuf::from(command.get_program());
-    let failed = |cause| ConfError::Program { program: program.clone(), cause };
-    let until = Instant::now() + patience;
-    command.env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(&failed)?;
-    let stdin = child.stdin.take();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let input = input.to_vec();
-    // Threads, because each of the three pipes can block the other two. They end with the process.
-    thread::spawn(move || stdin.map(|mut to| to.write_all(&input)));
-    let output = collect(stdout, most + 1);
-    let message = collect(stderr, 4096);
-    let outcome = output.recv_timeout(patience).map_err(|_| ConfError::TooSlow(patience)).and_then(|output| {
-        if output.len() as u64 > most {
-            return Err(ConfError::TooMuch(most));
-        }
-        Ok(output)
-    });
-    let outcome = outcome.and_then(|output| Ok((output, ended(&mut child, until, patience, failed)?)));
-    let (output, status) = match outcome {
-        Ok(both) => both,
-        Err(error) => {
-            let _ended_already = child.kill();
-            let _status_is_of_no_use = child.wait();
-            return Err(error);
-        }
-    };
-    if !status.success() {
-        let message = message.recv_timeout(Duration::from_millis(100)).unwrap_or_default();
-        let message = String::from_utf8_lossy(&message).trim().replace('\n', "; ");
-        return Err(ConfError::Refused { status, message });
-    }
-    Ok(String::from_utf8_lossy(&output).into_owned())
-}
-
-fn ended(
-    child: &mut Child,
-    until: Instant,
-    patience: Duration,
-    failed: impl Fn(io::Error) -> ConfError,
-) -> Result<std::process::ExitStatus, ConfError> {
-    loop {
-        if let Some(status) = child.try_wait().map_err(&failed)? {
-            return Ok(status);
-        }
-        if Instant::now() > until {
-            return Err(ConfError::TooSlow(patience));
-        }
-        // Its output has ended, so this is a matter of microseconds.
-        thread::sleep(Duration::from_micros(200));
-    }
-}
-
-fn collect(from: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receiver<Vec<u8>> {
-    let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What could be read before an error is as much as there is to know.
-        let _partial = from.map(|from| from.take(most).read_to_end(&mut bytes));
-        let _nobody_waits_any_more = send.send(bytes);
-    });
-    receive
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 /// A failed call to Kubo: which call, which kind, and the daemon's own words.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("kubo: {call}: {text}")]
 pub struct Fault {
     /// The call, for example `dag/import`.

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::cid::Cid;
 
+mod config;
 mod error;
 pub mod keep;
 mod wire;

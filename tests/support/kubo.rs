@@ -33,6 +33,11 @@ struct State {
     /// Not here yet, but somebody in the network has it.
     far: HashSet<String>,
     records: HashMap<String, Vec<u8>>,
+    /// Its configuration, as `config/show` prints it.
+    config: serde_json::Value,
+    version: Option<&'static str>,
+    used: Option<u64>,
+    peers: usize,
     /// Names are looked for without end, as where the DHT cannot be reached.
     lost: bool,
     scripts: Scripts,
@@ -41,7 +46,7 @@ struct State {
 impl FakeKubo {
     /// A healthy daemon that has nothing.
     pub fn empty() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(State { peers: 1, config: serde_json::json!({}), ..State::default() }));
         let (a, b) = (state.clone(), state.clone());
         Self {
             gateway: Server::start(move |request| a.lock().unwrap().gateway(request)),
@@ -105,6 +110,35 @@ impl FakeKubo {
         self
     }
 
+    /// Has this value in its configuration, by a JSON pointer.
+    pub fn configured(self, pointer: &str, value: serde_json::Value) -> Self {
+        put(&mut self.state.lock().unwrap().config, pointer, value);
+        self
+    }
+
+    /// Is this release.
+    pub fn version(self, version: &'static str) -> Self {
+        self.state.lock().unwrap().version = Some(version);
+        self
+    }
+
+    /// Uses so many bytes of its ten gigabytes.
+    pub fn using(self, bytes: u64) -> Self {
+        self.state.lock().unwrap().used = Some(bytes);
+        self
+    }
+
+    /// Is connected to nobody.
+    pub fn alone(self) -> Self {
+        self.state.lock().unwrap().peers = 0;
+        self
+    }
+
+    /// Its configuration as it is now.
+    pub fn config(&self) -> serde_json::Value {
+        self.state.lock().unwrap().config.clone()
+    }
+
     pub fn gateway_address(&self) -> SocketAddr {
         self.gateway.address()
     }
@@ -161,6 +195,9 @@ impl State {
         };
         if let Some(port) = host.strip_prefix("localhost") {
             return Reply::new(301, "").with("Location", format!("http://{cid}.ipfs.localhost{port}/"));
+        }
+        if cid == "bafkqaaa" {
+            return Reply::new(200, "").with("X-Ipfs-Path", "/ipfs/bafkqaaa");
         }
         let raw = request.query("format").as_deref() == Some("raw")
             || request.header("accept").is_some_and(|accept| accept.contains("application/vnd.ipld.raw"));
@@ -219,8 +256,24 @@ impl State {
         let arg = arg.trim_start_matches("/ipfs/").to_owned();
         match call {
             "version" => {
-                json(r#"{"Version":"0.43.1","Commit":"","Repo":"18","System":"amd64/linux","Golang":"go1.26"}"#)
+                let version = self.version.unwrap_or("0.43.1");
+                json(&format!(
+                    r#"{{"Version":"{version}","Commit":"","Repo":"18","System":"amd64/linux","Golang":"go1.26"}}"#
+                ))
             }
+            "config/show" => json(&self.config.to_string()),
+            // Kubo keeps a value that was set to null as null.
+            "config" => {
+                let values: Vec<String> = request.queries("arg");
+                let value = values.get(1).map(|text| serde_json::from_str(text).expect("JSON, as json=true says"));
+                if let Some(value) = value {
+                    put(&mut self.config, &format!("/{}", values[0].replace('.', "/")), value);
+                }
+                json(&format!(r#"{{"Key":"{}","Value":null}}"#, values[0]))
+            }
+            "key/ls" => json(r#"{"Keys":[{"Name":"self","Id":"k51self"}]}"#),
+            "swarm/peers" if self.peers == 0 => json(r#"{"Peers":null}"#),
+            "swarm/peers" => json(r#"{"Peers":[{"Addr":"/ip4/192.0.2.1/tcp/4001","Peer":"12D3"}]}"#),
             "block/get" => match self.blocks.get(&arg) {
                 Some(block) => Reply::new(200, block.as_slice()).with("X-Stream-Output", "1"),
                 None => {
@@ -255,7 +308,7 @@ impl State {
                 None => failure("routing: not found"),
             },
             "repo/stat" => {
-                let used: usize = self.blocks.values().map(Vec::len).sum();
+                let used = self.used.unwrap_or_else(|| self.blocks.values().map(|block| block.len() as u64).sum());
                 json(&format!(
                     r#"{{"RepoSize":{used},"StorageMax":10000000000,"NumObjects":{},"RepoPath":"/","Version":"fs-repo@18"}}"#,
                     self.blocks.len()
@@ -264,6 +317,18 @@ impl State {
             _ => Reply::new(404, "404 page not found\n"),
         }
     }
+}
+
+/// Sets one value, making the objects on the way to it.
+fn put(config: &mut serde_json::Value, pointer: &str, value: serde_json::Value) {
+    let mut place = config;
+    for key in pointer.split('/').skip(1) {
+        if !place.is_object() {
+            *place = serde_json::json!({});
+        }
+        place = place.as_object_mut().expect("an object").entry(key).or_insert(serde_json::Value::Null);
+    }
+    *place = value;
 }
 
 fn json(text: &str) -> Reply {

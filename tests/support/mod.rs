@@ -11,6 +11,7 @@ pub mod repo;
 pub mod run;
 pub mod script;
 pub mod server;
+pub mod shapes;
 pub mod world;
 
 pub use index::{FakeIndex, copy_of_index};

@@ -65,13 +65,33 @@ pub struct Running {
     output: mpsc::Receiver<(String, String)>,
     started: Instant,
     base: String,
+    /// The other end of its terminal, which must stay open.
+    terminal: Option<std::fs::File>,
 }
 
 impl Running {
-    pub fn start(mut command: Command, base: &str) -> Self {
+    pub fn start(command: Command, base: &str) -> Self {
+        Self::reading(Stdio::null(), command, base)
+    }
+
+    /// Started by somebody who sits at a terminal and types this.
+    pub fn asked(typed: &str, command: Command, base: &str) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let mut master = std::fs::File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal"));
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
+        let name = ptsname(&master, Vec::new()).expect("a terminal has a name");
+        let end = std::fs::File::options().read(true).write(true).open(name.to_str().expect("a plain name"));
+        // The kernel keeps what is typed until it is read.
+        std::io::Write::write_all(&mut master, typed.as_bytes()).expect("a terminal takes what is typed");
+        let mut running = Self::reading(end.expect("the other end").into(), command, base);
+        running.terminal = Some(master);
+        running
+    }
+
+    fn reading(stdin: Stdio, mut command: Command, base: &str) -> Self {
         let started = Instant::now();
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -82,7 +102,7 @@ impl Running {
             let other = thread::spawn(move || text(&mut err));
             let _ = tell.send((text(&mut out), other.join().expect("a reader does not panic")));
         });
-        Self { child, output, started, base: base.to_owned() }
+        Self { child, output, started, base: base.to_owned(), terminal: None }
     }
 
     /// Waits for the end.
@@ -92,6 +112,7 @@ impl Running {
             panic!("still running after {LIMIT:?}: a hang");
         };
         let status = self.child.wait().expect("our child can be waited for");
+        drop(self.terminal.take());
         let said = redacted(&stderr, &self.base);
         Run { status, stdout, stderr, said, took: self.started.elapsed() }
     }

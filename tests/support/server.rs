@@ -50,6 +50,12 @@ impl Request {
         query.split('&').find_map(|pair| Some(percent_decoded(pair.strip_prefix(key)?.strip_prefix('=')?)))
     }
 
+    /// All values of a query parameter that may repeat.
+    pub fn queries(&self, key: &str) -> Vec<String> {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').filter_map(|pair| Some(percent_decoded(pair.strip_prefix(key)?.strip_prefix('=')?))).collect()
+    }
+
     /// The bytes wanted of a file of `size` bytes; the end is exclusive. `None` without a usable Range.
     pub fn range(&self, size: u64) -> Option<(u64, u64)> {
         let (from, to) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;

@@ -132,6 +132,24 @@ impl World {
         self
     }
 
+    /// A pacman.conf of this text instead, and a pacman-conf that reads it.
+    pub fn pacman_conf(self, text: &[u8]) -> Self {
+        fs::write(self.path("pacman.conf"), text).expect("a pacman.conf");
+        fs::remove_file(self.path("bin/pacman-conf")).expect("the one that prints a fixed dump");
+        let reading = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/pacman-conf-reading.sh");
+        install(reading.as_ref(), &self.path("bin/pacman-conf"));
+        self
+    }
+
+    /// A program of this name, as a shell script, before all others in `PATH`.
+    pub fn script(self, name: &str, text: &str) -> Self {
+        let draft = self.path("tmp").join(name);
+        fs::write(&draft, format!("#!/bin/sh\n{text}\n")).expect("a script");
+        install(&draft, &self.path("bin").join(name));
+        fs::remove_file(draft).expect("our draft");
+        self
+    }
+
     pub fn base(&self) -> &str {
         self.base.path().to_str().expect("temporary directories have plain names")
     }
@@ -329,7 +347,7 @@ fn open_to_all(path: &Path) {
 }
 
 /// The program, where an unprivileged user can start it: build directories are often closed to others.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
         let built = PathBuf::from(env!("CARGO_BIN_EXE_pkgswarm"));

@@ -139,14 +139,19 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> Ran {
+    pub fn wait(self) -> Ran {
+        self.wait_within(LIMIT)
+    }
+
+    /// Waits for its end, longer than for most programs.
+    pub fn wait_within(mut self, limit: Duration) -> Ran {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 break status;
             }
-            if self.start.elapsed() > LIMIT {
+            if self.start.elapsed() > limit {
                 self.kill();
-                panic!("{} still ran after {LIMIT:?}, having said:\n{}", self.line, self.said());
+                panic!("{} still ran after {limit:?}, having said:\n{}", self.line, self.said());
             }
             std::thread::sleep(Duration::from_millis(2));
         };

@@ -1,0 +1,62 @@
+//! `pkgswarm doctor`: runs the checks and says what mends what they find.
+
+use std::io::{self, Write as _};
+use std::time::SystemTime;
+
+use crate::cli::DoctorArgs;
+use crate::config::Settings;
+use crate::doctor::{self, Facts, Finding, Level};
+use crate::env::Env;
+use crate::handover::{self, Target};
+use crate::name::shown;
+use crate::report;
+
+/// The status that says that there is something to mend.
+const ILL: u8 = 1;
+
+/// Runs the command. By root, an unprivileged child looks, who sees what pacman's downloader sees.
+pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
+    if env.is_root() {
+        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    }
+    // pacman's downloader does not have the caller's own files and directories.
+    let settings = Settings::read(&Env { uid: 0, ..env.clone() }, flags)?;
+    let facts = Facts::gather(env, &settings, SystemTime::now());
+    let found: Vec<_> = doctor::checks().map(|check| (check, (check.look)(&facts))).collect();
+    let all = || found.iter().flat_map(|(_, findings)| findings);
+    let is_ill = all().any(|finding| finding.level > Level::Note);
+    let status = if is_ill { ILL } else { 0 };
+    let mut out = io::stdout().lock();
+    if args.json {
+        let checks = found.iter().map(|(check, findings)| {
+            let findings =
+                findings.iter().map(|f| serde_json::json!({"level": f.level, "says": f.says, "mend": f.mend}));
+            serde_json::json!({"check": check.name, "about": check.about, "found": findings.collect::<Vec<_>>()})
+        });
+        let whole = serde_json::json!({"healthy": !is_ill, "checks": checks.collect::<Vec<_>>()});
+        writeln!(out, "{whole:#}")?;
+        return Ok(status);
+    }
+    for (check, finding) in found.iter().flat_map(|(check, findings)| findings.iter().map(move |f| (check, f))) {
+        if finding.level > Level::Note || args.notes {
+            writeln!(out, "{}", lines(check.name, finding))?;
+        }
+    }
+    let notes = all().filter(|finding| finding.level == Level::Note).count();
+    if notes > 0 && !args.notes {
+        let plural = if notes == 1 { "note" } else { "notes" };
+        report::say(&format!("{notes} {plural}: `pkgswarm doctor --notes`"));
+    } else if !is_ill && notes == 0 {
+        report::say(&format!("{} checks, nothing to mend", found.len()));
+    }
+    Ok(status)
+}
+
+fn lines(name: &str, finding: &Finding) -> String {
+    let level = match finding.level {
+        Level::Note => "note",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    format!("{level}: {} [{name}]\n  mend: {}", shown(&finding.says), shown(&finding.mend))
+}

@@ -1,0 +1,98 @@
+//! `pkgswarm setup`: shows each change, asks, makes it; and takes it back.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+
+use crate::cli::{SetupArgs, SetupPart};
+use crate::config::Settings;
+use crate::env::Env;
+use crate::error::{self, Error};
+use crate::report;
+use crate::setup::record::Record;
+use crate::setup::{self, Context, Offer, Part};
+
+/// How a part ended.
+struct Outcome {
+    state: &'static str,
+    change: String,
+    said: Vec<String>,
+}
+
+/// Runs the command. A part that fails does not keep the others from being offered; the first failure is the status.
+pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
+    let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
+    let context = Context { env, settings, flags: &flags };
+    let mut record = Record::read(env, settings)?;
+    let wanted = |part: &Part| args.only.is_empty() || args.only.iter().any(|only| of(*only) == *part);
+    let mut parts: Vec<Part> = Part::ALL.into_iter().filter(wanted).collect();
+    if args.undo {
+        parts.reverse();
+    }
+    let mut status = 0;
+    for part in parts {
+        let outcome = one(&context, &mut record, part, args);
+        let outcome = outcome.unwrap_or_else(|e| {
+            let said = report_of(&e);
+            let e = anyhow::Error::from(e);
+            if status == 0 {
+                status = error::status(&e);
+            }
+            if !args.json {
+                eprint!("{}", error::report(&e));
+            }
+            Outcome { state: "refused", change: String::new(), said }
+        });
+        tell(part, &outcome, args.json)?;
+    }
+    Ok(status)
+}
+
+fn of(part: SetupPart) -> Part {
+    match part {
+        SetupPart::Pacman => Part::Pacman,
+        SetupPart::Index => Part::Index,
+        SetupPart::Prefetch => Part::Prefetch,
+        SetupPart::Kubo => Part::Kubo,
+    }
+}
+
+fn one(context: &Context<'_>, record: &mut Record, part: Part, args: &SetupArgs) -> Result<Outcome, Error> {
+    let offer = if args.undo { setup::offer_undo(context, part, record)? } else { setup::offer(context, part)? };
+    let change = match offer {
+        Offer::Nothing(why) => return Ok(Outcome { state: "unchanged", change: String::new(), said: vec![why] }),
+        Offer::Change(change) => change,
+    };
+    let shown = change.shown();
+    if !args.json {
+        // A closed pipe is the reader's choice.
+        let _ = io::stdout().lock().write_all(shown.as_bytes());
+    }
+    if args.dry_run {
+        return Ok(Outcome { state: "proposed", change: shown, said: Vec::new() });
+    }
+    if !args.yes && !super::confirmed("setup", if args.undo { "Take this back?" } else { "Do this?" })? {
+        return Ok(Outcome { state: "declined", change: shown, said: Vec::new() });
+    }
+    let said = change.apply(record)?;
+    Ok(Outcome { state: "changed", change: shown, said })
+}
+
+fn tell(part: Part, outcome: &Outcome, json: bool) -> io::Result<()> {
+    let Outcome { state, change, said } = outcome;
+    if json {
+        let line = serde_json::json!({"part": part.name(), "state": state, "change": change, "said": said});
+        return writeln!(io::stdout(), "{line}");
+    }
+    if *state != "refused" {
+        for line in said {
+            report::say(&format!("{}: {line}", part.name()));
+        }
+    }
+    Ok(())
+}
+
+/// What was refused and what to do, in lines.
+fn report_of(e: &Error) -> Vec<String> {
+    let hint = e.hint.iter().map(|hint| format!("hint: {hint}"));
+    std::iter::once(e.to_string()).chain(hint).collect()
+}

@@ -1,0 +1,148 @@
+//! What a Kubo daemon says about itself: asked in parallel, each question with a deadline.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::{Ask, Settings};
+use crate::deliver::block_on;
+use crate::env::Env;
+use crate::http::Http;
+use crate::kubo::{Fault, Kind, Kubo, RepoSize};
+
+/// Longest wait for all answers together.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The daemon, as far as it can be seen.
+#[derive(Debug)]
+pub enum Daemon {
+    /// It is not to be asked.
+    Off,
+    /// It is not asked because the environment sets a proxy.
+    BehindProxy,
+    /// Nobody answers at either address.
+    Gone {
+        /// Whether the settings say that there is one.
+        wanted: bool,
+        /// What was heard instead.
+        why: String,
+    },
+    /// Somebody answers.
+    Here(Box<Answers>),
+}
+
+/// What was heard. What is `None` was not answered in time.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Address of the RPC.
+    pub api: String,
+    /// Address of the gateway.
+    pub gateway_url: String,
+    /// Whether the RPC lets us in, and what it says when not.
+    pub rpc: Option<Result<(), Fault>>,
+    /// Whether the gateway is one.
+    pub gateway: Option<Result<(), Fault>>,
+    /// The release as (0, 43) for 0.43.0.
+    pub version: Option<(u32, u32)>,
+    /// Its configuration; `Null` when unknown.
+    pub config: Value,
+    /// Its disk use.
+    pub repo: Option<RepoSize>,
+    /// Peers that it is connected to.
+    pub peers: Option<usize>,
+    /// Whether the process was started with `--enable-gc`; `None` when that cannot be seen, or it is at another port than
+    /// Kubo's own.
+    pub collects: Option<bool>,
+}
+
+impl Daemon {
+    /// Asks. Takes at most three seconds.
+    pub fn ask(env: &Env, settings: &Settings) -> Self {
+        match settings.kubo {
+            Ask::No => return Self::Off,
+            Ask::Auto if env.has_proxy() => return Self::BehindProxy,
+            _ => {}
+        }
+        let http = Http::new(settings.connect.min(PATIENCE));
+        let api = reqwest::Url::parse(&settings.kubo_api).ok();
+        let kubo = Kubo { api, gateway: settings.gateway_url(), client: http.loopback().clone() };
+        let asked = async {
+            tokio::join!(
+                timely(kubo.version()),
+                timely(kubo.has_gateway()),
+                timely(kubo.config()),
+                timely(kubo.repo_size()),
+                timely(kubo.peer_count()),
+            )
+        };
+        let Some((version, gateway, config, repo, peers)) = block_on(asked) else { return Self::Off };
+        let is_gone = |answer: Option<&Fault>| answer.is_some_and(|fault| fault.kind == Kind::Unreachable);
+        let failure = |answer: &Option<Result<(), Fault>>| answer.as_ref().and_then(|answer| answer.clone().err());
+        let rpc = version.as_ref().map(|answer| answer.as_ref().map(drop).map_err(Fault::clone));
+        if let Some(fault) = failure(&rpc)
+            && is_gone(Some(&fault))
+            && is_gone(failure(&gateway).as_ref())
+        {
+            return Self::Gone { wanted: settings.kubo == Ask::Yes, why: fault.text };
+        }
+        Self::Here(Box::new(Answers {
+            api: settings.kubo_api.clone(),
+            gateway_url: settings.kubo_gateway.clone(),
+            rpc,
+            gateway,
+            version: version.and_then(Result::ok).as_deref().and_then(release),
+            config: config.and_then(Result::ok).unwrap_or_default(),
+            repo: repo.and_then(Result::ok),
+            peers: peers.and_then(Result::ok),
+            // Which process is behind another port cannot be seen from here.
+            collects: settings.kubo_api.ends_with(":5001").then(collects).flatten(),
+        }))
+    }
+}
+
+async fn timely<T>(answer: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(PATIENCE, answer).await.ok()
+}
+
+/// `0.43.0-rc1` is (0, 43).
+fn release(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map_while(|part| part.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+/// Whether any `ipfs daemon` of this machine collects garbage, by its command line. `None` when there is none to see.
+fn collects() -> Option<bool> {
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let daemons = lines.filter_map(|line| is_collecting(&line));
+    daemons.reduce(|one, other| one || other)
+}
+
+/// Whether this command line (words ended by NUL) is an `ipfs daemon`, and if so, one with `--enable-gc`.
+fn is_collecting(line: &[u8]) -> Option<bool> {
+    let mut words = line.split(|byte| *byte == 0);
+    let program = words.next()?;
+    let words: Vec<&[u8]> = words.collect();
+    let is_daemon = program.rsplit(|byte| *byte == b'/').next() == Some(b"ipfs") && words.contains(&&b"daemon"[..]);
+    is_daemon.then(|| words.iter().any(|word| *word == b"--enable-gc" || *word == b"--enable-gc=true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collecting_daemon_is_told_by_its_command_line() {
+        assert_eq!(is_collecting(b"/usr/bin/ipfs\0daemon\0--enable-gc\0"), Some(true));
+        assert_eq!(is_collecting(b"ipfs\0daemon\0--migrate=true\0"), Some(false));
+        assert_eq!(is_collecting(b"/usr/bin/ipfs\0add\0x\0"), None);
+        assert_eq!(is_collecting(b"vim\0daemon\0"), None);
+    }
+
+    #[test]
+    fn releases_are_read() {
+        assert_eq!(release("0.43.0-rc1"), Some((0, 43)));
+        assert_eq!(release("0.43"), Some((0, 43)));
+        assert_eq!(release("dev"), None);
+    }
+}

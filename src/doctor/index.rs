@@ -1,0 +1,116 @@
+//! The indexes in use: whether they can be proven, were ever fetched, and still count.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Check, Finding};
+use crate::config::Settings;
+use crate::index::{in_use, time};
+
+/// One index, as it is on this machine.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// What the user calls it.
+    pub name: String,
+    /// What is wrong with its keys.
+    pub bad_key: Option<String>,
+    /// What is held of it; an error when it cannot be read by this user.
+    pub held: Result<Option<Held>, String>,
+    /// How old a copy may be before it is due (`index.refresh`).
+    pub due: Duration,
+}
+
+/// The copy that is held.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Since a source last confirmed it.
+    pub age: Duration,
+    /// Until it expires, in seconds; negative when it has.
+    pub left: i64,
+    /// How far ahead of this machine's clock it was made, in seconds.
+    pub ahead: u64,
+}
+
+/// Looks at all indexes of the settings; nothing is fetched.
+pub fn look(settings: &Settings, now: SystemTime) -> Vec<Index> {
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let look_at = |index: &crate::config::IndexConfig| {
+        let grant = in_use::grant(index);
+        let held = match &grant {
+            Ok(grant) => {
+                let seen = in_use::state(settings).seen(&grant.keys()).map_err(|e| e.to_string());
+                seen.map(|seen| {
+                    seen.map(|seen| Held {
+                        age: Duration::from_secs(now.saturating_sub(seen.fetched)),
+                        left: seen.expires.cast_signed().saturating_sub_unsigned(now),
+                        ahead: seen.fetched.saturating_sub(now),
+                    })
+                })
+            }
+            Err(_) => Ok(None),
+        };
+        let bad_key = grant.err().map(|e| e.to_string());
+        Index { name: index.name.clone(), bad_key, held, due: settings.index_refresh }
+    };
+    settings.indexes.iter().map(look_at).collect()
+}
+
+/// A check of each index.
+macro_rules! of_each {
+    ($look:expr) => {
+        |facts| {
+            let look: fn(&Index) -> Option<Finding> = $look;
+            facts.indexes.iter().filter_map(look).collect()
+        }
+    };
+}
+
+/// In the order in which they are reported.
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "index-key",
+        about: "The keys of every index are keys.",
+        look: of_each!(|index| {
+            let why = index.bad_key.clone()?;
+            Some(Finding::error(why, format!("sudo pkgswarm index rm {}, and add it again", index.name)))
+        }),
+    },
+    Check {
+        name: "index-held",
+        about: "Every index was fetched, has not expired, and is refreshed in time.",
+        look: of_each!(|index| {
+            let name = &index.name;
+            let refresh = format!("sudo pkgswarm index refresh {name}");
+            let held = match &index.held {
+                _ if index.bad_key.is_some() => return None,
+                Err(why) => {
+                    let says = format!("what is held of index {name} cannot be read: {why}");
+                    return Some(Finding::note(says, "sudo pkgswarm doctor sees more"));
+                }
+                Ok(None) => return Some(Finding::warning(format!("index {name} was never fetched"), refresh)),
+                Ok(Some(held)) => held,
+            };
+            if held.left < 0 {
+                let says = format!("index {name} expired {} ago and is not used", time::span(held.left.unsigned_abs()));
+                return Some(Finding::warning(says, refresh));
+            }
+            // Twice: a timer may be late, and a machine asleep.
+            (held.age > index.due * 2).then(|| {
+                let says = format!("index {name} was last confirmed {} ago", time::span(held.age.as_secs()));
+                Finding::note(says, format!("{refresh}; sudo pkgswarm setup --only index has it done by a timer"))
+            })
+        }),
+    },
+    Check {
+        name: "clock",
+        about: "This machine's clock is not behind what indexes prove; expiry cannot be judged with it.",
+        look: |facts| {
+            let held = facts.indexes.iter().filter_map(|index| index.held.as_ref().ok().copied().flatten());
+            let behind = held.map(|held| held.ahead).max().filter(|ahead| *ahead > 300);
+            let say = |ahead| {
+                let says = format!("this machine's clock is {} behind what it once was", time::span(ahead));
+                Finding::warning(says, "timedatectl set-ntp true")
+            };
+            behind.map(say).into_iter().collect()
+        },
+    },
+];

@@ -1,0 +1,112 @@
+//! What is misconfigured, why it matters, and which command mends it.
+//!
+//! [`Facts`] are gathered once, in parallel where the network is asked, each with a deadline. A check is a function of
+//! them: it looks at nothing itself and changes nothing, so a test sets its trap up as plain values. [`CHECKS`] is the
+//! table; the manual is made from it.
+
+use std::time::SystemTime;
+
+use crate::config::Settings;
+use crate::env::Env;
+
+pub mod daemon;
+pub mod index;
+pub mod kubo;
+pub mod pacman;
+pub mod store;
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Good to know; all works as it is.
+    Note,
+    /// It works less well than it could: slower, from fewer sources, or not for long.
+    Warning,
+    /// Downloads fail, or this machine is open to others.
+    Error,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What is so, and what that means.
+    pub says: String,
+    /// What to do; a command to run where there is one.
+    pub mend: String,
+}
+
+impl Finding {
+    /// Good to know.
+    pub fn note(says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { level: Level::Note, says: says.into(), mend: mend.into() }
+    }
+
+    /// It works less well than it could.
+    pub fn warning(says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { level: Level::Warning, says: says.into(), mend: mend.into() }
+    }
+
+    /// Downloads fail, or this machine is open to others.
+    pub fn error(says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { level: Level::Error, says: says.into(), mend: mend.into() }
+    }
+}
+
+/// Everything that checks look at.
+#[derive(Debug)]
+pub struct Facts {
+    /// pacman and its configuration.
+    pub pacman: pacman::Pacman,
+    /// The store, the state, and who uses them.
+    pub store: store::Store,
+    /// The indexes in use.
+    pub indexes: Vec<index::Index>,
+    /// The Kubo daemon.
+    pub kubo: daemon::Daemon,
+}
+
+impl Facts {
+    /// Looks at everything once. `settings` are those of the system, as pacman's downloader has them.
+    pub fn gather(env: &Env, settings: &Settings, now: SystemTime) -> Self {
+        std::thread::scope(|scope| {
+            // The only one that asks a network, and what can take seconds.
+            let kubo = scope.spawn(|| daemon::Daemon::ask(env, settings));
+            let pacman = pacman::Pacman::ask(settings);
+            let store = store::Store::look(env, settings, pacman.conf.as_ref().ok());
+            let indexes = index::look(settings, now);
+            Self { pacman, store, indexes, kubo: kubo.join().expect("asking Kubo does not panic") }
+        })
+    }
+}
+
+/// One thing that is looked at.
+pub struct Check {
+    /// What it is called, in JSON and in the manual.
+    pub name: &'static str,
+    /// What it looks for, and why that matters.
+    pub about: &'static str,
+    /// Looks at the facts; nothing found means that all is well, or that it does not apply.
+    pub look: fn(&Facts) -> Vec<Finding>,
+}
+
+/// All checks, in the order in which they are reported.
+pub fn checks() -> impl Iterator<Item = &'static Check> {
+    [pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_has_a_name_of_its_own_and_a_sentence() {
+        let names: Vec<_> = checks().map(|check| check.name).collect();
+        for (at, check) in checks().enumerate() {
+            assert!(check.about.ends_with('.'), "{}", check.name);
+            assert!(!names[..at].contains(&check.name), "{}", check.name);
+        }
+    }
+}

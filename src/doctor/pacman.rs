@@ -1,0 +1,345 @@
+//! pacman's own traps: releases that fail with any XferCommand, settings that do, and what is left lying about.
+//!
+//! Facts: `research/pacman.md` sections 1, 3 and 7, seen with pacman 6.0.2, 6.1.0, 7.0.0 and 7.1.0.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Check, Facts, Finding};
+use crate::config::Settings;
+use crate::distro::pacman_conf::{Check as Signed, PacmanConf};
+use crate::distro::question::Question;
+use crate::distro::version::{self, Version};
+use crate::users::{self, User, Wish};
+
+/// pacman as it is configured.
+#[derive(Debug)]
+pub struct Pacman {
+    /// Its release; `None` when it does not say.
+    pub version: Option<Version>,
+    /// What `pacman-conf` says, or why it says nothing.
+    pub conf: Result<PacmanConf, String>,
+    /// Names of directories that a download left behind, and of databases that the downloader cannot read.
+    pub leftovers: Leftovers,
+}
+
+/// What lies in pacman's directories and should not.
+#[derive(Clone, Default, Debug)]
+pub struct Leftovers {
+    /// `download-XXXXXX` directories that belong to no running pacman.
+    pub downloads: Vec<PathBuf>,
+    /// Sync databases that are closed to the download user.
+    pub closed_databases: Vec<PathBuf>,
+}
+
+impl Pacman {
+    /// Asks `pacman` and `pacman-conf`, and looks into pacman's directories.
+    pub fn ask(settings: &Settings) -> Self {
+        let question = Question { config: settings.pacman_conf.clone(), ..Question::default() };
+        let conf = question.ask().map_err(|e| e.to_string());
+        let leftovers = conf.as_ref().map(look_about).unwrap_or_default();
+        Self { version: version::installed(), conf, leftovers }
+    }
+
+    /// The configuration and the release, where both are known.
+    fn known(&self) -> Option<(&PacmanConf, Version)> {
+        Some((self.conf.as_ref().ok()?, self.version?))
+    }
+}
+
+/// Who runs the XferCommand of this configuration: `DownloadUser` from pacman 7 on, else root.
+pub fn runner(conf: &PacmanConf) -> Option<User> {
+    match &conf.download_user {
+        Some(name) => users::named(name),
+        None => Some(User { uid: 0, gid: 0 }),
+    }
+}
+
+fn look_about(conf: &PacmanConf) -> Leftovers {
+    let sync = conf.db_path.join("sync");
+    let names = |dir: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    };
+    let mut left = Leftovers::default();
+    // A running pacman has one of these directories and holds this lock.
+    if !conf.db_path.join("db.lck").exists() {
+        let is_one = |path: &PathBuf| is_download_dir(path) && path.is_dir();
+        left.downloads = conf.cache_dirs.iter().chain([&sync]).flat_map(|dir| names(dir)).filter(is_one).collect();
+    }
+    if let Some(user) = runner(conf) {
+        let is_closed = |path: &PathBuf| {
+            path.extension().is_some_and(|end| end == "db") && users::obstacle(path, user, Wish::Read).is_some()
+        };
+        left.closed_databases = names(&sync).into_iter().filter(is_closed).collect();
+    }
+    left
+}
+
+/// `download-XXXXXX`, as mkdtemp(3) makes it for pacman 7 (7.1.0, `lib/libalpm/util.c`).
+fn is_download_dir(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("download-"));
+    name.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// The words of an XferCommand, split as pacman does at white space outside quotes (7.1.0, wordsplit in
+/// `src/common/util-common.c`).
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in command.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => word.get_or_insert_default().push(c),
+            None if c == '"' || c == '\'' => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            None if c.is_whitespace() => words.extend(word.take()),
+            None => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Whether a command runs this program.
+pub fn is_ours(command: &str) -> bool {
+    words(command).first().is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "pkgswarm"))
+}
+
+const BY_HAND: &str = "correct it in /etc/pacman.conf: XferCommand = /usr/bin/pkgswarm xfer %u %o";
+
+/// In the order in which they are reported.
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "pacman-conf",
+        about: "pacman-conf understands pacman.conf. pacman 7.1 also insists that its directories exist.",
+        look: |facts| match &facts.pacman.conf {
+            Ok(_) => vec![],
+            Err(why) => vec![Finding::error(
+                format!("pacman's configuration is not known: {why}"),
+                "pacman-conf says the same; correct what it names",
+            )],
+        },
+    },
+    Check { name: "xfer-command", about: "pacman.conf names pkgswarm as XferCommand.", look: xfer_command },
+    Check {
+        name: "xfer-words",
+        about: "The XferCommand calls xfer, with %u and %o as words of their own: pacman replaces nothing else.",
+        look: xfer_words,
+    },
+    Check {
+        name: "xfer-program",
+        about: "The program of the XferCommand is there, and the user who runs it for pacman may run it.",
+        look: xfer_program,
+    },
+    Check {
+        name: "download-user",
+        about: "The DownloadUser exists; pacman fails without.",
+        look: |facts| {
+            let name = facts.pacman.conf.as_ref().ok().and_then(|conf| conf.download_user.clone());
+            let missing = name.filter(|name| users::named(name).is_none());
+            let found = missing.map(|name| {
+                let says = format!("DownloadUser = {name}: there is no such user, and pacman downloads nothing");
+                Finding::error(says, format!("sudo useradd --system --no-create-home --shell /usr/bin/nologin {name}"))
+            });
+            found.into_iter().collect()
+        },
+    },
+    Check {
+        name: "sandbox",
+        about: "pacman 7.1.0 with DownloadUser and DisableSandbox: every XferCommand fails with \"Permission denied\".",
+        look: sandbox,
+    },
+    Check {
+        name: "pacman-6.1",
+        about: "pacman 6.1 crashes with any XferCommand, one Server and signatures; 7.0 mends it.",
+        look: |facts| {
+            let Some((conf, version)) = facts.pacman.known() else { return vec![] };
+            let is_it = version >= Version(6, 1, 0) && version < Version(7, 0, 0);
+            let signed = |repo: &&crate::distro::pacman_conf::Repo| {
+                repo.servers.len() == 1
+                    && (repo.sig_level.package, repo.sig_level.database) != (Signed::Never, Signed::Never)
+            };
+            let Some(repo) = conf.repos.iter().find(signed).filter(|_| is_it) else { return vec![] };
+            let says = format!(
+                "pacman {version} crashes when an XferCommand fetches signatures from the only Server of a repository, as \
+                 of [{}]",
+                repo.name
+            );
+            vec![Finding::error(says, "update pacman to 7.0 or later, or name a second Server")]
+        },
+    },
+    Check {
+        name: "pacman-6.0",
+        about: "pacman 6.0 never fetches signatures with an XferCommand, so packages that need one are refused.",
+        look: |facts| {
+            let Some((conf, version)) = facts.pacman.known() else { return vec![] };
+            let required = conf.repos.iter().find(|repo| repo.sig_level.package == Signed::Required);
+            let Some(repo) = required.filter(|_| version < Version(6, 1, 0)) else { return vec![] };
+            let says = format!(
+                "pacman {version} fetches no signature files with an XferCommand: packages of [{}] whose signature is not \
+                 in the database are refused",
+                repo.name
+            );
+            vec![Finding::warning(says, "update pacman to 7.0 or later")]
+        },
+    },
+    Check {
+        name: "database-optional",
+        about: "DatabaseOptional without a DownloadUser: pacman asks for database signatures that few repositories have, \
+                and sleeps 2 s for each that is not there.",
+        look: database_optional,
+    },
+    Check {
+        name: "servers",
+        about: "Servers are http, https or file; pkgswarm knows no other.",
+        look: |facts| {
+            let repos = facts.pacman.conf.iter().flat_map(|conf| &conf.repos);
+            let known = |url: &str| ["http://", "https://", "file://"].iter().any(|scheme| url.starts_with(scheme));
+            let odd =
+                repos.flat_map(|repo| repo.servers.iter().map(move |url| (repo, url))).filter(|(_, url)| !known(url));
+            let say = |(repo, url): (&crate::distro::pacman_conf::Repo, &String)| {
+                let scheme = url.split("://").next().unwrap_or_default();
+                let says = format!("[{}] has a Server that is not http, https or file: {scheme}://…", repo.name);
+                Finding::warning(says, "remove it, or take another mirror")
+            };
+            odd.map(say).collect()
+        },
+    },
+    Check {
+        name: "cache-dirs",
+        about: "Every CacheDir exists.",
+        look: |facts| {
+            let dirs = facts.pacman.conf.iter().flat_map(|conf| &conf.cache_dirs).filter(|dir| !dir.is_dir());
+            let say = |dir: &PathBuf| {
+                let says = format!("CacheDir {} does not exist; from 7.1 on pacman fails without it", dir.display());
+                Finding::warning(says, format!("sudo mkdir -p {}", dir.display()))
+            };
+            dirs.map(say).collect()
+        },
+    },
+    Check {
+        name: "databases-closed",
+        about: "The user who downloads can read the sync databases; what it cannot read proves nothing.",
+        look: |facts| {
+            let closed = &facts.pacman.leftovers.closed_databases;
+            let Some(first) = closed.first() else { return vec![] };
+            let dir = first.parent().unwrap_or(first).display();
+            let says = format!(
+                "{} of the sync databases cannot be read by the user who downloads ({} is one): their packages cannot be \
+                 proven",
+                closed.len(),
+                first.display()
+            );
+            vec![Finding::warning(says, format!("sudo chmod a+rX {dir} && sudo chmod a+r {dir}/*.db"))]
+        },
+    },
+    Check {
+        name: "leftover-downloads",
+        about: "No download-XXXXXX directories lie about: pacman 7.1.0 leaves them, and `pacman -Sc` stumbles over them.",
+        look: |facts| {
+            let left = &facts.pacman.leftovers.downloads;
+            let Some(first) = left.first() else { return vec![] };
+            let all: Vec<_> = left.iter().map(|path| path.display().to_string()).collect();
+            let says = format!("pacman left {} download directories behind, such as {}", left.len(), first.display());
+            vec![Finding::note(says, format!("sudo rm -r {}", all.join(" ")))]
+        },
+    },
+];
+
+fn xfer_command(facts: &Facts) -> Vec<Finding> {
+    let Ok(conf) = &facts.pacman.conf else { return vec![] };
+    match &conf.xfer_command {
+        None => vec![Finding::warning("pacman downloads by itself and does not use pkgswarm", "sudo pkgswarm setup")],
+        Some(command) if !is_ours(command) => {
+            let program = words(command).into_iter().next().unwrap_or_default();
+            vec![Finding::warning(
+                format!("pacman downloads with {program} and does not use pkgswarm"),
+                "sudo pkgswarm setup",
+            )]
+        }
+        Some(_) => vec![],
+    }
+}
+
+/// The XferCommand, when it is ours.
+fn ours(facts: &Facts) -> Option<(&PacmanConf, Vec<String>)> {
+    let conf = facts.pacman.conf.as_ref().ok()?;
+    let command = conf.xfer_command.as_deref().filter(|command| is_ours(command))?;
+    Some((conf, words(command)))
+}
+
+fn xfer_words(facts: &Facts) -> Vec<Finding> {
+    let Some((_, words)) = ours(facts) else { return vec![] };
+    let mut found = Vec::new();
+    for place in ["%u", "%o"] {
+        if words.iter().any(|word| word == place) {
+            continue;
+        }
+        let stuck = words.iter().find(|word| word.contains(place));
+        let why = stuck.map_or_else(|| "is missing".to_owned(), |word| format!("is a part of {word}"));
+        found.push(Finding::error(format!("{place} {why} in XferCommand; pacman replaces it only as a word"), BY_HAND));
+    }
+    if !words.iter().any(|word| word == "xfer") {
+        found.push(Finding::error("XferCommand does not call `pkgswarm xfer`", BY_HAND));
+    }
+    found
+}
+
+fn xfer_program(facts: &Facts) -> Vec<Finding> {
+    let Some((conf, words)) = ours(facts) else { return vec![] };
+    let program = Path::new(&words[0]);
+    if program.is_absolute() && !program.exists() {
+        let says = format!("XferCommand runs {}, which is not there: pacman downloads nothing", program.display());
+        return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
+    }
+    let Some(user) = runner(conf) else { return vec![] };
+    let closed = users::obstacle(program, user, Wish::Run);
+    let say = |closed: PathBuf| {
+        let says = format!(
+            "{} cannot be run by {}, whom pacman has it run by: {} is closed to that user",
+            program.display(),
+            users::name_of(user.uid),
+            closed.display()
+        );
+        Finding::error(says, format!("sudo chmod a+rx {}", closed.display()))
+    };
+    closed.map(say).into_iter().collect()
+}
+
+fn sandbox(facts: &Facts) -> Vec<Finding> {
+    let Some((conf, version)) = facts.pacman.known() else { return vec![] };
+    let has = |flag: &str| conf.flags.iter().any(|set| set == flag);
+    // pacman-conf prints DisableSandbox as these two.
+    let off = has("DisableSandbox") || has("DisableSandboxFilesystem") && has("DisableSandboxSyscalls");
+    if version < Version(7, 1, 0) || conf.download_user.is_none() || !off {
+        return vec![];
+    }
+    vec![Finding::error(
+        format!(
+            "DisableSandbox with DownloadUser: in pacman {version} every XferCommand fails with \"Permission denied\""
+        ),
+        "replace DisableSandbox by DisableSandboxFilesystem or DisableSandboxSyscalls in /etc/pacman.conf, or remove it",
+    )]
+}
+
+fn database_optional(facts: &Facts) -> Vec<Finding> {
+    let Some((conf, version)) = facts.pacman.known() else { return vec![] };
+    // pacman 7.0 always, and later ones with DownloadUser, take the empty file that says "there is none".
+    let asks = version >= Version(6, 1, 0);
+    let spared = version.0 == 7 && version.1 == 0 || version.0 >= 7 && conf.download_user.is_some();
+    let optional = conf.repos.iter().filter(|repo| repo.sig_level.database == Signed::Optional).count();
+    if !asks || spared || optional == 0 {
+        return vec![];
+    }
+    vec![Finding::warning(
+        format!(
+            "databases may be signed (DatabaseOptional): pacman asks for {optional} signatures at each -Sy and sleeps 2 s \
+             for each that is not there"
+        ),
+        "write SigLevel = Required DatabaseNever in /etc/pacman.conf, or set DownloadUser",
+    )]
+}

@@ -1,0 +1,160 @@
+//! The store and the state: whose they are, whether there is room, and who works for root.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{Check, Facts, Finding};
+use crate::config::Settings;
+use crate::config::value::show_size;
+use crate::distro::pacman_conf::PacmanConf;
+use crate::env::Env;
+use crate::users::{self, User};
+
+/// Less than this, and a large package does not fit.
+const ROOM: u64 = 1 << 30;
+
+/// The directories of the system, and who downloads.
+#[derive(Debug)]
+pub struct Store {
+    /// Who downloads: pacman's DownloadUser, else whoever works for root. `None` when there is nobody.
+    pub user: Option<User>,
+    /// Whether that is `nobody`, for want of a user of our own.
+    pub is_nobody: bool,
+    /// The store and the state.
+    pub directories: Vec<Directory>,
+    /// Units of ours that failed when they last ran.
+    pub failed_units: Vec<String>,
+}
+
+/// One of our directories.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is for.
+    pub what: &'static str,
+    /// Its owner and mode; `None` when it is not there.
+    pub found: Option<(u32, u32)>,
+    /// Bytes and files that it has room for; `None` when that cannot be told.
+    pub room: Option<(u64, u64)>,
+}
+
+impl Store {
+    /// As if nothing had been looked at: for checks of pacman alone.
+    pub fn unseen() -> Self {
+        Self { user: None, is_nobody: false, directories: Vec::new(), failed_units: Vec::new() }
+    }
+
+    /// Looks at the directories and asks systemd.
+    pub fn look(env: &Env, settings: &Settings, conf: Option<&PacmanConf>) -> Self {
+        let named = settings.download_user.as_deref().and_then(users::named);
+        let downloader = conf.and_then(|conf| users::named(conf.download_user.as_deref()?));
+        let store = settings.store_dir.as_deref();
+        let owner = store.and_then(|dir| std::fs::symlink_metadata(dir).ok()).map(|found| found.uid());
+        let owner = owner.and_then(users::with_id);
+        // As handover.rs picks whom root has work for it.
+        let usual = ["pkgswarm", "alpm", "nobody"].iter().find_map(|name| Some((*name, users::named(name)?)));
+        let real = |user: Option<User>| user.filter(|user| user.uid != 0);
+        let chosen = real(downloader).or(real(named)).or(real(owner));
+        let directories = store.map(|dir| look_at(dir, "the store")).into_iter();
+        Self {
+            user: chosen.or(usual.map(|(_, user)| user)),
+            is_nobody: chosen.is_none() && usual.is_some_and(|(name, _)| name == "nobody"),
+            directories: directories.chain([look_at(&settings.state_dir, "the state of indexes")]).collect(),
+            failed_units: failed_units(env),
+        }
+    }
+}
+
+fn look_at(path: &Path, what: &'static str) -> Directory {
+    let found = std::fs::symlink_metadata(path).ok().map(|found| (found.uid(), found.mode()));
+    let room = rustix::fs::statvfs(path).ok().map(|fs| {
+        // Some file systems count no files.
+        let files = if fs.f_files == 0 { u64::MAX } else { fs.f_favail };
+        (fs.f_bavail.saturating_mul(fs.f_frsize), files)
+    });
+    Directory { path: path.to_owned(), what, found, room }
+}
+
+/// What `systemctl` lists as failed. Nothing where there is no systemd.
+fn failed_units(env: &Env) -> Vec<String> {
+    let mut command = std::process::Command::new("systemctl");
+    command.args(["list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "pkgswarm-*"]);
+    command.env("PATH", env.var("PATH").unwrap_or("/usr/bin"));
+    let said = crate::program::hear(command, b"", std::time::Duration::from_secs(2), 64 << 10).unwrap_or_default();
+    said.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// In the order in which they are reported.
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "user",
+        about: "There is an unprivileged user who downloads for root, and it is not nobody, who is many.",
+        look: |facts| match (&facts.store.user, facts.store.is_nobody) {
+            (None, _) => vec![Finding::error(
+                "there is no unprivileged user to download for root",
+                "sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml",
+            )],
+            (Some(_), true) => vec![Finding::note(
+                "user nobody downloads for root, and shares its files with everything else that runs as nobody",
+                "sudo systemd-sysusers",
+            )],
+            (Some(_), false) => vec![],
+        },
+    },
+    Check {
+        name: "directories",
+        about: "The store and the state of indexes are there, belong to the user who downloads, and are closed to others.",
+        look: directories,
+    },
+    Check {
+        name: "room",
+        about: "The disk of the store has room.",
+        look: |facts| {
+            let low = facts.store.directories.iter().filter_map(|dir| {
+                let (bytes, files) = dir.room?;
+                let what = match (bytes, files) {
+                    (..ROOM, _) => format!("{} left", show_size(bytes)),
+                    (_, ..1000) => format!("room for {files} more files (inodes)"),
+                    _ => return None,
+                };
+                let says = format!("{} in {} has {what}: large packages do not fit", dir.what, dir.path.display());
+                Some(Finding::warning(says, "sudo pacman -Sc makes room; store.max limits what pkgswarm takes"))
+            });
+            // Both are mostly on one disk.
+            low.take(1).collect()
+        },
+    },
+    Check {
+        name: "units",
+        about: "No unit of pkgswarm failed when it last ran.",
+        look: |facts| {
+            let say = |unit: &String| {
+                Finding::warning(format!("{unit} failed when it last ran"), format!("systemctl status {unit}"))
+            };
+            facts.store.failed_units.iter().map(say).collect()
+        },
+    },
+];
+
+fn directories(facts: &Facts) -> Vec<Finding> {
+    let Some(user) = facts.store.user else { return vec![] };
+    let name = users::name_of(user.uid);
+    let judge = |dir: &Directory| {
+        let path = dir.path.display();
+        let Some((owner, mode)) = dir.found else {
+            let says = format!("{path}, {}, is not there yet", dir.what);
+            return Some(Finding::note(says, format!("sudo install -d -o {name} -g {name} {path}")));
+        };
+        if owner != user.uid {
+            let owner = users::name_of(owner);
+            let says = format!("{path} belongs to {owner}, and {name} downloads: {} is not used", dir.what);
+            return Some(Finding::warning(says, format!("sudo chown -R {name}: {path}")));
+        }
+        (mode & 0o022 != 0).then(|| {
+            let says = format!("{path} can be written to by others than {name}: {} is not used", dir.what);
+            Finding::warning(says, format!("sudo chmod go-w {path}"))
+        })
+    };
+    facts.store.directories.iter().filter_map(judge).collect()
+}

@@ -1,0 +1,43 @@
+//! Kubo's own settings and state, as its RPC tells them: for showing, judging and changing them.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ANSWER_MOST, Fault, Kubo, QUICK};
+
+impl Kubo {
+    /// The whole configuration without its secrets. Values that nobody set are absent, `null` or empty.
+    pub async fn config(&self) -> Result<Value, Fault> {
+        self.json("config/show", &[], QUICK).await
+    }
+
+    /// Sets one value, named like `Swarm.ConnMgr.HighWater`. Kubo reads it when it starts the next time.
+    ///
+    /// `null` is as good as absent: Kubo then uses its default. There is no call that removes a value; `config/replace`
+    /// keeps what the new configuration leaves out (Kubo 0.43, `repo/fsrepo/fsrepo.go`, SetConfig; tried).
+    pub async fn set_config(&self, key: &str, value: &Value) -> Result<(), Fault> {
+        let args = [("arg", key), ("arg", &value.to_string()), ("json", "true")];
+        self.call("config", &args, None, QUICK, ANSWER_MOST).await.map(drop)
+    }
+
+    /// How many peers the daemon is connected to.
+    pub async fn peer_count(&self) -> Result<usize, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            peers: Option<Vec<serde::de::IgnoredAny>>,
+        }
+        let wire: Wire = self.json("swarm/peers", &[], QUICK).await?;
+        Ok(wire.peers.map_or(0, |peers| peers.len()))
+    }
+
+    /// Whether what answers at the gateway's address is a Kubo gateway: it knows the empty file without looking.
+    pub async fn has_gateway(&self) -> Result<(), Fault> {
+        // The identity CID of no bytes (multiformats: `01 55 00 00`).
+        let answer = self.file("/ipfs/bafkqaaa", QUICK).await?;
+        if answer.headers().contains_key("x-ipfs-path") {
+            return Ok(());
+        }
+        Err(Fault::new("gateway file", super::Kind::Malformed, "the answer is not one of an IPFS gateway"))
+    }
+}

@@ -1,0 +1,158 @@
+//! Running other programs to hear what they say: bounded in time and output.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Why a program's answer is not there. Only after `TooSlow` trying again may help.
+#[derive(Debug, thiserror::Error)]
+pub enum Silent {
+    /// It is not installed, or cannot be run by this user.
+    #[error("{} cannot be run: {cause}", program.display())]
+    Program {
+        /// The program asked for.
+        program: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// It ended with another status than 0.
+    #[error("{} failed ({status}): {message}", program.display())]
+    Refused {
+        /// The program asked for.
+        program: PathBuf,
+        /// Its exit status.
+        status: ExitStatus,
+        /// What it printed.
+        output: String,
+        /// The beginning of what it complained about.
+        message: String,
+    },
+    /// No answer in time.
+    #[error("{} did not answer in {} s", program.display(), patience.as_secs())]
+    TooSlow {
+        /// The program asked for.
+        program: PathBuf,
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// More output than its answers have.
+    #[error("{} printed more than {most} bytes", program.display())]
+    TooMuch {
+        /// The program asked for.
+        program: PathBuf,
+        /// How much was allowed.
+        most: u64,
+    },
+}
+
+/// Runs `command` with `input` on its stdin, in the C locale, and returns its output when it ends with status 0.
+///
+/// # Errors
+/// `Silent`. A program that is too slow or says too much is killed.
+pub fn hear(mut command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, Silent> {
+    let program = PathBuf::from(command.get_program());
+    let failed = |cause| Silent::Program { program: program.clone(), cause };
+    let too_slow = || Silent::TooSlow { program: program.clone(), patience };
+    let until = Instant::now() + patience;
+    command.env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(&failed)?;
+    let stdin = child.stdin.take();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let input = input.to_vec();
+    // Threads, because each of the three pipes can block the other two. They end with the process.
+    thread::spawn(move || stdin.map(|mut to| to.write_all(&input)));
+    let output = collect(stdout, most + 1);
+    let message = collect(stderr, 4096);
+    let outcome = output.recv_timeout(patience).map_err(|_| too_slow()).and_then(|output| {
+        if output.len() as u64 > most {
+            return Err(Silent::TooMuch { program: program.clone(), most });
+        }
+        Ok(output)
+    });
+    let outcome =
+        outcome.and_then(|output| Ok((output, ended(&mut child, until).map_err(&failed)?.ok_or_else(too_slow)?)));
+    let (output, status) = match outcome {
+        Ok(both) => both,
+        Err(error) => {
+            let _ended_already = child.kill();
+            let _status_is_of_no_use = child.wait();
+            return Err(error);
+        }
+    };
+    let output = String::from_utf8_lossy(&output).into_owned();
+    if status.success() {
+        return Ok(output);
+    }
+    let message = message.recv_timeout(Duration::from_millis(100)).unwrap_or_default();
+    let message = String::from_utf8_lossy(&message).trim().replace('\n', "; ");
+    Err(Silent::Refused { program, status, output, message })
+}
+
+/// Its status, or nothing when it is still running at `until`.
+fn ended(child: &mut Child, until: Instant) -> io::Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() > until {
+            return Ok(None);
+        }
+        // Its output has ended, so this is a matter of microseconds.
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn collect(from: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receiver<Vec<u8>> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What could be read before an error is as much as there is to know.
+        let _partial = from.map(|from| from.take(most).read_to_end(&mut bytes));
+        let _nobody_waits_any_more = send.send(bytes);
+    });
+    receive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn patient(script: &str) -> Result<String, Silent> {
+        hear(sh(script), b"input", Duration::from_secs(60), 1 << 20)
+    }
+
+    #[test]
+    fn output_comes_back_and_input_arrives() {
+        assert_eq!(patient("cat; echo more").unwrap(), "inputmore\n");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_in_time() {
+        let started = Instant::now();
+        let short = Duration::from_millis(50);
+        for script in ["exec sleep 600", "exec >&-; exec sleep 600"] {
+            assert!(matches!(hear(sh(script), b"", short, 10), Err(Silent::TooSlow { .. })), "{script}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_program_that_never_stops_talking_is_ended() {
+        assert!(matches!(patient("exec yes"), Err(Silent::TooMuch { .. })));
+    }
+
+    #[test]
+    fn a_refusal_is_quoted() {
+        let error = patient("echo 'could not open file x' >&2; exit 1").unwrap_err();
+        assert!(error.to_string().ends_with("could not open file x"), "{error}");
+    }
+}

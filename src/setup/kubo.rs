@@ -1,0 +1,255 @@
+//! Settings of the local Kubo daemon that suit a machine which downloads: few connections, nothing announced.
+//!
+//! Only values that nobody has set are offered: what somebody chose stays. Origin: `research/kubo.md` sections 3 and 7.
+//! Root has its unprivileged child talk to Kubo; the child keeps the record of this part.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::record::{KuboValue, Record};
+use super::{Change, Context, Offer};
+use crate::config::Ask;
+use crate::deliver::block_on;
+use crate::error::{Error, Kind};
+use crate::handover;
+use crate::http::Http;
+use crate::kubo::{self, Fault, Kubo};
+
+/// One value that is offered.
+struct Wish {
+    key: &'static str,
+    /// In JSON.
+    value: &'static str,
+    /// In JSON, what Kubo itself writes where nobody has chosen.
+    usual: &'static str,
+    /// Nor is it offered when this was chosen.
+    beside: &'static str,
+    why: &'static str,
+}
+
+const WISHES: &[Wish] = &[
+    Wish {
+        key: "Provide.Enabled",
+        value: "false",
+        usual: "null",
+        beside: "Provide.Strategy",
+        why: "announce nothing to the whole network; machines of the local network still find it",
+    },
+    Wish {
+        key: "Routing.Type",
+        value: "\"autoclient\"",
+        usual: "\"auto\"",
+        beside: "",
+        why: "ask the DHT and do not serve it",
+    },
+    Wish {
+        key: "Swarm.ConnMgr.LowWater",
+        value: "20",
+        usual: "null",
+        beside: "Swarm.ConnMgr.HighWater",
+        why: "keep about 20 connections",
+    },
+    Wish {
+        key: "Swarm.ConnMgr.HighWater",
+        value: "40",
+        usual: "null",
+        beside: "Swarm.ConnMgr.LowWater",
+        why: "and at most 40, which home routers bear",
+    },
+    Wish {
+        key: "Swarm.DisableNatPortMap",
+        value: "true",
+        usual: "false",
+        beside: "",
+        why: "open no port in the router",
+    },
+    Wish {
+        key: "Swarm.ResourceMgr.MaxMemory",
+        value: "\"1GB\"",
+        usual: "\"\"",
+        beside: "",
+        why: "take at most this for its network part, not half of the memory",
+    },
+];
+
+/// Values that are to be set.
+struct Values {
+    kubo: Kubo,
+    values: Vec<(KuboValue, &'static str)>,
+    back: bool,
+}
+
+impl Change for Values {
+    fn shown(&self) -> String {
+        let mut out = format!("Kubo at {}\n", self.kubo.api.as_ref().map_or("", |api| api.as_str()));
+        for (value, why) in &self.values {
+            let (from, to) = if self.back { (&value.after, &value.before) } else { (&value.before, &value.after) };
+            let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { value.to_string() };
+            let why = if why.is_empty() { String::new() } else { format!("  ({why})") };
+            out += &format!("  {}: {} -> {}{why}\n", value.key, shown(from), shown(to));
+        }
+        out
+    }
+
+    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+        for (value, _) in &self.values {
+            let to = if self.back { &value.before } else { &value.after };
+            if !self.back {
+                record.done.kubo.retain(|known| known.key != value.key);
+                record.done.kubo.push(value.clone());
+                record.write()?;
+            }
+            asked(self.kubo.set_config(&value.key, to))?;
+            if self.back {
+                record.done.kubo.retain(|known| known.key != value.key);
+                record.write()?;
+            }
+        }
+        Ok(vec!["Kubo reads this when it starts the next time: sudo systemctl restart ipfs".to_owned()])
+    }
+}
+
+/// The values that nobody has chosen.
+pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
+    if context.settings.kubo == Ask::No {
+        return Ok(Offer::Nothing("kubo.enabled is false".to_owned()));
+    }
+    if context.env.is_root() {
+        return by_child(context, &[]);
+    }
+    let kubo = daemon(context);
+    let config = match asked(kubo.config()) {
+        Ok(config) => config,
+        Err(e) if e.kind == Kind::NoSource => return Ok(Offer::Nothing(e.message)),
+        Err(e) => return Err(e),
+    };
+    let is_publisher = asked(kubo.keys())?.iter().any(|(name, _)| name != "self");
+    let values = WISHES.iter().filter(|wish| {
+        let is_free = |key: &str, usual: &str| {
+            let now = at(&config, key);
+            now.is_null() || serde_json::from_str::<Value>(usual).is_ok_and(|usual| usual == now)
+        };
+        is_free(wish.key, wish.usual)
+            && (wish.beside.is_empty() || is_free(wish.beside, "\"\""))
+            // Who publishes must announce.
+            && !(is_publisher && wish.key == "Provide.Enabled")
+    });
+    let values = values.map(|wish| {
+        let after = serde_json::from_str(wish.value).expect("the table holds JSON");
+        (KuboValue { key: wish.key.to_owned(), before: at(&config, wish.key), after }, wish.why)
+    });
+    let values: Vec<_> = values.collect();
+    if values.is_empty() {
+        return Ok(Offer::Nothing("Kubo is set up, as far as nobody chose otherwise".to_owned()));
+    }
+    Ok(Offer::Change(Box::new(Values { kubo, values, back: false })))
+}
+
+/// The values that setup wrote and that are still as it wrote them.
+pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error> {
+    if context.env.is_root() {
+        return by_child(context, &["--undo"]);
+    }
+    if record.done.kubo.is_empty() {
+        return Ok(Offer::Nothing("setup has not changed Kubo".to_owned()));
+    }
+    let kubo = daemon(context);
+    let config = asked(kubo.config())?;
+    let still = record.done.kubo.iter().filter(|value| at(&config, &value.key) == value.after);
+    let values = still.map(|value| (value.clone(), "")).collect();
+    Ok(Offer::Change(Box::new(Forgetting { values: Values { kubo, values, back: true } })))
+}
+
+/// Taking values back, after which nothing is left to take back: what others changed since stays theirs.
+struct Forgetting {
+    values: Values,
+}
+
+impl Change for Forgetting {
+    fn shown(&self) -> String {
+        self.values.shown()
+    }
+
+    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+        let mut said = self.values.apply(record)?;
+        let theirs = std::mem::take(&mut record.done.kubo);
+        record.write()?;
+        said.extend(theirs.iter().map(|value| format!("{} was changed since, and stays as it is", value.key)));
+        Ok(said)
+    }
+}
+
+fn daemon(context: &Context<'_>) -> Kubo {
+    let http = Http::new(context.settings.connect.min(Duration::from_secs(3)));
+    let api = reqwest::Url::parse(&context.settings.kubo_api).ok();
+    Kubo { api, gateway: context.settings.gateway_url(), client: http.loopback().clone() }
+}
+
+/// The value at `A.B.C`; `null` when there is none.
+fn at(config: &Value, key: &str) -> Value {
+    config.pointer(&format!("/{}", key.replace('.', "/"))).cloned().unwrap_or_default()
+}
+
+fn asked<T>(answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Error> {
+    let answer = block_on(answer).ok_or_else(|| Error::new(Kind::Interrupted, "kubo", "interrupted"))?;
+    answer.map_err(|fault| match fault.kind {
+        kubo::Kind::Unreachable => {
+            Error::new(Kind::NoSource, "kubo", format!("no Kubo daemon answers ({})", fault.text))
+        }
+        _ => Error::local("kubo", fault).hint("`pkgswarm doctor` says more about Kubo"),
+    })
+}
+
+/// What an unprivileged child offers, and has done when it is told to.
+struct Child {
+    shown: String,
+    apply: Box<dyn Fn() -> Result<Vec<String>, Error>>,
+}
+
+impl Change for Child {
+    fn shown(&self) -> String {
+        self.shown.clone()
+    }
+
+    fn apply(&self, _record: &mut Record) -> Result<Vec<String>, Error> {
+        (self.apply)()
+    }
+}
+
+/// What the child says about the part, as `pkgswarm setup --json` prints it.
+#[derive(serde::Deserialize)]
+struct Said {
+    state: String,
+    #[serde(default)]
+    change: String,
+    #[serde(default)]
+    said: Vec<String>,
+}
+
+fn by_child(context: &Context<'_>, more: &[&str]) -> Result<Offer, Error> {
+    let words = |last: &str| -> Vec<OsString> {
+        let own = ["setup", "--only", "kubo", "--json", last].into_iter().chain(more.iter().copied());
+        context.flags.iter().cloned().chain(own.map(OsString::from)).collect()
+    };
+    let said = hear(context, &words("--dry-run"))?;
+    if said.state == "refused" {
+        return Err(Error::local("kubo", said.said.join("; ")).hint("`pkgswarm doctor` says more about Kubo"));
+    }
+    if said.state != "proposed" {
+        return Ok(Offer::Nothing(said.said.join("; ")));
+    }
+    let (env, settings, words) = (context.env.clone(), context.settings.clone(), words("--yes"));
+    let apply = move || {
+        let said = hear(&Context { env: &env, settings: &settings, flags: &[] }, &words)?;
+        if said.state == "changed" { Ok(said.said) } else { Err(Error::local("kubo", said.said.join("; "))) }
+    };
+    Ok(Offer::Change(Box::new(Child { shown: said.change, apply: Box::new(apply) })))
+}
+
+fn hear(context: &Context<'_>, words: &[OsString]) -> Result<Said, Error> {
+    let text = handover::hear(context.env, context.settings, words)?;
+    serde_json::from_str(text.trim())
+        .map_err(|e| Error::local("kubo", format!("the unprivileged child said no sense: {e}")))
+}

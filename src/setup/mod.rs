@@ -1,0 +1,109 @@
+//! Making this machine use pkgswarm, and taking that back: pacman.conf, timers, and Kubo's settings.
+//!
+//! Each [`Part`] looks first and makes an [`Offer`]: a [`Change`], which can be shown exactly as it will be made, or the
+//! reason why there is none. Applying one writes into the [`record`] first what it takes to undo it. Undoing makes
+//! offers of the same kind, and touches nothing that somebody else has changed since.
+
+use std::ffi::OsString;
+
+use crate::config::Settings;
+use crate::env::Env;
+use crate::error::Error;
+
+mod conf;
+mod diff;
+mod file;
+mod kubo;
+mod pacman;
+pub mod record;
+mod units;
+
+use record::Record;
+
+/// What can be set up by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// `XferCommand` in pacman.conf.
+    Pacman,
+    /// The timer that refreshes indexes.
+    Index,
+    /// The timer that fetches updates ahead.
+    Prefetch,
+    /// Settings of the local Kubo daemon.
+    Kubo,
+}
+
+impl Part {
+    /// All, in the order in which they are offered.
+    pub const ALL: [Part; 4] = [Part::Pacman, Part::Index, Part::Prefetch, Part::Kubo];
+
+    /// What it is called on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Pacman => "pacman",
+            Part::Index => "index",
+            Part::Prefetch => "prefetch",
+            Part::Kubo => "kubo",
+        }
+    }
+}
+
+/// What the parts work with.
+pub struct Context<'a> {
+    /// The process.
+    pub env: &'a Env,
+    /// What is configured.
+    pub settings: &'a Settings,
+    /// `--set` and what was given with it, for a child that does a part of the work.
+    pub flags: &'a [OsString],
+}
+
+/// What a part can do.
+pub enum Offer {
+    /// It would change this.
+    Change(Box<dyn Change>),
+    /// Nothing, for this reason.
+    Nothing(String),
+}
+
+/// A change that was worked out and not made yet.
+pub trait Change {
+    /// All that it changes, for people to decide on. Lines, the last one ended.
+    fn shown(&self) -> String;
+
+    /// Makes the change and says what is to be said afterwards, one line each.
+    ///
+    /// # Errors
+    /// As the part has them. What the record then says suffices to undo what was done.
+    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error>;
+}
+
+/// What `part` would change.
+///
+/// # Errors
+/// `Usage` where something is not understood, or would break downloads: the hint says what to do by hand. `Local` where
+/// something cannot be read or asked.
+pub fn offer(context: &Context<'_>, part: Part) -> Result<Offer, Error> {
+    match part {
+        Part::Pacman => pacman::offer(context),
+        Part::Index if context.settings.indexes.is_empty() => {
+            Ok(Offer::Nothing("no index is in use; `pkgswarm index add` adds one".to_owned()))
+        }
+        Part::Index => units::offer("pkgswarm-index.timer", "refreshes the indexes in use"),
+        Part::Prefetch => units::offer("pkgswarm-prefetch.timer", "fetches pending updates before anyone asks"),
+        Part::Kubo => kubo::offer(context),
+    }
+}
+
+/// What undoing `part` would change.
+///
+/// # Errors
+/// `Usage` where what was changed cannot be told from what somebody changed since: the hint says what to do by hand.
+pub fn offer_undo(context: &Context<'_>, part: Part, record: &Record) -> Result<Offer, Error> {
+    match part {
+        Part::Pacman => pacman::offer_undo(context, record),
+        Part::Index => units::offer_undo("pkgswarm-index.timer", record),
+        Part::Prefetch => units::offer_undo("pkgswarm-prefetch.timer", record),
+        Part::Kubo => kubo::offer_undo(context, record),
+    }
+}

@@ -1,0 +1,151 @@
+//! The `XferCommand` of pacman.conf: worked out as text, tried on `pacman-conf`, and only then written.
+
+use std::path::{Path, PathBuf};
+
+use super::file::Original;
+use super::record::{Record, Text};
+use super::{Change, Context, Offer, conf, diff};
+use crate::distro::pacman_conf::PacmanConf;
+use crate::distro::question::Question;
+use crate::distro::version;
+use crate::doctor::{self, Facts, Level, daemon, pacman, store};
+use crate::error::Error;
+
+/// A pacman.conf that shall get other bytes.
+struct Edit {
+    original: Original,
+    text: Vec<u8>,
+    direction: Direction,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forth,
+    Back,
+}
+
+impl Change for Edit {
+    fn shown(&self) -> String {
+        diff::unified(&self.original.path.display().to_string(), &self.original.bytes, &self.text)
+    }
+
+    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+        let path = self.original.path.display();
+        if self.direction == Direction::Back {
+            self.original.replace(&self.text)?;
+            record.done.pacman_conf = None;
+            record.write()?;
+            return Ok(vec![format!("{path}: pkgswarm is not used any more")]);
+        }
+        record.keep(Text::Before, &self.original.bytes)?;
+        record.keep(Text::After, &self.text)?;
+        record.done.pacman_conf = Some(self.original.path.clone());
+        record.write()?;
+        self.original.replace(&self.text)?;
+        let backup = record.path(Text::Before);
+        Ok(vec![format!("{path}: pacman downloads with pkgswarm; as it was: {}", backup.display())])
+    }
+}
+
+/// The change that has pacman download with this program.
+pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
+    let path = &context.settings.pacman_conf;
+    let original =
+        Original::read(path).map_err(|e| with_hint(e, "is pacman installed? pacman.conf says where its file is"))?;
+    let command = command(context)?;
+    let before = dump(path, &original.bytes)?;
+    let conf = parsed(path, &before)?;
+    if let Some(used) = conf.xfer_command.as_ref().filter(|used| pacman::is_ours(used)) {
+        return Ok(Offer::Nothing(format!("{} has XferCommand = {used}", path.display())));
+    }
+    let text = conf::with_command(&original.bytes, &command);
+    let after = dump(path, &text)?;
+    let changed = parsed(path, &after)?;
+    if changed.xfer_command.as_deref() != Some(&command) {
+        let said = changed.xfer_command.unwrap_or_default();
+        let why = format!("a file that it includes sets XferCommand = {said}, and would win");
+        return Err(Error::usage(path.display(), why).hint(format!("write there: XferCommand = {command}")));
+    }
+    if without_command(&before) != without_command(&after) {
+        let why = "pacman-conf understands more than XferCommand otherwise after the change";
+        return Err(Error::usage(path.display(), why).hint(by_hand(&command)));
+    }
+    refuse_what_breaks(path, changed)?;
+    Ok(Offer::Change(Box::new(Edit { original, text, direction: Direction::Forth })))
+}
+
+/// The change that takes it back.
+pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error> {
+    let Some(path) = &record.done.pacman_conf else {
+        return Ok(Offer::Nothing("setup has not changed pacman.conf".to_owned()));
+    };
+    let (before, after) = (record.text(Text::Before)?, record.text(Text::After)?);
+    let original = Original::read(path)?;
+    let backup = record.path(Text::Before);
+    let gone = original.bytes == before || !is_ours(path, &original.bytes) && !conf::has_mark(&original.bytes);
+    let text = if gone { Some(original.bytes.clone()) } else { diff::without(&original.bytes, &before, &after) };
+    let Some(text) = text else {
+        let why = "what setup wrote was edited since and cannot be told apart; nothing is changed";
+        let hint = format!("edit it by hand; `diff {} {}` shows what is different", backup.display(), path.display());
+        return Err(Error::usage(path.display(), why).hint(hint));
+    };
+    // What pacman does not understand now, it need not understand then.
+    if dump(path, &original.bytes).is_ok() {
+        dump(path, &text).map_err(|e| with_hint(e, &format!("{} has the file as it was", backup.display())))?;
+    }
+    let _ = context;
+    Ok(Offer::Change(Box::new(Edit { original, text, direction: Direction::Back })))
+}
+
+/// Whether pacman would download with pkgswarm.
+fn is_ours(path: &Path, text: &[u8]) -> bool {
+    let conf = dump(path, text).ok().and_then(|dump| PacmanConf::parse(&dump).ok());
+    conf.and_then(|conf| conf.xfer_command).is_some_and(|command| pacman::is_ours(&command))
+}
+
+/// `/usr/bin/pkgswarm xfer %u %o`, with this program.
+fn command(context: &Context<'_>) -> Result<String, Error> {
+    let program: PathBuf =
+        context.env.program().map_err(|e| Error::local("pkgswarm", format!("cannot tell where it is: {e}")))?;
+    let word = program.to_str().and_then(conf::word);
+    let Some(word) = word else {
+        let why = "cannot stand in pacman.conf: it holds a quote or a control character";
+        return Err(Error::usage(program.display(), why).hint("install pkgswarm as /usr/bin/pkgswarm"));
+    };
+    Ok(format!("{word} xfer %u %o"))
+}
+
+/// What pacman-conf makes of a text.
+fn dump(path: &Path, text: &[u8]) -> Result<String, Error> {
+    Question::default().try_text(text).map_err(|e| {
+        Error::usage(path.display(), format!("is not understood: {e}")).hint("correct it, and run pkgswarm setup again")
+    })
+}
+
+fn parsed(path: &Path, dump: &str) -> Result<PacmanConf, Error> {
+    PacmanConf::parse(dump).map_err(|e| Error::usage(path.display(), format!("is not understood: {e}")))
+}
+
+fn without_command(dump: &str) -> Vec<&str> {
+    dump.lines().filter(|line| !line.starts_with("XferCommand = ")).collect()
+}
+
+fn by_hand(command: &str) -> String {
+    format!("write by hand into [options]: XferCommand = {command}")
+}
+
+fn with_hint(error: Error, hint: &str) -> Error {
+    if error.hint.is_some() { error } else { error.hint(hint) }
+}
+
+/// Refuses a configuration with which pacman would download nothing: what doctor calls an error.
+fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
+    let pacman =
+        pacman::Pacman { version: version::installed(), conf: Ok(conf), leftovers: pacman::Leftovers::default() };
+    let facts = Facts { pacman, store: store::Store::unseen(), indexes: Vec::new(), kubo: daemon::Daemon::Off };
+    let found = pacman::CHECKS.iter().flat_map(|check| (check.look)(&facts));
+    match found.into_iter().find(|finding: &doctor::Finding| finding.level == Level::Error) {
+        Some(finding) => Err(Error::usage(path.display(), finding.says).hint(finding.mend)),
+        None => Ok(()),
+    }
+}

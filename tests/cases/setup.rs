@@ -1,0 +1,329 @@
+//! `pkgswarm setup` on pacman.conf as it is found in the wild: changed as shown, understood by pacman-conf, and after
+//! --undo what it was, byte for byte.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::process::Command;
+
+use crate::support::run::{Run, Running};
+use crate::support::shapes::{INCLUDED, shapes};
+use crate::support::world::{binary, listing};
+use crate::support::{FakeKubo, World};
+
+const MARK: &str = "# Written by `pkgswarm setup`; `pkgswarm setup --undo` takes it back.";
+
+/// A machine with this pacman.conf and pacman 7.1.0.
+fn machine(text: &[u8]) -> World {
+    let world = World::new();
+    for (name, included) in INCLUDED {
+        fs::write(world.path(name), included).unwrap();
+    }
+    // Only what is not Latin-1 includes anything.
+    let text = String::from_utf8(text.to_vec())
+        .map_or(text.to_vec(), |text| text.replace("AT/", &format!("{}/", world.base())).into_bytes());
+    world.pacman_conf(&text).script("pacman", "echo ' .--.  Pacman v7.1.0 - libalpm v16.0.0'")
+}
+
+fn setup(world: &World, more: &[&str]) -> Run {
+    world.run(&[&["setup", "--only", "pacman"], more].concat())
+}
+
+fn conf(world: &World) -> Vec<u8> {
+    fs::read(world.path("pacman.conf")).unwrap()
+}
+
+fn understood(world: &World) -> String {
+    let mut command = Command::new(world.path("bin/pacman-conf"));
+    let run = command.arg("--config").arg(world.path("pacman.conf")).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// The XferCommand that setup writes.
+fn ours() -> String {
+    format!("XferCommand = {} xfer %u %o", binary().display())
+}
+
+#[test]
+fn setup_is_understood_by_pacman_conf_and_undone_byte_for_byte_in_every_shape() {
+    for (shape, text) in shapes() {
+        let world = machine(&text);
+        let before = conf(&world);
+        let plain = understood(&world);
+        let run = setup(&world, &["--yes"]);
+        assert_eq!(run.code(), 0, "{shape}: {}", run.stderr);
+        let after = conf(&world);
+        assert!(understood(&world).lines().any(|line| line == ours()), "{shape}: {}", understood(&world));
+        let rest =
+            |dump: &str| dump.lines().filter(|line| !line.starts_with("XferCommand")).collect::<Vec<_>>().join("\n");
+        assert_eq!(rest(&understood(&world)), rest(&plain), "{shape}: nothing else changes its meaning");
+        assert_eq!(fs::read(world.path("config/setup/pacman.conf.before")).unwrap(), before, "{shape}: the backup");
+        let again = setup(&world, &["--yes"]);
+        assert_eq!((again.code(), conf(&world) == after), (0, true), "{shape}: a second time is one time too many");
+        let undo = setup(&world, &["--undo", "--yes"]);
+        assert_eq!(undo.code(), 0, "{shape}: {}", undo.stderr);
+        assert!(conf(&world) == before, "{shape}: {}", String::from_utf8_lossy(&conf(&world)));
+        assert_eq!(listing(&world.path("config")), [""; 0], "{shape}: nothing of setup is left");
+    }
+}
+
+#[test]
+fn setup_shows_the_change_as_diff_does_and_says_where_the_backup_is() {
+    let world = machine(b"[options]\nXferCommand = /usr/bin/curl -o %o %u\nColor\n");
+    let run = setup(&world, &["--yes"]);
+    let path = world.path("pacman.conf").display().to_string();
+    let want = format!(
+        "--- {path}\n+++ {path}\n@@ -1,3 +1,5 @@\n [options]\n-XferCommand = /usr/bin/curl -o %o %u\n\
+         +#XferCommand = /usr/bin/curl -o %o %u\n+{MARK}\n+{}\n Color\n",
+        ours()
+    );
+    assert_eq!(run.stdout, want);
+    assert_eq!(
+        run.said,
+        "pacman: $WORLD/pacman.conf: pacman downloads with pkgswarm; as it was: $WORLD/config/setup/pacman.conf.before\n"
+    );
+}
+
+#[test]
+fn setup_changes_nothing_when_it_only_shows_or_cannot_ask_or_is_told_no() {
+    let world = machine(b"[options]\nColor\n");
+    let before = conf(&world);
+    let dry = setup(&world, &["--dry-run"]);
+    assert_eq!((dry.code(), dry.stderr.as_str()), (0, ""));
+    assert!(dry.stdout.contains("+XferCommand"), "{}", dry.stdout);
+    let mute = setup(&world, &[]);
+    assert_eq!(mute.code(), 2);
+    assert_eq!(mute.said, "error: setup: asks, and nobody can answer\nhint: give --yes to have it done\n");
+    let no = Running::asked("n\n", world.command(&["setup", "--only", "pacman"]), world.base()).finish();
+    assert_eq!((no.code(), no.said.as_str()), (0, "Do this? [y/N] "));
+    assert_eq!(conf(&world), before);
+    assert_eq!(listing(&world.path("config")), [""; 0]);
+    let yes = Running::asked("y\n", world.command(&["setup", "--only", "pacman"]), world.base()).finish();
+    assert_eq!(yes.code(), 0, "{}", yes.stderr);
+    assert_ne!(conf(&world), before);
+}
+
+#[test]
+fn setup_keeps_mode_and_link_and_can_change_a_read_only_file() {
+    let world = machine(b"[options]\nColor\n");
+    let (link, real) = (world.path("pacman.conf"), world.path("dotfiles/pacman.conf"));
+    fs::create_dir(world.path("dotfiles")).unwrap();
+    fs::rename(&link, &real).unwrap();
+    symlink("dotfiles/pacman.conf", &link).unwrap();
+    fs::set_permissions(&real, Permissions::from_mode(0o444)).unwrap();
+    for (more, has) in [(&["--yes"][..], true), (&["--undo", "--yes"], false)] {
+        let run = setup(&world, more);
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("dotfiles/pacman.conf"));
+        assert_eq!(fs::metadata(&real).unwrap().mode() & 0o7777, 0o444);
+        assert_eq!(String::from_utf8(conf(&world)).unwrap().contains(&ours()), has);
+        assert_eq!(listing(&world.path("dotfiles")), ["pacman.conf"], "nothing is left beside it");
+    }
+}
+
+#[test]
+fn undo_keeps_what_was_edited_since_and_removes_only_our_lines() {
+    let world =
+        machine(b"[options]\nXferCommand = /usr/bin/curl -o %o %u\nColor\n[core]\nServer = https://m.example/c\n");
+    setup(&world, &["--yes"]);
+    let edited = String::from_utf8(conf(&world)).unwrap().replace("Color\n", "#Color\nVerbosePkgLists\n")
+        + "[extra]\nServer = https://m.example/e\n";
+    fs::write(world.path("pacman.conf"), edited).unwrap();
+    let undo = setup(&world, &["--undo", "--yes"]);
+    assert_eq!(undo.code(), 0, "{}", undo.stderr);
+    let want = "[options]\nXferCommand = /usr/bin/curl -o %o %u\n#Color\nVerbosePkgLists\n[core]\nServer = https://m.example/c\n[extra]\nServer = https://m.example/e\n";
+    assert_eq!(String::from_utf8(conf(&world)).unwrap(), want);
+}
+
+#[test]
+fn undo_changes_nothing_where_our_lines_were_edited_and_says_how_to_go_on() {
+    let world = machine(b"[options]\nColor\n");
+    setup(&world, &["--yes"]);
+    let edited = String::from_utf8(conf(&world)).unwrap().replace(" xfer ", " --set kubo.enabled=false xfer ");
+    fs::write(world.path("pacman.conf"), &edited).unwrap();
+    let undo = setup(&world, &["--undo", "--yes"]);
+    undo.fails(
+        2,
+        "error: $WORLD/pacman.conf: what setup wrote was edited since and cannot be told apart; nothing is changed\n\
+         hint: edit it by hand; `diff $WORLD/config/setup/pacman.conf.before $WORLD/pacman.conf` shows what is different\n",
+    );
+    assert_eq!(String::from_utf8(conf(&world)).unwrap(), edited);
+    assert!(world.path("config/setup/pacman.conf.before").exists(), "the backup stays");
+}
+
+#[test]
+fn undo_after_our_lines_were_removed_by_hand_forgets_them() {
+    let world = machine(b"[options]\nColor\n");
+    setup(&world, &["--yes"]);
+    fs::write(world.path("pacman.conf"), "[options]\nXferCommand = /usr/bin/curl -o %o %u\n").unwrap();
+    let undo = setup(&world, &["--undo", "--yes"]);
+    assert_eq!(undo.code(), 0, "{}", undo.stderr);
+    assert_eq!(conf(&world), b"[options]\nXferCommand = /usr/bin/curl -o %o %u\n");
+    assert_eq!(listing(&world.path("config")), [""; 0]);
+}
+
+#[test]
+fn setup_refuses_what_pacman_does_not_understand_or_would_not_obey() {
+    let refused = |text: &[u8], included: &str, said: &str| {
+        let world = machine(text);
+        fs::write(world.path("options.conf"), included).unwrap();
+        let before = conf(&world);
+        setup(&world, &["--yes"]).fails(2, &said.replace("OURS", &ours()));
+        assert_eq!(conf(&world), before);
+        assert_eq!(listing(&world.path("config")), [""; 0]);
+    };
+    refused(
+        b"\xef\xbb\xbf[options]\nColor\n",
+        "",
+        "error: $WORLD/pacman.conf: is not understood: pacman-conf failed (exit status: 1): error: config file /dev/stdin, \
+         line 1: All directives must belong to a section.\nhint: correct it, and run pkgswarm setup again\n",
+    );
+    refused(
+        b"[options]\nColor\nInclude = AT/options.conf\n",
+        "XferCommand = /usr/bin/curl -o %o %u\n",
+        "error: $WORLD/pacman.conf: a file that it includes sets XferCommand = /usr/bin/curl -o %o %u, and would win\n\
+         hint: write there: OURS\n",
+    );
+    refused(
+        b"[options]\nDownloadUser = nobody\nDisableSandboxFilesystem\nDisableSandboxSyscalls\n",
+        "",
+        "error: $WORLD/pacman.conf: DisableSandbox with DownloadUser: in pacman 7.1.0 every XferCommand fails with \
+         \"Permission denied\"\nhint: replace DisableSandbox by DisableSandboxFilesystem or DisableSandboxSyscalls in \
+         /etc/pacman.conf, or remove it\n",
+    );
+    refused(
+        b"[options]\nDownloadUser = no-such-user\n",
+        "",
+        "error: $WORLD/pacman.conf: DownloadUser = no-such-user: there is no such user, and pacman downloads nothing\n\
+         hint: sudo useradd --system --no-create-home --shell /usr/bin/nologin no-such-user\n",
+    );
+}
+
+#[test]
+fn setup_without_pacman_says_so() {
+    let world = machine(b"");
+    fs::remove_file(world.path("pacman.conf")).unwrap();
+    setup(&world, &["--yes"]).fails(
+        4,
+        "error: $WORLD/pacman.conf: cannot be read: No such file or directory (os error 2)\n\
+         hint: is pacman installed? pacman.conf says where its file is\n",
+    );
+}
+
+/// A systemctl that keeps the states of units in files and notes what it was told.
+const SYSTEMCTL: &str = r#"
+units=${0%/*}/../units
+case $1 in
+is-enabled) cat "$units/$2" 2>/dev/null || { echo not-found; exit 4; }; grep -q enabled "$units/$2" ;;
+is-system-running) echo running ;;
+enable) echo enabled >"$units/$2"; echo "$@" >>"$units.log" ;;
+disable) echo disabled >"$units/$2"; echo "$@" >>"$units.log" ;;
+start | stop) echo "$@" >>"$units.log" ;;
+*) exit 0 ;;
+esac"#;
+
+#[test]
+fn timers_are_enabled_as_shown_and_only_those_are_disabled_again() {
+    let world = machine(b"[options]\n").script("systemctl", SYSTEMCTL);
+    let world = world.config("[index.a]\nminisign = \"RWQ\"\nurl = \"http://127.0.0.1:9\"\nrepos = [\"core\"]\n");
+    fs::create_dir(world.path("units")).unwrap();
+    fs::write(world.path("units/pkgswarm-index.timer"), "enabled\n").unwrap();
+    fs::write(world.path("units/pkgswarm-prefetch.timer"), "disabled\n").unwrap();
+    let timers = |more: &[&str]| world.run(&[&["setup", "--only", "index,prefetch"], more].concat());
+    let run = timers(&["--yes"]);
+    assert_eq!(
+        run.stdout,
+        "systemctl enable --now pkgswarm-prefetch.timer\n  fetches pending updates before anyone asks\n"
+    );
+    assert_eq!(run.said, "index: pkgswarm-index.timer is enabled\nprefetch: pkgswarm-prefetch.timer is enabled\n");
+    let undo = timers(&["--undo", "--yes"]);
+    assert_eq!(undo.stdout, "systemctl disable --now pkgswarm-prefetch.timer\n");
+    let log = fs::read_to_string(world.path("units.log")).unwrap();
+    let want = "enable pkgswarm-prefetch.timer\nstart pkgswarm-prefetch.timer\ndisable pkgswarm-prefetch.timer\nstop pkgswarm-prefetch.timer\n";
+    assert_eq!(log, want);
+    assert!(!world.path("config/setup").exists());
+}
+
+#[test]
+fn timers_that_are_not_installed_or_that_nobody_needs_are_not_offered() {
+    let world = machine(b"[options]\n").script("systemctl", SYSTEMCTL);
+    let run = world.run(&["setup", "--only", "index,prefetch", "--yes"]);
+    assert_eq!((run.code(), run.stdout.as_str()), (0, ""));
+    assert_eq!(
+        run.said,
+        "index: no index is in use; `pkgswarm index add` adds one\nprefetch: pkgswarm-prefetch.timer is not installed\n"
+    );
+}
+
+#[test]
+fn kubo_gets_what_nobody_chose_and_gets_it_taken_back() {
+    let kubo = FakeKubo::empty()
+        .configured("/Swarm/DisableNatPortMap", false.into())
+        .configured("/Swarm/ConnMgr/HighWater", 300.into())
+        .configured("/Routing/Type", "auto".into());
+    let before = kubo.config();
+    let world = World::new().kubo(&kubo);
+    let run = world.run(&["setup", "--only", "kubo", "--yes"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let shown: Vec<_> = run.stdout.lines().skip(1).map(|line| line.split("  (").next().unwrap().trim()).collect();
+    let want = [
+        "Provide.Enabled: not set -> false",
+        "Routing.Type: \"auto\" -> \"autoclient\"",
+        "Swarm.DisableNatPortMap: false -> true",
+        "Swarm.ResourceMgr.MaxMemory: not set -> \"1GB\"",
+    ];
+    assert_eq!(shown, want);
+    let config = kubo.config();
+    assert_eq!((&config["Provide"]["Enabled"], &config["Swarm"]["ConnMgr"]["HighWater"]), (&false.into(), &300.into()));
+    let again = world.run(&["setup", "--only", "kubo", "--yes"]);
+    assert_eq!(
+        (again.stdout.as_str(), again.said.as_str()),
+        ("", "kubo: Kubo is set up, as far as nobody chose otherwise\n")
+    );
+    let undo = world.run(&["setup", "--only", "kubo", "--undo", "--yes"]);
+    assert_eq!(undo.code(), 0, "{}", undo.stderr);
+    let config = kubo.config();
+    assert!(
+        config["Provide"]["Enabled"].is_null() && config["Swarm"]["ResourceMgr"]["MaxMemory"].is_null(),
+        "{config}"
+    );
+    assert_eq!((&config["Routing"], &config["Swarm"]["ConnMgr"]), (&before["Routing"], &before["Swarm"]["ConnMgr"]));
+    let third = world.run(&["setup", "--only", "kubo", "--undo", "--yes"]);
+    assert_eq!(third.said, "kubo: setup has not changed Kubo\n");
+}
+
+#[test]
+fn kubo_keeps_what_was_changed_after_setup() {
+    let kubo = FakeKubo::empty();
+    let world = World::new().kubo(&kubo);
+    assert_eq!(world.run(&["setup", "--only", "kubo", "--yes"]).code(), 0);
+    let kubo = kubo.configured("/Swarm/ConnMgr/HighWater", 77.into());
+    let undo = world.run(&["setup", "--only", "kubo", "--undo", "--yes"]);
+    assert_eq!(undo.code(), 0, "{}", undo.stderr);
+    assert!(undo.said.contains("Swarm.ConnMgr.HighWater was changed since, and stays as it is"), "{}", undo.said);
+    assert_eq!(kubo.config()["Swarm"]["ConnMgr"], serde_json::json!({"LowWater": null, "HighWater": 77}));
+}
+
+#[test]
+fn without_kubo_there_is_nothing_to_set_up_in_it() {
+    let world = World::new().set("PKGSWARM_KUBO_ENABLED", "auto");
+    let world = world.set("PKGSWARM_KUBO_API", &format!("http://{}", crate::support::dead_address()));
+    let run = world.run(&["setup", "--only", "kubo", "--yes"]);
+    assert_eq!((run.code(), run.stdout.as_str()), (0, ""));
+    assert_eq!(run.said, "kubo: no Kubo daemon answers (Connection refused (os error 111))\n");
+}
+
+#[test]
+fn setup_speaks_json_one_line_a_part() {
+    let world = machine(b"[options]\nColor\n").script("systemctl", SYSTEMCTL);
+    let run = world.run(&["setup", "--dry-run", "--json"]);
+    assert_eq!((run.code(), run.stderr.as_str()), (0, ""));
+    let lines: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<_> =
+        lines.iter().map(|line| (line["part"].as_str().unwrap(), line["state"].as_str().unwrap())).collect();
+    assert_eq!(
+        states,
+        [("pacman", "proposed"), ("index", "unchanged"), ("prefetch", "unchanged"), ("kubo", "unchanged")]
+    );
+    assert!(lines[0]["change"].as_str().unwrap().contains(&ours()));
+}
