@@ -469,7 +469,7 @@ _pkgswarm() {
             fi
             case "${prev}" in
                 --only)
-                    COMPREPLY=($(compgen -W "pacman index prefetch kubo" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "pacman index prefetch kubo daemon lan" -- "${cur}"))
                     return 0
                     ;;
                 --set)

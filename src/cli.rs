@@ -60,7 +60,7 @@ pub enum Command {
     Publish(PublishArgs),
     /// Have this machine use pkgswarm, or stop using it
     ///
-    /// Shows what it would change, exactly, and asks for each part: the XferCommand in pacman.conf, the timers that refresh indexes and fetch updates ahead, and settings of the local Kubo daemon that nobody has chosen otherwise. An XferCommand that is there becomes a comment.
+    /// Shows what it would change, exactly, and asks for each part: the XferCommand in pacman.conf, the timers that refresh indexes and fetch updates ahead, settings of the local Kubo daemon that nobody has chosen otherwise, the daemon that shares packages with the local network, and trust in the network that this machine is in. An XferCommand that is there becomes a comment.
     ///
     /// pacman.conf keeps its owner, mode and place (a symbolic link is followed), and is never half written. The change is tried on pacman-conf first. What pacman-conf does not understand, or what would keep pacman from downloading, is refused, with what to do by hand.
     ///
@@ -339,6 +339,8 @@ pub struct SetupArgs {
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<SetupPart>,
     /// Do not ask
+    ///
+    /// Sharing is then set up only where --only names daemon and lan.
     #[arg(long, conflicts_with = "dry_run")]
     pub yes: bool,
     /// Show what would be changed, and change nothing
@@ -360,6 +362,10 @@ pub enum SetupPart {
     Prefetch,
     /// Settings of the local Kubo daemon, where one answers
     Kubo,
+    /// The daemon that shares packages with the local network
+    Daemon,
+    /// Trust in the network that this machine is in, where the daemon is enabled
+    Lan,
 }
 
 /// Arguments of `doctor`.

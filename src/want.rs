@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use crate::config::Search;
 use crate::deliver::Place;
 use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::error::Error;
@@ -9,6 +10,7 @@ use crate::http;
 use crate::name::{FileName, NameKind, RepoName};
 use crate::plan::{Knowledge, Plan, plan};
 use crate::session::Session;
+use crate::source::kubo::Reach;
 
 /// A file that pacman wants.
 #[derive(Clone, Debug)]
@@ -106,10 +108,15 @@ pub fn peers(session: &Session, plan: &Plan) -> Vec<Place> {
     }
     let Some(cid) = plan.cid else { return places };
     if session.asks_kubo() {
-        places.push(Place::Kubo(cid));
+        let reach = if session.settings.kubo_search == Search::Always { Reach::Anywhere } else { Reach::Near };
+        places.push(Place::Kubo(cid, reach));
     }
     if session.asks_gateways() {
         places.extend(session.settings.gateway_urls().map(|url| Place::Gateway(url, cid)));
+    }
+    if session.asks_kubo() && session.settings.kubo_search == Search::Last {
+        // Beside the near one it is the last resort of a race, wherever it stands.
+        places.push(Place::Kubo(cid, Reach::Anywhere));
     }
     places
 }

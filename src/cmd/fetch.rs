@@ -179,7 +179,7 @@ fn is_of(place: &Place, source: SourceKind) -> bool {
     match source {
         SourceKind::Here => false,
         SourceKind::Lan => matches!(place, Place::Node),
-        SourceKind::Kubo => matches!(place, Place::Kubo(_)),
+        SourceKind::Kubo => matches!(place, Place::Kubo(..)),
         SourceKind::Gateway => matches!(place, Place::Gateway(..)),
         SourceKind::Mirror => matches!(place, Place::Mirror(_) | Place::File(_)),
     }

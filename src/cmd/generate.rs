@@ -254,11 +254,12 @@ fn shape(key: &Key) -> String {
         Shape::Url => "URL".to_owned(),
         Shape::UrlList => "list of URLs".to_owned(),
         Shape::RepoList => "list of repositories".to_owned(),
+        Shape::Count => "number".to_owned(),
         Shape::Words => "list of words".to_owned(),
         Shape::Number => "whole number".to_owned(),
         Shape::Size => "size".to_owned(),
         Shape::Span => "time span".to_owned(),
-        Shape::Count(most) => format!("1 to {most}, or auto"),
+        Shape::UpTo(most) => format!("1 to {most}, or auto"),
         Shape::Choice(words) => words.join(" | "),
     }
 }

@@ -23,7 +23,11 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
     let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
     let context = Context { env, settings, flags: &flags };
     let mut record = Record::read(env, settings)?;
-    let wanted = |part: &Part| args.only.is_empty() || args.only.iter().any(|only| of(*only) == *part);
+    let wanted = |part: &Part| match args.only.is_empty() {
+        // To share is to be asked for: neither a script nor haste does it by the way.
+        true => args.undo || !args.yes || !matches!(part, Part::Daemon | Part::Lan),
+        false => args.only.iter().any(|only| of(*only) == *part),
+    };
     let mut parts: Vec<Part> = Part::ALL.into_iter().filter(wanted).collect();
     if args.undo {
         parts.reverse();
@@ -53,6 +57,8 @@ fn of(part: SetupPart) -> Part {
         SetupPart::Index => Part::Index,
         SetupPart::Prefetch => Part::Prefetch,
         SetupPart::Kubo => Part::Kubo,
+        SetupPart::Daemon => Part::Daemon,
+        SetupPart::Lan => Part::Lan,
     }
 }
 

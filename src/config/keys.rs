@@ -15,6 +15,8 @@ pub enum Shape {
     Size,
     /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
     Span,
+    /// A whole number from 1 to 8.
+    Count,
     /// Names of repositories, possibly none.
     RepoList,
     /// Words, possibly none; who uses them says what they must be.
@@ -22,7 +24,7 @@ pub enum Shape {
     /// A whole number.
     Number,
     /// A whole number from 1 to this, or `auto`.
-    Count(u32),
+    UpTo(u32),
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -113,10 +115,20 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "ahead.parallel",
-        shape: Shape::Count(16),
+        shape: Shape::UpTo(16),
         default: "auto",
         doc: "How many files are fetched at a time, each over a connection of its own that is kept. `auto` is \
               ParallelDownloads of pacman.conf, which is 1 where it is not set.",
+    },
+    Key {
+        name: "mirrors.split",
+        shape: Shape::Count,
+        default: "1",
+        doc: "How many mirrors may send parts of one file at the same time. Mirrors are given to the public by people who \
+              pay for them, so it is one; a higher number is for fast lines with slow mirrors. Each is then asked for at \
+              least 16 MiB at a time, so that only files of 32 MiB and more are split. A part that is wrong is found out \
+              and laid to its mirror where an index names the file's CID and Kubo or a gateway has its root block; else \
+              the whole file is proven at the end, and fetched again from one mirror if that fails.",
     },
     Key {
         name: "pacman.conf",
@@ -159,7 +171,16 @@ pub const KEYS: &[Key] = &[
         shape: Shape::Span,
         default: "300 ms",
         doc: "How long Kubo may look for files before mirrors are asked as well: the total for one pacman run, not for \
-              each file. At most 5 s.",
+              each file. At most 5 s. One file gets less of it where Kubo had nothing lately, down to 50 ms.",
+    },
+    Key {
+        name: "kubo.search",
+        shape: Shape::Choice(&["last", "always", "never"]),
+        default: "last",
+        doc: "Whether Kubo may search the whole network (DHT, delegated routers) for a file that none of the peers has it is \
+              connected to. Such a search takes seconds and tells strangers what is wanted, and a mirror has long \
+              delivered by then: so `last` searches only when no mirror has delivered, `always` from the start, `never` \
+              not at all. Neighbours and other connected peers are asked in any case.",
     },
     Key {
         name: "kubo.keep",

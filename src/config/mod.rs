@@ -24,6 +24,17 @@ pub enum Ask {
     No,
 }
 
+/// Whether Kubo may search the whole network for a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// When nobody else has delivered.
+    Last,
+    /// From the start.
+    Always,
+    /// Not at all.
+    Never,
+}
+
 /// Which repositories' files may be asked of peers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Share {
@@ -49,12 +60,14 @@ pub struct Settings {
     pub ahead: bool,
     /// `None` for as many as pacman is configured to.
     pub ahead_parallel: Option<u32>,
+    pub split: usize,
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
     pub kubo: Ask,
     pub kubo_api: String,
     pub kubo_gateway: String,
     pub head_start: Duration,
+    pub kubo_search: Search,
     pub kubo_keep: u64,
     pub lan: Ask,
     pub lan_networks: Vec<String>,
@@ -108,13 +121,19 @@ impl Settings {
             patience: span("download.patience"),
             floor: size("download.floor"),
             ahead: text("ahead.enabled") == "true",
-            ahead_parallel: value::count(text("ahead.parallel")),
+            ahead_parallel: text("ahead.parallel").parse().ok(),
+            split: value::count(text("mirrors.split")).expect("checked by Layers"),
             pacman_conf: PathBuf::from(text("pacman.conf")),
             from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
             kubo: ask(text("kubo.enabled")),
             kubo_api: url("kubo.api"),
             kubo_gateway: url("kubo.gateway"),
             head_start: span("kubo.head_start").min(Duration::from_secs(5)),
+            kubo_search: match text("kubo.search") {
+                "always" => Search::Always,
+                "never" => Search::Never,
+                _ => Search::Last,
+            },
             kubo_keep: size("kubo.keep"),
             lan: ask(text("lan.enabled")),
             lan_networks: words("lan.networks"),

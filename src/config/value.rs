@@ -31,9 +31,9 @@ pub fn span(text: &str) -> Option<Duration> {
     with_unit(text, SPANS).map(Duration::from_millis)
 }
 
-/// Reads a whole number above 0.
-pub fn count(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|number| *number > 0)
+/// Reads a whole number from 1 to 8.
+pub fn count(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|count| (1..=8).contains(count))
 }
 
 /// Reads an http or https URL without credentials, query or fragment, and drops a slash at its end.
@@ -63,6 +63,7 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::Path => (text == "auto" || text.starts_with('/'), "an absolute path".to_owned()),
         Shape::Url => (url(text).is_some(), "an http or https URL".to_owned()),
         Shape::UrlList => (list(text).all(|item| url(item).is_some()), "http or https URLs".to_owned()),
+        Shape::Count => (count(text).is_some(), "a whole number from 1 to 8".to_owned()),
         Shape::RepoList => {
             (list(text).all(|item| RepoName::new(item).is_ok()), "names of repositories, as in pacman.conf".to_owned())
         }
@@ -70,8 +71,9 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::Number => (text.parse::<u32>().is_ok(), "a whole number".to_owned()),
         Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
         Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
-        Shape::Count(most) => {
-            (text == "auto" || count(text).is_some_and(|n| n <= most), format!("a number from 1 to {most}, or auto"))
+        Shape::UpTo(most) => {
+            let fits = text.parse().is_ok_and(|number| (1..=most).contains(&number));
+            (text == "auto" || fits, format!("a number from 1 to {most}, or auto"))
         }
         Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
     };
@@ -125,11 +127,13 @@ mod tests {
         assert_eq!(check(Shape::Size, "lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
         assert_eq!(check(Shape::Choice(&["a", "b"]), "c").unwrap_err(), "expected one of a, b, found \"c\"");
         assert_eq!(check(Shape::Path, "auto"), Ok(()));
-        assert_eq!((check(Shape::Count(16), "auto"), check(Shape::Count(16), "16")), (Ok(()), Ok(())));
+        assert_eq!((check(Shape::UpTo(16), "auto"), check(Shape::UpTo(16), "16")), (Ok(()), Ok(())));
         let wanted = "expected a number from 1 to 16, or auto, found";
         for wrong in ["0", "17", "-1", "x"] {
-            assert_eq!(check(Shape::Count(16), wrong).unwrap_err(), format!("{wanted} {wrong:?}"));
+            assert_eq!(check(Shape::UpTo(16), wrong).unwrap_err(), format!("{wanted} {wrong:?}"));
         }
+        assert_eq!(check(Shape::Count, "3"), Ok(()));
+        assert_eq!(check(Shape::Count, "0").unwrap_err(), "expected a whole number from 1 to 8, found \"0\"");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::plan::Expect;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::source::Miss;
+use crate::source::kubo::Reach;
 use crate::verify::Waiver;
 use crate::want::Want;
 
@@ -256,7 +257,11 @@ impl Update<'_> {
         snapshot: &Snapshot,
         wait: Option<Duration>,
     ) -> Result<Option<Obtained>, Error> {
-        let places = snapshot.peers(session);
+        let mut places = snapshot.peers(session);
+        if wait.is_some() {
+            // A search of the whole network takes seconds, and the mirror would have to wait for it.
+            places.retain(|place| !matches!(place, Place::Kubo(_, Reach::Anywhere)));
+        }
         // Where a mirror could be had instead, a copy of our own does not show that peers have the packages.
         let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
         let got = deliver(session, &self.want.name, &snapshot.plan(), &places, manner);

@@ -7,6 +7,7 @@ use reqwest::Url;
 use crate::cid::Cid;
 use crate::error::Error;
 use crate::http;
+use crate::source::kubo::Reach;
 use crate::source::{Kind, Miss};
 
 /// A place to ask, in the order of asking.
@@ -16,8 +17,8 @@ pub enum Place {
     File(PathBuf),
     /// The daemon of this program, which asks the local network.
     Node,
-    /// The local Kubo daemon.
-    Kubo(Cid),
+    /// The local Kubo daemon, and where it may look.
+    Kubo(Cid, Reach),
     /// A trustless gateway.
     Gateway(Url, Cid),
     /// A mirror.
@@ -47,7 +48,7 @@ impl Place {
         match self {
             Place::File(_) => Kind::File,
             Place::Node => Kind::Node,
-            Place::Kubo(_) => Kind::Kubo,
+            Place::Kubo(..) => Kind::Kubo,
             Place::Gateway(..) => Kind::Gateway,
             Place::Mirror(_) => Kind::Mirror,
         }
@@ -58,7 +59,7 @@ impl Place {
         match self {
             Place::File(_) => None,
             Place::Node => Some("lan".to_owned()),
-            Place::Kubo(_) => Some("kubo".to_owned()),
+            Place::Kubo(..) => Some("kubo".to_owned()),
             Place::Gateway(url, _) | Place::Mirror(url) => Some(http::host(url)),
         }
     }
@@ -66,7 +67,7 @@ impl Place {
     /// What the journal calls it: its kind and, where there are several of the kind, its host.
     pub fn source(&self) -> String {
         match self {
-            Place::File(_) | Place::Node | Place::Kubo(_) => self.kind().word().to_owned(),
+            Place::File(_) | Place::Node | Place::Kubo(..) => self.kind().word().to_owned(),
             Place::Gateway(url, _) | Place::Mirror(url) => format!("{} {}", self.kind().word(), http::host(url)),
         }
     }
@@ -75,7 +76,7 @@ impl Place {
     pub(super) fn line(&self, miss: &Miss) -> String {
         let at = match self {
             Place::File(path) => path.display().to_string(),
-            Place::Node | Place::Kubo(_) => String::new(),
+            Place::Node | Place::Kubo(..) => String::new(),
             Place::Gateway(url, _) | Place::Mirror(url) => http::host(url),
         };
         let at = if at.is_empty() { at } else { format!("  {at}") };
@@ -87,7 +88,7 @@ impl Place {
         match self {
             Place::File(_) => "a local directory".to_owned(),
             Place::Node => "lan".to_owned(),
-            Place::Kubo(_) => "kubo".to_owned(),
+            Place::Kubo(..) => "kubo".to_owned(),
             Place::Gateway(url, _) => format!("gateway {}", http::host(url)),
             Place::Mirror(url) => http::host(url),
         }

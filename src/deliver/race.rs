@@ -6,20 +6,23 @@ use std::rc::Rc;
 
 use reqwest::Url;
 
+use crate::cid::Codec;
 use crate::deliver::place::Place;
 use crate::deliver::runtime::block_on;
 use crate::deliver::{Delivery, Manner, Obtained};
 use crate::env::VERBOSE;
 use crate::error::{Error, Kind as ErrorKind};
+use crate::health::record::Record;
+use crate::http::Http;
 use crate::name::FileName;
 use crate::plan::{Expect, Plan};
-use crate::race::leaves::LeafTable;
-use crate::race::{Log, Outcome, Pace, Race, Won};
+use crate::race::leaves::RootBlock;
+use crate::race::{Entrant, Log, Outcome, Pace, Race, Roots, Won};
 use crate::report::{self, Progress};
 use crate::session::Session;
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
-use crate::source::kubo::KuboFile;
+use crate::source::kubo::{KuboFile, Reach};
 use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
 use crate::source::node::NodeFile;
@@ -61,59 +64,16 @@ pub(super) fn race(
     have: u64,
 ) -> Result<Raced, Error> {
     let places = in_order(session, places);
-    let settings = &session.settings;
-    let gateway = settings.gateway_url();
-    let (size, most) = (plan.expect.size(), plan.expect.most());
-    let mut had_it: Option<Rc<Cell<Option<bool>>>> = None;
     let http = Rc::clone(&session.http);
-    let mut meters = Vec::new();
-    let sources: Vec<Box<dyn Source + '_>> = places
-        .iter()
-        .map(|place| -> Box<dyn Source + '_> {
-            let source: Box<dyn Source + '_> = match place {
-                Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
-                Place::Mirror(url) => Box::new(Mirror::new(&http, url.clone(), size, most)),
-                Place::Gateway(url, cid) => Box::new(GatewayFile::new(&http, url, *cid, most)),
-                Place::Node => {
-                    let sha256 = match plan.expect {
-                        Expect::Exact { sha256, .. } => Some(sha256),
-                        Expect::Waived(_) => None,
-                    };
-                    Box::new(NodeFile::new(&settings.socket, sha256, plan.cid, most, name.as_str()))
-                }
-                Place::Kubo(cid) => {
-                    let source = KuboFile::new(&http, &gateway, *cid, size, most);
-                    had_it = Some(source.had_it());
-                    Box::new(source)
-                }
-            };
-            let (source, meter) = Metered::new(source);
-            meters.push(meter);
-            Box::new(source)
-        })
-        .collect();
-    let progress = Progress::new(settings.progress, name.as_str(), size);
-    let leaves = match (plan.cid, size) {
-        (Some(cid), Some(size)) if places.iter().any(|place| place.kind() == Kind::Kubo) => {
-            let gateways = std::iter::once((gateway.clone(), true));
-            let others = settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
-            Some(LeafTable::new(&http, gateways.chain(others).collect(), cid, size))
-        }
-        _ => None,
-    };
+    let progress = Progress::new(session.settings.progress, name.as_str(), plan.expect.size());
+    let had_it = Rc::default();
+    let (entrants, meters) = entrants(session, &http, name, plan, &places, &had_it);
     let race = Race {
-        sources,
+        entrants,
         name,
         expect: plan.expect,
-        pace: Pace {
-            head_start: session.health.head_start(settings.head_start),
-            // A database is wanted from the user's own mirror: another one is asked only when that one is really slow.
-            overlap: if size.is_some() { settings.connect / 5 } else { settings.connect },
-            stall: settings.stall,
-            patience: manner.wait.unwrap_or(settings.patience),
-            floor: settings.floor,
-        },
-        leaves,
+        pace: pace(session, plan, manner),
+        roots: root_block(session, &http, plan, &places),
         newer_than: manner.newer_than,
         not_older_than: manner.not_older_than,
         progress: &progress,
@@ -121,7 +81,7 @@ pub(super) fn race(
     let mut log = Log::default();
     let outcome = block_on(race.run(partial, have, &mut log));
     progress.clear();
-    let had_it = had_it.and_then(|cell| cell.get());
+    let had_it = had_it.get();
     let shares = match &outcome {
         Some(Outcome::Won(won)) => won.shares.clone(),
         Some(Outcome::Unchanged(index) | Outcome::Older(index, _)) => vec![(*index, 0)],
@@ -141,7 +101,7 @@ pub(super) fn race(
     if matches!(outcome, Outcome::Lost) {
         return Err(lost(session, name, plan, &places, &log));
     }
-    if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, size)
+    if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
         && shares.iter().any(|(index, _)| places[*index].kind() == Kind::Kubo)
     {
         session.kubo_cached(cid, size);
@@ -164,12 +124,77 @@ pub(super) fn race(
         [(index, _)] => match &places[*index] {
             // The daemon keeps what it fetched, for the neighbours.
             Place::File(_) | Place::Node => true,
-            Place::Kubo(_) => had_it == Some(true),
+            Place::Kubo(..) => had_it == Some(true),
             Place::Gateway(..) | Place::Mirror(_) => false,
         },
         _ => false,
     };
     Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
+}
+
+/// A source for every place, and a meter for each. `had_it` says later whether Kubo had the file by itself.
+fn entrants<'a>(
+    session: &Session,
+    http: &'a Http,
+    name: &FileName,
+    plan: &Plan,
+    places: &[Place],
+    had_it: &Rc<Cell<Option<bool>>>,
+) -> (Vec<Entrant<'a>>, Vec<Rc<Cell<u64>>>) {
+    let (size, most) = (plan.expect.size(), plan.expect.most());
+    let gateway = session.settings.gateway_url();
+    let has_near = places.iter().any(|place| matches!(place, Place::Kubo(_, Reach::Near)));
+    let entrant = |place: &Place| {
+        let source: Box<dyn Source + 'a> = match place {
+            Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
+            Place::Mirror(url) => Box::new(Mirror::new(http, url.clone(), size, most)),
+            Place::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
+            Place::Node => {
+                let sha256 = match plan.expect {
+                    Expect::Exact { sha256, .. } => Some(sha256),
+                    Expect::Waived(_) => None,
+                };
+                Box::new(NodeFile::new(&session.settings.socket, sha256, plan.cid, most, name.as_str()))
+            }
+            Place::Kubo(cid, reach) => {
+                let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
+                let is_last = *reach == Reach::Anywhere && has_near;
+                Box::new(if is_last { source.as_last_resort() } else { source })
+            }
+        };
+        let record = place.host().map(|host| session.health.record(&host)).unwrap_or_default();
+        let (source, meter) = Metered::new(source);
+        (Entrant { source: Box::new(source), record }, meter)
+    };
+    places.iter().map(entrant).unzip()
+}
+
+fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
+    let settings = &session.settings;
+    Pace {
+        head_start: settings.head_start,
+        budget: session.health.head_start(settings.head_start),
+        // A database is wanted from the user's own mirror: another one is asked only when that one is really slow.
+        overlap: if plan.expect.size().is_some() { settings.connect / 5 } else { settings.connect },
+        stall: settings.stall,
+        patience: manner.wait.unwrap_or(settings.patience),
+        floor: settings.floor,
+        mirrors: settings.split,
+        least: Pace::LEAST,
+        border: Pace::BORDER,
+    }
+}
+
+/// Who may have the root block of the file. One leaf has no other root than itself, and its sha256 is known anyway.
+fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Place]) -> Option<Box<dyn Roots + 'a>> {
+    let (cid, size) = plan.cid.filter(|cid| cid.codec() == Codec::DagPb).zip(plan.expect.size())?;
+    let has_peers = places.iter().any(|place| matches!(place, Place::Kubo(..) | Place::Gateway(..)));
+    if !has_peers {
+        return None;
+    }
+    let kubo = session.asks_kubo().then(|| (session.settings.gateway_url(), true));
+    let others = session.settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
+    Some(Box::new(RootBlock::new(http, kubo.into_iter().chain(others).collect(), cid, size)))
 }
 
 /// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
@@ -200,9 +225,21 @@ fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u
             Miss::Stalled(_) if places[*index].kind() == Kind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
-            Miss::Corrupt(_) => health.lied(&host),
             _ => {}
         }
+        if places[*index].kind() == Kind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {
+            health.note(&host, Record::missed);
+        }
+    }
+    for host in log.liars.iter().filter_map(|index| places[*index].host()) {
+        health.lied(&host);
+    }
+    for (index, latency, bytes, took) in &log.heard {
+        let Some(host) = places[*index].host() else { continue };
+        health.note(&host, |record| {
+            record.answered(*latency);
+            record.delivered(*bytes, *took);
+        });
     }
     for (index, _) in shares {
         if let Some(host) = places[*index].host() {

@@ -12,6 +12,7 @@ use crate::env::Env;
 pub mod daemon;
 pub mod index;
 pub mod kubo;
+pub mod lan;
 pub mod pacman;
 pub mod store;
 
@@ -66,6 +67,8 @@ pub struct Facts {
     pub indexes: Vec<index::Index>,
     /// The Kubo daemon.
     pub kubo: daemon::Daemon,
+    /// Our own daemon.
+    pub lan: lan::Lan,
 }
 
 impl Facts {
@@ -77,7 +80,8 @@ impl Facts {
             let pacman = pacman::Pacman::ask(settings);
             let store = store::Store::look(env, settings, pacman.conf.as_ref().ok());
             let indexes = index::look(settings, now);
-            Self { pacman, store, indexes, kubo: kubo.join().expect("asking Kubo does not panic") }
+            let lan = lan::Lan::look(settings);
+            Self { pacman, store, indexes, kubo: kubo.join().expect("asking Kubo does not panic"), lan }
         })
     }
 }
@@ -94,7 +98,7 @@ pub struct Check {
 
 /// All checks, in the order in which they are reported.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    [pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS].into_iter().flatten()
+    [pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS, lan::CHECKS].into_iter().flatten()
 }
 
 #[cfg(test)]

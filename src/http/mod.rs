@@ -149,7 +149,7 @@ pub fn reason(error: &reqwest::Error) -> String {
 
 fn headers(ask: &Ask) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if ask.from > 0 {
+    if ask.from > 0 || ask.until.is_some() {
         let last = ask.until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
         headers.insert(header::RANGE, format!("bytes={}-{last}", ask.from).parse().expect("digits are a header"));
     }

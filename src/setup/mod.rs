@@ -1,4 +1,4 @@
-//! Making this machine use pkgswarm, and taking that back: pacman.conf, timers, and Kubo's settings.
+//! Making this machine use pkgswarm, and taking that back: pacman.conf, units, Kubo's settings, trust in a network.
 //!
 //! Each [`Part`] looks first and makes an [`Offer`]: a [`Change`], which can be shown exactly as it will be made, or the
 //! reason why there is none. Applying one writes into the [`record`] first what it takes to undo it. Undoing makes
@@ -14,11 +14,14 @@ mod conf;
 mod diff;
 mod file;
 mod kubo;
+mod lan;
 mod pacman;
 pub mod record;
 mod units;
 
 use record::Record;
+
+const DAEMON: &str = "pkgswarm-daemon.service";
 
 /// What can be set up by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,11 +34,15 @@ pub enum Part {
     Prefetch,
     /// Settings of the local Kubo daemon.
     Kubo,
+    /// The daemon that shares packages with the local network.
+    Daemon,
+    /// Trust in the present network, where the daemon is enabled.
+    Lan,
 }
 
 impl Part {
     /// All, in the order in which they are offered.
-    pub const ALL: [Part; 4] = [Part::Pacman, Part::Index, Part::Prefetch, Part::Kubo];
+    pub const ALL: [Part; 6] = [Part::Pacman, Part::Index, Part::Prefetch, Part::Kubo, Part::Daemon, Part::Lan];
 
     /// What it is called on the command line and in JSON.
     pub fn name(self) -> &'static str {
@@ -44,6 +51,8 @@ impl Part {
             Part::Index => "index",
             Part::Prefetch => "prefetch",
             Part::Kubo => "kubo",
+            Part::Daemon => "daemon",
+            Part::Lan => "lan",
         }
     }
 }
@@ -92,6 +101,10 @@ pub fn offer(context: &Context<'_>, part: Part) -> Result<Offer, Error> {
         Part::Index => units::offer("pkgswarm-index.timer", "refreshes the indexes in use"),
         Part::Prefetch => units::offer("pkgswarm-prefetch.timer", "fetches pending updates before anyone asks"),
         Part::Kubo => kubo::offer(context),
+        Part::Daemon => {
+            units::offer(DAEMON, "shares packages with machines of networks that are trusted, and none so far")
+        }
+        Part::Lan => lan::offer(context),
     }
 }
 
@@ -105,5 +118,7 @@ pub fn offer_undo(context: &Context<'_>, part: Part, record: &Record) -> Result<
         Part::Index => units::offer_undo("pkgswarm-index.timer", record),
         Part::Prefetch => units::offer_undo("pkgswarm-prefetch.timer", record),
         Part::Kubo => kubo::offer_undo(context, record),
+        Part::Daemon => units::offer_undo(DAEMON, record),
+        Part::Lan => lan::offer_undo(context, record),
     }
 }

@@ -8,7 +8,7 @@ use super::{Change, Context, Offer, conf, diff};
 use crate::distro::pacman_conf::PacmanConf;
 use crate::distro::question::Question;
 use crate::distro::version;
-use crate::doctor::{self, Facts, Level, daemon, pacman, store};
+use crate::doctor::{self, Facts, Level, daemon, lan, pacman, store};
 use crate::error::Error;
 
 /// A pacman.conf that shall get other bytes.
@@ -142,7 +142,13 @@ fn with_hint(error: Error, hint: &str) -> Error {
 fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
     let pacman =
         pacman::Pacman { version: version::installed(), conf: Ok(conf), leftovers: pacman::Leftovers::default() };
-    let facts = Facts { pacman, store: store::Store::unseen(), indexes: Vec::new(), kubo: daemon::Daemon::Off };
+    let facts = Facts {
+        pacman,
+        store: store::Store::unseen(),
+        indexes: Vec::new(),
+        kubo: daemon::Daemon::Off,
+        lan: lan::Lan::default(),
+    };
     let found = pacman::CHECKS.iter().flat_map(|check| (check.look)(&facts));
     match found.into_iter().find(|finding: &doctor::Finding| finding.level == Level::Error) {
         Some(finding) => Err(Error::usage(path.display(), finding.says).hint(finding.mend)),

@@ -35,6 +35,8 @@ pub struct Done {
     pub pacman_conf: Option<PathBuf>,
     /// Units that were enabled, and were not before.
     pub units: Vec<String>,
+    /// Networks that were trusted, and were not before.
+    pub networks: Vec<String>,
     /// Values that were set in Kubo.
     pub kubo: Vec<KuboValue>,
 }

@@ -1,4 +1,4 @@
-//! Timers, switched by `systemctl`.
+//! Timers and the daemon, switched by `systemctl`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -63,6 +63,11 @@ pub fn offer_undo(unit: &'static str, record: &Record) -> Result<Offer, Error> {
         return Ok(Offer::Nothing(format!("setup has not enabled {unit}")));
     }
     Ok(Offer::Change(Box::new(Switch { unit, about: "", on: false })))
+}
+
+/// Whether `unit` is enabled.
+pub fn is_enabled(unit: &str) -> bool {
+    state(unit).is_some_and(|state| state.starts_with("enabled"))
 }
 
 /// What `systemctl is-enabled` says, one word; nothing for a unit that is not installed, `None` without systemctl.

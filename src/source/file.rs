@@ -37,6 +37,7 @@ impl LocalFile {
         }
         let start = question.from.min(meta.len());
         file.seek(SeekFrom::Start(start)).map_err(|e| miss(&e))?;
+        let file = file.take(question.until.map_or(u64::MAX, |until| until.saturating_sub(start)));
         let body = stream::try_unfold(file, |mut file| async move {
             let mut piece = vec![0; PIECE];
             let got = file.read(&mut piece).map_err(|e| miss(&e))?;

@@ -3,15 +3,15 @@
 //! Spec: trustless gateway, `GET /ipfs/{cid}?format=raw` (ipfs/specs, src/http-gateways/trustless-gateway.md).
 //! Several blocks are on their way at once. Directories give an error that says so.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use reqwest::{StatusCode, Url};
 
-use crate::cid::Cid;
+use crate::cid::{Cid, Codec};
 use crate::dag::MAX_BLOCK;
+use crate::dag::proof::Leaves;
 use crate::dag::walk::Walk;
 use crate::http::range::retry_after;
 use crate::http::{self, Ask, Http};
@@ -26,17 +26,57 @@ pub struct GatewayFile<'a> {
     gateway: Url,
     cid: Cid,
     most: u64,
-    /// Set once the first block is on its way.
-    has_first: Cell<bool>,
 }
 
 impl<'a> GatewayFile<'a> {
     /// The file `cid`, of at most `most` bytes, through a gateway somewhere.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
-        Self { http, gateway: gateway.clone(), cid, most, has_first: Cell::new(false) }
+        Self { http, gateway: gateway.clone(), cid, most }
     }
 
-    async fn begin(&self) -> Result<Offer<'_>, Miss> {
+    async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {
+        let is_part = question.from > 0 || question.until.is_some();
+        if is_part && self.cid.codec() == Codec::DagPb {
+            let root = self.block(self.cid).await?;
+            // What has more than one level is read from its beginning.
+            if let Ok(leaves) = Leaves::from_root(self.cid, &root, None) {
+                return self.part(leaves, question).await;
+            }
+        }
+        self.whole().await
+    }
+
+    /// The leaves from `question.from` to `question.until`.
+    async fn part(&self, leaves: Leaves, question: Question) -> Result<Offer<'_>, Miss> {
+        let size = leaves.size();
+        let until = question.until.unwrap_or(size).min(size);
+        let Some(first) = leaves.leaf_at(question.from) else {
+            return Err(Miss::Broken(format!("has {size} bytes, was asked from {}", question.from)));
+        };
+        let wanted = (first..leaves.count()).take_while(|leaf| leaves.range(*leaf).start < until);
+        let wanted: Vec<(Cid, std::ops::Range<u64>)> =
+            wanted.map(|leaf| (leaves.cid(leaf), leaves.range(leaf))).collect();
+        let from = question.from;
+        let blocks = stream::iter(wanted).map(move |(cid, range)| async move {
+            let block = bytes::Bytes::from(self.block(cid).await?);
+            let (skip, end) = (from.max(range.start) - range.start, until.min(range.end) - range.start);
+            // Proven by its CID, so its length is the leaf's, unless the root is not that of a file.
+            let (skip, end) = (skip as usize, end as usize);
+            if end > block.len() {
+                Err(Miss::Broken("a leaf is shorter than its root says".to_owned()))
+            } else {
+                Ok(block.slice(skip..end))
+            }
+        });
+        let mut body = blocks.buffered(AT_ONCE).boxed_local();
+        // The first block decides whether this gateway has the file at all.
+        let first = body.next().await.transpose()?;
+        let body = stream::iter(first.map(Ok)).chain(body);
+        Ok(Offer::Bytes { start: from, size: Some(size), modified: None, body: body.boxed_local() })
+    }
+
+    /// The whole file, whatever its shape.
+    async fn whole(&self) -> Result<Offer<'_>, Miss> {
         let mut blocks = Blocks {
             file: self,
             walk: Walk::new(self.cid, self.most),
@@ -60,6 +100,10 @@ impl<'a> GatewayFile<'a> {
         let body = stream::iter((!first.is_empty()).then_some(Ok(first))).chain(rest);
         Ok(Offer::Bytes { start: 0, size, modified: None, body: body.boxed_local() })
     }
+
+    async fn block(&self, cid: Cid) -> Result<Vec<u8>, Miss> {
+        raw_block(self.http, &self.gateway, cid, false).await
+    }
 }
 
 impl Source for GatewayFile<'_> {
@@ -71,12 +115,8 @@ impl Source for GatewayFile<'_> {
         http::host(&self.gateway)
     }
 
-    fn is_promising(&self) -> bool {
-        self.has_first.get()
-    }
-
-    fn open(&self, _: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
-        self.begin().boxed_local()
+    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+        self.get(question).boxed_local()
     }
 }
 
@@ -98,36 +138,25 @@ impl Blocks<'_> {
             self.coming = FuturesOrdered::new();
         }
         for cid in &wanted[self.asked.len().min(wanted.len())..] {
-            let GatewayFile { http, gateway, has_first, .. } = self.file;
-            self.coming.push_back(noted(http, gateway, *cid, false, Some(has_first)).boxed_local());
+            self.coming.push_back(self.file.block(*cid).boxed_local());
             self.asked.push_back(*cid);
         }
         let block = self.coming.next().await.expect("an unfinished walk wants a block")?;
         self.asked.pop_front();
-        let bytes = self.walk.push(&block).map_err(|e| Miss::Corrupt(e.to_string()))?;
+        // The block is the one that its CID names: if it is no part of this file, that is not the gateway's fault.
+        let bytes = self.walk.push(&block).map_err(|e| Miss::Broken(e.to_string()))?;
         Ok(bytes::Bytes::copy_from_slice(bytes))
     }
 }
 
 /// Fetches one block and proves it. At most `MAX_BLOCK` bytes.
 pub async fn raw_block(http: &Http, gateway: &Url, cid: Cid, direct: bool) -> Result<Vec<u8>, Miss> {
-    noted(http, gateway, cid, direct, None).await
-}
-
-/// The same; sets `coming` as soon as the gateway says that it has the block.
-async fn noted(
-    http: &Http,
-    gateway: &Url,
-    cid: Cid,
-    direct: bool,
-    coming: Option<&Cell<bool>>,
-) -> Result<Vec<u8>, Miss> {
     let url = gateway.join(&format!("/ipfs/{cid}?format=raw")).expect("a CID is a path segment");
     let ask = Ask { accept: Some("application/vnd.ipld.raw"), direct, ..Ask::default() };
     let mut response = http.ask(&url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());
     match response.status() {
-        StatusCode::OK => coming.into_iter().for_each(|coming| coming.set(true)),
+        StatusCode::OK => {}
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::GATEWAY_TIMEOUT => return Err(Miss::Absent(code)),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let after = http::text(response.headers(), reqwest::header::RETRY_AFTER).unwrap_or("60");

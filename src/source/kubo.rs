@@ -5,39 +5,65 @@
 //! matters to a reader that proves what it got; the race cuts back to the last proven leaf.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use reqwest::{StatusCode, Url};
 
 use crate::cid::{Cid, Codec};
+use crate::dag::proof::Leaves;
 use crate::http::{self, Ask, Http};
 use crate::source::gateway::raw_block;
 use crate::source::mirror::offer;
 use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+
+/// How long the daemon may look for one block among those it is connected to. It asks them at once, and after a second
+/// it starts to search the whole network (Bitswap's ProviderSearchDelay, boxo, bitswap/client/internal/defaults);
+/// hanging up ends the search before it begins.
+pub const NEAR: Duration = Duration::from_millis(900);
+
+/// Where the daemon may look for a file that it does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Among those it is connected to: neighbours, peers that were configured, and whoever it met by chance.
+    Near,
+    /// Everywhere, by its routing (DHT, delegated routers). That takes seconds and tells strangers what is wanted.
+    Anywhere,
+}
 
 /// One file in the daemon's reach.
 pub struct KuboFile<'a> {
     http: &'a Http,
     gateway: Url,
     cid: Cid,
+    reach: Reach,
     size: Option<u64>,
     most: u64,
     had_it: Rc<Cell<Option<bool>>>,
-    has_root: Cell<bool>,
+    /// Whether a part of it is known to be there: the rest is then streamed, wherever the daemon gets it from.
+    is_found: Cell<bool>,
+    is_last_resort: bool,
 }
 
 impl<'a> KuboFile<'a> {
     /// The file `cid` through the gateway at `gateway`.
-    pub fn new(http: &'a Http, gateway: &Url, cid: Cid, size: Option<u64>, most: u64) -> Self {
-        Self { http, gateway: gateway.clone(), cid, size, most, had_it: Rc::default(), has_root: Cell::new(false) }
+    pub fn new(http: &'a Http, gateway: &Url, cid: Cid, reach: Reach, size: Option<u64>, most: u64) -> Self {
+        let (had_it, is_found) = (Rc::default(), Cell::new(false));
+        Self { http, gateway: gateway.clone(), cid, reach, size, most, had_it, is_found, is_last_resort: false }
     }
 
-    /// Whether the daemon had the file before it was asked; known once it was opened.
+    /// The same, asked only when everybody else has failed.
+    pub fn as_last_resort(self) -> Self {
+        Self { is_last_resort: true, ..self }
+    }
+
+    /// The same; `had_it` will say whether the daemon had the file before it was first asked.
     ///
     /// What it had is the user's; what it fetched for us counts against `kubo.keep`.
-    pub fn had_it(&self) -> Rc<Cell<Option<bool>>> {
-        Rc::clone(&self.had_it)
+    pub fn telling(self, had_it: &Rc<Cell<Option<bool>>>) -> Self {
+        Self { had_it: Rc::clone(had_it), ..self }
     }
 
     fn url(&self) -> Url {
@@ -55,17 +81,47 @@ impl<'a> KuboFile<'a> {
                 other => return Err(refused(other)),
             }
         }
-        // The gateway answers only when the first leaf is there, and it asks for ten leaves at once: over a slow LAN
-        // that is seconds. The root alone comes at once when a neighbour has the file.
-        if self.cid.codec() == Codec::DagPb && self.had_it.get() == Some(false) && !self.has_root.get() {
-            raw_block(self.http, &self.gateway, self.cid, true).await?;
+        let is_found = self.is_found.get() || self.had_it.get() == Some(true);
+        if !is_found && self.cid.codec() == Codec::DagPb {
+            self.find(question.from).await?;
         }
-        self.has_root.set(self.cid.codec() == Codec::DagPb || self.had_it.get() == Some(true));
-        let ask = Ask { from: question.from, direct: true, ..Ask::default() };
-        let response = self.http.ask(&url, &ask).await?;
+        let ask = Ask { from: question.from, until: question.until, direct: true, ..Ask::default() };
+        let asked = self.http.ask(&url, &ask);
+        // A file that is one block is looked for by this very question.
+        let response = if is_found || self.is_found.get() { asked.await? } else { self.within_reach(asked).await? };
+        self.is_found.set(true);
         match response.status() {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => offer(response, question, self.size, self.most),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                let offer = offer(response, question, self.size, self.most);
+                // Its size belongs to the CID: that this is another file's is no lie of the daemon's.
+                offer.map_err(|miss| if let Miss::Corrupt(why) = miss { Miss::Broken(why) } else { miss })
+            }
             other => Err(refused(other)),
+        }
+    }
+
+    /// Looks for the root, and for the leaf at `from`: who has both has the file.
+    ///
+    /// The gateway itself would answer only once it has begun to fetch ten leaves at once, which takes seconds over a slow
+    /// line, and a daemon that has but the root could not be told from one that is about to send.
+    async fn find(&self, from: u64) -> Result<(), Miss> {
+        let root = self.within_reach(raw_block(self.http, &self.gateway, self.cid, true)).await?;
+        if let Ok(leaves) = Leaves::from_root(self.cid, &root, self.size)
+            && let Some(leaf) = leaves.leaf_at(from)
+        {
+            self.within_reach(raw_block(self.http, &self.gateway, leaves.cid(leaf), true)).await?;
+        }
+        self.is_found.set(true);
+        Ok(())
+    }
+
+    async fn within_reach<T>(&self, asked: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+        match self.reach {
+            Reach::Anywhere => asked.await,
+            Reach::Near => {
+                let nobody = |_| Miss::Absent("nobody it is connected to has it".to_owned());
+                tokio::time::timeout(NEAR, asked).await.map_err(nobody)?
+            }
         }
     }
 }
@@ -79,8 +135,8 @@ impl Source for KuboFile<'_> {
         http::host(&self.gateway)
     }
 
-    fn is_promising(&self) -> bool {
-        self.has_root.get()
+    fn is_last_resort(&self) -> bool {
+        self.is_last_resort
     }
 
     fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
@@ -93,7 +149,7 @@ fn refused(status: StatusCode) -> Miss {
     match status {
         StatusCode::NOT_FOUND | StatusCode::GATEWAY_TIMEOUT => Miss::Absent(format!("{code}: nobody it knows has it")),
         // Kubo's Retry-After is a fixed 60 s for the whole node (config.md, Gateway.MaxConcurrentRequests).
-        StatusCode::TOO_MANY_REQUESTS => Miss::Busy(code, std::time::Duration::from_secs(60)),
+        StatusCode::TOO_MANY_REQUESTS => Miss::Busy(code, Duration::from_secs(60)),
         StatusCode::FORBIDDEN => Miss::Broken(format!("{code}: its configuration forbids it")),
         _ => Miss::Broken(code),
     }

@@ -30,8 +30,8 @@ impl Source for Metered<'_> {
         self.inner.place()
     }
 
-    fn is_promising(&self) -> bool {
-        self.inner.is_promising()
+    fn is_last_resort(&self) -> bool {
+        self.inner.is_last_resort()
     }
 
     fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
@@ -60,7 +60,8 @@ mod tests {
         std::fs::write(dir.path().join("a"), vec![1; 700_000]).unwrap();
         let (source, sent) = Metered::new(Box::new(LocalFile::new(dir.path().join("a"), 1 << 20)));
         for _ in 0..2 {
-            let Ok(Offer::Bytes { mut body, .. }) = source.open(Question { from: 100, newer_than: None }).await else {
+            let Ok(Offer::Bytes { mut body, .. }) = source.open(Question { from: 100, ..Question::default() }).await
+            else {
                 panic!("it is there")
             };
             while body.next().await.is_some() {}

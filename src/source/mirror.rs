@@ -24,7 +24,7 @@ impl<'a> Mirror<'a> {
     }
 
     async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {
-        let ask = Ask { from: question.from, newer_than: question.newer_than, ..Ask::default() };
+        let ask = Ask { from: question.from, until: question.until, newer_than: question.newer_than, ..Ask::default() };
         let response = self.http.ask(&self.url, &ask).await?;
         offer(response, question, self.size, self.most)
     }

@@ -26,7 +26,7 @@ pub enum Offer<'a> {
     Bytes {
         /// Offset of the first byte: the one asked for, or 0 where the source cannot start elsewhere.
         start: u64,
-        /// Size of the whole file, when told.
+        /// Size of the whole file, when told, whatever part of it was asked for.
         size: Option<u64>,
         /// Date of the file at the source: a hint, never proof.
         modified: Option<SystemTime>,
@@ -42,6 +42,8 @@ pub enum Offer<'a> {
 pub struct Question {
     /// First byte wanted.
     pub from: u64,
+    /// Where to stop, after `from`; `None` for the end of the file.
+    pub until: Option<u64>,
     /// Only when newer.
     pub newer_than: Option<SystemTime>,
 }
@@ -82,6 +84,7 @@ impl Kind {
 /// Contract (`tests/cases/contract.rs` runs it over every implementation and the fakes):
 /// - `open` gives the file's bytes from `from` or from 0, or says why not; it never waits without bound on its own
 ///   account beyond the connection, the race sets the clocks;
+/// - bytes from `from` on end at `until`, where that is named; bytes from 0 may go on to the end of the file;
 /// - the body ends cleanly only when the source believes that it has delivered everything;
 /// - dropping the future or the body ends the transfer.
 pub trait Source {
@@ -89,8 +92,8 @@ pub trait Source {
     fn kind(&self) -> Kind;
     /// Where: host and port, or a path. For people, without secrets.
     fn place(&self) -> String;
-    /// Whether it has shown that it has the file, though no byte of it has come yet: worth waiting for.
-    fn is_promising(&self) -> bool {
+    /// Whether it is asked only when everybody else has failed.
+    fn is_last_resort(&self) -> bool {
         false
     }
     /// Asks for the file.

@@ -58,7 +58,8 @@ impl NodeFile {
         fsx::regular(&file).map_err(|e| Miss::Broken(e.to_string()))?;
         // The file grows from its beginning, so it can be read from anywhere that has come.
         let start = question.from.min(self.size);
-        let coming = Coming { connection, file, at: start, there: 0, is_done: false };
+        let until = question.until.unwrap_or(u64::MAX);
+        let coming = Coming { connection, file, at: start, until, there: 0, is_done: false };
         let body = stream::try_unfold(coming, Coming::next);
         Ok(Offer::Bytes { start, size: None, modified: None, body: body.boxed_local() })
     }
@@ -83,6 +84,7 @@ struct Coming {
     connection: Connection,
     file: File,
     at: u64,
+    until: u64,
     there: u64,
     is_done: bool,
 }
@@ -90,13 +92,14 @@ struct Coming {
 impl Coming {
     async fn next(mut self) -> Result<Option<(bytes::Bytes, Self)>, Miss> {
         loop {
-            if self.at < self.there {
-                let len = (self.there - self.at).min(PIECE);
+            let end = self.there.min(self.until);
+            if self.at < end {
+                let len = (end - self.at).min(PIECE);
                 let piece = fsx::read_part(&self.file, self.at, len).map_err(|e| Miss::Broken(e.to_string()))?;
                 self.at += len;
                 return Ok(Some((piece.into(), self)));
             }
-            if self.is_done {
+            if self.is_done || self.at >= self.until {
                 return Ok(None);
             }
             let (text, _) = said(self.connection.receive().await)?;

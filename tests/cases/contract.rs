@@ -7,8 +7,11 @@ use pkgswarm::dag::build::build;
 use pkgswarm::deliver::block_on;
 use pkgswarm::http::Http;
 use pkgswarm::miss::Miss;
+use pkgswarm::source::file::LocalFile;
+use pkgswarm::source::gateway::GatewayFile;
+use pkgswarm::source::kubo::{KuboFile, Reach};
+use pkgswarm::source::mirror::Mirror;
 use pkgswarm::source::{Offer, Question, Source};
-use pkgswarm::source::{file::LocalFile, gateway::GatewayFile, kubo::KuboFile, mirror::Mirror};
 use reqwest::Url;
 
 use crate::support::repo::noise;
@@ -50,8 +53,8 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
         ),
         (
             "kubo",
-            Box::new(KuboFile::new(&http, &gateway, cid, size, MOST)),
-            Box::new(KuboFile::new(&http, &poor, other, size, MOST)),
+            Box::new(KuboFile::new(&http, &gateway, cid, Reach::Near, size, MOST)),
+            Box::new(KuboFile::new(&http, &poor, other, Reach::Anywhere, size, MOST)),
         ),
         (
             "gateway",
@@ -66,7 +69,10 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
 
 /// Opens and reads to the end: the offset of the first byte, the size that was told, and the bytes.
 fn read(source: &dyn Source, from: u64) -> Result<(u64, Option<u64>, Vec<u8>), Miss> {
-    let question = Question { from, ..Question::default() };
+    ask(source, Question { from, ..Question::default() })
+}
+
+fn ask(source: &dyn Source, question: Question) -> Result<(u64, Option<u64>, Vec<u8>), Miss> {
     let read = async {
         let Offer::Bytes { start, size, mut body, .. } = source.open(question).await? else {
             panic!("unchanged, though no date was named");
@@ -96,6 +102,22 @@ fn every_source_starts_where_it_is_asked_to_or_at_zero() {
             let (start, _, read) = read(has, from).unwrap_or_else(|miss| panic!("{name}: {miss}"));
             assert!(start == from || start == 0, "{name}: starts at {start}, asked from {from}");
             assert!(read == bytes[start as usize..], "{name}: other bytes");
+        }
+    });
+}
+
+#[test]
+fn every_source_ends_where_it_is_asked_to() {
+    const MIB: u64 = 1 << 20;
+    for_every_source(|name, has, _, bytes| {
+        let end = bytes.len() as u64;
+        let parts =
+            [(0, 1), (0, MIB), (1, 2 * MIB), (MIB, 3 * MIB), (MIB + 5, MIB + 6), (2 * MIB + 7, end), (end - 1, end)];
+        for (from, until) in parts {
+            let question = Question { from, until: Some(until), ..Question::default() };
+            let (start, size, read) = ask(has, question).unwrap_or_else(|miss| panic!("{name}: {miss}"));
+            assert_eq!((start, size), (from, Some(end)), "{name}: {from} to {until}");
+            assert!(read == bytes[from as usize..until as usize], "{name}: {from} to {until}: {} bytes", read.len());
         }
     });
 }

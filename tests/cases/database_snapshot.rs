@@ -102,7 +102,7 @@ fn peers_that_do_not_have_the_snapshot_at_once_cost_no_more_than_the_head_start(
         let Scene { old, mirror, kubo, index, .. } = scene();
         let kubo = bend(kubo);
         let world = asked_for(World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo));
-        let world = index.in_use(world);
+        let world = index.in_use(world).set("PKGSWARM_KUBO_HEAD_START", "300 ms");
         sync(&world, &mirror).within(Duration::from_secs(1));
         assert!(in_use(&world) == old, "Kubo {what}: what plain curl would have got");
     }

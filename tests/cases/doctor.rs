@@ -33,7 +33,10 @@ fn machine(version: &str, change: impl FnOnce(String, &World) -> String) -> Worl
     let world = World::new();
     let text = change(conf(&world), &world);
     let world = world.pacman_conf(text.as_bytes()).script("systemctl", "exit 0");
-    world.script("pacman", &format!("echo ' .--.  Pacman v{version} - libalpm v16.0.0'"))
+    let socket = world.path("socket").display().to_string();
+    world
+        .set("PKGSWARM_DAEMON_SOCKET", &socket)
+        .script("pacman", &format!("echo ' .--.  Pacman v{version} - libalpm v16.0.0'"))
 }
 
 fn healthy() -> World {
@@ -323,4 +326,13 @@ fn another_program_at_kubos_ports_is_found() {
     let elsewhere = format!("http://{}", other.address());
     finds(&healthy().kubo(&kubo).set("PKGSWARM_KUBO_GATEWAY", &elsewhere), "kubo-gateway", "warning");
     finds(&healthy().kubo(&kubo).set("PKGSWARM_KUBO_API", &elsewhere), "kubo-rpc", "warning");
+}
+
+#[test]
+fn a_daemon_that_trusts_no_network_is_found() {
+    let world = healthy();
+    finds_none(&world);
+    fs::write(world.path("socket"), "").unwrap();
+    finds(&world, "lan-trust", "note");
+    finds_none(&world.set("PKGSWARM_LAN_NETWORKS", "192.168.1.0/24"));
 }

@@ -25,4 +25,5 @@ mod xfer_kubo;
 mod xfer_mirror;
 mod xfer_network;
 mod xfer_resume;
+mod xfer_split;
 mod xfer_store;

@@ -321,9 +321,37 @@ fn setup_speaks_json_one_line_a_part() {
     let lines: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let states: Vec<_> =
         lines.iter().map(|line| (line["part"].as_str().unwrap(), line["state"].as_str().unwrap())).collect();
-    assert_eq!(
-        states,
-        [("pacman", "proposed"), ("index", "unchanged"), ("prefetch", "unchanged"), ("kubo", "unchanged")]
-    );
+    let unchanged = ["index", "prefetch", "kubo", "daemon", "lan"].map(|part| (part, "unchanged"));
+    assert_eq!((states[0], &states[1..]), (("pacman", "proposed"), &unchanged[..]));
     assert!(lines[0]["change"].as_str().unwrap().contains(&ours()));
+}
+
+#[test]
+fn the_present_network_is_trusted_only_where_the_daemon_is_enabled_and_somebody_says_so() {
+    let world = machine(b"[options]\nColor\n").script("systemctl", SYSTEMCTL);
+    fs::create_dir(world.path("units")).unwrap();
+    fs::write(world.path("units/pkgswarm-daemon.service"), "disabled\n").unwrap();
+    let lan = |more: &[&str]| world.run(&[&["setup", "--only", "lan"], more].concat());
+    assert_eq!(lan(&["--yes"]).said, "lan: the daemon is not enabled, so no network needs to be trusted\n");
+    assert_eq!(world.run(&["setup", "--yes"]).code(), 0);
+    assert_eq!(
+        fs::read_to_string(world.path("units/pkgswarm-daemon.service")).unwrap(),
+        "disabled\n",
+        "--yes shares nothing"
+    );
+    assert_eq!(world.run(&["setup", "--only", "daemon", "--yes"]).code(), 0);
+    assert_eq!(fs::read_to_string(world.path("units/pkgswarm-daemon.service")).unwrap(), "enabled\n");
+    let trusted = || {
+        let listed: serde_json::Value = serde_json::from_str(&world.run(&["lan", "ls", "--json"]).stdout).unwrap();
+        (listed["here"].as_array().unwrap().len(), listed["trusted"].as_array().unwrap().len())
+    };
+    let (here, none) = trusted();
+    assert_eq!(none, 0, "nothing is trusted by the way");
+    let run = lan(&["--yes"]);
+    assert_eq!((run.code(), trusted().1), (0, here), "{}", run.stderr);
+    if here > 0 {
+        assert!(run.stdout.starts_with("pkgswarm lan trust "), "{}", run.stdout);
+        assert_eq!(lan(&["--undo", "--yes"]).code(), 0);
+        assert_eq!(trusted().1, 0);
+    }
 }

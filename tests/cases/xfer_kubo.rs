@@ -43,6 +43,7 @@ fn whatever_kubo_does_the_mirror_delivers() {
     ];
     for (what, bend) in misdeeds {
         let (zlib, kubo, mirror, world) = scene(*bend);
+        let world = world.set("PKGSWARM_KUBO_HEAD_START", "300 ms");
         let out = world.out(&zlib.file_name());
         let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
         assert_eq!(run.code(), 0, "Kubo {what}: {}", run.stderr);
@@ -108,6 +109,36 @@ fn a_hung_kubo_is_paid_for_once() {
         })
         .collect();
     // Three seconds once; paid for each of the five files it would be fifteen.
+    assert!(took.iter().sum::<Duration>() < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn a_kubo_that_has_but_the_root_is_paid_for_once() {
+    const MIB: usize = 1 << 20;
+    let packages: Vec<Package> = (0..4).map(|i| Package::new(&format!("p{i}"), 2 * MIB)).collect();
+    let files: Vec<_> = packages.iter().map(Package::file).collect();
+    let mirror = FakeMirror::serving(&files);
+    // The root is there; who asks for the file waits in vain.
+    let kubo = packages.iter().fold(FakeKubo::empty(), |kubo, package| {
+        let cid = pkgswarm::dag::build::build(&package.bytes[..]).unwrap().root;
+        kubo.holding(&package.bytes).on(&format!("ipfs/{cid}")).stall_after(0)
+    });
+    let world = World::new().repo("core", &packages.iter().collect::<Vec<_>>(), &[&mirror]).kubo(&kubo);
+    let world = packages.iter().fold(FakeIndex::called("arch"), FakeIndex::listing).in_use(world);
+    let world = world.set("PKGSWARM_KUBO_HEAD_START", "3 s").set("PKGSWARM_DOWNLOAD_STALL", "60 s");
+    let took: Vec<Duration> = packages
+        .iter()
+        .map(|package| {
+            let out = world.out(&package.file_name());
+            let run = world.xfer(&mirror.url("core", &package.file_name()), &out);
+            run.succeeds();
+            world.has(&out, &package.bytes);
+            std::fs::remove_file(&out).unwrap();
+            run.took
+        })
+        .collect();
+    assert!(!kubo.requests().is_empty());
+    // Three seconds once; paid for each of the four files it would be twelve.
     assert!(took.iter().sum::<Duration>() < Duration::from_secs(10), "{took:?}");
 }
 

@@ -98,6 +98,8 @@ impl World {
     /// The fake daemon is the local Kubo, and may be asked for files of `core`, although our mirrors are private.
     pub fn kubo(self, kubo: &FakeKubo) -> Self {
         self.set("PKGSWARM_KUBO_ENABLED", "true")
+            // On a busy machine it needs more than the usual time for what it has.
+            .set("PKGSWARM_KUBO_HEAD_START", "2 s")
             .set("PKGSWARM_SHARE_REPOS", "core")
             .set("PKGSWARM_KUBO_GATEWAY", &kubo.gateway_url())
             .set("PKGSWARM_KUBO_API", &kubo.api_url())

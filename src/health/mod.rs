@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::fsx;
+use crate::health::record::{Record, Records};
+
+pub mod record;
 
 /// How long a host that did not answer is asked last, by every transaction.
 const BRIEFLY: Duration = Duration::from_secs(60);
@@ -32,6 +35,7 @@ pub struct Health {
     now: u64,
     memory: Memory,
     hosts: Memory,
+    records: Records,
     changed: bool,
 }
 
@@ -59,7 +63,18 @@ impl Health {
         let (path, hosts_path) = (dir.join(format!("run-{key}")), dir.join("hosts"));
         let memory = Memory::read(&path, uid);
         let hosts = Memory::read(&hosts_path, uid);
-        Self { path, hosts_path, uid, now, memory, hosts, changed: false }
+        let records = Records::read(&dir.join("pace"), uid, now);
+        Self { path, hosts_path, uid, now, memory, hosts, records, changed: false }
+    }
+
+    /// What earlier transfers showed about `host`.
+    pub fn record(&self, host: &str) -> Record {
+        self.records.of(host)
+    }
+
+    /// Takes note of something about `host`.
+    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut Record)) {
+        self.records.note(host, learn);
     }
 
     /// What is left of the head start.
@@ -154,6 +169,7 @@ impl Health {
 
     /// Writes what is new. A store that cannot be written to forgets, and nothing else happens.
     pub fn save(&mut self) {
+        self.records.save();
         if std::mem::take(&mut self.changed) {
             let _ = fsx::replace(&self.path, self.memory.to_text(self.now).as_bytes(), 0o600);
             let hosts = self.hosts.to_text(self.now);

@@ -1,0 +1,243 @@
+//! What earlier transfers showed about one source: how soon it answers, how fast it sends, how often it had nothing.
+//!
+//! A pure value: times are handed in. [`Records`] keeps them on disk, one line a host.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::fsx;
+
+/// Shortest wait for a source that may be nearer: what a neighbour needs for two questions over a slow wireless link.
+pub const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+
+/// Files in a row that a source did not have, after which it gets no more than the shortest wait.
+const HOPELESS: u32 = 8;
+
+/// Fewest bytes from which a rate is learned: less than that says more about latency.
+const ENOUGH: u64 = 1 << 20;
+
+/// Most hosts that are remembered; who was not heard of for longest is forgotten first.
+const MOST_HOSTS: usize = 64;
+
+/// Longest file that is read; a real one has at most `MOST_HOSTS` lines of about 50 bytes.
+const MOST: u64 = 64 * 1024;
+
+/// One source. Nothing is known of a new one: [`Record::default`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Record {
+    /// From the question to the first byte, averaged over the last few answers; `None` before the first.
+    pub latency: Option<Duration>,
+    /// Bytes a second, averaged over the last few transfers of 1 MiB and more; `None` before the first.
+    pub rate: Option<u64>,
+    /// How many questions in a row it had no answer to.
+    pub misses: u32,
+}
+
+impl Record {
+    /// Takes note of a first byte after `latency`.
+    pub fn answered(&mut self, latency: Duration) {
+        self.misses = 0;
+        self.latency = Some(self.latency.map_or(latency, |known| (known * 3 + latency) / 4));
+    }
+
+    /// Takes note of `bytes` that came within `took`. Too few of them say nothing.
+    pub fn delivered(&mut self, bytes: u64, took: Duration) {
+        if bytes < ENOUGH {
+            return;
+        }
+        let rate = (bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
+        self.rate = Some(self.rate.map_or(rate, |known| (known / 4) * 3 + rate / 4));
+    }
+
+    /// Takes note of a question that brought nothing.
+    pub fn missed(&mut self) {
+        self.misses = self.misses.saturating_add(1);
+    }
+
+    /// How long this source, which may be nearer than a mirror, is waited for: as long as allowed while it has what is
+    /// wanted, which costs nothing; half of that for each miss in a row, but three times what it usually takes. At least
+    /// [`SHORTEST_WAIT`], and no more than that after `HOPELESS` misses.
+    pub fn head_start(&self, most: Duration) -> Duration {
+        if self.misses >= HOPELESS {
+            return SHORTEST_WAIT.min(most);
+        }
+        let usual = self.latency.map_or(Duration::ZERO, |latency| latency * 3);
+        (most / 2u32.pow(self.misses)).max(usual).max(SHORTEST_WAIT).min(most)
+    }
+
+    /// How long a mirror may take to answer before the next one is asked as well: at first as long as allowed, later
+    /// eight times what it usually takes, and at least a quarter of what is allowed. Generous, because a question too
+    /// many is a burden for the second mirror.
+    pub fn overlap(&self, most: Duration) -> Duration {
+        self.latency.map_or(most, |latency| (latency * 8).clamp(most / 4, most))
+    }
+}
+
+/// What is known about hosts, on disk: `HOST LATENCY RATE MISSES SEEN` a line; microseconds, bytes a second, count, Unix
+/// seconds; `-` for what is not known.
+#[derive(Debug)]
+pub struct Records {
+    path: PathBuf,
+    uid: u32,
+    now: u64,
+    known: BTreeMap<String, (Record, u64)>,
+    changed: BTreeMap<String, (Record, u64)>,
+}
+
+impl Records {
+    /// Reads the file at `path`, which must be of `uid`. What cannot be read is forgotten. `now` in Unix seconds.
+    pub fn read(path: &Path, uid: u32, now: u64) -> Self {
+        let known = parse(&fsx::read_small(path, uid, MOST).unwrap_or_default());
+        Self { path: path.to_owned(), uid, now, known, changed: BTreeMap::new() }
+    }
+
+    /// What is known about `host`.
+    pub fn of(&self, host: &str) -> Record {
+        self.known.get(host).map_or_else(Record::default, |(record, _)| *record)
+    }
+
+    /// Takes note of something about `host`.
+    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut Record)) {
+        let (before, seen) = self.known.get(host).copied().unwrap_or_default();
+        let mut after = before;
+        learn(&mut after);
+        if after == before && seen > 0 || host.contains(char::is_whitespace) {
+            return;
+        }
+        self.known.insert(host.to_owned(), (after, self.now));
+        self.changed.insert(host.to_owned(), (after, self.now));
+    }
+
+    /// Writes what is new over what others have written meanwhile about other hosts; the file is replaced whole.
+    ///
+    /// Of two that learn about one host at the same moment, one is forgotten: that costs a guess.
+    pub fn save(&mut self) {
+        if self.changed.is_empty() {
+            return;
+        }
+        let mut all = parse(&fsx::read_small(&self.path, self.uid, MOST).unwrap_or_default());
+        all.append(&mut self.changed);
+        let mut lines: Vec<(&String, &(Record, u64))> = all.iter().collect();
+        lines.sort_by_key(|(_, (_, seen))| std::cmp::Reverse(*seen));
+        let text: String =
+            lines.iter().take(MOST_HOSTS).map(|(host, (record, seen))| line(host, record, *seen)).collect();
+        let _ = fsx::replace(&self.path, text.as_bytes(), 0o600);
+    }
+}
+
+fn line(host: &str, record: &Record, seen: u64) -> String {
+    let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    let latency = record.latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    format!("{host} {} {} {} {seen}\n", number(latency), number(record.rate), record.misses)
+}
+
+fn parse(bytes: &[u8]) -> BTreeMap<String, (Record, u64)> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [host, latency, rate, misses, seen] = words.as_slice() else { return None };
+        // An hour of latency is no latency; sums of what is believed must not overflow.
+        let latency = latency.parse().ok().filter(|micros| *micros < 3_600_000_000).map(Duration::from_micros);
+        let record = Record { latency, rate: rate.parse().ok(), misses: misses.parse().ok()? };
+        Some(((*host).to_owned(), (record, seen.parse().ok()?)))
+    });
+    lines.take(MOST_HOSTS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST_WAIT: Duration = Duration::from_millis(300);
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn read(dir: &Path, now: u64) -> Records {
+        Records::read(&dir.join("pace"), rustix::process::getuid().as_raw(), now)
+    }
+
+    #[test]
+    fn a_source_that_has_nothing_is_waited_for_half_as_long_each_time() {
+        let mut record = Record::default();
+        for expected in [300, 150, 75, 50, 50] {
+            assert_eq!(record.head_start(MOST_WAIT), ms(expected));
+            record.missed();
+        }
+        assert_eq!(Record::default().head_start(ms(10)), ms(10), "never more than is allowed");
+    }
+
+    #[test]
+    fn a_source_that_needs_longer_is_waited_for_until_it_is_hopeless() {
+        let mut record = Record::default();
+        record.answered(ms(60));
+        (1..HOPELESS).for_each(|_| record.missed());
+        assert_eq!(record.head_start(MOST_WAIT), ms(180));
+        record.missed();
+        assert_eq!(record.head_start(MOST_WAIT), SHORTEST_WAIT);
+        record.answered(ms(60));
+        assert_eq!(record.head_start(MOST_WAIT), MOST_WAIT, "one answer is enough to hope again");
+    }
+
+    #[test]
+    fn a_mirror_that_is_usually_quick_is_overlapped_sooner() {
+        let mut record = Record::default();
+        assert_eq!(record.overlap(ms(1000)), ms(1000));
+        record.answered(ms(10));
+        assert_eq!(record.overlap(ms(1000)), ms(250));
+        (0..20).for_each(|_| record.answered(ms(100)));
+        assert!(record.overlap(ms(1000)) > ms(700) && record.overlap(ms(1000)) <= ms(1000));
+    }
+
+    #[test]
+    fn a_rate_is_learned_from_long_transfers_only() {
+        let mut record = Record::default();
+        record.delivered(1000, ms(1));
+        assert_eq!(record.rate, None);
+        record.delivered(10 << 20, ms(1000));
+        assert_eq!(record.rate, Some(10 << 20));
+        record.delivered(2 << 20, ms(1000));
+        assert_eq!(record.rate, Some(8 << 20));
+    }
+
+    #[test]
+    fn two_writers_keep_what_each_learned_about_its_own_hosts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut one, mut two) = (read(dir.path(), 10), read(dir.path(), 11));
+        one.note("a.example", |record| record.answered(ms(5)));
+        two.note("b.example", |record| record.missed());
+        one.save();
+        two.save();
+        let both = read(dir.path(), 12);
+        assert_eq!(both.of("a.example").latency, Some(ms(5)));
+        assert_eq!((both.of("b.example").misses, both.of("c.example")), (1, Record::default()));
+    }
+
+    #[test]
+    fn the_file_stays_small_and_forgets_the_oldest() {
+        let dir = tempfile::tempdir().unwrap();
+        for now in 1..=100 {
+            let mut records = read(dir.path(), now);
+            records.note(&format!("m{now}.example"), |record| record.answered(ms(now)));
+            records.save();
+        }
+        let records = read(dir.path(), 101);
+        assert_eq!(records.of("m1.example"), Record::default());
+        assert_eq!(records.of("m100.example").latency, Some(ms(100)));
+        assert!(dir.path().join("pace").metadata().unwrap().len() < 4096);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "(.*\n)*", host in "[a-z ]*") {
+            for (known, (mut record, _)) in parse(text.as_bytes()) {
+                record.answered(ms(1));
+                record.delivered(u64::MAX, ms(1));
+                record.missed();
+                let _ = (record.head_start(MOST_WAIT), record.overlap(MOST_WAIT), line(&known, &record, 0), &host);
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn ms(count: u64) -> Time {
+    Duration::from_millis(count)
+}
+
+fn pace() -> Pace {
+    Pace {
+        head_start: ms(300),
+        budget: ms(300),
+        overlap: ms(1000),
+        stall: ms(5000),
+        patience: ms(30_000),
+        floor: 10 << 10,
+        mirrors: 1,
+        least: Pace::LEAST,
+        border: Pace::BORDER,
+    }
+}
+
+fn board<'l>(pace: Pace, kinds: &[Kind], size: u64, log: &'l mut Log) -> Board<'l> {
+    Board::new(pace, kinds.iter().map(|kind| (*kind, Record::default(), false)), Some(size), 0, log)
+}
+
+/// Who is asked at `now`, for which bytes; and under which number.
+fn asked(board: &mut Board<'_>, now: Time) -> (u32, usize, u64, Option<u64>) {
+    match board.next(now) {
+        Move::Ask { lane, source, from, until } => (lane, source, from, until),
+        other => panic!("{other:?} at {now:?}"),
+    }
+}
+
+/// It answers, and sends so many bytes.
+fn sends(board: &mut Board<'_>, lane: u32, start: u64, len: u64, now: Time) -> Take {
+    assert!(board.answered(lane, start, now));
+    board.arrived(lane, len, now)
+}
+
+#[test]
+fn a_mirror_is_asked_when_the_head_start_of_a_peer_is_over_and_who_sends_first_goes_on() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[Kind::Kubo, Kind::Mirror], 4 * MIB, &mut log);
+    let (kubo, ..) = asked(&mut board, ms(0));
+    assert_eq!(board.next(ms(10)), Move::Wait(ms(300)));
+    let (mirror, source, from, until) = asked(&mut board, ms(300));
+    assert_eq!((source, from, until), (1, 0, None));
+    assert_eq!(sends(&mut board, mirror, 0, MIB, ms(350)), Take::Write { at: 0, skip: 0, len: MIB as usize });
+    assert_eq!(board.arrived(kubo, MIB, ms(360)), Take::Late);
+    assert!(!board.is_wanted(kubo) && board.is_wanted(mirror));
+    assert_eq!((log.head_start_spent, log.misses), (ms(300), vec![(0, Miss::Stalled(ms(350)))]));
+}
+
+#[test]
+fn without_budget_the_mirror_is_asked_at_once_and_a_peer_without_time_is_not_called_slow() {
+    let mut log = Log::default();
+    let mut board = board(Pace { budget: ms(0), ..pace() }, &[Kind::Kubo, Kind::Mirror], MIB, &mut log);
+    asked(&mut board, ms(0));
+    let (mirror, source, ..) = asked(&mut board, ms(0));
+    assert_eq!(source, 1);
+    sends(&mut board, mirror, 0, MIB, ms(20));
+    assert_eq!(board.next(ms(20)), Move::Judge);
+    assert_eq!(log.misses, []);
+}
+
+#[test]
+fn a_silent_source_is_overlapped_and_goes_on_when_it_sends_before_the_other() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[Kind::Mirror, Kind::Mirror], 4 * MIB, &mut log);
+    let (first, ..) = asked(&mut board, ms(0));
+    sends(&mut board, first, 0, MIB, ms(100));
+    assert_eq!(board.next(ms(100)), Move::Wait(ms(5100)));
+    let (second, source, from, _) = asked(&mut board, ms(5100));
+    assert_eq!((source, from), (1, MIB));
+    assert!(matches!(board.arrived(first, MIB, ms(5200)), Take::Write { .. }), "it is still listened to");
+    assert!(board.answered(second, MIB, ms(5250)));
+    assert_eq!(board.arrived(second, 100, ms(5300)), Take::Late, "the first one is well again");
+    assert_eq!(log.misses, []);
+}
+
+#[test]
+fn a_silent_source_is_left_when_the_other_one_sends_and_nothing_is_written_twice() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[Kind::Mirror, Kind::Mirror], 4 * MIB, &mut log);
+    let (first, ..) = asked(&mut board, ms(0));
+    sends(&mut board, first, 0, MIB, ms(100));
+    let (second, ..) = asked(&mut board, ms(5100));
+    assert!(matches!(sends(&mut board, second, MIB, MIB, ms(5400)), Take::Write { at, .. } if at == MIB));
+    assert_eq!(board.arrived(first, MIB, ms(5500)), Take::Late);
+    board.arrived(second, 2 * MIB, ms(6000));
+    assert_eq!(board.next(ms(6000)), Move::Judge);
+    assert_eq!(log.misses, [(0, Miss::Stalled(ms(5300)))]);
+}
+
+#[test]
+fn who_is_below_the_floor_is_overlapped_only_when_somebody_else_is_left() {
+    for others in [0, 1] {
+        let mut log = Log::default();
+        let kinds = vec![Kind::Mirror; 1 + others];
+        let mut board = board(pace(), &kinds, 4 * MIB, &mut log);
+        let (first, ..) = asked(&mut board, ms(0));
+        sends(&mut board, first, 0, 100, ms(0));
+        for tenth in 1..=60 {
+            board.arrived(first, 100, ms(tenth * 100));
+        }
+        let overlapped = matches!(board.next(ms(6000)), Move::Ask { source: 1, .. });
+        assert_eq!(overlapped, others == 1);
+    }
+}
+
+#[test]
+fn the_last_one_has_as_long_as_patience_goes_and_then_nobody_is_left() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[Kind::Mirror], MIB, &mut log);
+    asked(&mut board, ms(0));
+    assert_eq!(board.next(ms(1000)), Move::Wait(ms(30_000)));
+    assert_eq!(board.next(ms(30_000)), Move::GiveUp);
+    assert_eq!(log.misses, [(0, Miss::Stalled(ms(30_000)))]);
+}
+
+#[test]
+fn a_file_is_split_over_mirrors_in_equal_parts_when_that_is_allowed() {
+    let (mut one, mut three) = (Log::default(), Log::default());
+    for (mirrors, log) in [(1, &mut one), (3, &mut three)] {
+        let mut board = board(Pace { mirrors, ..pace() }, &[Kind::Mirror; 4], 300 * MIB, log);
+        let (first, ..) = asked(&mut board, ms(0));
+        sends(&mut board, first, 0, 1000, ms(10));
+        if mirrors == 1 {
+            assert!(matches!(board.next(ms(10)), Move::Wait(_)), "mirrors are guests");
+            continue;
+        }
+        let (second, source, from, until) = asked(&mut board, ms(10));
+        assert_eq!((source, from / MIB, until), (1, 200, None));
+        sends(&mut board, second, from, 1000, ms(20));
+        let (third, source, from, until) = asked(&mut board, ms(20));
+        assert_eq!((source, from / MIB, until), (2, 100, Some(200 * MIB)));
+        sends(&mut board, third, from, 1000, ms(30));
+        assert!(matches!(board.next(ms(30)), Move::Wait(_)), "the fourth one is not needed");
+        // Who is done first helps who has most left.
+        let rest = 100 * MIB - 1000;
+        board.arrived(third, rest, ms(2000));
+        let (_, source, from, _) = asked(&mut board, ms(2000));
+        assert_eq!((source, from % MIB), (2, 0), "at a border between leaves");
+    }
+}
+
+#[test]
+fn a_mirror_is_never_asked_for_less_than_its_least_part() {
+    let mut log = Log::default();
+    let mut board = board(Pace { mirrors: 3, ..pace() }, &[Kind::Mirror; 3], 31 * MIB, &mut log);
+    let (first, ..) = asked(&mut board, ms(0));
+    sends(&mut board, first, 0, 1000, ms(10));
+    assert!(matches!(board.next(ms(10)), Move::Wait(_)));
+}
+
+#[test]
+fn a_part_that_nobody_takes_over_stays_with_who_was_sending_it() {
+    let mut log = Log::default();
+    let mut board = board(Pace { mirrors: 2, ..pace() }, &[Kind::Mirror; 2], 100 * MIB, &mut log);
+    let (first, ..) = asked(&mut board, ms(0));
+    sends(&mut board, first, 0, 1000, ms(10));
+    let (second, ..) = asked(&mut board, ms(10));
+    board.failed(second, Miss::Unreachable("refused".to_owned()), ms(20));
+    assert!(matches!(board.next(ms(20)), Move::Wait(_)));
+    assert!(matches!(board.arrived(first, 100 * MIB - 1000, ms(30)), Take::Write { .. }));
+    assert_eq!(board.next(ms(30)), Move::Judge);
+}
+
+#[test]
+fn a_mirror_helps_a_peer_that_is_far_slower_than_itself_where_leaves_can_be_proven() {
+    for (has_leaves, rate, helps) in [(true, 40 * MIB, true), (false, 40 * MIB, false), (true, 3 * MIB, false)] {
+        let mut log = Log::default();
+        let mut record = Record::default();
+        record.delivered(rate, ms(1000));
+        let sources = [(Kind::Kubo, Record::default(), false), (Kind::Mirror, record, false)];
+        let mut board = Board::new(pace(), sources, Some(200 * MIB), 0, &mut log);
+        board.leaves(has_leaves);
+        let (kubo, ..) = asked(&mut board, ms(0));
+        sends(&mut board, kubo, 0, MIB, ms(10));
+        board.arrived(kubo, MIB, ms(1510));
+        match board.next(ms(1510)) {
+            Move::Ask { source: 1, from, .. } => assert!(helps && from < 20 * MIB, "it takes by far the larger part"),
+            other => assert!(!helps, "{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_last_resort_is_asked_when_all_others_have_failed() {
+    let mut log = Log::default();
+    let sources = [(Kind::Kubo, Record::default(), true), (Kind::Mirror, Record::default(), false)];
+    let mut board = Board::new(pace(), sources, Some(MIB), 0, &mut log);
+    let (mirror, source, ..) = asked(&mut board, ms(0));
+    assert_eq!(source, 1);
+    assert!(matches!(board.next(ms(2000)), Move::Wait(_)), "the mirror may still answer");
+    board.failed(mirror, Miss::Absent("HTTP 404".to_owned()), ms(2100));
+    assert_eq!(asked(&mut board, ms(2100)).1, 0);
+}
+
+#[test]
+fn a_server_that_cannot_send_parts_is_not_used_beside_others() {
+    let mut log = Log::default();
+    let mut board = board(Pace { mirrors: 2, ..pace() }, &[Kind::Mirror; 2], 100 * MIB, &mut log);
+    let (first, ..) = asked(&mut board, ms(0));
+    sends(&mut board, first, 0, 1000, ms(10));
+    let (second, ..) = asked(&mut board, ms(10));
+    assert!(!board.answered(second, 0, ms(20)));
+    assert!(!board.is_wanted(second) && board.is_wanted(first));
+}

@@ -1,0 +1,186 @@
+//! Whom to ask for a stretch that nobody sends, or whose holder has trouble: one source after the other, the next one
+//! when the last has failed or is slow to answer.
+
+use crate::race::board::{Board, Move, Standing};
+use crate::race::stretch::{Lane, Stretch, Time};
+use crate::source::Miss;
+
+/// What a look at one stretch came to.
+enum Look {
+    Ask(Move),
+    /// Nothing to do before then.
+    Until(Time),
+    /// Nobody works on it, and nobody can be asked as long as all others are busy.
+    Idle,
+    /// Something was given up: look again.
+    Again,
+}
+
+impl Board<'_> {
+    /// Looks after every stretch.
+    pub(super) fn hunt(&mut self, now: Time) -> Move {
+        let mut wake = Time::MAX;
+        let mut i = 0;
+        while i < self.stretches.len() {
+            match self.look(i, now) {
+                Look::Ask(ask) => return ask,
+                Look::Until(time) => wake = wake.min(time),
+                Look::Idle => {}
+                Look::Again => {
+                    (i, wake) = (0, Time::MAX);
+                    continue;
+                }
+            }
+            i += 1;
+        }
+        if self.stretches.iter().any(|stretch| stretch.lanes().next().is_some()) {
+            Move::Wait(wake)
+        } else {
+            Move::GiveUp
+        }
+    }
+
+    fn look(&mut self, i: usize, now: Time) -> Look {
+        let stretch = &self.stretches[i];
+        if let Some(holder) = &stretch.holder
+            && self.trouble(holder, now).is_none()
+        {
+            return Look::Until(holder.heard + self.pace.stall);
+        }
+        let last = stretch.asked.last();
+        if let Some(time) = last.map(|last| self.next_after(last)).filter(|time| now < *time) {
+            return Look::Until(time);
+        }
+        let (last, begins) = (last.map(|last| (last.source, last.asked)), stretch.holder.is_none());
+        if let Some(source) = self.candidate(i) {
+            if let Some((before, asked)) = last.filter(|_| begins) {
+                self.spend(before, now - asked);
+            }
+            return Look::Ask(self.ask(i, source, now));
+        }
+        self.out_of_patience(i, now)
+    }
+
+    /// Nobody else can be asked: those who were asked have as long as the last one needs.
+    fn out_of_patience(&mut self, i: usize, now: Time) -> Look {
+        let stretch = &self.stretches[i];
+        if let Some(last) = stretch.asked.iter().map(|lane| lane.heard).max() {
+            if now < last + self.pace.patience {
+                return Look::Until(last + self.pace.patience);
+            }
+            let late: Vec<u32> = stretch.asked.iter().map(|lane| lane.id).collect();
+            late.into_iter().for_each(|id| self.failed(id, Miss::Stalled(self.pace.patience), now));
+            return Look::Again;
+        }
+        if let Some(holder) = &stretch.holder {
+            let longest = self.pace.patience.max(self.pace.stall);
+            let (id, silent) = (holder.id, now - holder.heard);
+            if silent < longest {
+                return Look::Until(holder.heard + longest);
+            }
+            self.failed(id, Miss::Stalled(silent), now);
+            return Look::Again;
+        }
+        if self.give_back(i) { Look::Again } else { Look::Idle }
+    }
+
+    /// Gives a stretch that nobody took over back to who was sending it: its answer goes on there.
+    fn give_back(&mut self, i: usize) -> bool {
+        let Some(before) = i.checked_sub(1) else { return false };
+        let at = self.stretches[i].at;
+        let goes_on = self.stretches[before].holder.as_ref().is_some_and(|holder| holder.until > at);
+        if self.stretches[before].until != at || !goes_on {
+            return false;
+        }
+        let Stretch { until, .. } = self.stretches.remove(i);
+        self.stretches[before].until = until;
+        true
+    }
+
+    /// Who is asked next for stretch `i`: in the given order, but later who has failed before or was outrun.
+    fn candidate(&self, i: usize) -> Option<usize> {
+        let all = 0..self.sources.len();
+        if self.alone {
+            // The first that has a chance, and nobody beside it.
+            let first = all.filter(|source| self.may_be_asked(*source, i)).min_by_key(|source| {
+                let standing = &self.sources[*source];
+                (standing.is_last_resort, !self.is_mirror(*source))
+            });
+            return first.filter(|_| self.stretches.iter().all(|stretch| stretch.lanes().next().is_none()));
+        }
+        let free = all.filter(|source| !self.is_busy(*source) && self.may_be_asked(*source, i));
+        let next = free.min_by_key(|source| {
+            let standing = &self.sources[*source];
+            (standing.is_last_resort, standing.outrun, u32::MAX - standing.chances)
+        })?;
+        // The last resort is for when everybody else has failed, not for when they are busy.
+        let others = || self.sources.iter().any(|standing| !standing.is_last_resort && standing.is_left());
+        (!self.sources[next].is_last_resort || !others()).then_some(next)
+    }
+
+    fn may_be_asked(&self, source: usize, i: usize) -> bool {
+        let standing = &self.sources[source];
+        // Only beside itself is a mirror asked for the same bytes as another one, not for others at the same time.
+        let elsewhere = self.stretches.iter().enumerate().filter(|(other, _)| *other != i);
+        let at_work = elsewhere.flat_map(|(_, stretch)| stretch.lanes()).filter(|lane| self.is_mirror(lane.source));
+        standing.is_left() && (!self.is_mirror(source) || at_work.count() < self.pace.mirrors)
+    }
+
+    /// Whether it is being listened to, or asked.
+    pub(super) fn is_busy(&self, source: usize) -> bool {
+        self.stretches.iter().flat_map(Stretch::lanes).any(|lane| lane.source == source)
+    }
+
+    /// Asks `source` for stretch `i`.
+    pub(super) fn ask(&mut self, i: usize, source: usize, now: Time) -> Move {
+        let stretch = &mut self.stretches[i];
+        let end = self.size.unwrap_or(u64::MAX);
+        let (at, until) = if self.whole { (0, end) } else { (stretch.at, stretch.until) };
+        self.next_id += 1;
+        stretch.asked.push(Lane {
+            id: self.next_id,
+            source,
+            at,
+            until,
+            is_part: at > 0 || until < end,
+            asked: now,
+            answered: false,
+            heard: now,
+            first: None,
+            got: 0,
+            window: (now, 0),
+            slow: None,
+        });
+        Move::Ask { lane: self.next_id, source, from: at, until: Some(until).filter(|until| *until < end) }
+    }
+
+    /// What is wrong with who sends, if anything.
+    pub(super) fn trouble(&self, holder: &Lane, now: Time) -> Option<Miss> {
+        let silent = now - holder.heard;
+        if silent >= self.pace.stall { Some(Miss::Stalled(silent)) } else { holder.slow.map(Miss::Slow) }
+    }
+
+    /// When the next source is asked as well, unless this one sends before. A peer has no more than its head start for
+    /// that, whatever it has said: one that has only the beginning of a file says the same.
+    fn next_after(&self, lane: &Lane) -> Time {
+        let record = &self.sources[lane.source].record;
+        if self.has_head_start(lane.source) {
+            let left = self.pace.budget.saturating_sub(self.log.head_start_spent);
+            lane.asked + record.head_start(self.pace.head_start).min(left)
+        } else {
+            lane.heard + record.overlap(self.pace.overlap)
+        }
+    }
+
+    /// Whether waiting for it is paid from the head start: it may not have the file, which mirrors nearly always do.
+    pub(super) fn has_head_start(&self, source: usize) -> bool {
+        !self.is_mirror(source)
+    }
+}
+
+impl Standing {
+    /// Whether it may be asked at all.
+    pub(super) fn is_left(&self) -> bool {
+        self.chances > 0 && !self.accused
+    }
+}

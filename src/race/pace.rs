@@ -1,0 +1,38 @@
+//! The clocks and measures of a race. Three clocks are kept apart, because they mean different things: nothing in flight
+//! (`stall`), a question open for too long (`overlap`, `head_start`), nobody left to ask (`patience`).
+
+use std::time::Duration;
+
+use crate::dag::CHUNK;
+
+/// What holds for every source of a race. What one source is like stands in its
+/// [`Record`](crate::health::record::Record).
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Longest wait for one peer before mirrors are asked as well, while `budget` lasts.
+    pub head_start: Duration,
+    /// What is left of the head start of this transaction: all waits for peers that bring nothing come out of it.
+    pub budget: Duration,
+    /// Silence before an answer after which the next source is asked as well.
+    pub overlap: Duration,
+    /// Longest silence of a source that has begun to send, and the time over which its rate is measured. After it the
+    /// next source is asked as well; the silent one is left when that one sends.
+    pub stall: Duration,
+    /// Longest silence when nobody else is left to ask.
+    pub patience: Duration,
+    /// Bytes a second below which a source is overlapped by the next one.
+    pub floor: u64,
+    /// Mirrors that may share one file at a time.
+    pub mirrors: usize,
+    /// Fewest bytes that one mirror is asked for when several share a file.
+    pub least: u64,
+    /// Borders between the parts of different sources are multiples of this, so that single leaves have single senders.
+    pub border: u64,
+}
+
+impl Pace {
+    /// `least`: what a mirror sends for one question costs it as little as before (DESIGN.md, promise 14).
+    pub const LEAST: u64 = 16 << 20;
+    /// `border` of our own profile.
+    pub const BORDER: u64 = CHUNK as u64;
+}

@@ -1,0 +1,426 @@
+//! Carries out what the board says: asks sources, listens to them, writes what they send, and has the end judged.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::{AbortHandle, Abortable, Aborted, Fuse, FusedFuture as _, FutureExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::Instant;
+
+use crate::dag::proof::Leaves;
+use crate::plan::Expect;
+use crate::race::board::{Board, Move, Take, Time};
+use crate::race::sheet::{EARLIER, Sheet};
+use crate::race::trial::Trial;
+use crate::race::{Entrant, Log, Outcome, Race, Won};
+use crate::source::{Body, Kind, Local, Miss, Offer, Question};
+use crate::verify::{self, Accepted};
+
+/// Bytes that are distrusted at the end of a broken stream of Kubo's when no leaves are known: the error text that it
+/// writes into the body is about 100 bytes long.
+const TAIL: u64 = 64 * 1024;
+
+/// A race that is being run.
+pub(super) struct Run<'r, 'f, 'l> {
+    race: &'r Race<'r>,
+    board: Board<'l>,
+    sheet: Sheet<'f>,
+    trial: Trial,
+    begun: Instant,
+    /// What is being waited for: one answer or one piece of a body for each lane.
+    coming: FuturesUnordered<Abortable<Local<'r, Heard<'r>>>>,
+    lanes: HashMap<u32, Open>,
+    /// The root block on its way; it is asked for once.
+    root: Fuse<Local<'r, Option<Arc<Leaves>>>>,
+    asked_for_root: bool,
+    places: Vec<String>,
+    /// Who was heard last.
+    last: Option<usize>,
+}
+
+/// A lane that is listened to.
+struct Open {
+    source: usize,
+    stop: AbortHandle,
+    modified: Option<SystemTime>,
+}
+
+/// What a source said.
+enum Said<'r> {
+    Answer(Result<Offer<'r>, Miss>),
+    Piece(Option<Result<Bytes, Miss>>, Body<'r>),
+}
+
+/// Who said it: the number of the lane.
+type Heard<'r> = (u32, Said<'r>);
+
+/// Why a race ends before its time.
+enum End {
+    Done(Outcome),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(e: io::Error) -> Self {
+        End::Failed(e)
+    }
+}
+
+impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
+    /// Looks at what an earlier run left.
+    pub(super) fn start(
+        race: &'r Race<'_>,
+        partial: &'f File,
+        have: u64,
+        log: &'l mut Log,
+    ) -> Result<Self, (&'l mut Log, io::Error)> {
+        let sheet = match Sheet::start(partial, have.min(race.expect.most())) {
+            Ok(sheet) => sheet,
+            Err(e) => return Err((log, e)),
+        };
+        let standing = |Entrant { source, record }: &Entrant<'_>| (source.kind(), *record, source.is_last_resort());
+        let board = Board::new(race.pace, race.entrants.iter().map(standing), race.expect.size(), sheet.front(), log);
+        Ok(Self {
+            race,
+            board,
+            sheet,
+            trial: Trial::default(),
+            begun: Instant::now(),
+            coming: FuturesUnordered::new(),
+            lanes: HashMap::new(),
+            root: Fuse::terminated(),
+            asked_for_root: false,
+            places: race.entrants.iter().map(|entrant| entrant.source.place()).collect(),
+            last: None,
+        })
+    }
+
+    /// Runs until there is an outcome.
+    pub(super) async fn finish(&mut self) -> Outcome {
+        loop {
+            match self.step().await {
+                Ok(()) => {}
+                Err(End::Done(outcome)) => return outcome,
+                // This machine cannot write: no other source can help.
+                Err(End::Failed(e)) => {
+                    self.board.log.misses.push((0, Miss::Local(e.to_string())));
+                    return Outcome::Lost;
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), End> {
+        match self.board.next(self.now()) {
+            Move::Ask { lane, source, from, until } => {
+                self.ask(lane, source, from, until);
+                Ok(())
+            }
+            Move::Wait(until) => self.wait(until).await,
+            Move::Judge => self.judge().await,
+            Move::GiveUp => self.give_up(),
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.begun.elapsed()
+    }
+
+    fn ask(&mut self, lane: u32, source: usize, from: u64, until: Option<u64>) {
+        // Alone means alone: what others have sent is given up.
+        if self.board.keeps_apart() && self.sheet.senders(&(0..u64::MAX)).iter().any(|who| *who != source) {
+            return self.restart();
+        }
+        let question = Question { from, until, newer_than: self.race.newer_than };
+        let answer = self.race.entrants[source].source.open(question);
+        let (stop, stopped) = AbortHandle::new_pair();
+        self.lanes.insert(lane, Open { source, stop, modified: None });
+        let said = answer.map(move |answer| (lane, Said::Answer(answer))).boxed_local();
+        self.coming.push(Abortable::new(said, stopped));
+    }
+
+    /// Waits for the next piece of this body.
+    fn listen(&mut self, lane: u32, body: Body<'r>) {
+        let Some(open) = self.lanes.get_mut(&lane) else { return };
+        let (stop, stopped) = AbortHandle::new_pair();
+        open.stop = stop;
+        let said = body.into_future().map(move |(piece, body)| (lane, Said::Piece(piece, body))).boxed_local();
+        self.coming.push(Abortable::new(said, stopped));
+    }
+
+    async fn wait(&mut self, until: Time) -> Result<(), End> {
+        let board = &self.board;
+        self.lanes.retain(|lane, open| {
+            let is_wanted = board.is_wanted(*lane);
+            if !is_wanted {
+                open.stop.abort();
+            }
+            is_wanted
+        });
+        if !self.asked_for_root && !board.keeps_apart() && (board.wants_leaves() || self.is_mixed()) {
+            self.ask_for_root();
+        }
+        // A year is as good as never, and does not overflow the clock.
+        let until = self.begun + until.min(Duration::from_secs(365 * 24 * 3600));
+        tokio::select! {
+            biased;
+            leaves = &mut self.root, if !self.root.is_terminated() => self.got_root(leaves),
+            heard = self.coming.next(), if !self.coming.is_empty() => match heard {
+                Some(Ok((lane, Said::Answer(answer)))) => self.answered(lane, answer),
+                Some(Ok((lane, Said::Piece(piece, body)))) => self.arrived(lane, piece, body),
+                Some(Err(Aborted)) | None => Ok(()),
+            },
+            () = tokio::time::sleep_until(until) => Ok(()),
+        }
+    }
+
+    fn ask_for_root(&mut self) {
+        self.asked_for_root = true;
+        if let Some(roots) = &self.race.roots {
+            self.root = roots.leaves().fuse();
+        }
+    }
+
+    fn got_root(&mut self, leaves: Option<Arc<Leaves>>) -> Result<(), End> {
+        if let Some(leaves) = leaves.filter(|_| !self.board.keeps_apart()) {
+            self.trial.begin(leaves);
+            self.board.leaves(true);
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, lane: u32, answer: Result<Offer<'r>, Miss>) -> Result<(), End> {
+        let Some(open) = self.lanes.get_mut(&lane) else { return Ok(()) };
+        let (source, now) = (open.source, self.begun.elapsed());
+        match answer {
+            Ok(Offer::Unchanged) => Err(End::Done(Outcome::Unchanged(source))),
+            Ok(Offer::Bytes { start, modified, body, .. }) => {
+                if let (Some(floor), Some(date)) = (self.race.not_older_than, modified)
+                    && date < floor
+                {
+                    return Err(End::Done(Outcome::Older(source, date)));
+                }
+                open.modified = modified;
+                if self.board.answered(lane, start, now) {
+                    self.listen(lane, body);
+                }
+                Ok(())
+            }
+            Err(why) => self.failed(lane, why),
+        }
+    }
+
+    fn arrived(&mut self, lane: u32, piece: Option<Result<Bytes, Miss>>, mut body: Body<'r>) -> Result<(), End> {
+        let Some(&Open { source, .. }) = self.lanes.get(&lane) else { return Ok(()) };
+        let now = self.now();
+        let piece = match piece {
+            Some(Ok(piece)) => piece,
+            Some(Err(why)) => return self.failed(lane, why),
+            None if self.board.ended(lane, now) => {
+                self.last = Some(source);
+                return Ok(());
+            }
+            None => return self.broke_off(source),
+        };
+        let (at, skip, len) = match self.board.arrived(lane, piece.len() as u64, now) {
+            Take::Late => return Ok(()),
+            Take::Write { at, skip, len } if at + len as u64 <= self.race.expect.most() => (at, skip, len),
+            Take::Write { .. } | Take::TooMuch => return self.sent_too_much(lane, source),
+        };
+        self.last = Some(source);
+        self.sheet.add(source, at, &piece[skip..skip + len])?;
+        self.race.progress.at(self.sheet.bytes(), &self.places[source]);
+        if self.is_mixed() {
+            self.check(at..at + len as u64)?;
+        }
+        let is_last = self.race.expect.size() == Some(at + len as u64);
+        // One look for bytes beyond the end, without waiting for them.
+        if is_last && matches!(body.next().now_or_never(), Some(Some(Ok(more))) if !more.is_empty()) {
+            return self.sent_too_much(lane, source);
+        }
+        self.listen(lane, body);
+        Ok(())
+    }
+
+    fn failed(&mut self, lane: u32, why: Miss) -> Result<(), End> {
+        let Some(&Open { source, .. }) = self.lanes.get(&lane) else { return Ok(()) };
+        if let Miss::Local(why) = why {
+            return Err(End::Failed(io::Error::other(why)));
+        }
+        let is_wrong = matches!(why, Miss::Corrupt(_));
+        self.board.failed(lane, why, self.now());
+        if is_wrong { self.erase_of(source) } else { self.broke_off(source) }
+    }
+
+    /// Somebody stopped before the end. What it sent last may be an error text.
+    fn broke_off(&mut self, source: usize) -> Result<(), End> {
+        if self.race.expect.size().is_none() {
+            // Nothing says that the next one has the same file.
+            self.restart();
+            return Ok(());
+        }
+        let last = self.sheet.parts_of(source).last();
+        if let Some(last) = last.filter(|_| self.race.entrants[source].source.kind() == Kind::Kubo) {
+            let tail = last.start.max(last.end.saturating_sub(TAIL))..last.end;
+            // Who breaks off is not accused of what it sent last.
+            drop(self.trial.look(&self.sheet, tail.clone())?);
+            for doubtful in self.trial.doubtful(tail) {
+                self.erase(doubtful.start.max(last.start)..doubtful.end.min(last.end));
+            }
+        }
+        Ok(())
+    }
+
+    fn sent_too_much(&mut self, lane: u32, source: usize) -> Result<(), End> {
+        let why = Miss::Corrupt(format!("sends more than {} bytes", self.race.expect.most()));
+        if self.board.is_wanted(lane) {
+            self.board.failed(lane, why, self.now());
+        } else {
+            self.board.exclude(source, why, self.now());
+        }
+        self.board.log.liars.push(source);
+        self.erase_of(source)
+    }
+
+    fn erase_of(&mut self, source: usize) -> Result<(), End> {
+        if self.race.expect.size().is_none() {
+            self.restart();
+        }
+        let theirs: Vec<Range<u64>> = self.sheet.parts_of(source).collect();
+        theirs.into_iter().for_each(|range| self.erase(range));
+        Ok(())
+    }
+
+    fn erase(&mut self, range: Range<u64>) {
+        self.sheet.erase(&range);
+        self.trial.forget(&range);
+        self.board.missing(range);
+    }
+
+    fn restart(&mut self) {
+        self.sheet.erase(&(0..u64::MAX));
+        self.trial.forget(&(0..u64::MAX));
+        self.board.restart(self.now());
+    }
+
+    /// Whether bytes of several senders are here: then leaves are looked at as they come.
+    fn is_mixed(&self) -> bool {
+        self.sheet.is_mixed()
+    }
+
+    /// Looks at the leaves that may have become complete in `range`. Returns whether any was wrong.
+    fn check(&mut self, range: Range<u64>) -> Result<bool, End> {
+        let wrong = self.trial.check(&self.sheet, range)?;
+        let now = self.now();
+        for leaf in &wrong {
+            if let Some(sender) = leaf.sender {
+                self.board.accuse(sender, now);
+            }
+            self.erase(leaf.range.clone());
+        }
+        Ok(!wrong.is_empty())
+    }
+
+    /// Compares what arrived with what is expected.
+    async fn judge(&mut self) -> Result<(), End> {
+        let verdict = match self.race.expect {
+            Expect::Exact { sha256, size } => {
+                let hash = self.sheet.finish_hash()?;
+                hash.finish(sha256, size).map(Accepted::Proven).map_err(|e| e.to_string())
+            }
+            Expect::Waived(why) => {
+                let waived = verify::waive(why, self.race.name, self.sheet.file());
+                waived.map(Accepted::Waived).map_err(|e| e.to_string())
+            }
+        };
+        match verdict {
+            Ok(accepted) => Err(End::Done(self.won(accepted)?)),
+            Err(why) => self.mismatch(why).await,
+        }
+    }
+
+    fn won(&mut self, accepted: Accepted) -> Result<Outcome, End> {
+        for (source, why) in std::mem::take(&mut self.trial).convicted(&self.sheet)? {
+            self.board.log.misses.push((source, Miss::Corrupt(why)));
+            self.board.log.liars.push(source);
+        }
+        let shares = self.sheet.shares();
+        let dates = self.lanes.values().filter(|open| shares.iter().any(|(source, _)| *source == open.source));
+        let modified = dates.filter_map(|open| open.modified).max();
+        Ok(Outcome::Won(Won { accepted, modified, shares }))
+    }
+
+    /// Everything is here, and it is not the file.
+    async fn mismatch(&mut self, why: String) -> Result<(), End> {
+        if !self.asked_for_root && !self.board.keeps_apart() {
+            self.ask_for_root();
+        }
+        if !self.root.is_terminated() {
+            let leaves = (&mut self.root).await;
+            self.got_root(leaves)?;
+        }
+        if self.trial.has_leaves() && self.check(0..u64::MAX)? {
+            return Ok(());
+        }
+        let senders = self.sheet.senders(&(0..u64::MAX));
+        let now = self.now();
+        if self.trial.has_leaves() {
+            // All leaves are right and the file is wrong: these are the leaves of another file.
+            for source in 0..self.race.entrants.len() {
+                if matches!(self.race.entrants[source].source.kind(), Kind::Kubo | Kind::Gateway) {
+                    self.board.exclude(source, Miss::Broken("its CID is that of another file".to_owned()), now);
+                }
+            }
+            self.drop_the_claim();
+            return Ok(());
+        }
+        match senders.as_slice() {
+            [] => match self.last.take() {
+                Some(source) => self.board.exclude(source, Miss::Corrupt(why), now),
+                // An empty file is expected to be something else than empty.
+                None => return Err(End::Done(Outcome::Lost)),
+            },
+            [EARLIER] => {}
+            [source] => {
+                self.board.exclude(*source, Miss::Corrupt(why), now);
+                self.board.log.liars.push(*source);
+            }
+            several => {
+                let known = several.iter().filter(|who| **who != EARLIER);
+                let places: Vec<&str> = known.map(|who| self.places[*who].as_str()).collect();
+                let why = format!("{why}, mixed from: an earlier run or {}", places.join(", "));
+                self.board.log.misses.push((several[0], Miss::Corrupt(why)));
+                self.board.keep_apart();
+            }
+        }
+        self.restart();
+        Ok(())
+    }
+
+    /// Nobody is left to ask, as long as everything that was thought of them holds.
+    fn give_up(&mut self) -> Result<(), End> {
+        if self.board.ask_for_the_whole() {
+            return Ok(());
+        }
+        if self.board.has_accused() {
+            // That everybody else failed may be the fault of a false root.
+            self.drop_the_claim();
+            return Ok(());
+        }
+        Err(End::Done(Outcome::Lost))
+    }
+
+    fn drop_the_claim(&mut self) {
+        self.trial.drop_the_claim();
+        self.root = Fuse::terminated();
+        self.board.leaves(false);
+        self.board.acquit();
+        self.board.keep_apart();
+        self.restart();
+    }
+}

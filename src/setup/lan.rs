@@ -1,0 +1,98 @@
+//! Trusting the network that this machine is in, which is asked for only where the daemon is enabled.
+//!
+//! `pkgswarm lan` knows the networks and keeps the list; it is asked and told as a program, like pacman-conf.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::record::Record;
+use super::{Change, Context, Offer, units};
+use crate::error::Error;
+use crate::program;
+
+/// Longest wait for an answer, which needs no network.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Networks that are to be trusted, or not any more.
+struct Trust {
+    program: PathBuf,
+    networks: Vec<String>,
+    on: bool,
+}
+
+impl Change for Trust {
+    fn shown(&self) -> String {
+        let verb = if self.on { "trust" } else { "forget" };
+        let about =
+            "  machines of these networks can see and fetch the public packages that are in pacman's cache here\n";
+        format!("pkgswarm lan {verb} {}\n{}", self.networks.join(" "), if self.on { about } else { "" })
+    }
+
+    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+        if self.on {
+            record.done.networks.extend(self.networks.iter().cloned());
+            record.write()?;
+        }
+        let mut command = Command::new(&self.program);
+        command.args(["lan", if self.on { "trust" } else { "forget" }]).args(&self.networks);
+        program::hear(command, b"", PATIENCE, 64 << 10).map_err(|e| Error::local("lan", e))?;
+        if !self.on {
+            record.done.networks.clear();
+            record.write()?;
+        }
+        let word = if self.on { "trusted" } else { "not trusted any more" };
+        Ok(vec![format!("{}: {word}", self.networks.join(", "))])
+    }
+}
+
+/// A line of `pkgswarm lan ls --json`, as far as it is read.
+#[derive(Deserialize)]
+struct Listed {
+    here: Vec<Here>,
+    trusted: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Here {
+    network: String,
+    trusted: bool,
+}
+
+/// Trusting the networks that this machine is in.
+pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
+    if !units::is_enabled(super::DAEMON) {
+        return Ok(Offer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
+    }
+    let (program, listed) = list(context)?;
+    let networks: Vec<String> = listed.here.into_iter().filter(|here| !here.trusted).map(|here| here.network).collect();
+    if networks.is_empty() {
+        return Ok(Offer::Nothing("no network here that could be trusted and is not".to_owned()));
+    }
+    Ok(Offer::Change(Box::new(Trust { program, networks, on: true })))
+}
+
+/// Trusting them no more.
+pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error> {
+    if record.done.networks.is_empty() {
+        return Ok(Offer::Nothing("setup has trusted no network".to_owned()));
+    }
+    let (program, listed) = list(context)?;
+    let still = record.done.networks.iter().filter(|network| listed.trusted.contains(network));
+    let networks: Vec<String> = still.cloned().collect();
+    if networks.is_empty() {
+        return Ok(Offer::Nothing("the networks that setup trusted are not trusted any more".to_owned()));
+    }
+    Ok(Offer::Change(Box::new(Trust { program, networks, on: false })))
+}
+
+fn list(context: &Context<'_>) -> Result<(PathBuf, Listed), Error> {
+    let program = context.env.program().map_err(|e| Error::local("pkgswarm", e))?;
+    let mut command = Command::new(&program);
+    command.args(["lan", "ls", "--json"]);
+    let said = program::hear(command, b"", PATIENCE, 1 << 20).map_err(|e| Error::local("lan", e))?;
+    let listed = serde_json::from_str(said.trim()).map_err(|e| Error::local("lan", format!("said no sense: {e}")))?;
+    Ok((program, listed))
+}
