@@ -37,6 +37,9 @@ _pkgswarm() {
             pkgswarm,lan)
                 cmd="pkgswarm__subcmd__lan"
                 ;;
+            pkgswarm,prefetch)
+                cmd="pkgswarm__subcmd__prefetch"
+                ;;
             pkgswarm,publish)
                 cmd="pkgswarm__subcmd__publish"
                 ;;
@@ -48,6 +51,12 @@ _pkgswarm() {
                 ;;
             pkgswarm,stats)
                 cmd="pkgswarm__subcmd__stats"
+                ;;
+            pkgswarm,status)
+                cmd="pkgswarm__subcmd__status"
+                ;;
+            pkgswarm,why)
+                cmd="pkgswarm__subcmd__why"
                 ;;
             pkgswarm,xfer)
                 cmd="pkgswarm__subcmd__xfer"
@@ -86,7 +95,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish setup doctor daemon shared lan stats config"
+            opts="-h -V --set --help --version xfer fetch cid index publish prefetch setup doctor daemon shared lan status why stats config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -423,6 +432,28 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__prefetch)
+            opts="-h --only --dry-run --now --notify --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__publish)
             opts="-h --key --publisher --minisign-key --lifetime --offline --out --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -512,6 +543,42 @@ _pkgswarm() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__status)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__why)
+            opts="-h --json --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -32,11 +32,14 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "fetch" -d 'Fetch 
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "prefetch" -d 'Fetch pending updates before anybody asks'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "setup" -d 'Have this machine use pkgswarm, or stop using it'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "doctor" -d 'Look for what is misconfigured, and say what mends it'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "daemon" -d 'Share packages with the machines of the local network, until it is stopped'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "shared" -d 'List what the daemon offers to the local network, or switch that on or off'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "lan" -d 'Trust a network with what this machine shares, or stop doing so'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "status" -d 'Show what is going on: Kubo, neighbours, indexes, stores, pending updates'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "why" -d 'Explain what is expected of a file, who has it, and who would be asked for it'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "stats" -d 'Show who sent how much, and what that saved'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "config" -d 'Show every setting with its value and where it comes from'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -l set -d 'Set one setting for this run, above every other layer' -r
@@ -93,6 +96,13 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Se
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l only -d 'Only these packages [default: all that are pending]' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l dry-run -d 'Look for updates and fetch none'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l now -d 'Whatever the settings say about battery, connection and time of day'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l notify -d 'Fetch nothing; tell this desktop what is here, if it was not told yet'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l json -d 'Print one JSON object'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l only -d 'Only these parts; may be repeated [default: all]' -r -f -a "pacman\t'XferCommand in pacman.conf'
 index\t'The timer that refreshes indexes, where any is in use'
 prefetch\t'The timer that fetches pending updates ahead'
@@ -126,6 +136,12 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_s
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -l json -d 'Print JSON'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l json -d 'Print one JSON object'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'How many days to look back, today included; 0 for all that is known' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l json -d 'Print JSON'

@@ -58,6 +58,16 @@ pub enum Command {
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.
     Publish(PublishArgs),
+    /// Fetch pending updates before anybody asks
+    ///
+    /// Looks for updates as `checkupdates` does, in databases of its own, so that those of the system stay as they are. Packages and signatures go into the store, where a later `pacman -Su` finds them without a network; with Kubo running they are pinned there, so that neighbours can have them. What is superseded is let go. What `IgnorePkg` names is not fetched.
+    ///
+    /// Prints the updates that are pending, one a line. Keeps still on a metered line, on battery, through a VPN, and outside prefetch.window; pkgswarm.toml(5) lists these settings, and those for quota, age and rate. Can be interrupted at any time; the next run goes on.
+    ///
+    /// Run by root, it works as the user to whom the store belongs, whom pacman's downloads use as well. Run by anybody else, it fills that user's own store, which pacman cannot use.
+    ///
+    /// Exit status 0 when there are updates, 2 when there are none or it is not the time, 1 when something went wrong, 130 when interrupted.
+    Prefetch(PrefetchArgs),
     /// Have this machine use pkgswarm, or stop using it
     ///
     /// Shows what it would change, exactly, and asks for each part: the XferCommand in pacman.conf, the timers that refresh indexes and fetch updates ahead, settings of the local Kubo daemon that nobody has chosen otherwise, the daemon that shares packages with the local network, and trust in the network that this machine is in. An XferCommand that is there becomes a comment.
@@ -85,6 +95,14 @@ pub enum Command {
     /// Trust a network with what this machine shares, or stop doing so
     #[command(subcommand)]
     Lan(LanCommand),
+    /// Show what is going on: Kubo, neighbours, indexes, stores, pending updates
+    ///
+    /// Takes two seconds at most, whoever does not answer. Pending updates are those that `pkgswarm prefetch` saw last, without what was installed since.
+    Status(JsonArgs),
+    /// Explain what is expected of a file, who has it, and who would be asked for it
+    ///
+    /// Says what its content must be and who says so, where it lies on this machine, which sources have it now (asked in parallel, three seconds at most, without moving any of it), in which order a download would ask them and why, who would not be asked, and where the last copy came from.
+    Why(WhyArgs),
     /// Show who sent how much, and what that saved
     ///
     /// Counts the bytes of file contents, as servers count them; what was received in vain is included. `here already` is what the store, a package cache or an unchanged database spared.
@@ -329,6 +347,28 @@ pub struct PublishArgs {
     pub json: bool,
 }
 
+/// Arguments of `prefetch`.
+#[derive(Args, Debug)]
+pub struct PrefetchArgs {
+    /// Only these packages [default: all that are pending]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub only: Vec<String>,
+    /// Look for updates and fetch none
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Whatever the settings say about battery, connection and time of day
+    #[arg(long)]
+    pub now: bool,
+    /// Fetch nothing; tell this desktop what is here, if it was not told yet
+    ///
+    /// For a unit of the user's session. Silent without a desktop.
+    #[arg(long, conflicts_with_all = ["only", "dry_run", "now", "json"])]
+    pub notify: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
@@ -347,6 +387,16 @@ pub struct SetupArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Print one JSON object a part: part, state, change, said
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `why`.
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// A package file name, a package name, name-version, or a sha256
+    pub name: String,
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

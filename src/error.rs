@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::name;
+
 /// What kind of failure ended a command. Decides the exit status, never the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -88,10 +90,15 @@ impl std::error::Error for Error {}
 ///
 /// Control characters in foreign text are escaped line by line (`crate::name::shown`).
 pub fn report(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Error>() {
+        Some(own) => shown(own),
+        None => format!("error: {}\n", name::shown(&format!("{error:#}"))),
+    }
+}
+
+/// The same for an error of ours.
+pub fn shown(own: &Error) -> String {
     use crate::name::shown;
-    let Some(own) = error.downcast_ref::<Error>() else {
-        return format!("error: {}\n", shown(&format!("{error:#}")));
-    };
     let mut out = format!("error: {}\n", shown(&own.to_string()));
     for line in &own.tried {
         out += &format!("  {}\n", shown(line));

@@ -77,6 +77,8 @@ pub enum Target {
     In(PathBuf),
     /// Nothing comes: the child works for itself, in the store and the state.
     Nowhere,
+    /// Nothing comes, and nothing is made: the child only looks.
+    Looking,
 }
 
 /// The child's end: hands files over instead of placing them.
@@ -124,7 +126,9 @@ impl Giver {
 /// Returns the child's exit status; the child has said on stderr what there was to say.
 pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) -> Result<u8, Error> {
     let user = unprivileged_user(settings)?;
-    make_store(settings, user);
+    if !matches!(target, Target::Looking) {
+        make_store(settings, user);
+    }
     outlive_interrupts().map_err(|e| Error::local("handover", e))?;
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -155,13 +159,16 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
     }
 }
 
-/// Runs this program again as an unprivileged user with the arguments `words`, and returns what it printed.
+/// Runs this program again as an unprivileged user with the arguments `words`, and returns what it printed. The store and
+/// the state are made where they are missing, unless it only looks.
 ///
 /// # Errors
 /// `Local` when the child cannot be run, or printed more than a line of a MiB. Its exit status says nothing more.
-pub fn hear(env: &Env, settings: &Settings, words: &[OsString]) -> Result<String, Error> {
+pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool) -> Result<String, Error> {
     let user = unprivileged_user(settings)?;
-    make_store(settings, user);
+    if !only_looks {
+        make_store(settings, user);
+    }
     let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("the unprivileged child: {e}"));
     let mut child = Command::new("/proc/self/exe")
         .args(words)
@@ -220,7 +227,7 @@ fn receive(channel: &OwnedFd, target: &Target) -> Result<usize, Error> {
                 let name = FileName::new(&message.name).map_err(|_| wrong("sent a bad name"))?;
                 place(&file, &message, &Output::at(&dir.join(name.as_str()))?)?;
             }
-            Target::Nowhere => return Err(wrong("sent a file that nobody asked for")),
+            Target::Nowhere | Target::Looking => return Err(wrong("sent a file that nobody asked for")),
         }
         placed += 1;
     }

@@ -83,6 +83,7 @@
 //! deliver find background
 //! want content doctor handover
 //! database gather setup cli daemon
+//! prefetch
 //! ahead
 //! cmd
 //! ```
@@ -124,6 +125,7 @@ pub mod name;
 pub mod node;
 pub mod output;
 pub mod plan;
+pub mod prefetch;
 pub mod program;
 pub mod protobuf;
 pub mod publish;

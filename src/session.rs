@@ -43,6 +43,8 @@ pub struct Session {
     /// The name of this pacman run in the store: its process id and when it started.
     pub run: String,
     conf: OnceCell<Option<PacmanConf>>,
+    /// Stands in for pacman's DBPath.
+    databases: Option<PathBuf>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
     received: Vec<Share>,
@@ -70,6 +72,7 @@ impl Session {
             caller: Caller::of(parent).ok(),
             run,
             conf: OnceCell::new(),
+            databases: None,
             cached_by_kubo: Vec::new(),
             misses: Vec::new(),
             received: Vec::new(),
@@ -82,12 +85,20 @@ impl Session {
         self.health = Health::read(&self.store.health_dir(), &self.run, self.env.uid, SystemTime::now());
     }
 
+    /// The same with the sync databases below `databases` in place of pacman's own.
+    pub fn with_databases(self, databases: &Path) -> Self {
+        Self { databases: Some(databases.to_owned()), conf: OnceCell::new(), ..self }
+    }
+
     /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
     pub fn conf(&self) -> Option<&PacmanConf> {
         let conf = self.conf.get_or_init(|| {
             let mut question = self.caller.as_ref().map(Question::of).transpose().ok().flatten().unwrap_or_default();
             if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
                 question.config = self.settings.pacman_conf.clone();
+            }
+            if let Some(databases) = &self.databases {
+                question.db_path = Some(databases.clone());
             }
             match question.ask_or_recall(&self.store.cache_dir()) {
                 Ok(conf) => Some(conf),

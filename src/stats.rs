@@ -127,7 +127,8 @@ impl Stats {
         small.sort_unstable();
         let wait = small.get(small.len() / 2).copied().unwrap_or(0);
         let bytes: u64 = large.iter().map(|(size, _)| size).sum();
-        let time: u64 = large.iter().map(|(_, ms)| ms.saturating_sub(wait).max(1)).sum();
+        // Where the wait is most of it, what is left after it is noise.
+        let time: u64 = large.iter().map(|(_, ms)| ms.saturating_sub(wait).max(ms / 2).max(1)).sum();
         Some(Yardstick { wait, rate: bytes as f64 * 1000.0 / time as f64, files: small.len() + large.len() })
     }
 

@@ -293,6 +293,8 @@ const FILES: &[&str] = &[
     "usr/lib/systemd/system/pkgswarm-index.timer",
     "usr/lib/systemd/system/pkgswarm-prefetch.service",
     "usr/lib/systemd/system/pkgswarm-prefetch.timer",
+    "usr/lib/systemd/user/pkgswarm-notify.path",
+    "usr/lib/systemd/user/pkgswarm-notify.service",
     "usr/lib/sysusers.d/pkgswarm.conf",
     "usr/lib/tmpfiles.d/pkgswarm.conf",
     "usr/share/bash-completion/completions/pkgswarm",

@@ -11,6 +11,7 @@ use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
 use crate::env::AHEAD;
 use crate::name::FileName;
 use crate::plan::Expect;
+use crate::prefetch::kept;
 use crate::session::Session;
 use crate::verify::Waiver;
 use crate::want::Want;
@@ -36,6 +37,7 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
             wants.extend(Want::of(session, &format!("{server}/{name}")).ok().filter(is_worth_it));
         }
     }
+    wants.retain(|want| !kept::is_at_hand(session, want));
     wants
 }
 

@@ -17,7 +17,7 @@ const ILL: u8 = 1;
 /// Runs the command. By root, an unprivileged child looks, who sees what pacman's downloader sees.
 pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
     if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+        return Ok(handover::run(env, settings, env.words(), &Target::Looking)?);
     }
     // pacman's downloader does not have the caller's own files and directories.
     let settings = Settings::read(&Env { uid: 0, ..env.clone() }, flags)?;

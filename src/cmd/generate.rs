@@ -254,6 +254,7 @@ fn shape(key: &Key) -> String {
         Shape::Url => "URL".to_owned(),
         Shape::UrlList => "list of URLs".to_owned(),
         Shape::RepoList => "list of repositories".to_owned(),
+        Shape::Window => "any | HH:MM-HH:MM".to_owned(),
         Shape::Count => "number".to_owned(),
         Shape::Words => "list of words".to_owned(),
         Shape::Number => "whole number".to_owned(),

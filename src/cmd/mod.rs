@@ -16,10 +16,14 @@ mod doctor;
 mod fetch;
 mod generate;
 mod index;
+mod notify;
+mod prefetch;
 mod publish;
 mod setup;
 mod stats;
+mod status;
 mod upkeep;
+mod why;
 mod xfer;
 
 /// Runs what was typed and returns the exit status; errors carry their own.
@@ -36,6 +40,9 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Fetch(args) => fetch::run(env, &settings, args),
         Command::Index(command) => index::run(env, &settings, command),
         Command::Publish(args) => publish::run(env, &settings, args),
+        Command::Prefetch(args) => prefetch::run(env, &settings, args),
+        Command::Status(args) => status::run(env, &settings, args),
+        Command::Why(args) => why::run(env, &settings, args),
         Command::Setup(args) => setup::run(env, &settings, &cli.set, args),
         Command::Doctor(args) => doctor::run(env, &settings, &cli.set, args),
         Command::Stats(args) => stats::run(env, &settings, args),

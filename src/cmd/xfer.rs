@@ -21,6 +21,7 @@ use crate::handover::{self, Giver, Said, Target};
 use crate::journal::By;
 use crate::name::NameKind;
 use crate::output::Output;
+use crate::prefetch::kept;
 use crate::report;
 use crate::session::Session;
 use crate::want::{self, Want};
@@ -94,10 +95,11 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     let obtained = match want.name.kind() {
         NameKind::Database => database(&mut session, &want, url),
         NameKind::DatabaseSignature => signature(&mut session, &mut want, Some(into)),
+        NameKind::PackageSignature if let Some(kept) = kept::first_time(&session, &want) => Ok(kept),
         _ => match ahead::deliver_or_take(&mut session, &want) {
             Ok(Delivery::File(obtained)) => Ok(obtained),
             Ok(_) => unreachable!("no date was given"),
-            Err(error) => Err(hinted(&session, &want, error)),
+            Err(error) => kept::at_last(&session, &want, &error).ok_or_else(|| hinted(&session, &want, error)),
         },
     };
     if obtained.as_ref().is_err_and(|error| matches!(error.kind, Kind::NoSource | Kind::Corrupt)) {

@@ -15,6 +15,8 @@ pub enum Shape {
     Size,
     /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
     Span,
+    /// `any`, or a time of day: `22:00-06:00`.
+    Window,
     /// A whole number from 1 to 8.
     Count,
     /// Names of repositories, possibly none.
@@ -283,6 +285,60 @@ pub const KEYS: &[Key] = &[
         shape: Shape::Span,
         default: "60 s",
         doc: "Longest time one refresh of one index may take.",
+    },
+    Key {
+        name: "prefetch.max",
+        shape: Shape::Size,
+        default: "2 GiB",
+        doc: "Most that pkgswarm prefetch keeps of pending updates, and never more than store.max. They are taken in \
+              pacman's order; one that does not fit is left out, and smaller ones behind it are not.",
+    },
+    Key {
+        name: "prefetch.age",
+        shape: Shape::Span,
+        default: "30 d",
+        doc: "How long an update is kept for. When some version of a package has been pending for longer, nobody seems \
+              to upgrade: it is let go, and no later version is fetched until it is installed.",
+    },
+    Key {
+        name: "prefetch.rate",
+        shape: Shape::Size,
+        default: "0",
+        doc: "Most bytes a second that pkgswarm prefetch asks for, all its connections together. 0 means no limit.",
+    },
+    Key {
+        name: "prefetch.window",
+        shape: Shape::Window,
+        default: "any",
+        doc: "Time of day in which pkgswarm prefetch may begin, as in 22:00-06:00 (local time; may go over midnight).",
+    },
+    Key {
+        name: "prefetch.metered",
+        shape: YES_NO,
+        default: "false",
+        doc: "Whether pkgswarm prefetch works over a metered connection. Known where NetworkManager runs, which also \
+              guesses it for phones; other connections count as not metered.",
+    },
+    Key {
+        name: "prefetch.battery",
+        shape: YES_NO,
+        default: "false",
+        doc: "Whether pkgswarm prefetch works on battery.",
+    },
+    Key {
+        name: "prefetch.vpn",
+        shape: YES_NO,
+        default: "false",
+        doc: "Whether pkgswarm prefetch works while the way to the Internet leads through a VPN: a WireGuard, TUN or PPP \
+              interface. A VPN that carries only some networks does not count.",
+    },
+    Key {
+        name: "prefetch.pin",
+        shape: YES_NO,
+        default: "true",
+        doc: "Whether pkgswarm prefetch puts pending updates into Kubo, where it may be asked (kubo.enabled) and the \
+              repository may be shared (share.repos), and pins them, so that neighbours can have them. What is not \
+              pending any more is unpinned and counts against kubo.keep.",
     },
     Key {
         name: "output.progress",

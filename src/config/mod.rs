@@ -44,6 +44,20 @@ pub enum Share {
     Named(Vec<String>),
 }
 
+/// The settings of `prefetch`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")]
+pub struct Prefetch {
+    pub max: u64,
+    pub age: Duration,
+    pub rate: u64,
+    pub window: String,
+    pub metered: bool,
+    pub battery: bool,
+    pub vpn: bool,
+    pub pin: bool,
+}
+
 /// Every setting with its type. What each means, its unit and its default stand in [`keys::KEYS`].
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")]
@@ -86,6 +100,9 @@ pub struct Settings {
     pub indexes: Vec<IndexConfig>,
     /// Stores whose contents may be looked at: one's own, and the system's where nobody chose another.
     pub stores: Vec<PathBuf>,
+    pub prefetch: Prefetch,
+    /// Most bytes a second that one file comes in with: for work that nobody waits for.
+    pub rate: Option<u64>,
     /// Draw a progress bar.
     pub progress: bool,
 }
@@ -152,6 +169,17 @@ impl Settings {
             gateways_behind_proxy: text("gateways.behind_proxy") == "true",
             index_refresh: span("index.refresh"),
             index_deadline: span("index.deadline"),
+            prefetch: Prefetch {
+                max: size("prefetch.max"),
+                age: span("prefetch.age"),
+                rate: size("prefetch.rate"),
+                window: text("prefetch.window").to_owned(),
+                metered: text("prefetch.metered") == "true",
+                battery: text("prefetch.battery") == "true",
+                vpn: text("prefetch.vpn") == "true",
+                pin: text("prefetch.pin") == "true",
+            },
+            rate: None,
             stores: match auto("store.dir") {
                 Some(dir) => vec![PathBuf::from(dir)],
                 None => stores(env),

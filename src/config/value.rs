@@ -51,6 +51,32 @@ pub fn url(text: &str) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// A time of day, every day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Window {
+    /// Always.
+    Any,
+    /// From one minute of the day until before another one; over midnight when that is not later.
+    From(u16, u16),
+}
+
+/// Reads `any` or `22:00-06:30`.
+pub fn window(text: &str) -> Option<Window> {
+    if text == "any" {
+        return Some(Window::Any);
+    }
+    let minute = |text: &str| -> Option<u16> {
+        let (hour, minute) = text.trim().split_once(':')?;
+        let two = |text: &str, most: u16| -> Option<u16> {
+            let plain = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+            plain.then(|| text.parse().ok()).flatten().filter(|number| *number <= most)
+        };
+        Some(two(hour, 23)? * 60 + two(minute, 59)?)
+    };
+    let (from, until) = text.split_once('-')?;
+    Some(Window::From(minute(from)?, minute(until)?))
+}
+
 /// Splits a list at commas and white space.
 pub fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
@@ -75,6 +101,7 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
             let fits = text.parse().is_ok_and(|number| (1..=most).contains(&number));
             (text == "auto" || fits, format!("a number from 1 to {most}, or auto"))
         }
+        Shape::Window => (window(text).is_some(), "any, or a time of day like \"22:00-06:00\"".to_owned()),
         Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
     };
     if good { Ok(()) } else { Err(format!("expected {wanted}, found {text:?}")) }
@@ -111,6 +138,16 @@ mod tests {
             assert_eq!(size(bad), None, "{bad}");
         }
         assert_eq!(span("5"), None);
+    }
+
+    #[test]
+    fn a_window_is_two_times_of_day() {
+        assert_eq!(window("any"), Some(Window::Any));
+        assert_eq!(window("22:00-06:30"), Some(Window::From(1320, 390)));
+        assert_eq!(window("00:00 - 23:59"), Some(Window::From(0, 1439)));
+        for bad in ["", "22-6", "24:00-01:00", "1:00-2:00", "10:60-11:00", "+1:00-02:00", "10:00"] {
+            assert_eq!(window(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Manner {
     pub elsewhere: bool,
     /// It is fetched for a later call: what this machine has anyway is kept until that one takes it.
     pub ahead: bool,
+    /// It must be in the store afterwards and stay there until pacman has it, wherever it came from.
+    pub lasting: bool,
 }
 
 /// Gets the file, or says from where it could not be had.
@@ -97,7 +99,7 @@ pub fn deliver(
 ) -> Result<Delivery, Error> {
     match with_store(session, name, plan, places, manner) {
         // curl needs no store, so a full or broken one is no reason to fail.
-        Err(e) if e.kind == ErrorKind::Local && session.without_store() => {
+        Err(e) if e.kind == ErrorKind::Local && !manner.lasting && session.without_store() => {
             report::say(&format!("warning: {e}; going on without a lasting store"));
             with_store(session, name, plan, places, manner)
         }
@@ -143,7 +145,7 @@ fn with_store(
             {
                 debug_assert_eq!(proof.size(), size);
                 // What this machine has anyway is not stored a second time.
-                let stored = match (is_near, manner.ahead) {
+                let stored = match (is_near && !manner.lasting, manner.ahead) {
                     (true, false) => {
                         aside.note_handed_out(&key);
                         slot.release().map(|path| obtained.released = Some(path))
@@ -153,6 +155,9 @@ fn with_store(
                 };
                 // It is proven and open: that the store cannot keep it is no reason to fetch it again.
                 if let Err(e) = stored {
+                    if manner.lasting {
+                        return Err(store_failed(session, &e));
+                    }
                     report::say(&format!("warning: {}", store_failed(session, &e)));
                 }
             }
@@ -196,7 +201,7 @@ pub fn turn<'s>(
 /// The file, when the store or a package cache has it.
 fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = plan.expect else { return None };
-    let take = |sha256| if manner.ahead { None } else { session.store.take_passing(sha256) };
+    let take = |sha256| if manner.ahead || manner.lasting { None } else { session.store.take_passing(sha256) };
     let obtained = |file, proof, from: &str| Obtained {
         file,
         accepted: Accepted::Proven(proof),

@@ -163,7 +163,7 @@ fn entrants<'a>(
             }
         };
         let record = place.host().map(|host| session.health.record(&host)).unwrap_or_default();
-        let (source, meter) = Metered::new(source);
+        let (source, meter) = Metered::new(source, session.settings.rate);
         (Entrant { source: Box::new(source), record }, meter)
     };
     places.iter().map(entrant).unzip()

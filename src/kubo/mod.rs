@@ -63,6 +63,15 @@ pub struct Publication<'a> {
     pub ttl: Duration,
 }
 
+/// A peer that the daemon is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its peer id.
+    pub id: String,
+    /// Its address as a multiaddr: that of the live connection.
+    pub address: String,
+}
+
 /// The daemon's disk use in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepoSize {
@@ -82,6 +91,25 @@ impl Kubo {
         }
         let wire: Wire = self.json("version", &[], QUICK).await?;
         Ok(wire.version)
+    }
+
+    /// The peers that the daemon is connected to.
+    pub async fn peers(&self) -> Result<Vec<Peer>, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            // Without a peer it is null.
+            peers: Option<Vec<WirePeer>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct WirePeer {
+            addr: String,
+            peer: String,
+        }
+        let wire: Wire = self.json("swarm/peers", &[], QUICK).await?;
+        let peers = wire.peers.unwrap_or_default().into_iter();
+        Ok(peers.map(|peer| Peer { id: peer.peer, address: peer.addr }).collect())
     }
 
     /// The daemon's keys: their names in the daemon and their IPNS names (base36).
@@ -192,6 +220,12 @@ impl Kubo {
 
     /// The roots pinned under exactly `name`.
     pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, Fault> {
+        let pins = self.pins_named(name).await?.into_iter().filter(|(_, found)| found == name);
+        Ok(pins.map(|(cid, _)| cid).collect())
+    }
+
+    /// The roots pinned under names that begin with `start`, and those names.
+    pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, Fault> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -205,9 +239,10 @@ impl Kubo {
             name: String,
         }
         // The daemon's filter finds parts of names as well.
-        let wire: Wire = self.json("pin/ls", &[("type", "recursive"), ("name", name), ("names", "true")], WALK).await?;
-        let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name == name);
-        Ok(pins.filter_map(|(cid, _)| cid.parse().ok()).collect())
+        let wire: Wire =
+            self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
+        let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name.starts_with(start));
+        Ok(pins.filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())
     }
 
     /// Removes a pin; that there is none is fine.

@@ -249,7 +249,8 @@ fn by_child(context: &Context<'_>, more: &[&str]) -> Result<Offer, Error> {
 }
 
 fn hear(context: &Context<'_>, words: &[OsString]) -> Result<Said, Error> {
-    let text = handover::hear(context.env, context.settings, words)?;
+    let only_looks = words.iter().any(|word| word == "--dry-run");
+    let text = handover::hear(context.env, context.settings, words, only_looks)?;
     serde_json::from_str(text.trim())
         .map_err(|e| Error::local("kubo", format!("the unprivileged child said no sense: {e}")))
 }

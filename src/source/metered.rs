@@ -1,9 +1,12 @@
-//! Counts what a source sends, wherever the bytes end up: what a mirror was asked for in vain is traffic too.
+//! Counts what a source sends, wherever the bytes end up: what a mirror was asked for in vain is traffic too. Where a
+//! rate is set it also holds the source back: a reader that reads slowly is sent no more than that.
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt as _, StreamExt as _};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 
 use crate::source::{Kind, Local, Miss, Offer, Question, Source};
 
@@ -11,13 +14,15 @@ use crate::source::{Kind, Local, Miss, Offer, Question, Source};
 pub struct Metered<'a> {
     inner: Box<dyn Source + 'a>,
     sent: Rc<Cell<u64>>,
+    rate: Option<u64>,
 }
 
 impl<'a> Metered<'a> {
-    /// Puts a meter on `inner`; the counter goes on counting bytes of bodies for as long as one of them lives.
-    pub fn new(inner: Box<dyn Source + 'a>) -> (Self, Rc<Cell<u64>>) {
+    /// Puts a meter on `inner`; the counter goes on counting bytes of bodies for as long as one of them lives. No body
+    /// gives more than `rate` bytes a second.
+    pub fn new(inner: Box<dyn Source + 'a>, rate: Option<u64>) -> (Self, Rc<Cell<u64>>) {
         let sent = Rc::new(Cell::new(0));
-        (Self { inner, sent: Rc::clone(&sent) }, sent)
+        (Self { inner, sent: Rc::clone(&sent), rate }, sent)
     }
 }
 
@@ -35,18 +40,38 @@ impl Source for Metered<'_> {
     }
 
     fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
-        let sent = Rc::clone(&self.sent);
-        let opened = self.inner.open(question).map(|answer| {
+        let (sent, rate) = (Rc::clone(&self.sent), self.rate);
+        let opened = self.inner.open(question).map(move |answer| {
             let Offer::Bytes { start, size, modified, body } = answer? else { return Ok(Offer::Unchanged) };
             let body = body.inspect(move |piece| {
                 if let Ok(piece) = piece {
                     sent.set(sent.get() + piece.len() as u64);
                 }
             });
-            Ok(Offer::Bytes { start, size, modified, body: body.boxed_local() })
+            let body = match rate {
+                Some(rate) => held_back(body, rate).boxed_local(),
+                None => body.boxed_local(),
+            };
+            Ok(Offer::Bytes { start, size, modified, body })
         });
         opened.boxed_local()
     }
+}
+
+/// Gives each piece when its time has come, counted from the first one.
+fn held_back<'a>(
+    body: impl Stream<Item = Result<Bytes, Miss>> + 'a,
+    rate: u64,
+) -> impl Stream<Item = Result<Bytes, Miss>> + 'a {
+    let (begun, mut given) = (Instant::now(), 0_u64);
+    body.then(move |piece| {
+        given += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let due = Duration::from_secs_f64(given as f64 / rate as f64);
+        async move {
+            tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+            piece
+        }
+    })
 }
 
 #[cfg(test)]
@@ -58,7 +83,7 @@ mod tests {
     async fn every_byte_that_was_read_is_counted_and_no_other() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), vec![1; 700_000]).unwrap();
-        let (source, sent) = Metered::new(Box::new(LocalFile::new(dir.path().join("a"), 1 << 20)));
+        let (source, sent) = Metered::new(Box::new(LocalFile::new(dir.path().join("a"), 1 << 20)), None);
         for _ in 0..2 {
             let Ok(Offer::Bytes { mut body, .. }) = source.open(Question { from: 100, ..Question::default() }).await
             else {
@@ -69,5 +94,17 @@ mod tests {
         assert_eq!(sent.get(), 2 * (700_000 - 100));
         let Ok(Offer::Bytes { .. }) = source.open(Question::default()).await else { panic!("it is there") };
         assert_eq!(sent.get(), 2 * (700_000 - 100), "what nobody reads does not count");
+    }
+
+    #[tokio::test]
+    async fn no_more_comes_than_the_rate_allows() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), vec![1; 100_000]).unwrap();
+        let (source, sent) = Metered::new(Box::new(LocalFile::new(dir.path().join("a"), 1 << 20)), Some(500_000));
+        let begun = Instant::now();
+        let Ok(Offer::Bytes { mut body, .. }) = source.open(Question::default()).await else { panic!("it is there") };
+        while body.next().await.is_some() {}
+        assert_eq!(sent.get(), 100_000);
+        assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
     }
 }

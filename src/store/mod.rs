@@ -28,6 +28,7 @@ use crate::name::FileName;
 use crate::verify::{self, Verified};
 
 mod aside;
+pub mod shelf;
 mod sweep;
 
 pub use aside::{Aside, SetAside};

@@ -87,7 +87,7 @@ impl Store {
         ["files", "partial"].iter().any(|part| list(&self.dir().join(part)).is_ok_and(|mut held| held.next().is_some()))
     }
 
-    fn is_locked(&self, path: &Path) -> bool {
+    pub(super) fn is_locked(&self, path: &Path) -> bool {
         let Some(key) = path.file_name() else { return false };
         let Ok(file) = fsx::open_read(&self.dir().join("lock").join(key)) else { return false };
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
@@ -102,7 +102,7 @@ fn list(dir: &Path) -> io::Result<impl Iterator<Item = (PathBuf, Metadata)> + us
     }))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let _ = std::fs::remove_file(path.with_extension("name"));
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

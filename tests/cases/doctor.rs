@@ -102,6 +102,18 @@ fn the_doctor_changes_nothing() {
 }
 
 #[test]
+fn looking_makes_neither_store_nor_state() {
+    let kubo = FakeKubo::empty();
+    let world = healthy().kubo(&kubo);
+    for dir in ["store", "state"] {
+        fs::remove_dir(world.path(dir)).unwrap();
+    }
+    world.run(&["doctor"]);
+    world.run(&["setup", "--dry-run"]);
+    assert!(!world.path("store").exists() && !world.path("state").exists());
+}
+
+#[test]
 fn what_is_found_is_said_with_what_mends_it() {
     let world = machine("7.1.0", |conf, _| conf.replace("%o", "--out=%o"));
     let run = world.run(&["doctor"]);

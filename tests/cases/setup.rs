@@ -125,7 +125,7 @@ fn setup_keeps_mode_and_link_and_can_change_a_read_only_file() {
 fn undo_keeps_what_was_edited_since_and_removes_only_our_lines() {
     let world =
         machine(b"[options]\nXferCommand = /usr/bin/curl -o %o %u\nColor\n[core]\nServer = https://m.example/c\n");
-    setup(&world, &["--yes"]);
+    assert_eq!(setup(&world, &["--yes"]).code(), 0);
     let edited = String::from_utf8(conf(&world)).unwrap().replace("Color\n", "#Color\nVerbosePkgLists\n")
         + "[extra]\nServer = https://m.example/e\n";
     fs::write(world.path("pacman.conf"), edited).unwrap();
@@ -138,7 +138,7 @@ fn undo_keeps_what_was_edited_since_and_removes_only_our_lines() {
 #[test]
 fn undo_changes_nothing_where_our_lines_were_edited_and_says_how_to_go_on() {
     let world = machine(b"[options]\nColor\n");
-    setup(&world, &["--yes"]);
+    assert_eq!(setup(&world, &["--yes"]).code(), 0);
     let edited = String::from_utf8(conf(&world)).unwrap().replace(" xfer ", " --set kubo.enabled=false xfer ");
     fs::write(world.path("pacman.conf"), &edited).unwrap();
     let undo = setup(&world, &["--undo", "--yes"]);
@@ -154,7 +154,7 @@ fn undo_changes_nothing_where_our_lines_were_edited_and_says_how_to_go_on() {
 #[test]
 fn undo_after_our_lines_were_removed_by_hand_forgets_them() {
     let world = machine(b"[options]\nColor\n");
-    setup(&world, &["--yes"]);
+    assert_eq!(setup(&world, &["--yes"]).code(), 0);
     fs::write(world.path("pacman.conf"), "[options]\nXferCommand = /usr/bin/curl -o %o %u\n").unwrap();
     let undo = setup(&world, &["--undo", "--yes"]);
     assert_eq!(undo.code(), 0, "{}", undo.stderr);

@@ -95,6 +95,26 @@ impl World {
         self.servers(name, servers, &[])
     }
 
+    /// pacman would upgrade to these, of `core` at this mirror; installed is version 0.9-1 of each.
+    pub fn pending(self, packages: &[&Package], mirror: &FakeMirror) -> Self {
+        let line = |p: &&Package| format!("core\t{}\t{}\t{}\n", p.name, p.version, mirror.url("core", &p.file_name()));
+        fs::write(self.path("pacman.targets"), packages.iter().map(line).collect::<String>()).expect("a list");
+        for package in packages {
+            let installed = self.path("root/var/lib/pacman/local").join(format!("{}-0.9-1", package.name));
+            fs::create_dir_all(installed).expect("a directory of ours");
+        }
+        install(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/pacman.sh").as_ref(), &self.path("bin/pacman"));
+        self
+    }
+
+    /// A program of this name is found in PATH: this shell script.
+    pub fn program(self, name: &str, script: &str) -> Self {
+        let source = self.path("tmp").join(name);
+        fs::write(&source, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        install(&source, &self.path("bin").join(name));
+        self
+    }
+
     /// The fake daemon is the local Kubo, and may be asked for files of `core`, although our mirrors are private.
     pub fn kubo(self, kubo: &FakeKubo) -> Self {
         self.set("PKGSWARM_KUBO_ENABLED", "true")

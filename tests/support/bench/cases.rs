@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::measure::{Outcome, Run, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
-use super::{cost, databases, index, large, mirrors, miss, small};
+use super::{cost, databases, index, large, mirrors, miss, pending, small};
 
 /// One comparison.
 pub struct Case {
@@ -46,6 +46,13 @@ const fn against(name: &'static str, bar: Bar) -> Rival {
 
 /// All of them. The one that sums up the others is last.
 pub const CASES: &[Case] = &[
+    Case {
+        name: "prefetch",
+        what: "200 pending packages and their signatures, mirror 30 ms away, against pacman -Swu with 5 streams",
+        unit: "s",
+        rivals: &[against("pacman", Bar::RatioAtMost(1.0))],
+        run: pending::prefetch,
+    },
     Case {
         name: "small-rtt",
         what: "pacman -Sw of 50 packages of 8 to 400 KiB and their signatures, mirror 30 ms away",

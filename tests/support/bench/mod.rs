@@ -9,6 +9,7 @@ mod large;
 pub mod measure;
 mod mirrors;
 mod miss;
+mod pending;
 mod relay;
 mod scene;
 mod small;

@@ -28,7 +28,7 @@ pub use pacman::{CURL, PacmanRoot, Release};
 pub use parts::{Parts, give_to_user, user};
 pub use process::{Process, Ran, command, run, running, until};
 pub use repo::{Compression, Repo};
-pub use swarm::Swarm;
+pub use swarm::{Swarm, bytes_below};
 
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;

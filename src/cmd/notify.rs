@@ -1,0 +1,70 @@
+//! `pkgswarm prefetch --notify`: tells the desktop's user that updates are here, once for each set of them.
+//!
+//! Called by a unit of the user's own session, since whoever prefetches has no desktop. Over D-Bus by `busctl`, which is
+//! part of systemd, as the unit is: a D-Bus library of our own would bring an asynchronous runtime and some 40 crates for
+//! one call. Where nobody shows notifications it is silent.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::config::Settings;
+use crate::config::value::show_size;
+use crate::digest::Sha256;
+use crate::env::Env;
+use crate::error::Error;
+use crate::fsx;
+use crate::prefetch::state::{Stands, State};
+use crate::program::{self, Silent};
+
+/// Longest wait for the bus, and most bytes of its answer, a number.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_MOST: u64 = 4096;
+
+/// Longest memory that is read: a digest and a line break.
+const MEMORY: u64 = 128;
+
+/// Runs the command. Never fails for want of a desktop.
+pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
+    // Without a home there is nowhere to remember what was told, and nobody to tell.
+    let Some(memory) = env.home().and_then(|_| memory()) else { return Ok(0) };
+    let states = settings.stores.iter().map(|store| State::now(store));
+    let Some(state) = states.max_by_key(|state| state.checked) else { return Ok(0) };
+    let (count, bytes) = state.ready();
+    // Something is still missing: the next run may bring it.
+    if count == 0 || state.updates.iter().any(|one| matches!(one.stands, Stands::Failed(_))) {
+        return Ok(0);
+    }
+    let set: String = state.updates.iter().filter(|one| one.is_here()).map(|one| format!("{}\n", one.file)).collect();
+    let set = Sha256::of(set.as_bytes()).to_string();
+    let told = fsx::read_small(&memory, env.uid, MEMORY).unwrap_or_default();
+    if String::from_utf8_lossy(&told).trim() == set {
+        return Ok(0);
+    }
+    let (updates, are) = if count == 1 { ("update", "is") } else { ("updates", "are") };
+    let title = format!("{count} {updates} ready");
+    let text = format!("{} {are} on this machine: pacman -Syu needs to fetch nothing for that.", show_size(bytes));
+    if show(&title, &text).is_ok() {
+        let dir = memory.parent().expect("a file in a directory");
+        std::fs::create_dir_all(dir).map_err(|e| Error::local(dir.display(), e))?;
+        fsx::replace(&memory, format!("{set}\n").as_bytes(), 0o600).map_err(|e| Error::local(memory.display(), e))?;
+    }
+    Ok(0)
+}
+
+/// Desktop Notifications Specification 1.3, `org.freedesktop.Notifications.Notify`: program, replaced one, icon, title,
+/// text, no actions, no hints, the server's own time to show it.
+fn show(title: &str, text: &str) -> Result<String, Silent> {
+    let name = "org.freedesktop.Notifications";
+    let call = ["--user", "--", "call", name, "/org/freedesktop/Notifications", name, "Notify", "susssasa{sv}i"];
+    let arguments = ["pkgswarm", "0", "system-software-update", title, text, "0", "0", "-1"];
+    let mut busctl = Command::new("busctl");
+    busctl.args(call).args(arguments);
+    program::hear(busctl, b"", PATIENCE, ANSWER_MOST)
+}
+
+/// What was told last, in the user's own directory.
+fn memory() -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("", "", "pkgswarm")?;
+    Some(dirs.state_dir().unwrap_or(dirs.cache_dir()).join("told"))
+}

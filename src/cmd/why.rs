@@ -1,0 +1,336 @@
+//! `pkgswarm why NAME`: what is expected of a file and who says so, who has it now, who would be asked in which order,
+//! and where the last copy came from. Asks for no bytes of it.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::{StatusCode, Url};
+use serde_json::{Value, json};
+
+use crate::cid::Codec;
+use crate::cli::WhyArgs;
+use crate::config::value::show_size;
+use crate::config::{Ask as Asking, Settings};
+use crate::deliver::{Place, block_on};
+use crate::env::Env;
+use crate::find::{self, Found};
+use crate::handover::{self, Target};
+use crate::http::{self, Ask};
+use crate::index::time;
+use crate::journal::{Journal, Record};
+use crate::miss::Miss;
+use crate::name::{FileName, RepoName, shown};
+use crate::plan::{Expect, Knowledge};
+use crate::session::Session;
+use crate::source::kubo::Reach;
+use crate::store::shelf;
+use crate::want::Want;
+
+/// Longest wait for all sources together: they are asked at the same time.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Runs the command.
+pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
+    if env.is_root() {
+        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    }
+    let session = Session::open(env, settings, Path::new("/var/tmp"))?;
+    let Found { repo, name, exact } = find::find(&session, &args.name)?;
+    let knowledge = session.knowledge(&repo, &name)?;
+    // A file about which two lists disagree is refused, and that is worth explaining too.
+    let want = match exact {
+        Some(known) => Ok(Want::planned(&session, &repo, name.clone(), known.plan())),
+        None => Want::in_repo(&session, &repo, name.clone()),
+    };
+    let refusal = want.as_ref().err().map(ToString::to_string);
+    let want = want.unwrap_or_else(|_| {
+        let followed = knowledge.database.or_else(|| knowledge.indexes.first().map(|listed| listed.known));
+        Want::planned(&session, &repo, name.clone(), followed.expect("only what somebody lists is refused").plan())
+    });
+    let answers = probe(&session, &want);
+    let why = Why { session: &session, repo, name, knowledge, want, refusal, answers };
+    let mut out = io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", why.as_json())?,
+        false => out.write_all(why.as_text().as_bytes())?,
+    }
+    Ok(0)
+}
+
+struct Why<'a> {
+    session: &'a Session,
+    repo: RepoName,
+    name: FileName,
+    knowledge: Knowledge,
+    want: Want,
+    refusal: Option<String>,
+    answers: Vec<Answer>,
+}
+
+/// One place, in the order of asking.
+struct Answer {
+    source: String,
+    /// Whether it has the file; `None` when it did not say.
+    has: Option<bool>,
+    says: String,
+    /// Why it stands where it stands.
+    place: String,
+}
+
+impl Why<'_> {
+    /// Who lists the file, and what they say about it: (who, sha256, size).
+    fn listed(&self) -> Vec<(String, String, u64)> {
+        let database = self.knowledge.database.map(|known| (self.database(), known));
+        let indexes = self.knowledge.indexes.iter().map(|listed| (format!("index {}", listed.index), listed.known));
+        database.into_iter().chain(indexes).map(|(who, known)| (who, known.sha256.to_string(), known.size)).collect()
+    }
+
+    /// The sync database with its age.
+    fn database(&self) -> String {
+        let path = self.session.conf().map(|conf| conf.database(&self.repo)).unwrap_or_default();
+        let age = path.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        let age = age.map(|age| format!(", {} old", time::span(age.as_secs()))).unwrap_or_default();
+        format!("sync database {}{age}", path.display())
+    }
+
+    /// The CID, and from where it is known; else why there is none.
+    fn cid(&self) -> (Option<String>, String) {
+        match self.want.plan.cid {
+            Some(cid) if cid.codec() == Codec::Raw => {
+                (Some(cid.to_string()), "follows from the sha256, as of every file up to 1 MiB".to_owned())
+            }
+            Some(cid) => {
+                let by = self.knowledge.indexes.iter().find(|listed| listed.known.cid() == Some(cid));
+                let by = by.map_or("the index of the snapshot in use".to_owned(), |by| format!("index {}", by.index));
+                (Some(cid.to_string()), format!("named by {by}"))
+            }
+            None => {
+                (None, "larger than 1 MiB, and no index in use names its CID: mirrors alone can be asked".to_owned())
+            }
+        }
+    }
+
+    /// Why Kubo and gateways are not asked for it, where they are not.
+    fn left_out(&self) -> Vec<(&'static str, String)> {
+        let (session, settings) = (self.session, &self.session.settings);
+        let mut out = Vec::new();
+        let reason = match settings.kubo {
+            Asking::No => Some("kubo.enabled is false".to_owned()),
+            Asking::Auto if session.env.has_proxy() => Some("the environment sets a proxy (kubo.enabled)".to_owned()),
+            _ => None,
+        };
+        let common = if !session.may_share(&self.repo) {
+            Some(format!("[{}] is not to be shared: not all its servers are public (share.repos)", self.repo))
+        } else if self.want.plan.cid.is_none() {
+            Some("no CID is known".to_owned())
+        } else {
+            None
+        };
+        if let Some(why) = reason.or_else(|| common.clone()) {
+            out.push(("kubo", why));
+        }
+        let why = match settings.gateways.is_empty() {
+            true => Some("none is configured (gateways.urls)".to_owned()),
+            false if !session.asks_gateways() => {
+                Some("the environment sets a proxy (gateways.behind_proxy)".to_owned())
+            }
+            false => common,
+        };
+        out.extend(why.map(|why| ("gateways", why)));
+        out
+    }
+
+    /// Where it lies on this machine.
+    fn here(&self) -> Vec<String> {
+        let Expect::Exact { sha256, size } = self.want.plan.expect else { return Vec::new() };
+        let stores = self.session.settings.stores.iter().filter(|dir| shelf::holds(dir, sha256, size));
+        let caches = self.session.cache_dirs().iter().map(|dir| dir.join(self.name.as_str()));
+        let caches = caches.filter(|path| path.metadata().is_ok_and(|meta| meta.len() == size));
+        let stores = stores.map(|dir| format!("store {}", dir.display()));
+        stores.chain(caches.map(|path| format!("package cache {}", path.display()))).collect()
+    }
+
+    /// The last delivery, and the last time that anybody sent bytes of it.
+    fn last(&self) -> (Option<Record>, Option<Record>) {
+        let (mut delivered, mut received) = (None, None);
+        for store in &self.session.settings.stores {
+            // A journal that cannot be read tells nothing.
+            let _ = Journal::at(store).read(0, |record| {
+                if record.name == self.name {
+                    let newer = |than: &Option<Record>| than.as_ref().is_none_or(|than| than.at <= record.at);
+                    if !record.shares.is_empty() && newer(&received) {
+                        received = Some(record.clone());
+                    }
+                    if record.delivered > 0 && newer(&delivered) {
+                        delivered = Some(record);
+                    }
+                }
+            });
+        }
+        (delivered, received)
+    }
+
+    fn as_text(&self) -> String {
+        let mut out = format!("{}  [{}]\n", self.name, self.repo);
+        let mut row = |what: &str, text: &str| out += &format!("  {what:10}{}\n", shown(text));
+        match self.want.plan.expect {
+            Expect::Exact { sha256, size } => {
+                row("expected", &format!("sha256 {sha256}, {} ({size} bytes)", show_size(size)))
+            }
+            Expect::Waived(why) => row("expected", &format!("nothing: {}", why.label())),
+        }
+        for (who, sha256, size) in self.listed() {
+            row("  by", &format!("{who}: {}, {size} bytes", &sha256[..12.min(sha256.len())]));
+        }
+        if let Some(refusal) = &self.refusal {
+            row("REFUSED", refusal);
+        }
+        if let Some(text) = &self.want.plan.disagreement {
+            row("disagree", text);
+        }
+        let (cid, from) = self.cid();
+        row("CID", &cid.map_or_else(|| format!("none: {from}"), |cid| format!("{cid}, {from}")));
+        let here = self.here();
+        here.iter().for_each(|place| row("here", &format!("{place}: taken from there, no network")));
+        for (at, answer) in (1..).zip(&self.answers) {
+            row(&format!("{at}."), &format!("{}: {}; {}", answer.source, answer.says, answer.place));
+        }
+        for (who, why) in self.left_out() {
+            row("not asked", &format!("{who}: {why}"));
+        }
+        let (delivered, received) = self.last();
+        let ago = |record: &Record| time::span(unix().saturating_sub(record.at));
+        match (&delivered, &received) {
+            (None, None) => row("last", "never fetched by pkgswarm, as far as the journal goes back"),
+            (delivered, received) => {
+                if let Some(record) = received {
+                    let shares: Vec<_> = record
+                        .shares
+                        .iter()
+                        .map(|share| format!("{} {}", share.source, show_size(share.bytes)))
+                        .collect();
+                    row("last", &format!("came {} ago, by {}: {}", ago(record), record.by.word(), shares.join(", ")));
+                }
+                if let Some(record) = delivered.as_ref().filter(|record| received.as_ref() != Some(record)) {
+                    row(
+                        "last",
+                        &format!("handed over {} ago, by {}, from this machine", ago(record), record.by.word()),
+                    );
+                }
+            }
+        }
+        out
+    }
+
+    fn as_json(&self) -> Value {
+        let (sha256, size) = match self.want.plan.expect {
+            Expect::Exact { sha256, size } => (Some(sha256), Some(size)),
+            Expect::Waived(_) => (None, None),
+        };
+        let (cid, cid_from) = self.cid();
+        let (delivered, received) = self.last();
+        let record = |record: Record| {
+            let shares: Vec<_> =
+                record.shares.iter().map(|share| json!({"source": share.source, "bytes": share.bytes})).collect();
+            json!({"at": record.at, "took_ms": record.took, "by": record.by.word(), "delivered": record.delivered, "shares": shares})
+        };
+        let listed =
+            self.listed().into_iter().map(|(who, sha256, size)| json!({"by": who, "sha256": sha256, "size": size}));
+        let order = self.answers.iter().map(
+            |answer| json!({"source": answer.source, "has": answer.has, "says": answer.says, "place": answer.place}),
+        );
+        let left_out = self.left_out().into_iter().map(|(who, why)| json!({"source": who, "why": why}));
+        json!({
+            "name": self.name.as_str(), "repo": self.repo.as_str(), "sha256": sha256, "size": size,
+            "listed": listed.collect::<Vec<_>>(), "refused": self.refusal, "disagreement": self.want.plan.disagreement,
+            "cid": cid, "cid_from": cid_from, "here": self.here(), "order": order.collect::<Vec<_>>(),
+            "not_asked": left_out.collect::<Vec<_>>(),
+            "last_delivered": delivered.map(record), "last_received": received.map(record),
+        })
+    }
+}
+
+/// Asks every place at the same time whether it has the file; who did not answer lately stands last, as in a download.
+fn probe(session: &Session, want: &Want) -> Vec<Answer> {
+    let is_down = |place: &Place| place.host().is_some_and(|host| session.health.is_down(&host));
+    let mut places: Vec<&Place> = want.places.iter().collect();
+    places.sort_by_key(|place| is_down(place));
+    let questions = places.iter().map(|place| async {
+        let asked = tokio::time::timeout(PATIENCE, has(session, place, want.plan.expect.size())).await;
+        asked.unwrap_or_else(|_| (None, format!("no answer within {} s", PATIENCE.as_secs())))
+    });
+    let answers = block_on(futures_util::future::join_all(questions)).unwrap_or_default();
+    let mut mirrors = 0;
+    let stands = |place: &Place, mirrors: &mut usize| {
+        *mirrors += usize::from(matches!(place, Place::Mirror(_) | Place::File(_)));
+        let place = match (is_down(place), place) {
+            (true, _) => "last, because it did not answer or lied lately",
+            (false, Place::Node) => "the daemon, before Kubo and the mirrors",
+            (false, Place::Kubo(_, Reach::Anywhere)) => "when it has to search the whole network for it",
+            (false, Place::Kubo(..)) => "first, as the nearest; mirrors join after kubo.head_start",
+            (false, Place::Gateway(..)) => "after Kubo, before the mirrors",
+            (false, _) if *mirrors == 1 => "the repository's first server",
+            (false, _) => "the next server",
+        };
+        place.to_owned()
+    };
+    let answers = places.into_iter().zip(answers);
+    let answer = answers.map(|(place, (has, says))| {
+        let stands = stands(place, &mut mirrors);
+        Answer { source: place.source(), has, says, place: stands }
+    });
+    answer.collect()
+}
+
+/// Whether a place has the file, by a question that moves none of it; and what it says, in words.
+async fn has(session: &Session, place: &Place, size: Option<u64>) -> (Option<bool>, String) {
+    let ask = Ask { head: true, ..Ask::default() };
+    let asked = match place {
+        Place::File(path) => {
+            let found = path.metadata().is_ok_and(|meta| meta.is_file());
+            return (Some(found), if found { "has it" } else { "does not have it" }.to_owned());
+        }
+        Place::Node => return (None, "asks the neighbours when it comes to it".to_owned()),
+        Place::Mirror(url) => session.http.ask(url, &ask).await,
+        // Answered from what it has, without asking others (boxo, gateway/backend_blocks.go:755).
+        Place::Kubo(cid, _) => {
+            let url = below(&session.settings.gateway_url(), &format!("/ipfs/{cid}"));
+            session.http.ask(&url, &Ask { cached_only: true, direct: true, ..ask }).await
+        }
+        Place::Gateway(url, cid) => {
+            let url = below(url, &format!("/ipfs/{cid}?format=raw"));
+            session.http.ask(&url, &Ask { cached_only: true, ..ask }).await
+        }
+    };
+    let is_mirror = matches!(place, Place::Mirror(_));
+    match asked {
+        Err(Miss::Unreachable(why)) => (None, format!("unreachable: {why}")),
+        Err(other) => (None, other.to_string()),
+        Ok(answer) => match answer.status() {
+            StatusCode::OK => {
+                let told = http::text(answer.headers(), reqwest::header::CONTENT_LENGTH);
+                let told: Option<u64> = told.and_then(|text| text.parse().ok());
+                match (is_mirror, size, told) {
+                    (true, Some(size), Some(told)) if told != size => {
+                        (Some(false), format!("has another one, of {told} bytes"))
+                    }
+                    _ => (Some(true), "has it".to_owned()),
+                }
+            }
+            StatusCode::PRECONDITION_FAILED if !is_mirror => {
+                (Some(false), "does not have it, and would ask its peers for it".to_owned())
+            }
+            StatusCode::NOT_FOUND | StatusCode::GONE => (Some(false), "does not have it".to_owned()),
+            other => (None, format!("HTTP {}", other.as_u16())),
+        },
+    }
+}
+
+fn below(url: &Url, path: &str) -> Url {
+    url.join(path).expect("a CID is a path segment")
+}
+
+fn unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,115 @@
+//! Which of the pending updates are fetched: quota and age. Pure.
+
+use std::time::Duration;
+
+/// What is known of one pending file before it is fetched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// Its size in bytes.
+    pub size: u64,
+    /// For how long some version of this package has been pending.
+    pub waits: Duration,
+    /// Whether the user named it, or named nothing.
+    pub wanted: bool,
+    /// Whether it is here already: in the store or in a package cache.
+    pub here: bool,
+}
+
+/// Why one is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeftOut {
+    /// It does not fit any more.
+    Quota,
+    /// It has been pending for too long: nobody seems to upgrade.
+    Age,
+    /// Others were asked for.
+    Unasked,
+}
+
+impl LeftOut {
+    /// For people, with the setting that decides.
+    pub fn words(self) -> &'static str {
+        match self {
+            LeftOut::Quota => "does not fit (prefetch.max)",
+            LeftOut::Age => "pending for too long (prefetch.age)",
+            LeftOut::Unasked => "was not asked for",
+        }
+    }
+}
+
+/// The verdict on each of `candidates`, in their order; `None` means that it is fetched, or kept.
+///
+/// Those that fit are taken in pacman's order, and one that does not fit keeps no smaller one out. What is here already
+/// is kept as long as it fits, so that nothing goes back and forth between two runs.
+pub fn choose(candidates: &[Candidate], most: u64, age: Duration) -> Vec<Option<LeftOut>> {
+    let mut verdicts = vec![None; candidates.len()];
+    let mut held: u64 = 0;
+    let mut admit = |at: usize, verdicts: &mut Vec<Option<LeftOut>>| {
+        let candidate = candidates[at];
+        match held.checked_add(candidate.size).filter(|sum| *sum <= most) {
+            Some(sum) => held = sum,
+            None => verdicts[at] = Some(LeftOut::Quota),
+        }
+    };
+    let is_old = |candidate: &Candidate| candidate.waits > age;
+    for at in (0..candidates.len()).filter(|at| candidates[*at].here && !is_old(&candidates[*at])) {
+        admit(at, &mut verdicts);
+    }
+    for (at, candidate) in candidates.iter().enumerate() {
+        match (is_old(candidate), candidate.here, candidate.wanted) {
+            (true, ..) => verdicts[at] = Some(LeftOut::Age),
+            (_, true, _) => {}
+            (_, _, false) => verdicts[at] = Some(LeftOut::Unasked),
+            _ => admit(at, &mut verdicts),
+        }
+    }
+    verdicts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn new(size: u64) -> Candidate {
+        Candidate { size, waits: Duration::ZERO, wanted: true, here: false }
+    }
+
+    #[test]
+    fn what_does_not_fit_keeps_no_smaller_one_out() {
+        let verdicts = choose(&[new(60), new(50), new(40)], 100, DAY);
+        assert_eq!(verdicts, [None, Some(LeftOut::Quota), None]);
+    }
+
+    #[test]
+    fn what_is_here_is_kept_before_anything_new_is_fetched() {
+        let here = Candidate { here: true, ..new(60) };
+        assert_eq!(choose(&[new(60), here], 100, DAY), [Some(LeftOut::Quota), None]);
+    }
+
+    #[test]
+    fn what_has_waited_too_long_is_let_go_even_when_it_is_here() {
+        let old = Candidate { waits: DAY * 2, here: true, ..new(60) };
+        assert_eq!(choose(&[old, new(60)], 100, DAY), [Some(LeftOut::Age), None]);
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_fetched_and_not_thrown_away() {
+        let unasked = Candidate { wanted: false, ..new(1) };
+        let verdicts = choose(&[unasked, Candidate { here: true, ..unasked }], 100, DAY);
+        assert_eq!(verdicts, [Some(LeftOut::Unasked), None]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_quota_always_holds(sizes in prop::collection::vec((0_u64..u64::MAX, any::<bool>()), 0..20), most: u64) {
+            let all: Vec<_> = sizes.iter().map(|(size, here)| Candidate { here: *here, ..new(*size) }).collect();
+            let verdicts = choose(&all, most, DAY);
+            let kept = all.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_none());
+            prop_assert!(kept.map(|(one, _)| u128::from(one.size)).sum::<u128>() <= u128::from(most));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A private copy of the sync databases, as `checkupdates` has one: the system's own are never touched, so no package
+//! can be installed against newer ones than the rest of the system (a "partial upgrade").
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::background;
+use crate::database::{database, signature};
+use crate::deliver::Obtained;
+use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
+use crate::error::{Error, Kind};
+use crate::fsx;
+use crate::journal::By;
+use crate::name::FileName;
+use crate::output::Output;
+use crate::session::Session;
+use crate::want::Want;
+
+/// The directory that pacman takes for its DBPath.
+#[derive(Debug)]
+pub struct Databases {
+    dir: PathBuf,
+    /// The system's own.
+    system: PathBuf,
+}
+
+impl Databases {
+    /// Makes the directory in `below`, with the installed packages of the system.
+    ///
+    /// # Errors
+    /// `Local` when the store cannot be written to.
+    pub fn open(below: &Path, uid: u32, conf: &PacmanConf) -> Result<Self, Error> {
+        let dir = below.join("db");
+        let failed = |e: std::io::Error| Error::local(dir.display(), e);
+        for own in [below, &dir, &dir.join("sync")] {
+            fsx::own_dir(own, uid).map_err(failed)?;
+        }
+        let (local, installed) = (dir.join("local"), conf.db_path.join("local"));
+        if fs::read_link(&local).ok().as_ref() != Some(&installed) {
+            let _ = fs::remove_file(&local);
+            symlink(&installed, &local).map_err(failed)?;
+        }
+        Ok(Self { dir, system: conf.db_path.clone() })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Brings every repository up to date, as `pacman -Sy` would; `session` must take these for pacman's databases.
+    ///
+    /// A repository that cannot be reached keeps the newest database that is here, its own or the system's. Returns what
+    /// went wrong, repository by repository.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn refresh(&self, session: &mut Session, conf: &PacmanConf) -> Result<Vec<Error>, Error> {
+        let mut failures = Vec::new();
+        for repo in conf.repos.iter().filter(|repo| repo.usage.sync) {
+            let begun = Instant::now();
+            let done = self.one(session, repo);
+            if let Ok(name) = FileName::new(format!("{}.db", repo.name)) {
+                background::note(session, By::Prefetch, Some(&repo.name), &name, None, begun);
+            }
+            match done {
+                Ok(()) => {}
+                Err(e) if e.kind == Kind::Interrupted => return Err(e),
+                Err(e) => {
+                    self.take_the_systems(repo);
+                    failures.push(e);
+                }
+            }
+        }
+        Ok(failures)
+    }
+
+    /// One database with its signature; both or none is put in place.
+    fn one(&self, session: &mut Session, repo: &Repo) -> Result<(), Error> {
+        let name = FileName::new(format!("{}.db", repo.name)).map_err(|e| Error::usage(&repo.name, e))?;
+        let Some(server) = repo.servers.first() else {
+            return Err(Error::usage(format!("[{}]", repo.name), "has no server"));
+        };
+        let url = format!("{}/{name}", server.trim_end_matches('/'));
+        let got = database(session, &Want::of(session, &url)?, &url)?;
+        let signed = format!("{name}.sig");
+        let sig = if repo.sig_level.database == Check::Never {
+            None
+        } else {
+            match signature(session, &mut Want::of(session, &format!("{url}.sig"))?, None) {
+                Ok(sig) => Some(sig),
+                Err(e) if e.kind == Kind::Interrupted || repo.sig_level.database == Check::Required => return Err(e),
+                Err(_) => None,
+            }
+        };
+        self.put(name.as_str(), &got)?;
+        match sig {
+            Some(sig) => self.put(&signed, &sig),
+            None => {
+                // Of an older database it would be wrong.
+                let _ = fs::remove_file(self.sync(&signed));
+                Ok(())
+            }
+        }
+    }
+
+    fn put(&self, name: &str, obtained: &Obtained) -> Result<(), Error> {
+        let output = Output::at(&self.sync(name))?;
+        output.stage(&obtained.file, obtained.accepted.size())?.commit(&obtained.accepted, obtained.modified)
+    }
+
+    /// Copies the system's database where it is newer than ours.
+    fn take_the_systems(&self, repo: &Repo) {
+        let date = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        let name = format!("{}.db", repo.name);
+        let (ours, theirs) = (self.sync(&name), self.system.join("sync").join(&name));
+        if date(&theirs) <= date(&ours) {
+            return;
+        }
+        for suffix in ["", ".sig"] {
+            let (from, to) = (theirs.with_extension(format!("db{suffix}")), ours.with_extension(format!("db{suffix}")));
+            let copied = fs::copy(&from, &to).is_ok();
+            if let (true, Some(date), Ok(file)) = (copied, date(&from), fs::File::options().write(true).open(&to)) {
+                // A newer one is recognised by this.
+                let _ = file.set_modified(date);
+            } else {
+                let _ = fs::remove_file(&to);
+            }
+        }
+    }
+
+    fn sync(&self, name: &str) -> PathBuf {
+        self.dir.join("sync").join(name)
+    }
+}

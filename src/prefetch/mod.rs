@@ -1,0 +1,385 @@
+//! Fetching pending updates before anybody asks, so that `pacman -Su` needs no network for them.
+//!
+//! One run: refresh a private copy of the databases, ask pacman what an upgrade would take, choose by quota and age, let
+//! go what is superseded, fetch the rest with its signatures into the store, pin it in Kubo, remember how it stands. Each
+//! step leaves the machine in order, so a run that was killed is gone on with by the next one.
+//!
+//! ```text
+//! <store>/prefetch/lock         one run at a time
+//! <store>/prefetch/db/          private databases (`databases.rs`)
+//! <store>/prefetch/signatures/  what nobody can prove (`kept.rs`)
+//! <store>/prefetch/state.json   how each update stands (`state.rs`)
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::config::Settings;
+use crate::deliver::{Delivery, Manner, Obtained, block_on, deliver};
+use crate::digest::Sha256;
+use crate::distro::pacman_conf::{Check, PacmanConf};
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::fsx;
+use crate::gather::{Gathered, gather};
+use crate::journal::By;
+use crate::kubo::keep::Ledger;
+use crate::name::FileName;
+use crate::plan::Expect;
+use crate::session::Session;
+use crate::verify::Accepted;
+use crate::want::Want;
+
+pub mod choose;
+pub mod conditions;
+pub mod databases;
+pub mod kept;
+pub mod pending;
+pub mod pins;
+pub mod state;
+
+use choose::{Candidate, LeftOut, choose};
+use conditions::Surroundings;
+use databases::Databases;
+use kept::Kept;
+use pending::Update;
+use state::{Pending, Stands, State};
+
+/// What is asked for.
+#[derive(Clone, Default, Debug)]
+pub struct Options {
+    /// Only these packages; all when empty.
+    pub only: Vec<String>,
+    /// Look, and fetch nothing.
+    pub dry_run: bool,
+    /// Whatever the conditions say.
+    pub now: bool,
+}
+
+/// What a run came to.
+#[derive(Default, Debug)]
+pub struct Report {
+    /// Why nothing was done, if nothing was.
+    pub postponed: Option<String>,
+    /// Everything that is pending, as it stands.
+    pub updates: Vec<Pending>,
+    /// Bytes of the packages that were fetched in this run.
+    pub fetched: u64,
+    /// What went wrong. The updates that are here are here all the same.
+    pub failures: Vec<Error>,
+    /// What could not be done and matters little.
+    pub warnings: Vec<String>,
+}
+
+/// One run. `arrived` is told of each package that has come.
+///
+/// # Errors
+/// `Interrupted`; `Local` without a lasting store, or when its disk is full; `Usage` when pacman cannot be asked.
+pub fn run(
+    env: &Env,
+    settings: &Settings,
+    options: &Options,
+    arrived: &mut dyn FnMut(Progress),
+) -> Result<Report, Error> {
+    if let (false, Some(why)) = (options.now, Surroundings::now().objection(settings)) {
+        return Ok(Report { postponed: Some(why), ..Report::default() });
+    }
+    let system = Session::open(env, settings, Path::new("/var/tmp"))?;
+    if system.store.is_passing() {
+        return Err(Error::local("store.dir", "prefetch needs a store that lasts").hint("pkgswarm config store.dir"));
+    }
+    let store = system.store.dir().to_owned();
+    let below = store.join("prefetch");
+    fsx::own_dir(&below, env.uid).map_err(|e| Error::local(below.display(), e))?;
+    let Ok(_alone) = fsx::lock(&below.join("lock"), Duration::ZERO) else {
+        return Ok(Report { postponed: Some("another prefetch is at work".to_owned()), ..Report::default() });
+    };
+    let conf = system.conf().cloned().ok_or_else(|| {
+        Error::usage("pacman.conf", "pacman's configuration is not known").hint("`pacman-conf` shows what pacman says")
+    })?;
+    let databases = Databases::open(&below, env.uid, &conf)?;
+    let mut session = Session::open(env, settings, Path::new("/var/tmp"))?.with_databases(databases.dir());
+    let mut failures = databases.refresh(&mut session, &conf)?;
+    let run = Run { env, settings, options, conf: &conf, session, system, store: store.clone(), now: unix() };
+    let last = State::read(&store);
+    let updates = pending::pending(&run.session, databases.dir())?;
+    let (wants, mut state) = run.plan(updates, &last, &mut failures);
+    let (mut fetched, mut warnings) = (0, Vec::new());
+    if !options.dry_run {
+        // What pacman has by now makes room first. A sweep that fails leaves more there, and nothing worse.
+        let _ = run.session.store.sweep(&conf.cache_dirs);
+        run.let_go(&last, &state);
+        fetched = run.fetch(wants, &mut state, &mut failures, arrived)?;
+        run.pin(&mut state, &mut warnings);
+        state.write(&store).map_err(|e| Error::local(store.display(), e))?;
+    }
+    Ok(Report { postponed: None, updates: state.updates, fetched, failures, warnings })
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Packages that have arrived.
+    pub files: usize,
+    /// Packages in all.
+    pub of_files: usize,
+    /// Bytes that have arrived.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub of_bytes: u64,
+}
+
+struct Run<'a> {
+    env: &'a Env,
+    settings: &'a Settings,
+    options: &'a Options,
+    conf: &'a PacmanConf,
+    /// Takes the private databases for pacman's.
+    session: Session,
+    /// Takes pacman's own.
+    system: Session,
+    store: PathBuf,
+    now: u64,
+}
+
+impl Run<'_> {
+    /// How each update stands before anything is fetched, and the files to fetch.
+    fn plan(&self, updates: Vec<Update>, last: &State, failures: &mut Vec<Error>) -> (Vec<Want>, State) {
+        let mut known = Vec::new();
+        for update in updates {
+            match Want::in_repo(&self.session, &update.repo, update.file.clone()) {
+                Ok(want) => known.push((update, want)),
+                // A disagreement about one file is no reason to leave out the others.
+                Err(e) => failures.push(e),
+            }
+        }
+        let since = |name: &str| last.since.get(name).copied().unwrap_or(self.now).min(self.now);
+        let candidates: Vec<Candidate> = known
+            .iter()
+            .map(|(update, want)| Candidate {
+                size: want.plan.expect.size().unwrap_or(0),
+                waits: Duration::from_secs(self.now - since(&update.name)),
+                wanted: self.options.only.is_empty() || self.options.only.contains(&update.name),
+                here: self.has(want),
+            })
+            .collect();
+        let most = self.settings.prefetch.max.min(self.settings.store_max);
+        let verdicts = choose(&candidates, most, self.settings.prefetch.age);
+        let mut state = State { checked: self.now, ..State::default() };
+        let mut wants = Vec::new();
+        for (((update, want), candidate), verdict) in known.into_iter().zip(candidates).zip(verdicts) {
+            state.since.insert(update.name.clone(), since(&update.name));
+            let expected = match want.plan.expect {
+                Expect::Exact { sha256, .. } => Some(sha256),
+                Expect::Waived(_) => None,
+            };
+            let is_complete = candidate.here && !self.lacks_signature(&want, expected);
+            let stands = match (verdict, is_complete, expected) {
+                (Some(left), ..) => Stands::Left(left),
+                (None, true, _) => Stands::Here,
+                (None, false, None) => {
+                    Stands::Failed("its database names no sha256, so that nothing can be kept for it".to_owned())
+                }
+                (None, false, Some(_)) => Stands::Failed("not fetched yet".to_owned()),
+            };
+            if verdict.is_none() && !is_complete && expected.is_some() {
+                if !candidate.here {
+                    wants.push(want.clone());
+                }
+                wants.extend(self.signature(&want, expected));
+            }
+            state.updates.push(Pending {
+                repo: update.repo.to_string(),
+                name: update.name.clone(),
+                old: update.old,
+                new: update.new,
+                file: update.file.to_string(),
+                size: candidate.size,
+                sha256: expected,
+                since: since(&update.name),
+                stands,
+                pinned: false,
+            });
+        }
+        (wants, state)
+    }
+
+    /// Whether the file of `want` is in the store or in one of pacman's caches.
+    fn has(&self, want: &Want) -> bool {
+        let Expect::Exact { sha256, size } = want.plan.expect else { return false };
+        self.session.store.has(sha256, size) || in_cache(self.conf, want.name.as_str(), size)
+    }
+
+    /// Whether pacman would ask the network for the signature of a package.
+    fn lacks_signature(&self, want: &Want, package: Option<Sha256>) -> bool {
+        self.signature(want, package).is_some()
+    }
+
+    /// The signature of a package, where pacman looks at it and it is not here.
+    fn signature(&self, want: &Want, package: Option<Sha256>) -> Option<Want> {
+        let repo = want.repo.as_ref().filter(|repo| repo.sig_level.package != Check::Never)?;
+        let name = FileName::new(format!("{}.sig", want.name)).ok()?;
+        let cached = self.conf.cache_dirs.iter().any(|dir| dir.join(name.as_str()).exists());
+        if cached || package.is_some_and(|package| Kept::of(&self.store).has(package)) {
+            return None;
+        }
+        let signature = Want::in_repo(&self.session, &repo.name, name).ok()?;
+        match signature.plan.expect {
+            Expect::Exact { sha256, size } if self.session.store.has(sha256, size) => None,
+            _ => Some(signature),
+        }
+    }
+
+    /// Removes from the store what was pending and is not kept any more, and the signatures of all that is not.
+    fn let_go(&self, last: &State, state: &State) {
+        let kept: Vec<Sha256> =
+            state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
+        for old in last.updates.iter().filter_map(|one| one.sha256).filter(|sha256| !kept.contains(sha256)) {
+            self.session.store.let_go(old);
+        }
+        Kept::of(&self.store).retain(&kept);
+        // Younger than all else, they are the last to make room.
+        kept.iter().for_each(|sha256| self.session.store.freshen(*sha256));
+    }
+
+    /// Fetches, several at a time; what cannot be had keeps none of the others back. Returns bytes of packages.
+    fn fetch(
+        &self,
+        wants: Vec<Want>,
+        state: &mut State,
+        failures: &mut Vec<Error>,
+        arrived: &mut dyn FnMut(Progress),
+    ) -> Result<u64, Error> {
+        let sizes: Vec<u64> = wants.iter().filter_map(|want| want.plan.expect.size()).collect();
+        let (of_files, of_bytes) = (sizes.len(), sizes.iter().sum());
+        let (mut files, mut bytes) = (0, 0);
+        arrived(Progress { files, of_files, bytes, of_bytes });
+        let packages: BTreeMap<String, Sha256> =
+            state.updates.iter().filter_map(|one| Some((format!("{}.sig", one.file), one.sha256?))).collect();
+        let at_once = self.conf.parallel_downloads.max(1) as usize;
+        let rate = self.settings.prefetch.rate;
+        let each = (rate > 0).then(|| (rate / at_once.min(wants.len().max(1)) as u64).max(1));
+        let settings = match each {
+            // Slowed down on purpose, nobody is too slow.
+            Some(each) => {
+                let pause = Duration::from_secs((512 << 10) / each);
+                let (stall, patience) = (self.settings.stall + pause, self.settings.patience + pause);
+                Settings { rate: Some(each), floor: 0, stall, patience, ..self.settings.clone() }
+            }
+            None => self.settings.clone(),
+        };
+        let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
+        let (kept, mut failed, mut fatal) = (Kept::of(&self.store), BTreeMap::new(), None);
+        while let Some(Gathered { want, result }) = gathering.next() {
+            let result = result.and_then(|obtained| match (obtained, packages.get(want.name.as_str())) {
+                (Some(obtained), Some(package)) if matches!(obtained.accepted, Accepted::Waived(_)) => {
+                    kept.put(*package, self.env.uid, &obtained).map_err(|e| Error::local(self.store.display(), e))
+                }
+                _ => Ok(()),
+            });
+            match result {
+                Ok(()) if want.plan.expect.size().is_some() && !packages.contains_key(want.name.as_str()) => {
+                    files += 1;
+                    bytes += want.plan.expect.size().unwrap_or(0);
+                    arrived(Progress { files, of_files, bytes, of_bytes });
+                }
+                Ok(()) => {}
+                Err(e) if matches!(e.kind, Kind::Interrupted | Kind::Local) => {
+                    gathering.stop();
+                    fatal.get_or_insert(e);
+                }
+                Err(e) => {
+                    failed.insert(want.name.to_string(), e.message.clone());
+                    failures.push(e);
+                }
+            }
+        }
+        for one in &mut state.updates {
+            if let Stands::Failed(why) = &mut one.stands {
+                match failed.remove(&one.file).or_else(|| failed.remove(&format!("{}.sig", one.file))) {
+                    Some(text) => *why = text,
+                    None if self.is_here(one) => one.stands = Stands::Here,
+                    None => {}
+                }
+            }
+        }
+        match fatal {
+            // What has arrived is in order, and is said to be.
+            Some(e) => {
+                let _ = state.write(&self.store);
+                Err(e)
+            }
+            None => Ok(bytes),
+        }
+    }
+
+    fn is_here(&self, one: &Pending) -> bool {
+        let Some(sha256) = one.sha256 else { return false };
+        self.session.store.has(sha256, one.size) || in_cache(self.conf, &one.file, one.size)
+    }
+
+    /// Pins what is here and may be shared, and unpins what is not pending any more. Kubo is a favour to neighbours: when
+    /// it does not answer, that is said and nothing has failed.
+    fn pin(&self, state: &mut State, warnings: &mut Vec<String>) {
+        if !self.settings.prefetch.pin || !self.system.asks_kubo() {
+            return;
+        }
+        let (kubo, ledger) = (self.system.kubo(), Ledger::at(&self.store));
+        // Nobody there, which is usual where there is no Kubo.
+        let Some(Ok(pinned)) = block_on(pins::ours(&kubo)) else { return };
+        let mut failed = None;
+        for one in state.updates.iter_mut().filter(|one| one.is_here()) {
+            let (Some(sha256), Ok(name)) = (one.sha256, FileName::new(&one.file)) else { continue };
+            let Ok(repo) = crate::name::RepoName::new(&one.repo) else { continue };
+            if pinned.values().any(|file| *file == name) {
+                one.pinned = true;
+            } else if self.system.may_share(&repo)
+                && failed.is_none()
+                && let Ok(file) = self.session.store.peek(sha256)
+            {
+                match block_on(pins::pin(&kubo, &ledger, file, &name)) {
+                    Some(Ok(ours)) => one.pinned = ours,
+                    Some(Err(e)) => failed = Some(e.to_string()),
+                    None => failed = Some("interrupted".to_owned()),
+                }
+            }
+        }
+        let pending = |file: &FileName| state.updates.iter().any(|one| one.file == file.as_str() && !is_let_go(one));
+        for (cid, _) in pinned.iter().filter(|(_, file)| !pending(file)) {
+            match block_on(kubo.unpin(*cid)) {
+                Some(Ok(())) => {}
+                Some(Err(e)) => failed = Some(e.to_string()),
+                None => failed = Some("interrupted".to_owned()),
+            }
+        }
+        if let Some(why) = failed {
+            warnings.push(format!("not everything could be pinned: {why}"));
+        }
+    }
+}
+
+/// Whether it was decided not to have it. What was not asked for this time stays as it is.
+fn is_let_go(one: &Pending) -> bool {
+    matches!(one.stands, Stands::Left(LeftOut::Quota | LeftOut::Age))
+}
+
+/// Whether a package cache has a file of this name and size; pacman proves it.
+fn in_cache(conf: &PacmanConf, file: &str, size: u64) -> bool {
+    let is_it =
+        |dir: &PathBuf| std::fs::metadata(dir.join(file)).is_ok_and(|meta| meta.is_file() && meta.len() == size);
+    conf.cache_dirs.iter().any(is_it)
+}
+
+/// Gets one file so that it stays.
+fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
+    let manner = Manner { lasting: true, ..Manner::default() };
+    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
+        Delivery::File(obtained) => Ok(Some(obtained)),
+        Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
+    }
+}
+
+fn unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

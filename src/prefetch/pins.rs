@@ -1,0 +1,85 @@
+//! Pins in Kubo: what is pending is put there and pinned under its file's name, so that neighbours can have it; what is
+//! not pending any more is unpinned, and counts against `kubo.keep` from then on.
+//!
+//! Only pins with our prefix are ever touched. What somebody else has pinned keeps their name and stays theirs.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use reqwest::Body;
+
+use crate::cid::Cid;
+use crate::dag::build::{build, build_blocks};
+use crate::dag::car;
+use crate::kubo::keep::Ledger;
+use crate::kubo::{Fault, Kubo};
+use crate::name::FileName;
+
+/// What our pins are called: this and the name of the file.
+pub const PREFIX: &str = "pkgswarm-prefetch ";
+
+/// Longest time for a file to go over loopback: this and a second for each MiB.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a file is not pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPinned {
+    /// The daemon failed. Trying again later may help.
+    #[error(transparent)]
+    Kubo(#[from] Fault),
+    /// Our own copy could not be read.
+    #[error("{0}")]
+    File(#[from] io::Error),
+}
+
+/// Our pins by CID, with the files they are for.
+///
+/// # Errors
+/// Those of the daemon.
+pub async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, Fault> {
+    let all = kubo.pins_named(PREFIX).await?;
+    let named = all.into_iter().filter_map(|(cid, name)| Some((cid, FileName::new(name.strip_prefix(PREFIX)?).ok()?)));
+    Ok(named.collect())
+}
+
+/// Puts `file` into the daemon and pins it as `name`. `false` when somebody else has pinned it already: it stays theirs.
+///
+/// # Errors
+/// [`NotPinned`].
+pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> Result<bool, NotPinned> {
+    let built = build(&file)?;
+    if kubo.is_pinned(built.root).await? {
+        return Ok(false);
+    }
+    // What was there before is the user's, and does not count as cached on our behalf.
+    let was_there = kubo.local_block(built.root).await?.is_some();
+    let deadline = PATIENCE + Duration::from_secs(built.size >> 20);
+    kubo.import(blocks(file, built.root), built.root, deadline).await?;
+    kubo.pin(built.root, &format!("{PREFIX}{name}"), deadline).await?;
+    if !was_there {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        ledger.note(built.root, built.size, now)?;
+    }
+    Ok(true)
+}
+
+/// The file as a CAR, read by a thread that ends with its reader.
+fn blocks(file: File, root: Cid) -> Body {
+    let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(4);
+    std::thread::spawn(move || {
+        let push = |bytes: Vec<u8>| send.blocking_send(Ok(bytes.into())).map_err(|_| io::ErrorKind::BrokenPipe.into());
+        let done = push(car::header(root)).and_then(|()| {
+            io::Seek::rewind(&mut &file)?;
+            build_blocks(&file, |cid, block| push(car::frame(cid, block.len())).and_then(|()| push(block.to_vec())))
+        });
+        if let Err(e) = done {
+            // Without it a file that could not be read would look like one that is over.
+            let _nobody_listens_any_more = send.blocking_send(Err(e));
+        }
+    });
+    let pieces = futures_util::stream::unfold(receive, |mut receive| async { Some((receive.recv().await?, receive)) });
+    Body::wrap_stream(pieces)
+}

@@ -1,0 +1,112 @@
+//! Looking at the files of a store without taking any: by whoever keeps them there, and from outside.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::digest::Sha256;
+use crate::fsx;
+use crate::store::Store;
+
+/// What a store holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Use {
+    /// Proven files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of what has not arrived completely.
+    pub partial: u64,
+}
+
+/// Whether the store in `dir`, which may be another user's, has a file of this name and size. It is not proven here;
+/// whoever takes it does that.
+pub fn holds(dir: &Path, sha256: Sha256, size: u64) -> bool {
+    fs::symlink_metadata(dir.join("files").join(sha256.to_string()))
+        .is_ok_and(|meta| meta.is_file() && meta.len() == size)
+}
+
+/// What the store in `dir` holds.
+///
+/// # Errors
+/// When it is not there, or may not be read.
+pub fn usage(dir: &Path) -> io::Result<Use> {
+    let sizes = |part: &str| -> io::Result<Vec<u64>> {
+        let entries = fs::read_dir(dir.join(part))?.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let meta = entry.metadata().ok().filter(|meta| meta.is_file())?;
+            entry.path().extension().is_none().then_some(meta.len())
+        });
+        Ok(entries.collect())
+    };
+    let files = sizes("files")?;
+    Ok(Use { files: files.len() as u64, bytes: files.iter().sum(), partial: sizes("partial")?.iter().sum() })
+}
+
+impl Store {
+    /// Makes a file young again, so that it is the last to make room for others.
+    pub fn freshen(&self, sha256: Sha256) {
+        // Its owner may do this without write access; opened for writing, a missing one would be made.
+        if let Ok(file) = self.peek(sha256) {
+            let _ = file.set_modified(SystemTime::now());
+        }
+    }
+
+    /// Opens a file without proving it; whoever reads it does that.
+    pub fn peek(&self, sha256: Sha256) -> io::Result<File> {
+        fsx::open_read(&self.dir().join("files").join(sha256.to_string()))
+    }
+
+    /// Removes a file and what has arrived of it, unless somebody is fetching it now.
+    pub fn let_go(&self, sha256: Sha256) {
+        for part in ["files", "partial"] {
+            let path = self.dir().join(part).join(sha256.to_string());
+            if !self.is_locked(&path) {
+                let _ = super::sweep::remove(&path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{keep, store};
+    use super::*;
+
+    #[test]
+    fn a_store_tells_from_outside_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let sha256 = keep(&store, b"package");
+        fs::write(store.dir().join("partial/x"), b"abc").unwrap();
+        assert!(holds(store.dir(), sha256, 7) && !holds(store.dir(), sha256, 8));
+        assert_eq!(usage(store.dir()).unwrap(), Use { files: 1, bytes: 7, partial: 3 });
+        store.let_go(sha256);
+        assert_eq!(usage(store.dir()).unwrap(), Use { files: 0, bytes: 0, partial: 3 });
+        assert_eq!(fs::read_dir(store.dir().join("files")).unwrap().count(), 0, "its name is gone too");
+        assert!(usage(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_file_made_young_again_outlives_a_younger_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 250);
+        let first = keep(&store, &[1; 100]);
+        let second = keep(&store, &[2; 100]);
+        let old = SystemTime::now() - std::time::Duration::from_secs(60);
+        for sha256 in [first, second] {
+            File::options()
+                .write(true)
+                .open(store.dir().join("files").join(sha256.to_string()))
+                .unwrap()
+                .set_modified(old)
+                .unwrap();
+        }
+        store.freshen(first);
+        keep(&store, &[3; 100]);
+        assert!(holds(store.dir(), first, 100) && !holds(store.dir(), second, 100));
+        store.freshen(second);
+        assert!(!holds(store.dir(), second, 0), "nothing is made of nothing");
+    }
+}

@@ -1,0 +1,254 @@
+//! Real pacman, mirrors and Kubo: updates that were prefetched are installed without a network, with their signatures
+//! checked; neighbours get them from the first one's Kubo; nothing piles up; the statistics are those of the servers.
+
+#[path = "support/real/mod.rs"]
+mod real;
+
+use real::{
+    Host, Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Process, Ran, Release, Repo, Routing, Signer, Swarm, run,
+    scratch, until,
+};
+use std::fs;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// `pkgswarm WORDS` for this pacman, as its timer would call it.
+fn command(swarm: &Swarm, pacman: &PacmanRoot, words: &[&str]) -> Command {
+    let mut command = swarm.command(words);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", pacman.bin().display()));
+    command.env("PKGSWARM_PACMAN_CONF", pacman.config());
+    // The machine that runs the tests may be on battery.
+    command.env("PKGSWARM_PREFETCH_BATTERY", "true").env("PKGSWARM_PREFETCH_VPN", "true");
+    command
+}
+
+fn prefetch(swarm: &Swarm, pacman: &PacmanRoot) -> Ran {
+    run(&mut command(swarm, pacman, &["prefetch"]))
+}
+
+fn versions(pacman: &PacmanRoot) -> Vec<String> {
+    pacman.installed().into_iter().map(|(name, version)| format!("{name} {version}")).collect()
+}
+
+/// A repository whose packages are signed, and a system that has their first versions.
+struct Scene {
+    swarm: Swarm,
+    pacman: PacmanRoot,
+    repo: Repo,
+    mirror: Mirror,
+    _tree: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new(parts: &Parts, release: Release, rate: &str) -> Scene {
+        let tree = scratch("tree");
+        let signer = Rc::new(Signer::new());
+        let repo = Repo::new(parts, tree.path(), "core").signed(&signer);
+        // 6.0.2 never asks for signature files, so they must be in its database.
+        let repo = if release == Release::Old { repo.with_inline_signatures() } else { repo };
+        repo.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1").depends("alpha")]);
+        let mirror = Mirror::serve_with(tree.path(), rate);
+        let swarm = Swarm::install();
+        let pacman = PacmanRoot::new(parts, release, &swarm.xfer_command()).trusting(&signer);
+        let pacman = swarm.around(pacman.sig_level("Required DatabaseNever").parallel(5));
+        let pacman = pacman.repo(&repo, &[&format!("{}/core", mirror.url())]);
+        pacman.run(&["-Sy", "alpha", "beta"]).ok();
+        Scene { swarm, pacman, repo, mirror, _tree: tree }
+    }
+
+    /// Newer versions are out; beta needs a package that is new.
+    fn release(&self) {
+        let beta = Package::new("beta", "1:1-1").size(5 * MIB).depends("gamma");
+        self.repo.add(&[
+            Package::new("alpha", "2-1").size(700 * KIB),
+            beta,
+            Package::new("gamma", "1-1").size(2 * MIB),
+        ]);
+    }
+
+    /// The upgrade with the network cut is complete.
+    fn upgrades_without_a_network(&mut self) {
+        self.pacman.run(&["-Sy"]).ok();
+        self.mirror.stop();
+        let ran = self.pacman.run(&["-Su"]).ok();
+        assert_eq!(versions(&self.pacman), ["alpha 2-1", "beta 1:1-1", "gamma 1-1"], "{ran}");
+    }
+}
+
+#[test]
+fn prefetched_updates_are_installed_without_a_network_and_their_signatures_are_checked() {
+    let parts = Parts::demand();
+    for release in Release::ALL {
+        let mut scene = Scene::new(&parts, release, "");
+        scene.release();
+        let before = scene.pacman.sync_db_snapshot();
+        let ran = prefetch(&scene.swarm, &scene.pacman).ok();
+        assert_eq!(ran.stdout, "alpha 1-1 -> 2-1\ngamma 1-1\nbeta 1-1 -> 1:1-1\n", "{ran}");
+        assert_eq!(scene.pacman.sync_db_snapshot(), before, "the system's own databases are never touched");
+        scene.upgrades_without_a_network();
+    }
+}
+
+#[test]
+fn a_signature_that_is_none_of_ours_is_refused_by_pacman_after_a_prefetch_as_well() {
+    let parts = Parts::demand();
+    let scene = Scene::new(&parts, Release::New, "");
+    scene.release();
+    let stranger = Signer::new();
+    stranger.sign(&scene.repo.dir().join("alpha-2-1-any.pkg.tar.zst"));
+    prefetch(&scene.swarm, &scene.pacman).ok();
+    let ran = scene.pacman.run(&["-Syu"]).failed();
+    assert!(ran.stderr.contains("alpha"), "{ran}");
+    assert!(versions(&scene.pacman).contains(&"alpha 1-1".to_owned()));
+}
+
+#[test]
+fn a_prefetch_killed_again_and_again_is_gone_on_with() {
+    let parts = Parts::demand();
+    for release in Release::ALL {
+        let mut scene = Scene::new(&parts, release, &format!("limit_rate {};", 2 * MIB));
+        scene.release();
+        let whole = 7 * MIB + 700 * KIB;
+        for turn in 0..10 {
+            // Moments spread over the whole transfer, and a few before its first byte.
+            let held = scene.swarm.store_bytes();
+            let enough = held + whole * turn / 60;
+            let mut process = Process::start(&mut command(&scene.swarm, &scene.pacman, &["prefetch"]));
+            until("some more has arrived", Duration::from_secs(60), || {
+                (scene.swarm.store_bytes() >= enough || !process.runs()).then_some(())
+            });
+            process.kill();
+        }
+        prefetch(&scene.swarm, &scene.pacman).ok();
+        // Each kill may cost what was in flight, no more.
+        let served = scene.mirror.bytes_served();
+        assert!(served < 3 * whole, "{served} bytes for {whole}");
+        scene.upgrades_without_a_network();
+    }
+}
+
+/// One machine with a Kubo, on which the packages of `core` may be shared.
+fn machine(parts: &Parts, lan: &Lan) -> (Host, Kubo, Swarm) {
+    let host = lan.host();
+    let kubo = Kubo::start_on(parts, &host, Routing::Dht);
+    let mut swarm = Swarm::install().with_kubo(&kubo).on(&host);
+    swarm.set("PKGSWARM_SHARE_REPOS", "core");
+    (host, kubo, swarm)
+}
+
+/// The names of the pins that are prefetch's.
+fn pins(kubo: &Kubo) -> Vec<String> {
+    let listing = kubo.ipfs(&["pin", "ls", "--type=recursive", "--names"]).ok().stdout;
+    let mut names: Vec<String> =
+        listing.lines().filter_map(|line| Some(line.split_once("pkgswarm-prefetch ")?.1.to_owned())).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_one_machine_prefetched_comes_to_the_next_one_from_its_kubo() {
+    let parts = Parts::demand();
+    let lan = Lan::new();
+    let ((_a, first_kubo, first), (_b, second_kubo, second), mirrors) =
+        (machine(&parts, &lan), machine(&parts, &lan), lan.host());
+    let tree = scratch("tree");
+    let repo = Repo::new(&parts, tree.path(), "core");
+    repo.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1")]);
+    let mirror = Mirror::serve_on(&mirrors, tree.path(), "");
+    second_kubo.meets(&first_kubo);
+    let pacman = |swarm: &Swarm| {
+        let pacman = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command());
+        swarm.around(pacman.repo(&repo, &[&format!("{}/core", mirror.url())]))
+    };
+    let (here, there) = (pacman(&first), pacman(&second));
+    for pacman in [&here, &there] {
+        pacman.run(&["-Sy", "alpha", "beta"]).ok();
+    }
+    let packages = [Package::new("alpha", "2-1").size(900 * KIB), Package::new("beta", "2-1").size(300 * KIB)];
+    repo.add(&packages);
+    prefetch(&first, &here).ok();
+    let files = packages.each_ref().map(Package::file_name);
+    assert_eq!(pins(&first_kubo), files, "pinned by name");
+    let ran = there.run(&["-Syu"]).ok();
+    assert_eq!(versions(&there), ["alpha 2-1", "beta 2-1"]);
+    let asked = files.each_ref().map(|file| mirror.requests_for(file).len());
+    assert_eq!(asked, [1, 1], "the first machine asked the mirror once, the second one its neighbour:\n{ran}");
+    assert!(first_kubo.bytes_sent() > MIB);
+    // Once it is installed, the first machine keeps no pin.
+    here.run(&["-Syu"]).ok();
+    prefetch(&first, &here);
+    assert_eq!(pins(&first_kubo), [""; 0]);
+}
+
+#[test]
+fn twenty_rounds_of_updates_leave_nothing_pinned_and_the_store_within_its_quota() {
+    let parts = Parts::demand();
+    let tree = scratch("tree");
+    let repo = Repo::new(&parts, tree.path(), "core");
+    let round = |round: u64| {
+        repo.add(&["alpha", "beta", "gamma"].map(|name| Package::new(name, &format!("{round}-1")).size(300 * KIB)));
+    };
+    round(1);
+    let mirror = Mirror::serve(tree.path());
+    let kubo = Kubo::start(&parts);
+    let mut swarm = Swarm::install().with_kubo(&kubo);
+    swarm.set("PKGSWARM_SHARE_REPOS", "core");
+    // Room for two of the three.
+    let quota = 700 * KIB;
+    swarm.set("PKGSWARM_PREFETCH_MAX", &quota.to_string());
+    swarm.set("PKGSWARM_KUBO_KEEP", &MIB.to_string());
+    let pacman = swarm.around(PacmanRoot::new(&parts, Release::New, &swarm.xfer_command()));
+    let pacman = pacman.repo(&repo, &[&format!("{}/core", mirror.url())]);
+    pacman.run(&["-Sy", "alpha", "beta", "gamma"]).ok();
+    let files = || real::bytes_below(&swarm.store().join("files"));
+    for at in 2..=20 {
+        round(at);
+        let ran = prefetch(&swarm, &pacman).ok();
+        assert!(ran.stderr.contains("2 of 3 updates are here"), "{ran}");
+        assert!(files() <= quota + 64 * KIB, "{} bytes in the store", files());
+        assert_eq!(pins(&kubo), [format!("alpha-{at}-1-any.pkg.tar.zst"), format!("beta-{at}-1-any.pkg.tar.zst")]);
+        // Every other round is skipped, and superseded.
+        if at % 2 == 0 {
+            pacman.run(&["-Syu"]).ok();
+        }
+    }
+    pacman.run(&["-Syu"]).ok();
+    prefetch(&swarm, &pacman);
+    assert_eq!(pins(&kubo), [""; 0]);
+    assert!(files() <= 64 * KIB, "{} bytes in the store", files());
+}
+
+#[test]
+fn stats_are_the_counters_of_the_servers() {
+    let parts = Parts::demand();
+    let tree = scratch("tree");
+    let repo = Repo::new(&parts, tree.path(), "core");
+    let first = [Package::new("alpha", "1-1").size(700 * KIB), Package::new("beta", "1-1").size(3 * MIB)];
+    repo.add(&first);
+    let mirror = Mirror::serve(tree.path());
+    let kubo = Kubo::start(&parts);
+    kubo.add(&repo.dir().join(first[0].file_name()));
+    let mut swarm = Swarm::install().with_kubo(&kubo);
+    swarm.set("PKGSWARM_SHARE_REPOS", "core");
+    let pacman = swarm.around(PacmanRoot::new(&parts, Release::New, &swarm.xfer_command()));
+    let pacman = pacman.repo(&repo, &[&format!("{}/core", mirror.url())]);
+    pacman.run(&["-Sy", "alpha", "beta"]).ok();
+    repo.add(&[Package::new("beta", "2-1").size(2 * MIB)]);
+    prefetch(&swarm, &pacman).ok();
+    pacman.run(&["-Syu"]).ok();
+    let said = swarm.run(&["stats", "--json"]).ok().stdout;
+    let stats: serde_json::Value = serde_json::from_str(&said).expect("one JSON object");
+    let of = |kind: &str| -> u64 {
+        let all = stats["sources"].as_array().expect("a list").iter();
+        all.filter(|row| row["source"].as_str().is_some_and(|source| source.starts_with(kind)))
+            .map(|row| row["bytes"].as_u64().expect("bytes"))
+            .sum()
+    };
+    assert_eq!(of("mirror"), mirror.bytes_served(), "{said}");
+    assert_eq!(of("kubo"), fs::metadata(repo.dir().join(first[0].file_name())).unwrap().len(), "{said}");
+}

@@ -1,0 +1,48 @@
+//! Two hundred pending updates, as after two weeks: fetched ahead, against pacman's own download of an upgrade.
+
+use std::fs;
+
+use super::measure::{self, Outcome, Run, Skipped};
+use super::scene::{Setup, Who};
+use super::wire;
+use crate::real::{Package, PacmanRoot};
+
+const KIB: u64 = 1 << 10;
+const COUNT: u32 = 200;
+
+/// Seconds of `pkgswarm prefetch`, the refresh of the database included, against `pacman -Swu`, the mirror far away.
+pub fn prefetch(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let [client, server] = wire::far()?;
+    let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(COUNT - 1))) as u64 * KIB;
+    let packages: Vec<_> = (0..COUNT).map(|i| Package::new(&format!("small{i:03}"), "1-1").size(size(i))).collect();
+    let scene = Setup::of(&packages).signed().between(&client, &server).build();
+    let own = scene.pacman_with("", &scene.server());
+    for pacman in [&own, scene.pacman()] {
+        packages.iter().for_each(|package| has_older(pacman, package));
+    }
+    let ours = || {
+        scene.count(run, || {
+            let (took, said) = measure::time(&mut scene.ours(Who::User, &["prefetch", "--now"]));
+            assert!(said.contains("200 of 200 updates are here"), "{said}");
+            took.as_secs_f64()
+        })
+    };
+    let theirs = || {
+        own.clear_cache();
+        let took = own.run(&["-Swu"]).ok().took;
+        let files = own.cache_files();
+        assert_eq!(files.iter().filter(|file| file.ends_with(".zst")).count(), packages.len(), "{files:?}");
+        took.as_secs_f64()
+    };
+    Ok(run.pairs(ours, theirs))
+}
+
+/// Writes down that an older version is installed, which is all that counts for an upgrade.
+fn has_older(pacman: &PacmanRoot, package: &Package) {
+    let name = package.name();
+    let dir = pacman.db().join("local").join(format!("{name}-0.9-1"));
+    fs::create_dir_all(&dir).expect("a directory");
+    let desc = format!("%NAME%\n{name}\n\n%VERSION%\n0.9-1\n\n%BASE%\n{name}\n\n%ARCH%\nany\n\n");
+    fs::write(dir.join("desc"), desc).expect("an installed package");
+    fs::write(dir.join("files"), "%FILES%\n").expect("an installed package");
+}
