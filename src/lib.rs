@@ -17,8 +17,8 @@
 //! 2. [`plan`] decides what is expected of the bytes and under which CID they can be asked for. It does no input or
 //!    output and knows no clock.
 //! 3. [`deliver`] takes the file's lock in the [`store`] and looks there and in pacman's caches; else the [`race`]
-//!    opens one [`source`] after the other, overlaps who is slow, and continues with the next where the last one
-//!    stopped.
+//!    asks one [`source`] after the other, overlaps who is slow, lets several share a file where its leaves are known,
+//!    and goes on with the next where the last one stopped.
 //! 4. [`verify`] hashes what arrived. Proven, it gets its place in the store.
 //! 5. [`output`] copies it to where the caller wants it, under a name that it gets last of all.
 //!
