@@ -1,5 +1,6 @@
 //! The sentences, grouped by what they are about.
 
+mod ahead;
 mod contract;
 mod daemon;
 mod database_index;
