@@ -2,6 +2,7 @@
 
 mod ahead;
 mod contract;
+mod daemon;
 mod database_index;
 mod database_snapshot;
 mod disagreements;
