@@ -37,6 +37,8 @@ pub enum Command {
     ///
     /// A package is proven by the sha256 and size in its repository's sync database, else by a signed index. Signatures and databases, for which nobody vouches, are accepted under a waiver that the output names, after a look at their shape.
     ///
+    /// The first call for a package in a pacman run starts a process in the background that fetches what else this run will ask for; later calls find it in the store. It ends with pacman. The settings ahead.enabled and ahead.parallel control it.
+    ///
     /// Run by root, a child that has dropped to an unprivileged user does everything with foreign bytes.
     Xfer(XferArgs),
     /// Fetch files by name, package, digest, CID or URL
@@ -112,6 +114,9 @@ pub enum Command {
     /// Housekeeping in the background: due indexes, the store, Kubo's cache
     #[command(hide = true)]
     Upkeep(UpkeepArgs),
+    /// Fetch the rest of a pacman run, started by xfer
+    #[command(hide = true)]
+    Ahead(AheadArgs),
     /// Write man pages, completions or the example configuration
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -451,6 +456,13 @@ pub struct UpkeepArgs {
     /// Leave the terminal's session first
     #[arg(long)]
     pub detached: bool,
+}
+
+/// Arguments of `ahead`.
+#[derive(Args, Debug)]
+pub struct AheadArgs {
+    /// The run of pacman: its process id and when it started, with a dash between
+    pub run: String,
 }
 
 /// Arguments of `generate`.

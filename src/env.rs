@@ -67,8 +67,13 @@ impl Env {
                 .collect(),
             uid: rustix::process::getuid().as_raw(),
             terminal: std::io::stderr().is_terminal(),
-            parent: rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs()),
+            parent: Self::parent_now(),
         }
+    }
+
+    /// Whose child this process is now: init's, when the one that started it has ended.
+    pub fn parent_now() -> u32 {
+        rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
     /// The arguments after the program's name.

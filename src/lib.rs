@@ -25,7 +25,7 @@
 //! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.
 //!
-//! Several files at a time are fetched into the store by [`gather`].
+//! The rest of a pacman run is fetched [`ahead`], several files at a time, by [`gather`].
 //!
 //! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched
 //! and judged in [`index`](mod@index), away from this path, and made in [`publish`].
@@ -45,6 +45,7 @@
 //! | leaf | a piece of a file that can be proven by itself, 1 MiB in files of our own profile |
 //! | store | our own staging: proven files and resumable partials, keyed by sha256; not a second package cache |
 //! | transaction | one pacman run: parent process id and its start time |
+//! | read-ahead | fetching the rest of a transaction while pacman handles the first file |
 //! | publisher | who signs an index |
 //! | mirror | an HTTP server from pacman's mirror list, nothing else |
 //! | journal | one line for each file that was delivered or fetched: who sent how much of it |
@@ -83,6 +84,7 @@
 //! want content doctor handover
 //! database gather setup cli daemon
 //! prefetch
+//! ahead
 //! cmd
 //! ```
 //!
@@ -90,6 +92,7 @@
 //! below `cmd` sees [`cli`], what was typed. What comes from outside comes through few doors: [`env`](mod@env) for the
 //! process, [`config`] for settings, [`distro`] for pacman's files, [`http`] and [`kubo`] for the network.
 
+pub mod ahead;
 pub mod background;
 pub mod catalogue;
 pub mod cid;

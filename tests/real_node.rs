@@ -16,7 +16,7 @@ struct Machine {
     daemon: Daemon,
     pacman: PacmanRoot,
     swarm: Swarm,
-    _host: Host,
+    host: Host,
 }
 
 /// A mirror behind the uplink, and machines.
@@ -47,13 +47,17 @@ impl Scene {
     }
 
     fn add_machine(&mut self) {
+        self.add_machine_trusting("any");
+    }
+
+    fn add_machine_trusting(&mut self, network: &str) {
         let host = self.lan.host();
-        let swarm = Swarm::install().on(&host).sharing("core");
+        let swarm = Swarm::install().on(&host).sharing("core", network);
         let server = format!("{}/core", self.mirror.url());
         let pacman = PacmanRoot::new(&self.parts, Release::New, &swarm.xfer_command()).repo(&self.repo, &[&server]);
         let pacman = swarm.around(pacman);
         let daemon = swarm.daemon(&pacman);
-        self.machines.push(Machine { daemon, pacman, swarm, _host: host });
+        self.machines.push(Machine { daemon, pacman, swarm, host });
     }
 
     /// Bytes of packages that the mirror has sent.
@@ -147,4 +151,97 @@ fn kubo_fetches_what_is_in_a_package_cache() {
         kubo.ipfs(&["get", &root, "-o", &got.display().to_string(), "--timeout", "30s"]).ok();
         assert!(std::fs::read(&got).unwrap() == std::fs::read(&path).unwrap(), "{file}");
     }
+}
+
+#[test]
+fn a_neighbour_whose_cable_is_pulled_is_missed_and_found_again_within_ten_seconds() {
+    let scene = Scene::new(&packages()[..1], 2);
+    let (one, two) = (&scene.machines[0], &scene.machines[1]);
+    one.daemon.meets(1);
+    two.daemon.meets(1);
+    two.host.unplug();
+    let missed = one.daemon.misses_all();
+    assert!(missed < Duration::from_secs(10), "missed after {missed:?}");
+    two.host.plug();
+    let found = one.daemon.meets(1);
+    assert!(found < Duration::from_secs(10), "found again after {found:?}");
+}
+
+#[test]
+fn a_neighbour_that_sleeps_is_missed_and_found_again_with_another_address() {
+    let scene = Scene::new(&packages()[..1], 2);
+    let (one, two) = (&scene.machines[0], &scene.machines[1]);
+    one.daemon.meets(1);
+    two.daemon.freeze();
+    let missed = one.daemon.misses_all();
+    assert!(missed < Duration::from_secs(10), "missed after {missed:?}");
+    two.host.renumber("10.77.0.200");
+    two.daemon.thaw();
+    let found = one.daemon.meets(1);
+    assert!(found < Duration::from_secs(10), "found again after {found:?}");
+    let address = one.daemon.status()["peers"][0]["address"].as_str().unwrap_or_default().to_owned();
+    assert!(address.contains("10.77.0.200"), "{address}");
+}
+
+#[test]
+fn neighbours_that_hang_delay_a_transaction_by_no_more_than_0_3_s() {
+    let names: Vec<String> = (0..8).map(|i| format!("small{i}")).collect();
+    let packages: Vec<Package> = names.iter().map(|name| Package::new(name, "1-1").size(40 * KIB)).collect();
+    let scene = Scene::new(&packages, 3);
+    let machine = &scene.machines[0];
+    machine.pacman.run(&["-Sy"]).ok();
+    let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
+    let fetch = || {
+        machine.pacman.clear_cache();
+        machine.swarm.forget();
+        machine.daemon.forget();
+        machine.pacman.run(&words).ok().took
+    };
+    machine.daemon.meets(2);
+    let plain = (0..3).map(|_| fetch()).min().unwrap();
+    for other in &scene.machines[1..] {
+        other.daemon.freeze();
+    }
+    let delayed = fetch();
+    let more = delayed.saturating_sub(plain);
+    // A tenth for the noise of a machine that does other things as well.
+    assert!(more < Duration::from_millis(400), "{delayed:?} with neighbours that hang, {plain:?} without");
+    machine.daemon.freeze();
+    let delayed = fetch();
+    assert!(delayed.saturating_sub(plain) < Duration::from_millis(400), "{delayed:?} with a daemon that hangs");
+    machine.daemon.thaw();
+}
+
+#[test]
+fn on_a_network_that_is_not_trusted_nothing_is_asked_and_nothing_answered() {
+    let mut scene = Scene::new(&packages()[..1], 1);
+    scene.add_machine_trusting("192.168.0.0/16");
+    let (open, shut) = (&scene.machines[0], &scene.machines[1]);
+    open.pacman.run(&["-Syu", "alpha"]).ok();
+    open.daemon.offers(1);
+    let ran = shut.pacman.run(&["-Syu", "alpha"]).ok();
+    assert!(!ran.stderr.contains("from lan"), "{ran}");
+    let status = shut.daemon.status();
+    assert_eq!(
+        (status["peers"].as_array().map(Vec::len), status["listening"].as_array().map(Vec::len)),
+        (Some(0), Some(0))
+    );
+    assert_eq!(open.daemon.status()["known_peers"], 0);
+    // Once it is trusted, the running daemon notices.
+    shut.swarm.run(&["lan", "trust", "10.77.0.0/24"]).ok();
+    shut.daemon.meets(1);
+}
+
+#[test]
+fn another_local_user_who_floods_the_socket_is_the_only_one_who_waits() {
+    let scene = Scene::new(&packages()[..1], 2);
+    let (has, wants) = (&scene.machines[0], &scene.machines[1]);
+    has.pacman.run(&["-Syu", "alpha"]).ok();
+    has.daemon.offers(1);
+    wants.daemon.meets(1);
+    // This test is root; pacman's downloader is somebody else.
+    let held = wants.daemon.flood(300);
+    assert!(held <= 64, "{held} connections of one user are held");
+    let ran = wants.pacman.run(&["-Syu", "alpha"]).ok();
+    assert!(ran.stderr.contains("from lan"), "{ran}");
 }

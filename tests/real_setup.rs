@@ -289,6 +289,8 @@ fn timers_are_enabled_and_disabled_by_the_real_systemctl() {
 const FILES: &[&str] = &[
     "etc/pkgswarm/config.toml",
     "usr/bin/pkgswarm",
+    "usr/lib/systemd/system/pkgswarm-daemon.service",
+    "usr/lib/systemd/system/pkgswarm-daemon.socket",
     "usr/lib/systemd/system/pkgswarm-index.service",
     "usr/lib/systemd/system/pkgswarm-index.timer",
     "usr/lib/systemd/system/pkgswarm-prefetch.service",
@@ -308,6 +310,7 @@ const FILES: &[&str] = &[
     "usr/share/man/man1/pkgswarm-xfer.1.gz",
     "usr/share/man/man1/pkgswarm.1.gz",
     "usr/share/man/man5/pkgswarm.toml.5.gz",
+    "usr/share/man/man7/pkgswarm-protocol.7.gz",
     "usr/share/zsh/site-functions/_pkgswarm",
 ];
 

@@ -260,6 +260,7 @@ fn shape(key: &Key) -> String {
         Shape::Number => "whole number".to_owned(),
         Shape::Size => "size".to_owned(),
         Shape::Span => "time span".to_owned(),
+        Shape::UpTo(most) => format!("1 to {most}, or auto"),
         Shape::Choice(words) => words.join(" | "),
     }
 }

@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::env::Env;
 use crate::error::Error;
 
+mod ahead;
 mod audit;
 mod cid;
 mod config;
@@ -45,6 +46,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Setup(args) => setup::run(env, &settings, &cli.set, args),
         Command::Doctor(args) => doctor::run(env, &settings, &cli.set, args),
         Command::Stats(args) => stats::run(env, &settings, args),
+        Command::Ahead(args) => ahead::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
         Command::Daemon => daemon::run(env, &cli.set, &settings),
         Command::Shared(args) => daemon::shared(env, &settings, args),

@@ -6,12 +6,16 @@
 use std::path::Path;
 use std::time::Instant;
 
+use rustix::process::Signal;
+
+use crate::ahead;
 use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
-use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
-use crate::env::Env;
+use crate::deliver::{Delivery, Obtained, Place};
+use crate::distro::caller::Caller;
+use crate::env::{AHEAD, Env};
 use crate::error::{Error, Kind};
 use crate::handover::{self, Giver, Said, Target};
 use crate::journal::By;
@@ -24,7 +28,11 @@ use crate::want::{self, Want};
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8> {
-    want::name_of(&args.url)?;
+    let name = want::name_of(&args.url)?;
+    if env.var(AHEAD).is_some() {
+        return Err(Error::usage(name, "pacman was only asked what is coming, and fetches nothing then").into());
+    }
+    end_with_pacman(env);
     if let Some(giver) = Giver::of(env) {
         let obtained = obtain(env, settings, &args.url, &args.output)?;
         let line = Said::Line(obtained.line(want::name_of(&args.url)?.as_str()));
@@ -39,6 +47,17 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     place(&output, &obtained)?;
     report::say(&obtained.line(want::name_of(&args.url)?.as_str()));
     Ok(0)
+}
+
+/// A pacman that is killed needs nothing any more, and nobody would look after what it has started.
+fn end_with_pacman(env: &Env) {
+    if Caller::parent().is_ok() {
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        // It may have ended before this.
+        if Env::parent_now() != env.parent {
+            std::process::exit(Kind::Interrupted.status().into());
+        }
+    }
 }
 
 /// Puts an accepted file where it belongs: a copy, or the file itself when the store does not keep it.
@@ -71,12 +90,13 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
         // pacman goes from server to server, and all of them have been asked the first time.
         want.places = vec![Place::of_url(&want::parse(url)?)?];
     }
+    ahead::start(&session, &want);
     let is_refresh = want.name.kind() == NameKind::Database;
     let obtained = match want.name.kind() {
         NameKind::Database => database(&mut session, &want, url),
         NameKind::DatabaseSignature => signature(&mut session, &mut want, Some(into)),
         NameKind::PackageSignature if let Some(kept) = kept::first_time(&session, &want) => Ok(kept),
-        _ => match deliver(&mut session, &want.name, &want.plan, &want.places, Manner::default()) {
+        _ => match ahead::deliver_or_take(&mut session, &want) {
             Ok(Delivery::File(obtained)) => Ok(obtained),
             Ok(_) => unreachable!("no date was given"),
             Err(error) => kept::at_last(&session, &want, &error).ok_or_else(|| hinted(&session, &want, error)),

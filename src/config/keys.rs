@@ -25,6 +25,8 @@ pub enum Shape {
     Words,
     /// A whole number.
     Number,
+    /// A whole number from 1 to this, or `auto`.
+    UpTo(u32),
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -105,6 +107,20 @@ pub const KEYS: &[Key] = &[
         default: "10 KiB",
         doc: "Bytes a second below which a source is left for the next one, measured over download.stall. The last \
               source that is left is kept, however slow.",
+    },
+    Key {
+        name: "ahead.enabled",
+        shape: YES_NO,
+        default: "true",
+        doc: "Whether the first package call of a pacman run starts fetching everything that pacman is about to ask for, \
+              packages and signatures, in the background. Later calls then find their files in the store.",
+    },
+    Key {
+        name: "ahead.parallel",
+        shape: Shape::UpTo(16),
+        default: "auto",
+        doc: "How many files are fetched at a time, each over a connection of its own that is kept. `auto` is \
+              ParallelDownloads of pacman.conf, which is 1 where it is not set.",
     },
     Key {
         name: "mirrors.split",

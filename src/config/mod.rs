@@ -71,6 +71,9 @@ pub struct Settings {
     pub stall: Duration,
     pub patience: Duration,
     pub floor: u64,
+    pub ahead: bool,
+    /// `None` for as many as pacman is configured to.
+    pub ahead_parallel: Option<u32>,
     pub split: usize,
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
@@ -134,6 +137,8 @@ impl Settings {
             stall: span("download.stall"),
             patience: span("download.patience"),
             floor: size("download.floor"),
+            ahead: text("ahead.enabled") == "true",
+            ahead_parallel: text("ahead.parallel").parse().ok(),
             split: value::count(text("mirrors.split")).expect("checked by Layers"),
             pacman_conf: PathBuf::from(text("pacman.conf")),
             from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),

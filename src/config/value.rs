@@ -97,6 +97,10 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::Number => (text.parse::<u32>().is_ok(), "a whole number".to_owned()),
         Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
         Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
+        Shape::UpTo(most) => {
+            let fits = text.parse().is_ok_and(|number| (1..=most).contains(&number));
+            (text == "auto" || fits, format!("a number from 1 to {most}, or auto"))
+        }
         Shape::Window => (window(text).is_some(), "any, or a time of day like \"22:00-06:00\"".to_owned()),
         Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
     };
@@ -160,6 +164,11 @@ mod tests {
         assert_eq!(check(Shape::Size, "lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
         assert_eq!(check(Shape::Choice(&["a", "b"]), "c").unwrap_err(), "expected one of a, b, found \"c\"");
         assert_eq!(check(Shape::Path, "auto"), Ok(()));
+        assert_eq!((check(Shape::UpTo(16), "auto"), check(Shape::UpTo(16), "16")), (Ok(()), Ok(())));
+        let wanted = "expected a number from 1 to 16, or auto, found";
+        for wrong in ["0", "17", "-1", "x"] {
+            assert_eq!(check(Shape::UpTo(16), wrong).unwrap_err(), format!("{wanted} {wrong:?}"));
+        }
         assert_eq!(check(Shape::Count, "3"), Ok(()));
         assert_eq!(check(Shape::Count, "0").unwrap_err(), "expected a whole number from 1 to 8, found \"0\"");
     }

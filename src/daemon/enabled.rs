@@ -13,13 +13,16 @@ use libp2p::{Multiaddr, PeerId, identity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Settings, layers};
+use crate::config::{Ask, Settings, layers};
 use crate::daemon::library::Library;
+use crate::daemon::mend::mend;
 use crate::daemon::server::Server;
 use crate::daemon::transfers::Transfers;
 use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
+use crate::http::Http;
+use crate::kubo::Kubo;
 use crate::node::bitswap::Upload;
 use crate::node::networks::{self, Network};
 use crate::node::shelf::Shelf;
@@ -74,12 +77,18 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         report::say(&format!("node {}, asked at {}", node.id, settings.socket.display()));
         let (tell_trusted, hear_trusted) = watch::channel(trusted);
         let transfers = Transfers::new(node.clone(), store);
-        let server = Server::new(node, transfers);
+        let server = Server::new(node.clone(), transfers);
+        let kubo = (settings.kubo != Ask::No).then(|| Kubo {
+            api: reqwest::Url::parse(&settings.kubo_api).ok(),
+            gateway: settings.gateway_url(),
+            client: Http::new(settings.connect).loopback().clone(),
+        });
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         notify("READY=1");
         tokio::select! {
             ended = runner.run(hear_trusted) => ended?,
             ended = server.run(&listener) => ended?,
+            () = mend(&node, kubo) => {}
             () = follow_configuration(env, flags, &tell_trusted, &library) => {}
             _ = term.recv() => {}
             _ = int.recv() => {}

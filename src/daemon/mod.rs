@@ -8,6 +8,8 @@ mod enabled;
 #[cfg(feature = "node")]
 mod library;
 #[cfg(feature = "node")]
+mod mend;
+#[cfg(feature = "node")]
 mod server;
 #[cfg(feature = "node")]
 mod status;

@@ -215,3 +215,77 @@ async fn by_root(
         Err(e) => Err(State::Failed(e.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::shelf::{Shelf, Shelved};
+    use crate::node::tests::Started;
+
+    async fn ended(transfer: &Transfer) -> State {
+        let mut states = transfer.state();
+        let over = |state: &State| !matches!(state, State::Looking | State::Coming(_));
+        states.wait_for(over).await.unwrap().clone()
+    }
+
+    fn request(file: &Shelved) -> Request {
+        let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
+        Request { sha256: file.sha256, size: file.key.size, cid: None, name }
+    }
+
+    fn transfers(node: &Node, dir: &std::path::Path) -> Transfers {
+        let uid = rustix::process::getuid().as_raw();
+        Transfers::new(node.clone(), Box::leak(Box::new(Store::open(&dir.join("store"), uid, 1 << 30).unwrap())))
+    }
+
+    /// Says of its own file that it is another one.
+    fn forged(shelf: &Shelf, dir: &std::path::Path, honest: &Shelved) {
+        let path = dir.join("forged");
+        std::fs::write(&path, vec![6; usize::try_from(honest.key.size).unwrap()]).unwrap();
+        shelf.add(Shelved { sha256: honest.sha256, ..Shelved::read(&path, "core").unwrap() });
+    }
+
+    #[tokio::test]
+    async fn a_false_root_is_found_out_and_the_next_attempt_asks_somebody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (honest, liar) = (Started::new(&[]).await, Started::new(&[]).await);
+        let file = honest.shelve(&dir.path().join("file"), &vec![5; 3 * CHUNK]);
+        forged(&liar.node.shelf, dir.path(), &file);
+        let wants = Started::new(&[&honest, &liar]).await;
+        let transfers = transfers(&wants.node, dir.path());
+        let mut states = Vec::new();
+        for _ in 0..2 {
+            let transfer = transfers.get(request(&file)).unwrap().unwrap();
+            states.push(ended(&transfer).await);
+        }
+        // Either the honest one was asked first, or the liar was, and then not again.
+        assert_eq!(states[1], State::Done(file.key.size), "{states:?}");
+        assert!(matches!(states[0], State::Done(_) | State::Corrupt(_)), "{states:?}");
+    }
+
+    #[tokio::test]
+    async fn several_who_ask_for_a_file_join_one_transfer_and_nobody_waiting_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let has = Started::new(&[]).await;
+        let file = has.shelve(&dir.path().join("file"), &vec![5; 8 * CHUNK]);
+        let wants = Started::new(&[&has]).await;
+        let transfers = transfers(&wants.node, dir.path());
+        let (one, two) =
+            (transfers.get(request(&file)).unwrap().unwrap(), transfers.get(request(&file)).unwrap().unwrap());
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!((ended(&one).await, ended(&two).await), (State::Done(file.key.size), State::Done(file.key.size)));
+        assert!(wants.node.bitswap.traffic(has.node.id).received < 9 * CHUNK as u64);
+        drop((one, two));
+        let other = has.shelve(&dir.path().join("other"), &vec![4; 50 * CHUNK]);
+        drop(transfers.get(request(&other)).unwrap().unwrap());
+        let mut left = transfers.count();
+        for _ in 0..1000 {
+            left = transfers.count();
+            if left == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(left, 0);
+    }
+}

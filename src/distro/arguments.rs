@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What pacman does in this run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,12 +52,37 @@ pub struct Arguments {
     pub architectures: Vec<OsString>,
     /// What is not an option: package names, groups, URLs. A single `-` means that pacman read more from its stdin.
     pub targets: Vec<OsString>,
-    without_refresh: Vec<OsString>,
+    /// Whether `u` was given, which with `-S` upgrades the system.
+    pub upgrade: bool,
+    /// `--noconfirm`, unless `--confirm` came later: every question gets its default answer.
+    pub no_confirm: bool,
+    /// `--ask` turns some default answers around, and implies `no_confirm`.
+    pub turns_answers: bool,
+    /// `--ignore`, all of them, split at commas; those of the configuration come on top.
+    pub ignored: Vec<String>,
+    /// `--ignoregroup`, likewise.
+    pub ignored_groups: Vec<String>,
+    parts: Vec<Part>,
     operations: u8,
+}
+
+/// A piece of the command line that counts when it is run again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Part {
+    /// As it was written.
+    Word(OsString),
+    /// A long option whose value is a path, possibly relative.
+    Path(&'static str, OsString),
 }
 
 // optstring of pacman 6.0 to 7.1: "DFQRSTUVb:cdefghiklmnopqr:stuvwxy"
 const SHORT_WITH_VALUE: &[u8] = b"br";
+
+/// Options whose value is a path, and means something else in another directory.
+const PATHS: &[&str] = &["config", "dbpath", "cachedir", "root", "sysroot", "gpgdir", "hookdir", "logfile"];
+
+/// Options whose value pacman cuts at commas.
+const LISTS: &[&str] = &["assume-installed", "ignore", "ignoregroup", "overwrite"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Value {
@@ -100,9 +125,9 @@ impl Arguments {
         while let Some(word) = words.next() {
             let bytes = word.as_bytes();
             if bytes == b"--" {
-                out.without_refresh.push(word.clone());
+                out.keep(word);
                 out.targets.extend(words.as_slice().iter().cloned());
-                out.without_refresh.extend(words.as_slice().iter().cloned());
+                words.as_slice().iter().for_each(|word| out.keep(word));
                 break;
             } else if let Some(long) = bytes.strip_prefix(b"--") {
                 out.long(word, long, &mut words);
@@ -110,13 +135,44 @@ impl Arguments {
                 out.short(&bytes[1..], &mut words);
             } else {
                 out.targets.push(word.clone());
-                out.without_refresh.push(word.clone());
+                out.keep(word);
             }
         }
         if out.operations > 1 {
             out.operation = None;
         }
         out
+    }
+
+    /// The other meaning that the same words may have, if there is one.
+    ///
+    /// pacman cuts the values of some options at their commas, and does so in the very memory that `/proc` shows
+    /// (`parsearg_util_addlist` in `src/pacman/pacman.c` calls strtok on them): after `--ignore a,b` it reads
+    /// `--ignore a b`. So plain words behind such an option may be targets, which is how [`Arguments::parse`] reads them,
+    /// or belong to its value, which is how they are read here.
+    pub fn parse_otherwise(words: &[OsString]) -> Option<Self> {
+        let (mut joined, mut is_other) = (Vec::new(), false);
+        let mut words = words.iter().peekable();
+        while let Some(word) = words.next() {
+            joined.push(word.clone());
+            if word == "--" {
+                break;
+            }
+            let Some(text) = word.as_bytes().strip_prefix(b"--") else { continue };
+            let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+            let Some((name, Value::Needed)) = long_option(name) else { continue };
+            let mut value = if text.contains(&b'=') { joined.pop() } else { words.next().cloned() };
+            while let Some(value) = value.as_mut().filter(|_| LISTS.contains(&name))
+                && let Some(more) = words.next_if(|word| !word.as_bytes().starts_with(b"-"))
+            {
+                value.push(",");
+                value.push(more);
+                is_other = true;
+            }
+            joined.extend(value);
+        }
+        joined.extend(words.cloned());
+        is_other.then(|| Self::parse(&joined))
     }
 
     /// `-yy`: the user wants the databases anew, whatever their age.
@@ -126,14 +182,36 @@ impl Arguments {
 
     /// The same words without any `y`: what to ask pacman for the list of a transaction without another refresh.
     ///
-    /// Cannot be run again when [`Arguments::reads_stdin`].
-    pub fn without_refresh(&self) -> &[OsString] {
-        &self.without_refresh
+    /// Cannot be run again when [`Arguments::reads_stdin`]. Relative paths are as they were written.
+    pub fn without_refresh(&self) -> Vec<OsString> {
+        self.again(|path| Some(path.to_owned())).unwrap_or_default()
+    }
+
+    /// The same, to be run in another directory: `resolve` makes a path absolute. `None` when it cannot.
+    pub fn again(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
+        let again = self.parts.iter().map(|part| match part {
+            Part::Word(word) => Some(word.clone()),
+            Part::Path(option, path) => option_word(option, &resolve(Path::new(path))?),
+        });
+        again.collect()
+    }
+
+    /// Only where pacman is to look: its configuration, databases and root, each path made absolute by `resolve`.
+    pub fn places(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
+        let paths = self.parts.iter().filter_map(|part| match part {
+            Part::Path(option, path) => Some((option, path)),
+            Part::Word(_) => None,
+        });
+        paths.map(|(option, path)| option_word(option, &resolve(Path::new(path))?)).collect()
     }
 
     /// Whether targets came through pacman's stdin (a target `-`), where nobody can read them again.
     pub fn reads_stdin(&self) -> bool {
         self.targets.iter().any(|target| target == "-")
+    }
+
+    fn keep(&mut self, word: &OsStr) {
+        self.parts.push(Part::Word(word.to_owned()));
     }
 
     fn long(&mut self, word: &OsStr, text: &[u8], words: &mut std::slice::Iter<'_, OsString>) {
@@ -142,15 +220,20 @@ impl Arguments {
             None => (text, None),
         };
         let Some((name, takes)) = long_option(name) else {
-            self.without_refresh.push(word.to_owned());
+            self.keep(word);
             return;
         };
         let apart = (takes == Value::Needed && glued.is_none()).then(|| words.next().cloned()).flatten();
-        if name != "refresh" {
-            self.without_refresh.push(word.to_owned());
-            self.without_refresh.extend(apart.clone());
+        let value = glued.clone().or(apart.clone());
+        match (name, &value) {
+            ("refresh", _) => {}
+            (name, Some(path)) if PATHS.contains(&name) => self.parts.push(Part::Path(name, path.clone())),
+            _ => {
+                self.keep(word);
+                apart.iter().for_each(|word| self.keep(word));
+            }
         }
-        match (takes, glued.or(apart)) {
+        match (takes, value) {
             (Value::Needed, Some(value)) => self.value(name, value),
             (Value::None, None) => self.flag(name),
             _ => {}
@@ -159,19 +242,15 @@ impl Arguments {
 
     fn short(&mut self, letters: &[u8], words: &mut std::slice::Iter<'_, OsString>) {
         let mut kept = vec![b'-'];
-        let mut apart = None;
+        let mut path = None;
         for (at, letter) in letters.iter().enumerate() {
             if SHORT_WITH_VALUE.contains(letter) {
                 let rest = &letters[at + 1..];
-                let value = if rest.is_empty() {
-                    apart = words.next().cloned();
-                    apart.clone()
-                } else {
-                    Some(OsString::from_vec(rest.to_vec()))
-                };
-                kept.extend(&letters[at..]);
-                if let Some(value) = value {
-                    self.value(if *letter == b'b' { "dbpath" } else { "root" }, value);
+                let value =
+                    if rest.is_empty() { words.next().cloned() } else { Some(OsString::from_vec(rest.to_vec())) };
+                match value {
+                    Some(value) => path = Some((if *letter == b'b' { "dbpath" } else { "root" }, value)),
+                    None => kept.push(*letter),
                 }
                 break;
             }
@@ -182,8 +261,11 @@ impl Arguments {
             self.flag(short_flag(*letter));
         }
         if kept.len() > 1 {
-            self.without_refresh.push(OsString::from_vec(kept));
-            self.without_refresh.extend(apart);
+            self.keep(&OsString::from_vec(kept));
+        }
+        if let Some((option, value)) = path {
+            self.parts.push(Part::Path(option, value.clone()));
+            self.value(option, value);
         }
     }
 
@@ -195,6 +277,14 @@ impl Arguments {
             }
             "downloadonly" => {
                 self.download_only = true;
+                return;
+            }
+            "sysupgrade" => {
+                self.upgrade = true;
+                return;
+            }
+            "noconfirm" | "confirm" => {
+                self.no_confirm = name == "noconfirm";
                 return;
             }
             "database" => Operation::Database,
@@ -219,9 +309,24 @@ impl Arguments {
             "sysroot" => self.sysroot = Some(value.into()),
             "gpgdir" => self.gpg_dir = Some(value.into()),
             "arch" => self.architectures.push(value),
+            "ask" => self.turns_answers = true,
+            "ignore" => self.ignored.extend(split(&value)),
+            "ignoregroup" => self.ignored_groups.extend(split(&value)),
             _ => {}
         }
     }
+}
+
+/// pacman splits these at commas (`parsearg_util_addlist` in `src/pacman/pacman.c`).
+fn split(value: &OsStr) -> Vec<String> {
+    value.to_string_lossy().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// `--option=value`, in one word so that nothing can be taken for something else.
+fn option_word(option: &str, value: &Path) -> Option<OsString> {
+    let mut word = OsString::from(format!("--{option}="));
+    word.push(value);
+    Some(word)
 }
 
 fn short_flag(letter: u8) -> &'static str {
@@ -235,6 +340,7 @@ fn short_flag(letter: u8) -> &'static str {
         b'U' => "upgrade",
         b'y' => "refresh",
         b'w' => "downloadonly",
+        b'u' => "sysupgrade",
         _ => "",
     }
 }
@@ -250,79 +356,5 @@ fn long_option(text: &[u8]) -> Option<(&'static str, Value)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Arguments {
-        Arguments::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
-    }
-
-    fn kept(line: &str) -> String {
-        let words: Vec<_> =
-            parse(line).without_refresh().iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        words.join(" ")
-    }
-
-    #[test]
-    fn bundled_flags_tell_operation_and_refresh() {
-        for (line, operation, refresh) in [
-            ("-Syu", Some(Operation::Sync), 1),
-            ("-Syyuu", Some(Operation::Sync), 2),
-            ("-S -y -y -u", Some(Operation::Sync), 2),
-            ("--sync --refresh --refresh", Some(Operation::Sync), 2),
-            ("-Fy", Some(Operation::Files), 1),
-            ("-U http://x/y-1-1-any.pkg.tar.zst", Some(Operation::Upgrade), 0),
-            ("foo -S bar -y", Some(Operation::Sync), 1),
-            ("-Sw foo", Some(Operation::Sync), 0),
-            ("-S -- -y", Some(Operation::Sync), 0),
-            ("-SU", None, 0),
-            ("foo", None, 0),
-        ] {
-            let parsed = parse(line);
-            assert_eq!((parsed.operation, parsed.refresh), (operation, refresh), "{line}");
-        }
-        assert!(parse("-Syy").is_refresh_forced() && !parse("-Sy").is_refresh_forced());
-        assert!(parse("-Sw x").download_only);
-    }
-
-    #[test]
-    fn values_are_found_glued_apart_and_shortened() {
-        for line in ["-b /d", "-b/d", "--dbpath /d", "--dbpath=/d", "--dbp=/d", "-Sb /d", "-Syb/d", "-b /x -b /d"] {
-            assert_eq!(parse(line).db_path, Some("/d".into()), "{line}");
-        }
-        for line in ["--config /c", "--config=/c", "--conf=/c"] {
-            // "conf" also begins "confirm": ambiguous, as getopt_long says.
-            assert_eq!(parse(line).config, (!line.starts_with("--conf=")).then(|| "/c".into()), "{line}");
-        }
-        let all = parse("-r /r --sysroot /s --cachedir /1 --cachedir=/2 --arch a --arch=b --gpgdir /g -Sy foo -");
-        assert_eq!((all.root, all.sysroot, all.gpg_dir), (Some("/r".into()), Some("/s".into()), Some("/g".into())));
-        assert_eq!((all.cache_dirs, all.architectures), (vec!["/1".into(), "/2".into()], vec!["a".into(), "b".into()]));
-        assert_eq!(all.targets, ["foo", "-"]);
-    }
-
-    #[test]
-    fn the_value_of_one_option_is_never_taken_for_another() {
-        let line = parse("-S --ignore --dbpath --ask -y --color=auto --unknown --debug=1 -by --unknown=-y");
-        assert_eq!((line.refresh, line.db_path), (0, Some("y".into())));
-        assert_eq!(parse("-Sy --dbpath").db_path, None);
-        assert_eq!(parse("--").targets, [""; 0]);
-        assert!(parse("-S -").reads_stdin());
-    }
-
-    #[test]
-    fn the_words_without_refresh_ask_for_the_same_transaction() {
-        for (line, want) in [
-            ("-Syu foo", "-Su foo"),
-            ("-S -yy -u --refresh --ref", "-S -u"),
-            ("-y -S foo", "-S foo"),
-            ("-Syb /y foo", "-Sb /y foo"),
-            ("-yb /d", "-b /d"),
-            ("-Sy --config /y -- -y", "-S --config /y -- -y"),
-            ("-Suby", "-Suby"),
-            ("-y-S foo", "-S foo"),
-            ("-y- foo", "foo"),
-        ] {
-            assert_eq!(kept(line), want, "{line}");
-        }
-    }
-}
+#[path = "arguments_tests.rs"]
+mod tests;

@@ -30,8 +30,12 @@ pub struct Transaction {
 pub struct Caller {
     /// The run that this call belongs to.
     pub transaction: Transaction,
+    /// How it was started: a path, or a name that was found in `PATH`.
+    pub program: PathBuf,
     /// Its command line, read as pacman reads it.
     pub arguments: Arguments,
+    /// The other meaning that it may have: see [`Arguments::parse_otherwise`].
+    pub otherwise: Option<Arguments>,
 }
 
 /// Why nothing is known about a process. Trying again does not help.
@@ -116,7 +120,8 @@ impl Caller {
         if !is_pacman(program.as_bytes()) {
             return Err(CallerError::NotPacman { pid, name: basename(program.as_bytes()) });
         }
-        Ok(Self { transaction, arguments: Arguments::parse(arguments) })
+        let otherwise = Arguments::parse_otherwise(arguments);
+        Ok(Self { transaction, program: PathBuf::from(program), arguments: Arguments::parse(arguments), otherwise })
     }
 
     /// Makes a path from pacman's command line absolute, by the directory in which pacman was started.

@@ -78,6 +78,10 @@ pub struct PacmanConf {
     pub xfer_command: Option<String>,
     /// The level of repositories without one of their own.
     pub sig_level: SigLevel,
+    /// `IgnorePkg`: names and patterns.
+    pub ignored: Vec<String>,
+    /// `IgnoreGroup`: names and patterns.
+    pub ignored_groups: Vec<String>,
     /// Options without a value, such as `DisableSandbox`.
     pub flags: Vec<String>,
     /// The repositories in the order that pacman prefers them.
@@ -124,6 +128,8 @@ impl PacmanConf {
             download_user: one("DownloadUser").map(str::to_owned),
             xfer_command: one("XferCommand").map(str::to_owned),
             sig_level,
+            ignored: all("IgnorePkg").map(str::to_owned).collect(),
+            ignored_groups: all("IgnoreGroup").map(str::to_owned).collect(),
             flags: options.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| (*key).to_owned()).collect(),
             repos: repos.collect(),
         })
@@ -222,7 +228,7 @@ mod tests {
 
     // Printed by pacman-conf 7.1.0 from a configuration of ours, shortened.
     const DUMP: &str = "[options]\nRootDir = /\nDBPath = //var/lib/pacman/\nCacheDir = /var/cache/pacman/pkg/\nCacheDir = /srv/my pkg/\nGPGDir = /etc/pacman.d/gnupg/\n\
-        DownloadUser = alpm\nHoldPkg = pacman\nArchitecture = x86_64\nXferCommand = /usr/bin/curl -o %o %u\nColor\nDisableSandboxSyscalls\nParallelDownloads = 5\n\
+        DownloadUser = alpm\nHoldPkg = pacman\nIgnorePkg = linux*\nIgnorePkg = zfs\nIgnoreGroup = kde\nArchitecture = x86_64\nXferCommand = /usr/bin/curl -o %o %u\nColor\nDisableSandboxSyscalls\nParallelDownloads = 5\n\
         SigLevel = PackageRequired\nSigLevel = PackageTrustedOnly\nSigLevel = DatabaseOptional\nSigLevel = DatabaseTrustedOnly\nNew = thing\n\
         [core]\nUsage = All\nServer = https://m.example/core/os/x86_64\nServer = http://n.example/arch/core/os/x86_64/\n\
         [extra]\nUsage = Sync\nUsage = Search\nSigLevel = PackageOptional\nSigLevel = PackageTrustAll\nSigLevel = DatabaseNever\n\
@@ -242,6 +248,7 @@ mod tests {
             (conf.architectures, conf.flags),
             (vec!["x86_64".to_owned()], vec!["Color".to_owned(), "DisableSandboxSyscalls".to_owned()])
         );
+        assert_eq!((conf.ignored, conf.ignored_groups), (vec!["linux*".into(), "zfs".into()], vec!["kde".into()]));
         let names: Vec<_> = conf.repos.iter().map(|repo| repo.name.as_str()).collect();
         assert_eq!(names, ["core", "extra", "x", "y"]);
         assert!(conf.repos[1].usage.sync && !conf.repos[1].usage.install && conf.repos[0].usage.upgrade);

@@ -118,7 +118,7 @@ fn a_question_takes_its_paths_from_the_caller() {
     let transaction = Transaction { pid: std::process::id() as i32, start_time: 0 };
     let caller = |line: &str| {
         let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-        Caller { transaction, arguments: Arguments::parse(&words) }
+        Caller { transaction, program: "pacman".into(), arguments: Arguments::parse(&words), otherwise: None }
     };
     let question = Question::of(&caller("-Sy --config /c -b /d -r /r --cachedir /e")).unwrap();
     let want = ["/c", "/d", "/r", "/e"].map(PathBuf::from);

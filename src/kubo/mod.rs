@@ -18,6 +18,7 @@ use crate::cid::Cid;
 mod config;
 mod error;
 pub mod keep;
+mod swarm;
 mod wire;
 
 pub use error::{Fault, Kind};

@@ -30,7 +30,7 @@ pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 const FULL: usize = 1 << 20;
 
 /// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
-const WANTS_MOST: usize = 2048;
+pub(super) const WANTS_MOST: usize = 2048;
 
 /// Longest time for one message, either way: 4 MiB at 70 KB/s.
 const MESSAGE_TIME: Duration = Duration::from_secs(60);
@@ -40,6 +40,12 @@ const ENTRIES_RATE: u64 = 4096;
 
 /// Bytes that nobody asked for after which a peer is cut off. A block may come late or twice. Origin: chosen by us.
 const JUNK_MOST: u64 = 16 << 20;
+
+/// A peer with which bytes were exchanged in this time is there, whatever its ping says.
+const STIRRED: Duration = Duration::from_secs(2);
+
+/// Bytes that are written or read before this is noted.
+const PIECE: usize = 64 << 10;
 
 /// How long a peer that wasted time is not asked. Origin: a pacman run; chosen by us.
 const SHUN: Duration = Duration::from_secs(30);
@@ -92,6 +98,8 @@ struct Peer {
     each: Rate,
     entries: Rate,
     state: Mutex<PeerState>,
+    /// When bytes last came from it or went to it.
+    stirred: Mutex<Instant>,
     sent: AtomicU64,
     received: AtomicU64,
     junk: AtomicU64,
@@ -135,6 +143,12 @@ impl Bitswap {
         }))
     }
 
+    /// Opens streams of this protocol, for tests that speak nonsense on them.
+    #[cfg(test)]
+    pub(super) fn opener(&self) -> Opener {
+        self.0.opener.clone()
+    }
+
     /// A peer is connected.
     pub fn connected(&self, id: PeerId) {
         let mut peers = self.peers();
@@ -146,6 +160,7 @@ impl Bitswap {
             each: Rate::new(self.0.upload.each),
             entries: Rate::new(ENTRIES_RATE),
             state: Mutex::default(),
+            stirred: Mutex::new(Instant::now()),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             junk: AtomicU64::new(0),
@@ -200,6 +215,14 @@ impl Bitswap {
         shunned.insert(id, Instant::now() + SHUN);
     }
 
+    /// Whether bytes have come from this peer, or gone to it, in the last seconds.
+    pub fn is_stirring(&self, id: PeerId) -> bool {
+        self.peers().get(&id).is_some_and(|peer| {
+            let stirred = peer.stirred.lock().expect("nothing panics while it is held");
+            stirred.elapsed() < STIRRED
+        })
+    }
+
     /// Bytes of blocks to and from a peer.
     pub fn traffic(&self, id: PeerId) -> Traffic {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -251,8 +274,9 @@ impl Bitswap {
 
     /// Reads a stream that a peer opened, until it ends or breaks the rules.
     pub async fn read(&self, id: PeerId, mut stream: Stream, _guard: Guard) {
+        // The connection's own task hands streams over, at times before the swarm's loop has told of the connection.
+        self.connected(id);
         loop {
-            // The swarm tells about a connection before its streams, but by another way.
             let peer = self.peers().get(&id).cloned();
             let Some(peer) = peer else { return };
             match read_message(&mut stream, &peer).await {
@@ -309,7 +333,7 @@ impl Bitswap {
                     stream = self.0.opener.open(id).await;
                 }
                 let Some(open) = &mut stream else { break };
-                match tokio::time::timeout(MESSAGE_TIME, send(open, &bytes)).await {
+                match tokio::time::timeout(MESSAGE_TIME, send(open, &bytes, peer)).await {
                     Ok(Ok(())) => {
                         sent = true;
                         break;
@@ -372,6 +396,10 @@ impl Bitswap {
 }
 
 impl Peer {
+    fn stir(&self) {
+        *self.stirred.lock().expect("nothing panics while it is held") = Instant::now();
+    }
+
     fn state(&self) -> MutexGuard<'_, PeerState> {
         self.state.lock().expect("nothing panics while it is held")
     }
@@ -412,8 +440,11 @@ impl PeerState {
     }
 }
 
-async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes).await?;
+async fn send(stream: &mut Stream, bytes: &[u8], peer: &Peer) -> io::Result<()> {
+    for piece in bytes.chunks(PIECE) {
+        stream.write_all(piece).await?;
+        peer.stir();
+    }
     stream.flush().await
 }
 
@@ -431,7 +462,10 @@ async fn read_message(stream: &mut Stream, peer: &Peer) -> io::Result<Option<Byt
         while buffer.len() < len {
             let at = buffer.len();
             buffer.resize(len.min((at * 2).max(64 << 10)), 0);
-            stream.read_exact(&mut buffer[at..]).await?;
+            for piece in buffer[at..].chunks_mut(PIECE) {
+                stream.read_exact(piece).await?;
+                peer.stir();
+            }
         }
         Ok::<_, io::Error>(())
     };

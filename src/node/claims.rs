@@ -24,14 +24,14 @@ use crate::protobuf::{BadProtobuf, Fields, Writer};
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/root/1");
 
 /// Longest request and longest answer, in bytes, after the byte that tells the length.
-const MOST: usize = 127;
+pub(super) const MOST: usize = 127;
 
 /// Longest time for one request and its answer, for who asks and for who answers.
 const PATIENCE: Duration = Duration::from_millis(250);
 const SERVE: Duration = Duration::from_secs(5);
 
 /// Requests that are answered to one peer in a second. Origin: chosen by us; a large update has a few hundred.
-const RATE: u64 = 256;
+pub(super) const RATE: u64 = 256;
 
 /// What a peer asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +92,12 @@ impl Claims {
     /// Answers from `shelf`.
     pub fn new(shelf: Arc<Shelf>, opener: Opener) -> Self {
         Self { shelf, opener, rates: Arc::default() }
+    }
+
+    /// Opens streams of this protocol, for tests that speak nonsense on them.
+    #[cfg(test)]
+    pub(super) fn opener(&self) -> Opener {
+        self.opener.clone()
     }
 
     /// Asks these peers, all at once. Returns each root that anybody named, with who named it, the most often named first.

@@ -30,6 +30,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, mdns, noise, ping, tcp, yamux};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::node::bitswap::{Bitswap, Upload};
 use crate::node::book::Book;
@@ -46,18 +47,22 @@ pub mod claims;
 pub mod fetch;
 pub mod gate;
 pub mod limits;
+#[cfg(test)]
+mod manual;
 pub mod message;
 pub mod networks;
 pub mod shelf;
 pub mod streams;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How this program calls itself among peers.
 pub const AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
-/// A peer that does not answer for this long, twice, is gone: noticed within 8 s.
-const PING: Duration = Duration::from_secs(4);
+/// How often a peer is pinged, and the silence after which it is gone: noticed within 8 s. libp2p's own verdict comes after
+/// 16 s, because it overlooks the first failure and then waits for a new stream.
+const PING: Duration = Duration::from_millis(2500);
+const SILENCE: Duration = Duration::from_secs(7);
 
 /// How often the address book and the networks are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -92,6 +97,8 @@ pub struct PeerInfo {
     pub agent: String,
     /// Whether it speaks our small protocol.
     pub is_ours: bool,
+    /// When it last answered a ping.
+    heard: Instant,
     /// Kubo said who it is before its Bitswap listened: it will not ask us on this connection.
     is_deaf: bool,
 }
@@ -220,7 +227,7 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
             identify: identify::Behaviour::new(
                 identify::Config::new("ipfs/0.1.0".into(), key.public()).with_agent_version(AGENT.to_owned()),
             ),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(PING)),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(SILENCE)),
             mdns: None.into(),
             bitswap: bitswap_streams,
             claims: claims_streams,
@@ -268,6 +275,7 @@ impl Runner {
                     let _ = self.swarm.disconnect_peer_id(peer);
                 }
                 _ = tick.tick() => {
+                    self.leave_the_silent();
                     // The router's hardware address can become known a little after the address.
                     if !self.node.networks().iter().all(|(_, trusted)| *trusted) {
                         self.look_around(addresses.iter().copied().collect());
@@ -357,9 +365,10 @@ impl Runner {
     }
 
     fn dial_whom_is_due(&mut self) {
-        for (peer, addresses) in self.book.due(|peer| self.swarm.is_connected(peer)) {
+        let node = self.node.clone();
+        for (peer, addresses) in self.book.due(|peer| node.seen().peers.contains_key(peer)) {
             // Once each, else multicast DNS makes several connections between two peers.
-            let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::DisconnectedAndNotDialing);
+            let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::NotDialing);
             let _ = self.swarm.dial(dial.build());
         }
     }
@@ -383,15 +392,12 @@ impl Runner {
                     ConnectedPoint::Dialer { address, .. } => address,
                     ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
                 };
-                let info = PeerInfo { address, agent: String::new(), is_ours: false, is_deaf: false };
+                let info =
+                    PeerInfo { address, agent: String::new(), is_ours: false, heard: Instant::now(), is_deaf: false };
                 self.node.seen().peers.entry(peer_id).or_insert(info);
                 self.node.bitswap.connected(peer_id);
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.book.met(peer_id);
-                self.node.seen().peers.remove(&peer_id);
-                self.node.bitswap.disconnected(peer_id);
-            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.gone(peer_id),
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => {
                 let reach = self.reach.read().expect("nothing panics while it is held").clone();
                 for (peer, address) in found {
@@ -407,11 +413,31 @@ impl Runner {
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
                 self.identified(peer_id, &info);
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Err(_), .. })) => {
-                let _ = self.swarm.disconnect_peer_id(peer);
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. })) => {
+                if let Some(info) = self.node.seen().peers.get_mut(&peer) {
+                    info.heard = Instant::now();
+                }
             }
             _ => {}
         }
+    }
+
+    /// Ends connections on which nothing is heard. On a slow link a ping waits behind megabytes, so blocks count too.
+    fn leave_the_silent(&mut self) {
+        let node = self.node.clone();
+        for (peer, info) in node.peers() {
+            if info.heard.elapsed() >= SILENCE && !node.bitswap.is_stirring(peer) {
+                self.gone(peer);
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+        }
+    }
+
+    /// A peer is gone, or as good as gone: closing a connection to nowhere takes its time, and is not waited for.
+    fn gone(&mut self, peer: PeerId) {
+        self.book.met(peer);
+        self.node.seen().peers.remove(&peer);
+        self.node.bitswap.disconnected(peer);
     }
 
     /// A Kubo that was reached while it started takes the connection before its Bitswap listens for any, and then never

@@ -34,15 +34,15 @@ fn node(others: &[&Started]) -> Started {
     Started { node, address: Multiaddr::empty(), task }
 }
 
-struct Started {
-    node: Node,
+pub(crate) struct Started {
+    pub(crate) node: Node,
     address: Multiaddr,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Started {
     /// A node that listens, connected to all of these.
-    async fn new(others: &[&Started]) -> Self {
+    pub(crate) async fn new(others: &[&Started]) -> Self {
         let mut this = node(others);
         this.address = until(|| this.node.listening().first().cloned()).await;
         until(|| (this.node.peers().len() >= others.len()).then_some(())).await;
@@ -50,7 +50,7 @@ impl Started {
     }
 
     /// Puts a file on its shelf.
-    fn shelve(&self, path: &Path, content: &[u8]) -> Shelved {
+    pub(crate) fn shelve(&self, path: &Path, content: &[u8]) -> Shelved {
         std::fs::write(path, content).unwrap();
         let file = Shelved::read(path, "core").unwrap();
         self.node.shelf.add(file.clone());
@@ -202,4 +202,110 @@ async fn a_peer_outside_of_the_trusted_networks_is_not_let_in() {
     assert!(std::net::TcpStream::connect_timeout(&elsewhere, Duration::from_secs(1)).is_err());
     let known: Vec<PeerId> = inside.node.known().into_iter().map(|(id, _)| id).collect();
     assert!(known.is_empty());
+}
+
+/// Who has a file, who wants it, and who means no good, connected to both.
+async fn with_attacker(dir: &Path) -> (Started, Started, Started, Shelved, Vec<u8>) {
+    let has = Started::new(&[]).await;
+    let wants = Started::new(&[&has]).await;
+    let attacks = Started::new(&[&has, &wants]).await;
+    let bytes = content(12 * CHUNK, 11);
+    let file = has.shelve(&dir.join("file"), &bytes);
+    (has, wants, attacks, file, bytes)
+}
+
+#[tokio::test]
+async fn nonsense_on_streams_ends_the_streams_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (has, wants, attacks, file, bytes) = with_attacker(dir.path()).await;
+    let nonsense: [&[u8]; 5] = [
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], // a length without end
+        &[0xff, 0xff, 0xff, 0x01],             // 4 MiB, of which no block is wanted
+        &[0x04, 0x0a, 0x7f, 0x00, 0x00],       // a field longer than its message
+        &[0x03, 0x0b, 0x0b, 0x0b],             // wire types that do not exist
+        &[0x00],                               // an empty message is fine, and followed by nothing
+    ];
+    for (round, bytes) in nonsense.iter().cycle().take(40).enumerate() {
+        for victim in [&has, &wants] {
+            let opener = match round % 2 {
+                0 => attacks.node.bitswap.opener(),
+                _ => attacks.node.claims.opener(),
+            };
+            let Some(mut stream) = opener.open(victim.node.id).await else { continue };
+            let _ = futures_util::AsyncWriteExt::write_all(&mut stream, bytes).await;
+            let _ = futures_util::AsyncWriteExt::close(&mut stream).await;
+        }
+    }
+    assert!(wants.fetch(&file).await.unwrap() == bytes);
+    assert!(has.node.bitswap.connected_peers().contains(&wants.node.id));
+}
+
+#[tokio::test]
+async fn slow_drips_on_every_stream_hold_up_only_their_sender() {
+    let dir = tempfile::tempdir().unwrap();
+    let (has, wants, attacks, file, bytes) = with_attacker(dir.path()).await;
+    let mut open = Vec::new();
+    for victim in [&has, &wants] {
+        for _ in 0..40 {
+            let opener = attacks.node.bitswap.opener();
+            let opened = tokio::time::timeout(Duration::from_secs(2), opener.open(victim.node.id));
+            let Ok(Some(mut stream)) = opened.await else { continue };
+            // 200 KiB are promised, and one byte comes.
+            let _ = futures_util::AsyncWriteExt::write_all(&mut stream, &[0x80, 0xc8, 0x0c, 0x0a]).await;
+            open.push(stream);
+        }
+    }
+    assert!(open.len() >= 16);
+    assert!(wants.fetch(&file).await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn thousands_of_connections_from_one_address_do_not_keep_another_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let has = Started::new(&[]).await;
+    let port = has.address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) => Some(port),
+        _ => None,
+    });
+    let target = std::net::SocketAddr::from(([127, 0, 0, 1], port.unwrap()));
+    let mut held = Vec::new();
+    for _ in 0..1000 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+        if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), socket.connect(target)).await {
+            held.push(stream);
+        }
+    }
+    let bytes = content(3 * CHUNK, 1);
+    let file = has.shelve(&dir.path().join("file"), &bytes);
+    let wants = Started::new(&[&has]).await;
+    assert!(wants.fetch(&file).await.unwrap() == bytes, "with {} connections held", held.len());
+}
+
+#[tokio::test]
+async fn blocks_that_nobody_asked_for_cost_their_sender_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let (has, wants, attacks, file, bytes) = with_attacker(dir.path()).await;
+    let block = vec![7; CHUNK];
+    let mut cut = false;
+    for _ in 0..40 {
+        // While something is wanted of it, it may send megabytes.
+        let (tell, _told) = mpsc::unbounded_channel();
+        let cid = crate::cid::Cid::raw(file.sha256);
+        wants.node.bitswap.ask(attacks.node.id, Want::new(cid, Ask::Have), &tell);
+        let opener = attacks.node.bitswap.opener();
+        let opened = tokio::time::timeout(Duration::from_secs(1), opener.open(wants.node.id));
+        let Ok(Some(mut stream)) = opened.await else { break };
+        let mut draft = crate::node::message::Draft::default();
+        draft.block(&Want::new(cid, Ask::Block), &block);
+        let sent = futures_util::AsyncWriteExt::write_all(&mut stream, &draft.finish()).await;
+        let _ = futures_util::AsyncWriteExt::close(&mut stream).await;
+        cut = sent.is_err() || !wants.node.bitswap.connected_peers().contains(&attacks.node.id);
+        if cut {
+            break;
+        }
+    }
+    until(|| (cut || !wants.node.bitswap.connected_peers().contains(&attacks.node.id)).then_some(())).await;
+    assert!(wants.fetch(&file).await.unwrap() == bytes);
+    assert!(wants.node.bitswap.connected_peers().contains(&has.node.id), "an honest peer was cut off");
 }

@@ -84,6 +84,11 @@ pub fn first_time(session: &Session, want: &Want) -> Option<Obtained> {
     Some(found)
 }
 
+/// Whether [`first_time`] would find one: then nobody needs to fetch it.
+pub fn is_at_hand(session: &Session, want: &Want) -> bool {
+    signed(session, want).is_some_and(|(kept, package)| kept.fresh(package).exists())
+}
+
 /// The kept signature for `want`, handed out before or not, where `error` is that no mirror has delivered it.
 pub fn at_last(session: &Session, want: &Want, error: &Error) -> Option<Obtained> {
     if error.kind != Kind::NoSource {

@@ -61,7 +61,7 @@ impl NodeFile {
         let until = question.until.unwrap_or(u64::MAX);
         let coming = Coming { connection, file, at: start, until, there: 0, is_done: false };
         let body = stream::try_unfold(coming, Coming::next);
-        Ok(Offer::Bytes { start, size: None, modified: None, body: body.boxed_local() })
+        Ok(Offer::Bytes { start, size: self.sha256.map(|_| self.size), modified: None, body: body.boxed_local() })
     }
 }
 

@@ -217,6 +217,11 @@ impl Store {
         std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
     }
 
+    /// Whether the file of `sha256` is here for passing on.
+    pub fn is_passing_on(&self, sha256: Sha256) -> bool {
+        Note::beside(&self.dir.join("files").join(sha256.to_string())).stay == Stay::Passing
+    }
+
     /// Takes a file out of the store that was kept for passing on; its name there ends with the value. `None` for any
     /// other file, and when somebody else was quicker.
     pub fn take_passing(&self, sha256: Sha256) -> Option<TempPath> {

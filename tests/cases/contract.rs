@@ -5,15 +5,18 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use pkgswarm::dag::build::build;
 use pkgswarm::deliver::block_on;
+use pkgswarm::digest::Sha256;
 use pkgswarm::http::Http;
 use pkgswarm::miss::Miss;
 use pkgswarm::source::file::LocalFile;
 use pkgswarm::source::gateway::GatewayFile;
 use pkgswarm::source::kubo::{KuboFile, Reach};
 use pkgswarm::source::mirror::Mirror;
+use pkgswarm::source::node::NodeFile;
 use pkgswarm::source::{Offer, Question, Source};
 use reqwest::Url;
 
+use crate::support::daemon::{Daemon, FakeDaemon};
 use crate::support::repo::noise;
 use crate::support::*;
 
@@ -40,7 +43,10 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     std::fs::write(dir.path().join("file"), &bytes).unwrap();
     let at_mirror = |name: &str| Url::parse(&mirror.url("core", name)).unwrap();
     let size = Some(bytes.len() as u64);
-    let pairs: [Pair; 4] = [
+    let daemon = FakeDaemon::holding(&bytes, Daemon::Honest);
+    let neighbour = |sha256| NodeFile::new(&daemon.socket(), Some(sha256), None, bytes.len() as u64, "file");
+    let pairs: [Pair; 5] = [
+        ("lan", Box::new(neighbour(Sha256::of(&bytes))), Box::new(neighbour(Sha256::of(b"nobody has this")))),
         (
             "file",
             Box::new(LocalFile::new(dir.path().join("file"), MOST)),

@@ -1,6 +1,8 @@
 //! The sentences, grouped by what they are about.
 
+mod ahead;
 mod contract;
+mod daemon;
 mod database_index;
 mod database_snapshot;
 mod disagreements;

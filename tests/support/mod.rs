@@ -1,5 +1,6 @@
 //! The actors of the scenarios. Each is told in words how to misbehave and remembers what it was asked.
 
+pub mod daemon;
 pub mod index;
 pub mod keys;
 pub mod kubo;

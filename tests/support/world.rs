@@ -213,6 +213,21 @@ impl World {
         Running::start(command, self.base()).finish()
     }
 
+    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, as one `pacman -S --noconfirm` does, as far as /proc
+    /// can tell. After the first of them the shell does what `between` says; it has the file `secret` open, if there is one.
+    pub fn transaction(&self, files: &[(String, PathBuf)], between: &str) -> Run {
+        let mut command = Command::new("/bin/sh");
+        let script = "[ ! -e secret ] || exec 7<secret; between=$1; shift 2
+            while [ $# -gt 1 ]; do \"$program\" xfer \"$1\" \"$2\" || exit; shift 2; eval \"$between\"; between=; done; exit 0";
+        command.arg0("pacman").args(["-c", script, "-S", between, "--noconfirm"]);
+        for (url, out) in files {
+            command.arg(url).arg(out);
+        }
+        let mut command = self.equip(command);
+        command.env("program", binary());
+        Running::start(command, self.base()).finish()
+    }
+
     fn equip(&self, mut command: Command) -> Command {
         // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
         command.process_group(0).env_clear().current_dir(self.path("out"));

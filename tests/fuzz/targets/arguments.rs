@@ -10,10 +10,13 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let words = data.split(|byte| matches!(byte, 0 | b'\n')).map(|word| OsString::from_vec(word.to_vec()));
     let words: Vec<OsString> = words.collect();
     let asked = Arguments::parse(&words);
-    let mut quiet = Arguments::parse(asked.without_refresh());
+    let mut quiet = Arguments::parse(&asked.without_refresh());
     assert_eq!((quiet.refresh, quiet.is_refresh_forced()), (0, false));
     assert_eq!(quiet.without_refresh(), asked.without_refresh());
     quiet.refresh = asked.refresh;
     assert_eq!(quiet, asked);
     assert!(asked.targets.len() <= words.len());
+    if let Some(other) = Arguments::parse_otherwise(&words) {
+        assert!(other.targets.len() < asked.targets.len());
+    }
 });

@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::measure::{Outcome, Run, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
-use super::{cost, databases, index, large, mirrors, miss, pending, small};
+use super::{cost, databases, index, large, mirrors, miss, node, pending, small};
 
 /// One comparison.
 pub struct Case {
@@ -222,6 +222,34 @@ pub const CASES: &[Case] = &[
         unit: "kB",
         rivals: &[against("whole table", Bar::RatioAtMost(0.03))],
         run: |_| Ok(index::refresh()),
+    },
+    Case {
+        name: "lan-uplink",
+        what: "package bytes over the uplink for three machines with daemons, against one machine",
+        unit: "MB",
+        rivals: &[against("one machine", Bar::RatioAtMost(1.05))],
+        run: |_| Ok(node::uplink()),
+    },
+    Case {
+        name: "node-lan",
+        what: "a 200 MiB package from daemon to daemon over 1 Gbit/s, against curl from nginx over the same link",
+        unit: "MB/s",
+        rivals: &[against("curl", Bar::RatioAtLeast(0.9))],
+        run: |run| Ok(node::shaped(run)),
+    },
+    Case {
+        name: "node-veth",
+        what: "the same over an unshaped link, against Kubo to Kubo",
+        unit: "MB/s",
+        rivals: &[against("Kubo", Bar::RatioAtLeast(0.8))],
+        run: |run| Ok(node::unshaped(run)),
+    },
+    Case {
+        name: "node-idle",
+        what: "resident memory of an idle daemon with 2,000 packages of 10 MiB, against an empty Kubo's",
+        unit: "MB",
+        rivals: &[against("Kubo", Bar::OursAtMost(25.0))],
+        run: |_| Ok(node::idle()),
     },
     Case {
         name: "wasted",

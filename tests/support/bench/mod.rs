@@ -9,6 +9,7 @@ mod large;
 pub mod measure;
 mod mirrors;
 mod miss;
+pub mod node;
 mod pending;
 mod relay;
 mod scene;

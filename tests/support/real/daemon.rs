@@ -23,14 +23,13 @@ pub struct Daemon {
 
 impl Swarm {
     /// Lets `xfer` and the daemon of this installation find each other, and lets the daemon share this repository on
-    /// every network.
-    pub fn sharing(mut self, repo: &str) -> Swarm {
+    /// this network, or `any`.
+    pub fn sharing(mut self, repo: &str, network: &str) -> Swarm {
         let run = self.program().with_file_name("run");
         user_dir(&run);
         self.set("PKGSWARM_DAEMON_SOCKET", &run.join("socket").display().to_string());
         self.set("PKGSWARM_SHARE_REPOS", repo);
-        self.set("PKGSWARM_LAN_NETWORKS", "any");
-        self
+        self.config(&format!("[lan]\nnetworks = {network:?}\n"))
     }
 
     /// A running daemon for this pacman's cache and databases.
@@ -108,7 +107,12 @@ impl Daemon {
 
     /// Waits until it offers so many files.
     pub fn offers(&self, count: usize) {
-        until(&format!("{count} files are offered"), Duration::from_secs(30), || {
+        self.offers_within(count, Duration::from_secs(30));
+    }
+
+    /// The same, for what takes long to hash.
+    pub fn offers_within(&self, count: usize, limit: Duration) {
+        until(&format!("{count} files are offered"), limit, || {
             let files = self.shared()["files"].as_array().map_or(0, Vec::len);
             (files == count).then_some(())
         });
@@ -180,4 +184,38 @@ impl Daemon {
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+impl Daemon {
+    /// Waits until it is connected to nobody; how long that took.
+    pub fn misses_all(&self) -> Duration {
+        let begun = Instant::now();
+        until("no neighbour is connected", Duration::from_secs(30), || {
+            self.status()["peers"].as_array().is_some_and(Vec::is_empty).then_some(())
+        });
+        begun.elapsed()
+    }
+
+    /// Connects so many times and keeps that open without a request, and sends nonsense on every other connection; how
+    /// many of them the daemon keeps. They stay open until this process ends.
+    pub fn flood(&self, count: usize) -> usize {
+        runtime().block_on(async {
+            let mut kept = Vec::new();
+            for number in 0..count {
+                let Ok(connection) = Connection::to(&self.socket) else { continue };
+                if number % 2 == 0 {
+                    let _ = connection.send("get nonsense", None).await;
+                }
+                kept.push(connection);
+            }
+            let mut held = 0;
+            for connection in &kept {
+                // Who is over the quota is hung up on; others are told off, or left waiting.
+                let said = tokio::time::timeout(Duration::from_millis(20), connection.receive()).await;
+                held += usize::from(!matches!(said, Ok(Ok(None) | Err(_))));
+            }
+            std::mem::forget(kept);
+            held
+        })
+    }
 }

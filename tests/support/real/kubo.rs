@@ -137,6 +137,11 @@ impl Kubo {
         fs::read_to_string(self.repo.path().join("gateway")).expect("a node that ran").trim().to_owned()
     }
 
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.running().id()
+    }
+
     /// Its directory.
     pub fn path(&self) -> &Path {
         self.repo.path()

@@ -90,6 +90,12 @@ impl Host {
         .ok();
     }
 
+    /// Gives it another address.
+    pub fn renumber(&self, address: &str) {
+        self.namespace.ip("addr flush dev eth0");
+        self.namespace.ip(&format!("addr add {address}/24 dev eth0"));
+    }
+
     /// Pulls its cable.
     pub fn unplug(&self) {
         self.set_cable("down");

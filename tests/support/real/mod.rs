@@ -26,7 +26,7 @@ pub use mirror::Mirror;
 pub use package::{Package, noise};
 pub use pacman::{CURL, PacmanRoot, Release};
 pub use parts::{Parts, give_to_user, user};
-pub use process::{Process, Ran, command, run, until};
+pub use process::{Process, Ran, command, run, running, until};
 pub use repo::{Compression, Repo};
 pub use swarm::{Swarm, bytes_below};
 

@@ -13,12 +13,13 @@ pub struct Package {
     version: String,
     size: u64,
     depends: Vec<String>,
+    says: Vec<(String, String)>,
 }
 
 impl Package {
     /// A package of 8 KiB; the version has a release and may have an epoch, as in `1:2.0-1`.
     pub fn new(name: &str, version: &str) -> Package {
-        Package { name: name.into(), version: version.into(), size: 8 << 10, depends: Vec::new() }
+        Package { name: name.into(), version: version.into(), size: 8 << 10, depends: Vec::new(), says: Vec::new() }
     }
 
     /// With so many bytes that do not compress.
@@ -29,6 +30,12 @@ impl Package {
     /// Needing another one.
     pub fn depends(mut self, on: &str) -> Package {
         self.depends.push(on.into());
+        self
+    }
+
+    /// With one more line of its `.PKGINFO`: `provides`, `conflict`, `replaces`, `group`.
+    pub fn says(mut self, key: &str, value: &str) -> Package {
+        self.says.push((key.into(), value.into()));
         self
     }
 
@@ -59,6 +66,7 @@ impl Package {
         ]
         .into_iter()
         .chain(self.depends.iter().map(|on| ("depend", on.as_str())))
+        .chain(self.says.iter().map(|(key, value)| (key.as_str(), value.as_str())))
         .map(|(key, value)| format!("{key} = {value}\n"))
         .collect();
         fs::write(tree.path().join(".PKGINFO"), info).expect(".PKGINFO");

@@ -46,6 +46,7 @@ pub struct PacmanRoot {
     release: Release,
     xfer_command: String,
     sig_level: String,
+    options: Vec<String>,
     parallel: u32,
     sections: Vec<Section>,
     environment: Vec<(String, String)>,
@@ -70,6 +71,7 @@ impl PacmanRoot {
             release,
             xfer_command: xfer_command.into(),
             sig_level: "Never".into(),
+            options: Vec::new(),
             parallel: 1,
             sections: Vec::new(),
             environment: Vec::new(),
@@ -87,6 +89,12 @@ impl PacmanRoot {
     /// With this SigLevel for all repositories.
     pub fn sig_level(mut self, level: &str) -> PacmanRoot {
         self.sig_level = level.into();
+        self
+    }
+
+    /// With one more line in `[options]`.
+    pub fn option(mut self, line: &str) -> PacmanRoot {
+        self.options.push(line.into());
         self
     }
 
@@ -136,6 +144,29 @@ impl PacmanRoot {
     /// Starts pacman and goes on.
     pub fn start(&self, arguments: &[&str]) -> Process {
         Process::start(&mut self.command(arguments))
+    }
+
+    /// Runs pacman to its end, with somebody at the keyboard who types these lines.
+    pub fn run_answering(&self, arguments: &[&str], answers: &str) -> Ran {
+        self.run_piping(&[arguments, &["--confirm"]].concat(), answers)
+    }
+
+    /// Runs pacman to its end, with this text on its standard input.
+    pub fn run_piping(&self, arguments: &[&str], text: &str) -> Ran {
+        use std::io::{Seek, Write};
+        let mut typed = tempfile::tempfile().expect("a temporary file");
+        typed.write_all(text.as_bytes()).and_then(|()| typed.rewind()).expect("the text");
+        run(self.command(arguments).stdin(typed))
+    }
+
+    /// The first server of each repository.
+    pub fn servers(&self) -> Vec<String> {
+        self.sections.iter().map(|section| section.servers[0].clone()).collect()
+    }
+
+    /// Its program.
+    pub fn program(&self) -> PathBuf {
+        self.dir.path().join("bin/pacman")
     }
 
     /// Name and version of every installed package, in order.
@@ -230,6 +261,7 @@ impl PacmanRoot {
         if !self.xfer_command.is_empty() {
             text += &format!("XferCommand = {}\n", self.xfer_command);
         }
+        text.extend(self.options.iter().map(|line| format!("{line}\n")));
         if self.release == Release::New {
             text += &format!("DownloadUser = {USER}\n");
         }
@@ -257,7 +289,8 @@ impl PacmanRoot {
         let path = std::env::var("PATH").unwrap_or_default();
         all.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", dir.join("bin").display()));
         all.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        all.args(arguments).args(["--noconfirm", "--color", "never"]);
+        // Options count in their order, so that a caller's outrank these.
+        all.args(["--noconfirm", "--color", "never"]).args(arguments);
         for (option, name) in [
             ("--root", "root"),
             ("--dbpath", "db"),

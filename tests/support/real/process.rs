@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,14 @@ impl fmt::Display for Ran {
     }
 }
 
+/// Process ids of whatever runs from a program's file.
+pub fn running(program: &Path) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let of_program =
+        processes.filter(|process| std::fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program));
+    of_program.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Ran {
     Process::start(command).wait()
@@ -122,6 +131,11 @@ impl Process {
     /// Sends a signal to it alone.
     pub fn signal(&self, signal: Signal) {
         let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// What ^C in a terminal does: SIGINT to it and to all that it has started.
+    pub fn interrupt(&self) {
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::INT);
     }
 
     /// Waits for its end.

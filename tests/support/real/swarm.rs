@@ -117,6 +117,13 @@ impl Swarm {
         self.dir.path().join("store")
     }
 
+    /// Throws away what its store has.
+    pub fn forget(&self) {
+        for entry in fs::read_dir(self.store().join("files")).into_iter().flatten().flatten() {
+            fs::remove_file(entry.path()).expect("a file of its store");
+        }
+    }
+
     /// How many bytes are in its store.
     pub fn store_bytes(&self) -> u64 {
         bytes_below(&self.store())

@@ -1,0 +1,81 @@
+//! When the process that reads ahead ends, and what it leaves: nothing.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+
+use crate::digest::Sha256;
+use crate::health::Health;
+use crate::plan::Expect;
+use crate::session::Session;
+use crate::store::{Aside, Store};
+use crate::want::Want;
+
+/// How often it looks whether the user has stopped this run, or everything was handed out.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// What is cleared away at the end; shared by the thread that fetches and the one that watches pacman.
+#[derive(Clone)]
+pub(super) struct End {
+    store: Arc<Store>,
+    run: String,
+    health_dir: PathBuf,
+    uid: u32,
+    /// Files that may have been kept for this run alone.
+    passing: Arc<Mutex<Vec<Sha256>>>,
+}
+
+impl End {
+    /// For the run of pacman that `session` belongs to. `None` when the store cannot be opened once more.
+    pub fn of(session: &Session) -> Option<Self> {
+        let store = Store::open(session.store.dir(), session.env.uid, session.settings.store_max).ok()?;
+        let (run, health_dir, uid) = (session.run.clone(), store.health_dir(), session.env.uid);
+        Some(Self { store: Arc::new(store), run, health_dir, uid, passing: Arc::default() })
+    }
+
+    /// These files may be kept until they are handed out, and go at the end if nobody has asked for them.
+    pub fn expect(&self, wants: &[Want]) {
+        let exact = wants.iter().filter_map(|want| match want.plan.expect {
+            Expect::Exact { sha256, .. } => Some(sha256),
+            Expect::Waived(_) => None,
+        });
+        *self.passing.lock().expect("nothing panics while it holds this") = exact.collect();
+    }
+
+    /// Whether no later call can find anything here that would be gone with this process.
+    pub fn is_all_handed_out(&self) -> bool {
+        let passing = self.passing.lock().expect("nothing panics while it holds this");
+        self.aside().is_empty() && !passing.iter().any(|sha256| self.store.is_passing_on(*sha256))
+    }
+
+    /// Waits for the end of pacman, or a ^C in it, and then ends this process and all that it has started.
+    pub fn watch(&self, pidfd: &OwnedFd) {
+        let look = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        loop {
+            let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&look));
+            let is_stopped = Health::read(&self.health_dir, &self.run, self.uid, SystemTime::now()).is_interrupted();
+            if ended.is_ok_and(|ready| ready > 0) || is_stopped {
+                self.tidy();
+                // Itself too, since it leads its process group; files under way are resumed another time.
+                let _ = rustix::process::kill_current_process_group(Signal::KILL);
+                std::process::exit(0);
+            }
+        }
+    }
+
+    /// Removes what nobody has taken.
+    pub fn tidy(&self) {
+        self.aside().remove();
+        for sha256 in self.passing.lock().expect("nothing panics while it holds this").drain(..) {
+            drop(self.store.take_passing(sha256));
+        }
+    }
+
+    fn aside(&self) -> Aside {
+        self.store.aside(&self.run)
+    }
+}

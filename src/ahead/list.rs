@@ -1,0 +1,111 @@
+//! What pacman is about to ask for: the files of its transaction that are not in a cache, in its order.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::deliver::Place;
+use crate::distro::arguments::Arguments;
+use crate::distro::caller::Caller;
+use crate::distro::pacman::{Coming, Pacman};
+use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
+use crate::env::AHEAD;
+use crate::name::FileName;
+use crate::plan::Expect;
+use crate::prefetch::kept;
+use crate::session::Session;
+use crate::verify::Waiver;
+use crate::want::Want;
+
+use super::certain::{Facts, certain};
+
+/// The first release that has its downloader fetch signatures of packages (pacman 6.0.2, dload.c:947, does not).
+const FETCHES_SIGNATURES: (u32, u32) = (6, 1);
+
+/// Everything that is certain to be fetched; empty when pacman does not say.
+pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
+    let listed = session.conf().and_then(|conf| Some((conf, packages(caller, conf)?)));
+    let Some((conf, packages)) = listed else { return Vec::new() };
+    let version = session.env.pacman_version();
+    let mut wants = Vec::new();
+    for package in packages {
+        let Some(repo) = conf.repo(&package.repo) else { continue };
+        // A release that is not known may not want them, or not know cache servers.
+        let knows = |release| version.is_some_and(|version| version >= release);
+        let signed = knows(FETCHES_SIGNATURES) && repo.sig_level.package != Check::Never;
+        let Some(server) = first_server(repo, knows((6, 1))) else { continue };
+        for name in missing(&package.file, signed, &conf.cache_dirs) {
+            wants.extend(Want::of(session, &format!("{server}/{name}")).ok().filter(is_worth_it));
+        }
+    }
+    wants.retain(|want| !kept::is_at_hand(session, want));
+    wants
+}
+
+/// Where the command line may mean two things, what is fetched in both cases.
+fn packages(caller: &Caller, conf: &PacmanConf) -> Option<Vec<Coming>> {
+    let first = as_read(caller, &caller.arguments, conf);
+    let Some(other) = &caller.otherwise else { return first };
+    // A meaning that pacman refuses is not the one under which it is running.
+    let other = as_read(caller, other, conf);
+    let (Some(mut both), Some(other)) = (first.clone(), &other) else { return first.or(other) };
+    both.retain(|package| other.contains(package));
+    Some(both)
+}
+
+fn as_read(caller: &Caller, asked: &Arguments, conf: &PacmanConf) -> Option<Vec<Coming>> {
+    let pacman = Pacman::of(caller, asked, AHEAD)?;
+    let coming = pacman.transaction()?;
+    if coming.is_empty() {
+        return Some(coming);
+    }
+    let about = pacman.about(&coming)?;
+    // Nothing is installed on an empty system, where `pacman -Q` fails.
+    let installed = if asked.no_confirm { HashMap::new() } else { pacman.installed().unwrap_or_default() };
+    Some(certain(coming, &Facts { arguments: asked, conf, about: &about, installed: &installed }))
+}
+
+/// The server that pacman asks first.
+fn first_server(repo: &Repo, asks_caches: bool) -> Option<&str> {
+    let caches = repo.cache_servers.iter().filter(|_| asks_caches);
+    caches.chain(&repo.servers).next().map(|server| server.trim_end_matches('/'))
+}
+
+/// What of a package and its signature is fetched: by name alone, as pacman decides it (`find_dl_candidates`,
+/// libalpm/sync.c). A package whose signature is missing is asked for again, and then copied from the cache.
+fn missing(package: &FileName, signed: bool, caches: &[PathBuf]) -> Vec<FileName> {
+    let is_cached = |name: &FileName| caches.iter().any(|dir| dir.join(name.as_str()).is_file());
+    let signature = signed.then(|| FileName::new(format!("{package}.sig")).ok()).flatten();
+    match (is_cached(package), signature) {
+        (true, signature) => signature.filter(|name| !is_cached(name)).into_iter().collect(),
+        (false, signature) => std::iter::once(package.clone()).chain(signature).collect(),
+    }
+}
+
+/// Not what would only be copied from one place of this machine to another, nor what nobody vouches for and nobody
+/// limits.
+fn is_worth_it(want: &Want) -> bool {
+    let is_local = want.places.iter().any(|place| matches!(place, Place::File(_)));
+    let is_bounded = matches!(want.plan.expect, Expect::Exact { .. } | Expect::Waived(Waiver::Signature));
+    !is_local && is_bounded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pacman_finds_in_a_cache_is_not_fetched() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let caches = [one.path().to_owned(), two.path().to_owned()];
+        let package = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
+        let names = |signed| -> Vec<String> {
+            missing(&package, signed, &caches).iter().map(|name| name.as_str().to_owned()).collect()
+        };
+        assert_eq!(names(true), ["a-1-1-any.pkg.tar.zst", "a-1-1-any.pkg.tar.zst.sig"]);
+        assert_eq!(names(false), ["a-1-1-any.pkg.tar.zst"]);
+        std::fs::write(two.path().join(package.as_str()), "x").unwrap();
+        assert_eq!(names(true), ["a-1-1-any.pkg.tar.zst.sig"]);
+        std::fs::write(one.path().join("a-1-1-any.pkg.tar.zst.sig"), "x").unwrap();
+        assert_eq!((names(true), names(false)), (vec![], vec![]));
+    }
+}

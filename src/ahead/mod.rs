@@ -1,0 +1,116 @@
+//! Read-ahead: while pacman handles the first file of a transaction, the rest of it is already on its way.
+//!
+//! pacman starts its downloader for one file after the other, each a new process with a new connection; that is what an
+//! XferCommand costs. The first call for a package therefore starts one process in the background ([`start`]), which asks
+//! pacman itself what is coming and fetches all of it, packages and signatures, several at a time, into the store
+//! ([`run`]). Later calls find their file there, or wait for it on its lock; a file that is not on its way they fetch
+//! themselves, as if there were no read-ahead. So nothing is lost when it fails, or is killed.
+//!
+//! - It fetches nothing that pacman would not ask for: see `certain`. Where the list cannot be had again (targets from
+//!   standard input, `--ask`, `-U`), nothing is read ahead.
+//! - It fetches in pacman's order, and like a call it waits where a call is fetching: a mirror sees as many connections
+//!   as `ahead.parallel` says, the calls' own included.
+//! - What nobody can prove (a signature that no index lists) is set aside for this run of pacman alone, and looked at
+//!   again when it is handed out, once. What this machine has anyway (all of it in the local Kubo) is kept for this run
+//!   alone; from `file://` servers nothing is read ahead, since that would only copy it twice.
+//! - It ends with pacman, however that ends, at a ^C, and when everything was handed out.
+//!
+//! Tests: `tests/real_ahead.rs` with real pacman, `tests/cases/ahead.rs`.
+
+use std::io::Write as _;
+use std::rc::Rc;
+
+use crate::background;
+use crate::deliver::{Delivery, Manner, Obtained, deliver, turn};
+use crate::digest::Sha256;
+use crate::distro::arguments::Operation;
+use crate::env::AHEAD;
+use crate::error::Error;
+use crate::name::NameKind;
+use crate::plan::Expect;
+use crate::session::Session;
+use crate::store::{SetAside, Turn};
+use crate::verify::{self, Accepted, Waiver};
+use crate::want::Want;
+
+mod certain;
+mod end;
+mod list;
+mod run;
+
+pub use run::run;
+
+/// Starts reading ahead when `want` is the first package of its transaction, and returns at once.
+pub fn start(session: &Session, want: &Want) {
+    let is_package = matches!(want.name.kind(), NameKind::Package | NameKind::PackageSignature);
+    let Some(caller) = session.caller.as_ref().filter(|_| is_package && want.repo.is_some()) else { return };
+    let asked = &caller.arguments;
+    let can_be_asked = asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers;
+    let is_on = session.settings.ahead && session.env.var(AHEAD).is_none() && !session.store.is_passing();
+    if !can_be_asked || !is_on {
+        return;
+    }
+    // Who makes this file is the first one. It goes with the memory of this transaction.
+    let mark = session.store.health_dir().join(format!("ahead-{}", session.run));
+    if std::fs::File::create_new(mark).is_err() || session.store.aside(&session.run).open().is_err() {
+        return;
+    }
+    background::start(session, &["ahead", &session.run]);
+}
+
+/// Gets a file: the one that was set aside for this run of pacman, else as [`deliver`] does.
+///
+/// # Errors
+/// As of [`deliver`].
+pub fn deliver_or_take(session: &mut Session, want: &Want) -> Result<Delivery, Error> {
+    let store = Rc::clone(&session.store);
+    let aside = store.aside(&session.run);
+    let fetch = |session: &mut Session| deliver(session, &want.name, &want.plan, &want.places, Manner::default());
+    if !is_set_aside(want) || !aside.is_open() {
+        return fetch(session);
+    }
+    let key = key(want);
+    let _slot = match turn(session, &store, &lock(&key, session), &want.name, None)? {
+        Turn::Ours(slot) => Some(slot),
+        Turn::Stuck => None,
+    };
+    if let Some(obtained) = aside.take(&key).and_then(|file| accepted(session, want, file)) {
+        return Ok(Delivery::File(obtained));
+    }
+    let delivery = fetch(session)?;
+    aside.note_handed_out(&key);
+    Ok(delivery)
+}
+
+/// Whether a file of this kind has no place in the store proper, but waits there for its run of pacman.
+fn is_set_aside(want: &Want) -> bool {
+    matches!(want.plan.expect, Expect::Waived(Waiver::Signature)) && want.repo.is_some()
+}
+
+/// Under which name a file is set aside: two repositories may have files of the same name.
+fn key(want: &Want) -> String {
+    let repo = want.repo.as_ref().map_or("", |repo| repo.name.as_str());
+    Sha256::of(format!("{repo}/{}", want.name).as_bytes()).to_string()
+}
+
+/// The lock that is held while a file of this `key` is fetched for this run of pacman.
+fn lock(key: &str, session: &Session) -> String {
+    format!("{key}-{}", session.run)
+}
+
+/// Looks at a file that was set aside, as if it had come from its source just now. `None` when it is not fit.
+fn accepted(session: &Session, want: &Want, aside: SetAside) -> Option<Obtained> {
+    let Expect::Waived(why) = want.plan.expect else { return None };
+    let mut file = session.store.scratch().ok()?;
+    file.write_all(&aside.bytes).ok()?;
+    let waived = verify::waive(why, &want.name, &file).ok()?;
+    Some(Obtained {
+        file,
+        accepted: Accepted::Waived(waived),
+        modified: aside.modified,
+        from: aside.from,
+        url: None,
+        refused: Vec::new(),
+        released: None,
+    })
+}

@@ -1,0 +1,91 @@
+//! The process that reads ahead: what it fetches, in which order, and until when.
+
+use std::rc::Rc;
+use std::thread;
+
+use rustix::process::{Pid, PidfdFlags};
+
+use crate::deliver::{Delivery, Manner, Obtained, deliver, turn};
+use crate::distro::caller::Transaction;
+use crate::error::{Error, Kind};
+use crate::fsx;
+use crate::gather::{Gathered, gather, into_store};
+use crate::journal::By;
+use crate::name::NameKind;
+use crate::session::Session;
+use crate::store::{SetAside, Turn};
+use crate::want::Want;
+
+use super::end::{End, LOOK};
+use super::{is_set_aside, key, list, lock};
+
+/// Reads ahead for the run of pacman that is called `run`, until that one ends.
+///
+/// When pacman ends or the user presses ^C in it, this ends the process and everything that it has started: it must be
+/// alone in its process group, as after `background::detach`.
+pub fn run(session: &mut Session, run: &str) {
+    session.store.clear_aside(|other| other != run && transaction(other).is_none_or(|it| !it.is_alive()));
+    // Another one, when pacman has ended before we began.
+    let pacman = session.caller.clone().filter(|_| session.run == run);
+    // Opened before the second look at the start time, so that a later process of this id is not taken for pacman.
+    let watched = pacman.and_then(|pacman| {
+        let pidfd = rustix::process::pidfd_open(Pid::from_raw(pacman.transaction.pid)?, PidfdFlags::empty()).ok()?;
+        let end = End::of(session)?;
+        pacman.transaction.is_alive().then_some((pacman, pidfd, end))
+    });
+    let Some((pacman, pidfd, end)) = watched else { return session.store.aside(run).remove() };
+    let watching = end.clone();
+    thread::spawn(move || watching.watch(&pidfd));
+    let wants = list::wants(session, &pacman);
+    end.expect(&wants);
+    fetch_all(session, wants);
+    while !end.is_all_handed_out() {
+        thread::sleep(LOOK);
+    }
+    end.tidy();
+}
+
+fn transaction(run: &str) -> Option<Transaction> {
+    let (pid, start_time) = run.split_once('-')?;
+    Some(Transaction { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+}
+
+fn fetch_all(session: &mut Session, wants: Vec<Want>) {
+    let as_pacman = || session.conf().map_or(1, |conf| conf.parallel_downloads);
+    let at_once = session.settings.ahead_parallel.unwrap_or_else(as_pacman);
+    let mut gathering = gather(&session.env, &session.settings, By::Ahead, wants, at_once as usize, fetch);
+    while let Some(Gathered { want, result }) = gathering.next() {
+        let Err(error) = result else { continue };
+        if matches!(error.kind, Kind::NoSource | Kind::Corrupt) {
+            // Its own call need not go from mirror to mirror again.
+            session.learn_from_others();
+            session.health.lost(want.name.as_str());
+            session.health.save();
+        }
+        // Without this package the transaction fails, and pacman asks for nothing more.
+        if want.name.kind() == NameKind::Package {
+            gathering.stop();
+        }
+    }
+}
+
+/// Gets one file into the store, or sets it aside.
+fn fetch(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
+    if !is_set_aside(want) {
+        return into_store(session, want);
+    }
+    let store = Rc::clone(&session.store);
+    let (aside, key) = (store.aside(&session.run), key(want));
+    let Turn::Ours(_slot) = turn(session, &store, &lock(&key, session), &want.name, None)? else { return Ok(None) };
+    if aside.has(&key) || aside.was_handed_out(&key) {
+        return Ok(None);
+    }
+    let Delivery::File(obtained) = deliver(session, &want.name, &want.plan, &want.places, Manner::default())? else {
+        return Ok(None);
+    };
+    let failed = |e| Error::local(aside.dir().display(), e);
+    let bytes = fsx::read_part(&obtained.file, 0, obtained.accepted.size()).map_err(failed)?;
+    let file = SetAside { bytes, from: obtained.from.clone(), modified: obtained.modified };
+    aside.put(&key, &file).map_err(failed)?;
+    Ok(Some(obtained))
+}

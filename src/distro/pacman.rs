@@ -1,0 +1,199 @@
+//! Asking pacman itself, as anybody may: what a transaction would fetch, what packages say of themselves, what is
+//! installed.
+//!
+//! `pacman -S… -p` needs no root, takes no lock and uses no network (pacman 7.1.0, src/pacman/pacman.c:1293, and
+//! 6.0.2:1209). It asks nobody anything: it replaces, installs ignored packages that were named, takes the first
+//! provider and whole groups (src/pacman/callback.c:221, sync.c:587), and looks for no conflicts. `certain` in `ahead`
+//! takes care of what a user may have answered instead.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::name::{FileName, RepoName};
+use crate::program;
+
+use super::arguments::Arguments;
+use super::caller::Caller;
+
+/// Longest wait for one answer. The databases of a whole distribution take 0.1 s; a hung disk is what takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Most bytes of an answer: 3000 packages make 2 MiB of descriptions.
+const MOST: u64 = 64 << 20;
+/// Begins every line that we asked for, so that none of `--verbose` or `--debug` is taken for one.
+const MARK: &str = "pkgswarm:coming";
+
+/// pacman, ready to be asked about the configuration and databases of one that is running.
+#[derive(Clone, Debug)]
+pub struct Pacman {
+    program: PathBuf,
+    transaction: Vec<OsString>,
+    places: Vec<OsString>,
+    guard: &'static str,
+}
+
+/// A package of a transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Coming {
+    /// The repository it comes from.
+    pub repo: RepoName,
+    /// `%NAME%`
+    pub name: String,
+    /// `%VERSION%`
+    pub version: String,
+    /// Its file's name.
+    pub file: FileName,
+}
+
+/// What a package says of itself: names without versions.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct About {
+    /// What it needs.
+    pub depends: Vec<String>,
+    /// What it stands for besides its own name.
+    pub provides: Vec<String>,
+    /// What it cannot be installed with.
+    pub conflicts: Vec<String>,
+    /// Its groups.
+    pub groups: Vec<String>,
+}
+
+impl Pacman {
+    /// The pacman that is `caller`, whose command line means `arguments`. Every process that it starts has the environment variable `guard` set, so that it
+    /// can be told from a real downloader.
+    ///
+    /// `None` where a path of its command line is relative to a directory that is not known.
+    pub fn of(caller: &Caller, arguments: &Arguments, guard: &'static str) -> Option<Self> {
+        let resolve = |path: &Path| caller.resolve(path);
+        // A name without a slash is looked for in PATH, by pacman's shell as by us.
+        let is_name = caller.program.components().count() == 1 && !caller.program.is_absolute();
+        let program = if is_name { caller.program.clone() } else { resolve(&caller.program)? };
+        let (transaction, places) = (arguments.again(resolve)?, arguments.places(resolve)?);
+        Some(Self { program, transaction, places, guard })
+    }
+
+    /// The packages of its transaction in the order in which it will ask for them, those in a cache included.
+    ///
+    /// `None` when it does not say: a transaction that cannot be, or no answer in time.
+    pub fn transaction(&self) -> Option<Vec<Coming>> {
+        let mut words: Vec<OsString> = vec![format!("--print-format={MARK} %r %n %v %l").into()];
+        words.extend(self.transaction.iter().cloned());
+        Some(self.ask(&words)?.lines().filter_map(coming).collect())
+    }
+
+    /// What these packages say of themselves, by name.
+    pub fn about(&self, packages: &[Coming]) -> Option<HashMap<String, About>> {
+        let mut words: Vec<OsString> = vec!["-Si".into()];
+        words.extend(self.places.iter().cloned());
+        words.extend(packages.iter().map(|package| format!("{}/{}", package.repo, package.name).into()));
+        Some(about(&self.ask(&words)?))
+    }
+
+    /// Name and version of everything that is installed. `None` also where nothing is.
+    pub fn installed(&self) -> Option<HashMap<String, String>> {
+        let mut words: Vec<OsString> = vec!["-Q".into()];
+        words.extend(self.places.iter().cloned());
+        let text = self.ask(&words)?;
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        Some(pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect())
+    }
+
+    fn ask(&self, words: &[OsString]) -> Option<String> {
+        let mut command = Command::new(&self.program);
+        // Lines of any length; the C locale is set by `program`.
+        command.args(words).env("COLUMNS", "0").env(self.guard, "1").current_dir("/");
+        program::hear(command, &[], PATIENCE, MOST).ok()
+    }
+}
+
+/// One line of the answer. The server's part of the URL is not used: it may hold `%`, which pacman replaces once more.
+fn coming(line: &str) -> Option<Coming> {
+    let mut words = line.strip_prefix(MARK)?.strip_prefix(' ')?.splitn(4, ' ');
+    let (repo, name, version, url) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let (_, file) = url.rsplit_once('/')?;
+    Some(Coming {
+        repo: RepoName::new(repo).ok()?,
+        name: name.to_owned(),
+        version: version.to_owned(),
+        file: FileName::new(file).ok()?,
+    })
+}
+
+/// Reads what `pacman -Si` prints in the C locale: `Key : value` lines, an empty line after each package.
+fn about(text: &str) -> HashMap<String, About> {
+    let mut all = HashMap::new();
+    let (mut name, mut one) = (String::new(), About::default());
+    for line in text.lines().chain([""]) {
+        if line.is_empty() && !name.is_empty() {
+            all.insert(std::mem::take(&mut name), std::mem::take(&mut one));
+        }
+        let Some((key, value)) = line.split_once(" : ") else { continue };
+        match key.trim_end() {
+            "Name" => name = value.to_owned(),
+            "Depends On" => one.depends = names(value),
+            "Provides" => one.provides = names(value),
+            "Conflicts With" => one.conflicts = names(value),
+            "Groups" => one.groups = names(value),
+            _ => {}
+        }
+    }
+    all
+}
+
+fn names(value: &str) -> Vec<String> {
+    value.split_ascii_whitespace().filter(|word| *word != "None").map(|word| bare(word).to_owned()).collect()
+}
+
+/// The name in a dependency: `glibc` of `glibc>=2.38`.
+pub fn bare(dependency: &str) -> &str {
+    dependency.split(['<', '>', '=']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_that_were_asked_for_name_a_package() {
+        let line = "pkgswarm:coming core g++x 1:2.0-1 http://m/%C3/core/g++x-1:2.0-1-any.pkg.tar.zst";
+        let package = coming(line).unwrap();
+        assert_eq!((package.repo.as_str(), &*package.name, &*package.version), ("core", "g++x", "1:2.0-1"));
+        assert_eq!(package.file.as_str(), "g++x-1:2.0-1-any.pkg.tar.zst");
+        assert_eq!(
+            coming("pkgswarm:coming core a 1-1 file:///var/c/a-1-1-any.pkg").unwrap().file.as_str(),
+            "a-1-1-any.pkg"
+        );
+        for other in
+            ["", "debug: x", "pkgswarm:coming", "pkgswarm:coming core a 1-1 (null)", "pkgswarm:coming ../x a 1 u/f"]
+        {
+            assert_eq!(coming(other), None, "{other}");
+        }
+    }
+
+    // Printed by pacman 7.1.0 -Si with COLUMNS=0, shortened.
+    const SI: &str = "Repository      : core\nName            : alpha\nVersion         : 1-1\nGroups          : base  x\n\
+        Provides        : a=1-1  libalpha.so=1-64\nDepends On      : beta>=2  gamma<3  sh\n\
+        Optional Deps   : delta: for x : y\n                  epsilon\nConflicts With  : None\n\n\
+        Repository      : core\nName            : beta\nDepends On      : None\nConflicts With  : alpha-git\n\n";
+
+    #[test]
+    fn packages_are_read_with_names_alone() {
+        let all = about(SI);
+        let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(all["alpha"].depends, strings(&["beta", "gamma", "sh"]));
+        assert_eq!(all["alpha"].provides, strings(&["a", "libalpha.so"]));
+        assert_eq!((&all["alpha"].groups, &all["alpha"].conflicts), (&strings(&["base", "x"]), &Vec::new()));
+        assert_eq!((all.len(), &all["beta"].conflicts), (2, &strings(&["alpha-git"])));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer_is_read_without_panic(text in "(?s).*") {
+            let _ = about(&text);
+            let _ = coming(&text);
+            let _ = coming(&format!("{MARK} {text}"));
+        }
+    }
+}

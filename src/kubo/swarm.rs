@@ -1,0 +1,29 @@
+//! Kubo's connections: who is there, and making one anew.
+
+use serde::Deserialize;
+
+use super::{Fault, Kubo, QUICK};
+
+impl Kubo {
+    /// The peer ids that its Bitswap knows: it asks nobody else for blocks.
+    pub async fn bitswap_peers(&self) -> Result<Vec<String>, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            peers: Option<Vec<String>>,
+        }
+        let wire: Wire = self.json("bitswap/stat", &[], QUICK).await?;
+        Ok(wire.peers.unwrap_or_default())
+    }
+
+    /// Connects to the peer at this multiaddress, which ends with its peer id.
+    pub async fn connect(&self, address: &str) -> Result<(), Fault> {
+        self.call("swarm/connect", &[("arg", address)], None, QUICK, super::ANSWER_MOST).await.map(drop)
+    }
+
+    /// Ends the connection to a peer.
+    pub async fn disconnect(&self, peer: &str) -> Result<(), Fault> {
+        let address = format!("/p2p/{peer}");
+        self.call("swarm/disconnect", &[("arg", &address)], None, QUICK, super::ANSWER_MOST).await.map(drop)
+    }
+}

@@ -1,0 +1,110 @@
+//! The daemon and the commands around it: what neighbours have comes from there, and a daemon that misbehaves costs
+//! next to nothing.
+
+use std::time::Duration;
+
+use crate::support::daemon::{Daemon, FakeDaemon};
+use crate::support::*;
+
+const SIZE: usize = 600_000;
+
+fn scene(manner: Daemon) -> (Package, FakeDaemon, FakeMirror, World) {
+    let zlib = Package::new("zlib", SIZE);
+    let daemon = FakeDaemon::holding(&zlib.bytes, manner);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]).set("PKGSWARM_SHARE_REPOS", "core");
+    let world = world.set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+    (zlib, daemon, mirror, world)
+}
+
+#[test]
+fn what_a_neighbour_has_comes_from_there_and_the_mirror_is_not_asked() {
+    let (zlib, daemon, mirror, world) = scene(Daemon::Honest);
+    let out = world.out(&zlib.file_name());
+    world.xfer(&mirror.url("core", &zlib.file_name()), &out).succeeds();
+    world.has(&out, &zlib.bytes);
+    assert_eq!(mirror.bytes(), 0);
+    let asked = daemon.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(asked[0].ends_with(&zlib.file_name()), "{asked:?}");
+}
+
+#[test]
+fn whatever_the_daemon_does_the_mirror_delivers() {
+    for manner in [
+        Daemon::Silent,
+        Daemon::Searching,
+        Daemon::HangsUp,
+        Daemon::Babbling,
+        Daemon::Lying,
+        Daemon::Stalling,
+        Daemon::Dying,
+        Daemon::Boasting,
+    ] {
+        let (zlib, daemon, mirror, world) = scene(manner);
+        let world = world.set("PKGSWARM_DOWNLOAD_STALL", "500 ms");
+        let out = world.out(&zlib.file_name());
+        let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+        assert_eq!(run.code(), 0, "{manner:?}: {}", run.stderr);
+        run.succeeds().within(Duration::from_secs(3));
+        world.has(&out, &zlib.bytes);
+        world.store_is_settled();
+        assert!(mirror.bytes() > 0 && !daemon.asked().is_empty(), "{manner:?}");
+    }
+}
+
+#[test]
+fn files_of_a_private_repository_are_not_asked_of_neighbours() {
+    let (zlib, daemon, mirror, world) = scene(Daemon::Honest);
+    let world = world.unset("PKGSWARM_SHARE_REPOS");
+    let out = world.out(&zlib.file_name());
+    world.xfer(&mirror.url("core", &zlib.file_name()), &out).succeeds();
+    assert_eq!(daemon.asked(), [] as [String; 0]);
+}
+
+#[test]
+fn behind_a_proxy_neighbours_are_not_asked_unless_that_is_said() {
+    let (zlib, daemon, mirror, world) = scene(Daemon::Honest);
+    let world = world.set("all_proxy", "http://127.0.0.1:9");
+    let out = world.out(&zlib.file_name());
+    assert_ne!(world.xfer(&mirror.url("core", &zlib.file_name()), &out).code(), 0);
+    assert_eq!(daemon.asked(), [] as [String; 0]);
+    let world = world.set("PKGSWARM_LAN_ENABLED", "true");
+    world.run(&["fetch", &zlib.file_name()]).succeeds();
+    assert_eq!(daemon.asked().len(), 1);
+}
+
+#[track_caller]
+fn refuses(world: &World, words: &[&str], code: i32, why: &str) {
+    let run = world.run(words);
+    assert!(run.code() == code && run.stderr.contains(why), "{}: {}", run.code(), run.stderr);
+}
+
+#[test]
+fn networks_that_are_trusted_are_listed_and_forgotten_again() {
+    let world = World::new();
+    let said = world.run(&["lan", "trust", "192.168.7.9/24@AA:BB:CC:00:11:22", "fd00:1::/64"]);
+    assert_eq!(said.code(), 0, "{}", said.stderr);
+    let listed = world.run(&["lan", "ls", "--json"]);
+    assert_eq!(listed.code(), 0, "{}", listed.stderr);
+    for network in ["192.168.7.0/24@aa:bb:cc:00:11:22", "fd00:1::/64"] {
+        assert!(listed.stdout.contains(network), "{}", listed.stdout);
+    }
+    world.run(&["lan", "forget", "192.168.7.0/24@aa:bb:cc:00:11:22"]).succeeds();
+    let listed = world.run(&["lan", "ls", "--json"]).stdout.clone();
+    assert!(!listed.contains("192.168.7.0") && listed.contains("fd00:1::/64"), "{listed}");
+    refuses(&world, &["lan", "forget", "10.9.0.0/16"], 2, "is not trusted anyway");
+}
+
+#[test]
+fn a_public_network_is_never_trusted() {
+    let world = World::new();
+    refuses(&world, &["lan", "trust", "8.8.8.0/24"], 2, "expected a range like 192.168.1.0/24");
+    assert!(!world.path("config/config.d/lan.toml").exists());
+}
+
+#[test]
+fn where_no_daemon_runs_shared_says_so() {
+    let world = World::new().set("PKGSWARM_DAEMON_SOCKET", "/nonexistent/socket");
+    refuses(&world, &["shared"], 4, "the daemon does not answer");
+}

@@ -1,0 +1,30 @@
+//! What neighbours send: Bitswap messages and the small messages beside them. What is read is written and read alike.
+#![no_main]
+
+use bytes::Bytes;
+use pkgswarm::dag::MAX_BLOCK;
+use pkgswarm::node::claims::{Question, read_answer};
+use pkgswarm::node::message::{Draft, Message};
+use pkgswarm::node::networks::Network;
+use pkgswarm::protobuf;
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let _ = (Question::read(data), read_answer(data));
+    if let Ok(network) = std::str::from_utf8(data).unwrap_or_default().parse::<Network>() {
+        assert_eq!(network.to_string().parse(), Ok(network));
+    }
+    let Ok(message) = Message::read(&Bytes::copy_from_slice(data)) else { return };
+    assert!(message.blocks.iter().all(|block| block.len() <= MAX_BLOCK));
+    assert!(message.wants.iter().all(|want| !want.cid.is_empty() && want.cid.len() <= 128));
+    let mut draft = Draft::default();
+    message.wants.iter().for_each(|want| draft.want(want));
+    let bytes = Bytes::from(draft.finish());
+    let mut rest = &bytes[..];
+    let len = protobuf::varint(&mut rest).expect("a length");
+    assert_eq!(len, rest.len() as u64);
+    let again = Message::read(&bytes.slice_ref(rest)).expect("what was written");
+    assert_eq!(again.wants.len(), message.wants.len());
+    for (again, want) in again.wants.iter().zip(&message.wants) {
+        assert_eq!((&again.cid, again.ask), (&want.cid, want.ask));
+    }
+});
