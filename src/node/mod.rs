@@ -369,6 +369,9 @@ impl Runner {
         for (peer, addresses) in self.book.due(|peer| node.seen().peers.contains_key(peer)) {
             // Once each, else multicast DNS makes several connections between two peers.
             let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::NotDialing);
+            // From a port of its own: two that find each other at the same time and dial from the ports where they listen
+            // make one connection of which both are the dialer (RFC 9293, 3.5, simultaneous open), and wait in vain.
+            let dial = dial.allocate_new_port();
             let _ = self.swarm.dial(dial.build());
         }
     }
