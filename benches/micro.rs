@@ -12,8 +12,12 @@ use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::digest::Sha256;
 use pkgswarm::distro::syncdb;
 use pkgswarm::distro::trusted::FileKey;
+use pkgswarm::health::record::Record as HostRecord;
 use pkgswarm::journal::{By, Journal, Share};
 use pkgswarm::name::FileName;
+use pkgswarm::race::board::{Board, Move, Take};
+use pkgswarm::race::{Log, Pace};
+use pkgswarm::source::Kind;
 
 const MIB: usize = 1 << 20;
 /// As many packages as Arch Linux has in its largest repository, and some room.
@@ -64,10 +68,48 @@ fn main() {
     let record = journal_record(&names[0]);
     bench("journal, one line", 0, &mut || journal.note(&record).expect("a line"));
 
+    bench("race of 3 mirrors for 1 GiB in pieces of 64 KiB", 1 << 30, &mut race);
+
     let database = database(&names);
     bench("sync database of 20,000, gzip", database.len(), &mut || {
         assert_eq!(syncdb::check(&database[..]).expect("a database"), names.len());
     });
+}
+
+/// The bookkeeping of a race, without a byte of the file: three mirrors that share it and answer at once.
+fn race() {
+    const SIZE: u64 = 1 << 30;
+    const PIECE: u64 = 64 << 10;
+    let pace = Pace {
+        head_start: Duration::from_millis(300),
+        budget: Duration::from_millis(300),
+        overlap: Duration::from_secs(1),
+        stall: Duration::from_secs(5),
+        patience: Duration::from_secs(30),
+        floor: 10 << 10,
+        mirrors: 3,
+        least: Pace::LEAST,
+        border: Pace::BORDER,
+    };
+    let mut log = Log::default();
+    let sources = [(Kind::Mirror, HostRecord::default(), false); 3];
+    let mut board = Board::new(pace, sources, Some(SIZE), 0, &mut log);
+    board.leaves(true);
+    let (mut now, mut lanes) = (Duration::ZERO, Vec::new());
+    loop {
+        match board.next(now) {
+            Move::Ask { lane, from, .. } => {
+                board.answered(lane, from, now);
+                lanes.push(lane);
+            }
+            Move::Wait(_) => {
+                now += Duration::from_micros(500);
+                lanes.retain(|&lane| board.arrived(lane, PIECE, now) != Take::Late);
+            }
+            Move::Judge => return,
+            Move::GiveUp => panic!("honest mirrors were given up"),
+        }
+    }
 }
 
 /// Prints the median time of one call and, for work on so many bytes, the rate.

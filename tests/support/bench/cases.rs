@@ -104,6 +104,13 @@ pub const CASES: &[Case] = &[
         run: |run| Ok(large::kubo_local(run, Who::Root)),
     },
     Case {
+        name: "kubo-local-cpu",
+        what: "processor time of the same",
+        unit: "s",
+        rivals: &[against("curl", Bar::None)],
+        run: large::kubo_local_cpu,
+    },
+    Case {
         name: "kubo-lan",
         what: "fetch of a 200 MiB package that a neighbour's Kubo has, against `ipfs cat` through the same two nodes",
         unit: "MB/s",

@@ -1,7 +1,6 @@
 //! What one call costs by itself: time from start to exit, and memory.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use super::large::lonely_kubo;
@@ -15,9 +14,6 @@ const GIB: u64 = 1 << 30;
 
 /// One call is a few milliseconds: it takes many to see through the noise.
 const CALLS: usize = 20;
-
-/// GNU time, which tells a program's peak memory.
-const TIME: &str = "/usr/bin/time";
 
 /// A scene with one package that is in the store, and its URL.
 fn stored(who: Who, size: u64) -> (Scene, String) {
@@ -47,13 +43,7 @@ pub fn store_hit_more(run: &Run) -> Vec<Outcome> {
 /// Megabytes of a call for a small file in the store: the most of many.
 pub fn store_hit_memory() -> Result<Vec<Outcome>, Skipped> {
     let (mut scene, url) = stored(Who::User, 64 * KIB);
-    if !Path::new(TIME).exists() {
-        return Err(Skipped("no GNU time here: run tests/parts".into()));
-    }
-    // A process counts what it was before its exec as well; time starts it from its own small size.
-    let told = scene.output("kib");
-    let told_text = told.to_str().expect("a plain path");
-    scene.start_through(&[TIME, "-f", "%M", "-o", told_text]);
+    let told = scene.start_through_time("%M")?;
     let most = |call: &dyn Fn() -> Command| {
         let megabytes = (0..CALLS).map(|_| {
             time(&mut call());

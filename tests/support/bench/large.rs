@@ -1,6 +1,6 @@
 //! One large package: from Kubo here, from Kubo next door.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -37,6 +37,27 @@ pub fn kubo_local(run: &Run, who: Who) -> Vec<Outcome> {
     let scene = Setup::of(std::slice::from_ref(&package)).index().kubo(&kubo).build();
     let url = format!("{}/ipfs/{}", kubo.gateway(), kubo.add(&scene.file(&package)));
     run.pairs(|| speed(scene.fetch_from_kubo(who, &package)), || speed(scene.fetch_with_curl(who, &url)))
+}
+
+/// Seconds of processor time that the same takes, which tells what stands between us and curl.
+pub fn kubo_local_cpu(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let (package, kubo) = (package(), lonely_kubo());
+    let mut scene = Setup::of(std::slice::from_ref(&package)).index().kubo(&kubo).build();
+    let url = format!("{}/ipfs/{}", kubo.gateway(), kubo.add(&scene.file(&package)));
+    let told = scene.start_through_time("%U %S")?;
+    let used = || {
+        let text = fs::read_to_string(&told).expect("what time told");
+        text.split_whitespace().map(|seconds| seconds.parse::<f64>().expect("seconds")).sum::<f64>()
+    };
+    let ours = || {
+        scene.fetch_from_kubo(Who::User, &package);
+        used()
+    };
+    let theirs = || {
+        scene.fetch_with_curl(Who::User, &url);
+        used()
+    };
+    Ok(run.pairs(ours, theirs))
 }
 
 /// Megabytes a second from a neighbour's Kubo through ours, which has nothing yet.

@@ -9,7 +9,7 @@ use crate::real::Kubo;
 /// Seconds of `-Sw` of fifty small packages that only the mirror has, with what `ails` did to the local Kubo, against
 /// the same without asking it.
 pub fn miss(run: &Run, ails: fn(&mut Kubo)) -> Vec<Outcome> {
-    let (mut kubo, packages) = (lonely_kubo(), small::packages());
+    let (mut kubo, packages) = (lonely_kubo(), small::fifty());
     let scene = Setup::of(&packages).kubo(&kubo).build();
     let without = scene.pacman_with(&scene.swarm.xfer_command(), &scene.server()).env("PKGSWARM_KUBO_ENABLED", "false");
     ails(&mut kubo);

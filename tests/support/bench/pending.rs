@@ -4,17 +4,15 @@ use std::fs;
 
 use super::measure::{self, Outcome, Run, Skipped};
 use super::scene::{Setup, Who};
-use super::wire;
+use super::{small, wire};
 use crate::real::{Package, PacmanRoot};
 
-const KIB: u64 = 1 << 10;
 const COUNT: u32 = 200;
 
 /// Seconds of `pkgswarm prefetch`, the refresh of the database included, against `pacman -Swu`, the mirror far away.
 pub fn prefetch(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
-    let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(COUNT - 1))) as u64 * KIB;
-    let packages: Vec<_> = (0..COUNT).map(|i| Package::new(&format!("small{i:03}"), "1-1").size(size(i))).collect();
+    let packages = small::packages(COUNT);
     let scene = Setup::of(&packages).signed().between(&client, &server).build();
     let own = scene.pacman_with("", &scene.server());
     for pacman in [&own, scene.pacman()] {

@@ -10,11 +10,14 @@ use std::rc::Rc;
 
 use tempfile::TempDir;
 
-use super::measure::{self, Run};
+use super::measure::{self, Run, Skipped};
 use crate::real::{
     CURL, Host, Kubo, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, command, give_to_user, scratch,
     user,
 };
+
+/// Tells what a program used.
+const TIME: &str = "/usr/bin/time";
 
 /// As Arch Linux configures it.
 const PARALLEL: u32 = 5;
@@ -171,9 +174,15 @@ impl Scene {
         path
     }
 
-    /// Starts everything that is called by itself through another program from now on.
-    pub fn start_through(&mut self, program: &[&str]) {
-        self.prefix = program.iter().map(|&word| word.to_owned()).collect();
+    /// Starts everything that is called by itself through GNU time from now on; gives where that tells `format`. It is
+    /// of a small size itself: a process counts as its own peak what it was before its exec as well.
+    pub fn start_through_time(&mut self, format: &str) -> Result<PathBuf, Skipped> {
+        if !Path::new(TIME).exists() {
+            return Err(Skipped("no GNU time here: run tests/parts".into()));
+        }
+        let told = self.output("told");
+        self.prefix = [TIME, "-f", format, "-o", told.to_str().expect("a plain path")].map(str::to_owned).to_vec();
+        Ok(told)
     }
 
     /// Forgets everything that was fetched and learned.
@@ -190,7 +199,9 @@ impl Scene {
         self.empty_store();
         let before = packages_served(&self.mirror);
         let seconds = ours();
-        run.traffic.add(packages_served(&self.mirror) - before, self.size());
+        let (taken, size) = (packages_served(&self.mirror) - before, self.size());
+        assert!(taken >= size, "{taken} of {size} bytes came from the mirror");
+        run.traffic.add(taken, size);
         seconds
     }
 

@@ -6,7 +6,6 @@ use super::wire;
 use crate::real::{Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Routing};
 
 const KIB: u64 = 1 << 10;
-const COUNT: u32 = 50;
 
 /// aria2c as the Arch Linux wiki has it.
 const ARIA2C: &str = "/usr/bin/aria2c --allow-overwrite=true --continue=true --file-allocation=none \
@@ -15,21 +14,26 @@ const ARIA2C: &str = "/usr/bin/aria2c --allow-overwrite=true --continue=true --f
                       --out %o %u";
 
 /// Packages of 8 to 400 KiB, evenly spread on a logarithmic scale, as sizes of packages are.
-pub fn packages() -> Vec<Package> {
-    let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(COUNT - 1))) as u64 * KIB;
-    (0..COUNT).map(|i| Package::new(&format!("small{i:02}"), "1-1").size(size(i))).collect()
+pub fn packages(count: u32) -> Vec<Package> {
+    let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(count - 1))) as u64 * KIB;
+    (0..count).map(|i| Package::new(&format!("small{i:03}"), "1-1").size(size(i))).collect()
+}
+
+/// What most cases here fetch.
+pub fn fifty() -> Vec<Package> {
+    packages(50)
 }
 
 /// Seconds of `-Sw`, everything on loopback.
 pub fn loopback(run: &Run) -> Result<Vec<Outcome>, Skipped> {
-    let packages = packages();
+    let packages = fifty();
     Ok(against_downloaders(run, &Setup::of(&packages).signed().build(), &packages))
 }
 
 /// Seconds of `-Sw`, the mirror far away.
 pub fn far(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
-    let packages = packages();
+    let packages = fifty();
     Ok(against_downloaders(run, &Setup::of(&packages).signed().between(&client, &server).build(), &packages))
 }
 
@@ -53,7 +57,7 @@ fn aria2c(scene: &Scene) -> Result<PacmanRoot, Skipped> {
 
 /// Seconds of `-Sw` where a neighbour has everything: in its Kubo, or in a cache that pacman asks instead of mirrors.
 pub fn lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
-    let (parts, lan, packages) = (Parts::demand(), Lan::new(), packages());
+    let (parts, lan, packages) = (Parts::demand(), Lan::new(), fifty());
     let (client, neighbour, server) = (lan.host(), lan.host(), lan.host());
     let here = Kubo::start_on(&parts, &client, Routing::Dht);
     let there = Kubo::start_on(&parts, &neighbour, Routing::Dht);
@@ -72,7 +76,7 @@ pub fn lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
 
 /// Seconds of `-Sw` where the local Kubo has everything: asked by pkgswarm, or its gateway as pacman's server.
 pub fn gateway(run: &Run) -> Result<Vec<Outcome>, Skipped> {
-    let (kubo, packages) = (Kubo::start(&Parts::demand()), packages());
+    let (kubo, packages) = (Kubo::start(&Parts::demand()), fifty());
     let scene = Setup::of(&packages).kubo(&kubo).build();
     let cid = kubo.add(scene.repo.dir());
     let with_gateway = scene.pacman_with("", &format!("{}/ipfs/{cid}", kubo.gateway()));
