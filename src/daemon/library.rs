@@ -194,6 +194,13 @@ impl Keeper {
             return Ok(Lists { tables: Vec::new(), dirs: Vec::new() });
         }
         let session = Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?;
+        let mut dirs = session.cache_dirs().to_vec();
+        dirs.push(self.store.files_dir());
+        // Before anything is read: what changes from now on is told.
+        if let Some(watcher) = &mut self.watcher {
+            let lists = session.conf().map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]);
+            watcher.watch(&dirs, lists.as_ref().map_or(&[], |lists| &lists[..]));
+        }
         let mut tables = Vec::new();
         for repo in session.repo_names() {
             if !session.may_share(&repo) {
@@ -205,12 +212,6 @@ impl Keeper {
                 of_repo.extend(session.database(configured).ok().flatten());
             }
             tables.push((repo.to_string(), of_repo));
-        }
-        let mut dirs = session.cache_dirs().to_vec();
-        dirs.push(self.store.files_dir());
-        if let Some(watcher) = &mut self.watcher {
-            let lists = session.conf().map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]);
-            watcher.watch(&dirs, lists.as_ref().map_or(&[], |lists| &lists[..]));
         }
         Ok(Lists { tables, dirs })
     }
