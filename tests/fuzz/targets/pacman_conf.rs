@@ -44,6 +44,8 @@ fn printed(conf: &PacmanConf) -> String {
     line("ParallelDownloads", &conf.parallel_downloads.to_string());
     conf.download_user.iter().for_each(|user| line("DownloadUser", user));
     conf.xfer_command.iter().for_each(|command| line("XferCommand", command));
+    conf.ignored.iter().for_each(|name| line("IgnorePkg", name));
+    conf.ignored_groups.iter().for_each(|name| line("IgnoreGroup", name));
     levels(conf.sig_level, &mut line);
     conf.flags.iter().for_each(|flag| out += &format!("{flag}\n"));
     conf.repos.iter().for_each(|repo| out += &of(repo));
