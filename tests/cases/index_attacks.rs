@@ -121,13 +121,12 @@ fn freeze_ends_when_the_index_expires_and_an_expired_one_is_not_used() {
 #[test]
 fn fast_forward_is_bounded_to_a_day() {
     let scene = scene();
-    let far = scene.publisher.index(&[&scene.zlib], now() + 3 * 86_400, LIFE);
+    // An hour more, lest it be two whole days a second later.
+    let far = scene.publisher.index(&[&scene.zlib], now() + 3 * 86_400 + 3600, LIFE);
     far.publish_on(&scene.mirror);
     let said = "the index is dated 3 d ahead of this machine's clock; check both clocks";
     let lines = [&*format!("error: index arch: {said}"), &*format!("  url  {said}"), KEPT];
-    let said = scene.refresh().said;
-    // 3 d, or 71 h in the next second.
-    assert_eq!(said.replace("71 h", "3 d").lines().collect::<Vec<_>>(), lines);
+    assert_eq!(scene.refresh().said.lines().collect::<Vec<_>>(), lines);
     scene.uses(&scene.first);
     // What an honest publisher signs afterwards is not locked out.
     let honest = scene.later(60);
