@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::setup::Part;
+
 /// Package downloader that stands in for curl
 ///
 /// pkgswarm fetches packages by content id from whoever is nearest (this machine, the local Kubo daemon, HTTP mirrors), proves every byte against the package manager's own database or a signed index, and never leaves you worse off than plain curl.
@@ -377,7 +379,7 @@ pub struct SetupArgs {
     pub undo: bool,
     /// Only these parts; may be repeated [default: all]
     #[arg(long, value_name = "PART", value_delimiter = ',')]
-    pub only: Vec<SetupPart>,
+    pub only: Vec<Part>,
     /// Do not ask
     ///
     /// Sharing is then set up only where --only names daemon and lan.
@@ -399,23 +401,6 @@ pub struct WhyArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-}
-
-/// Parts of `setup`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum SetupPart {
-    /// XferCommand in pacman.conf
-    Pacman,
-    /// The timer that refreshes indexes, where any is in use
-    Index,
-    /// The timer that fetches pending updates ahead
-    Prefetch,
-    /// Settings of the local Kubo daemon, where one answers
-    Kubo,
-    /// The daemon that shares packages with the local network
-    Daemon,
-    /// Trust in the network that this machine is in, where the daemon is enabled
-    Lan,
 }
 
 /// Arguments of `doctor`.

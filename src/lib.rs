@@ -82,8 +82,8 @@
 //! session race publish
 //! deliver find background
 //! want content doctor handover
-//! database gather setup cli daemon
-//! prefetch
+//! database gather setup daemon
+//! prefetch cli
 //! ahead
 //! cmd
 //! ```

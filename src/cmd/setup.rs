@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
-use crate::cli::{SetupArgs, SetupPart};
+use crate::cli::SetupArgs;
 use crate::config::Settings;
 use crate::env::Env;
 use crate::error::{self, Error};
@@ -26,7 +26,7 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
     let wanted = |part: &Part| match args.only.is_empty() {
         // To share is to be asked for: neither a script nor haste does it by the way.
         true => args.undo || !args.yes || !matches!(part, Part::Daemon | Part::Lan),
-        false => args.only.iter().any(|only| of(*only) == *part),
+        false => args.only.contains(part),
     };
     let mut parts: Vec<Part> = Part::ALL.into_iter().filter(wanted).collect();
     if args.undo {
@@ -49,17 +49,6 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
         tell(part, &outcome, args.json)?;
     }
     Ok(status)
-}
-
-fn of(part: SetupPart) -> Part {
-    match part {
-        SetupPart::Pacman => Part::Pacman,
-        SetupPart::Index => Part::Index,
-        SetupPart::Prefetch => Part::Prefetch,
-        SetupPart::Kubo => Part::Kubo,
-        SetupPart::Daemon => Part::Daemon,
-        SetupPart::Lan => Part::Lan,
-    }
 }
 
 fn one(context: &Context<'_>, record: &mut Record, part: Part, args: &SetupArgs) -> Result<Outcome, Error> {

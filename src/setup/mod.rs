@@ -6,6 +6,8 @@
 
 use std::ffi::OsString;
 
+use clap::ValueEnum;
+
 use crate::config::Settings;
 use crate::env::Env;
 use crate::error::Error;
@@ -23,20 +25,20 @@ use record::Record;
 
 const DAEMON: &str = "pkgswarm-daemon.service";
 
-/// What can be set up by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What can be set up by itself. The words of `--only` and their help.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Part {
-    /// `XferCommand` in pacman.conf.
+    /// XferCommand in pacman.conf
     Pacman,
-    /// The timer that refreshes indexes.
+    /// The timer that refreshes indexes, where any is in use
     Index,
-    /// The timer that fetches updates ahead.
+    /// The timer that fetches pending updates ahead
     Prefetch,
-    /// Settings of the local Kubo daemon.
+    /// Settings of the local Kubo daemon, where one answers
     Kubo,
-    /// The daemon that shares packages with the local network.
+    /// The daemon that shares packages with the local network
     Daemon,
-    /// Trust in the present network, where the daemon is enabled.
+    /// Trust in the network that this machine is in, where the daemon is enabled
     Lan,
 }
 
