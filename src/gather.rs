@@ -24,10 +24,10 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::background;
 use crate::config::Settings;
@@ -48,6 +48,17 @@ pub struct Gathered {
     pub want: Want,
     /// Here it is, or it is not wanted any more, or why it could not be had.
     pub result: Result<Option<Obtained>, Error>,
+}
+
+/// What waiting for the next file came to.
+#[derive(Debug)]
+pub enum Next {
+    /// This one is done.
+    Done(Box<Gathered>),
+    /// None is done yet.
+    NotYet,
+    /// All are done.
+    Over,
 }
 
 /// The files on their way; an iterator over those that are done, in the order in which they are.
@@ -103,6 +114,15 @@ impl Gathering {
     /// Begins no more files. Those under way still come.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// The next one, waited for no longer than `patience`: for whoever shows progress meanwhile.
+    pub fn next_within(&mut self, patience: Duration) -> Next {
+        match self.done.recv_timeout(patience) {
+            Ok(gathered) => Next::Done(Box::new(gathered)),
+            Err(RecvTimeoutError::Timeout) => Next::NotYet,
+            Err(RecvTimeoutError::Disconnected) => Next::Over,
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use crate::env::Env;
 use crate::error::{self, Kind};
 use crate::handover::{self, Giver, Target};
 use crate::prefetch::choose::LeftOut;
+use crate::prefetch::fetch::Progress;
 use crate::prefetch::state::{Pending, Stands};
-use crate::prefetch::{self, Options, Progress, Report};
+use crate::prefetch::{self, Options, Report};
 use crate::report;
 
 /// There are updates.

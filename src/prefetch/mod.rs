@@ -11,29 +11,26 @@
 //! <store>/prefetch/state.json   how each update stands (`state.rs`)
 //! ```
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::Settings;
-use crate::deliver::{Delivery, Manner, Obtained, block_on, deliver};
+use crate::deliver::block_on;
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::{Check, PacmanConf};
 use crate::env::Env;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::fsx;
-use crate::gather::{Gathered, gather};
-use crate::journal::By;
 use crate::kubo::keep::Ledger;
-use crate::name::FileName;
+use crate::name::{FileName, RepoName};
 use crate::plan::Expect;
 use crate::session::Session;
-use crate::verify::Accepted;
 use crate::want::Want;
 
 pub mod choose;
 pub mod conditions;
 pub mod databases;
+pub mod fetch;
 pub mod kept;
 pub mod pending;
 pub mod pins;
@@ -42,6 +39,7 @@ pub mod state;
 use choose::{Candidate, LeftOut, choose};
 use conditions::Surroundings;
 use databases::Databases;
+use fetch::Progress;
 use kept::Kept;
 use pending::Update;
 use state::{Pending, Stands, State};
@@ -72,7 +70,7 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// One run. `arrived` is told of each package that has come.
+/// One run. `arrived` is told how far it is, again and again.
 ///
 /// # Errors
 /// `Interrupted`; `Local` without a lasting store, or when its disk is full; `Usage` when pacman cannot be asked.
@@ -111,23 +109,11 @@ pub fn run(
         let _ = run.session.store.sweep(&conf.cache_dirs);
         run.let_go(&last, &state);
         fetched = run.fetch(wants, &mut state, &mut failures, arrived)?;
+        run.offer(&state);
         run.pin(&mut state, &mut warnings);
         state.write(&store).map_err(|e| Error::local(store.display(), e))?;
     }
     Ok(Report { postponed: None, updates: state.updates, fetched, failures, warnings })
-}
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Packages that have arrived.
-    pub files: usize,
-    /// Packages in all.
-    pub of_files: usize,
-    /// Bytes that have arrived.
-    pub bytes: u64,
-    /// Bytes in all.
-    pub of_bytes: u64,
 }
 
 struct Run<'a> {
@@ -243,80 +229,19 @@ impl Run<'_> {
         kept.iter().for_each(|sha256| self.session.store.freshen(*sha256));
     }
 
-    /// Fetches, several at a time; what cannot be had keeps none of the others back. Returns bytes of packages.
-    fn fetch(
-        &self,
-        wants: Vec<Want>,
-        state: &mut State,
-        failures: &mut Vec<Error>,
-        arrived: &mut dyn FnMut(Progress),
-    ) -> Result<u64, Error> {
-        let sizes: Vec<u64> = wants.iter().filter_map(|want| want.plan.expect.size()).collect();
-        let (of_files, of_bytes) = (sizes.len(), sizes.iter().sum());
-        let (mut files, mut bytes) = (0, 0);
-        arrived(Progress { files, of_files, bytes, of_bytes });
-        let packages: BTreeMap<String, Sha256> =
-            state.updates.iter().filter_map(|one| Some((format!("{}.sig", one.file), one.sha256?))).collect();
-        let at_once = self.conf.parallel_downloads.max(1) as usize;
-        let rate = self.settings.prefetch.rate;
-        let each = (rate > 0).then(|| (rate / at_once.min(wants.len().max(1)) as u64).max(1));
-        let settings = match each {
-            // Slowed down on purpose, nobody is too slow.
-            Some(each) => {
-                let pause = Duration::from_secs((512 << 10) / each);
-                let (stall, patience) = (self.settings.stall + pause, self.settings.patience + pause);
-                Settings { rate: Some(each), floor: 0, stall, patience, ..self.settings.clone() }
-            }
-            None => self.settings.clone(),
-        };
-        let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
-        let (kept, mut failed, mut fatal) = (Kept::of(&self.store), BTreeMap::new(), None);
-        while let Some(Gathered { want, result }) = gathering.next() {
-            let result = result.and_then(|obtained| match (obtained, packages.get(want.name.as_str())) {
-                (Some(obtained), Some(package)) if matches!(obtained.accepted, Accepted::Waived(_)) => {
-                    kept.put(*package, self.env.uid, &obtained).map_err(|e| Error::local(self.store.display(), e))
-                }
-                _ => Ok(()),
-            });
-            match result {
-                Ok(()) if want.plan.expect.size().is_some() && !packages.contains_key(want.name.as_str()) => {
-                    files += 1;
-                    bytes += want.plan.expect.size().unwrap_or(0);
-                    arrived(Progress { files, of_files, bytes, of_bytes });
-                }
-                Ok(()) => {}
-                Err(e) if matches!(e.kind, Kind::Interrupted | Kind::Local) => {
-                    gathering.stop();
-                    fatal.get_or_insert(e);
-                }
-                Err(e) => {
-                    failed.insert(want.name.to_string(), e.message.clone());
-                    failures.push(e);
-                }
-            }
-        }
-        for one in &mut state.updates {
-            if let Stands::Failed(why) = &mut one.stands {
-                match failed.remove(&one.file).or_else(|| failed.remove(&format!("{}.sig", one.file))) {
-                    Some(text) => *why = text,
-                    None if self.is_here(one) => one.stands = Stands::Here,
-                    None => {}
-                }
-            }
-        }
-        match fatal {
-            // What has arrived is in order, and is said to be.
-            Some(e) => {
-                let _ = state.write(&self.store);
-                Err(e)
-            }
-            None => Ok(bytes),
-        }
-    }
-
     fn is_here(&self, one: &Pending) -> bool {
         let Some(sha256) = one.sha256 else { return false };
         self.session.store.has(sha256, one.size) || in_cache(self.conf, &one.file, one.size)
+    }
+
+    /// Lets the daemon offer what is here and may be shared (`share.stores`): it looks when the state is written.
+    fn offer(&self, state: &State) {
+        for one in state.updates.iter().filter(|one| one.is_here()) {
+            let repo = RepoName::new(&one.repo).ok().filter(|repo| self.system.may_share(repo));
+            if let (Some(sha256), Some(_)) = (one.sha256, repo) {
+                self.session.store.open_to_all(sha256);
+            }
+        }
     }
 
     /// Pins what is here and may be shared, and unpins what is not pending any more. Kubo is a favour to neighbours: when
@@ -331,7 +256,7 @@ impl Run<'_> {
         let mut failed = None;
         for one in state.updates.iter_mut().filter(|one| one.is_here()) {
             let (Some(sha256), Ok(name)) = (one.sha256, FileName::new(&one.file)) else { continue };
-            let Ok(repo) = crate::name::RepoName::new(&one.repo) else { continue };
+            let Ok(repo) = RepoName::new(&one.repo) else { continue };
             if pinned.values().any(|file| *file == name) {
                 one.pinned = true;
             } else if self.system.may_share(&repo)
@@ -369,15 +294,6 @@ fn in_cache(conf: &PacmanConf, file: &str, size: u64) -> bool {
     let is_it =
         |dir: &PathBuf| std::fs::metadata(dir.join(file)).is_ok_and(|meta| meta.is_file() && meta.len() == size);
     conf.cache_dirs.iter().any(is_it)
-}
-
-/// Gets one file so that it stays.
-fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
-    let manner = Manner { lasting: true, ..Manner::default() };
-    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
-        Delivery::File(obtained) => Ok(Some(obtained)),
-        Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
-    }
 }
 
 fn unix() -> u64 {

@@ -123,11 +123,6 @@ impl Store {
         self.dir.join("files")
     }
 
-    /// What pacman calls the proven file of `sha256`.
-    pub fn name_of(&self, sha256: Sha256) -> Option<FileName> {
-        FileName::new(Note::beside(&self.files_dir().join(sha256.to_string())).name?).ok()
-    }
-
     /// Gives up the proven file of `sha256`, which lies elsewhere as well.
     pub fn forget(&self, sha256: Sha256) {
         let path = self.files_dir().join(sha256.to_string());

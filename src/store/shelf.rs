@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::digest::Sha256;
 use crate::fsx;
-use crate::store::Store;
+use crate::name::FileName;
+use crate::store::{Note, Store};
 
 /// What a store holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -25,6 +27,11 @@ pub struct Use {
 pub fn holds(dir: &Path, sha256: Sha256, size: u64) -> bool {
     fs::symlink_metadata(dir.join("files").join(sha256.to_string()))
         .is_ok_and(|meta| meta.is_file() && meta.len() == size)
+}
+
+/// What pacman calls the proven file at `path`, in any store.
+pub fn name_at(path: &Path) -> Option<FileName> {
+    FileName::new(Note::beside(path).name?).ok()
 }
 
 /// What the store in `dir` holds.
@@ -53,9 +60,28 @@ impl Store {
         }
     }
 
+    /// What is arriving, or has arrived in part: each file with its bytes so far.
+    pub fn arriving(&self) -> Vec<(Sha256, u64)> {
+        let entries = fs::read_dir(self.dir().join("partial")).into_iter().flatten().flatten();
+        let arriving = entries.filter_map(|entry| {
+            let sha256 = entry.file_name().to_str()?.parse().ok()?;
+            let meta = entry.metadata().ok()?;
+            // Pieces may come in any order.
+            Some((sha256, meta.len().min(meta.blocks() * 512)))
+        });
+        arriving.collect()
+    }
+
     /// Opens a file without proving it; whoever reads it does that.
     pub fn peek(&self, sha256: Sha256) -> io::Result<File> {
         fsx::open_read(&self.dir().join("files").join(sha256.to_string()))
+    }
+
+    /// Lets everybody on this machine read a file: the daemon has a user of its own.
+    pub fn open_to_all(&self, sha256: Sha256) {
+        if let Ok(file) = self.peek(sha256) {
+            let _ = rustix::fs::fchmod(file, rustix::fs::Mode::from(0o644));
+        }
     }
 
     /// Removes a file and what has arrived of it, unless somebody is fetching it now.

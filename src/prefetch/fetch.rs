@@ -1,0 +1,130 @@
+//! Fetching what was chosen, several at a time, into the store; signatures that nobody can prove beside it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Run;
+use super::kept::Kept;
+use super::state::{Stands, State};
+use crate::config::Settings;
+use crate::deliver::{Delivery, Manner, Obtained, deliver};
+use crate::digest::Sha256;
+use crate::error::{Error, Kind};
+use crate::gather::{Gathered, Next, gather};
+use crate::journal::By;
+use crate::plan::Expect;
+use crate::session::Session;
+use crate::verify::Accepted;
+use crate::want::Want;
+
+/// How often progress is told while no file is done.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Packages that have arrived.
+    pub files: usize,
+    /// Packages in all.
+    pub of_files: usize,
+    /// Bytes that have arrived, those of files that are not complete included.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub of_bytes: u64,
+}
+
+impl Run<'_> {
+    /// Fetches, several at a time; what cannot be had keeps none of the others back. Returns bytes of packages.
+    pub(super) fn fetch(
+        &self,
+        wants: Vec<Want>,
+        state: &mut State,
+        failures: &mut Vec<Error>,
+        arrived: &mut dyn FnMut(Progress),
+    ) -> Result<u64, Error> {
+        let packages: BTreeMap<String, Sha256> =
+            state.updates.iter().filter_map(|one| Some((format!("{}.sig", one.file), one.sha256?))).collect();
+        let exact = |want: &Want| match want.plan.expect {
+            Expect::Exact { sha256, size } if !packages.contains_key(want.name.as_str()) => Some((sha256, size)),
+            _ => None,
+        };
+        let coming: BTreeMap<Sha256, u64> = wants.iter().filter_map(exact).collect();
+        let (of_files, of_bytes) = (coming.len(), coming.values().sum());
+        let (mut files, mut bytes) = (0, 0);
+        let at_once = self.conf.parallel_downloads.max(1) as usize;
+        let rate = self.settings.prefetch.rate;
+        let each = (rate > 0).then(|| (rate / at_once.min(wants.len().max(1)) as u64).max(1));
+        let settings = match each {
+            // Slowed down on purpose, nobody is too slow.
+            Some(each) => {
+                let pause = Duration::from_secs((512 << 10) / each);
+                let (stall, patience) = (self.settings.stall + pause, self.settings.patience + pause);
+                Settings { rate: Some(each), floor: 0, stall, patience, ..self.settings.clone() }
+            }
+            None => self.settings.clone(),
+        };
+        let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
+        let (kept, mut failed, mut fatal) = (Kept::of(&self.store), BTreeMap::new(), None);
+        loop {
+            let Gathered { want, result } = match gathering.next_within(TICK) {
+                Next::Done(gathered) => *gathered,
+                Next::NotYet => {
+                    let arriving = self.session.store.arriving();
+                    let parts = arriving.iter().filter_map(|(sha256, part)| Some(*part.min(coming.get(sha256)?)));
+                    arrived(Progress { files, of_files, bytes: bytes + parts.sum::<u64>(), of_bytes });
+                    continue;
+                }
+                Next::Over => break,
+            };
+            let result = result.and_then(|obtained| match (obtained, packages.get(want.name.as_str())) {
+                (Some(obtained), Some(package)) if matches!(obtained.accepted, Accepted::Waived(_)) => {
+                    kept.put(*package, self.env.uid, &obtained).map_err(|e| Error::local(self.store.display(), e))
+                }
+                _ => Ok(()),
+            });
+            match result {
+                Ok(()) => {
+                    if let Some((_, size)) = exact(&want) {
+                        files += 1;
+                        bytes += size;
+                    }
+                    arrived(Progress { files, of_files, bytes, of_bytes });
+                }
+                Err(e) if matches!(e.kind, Kind::Interrupted | Kind::Local) => {
+                    gathering.stop();
+                    fatal.get_or_insert(e);
+                }
+                Err(e) => {
+                    failed.insert(want.name.to_string(), e.message.clone());
+                    failures.push(e);
+                }
+            }
+        }
+        for one in &mut state.updates {
+            if let Stands::Failed(why) = &mut one.stands {
+                match failed.remove(&one.file).or_else(|| failed.remove(&format!("{}.sig", one.file))) {
+                    Some(text) => *why = text,
+                    None if self.is_here(one) => one.stands = Stands::Here,
+                    None => {}
+                }
+            }
+        }
+        match fatal {
+            // What has arrived is in order, and is said to be.
+            Some(e) => {
+                let _ = state.write(&self.store);
+                Err(e)
+            }
+            None => Ok(bytes),
+        }
+    }
+}
+
+/// Gets one file so that it stays.
+fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
+    let manner = Manner { lasting: true, ..Manner::default() };
+    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
+        Delivery::File(obtained) => Ok(Some(obtained)),
+        Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
+    }
+}
