@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 
 use crate::cli::ConfigArgs;
-use crate::config::keys::{KEYS, nearest};
+use crate::config::key::nearest;
+use crate::config::keys::KEYS;
 use crate::config::{Layers, Settings};
 use crate::env::Env;
 use crate::error::Error;

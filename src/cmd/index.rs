@@ -356,7 +356,7 @@ fn rm(env: &Env, settings: &Settings, args: &NameArgs) -> anyhow::Result<u8> {
 
 fn configured<'a>(settings: &'a Settings, name: &str) -> Result<&'a IndexConfig, Error> {
     settings.indexes.iter().find(|index| index.name == name).ok_or_else(|| {
-        let near = crate::config::keys::nearest(name, settings.indexes.iter().map(|index| index.name.as_str()));
+        let near = crate::config::key::nearest(name, settings.indexes.iter().map(|index| index.name.as_str()));
         let hint = near.map_or("pkgswarm index ls".to_owned(), |near| format!("did you mean {near}?"));
         Error::usage(name, "no index of that name is in use").hint(hint)
     })

@@ -1,55 +1,6 @@
 //! Every setting in one table: the parser, `pkgswarm config`, the manual and the example file come from it.
 
-/// How the text of a setting is read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shape {
-    /// Any text.
-    Text,
-    /// An absolute path.
-    Path,
-    /// An http or https URL.
-    Url,
-    /// Several of them.
-    UrlList,
-    /// Bytes: `512`, `100 KiB`, `2 GiB`, `1 GB`.
-    Size,
-    /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
-    Span,
-    /// `any`, or a time of day: `22:00-06:00`.
-    Window,
-    /// A whole number from 1 to 8.
-    Count,
-    /// Names of repositories, possibly none.
-    RepoList,
-    /// Words, possibly none; who uses them says what they must be.
-    Words,
-    /// A whole number.
-    Number,
-    /// A whole number from 1 to this, or `auto`.
-    UpTo(u32),
-    /// One of these words.
-    Choice(&'static [&'static str]),
-}
-
-/// One setting.
-#[derive(Debug)]
-pub struct Key {
-    /// `section.key`, as in the file; `PKGSWARM_SECTION_KEY` in the environment.
-    pub name: &'static str,
-    /// How its text is read.
-    pub shape: Shape,
-    /// What holds when nobody says anything.
-    pub default: &'static str,
-    /// One paragraph for the manual.
-    pub doc: &'static str,
-}
-
-impl Key {
-    /// The environment variable that sets it.
-    pub fn variable(&self) -> String {
-        format!("PKGSWARM_{}", self.name.replace('.', "_").to_uppercase())
-    }
-}
+use super::key::{Key, Shape};
 
 const YES_NO: Shape = Shape::Choice(&["true", "false"]);
 
@@ -261,6 +212,13 @@ pub const KEYS: &[Key] = &[
               configured index adds the repositories it was added for.",
     },
     Key {
+        name: "share.stores",
+        shape: Shape::Words,
+        default: "/var/cache/pkgswarm",
+        doc: "Directories of stores from which the daemon offers what pkgswarm prefetch has put there, besides pacman's \
+              package caches and its own store. Where store.dir is another one, name that.",
+    },
+    Key {
         name: "gateways.urls",
         shape: Shape::UrlList,
         default: "",
@@ -365,30 +323,6 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The known name that is nearest to `wrong`, for an error that helps.
-pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|name| (distance(wrong, name), name))
-        .min()
-        .filter(|(far, name)| *far <= name.len().div_ceil(2))
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein distance, byte by byte.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let next = (corner + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            corner = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,13 +334,5 @@ mod tests {
             assert!(key.doc.ends_with('.'), "{}", key.name);
             assert!(!KEYS[..i].iter().any(|other| other.variable() == key.variable()), "{}", key.name);
         }
-    }
-
-    #[test]
-    fn a_slip_of_the_finger_finds_the_key() {
-        let names = || KEYS.iter().map(|key| key.name);
-        assert_eq!(nearest("kubo.gatway", names()), Some("kubo.gateway"));
-        assert_eq!(nearest("store.size", names()), Some("store.dir"));
-        assert_eq!(nearest("completely.different.thing", names()), None);
     }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::keys::{INDEX_FIELDS, KEYS, Key, find, nearest};
+use crate::config::key::{Key, nearest};
+use crate::config::keys::{INDEX_FIELDS, KEYS, find};
 use crate::config::value;
 use crate::env::Env;
 use crate::error::Error;

@@ -7,6 +7,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::name::RepoName;
 
+pub mod key;
 pub mod keys;
 pub mod layers;
 pub mod value;
@@ -93,6 +94,7 @@ pub struct Settings {
     pub lan_upload_each: u64,
     pub socket: PathBuf,
     pub share: Share,
+    pub share_stores: Vec<PathBuf>,
     pub gateways: Vec<String>,
     pub gateways_behind_proxy: bool,
     pub index_refresh: Duration,
@@ -165,6 +167,7 @@ impl Settings {
                 "public" => Share::Public,
                 names => Share::Named(value::list(names).map(str::to_owned).collect()),
             },
+            share_stores: value::list(text("share.stores")).map(PathBuf::from).collect(),
             gateways: value::list(text("gateways.urls")).filter_map(value::url).collect(),
             gateways_behind_proxy: text("gateways.behind_proxy") == "true",
             index_refresh: span("index.refresh"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::keys::Shape;
+use crate::config::key::Shape;
 use crate::name::RepoName;
 
 const SIZES: &[(&str, u64)] = &[

@@ -23,6 +23,7 @@ use crate::node::shelf::{Shelf, Shelved, saved};
 use crate::report;
 use crate::session::Session;
 use crate::store::Store;
+use crate::store::shelf::name_at;
 
 /// After a change of a database, and every so often, everything is looked at again: what inotify missed, for example.
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
@@ -196,10 +197,22 @@ impl Keeper {
         let session = Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?;
         let mut dirs = session.cache_dirs().to_vec();
         dirs.push(self.store.files_dir());
+        let mut lists: Vec<PathBuf> =
+            session.conf().into_iter().flat_map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]).collect();
+        let mut ahead = Vec::new();
+        for store in &self.settings.share_stores {
+            dirs.push(store.join("files"));
+            // What was fetched ahead is listed by databases that the system does not have yet. Here its state is written
+            // once all of it has come.
+            lists.extend([store.clone(), store.join("prefetch")]);
+            let databases = store.join("prefetch/db");
+            if databases.join("sync").exists() {
+                ahead.push(Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?.with_databases(&databases));
+            }
+        }
         // Before anything is read: what changes from now on is told.
         if let Some(watcher) = &mut self.watcher {
-            let lists = session.conf().map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]);
-            watcher.watch(&dirs, lists.as_ref().map_or(&[], |lists| &lists[..]));
+            watcher.watch(&dirs, &lists);
         }
         let mut tables = Vec::new();
         for repo in session.repo_names() {
@@ -208,8 +221,10 @@ impl Keeper {
             }
             let mut of_repo: Vec<Catalogue> =
                 session.tables(repo.as_str()).into_iter().map(|(_, table)| table).collect();
-            if let Some(configured) = session.repo(&repo) {
-                of_repo.extend(session.database(configured).ok().flatten());
+            for session in std::iter::once(&session).chain(&ahead) {
+                if let Some(configured) = session.repo(&repo) {
+                    of_repo.extend(session.database(configured).ok().flatten());
+                }
             }
             tables.push((repo.to_string(), of_repo));
         }
@@ -248,8 +263,9 @@ impl Keeper {
     /// What pacman calls a file: in the store, its name stands beside it.
     fn name_of(&self, path: &Path) -> Option<FileName> {
         let name = path.file_name()?.to_str()?;
-        if path.parent() == Some(&self.store.files_dir()) {
-            return self.store.name_of(name.parse().ok()?);
+        let dir = path.parent()?;
+        if dir == self.store.files_dir() || self.settings.share_stores.iter().any(|store| dir == store.join("files")) {
+            return name.parse::<Sha256>().ok().and_then(|_| name_at(path));
         }
         FileName::new(name).ok().filter(|name| name.package().is_some() || name.signed().is_some())
     }
@@ -274,7 +290,11 @@ impl Watcher {
                 let name = event.file_name().and_then(|name| name.to_str().ok().map(str::to_owned));
                 let told = match (found, name) {
                     (Some((dir, false)), Some(name)) => Told::File(dir.join(name)),
-                    (Some((_, true)), Some(name)) if name.ends_with(".db") || name == "sync" => Told::Lists,
+                    (Some((_, true)), Some(name))
+                        if name.ends_with(".db") || ["sync", "prefetch", "state.json"].contains(&&*name) =>
+                    {
+                        Told::Lists
+                    }
                     _ if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => Told::Lists,
                     _ => continue,
                 };
