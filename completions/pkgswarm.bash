@@ -500,7 +500,7 @@ _pkgswarm() {
             fi
             case "${prev}" in
                 --only)
-                    COMPREPLY=($(compgen -W "pacman index prefetch kubo daemon lan" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "pacman index prefetch notify kubo daemon lan" -- "${cur}"))
                     return 0
                     ;;
                 --set)

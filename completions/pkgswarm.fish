@@ -106,6 +106,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -s h -l help
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l only -d 'Only these parts; may be repeated [default: all]' -r -f -a "pacman\t'XferCommand in pacman.conf'
 index\t'The timer that refreshes indexes, where any is in use'
 prefetch\t'The timer that fetches pending updates ahead'
+notify\t'The notification on desktops that updates are here'
 kubo\t'Settings of the local Kubo daemon, where one answers'
 daemon\t'The daemon that shares packages with the local network'
 lan\t'Trust in the network that this machine is in, where the daemon is enabled'"

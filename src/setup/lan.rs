@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::record::Record;
-use super::{Change, Context, Offer, units};
+use super::{Change, Context, Offer};
 use crate::error::Error;
 use crate::program;
 
@@ -63,7 +63,7 @@ struct Here {
 
 /// Trusting the networks that this machine is in.
 pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
-    if !units::is_enabled(super::DAEMON) {
+    if !super::DAEMON.is_enabled() {
         return Ok(Offer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
     }
     let (program, listed) = list(context)?;

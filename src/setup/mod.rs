@@ -22,8 +22,21 @@ pub mod record;
 mod units;
 
 use record::Record;
+use units::Unit;
 
-const DAEMON: &str = "pkgswarm-daemon.service";
+const INDEX: Unit = Unit { name: "pkgswarm-index.timer", about: "refreshes the indexes in use", of_users: false };
+const PREFETCH: Unit =
+    Unit { name: "pkgswarm-prefetch.timer", about: "fetches pending updates before anyone asks", of_users: false };
+const NOTIFY: Unit = Unit {
+    name: "pkgswarm-notify.path",
+    about: "tells desktop users once when the updates that were fetched are here",
+    of_users: true,
+};
+const DAEMON: Unit = Unit {
+    name: "pkgswarm-daemon.service",
+    about: "shares packages with machines of networks that are trusted, and none so far",
+    of_users: false,
+};
 
 /// What can be set up by itself. The words of `--only` and their help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -34,6 +47,8 @@ pub enum Part {
     Index,
     /// The timer that fetches pending updates ahead
     Prefetch,
+    /// The notification on desktops that updates are here
+    Notify,
     /// Settings of the local Kubo daemon, where one answers
     Kubo,
     /// The daemon that shares packages with the local network
@@ -44,7 +59,8 @@ pub enum Part {
 
 impl Part {
     /// All, in the order in which they are offered.
-    pub const ALL: [Part; 6] = [Part::Pacman, Part::Index, Part::Prefetch, Part::Kubo, Part::Daemon, Part::Lan];
+    pub const ALL: [Part; 7] =
+        [Part::Pacman, Part::Index, Part::Prefetch, Part::Notify, Part::Kubo, Part::Daemon, Part::Lan];
 
     /// What it is called on the command line and in JSON.
     pub fn name(self) -> &'static str {
@@ -52,6 +68,7 @@ impl Part {
             Part::Pacman => "pacman",
             Part::Index => "index",
             Part::Prefetch => "prefetch",
+            Part::Notify => "notify",
             Part::Kubo => "kubo",
             Part::Daemon => "daemon",
             Part::Lan => "lan",
@@ -100,12 +117,11 @@ pub fn offer(context: &Context<'_>, part: Part) -> Result<Offer, Error> {
         Part::Index if context.settings.indexes.is_empty() => {
             Ok(Offer::Nothing("no index is in use; `pkgswarm index add` adds one".to_owned()))
         }
-        Part::Index => units::offer("pkgswarm-index.timer", "refreshes the indexes in use"),
-        Part::Prefetch => units::offer("pkgswarm-prefetch.timer", "fetches pending updates before anyone asks"),
+        Part::Index => Ok(units::offer(INDEX)),
+        Part::Prefetch => Ok(units::offer(PREFETCH)),
+        Part::Notify => Ok(units::offer(NOTIFY)),
         Part::Kubo => kubo::offer(context),
-        Part::Daemon => {
-            units::offer(DAEMON, "shares packages with machines of networks that are trusted, and none so far")
-        }
+        Part::Daemon => Ok(units::offer(DAEMON)),
         Part::Lan => lan::offer(context),
     }
 }
@@ -117,10 +133,11 @@ pub fn offer(context: &Context<'_>, part: Part) -> Result<Offer, Error> {
 pub fn offer_undo(context: &Context<'_>, part: Part, record: &Record) -> Result<Offer, Error> {
     match part {
         Part::Pacman => pacman::offer_undo(context, record),
-        Part::Index => units::offer_undo("pkgswarm-index.timer", record),
-        Part::Prefetch => units::offer_undo("pkgswarm-prefetch.timer", record),
+        Part::Index => Ok(units::offer_undo(INDEX, record)),
+        Part::Prefetch => Ok(units::offer_undo(PREFETCH, record)),
+        Part::Notify => Ok(units::offer_undo(NOTIFY, record)),
         Part::Kubo => kubo::offer_undo(context, record),
-        Part::Daemon => units::offer_undo(DAEMON, record),
+        Part::Daemon => Ok(units::offer_undo(DAEMON, record)),
         Part::Lan => lan::offer_undo(context, record),
     }
 }

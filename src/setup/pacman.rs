@@ -140,8 +140,12 @@ fn with_hint(error: Error, hint: &str) -> Error {
 
 /// Refuses a configuration with which pacman would download nothing: what doctor calls an error.
 fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
-    let pacman =
-        pacman::Pacman { version: version::installed(), conf: Ok(conf), leftovers: pacman::Leftovers::default() };
+    let pacman = pacman::Pacman {
+        version: version::installed(),
+        conf: Ok(conf),
+        leftovers: pacman::Leftovers::default(),
+        ahead: None,
+    };
     let facts = Facts {
         pacman,
         store: store::Store::unseen(),

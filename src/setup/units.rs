@@ -1,4 +1,4 @@
-//! Timers and the daemon, switched by `systemctl`.
+//! Timers, the daemon and what tells desktop users, switched by `systemctl`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,73 +11,99 @@ use crate::program::{self, Silent};
 /// Longest wait for one call; stopping a service waits for it.
 const PATIENCE: Duration = Duration::from_secs(100);
 
+/// A unit that setup can switch.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit {
+    /// Its name, by which the record knows it.
+    pub name: &'static str,
+    /// What it does, for who is asked.
+    pub about: &'static str,
+    /// Whether it belongs to the session of each user: then root can enable it for all of them, and start none.
+    pub of_users: bool,
+}
+
+impl Unit {
+    /// The words of systemctl that come before the unit's name.
+    fn words(self, verb: &'static str) -> Vec<&'static str> {
+        if self.of_users { vec!["--global", verb] } else { vec![verb] }
+    }
+
+    /// What `systemctl is-enabled` says, one word; nothing for a unit that is not installed, `None` without systemctl.
+    fn state(self) -> Option<String> {
+        let mut command = Command::new("systemctl");
+        command.args(self.words("is-enabled")).arg(self.name);
+        match program::hear(command, b"", PATIENCE, 4096) {
+            Ok(said) | Err(Silent::Refused { output: said, .. }) => Some(said.trim().to_owned()),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether it is enabled.
+    pub fn is_enabled(self) -> bool {
+        self.state().is_some_and(|state| state.starts_with("enabled"))
+    }
+}
+
 /// A unit that is to be switched.
 struct Switch {
-    unit: &'static str,
-    about: &'static str,
+    unit: Unit,
     on: bool,
 }
 
 impl Change for Switch {
     fn shown(&self) -> String {
-        if self.on {
-            format!("systemctl enable --now {}\n  {}\n", self.unit, self.about)
-        } else {
-            format!("systemctl disable --now {}\n", self.unit)
+        let Unit { name, about, of_users } = self.unit;
+        let now = if of_users { "--global " } else { "--now " };
+        match self.on {
+            true => format!("systemctl enable {now}{name}\n  {about}\n"),
+            false => format!("systemctl disable {now}{name}\n"),
         }
     }
 
     fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
-        let unit = self.unit;
+        let Unit { name, of_users, .. } = self.unit;
         if self.on {
-            record.done.units.retain(|known| known != unit);
-            record.done.units.push(unit.to_owned());
+            record.done.units.retain(|known| known != name);
+            record.done.units.push(name.to_owned());
             record.write()?;
         }
-        systemctl(&[if self.on { "enable" } else { "disable" }, unit])?;
+        systemctl(&self.unit.words(if self.on { "enable" } else { "disable" }), name)?;
         // In a chroot there is nothing to start.
-        if is_running() {
-            systemctl(&[if self.on { "start" } else { "stop" }, unit])?;
+        if !of_users && is_running() {
+            systemctl(&[if self.on { "start" } else { "stop" }], name)?;
         }
         if !self.on {
-            record.done.units.retain(|known| known != unit);
+            record.done.units.retain(|known| known != name);
             record.write()?;
         }
-        Ok(vec![format!("{unit} is {}", if self.on { "enabled" } else { "disabled" })])
+        let is = if self.on { "enabled" } else { "disabled" };
+        Ok(match (of_users, self.on) {
+            (false, _) => vec![format!("{name} is {is}")],
+            (true, true) => vec![format!(
+                "{name} is {is} for all users, from their next login on; at once: systemctl --user start {name}"
+            )],
+            (true, false) => vec![format!("{name} is {is}; where it runs, it ends with the user's session")],
+        })
     }
 }
 
 /// Enabling `unit`, unless that was decided already.
-pub fn offer(unit: &'static str, about: &'static str) -> Result<Offer, Error> {
-    Ok(match state(unit).as_deref() {
+pub fn offer(unit: Unit) -> Offer {
+    let name = unit.name;
+    match unit.state().as_deref() {
         None => Offer::Nothing("there is no systemctl here; see README for a cron job".to_owned()),
-        Some("disabled") => Offer::Change(Box::new(Switch { unit, about, on: true })),
-        Some("" | "not-found") => Offer::Nothing(format!("{unit} is not installed")),
-        Some(state) => Offer::Nothing(format!("{unit} is {state}")),
-    })
+        Some("disabled") => Offer::Change(Box::new(Switch { unit, on: true })),
+        Some("" | "not-found") => Offer::Nothing(format!("{name} is not installed")),
+        Some(state) => Offer::Nothing(format!("{name} is {state}")),
+    }
 }
 
 /// Disabling `unit`, if setup has enabled it.
-pub fn offer_undo(unit: &'static str, record: &Record) -> Result<Offer, Error> {
-    if !record.done.units.iter().any(|done| done == unit) {
-        return Ok(Offer::Nothing(format!("setup has not enabled {unit}")));
+pub fn offer_undo(unit: Unit, record: &Record) -> Offer {
+    if !record.done.units.iter().any(|done| done == unit.name) {
+        return Offer::Nothing(format!("setup has not enabled {}", unit.name));
     }
-    Ok(Offer::Change(Box::new(Switch { unit, about: "", on: false })))
-}
-
-/// Whether `unit` is enabled.
-pub fn is_enabled(unit: &str) -> bool {
-    state(unit).is_some_and(|state| state.starts_with("enabled"))
-}
-
-/// What `systemctl is-enabled` says, one word; nothing for a unit that is not installed, `None` without systemctl.
-fn state(unit: &str) -> Option<String> {
-    let mut command = Command::new("systemctl");
-    command.args(["is-enabled", unit]);
-    match program::hear(command, b"", PATIENCE, 4096) {
-        Ok(said) | Err(Silent::Refused { output: said, .. }) => Some(said.trim().to_owned()),
-        Err(_) => None,
-    }
+    Offer::Change(Box::new(Switch { unit, on: false }))
 }
 
 /// Whether systemd runs this machine.
@@ -91,9 +117,9 @@ fn is_running() -> bool {
     }
 }
 
-fn systemctl(words: &[&str]) -> Result<(), Error> {
+fn systemctl(words: &[&str], unit: &str) -> Result<(), Error> {
     let mut command = Command::new("systemctl");
-    command.args(words);
+    command.args(words).arg(unit);
     let done = program::hear(command, b"", PATIENCE, 64 << 10);
-    done.map(drop).map_err(|e| Error::local(format!("systemctl {}", words.join(" ")), e))
+    done.map(drop).map_err(|e| Error::local(format!("systemctl {} {unit}", words.join(" ")), e))
 }

@@ -213,11 +213,13 @@ fn setup_without_pacman_says_so() {
 /// A systemctl that keeps the states of units in files and notes what it was told.
 const SYSTEMCTL: &str = r#"
 units=${0%/*}/../units
+all=
+[ "$1" != --global ] || { all='--global '; shift; }
 case $1 in
 is-enabled) cat "$units/$2" 2>/dev/null || { echo not-found; exit 4; }; grep -q enabled "$units/$2" ;;
 is-system-running) echo running ;;
-enable) echo enabled >"$units/$2"; echo "$@" >>"$units.log" ;;
-disable) echo disabled >"$units/$2"; echo "$@" >>"$units.log" ;;
+enable) echo enabled >"$units/$2"; echo "$all$*" >>"$units.log" ;;
+disable) echo disabled >"$units/$2"; echo "$all$*" >>"$units.log" ;;
 start | stop) echo "$@" >>"$units.log" ;;
 *) exit 0 ;;
 esac"#;
@@ -241,6 +243,30 @@ fn timers_are_enabled_as_shown_and_only_those_are_disabled_again() {
     let log = fs::read_to_string(world.path("units.log")).unwrap();
     let want = "enable pkgswarm-prefetch.timer\nstart pkgswarm-prefetch.timer\ndisable pkgswarm-prefetch.timer\nstop pkgswarm-prefetch.timer\n";
     assert_eq!(log, want);
+    assert!(!world.path("config/setup").exists());
+}
+
+#[test]
+fn the_notification_is_enabled_for_all_users_and_taken_back() {
+    let world = machine(b"[options]\n").script("systemctl", SYSTEMCTL);
+    fs::create_dir(world.path("units")).unwrap();
+    fs::write(world.path("units/pkgswarm-notify.path"), "disabled\n").unwrap();
+    let notify = |more: &[&str]| world.run(&[&["setup", "--only", "notify"], more].concat());
+    let run = notify(&["--yes"]);
+    assert_eq!(
+        (run.code(), run.stdout.as_str(), run.said.as_str()),
+        (
+            0,
+            "systemctl enable --global pkgswarm-notify.path\n  \
+             tells desktop users once when the updates that were fetched are here\n",
+            "notify: pkgswarm-notify.path is enabled for all users, from their next login on; at once: systemctl --user \
+             start pkgswarm-notify.path\n"
+        )
+    );
+    let undo = notify(&["--undo", "--yes"]);
+    assert_eq!(undo.stdout, "systemctl disable --global pkgswarm-notify.path\n");
+    let log = fs::read_to_string(world.path("units.log")).unwrap();
+    assert_eq!(log, "--global enable pkgswarm-notify.path\n--global disable pkgswarm-notify.path\n");
     assert!(!world.path("config/setup").exists());
 }
 
@@ -321,7 +347,7 @@ fn setup_speaks_json_one_line_a_part() {
     let lines: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let states: Vec<_> =
         lines.iter().map(|line| (line["part"].as_str().unwrap(), line["state"].as_str().unwrap())).collect();
-    let unchanged = ["index", "prefetch", "kubo", "daemon", "lan"].map(|part| (part, "unchanged"));
+    let unchanged = ["index", "prefetch", "notify", "kubo", "daemon", "lan"].map(|part| (part, "unchanged"));
     assert_eq!((states[0], &states[1..]), (("pacman", "proposed"), &unchanged[..]));
     assert!(lines[0]["change"].as_str().unwrap().contains(&ours()));
 }
