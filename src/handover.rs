@@ -249,7 +249,10 @@ fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
 }
 
 /// Who does the work for root.
-fn unprivileged_user(settings: &Settings) -> Result<User, Error> {
+///
+/// # Errors
+/// `Usage` when there is nobody.
+pub fn unprivileged_user(settings: &Settings) -> Result<User, Error> {
     let unknown = |name: &str| {
         Error::usage("download.user", format!("there is no user {name:?} other than root"))
             .hint("create it with systemd-sysusers, or set download.user")

@@ -6,6 +6,9 @@ use super::{Check, Finding};
 use crate::config::Settings;
 use crate::index::{in_use, time};
 
+/// Seconds by which clocks may differ.
+const CLOCK: u64 = 300;
+
 /// One index, as it is on this machine.
 #[derive(Clone, Debug)]
 pub struct Index {
@@ -102,15 +105,20 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "clock",
-        about: "This machine's clock is not behind what indexes prove; expiry cannot be judged with it.",
+        about: "This machine's clock is not behind the dates of sync databases, and not behind what it was when an index \
+                was fetched. With a clock that is, what has expired cannot be told, and certificates are refused.",
         look: |facts| {
             let held = facts.indexes.iter().filter_map(|index| index.held.as_ref().ok().copied().flatten());
-            let behind = held.map(|held| held.ahead).max().filter(|ahead| *ahead > 300);
-            let say = |ahead| {
-                let says = format!("this machine's clock is {} behind what it once was", time::span(ahead));
-                Finding::warning(says, "timedatectl set-ntp true")
-            };
-            behind.map(say).into_iter().collect()
+            let index = held.map(|held| held.ahead).max().filter(|ahead| *ahead > CLOCK);
+            let index =
+                index.map(|ahead| format!("this machine's clock is {} behind what it once was", time::span(ahead)));
+            let database = facts.pacman.ahead.as_ref().filter(|(_, ahead)| ahead.as_secs() > CLOCK);
+            let database = database.map(|(path, ahead)| {
+                let (path, ahead) = (path.display(), time::span(ahead.as_secs()));
+                format!("{path} is dated {ahead} ahead of this machine's clock, which is behind unless its mirror's is ahead")
+            });
+            let say = |says| Finding::warning(says, "timedatectl set-ntp true");
+            index.or(database).map(say).into_iter().collect()
         },
     },
 ];

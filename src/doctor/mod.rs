@@ -77,7 +77,7 @@ impl Facts {
         std::thread::scope(|scope| {
             // The only one that asks a network, and what can take seconds.
             let kubo = scope.spawn(|| daemon::Daemon::ask(env, settings));
-            let pacman = pacman::Pacman::ask(settings);
+            let pacman = pacman::Pacman::ask(settings, now);
             let store = store::Store::look(env, settings, pacman.conf.as_ref().ok());
             let indexes = index::look(settings, now);
             let lan = lan::Lan::look(settings);

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::{Check, Facts, Finding};
 use crate::config::Settings;
@@ -21,6 +22,8 @@ pub struct Pacman {
     pub conf: Result<PacmanConf, String>,
     /// Names of directories that a download left behind, and of databases that the downloader cannot read.
     pub leftovers: Leftovers,
+    /// The sync database with the latest date, and how far that is ahead of this machine's clock.
+    pub ahead: Option<(PathBuf, Duration)>,
 }
 
 /// What lies in pacman's directories and should not.
@@ -34,11 +37,12 @@ pub struct Leftovers {
 
 impl Pacman {
     /// Asks `pacman` and `pacman-conf`, and looks into pacman's directories.
-    pub fn ask(settings: &Settings) -> Self {
+    pub fn ask(settings: &Settings, now: SystemTime) -> Self {
         let question = Question { config: settings.pacman_conf.clone(), ..Question::default() };
         let conf = question.ask().map_err(|e| e.to_string());
         let leftovers = conf.as_ref().map(look_about).unwrap_or_default();
-        Self { version: version::installed(), conf, leftovers }
+        let ahead = conf.as_ref().ok().and_then(|conf| ahead_of(conf, now));
+        Self { version: version::installed(), conf, leftovers, ahead }
     }
 
     /// The configuration and the release, where both are known.
@@ -55,14 +59,27 @@ pub fn runner(conf: &PacmanConf) -> Option<User> {
     }
 }
 
+fn names(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+fn is_database(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "db")
+}
+
+/// pacman gives a database the date that its mirror has for it.
+fn ahead_of(conf: &PacmanConf, now: SystemTime) -> Option<(PathBuf, Duration)> {
+    let databases = names(&conf.db_path.join("sync")).into_iter().filter(|path| is_database(path));
+    let dated = databases.filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)));
+    let (latest, path) = dated.max()?;
+    Some((path, latest.duration_since(now).ok()?))
+}
+
 fn look_about(conf: &PacmanConf) -> Leftovers {
     let sync = conf.db_path.join("sync");
-    let names = |dir: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        paths.sort();
-        paths
-    };
     let mut left = Leftovers::default();
     // A running pacman has one of these directories and holds this lock.
     if !conf.db_path.join("db.lck").exists() {
@@ -70,9 +87,7 @@ fn look_about(conf: &PacmanConf) -> Leftovers {
         left.downloads = conf.cache_dirs.iter().chain([&sync]).flat_map(|dir| names(dir)).filter(is_one).collect();
     }
     if let Some(user) = runner(conf) {
-        let is_closed = |path: &PathBuf| {
-            path.extension().is_some_and(|end| end == "db") && users::obstacle(path, user, Wish::Read).is_some()
-        };
+        let is_closed = |path: &PathBuf| is_database(path) && users::obstacle(path, user, Wish::Read).is_some();
         left.closed_databases = names(&sync).into_iter().filter(is_closed).collect();
     }
     left

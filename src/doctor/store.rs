@@ -91,10 +91,7 @@ pub const CHECKS: &[Check] = &[
         name: "user",
         about: "There is an unprivileged user who downloads for root, and it is not nobody, who is many.",
         look: |facts| match (&facts.store.user, facts.store.is_nobody) {
-            (None, _) => vec![Finding::error(
-                "there is no unprivileged user to download for root",
-                "sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml",
-            )],
+            (None, _) => vec![no_user()],
             (Some(_), true) => vec![Finding::note(
                 "user nobody downloads for root, and shares its files with everything else that runs as nobody",
                 "sudo systemd-sysusers",
@@ -136,6 +133,12 @@ pub const CHECKS: &[Check] = &[
         },
     },
 ];
+
+/// Found also by whoever wants to look as that user, and cannot.
+pub fn no_user() -> Finding {
+    let mend = "sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml";
+    Finding::error("there is no unprivileged user to download for root", mend)
+}
 
 fn directories(facts: &Facts) -> Vec<Finding> {
     let Some(user) = facts.store.user else { return vec![] };

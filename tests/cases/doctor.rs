@@ -29,7 +29,7 @@ fn conf(world: &World) -> String {
 }
 
 /// A healthy machine without Kubo, with this pacman, and its configuration changed like this.
-fn machine(version: &str, change: impl FnOnce(String, &World) -> String) -> World {
+pub(super) fn machine(version: &str, change: impl FnOnce(String, &World) -> String) -> World {
     let world = World::new();
     let text = change(conf(&world), &world);
     let world = world.pacman_conf(text.as_bytes()).script("systemctl", "exit 0");
@@ -39,12 +39,12 @@ fn machine(version: &str, change: impl FnOnce(String, &World) -> String) -> Worl
         .script("pacman", &format!("echo ' .--.  Pacman v{version} - libalpm v16.0.0'"))
 }
 
-fn healthy() -> World {
+pub(super) fn healthy() -> World {
     machine("7.1.0", |conf, _| conf)
 }
 
 /// A Kubo that is set up as `pkgswarm setup` does it, and the rest as its makers advise.
-fn well_set_up() -> FakeKubo {
+pub(super) fn well_set_up() -> FakeKubo {
     FakeKubo::empty()
         .configured("/Addresses", json!({"API": "/ip4/127.0.0.1/tcp/5001", "Gateway": "/ip4/127.0.0.1/tcp/8080"}))
         .configured("/Provide/Enabled", json!(false))
@@ -57,7 +57,7 @@ fn well_set_up() -> FakeKubo {
 }
 
 /// The names of the checks that found something, with their levels.
-fn found(run: &Run) -> Vec<(String, String)> {
+pub(super) fn found(run: &Run) -> Vec<(String, String)> {
     let all: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"));
     let mut names = Vec::new();
     for check in all["checks"].as_array().unwrap() {
@@ -71,7 +71,7 @@ fn found(run: &Run) -> Vec<(String, String)> {
 
 /// Asserts that the doctor finds this and nothing else, and that its status says so.
 #[track_caller]
-fn finds(world: &World, check: &str, level: &str) {
+pub(super) fn finds(world: &World, check: &str, level: &str) {
     let run = world.run(&["doctor", "--json"]);
     assert_eq!(found(&run), [(check.to_owned(), level.to_owned())], "{}", run.stdout);
     assert_eq!(run.code(), i32::from(level != "note"), "{check}: {}", run.stderr);
@@ -205,7 +205,7 @@ fn a_program_that_the_download_user_may_not_run_is_found() {
 }
 
 #[track_caller]
-fn finds_none(world: &World) {
+pub(super) fn finds_none(world: &World) {
     let run = world.run(&["doctor", "--json"]);
     assert_eq!(found(&run), [], "{}", run.stdout);
 }

@@ -228,6 +228,23 @@ impl World {
         Running::start(command, self.base()).finish()
     }
 
+    /// Runs it on a machine that this script has changed: in a mount namespace of its own, and where `network` says so, a
+    /// network of its own. `None`, said loudly, where the script fails: this kernel cannot be such a machine.
+    pub fn run_elsewhere(&self, network: bool, script: &str, arguments: &[&str]) -> Option<Run> {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--kill-child", "--fork"]).args(network.then_some("--net"));
+        let script = format!("({script}\n) >&2 || exit 99; exec \"$@\"");
+        command.args(["sh", "-c", &script, "sh"]).arg(binary()).args(arguments);
+        let mut command = self.equip(command);
+        command.env("PATH", format!("{}/bin:/usr/bin:/bin:/usr/sbin:/sbin", self.base()));
+        let run = Running::start(command, self.base()).finish();
+        if run.code() == 99 || run.stderr.starts_with("unshare: ") {
+            loudly(&format!("{arguments:?} on another machine: {}", run.stderr));
+            return None;
+        }
+        Some(run)
+    }
+
     fn equip(&self, mut command: Command) -> Command {
         // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
         command.process_group(0).env_clear().current_dir(self.path("out"));
