@@ -10,7 +10,9 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use crate::cli::{Cli, GenerateArgs};
-use crate::config::keys::{INDEX_FIELDS, KEYS, Key, Shape};
+use crate::cmd::json::{COMMON, OUTPUTS};
+use crate::config::key::{Key, Shape};
+use crate::config::keys::{INDEX_FIELDS, KEYS};
 use crate::doctor;
 use crate::env::VARIABLES;
 use crate::error::{Error, Kind};
@@ -100,6 +102,11 @@ fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
         man.render_subcommands_section(&mut text)?;
     }
     let mut end = Roff::new();
+    if let Some(output) = OUTPUTS.iter().find(|output| output.page == name) {
+        end.control("SH", ["JSON OUTPUT"]);
+        paragraphs(&mut end, &[output.form, COMMON]);
+        output.fields.iter().for_each(|(path, text)| item(&mut end, path, text));
+    }
     if name == "pkgswarm-doctor" {
         let rows: Vec<_> = doctor::checks().map(|check| (check.name, check.about)).collect();
         list(&mut end, "CHECKS", &rows);

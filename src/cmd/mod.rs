@@ -16,6 +16,7 @@ mod doctor;
 mod fetch;
 mod generate;
 mod index;
+pub mod json;
 mod notify;
 mod prefetch;
 mod publish;

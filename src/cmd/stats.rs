@@ -22,7 +22,8 @@ use crate::stats::{Day, Stats};
 const BAR: u64 = 48;
 
 /// How each kind of source is drawn, the nearest first.
-const KINDS: &[(&str, char)] = &[("here", '░'), ("file", '·'), ("kubo", '█'), ("gateway", '▓'), ("mirror", '▒')];
+const KINDS: &[(&str, char)] =
+    &[("here", '░'), ("file", '·'), ("lan", '▞'), ("kubo", '█'), ("gateway", '▓'), ("mirror", '▒')];
 
 /// What kinds without a row in [`KINDS`] are drawn as.
 const OTHER: char = '◦';

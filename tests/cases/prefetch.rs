@@ -10,14 +10,14 @@ use crate::support::world::listing;
 use crate::support::*;
 
 /// Serves a repository `core` with these packages, their signatures and its database.
-fn mirror_of(packages: &[&Package]) -> FakeMirror {
+pub(super) fn mirror_of(packages: &[&Package]) -> FakeMirror {
     let mirror = FakeMirror::serving(&packages.iter().flat_map(|p| [p.file(), p.signature()]).collect::<Vec<_>>());
     mirror.publish("core.db", &database(packages, Compression::Gzip));
     mirror
 }
 
 /// A machine whose pacman has an empty database of `core`, and would upgrade to these.
-fn world_of(mirror: &FakeMirror, packages: &[&Package]) -> World {
+pub(super) fn world_of(mirror: &FakeMirror, packages: &[&Package]) -> World {
     let world = World::new().sync_database("core", &database(&[], Compression::Gzip));
     world.servers("core", &[&mirror.repo("core")], &["PackageRequired", "DatabaseNever"]).pending(packages, mirror)
 }
