@@ -24,6 +24,8 @@ pub struct Store {
     pub directories: Vec<Directory>,
     /// Units of ours that failed when they last ran.
     pub failed_units: Vec<String>,
+    /// Services of ours whose timers are enabled, and the users they run as.
+    pub services: Vec<(String, String)>,
 }
 
 /// One of our directories.
@@ -42,7 +44,8 @@ pub struct Directory {
 impl Store {
     /// As if nothing had been looked at: for checks of pacman alone.
     pub fn unseen() -> Self {
-        Self { user: None, is_nobody: false, directories: Vec::new(), failed_units: Vec::new() }
+        let (directories, failed_units, services) = (Vec::new(), Vec::new(), Vec::new());
+        Self { user: None, is_nobody: false, directories, failed_units, services }
     }
 
     /// Looks at the directories and asks systemd.
@@ -62,6 +65,7 @@ impl Store {
             is_nobody: chosen.is_none() && usual.is_some_and(|(name, _)| name == "nobody"),
             directories: directories.chain([look_at(&settings.state_dir, "the state of indexes")]).collect(),
             failed_units: failed_units(env),
+            services: services(env),
         }
     }
 }
@@ -78,11 +82,33 @@ fn look_at(path: &Path, what: &'static str) -> Directory {
 
 /// What `systemctl` lists as failed. Nothing where there is no systemd.
 fn failed_units(env: &Env) -> Vec<String> {
-    let mut command = std::process::Command::new("systemctl");
-    command.args(["list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "pkgswarm-*"]);
-    command.env("PATH", env.var("PATH").unwrap_or("/usr/bin"));
-    let said = crate::program::hear(command, b"", std::time::Duration::from_secs(2), 64 << 10).unwrap_or_default();
+    let said = systemctl(env, &["list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "pkgswarm-*"]);
     said.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// What timers start, and as whom. Nothing where systemd does not run.
+fn services(env: &Env) -> Vec<(String, String)> {
+    let units = ["pkgswarm-index", "pkgswarm-prefetch"];
+    let names: Vec<String> =
+        units.iter().flat_map(|unit| ["timer", "service"].map(|end| format!("{unit}.{end}"))).collect();
+    let mut words = vec!["show", "--no-pager", "--property=Id,User,UnitFileState"];
+    words.extend(names.iter().map(String::as_str));
+    let said = systemctl(env, &words);
+    // A paragraph for each unit, its properties in any order.
+    let says = |unit: &str, what: &str| {
+        let of_unit =
+            said.split("\n\n").find(|text| text.lines().any(|line| line.strip_prefix("Id=") == Some(unit)))?;
+        of_unit.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix('=')).map(str::to_owned)
+    };
+    let enabled =
+        units.iter().filter(|unit| says(&format!("{unit}.timer"), "UnitFileState").as_deref() == Some("enabled"));
+    enabled.filter_map(|unit| Some((format!("{unit}.service"), says(&format!("{unit}.service"), "User")?))).collect()
+}
+
+fn systemctl(env: &Env, words: &[&str]) -> String {
+    let mut command = std::process::Command::new("systemctl");
+    command.args(words).env("PATH", env.var("PATH").unwrap_or("/usr/bin"));
+    crate::program::hear(command, b"", std::time::Duration::from_secs(2), 64 << 10).unwrap_or_default()
 }
 
 /// In the order in which they are reported.
@@ -130,6 +156,21 @@ pub const CHECKS: &[Check] = &[
                 Finding::warning(format!("{unit} failed when it last ran"), format!("systemctl status {unit}"))
             };
             facts.store.failed_units.iter().map(say).collect()
+        },
+    },
+    Check {
+        name: "unit-users",
+        about: "The timers' services run as the user who downloads; what another one fetches is out of pacman's reach.",
+        look: |facts| {
+            let Some(user) = facts.store.user else { return vec![] };
+            let name = users::name_of(user.uid);
+            let others = facts.store.services.iter().filter(|(_, runs_as)| users::named(runs_as) != Some(user));
+            let say = |(unit, runs_as): &(String, String)| {
+                let is = if users::named(runs_as).is_some() { "" } else { ", who does not exist" };
+                let says = format!("{unit} runs as {runs_as}{is}, and {name} downloads");
+                Finding::warning(says, format!("sudo systemctl edit {unit}, and write [Service] and User={name}"))
+            };
+            others.map(say).collect()
         },
     },
 ];

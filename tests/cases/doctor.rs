@@ -11,7 +11,7 @@ use crate::support::world::{UNPRIVILEGED, binary, can_be_two_users, is_root, lis
 use crate::support::{FakeKubo, FakeMirror, World, dead_address};
 
 /// Whom pacman downloads as here: whoever owns the store of a world.
-fn user() -> String {
+pub(super) fn user() -> String {
     let uid = if is_root() { UNPRIVILEGED } else { rustix::process::getuid().as_raw() };
     users::name_of(uid)
 }

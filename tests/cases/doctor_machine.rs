@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime};
 
-use super::doctor::{finds, finds_none, found, healthy, machine, well_set_up};
+use super::doctor::{finds, finds_none, found, healthy, machine, user, well_set_up};
 use crate::support::index::FakeIndex;
 use crate::support::mount::Mounted;
 use crate::support::world::{UNPRIVILEGED, can_be_two_users};
@@ -67,6 +67,28 @@ fn a_machine_without_a_user_for_downloads_is_found() {
     assert_eq!(found(&run), [&[note("user")][..], &missing].concat(), "{}", run.stdout);
     let run = doctor(&(root.to_owned() + nobody + "pkgswarm:x:980:980::/:/bin/sh\n"), &["doctor", "--json"]).unwrap();
     assert_eq!((run.code(), found(&run)), (0, missing.to_vec()), "{}", run.stdout);
+}
+
+#[test]
+fn a_timer_that_fetches_as_somebody_else_is_found() {
+    let world = |state: &str, runs_as: &str| {
+        let units = format!(
+            "[ \"$1\" = show ] || exit 0; printf 'Id=pkgswarm-index.timer\\nUnitFileState=disabled\\n\\n\
+             Id=pkgswarm-index.service\\nUser=alpm\\nUnitFileState=static\\n\\nUnitFileState={state}\\n\
+             Id=pkgswarm-prefetch.timer\\n\\nUser={runs_as}\\nId=pkgswarm-prefetch.service\\nUnitFileState=static\\n'"
+        );
+        healthy().script("systemctl", &units)
+    };
+    finds_none(&world("enabled", &user()));
+    finds_none(&world("disabled", "no-such-user"));
+    finds(&world("enabled", "no-such-user"), "unit-users", "warning");
+    let said = world("enabled", "root").run(&["doctor"]).stdout;
+    let want = format!(
+        "warning: pkgswarm-prefetch.service runs as root, and {0} downloads [unit-users]\n  mend: sudo systemctl edit \
+         pkgswarm-prefetch.service, and write [Service] and User={0}\n",
+        user()
+    );
+    assert_eq!(said, want);
 }
 
 #[test]
