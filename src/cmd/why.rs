@@ -105,9 +105,11 @@ impl Why<'_> {
                 let by = by.map_or("the index of the snapshot in use".to_owned(), |by| format!("index {}", by.index));
                 (Some(cid.to_string()), format!("named by {by}"))
             }
-            None => {
-                (None, "larger than 1 MiB, and no index in use names its CID: mirrors alone can be asked".to_owned())
-            }
+            None => (
+                None,
+                "larger than 1 MiB, and no index in use names its CID: neither Kubo nor a gateway can be asked"
+                    .to_owned(),
+            ),
         }
     }
 
