@@ -4,14 +4,15 @@
 #[path = "support/real/mod.rs"]
 mod real;
 
+use pkgswarm::digest::Sha256;
 use real::{
-    Host, Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Process, Ran, Release, Repo, Routing, Signer, Swarm, run,
-    scratch, until,
+    Desktop, Host, Kubo, Lan, Mirror, NetworkManager, Package, PacmanRoot, Parts, Process, Ran, Release, Repo, Routing,
+    Signer, Swarm, run, scratch, until,
 };
 use std::fs;
 use std::process::Command;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -107,26 +108,43 @@ fn a_signature_that_is_none_of_ours_is_refused_by_pacman_after_a_prefetch_as_wel
     assert!(versions(&scene.pacman).contains(&"alpha 1-1".to_owned()));
 }
 
+/// Ten moments from 0 to `longest`, as `seed` has them.
+fn moments(seed: u64, longest: Duration) -> [Duration; 10] {
+    std::array::from_fn(|turn| {
+        let digest = Sha256::of(format!("{seed} {turn}").as_bytes());
+        longest.mul_f64(f64::from(u16::from_be_bytes([digest.0[0], digest.0[1]])) / 65_536.0)
+    })
+}
+
+/// `PKGSWARM_KILLS_SEED=N cargo test --test real_prefetch killed -- --nocapture` has the moments of a run again.
 #[test]
-fn a_prefetch_killed_again_and_again_is_gone_on_with() {
+fn a_prefetch_killed_at_ten_random_moments_is_gone_on_with() {
     let parts = Parts::demand();
+    let fresh = || std::time::UNIX_EPOCH.elapsed().expect("a clock").as_micros() as u64;
+    let seed = std::env::var("PKGSWARM_KILLS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh);
+    println!("PKGSWARM_KILLS_SEED={seed}");
     for release in Release::ALL {
         let mut scene = Scene::new(&parts, release, &format!("limit_rate {};", 2 * MIB));
         scene.release();
-        let whole = 7 * MIB + 700 * KIB;
-        for turn in 0..10 {
-            // Moments spread over the whole transfer, and a few before its first byte.
-            let held = scene.swarm.store_bytes();
-            let enough = held + whole * turn / 60;
+        // How long it takes here and now, into another store.
+        let took = prefetch(&Swarm::install(), &scene.pacman).ok().took;
+        let (whole, before) = (7 * MIB + 700 * KIB, scene.mirror.bytes_served());
+        let mut finished = 0;
+        // Each on a third of the way on average, so that the ten kills spread over starts, transfers and ends.
+        for moment in moments(seed, took * 2 / 3) {
+            let begun = Instant::now();
             let mut process = Process::start(&mut command(&scene.swarm, &scene.pacman, &["prefetch"]));
-            until("some more has arrived", Duration::from_secs(60), || {
-                (scene.swarm.store_bytes() >= enough || !process.runs()).then_some(())
+            until("the moment has come", Duration::from_secs(60), || {
+                (begun.elapsed() >= moment || !process.runs()).then_some(())
             });
+            finished += usize::from(!process.runs());
             process.kill();
+            println!("{release:?}: killed after {moment:?}, {} bytes are here", scene.swarm.store_bytes());
         }
+        assert!(finished < 10, "none of them was killed");
         prefetch(&scene.swarm, &scene.pacman).ok();
         // Each kill may cost what was in flight, no more.
-        let served = scene.mirror.bytes_served();
+        let served = scene.mirror.bytes_served() - before;
         assert!(served < 3 * whole, "{served} bytes for {whole}");
         scene.upgrades_without_a_network();
     }
@@ -186,6 +204,50 @@ fn what_one_machine_prefetched_comes_to_the_next_one_from_its_kubo() {
 }
 
 #[test]
+fn what_one_machine_prefetched_comes_to_the_next_one_from_its_daemon() {
+    let parts = Parts::demand();
+    let lan = Lan::new();
+    let mirrors = lan.host();
+    let tree = scratch("tree");
+    let repo = Repo::new(&parts, tree.path(), "core");
+    repo.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1")]);
+    let mirror = Mirror::serve_on(&mirrors, tree.path(), "");
+    let machine = |host: &Host| {
+        let mut swarm = Swarm::install().on(host).sharing("core", "any");
+        swarm.set("PKGSWARM_SHARE_STORES", &swarm.store().display().to_string());
+        let pacman = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command());
+        let pacman = swarm.around(pacman.repo(&repo, &[&format!("{}/core", mirror.url())]));
+        pacman.run(&["-Sy", "alpha", "beta"]).ok();
+        let daemon = swarm.daemon(&pacman);
+        (swarm, pacman, daemon)
+    };
+    let (a, b) = (lan.host(), lan.host());
+    let ((first, here, first_daemon), (_second, there, second_daemon)) = (machine(&a), machine(&b));
+    second_daemon.meets(1);
+    let packages = [Package::new("alpha", "2-1").size(900 * KIB), Package::new("beta", "2-1").size(3 * MIB)];
+    repo.add(&packages);
+    prefetch(&first, &here).ok();
+    let offers = |package: &Package| {
+        let bytes = fs::read(repo.dir().join(package.file_name())).expect("a package");
+        let sha256 = Sha256::of(&bytes).to_string();
+        until("it is offered", Duration::from_secs(30), || {
+            let shared = first_daemon.shared();
+            shared["files"].as_array()?.iter().any(|file| file["sha256"] == sha256.as_str()).then_some(())
+        });
+    };
+    packages.iter().for_each(offers);
+    let ran = there.run(&["-Syu"]).ok();
+    assert_eq!(versions(&there), ["alpha 2-1", "beta 2-1"]);
+    let asked = packages.each_ref().map(|package| mirror.requests_for(&package.file_name()).len());
+    assert_eq!(asked, [1, 1], "the first machine asked the mirror once, the second one its neighbour:\n{ran}");
+    assert_eq!(versions(&here), ["alpha 1-1", "beta 1-1"], "before the first machine has installed them");
+    // Once it has, they are offered from pacman's cache.
+    here.run(&["-Syu"]).ok();
+    prefetch(&first, &here);
+    packages.iter().for_each(offers);
+}
+
+#[test]
 fn twenty_rounds_of_updates_leave_nothing_pinned_and_the_store_within_its_quota() {
     let parts = Parts::demand();
     let tree = scratch("tree");
@@ -224,21 +286,39 @@ fn twenty_rounds_of_updates_leave_nothing_pinned_and_the_store_within_its_quota(
 }
 
 #[test]
-fn stats_are_the_counters_of_the_servers() {
+fn stats_are_the_counters_of_mirror_neighbour_and_kubo() {
     let parts = Parts::demand();
+    let lan = Lan::new();
+    let (a, b, mirrors) = (lan.host(), lan.host(), lan.host());
     let tree = scratch("tree");
     let repo = Repo::new(&parts, tree.path(), "core");
-    let first = [Package::new("alpha", "1-1").size(700 * KIB), Package::new("beta", "1-1").size(3 * MIB)];
-    repo.add(&first);
-    let mirror = Mirror::serve(tree.path());
-    let kubo = Kubo::start(&parts);
-    kubo.add(&repo.dir().join(first[0].file_name()));
-    let mut swarm = Swarm::install().with_kubo(&kubo);
-    swarm.set("PKGSWARM_SHARE_REPOS", "core");
-    let pacman = swarm.around(PacmanRoot::new(&parts, Release::New, &swarm.xfer_command()));
-    let pacman = pacman.repo(&repo, &[&format!("{}/core", mirror.url())]);
-    pacman.run(&["-Sy", "alpha", "beta"]).ok();
-    repo.add(&[Package::new("beta", "2-1").size(2 * MIB)]);
+    let sizes = [("near", 700 * KIB), ("nearer", 3 * MIB), ("kubo", 600 * KIB), ("far", 2 * MIB)];
+    let packages = sizes.map(|(name, size)| Package::new(name, "1-1").size(size));
+    repo.add(&packages);
+    let path = |package: &Package| repo.dir().join(package.file_name());
+    // The neighbour has two of them, from a mirror of its own.
+    let other = Mirror::serve(tree.path());
+    let elsewhere = PacmanRoot::new(&parts, Release::New, "").repo(&repo, &[&format!("{}/core", other.url())]);
+    elsewhere.run(&["-Sy"]).ok();
+    elsewhere.run(&["-Sw", "near", "nearer"]).ok();
+    let its_swarm = Swarm::install().on(&a).sharing("core", "any");
+    let neighbour = its_swarm.daemon(&elsewhere);
+    neighbour.offers(2);
+    // This machine's Kubo has one, and asks nobody.
+    let mut kubo = Kubo::start_on(&parts, &b, Routing::None);
+    kubo.stop();
+    kubo.configure(|config| config["Discovery"]["MDNS"]["Enabled"] = false.into());
+    kubo.start_again();
+    kubo.add(&path(&packages[2]));
+    let mirror = Mirror::serve_on(&mirrors, tree.path(), "");
+    let swarm = Swarm::install().on(&b).sharing("core", "any").with_kubo(&kubo);
+    let pacman = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command());
+    let pacman = swarm.around(pacman.repo(&repo, &[&format!("{}/core", mirror.url())]));
+    let daemon = swarm.daemon(&pacman);
+    daemon.meets(1);
+    let ran = pacman.run(&["-Sy", "near", "nearer", "kubo", "far"]).ok();
+    // Fetched ahead and then installed, from the mirror and from what is here.
+    repo.add(&[Package::new("far", "2-1").size(MIB)]);
     prefetch(&swarm, &pacman).ok();
     pacman.run(&["-Syu"]).ok();
     let said = swarm.run(&["stats", "--json"]).ok().stdout;
@@ -249,6 +329,62 @@ fn stats_are_the_counters_of_the_servers() {
             .map(|row| row["bytes"].as_u64().expect("bytes"))
             .sum()
     };
-    assert_eq!(of("mirror"), mirror.bytes_served(), "{said}");
-    assert_eq!(of("kubo"), fs::metadata(repo.dir().join(first[0].file_name())).unwrap().len(), "{said}");
+    assert_eq!(of("mirror"), mirror.bytes_served(), "{said}{ran}");
+    assert_eq!(of("kubo"), kubo.bytes_of_gateway(), "{said}{ran}");
+    let sent: u64 = neighbour.status()["peers"]
+        .as_array()
+        .expect("peers")
+        .iter()
+        .filter_map(|peer| peer["bytes_sent"].as_u64())
+        .sum();
+    // It counts blocks, those included that tell the leaves of the larger file; they are no bytes of files.
+    let about_them = sent.checked_sub(of("lan")).expect("no more came than was sent");
+    assert!((1..KIB).contains(&about_them), "{about_them} bytes: {said}{ran}");
+    let files = [0, 1].map(|at: usize| fs::metadata(path(&packages[at])).expect("a package").len());
+    assert_eq!(of("lan"), files.iter().sum::<u64>(), "{said}{ran}");
+}
+
+#[test]
+fn a_real_network_manager_postpones_it_on_a_metered_line() {
+    let parts = Parts::demand();
+    let Some(manager) = NetworkManager::start(&parts) else { return };
+    let mut scene = Scene::new(&parts, Release::New, "");
+    scene.release();
+    scene.swarm.set("DBUS_SYSTEM_BUS_ADDRESS", &manager.bus());
+    let before = scene.mirror.requests().len();
+    manager.connect("yes");
+    let ran = prefetch(&scene.swarm, &scene.pacman);
+    assert_eq!(ran.status.code(), Some(2), "{ran}");
+    assert_eq!(ran.stderr, "not now: the connection is metered (prefetch.metered); --now does it anyway\n", "{ran}");
+    assert_eq!(scene.mirror.requests().len(), before);
+    manager.connect("no");
+    let ran = prefetch(&scene.swarm, &scene.pacman).ok();
+    assert!(ran.stderr.contains("3 of 3 updates are here"), "{ran}");
+}
+
+#[test]
+fn a_real_desktop_shows_one_notification_for_each_set_of_updates() {
+    let parts = Parts::demand();
+    let Some(desktop) = Desktop::start() else { return };
+    let scene = Scene::new(&parts, Release::New, "");
+    let notify = || {
+        let ran = run(&mut desktop.equip(scene.swarm.command_as_user(&["prefetch", "--notify"]))).ok();
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""), "{ran}");
+        desktop.shown()
+    };
+    assert_eq!(notify(), []);
+    scene.release();
+    prefetch(&scene.swarm, &scene.pacman).ok();
+    notify();
+    let one = notify();
+    let text = |size: &str| format!("{size} are on this machine: pacman -Syu needs to fetch nothing for that.");
+    assert_eq!(one, [("3 updates ready".to_owned(), text("7.7 MiB"))], "told once");
+    scene.repo.add(&[Package::new("alpha", "3-1").size(300 * KIB)]);
+    prefetch(&scene.swarm, &scene.pacman).ok();
+    notify();
+    assert_eq!(notify(), [one[0].clone(), ("3 updates ready".to_owned(), text("7.3 MiB"))], "told when it changed");
+    // Nobody there to show it.
+    drop(desktop);
+    let ran = run(scene.swarm.command_as_user(&["prefetch", "--notify"]).env("HOME", scene.swarm.store())).ok();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""), "{ran}");
 }

@@ -1,5 +1,5 @@
-//! Setting up with real programs: pacman-conf reads what `setup` wrote, Kubo starts with it, systemd accepts the units,
-//! makepkg builds the package and pacman installs it. Where systemd is not there, what needs it is skipped, loudly.
+//! Setting up with real programs: pacman-conf reads what `setup` wrote, Kubo starts with it, systemd accepts the units.
+//! Where systemd is not there, what needs it is skipped, loudly.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -15,7 +15,6 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// A machine with one release of pacman, and pkgswarm installed.
@@ -89,12 +88,16 @@ impl Machine {
 
     /// What the doctor finds.
     fn found(&self) -> BTreeSet<String> {
-        let said = self.pkgswarm(&["doctor", "--json"]);
-        let all: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|e| panic!("{e}\n{said}"));
-        let checks = all["checks"].as_array().expect("checks").iter();
-        let ill = checks.filter(|check| check["found"].as_array().is_some_and(|found| !found.is_empty()));
-        ill.map(|check| check["check"].as_str().expect("a name").to_owned()).collect()
+        found(&self.pkgswarm(&["doctor", "--json"]))
     }
+}
+
+/// The names of the checks that found something.
+fn found(said: &Ran) -> BTreeSet<String> {
+    let all: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|e| panic!("{e}\n{said}"));
+    let checks = all["checks"].as_array().expect("checks").iter();
+    let ill = checks.filter(|check| check["found"].as_array().is_some_and(|found| !found.is_empty()));
+    ill.map(|check| check["check"].as_str().expect("a name").to_owned()).collect()
 }
 
 const RELEASES: [&str; 2] = ["6.0.2", "7.1.0"];
@@ -197,6 +200,29 @@ fn kubo_takes_the_settings_starts_with_them_and_with_what_undo_left() {
     assert_eq!(machine.found(), before);
 }
 
+/// Where there is no other process and no other network: a daemon at Kubo's own ports, started with `$3`.
+const ALONE: &str = "
+    ip link set lo up
+    \"$1\" daemon $3 >\"$IPFS_PATH/log\" 2>&1 &
+    until grep -q 'Daemon is ready' \"$IPFS_PATH/log\"; do kill -0 $!; sleep 0.05; done
+    \"$2\" doctor --json";
+
+#[test]
+fn a_kubo_that_collects_no_garbage_is_found() {
+    let parts = Parts::demand();
+    let machine = Machine::new(&parts, "7.1.0").set("PKGSWARM_KUBO_ENABLED", "true");
+    machine.write_conf(b"[options]\nSigLevel = Never\n");
+    let repo = machine.path("kubo");
+    run(command(parts.ipfs()).args(["init", "--profile=autoconf-off,announce-off"]).env("IPFS_PATH", &repo)).ok();
+    for (flag, is_found) in [("", true), ("--enable-gc", false)] {
+        let mut alone = machine.equip(command("unshare"));
+        alone.args(["--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-euc", ALONE, "sh"]);
+        alone.arg(parts.ipfs()).arg(machine.path("bin/pkgswarm")).arg(flag).env("IPFS_PATH", &repo);
+        let said = run(alone.env("IPFS_TELEMETRY", "off"));
+        assert_eq!(found(&said).contains("kubo-gc"), is_found, "{flag}: {said}");
+    }
+}
+
 /// Without values that are as good as absent.
 fn without_nulls(value: Value) -> Value {
     match value {
@@ -260,7 +286,7 @@ fn every_unit_runs_a_command_that_exists() {
 }
 
 #[test]
-fn timers_are_enabled_and_disabled_by_the_real_systemctl() {
+fn units_are_enabled_and_disabled_by_the_real_systemctl() {
     if !has("systemctl") {
         return;
     }
@@ -270,7 +296,9 @@ fn timers_are_enabled_and_disabled_by_the_real_systemctl() {
     let root = machine.path("root");
     fs::create_dir_all(root.join("usr/lib/systemd/system")).expect("a directory");
     fs::create_dir_all(root.join("etc/systemd/system")).expect("a directory");
+    fs::create_dir_all(root.join("usr/lib/systemd/user")).expect("a directory");
     units(&root.join("usr/lib/systemd/system"), "system");
+    units(&root.join("usr/lib/systemd/user"), "user");
     // The real one, on a system that is not running.
     let real = ["/usr/bin/systemctl", "/bin/systemctl"].into_iter().find(|path| Path::new(path).exists());
     let script = format!("#!/bin/sh\nexec {} --root={} \"$@\"\n", real.expect("systemctl"), root.display());
@@ -283,110 +311,16 @@ fn timers_are_enabled_and_disabled_by_the_real_systemctl() {
     assert!(again.stderr.contains("pkgswarm-prefetch.timer is enabled"), "{again}");
     machine.pkgswarm(&["setup", "--only", "prefetch", "--undo", "--yes"]).ok();
     assert!(!wanted.is_symlink(), "and not any more");
-}
-
-/// What the package holds, directories left out.
-const FILES: &[&str] = &[
-    "etc/pkgswarm/config.toml",
-    "usr/bin/pkgswarm",
-    "usr/lib/systemd/system/pkgswarm-daemon.service",
-    "usr/lib/systemd/system/pkgswarm-daemon.socket",
-    "usr/lib/systemd/system/pkgswarm-index.service",
-    "usr/lib/systemd/system/pkgswarm-index.timer",
-    "usr/lib/systemd/system/pkgswarm-prefetch.service",
-    "usr/lib/systemd/system/pkgswarm-prefetch.timer",
-    "usr/lib/systemd/user/pkgswarm-notify.path",
-    "usr/lib/systemd/user/pkgswarm-notify.service",
-    "usr/lib/sysusers.d/pkgswarm.conf",
-    "usr/lib/tmpfiles.d/pkgswarm.conf",
-    "usr/share/bash-completion/completions/pkgswarm",
-    "usr/share/doc/pkgswarm/CHANGELOG.md",
-    "usr/share/doc/pkgswarm/README.md",
-    "usr/share/fish/vendor_completions.d/pkgswarm.fish",
-    "usr/share/licenses/pkgswarm/LICENSE-APACHE",
-    "usr/share/licenses/pkgswarm/LICENSE-MIT",
-    "usr/share/man/man1/pkgswarm-doctor.1.gz",
-    "usr/share/man/man1/pkgswarm-setup.1.gz",
-    "usr/share/man/man1/pkgswarm-xfer.1.gz",
-    "usr/share/man/man1/pkgswarm.1.gz",
-    "usr/share/man/man5/pkgswarm.toml.5.gz",
-    "usr/share/man/man7/pkgswarm-protocol.7.gz",
-    "usr/share/zsh/site-functions/_pkgswarm",
-];
-
-/// Builds the package as `makepkg` does for a user, of an archive of this tree.
-fn makepkg(into: &Path) -> PathBuf {
-    for file in ["PKGBUILD", "pkgswarm.install"] {
-        fs::copy(Path::new("dist").join(file), into.join(file)).expect("a file of dist");
-    }
-    let version = env!("CARGO_PKG_VERSION");
-    let prefix = format!("--transform=s,^,pkgswarm-{version}/,");
-    let mut tar = command("tar");
-    tar.args(["-czf"]).arg(into.join(format!("pkgswarm-{version}.tar.gz"))).arg(prefix);
-    let parts = ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "completions", "man", "dist"];
-    run(tar.args(parts).args(["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"])).ok();
-    // makepkg refuses root. In a user namespace nobody is root, and cargo still finds what is root's.
-    let mut unshare = command("unshare");
-    unshare.args(["--user", "--map-user=1000", "--map-group=1000", "makepkg"]);
-    unshare.args(["--nodeps", "--nocheck", "--noconfirm"]).current_dir(into);
-    unshare.env("PKGDEST", into).env("PKGEXT", ".pkg.tar.zst").env("PACKAGER", "Tests <tests@example.invalid>");
-    // A release build takes minutes; this one is kept for the next run, and nothing here looks at its speed.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("makepkg");
-    unshare.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("CARGO_INCREMENTAL", "1");
-    unshare.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
-    let said = real::Process::start(&mut unshare).wait_within(Duration::from_secs(45 * 60)).ok();
-    let made = fs::read_dir(into).expect("a directory").flatten().map(|entry| entry.path());
-    let package = made.into_iter().find(|path| path.to_string_lossy().ends_with("-x86_64.pkg.tar.zst"));
-    package.unwrap_or_else(|| panic!("makepkg made no package:\n{said}"))
+    let told = root.join("etc/systemd/user/default.target.wants/pkgswarm-notify.path");
+    machine.pkgswarm(&["setup", "--only", "notify", "--yes"]).ok();
+    assert!(told.is_symlink(), "the unit is wanted in every user's session");
+    machine.pkgswarm(&["setup", "--only", "notify", "--undo", "--yes"]).ok();
+    assert!(!told.is_symlink(), "and not any more");
 }
 
 #[test]
-fn the_package_is_built_by_makepkg_and_installed_by_pacman() {
-    let parts = Parts::demand();
-    let work = scratch("pkgbuild");
-    let package = makepkg(work.path());
-    for release in RELEASES {
-        let root = scratch("installed");
-        for name in ["root", "db", "cache", "etc"] {
-            fs::create_dir(root.path().join(name)).expect("a directory");
-        }
-        let conf = root.path().join("pacman.conf");
-        fs::write(&conf, "[options]\nArchitecture = auto\nSigLevel = Never\nLocalFileSigLevel = Never\n")
-            .expect("pacman.conf");
-        let pacman = |arguments: &[&str]| {
-            let mut pacman = command(parts.pacman(release));
-            pacman.args(arguments).arg("--config").arg(&conf).arg("--root").arg(root.path().join("root"));
-            pacman.arg("--dbpath").arg(root.path().join("db")).arg("--cachedir").arg(root.path().join("cache"));
-            for option in ["--hookdir", "--gpgdir"] {
-                pacman.arg(option).arg(root.path().join("etc"));
-            }
-            run(pacman.arg("--logfile").arg(root.path().join("log"))).ok().stdout
-        };
-        let file = package.to_str().expect("a plain path");
-        // Its dependencies are those of an Arch system, and the scriptlet needs its shell.
-        pacman(&["-U", "--noconfirm", "--noscriptlet", "-dd", file]);
-        let listing = pacman(&["-Ql", "pkgswarm"]);
-        let prefix = format!("pkgswarm {}/", root.path().join("root").display());
-        let names: BTreeSet<&str> = listing.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
-        let missing: Vec<_> = FILES.iter().filter(|file| !names.contains(**file)).collect();
-        assert!(missing.is_empty(), "{release}: not in the package: {missing:?}\n{listing}");
-        let odd = names
-            .iter()
-            .filter(|name| !name.ends_with('/') && !name.starts_with("usr/") && !name.starts_with("etc/pkgswarm/"));
-        assert_eq!(odd.collect::<Vec<_>>(), [&""; 0], "{release}");
-        let every_page = fs::read_dir("man").expect("man").count();
-        assert_eq!(names.iter().filter(|name| name.contains("/man/") && name.ends_with(".gz")).count(), every_page);
-        let said = run(command(root.path().join("root/usr/bin/pkgswarm")).arg("--version")).ok().stdout;
-        assert_eq!(said, format!("pkgswarm {}\n", env!("CARGO_PKG_VERSION")));
-        pacman(&["-R", "--noconfirm", "--noscriptlet", "pkgswarm"]);
-        assert!(!root.path().join("root/usr/bin/pkgswarm").exists(), "{release}");
-    }
-    assert_the_scriptlet_undoes_setup(&parts);
-}
-
-/// Runs the function that pacman runs before it removes the package.
-fn assert_the_scriptlet_undoes_setup(parts: &Parts) {
-    let machine = Machine::new(parts, "7.1.0");
+fn the_scriptlet_undoes_setup_before_the_program_goes() {
+    let machine = Machine::new(&Parts::demand(), "7.1.0");
     let text = b"[options]\nSigLevel = Never\n";
     machine.write_conf(text);
     machine.pkgswarm(&["setup", "--only", "pacman", "--yes"]).ok();

@@ -219,6 +219,22 @@ impl Kubo {
         line.and_then(|bytes| bytes.parse().ok()).unwrap_or_else(|| panic!("no count of bytes sent in:\n{stat}"))
     }
 
+    /// How many bytes its gateway has sent since its start, by its own count.
+    pub fn bytes_of_gateway(&self) -> u64 {
+        let mut curl = command(self.prefix.first().map_or("curl", String::as_str));
+        if !self.prefix.is_empty() {
+            curl.args(&self.prefix[1..]).arg("curl");
+        }
+        let metrics = run(curl.arg("--silent").arg(format!("{}/debug/metrics/prometheus", self.api()))).ok().stdout;
+        let counter = |line: &&str| {
+            line.starts_with("http_server_response_body_size_bytes_sum{")
+                && line.contains("http_route=\"/ipfs/\"")
+                && ["200", "206"].iter().any(|code| line.contains(&format!("status_code=\"{code}\"")))
+        };
+        let sums = metrics.lines().filter(counter).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        sums.sum::<f64>() as u64
+    }
+
     /// The disk space that its blocks take.
     pub fn bytes_kept(&self) -> u64 {
         bytes_below(&self.repo.path().join("blocks"))

@@ -5,10 +5,12 @@
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
 mod daemon;
+mod desktop;
 mod far;
 mod gpg;
 mod kubo;
 mod lan;
+mod live;
 mod mirror;
 mod package;
 mod pacman;
@@ -18,10 +20,12 @@ mod repo;
 mod swarm;
 
 pub use daemon::Daemon;
+pub use desktop::{Desktop, NetworkManager};
 pub use far::far_apart;
 pub use gpg::Signer;
 pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};
+pub use live::Live;
 pub use mirror::Mirror;
 pub use package::{Package, noise};
 pub use pacman::{CURL, PacmanRoot, Release};

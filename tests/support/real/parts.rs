@@ -30,6 +30,11 @@ impl Parts {
         self.dir.join("bin/ipfs")
     }
 
+    /// NetworkManager, with nmcli beside it. Not on every machine.
+    pub fn network_manager(&self) -> PathBuf {
+        self.dir.join("bin/NetworkManager")
+    }
+
     /// One release of pacman.
     pub fn pacman(&self, version: &str) -> PathBuf {
         self.home(version).join("pacman")

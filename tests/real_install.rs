@@ -1,0 +1,171 @@
+//! The package as a user meets it: built by makepkg, installed by pacman into a system of its own, used there, and
+//! removed, after which nothing of it is left.
+
+#[path = "support/real/mod.rs"]
+mod real;
+
+use real::{Live, Mirror, Package, Parts, Process, Repo, command, run, scratch};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the package holds, directories left out.
+const FILES: &[&str] = &[
+    "etc/pkgswarm/config.toml",
+    "usr/bin/pkgswarm",
+    "usr/lib/systemd/system/pkgswarm-daemon.service",
+    "usr/lib/systemd/system/pkgswarm-daemon.socket",
+    "usr/lib/systemd/system/pkgswarm-index.service",
+    "usr/lib/systemd/system/pkgswarm-index.timer",
+    "usr/lib/systemd/system/pkgswarm-prefetch.service",
+    "usr/lib/systemd/system/pkgswarm-prefetch.timer",
+    "usr/lib/systemd/user/pkgswarm-notify.path",
+    "usr/lib/systemd/user/pkgswarm-notify.service",
+    "usr/lib/sysusers.d/pkgswarm.conf",
+    "usr/lib/tmpfiles.d/pkgswarm.conf",
+    "usr/share/bash-completion/completions/pkgswarm",
+    "usr/share/doc/pkgswarm/CHANGELOG.md",
+    "usr/share/doc/pkgswarm/README.md",
+    "usr/share/fish/vendor_completions.d/pkgswarm.fish",
+    "usr/share/licenses/pkgswarm/LICENSE-APACHE",
+    "usr/share/licenses/pkgswarm/LICENSE-MIT",
+    "usr/share/man/man1/pkgswarm-doctor.1.gz",
+    "usr/share/man/man1/pkgswarm-setup.1.gz",
+    "usr/share/man/man1/pkgswarm-xfer.1.gz",
+    "usr/share/man/man1/pkgswarm.1.gz",
+    "usr/share/man/man5/pkgswarm.toml.5.gz",
+    "usr/share/man/man7/pkgswarm-protocol.7.gz",
+    "usr/share/zsh/site-functions/_pkgswarm",
+];
+
+/// Builds the package as `makepkg` does for a user, of an archive of this tree.
+fn makepkg(into: &Path) -> PathBuf {
+    for file in ["PKGBUILD", "pkgswarm.install"] {
+        fs::copy(Path::new("dist").join(file), into.join(file)).expect("a file of dist");
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let prefix = format!("--transform=s,^,pkgswarm-{version}/,");
+    let mut tar = command("tar");
+    tar.args(["-czf"]).arg(into.join(format!("pkgswarm-{version}.tar.gz"))).arg(prefix);
+    let parts = ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "completions", "man", "dist"];
+    run(tar.args(parts).args(["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"])).ok();
+    // makepkg refuses root. In a user namespace nobody is root, and cargo still finds what is root's.
+    let mut unshare = command("unshare");
+    unshare.args(["--user", "--map-user=1000", "--map-group=1000", "makepkg"]);
+    unshare.args(["--nodeps", "--nocheck", "--noconfirm"]).current_dir(into);
+    unshare.env("PKGDEST", into).env("PKGEXT", ".pkg.tar.zst").env("PACKAGER", "Tests <tests@example.invalid>");
+    // A release build takes minutes; this one is kept for the next run, and nothing here looks at its speed.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("makepkg");
+    unshare.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("CARGO_INCREMENTAL", "1");
+    unshare.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+    let said = Process::start(&mut unshare).wait_within(Duration::from_secs(45 * 60)).ok();
+    let made = fs::read_dir(into).expect("a directory").flatten().map(|entry| entry.path());
+    let package = made.into_iter().find(|path| path.to_string_lossy().ends_with("-x86_64.pkg.tar.zst"));
+    package.unwrap_or_else(|| panic!("makepkg made no package:\n{said}"))
+}
+
+/// The versions that a system has.
+fn installed(live: &Live) -> Vec<String> {
+    let listing = live.run(&["pacman", "-Q"]).ok().stdout;
+    listing.lines().filter(|line| line.starts_with("alpha ")).map(str::to_owned).collect()
+}
+
+/// What `pacman -Ql` lists is what the package should hold, and belongs where Arch Linux wants it.
+fn assert_its_files_are_in_place(live: &Live) {
+    let listing = live.run(&["pacman", "-Ql", "pkgswarm"]).ok().stdout;
+    let names: BTreeSet<&str> = listing.lines().filter_map(|line| line.strip_prefix("pkgswarm /")).collect();
+    let missing: Vec<_> = FILES.iter().filter(|file| !names.contains(**file)).collect();
+    assert!(missing.is_empty(), "not in the package: {missing:?}\n{listing}");
+    let is_odd = |name: &&&str| !name.ends_with('/') && !name.starts_with("usr/") && !name.starts_with("etc/pkgswarm/");
+    assert_eq!(names.iter().filter(is_odd).collect::<Vec<_>>(), [&""; 0]);
+    let every_page = fs::read_dir("man").expect("man").count();
+    assert_eq!(names.iter().filter(|name| name.contains("/man/") && name.ends_with(".gz")).count(), every_page);
+    assert_eq!(live.run(&["pacman", "-Qkk", "pkgswarm"]).ok().stderr, "", "nothing is missing or altered");
+    let version = live.run(&["pkgswarm", "--version"]).ok().stdout;
+    assert_eq!(version, format!("pkgswarm {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// A system that downloads as pacman does by itself, and has its dependencies.
+fn system(parts: &Parts, release: &str, mirror: &Mirror) -> Option<Live> {
+    let live = Live::start(parts, release)?;
+    let user = if release == "6.0.2" { "" } else { "DownloadUser = alpm\n" };
+    let text = format!(
+        "[options]\nHoldPkg = pacman glibc\nArchitecture = auto\nDBPath = /var/lib/pacman/\nCacheDir = \
+         /var/cache/pacman/pkg/\nHookDir = /etc/pacman.d/hooks/\nGPGDir = /etc/pacman.d/gnupg/\nLogFile = \
+         /var/log/pacman.log\n#XferCommand = /usr/bin/curl -L -C - -f -o %o %u\n{user}ParallelDownloads = 5\nSigLevel = \
+         Never\nLocalFileSigLevel = Never\n\n[core]\nServer = {}/core\n",
+        mirror.url()
+    );
+    live.write("etc/pacman.conf", &text);
+    // pacman's own package brings this user on Arch Linux.
+    live.write("usr/lib/sysusers.d/alpm.conf", "u alpm - \"Arch Linux Package Management\" /\n");
+    live.run(&["systemd-sysusers"]).ok();
+    live.run(&["pacman", "-Syu", "--noconfirm", "glibc", "gcc-libs", "pacman", "alpha"]).ok();
+    Some(live)
+}
+
+#[test]
+fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
+    let parts = Parts::demand();
+    let work = scratch("pkgbuild");
+    let package = makepkg(work.path());
+    let tree = scratch("tree");
+    for release in ["6.0.2", "7.1.0"] {
+        let _ = fs::remove_dir_all(tree.path().join("core"));
+        let repo = Repo::new(&parts, tree.path(), "core");
+        let names = ["glibc", "gcc-libs", "pacman", "alpha"];
+        repo.add(&names.map(|name| Package::new(name, "1-1")));
+        let mirror = Mirror::serve(tree.path());
+        let Some(live) = system(&parts, release, &mirror) else { return };
+        let before = fs::read(live.path("etc/pacman.conf")).expect("pacman.conf");
+        fs::copy(&package, live.path("tmp/pkgswarm.pkg.tar.zst")).expect("the package");
+        let ran = live.run(&["pacman", "-U", "--noconfirm", "/tmp/pkgswarm.pkg.tar.zst"]).ok();
+        assert!(ran.stdout.contains("`sudo pkgswarm setup` shows what it would change"), "{ran}");
+        assert_its_files_are_in_place(&live);
+        assert_eq!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before, "nobody has asked for it");
+
+        let ran = live.run(&["pkgswarm", "setup", "--yes"]).ok();
+        assert!(ran.stdout.contains("+XferCommand = /usr/bin/pkgswarm xfer %u %o"), "{ran}");
+        let wanted = [
+            "etc/systemd/system/timers.target.wants/pkgswarm-prefetch.timer",
+            "etc/systemd/user/default.target.wants/pkgswarm-notify.path",
+        ];
+        assert!(wanted.iter().all(|unit| live.path(unit).is_symlink()), "{ran}");
+        // pacman 7.1.0 itself leaves directories behind, which is found and mended as is said.
+        let said = live.run(&["pkgswarm", "doctor", "--notes"]).ok().stdout;
+        if let Some(mend) = said.lines().find_map(|line| line.strip_prefix("  mend: sudo ")) {
+            assert!(release == "7.1.0" && said.contains("[leftover-downloads]"), "{said}");
+            live.run(&mend.split(' ').collect::<Vec<_>>()).ok();
+        }
+        let ran = live.run(&["pkgswarm", "doctor", "--notes"]).ok();
+        assert_eq!(ran.stdout, "", "{ran}");
+
+        repo.add(&[Package::new("alpha", "2-1").size(300_000)]);
+        let ran = live.run(&["pacman", "-Syu", "--noconfirm"]).ok();
+        assert_eq!(installed(&live), ["alpha 2-1"], "{ran}");
+        assert!(ran.stderr.contains("alpha-2-1-any.pkg.tar.zst  2") && ran.stderr.contains("from 127.0.0.1"), "{ran}");
+        // As the timer's unit calls it, after which the cable is cut.
+        repo.add(&[Package::new("alpha", "3-1").size(400_000)]);
+        let user = fs::metadata(live.path("var/cache/pkgswarm")).expect("the store");
+        let user = std::os::unix::fs::MetadataExt::uid(&user).to_string();
+        let ran = live.run_as(&user, &["pkgswarm", "prefetch", "--now"]).ok();
+        assert_eq!(ran.stdout, "alpha 2-1 -> 3-1\n", "{ran}");
+        live.run(&["pacman", "-Sy"]).ok();
+        drop(mirror);
+        live.run(&["pacman", "-Su", "--noconfirm"]).ok();
+        assert_eq!(installed(&live), ["alpha 3-1"]);
+
+        live.run(&["pkgswarm", "setup", "--undo", "--yes"]).ok();
+        assert_eq!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before);
+        assert!(!wanted.iter().any(|unit| live.path(unit).is_symlink()));
+        // Whoever forgets that has it undone by the package.
+        live.run(&["pkgswarm", "setup", "--yes"]).ok();
+        assert_ne!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before);
+        let ran = live.run(&["pacman", "-R", "--noconfirm", "pkgswarm"]).ok();
+        assert_eq!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before, "{ran}");
+        let left = ["usr/bin/pkgswarm", "etc/pkgswarm", "usr/share/man/man1/pkgswarm.1.gz", wanted[0], wanted[1]];
+        let left: Vec<_> = left.into_iter().filter(|path| live.path(path).symlink_metadata().is_ok()).collect();
+        assert_eq!(left, [""; 0], "{ran}");
+    }
+}
