@@ -17,7 +17,7 @@
 //! the other's user id, which the kernel vouches for (SO_PEERCRED).
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -87,6 +87,26 @@ impl Connection {
             }
         }
     }
+}
+
+/// Longest document that is read.
+const DOCUMENT_MOST: u64 = 64 << 20;
+
+/// Asks the daemon at `path` for a document: `status` or `shared`. Waits for as long as it takes.
+///
+/// # Errors
+/// Those of [`Connection::to`], `NotFound` and `ConnectionRefused` among them; `InvalidData` for an answer that is none.
+pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
+    let connection = Connection::to(path)?;
+    connection.send(what, None).await?;
+    let Some((_, Some(mut file))) = connection.receive().await? else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it says nothing"));
+    };
+    // Where its writer stands is not where it begins.
+    file.rewind()?;
+    let mut text = String::new();
+    file.take(DOCUMENT_MOST).read_to_string(&mut text)?;
+    serde_json::from_str(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
 /// The listening end.

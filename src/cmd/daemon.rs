@@ -1,6 +1,6 @@
 //! `pkgswarm daemon`, and the commands that ask it: `pkgswarm shared`, `pkgswarm lan`.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,13 +15,10 @@ use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::fsx;
 use crate::report;
-use crate::socket::Connection;
+use crate::socket;
 
 /// Longest wait for an answer that is not a file.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Longest document that is read.
-const MOST: u64 = 64 << 20;
 
 /// Runs `daemon`.
 pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
@@ -37,18 +34,9 @@ pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
         Error::local(settings.socket.display(), format!("the daemon does not answer: {e}"))
             .hint("systemctl status pkgswarm-daemon.service")
     };
-    let asked = async {
-        let connection = Connection::to(&settings.socket)?;
-        connection.send(what, None).await?;
-        connection.receive().await
-    };
-    let asked = block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+    let asked = block_on(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await });
     let asked = asked.ok_or_else(|| Error::new(Kind::Interrupted, what, "interrupted"))?;
-    let answer = asked.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
-    let Some((_, Some(file))) = answer else { return Err(failed(&"it says nothing")) };
-    let mut text = String::new();
-    file.take(MOST).read_to_string(&mut text).map_err(|e| failed(&e))?;
-    serde_json::from_str(&text).map_err(|e| failed(&e))
+    asked.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
 }
 
 /// Runs `shared`.
@@ -86,13 +74,13 @@ pub fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Resu
         LanCommand::Ls(args) => ls(settings, args)?,
         LanCommand::Trust(args) => {
             let mut networks = settings.lan_networks.clone();
-            let new = named_or_here(args)?;
+            let new = named_or_here(settings, args)?;
             networks.extend(new.iter().filter(|network| !settings.lan_networks.contains(network)).cloned());
             write_networks(env, &networks)?;
             new.iter().for_each(|network| report::say(&format!("trusted: {network}")));
         }
         LanCommand::Forget(args) => {
-            let gone = named_or_here(args)?;
+            let gone = named_or_here(settings, args)?;
             let networks: Vec<String> =
                 settings.lan_networks.iter().filter(|network| !gone.contains(network)).cloned().collect();
             if networks.len() == settings.lan_networks.len() {
@@ -107,35 +95,37 @@ pub fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Resu
 }
 
 fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
-    let here = daemon::here()?;
-    let trusts = |network: &str| {
-        let range = network.split('@').next().unwrap_or_default();
-        settings.lan_networks.iter().any(|known| known == network || known == "any" || known == range)
-    };
+    let here = daemon::here(settings)?;
     let mut out = io::stdout().lock();
     if args.json {
-        let here = here
-            .iter()
-            .map(|(network, address)| json!({"network": network, "address": address, "trusted": trusts(network)}));
-        let document = json!({"here": here.collect::<Vec<_>>(), "trusted": settings.lan_networks});
+        let here = here.iter().map(|one| {
+            json!({
+                "interface": one.interface, "network": one.network, "address": one.address,
+                "trusted": one.is_trusted, "chosen": one.is_chosen,
+            })
+        });
+        let document = json!({
+            "here": here.collect::<Vec<_>>(), "trusted": settings.lan_networks,
+            "interfaces": settings.lan_interfaces,
+        });
         writeln!(out, "{document}")?;
         return Ok(());
     }
-    for (network, address) in &here {
-        let trusted = if trusts(network) { "trusted" } else { "not trusted" };
-        writeln!(out, "{network}  {address} is here, {trusted}")?;
+    for one in &here {
+        writeln!(out, "{}  {} on {} is here, {}", one.network, one.address, one.interface, one.stands)?;
     }
-    for network in settings.lan_networks.iter().filter(|known| !here.iter().any(|(network, _)| network == *known)) {
+    for network in settings.lan_networks.iter().filter(|known| !here.iter().any(|one| one.network == **known)) {
         writeln!(out, "{network}  trusted")?;
     }
     Ok(())
 }
 
-fn named_or_here(args: &NetworksArgs) -> Result<Vec<String>, Error> {
+fn named_or_here(settings: &Settings, args: &NetworksArgs) -> Result<Vec<String>, Error> {
     if !args.networks.is_empty() {
         return args.networks.iter().map(|text| daemon::network(text)).collect();
     }
-    let here: Vec<String> = daemon::here()?.into_iter().map(|(network, _)| network).collect();
+    let here: Vec<String> =
+        daemon::here(settings)?.into_iter().filter(|one| one.is_chosen).map(|one| one.network).collect();
     if here.is_empty() {
         return Err(Error::usage("lan", "this machine is in no private network").hint("name one: 192.168.1.0/24"));
     }

@@ -191,8 +191,11 @@ pub const OUTPUTS: &[Output] = &[
         fields: &[
             ("here[].network", "A network that this machine is in, as `pkgswarm lan trust` writes it."),
             ("here[].address", "This machine's address there."),
+            ("here[].interface", "The interface that leads there."),
             ("here[].trusted", "Whether it is trusted."),
+            ("here[].chosen", "Whether the interface is one that the daemon is to use."),
             ("trusted", "All networks that are trusted, those of other places included."),
+            ("interfaces", "What lan.interfaces says; empty for all."),
         ],
     },
     Output {

@@ -158,6 +158,14 @@ pub const KEYS: &[Key] = &[
               neither asks nor answers. Public addresses never count. None by default; pkgswarm lan trust adds one.",
     },
     Key {
+        name: "lan.interfaces",
+        shape: Shape::Words,
+        default: "",
+        doc: "Interfaces on which the daemon listens, announces itself and looks for others: names, in which `*` and `?` \
+              stand for others (`en* wl*`). All by default. The network there must be trusted all the same. A running \
+              daemon takes up a change at once.",
+    },
+    Key {
         name: "lan.port",
         shape: Shape::Number,
         default: "4010",

@@ -1,6 +1,7 @@
 //! Stands in for the daemon in a program that was built without it.
 
 use crate::config::Settings;
+use crate::daemon::Nearby;
 use crate::env::Env;
 use crate::error::Error;
 
@@ -21,7 +22,7 @@ pub fn run(_: &Env, _: &[String], _: &Settings) -> anyhow::Result<u8> {
 ///
 /// # Errors
 /// Always.
-pub fn here() -> Result<Vec<(String, String)>, Error> {
+pub fn here(_: &Settings) -> Result<Vec<Nearby>, Error> {
     Err(missing())
 }
 

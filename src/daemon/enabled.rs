@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use glob::Pattern;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, identity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Ask, Settings, layers};
+use crate::daemon::Nearby;
 use crate::daemon::library::Library;
 use crate::daemon::mend::mend;
 use crate::daemon::server::Server;
@@ -24,7 +26,7 @@ use crate::fsx;
 use crate::http::Http;
 use crate::kubo::Kubo;
 use crate::node::bitswap::Upload;
-use crate::node::networks::{self, Network};
+use crate::node::networks::{self, Allowed, Here, Network};
 use crate::node::shelf::Shelf;
 use crate::node::{self, Config};
 use crate::report;
@@ -47,7 +49,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
             .hint("systemctl enable --now pkgswarm-daemon.service runs it as a user of its own")
             .into());
     }
-    let trusted = trusted(settings)?;
+    let allowed = allowed(settings)?;
     let peers = peers(settings)?;
     let dir = settings.store_dir.clone().ok_or_else(|| {
         Error::usage("store.dir", "the daemon needs a store, and this user has no place for one")
@@ -68,14 +70,14 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         let (node, runner) = node::start(Config {
             key,
             port: u16::try_from(settings.lan_port).map_err(|_| Error::usage("lan.port", "is above 65535"))?,
-            networks: trusted.clone(),
+            allowed: allowed.clone(),
             peers,
             peers_most: settings.lan_peers_most,
             upload: Upload { total: settings.lan_upload, each: settings.lan_upload_each },
             shelf,
         })?;
         report::say(&format!("node {}, asked at {}", node.id, settings.socket.display()));
-        let (tell_trusted, hear_trusted) = watch::channel(trusted);
+        let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);
         let server = Server::new(node.clone(), transfers);
         let kubo = (settings.kubo != Ask::No).then(|| Kubo {
@@ -86,10 +88,10 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         notify("READY=1");
         tokio::select! {
-            ended = runner.run(hear_trusted) => ended?,
+            ended = runner.run(hear_allowed) => ended?,
             ended = server.run(&listener) => ended?,
             () = mend(&node, kubo) => {}
-            () = follow_configuration(env, flags, &tell_trusted, &library) => {}
+            () = follow_configuration(env, flags, &tell_allowed, &library) => {}
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
@@ -102,31 +104,23 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
     Ok(0)
 }
 
-/// The networks that this machine is in: how `lan.networks` would call each, and its address.
+/// The private networks that this machine is in, and how it stands with each.
 ///
 /// # Errors
-/// When the kernel does not tell its addresses.
-pub fn here() -> Result<Vec<(String, String)>, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let found = runtime.and_then(|runtime| {
-        runtime.block_on(async {
-            let mut watcher = if_watch::tokio::IfWatcher::new()?;
-            // The list is complete once nothing more comes at once.
-            let more = async {
-                loop {
-                    let event = futures_util::StreamExt::next(&mut watcher);
-                    if tokio::time::timeout(Duration::from_millis(100), event).await.is_err() {
-                        return;
-                    }
-                }
-            };
-            more.await;
-            io::Result::Ok(networks::here(watcher.iter().copied()))
-        })
+/// When the kernel does not tell its addresses, or the settings make no sense.
+pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
+    let allowed = allowed(settings)?;
+    let found =
+        networks::here().map_err(|e| Error::local("networks", format!("the kernel does not tell them: {e}")))?;
+    let nearby = found.into_iter().filter(Here::is_lan).map(|here| Nearby {
+        network: here.network().to_string(),
+        address: here.address.addr().to_string(),
+        is_trusted: here.is_trusted(&allowed.networks),
+        is_chosen: allowed.chooses(&here.interface),
+        stands: allowed.stands(&here).words(),
+        interface: here.interface,
     });
-    let found = found.map_err(|e| Error::local("networks", format!("the kernel does not tell them: {e}")))?;
-    let lans = found.iter().filter(|here| here.is_lan());
-    Ok(lans.map(|here| (here.network().to_string(), here.address.addr().to_string())).collect())
+    Ok(nearby.collect())
 }
 
 /// How `lan.networks` writes the network that somebody typed.
@@ -138,12 +132,18 @@ pub fn network(text: &str) -> Result<String, Error> {
     Ok(network.to_string())
 }
 
-fn trusted(settings: &Settings) -> Result<Vec<Network>, Error> {
-    let parsed = settings
-        .lan_networks
-        .iter()
-        .map(|text| text.parse().map_err(|e| Error::usage("lan.networks", format!("{e}, found {text:?}"))));
-    parsed.collect()
+fn allowed(settings: &Settings) -> Result<Allowed, Error> {
+    let network =
+        |text: &String| text.parse().map_err(|e| Error::usage("lan.networks", format!("{e}, found {text:?}")));
+    let interface = |text: &String| {
+        Pattern::new(text).map_err(|e| {
+            Error::usage("lan.interfaces", format!("expected a name, possibly with * and ?, found {text:?}: {e}"))
+        })
+    };
+    Ok(Allowed {
+        networks: settings.lan_networks.iter().map(network).collect::<Result<_, _>>()?,
+        interfaces: settings.lan_interfaces.iter().map(interface).collect::<Result<_, _>>()?,
+    })
 }
 
 fn peers(settings: &Settings) -> Result<Vec<(PeerId, Multiaddr)>, Error> {
@@ -191,12 +191,7 @@ fn listener(path: &Path) -> Result<Listener, Error> {
 }
 
 /// Takes over what `lan trust` and `shared` change, until the process ends.
-async fn follow_configuration(
-    env: &Env,
-    flags: &[String],
-    trusted_networks: &watch::Sender<Vec<Network>>,
-    library: &Library,
-) {
+async fn follow_configuration(env: &Env, flags: &[String], tell: &watch::Sender<Allowed>, library: &Library) {
     let dir = layers::system_dir(env);
     let files: [PathBuf; 3] = [dir.join("config.toml"), dir.join("config.d"), dir];
     let state = || files.each_ref().map(|path| path.metadata().and_then(|meta| meta.modified()).ok());
@@ -208,9 +203,9 @@ async fn follow_configuration(
         if std::mem::replace(&mut seen, now) == now {
             continue;
         }
-        match Settings::read(env, flags).and_then(|settings| Ok((trusted(&settings)?, settings))) {
-            Ok((networks, settings)) => {
-                trusted_networks.send_if_modified(|old| std::mem::replace(old, networks.clone()) != networks);
+        match Settings::read(env, flags).and_then(|settings| Ok((allowed(&settings)?, settings))) {
+            Ok((allowed, settings)) => {
+                tell.send_if_modified(|old| std::mem::replace(old, allowed.clone()) != allowed);
                 library.follow(settings);
             }
             Err(e) => report::say(&format!("warning: the configuration is kept as it was: {e}")),

@@ -16,6 +16,23 @@ mod status;
 #[cfg(feature = "node")]
 mod transfers;
 
+/// A private network that this machine is in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Nearby {
+    /// The interface that leads there.
+    pub interface: String,
+    /// How `lan.networks` would call it.
+    pub network: String,
+    /// This machine's address there.
+    pub address: String,
+    /// Whether `lan.networks` has it.
+    pub is_trusted: bool,
+    /// Whether `lan.interfaces` has the interface.
+    pub is_chosen: bool,
+    /// What that comes to, in words.
+    pub stands: &'static str,
+}
+
 #[cfg(feature = "node")]
 pub use enabled::{here, network, run};
 

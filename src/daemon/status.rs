@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::node::networks::Stands;
 use crate::node::{AGENT, Node};
 
 /// The node, its networks and its neighbours.
@@ -17,11 +18,13 @@ pub fn status(node: &Node, transfers: usize) -> Value {
             "bytes_received": traffic.received,
         })
     });
-    let networks = node.networks().into_iter().map(|(here, trusted)| {
+    let networks = node.networks().into_iter().map(|(here, stands)| {
         json!({
+            "interface": here.interface,
             "address": here.address.addr().to_string(),
             "network": here.network().to_string(),
-            "trusted": trusted,
+            "used": stands == Stands::Used,
+            "stands": stands.words(),
         })
     });
     let listening = node.listening().into_iter().map(|address| format!("{address}/p2p/{}", node.id));
@@ -50,9 +53,9 @@ pub fn shared(node: &Node) -> Value {
             "cid": file.root(),
         })
     });
-    let trusted = node.networks().into_iter().filter(|(_, trusted)| *trusted);
+    let used = node.networks().into_iter().filter(|(_, stands)| *stands == Stands::Used);
     json!({
         "files": files.collect::<Vec<_>>(),
-        "networks": trusted.map(|(here, _)| here.network().to_string()).collect::<Vec<_>>(),
+        "networks": used.map(|(here, _)| here.network().to_string()).collect::<Vec<_>>(),
     })
 }

@@ -1,7 +1,7 @@
 //! The address book: who was seen on the network, where, and when to try again.
 //!
-//! Multicast DNS names an address only while it is new, so a peer that was away for a minute would stay away. Whoever is
-//! in the book and not connected is dialled again, each time a little later, for as long as its record lives.
+//! Whoever is in the book and not connected is dialled again, each time a little later, for as long as somebody said the
+//! last time that it is there.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,36 +22,39 @@ const LONGEST: Duration = Duration::from_secs(8);
 pub struct Book(HashMap<PeerId, Entry>);
 
 struct Entry {
-    addresses: Vec<Multiaddr>,
+    /// Until when they are believed.
+    addresses: Vec<(Multiaddr, Instant)>,
     wait: Duration,
     next: Instant,
 }
 
 impl Book {
-    /// Takes note of an address. It is dialled at the next look.
-    pub fn add(&mut self, peer: PeerId, address: Multiaddr) {
+    /// Takes note of an address, for so long. A new one is dialled at the next look.
+    pub fn add(&mut self, peer: PeerId, address: Multiaddr, life: Duration) {
         if !self.0.contains_key(&peer) && self.0.len() >= PEERS_MOST {
             return;
         }
-        let new = || Entry { addresses: Vec::new(), wait: FIRST, next: Instant::now() };
+        let now = Instant::now();
+        let new = || Entry { addresses: Vec::new(), wait: FIRST, next: now };
         let entry = self.0.entry(peer).or_insert_with(new);
-        if !entry.addresses.contains(&address) {
-            if entry.addresses.len() == ADDRESSES_MOST {
-                entry.addresses.remove(0);
-            }
-            entry.addresses.push(address);
-            (entry.wait, entry.next) = (FIRST, Instant::now());
+        if let Some((_, until)) = entry.addresses.iter_mut().find(|(known, _)| *known == address) {
+            *until = (*until).max(now + life);
+            return;
         }
+        if entry.addresses.len() == ADDRESSES_MOST {
+            entry.addresses.remove(0);
+        }
+        entry.addresses.push((address, now + life));
+        (entry.wait, entry.next) = (FIRST, now);
     }
 
-    /// The record of an address has ended.
-    pub fn remove(&mut self, peer: PeerId, address: &Multiaddr) {
-        if let Some(entry) = self.0.get_mut(&peer) {
-            entry.addresses.retain(|known| known != address);
-            if entry.addresses.is_empty() {
-                self.0.remove(&peer);
-            }
-        }
+    /// Keeps the addresses that may be dialled, and for which the time is not over.
+    pub fn keep(&mut self, may_dial: impl Fn(&Multiaddr) -> bool) {
+        let now = Instant::now();
+        self.0.retain(|_, entry| {
+            entry.addresses.retain(|(address, until)| *until > now && may_dial(address));
+            !entry.addresses.is_empty()
+        });
     }
 
     /// A connection is there or has just ended: the next attempt, if one is needed, comes soon.
@@ -61,11 +64,6 @@ impl Book {
         }
     }
 
-    /// Forgets everybody: this machine is in another network.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
     /// Whom to dial now, of those who are not connected. Each gets a longer wait.
     pub fn due(&mut self, is_connected: impl Fn(&PeerId) -> bool) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let now = Instant::now();
@@ -73,14 +71,20 @@ impl Book {
         for (peer, entry) in self.0.iter_mut().filter(|(peer, entry)| entry.next <= now && !is_connected(peer)) {
             entry.next = now + entry.wait;
             entry.wait = (entry.wait * 2).min(LONGEST);
-            due.push((*peer, entry.addresses.clone()));
+            due.push((*peer, entry.places()));
         }
         due
     }
 
     /// Everybody in it.
-    pub fn peers(&self) -> impl Iterator<Item = (&PeerId, &[Multiaddr])> {
-        self.0.iter().map(|(peer, entry)| (peer, &entry.addresses[..]))
+    pub fn peers(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        self.0.iter().map(|(peer, entry)| (*peer, entry.places())).collect()
+    }
+}
+
+impl Entry {
+    fn places(&self) -> Vec<Multiaddr> {
+        self.addresses.iter().map(|(address, _)| address.clone()).collect()
     }
 }
 
@@ -88,11 +92,13 @@ impl Book {
 mod tests {
     use super::*;
 
+    const LIFE: Duration = Duration::from_secs(360);
+
     #[tokio::test(start_paused = true)]
     async fn who_is_away_is_tried_again_and_again_but_ever_more_rarely() {
         let (mut book, peer) = (Book::default(), PeerId::random());
         let address: Multiaddr = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
-        book.add(peer, address.clone());
+        book.add(peer, address.clone(), LIFE);
         assert_eq!(book.due(|_| false), [(peer, vec![address.clone()])]);
         assert_eq!(book.due(|_| false), []);
         let mut tries = 0;
@@ -103,16 +109,28 @@ mod tests {
         assert!((7..12).contains(&tries), "{tries} in a minute");
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(book.due(|_| true), [], "who is connected is left alone");
-        book.remove(peer, &address);
-        assert_eq!(book.due(|_| false), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_nobody_names_any_more_is_forgotten() {
+        let (mut book, peer) = (Book::default(), PeerId::random());
+        let places: [Multiaddr; 2] = ["/ip4/10.0.0.1/tcp/1".parse().unwrap(), "/ip4/10.0.0.2/tcp/1".parse().unwrap()];
+        places.iter().for_each(|place| book.add(peer, place.clone(), LIFE));
+        tokio::time::advance(LIFE / 2).await;
+        book.add(peer, places[0].clone(), LIFE);
+        tokio::time::advance(LIFE / 2).await;
+        book.keep(|_| true);
+        assert_eq!(book.peers(), [(peer, vec![places[0].clone()])]);
+        book.keep(|_| false);
+        assert_eq!(book.peers(), []);
     }
 
     #[tokio::test]
     async fn a_flood_of_names_does_not_fill_the_memory() {
         let (mut book, peer) = (Book::default(), PeerId::random());
         for port in 0..1000 {
-            book.add(peer, format!("/ip4/10.0.0.1/tcp/{port}").parse().unwrap());
-            book.add(PeerId::random(), "/ip4/10.0.0.1/tcp/1".parse().unwrap());
+            book.add(peer, format!("/ip4/10.0.0.1/tcp/{port}").parse().unwrap(), LIFE);
+            book.add(PeerId::random(), "/ip4/10.0.0.1/tcp/1".parse().unwrap(), LIFE);
         }
         assert_eq!(book.0.len(), PEERS_MOST);
         assert_eq!(book.0[&peer].addresses.len(), ADDRESSES_MOST);

@@ -2,6 +2,7 @@
 
 use super::bitswap;
 use super::claims::{self, Question};
+use super::mdns;
 use super::message::{MOST, MOST_UNASKED};
 use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
@@ -12,7 +13,8 @@ const PAGE: &str = include_str!("../../man/pkgswarm-protocol.7");
 fn names_and_limits_are_those_of_the_program() {
     let limits = [MOST, MOST_UNASKED, MAX_BLOCK, CHUNK, bitswap::WANTS_MOST, claims::MOST];
     let rate = usize::try_from(claims::RATE).unwrap();
-    for number in limits.into_iter().chain([rate]) {
+    let life = usize::try_from(mdns::LIFE.as_secs()).unwrap();
+    for number in limits.into_iter().chain([rate, life]) {
         assert!(PAGE.contains(&number.to_string()), "{number} is not in the page");
     }
     for protocol in [bitswap::PROTOCOL, claims::PROTOCOL] {

@@ -12,7 +12,7 @@
 //! | `claims` | which root belongs to a sha256, as one peer says: our own small protocol beside Bitswap |
 //! | `streams` | streams of one protocol, both ways |
 //! | `networks`, `gate` | which networks are trusted; who may connect |
-//! | `book`, `advert` | who is there; being found |
+//! | `discovery`, `mdns`, `book` | finding and being found on an interface; its messages; who is there |
 //!
 //! QUIC is left out: rust-libp2p and Kubo lose data on it, and TCP is as fast (`research/crates.md` section 5).
 
@@ -20,22 +20,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use libp2p::{Multiaddr, PeerId};
-use tokio::time::Instant;
 
 use crate::node::bitswap::Bitswap;
 use crate::node::claims::Claims;
-use crate::node::networks::Here;
+use crate::node::networks::{Here, Stands};
 use crate::node::shelf::Shelf;
 
-pub mod advert;
 pub mod bitswap;
 pub mod book;
 pub mod claims;
+mod discovery;
 pub mod fetch;
 pub mod gate;
 pub mod limits;
 #[cfg(test)]
 mod manual;
+pub mod mdns;
 pub mod message;
 pub mod networks;
 mod runner;
@@ -52,14 +52,12 @@ pub const AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 /// A connected peer.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
-    /// Where the connection leads.
+    /// Where the newest connection leads.
     pub address: Multiaddr,
     /// What it calls itself, once it has said so; at most 64 characters.
     pub agent: String,
     /// Whether it speaks our small protocol.
     pub is_ours: bool,
-    /// When it last answered a ping.
-    heard: Instant,
     /// Kubo said who it is before its Bitswap listened: it will not ask us on this connection.
     is_deaf: bool,
 }
@@ -84,7 +82,7 @@ struct Seen {
     peers: BTreeMap<PeerId, PeerInfo>,
     known: Vec<(PeerId, Vec<Multiaddr>)>,
     listening: Vec<Multiaddr>,
-    networks: Vec<(Here, bool)>,
+    networks: Vec<(Here, Stands)>,
 }
 
 impl Node {
@@ -103,8 +101,8 @@ impl Node {
         self.seen().listening.clone()
     }
 
-    /// The networks that this machine is in, and whether they are trusted.
-    pub fn networks(&self) -> Vec<(Here, bool)> {
+    /// The networks that this machine is in, and how it stands with them.
+    pub fn networks(&self) -> Vec<(Here, Stands)> {
         self.seen().networks.clone()
     }
 

@@ -5,10 +5,15 @@
 //! asked about this.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use glob::Pattern;
 use ipnet::IpNet;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sys::socket::SockaddrStorage;
 
 /// One entry of `lan.networks`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,9 +62,60 @@ impl fmt::Display for Network {
     }
 }
 
+/// Where the node may be active.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Allowed {
+    /// Networks that are trusted.
+    pub networks: Vec<Network>,
+    /// Names of interfaces, with `*` and `?`; none means all.
+    pub interfaces: Vec<Pattern>,
+}
+
+impl Allowed {
+    /// Whether this interface is one of those.
+    pub fn chooses(&self, interface: &str) -> bool {
+        self.interfaces.is_empty() || self.interfaces.iter().any(|it| it.matches(interface))
+    }
+
+    /// How it stands with a network that this machine is in.
+    pub fn stands(&self, here: &Here) -> Stands {
+        match (self.chooses(&here.interface), here.is_trusted(&self.networks)) {
+            (false, _) => Stands::NotChosen,
+            (true, false) => Stands::NotTrusted,
+            (true, true) => Stands::Used,
+        }
+    }
+}
+
+/// How it stands with a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stands {
+    /// The node asks and answers there.
+    Used,
+    /// Nobody said that it is trusted.
+    NotTrusted,
+    /// The interface is none of those that the node is to use.
+    NotChosen,
+}
+
+impl Stands {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Stands::Used => "trusted",
+            Stands::NotTrusted => "not trusted",
+            Stands::NotChosen => "not used: lan.interfaces names others",
+        }
+    }
+}
+
 /// An address of this machine with its range, and the hardware address of the router there, if one is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Here {
+    /// The interface's name.
+    pub interface: String,
+    /// The interface's number.
+    pub index: u32,
     /// Our address, and how far its network goes.
     pub address: IpNet,
     /// Of the default router within that range.
@@ -126,15 +182,34 @@ fn is_link_local_6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(it) if it.segments()[0] & 0xffc0 == 0xfe80)
 }
 
-/// The networks that this machine is in, by its addresses.
-pub fn here(addresses: impl IntoIterator<Item = IpNet>) -> Vec<Here> {
+/// The networks that this machine is in, by the addresses of its interfaces that are up.
+///
+/// # Errors
+/// When the kernel does not tell them.
+pub fn here() -> io::Result<Vec<Here>> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let routers = routers(&read("/proc/net/route"), &read("/proc/net/arp"));
-    let with_router = |address: IpNet| {
+    let with_router = |(interface, index, address): (String, u32, IpNet)| {
         let inside = routers.iter().find(|(router, _)| address.contains(router));
-        Here { address, router: inside.map(|(_, mac)| mac.clone()) }
+        Here { interface, index, address, router: inside.map(|(_, mac)| mac.clone()) }
     };
-    addresses.into_iter().map(with_router).collect()
+    Ok(getifaddrs()?.filter_map(|it| of_interface(&it)).map(with_router).collect())
+}
+
+/// The interface, and its address with the range.
+fn of_interface(it: &InterfaceAddress) -> Option<(String, u32, IpNet)> {
+    let ip = |address: Option<SockaddrStorage>| {
+        let address = address?;
+        let ip4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
+        ip4.or_else(|| address.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip())))
+    };
+    if !it.flags.contains(InterfaceFlags::IFF_UP) {
+        return None;
+    }
+    let address = IpNet::with_netmask(ip(it.address)?, ip(it.netmask)?).ok()?;
+    // The label of an IPv4 address may follow the name after a colon (ip-address(8)).
+    let name = it.interface_name.split(':').next().unwrap_or_default();
+    Some((name.to_owned(), if_nametoindex(name).ok()?, address))
 }
 
 /// The default routers of IPv4 and their hardware addresses (proc(5): /proc/net/route, /proc/net/arp).
@@ -163,7 +238,27 @@ mod tests {
     }
 
     fn here(address: &str, router: Option<&str>) -> Here {
-        Here { address: address.parse().unwrap(), router: router.map(str::to_owned) }
+        let (address, router) = (address.parse().unwrap(), router.map(str::to_owned));
+        Here { interface: "eth0".to_owned(), index: 2, address, router }
+    }
+
+    #[test]
+    fn the_interfaces_to_be_used_can_be_chosen() {
+        let stands = |interfaces: &[&str]| {
+            let interfaces = interfaces.iter().map(|it| Pattern::new(it).unwrap()).collect();
+            Allowed { networks: vec![Network::Any], interfaces }.stands(&here("10.1.2.3/24", None))
+        };
+        assert_eq!([stands(&[]), stands(&["eth0"]), stands(&["wlan0", "eth*"])], [Stands::Used; 3]);
+        assert_eq!([stands(&["eth1"]), stands(&["en*", "wl*"])], [Stands::NotChosen; 2]);
+        assert_eq!(Allowed::default().stands(&here("10.1.2.3/24", None)), Stands::NotTrusted);
+    }
+
+    #[test]
+    fn this_machine_knows_its_own_loopback_by_interface_and_range() {
+        let found = super::here().unwrap();
+        let loopback = found.iter().find(|here| here.address.addr().is_loopback()).expect("loopback is up");
+        assert!(loopback.index > 0 && !loopback.interface.is_empty() && !loopback.is_lan(), "{loopback:?}");
+        assert!([8, 128].contains(&loopback.address.prefix_len()), "{loopback:?}");
     }
 
     #[test]

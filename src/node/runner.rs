@@ -1,7 +1,6 @@
 //! The event loop of a node: where it listens, whom it dials, who is connected.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -10,21 +9,22 @@ use ipnet::IpNet;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
-use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, mdns, noise, ping, tcp, yamux};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, noise, ping, tcp, yamux};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::node::bitswap::{Bitswap, Upload};
 use crate::node::book::Book;
 use crate::node::claims::Claims;
+use crate::node::discovery::{Discovery, Place};
 use crate::node::gate::{Gate, tcp_address};
-use crate::node::networks::{Here, Network, Reach};
+use crate::node::mdns::Found;
+use crate::node::networks::{Allowed, Here, Reach, Stands};
 use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
-use crate::node::{AGENT, Node, PeerInfo, advert, bitswap, claims, networks};
+use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, networks};
 
 /// How often a peer is pinged, and the silence after which it is gone: noticed within 8 s. libp2p's own verdict comes after
 /// 16 s, because it overlooks the first failure and then waits for a new stream.
@@ -34,8 +34,14 @@ const SILENCE: Duration = Duration::from_secs(7);
 /// How often the address book and the networks are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long peers that were named in the configuration are known, from the last look around: a year.
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
 /// Most connections that are being made to us, not answered yet. Origin: chosen by us.
 const PENDING_MOST: u32 = 64;
+
+/// Most connections with one peer: one from each side, and as many that are dead and not closed yet.
+const CONNECTIONS_EACH: u32 = 4;
 
 /// How the node is to run.
 pub struct Config {
@@ -43,8 +49,8 @@ pub struct Config {
     pub key: identity::Keypair,
     /// The port to listen on; 0 takes any.
     pub port: u16,
-    /// Networks that are trusted.
-    pub networks: Vec<Network>,
+    /// Where it may be active.
+    pub allowed: Allowed,
     /// Peers in other networks, each with its peer id.
     pub peers: Vec<(PeerId, Multiaddr)>,
     /// Most peers at a time.
@@ -61,7 +67,6 @@ struct Behaviour {
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    mdns: Toggle<mdns::tokio::Behaviour>,
     bitswap: Streams,
     claims: Streams,
 }
@@ -71,13 +76,26 @@ pub struct Runner {
     swarm: Swarm<Behaviour>,
     node: Node,
     port: u16,
-    trusted: Vec<Network>,
+    allowed: Allowed,
     statics: Vec<(PeerId, Multiaddr)>,
     reach: Arc<RwLock<Reach>>,
     book: Book,
-    listeners: HashMap<IpNet, (ListenerId, Option<Multiaddr>)>,
-    advert: Option<advert::Advert>,
+    discovery: Discovery,
+    listeners: HashMap<IpNet, Listener>,
+    /// Every connection: to whom, and when its peer last answered a ping on it.
+    connections: HashMap<ConnectionId, (PeerId, Instant)>,
+    /// Whether the last look at the networks of this machine failed.
+    is_blind: bool,
     cut: mpsc::UnboundedReceiver<PeerId>,
+}
+
+/// An address of ours where we listen.
+struct Listener {
+    id: ListenerId,
+    interface: String,
+    index: u32,
+    /// With the port, once it is known.
+    at: Option<Multiaddr>,
 }
 
 /// Makes a node. It does nothing before [`Runner::run`].
@@ -111,7 +129,7 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let _ = reader.set((bitswap.clone(), claims.clone()));
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_MOST))
-        .with_max_established_per_peer(Some(2))
+        .with_max_established_per_peer(Some(CONNECTIONS_EACH))
         .with_max_established(Some(config.peers_most * 2));
     let gate = Gate::new(Arc::clone(&reach));
     let swarm = libp2p::SwarmBuilder::with_existing_identity(config.key)
@@ -124,7 +142,6 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
                 identify::Config::new("ipfs/0.1.0".into(), key.public()).with_agent_version(AGENT.to_owned()),
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(SILENCE)),
-            mdns: None.into(),
             bitswap: bitswap_streams,
             claims: claims_streams,
         })?
@@ -135,98 +152,124 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
         swarm,
         node: node.clone(),
         port: config.port,
-        trusted: config.networks,
+        allowed: config.allowed,
         statics: config.peers,
         reach,
         book: Book::default(),
+        discovery: Discovery::new(id),
         listeners: HashMap::new(),
-        advert: None,
+        connections: HashMap::new(),
+        is_blind: false,
         cut,
     };
     Ok((node, runner))
 }
 
 impl Runner {
-    /// Runs the node, in the networks that are `trusted` at the time. Ends only when it is dropped, or when the addresses
+    /// Runs the node, where it is `allowed` to be active at the time. Ends only when it is dropped, or when the addresses
     /// of this machine cannot be watched.
     ///
     /// # Errors
     /// Those of the kernel's list of addresses.
-    pub async fn run(mut self, mut trusted: watch::Receiver<Vec<Network>>) -> anyhow::Result<()> {
+    pub async fn run(mut self, mut allowed: watch::Receiver<Allowed>) -> anyhow::Result<()> {
         let mut addresses = if_watch::tokio::IfWatcher::new()?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.look_around();
         loop {
             tokio::select! {
                 event = self.swarm.select_next_some() => self.on_event(event),
+                found = self.discovery.next() => self.on_found(found),
                 Some(event) = addresses.next() => {
                     event?;
-                    self.look_around(addresses.iter().copied().collect());
+                    self.look_around();
                 }
-                Ok(()) = trusted.changed() => {
-                    self.trusted = trusted.borrow_and_update().clone();
-                    self.look_around(addresses.iter().copied().collect());
+                Ok(()) = allowed.changed() => {
+                    self.allowed = allowed.borrow_and_update().clone();
+                    self.look_around();
                 }
                 Some(peer) = self.cut.recv() => {
                     let _ = self.swarm.disconnect_peer_id(peer);
                 }
                 _ = tick.tick() => {
                     self.leave_the_silent();
-                    // The router's hardware address can become known a little after the address.
-                    if !self.node.networks().iter().all(|(_, trusted)| *trusted) {
-                        self.look_around(addresses.iter().copied().collect());
+                    if self.is_unsettled() {
+                        self.look_around();
                     }
                     self.dial_whom_is_due();
-                    self.node.seen().known = self.book.peers().map(|(id, at)| (*id, at.to_vec())).collect();
+                    self.node.seen().known = self.book.peers();
                 }
             }
         }
     }
 
-    /// Listens on the addresses in trusted networks, and on no others.
-    fn look_around(&mut self, addresses: Vec<IpNet>) {
-        let networks: Vec<(Here, bool)> = networks::here(addresses)
+    /// Whether a further look may show more: the router's hardware address can become known a little after the address, and
+    /// an address of IPv6 can be listened at when nobody else turns out to have it.
+    fn is_unsettled(&self) -> bool {
+        let networks = self.node.networks();
+        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).count();
+        let is_untrusted = |(_, stands): &(Here, Stands)| *stands == Stands::NotTrusted;
+        self.is_blind || networks.iter().any(is_untrusted) || used > self.listeners.len()
+    }
+
+    /// Listens on the addresses in networks where this node may be active, and on no others.
+    fn look_around(&mut self) {
+        // When descriptors have run out, for example: everything stays as it is until the next look.
+        let found = networks::here();
+        self.is_blind = found.is_err();
+        let Ok(found) = found else { return };
+        let networks: Vec<(Here, Stands)> = found
             .into_iter()
             .map(|here| {
-                let trusted = here.is_trusted(&self.trusted);
-                (here, trusted)
+                let stands = self.allowed.stands(&here);
+                (here, stands)
             })
-            .filter(|(here, trusted)| *trusted || here.is_lan())
+            .filter(|(here, stands)| *stands == Stands::Used || here.is_lan())
             .collect();
-        let wanted: Vec<IpNet> = networks.iter().filter(|(_, ok)| *ok).map(|(here, _)| here.address).collect();
+        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).map(|(here, _)| here.clone());
+        let wanted: Vec<Here> = used.collect();
         self.node.seen().networks = networks;
-        let mut ranges = wanted.clone();
+        let mut ranges: Vec<IpNet> = wanted.iter().map(|here| here.address).collect();
         ranges.extend(self.statics.iter().filter_map(|(_, at)| tcp_address(at)).map(IpNet::from));
         self.reach.write().expect("nothing panics while it is held").ranges = ranges;
-        let gone: Vec<IpNet> = self.listeners.keys().filter(|at| !wanted.contains(at)).copied().collect();
-        let new: Vec<IpNet> = wanted.iter().filter(|at| !self.listeners.contains_key(at)).copied().collect();
-        if gone.is_empty() && new.is_empty() {
-            return;
-        }
+        let is_wanted = |at: &IpNet, of: &Listener| {
+            wanted.iter().any(|here| here.address == *at && here.index == of.index && here.interface == of.interface)
+        };
+        let gone: Vec<IpNet> = self.listeners.iter().filter(|(at, of)| !is_wanted(at, of)).map(|(at, _)| *at).collect();
         for at in &gone {
-            let (listener, _) = self.listeners.remove(at).expect("it was found there");
-            self.swarm.remove_listener(listener);
+            let listener = self.listeners.remove(at).expect("it was found there");
+            self.swarm.remove_listener(listener.id);
+            self.leave_network(*at);
         }
-        self.leave_out_of_reach();
-        self.announce(wanted.is_empty());
-        for at in new {
-            self.listen(at);
+        if !gone.is_empty() {
+            self.leave_out_of_reach();
+            self.announce();
         }
+        for here in wanted {
+            if !self.listeners.contains_key(&here.address) {
+                self.listen(here);
+            }
+        }
+        // Those are in no announcement, and not forgotten.
+        self.statics.iter().for_each(|(peer, at)| self.book.add(*peer, at.clone(), FOREVER));
     }
 
-    fn listen(&mut self, at: IpNet) {
-        let address = |port| Multiaddr::from(at.addr()).with(Protocol::Tcp(port));
+    fn listen(&mut self, here: Here) {
+        let address = |port| Multiaddr::from(here.address.addr()).with(Protocol::Tcp(port));
         // Another program may have the port; peers learn the one we get.
         let listening = self.swarm.listen_on(address(self.port)).or_else(|_| self.swarm.listen_on(address(0)));
-        if let Ok(listener) = listening {
-            self.listeners.insert(at, (listener, None));
+        if let Ok(id) = listening {
+            let listener = Listener { id, interface: here.interface, index: here.index, at: None };
+            self.listeners.insert(here.address, listener);
         }
     }
 
-    /// Ends connections with whom there may be no traffic any more.
+    /// Ends connections with whom there may be no traffic any more, and dials nobody there.
     fn leave_out_of_reach(&mut self) {
         let reach = self.reach.read().expect("nothing panics while it is held").clone();
-        let out = |info: &PeerInfo| tcp_address(&info.address).is_none_or(|ip| !reach.allows(ip));
+        let is_out = |at: &Multiaddr| tcp_address(at).is_none_or(|ip| !reach.allows(ip));
+        self.book.keep(|at| !is_out(at));
+        let out = |info: &PeerInfo| is_out(&info.address);
         let peers: Vec<PeerId> =
             self.node.peers().into_iter().filter(|(_, info)| out(info)).map(|(id, _)| id).collect();
         for peer in peers {
@@ -234,34 +277,47 @@ impl Runner {
         }
     }
 
-    /// Starts multicast DNS anew for the networks of now, or ends it where none is trusted.
-    fn announce(&mut self, nowhere: bool) {
-        self.book.clear();
-        self.statics.iter().for_each(|(peer, address)| self.book.add(*peer, address.clone()));
-        let behaviour = match nowhere {
-            true => None,
-            false => mdns::tokio::Behaviour::new(mdns::Config::default(), self.node.id).ok(),
-        };
-        self.swarm.behaviour_mut().mdns = behaviour.into();
-        if nowhere {
-            self.advert = None;
+    /// Lets others find us where we listen, and looks for them there.
+    fn announce(&mut self) {
+        let mut places: Vec<Place> = Vec::new();
+        let mut listening = Vec::new();
+        for listener in self.listeners.values() {
+            let Some(at) = &listener.at else { continue };
+            listening.push(at.clone());
+            // Loopback has no multicast, and nobody else on it.
+            if tcp_address(at).is_none_or(|ip| ip.is_loopback()) {
+                continue;
+            }
+            match places.iter_mut().find(|place| place.index == listener.index) {
+                Some(place) => place.addresses.push(at.clone()),
+                None => places.push(Place {
+                    interface: listener.interface.clone(),
+                    index: listener.index,
+                    addresses: vec![at.clone()],
+                }),
+            }
         }
+        places.iter_mut().for_each(|place| place.addresses.sort());
+        listening.sort();
+        self.discovery.follow(&places);
+        self.node.seen().listening = listening;
     }
 
-    /// Lets Kubo find us where we listen.
-    fn advertise(&mut self) {
-        let listening: Vec<Multiaddr> = self.listeners.values().filter_map(|(_, at)| at.clone()).collect();
-        let sockets: Vec<(IpAddr, u16)> = listening.iter().filter_map(socket).map(|at| (at.ip(), at.port())).collect();
-        let name: String = self.node.id.to_base58().chars().rev().take(20).collect();
-        self.advert = None;
-        if !sockets.is_empty() {
-            self.advert = advert::Advert::new(self.node.id, &name, &sockets).ok();
+    /// Somebody says that a peer is there.
+    fn on_found(&mut self, found: Found) {
+        let is_near = {
+            let reach = self.reach.read().expect("nothing panics while it is held");
+            tcp_address(&found.address).is_some_and(|ip| !ip.is_loopback() && reach.allows(ip))
+        };
+        if is_near && found.peer != self.node.id {
+            self.book.add(found.peer, found.address, found.life);
+            self.dial_whom_is_due();
         }
-        self.node.seen().listening = listening;
     }
 
     fn dial_whom_is_due(&mut self) {
         let node = self.node.clone();
+        self.book.keep(|_| true);
         for (peer, addresses) in self.book.due(|peer| node.seen().peers.contains_key(peer)) {
             // Once each, else multicast DNS makes several connections between two peers.
             let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::NotDialing);
@@ -275,46 +331,41 @@ impl Runner {
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { listener_id, address } => {
-                if let Some(at) = self.listeners.values_mut().find(|(id, _)| *id == listener_id) {
-                    at.1 = Some(address);
-                    self.advertise();
+                if let Some(listener) = self.listeners.values_mut().find(|it| it.id == listener_id) {
+                    listener.at = Some(address);
+                    self.announce();
                 }
             }
             SwarmEvent::ListenerClosed { listener_id, .. } => {
-                if let Some(at) = self.listeners.iter().find(|(_, (id, _))| *id == listener_id).map(|(at, _)| *at) {
-                    self.listeners.remove(&at);
-                }
+                self.listeners.retain(|_, it| it.id != listener_id);
             }
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, connection_id, .. } => {
                 self.book.met(peer_id);
+                self.connections.insert(connection_id, (peer_id, Instant::now()));
                 let address = match endpoint {
                     ConnectedPoint::Dialer { address, .. } => address,
                     ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
                 };
-                let info =
-                    PeerInfo { address, agent: String::new(), is_ours: false, heard: Instant::now(), is_deaf: false };
-                self.node.seen().peers.entry(peer_id).or_insert(info);
+                let info = PeerInfo { address, agent: String::new(), is_ours: false, is_deaf: false };
+                let mut seen = self.node.seen();
+                // A second connection is made when both dial at once, or when the first has died at one end.
+                let known = seen.peers.entry(peer_id).or_insert_with(|| info.clone());
+                known.address = info.address;
+                drop(seen);
                 self.node.bitswap.connected(peer_id);
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.gone(peer_id),
-            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => {
-                let reach = self.reach.read().expect("nothing panics while it is held").clone();
-                for (peer, address) in found {
-                    if peer != self.node.id && tcp_address(&address).is_some_and(|ip| reach.allows(ip)) {
-                        self.book.add(peer, address);
-                    }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                self.connections.remove(&connection_id);
+                if num_established == 0 {
+                    self.gone(peer_id);
                 }
-                self.dial_whom_is_due();
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Expired(gone))) => {
-                gone.iter().for_each(|(peer, address)| self.book.remove(*peer, address));
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
                 self.identified(peer_id, &info);
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. })) => {
-                if let Some(info) = self.node.seen().peers.get_mut(&peer) {
-                    info.heard = Instant::now();
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result: Ok(_), .. })) => {
+                if let Some((_, heard)) = self.connections.get_mut(&connection) {
+                    *heard = Instant::now();
                 }
             }
             _ => {}
@@ -323,12 +374,32 @@ impl Runner {
 
     /// Ends connections on which nothing is heard. On a slow link a ping waits behind megabytes, so blocks count too.
     fn leave_the_silent(&mut self) {
-        let node = self.node.clone();
-        for (peer, info) in node.peers() {
-            if info.heard.elapsed() >= SILENCE && !node.bitswap.is_stirring(peer) {
+        let bitswap = self.node.bitswap.clone();
+        let is_silent = |peer: PeerId, heard: Instant| heard.elapsed() >= SILENCE && !bitswap.is_stirring(peer);
+        let silent: Vec<(ConnectionId, PeerId)> =
+            self.connections.iter().filter(|(_, it)| is_silent(it.0, it.1)).map(|(id, it)| (*id, it.0)).collect();
+        for (id, peer) in silent {
+            self.connections.remove(&id);
+            self.swarm.close_connection(id);
+            let is_last = !self.connections.values().any(|(other, _)| *other == peer);
+            if is_last {
                 self.gone(peer);
-                let _ = self.swarm.disconnect_peer_id(peer);
+            } else {
+                // What was asked over the dead one is asked again over the living one.
+                bitswap.disconnected(peer);
+                bitswap.connected(peer);
             }
+        }
+    }
+
+    /// Gives up connections to a network in which this machine has another address now, or none: nothing more comes.
+    fn leave_network(&mut self, network: IpNet) {
+        let peers = self.node.peers().into_iter();
+        let there = peers.filter(|(_, info)| tcp_address(&info.address).is_some_and(|ip| network.contains(&ip)));
+        for (peer, _) in there.collect::<Vec<_>>() {
+            self.connections.retain(|_, (other, _)| *other != peer);
+            let _ = self.swarm.disconnect_peer_id(peer);
+            self.gone(peer);
         }
     }
 
@@ -354,13 +425,4 @@ impl Runner {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
-}
-
-/// The address and port that a multiaddr names.
-fn socket(address: &Multiaddr) -> Option<SocketAddr> {
-    let ip = tcp_address(address)?;
-    address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) => Some(SocketAddr::new(ip, port)),
-        _ => None,
-    })
 }

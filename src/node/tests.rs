@@ -14,6 +14,7 @@ use crate::node::bitswap::{Answer, Upload};
 use crate::node::claims::Question;
 use crate::node::fetch::{Arriving, Failed, Progress, fetch};
 use crate::node::message::{Ask, Want};
+use crate::node::networks::Allowed;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::node::{Config, Node, start};
 
@@ -22,15 +23,15 @@ fn node(others: &[&Started]) -> Started {
     let config = Config {
         key: identity::Keypair::generate_ed25519(),
         port: 0,
-        networks: vec!["127.0.0.0/8".parse().unwrap()],
+        allowed: Allowed { networks: vec!["127.0.0.0/8".parse().unwrap()], interfaces: Vec::new() },
         peers: others.iter().map(|other| (other.node.id, other.address.clone())).collect(),
         peers_most: 16,
         upload: Upload::default(),
         shelf: Arc::new(Shelf::default()),
     };
     let (node, runner) = start(config).unwrap();
-    let (_, networks) = watch::channel(Vec::new());
-    let task = tokio::spawn(async move { runner.run(networks).await.unwrap() });
+    let (_, allowed) = watch::channel(Allowed::default());
+    let task = tokio::spawn(async move { runner.run(allowed).await.unwrap() });
     Started { node, address: Multiaddr::empty(), task }
 }
 

@@ -59,6 +59,7 @@ struct Listed {
 struct Here {
     network: String,
     trusted: bool,
+    chosen: bool,
 }
 
 /// Trusting the networks that this machine is in.
@@ -67,7 +68,8 @@ pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
         return Ok(Offer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
     }
     let (program, listed) = list(context)?;
-    let networks: Vec<String> = listed.here.into_iter().filter(|here| !here.trusted).map(|here| here.network).collect();
+    let missing = listed.here.into_iter().filter(|here| here.chosen && !here.trusted);
+    let networks: Vec<String> = missing.map(|here| here.network).collect();
     if networks.is_empty() {
         return Ok(Offer::Nothing("no network here that could be trusted and is not".to_owned()));
     }

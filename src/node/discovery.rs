@@ -1,0 +1,267 @@
+//! Finding and being found: multicast DNS over IPv4 and IPv6, on the interfaces of trusted networks and on no others.
+//!
+//! One socket for each family of each interface, bound to that interface: what comes in from another one is not heard, and
+//! nothing goes out there. All that is heard is a hint where to dial; who is there is proven by Noise.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::node::gate::tcp_address;
+use crate::node::limits::Rate;
+use crate::node::mdns::{self, Found, Heard, LIFE};
+
+/// Groups and port (RFC 6762, section 3).
+const GROUP_4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+const PORT: u16 = 5353;
+
+/// First and longest wait between two questions; each wait is twice the last (RFC 6762, section 5.2). An announcement lives
+/// for three of the longest.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// The same records are sent once in this time at most (RFC 6762, section 6).
+const APART: Duration = Duration::from_secs(1);
+
+/// Packets of one interface and family that are looked at in a second. Origin: chosen by us; a LAN of hundreds has fewer.
+const PACKETS: u64 = 256;
+
+/// Longest packet (RFC 6762, section 17).
+const LONGEST_PACKET: usize = 9000;
+
+/// Findings that wait for the event loop; beyond, they are dropped and come again.
+const WAITING: usize = 64;
+
+/// An interface to be active on, and the addresses where this node listens there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Its name.
+    pub interface: String,
+    /// Its number.
+    pub index: u32,
+    /// Over TCP.
+    pub addresses: Vec<Multiaddr>,
+}
+
+/// A family of an interface.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    interface: String,
+    index: u32,
+    is_ipv6: bool,
+}
+
+/// All links.
+pub struct Discovery {
+    peer: PeerId,
+    links: HashMap<Key, Link>,
+    tell: mpsc::Sender<Found>,
+    found: mpsc::Receiver<Found>,
+}
+
+impl Discovery {
+    /// On no interface yet.
+    pub fn new(peer: PeerId) -> Self {
+        let (tell, found) = mpsc::channel(WAITING);
+        Self { peer, links: HashMap::new(), tell, found }
+    }
+
+    /// Is active in these places from now on, and in no others. Where multicast cannot be had, it is tried again the next
+    /// time.
+    pub fn follow(&mut self, places: &[Place]) {
+        let wanted: HashMap<Key, &[Multiaddr]> = places.iter().flat_map(keys).collect();
+        self.links.retain(|key, _| wanted.contains_key(key));
+        for (key, addresses) in wanted {
+            match self.links.get(&key) {
+                Some(link) => {
+                    link.addresses.send_if_modified(|old| {
+                        let is_new = *old != addresses;
+                        *old = addresses.to_vec();
+                        is_new
+                    });
+                }
+                None => {
+                    let label = label(self.peer, &key);
+                    if let Ok(link) = Link::new(&key, self.peer, label, addresses.to_vec(), self.tell.clone()) {
+                        self.links.insert(key, link);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next peer that somebody says is there.
+    pub async fn next(&mut self) -> Found {
+        self.found.recv().await.expect("it holds a sender itself")
+    }
+}
+
+/// The families in which a place has addresses.
+fn keys(place: &Place) -> impl Iterator<Item = (Key, &[Multiaddr])> {
+    let has = |is_ipv6| place.addresses.iter().filter_map(tcp_address).any(|ip| ip.is_ipv6() == is_ipv6);
+    let key = |is_ipv6| Key { interface: place.interface.clone(), index: place.index, is_ipv6 };
+    [false, true].into_iter().filter(move |it| has(*it)).map(move |it| (key(it), &place.addresses[..]))
+}
+
+/// What an announcement is called: another name on each interface, where other addresses are announced.
+fn label(peer: PeerId, key: &Key) -> String {
+    let end: String = peer.to_base58().chars().rev().take(20).collect();
+    format!("{end}{}", key.index)
+}
+
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        // Only at the end: when a network is left, the interface may lead to another one already.
+        self.links.values().for_each(Link::take_leave);
+    }
+}
+
+/// One family of one interface.
+struct Link {
+    socket: Arc<UdpSocket>,
+    group: SocketAddr,
+    peer: PeerId,
+    label: String,
+    addresses: watch::Sender<Vec<Multiaddr>>,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    fn new(
+        key: &Key,
+        peer: PeerId,
+        label: String,
+        addresses: Vec<Multiaddr>,
+        tell: mpsc::Sender<Found>,
+    ) -> io::Result<Self> {
+        let socket = Arc::new(UdpSocket::from_std(socket(key)?.into())?);
+        let group = match key.is_ipv6 {
+            false => SocketAddr::new(IpAddr::V4(GROUP_4), PORT),
+            true => SocketAddrV6::new(GROUP_6, PORT, 0, key.index).into(),
+        };
+        let (give, addresses) = watch::channel(addresses);
+        // Machines that answer the same question do so one after the other.
+        let delay = Duration::from_millis(20 + u64::from(*peer.to_bytes().last().unwrap_or(&0)) * 100 / 256);
+        let serving =
+            Serving { socket: Arc::clone(&socket), group, peer, label: label.clone(), addresses, delay, tell };
+        let task = tokio::spawn(serving.run());
+        Ok(Self { socket, group, peer, label, addresses: give, task })
+    }
+}
+
+impl Link {
+    /// Says that this node is not there any more.
+    fn take_leave(&self) {
+        let leave = mdns::announcement(&self.label, self.peer, &self.addresses.borrow(), Duration::ZERO);
+        let _ = self.socket.try_send_to(&leave, self.group);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A socket for multicast DNS on one interface alone. Binding to an interface needs Linux 5.7 for who is not root.
+fn socket(key: &Key) -> io::Result<Socket> {
+    let domain = if key.is_ipv6 { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    // Other programs of this machine listen there as well.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind_device(Some(key.interface.as_bytes()))?;
+    if key.is_ipv6 {
+        socket.set_only_v6(true)?;
+        socket.set_multicast_if_v6(key.index)?;
+        socket.set_multicast_hops_v6(255)?;
+        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)).into())?;
+        socket.join_multicast_v6(&GROUP_6, key.index)?;
+    } else {
+        socket.set_multicast_ttl_v4(255)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)).into())?;
+        socket.join_multicast_v4_n(&GROUP_4, &InterfaceIndexOrAddress::Index(key.index))?;
+    }
+    Ok(socket)
+}
+
+/// The task of a link.
+struct Serving {
+    socket: Arc<UdpSocket>,
+    group: SocketAddr,
+    peer: PeerId,
+    label: String,
+    addresses: watch::Receiver<Vec<Multiaddr>>,
+    delay: Duration,
+    tell: mpsc::Sender<Found>,
+}
+
+impl Serving {
+    /// Asks, answers and listens, until it is aborted.
+    async fn run(mut self) {
+        let (rate, mut packet) = (Rate::new(PACKETS), vec![0; LONGEST_PACKET]);
+        let (mut wait, mut ask_at) = (FIRST, Instant::now());
+        // The first word goes out at once, and a second time for who missed it (RFC 6762, section 8.3).
+        let (mut again, mut answer_at, mut answered) = (1, Some(Instant::now()), None::<Instant>);
+        loop {
+            tokio::select! {
+                got = self.socket.recv_from(&mut packet) => {
+                    let Ok((len, _)) = got else {
+                        // The interface is down, for now.
+                        tokio::time::sleep(APART).await;
+                        continue;
+                    };
+                    if !rate.try_take(1) {
+                        continue;
+                    }
+                    match mdns::read(&packet[..len]) {
+                        Some(Heard::Asked) => {
+                            let earliest = answered.map_or(Instant::now(), |last| last + APART);
+                            answer_at.get_or_insert(earliest.max(Instant::now() + self.delay));
+                            // Everybody hears the answers: one question in a while is enough for all.
+                            if wait >= LONGEST {
+                                ask_at = Instant::now() + LONGEST + self.delay * 10;
+                            }
+                        }
+                        Some(Heard::Found(found)) => found.into_iter().for_each(|it| drop(self.tell.try_send(it))),
+                        None => {}
+                    }
+                }
+                () = sleep_until(ask_at) => {
+                    self.send(&mdns::question()).await;
+                    ask_at = Instant::now() + wait;
+                    wait = (wait * 2).min(LONGEST);
+                }
+                () = sleep_until(answer_at.unwrap_or(ask_at)), if answer_at.is_some() => {
+                    let announcement =
+                        mdns::announcement(&self.label, self.peer, &self.addresses.borrow_and_update(), LIFE);
+                    self.send(&announcement).await;
+                    answered = Some(Instant::now());
+                    answer_at = (again > 0).then(|| Instant::now() + APART);
+                    again = 0;
+                }
+                changed = self.addresses.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    (again, answer_at) = (1, Some(Instant::now()));
+                }
+            }
+        }
+    }
+
+    async fn send(&self, packet: &[u8]) {
+        // Without a cable nobody hears it; it is said again later.
+        let _ = self.socket.send_to(packet, self.group).await;
+    }
+}

@@ -1,0 +1,205 @@
+//! Messages of multicast DNS, as libp2p uses it (`specs:discovery/mdns.md`) and as Kubo wants it: its library drops what
+//! comes without SRV and address records (zeroconf 2025-03).
+//!
+//! libp2p's own multicast DNS cannot be kept to some interfaces, and speaks one family of addresses; `mdns-sd` keeps one of
+//! several `dnsaddr` strings, at times the one of loopback. Packets themselves are read and written by `simple-dns`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use simple_dns::rdata::{A, AAAA, PTR, RData, SRV, TXT};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE};
+
+use crate::node::gate::tcp_address;
+
+/// The service, and the question which services there are (RFC 6763, section 9).
+const SERVICE: &str = "_p2p._udp.local";
+const SERVICES: &str = "_services._dns-sd._udp.local";
+
+/// How long an announcement holds. Origin: rust-libp2p.
+pub const LIFE: Duration = Duration::from_secs(6 * 60);
+
+/// Longest life of a record that is believed: Kubo says 53 minutes.
+const LIFE_MOST: Duration = Duration::from_secs(60 * 60);
+
+/// Most addresses that are announced: with more, a message would not fit into one Ethernet frame.
+const ADDRESSES_MOST: usize = 8;
+
+/// Most addresses that are taken from one message. Origin: chosen by us.
+const FOUND_MOST: usize = 32;
+
+/// The start of a TXT string with an address.
+const KEY: &[u8] = b"dnsaddr";
+
+/// What a packet says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// Somebody asks who is there.
+    Asked,
+    /// Somebody says who is there.
+    Found(Vec<Found>),
+}
+
+/// A peer at an address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Who.
+    pub peer: PeerId,
+    /// Where, over TCP, without the peer.
+    pub address: Multiaddr,
+    /// How long that holds, from now.
+    pub life: Duration,
+}
+
+/// Reads a packet. `None` when it is nothing of ours, or no DNS at all.
+pub fn read(packet: &[u8]) -> Option<Heard> {
+    let packet = Packet::parse(packet).ok()?;
+    let (service, services) = (Name::new_unchecked(SERVICE), Name::new_unchecked(SERVICES));
+    if !packet.has_flags(PacketFlag::RESPONSE) {
+        let asks = packet.questions.iter().any(|it| it.qname == service || it.qname == services);
+        return asks.then_some(Heard::Asked);
+    }
+    let records = || packet.answers.iter().chain(&packet.additional_records);
+    let mut found = Vec::new();
+    for record in records().filter(|record| record.name == service) {
+        let RData::PTR(PTR(instance)) = &record.rdata else { continue };
+        for record in records().filter(|record| record.name == *instance) {
+            let RData::TXT(text) = &record.rdata else { continue };
+            let life = Duration::from_secs(record.ttl.into()).min(LIFE_MOST);
+            let addresses = text.iter_raw().filter(|(key, _)| *key == KEY).filter_map(|(_, value)| value);
+            found.extend(addresses.filter_map(address).map(|(peer, address)| Found { peer, address, life }));
+            found.truncate(FOUND_MOST);
+        }
+    }
+    // A life of nothing takes leave. Anybody could say that for another, and who has gone is soon missed anyway.
+    found.retain(|it| !it.life.is_zero());
+    (!found.is_empty()).then_some(Heard::Found(found))
+}
+
+/// An address over TCP, and who is there.
+fn address(text: &[u8]) -> Option<(PeerId, Multiaddr)> {
+    let mut address: Multiaddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let Some(Protocol::P2p(peer)) = address.pop() else { return None };
+    let is_plain = tcp_address(&address).is_some() && address.iter().count() == 2;
+    is_plain.then_some((peer, address))
+}
+
+/// The question who is there.
+pub fn question() -> Vec<u8> {
+    let mut packet = Packet::new_query(0);
+    let name = Name::new_unchecked(SERVICE);
+    packet.questions.push(Question::new(name, QTYPE::TYPE(TYPE::PTR), QCLASS::CLASS(CLASS::IN), false));
+    packet.build_bytes_vec().expect("a question can be written")
+}
+
+/// Says that `peer` is at these addresses; a `life` of nothing takes it back. `label` names this announcement: at most
+/// 63 letters and digits, another one for each machine and interface.
+pub fn announcement(label: &str, peer: PeerId, addresses: &[Multiaddr], life: Duration) -> Vec<u8> {
+    build(label, peer, addresses, life).expect("every part is short enough")
+}
+
+fn build(label: &str, peer: PeerId, addresses: &[Multiaddr], life: Duration) -> Result<Vec<u8>, SimpleDnsError> {
+    let (instance, host) = (format!("{label}.{SERVICE}"), format!("{label}.local"));
+    let (instance, host) = (Name::new(&instance)?, Name::new(&host)?);
+    let life = u32::try_from(life.as_secs()).unwrap_or(u32::MAX);
+    let record = |name: &Name<'_>, data| ResourceRecord::new(name.clone().into_owned(), CLASS::IN, life, data);
+    let addresses = &addresses[..addresses.len().min(ADDRESSES_MOST)];
+    let (mut text, mut port) = (TXT::new(), 0);
+    let mut packet = Packet::new_reply(0);
+    packet.set_flags(PacketFlag::AUTHORITATIVE_ANSWER);
+    packet.answers.push(record(&Name::new(SERVICE)?, RData::PTR(PTR(instance.clone()))));
+    let mut places = Vec::new();
+    for address in addresses {
+        text.add_attribute("dnsaddr", Some(format!("{address}/p2p/{peer}").as_bytes()))?;
+        if let Some(Protocol::Tcp(of)) = address.iter().nth(1) {
+            port = of;
+        }
+        let place = match tcp_address(address) {
+            Some(IpAddr::V4(ip)) => RData::A(A::from(ip)),
+            Some(IpAddr::V6(ip)) => RData::AAAA(AAAA::from(ip)),
+            None => continue,
+        };
+        places.push(record(&host, place).with_cache_flush(true));
+    }
+    let service = SRV { priority: 0, weight: 0, port, target: host.clone() };
+    packet.additional_records.push(record(&instance, RData::SRV(service)).with_cache_flush(true));
+    packet.additional_records.push(record(&instance, RData::TXT(text)).with_cache_flush(true));
+    packet.additional_records.append(&mut places);
+    packet.build_bytes_vec_compressed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_announced_is_found_with_every_address() {
+        let peer = PeerId::random();
+        let places = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
+        let packet = announcement("label1", peer, &places, LIFE);
+        let found = |address: &Multiaddr| Found { peer, address: address.clone(), life: LIFE };
+        assert_eq!(read(&packet), Some(Heard::Found(places.iter().map(found).collect())));
+        assert_eq!(read(&question()), Some(Heard::Asked));
+    }
+
+    #[test]
+    fn kubo_gets_the_records_without_which_it_drops_an_answer() {
+        let places = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
+        let packet = announcement("label1", PeerId::random(), &places, LIFE);
+        let packet = Packet::parse(&packet).unwrap();
+        let host = Name::new_unchecked("label1.local");
+        let records = &packet.additional_records;
+        let is_service = |data: &RData| matches!(data, RData::SRV(it) if it.port == 4010 && it.target == host);
+        assert!(records.iter().any(|record| is_service(&record.rdata)));
+        let of_host = records.iter().filter(|record| record.name == host);
+        assert_eq!(of_host.filter(|it| matches!(it.rdata, RData::A(_) | RData::AAAA(_))).count(), 2);
+    }
+
+    #[test]
+    fn the_longest_announcement_fits_into_one_frame() {
+        let long = "/ip6/fdff:ffff:ffff:ffff:ffff:ffff:ffff:fff0/tcp/65535";
+        let places: Vec<Multiaddr> = std::iter::repeat_n(long.parse().unwrap(), 20).collect();
+        let packet = announcement(&"x".repeat(63), PeerId::random(), &places, LIFE);
+        assert!(packet.len() <= 1452, "{} bytes", packet.len());
+    }
+
+    #[test]
+    fn who_takes_leave_and_who_is_not_over_tcp_is_not_found() {
+        let (peer, place) = (PeerId::random(), addresses(&["/ip4/192.168.1.7/tcp/4010"]));
+        assert_eq!(read(&announcement("x", peer, &place, Duration::ZERO)), None);
+        let quic = addresses(&["/ip4/192.168.1.7/udp/4010/quic-v1"]);
+        assert_eq!(read(&announcement("x", peer, &quic, LIFE)), None);
+        let forever = announcement("x", peer, &place, Duration::from_secs(1 << 31));
+        assert!(matches!(read(&forever), Some(Heard::Found(found)) if found[0].life == LIFE_MOST));
+    }
+
+    #[test]
+    fn other_services_are_none_of_ours() {
+        let mut packet = Packet::new_query(7);
+        let name = Name::new_unchecked("_ipp._tcp.local");
+        packet.questions.push(Question::new(name, QTYPE::TYPE(TYPE::PTR), QCLASS::CLASS(CLASS::IN), false));
+        assert_eq!(read(&packet.build_bytes_vec().unwrap()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_announcement_is_read_without_panic(at in 0usize..300, byte in any::<u8>()) {
+            let mut packet = announcement("x", PeerId::random(), &addresses(&["/ip4/10.0.0.1/tcp/1"]), LIFE);
+            let at = at % packet.len();
+            packet[at] = byte;
+            let _ = read(&packet);
+        }
+    }
+}
