@@ -17,6 +17,7 @@ mod fetch;
 mod generate;
 mod index;
 pub mod json;
+mod neighbours;
 mod notify;
 mod prefetch;
 mod publish;

@@ -1,4 +1,4 @@
-//! `pkgswarm status`: what is going on: Kubo, neighbours, indexes, stores, pending updates. Bounded in time, changes
+//! `pkgswarm status`: what is going on: Kubo, our own daemon and its neighbours, indexes, stores, pending updates. Bounded in time, changes
 //! nothing.
 
 use std::io::{self, Write as _};
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::cli::JsonArgs;
+use crate::cmd::neighbours::Neighbours;
 use crate::config::value::show_size;
 use crate::config::{IndexConfig, Settings};
 use crate::deliver::block_on;
@@ -45,6 +46,7 @@ struct Status<'a> {
     settings: &'a Settings,
     now: u64,
     kubo: Daemon,
+    node: Neighbours,
     indexes: Vec<Index>,
     /// Stores that are there, what they hold, and what Kubo cached on their behalf.
     stores: Vec<(&'a Path, Use, u64)>,
@@ -84,10 +86,14 @@ impl<'a> Status<'a> {
             Some((dir.as_path(), shelf::usage(dir).ok()?, ledger))
         });
         let states = settings.stores.iter().map(|dir| State::now(dir));
+        let asked = block_on(async { tokio::join!(daemon(env, settings), Neighbours::ask(settings)) });
+        let interrupted = || "interrupted".to_owned();
+        let (kubo, node) = asked.unwrap_or_else(|| (Daemon::Silent(interrupted()), Neighbours::Silent(interrupted())));
         Self {
             settings,
             now: now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            kubo: daemon(env, settings),
+            kubo,
+            node,
             indexes: settings.indexes.iter().map(|one| index(settings, one, now)).collect(),
             stores: held.collect(),
             updates: states.max_by_key(|state| state.checked).unwrap_or_default(),
@@ -118,6 +124,7 @@ impl<'a> Status<'a> {
                 }
             }
         }
+        rows.extend(self.node.as_text());
         if self.indexes.is_empty() {
             rows.push(("index", "none in use; pkgswarm index add NAME KEY adds one".to_owned()));
         }
@@ -203,6 +210,7 @@ impl<'a> Status<'a> {
         let checked = (self.updates.checked > 0).then_some(self.updates.checked);
         json!({
             "kubo": kubo,
+            "daemon": self.node.as_json(),
             "indexes": indexes.collect::<Vec<_>>(),
             "stores": stores.collect::<Vec<_>>(),
             "updates": {"checked": checked, "pending": self.updates.updates},
@@ -210,8 +218,8 @@ impl<'a> Status<'a> {
     }
 }
 
-/// What the daemon says, as far as it says it in time.
-fn daemon(env: &Env, settings: &Settings) -> Daemon {
+/// What Kubo says, as far as it says it in time.
+async fn daemon(env: &Env, settings: &Settings) -> Daemon {
     match settings.kubo {
         crate::config::Ask::No => return Daemon::NotAsked("kubo.enabled is false"),
         crate::config::Ask::Auto if env.has_proxy() => return Daemon::NotAsked("the environment sets a proxy"),
@@ -220,25 +228,22 @@ fn daemon(env: &Env, settings: &Settings) -> Daemon {
     let http = Http::new(settings.connect.min(PATIENCE));
     let api = reqwest::Url::parse(&settings.kubo_api).ok();
     let kubo = Kubo { api, gateway: settings.gateway_url(), client: http.loopback().clone() };
-    let answered = block_on(async {
-        let (version, peers, size, pinned) = tokio::join!(
-            tokio::time::timeout(PATIENCE, kubo.version()),
-            tokio::time::timeout(PATIENCE, kubo.peers()),
-            tokio::time::timeout(PATIENCE, kubo.repo_size()),
-            tokio::time::timeout(PATIENCE, pins::ours(&kubo)),
-        );
-        match version {
-            Err(_) => Daemon::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
-            Ok(Err(fault)) => Daemon::Silent(fault.to_string()),
-            Ok(Ok(version)) => Daemon::Answers {
-                version,
-                peers: peers.ok().and_then(Result::ok).unwrap_or_default(),
-                size: size.ok().and_then(Result::ok),
-                pinned: pinned.ok().and_then(Result::ok).map(|pins| pins.len()),
-            },
-        }
-    });
-    answered.unwrap_or_else(|| Daemon::Silent("interrupted".to_owned()))
+    let (version, peers, size, pinned) = tokio::join!(
+        tokio::time::timeout(PATIENCE, kubo.version()),
+        tokio::time::timeout(PATIENCE, kubo.peers()),
+        tokio::time::timeout(PATIENCE, kubo.repo_size()),
+        tokio::time::timeout(PATIENCE, pins::ours(&kubo)),
+    );
+    match version {
+        Err(_) => Daemon::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
+        Ok(Err(fault)) => Daemon::Silent(fault.to_string()),
+        Ok(Ok(version)) => Daemon::Answers {
+            version,
+            peers: peers.ok().and_then(Result::ok).unwrap_or_default(),
+            size: size.ok().and_then(Result::ok),
+            pinned: pinned.ok().and_then(Result::ok).map(|pins| pins.len()),
+        },
+    }
 }
 
 /// The address of a peer on the local network: a private one, and not by way of a relay.

@@ -1,32 +1,73 @@
-//! The daemon that shares with the local network: running, and with somebody to share with.
+//! The daemon that shares with the local network: running, answering, and with somebody to share with.
+
+use std::io;
+use std::time::Duration;
 
 use super::{Check, Finding};
 use crate::config::Settings;
+use crate::deliver::block_on;
+use crate::socket;
 
-/// The daemon, as far as it can be seen without asking it.
-#[derive(Clone, Copy, Debug, Default)]
+/// Longest wait for an answer, which comes from memory.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Our own daemon.
+#[derive(Clone, Debug, Default)]
 pub struct Lan {
-    /// Whether its socket is there.
-    pub runs: bool,
+    /// Whether it answers; `None` where none runs.
+    pub answers: Option<Result<(), String>>,
     /// How many networks are trusted.
-    pub networks: usize,
+    pub trusted: usize,
+    /// How many networks it is active in now.
+    pub used: usize,
 }
 
 impl Lan {
-    /// Looks for the socket.
+    /// Asks it.
     pub fn look(settings: &Settings) -> Self {
-        Self { runs: settings.socket.exists(), networks: settings.lan_networks.len() }
+        let mut this = Self { trusted: settings.lan_networks.len(), ..Self::default() };
+        let asked = async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, "status")).await };
+        this.answers = match block_on(asked) {
+            Some(Ok(Ok(status))) => {
+                let networks = status["networks"].as_array().into_iter().flatten();
+                this.used = networks.filter(|network| network["used"] == true).count();
+                Some(Ok(()))
+            }
+            Some(Ok(Err(e))) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => None,
+            Some(Ok(Err(e))) => Some(Err(e.to_string())),
+            Some(Err(_)) => Some(Err(format!("nothing within {} s", PATIENCE.as_secs()))),
+            None => None,
+        };
+        this
     }
 }
 
 /// In the order in which they are reported.
-pub const CHECKS: &[Check] = &[Check {
-    name: "lan-trust",
-    about: "A daemon that runs trusts a network; on others it neither asks nor answers.",
-    look: |facts| {
-        if !facts.lan.runs || facts.lan.networks > 0 {
-            return vec![];
-        }
-        vec![Finding::note("the daemon runs and trusts no network, so nothing is shared", "sudo pkgswarm lan trust")]
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "lan-daemon",
+        about: "A daemon that runs answers; else downloads go on without neighbours.",
+        look: |facts| match &facts.lan.answers {
+            Some(Err(why)) => vec![Finding::warning(
+                format!("the pkgswarm daemon does not answer ({why}), so nothing comes from neighbours"),
+                "systemctl restart pkgswarm-daemon.service",
+            )],
+            _ => vec![],
+        },
     },
-}];
+    Check {
+        name: "lan-trust",
+        about: "A daemon that runs trusts the network that this machine is in; on others it neither asks nor answers.",
+        look: |facts| match (&facts.lan.answers, facts.lan.trusted, facts.lan.used) {
+            (Some(Ok(())), 0, _) => vec![Finding::note(
+                "the daemon runs and trusts no network, so nothing is shared",
+                "sudo pkgswarm lan trust",
+            )],
+            (Some(Ok(())), _, 0) => vec![Finding::note(
+                "the daemon runs, and no network that it trusts is here, so nothing is shared now",
+                "pkgswarm lan ls shows which; sudo pkgswarm lan trust adds the present one",
+            )],
+            _ => vec![],
+        },
+    },
+];

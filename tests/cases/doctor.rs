@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use pkgswarm::users;
 use serde_json::{Value, json};
 
+use crate::support::daemon::{Daemon, FakeDaemon};
 use crate::support::run::Run;
 use crate::support::world::{UNPRIVILEGED, binary, can_be_two_users, is_root, listing};
 use crate::support::{FakeKubo, FakeMirror, World, dead_address};
@@ -341,10 +342,21 @@ fn another_program_at_kubos_ports_is_found() {
 }
 
 #[test]
-fn a_daemon_that_trusts_no_network_is_found() {
-    let world = healthy();
-    finds_none(&world);
-    fs::write(world.path("socket"), "").unwrap();
+fn a_daemon_that_does_not_answer_or_trusts_no_network_here_is_found() {
+    let with = |manner| {
+        let fake = FakeDaemon::holding(&[], manner);
+        let world = healthy().set("PKGSWARM_DAEMON_SOCKET", &fake.socket().display().to_string());
+        (fake, world)
+    };
+    let (_idle, world) = with(Daemon::Idle);
     finds(&world, "lan-trust", "note");
-    finds_none(&world.set("PKGSWARM_LAN_NETWORKS", "192.168.1.0/24"));
+    finds(&world.set("PKGSWARM_LAN_NETWORKS", "192.168.1.0/24"), "lan-trust", "note");
+    for manner in [Daemon::Silent, Daemon::Babbling] {
+        let (_fake, world) = with(manner);
+        finds(&world, "lan-daemon", "warning");
+    }
+    let world = healthy();
+    fs::write(world.path("socket"), "where nobody listens").unwrap();
+    fs::set_permissions(world.path("socket"), Permissions::from_mode(0o666)).unwrap();
+    finds_none(&world);
 }

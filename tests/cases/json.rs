@@ -25,7 +25,7 @@ fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
 }
 
 /// Runs it and asserts that what it prints is documented; returns what was seen.
-fn documented(world: &World, page: &str, words: &[&str]) -> BTreeSet<String> {
+pub(super) fn documented(world: &World, page: &str, words: &[&str]) -> BTreeSet<String> {
     let output = OUTPUTS.iter().find(|output| output.page == page).expect("a page");
     let run = world.run(&[words, &["--json"]].concat());
     let mut found = BTreeSet::new();

@@ -3,6 +3,7 @@
 mod ahead;
 mod contract;
 mod daemon;
+mod daemon_started;
 mod database_index;
 mod database_snapshot;
 mod disagreements;

@@ -32,6 +32,8 @@ pub enum Daemon {
     Dying,
     /// Promises more than the file holds.
     Boasting,
+    /// Says how it stands: it trusts nothing, or nothing that is here.
+    Idle,
 }
 
 /// A daemon that has one file.
@@ -86,6 +88,10 @@ async fn serve(connection: &Connection, bytes: &[u8], manner: Daemon, noted: &Mu
         Daemon::HangsUp => return None,
         Daemon::Babbling => return say("good evening", None).await,
         _ => {}
+    }
+    if manner == Daemon::Idle {
+        let document = br#"{"agent":"pkgswarm/0","networks":[{"network":"10.1.0.0/16","used":false}]}"#;
+        return say("answer", Some(&file_of(document, Path::new("/tmp")))).await;
     }
     say("looking", None).await?;
     if manner == Daemon::Searching {

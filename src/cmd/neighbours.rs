@@ -1,0 +1,136 @@
+//! What the running daemon says about itself and its neighbours, as `pkgswarm status` shows it.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::value::show_size;
+use crate::config::{Ask, Settings};
+use crate::name::shown;
+use crate::socket;
+
+/// Longest wait for the daemon, which only has to look into its memory.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The daemon of this machine.
+pub enum Neighbours {
+    /// It is not asked, because `lan.enabled` is false.
+    NotAsked,
+    /// None runs.
+    Nobody,
+    /// It does not answer as it should; what happened.
+    Silent(String),
+    /// What it says, and the same as it said it.
+    Answers(Box<Node>, Value),
+}
+
+/// The node.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub struct Node {
+    agent: String,
+    listening: Vec<String>,
+    networks: Vec<Network>,
+    peers: Vec<Peer>,
+    known_peers: usize,
+    transfers: usize,
+    shared_files: usize,
+    shared_bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Network {
+    interface: String,
+    address: String,
+    network: String,
+    stands: String,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    id: String,
+    address: String,
+    agent: String,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+impl Neighbours {
+    /// Asks the daemon.
+    pub async fn ask(settings: &Settings) -> Self {
+        if settings.lan == Ask::No {
+            return Self::NotAsked;
+        }
+        match tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, "status")).await {
+            Err(_) => Self::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
+            Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                Self::Nobody
+            }
+            Ok(Err(e)) => Self::Silent(e.to_string()),
+            Ok(Ok(document)) => match Node::deserialize(&document) {
+                Ok(node) => Self::Answers(Box::new(node), document),
+                Err(e) => Self::Silent(format!("it speaks of other things than this program knows: {e}")),
+            },
+        }
+    }
+
+    /// Lines for people: what it is about, and the text.
+    pub fn as_text(&self) -> Vec<(&'static str, String)> {
+        let node = match self {
+            Self::NotAsked => return vec![("daemon", "not asked: lan.enabled is false".to_owned())],
+            Self::Nobody => return vec![("daemon", "does not run".to_owned())],
+            Self::Silent(why) => return vec![("daemon", format!("does not answer: {}", shown(why)))],
+            Self::Answers(node, _) => node,
+        };
+        let offered = format!("{} offered ({})", count(node.shared_files, "file"), show_size(node.shared_bytes));
+        let peers = match node.known_peers.saturating_sub(node.peers.len()) {
+            0 => count(node.peers.len(), "peer"),
+            away => format!("{}, {away} more known", count(node.peers.len(), "peer")),
+        };
+        let transfers = match node.transfers {
+            0 => String::new(),
+            some => format!(", {} on the way", count(some, "file")),
+        };
+        let mut rows = vec![("daemon", format!("{}: {peers}, {offered}{transfers}", shown(&node.agent)))];
+        rows.extend(node.networks.iter().map(|it| {
+            let text = format!("{}  {} on {}, {}", it.network, it.address, it.interface, it.stands);
+            ("  net", shown(&text).into_owned())
+        }));
+        rows.extend(node.listening.iter().map(|it| ("  at", shown(it).into_owned())));
+        rows.extend(node.peers.iter().map(|it| ("  peer", it.as_text())));
+        rows
+    }
+
+    /// For programs: what the daemon said, and whether it runs.
+    pub fn as_json(&self) -> Value {
+        match self {
+            Self::NotAsked => json!({"asked": false, "why": "lan.enabled is false"}),
+            Self::Nobody => json!({"asked": true, "answers": false, "why": "does not run"}),
+            Self::Silent(why) => json!({"asked": true, "answers": false, "why": why}),
+            Self::Answers(_, said) => {
+                let mut document = json!({"asked": true, "answers": true});
+                if let (Value::Object(document), Value::Object(said)) = (&mut document, said.clone()) {
+                    document.extend(said);
+                }
+                document
+            }
+        }
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+impl Peer {
+    fn as_text(&self) -> String {
+        // The port of who dialled says nothing, and the transport is always TCP.
+        let ip = self.address.split('/').nth(2).unwrap_or(&self.address);
+        let agent = if self.agent.is_empty() { "says nothing about itself" } else { &self.agent };
+        let (sent, received) = (show_size(self.bytes_sent), show_size(self.bytes_received));
+        format!("{}  {}  {sent} sent, {received} received  {}", shown(ip), shown(agent), shown(&self.id))
+    }
+}

@@ -1,0 +1,157 @@
+//! The real daemon, started as systemd starts it, on loopback: when it is ready, what it was handed, what it tells.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::daemon::{Daemon, FakeDaemon};
+use crate::support::run::Running;
+use crate::support::server::eventually;
+use crate::support::world::{UNPRIVILEGED, give, loudly};
+use crate::support::*;
+
+/// A machine whose daemon trusts loopback, and that this peer is at this address.
+fn machine(peers: &str) -> World {
+    let world = World::new().run_by_user();
+    let run = world.path("run");
+    std::fs::create_dir(&run).unwrap();
+    give(&run, UNPRIVILEGED);
+    let socket = run.join("socket").display().to_string();
+    let set = [
+        ("PKGSWARM_DAEMON_SOCKET", &*socket),
+        ("PKGSWARM_LAN_NETWORKS", "127.0.0.0/8"),
+        ("PKGSWARM_LAN_PORT", "0"),
+        ("PKGSWARM_LAN_PEERS", peers),
+    ];
+    set.iter().fold(world, |world, (name, value)| world.set(name, value))
+}
+
+fn daemon(world: &World) -> Running {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = world.command(&["daemon"]);
+    command.process_group(0);
+    Running::start(command, world.base())
+}
+
+fn status(world: &World) -> Value {
+    let run = world.run(&["status", "--json"]);
+    let mut status: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"));
+    status["daemon"].take()
+}
+
+#[test]
+fn systemd_is_told_when_the_daemon_can_be_asked_and_when_it_ends() {
+    let world = machine("");
+    let path = world.path("run/notify");
+    let heard = UnixDatagram::bind(&path).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
+    heard.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let said = || {
+        let mut bytes = [0; 100];
+        let len = heard.recv(&mut bytes).expect("a word within a minute");
+        String::from_utf8(bytes[..len].to_vec()).unwrap()
+    };
+    let world = world.set("NOTIFY_SOCKET", &path.display().to_string());
+    let running = daemon(&world);
+    assert_eq!(said(), "READY=1");
+    assert_eq!(status(&world)["answers"], true, "it has said that it is ready");
+    running.signal(Signal::TERM);
+    assert_eq!(said(), "STOPPING=1");
+    assert_eq!(running.finish().code(), 0);
+    assert_eq!(status(&world)["why"], "does not run");
+}
+
+#[test]
+fn a_socket_that_systemd_hands_over_is_served_from_the_first_question_on() {
+    let Some(activate) = ["/usr/bin/systemd-socket-activate", "/lib/systemd/systemd-socket-activate"]
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists())
+    else {
+        return loudly("no systemd-socket-activate here, so the socket was not handed over by the real one");
+    };
+    let world = machine("");
+    let daemon = world.command(&["daemon"]);
+    // It passes on only the variables that it is told to.
+    let mut command = world.command(&[]);
+    let names: Vec<String> = command.get_envs().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    let socket = world.path("run/socket");
+    let mut words = vec!["--seqpacket".to_owned(), "--inetd".to_owned(), format!("--listen={}", socket.display())];
+    words.extend(names.iter().map(|name| format!("--setenv={name}")));
+    command = through(activate, &words, command, &daemon);
+    let running = Running::start(command, world.base());
+    eventually("systemd-socket-activate listens", || socket.exists());
+    // Nothing runs yet: the question waits in the socket until the daemon that it starts takes it.
+    eventually("the daemon answers", || status(&world)["answers"] == true);
+    running.kill();
+}
+
+/// `program` with `words`, in the environment and as the user of `like`, which then starts `what`.
+fn through(
+    program: &str,
+    words: &[String],
+    like: std::process::Command,
+    what: &std::process::Command,
+) -> std::process::Command {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new(program);
+    command.args(words).arg(what.get_program()).args(what.get_args()).env_clear();
+    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if crate::support::world::is_root() {
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    }
+    command
+}
+
+#[test]
+fn two_daemons_show_each_other_in_their_status() {
+    let first = machine("");
+    let _one = daemon(&first);
+    eventually("the first one listens", || status(&first)["listening"][0].is_string());
+    let second = machine(status(&first)["listening"][0].as_str().unwrap());
+    let _two = daemon(&second);
+    eventually("they are connected", || {
+        let agent = status(&second)["peers"][0]["agent"].clone();
+        agent.as_str().is_some_and(|agent| agent.starts_with("pkgswarm/"))
+    });
+    let (one, two) = (status(&first), status(&second));
+    assert_eq!((&one["peers"][0]["id"], &two["peers"][0]["id"]), (&two["id"], &one["id"]));
+    assert_eq!((&two["peers"][0]["bytes_sent"], &two["shared_files"]), (&0.into(), &0.into()));
+    super::json::documented(&second, "pkgswarm-status", &["status"]);
+    super::json::documented(&second, "pkgswarm-shared", &["shared"]);
+    let text = second.run(&["status"]).stdout;
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let has = |start: &str, part: &str| lines.iter().any(|line| line.starts_with(start) && line.contains(part));
+    let id = one["id"].as_str().unwrap();
+    assert!(has("daemon", "1 peer, 0 files offered (0 B)"), "{text}");
+    assert!(has("net", "127.0.0.0/8  127.0.0.1 on lo, trusted"), "{text}");
+    assert!(has("at", "/ip4/127.0.0.1/tcp/"), "{text}");
+    assert!(has("peer", "127.0.0.1  pkgswarm/") && has("peer", id), "{text}");
+}
+
+#[test]
+fn status_says_what_is_the_matter_with_a_daemon_and_does_not_wait_for_it() {
+    let bytes = [0; 10];
+    for (manner, why) in [(Daemon::Silent, "does not answer: nothing within"), (Daemon::Babbling, "does not answer: ")]
+    {
+        let fake = FakeDaemon::holding(&bytes, manner);
+        let world = World::new().set("PKGSWARM_DAEMON_SOCKET", &fake.socket().display().to_string());
+        let run = world.run(&["status"]);
+        run.within(Duration::from_secs(3));
+        assert!(run.code() == 0 && run.stdout.contains(&format!("daemon    {why}")), "{manner:?}: {}", run.stdout);
+        let world = world.set("PKGSWARM_LAN_ENABLED", "false");
+        assert!(world.run(&["status"]).stdout.contains("daemon    not asked: lan.enabled is false"));
+    }
+}
+
+#[test]
+fn an_interface_that_makes_no_sense_is_an_error_that_names_the_setting() {
+    let world = machine("").set("PKGSWARM_LAN_INTERFACES", "eth[");
+    let run = world.run(&["daemon"]);
+    assert!(run.code() == 2 && run.stderr.contains("lan.interfaces"), "{}: {}", run.code(), run.stderr);
+    let world = world.set("PKGSWARM_LAN_INTERFACES", "nosuch*");
+    let listed: Value = serde_json::from_str(&world.run(&["lan", "ls", "--json"]).stdout).unwrap();
+    assert!(listed["here"].as_array().unwrap().iter().all(|here| here["chosen"] == false), "{listed}");
+}
