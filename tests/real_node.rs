@@ -4,68 +4,11 @@
 #[path = "support/real/mod.rs"]
 mod real;
 
-use real::{Daemon, Host, Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Release, Repo, Routing, Swarm, scratch};
+use real::{Lan, Machine, Package, Scene, until};
 use std::time::Duration;
-use tempfile::TempDir;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-
-/// One machine: a pacman, and a daemon that shares its cache.
-struct Machine {
-    daemon: Daemon,
-    pacman: PacmanRoot,
-    swarm: Swarm,
-    host: Host,
-}
-
-/// A mirror behind the uplink, and machines.
-struct Scene {
-    machines: Vec<Machine>,
-    mirror: Mirror,
-    _uplink: Host,
-    repo: Repo,
-    parts: Parts,
-    lan: Lan,
-    _tree: TempDir,
-}
-
-impl Scene {
-    fn new(packages: &[Package], machines: usize) -> Scene {
-        let parts = Parts::demand();
-        let lan = Lan::new();
-        let uplink = lan.host();
-        let tree = scratch("tree");
-        let repo = Repo::new(&parts, tree.path(), "core");
-        repo.add(packages);
-        let mirror = Mirror::serve_on(&uplink, tree.path(), "");
-        let mut scene = Scene { machines: Vec::new(), mirror, _uplink: uplink, repo, parts, lan, _tree: tree };
-        for _ in 0..machines {
-            scene.add_machine();
-        }
-        scene
-    }
-
-    fn add_machine(&mut self) {
-        self.add_machine_trusting("any");
-    }
-
-    fn add_machine_trusting(&mut self, network: &str) {
-        let host = self.lan.host();
-        let swarm = Swarm::install().on(&host).sharing("core", network);
-        let server = format!("{}/core", self.mirror.url());
-        let pacman = PacmanRoot::new(&self.parts, Release::New, &swarm.xfer_command()).repo(&self.repo, &[&server]);
-        let pacman = swarm.around(pacman);
-        let daemon = swarm.daemon(&pacman);
-        self.machines.push(Machine { daemon, pacman, swarm, host });
-    }
-
-    /// Bytes of packages that the mirror has sent.
-    fn uplink(&self) -> u64 {
-        let packages = self.mirror.requests();
-        packages.iter().filter(|it| it.path.contains(".pkg.tar") && it.status < 300).map(|it| it.body).sum()
-    }
-}
 
 fn packages() -> [Package; 4] {
     [
@@ -106,55 +49,6 @@ fn three_machines_fetch_each_package_once_over_the_uplink() {
     }
 }
 
-/// A machine with Kubo and no daemon, on the network of these.
-fn kubo_beside(scene: &Scene) -> (Host, Kubo) {
-    let host = scene.lan.host();
-    let kubo = Kubo::start_on(&scene.parts, &host, Routing::None);
-    (host, kubo)
-}
-
-#[test]
-fn packages_come_from_a_kubo_on_the_network_whatever_its_chunks() {
-    let packages = [Package::new("alpha", "1-1").size(300 * KIB), Package::new("beta", "1-1").size(9 * MIB)];
-    let files = packages.each_ref().map(Package::file_name);
-    let scene = Scene::new(&packages, 1);
-    let (_host, kubo) = kubo_beside(&scene);
-    let machine = &scene.machines[0];
-    machine.daemon.meets(1);
-    machine.pacman.run(&["-Sy"]).ok();
-    for (chunk, file) in [(1 << 20, &files[1]), (1 << 18, &files[1]), (1 << 20, &files[0])] {
-        let path = scene.repo.dir().join(file);
-        let root = kubo.add_in_chunks(&path, chunk);
-        let got = machine.daemon.get(&path, Some(&root));
-        assert_eq!(got.as_deref(), Ok("done"), "{file} in chunks of {chunk}");
-        machine.daemon.forget();
-    }
-    let ran = machine.pacman.run(&["-Sw", "alpha"]).ok();
-    assert!(ran.stderr.contains("from lan"), "{ran}");
-}
-
-#[test]
-fn kubo_fetches_what_is_in_a_package_cache() {
-    let packages = [Package::new("alpha", "1-1").size(300 * KIB), Package::new("beta", "1-1").size(9 * MIB)];
-    let files = packages.each_ref().map(Package::file_name);
-    let scene = Scene::new(&packages, 1);
-    let machine = &scene.machines[0];
-    machine.pacman.run(&["-Sy"]).ok();
-    machine.pacman.run(&["-Sw", "alpha", "beta"]).ok();
-    machine.daemon.offers(2);
-    let (_host, kubo) = kubo_beside(&scene);
-    machine.daemon.meets(1);
-    for file in &files {
-        let path = machine.pacman.cache().join(file);
-        let root = machine.swarm.run(&["cid", &path.display().to_string()]).ok().stdout;
-        let root = root.split_whitespace().next().unwrap().to_owned();
-        let into = scratch("got");
-        let got = into.path().join("file");
-        kubo.ipfs(&["get", &root, "-o", &got.display().to_string(), "--timeout", "30s"]).ok();
-        assert!(std::fs::read(&got).unwrap() == std::fs::read(&path).unwrap(), "{file}");
-    }
-}
-
 #[test]
 fn a_neighbour_whose_cable_is_pulled_is_missed_and_found_again_within_ten_seconds() {
     let scene = Scene::new(&packages()[..1], 2);
@@ -186,32 +80,98 @@ fn a_neighbour_that_sleeps_is_missed_and_found_again_with_another_address() {
 }
 
 #[test]
+fn a_machine_that_wakes_up_with_its_neighbour_gone_notices_and_finds_it_when_it_is_back() {
+    let mut scene = Scene::new(&packages()[..1], 2);
+    scene.machines[0].daemon.meets(1);
+    scene.machines[0].daemon.freeze();
+    scene.machines[1].daemon.kill();
+    scene.machines[0].daemon.thaw();
+    let missed = scene.machines[0].daemon.misses_all();
+    assert!(missed < Duration::from_secs(10), "missed after {missed:?}");
+    scene.machines[1].daemon.start();
+    let found = scene.machines[0].daemon.meets(1);
+    assert!(found < Duration::from_secs(3), "found again after {found:?}");
+}
+
+#[test]
+fn a_neighbour_whose_address_changes_is_found_at_the_new_one_within_ten_seconds() {
+    let scene = Scene::new(&packages()[..1], 2);
+    let (one, two) = (&scene.machines[0], &scene.machines[1]);
+    one.daemon.meets(1);
+    two.host.renumber("10.77.0.201");
+    let begun = std::time::Instant::now();
+    until("it is connected at its new address", Duration::from_secs(30), || {
+        let status = one.daemon.status();
+        let address = status["peers"][0]["address"].as_str()?;
+        address.contains("10.77.0.201").then_some(())
+    });
+    assert!(begun.elapsed() < Duration::from_secs(10), "found again after {:?}", begun.elapsed());
+}
+
+/// The middle one of how much longer each second one took than the first one of its pair.
+fn median_of_more(pairs: &[(Duration, Duration)]) -> Duration {
+    let mut more: Vec<Duration> = pairs.iter().map(|(without, with)| with.saturating_sub(*without)).collect();
+    more.sort();
+    more[more.len() / 2]
+}
+
+#[test]
 fn neighbours_that_hang_delay_a_transaction_by_no_more_than_0_3_s() {
     let names: Vec<String> = (0..8).map(|i| format!("small{i}")).collect();
-    let packages: Vec<Package> = names.iter().map(|name| Package::new(name, "1-1").size(40 * KIB)).collect();
-    let scene = Scene::new(&packages, 3);
-    let machine = &scene.machines[0];
-    machine.pacman.run(&["-Sy"]).ok();
-    let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
-    let fetch = || {
+    let mut packages: Vec<Package> = names.iter().map(|name| Package::new(name, "1-1").size(40 * KIB)).collect();
+    packages.push(Package::new("large", "1-1").size(2 * MIB));
+    let mut scene = Scene::new(&packages, 3);
+    scene.machines[0].pacman.run(&["-Sy"]).ok();
+    let words: Vec<&str> = ["-Sw", "large"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let fetch = |scene: &Scene| {
+        let machine = &scene.machines[0];
         machine.pacman.clear_cache();
         machine.swarm.forget();
         machine.daemon.forget();
         machine.pacman.run(&words).ok().took
     };
-    machine.daemon.meets(2);
-    let plain = (0..3).map(|_| fetch()).min().unwrap();
-    for other in &scene.machines[1..] {
-        other.daemon.freeze();
+    // In turn, so that whatever else this machine does weighs on both alike.
+    let mut pairs = Vec::new();
+    for _ in 0..5 {
+        scene.machines[1..].iter_mut().for_each(|other| drop(other.daemon.stop()));
+        scene.machines[0].daemon.misses_all();
+        let without = fetch(&scene);
+        scene.machines[1..].iter_mut().for_each(|other| other.daemon.start());
+        scene.machines[0].daemon.meets(2);
+        scene.machines[1..].iter().for_each(|other| other.daemon.freeze());
+        pairs.push((without, fetch(&scene)));
+        scene.machines[1..].iter().for_each(|other| other.daemon.thaw());
     }
-    let delayed = fetch();
-    let more = delayed.saturating_sub(plain);
-    // A tenth for the noise of a machine that does other things as well.
-    assert!(more < Duration::from_millis(400), "{delayed:?} with neighbours that hang, {plain:?} without");
-    machine.daemon.freeze();
-    let delayed = fetch();
-    assert!(delayed.saturating_sub(plain) < Duration::from_millis(400), "{delayed:?} with a daemon that hangs");
-    machine.daemon.thaw();
+    let more = median_of_more(&pairs);
+    println!("hanging neighbours: {more:?} more, of {pairs:?}");
+    assert!(more <= Duration::from_millis(300), "{more:?} more in the median of {pairs:?}");
+}
+
+#[test]
+fn a_daemon_that_hangs_delays_a_transaction_by_no_more_than_0_3_s() {
+    let names: Vec<String> = (0..8).map(|i| format!("small{i}")).collect();
+    let packages: Vec<Package> = names.iter().map(|name| Package::new(name, "1-1").size(40 * KIB)).collect();
+    let mut scene = Scene::new(&packages, 1);
+    let machine = &mut scene.machines[0];
+    machine.pacman.run(&["-Sy"]).ok();
+    let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
+    let mut pairs = Vec::new();
+    for _ in 0..5 {
+        let fetch = |machine: &Machine| {
+            machine.pacman.clear_cache();
+            machine.swarm.forget();
+            machine.pacman.run(&words).ok().took
+        };
+        machine.daemon.stop();
+        let without = fetch(machine);
+        machine.daemon.start();
+        machine.daemon.freeze();
+        pairs.push((without, fetch(machine)));
+        machine.daemon.thaw();
+    }
+    let more = median_of_more(&pairs);
+    println!("a daemon that hangs: {more:?} more, of {pairs:?}");
+    assert!(more <= Duration::from_millis(300), "{more:?} more in the median of {pairs:?}");
 }
 
 #[test]
@@ -232,6 +192,85 @@ fn on_a_network_that_is_not_trusted_nothing_is_asked_and_nothing_answered() {
     // Once it is trusted, the running daemon notices.
     shut.swarm.run(&["lan", "trust", "10.77.0.0/24"]).ok();
     shut.daemon.meets(1);
+}
+
+#[test]
+fn nothing_is_asked_or_answered_on_an_interface_that_is_not_chosen_or_not_trusted() {
+    let mut scene = Scene::new(&packages()[..1], 0);
+    scene.add_machine_trusting("10.77.0.0/24");
+    // The other machine is on the other network alone, and trusts any.
+    scene.lan = Lan::of("10.78.0");
+    scene.add_machine();
+    let (machine, other) = (&scene.machines[0], &scene.machines[1]);
+    machine.host.count_mdns(&["eth0", "eth1"]);
+    let address = scene.lan.plug_in(&machine.host, "eth1");
+    machine.host.set_address("eth1", &address);
+    let stands = |interface: &str| {
+        let networks = machine.daemon.status()["networks"].as_array().cloned().unwrap_or_default();
+        let network = networks.iter().find(|network| network["interface"] == interface);
+        network.and_then(|network| network["stands"].as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let until_it_is = |what: &str| {
+        until(&format!("eth1 is {what}"), Duration::from_secs(10), || stands("eth1").starts_with(what).then_some(()));
+    };
+    until_it_is("not trusted");
+    machine.swarm.configure("[lan]\nnetworks = \"any\"\ninterfaces = \"eth0\"\n");
+    until_it_is("not used");
+    assert_eq!(stands("eth0"), "trusted");
+    // It asks again on the interface that it uses, and nowhere else.
+    until("eth0 is asked on", Duration::from_secs(20), || (machine.host.mdns_sent("eth0") > 0).then_some(()));
+    assert_eq!(machine.host.mdns_sent("eth1"), 0);
+    assert_eq!(
+        (&machine.daemon.status()["known_peers"], &other.daemon.status()["known_peers"]),
+        (&0.into(), &0.into())
+    );
+    let status = machine.swarm.run(&["status"]).ok().stdout;
+    assert!(status.contains("eth1, not used: lan.interfaces names others"), "{status}");
+    machine.swarm.configure("[lan]\nnetworks = \"any\"\ninterfaces = \"eth*\"\n");
+    machine.daemon.meets(1);
+    assert!(machine.host.mdns_sent("eth1") > 0);
+}
+
+#[test]
+fn machines_without_ipv4_find_each_other_within_three_seconds_and_share() {
+    let alpha = Package::new("alpha", "1-1").size(300 * KIB);
+    let file = alpha.file_name();
+    let mut scene = Scene::new(&[alpha], 2);
+    scene.machines[0].pacman.run(&["-Syu", "alpha"]).ok();
+    scene.machines[0].daemon.offers(1);
+    for (number, machine) in scene.machines.iter_mut().enumerate() {
+        machine.daemon.stop();
+        machine.host.move_to_ipv6(&format!("fd77::{number}"));
+    }
+    scene.machines.iter_mut().for_each(|machine| machine.daemon.start());
+    let (has, wants) = (&scene.machines[0], &scene.machines[1]);
+    let took = wants.daemon.meets(1);
+    assert!(took < Duration::from_secs(3), "found its neighbour after {took:?}");
+    let address = wants.daemon.status()["peers"][0]["address"].as_str().unwrap_or_default().to_owned();
+    assert!(address.starts_with("/ip6/fd77::"), "{address}");
+    has.daemon.offers(1);
+    assert_eq!(wants.daemon.get(&scene.repo.dir().join(file), None).as_deref(), Ok("done"));
+}
+
+#[test]
+fn status_tells_who_is_there_what_went_over_and_what_is_offered() {
+    let scene = Scene::new(&packages()[..2], 2);
+    let (has, wants) = (&scene.machines[0], &scene.machines[1]);
+    has.pacman.run(&["-Syu", "beta"]).ok();
+    has.daemon.offers(2);
+    wants.daemon.meets(1);
+    wants.pacman.run(&["-Syu", "beta"]).ok();
+    let json: serde_json::Value =
+        serde_json::from_str(&has.swarm.run(&["status", "--json"]).ok().stdout).expect("JSON");
+    let (node, peer) = (&json["daemon"], &json["daemon"]["peers"][0]);
+    assert_eq!((node["answers"].as_bool(), node["shared_files"].as_u64()), (Some(true), Some(2)), "{json}");
+    assert!(peer["agent"].as_str().is_some_and(|agent| agent.starts_with("pkgswarm/")), "{json}");
+    assert_eq!(peer["id"], wants.daemon.status()["id"], "{json}");
+    assert!(peer["bytes_sent"].as_u64().is_some_and(|sent| sent > MIB + 300 * KIB), "{json}");
+    assert_eq!(peer["bytes_received"], 0, "{json}");
+    let text = wants.swarm.run(&["status"]).ok().stdout;
+    let line = text.lines().find(|line| line.starts_with("  peer")).unwrap_or_else(|| panic!("no peer: {text}"));
+    assert!(line.contains(has.host.address()) && line.contains("pkgswarm/") && line.contains("MiB received"), "{text}");
 }
 
 #[test]

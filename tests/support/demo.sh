@@ -7,6 +7,9 @@ demo_dir=
 declare -A running
 step=0
 summary=()
+# Whose settings and system the next pacman has, and in which network namespace it runs; none is this machine's own.
+who=reader
+ns=
 
 # --- What is said -----------------------------------------------------------------------------------------------------
 
@@ -70,7 +73,12 @@ end() {
 
 clean_up() {
     local pid
-    for pid in "${!running[@]}"; do stop_process "$pid"; done
+    for pid in "${!running[@]}"; do
+        # Who was stopped ends only when it goes on.
+        kill -CONT "$pid" 2>/dev/null || true
+        stop_process "$pid"
+    done
+    end_network
     # Housekeeping that pkgswarm starts in the background.
     for pid in $(own_processes); do kill -KILL "$pid" 2>/dev/null || true; done
     until_so 'all processes have ended' no_own_processes
@@ -122,15 +130,24 @@ until_so() {
     fails "$what: not so after 30 s"
 }
 
+on_this_machine() { who=reader ns=; }
+in_ns() {
+    local ns=$1
+    shift
+    if [[ -n $ns ]]; then ip netns exec "$ns" "$@"; else "$@"; fi
+}
+
 as_user() { setpriv --reuid "$demo_user" --regid "$demo_user" --init-groups "$@"; }
 
 # --- HTTP servers that count ------------------------------------------------------------------------------------------
 
-declare -A server_pid server_port
+declare -A server_pid server_port server_ip server_ns
 
 # serve NAME LOCATION [PORT]: an nginx that writes down every answer with the bytes of its body.
 serve() {
-    local name=$1 location=$2 wanted=${3:-} home=$demo_dir/nginx-$1 port try tmp
+    local name=$1 location=$2 wanted=${3:-} home=$demo_dir/nginx-$1 port try tmp ip=127.0.0.1
+    # The only server that is not on loopback is the mirror behind the uplink.
+    if [[ -n $ns ]]; then ip=10.77.0.1; fi
     mkdir -p "$home"
     for ((try = 0; try < 20; try++)); do
         port=${wanted:-$((10000 + RANDOM % 20000))}
@@ -145,18 +162,18 @@ http {
     log_format counted escape=none '\$status \$body_bytes_sent \$request_method \$uri \$args';
     access_log $home/access.log counted;
     server {
-        listen 127.0.0.1:$port;
+        listen $ip:$port;
         location = /counted { return 204; }
         location / { $location }
     }
 }
 END
         rm -f "$home/pid"
-        start_process "$home/said" nginx -e "$home/error.log" -c "$home/nginx.conf"
+        start_process "$home/said" ${ns:+ip netns exec "$ns"} nginx -e "$home/error.log" -c "$home/nginx.conf"
         while [[ ! -s $home/pid ]] && kill -0 "$started" 2>/dev/null; do sleep 0.02; done
         if [[ -s $home/pid ]]; then
             server_pid[$name]=$started
-            server_port[$name]=$port
+            server_port[$name]=$port server_ip[$name]=$ip server_ns[$name]=$ns
             return 0
         fi
         stop_process "$started"
@@ -171,7 +188,7 @@ stop_serving() {
 
 servers() { printf '%s\n' "${!server_pid[@]}" | sort; }
 
-address() { echo "127.0.0.1:${server_port[$1]}"; }
+address() { echo "${server_ip[$1]}:${server_port[$1]}"; }
 
 # From here on the counters say what was sent from here on.
 counters_to_zero() {
@@ -185,7 +202,7 @@ counters_to_zero() {
 counters_are_complete() {
     local name
     for name in $(servers); do
-        curl -sS --noproxy '*' -o /dev/null "http://$(address "$name")/counted"
+        in_ns "${server_ns[$name]}" curl -sS --noproxy '*' -o /dev/null "http://$(address "$name")/counted"
         until_so "the log of $name is written" grep -q ' /counted ' "$demo_dir/nginx-$name/access.log"
     done
 }
@@ -240,7 +257,11 @@ connect_kubos() {
 }
 
 # Bytes of blocks that a node has sent to others, by its own count.
-bitswap_sent() { ipfs_of "$1" bitswap stat | sed -n 's/.*data sent: //p'; }
+bitswap_sent() {
+    # shellcheck disable=SC2154 # tests/demo sets it
+    if [[ -n $no_kubo || -z ${kubo_pid[$1]:-} ]]; then echo 0 && return; fi
+    ipfs_of "$1" bitswap stat | sed -n 's/.*data sent: //p'
+}
 
 # --- Packages ---------------------------------------------------------------------------------------------------------
 
@@ -274,14 +295,18 @@ pkgswarm_of() {
     PKGSWARM_CONFIG_DIR=$demo_dir/$who/etc "$demo_dir/bin/pkgswarm" "$@"
 }
 
+# Where the system of a pacman is.
+system_of() { echo "$demo_dir/system-$who"; }
+
 # fresh_system VERSION SERVER...: an empty system for that pacman, and an empty store of pkgswarm.
 fresh_system() {
-    local version=$1 root=$demo_dir/system place
+    local version=$1 root place
+    root=$(system_of)
     shift
     # shellcheck disable=SC2034 # tests/demo reads it
     first_server=$1
-    rm -rf "$root" "$demo_dir/reader/store"
-    install -d -o "$demo_user" -g "$demo_user" "$demo_dir/reader/store"
+    rm -rf "$root" "$demo_dir/$who/store"
+    install -d -o "$demo_user" -g "$demo_user" "$demo_dir/$who/store"
     mkdir -p "$root"/{bin,root,db,cache,hooks,gpg}
     # Where the download user can start them too.
     cp -L "$PKGSWARM_PARTS/pacman-$version/bin/"{pacman,pacman-conf} "$root/bin/"
@@ -302,15 +327,16 @@ fresh_system() {
 
 # pacman_runs ARGUMENT...: the real one in the fresh system; what it and pkgswarm say is in the log `pacman`.
 pacman_runs() {
-    local root=$demo_dir/system
+    local root
+    root=$(system_of)
     printf '   # pacman %s\n' "$*"
-    PATH=$root/bin:$PATH PKGSWARM_CONFIG_DIR=$demo_dir/reader/etc \
+    PATH=$root/bin:$PATH PKGSWARM_CONFIG_DIR=$demo_dir/$who/etc in_ns "$ns" \
         "$root/bin/pacman" --config "$root/pacman.conf" --noconfirm --color never "$@" \
         >>"$demo_dir/log/pacman" 2>&1 </dev/null || fails "pacman $* failed" "$demo_dir/log/pacman"
 }
 
-pacman_says() { "$demo_dir/system/bin/pacman" --config "$demo_dir/system/pacman.conf" "$@"; }
-pacman_conf_says() { "$demo_dir/system/bin/pacman-conf" --config "$demo_dir/system/pacman.conf" "$@"; }
+pacman_says() { "$(system_of)/bin/pacman" --config "$(system_of)/pacman.conf" "$@"; }
+pacman_conf_says() { "$(system_of)/bin/pacman-conf" --config "$(system_of)/pacman.conf" "$@"; }
 
 # said_about FILE: what pkgswarm's one line says about where a file came from.
 said_about() {

@@ -13,6 +13,8 @@ const PREFIX: &str = "pks";
 /// A network of its own, with a bridge in a namespace of its own; this machine is not on it.
 pub struct Lan {
     switch: Rc<Namespace>,
+    /// The first three numbers of its addresses.
+    range: &'static str,
     hosts: Cell<u8>,
 }
 
@@ -27,25 +29,40 @@ pub struct Host {
 }
 
 impl Lan {
-    /// An empty network.
+    /// An empty network, 10.77.0.0/24.
     pub fn new() -> Lan {
+        Lan::of("10.77.0")
+    }
+
+    /// An empty network with addresses that begin so.
+    pub fn of(range: &'static str) -> Lan {
         let switch = Namespace::new(&format!("{}-switch", network()));
         switch.ip("link add br0 type bridge");
         switch.ip("link set br0 up");
-        Lan { switch: Rc::new(switch), hosts: Cell::new(0) }
+        Lan { switch: Rc::new(switch), range, hosts: Cell::new(0) }
     }
 
     /// One more host, with an address, a loopback interface and no way out of this network.
     pub fn host(&self) -> Host {
+        let name = self.switch.name.replace("switch", &format!("host{}", self.hosts.get() + 1));
+        let namespace = Namespace::new(&name);
+        let (port, address) = self.cable(&name, "eth0");
+        Host::up(namespace, address, Some((Rc::clone(&self.switch), port)))
+    }
+
+    /// Plugs a host of another network into this one as well, as `interface`. It has no address there yet; returns one.
+    pub fn plug_in(&self, host: &Host, interface: &str) -> String {
+        self.cable(host.name(), interface).1
+    }
+
+    /// A cable to a namespace: the port here, and an address to use there.
+    fn cable(&self, name: &str, interface: &str) -> (String, String) {
         let number = self.hosts.get() + 1;
         self.hosts.set(number);
-        let name = self.switch.name.replace("switch", &format!("host{number}"));
-        let namespace = Namespace::new(&name);
         let port = format!("port{number}");
-        let address = format!("10.77.0.{number}");
-        self.switch.ip(&format!("link add {port} type veth peer name eth0 netns {name}"));
+        self.switch.ip(&format!("link add {port} type veth peer name {interface} netns {name}"));
         self.switch.ip(&format!("link set {port} master br0 up"));
-        Host::up(namespace, address, Some((Rc::clone(&self.switch), port)))
+        (port, format!("{}.{number}", self.range))
     }
 }
 
@@ -63,7 +80,7 @@ impl Host {
         &self.name
     }
 
-    /// Its address.
+    /// Its first address.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -94,6 +111,36 @@ impl Host {
     pub fn renumber(&self, address: &str) {
         self.namespace.ip("addr flush dev eth0");
         self.namespace.ip(&format!("addr add {address}/24 dev eth0"));
+    }
+
+    /// Takes its IPv4 address away, and gives it one of IPv6.
+    pub fn move_to_ipv6(&self, address: &str) {
+        self.namespace.ip("addr flush dev eth0");
+        self.namespace.ip(&format!("addr add {address}/64 dev eth0 nodad"));
+    }
+
+    /// Gives one of its interfaces an address, and sets it up.
+    pub fn set_address(&self, interface: &str, address: &str) {
+        self.namespace.ip(&format!("addr add {address}/24 dev {interface}"));
+        self.namespace.ip(&format!("link set {interface} up"));
+    }
+
+    /// Counts from now on the packets of multicast DNS that it sends, by interface.
+    pub fn count_mdns(&self, interfaces: &[&str]) {
+        let nft = |words: &str| run(self.command("nft").args(words.split(' '))).ok();
+        nft("add table inet pks");
+        nft("add chain inet pks sent { type filter hook output priority 0 ; }");
+        for interface in interfaces {
+            nft(&format!("add rule inet pks sent oifname {interface} udp dport 5353 counter"));
+        }
+    }
+
+    /// How many of them went out of this interface.
+    pub fn mdns_sent(&self, interface: &str) -> u64 {
+        let listing = run(self.command("nft").args(["list", "table", "inet", "pks"])).ok().stdout;
+        let line = listing.lines().find(|line| line.contains(&format!("oifname \"{interface}\""))).expect("its rule");
+        let count = line.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count: {line}"))
     }
 
     /// Pulls its cable.

@@ -17,6 +17,7 @@ mod pacman;
 mod parts;
 mod process;
 mod repo;
+mod scene;
 mod swarm;
 
 pub use daemon::Daemon;
@@ -32,6 +33,7 @@ pub use pacman::{CURL, PacmanRoot, Release};
 pub use parts::{Parts, give_to_user, user};
 pub use process::{Process, Ran, command, run, running, until};
 pub use repo::{Compression, Repo};
+pub use scene::{Machine, Scene};
 pub use swarm::{Swarm, bytes_below};
 
 use std::os::unix::fs::PermissionsExt;

@@ -12,22 +12,26 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts, every one of them, or a panic that says what is missing and how to get it.
+    /// The parts, every one of them but Kubo, or a panic that says what is missing and how to get it.
     pub fn demand() -> Parts {
         let named = std::env::var_os("PKGSWARM_PARTS").map(PathBuf::from);
         let usual = || Some(Path::new(&std::env::var_os("HOME")?).join(".cache/pkgswarm-parts"));
         let parts = Parts { dir: named.or_else(usual).expect("PKGSWARM_PARTS or HOME is set") };
-        let skipped = std::fs::read_to_string(parts.dir.join("skipped")).unwrap_or_default();
-        for program in [parts.ipfs(), parts.pacman("6.0.2"), parts.pacman("7.1.0"), parts.repo_add()] {
-            assert!(program.exists(), "{} is missing: run `tests/parts`. It last said:\n{skipped}", program.display());
-        }
+        [parts.pacman("6.0.2"), parts.pacman("7.1.0"), parts.repo_add()].iter().for_each(|it| parts.assert_has(it));
         user();
         parts
     }
 
-    /// Kubo's one program.
+    /// Kubo's one program, or a panic like that of `demand`.
     pub fn ipfs(&self) -> PathBuf {
-        self.dir.join("bin/ipfs")
+        let program = self.dir.join("bin/ipfs");
+        self.assert_has(&program);
+        program
+    }
+
+    fn assert_has(&self, program: &Path) {
+        let skipped = std::fs::read_to_string(self.dir.join("skipped")).unwrap_or_default();
+        assert!(program.exists(), "{} is missing: run `tests/parts`. It last said:\n{skipped}", program.display());
     }
 
     /// NetworkManager, with nmcli beside it. Not on every machine.

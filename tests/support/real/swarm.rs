@@ -54,6 +54,13 @@ impl Swarm {
         self
     }
 
+    /// Changes its `config.toml` to this while it runs.
+    pub fn configure(&self, text: &str) {
+        let path = self.dir.path().join("etc/config.toml");
+        let new = path.with_extension("new");
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).expect("config.toml");
+    }
+
     /// Sets one variable for everything that it runs.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);

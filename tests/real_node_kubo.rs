@@ -1,0 +1,58 @@
+//! Our own node and Kubo on one network, both ways.
+
+#[path = "support/real/mod.rs"]
+mod real;
+
+use real::{Host, Kubo, Package, Routing, Scene, scratch};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// A machine with Kubo and no daemon, on the network of these.
+fn kubo_beside(scene: &Scene) -> (Host, Kubo) {
+    let host = scene.lan.host();
+    let kubo = Kubo::start_on(&scene.parts, &host, Routing::None);
+    (host, kubo)
+}
+
+#[test]
+fn packages_come_from_a_kubo_on_the_network_whatever_its_chunks() {
+    let packages = [Package::new("alpha", "1-1").size(300 * KIB), Package::new("beta", "1-1").size(9 * MIB)];
+    let files = packages.each_ref().map(Package::file_name);
+    let scene = Scene::new(&packages, 1);
+    let (_host, kubo) = kubo_beside(&scene);
+    let machine = &scene.machines[0];
+    machine.daemon.meets(1);
+    machine.pacman.run(&["-Sy"]).ok();
+    for (chunk, file) in [(1 << 20, &files[1]), (1 << 18, &files[1]), (1 << 20, &files[0])] {
+        let path = scene.repo.dir().join(file);
+        let root = kubo.add_in_chunks(&path, chunk);
+        let got = machine.daemon.get(&path, Some(&root));
+        assert_eq!(got.as_deref(), Ok("done"), "{file} in chunks of {chunk}");
+        machine.daemon.forget();
+    }
+    let ran = machine.pacman.run(&["-Sw", "alpha"]).ok();
+    assert!(ran.stderr.contains("from lan"), "{ran}");
+}
+
+#[test]
+fn kubo_fetches_what_is_in_a_package_cache() {
+    let packages = [Package::new("alpha", "1-1").size(300 * KIB), Package::new("beta", "1-1").size(9 * MIB)];
+    let files = packages.each_ref().map(Package::file_name);
+    let scene = Scene::new(&packages, 1);
+    let machine = &scene.machines[0];
+    machine.pacman.run(&["-Sy"]).ok();
+    machine.pacman.run(&["-Sw", "alpha", "beta"]).ok();
+    machine.daemon.offers(2);
+    let (_host, kubo) = kubo_beside(&scene);
+    machine.daemon.meets(1);
+    for file in &files {
+        let path = machine.pacman.cache().join(file);
+        let root = machine.swarm.run(&["cid", &path.display().to_string()]).ok().stdout;
+        let root = root.split_whitespace().next().unwrap().to_owned();
+        let into = scratch("got");
+        let got = into.path().join("file");
+        kubo.ipfs(&["get", &root, "-o", &got.display().to_string(), "--timeout", "30s"]).ok();
+        assert!(std::fs::read(&got).unwrap() == std::fs::read(&path).unwrap(), "{file}");
+    }
+}

@@ -1,0 +1,211 @@
+# shellcheck shell=bash
+# The steps of tests/demo in which machines share with each other: hosts in network namespaces on one bridge, with real
+# multicast DNS; where this machine refuses namespaces, two daemons on loopback of which one knows the other's address.
+# Sourced, not run.
+
+lan_hosts=()
+# Whether each machine is a host of its own; else the reason.
+no_hosts=
+declare -A daemon_pid
+
+# new_network: `uplink`, `one` and `two`, each with an address on the bridge.
+new_network() {
+    local host number=0 reason
+    lan_hosts=("pkd$$-switch")
+    if ! reason=$(ip netns add "pkd$$-switch" 2>&1) || ! reason=$(ip -n "pkd$$-switch" link add br0 type bridge 2>&1); then
+        no_hosts=${reason##*$'\n'}
+        end_network
+        return
+    fi
+    ip -n "pkd$$-switch" link set br0 up
+    for host in uplink one two; do
+        ((++number))
+        lan_hosts+=("pkd$$-$host")
+        ip netns add "pkd$$-$host"
+        ip -n "pkd$$-switch" link add "port$number" type veth peer name eth0 netns "pkd$$-$host"
+        ip -n "pkd$$-switch" link set "port$number" master br0 up
+        ip -n "pkd$$-$host" link set lo up
+        ip -n "pkd$$-$host" addr add "10.77.0.$number/24" dev eth0
+        ip -n "pkd$$-$host" link set eth0 up
+    done
+}
+
+end_network() {
+    local host
+    for host in "${lan_hosts[@]}"; do ip netns del "$host" 2>/dev/null || true; done
+    lan_hosts=()
+}
+
+# on_host NAME: everything that follows happens there.
+on_host() {
+    who=$1
+    if [[ -z $no_hosts ]]; then ns=pkd$$-$1; fi
+}
+
+# new_machine NAME [PEER]: settings, and directories of the user who downloads.
+new_machine() {
+    local at=$demo_dir/$1 networks='10.77.0.0/24'
+    if [[ -n $no_hosts ]]; then networks='127.0.0.0/8'; fi
+    mkdir -p "$at/etc"
+    install -d -o "$demo_user" -g "$demo_user" "$at/"{store,state,run,daemon}
+    cat >"$at/etc/config.toml" <<END
+[lan]
+networks = "$networks"
+port = 0
+peers = "${2:-}"
+[daemon]
+socket = "$at/run/socket"
+# The mirror of this demo has a private address; by default only files of public servers are shared.
+[share]
+repos = "demo"
+[kubo]
+enabled = false
+# One file after the other, so that each line tells who was asked for that file and what came of it.
+[ahead]
+enabled = false
+[store]
+dir = "$at/store"
+[state]
+dir = "$at/state"
+END
+}
+
+# start_daemon NAME: as its unit runs it, as a user without privileges and with a store of its own.
+start_daemon() {
+    local at=$demo_dir/$1
+    on_host "$1"
+    start_process "$demo_dir/log/daemon-$1" ${ns:+ip netns exec "$ns"} setpriv --reuid "$demo_user" --regid "$demo_user" \
+        --init-groups env PATH="$(system_of)/bin:$PATH" PKGSWARM_CONFIG_DIR="$at/etc" PKGSWARM_STORE_DIR="$at/daemon" \
+        PKGSWARM_PACMAN_CONF="$(system_of)/pacman.conf" "$demo_dir/bin/pkgswarm" daemon
+    daemon_pid[$1]=$started
+    until_so "the daemon of $1 answers" daemon_says "$1" '"answers":true'
+}
+
+stop_daemon() {
+    stop_process "${daemon_pid[$1]}"
+    rm -rf "$demo_dir/$1/daemon"
+    install -d -o "$demo_user" -g "$demo_user" "$demo_dir/$1/daemon"
+}
+
+# daemon_says NAME TEXT: whether its status has that.
+daemon_says() { pkgswarm_of "$1" status --json | grep -qF -- "$2"; }
+knows_a_neighbour() { daemon_says "$1" '"agent":"pkgswarm/'; }
+offers() { [[ $(pkgswarm_of "$1" shared 2>/dev/null | wc -l) == "$2" ]]; }
+
+# is_installed SENDER: like `installs`, for what comes from a neighbour (`lan`) or over the uplink.
+is_installed() {
+    local file said sent expected sender=$1
+    : >"$demo_dir/log/pacman"
+    counters_to_zero
+    pacman_runs -Sy
+    pacman_runs -S hello
+    counters_are_complete
+    printf '   %-35s %9s  %-14s %s\n' file bytes 'pkgswarm says' 'over the uplink'
+    for file in "${packages[@]}"; do
+        said=$(with_names "$(said_about "$file")")
+        sent=$(sent uplink "$file") expected=0
+        if [[ $sender == uplink ]]; then expected=${size[$file]}; fi
+        printf '   %-35s %9d  %-14s %s\n' "$file" "${size[$file]}" "${said%% (*}" "$sent"
+        [[ ${said%% (*} == "$sender" ]] || fails "$file should have come from $sender" "$demo_dir/log/pacman"
+        ((sent == expected)) || fails "the mirror should have sent $expected bytes of $file" "$demo_dir/log/pacman"
+        cmp "$demo_dir/repo/$file" "$(system_of)/cache/$file" >&2 || fails "the cache has another $file"
+    done
+    [[ $(pacman_says -Q) == $'atlas 3.1-1\nhello 1.0-1\nlibdemo++ 1:2.0-1' ]] || fails 'other packages are installed'
+}
+
+# forget_on_two VERSION: another fresh system, and nothing that the second machine's daemon has.
+forget_on_two() {
+    stop_daemon two
+    on_host two
+    fresh_system "$1" uplink
+    start_daemon two
+    until_so 'the second machine has found the first' knows_a_neighbour two
+}
+
+lan_steps() {
+    local began took peer
+    new_network
+    on_host uplink
+    serve uplink "root $demo_dir/repo;"
+
+    begins 'Two machines find each other'
+    say 'Each has a pacman and runs pkgswarm daemon: a small IPFS peer that serves what lies in the package cache. There is'
+    say 'no Kubo, no index and no publisher. The mirror is behind the uplink, and counts what it sends.'
+    if [[ -n $no_hosts ]]; then
+        say "This machine refuses network namespaces ($no_hosts), so both are on loopback, and one is told"
+        say "the other's address; what is between hosts is multicast DNS."
+    fi
+    new_machine one
+    on_host one
+    fresh_system 7.1.0 uplink
+    start_daemon one
+    peer=
+    if [[ -n $no_hosts ]]; then
+        until_so 'the first machine listens' daemon_says one /ip4/127
+        peer=$(pkgswarm_of one status | awk '$1 == "at" { print $2; exit }')
+    fi
+    new_machine two "$peer"
+    on_host two
+    fresh_system 7.1.0 uplink
+    began=$(date +%s%N)
+    start_daemon two
+    until_so 'the machines find each other' knows_a_neighbour two
+    took=$((($(date +%s%N) - began) / 1000000))
+    until_so 'both know it' knows_a_neighbour one
+    say '   # pkgswarm status'
+    pkgswarm_of two status | sed -n '/^daemon/,/^index/{/^index/d;s/^/   /;p}' | cut -c1-117
+    ((took < 3000)) || fails "that took $took ms"
+    holds "found $took ms after the start"
+
+    begins 'pacman 7.1.0 on the first machine: the mirror serves'
+    say 'One line in pacman.conf stands in for curl: XferCommand = pkgswarm xfer %u %o. Nobody on the network has anything.'
+    on_host one
+    is_installed uplink
+    holds "$all over the uplink"
+
+    until_so 'the first machine offers all three packages' offers one 3
+    for pacman in 7.1.0 6.0.2; do
+        begins "pacman $pacman on the second machine: the first one serves"
+        if [[ $pacman == 7* ]]; then
+            say 'Below 1 MiB the content id follows from the sha256 in demo.db; above, the neighbour is asked for it, and what'
+            say 'comes is proven by the sha256 like anything else.'
+        else
+            say 'This older one runs the line as root; pkgswarm itself drops to an unprivileged user. Another fresh system.'
+            forget_on_two 6.0.2
+        fi
+        on_host two
+        is_installed lan
+        if [[ $pacman == 7* ]]; then
+            say '   # pkgswarm status     (of the first machine)'
+            pkgswarm_of one status | sed -n '/^daemon/{s/^/   /;p};/^  peer/{s/^/   /;p}' | cut -c1-117
+        fi
+        holds "$all from the neighbour, 0 over the uplink"
+    done
+
+    begins "The first machine's files are damaged: the mirror serves"
+    say 'Other bytes of the right size are in its package cache now. A changed file is not served as what it was.'
+    for file in "${packages[@]}"; do
+        lie_about "$demo_dir/repo/$file" "$demo_dir/system-one/cache/$file"
+    done
+    forget_on_two 7.1.0
+    on_host two
+    is_installed uplink
+    holds "$all over the uplink, nothing of the damaged files"
+
+    begins 'The first machine hangs: the mirror serves'
+    for file in "${packages[@]}"; do cp "$demo_dir/repo/$file" "$demo_dir/system-one/cache/$file"; done
+    until_so 'the first machine offers them again' offers one 3
+    forget_on_two 7.1.0
+    on_host two
+    kill -STOP "${daemon_pid[one]}"
+    say 'Its daemon is stopped where it stands, the connection to it is still there, and nothing comes.'
+    is_installed uplink
+    kill -CONT "${daemon_pid[one]}"
+    holds "$all over the uplink"
+
+    stop_daemon two
+    stop_daemon one
+    stop_serving uplink
+    end_network
+    on_this_machine
+}
