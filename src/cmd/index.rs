@@ -140,6 +140,10 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
     if env.is_root() {
         return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
     }
+    if settings.indexes.is_empty() && args.due {
+        // The timer may be enabled before there is one: nothing is due.
+        return Ok(0);
+    }
     if settings.indexes.is_empty() {
         return Err(Error::usage("index", "none is configured").hint("pkgswarm index add NAME KEY").into());
     }

@@ -181,3 +181,12 @@ fn the_first_proven_answer_is_used_at_once_and_a_newer_one_replaces_it_when_it_c
     assert_eq!(run.code(), 0, "{}", run.stderr);
     assert_eq!(ls(&world)["sequence"], new.sequence());
 }
+
+#[test]
+fn where_no_index_is_in_use_nothing_is_due_and_the_timer_does_not_fail() {
+    let world = World::new();
+    let run = world.run(&["index", "refresh", "--due"]);
+    assert_eq!((run.code(), run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+    let asked = world.run(&["index", "refresh"]);
+    assert!(asked.code() == 2 && asked.stderr.contains("none is configured"), "{}", asked.stderr);
+}

@@ -19,6 +19,7 @@ mod process;
 mod repo;
 mod scene;
 mod swarm;
+mod systemd;
 
 pub use daemon::Daemon;
 pub use desktop::{Desktop, NetworkManager};
@@ -35,6 +36,7 @@ pub use process::{Process, Ran, command, run, running, until};
 pub use repo::{Compression, Repo};
 pub use scene::{Machine, Scene};
 pub use swarm::{Swarm, bytes_below};
+pub use systemd::Systemd;
 
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;

@@ -1,0 +1,77 @@
+//! A real systemd of its own, with what the package installs, in namespaces of its own: see `tests/support/systemd-box`.
+
+use super::{Process, Ran, command, run, scratch, until};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A machine that runs nothing but systemd and what it is told to.
+pub struct Systemd {
+    pid: String,
+    // Ended before the directory goes.
+    process: Process,
+    _dir: TempDir,
+}
+
+impl Systemd {
+    /// Boots one, on which pkgswarm is installed, the network 10.78.0.0/24 is trusted, and nothing is enabled.
+    pub fn boot() -> Systemd {
+        let dir = scratch("systemd");
+        let (over, pid) = (dir.path().join("over"), dir.path().join("pid"));
+        install(&over, dir.path());
+        let units = over.join("etc/systemd/system");
+        fs::create_dir_all(&units).expect("a directory");
+        fs::write(units.join("default.target"), "[Unit]\nDescription=Nothing more\nWants=sysinit.target\n")
+            .expect("a unit");
+        // pacman's package has it on Arch Linux.
+        fs::write(over.join("usr/lib/sysusers.d/alpm.conf"), "u alpm - alpm -\n").expect("a file");
+        fs::write(over.join("etc/pkgswarm/config.toml"), "[lan]\nnetworks = \"10.78.0.0/24\"\n").expect("a file");
+        let mut boot = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/systemd-box"));
+        let mut process = Process::start(boot.arg(&over).arg(&pid).env("TMPDIR", dir.path()));
+        let pid = until("systemd is started", Duration::from_secs(20), || {
+            assert!(process.runs(), "no systemd can be booted here: {}", process.said());
+            fs::read_to_string(&pid).ok()
+        });
+        let this = Systemd { pid: pid.trim().to_owned(), process, _dir: dir };
+        until("systemd has booted", Duration::from_secs(60), || {
+            let state = this.run(&["systemctl", "is-system-running"]).stdout;
+            (state.trim() == "running").then_some(())
+        });
+        this
+    }
+
+    /// Runs a command on it, as root.
+    pub fn run(&self, words: &[&str]) -> Ran {
+        run(command("nsenter").args(["--target", &self.pid, "--all", "--root", "--wdns=/"]).args(words))
+    }
+
+    /// Runs a command that must succeed, and says what the journal says when it does not; what it printed.
+    #[track_caller]
+    pub fn ok(&self, words: &[&str]) -> String {
+        let ran = self.run(words);
+        if !ran.status.success() {
+            self.run(&["journalctl", "--sync"]);
+            let journal = self.run(&["journalctl", "--no-pager", "--lines", "40"]).stdout;
+            panic!("{ran}--- journal\n{journal}--- console\n{}", self.process.said());
+        }
+        ran.stdout
+    }
+
+    /// One property of a unit.
+    #[track_caller]
+    pub fn property(&self, unit: &str, name: &str) -> String {
+        self.ok(&["systemctl", "show", "--value", "--property", name, unit]).trim().to_owned()
+    }
+}
+
+/// What the package has, with the program under test.
+fn install(over: &Path, dir: &Path) {
+    let built = dir.join("built/release");
+    fs::create_dir_all(&built).expect("a directory");
+    symlink(env!("CARGO_BIN_EXE_pkgswarm"), built.join("pkgswarm")).expect("a link");
+    fs::create_dir(over).expect("a directory");
+    let mut install = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/install"));
+    run(install.arg(over).env("CARGO_TARGET_DIR", dir.join("built"))).ok();
+}
