@@ -88,7 +88,7 @@ pub enum Command {
     ///
     /// The daemon is a small IPFS peer of its own: with it, machines on a trusted network share what they have in their package caches, and each update crosses the uplink once. It needs no Kubo and no index, and finds Kubo on the network too. It offers files of public repositories only, and only those that a sync database or an index lists; what lies in the cache is served from there, without a second copy.
     ///
-    /// Nothing happens on networks that are not trusted: `pkgswarm lan trust` adds the one this machine is in. Not for root; the unit pkgswarm-daemon.service runs it as a user of its own.
+    /// Nothing happens on networks that are not trusted: `pkgswarm lan trust` adds the one this machine is in. lan.interfaces keeps it to some interfaces. `pkgswarm status` shows its neighbours. Not for root; the unit pkgswarm-daemon.service runs it as a user of its own.
     Daemon,
     /// List what the daemon offers to the local network, or switch that on or off
     ///
