@@ -6,10 +6,10 @@
 //! | [`board`] | what is missing, who is doing what, what to do next; pure, on times that are handed in |
 //! | [`pace`] | the clocks and measures |
 //! | `stretch` | missing bytes next to each other, and who works on them |
-//! | `hunt`, `share` | whom to ask for a stretch; how to divide one. More of the board |
-//! | `sheet` | what has arrived, and from whom |
+//! | `hunt`, `hold`, `share` | whom to ask for a stretch; who sends it; how to divide one. More of the board |
+//! | `sheet`, `hashing` | what has arrived, and from whom; its running hash |
 //! | `trial` | which leaves are right, and who sent those that are not |
-//! | `run` | carries out what the board says: asks, listens, writes, judges |
+//! | `run` | carries out what the board says: asks, listens, writes; `run/verdict` judges the end |
 //!
 //! The whole file is always proven at the end. Leaves are looked at only when bytes of several senders are mixed, or when
 //! the proof fails: with one honest source every byte is hashed once. Leaves say who sent something wrong and what to
@@ -26,6 +26,8 @@ use crate::source::{Miss, Source};
 use crate::verify::Accepted;
 
 pub mod board;
+mod hashing;
+mod hold;
 mod hunt;
 pub mod leaves;
 pub mod pace;

@@ -13,13 +13,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 
 use crate::dag::proof::Leaves;
-use crate::plan::Expect;
 use crate::race::board::{Board, Move, Take, Time};
-use crate::race::sheet::{EARLIER, Sheet};
+use crate::race::sheet::Sheet;
 use crate::race::trial::Trial;
-use crate::race::{Entrant, Log, Outcome, Race, Won};
+use crate::race::{Entrant, Log, Outcome, Race};
 use crate::source::{Body, Kind, Local, Miss, Offer, Question};
-use crate::verify::{self, Accepted};
+
+mod verdict;
 
 /// Bytes that are distrusted at the end of a broken stream of Kubo's when no leaves are known: the error text that it
 /// writes into the body is about 100 bytes long.
@@ -79,7 +79,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         have: u64,
         log: &'l mut Log,
     ) -> Result<Self, (&'l mut Log, io::Error)> {
-        let sheet = match Sheet::start(partial, have.min(race.expect.most())) {
+        let sheet = match Sheet::start(partial, have.min(race.expect.most()), race.expect.size()) {
             Ok(sheet) => sheet,
             Err(e) => return Err((log, e)),
         };
@@ -233,7 +233,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
             Take::Write { .. } | Take::TooMuch => return self.sent_too_much(lane, source),
         };
         self.last = Some(source);
-        self.sheet.add(source, at, &piece[skip..skip + len])?;
+        self.sheet.add(source, at, piece.slice(skip..skip + len))?;
         self.race.progress.at(self.sheet.bytes(), &self.places[source]);
         if self.is_mixed() {
             self.check(at..at + len as u64)?;
@@ -324,103 +324,5 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
             self.erase(leaf.range.clone());
         }
         Ok(!wrong.is_empty())
-    }
-
-    /// Compares what arrived with what is expected.
-    async fn judge(&mut self) -> Result<(), End> {
-        let verdict = match self.race.expect {
-            Expect::Exact { sha256, size } => {
-                let hash = self.sheet.finish_hash()?;
-                hash.finish(sha256, size).map(Accepted::Proven).map_err(|e| e.to_string())
-            }
-            Expect::Waived(why) => {
-                let waived = verify::waive(why, self.race.name, self.sheet.file());
-                waived.map(Accepted::Waived).map_err(|e| e.to_string())
-            }
-        };
-        match verdict {
-            Ok(accepted) => Err(End::Done(self.won(accepted)?)),
-            Err(why) => self.mismatch(why).await,
-        }
-    }
-
-    fn won(&mut self, accepted: Accepted) -> Result<Outcome, End> {
-        for (source, why) in std::mem::take(&mut self.trial).convicted(&self.sheet)? {
-            self.board.log.misses.push((source, Miss::Corrupt(why)));
-            self.board.log.liars.push(source);
-        }
-        let shares = self.sheet.shares();
-        let dates = self.lanes.values().filter(|open| shares.iter().any(|(source, _)| *source == open.source));
-        let modified = dates.filter_map(|open| open.modified).max();
-        Ok(Outcome::Won(Won { accepted, modified, shares }))
-    }
-
-    /// Everything is here, and it is not the file.
-    async fn mismatch(&mut self, why: String) -> Result<(), End> {
-        if !self.asked_for_root && !self.board.keeps_apart() {
-            self.ask_for_root();
-        }
-        if !self.root.is_terminated() {
-            let leaves = (&mut self.root).await;
-            self.got_root(leaves)?;
-        }
-        if self.trial.has_leaves() && self.check(0..u64::MAX)? {
-            return Ok(());
-        }
-        let senders = self.sheet.senders(&(0..u64::MAX));
-        let now = self.now();
-        if self.trial.has_leaves() {
-            // All leaves are right and the file is wrong: these are the leaves of another file.
-            for source in 0..self.race.entrants.len() {
-                if matches!(self.race.entrants[source].source.kind(), Kind::Kubo | Kind::Gateway) {
-                    self.board.exclude(source, Miss::Broken("its CID is that of another file".to_owned()), now);
-                }
-            }
-            self.drop_the_claim();
-            return Ok(());
-        }
-        match senders.as_slice() {
-            [] => match self.last.take() {
-                Some(source) => self.board.exclude(source, Miss::Corrupt(why), now),
-                // An empty file is expected to be something else than empty.
-                None => return Err(End::Done(Outcome::Lost)),
-            },
-            [EARLIER] => {}
-            [source] => {
-                self.board.exclude(*source, Miss::Corrupt(why), now);
-                self.board.log.liars.push(*source);
-            }
-            several => {
-                let known = several.iter().filter(|who| **who != EARLIER);
-                let places: Vec<&str> = known.map(|who| self.places[*who].as_str()).collect();
-                let why = format!("{why}, mixed from: an earlier run or {}", places.join(", "));
-                self.board.log.misses.push((several[0], Miss::Corrupt(why)));
-                self.board.keep_apart();
-            }
-        }
-        self.restart();
-        Ok(())
-    }
-
-    /// Nobody is left to ask, as long as everything that was thought of them holds.
-    fn give_up(&mut self) -> Result<(), End> {
-        if self.board.ask_for_the_whole() {
-            return Ok(());
-        }
-        if self.board.has_accused() {
-            // That everybody else failed may be the fault of a false root.
-            self.drop_the_claim();
-            return Ok(());
-        }
-        Err(End::Done(Outcome::Lost))
-    }
-
-    fn drop_the_claim(&mut self) {
-        self.trial.drop_the_claim();
-        self.root = Fuse::terminated();
-        self.board.leaves(false);
-        self.board.acquit();
-        self.board.keep_apart();
-        self.restart();
     }
 }

@@ -1,0 +1,104 @@
+//! The running hash of a file: of a large one on a thread of its own, so that bytes are received while others are hashed.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+
+use crate::verify::Verifier;
+
+/// Files up to this size are hashed where they are received: to start a thread costs as much as to hash 100 KiB, and what a
+/// small file would gain nobody notices. Bytes.
+const LARGE: u64 = 8 << 20;
+
+/// Pieces that may wait for being hashed. A piece is what one read of a connection gave, at most some 400 KiB (hyper 1,
+/// `DEFAULT_MAX_BUFFER_SIZE`); more are not received until one was hashed.
+const WAITING: usize = 8;
+
+/// Hashes the beginning of a file.
+pub(super) struct Hashing {
+    /// Bytes that were handed in.
+    size: u64,
+    way: Way,
+}
+
+enum Way {
+    Here(Verifier),
+    Aside(SyncSender<Bytes>, JoinHandle<Verifier>),
+}
+
+impl Hashing {
+    /// Goes on where `verifier` is, in a file of `whole` bytes, when that is known.
+    pub(super) fn new(verifier: Verifier, whole: Option<u64>) -> Self {
+        let size = verifier.size();
+        match whole {
+            Some(whole) if whole.saturating_sub(size) > LARGE => Self { size, way: Way::aside(verifier) },
+            _ => Self { size, way: Way::Here(verifier) },
+        }
+    }
+
+    /// Bytes handed in so far.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds the next bytes.
+    pub(super) fn update(&mut self, bytes: Bytes) {
+        self.size += bytes.len() as u64;
+        match &mut self.way {
+            Way::Here(verifier) => verifier.update(&bytes),
+            Way::Aside(send, _) => send.send(bytes).expect("it listens for as long as there is a sender"),
+        }
+    }
+
+    /// Waits until everything that was handed in is hashed.
+    pub(super) fn finish(self) -> Verifier {
+        match self.way {
+            Way::Here(verifier) => verifier,
+            Way::Aside(send, thread) => {
+                drop(send);
+                thread.join().expect("hashing does not panic")
+            }
+        }
+    }
+}
+
+impl Way {
+    fn aside(mut verifier: Verifier) -> Self {
+        let (send, receive) = sync_channel::<Bytes>(WAITING);
+        let thread = thread::spawn(move || {
+            receive.iter().for_each(|bytes| verifier.update(&bytes));
+            verifier
+        });
+        Self::Aside(send, thread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    fn hashed(whole: Option<u64>, pieces: &[&'static [u8]]) -> bool {
+        let mut hashing = Hashing::new(Verifier::new(), whole);
+        pieces.iter().for_each(|piece| hashing.update(Bytes::from_static(piece)));
+        let all = pieces.concat();
+        assert_eq!(hashing.size(), all.len() as u64);
+        hashing.finish().finish(Sha256::of(&all), all.len() as u64).is_ok()
+    }
+
+    #[test]
+    fn a_large_file_is_hashed_in_its_order_as_a_small_one_is() {
+        let pieces = [&b"one"[..], b"", b"two", b"three"].repeat(50);
+        assert!(hashed(None, &pieces) && hashed(Some(1), &pieces) && hashed(Some(LARGE + 1), &pieces));
+    }
+
+    #[test]
+    fn what_was_hashed_before_counts() {
+        let mut verifier = Verifier::new();
+        verifier.update(b"ab");
+        let mut hashing = Hashing::new(verifier, Some(3 * LARGE));
+        hashing.update(Bytes::from_static(b"c"));
+        assert!(hashing.finish().finish(Sha256::of(b"abc"), 3).is_ok());
+    }
+}
