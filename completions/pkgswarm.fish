@@ -91,7 +91,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Na
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'What the publisher calls itself in the index' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid, for example `48 h`' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature and tables into this directory' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l offline -d 'Build and sign into --out without a daemon'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l json -d 'Print JSON'

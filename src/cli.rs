@@ -341,7 +341,9 @@ pub struct PublishArgs {
     /// Build and sign into --out without a daemon
     #[arg(long, requires = "out")]
     pub offline: bool,
-    /// Also write manifest, signature and tables into this directory
+    /// Also write manifest, signature, tables and root blocks into this directory
+    ///
+    /// For a plain copy on any HTTP server. With the root blocks each MiB of a file can be proven by itself, from mirrors too.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print JSON

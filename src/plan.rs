@@ -81,6 +81,8 @@ pub struct Plan {
     pub expect: Expect,
     /// Its CID, when it has one that can be known.
     pub cid: Option<Cid>,
+    /// The indexes that name this CID; empty where it follows from the sha256.
+    pub named_by: Vec<String>,
     /// Who disagrees about what, and what is done about it, for the log: it proves nobody's guilt.
     pub disagreement: Option<String>,
 }
@@ -93,7 +95,15 @@ impl Known {
 
     /// Exactly this, whatever it is called.
     pub fn plan(&self) -> Plan {
-        Plan { expect: Expect::Exact { sha256: self.sha256, size: self.size }, cid: self.cid(), disagreement: None }
+        let expect = Expect::Exact { sha256: self.sha256, size: self.size };
+        Plan { cid: self.cid(), ..Plan::without_cid(expect) }
+    }
+}
+
+impl Plan {
+    /// What is expected of a file that cannot be asked for by its content, and that nobody disagrees about.
+    pub fn without_cid(expect: Expect) -> Self {
+        Self { expect, cid: None, named_by: Vec::new(), disagreement: None }
     }
 }
 
@@ -109,7 +119,7 @@ impl Known {
 pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
     let camps = camps(knowledge, |known| Some((known.sha256, known.size)));
     let Some((_, followed)) = camps.first() else {
-        return Ok(Plan { expect: Expect::Waived(waiver(name, knowledge.in_repo)), cid: None, disagreement: None });
+        return Ok(Plan::without_cid(Expect::Waived(waiver(name, knowledge.in_repo))));
     };
     let known = followed[0].1;
     let mut disagreement = None;
@@ -132,8 +142,7 @@ pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
         disagreement = Some(format!("{name}: {text}; {verdict}"));
     }
     if known.size <= CHUNK as u64 {
-        let expect = Expect::Exact { sha256: known.sha256, size: known.size };
-        return Ok(Plan { expect, cid: Some(Cid::raw(known.sha256)), disagreement });
+        return Ok(Plan { disagreement, ..known.plan() });
     }
     let same = |known: &Known| (known.sha256, known.size) == (followed[0].1.sha256, followed[0].1.size);
     let roots = self::camps(knowledge, |known| known.root.filter(|_| same(known)));
@@ -142,8 +151,12 @@ pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
         let also = disagreement.map(|text| format!("{text}; ")).unwrap_or_else(|| format!("{name}: "));
         disagreement = Some(format!("{also}{text}; it is not asked for by CID"));
     }
-    let cid = if roots.len() == 1 { Some(roots[0].0) } else { None };
-    Ok(Plan { expect: Expect::Exact { sha256: known.sha256, size: known.size }, cid, disagreement })
+    let expect = Expect::Exact { sha256: known.sha256, size: known.size };
+    let (cid, named_by) = match roots.as_slice() {
+        [(root, voices)] => (Some(*root), voices.iter().map(|(index, _)| (*index).to_owned()).collect()),
+        _ => (None, Vec::new()),
+    };
+    Ok(Plan { expect, cid, named_by, disagreement })
 }
 
 /// Who says the same: `(what, [(who, all of it)])`.

@@ -70,7 +70,7 @@ impl Snapshot {
     /// Exactly this database.
     pub fn plan(&self) -> Plan {
         let Database { sha256, size, .. } = self.database;
-        Plan { expect: Expect::Exact { sha256, size }, cid: self.database.cid(), disagreement: None }
+        Plan { cid: self.database.cid(), ..Plan::without_cid(Expect::Exact { sha256, size }) }
     }
 
     /// Who may be asked for it, and did answer lately. The index was added for this repository, so peers may know.

@@ -77,7 +77,7 @@ struct Update<'a> {
 impl Update<'_> {
     /// From the mirrors, whatever it is.
     fn fetch(&self, session: &mut Session) -> Result<Delivery, Error> {
-        let plan = Plan { expect: Expect::Waived(Waiver::MirrorDatabase), cid: None, disagreement: None };
+        let plan = Plan::without_cid(Expect::Waived(Waiver::MirrorDatabase));
         let in_repo = self.want.name.kind() == NameKind::Database && self.want.repo.is_some();
         let plan = if in_repo { plan } else { self.want.plan.clone() };
         let manner = Manner { newer_than: self.newer_than, not_older_than: self.floor, ..Manner::default() };

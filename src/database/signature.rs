@@ -29,7 +29,7 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
             return nothing_or(session, want, into, Error::new(Kind::NoSource, &want.name, none));
         };
         let cid = Cid::raw(sha256);
-        want.plan = Plan { expect: Expect::Exact { sha256, size }, cid: Some(cid), disagreement: None };
+        want.plan = Plan { cid: Some(cid), ..Plan::without_cid(Expect::Exact { sha256, size }) };
         let mirrors = std::mem::take(&mut want.places);
         want.places = peers(session, &want.plan).into_iter().chain(mirrors).collect();
     } else {

@@ -21,7 +21,7 @@ use crate::race::{Entrant, Log, Outcome, Pace, Race, Roots, Won};
 use crate::report::{self, Progress};
 use crate::session::Session;
 use crate::source::file::LocalFile;
-use crate::source::gateway::GatewayFile;
+use crate::source::gateway::{GatewayFile, block_url};
 use crate::source::kubo::{KuboFile, Reach};
 use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
@@ -188,13 +188,21 @@ fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
 /// Who may have the root block of the file. One leaf has no other root than itself, and its sha256 is known anyway.
 fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Place]) -> Option<Box<dyn Roots + 'a>> {
     let (cid, size) = plan.cid.filter(|cid| cid.codec() == Codec::DagPb).zip(plan.expect.size())?;
-    let has_peers = places.iter().any(|place| matches!(place, Place::Kubo(..) | Place::Gateway(..)));
-    if !has_peers {
-        return None;
-    }
-    let kubo = session.asks_kubo().then(|| (session.settings.gateway_url(), true));
-    let others = session.settings.gateway_urls().filter(|_| session.asks_gateways()).map(|url| (url, false));
-    Some(Box::new(RootBlock::new(http, kubo.into_iter().chain(others).collect(), cid, size)))
+    let peers = places.iter().filter_map(|place| match place {
+        Place::Kubo(..) => Some((block_url(&session.settings.gateway_url(), cid), true)),
+        Place::Gateway(url, _) => Some((block_url(url, cid), false)),
+        Place::File(_) | Place::Node | Place::Mirror(_) => None,
+    });
+    // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
+    let naming = session.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
+    let copies = naming.filter_map(|index| {
+        let mut url = Url::parse(index.url.as_ref()?).ok()?;
+        url.set_path(&format!("{}/ipfs/{cid}", url.path().trim_end_matches('/')));
+        Some((url, false))
+    });
+    let mut all: Vec<(Url, bool)> = peers.chain(copies).collect();
+    all.dedup();
+    (!all.is_empty()).then(|| Box::new(RootBlock::new(http, all, cid, size)) as Box<dyn Roots>)
 }
 
 /// Who sent something else than expected: worth knowing even when somebody else then sent the right file.

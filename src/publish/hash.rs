@@ -1,5 +1,9 @@
 //! CIDs of files, computed once: what did not change since the last run is not read again.
 //!
+//! Where a plain copy is wanted, it gets the root block of each longer file as `ipfs/<CID>`, the path that a trustless
+//! gateway has for it: whoever has the root can prove single leaves, and so mirrors may share a file or go on in each
+//! other's place. A file whose root block is missing there is read again.
+//!
 //! The memory is a file of lines in the publisher's state directory. A file counts as unchanged while device, inode,
 //! size, modification and change time (in nanoseconds) are the same; the change time cannot be set by hand.
 
@@ -11,8 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::{Phase, PublishError};
-use crate::cid::Cid;
+use crate::cid::{Cid, Codec};
 use crate::dag::build;
+use crate::dag::{CHUNK, WIDTH};
 use crate::digest::Sha256;
 use crate::distro::trusted::{self, FileKey};
 
@@ -20,6 +25,9 @@ use crate::distro::trusted::{self, FileKey};
 const SAVE_EVERY: u64 = 4 << 30;
 /// A file whose change time is this close could change again without a new one: its hash is not remembered.
 const FRESH_NS: i128 = 1_000_000_000;
+
+/// The directory of a plain copy in which the root blocks of files are.
+const ROOTS: &str = "ipfs";
 
 /// A file by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +44,17 @@ pub(super) struct Hashed {
 pub(super) struct Memory {
     path: PathBuf,
     known: HashMap<PathBuf, Hashed>,
+    /// Where root blocks go.
+    roots: Option<PathBuf>,
 }
 
 impl Memory {
-    /// The memory in `dir`. A damaged one is forgotten line by line: it only saves work.
-    pub(super) fn open(dir: &Path) -> Self {
+    /// The memory in `dir`, for a plain copy in `out`. A damaged one is forgotten line by line: it only saves work.
+    pub(super) fn open(dir: &Path, out: Option<&Path>) -> Self {
         let path = dir.join("hashes");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        Self { path, known: text.lines().filter_map(parse).collect() }
+        let roots = out.map(|out| out.join(ROOTS));
+        Self { path, known: text.lines().filter_map(parse).collect(), roots }
     }
 
     /// Hashes `paths` on all processors and returns the results in their order; `progress` gets bytes.
@@ -60,13 +71,14 @@ impl Memory {
         progress(Phase::Hash, 0, total);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (send, receive) = mpsc::channel();
+        let roots = self.roots.clone();
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
         std::thread::scope(|scope| {
             for _ in 0..workers {
-                let (send, next, stop, missing) = (send.clone(), &next, &stop, &missing);
+                let (send, next, stop, missing, roots) = (send.clone(), &next, &stop, &missing, roots.as_deref());
                 scope.spawn(move || {
                     while let Some(&i) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if stop.load(Ordering::Relaxed) || send.send((i, hash_file(paths[i]))).is_err() {
+                        if stop.load(Ordering::Relaxed) || send.send((i, hash_file(paths[i], roots))).is_err() {
                             break;
                         }
                     }
@@ -98,7 +110,9 @@ impl Memory {
 
     fn recall(&self, path: &Path) -> Option<Hashed> {
         let known = self.known.get(path)?;
-        (FileKey::at(path).ok()? == known.key).then_some(*known)
+        let has_root =
+            self.roots.as_ref().is_none_or(|dir| !has_leaves(known) || dir.join(known.cid.to_string()).exists());
+        (has_root && FileKey::at(path).ok()? == known.key).then_some(*known)
     }
 
     fn remember(&mut self, path: &Path, hashed: Hashed) {
@@ -116,16 +130,46 @@ impl Memory {
     }
 }
 
-/// Hashes one file and makes sure that it did not change meanwhile.
-fn hash_file(path: &Path) -> Result<Hashed, PublishError> {
+/// Removes the root blocks in the plain copy `out` that no file of `files` has.
+pub(super) fn sweep_roots<'f>(out: &Path, files: impl Iterator<Item = &'f Hashed>) {
+    let listed: std::collections::HashSet<String> = files.map(|file| file.cid.to_string()).collect();
+    for old in std::fs::read_dir(out.join(ROOTS)).into_iter().flatten().flatten() {
+        if old.file_name().to_str().is_none_or(|name| !listed.contains(name)) {
+            // What cannot be removed now is removed next time.
+            let _ = std::fs::remove_file(old.path());
+        }
+    }
+}
+
+/// Whether the root block of a file lists its leaves.
+fn has_leaves(file: &Hashed) -> bool {
+    file.cid.codec() == Codec::DagPb && file.size <= (WIDTH * CHUNK) as u64
+}
+
+/// Hashes one file, makes sure that it did not change meanwhile, and keeps its root block in `roots`.
+fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, PublishError> {
     let at = |error: io::Error| PublishError::Io { path: path.to_owned(), error };
     let file = File::open(path).map_err(at)?;
     let key = FileKey::of(&file).map_err(at)?;
-    let built = build::build(&file).map_err(at)?;
+    // Above the leaves only nodes are handed out, the root last of all.
+    let mut root = Vec::new();
+    let built = build::build_blocks(&file, |cid, block| {
+        if cid.codec() == Codec::DagPb {
+            root = block.to_vec();
+        }
+        Ok(())
+    });
+    let built = built.map_err(at)?;
     if FileKey::of(&file).map_err(at)? != key || built.size != key.size {
         return Err(PublishError::Changed(path.to_owned()));
     }
-    Ok(Hashed { cid: built.root, sha256: built.sha256, size: built.size, dag_size: built.dag_size, key })
+    let hashed = Hashed { cid: built.root, sha256: built.sha256, size: built.size, dag_size: built.dag_size, key };
+    if let Some(dir) = roots.filter(|_| has_leaves(&hashed)) {
+        let path = dir.join(built.root.to_string());
+        let kept = std::fs::create_dir_all(dir).and_then(|()| trusted::replace(&path, |to| to.write_all(&root)));
+        kept.map_err(|error| PublishError::Io { path, error })?;
+    }
+    Ok(hashed)
 }
 
 fn format(path: &Path, hashed: &Hashed) -> Option<String> {
@@ -158,7 +202,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a b");
         std::fs::write(&file, b"abc").unwrap();
-        let mut memory = Memory::open(dir.path());
+        let mut memory = Memory::open(dir.path(), None);
         let first = memory.hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
         assert_eq!((first.sha256, first.cid), (Sha256::of(b"abc"), Cid::raw(Sha256::of(b"abc"))));
         assert!(!known(&memory, &file), "it is too young to be remembered");
@@ -168,7 +212,7 @@ mod tests {
         memory.remember(&file, old);
         memory.known.get_mut(&file).unwrap().key = first.key;
         memory.keep_only(&[&file]).unwrap();
-        let mut again = Memory::open(dir.path());
+        let mut again = Memory::open(dir.path(), None);
         assert!(known(&again, &file));
         let mut bytes = Vec::new();
         assert_eq!(again.hash(&[&file], &mut |_, done, total| bytes.push((done, total))).unwrap()[0], first);
@@ -180,13 +224,30 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_root_block_is_missing_in_the_plain_copy_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, out) = (dir.path().join("big"), dir.path().join("out"));
+        std::fs::write(&file, vec![7; CHUNK + 1]).unwrap();
+        let open = || Memory::open(dir.path(), Some(&out));
+        let hashed = open().hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
+        let root = out.join(ROOTS).join(hashed.cid.to_string());
+        assert!(hashed.cid.proves(&std::fs::read(&root).unwrap()));
+        let mut memory = open();
+        memory.known.insert(file.clone(), hashed);
+        assert!(known(&memory, &file));
+        std::fs::remove_file(&root).unwrap();
+        assert!(!known(&memory, &file));
+    }
+
+    #[test]
     fn many_files_come_back_in_their_order() {
         let dir = tempfile::tempdir().unwrap();
         let paths: Vec<PathBuf> = (0..50).map(|n| dir.path().join(n.to_string())).collect();
         paths.iter().for_each(|path| std::fs::write(path, path.as_os_str().as_encoded_bytes()).unwrap());
         let borrowed: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
         let mut last = (0, 0);
-        let results = Memory::open(dir.path()).hash(&borrowed, &mut |_, done, total| last = (done, total)).unwrap();
+        let results =
+            Memory::open(dir.path(), None).hash(&borrowed, &mut |_, done, total| last = (done, total)).unwrap();
         for (path, hashed) in paths.iter().zip(&results) {
             assert_eq!(hashed.sha256, Sha256::of(path.as_os_str().as_encoded_bytes()));
         }
@@ -197,7 +258,7 @@ mod tests {
     fn a_missing_file_ends_it_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let gone = dir.path().join("gone");
-        let error = Memory::open(dir.path()).hash(&[&gone], &mut |_, _, _| {}).unwrap_err();
+        let error = Memory::open(dir.path(), None).hash(&[&gone], &mut |_, _, _| {}).unwrap_err();
         assert!(error.to_string().starts_with(&gone.display().to_string()), "{error}");
     }
 
@@ -205,6 +266,6 @@ mod tests {
     fn nonsense_in_the_memory_is_skipped() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("hashes"), "x\n1 2 3\n\n").unwrap();
-        assert!(Memory::open(dir.path()).known.is_empty());
+        assert!(Memory::open(dir.path(), None).known.is_empty());
     }
 }

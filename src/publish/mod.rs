@@ -27,7 +27,7 @@ mod tree;
 
 use chain::Chain;
 pub use error::PublishError;
-use hash::{Hashed, Memory};
+use hash::{Hashed, Memory, sweep_roots};
 use last::{Last, Run};
 use scan::{Repo, Role};
 use tree::{Content, Sealed, TreeFile, Upload};
@@ -59,7 +59,7 @@ pub struct Options {
     pub ttl: Duration,
     /// `Server` URLs named in the manifest, by repo.
     pub upstream: BTreeMap<RepoName, Vec<String>>,
-    /// Where a plain copy of manifest, signature, tables, root block and record is written, to be served over HTTP.
+    /// Where a plain copy of manifest, signature, tables, root blocks and record is written, to be served over HTTP.
     pub out: Option<PathBuf>,
     /// Unix seconds.
     pub now: u64,
@@ -132,7 +132,7 @@ pub async fn run(
     let files = repos.iter().map(|repo| repo.files.len() as u64).sum();
     progress(Phase::Scan, files, files);
     let paths: Vec<&Path> = repos.iter().flat_map(|repo| repo.files.values()).map(|found| &*found.path).collect();
-    let mut memory = Memory::open(&options.state_dir);
+    let mut memory = Memory::open(&options.state_dir, options.out.as_deref());
     let hashed = memory.hash(&paths, progress)?;
     memory.keep_only(&paths)?;
     compare(&repos, &hashed)?;
@@ -326,6 +326,7 @@ fn write_out(options: &Options, content: &Content, sealed: &Sealed, record: Opti
         write("pkgswarm.json.minisig", minisig.as_bytes())?;
     }
     write("pkgswarm.json", &sealed.bytes)?;
+    sweep_roots(out, content.files.iter().map(|file| &file.hashed));
     for table in &sealed.manifest.tables {
         let dir = out.join(table.diff_dir());
         for old in std::fs::read_dir(dir).into_iter().flatten().flatten() {

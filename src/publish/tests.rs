@@ -114,6 +114,11 @@ fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
     assert_eq!((entries[1].name.as_str(), entries[1].cid, entries[1].sha256), (&*name, built.root, built.sha256));
     assert_eq!(entries[0].signature, Some((9, Sha256::of(b"signature"))));
 
+    // The root block of the longer file, under the path that a gateway has for it; the shorter one is its own.
+    let roots: Vec<_> = fs::read_dir(out.join("ipfs")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(roots, [std::ffi::OsString::from(built.root.to_string())]);
+    assert!(built.root.proves(&read(&format!("ipfs/{}", built.root))));
+
     let root = read("pkgswarm.root");
     assert!(report.root.proves(&root));
     let (repo, _) = crate::dag::dir::entry(report.root, &root, "custom").unwrap().unwrap();
@@ -213,4 +218,22 @@ fn what_changed_since_the_last_publication_is_a_diff_and_old_diffs_are_removed()
         (renewed.did, again.tables[0].changed, &again.tables[0].diffs),
         (Did::Renewed, table.changed, &table.diffs)
     );
+}
+
+#[test]
+fn a_plain_copy_gets_the_roots_that_it_lacks_and_loses_those_that_nobody_needs() {
+    let (big, other) = (package("big-1-1-any", 2 << 20), package("other-1-1-any", (1 << 20) + 1));
+    let made = Made::repo("custom", &[big.clone(), other.clone()]);
+    let root = |bytes: &[u8]| {
+        let cid = crate::dag::build::build(bytes).unwrap().root;
+        made.root().join("out/ipfs").join(cid.to_string())
+    };
+    build(&made.options(NOW)).unwrap();
+    assert!(root(&big.1).exists() && root(&other.1).exists());
+    fs::remove_dir_all(made.root().join("out")).unwrap();
+    build(&made.options(NOW + 1)).unwrap();
+    assert!(root(&big.1).exists() && root(&other.1).exists());
+    made.add("custom", std::slice::from_ref(&big));
+    build(&made.options(NOW + 2)).unwrap();
+    assert!(root(&big.1).exists() && !root(&other.1).exists());
 }

@@ -10,10 +10,10 @@ use crate::cid::Cid;
 use crate::dag::proof::Leaves;
 use crate::http::Http;
 use crate::source::Local;
-use crate::source::gateway::raw_block;
+use crate::source::gateway::block_at;
 use crate::source::kubo::NEAR;
 
-/// Longest wait for the root block from a gateway: without it the file is fetched all the same, only less is kept.
+/// Longest wait for the root block from one place: without it the file is fetched all the same, only less is kept.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Somebody who can tell the leaves of one file.
@@ -22,24 +22,25 @@ pub trait Roots {
     fn leaves(&self) -> Local<'_, Option<Arc<Leaves>>>;
 }
 
-/// Gateways that may have the root block.
+/// Places that may have the root block: gateways, and the plain copies of indexes.
 pub struct RootBlock<'a> {
     http: &'a Http,
-    /// The flag says that it is Kubo's own on loopback, which may ask only who it is connected to.
-    gateways: Vec<(Url, bool)>,
+    /// Where it would be. The flag says that this is Kubo's own gateway on loopback, which may ask only who it is
+    /// connected to.
+    places: Vec<(Url, bool)>,
     root: Cid,
     size: u64,
 }
 
 impl<'a> RootBlock<'a> {
     /// The root block of the file `root` of `size` bytes.
-    pub fn new(http: &'a Http, gateways: Vec<(Url, bool)>, root: Cid, size: u64) -> Self {
-        Self { http, gateways, root, size }
+    pub fn new(http: &'a Http, places: Vec<(Url, bool)>, root: Cid, size: u64) -> Self {
+        Self { http, places, root, size }
     }
 
     async fn fetch(&self) -> Option<Arc<Leaves>> {
-        for (gateway, is_kubo) in &self.gateways {
-            let asked = raw_block(self.http, gateway, self.root, *is_kubo);
+        for (url, is_kubo) in &self.places {
+            let asked = block_at(self.http, url, self.root, *is_kubo);
             let patience = if *is_kubo { NEAR } else { PATIENCE };
             let Ok(Ok(block)) = tokio::time::timeout(patience, asked).await else { continue };
             if let Ok(leaves) = Leaves::from_root(self.root, &block, Some(self.size)) {

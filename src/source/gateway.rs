@@ -151,9 +151,18 @@ impl Blocks<'_> {
 
 /// Fetches one block and proves it. At most `MAX_BLOCK` bytes.
 pub async fn raw_block(http: &Http, gateway: &Url, cid: Cid, direct: bool) -> Result<Vec<u8>, Miss> {
-    let url = gateway.join(&format!("/ipfs/{cid}?format=raw")).expect("a CID is a path segment");
+    block_at(http, &block_url(gateway, cid), cid, direct).await
+}
+
+/// Where a gateway has a block.
+pub fn block_url(gateway: &Url, cid: Cid) -> Url {
+    gateway.join(&format!("/ipfs/{cid}?format=raw")).expect("a CID is a path segment")
+}
+
+/// Fetches the block `cid` from `url` and proves it. At most `MAX_BLOCK` bytes.
+pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool) -> Result<Vec<u8>, Miss> {
     let ask = Ask { accept: Some("application/vnd.ipld.raw"), direct, ..Ask::default() };
-    let mut response = http.ask(&url, &ask).await?;
+    let mut response = http.ask(url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());
     match response.status() {
         StatusCode::OK => {}

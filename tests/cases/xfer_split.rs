@@ -85,3 +85,24 @@ fn a_lie_in_a_shared_file_without_a_root_is_found_at_the_end_and_the_file_fetche
     world.has(&out, &big.bytes);
     assert!(liar.bytes() > 0, "it had a part in it");
 }
+
+#[test]
+fn a_lie_of_the_only_sender_costs_one_leaf_where_the_plain_copy_of_an_index_has_the_root() {
+    let (big, mirrors, world) = scene(2);
+    let mut mirrors = mirrors;
+    let honest = mirrors.pop().unwrap();
+    let liar = mirrors.pop().unwrap().lying();
+    let publisher = Publisher::of(&world, &[&big]);
+    publisher.add_to(&world);
+    let out = world.out(&big.file_name());
+    let run = world.xfer(&liar.url("core", &big.file_name()), &out);
+    run.succeeds();
+    world.has(&out, &big.bytes);
+    assert!(run.said.contains("sends another leaf than its CID says"), "{}", run.said);
+    assert!(liar.bytes() >= SIZE as u64, "it sent all of it");
+    assert!(honest.bytes() <= MIB, "the honest one sent {} bytes, and one leaf was wrong", honest.bytes());
+    let root = pkgswarm::dag::build::build(&big.bytes[..]).unwrap().root;
+    let asked = publisher.copy.requests();
+    let roots = asked.iter().filter(|request| request.path() == format!("index/ipfs/{root}")).count();
+    assert_eq!(roots, 1, "the root was asked for once");
+}
