@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use pkgswarm::cli::Cli;
 use pkgswarm::env::Env;
 use pkgswarm::{cmd, error};
 
 fn main() -> ExitCode {
     let env = Env::from_process();
-    let cli = match Cli::try_parse_from(&env.args) {
+    let cli = match Cli::read(&env.args) {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version go to stdout with status 0, usage errors to stderr with status 2.

@@ -82,7 +82,7 @@ impl Session {
 
     /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
     pub fn learn_from_others(&mut self) {
-        self.health = Health::read(&self.store.health_dir(), &self.run, self.env.uid, SystemTime::now());
+        self.health.learn_from_others(SystemTime::now());
     }
 
     /// The same with the sync databases below `databases` in place of pacman's own.

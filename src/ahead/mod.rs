@@ -70,6 +70,10 @@ pub fn deliver_or_take(session: &mut Session, want: &Want) -> Result<Delivery, E
         return fetch(session);
     }
     let key = key(want);
+    // What is there is complete, so only what is on its way is worth a lock.
+    if let Some(obtained) = aside.take(&key).and_then(|file| accepted(session, want, file)) {
+        return Ok(Delivery::File(obtained));
+    }
     let _slot = match turn(session, &store, &lock(&key, session), &want.name, None)? {
         Turn::Ours(slot) => Some(slot),
         Turn::Stuck => None,

@@ -67,6 +67,14 @@ impl Health {
         Self { path, hosts_path, uid, now, memory, hosts, records, changed: false }
     }
 
+    /// Reads again what other processes have learned meanwhile.
+    pub fn learn_from_others(&mut self, now: SystemTime) {
+        self.now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.memory = Memory::read(&self.path, self.uid);
+        self.hosts = Memory::read(&self.hosts_path, self.uid);
+        self.records.read_again(self.now);
+    }
+
     /// What earlier transfers showed about `host`.
     pub fn record(&self, host: &str) -> Record {
         self.records.of(host)

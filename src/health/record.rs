@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::fsx;
 
@@ -83,13 +83,24 @@ pub struct Records {
     now: u64,
     known: BTreeMap<String, (Record, u64)>,
     changed: BTreeMap<String, (Record, u64)>,
+    saved: Option<Instant>,
 }
+
+/// How often one process writes at most: who fetches a hundred small files learns something from each.
+const OFTEN: Duration = Duration::from_millis(250);
 
 impl Records {
     /// Reads the file at `path`, which must be of `uid`. What cannot be read is forgotten. `now` in Unix seconds.
     pub fn read(path: &Path, uid: u32, now: u64) -> Self {
         let known = parse(&fsx::read_small(path, uid, MOST).unwrap_or_default());
-        Self { path: path.to_owned(), uid, now, known, changed: BTreeMap::new() }
+        Self { path: path.to_owned(), uid, now, known, changed: BTreeMap::new(), saved: None }
+    }
+
+    /// Reads again what others have learned meanwhile.
+    pub fn read_again(&mut self, now: u64) {
+        self.known = parse(&fsx::read_small(&self.path, self.uid, MOST).unwrap_or_default());
+        self.known.extend(self.changed.iter().map(|(host, record)| (host.clone(), *record)));
+        self.now = now;
     }
 
     /// What is known about `host`.
@@ -109,13 +120,21 @@ impl Records {
         self.changed.insert(host.to_owned(), (after, self.now));
     }
 
-    /// Writes what is new over what others have written meanwhile about other hosts; the file is replaced whole.
+    /// Writes what is new over what others have written meanwhile about other hosts; the file is replaced whole. What is
+    /// new since a moment ago is written a moment later, and at the end at the latest.
     ///
     /// Of two that learn about one host at the same moment, one is forgotten: that costs a guess.
     pub fn save(&mut self) {
+        if self.saved.is_none_or(|last| last.elapsed() >= OFTEN) {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
         if self.changed.is_empty() {
             return;
         }
+        self.saved = Some(Instant::now());
         let mut all = parse(&fsx::read_small(&self.path, self.uid, MOST).unwrap_or_default());
         all.append(&mut self.changed);
         let mut lines: Vec<(&String, &(Record, u64))> = all.iter().collect();
@@ -123,6 +142,12 @@ impl Records {
         let text: String =
             lines.iter().take(MOST_HOSTS).map(|(host, (record, seen))| line(host, record, *seen)).collect();
         let _ = fsx::replace(&self.path, text.as_bytes(), 0o600);
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.write();
     }
 }
 

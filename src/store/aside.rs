@@ -14,7 +14,7 @@ use crate::store::Store;
 /// Most bytes that one of these files may have, with its first line: signatures have at most 16 KiB.
 const MOST: u64 = 64 << 10;
 
-/// Ends the name of an empty file that stands for one that pacman has.
+/// Ends the name of a file that stands for one that pacman has; what it holds does not matter.
 const HANDED_OUT: &str = "handed-out";
 
 /// The directory of one run.
@@ -66,8 +66,9 @@ impl Aside {
     pub fn take(&self, key: &str) -> Option<SetAside> {
         let path = self.dir.join(key);
         let bytes = fsx::read_small(&path, self.uid, MOST).ok()?;
-        std::fs::remove_file(&path).ok()?;
-        self.note_handed_out(key);
+        // In one step, in which only one of several can succeed. To remove it and make a note would cost a new inode, and
+        // ext4 searches long for one where many were freed lately (fs/ext4/ialloc.c, recently_deleted).
+        std::fs::rename(&path, path.with_extension(HANDED_OUT)).ok()?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (date, from) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
         let date: u64 = date.parse().ok()?;

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
@@ -39,6 +40,8 @@ pub struct Store {
     dir: PathBuf,
     uid: u32,
     max: u64,
+    /// What may be kept before the store has to be measured again, in bytes of everybody who keeps something.
+    room: AtomicU64,
     /// Set when no lasting directory could be had: removed at the end.
     _own: Option<tempfile::TempDir>,
 }
@@ -92,7 +95,7 @@ impl Store {
         for part in ["lock", "partial", "files", "health", "cache", "aside"] {
             fsx::own_dir(&dir.join(part), uid)?;
         }
-        Ok(Self { dir: dir.to_owned(), uid, max, _own: None })
+        Ok(Self { dir: dir.to_owned(), uid, max, room: AtomicU64::new(0), _own: None })
     }
 
     /// A store for this process alone, inside `parent`, removed at the end. Nothing is resumed from it.
@@ -264,7 +267,7 @@ impl Slot<'_> {
         let to = self.store.dir.join("files").join(proof.sha256().to_string());
         Note::write(&to, name, stay, from)?;
         std::fs::rename(self.path("partial"), &to)?;
-        self.store.trim(Some(&to))
+        self.store.kept(&to, proof.size())
     }
 
     /// Takes the complete partial out of the store: nobody else finds it, and its name there ends with the value.

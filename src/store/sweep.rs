@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use crate::fsx;
@@ -15,7 +16,22 @@ const PARTIAL_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Compiled tables, answers of pacman-conf and left-over locks of this age are removed; who needs one makes it anew.
 const LEFT_OVER_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// So many may be keeping files at the same time as this, each as much as this one: read-ahead's sixteen, prefetch's, the
+/// daemon's. The store is measured again before together they could have gone beyond `store.max`; one of them that measured
+/// it long ago may be wrong by a 48th of that, and the next that keeps something makes up for it.
+const KEEPERS: u64 = 48;
+
 impl Store {
+    /// A file of `size` bytes was kept: makes room for it where there may be none. To measure the store means to look at
+    /// every file, so it is done when that is due and not for every file.
+    pub(super) fn kept(&self, path: &Path, size: u64) -> io::Result<()> {
+        let all = size.saturating_mul(KEEPERS);
+        match self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(all)) {
+            Ok(_) => Ok(()),
+            Err(_) => self.trim(Some(path)),
+        }
+    }
+
     /// Removes the oldest files until at most `store.max` bytes are left; `spare` goes last of all.
     pub(super) fn trim(&self, spare: Option<&Path>) -> io::Result<()> {
         let mut held: Vec<(PathBuf, Metadata)> = Vec::new();
@@ -34,6 +50,7 @@ impl Store {
             remove(&path)?;
             total -= meta.len();
         }
+        self.room.store(self.max.saturating_sub(total), Ordering::Relaxed);
         Ok(())
     }
 
@@ -122,6 +139,18 @@ mod tests {
         let left: Vec<_> = files.iter().map(|sha| store.find(*sha, 100).is_some()).collect();
         assert_eq!(left, [false, false, false, true, true]);
         assert_eq!(std::fs::read_dir(dir.path().join("store/files")).unwrap().count(), 4, "two files, two names");
+    }
+
+    #[test]
+    fn many_who_keep_files_at_the_same_time_stay_below_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores: Vec<_> = (0..super::KEEPERS).map(|_| store(dir.path(), 100_000)).collect();
+        for round in 0..30_u8 {
+            stores.iter().zip(0_u8..).for_each(|(store, i)| drop(keep(store, &[[i, round]; 50].concat())));
+        }
+        let held = crate::store::shelf::usage(&dir.path().join("store")).unwrap();
+        assert!(held.bytes <= 100_000, "{held:?}");
+        assert!(held.files >= 900, "{held:?}");
     }
 
     #[test]
