@@ -146,7 +146,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let stores: Vec<_> = (0..super::KEEPERS).map(|_| store(dir.path(), 100_000)).collect();
         for round in 0..30_u8 {
-            stores.iter().zip(0_u8..).for_each(|(store, i)| drop(keep(store, &[[i, round]; 50].concat())));
+            stores.iter().zip(0_u8..).for_each(|(store, i)| {
+                keep(store, &[[i, round]; 50].concat());
+            });
         }
         let held = crate::store::shelf::usage(&dir.path().join("store")).unwrap();
         assert!(held.bytes <= 100_000, "{held:?}");
