@@ -5,23 +5,25 @@
 //! from a peer that a block is wanted of), the time a message takes, and the bytes that are sent to it. Blocks are read
 //! only when the stream to the peer has room, so a peer that does not read holds one message.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use bytes::Bytes;
 use libp2p::{PeerId, Stream, StreamProtocol};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::digest::Sha256;
-use crate::node::limits::Rate;
+use crate::node::frame;
+use crate::node::limits::{self, Rate};
 use crate::node::message::{Ask, Draft, MOST, MOST_UNASKED, Message, Want};
+use crate::node::peer::{Peer, WANTS_MOST};
 use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
+
+pub use crate::node::peer::{Answer, Told, Traffic};
 
 /// The only version that is spoken; Kubo offers it since 0.5.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
@@ -29,42 +31,14 @@ pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 /// A message takes no more blocks once it holds this many bytes: with one more block it stays below [`MOST`].
 const FULL: usize = 1 << 20;
 
-/// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
-pub(super) const WANTS_MOST: usize = 2048;
-
 /// Longest time for one message, either way: 4 MiB at 70 KB/s.
 const MESSAGE_TIME: Duration = Duration::from_secs(60);
 
-/// Entries that a peer may send in a second; Kubo asks for a few hundred at its fastest. Origin: chosen by us.
-const ENTRIES_RATE: u64 = 4096;
-
 /// Bytes that nobody asked for after which a peer is cut off. A block may come late or twice. Origin: chosen by us.
-const JUNK_MOST: u64 = 16 << 20;
-
-/// A peer with which bytes were exchanged in this time is there, whatever its ping says.
-const STIRRED: Duration = Duration::from_secs(2);
-
-/// Bytes that are written or read before this is noted.
-const PIECE: usize = 64 << 10;
+pub(super) const JUNK_MOST: u64 = 16 << 20;
 
 /// How long a peer that wasted time is not asked. Origin: a pacman run; chosen by us.
 const SHUN: Duration = Duration::from_secs(30);
-
-/// What a peer said about a block that was asked of it.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// The block. Its digest is the one asked for.
-    Block(Bytes),
-    /// It has it.
-    Have,
-    /// It does not have it.
-    Absent,
-    /// The connection is gone, or was cut.
-    Gone,
-}
-
-/// An answer: who, about which block, what.
-pub type Told = (PeerId, Sha256, Answer);
 
 /// Upload limits in bytes a second; 0 is none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,41 +66,6 @@ struct Inner {
     transfers: AtomicUsize,
 }
 
-/// One connected peer.
-struct Peer {
-    wake: Notify,
-    each: Rate,
-    entries: Rate,
-    state: Mutex<PeerState>,
-    /// When bytes last came from it or went to it.
-    stirred: Mutex<Instant>,
-    sent: AtomicU64,
-    received: AtomicU64,
-    junk: AtomicU64,
-}
-
-#[derive(Default)]
-struct PeerState {
-    /// What it wants, in the order in which it asked.
-    theirs: VecDeque<Want>,
-    /// What is to be asked of it.
-    to_ask: Vec<Want>,
-    /// What was asked of it, and who waits for the answer.
-    asked: HashMap<Sha256, Vec<mpsc::UnboundedSender<Told>>>,
-    /// Asked and cancelled: may still come.
-    late: VecDeque<Sha256>,
-    gone: bool,
-}
-
-/// What is known about the traffic with a peer, in bytes of blocks since it connected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Traffic {
-    /// To it.
-    pub sent: u64,
-    /// From it.
-    pub received: u64,
-}
-
 impl Bitswap {
     /// Serves from `shelf`. Peers that misbehave are sent to `cut`.
     pub fn new(shelf: Arc<Shelf>, opener: Opener, upload: Upload, cut: mpsc::UnboundedSender<PeerId>) -> Self {
@@ -143,28 +82,13 @@ impl Bitswap {
         }))
     }
 
-    /// Opens streams of this protocol, for tests that speak nonsense on them.
-    #[cfg(test)]
-    pub(super) fn opener(&self) -> Opener {
-        self.0.opener.clone()
-    }
-
     /// A peer is connected.
     pub fn connected(&self, id: PeerId) {
         let mut peers = self.peers();
         if peers.contains_key(&id) {
             return;
         }
-        let peer = Arc::new(Peer {
-            wake: Notify::new(),
-            each: Rate::new(self.0.upload.each),
-            entries: Rate::new(ENTRIES_RATE),
-            state: Mutex::default(),
-            stirred: Mutex::new(Instant::now()),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            junk: AtomicU64::new(0),
-        });
+        let peer = Arc::new(Peer::new(self.0.upload.each));
         peers.insert(id, Arc::clone(&peer));
         drop(peers);
         let this = self.clone();
@@ -217,18 +141,12 @@ impl Bitswap {
 
     /// Whether bytes have come from this peer, or gone to it, in the last seconds.
     pub fn is_stirring(&self, id: PeerId) -> bool {
-        self.peers().get(&id).is_some_and(|peer| {
-            let stirred = peer.stirred.lock().expect("nothing panics while it is held");
-            stirred.elapsed() < STIRRED
-        })
+        self.peers().get(&id).is_some_and(|peer| peer.is_stirring())
     }
 
     /// Bytes of blocks to and from a peer.
     pub fn traffic(&self, id: PeerId) -> Traffic {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        self.peers()
-            .get(&id)
-            .map_or(Traffic::default(), |peer| Traffic { sent: load(&peer.sent), received: load(&peer.received) })
+        self.peers().get(&id).map_or(Traffic::default(), |peer| peer.traffic())
     }
 
     /// Asks a peer; the answer goes to `tell`. Says `Gone` at once when it is not connected.
@@ -279,7 +197,9 @@ impl Bitswap {
         loop {
             let peer = self.peers().get(&id).cloned();
             let Some(peer) = peer else { return };
-            match read_message(&mut stream, &peer).await {
+            // Nobody of whom nothing is wanted has reason to send megabytes.
+            let most = || if peer.state().asked.is_empty() { MOST_UNASKED } else { MOST };
+            match frame::read(&mut stream, most, MESSAGE_TIME, || peer.stir()).await {
                 Ok(Some(bytes)) => match Message::read(&bytes) {
                     Ok(message) => self.take(id, &peer, message).await,
                     Err(_) => return,
@@ -290,9 +210,10 @@ impl Bitswap {
     }
 
     async fn take(&self, id: PeerId, peer: &Arc<Peer>, message: Message) {
+        // A flood is read no faster than this, and its sender waits; an empty message costs a look as well.
+        let entries = 1 + message.wants.len() + message.presences.len() + message.blocks.len();
+        peer.entries.wait(entries as u64).await;
         if message.full || !message.wants.is_empty() {
-            // A flood is read no faster than this, and its sender waits.
-            tokio::time::sleep(peer.entries.take(message.wants.len() as u64)).await;
             peer.state().note(message.full, message.wants);
             peer.wake.notify_one();
         }
@@ -333,7 +254,7 @@ impl Bitswap {
                     stream = self.0.opener.open(id).await;
                 }
                 let Some(open) = &mut stream else { break };
-                match tokio::time::timeout(MESSAGE_TIME, send(open, &bytes, peer)).await {
+                match tokio::time::timeout(MESSAGE_TIME, frame::write(open, &bytes, || peer.stir())).await {
                     Ok(Ok(())) => {
                         sent = true;
                         break;
@@ -375,7 +296,7 @@ impl Bitswap {
             match block {
                 Some(block) => {
                     let len = block.len() as u64;
-                    tokio::time::sleep(self.0.total.take(len).max(peer.each.take(len))).await;
+                    limits::pause(self.0.total.take(len).max(peer.each.take(len))).await;
                     draft.block(&want, &block);
                 }
                 None if want.tell_absence => draft.presence(&want, false),
@@ -393,99 +314,4 @@ impl Bitswap {
     fn peers(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Peer>>> {
         self.0.peers.lock().expect("nothing panics while it is held")
     }
-}
-
-impl Peer {
-    fn stir(&self) {
-        *self.stirred.lock().expect("nothing panics while it is held") = Instant::now();
-    }
-
-    fn state(&self) -> MutexGuard<'_, PeerState> {
-        self.state.lock().expect("nothing panics while it is held")
-    }
-}
-
-impl PeerState {
-    /// Takes note of what the peer wants, or does not want any more. What is beyond the limit is not answered.
-    fn note(&mut self, full: bool, wants: Vec<Want>) {
-        if full {
-            self.theirs.clear();
-        }
-        let cancelled: HashSet<Bytes> =
-            wants.iter().filter(|want| want.ask == Ask::Cancel).map(|want| want.cid.clone()).collect();
-        if !cancelled.is_empty() {
-            self.theirs.retain(|want| !cancelled.contains(&want.cid));
-        }
-        let room = WANTS_MOST.saturating_sub(self.theirs.len());
-        self.theirs.extend(wants.into_iter().filter(|want| want.ask != Ask::Cancel).take(room));
-    }
-
-    /// Passes an answer on. False when nobody asked, also not lately.
-    fn answer(&mut self, id: PeerId, digest: Sha256, answer: &Answer) -> bool {
-        // Who has it is asked for the block next; any other answer is the last one.
-        let waiting = match answer {
-            Answer::Have => self.asked.get(&digest).cloned(),
-            _ => self.asked.remove(&digest),
-        };
-        match waiting {
-            Some(waiting) => {
-                waiting.iter().for_each(|one| drop(one.send((id, digest, answer.clone()))));
-                true
-            }
-            None => match self.late.iter().position(|late| *late == digest) {
-                Some(at) => self.late.remove(at).is_some(),
-                None => false,
-            },
-        }
-    }
-}
-
-async fn send(stream: &mut Stream, bytes: &[u8], peer: &Peer) -> io::Result<()> {
-    for piece in bytes.chunks(PIECE) {
-        stream.write_all(piece).await?;
-        peer.stir();
-    }
-    stream.flush().await
-}
-
-/// The next message; `None` when the peer ended the stream between two.
-async fn read_message(stream: &mut Stream, peer: &Peer) -> io::Result<Option<Bytes>> {
-    let bad = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
-    let Some(len) = read_length(stream).await? else { return Ok(None) };
-    let most = if peer.state().asked.is_empty() { MOST_UNASKED } else { MOST };
-    if len > most {
-        return Err(bad("longer than a message may be"));
-    }
-    // The buffer grows with what arrives, not with what is promised.
-    let mut buffer = BytesMut::with_capacity(len.min(64 << 10));
-    let body = async {
-        while buffer.len() < len {
-            let at = buffer.len();
-            buffer.resize(len.min((at * 2).max(64 << 10)), 0);
-            for piece in buffer[at..].chunks_mut(PIECE) {
-                stream.read_exact(piece).await?;
-                peer.stir();
-            }
-        }
-        Ok::<_, io::Error>(())
-    };
-    tokio::time::timeout(MESSAGE_TIME, body).await.map_err(|_| bad("too slow"))??;
-    Ok(Some(buffer.freeze()))
-}
-
-/// The varint before a message. `None` at the end of the stream.
-async fn read_length(stream: &mut Stream) -> io::Result<Option<usize>> {
-    let mut len = 0;
-    for shift in [0, 7, 14, 21] {
-        let mut byte = [0];
-        if stream.read(&mut byte).await? == 0 {
-            return if shift == 0 { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
-        }
-        len |= usize::from(byte[0] & 0x7f) << shift;
-        if byte[0] & 0x80 == 0 {
-            return Ok(Some(len));
-        }
-    }
-    // Five bytes would be more than 256 MiB.
-    Err(io::Error::new(io::ErrorKind::InvalidData, "the length has no end"))
 }

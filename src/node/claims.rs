@@ -4,18 +4,18 @@
 //! answer is a claim: who follows it proves the whole file by the sha256 at the end. One request a stream, one answer;
 //! the format is in pkgswarm-protocol(7).
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures_util::io::AsyncWriteExt as _;
 use libp2p::{PeerId, Stream, StreamProtocol};
 
 use crate::cid::Cid;
 use crate::digest::Sha256;
-use crate::node::limits::Rate;
+use crate::node::frame;
+use crate::node::limits::Rates;
 use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
 use crate::protobuf::{BadProtobuf, Fields, Writer};
@@ -23,7 +23,7 @@ use crate::protobuf::{BadProtobuf, Fields, Writer};
 /// The protocol and its version.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/root/1");
 
-/// Longest request and longest answer, in bytes, after the byte that tells the length.
+/// Longest request and longest answer, in bytes: the length before them takes one byte.
 pub(super) const MOST: usize = 127;
 
 /// Longest time for one request and its answer, for who asks and for who answers.
@@ -85,19 +85,13 @@ pub fn read_answer(bytes: &[u8]) -> Result<Option<Cid>, BadProtobuf> {
 pub struct Claims {
     shelf: Arc<Shelf>,
     opener: Opener,
-    rates: Arc<Mutex<HashMap<PeerId, Arc<Rate>>>>,
+    rates: Arc<Rates>,
 }
 
 impl Claims {
     /// Answers from `shelf`.
     pub fn new(shelf: Arc<Shelf>, opener: Opener) -> Self {
-        Self { shelf, opener, rates: Arc::default() }
-    }
-
-    /// Opens streams of this protocol, for tests that speak nonsense on them.
-    #[cfg(test)]
-    pub(super) fn opener(&self) -> Opener {
-        self.opener.clone()
+        Self { shelf, opener, rates: Arc::new(Rates::new(RATE)) }
     }
 
     /// Asks these peers, all at once. Returns each root that anybody named, with who named it, the most often named first.
@@ -120,25 +114,17 @@ impl Claims {
 
     async fn ask_one(&self, peer: PeerId, question: Question) -> io::Result<Option<Cid>> {
         let mut stream = self.opener.open(peer).await.ok_or(io::ErrorKind::NotConnected)?;
-        write_short(&mut stream, &question.write()).await?;
-        let answer = read_short(&mut stream).await?;
-        read_answer(&answer).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+        frame::write(&mut stream, &frame::framed(&question.write()), || {}).await?;
+        let answer = frame::read(&mut stream, || MOST, PATIENCE, || {}).await?;
+        read_answer(&answer.unwrap_or_default()).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     }
 
     /// Answers on a stream that a peer opened.
     pub async fn answer(&self, peer: PeerId, mut stream: Stream, _guard: Guard) {
-        let rate = {
-            let mut rates = self.rates.lock().expect("nothing panics while it is held");
-            // Peers come and go under new names.
-            if rates.len() > 1024 {
-                rates.clear();
-            }
-            Arc::clone(rates.entry(peer).or_insert_with(|| Arc::new(Rate::new(RATE))))
-        };
-        tokio::time::sleep(rate.take(1)).await;
+        self.rates.of(peer).wait(1).await;
         let _ = tokio::time::timeout(SERVE, async {
-            let request = read_short(&mut stream).await?;
-            let Ok(Some(question)) = Question::read(&request) else { return Ok(()) };
+            let request = frame::read(&mut stream, || MOST, SERVE, || {}).await?;
+            let Ok(Some(question)) = Question::read(&request.unwrap_or_default()) else { return Ok(()) };
             let shelf = Arc::clone(&self.shelf);
             let find = move || shelf.find(question.sha256, question.size).map(|file| file.root());
             let root = tokio::task::spawn_blocking(find).await.ok().flatten();
@@ -146,29 +132,11 @@ impl Claims {
             if let Some(root) = root {
                 answer.bytes(1, &root.to_bytes());
             }
-            write_short(&mut stream, &answer.finish()).await?;
+            frame::write(&mut stream, &frame::framed(&answer.finish()), || {}).await?;
             stream.close().await
         })
         .await;
     }
-}
-
-async fn write_short(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
-    let len = u8::try_from(bytes.len()).ok().filter(|len| usize::from(*len) <= MOST);
-    let len = len.expect("requests and answers are shorter than that");
-    stream.write_all(&[&[len], bytes].concat()).await?;
-    stream.flush().await
-}
-
-async fn read_short(stream: &mut Stream) -> io::Result<Vec<u8>> {
-    let mut len = [0];
-    stream.read_exact(&mut len).await?;
-    if usize::from(len[0]) > MOST {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut bytes = vec![0; usize::from(len[0])];
-    stream.read_exact(&mut bytes).await?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

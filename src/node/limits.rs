@@ -1,9 +1,17 @@
 //! Rates: how much may pass in a second, without a task or a timer of its own.
 
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use libp2p::PeerId;
 use tokio::time::Instant;
+
+/// Waits shorter than this are left out.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// Peers whose rates are remembered. They come and go under new names.
+const PEERS_MOST: usize = 1024;
 
 /// Lets `rate` units a second pass, and up to a second's worth at once after a rest.
 pub struct Rate {
@@ -31,10 +39,45 @@ impl Rate {
         from.saturating_duration_since(now)
     }
 
+    /// Takes `units` when their time has come.
+    pub async fn wait(&self, units: u64) {
+        pause(self.take(units)).await;
+    }
+
     /// Takes `units` if they can be used at once.
     pub fn try_take(&self, units: u64) -> bool {
         let paid = *self.paid.lock().expect("nothing panics while it is held");
         (self.rate == 0 || paid <= Instant::now()) && self.take(units).is_zero()
+    }
+}
+
+/// Waits, where that is worth a timer: one takes up to a millisecond even for nothing, and what is let through early is
+/// paid for by the next one.
+pub async fn pause(time: Duration) {
+    if time >= SLACK {
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// A rate for each peer.
+pub struct Rates {
+    rate: u64,
+    peers: Mutex<HashMap<PeerId, Arc<Rate>>>,
+}
+
+impl Rates {
+    /// `rate` units a second for each; 0 is no limit.
+    pub fn new(rate: u64) -> Self {
+        Self { rate, peers: Mutex::default() }
+    }
+
+    /// That of one peer.
+    pub fn of(&self, peer: PeerId) -> Arc<Rate> {
+        let mut peers = self.peers.lock().expect("nothing panics while it is held");
+        if peers.len() > PEERS_MOST {
+            peers.clear();
+        }
+        Arc::clone(peers.entry(peer).or_insert_with(|| Arc::new(Rate::new(self.rate))))
     }
 }
 

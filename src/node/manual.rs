@@ -4,6 +4,7 @@ use super::bitswap;
 use super::claims::{self, Question};
 use super::mdns;
 use super::message::{MOST, MOST_UNASKED};
+use super::{indexes, peer};
 use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
 
@@ -11,24 +12,31 @@ const PAGE: &str = include_str!("../../man/pkgswarm-protocol.7");
 
 #[test]
 fn names_and_limits_are_those_of_the_program() {
-    let limits = [MOST, MOST_UNASKED, MAX_BLOCK, CHUNK, bitswap::WANTS_MOST, claims::MOST];
-    let rate = usize::try_from(claims::RATE).unwrap();
-    let life = usize::try_from(mdns::LIFE.as_secs()).unwrap();
-    for number in limits.into_iter().chain([rate, life]) {
+    let limits = [MOST, MOST_UNASKED, MAX_BLOCK, CHUNK, peer::WANTS_MOST, claims::MOST];
+    let of_indexes = [indexes::REQUEST_MOST, indexes::ANSWER_MOST];
+    let rates = [claims::RATE, indexes::RATE, peer::ENTRIES_RATE, bitswap::JUNK_MOST, mdns::LIFE.as_secs()];
+    let rates = rates.map(|rate| usize::try_from(rate).unwrap());
+    for number in limits.into_iter().chain(of_indexes).chain(rates) {
         assert!(PAGE.contains(&number.to_string()), "{number} is not in the page");
     }
-    for protocol in [bitswap::PROTOCOL, claims::PROTOCOL] {
+    for protocol in [bitswap::PROTOCOL, claims::PROTOCOL, indexes::PROTOCOL] {
         assert!(PAGE.contains(&format!("Protocol {protocol}.")), "{protocol}");
     }
 }
 
-#[test]
-fn the_example_is_a_request() {
-    let (_, example) = PAGE.split_once(".nf\n").unwrap();
-    let hex: String = example.split_once(".fi").unwrap().0.split_whitespace().collect();
+/// The bytes of the example number `at`, after the byte that tells how many they are.
+fn example(at: usize) -> Vec<u8> {
+    let text = PAGE.split(".nf\n").nth(at).unwrap().split_once(".fi").unwrap().0;
+    let hex: String = text.split_whitespace().collect();
     let bytes: Vec<u8> = (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
     assert_eq!(usize::from(bytes[0]), bytes.len() - 1);
+    bytes[1..].to_vec()
+}
+
+#[test]
+fn the_examples_are_requests() {
+    assert_eq!(indexes::read_request(&example(2)), Ok(Some("ipns:k51")));
     let mut sha256 = Sha256([0; 32]);
     sha256.0[..2].copy_from_slice(&[1, 2]);
-    assert_eq!(Question::read(&bytes[1..]), Ok(Some(Question { sha256, size: 2 << 20 })));
+    assert_eq!(Question::read(&example(1)), Ok(Some(Question { sha256, size: 2 << 20 })));
 }

@@ -7,10 +7,12 @@
 //! |---|---|
 //! | `runner` | the event loop: listening, dialling, who is connected |
 //! | `shelf` | which block lies where in which file of this machine |
-//! | `message`, `bitswap` | Bitswap messages; peers' wants and ours |
+//! | `message`, `bitswap`, `peer` | Bitswap messages; peers' wants and ours; what one peer costs |
 //! | `fetch` | one file from several peers |
 //! | `claims` | which root belongs to a sha256, as one peer says: our own small protocol beside Bitswap |
-//! | `streams` | streams of one protocol, both ways |
+//! | `indexes` | what neighbours have of a signed index: another one |
+//! | `blocks` | one block from whoever has it |
+//! | `streams`, `frame` | streams of one protocol, both ways; messages on them |
 //! | `networks`, `gate` | which networks are trusted; who may connect |
 //! | `discovery`, `mdns`, `book` | finding and being found on an interface; its messages; who is there |
 //!
@@ -23,21 +25,30 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::node::bitswap::Bitswap;
 use crate::node::claims::Claims;
+use crate::node::indexes::Indexes;
 use crate::node::networks::{Here, Stands};
 use crate::node::shelf::Shelf;
 
+#[cfg(test)]
+mod attacks;
 pub mod bitswap;
+pub mod blocks;
 pub mod book;
 pub mod claims;
 mod discovery;
 pub mod fetch;
+mod frame;
 pub mod gate;
+#[cfg(test)]
+mod hostile;
+pub mod indexes;
 pub mod limits;
 #[cfg(test)]
 mod manual;
 pub mod mdns;
 pub mod message;
 pub mod networks;
+mod peer;
 mod runner;
 pub mod shelf;
 pub mod streams;
@@ -71,6 +82,8 @@ pub struct Node {
     pub bitswap: Bitswap,
     /// Roots of files, both ways.
     pub claims: Claims,
+    /// What is known of indexes, both ways.
+    pub indexes: Indexes,
     /// What it serves.
     pub shelf: Arc<Shelf>,
     seen: Arc<Mutex<Seen>>,

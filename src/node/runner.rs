@@ -20,11 +20,12 @@ use crate::node::book::Book;
 use crate::node::claims::Claims;
 use crate::node::discovery::{Discovery, Place};
 use crate::node::gate::{Gate, tcp_address};
+use crate::node::indexes::Indexes;
 use crate::node::mdns::Found;
 use crate::node::networks::{Allowed, Here, Reach, Stands};
 use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
-use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, networks};
+use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, indexes, networks};
 
 /// How often a peer is pinged, and the silence after which it is gone: noticed within 8 s. libp2p's own verdict comes after
 /// 16 s, because it overlooks the first failure and then waits for a new stream.
@@ -69,6 +70,7 @@ struct Behaviour {
     ping: ping::Behaviour,
     bitswap: Streams,
     claims: Streams,
+    indexes: Streams,
 }
 
 /// The event loop of a node.
@@ -107,12 +109,12 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let reach = Arc::new(RwLock::new(Reach::default()));
     let (give_cut, cut) = mpsc::unbounded_channel();
     // Who reads the streams needs the way to open some, which is made with the behaviour.
-    let reader: Arc<std::sync::OnceLock<(Bitswap, Claims)>> = Arc::default();
+    let reader: Arc<std::sync::OnceLock<(Bitswap, Claims, Indexes)>> = Arc::default();
     let readers = Arc::clone(&reader);
     let (bitswap_streams, bitswap_opener) = Streams::new(
         bitswap::PROTOCOL,
         Arc::new(move |peer, stream, guard| {
-            let Some((bitswap, _)) = readers.get().cloned() else { return };
+            let Some((bitswap, _, _)) = readers.get().cloned() else { return };
             tokio::spawn(async move { bitswap.read(peer, stream, guard).await });
         }),
     );
@@ -120,13 +122,22 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let (claims_streams, claims_opener) = Streams::new(
         claims::PROTOCOL,
         Arc::new(move |peer, stream, guard| {
-            let Some((_, claims)) = readers.get().cloned() else { return };
+            let Some((_, claims, _)) = readers.get().cloned() else { return };
             tokio::spawn(async move { claims.answer(peer, stream, guard).await });
+        }),
+    );
+    let readers = Arc::clone(&reader);
+    let (indexes_streams, indexes_opener) = Streams::new(
+        indexes::PROTOCOL,
+        Arc::new(move |peer, stream, guard| {
+            let Some((_, _, indexes)) = readers.get().cloned() else { return };
+            tokio::spawn(async move { indexes.answer(peer, stream, guard).await });
         }),
     );
     let bitswap = Bitswap::new(Arc::clone(&config.shelf), bitswap_opener, config.upload, give_cut);
     let claims = Claims::new(Arc::clone(&config.shelf), claims_opener);
-    let _ = reader.set((bitswap.clone(), claims.clone()));
+    let indexes = Indexes::new(indexes_opener);
+    let _ = reader.set((bitswap.clone(), claims.clone(), indexes.clone()));
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_MOST))
         .with_max_established_per_peer(Some(CONNECTIONS_EACH))
@@ -144,10 +155,11 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(SILENCE)),
             bitswap: bitswap_streams,
             claims: claims_streams,
+            indexes: indexes_streams,
         })?
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(Duration::from_secs(60)))
         .build();
-    let node = Node { id, bitswap, claims, shelf: config.shelf, seen: Arc::default() };
+    let node = Node { id, bitswap, claims, indexes, shelf: config.shelf, seen: Arc::default() };
     let runner = Runner {
         swarm,
         node: node.clone(),

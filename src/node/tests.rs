@@ -5,27 +5,31 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, identity};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
+use crate::cid::Cid;
 use crate::dag::CHUNK;
-use crate::node::bitswap::{Answer, Upload};
+use crate::digest::Sha256;
+use crate::node::bitswap::Upload;
+use crate::node::blocks::Blocks;
 use crate::node::claims::Question;
 use crate::node::fetch::{Arriving, Failed, Progress, fetch};
-use crate::node::message::{Ask, Want};
+use crate::node::indexes::Held;
 use crate::node::networks::Allowed;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::node::{Config, Node, start};
 
 /// A node that knows these others.
-fn node(others: &[&Started]) -> Started {
+fn node(peers: Vec<(PeerId, Multiaddr)>, peers_most: u32) -> Started {
     let config = Config {
         key: identity::Keypair::generate_ed25519(),
         port: 0,
         allowed: Allowed { networks: vec!["127.0.0.0/8".parse().unwrap()], interfaces: Vec::new() },
-        peers: others.iter().map(|other| (other.node.id, other.address.clone())).collect(),
-        peers_most: 16,
+        peers,
+        peers_most,
         upload: Upload::default(),
         shelf: Arc::new(Shelf::default()),
     };
@@ -44,10 +48,37 @@ pub(crate) struct Started {
 impl Started {
     /// A node that listens, connected to all of these.
     pub(crate) async fn new(others: &[&Started]) -> Self {
-        let mut this = node(others);
-        this.address = until(|| this.node.listening().first().cloned()).await;
-        until(|| (this.node.peers().len() >= others.len()).then_some(())).await;
+        let others = others.iter().map(|other| (other.node.id, other.address.clone())).collect();
+        Self::among(others).await
+    }
+
+    /// The same with peers that are no nodes of ours.
+    pub(super) async fn among(others: Vec<(PeerId, Multiaddr)>) -> Self {
+        let count = others.len();
+        let this = Self::taking(others, 16).await;
+        until(|| (this.node.peers().len() >= count).then_some(())).await;
         this
+    }
+
+    /// A node that listens, knows these, and takes so many peers.
+    pub(super) async fn taking(others: Vec<(PeerId, Multiaddr)>, peers_most: u32) -> Self {
+        let mut this = node(others, peers_most);
+        this.address = until(|| this.node.listening().first().cloned()).await;
+        this
+    }
+
+    /// Where it is reached.
+    pub(super) fn at(&self) -> (PeerId, Multiaddr) {
+        (self.node.id, self.address.clone())
+    }
+
+    /// The port that it listens on.
+    pub(super) fn port(&self) -> u16 {
+        let port = self.address.iter().find_map(|part| match part {
+            Protocol::Tcp(port) => Some(port),
+            _ => None,
+        });
+        port.unwrap()
     }
 
     /// Puts a file on its shelf.
@@ -59,7 +90,7 @@ impl Started {
     }
 
     /// Fetches a file and returns its bytes.
-    async fn fetch(&self, file: &Shelved) -> Result<Vec<u8>, Failed> {
+    pub(super) async fn fetch(&self, file: &Shelved) -> Result<Vec<u8>, Failed> {
         let into = tempfile::tempfile().unwrap();
         let arriving = Arriving::new(file.root(), file.key.size, into.try_clone().unwrap());
         let (tell, told) = watch::channel(Progress::default());
@@ -74,7 +105,7 @@ impl Started {
 }
 
 /// Polls until there is a value; the test fails after ten seconds.
-async fn until<T>(mut fact: impl FnMut() -> Option<T>) -> T {
+pub(super) async fn until<T>(mut fact: impl FnMut() -> Option<T>) -> T {
     for _ in 0..2000 {
         if let Some(value) = fact() {
             return value;
@@ -84,7 +115,7 @@ async fn until<T>(mut fact: impl FnMut() -> Option<T>) -> T {
     panic!("not so within ten seconds");
 }
 
-fn content(len: usize, seed: usize) -> Vec<u8> {
+pub(super) fn content(len: usize, seed: usize) -> Vec<u8> {
     (0..len).map(|i| ((i / 777 + i + seed) % 251) as u8).collect()
 }
 
@@ -173,140 +204,49 @@ async fn the_root_of_a_file_is_told_by_who_has_it() {
 }
 
 #[tokio::test]
-async fn endless_wants_of_one_peer_do_not_keep_another_from_its_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let has = Started::new(&[]).await;
-    let (floods, wants) = (Started::new(&[&has]).await, Started::new(&[&has]).await);
-    let bytes = content(20 * CHUNK, 7);
-    let file = has.shelve(&dir.path().join("file"), &bytes);
-    let (tell, mut told) = mpsc::unbounded_channel();
-    for i in 0..4_000u32 {
-        let cid = crate::cid::Cid::raw(crate::digest::Sha256::of(&i.to_be_bytes()));
-        floods.node.bitswap.ask(has.node.id, Want::new(cid, Ask::Block), &tell);
-    }
-    assert!(wants.fetch(&file).await.unwrap() == bytes);
-    drop(tell);
-    while let Ok((_, _, answer)) = told.try_recv() {
-        assert!(!matches!(answer, Answer::Block(_)));
-    }
-}
-
-#[tokio::test]
 async fn a_peer_outside_of_the_trusted_networks_is_not_let_in() {
     let inside = Started::new(&[]).await;
-    let port = inside.address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) => Some(port),
-        _ => None,
-    });
     // The node listens on the address of the trusted network alone.
-    let elsewhere = std::net::SocketAddr::from(([127, 0, 0, 2], port.unwrap()));
+    let elsewhere = std::net::SocketAddr::from(([127, 0, 0, 2], inside.port()));
     assert!(std::net::TcpStream::connect_timeout(&elsewhere, Duration::from_secs(1)).is_err());
     let known: Vec<PeerId> = inside.node.known().into_iter().map(|(id, _)| id).collect();
     assert!(known.is_empty());
 }
 
-/// Who has a file, who wants it, and who means no good, connected to both.
-async fn with_attacker(dir: &Path) -> (Started, Started, Started, Shelved, Vec<u8>) {
-    let has = Started::new(&[]).await;
-    let wants = Started::new(&[&has]).await;
-    let attacks = Started::new(&[&has, &wants]).await;
-    let bytes = content(12 * CHUNK, 11);
-    let file = has.shelve(&dir.join("file"), &bytes);
-    (has, wants, attacks, file, bytes)
+#[tokio::test]
+async fn what_a_neighbour_has_of_an_index_is_told_by_its_key_until_its_time_is_over() {
+    let (has, lacks) = (Started::new(&[]).await, Started::new(&[]).await);
+    let wants = Started::new(&[&has, &lacks]).await;
+    let held = |answer: &'static [u8], expires| Held { answer: Bytes::from_static(answer), expires };
+    let all = [("ipns:k51a", held(b"record", u64::MAX)), ("ipns:k51b", held(b"of yesterday", 1_700_000_000))];
+    has.node.indexes.hold(all.into_iter().map(|(key, held)| (key.to_owned(), held)).collect());
+    let ours = until(|| Some(wants.node.ours()).filter(|ours| ours.len() == 2)).await;
+    assert_eq!(wants.node.indexes.ask(&ours, "ipns:k51a").await, [&b"record"[..]]);
+    for nothing in ["ipns:k51b", "minisign:RW", ""] {
+        assert_eq!(wants.node.indexes.ask(&ours, nothing).await, [] as [Bytes; 0], "{nothing}");
+    }
+    // The same from two is one answer.
+    lacks.node.indexes.hold([("ipns:k51a".to_owned(), held(b"record", u64::MAX))].into());
+    assert_eq!(wants.node.indexes.ask(&ours, "ipns:k51a").await.len(), 1);
 }
 
 #[tokio::test]
-async fn nonsense_on_streams_ends_the_streams_and_nothing_else() {
+async fn single_blocks_come_from_whoever_has_them() {
     let dir = tempfile::tempdir().unwrap();
-    let (has, wants, attacks, file, bytes) = with_attacker(dir.path()).await;
-    let nonsense: [&[u8]; 5] = [
-        &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], // a length without end
-        &[0xff, 0xff, 0xff, 0x01],             // 4 MiB, of which no block is wanted
-        &[0x04, 0x0a, 0x7f, 0x00, 0x00],       // a field longer than its message
-        &[0x03, 0x0b, 0x0b, 0x0b],             // wire types that do not exist
-        &[0x00],                               // an empty message is fine, and followed by nothing
+    let (one, two) = (Started::new(&[]).await, Started::new(&[]).await);
+    let wants = Started::new(&[&one, &two]).await;
+    let files = [
+        one.shelve(&dir.path().join("one"), &content(2 * CHUNK, 1)),
+        two.shelve(&dir.path().join("two"), &content(3 * CHUNK, 2)),
     ];
-    for (round, bytes) in nonsense.iter().cycle().take(40).enumerate() {
-        for victim in [&has, &wants] {
-            let opener = match round % 2 {
-                0 => attacks.node.bitswap.opener(),
-                _ => attacks.node.claims.opener(),
-            };
-            let Some(mut stream) = opener.open(victim.node.id).await else { continue };
-            let _ = futures_util::AsyncWriteExt::write_all(&mut stream, bytes).await;
-            let _ = futures_util::AsyncWriteExt::close(&mut stream).await;
+    let mut blocks = Blocks::new(wants.node.bitswap.clone());
+    for file in &files {
+        for digest in [&[file.root().digest()][..], &file.leaves].concat() {
+            let block = blocks.get(Cid::raw(digest)).await.unwrap();
+            assert_eq!(Sha256::of(&block), digest);
         }
     }
-    assert!(wants.fetch(&file).await.unwrap() == bytes);
-    assert!(has.node.bitswap.connected_peers().contains(&wants.node.id));
-}
-
-#[tokio::test]
-async fn slow_drips_on_every_stream_hold_up_only_their_sender() {
-    let dir = tempfile::tempdir().unwrap();
-    let (has, wants, attacks, file, bytes) = with_attacker(dir.path()).await;
-    let mut open = Vec::new();
-    for victim in [&has, &wants] {
-        for _ in 0..40 {
-            let opener = attacks.node.bitswap.opener();
-            let opened = tokio::time::timeout(Duration::from_secs(2), opener.open(victim.node.id));
-            let Ok(Some(mut stream)) = opened.await else { continue };
-            // 200 KiB are promised, and one byte comes.
-            let _ = futures_util::AsyncWriteExt::write_all(&mut stream, &[0x80, 0xc8, 0x0c, 0x0a]).await;
-            open.push(stream);
-        }
-    }
-    assert!(open.len() >= 16);
-    assert!(wants.fetch(&file).await.unwrap() == bytes);
-}
-
-#[tokio::test]
-async fn thousands_of_connections_from_one_address_do_not_keep_another_out() {
-    let dir = tempfile::tempdir().unwrap();
-    let has = Started::new(&[]).await;
-    let port = has.address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) => Some(port),
-        _ => None,
-    });
-    let target = std::net::SocketAddr::from(([127, 0, 0, 1], port.unwrap()));
-    let mut held = Vec::new();
-    for _ in 0..1000 {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
-        if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), socket.connect(target)).await {
-            held.push(stream);
-        }
-    }
-    let bytes = content(3 * CHUNK, 1);
-    let file = has.shelve(&dir.path().join("file"), &bytes);
-    let wants = Started::new(&[&has]).await;
-    assert!(wants.fetch(&file).await.unwrap() == bytes, "with {} connections held", held.len());
-}
-
-#[tokio::test]
-async fn blocks_that_nobody_asked_for_cost_their_sender_the_connection() {
-    let dir = tempfile::tempdir().unwrap();
-    let (has, wants, attacks, file, bytes) = with_attacker(dir.path()).await;
-    let block = vec![7; CHUNK];
-    let mut cut = false;
-    for _ in 0..40 {
-        // While something is wanted of it, it may send megabytes.
-        let (tell, _told) = mpsc::unbounded_channel();
-        let cid = crate::cid::Cid::raw(file.sha256);
-        wants.node.bitswap.ask(attacks.node.id, Want::new(cid, Ask::Have), &tell);
-        let opener = attacks.node.bitswap.opener();
-        let opened = tokio::time::timeout(Duration::from_secs(1), opener.open(wants.node.id));
-        let Ok(Some(mut stream)) = opened.await else { break };
-        let mut draft = crate::node::message::Draft::default();
-        draft.block(&Want::new(cid, Ask::Block), &block);
-        let sent = futures_util::AsyncWriteExt::write_all(&mut stream, &draft.finish()).await;
-        let _ = futures_util::AsyncWriteExt::close(&mut stream).await;
-        cut = sent.is_err() || !wants.node.bitswap.connected_peers().contains(&attacks.node.id);
-        if cut {
-            break;
-        }
-    }
-    until(|| (cut || !wants.node.bitswap.connected_peers().contains(&attacks.node.id)).then_some(())).await;
-    assert!(wants.fetch(&file).await.unwrap() == bytes);
-    assert!(wants.node.bitswap.connected_peers().contains(&has.node.id), "an honest peer was cut off");
+    let begun = std::time::Instant::now();
+    assert!(blocks.get(Cid::raw(Sha256::of(b"nobody has it"))).await.is_none());
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
 }

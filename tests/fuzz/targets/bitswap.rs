@@ -4,12 +4,13 @@
 use bytes::Bytes;
 use pkgswarm::dag::MAX_BLOCK;
 use pkgswarm::node::claims::{Question, read_answer};
+use pkgswarm::node::indexes::read_request;
 use pkgswarm::node::message::{Draft, Message};
 use pkgswarm::node::networks::Network;
 use pkgswarm::protobuf;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
-    let _ = (Question::read(data), read_answer(data));
+    let _ = (Question::read(data), read_answer(data), read_request(data));
     if let Ok(network) = std::str::from_utf8(data).unwrap_or_default().parse::<Network>() {
         assert_eq!(network.to_string().parse(), Ok(network));
     }

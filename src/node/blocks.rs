@@ -1,0 +1,170 @@
+//! One block after the other from whoever has it, for whoever walks a DAG himself: he proves it, and wants to see its nodes.
+//!
+//! Who had the last one is asked for the next one at once; everybody is asked only when he does not have it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::cid::Cid;
+use crate::node::bitswap::{Answer, Bitswap, Told};
+use crate::node::message::{Ask, Want};
+
+/// How long peers may take to say whether they have a block, when none has said yes.
+const SEARCH: Duration = Duration::from_millis(250);
+
+/// Silence of a peer after which another one is asked for the block.
+const STALL: Duration = Duration::from_secs(1);
+
+/// Longest time for one block: 2 MiB at 70 KB/s.
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// How often silence is looked for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Blocks that belong together.
+pub struct Blocks {
+    bitswap: Bitswap,
+    /// Who had the last one.
+    last: Option<PeerId>,
+}
+
+impl Blocks {
+    /// From the peers of `bitswap`.
+    pub fn new(bitswap: Bitswap) -> Self {
+        Self { bitswap, last: None }
+    }
+
+    /// The block `cid`; `None` when nobody who is connected has it, or says so in time. Its digest is the right one.
+    pub async fn get(&mut self, cid: Cid) -> Option<Bytes> {
+        let (tell, told) = mpsc::unbounded_channel();
+        let mut search = Search {
+            bitswap: &self.bitswap,
+            cid,
+            tell,
+            asked: Vec::new(),
+            has: Vec::new(),
+            without: Vec::new(),
+            of: None,
+            everybody: None,
+        };
+        let (peer, block) = search.run(told, self.last).await?;
+        drop(search);
+        self.last = Some(peer);
+        Some(block)
+    }
+}
+
+/// The search for one block. Nothing is wanted of anybody any more when it is dropped.
+struct Search<'a> {
+    bitswap: &'a Bitswap,
+    cid: Cid,
+    tell: mpsc::UnboundedSender<Told>,
+    /// Who was asked anything and has not said no.
+    asked: Vec<PeerId>,
+    /// Said that they have it, and were not asked for the block yet.
+    has: Vec<PeerId>,
+    /// Said no, or have gone.
+    without: Vec<PeerId>,
+    /// Who was asked for the block last, and when.
+    of: Option<(PeerId, Instant)>,
+    /// When everybody was asked.
+    everybody: Option<Instant>,
+}
+
+impl Search<'_> {
+    async fn run(&mut self, mut told: mpsc::UnboundedReceiver<Told>, last: Option<PeerId>) -> Option<(PeerId, Bytes)> {
+        let begun = Instant::now();
+        let mut tick = tokio::time::interval(TICK);
+        if let Some(peer) = last.filter(|peer| self.bitswap.worth_asking().contains(peer)) {
+            self.want_of(peer);
+        }
+        loop {
+            if self.of.is_none() {
+                match (self.has.pop(), self.everybody) {
+                    (Some(peer), _) => self.want_of(peer),
+                    (None, None) => self.ask_everybody(),
+                    (None, Some(since)) if self.asked.is_empty() || since.elapsed() >= SEARCH => {
+                        self.asked.iter().for_each(|silent| self.bitswap.shun(*silent));
+                        return None;
+                    }
+                    (None, Some(_)) => {}
+                }
+            }
+            tokio::select! {
+                biased;
+                Some((peer, _, answer)) = told.recv() => match answer {
+                    Answer::Block(block) => return Some((peer, block)),
+                    Answer::Have => self.is_with(peer),
+                    Answer::Absent | Answer::Gone => self.is_without(peer),
+                },
+                _ = tick.tick() => self.overtake(),
+            }
+            if begun.elapsed() >= GIVE_UP {
+                return None;
+            }
+        }
+    }
+
+    fn ask_everybody(&mut self) {
+        self.everybody = Some(Instant::now());
+        for peer in self.bitswap.worth_asking() {
+            if !self.asked.contains(&peer) && !self.without.contains(&peer) {
+                self.asked.push(peer);
+                self.bitswap.ask(peer, Want::new(self.cid, Ask::Have), &self.tell);
+            }
+        }
+    }
+
+    fn want_of(&mut self, peer: PeerId) {
+        if !self.asked.contains(&peer) {
+            self.asked.push(peer);
+        }
+        self.of = Some((peer, Instant::now()));
+        self.bitswap.ask(peer, Want::new(self.cid, Ask::Block), &self.tell);
+    }
+
+    /// A peer says that it has it. It may say so as often as it likes.
+    fn is_with(&mut self, peer: PeerId) {
+        if !self.has.contains(&peer) && self.of.is_none_or(|(of, _)| of != peer) {
+            self.has.push(peer);
+        }
+    }
+
+    fn is_without(&mut self, peer: PeerId) {
+        self.bitswap.cancel(peer, Want::new(self.cid, Ask::Block), &self.tell);
+        self.asked.retain(|other| *other != peer);
+        self.has.retain(|other| *other != peer);
+        self.without.push(peer);
+        if self.of.is_some_and(|(of, _)| of == peer) {
+            self.of = None;
+        }
+    }
+
+    /// Asks somebody else as well when a block does not come, and leaves a peer that sends nothing at all.
+    fn overtake(&mut self) {
+        let Some((peer, since)) = self.of else { return };
+        if since.elapsed() < STALL {
+            return;
+        }
+        if self.everybody.is_none() {
+            self.ask_everybody();
+        } else if let Some(next) = self.has.pop() {
+            self.want_of(next);
+        } else if !self.bitswap.is_stirring(peer) {
+            self.bitswap.shun(peer);
+            self.is_without(peer);
+        }
+    }
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        for peer in &self.asked {
+            self.bitswap.cancel(*peer, Want::new(self.cid, Ask::Block), &self.tell);
+        }
+    }
+}

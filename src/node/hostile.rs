@@ -1,0 +1,98 @@
+//! A peer for tests that does as it likes: on each stream that is opened to it, and on each that it opens.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Stream, identity, noise, ping, tcp, yamux};
+use tokio::sync::{mpsc, oneshot};
+
+use super::streams::{Guard, OnStream, Opener, Streams};
+use super::{bitswap, claims, indexes};
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    ping: ping::Behaviour,
+    bitswap: Streams,
+    claims: Streams,
+    indexes: Streams,
+}
+
+/// A running one.
+pub(super) struct Hostile {
+    pub(super) id: PeerId,
+    pub(super) address: Multiaddr,
+    /// Opens streams of Bitswap to who is connected.
+    pub(super) bitswap: Opener,
+    /// Opens streams of the request for roots.
+    pub(super) claims_opener: Opener,
+    /// Opens streams of the request for indexes.
+    pub(super) indexes_opener: Opener,
+    /// Streams of Bitswap that were opened to it, each with who opened it.
+    pub(super) wants: Handed,
+    /// Streams of the request for roots.
+    pub(super) claims: Handed,
+    /// Streams of the request for indexes.
+    pub(super) indexes: Handed,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Hostile {
+    /// One that listens on loopback.
+    pub(super) async fn new() -> Self {
+        let ((wants, on_wants), (asks, on_claims), (looks, on_indexes)) = (handed(), handed(), handed());
+        let (bitswap, opener) = Streams::new(bitswap::PROTOCOL, on_wants);
+        let (claims, claims_opener) = Streams::new(claims::PROTOCOL, on_claims);
+        let (indexes, indexes_opener) = Streams::new(indexes::PROTOCOL, on_indexes);
+        let mut swarm = libp2p::SwarmBuilder::with_existing_identity(identity::Keypair::generate_ed25519())
+            .with_tokio()
+            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|_| Behaviour { ping: ping::Behaviour::default(), bitswap, claims, indexes })
+            .unwrap()
+            .build();
+        let id = *swarm.local_peer_id();
+        swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        let (tell, told) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let mut tell = Some(tell);
+            loop {
+                if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                    tell.take().map(|tell| tell.send(address));
+                }
+            }
+        });
+        let address = told.await.unwrap();
+        let (bitswap, claims, indexes) = (opener, asks, looks);
+        Self { id, address, bitswap, claims_opener, indexes_opener, wants, claims, indexes, task }
+    }
+
+    /// Where it is reached.
+    pub(super) fn at(&self) -> (PeerId, Multiaddr) {
+        (self.id, self.address.clone())
+    }
+
+    /// The streams of Bitswap, for who answers them on his own.
+    pub(super) fn take_wants(&mut self) -> Handed {
+        std::mem::replace(&mut self.wants, mpsc::unbounded_channel().1)
+    }
+}
+
+pub(super) type Handed = mpsc::UnboundedReceiver<(PeerId, Stream)>;
+
+/// Streams that wait to be taken, all of them.
+fn handed() -> (Handed, OnStream) {
+    let (give, take) = mpsc::unbounded_channel();
+    let on_stream = move |peer, stream, guard: Guard| {
+        // Nothing is counted here.
+        std::mem::forget(guard);
+        let _ = give.send((peer, stream));
+    };
+    (take, Arc::new(on_stream))
+}

@@ -1,0 +1,187 @@
+//! What Bitswap knows of one connected peer: what it wants, what is wanted of it, and what it has cost.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::digest::Sha256;
+use crate::node::limits::Rate;
+use crate::node::message::{Ask, Want};
+
+/// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
+pub(super) const WANTS_MOST: usize = 2048;
+
+/// Entries that a peer may send in a second; Kubo asks for a few hundred at its fastest. Origin: chosen by us.
+pub(super) const ENTRIES_RATE: u64 = 4096;
+
+/// A peer with which bytes were exchanged in this time is there, whatever its ping says.
+const STIRRED: Duration = Duration::from_secs(2);
+
+/// What a peer said about a block that was asked of it.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The block. Its digest is the one asked for.
+    Block(Bytes),
+    /// It has it.
+    Have,
+    /// It does not have it.
+    Absent,
+    /// The connection is gone, or was cut.
+    Gone,
+}
+
+/// An answer: who, about which block, what.
+pub type Told = (PeerId, Sha256, Answer);
+
+/// What is known about the traffic with a peer, in bytes of blocks since it connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// To it.
+    pub sent: u64,
+    /// From it.
+    pub received: u64,
+}
+
+/// One connected peer.
+pub(super) struct Peer {
+    /// There is something to send to it.
+    pub(super) wake: Notify,
+    /// What is sent to it.
+    pub(super) each: Rate,
+    /// What it asks.
+    pub(super) entries: Rate,
+    state: Mutex<PeerState>,
+    /// When bytes last came from it or went to it.
+    stirred: Mutex<Instant>,
+    pub(super) sent: AtomicU64,
+    pub(super) received: AtomicU64,
+    /// Bytes of blocks that nobody asked for.
+    pub(super) junk: AtomicU64,
+}
+
+#[derive(Default)]
+pub(super) struct PeerState {
+    /// What it wants, in the order in which it asked.
+    pub(super) theirs: VecDeque<Want>,
+    /// What is to be asked of it.
+    pub(super) to_ask: Vec<Want>,
+    /// What was asked of it, and who waits for the answer.
+    pub(super) asked: HashMap<Sha256, Vec<mpsc::UnboundedSender<Told>>>,
+    /// Asked and cancelled: may still come.
+    pub(super) late: VecDeque<Sha256>,
+    pub(super) gone: bool,
+}
+
+impl Peer {
+    /// One that has just connected, to which `upload` bytes a second may be sent; 0 is no limit.
+    pub(super) fn new(upload: u64) -> Self {
+        Self {
+            wake: Notify::new(),
+            each: Rate::new(upload),
+            entries: Rate::new(ENTRIES_RATE),
+            state: Mutex::default(),
+            stirred: Mutex::new(Instant::now()),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            junk: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes have come from it or gone to it.
+    pub(super) fn stir(&self) {
+        *self.stirred.lock().expect("nothing panics while it is held") = Instant::now();
+    }
+
+    /// Whether they have in the last seconds.
+    pub(super) fn is_stirring(&self) -> bool {
+        self.stirred.lock().expect("nothing panics while it is held").elapsed() < STIRRED
+    }
+
+    /// Bytes of blocks to and from it.
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, PeerState> {
+        self.state.lock().expect("nothing panics while it is held")
+    }
+}
+
+impl PeerState {
+    /// Takes note of what the peer wants, or does not want any more. What is beyond the limit is not answered.
+    pub(super) fn note(&mut self, full: bool, wants: Vec<Want>) {
+        if full {
+            self.theirs.clear();
+        }
+        let cancelled: HashSet<Bytes> =
+            wants.iter().filter(|want| want.ask == Ask::Cancel).map(|want| want.cid.clone()).collect();
+        if !cancelled.is_empty() {
+            self.theirs.retain(|want| !cancelled.contains(&want.cid));
+        }
+        let room = WANTS_MOST.saturating_sub(self.theirs.len());
+        self.theirs.extend(wants.into_iter().filter(|want| want.ask != Ask::Cancel).take(room));
+    }
+
+    /// Passes an answer on. False when nobody asked, also not lately.
+    pub(super) fn answer(&mut self, id: PeerId, digest: Sha256, answer: &Answer) -> bool {
+        // Who has it is asked for the block next; any other answer is the last one.
+        let waiting = match answer {
+            Answer::Have => self.asked.get(&digest).cloned(),
+            _ => self.asked.remove(&digest),
+        };
+        match waiting {
+            Some(waiting) => {
+                waiting.iter().for_each(|one| drop(one.send((id, digest, answer.clone()))));
+                true
+            }
+            None => match self.late.iter().position(|late| *late == digest) {
+                Some(at) => self.late.remove(at).is_some(),
+                None => false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cid::Cid;
+
+    fn wants(range: std::ops::Range<u32>, ask: Ask) -> Vec<Want> {
+        range.map(|i| Want::new(Cid::raw(Sha256::of(&i.to_be_bytes())), ask)).collect()
+    }
+
+    #[test]
+    fn of_endless_wants_the_first_few_are_kept() {
+        let mut state = PeerState::default();
+        for round in 0..10 {
+            state.note(false, wants(round * 1000..(round + 1) * 1000, Ask::Block));
+            assert!(state.theirs.len() <= WANTS_MOST);
+        }
+        assert_eq!(state.theirs.len(), WANTS_MOST);
+        state.note(false, wants(0..1000, Ask::Cancel));
+        assert_eq!(state.theirs.len(), WANTS_MOST - 1000);
+        state.note(true, wants(7..9, Ask::Have));
+        assert_eq!(state.theirs, wants(7..9, Ask::Have));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_known_as_such() {
+        let (mut state, (tell, mut told)) = (PeerState::default(), mpsc::unbounded_channel());
+        let (asked, other) = (Sha256::of(b"asked"), Sha256::of(b"other"));
+        state.asked.insert(asked, vec![tell]);
+        let (peer, block) = (PeerId::random(), Answer::Block(Bytes::new()));
+        assert!(!state.answer(peer, other, &block));
+        assert!(state.answer(peer, asked, &block) && told.try_recv().is_ok());
+        // It was wanted once, and not twice.
+        assert!(!state.answer(peer, asked, &block));
+        state.late.push_back(other);
+        assert!(state.answer(peer, other, &block) && !state.answer(peer, other, &block));
+    }
+}
