@@ -1,9 +1,10 @@
-//! A file by its CID alone: block by block from Kubo or gateways, each block proven before the next one is believed.
+//! A file by its CID alone: block by block from neighbours, Kubo or gateways, each block proven before the next one is
+//! believed.
 //!
 //! Works for every shape that others have published (CIDv0, small chunks, several levels). A path below a directory is
 //! followed here as well, so that no gateway can lead astray.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -23,11 +24,15 @@ use crate::http::{self, Http};
 use crate::report::Progress;
 use crate::session::Session;
 use crate::source::gateway::raw_block;
+use crate::source::neighbours::Neighbours;
 use crate::source::{Local, Miss};
 use crate::verify::{Accepted, Walked};
 
 /// Blocks on their way at once.
 const AT_ONCE: usize = 8;
+
+/// Blocks that neighbours lack after which they are not asked for the rest: a file is usually there whole or not at all.
+const LACKS_MOST: usize = 2;
 
 /// Largest file that is fetched by its CID alone.
 const MOST: u64 = 64 << 30;
@@ -63,24 +68,24 @@ pub fn content(
     forced: Option<crate::source::Kind>,
 ) -> Result<Obtained, Error> {
     let scratch = session.store.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
-    let gateways = Gateways::of(session, forced);
+    let peers = Peers::of(session, forced);
     let name = address.name();
-    if gateways.list.is_empty() {
+    if peers.list.is_empty() {
         return Err(Error::new(Kind::NoSource, &name, "there is nobody to ask for a CID")
-            .hint("start Kubo, or name a trustless gateway in gateways.urls; pkgswarm config shows both"));
+            .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
     let fetched = block_on(async {
-        let cid = gateways.resolve(address).await?;
-        let had_it = gateways.kubo_has(cid).await;
-        let accepted = gateways.file(session, cid, &name, &scratch).await?;
+        let cid = peers.resolve(address).await?;
+        let had_it = peers.kubo_has(cid).await;
+        let accepted = peers.file(session, cid, &name, &scratch).await?;
         Ok((cid, had_it, accepted))
     });
     match fetched {
         Some(Ok((cid, had_it, accepted))) => {
-            if had_it == Some(false) && gateways.used_kubo() {
+            if had_it == Some(false) && peers.used_kubo() {
                 session.kubo_cached(cid, accepted.size());
             }
-            let from = gateways.label();
+            let from = peers.label();
             session.received(from.clone(), accepted.size());
             Ok(Obtained {
                 file: scratch,
@@ -98,39 +103,71 @@ pub fn content(
 }
 
 /// Who is asked for blocks, and how that went.
-struct Gateways {
+struct Peers {
     http: Rc<Http>,
-    /// URL, and whether it is Kubo on loopback.
-    list: Vec<(Url, bool)>,
+    list: Vec<Peer>,
     patience: Duration,
     used: RefCell<Vec<usize>>,
+    /// Blocks in a row that neighbours did not have.
+    lacks: Cell<usize>,
 }
 
-impl Gateways {
+/// Who may have blocks.
+enum Peer {
+    /// The local network, by way of the daemon.
+    Lan(Neighbours),
+    /// Kubo on loopback.
+    Kubo(Url),
+    Gateway(Url),
+}
+
+impl Peer {
+    fn label(&self) -> String {
+        match self {
+            Peer::Lan(_) => "lan".to_owned(),
+            Peer::Kubo(_) => "kubo".to_owned(),
+            Peer::Gateway(url) => format!("gateway {}", http::host(url)),
+        }
+    }
+
+    fn line(&self, miss: &Miss) -> String {
+        match self {
+            Peer::Lan(_) => format!("lan  {miss}"),
+            Peer::Kubo(url) => format!("kubo  {}  {miss}", http::host(url)),
+            Peer::Gateway(url) => format!("gateway  {}  {miss}", http::host(url)),
+        }
+    }
+}
+
+impl Peers {
     fn of(session: &Session, forced: Option<crate::source::Kind>) -> Self {
         use crate::source::Kind as Source;
         let mut list = Vec::new();
+        // Who has it on the network says so in a quarter of a second; Kubo may search for longer.
+        if session.asks_node() && forced.is_none_or(|kind| kind == Source::Node) {
+            list.push(Peer::Lan(Neighbours::at(&session.settings.socket)));
+        }
         if session.asks_kubo() && forced.is_none_or(|kind| kind == Source::Kubo) {
-            list.push((session.settings.gateway_url(), true));
+            list.push(Peer::Kubo(session.settings.gateway_url()));
         }
         if session.asks_gateways() && forced.is_none_or(|kind| kind == Source::Gateway) {
-            list.extend(session.settings.gateway_urls().map(|url| (url, false)));
+            list.extend(session.settings.gateway_urls().map(Peer::Gateway));
         }
-        Self { http: Rc::clone(&session.http), list, patience: session.settings.patience, used: RefCell::default() }
+        let (http, patience) = (Rc::clone(&session.http), session.settings.patience);
+        Self { http, list, patience, used: RefCell::default(), lacks: Cell::new(0) }
     }
 
     fn label(&self) -> String {
         let used = self.used.borrow();
-        let names = used.iter().map(|index| match &self.list[*index] {
-            (_, true) => "kubo".to_owned(),
-            (url, false) => format!("gateway {}", http::host(url)),
-        });
-        names.collect::<Vec<_>>().join(" + ")
+        used.iter().map(|index| self.list[*index].label()).collect::<Vec<_>>().join(" + ")
     }
 
     /// Whether Kubo has the root without asking anybody; `None` when Kubo is not asked, or does not say.
     async fn kubo_has(&self, cid: Cid) -> Option<bool> {
-        let (gateway, _) = self.list.iter().find(|(_, direct)| *direct)?;
+        let gateway = self.list.iter().find_map(|peer| match peer {
+            Peer::Kubo(gateway) => Some(gateway),
+            _ => None,
+        })?;
         let url = gateway.join(&format!("/ipfs/{cid}")).expect("a CID is a path segment");
         let ask = http::Ask { head: true, cached_only: true, direct: true, ..http::Ask::default() };
         let answer = tokio::time::timeout(Duration::from_secs(1), self.http.ask(&url, &ask)).await;
@@ -142,14 +179,20 @@ impl Gateways {
     }
 
     fn used_kubo(&self) -> bool {
-        self.used.borrow().iter().any(|index| self.list[*index].1)
+        self.used.borrow().iter().any(|index| matches!(self.list[*index], Peer::Kubo(_)))
     }
 
     /// One block from the first who has it.
     async fn block(&self, cid: Cid) -> Result<Vec<u8>, Vec<(usize, Miss)>> {
         let mut misses = Vec::new();
-        for (index, (url, direct)) in self.list.iter().enumerate() {
-            let asked = raw_block(&self.http, url, cid, *direct);
+        for (index, peer) in self.list.iter().enumerate() {
+            let asked = match peer {
+                // Where nobody else can be asked there is nothing to save.
+                Peer::Lan(_) if self.lacks.get() >= LACKS_MOST && self.list.len() > 1 => continue,
+                Peer::Lan(neighbours) => self.of_neighbours(neighbours, cid).boxed_local(),
+                Peer::Kubo(url) => raw_block(&self.http, url, cid, true).boxed_local(),
+                Peer::Gateway(url) => raw_block(&self.http, url, cid, false).boxed_local(),
+            };
             match tokio::time::timeout(self.patience, asked).await {
                 Ok(Ok(block)) => {
                     let mut used = self.used.borrow_mut();
@@ -163,6 +206,12 @@ impl Gateways {
             }
         }
         Err(misses)
+    }
+
+    async fn of_neighbours(&self, neighbours: &Neighbours, cid: Cid) -> Result<Vec<u8>, Miss> {
+        let block = neighbours.block(cid).await;
+        self.lacks.set(if block.is_ok() { 0 } else { self.lacks.get() + 1 });
+        block
     }
 
     /// Follows the path to the file's own CID.
@@ -219,9 +268,7 @@ impl Gateways {
         let kind = if corrupt { Kind::Corrupt } else { Kind::NoSource };
         let mut error = Error::new(kind, name, "no source delivered it");
         for (index, miss) in misses {
-            let (url, direct) = &self.list[*index];
-            let word = if *direct { "kubo" } else { "gateway" };
-            error = error.tried(format!("{word}  {}  {miss}", http::host(url)));
+            error = error.tried(self.list[*index].line(miss));
         }
         error
     }

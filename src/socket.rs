@@ -5,11 +5,14 @@
 //! | who | says | meaning |
 //! |---|---|---|
 //! | client | `get SHA256 SIZE CID NAME` | fetch this file; `-` for a CID that is not known, and a sha256 that is not |
+//! | client | `index KEY` | what neighbours have of this index |
+//! | client | `block CID` | one block from a neighbour |
 //! | client | `status`, `shared` | what is going on; what is offered |
 //! | daemon | `looking` | heard; an answer follows |
 //! | daemon | `coming` with a descriptor | the file, to be read from its beginning as far as `have` says |
 //! | daemon | `have BYTES` | so much of it is there |
 //! | daemon | `done` | all of it is there, and the daemon found it to be what was asked for |
+//! | daemon | `bytes LENGTH` | so many bytes follow in messages of their own: a block, or one neighbour's answer |
 //! | daemon | `absent WHY`, `failed WHY` | it will not come |
 //! | daemon | `answer` with a descriptor | a file with one JSON document |
 //!
@@ -32,6 +35,10 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// Longest message in bytes.
 pub const MOST: usize = 1024;
+
+/// Bytes in one message after `bytes LENGTH`. The kernel keeps a few of them for a reader who does not read; a descriptor
+/// would let him keep as much as he likes.
+const PIECE: usize = 32 << 10;
 
 /// One end of a connection. tokio's type is for streams, but only its readiness is used.
 pub struct Connection(UnixStream);
@@ -70,20 +77,69 @@ impl Connection {
     pub async fn send(&self, message: &str, file: Option<&File>) -> io::Result<()> {
         loop {
             self.0.writable().await?;
-            match self.0.try_io(Interest::WRITABLE, || send(&self.0, message, file)) {
+            let bytes = &message.as_bytes()[..message.len().min(MOST)];
+            match self.0.try_io(Interest::WRITABLE, || send(&self.0, bytes, file)) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return sent,
             }
         }
     }
 
+    /// Sends bytes, their length first.
+    pub async fn send_bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send(&format!("bytes {}", bytes.len()), None).await?;
+        for piece in bytes.chunks(PIECE) {
+            loop {
+                self.0.writable().await?;
+                match self.0.try_io(Interest::WRITABLE, || send(&self.0, piece, None)) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    sent => break sent?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of which `text` tells the length; `None` when it does not. At most `most` of them.
+    ///
+    /// # Errors
+    /// `InvalidData` when there are more, or when they do not come as announced.
+    pub async fn receive_bytes(&self, text: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let bad = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
+        let Some(len) = text.strip_prefix("bytes ") else { return Ok(None) };
+        let len: usize = len.parse().map_err(|_| bad("said no number"))?;
+        if len > most {
+            return Err(bad("announced more than was asked for"));
+        }
+        let mut bytes = Vec::with_capacity(len);
+        let mut piece = vec![0; PIECE.min(len)];
+        while bytes.len() < len {
+            self.0.readable().await?;
+            let room = piece.len().min(len - bytes.len());
+            match self.0.try_io(Interest::READABLE, || receive(&self.0, &mut piece[..room])) {
+                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok((got, _)) => bytes.extend_from_slice(&piece[..got]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Some(bytes))
+    }
+
     /// The next message; `None` when the other end has closed.
     pub async fn receive(&self) -> io::Result<Option<(String, Option<File>)>> {
+        let mut line = [0; MOST];
         loop {
             self.0.readable().await?;
-            match self.0.try_io(Interest::READABLE, || receive(&self.0)) {
+            match self.0.try_io(Interest::READABLE, || receive(&self.0, &mut line)) {
+                Ok((0, _)) => return Ok(None),
+                Ok((got, file)) => {
+                    let text = std::str::from_utf8(&line[..got]);
+                    let text = text.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+                    return Ok(Some((text.to_owned(), file)));
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                received => return received,
+                Err(e) => return Err(e),
             }
         }
     }
@@ -158,33 +214,27 @@ fn user_of(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(sockopt::socket_peercred(socket)?.uid.as_raw())
 }
 
-fn send(socket: impl AsFd, message: &str, file: Option<&File>) -> io::Result<()> {
+fn send(socket: impl AsFd, bytes: &[u8], file: Option<&File>) -> io::Result<()> {
     let files = file.map(|file| [file.as_fd()]);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if let Some(files) = &files {
         control.push(SendAncillaryMessage::ScmRights(files));
     }
-    let bytes = &message.as_bytes()[..message.len().min(MOST)];
     rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
-fn receive(socket: impl AsFd) -> io::Result<Option<(String, Option<File>)>> {
-    let mut line = [0; MOST];
+/// One message, as far as there is room, and its descriptor; 0 bytes when the other end has closed.
+fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<(usize, Option<File>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut line)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(into)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let files = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(files) => Some(files),
         _ => None,
     });
-    let file = files.flatten().next().map(File::from);
-    if got.bytes == 0 {
-        return Ok(None);
-    }
-    let text = std::str::from_utf8(&line[..got.bytes]).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-    Ok(Some((text.to_owned(), file)))
+    Ok((got.bytes, files.flatten().next().map(File::from)))
 }
 
 #[cfg(test)]
@@ -212,6 +262,35 @@ mod tests {
         assert_eq!((&*text, &bytes), ("coming", b"bytes"));
         drop(server);
         assert!(client.receive().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn bytes_come_whole_and_never_more_than_were_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = Listener::at(&path).unwrap();
+        let client = Connection::to(&path).unwrap();
+        let server = listener.accept().await.unwrap();
+        let bytes: Vec<u8> = (0..3 * PIECE + 5).map(|i| (i % 251) as u8).collect();
+        let sending = async {
+            for len in [bytes.len(), 0] {
+                server.send_bytes(&bytes[..len]).await.unwrap();
+            }
+            // Who has read enough hangs up.
+            let _ = server.send_bytes(&bytes).await;
+        };
+        let receiving = async {
+            for len in [bytes.len(), 0] {
+                let (text, _) = client.receive().await.unwrap().unwrap();
+                assert!(client.receive_bytes(&text, bytes.len()).await.unwrap().unwrap() == bytes[..len]);
+            }
+            let (text, _) = client.receive().await.unwrap().unwrap();
+            let refused = client.receive_bytes(&text, bytes.len() - 1).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+            drop(client);
+        };
+        let (sent, ()) = tokio::join!(tokio::time::timeout(std::time::Duration::from_secs(10), sending), receiving);
+        assert!(sent.is_ok(), "the sender was not told");
     }
 
     #[tokio::test]

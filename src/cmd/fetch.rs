@@ -132,7 +132,9 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
                 ));
             }
             Err(e) if matches!(e.kind, Kind::Interrupted | Kind::Local) => return Err(e),
-            Err(e) if !matches!(args.source, None | Some(SourceKind::Kubo | SourceKind::Gateway)) => return Err(e),
+            Err(e) if !matches!(args.source, None | Some(SourceKind::Lan | SourceKind::Kubo | SourceKind::Gateway)) => {
+                return Err(e);
+            }
             // It may be on IPFS all the same, in blocks that somebody else cut.
             Err(e) => return by_cid_alone(session, args, address).map_err(|_| e),
         }
@@ -145,8 +147,9 @@ fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> R
         None => None,
         Some(SourceKind::Kubo) => Some(source::Kind::Kubo),
         Some(SourceKind::Gateway) => Some(source::Kind::Gateway),
+        Some(SourceKind::Lan) => Some(source::Kind::Node),
         Some(_) => {
-            let why = "a CID that no sync database and no index lists can come from kubo or a gateway only";
+            let why = "a CID that no sync database and no index lists can come from lan, kubo or a gateway only";
             return Err(Error::usage("--source", why));
         }
     };

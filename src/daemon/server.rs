@@ -8,10 +8,14 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use crate::cid::Cid;
 use crate::daemon::status;
 use crate::daemon::transfers::{Request, State, Transfers};
 use crate::name::FileName;
 use crate::node::Node;
+use crate::node::blocks::Blocks;
 use crate::node::limits::Rate;
 use crate::socket::{Connection, Listener};
 
@@ -22,6 +26,9 @@ const CONNECTIONS_OF_ALL: usize = 256;
 /// Requests of one user in a second.
 const REQUESTS: u64 = 200;
 
+/// Blocks that one user may ask for in a second: 256 MB in pieces of 256 KiB.
+const BLOCKS: u64 = 1000;
+
 /// How long a connection may stay without a request, and a message without a reader.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -29,6 +36,7 @@ const IDLE: Duration = Duration::from_secs(10);
 struct User {
     connections: usize,
     rate: Arc<Rate>,
+    blocks: Arc<Rate>,
 }
 
 /// The server. Cheap to clone.
@@ -94,7 +102,7 @@ impl Server {
     fn count(&self, user: u32) -> Option<Counted> {
         let mut users = self.0.users.lock().expect("nothing panics while it is held");
         let all: usize = users.values().map(|user| user.connections).sum();
-        let new = || User { connections: 0, rate: Arc::new(Rate::new(REQUESTS)) };
+        let new = || User { connections: 0, rate: Arc::new(Rate::new(REQUESTS)), blocks: Arc::new(Rate::new(BLOCKS)) };
         let known = users.entry(user).or_insert_with(new);
         if known.connections >= CONNECTIONS || all >= CONNECTIONS_OF_ALL {
             return None;
@@ -104,14 +112,11 @@ impl Server {
     }
 
     async fn serve(&self, connection: &Connection, user: u32) -> io::Result<()> {
+        let mut blocks = Blocks::new(self.0.node.bitswap.clone());
         loop {
             let Ok(request) = tokio::time::timeout(IDLE, connection.receive()).await else { return Ok(()) };
             let Some((text, _)) = request? else { return Ok(()) };
-            let rate = {
-                let users = self.0.users.lock().expect("nothing panics while it is held");
-                users.get(&user).map(|user| Arc::clone(&user.rate))
-            };
-            if rate.is_some_and(|rate| !rate.take(1).is_zero()) {
+            if !self.may_ask(user, &text).await {
                 say(connection, "busy too many requests", None).await?;
                 continue;
             }
@@ -120,10 +125,56 @@ impl Server {
                     Some(request) => self.get(connection, request).await?,
                     None => say(connection, "failed the request makes no sense", None).await?,
                 },
+                Some("index" | "block") => self.pass_on(connection, &text, &mut blocks).await?,
                 Some("status") => answer(connection, &status::status(&self.0.node, self.0.transfers.count())).await?,
                 Some("shared") => answer(connection, &status::shared(&self.0.node)).await?,
                 _ => say(connection, "failed there is no such request", None).await?,
             }
+        }
+    }
+
+    /// Whether a user's request is not one too many. Blocks come by the thousand: for the next one he waits.
+    async fn may_ask(&self, user: u32, text: &str) -> bool {
+        let rates = {
+            let users = self.0.users.lock().expect("nothing panics while it is held");
+            users.get(&user).map(|user| (Arc::clone(&user.rate), Arc::clone(&user.blocks)))
+        };
+        let Some((rate, blocks)) = rates else { return true };
+        if text.starts_with("block ") {
+            blocks.wait(1).await;
+            return true;
+        }
+        rate.take(1).is_zero()
+    }
+
+    /// What neighbours have, as they send it.
+    async fn pass_on(&self, connection: &Connection, text: &str, blocks: &mut Blocks) -> io::Result<()> {
+        say(connection, "looking", None).await?;
+        let node = &self.0.node;
+        match text.split_once(' ') {
+            Some(("index", key)) => {
+                for answer in node.indexes.ask(&node.ours(), key).await {
+                    say_bytes(connection, &answer).await?;
+                }
+                say(connection, "done", None).await
+            }
+            Some(("block", cid)) => match cid.parse::<Cid>() {
+                Ok(cid) => match self.block(cid, blocks).await {
+                    Some(block) => say_bytes(connection, &block).await,
+                    None => say(connection, "absent no neighbour has it", None).await,
+                },
+                Err(_) => say(connection, "failed the CID makes no sense", None).await,
+            },
+            _ => say(connection, "failed the request makes no sense", None).await,
+        }
+    }
+
+    /// A block that is offered here, or that a neighbour has.
+    async fn block(&self, cid: Cid, blocks: &mut Blocks) -> Option<Bytes> {
+        let (shelf, digest) = (Arc::clone(&self.0.node.shelf), cid.digest());
+        match tokio::task::spawn_blocking(move || shelf.block(digest)).await {
+            Ok(Some(block)) => Some(block),
+            _ => blocks.get(cid).await,
         }
     }
 
@@ -170,6 +221,11 @@ async fn say(connection: &Connection, text: &str, file: Option<&std::fs::File>) 
     said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+async fn say_bytes(connection: &Connection, bytes: &[u8]) -> io::Result<()> {
+    let said = tokio::time::timeout(IDLE, connection.send_bytes(bytes)).await;
+    said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
 /// Answers with a document, in a file of its own: it may be longer than a message.
 async fn answer(connection: &Connection, document: &serde_json::Value) -> io::Result<()> {
     let mut file = tempfile::tempfile()?;
@@ -178,7 +234,7 @@ async fn answer(connection: &Connection, document: &serde_json::Value) -> io::Re
     say(connection, "answer", Some(&file)).await
 }
 
-/// Reads `get SHA256 SIZE CID NAME`. A file that is known by its CID alone is not fetched here yet.
+/// Reads `get SHA256 SIZE CID NAME`. A file that is known by its CID alone is asked for by its blocks.
 fn parse(text: &str) -> Option<Request> {
     let words: Vec<&str> = text.splitn(5, ' ').collect();
     let [_, sha256, size, cid, name] = words[..] else { return None };

@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod kubo;
 pub mod metered;
 pub mod mirror;
+pub mod neighbours;
 pub mod node;
 
 /// Bytes on their way, in order.

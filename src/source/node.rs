@@ -36,21 +36,12 @@ impl NodeFile {
     }
 
     async fn ask(&self, question: Question) -> Result<Offer<'_>, Miss> {
-        let unreachable = |e: std::io::Error| Miss::Unreachable(e.to_string());
-        let connection = Connection::to(&self.socket).map_err(unreachable)?;
+        let connection = connect(&self.socket)?;
         let word = |known: Option<String>| known.unwrap_or_else(|| "-".to_owned());
         let sha256 = word(self.sha256.map(|it| it.to_string()));
         let cid = word(self.cid.map(|it| it.to_string()));
         let request = format!("get {sha256} {} {cid} {}", self.size, self.name);
-        let heard = async {
-            connection.send(&request, None).await?;
-            connection.receive().await
-        };
-        let heard = tokio::time::timeout(SILENCE, heard).await.map_err(|_| Miss::Stalled(SILENCE))?;
-        match said(heard)? {
-            (text, _) if text == "looking" => {}
-            (text, _) => return Err(refusal(&text)),
-        }
+        ask(&connection, &request).await?;
         let file = match said(connection.receive().await)? {
             (text, Some(file)) if text == "coming" => file,
             (text, _) => return Err(refusal(&text)),
@@ -115,8 +106,26 @@ impl Coming {
     }
 }
 
+/// A connection to the daemon.
+pub(super) fn connect(socket: &Path) -> Result<Connection, Miss> {
+    Connection::to(socket).map_err(|e| Miss::Unreachable(e.to_string()))
+}
+
+/// Asks, and waits until the daemon has heard.
+pub(super) async fn ask(connection: &Connection, request: &str) -> Result<(), Miss> {
+    let heard = async {
+        connection.send(request, None).await?;
+        connection.receive().await
+    };
+    let heard = tokio::time::timeout(SILENCE, heard).await.map_err(|_| Miss::Stalled(SILENCE))?;
+    match said(heard)? {
+        (text, _) if text == "looking" => Ok(()),
+        (text, _) => Err(refusal(&text)),
+    }
+}
+
 /// A message, or the miss that its absence is.
-fn said(received: std::io::Result<Option<(String, Option<File>)>>) -> Result<(String, Option<File>), Miss> {
+pub(super) fn said(received: std::io::Result<Option<(String, Option<File>)>>) -> Result<(String, Option<File>), Miss> {
     match received {
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(Miss::Broken("the daemon hung up".to_owned())),
@@ -125,7 +134,7 @@ fn said(received: std::io::Result<Option<(String, Option<File>)>>) -> Result<(St
 }
 
 /// What the daemon says when the file does not come.
-fn refusal(text: &str) -> Miss {
+pub(super) fn refusal(text: &str) -> Miss {
     match text.split_once(' ') {
         Some(("absent", why)) => Miss::Absent(why.to_owned()),
         Some(("corrupt", why)) => Miss::Corrupt(why.to_owned()),

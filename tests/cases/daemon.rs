@@ -3,7 +3,13 @@
 
 use std::time::Duration;
 
-use crate::support::daemon::{Daemon, FakeDaemon};
+use cid::multibase::Base;
+use pkgswarm::cid::Cid;
+use pkgswarm::dag::node::{self, Piece};
+use pkgswarm::digest::Sha256;
+use pkgswarm::protobuf::Writer;
+
+use crate::support::daemon::{Daemon, FakeDaemon, Stock};
 use crate::support::*;
 
 const SIZE: usize = 600_000;
@@ -107,4 +113,73 @@ fn a_public_network_is_never_trusted() {
 fn where_no_daemon_runs_shared_says_so() {
     let world = World::new().set("PKGSWARM_DAEMON_SOCKET", "/nonexistent/socket");
     refuses(&world, &["shared"], 4, "the daemon does not answer");
+}
+
+/// A file as others publish it: CIDv0, small chunks, each in a node of its own. Its CID, and its blocks.
+fn foreign(bytes: &[u8]) -> (String, Vec<Vec<u8>>) {
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
+    let pieces = bytes.chunks(100_000).map(|chunk| {
+        let size = chunk.len() as u64;
+        let file = Writer::default().varint(1, 2).bytes(2, chunk).varint(3, size).finish();
+        let leaf = Writer::default().bytes(1, &file).finish();
+        let (cid, tsize) = (Cid::dag_pb(Sha256::of(&leaf)), leaf.len() as u64);
+        blocks.push(leaf);
+        Piece { cid, size, tsize }
+    });
+    let root = node::file(&pieces.collect::<Vec<_>>());
+    let multihash = [&[0x12, 0x20][..], &Sha256::of(&root).0].concat();
+    blocks.push(root);
+    (Base::Base58Btc.encode(multihash), blocks)
+}
+
+#[test]
+fn a_file_of_any_shape_comes_from_neighbours_by_its_cid_and_no_block_of_it_is_believed() {
+    let bytes = Package::new("foreign", SIZE).bytes;
+    let (cid, blocks) = foreign(&bytes);
+    assert!(cid.starts_with("Qm"), "{cid}");
+    let whole = Stock { blocks, ..Stock::default() };
+    let torn = Stock { blocks: whole.blocks[1..].to_vec(), ..Stock::default() };
+    let cases = [
+        (Daemon::Honest, &whole, 0, "from lan"),
+        (Daemon::Honest, &torn, 1, "lan  absent: no neighbour has it"),
+        (Daemon::Lying, &whole, 3, "lan  corrupt: sent another block"),
+        (Daemon::Oversized, &whole, 1, "lan  broken: "),
+        (Daemon::Stalling, &whole, 1, "lan  stalled: "),
+        (Daemon::Silent, &whole, 1, "lan  stalled: "),
+        (Daemon::HangsUp, &whole, 1, "lan  "),
+    ];
+    for (manner, stock, code, said) in cases {
+        let daemon = FakeDaemon::with(stock.clone(), manner);
+        let world = World::new().set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+        let world = world.set("PKGSWARM_DOWNLOAD_PATIENCE", "1 s");
+        let run = world.run(&["fetch", &format!("ipfs://{cid}")]);
+        assert_eq!(run.code(), code, "{manner:?}: {}", run.stderr);
+        assert!(run.stderr.contains(said), "{manner:?}: {}", run.stderr);
+        match code {
+            0 => world.has(&world.path("out").join(&cid), &bytes),
+            _ => world.has_no_output(),
+        }
+    }
+}
+
+#[test]
+fn neighbours_who_lack_a_file_are_soon_left_alone_and_kubo_delivers() {
+    let bytes = Package::new("foreign", 3 * SIZE).bytes;
+    let (cid, blocks) = foreign(&bytes);
+    let daemon = FakeDaemon::with(Stock::default(), Daemon::Honest);
+    let kubo = blocks.iter().fold(FakeKubo::empty(), |kubo, block| {
+        let name = Cid::dag_pb(Sha256::of(block)).to_string();
+        let kubo = kubo.holding_block(&name, block);
+        if Cid::dag_pb(Sha256::of(block)).digest() == cid.parse::<Cid>().unwrap().digest() {
+            kubo.holding_block(&cid, block)
+        } else {
+            kubo
+        }
+    });
+    let world = World::new().kubo(&kubo).set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+    let run = world.run(&["fetch", &cid]);
+    assert!(run.code() == 0 && run.stderr.contains("from kubo"), "{}", run.stderr);
+    world.has(&world.path("out").join(&cid), &bytes);
+    let asked = daemon.asked().len();
+    assert!((1..=10).contains(&asked) && asked < blocks.len(), "{asked} of {} blocks", blocks.len());
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pkgswarm::cid::Cid;
 use pkgswarm::digest::Sha256;
 use pkgswarm::socket::{Connection, Listener};
 
@@ -34,29 +35,49 @@ pub enum Daemon {
     Boasting,
     /// Says how it stands: it trusts nothing, or nothing that is here.
     Idle,
+    /// Asked about an index, it answers for ever, with nothing in it.
+    Endless,
+    /// Announces more bytes than anybody asked for.
+    Oversized,
 }
 
-/// A daemon that has one file.
+/// What its neighbours have.
+#[derive(Clone, Default)]
+pub struct Stock {
+    /// Whole files, by their sha256.
+    pub files: Vec<Vec<u8>>,
+    /// Single blocks.
+    pub blocks: Vec<Vec<u8>>,
+    /// What they say about any index.
+    pub answers: Vec<Vec<u8>>,
+}
+
+/// A daemon whose neighbours have something.
 pub struct FakeDaemon {
     dir: tempfile::TempDir,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeDaemon {
-    /// Has these bytes, and behaves like this.
+    /// Has a file of these bytes, and behaves like this.
     pub fn holding(bytes: &[u8], manner: Daemon) -> Self {
+        Self::with(Stock { files: vec![bytes.to_vec()], ..Stock::default() }, manner)
+    }
+
+    /// Has this, and behaves like this.
+    pub fn with(stock: Stock, manner: Daemon) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let (path, bytes, asked) = (dir.path().join("socket"), bytes.to_vec(), Arc::default());
+        let (path, asked) = (dir.path().join("socket"), Arc::default());
         let noted: Arc<Mutex<Vec<String>>> = Arc::clone(&asked);
         let at = path.clone();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let listener = Listener::at(&at).expect("a socket");
-                let bytes = Arc::new(bytes);
+                let stock = Arc::new(stock);
                 while let Ok(connection) = listener.accept().await {
-                    let (bytes, noted) = (Arc::clone(&bytes), Arc::clone(&noted));
-                    tokio::spawn(async move { serve(&connection, &bytes, manner, &noted).await });
+                    let (stock, noted) = (Arc::clone(&stock), Arc::clone(&noted));
+                    tokio::spawn(async move { while serve(&connection, &stock, manner, &noted).await.is_some() {} });
                 }
             });
         });
@@ -78,7 +99,8 @@ impl FakeDaemon {
     }
 }
 
-async fn serve(connection: &Connection, bytes: &[u8], manner: Daemon, noted: &Mutex<Vec<String>>) -> Option<()> {
+/// Answers one request; `None` when it hangs up after it.
+async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &Mutex<Vec<String>>) -> Option<()> {
     let (request, _) = connection.receive().await.ok()??;
     noted.lock().expect("a list").push(request.clone());
     let say = async |text: &str, file: Option<&File>| connection.send(text, file).await.ok();
@@ -86,7 +108,10 @@ async fn serve(connection: &Connection, bytes: &[u8], manner: Daemon, noted: &Mu
     match manner {
         Daemon::Silent => hang().await,
         Daemon::HangsUp => return None,
-        Daemon::Babbling => return say("good evening", None).await,
+        Daemon::Babbling => {
+            say("good evening", None).await?;
+            return None;
+        }
         _ => {}
     }
     if manner == Daemon::Idle {
@@ -97,9 +122,14 @@ async fn serve(connection: &Connection, bytes: &[u8], manner: Daemon, noted: &Mu
     if manner == Daemon::Searching {
         hang().await;
     }
-    if !request.contains(&Sha256::of(bytes).to_string()) {
-        return say("absent no neighbour has it", None).await;
+    match request.split_once(' ') {
+        Some(("index", _)) => return tell(connection, stock, manner).await,
+        Some(("block", cid)) => return pass(connection, stock, cid.parse().ok()?, manner).await,
+        _ => {}
     }
+    let Some(bytes) = stock.files.iter().find(|bytes| request.contains(&Sha256::of(bytes).to_string())) else {
+        return say("absent no neighbour has it", None).await;
+    };
     let half = bytes.len() / 2;
     let (sent, told) = match manner {
         Daemon::Lying => (bytes.iter().map(|byte| !byte).collect(), bytes.len()),
@@ -117,6 +147,40 @@ async fn serve(connection: &Connection, bytes: &[u8], manner: Daemon, noted: &Mu
         _ => {}
     }
     say("done", None).await
+}
+
+/// Answers about an index.
+async fn tell(connection: &Connection, stock: &Stock, manner: Daemon) -> Option<()> {
+    if manner == Daemon::Endless {
+        loop {
+            connection.send_bytes(&[0x48, 1]).await.ok()?;
+        }
+    }
+    if manner == Daemon::Oversized {
+        connection.send(&format!("bytes {}", 1 << 30), None).await.ok()?;
+    }
+    for answer in &stock.answers {
+        connection.send_bytes(answer).await.ok()?;
+    }
+    connection.send("done", None).await.ok()
+}
+
+/// Gives a block.
+async fn pass(connection: &Connection, stock: &Stock, cid: Cid, manner: Daemon) -> Option<()> {
+    match (stock.blocks.iter().find(|block| cid.proves(block)), manner) {
+        (None, _) => connection.send("absent no neighbour has it", None).await.ok(),
+        (Some(block), Daemon::Lying) => {
+            let other: Vec<u8> = block.iter().map(|byte| !byte).collect();
+            connection.send_bytes(&other).await.ok()
+        }
+        (Some(_), Daemon::Stalling) => {
+            connection.send("bytes 100", None).await.ok()?;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            None
+        }
+        (Some(_), Daemon::Oversized) => connection.send(&format!("bytes {}", 1 << 30), None).await.ok(),
+        (Some(block), _) => connection.send_bytes(block).await.ok(),
+    }
 }
 
 fn file_of(bytes: &[u8], dir: &Path) -> File {

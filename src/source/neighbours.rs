@@ -1,0 +1,116 @@
+//! What the daemon of this machine asks its neighbours besides whole files: single blocks, for who walks a DAG himself, and
+//! what they have of a signed index.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cid::Cid;
+use crate::dag::MAX_BLOCK;
+use crate::digest::Sha256;
+use crate::fsx;
+use crate::name::FileName;
+use crate::socket::Connection;
+use crate::source::Miss;
+use crate::source::node::{ask, connect, refusal, said};
+
+/// Most answers about one index that are looked at: more neighbours than a daemon has.
+const ANSWERS_MOST: usize = 256;
+
+/// Longest answer about an index in bytes, as pkgswarm-protocol(7) has it.
+const ANSWER_MOST: usize = 32 << 10;
+
+/// Longest silence of the daemon once it has heard: it gives up a block after 30 s itself.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// The neighbours, by way of the daemon at a socket.
+pub struct Neighbours {
+    socket: PathBuf,
+    /// Connections on which nothing is asked at the moment. The daemon remembers on each who had the last block.
+    idle: RefCell<Vec<Connection>>,
+}
+
+impl Neighbours {
+    /// Through the daemon at `socket`.
+    pub fn at(socket: &Path) -> Self {
+        Self { socket: socket.to_owned(), idle: RefCell::default() }
+    }
+
+    /// One block, proven.
+    ///
+    /// # Errors
+    /// Why it does not come; after `Absent` and `Stalled` a neighbour may have it later.
+    pub async fn block(&self, cid: Cid) -> Result<Vec<u8>, Miss> {
+        let idle = self.idle.borrow_mut().pop();
+        let connection = idle.map_or_else(|| connect(&self.socket), Ok)?;
+        let asked = async {
+            ask(&connection, &format!("block {cid}")).await?;
+            let (text, _) = said(connection.receive().await)?;
+            match connection.receive_bytes(&text, MAX_BLOCK).await {
+                Ok(Some(block)) => Ok(block),
+                Ok(None) => Err(refusal(&text)),
+                Err(e) => Err(Miss::Broken(e.to_string())),
+            }
+        };
+        let answer = patient(asked).await;
+        // After an answer that makes no sense the next one would not either.
+        if matches!(answer, Ok(_) | Err(Miss::Absent(_))) {
+            self.idle.borrow_mut().push(connection);
+        }
+        answer.and_then(|block| match cid.proves(&block) {
+            true => Ok(block),
+            false => Err(Miss::Corrupt(format!("sent another block than {cid}"))),
+        })
+    }
+
+    /// What neighbours have of the index with this key (`ipns:…`, `minisign:…`): their answers as they are.
+    ///
+    /// # Errors
+    /// Those of the daemon; a neighbour that does not answer gives none.
+    pub async fn index(&self, key: &str) -> Result<Vec<Vec<u8>>, Miss> {
+        let asked = async {
+            let connection = connect(&self.socket)?;
+            ask(&connection, &format!("index {key}")).await?;
+            let mut answers = Vec::new();
+            while answers.len() < ANSWERS_MOST {
+                let (text, _) = said(connection.receive().await)?;
+                match connection.receive_bytes(&text, ANSWER_MOST).await {
+                    Ok(Some(answer)) => answers.push(answer),
+                    Ok(None) if text == "done" => break,
+                    Ok(None) => return Err(refusal(&text)),
+                    Err(e) => return Err(Miss::Broken(e.to_string())),
+                }
+            }
+            Ok(answers)
+        };
+        patient(asked).await
+    }
+
+    /// A whole file, unproven, to be read from its beginning; `name` is what the daemon keeps it under.
+    ///
+    /// # Errors
+    /// Why it does not come.
+    pub async fn file(&self, sha256: Sha256, size: u64, name: &FileName) -> Result<File, Miss> {
+        let connection = connect(&self.socket)?;
+        ask(&connection, &format!("get {sha256} {size} - {name}")).await?;
+        let mut file = None;
+        loop {
+            // As long as something comes.
+            let (text, given) = patient(async { said(connection.receive().await) }).await?;
+            file = given.or(file);
+            match (text.split(' ').next(), file.take()) {
+                (Some("done"), Some(whole)) => {
+                    fsx::regular(&whole).map_err(|e| Miss::Broken(e.to_string()))?;
+                    return Ok(whole);
+                }
+                (Some("coming" | "have"), Some(part)) => file = Some(part),
+                _ => return Err(refusal(&text)),
+            }
+        }
+    }
+}
+
+async fn patient<T>(answer: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(Miss::Stalled(PATIENCE)))
+}
