@@ -47,7 +47,7 @@ pub enum Command {
     Xfer(XferArgs),
     /// Fetch files by name, package, digest, CID or URL
     ///
-    /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names, sha256 and CIDs are looked up in pacman's sync databases and in the indexes in use; what is found there comes from the repository's servers as well, and is written under its file name. A CID that nobody lists comes from Kubo or a gateway.
+    /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names, sha256 and CIDs are looked up in pacman's sync databases and in the indexes in use; what is found there comes from the repository's servers as well, and is written under its file name. A CID that nobody lists comes from neighbours, Kubo or a gateway, whatever the shape of the file.
     ///
     /// Where the sync database and an index, or two indexes, say different things about a file, a warning tells who says what; where pacman does not check its signature, it is refused.
     Fetch(FetchArgs),
@@ -232,6 +232,8 @@ pub enum IndexCommand {
     /// List the indexes in use, with age and expiry
     Ls(JsonArgs),
     /// Fetch and prove the newest version
+    ///
+    /// All ways are asked at once: neighbours through the daemon, Kubo, the configured gateways, and the index's url. The newest that proves itself is used; `pkgswarm index ls --json` tells how each way fared.
     Refresh(RefreshArgs),
     /// Show what an index says
     Show(ShowArgs),

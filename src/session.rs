@@ -7,11 +7,12 @@ use std::time::SystemTime;
 
 use crate::catalogue::{self, Catalogue, CatalogueError};
 use crate::cid::Cid;
-use crate::config::{self, Ask, Settings, Share as Sharing};
+use crate::config::{self, Ask, IndexConfig, Settings, Share as Sharing};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
 use crate::distro::question::Question;
+use crate::distro::server;
 use crate::distro::syncdb::BadDatabase;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
@@ -258,6 +259,16 @@ impl Session {
             Sharing::Named(names) => names.iter().any(|allowed| allowed == name),
         };
         indexed || allowed
+    }
+
+    /// Whether neighbours may be asked for an index, and be told of it: everybody can have it. One with a private copy is
+    /// passed on where all of its repositories are named in `share.repos`.
+    pub fn may_pass_on(&self, index: &IndexConfig) -> bool {
+        let is_named = match &self.settings.share {
+            Sharing::Public => false,
+            Sharing::Named(names) => index.repos.iter().all(|repo| names.contains(repo)),
+        };
+        is_named || index.url.as_ref().is_none_or(|url| server::is_public(url.as_str()))
     }
 
     /// Goes on without the lasting store, after it failed. False when there is no other place, or none was in use.

@@ -56,3 +56,44 @@ fn kubo_fetches_what_is_in_a_package_cache() {
         assert!(std::fs::read(&got).unwrap() == std::fs::read(&path).unwrap(), "{file}");
     }
 }
+
+#[test]
+fn a_file_of_any_shape_is_fetched_by_its_cid_without_kubo() {
+    let packages = [Package::new("beta", "1-1").size(3 * MIB + 5)];
+    let scene = Scene::new(&packages, 2);
+    let (has, wants) = (&scene.machines[0], &scene.machines[1]);
+    let (_host, kubo) = kubo_beside(&scene);
+    wants.daemon.meets(2);
+    let path = scene.repo.dir().join(packages[0].file_name());
+    let bytes = std::fs::read(&path).expect("a package");
+    let add = |words: &[&str]| {
+        let path = path.display().to_string();
+        kubo.ipfs(&[&["add", "--quieter"], words, &[&path]].concat()).ok().stdout.trim().to_owned()
+    };
+    // CIDv0 with leaves of dag-pb, as `ipfs add` makes by default; many small chunks in two levels; a directory.
+    let old = add(&["--cid-version=0", "--raw-leaves=false"]);
+    assert!(old.starts_with("Qm"), "{old}");
+    let deep = add(&["--chunker=size-4096", "--max-file-links=174"]);
+    let directory = add(&["--wrap-with-directory"]);
+    let inside = format!("ipfs://{directory}/{}", packages[0].file_name());
+    for what in [old.as_str(), &deep, &inside] {
+        let into = scratch("got");
+        let got = into.path().join("file");
+        let ran = wants.swarm.run(&["fetch", what, "--output", &got.display().to_string()]).ok();
+        assert!(std::fs::read(&got).expect("a file") == bytes, "{ran}");
+        assert!(ran.stderr.contains("from lan"), "{ran}");
+    }
+    // Held by a neighbour's node alone.
+    has.pacman.run(&["-Sy"]).ok();
+    has.pacman.run(&["-Sw", "beta"]).ok();
+    has.daemon.offers(1);
+    drop(kubo);
+    let root = has.swarm.run(&["cid", &path.display().to_string()]).ok().stdout;
+    let root = root.split_whitespace().next().expect("a CID").to_owned();
+    let into = scratch("got");
+    let got = into.path().join("file");
+    let ran = wants.swarm.run(&["fetch", &root, "--source", "lan", "--output", &got.display().to_string()]).ok();
+    assert!(std::fs::read(&got).expect("a file") == bytes, "{ran}");
+    let absent = wants.swarm.run(&["fetch", &old, "--source", "lan", "--output", &got.display().to_string()]).failed();
+    assert!(absent.stderr.contains("lan  absent"), "{absent}");
+}

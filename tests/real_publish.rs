@@ -105,7 +105,8 @@ impl Reader {
         let dir = scratch("reader");
         let repos = vec![RepoName::new("core").unwrap()];
         let grant = Grant { ipns: report.name, minisign: None, repos };
-        let source = IndexSource { name: FileName::new("tests").unwrap(), grant, url: None, gateways: Vec::new() };
+        let name = FileName::new("tests").unwrap();
+        let source = IndexSource { name, grant, url: None, gateways: Vec::new(), lan: None };
         Self { state: State::at(dir.path().join("state")), source, _dir: dir }
     }
 

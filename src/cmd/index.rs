@@ -178,7 +178,9 @@ pub fn refresh_all(
         }
         let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
         let gateways = if session.asks_gateways() { settings.gateway_urls().collect() } else { Vec::new() };
-        let source = IndexSource { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways };
+        let (name, grant) = (in_use::copy_name(index), in_use::grant(index)?);
+        let lan = (session.asks_node() && session.may_pass_on(index)).then(|| settings.socket.clone());
+        let source = IndexSource { name, grant, url, gateways, lan };
         let state = in_use::state(settings);
         let work = refresh(&source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
         let refreshed = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, &index.name, "interrupted"))?;

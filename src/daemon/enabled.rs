@@ -66,7 +66,6 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
     runtime.block_on(async {
         let listener = listener(&settings.socket)?;
         let shelf = Arc::new(Shelf::default());
-        let library = Library::open(env, settings, Arc::clone(&shelf), store, own.join("shelf"));
         let (node, runner) = node::start(Config {
             key,
             port: u16::try_from(settings.lan_port).map_err(|_| Error::usage("lan.port", "is above 65535"))?,
@@ -76,6 +75,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
             upload: Upload { total: settings.lan_upload, each: settings.lan_upload_each },
             shelf,
         })?;
+        let library = Library::open(env, settings, &node, store, own.join("shelf"));
         report::say(&format!("node {}, asked at {}", node.id, settings.socket.display()));
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);

@@ -5,20 +5,22 @@
 //! and a neighbour that has not refreshed yet wants just that version.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-
 use crate::catalogue::Catalogue;
 use crate::config::Settings;
+use crate::daemon::indexes::{InUse, Listed};
+use crate::daemon::watch::Watcher;
 use crate::digest::Sha256;
 use crate::env::Env;
+use crate::index::in_use;
 use crate::name::FileName;
+use crate::node::Node;
+use crate::node::indexes::Indexes;
 use crate::node::shelf::{Shelf, Shelved, saved};
 use crate::report;
 use crate::session::Session;
@@ -35,7 +37,7 @@ const QUIET: Duration = Duration::from_secs(5);
 const UNREST: Duration = Duration::from_secs(10);
 
 /// What the thread is told.
-enum Told {
+pub(super) enum Told {
     /// The file at this path came, changed or went.
     File(PathBuf),
     /// A database or the configuration changed.
@@ -52,13 +54,15 @@ pub struct Library {
 }
 
 impl Library {
-    /// Starts to fill `shelf`, first with what was there when it was last saved to `saved`.
-    pub fn open(env: &Env, settings: &Settings, shelf: Arc<Shelf>, store: &'static Store, saved: PathBuf) -> Self {
+    /// Starts to fill the shelf of `node`, first with what was there when it was last saved to `saved`.
+    pub fn open(env: &Env, settings: &Settings, node: &Node, store: &'static Store, saved: PathBuf) -> Self {
+        let shelf = Arc::clone(&node.shelf);
         let (tell, told) = channel();
         let keeper = Keeper {
             env: env.clone(),
             settings: settings.clone(),
             shelf: Arc::clone(&shelf),
+            indexes: node.indexes.clone(),
             saved: saved.clone(),
             store,
             watcher: Watcher::start(tell.clone()),
@@ -89,16 +93,20 @@ struct Keeper {
     env: Env,
     settings: Settings,
     shelf: Arc<Shelf>,
+    indexes: Indexes,
     saved: PathBuf,
     store: &'static Store,
     watcher: Option<Watcher>,
 }
 
 /// One look at everything: what is listed, and where files lie.
+#[derive(Default)]
 struct Lists {
     /// Of each repository that may be shared.
     tables: Vec<(String, Vec<Catalogue>)>,
     dirs: Vec<PathBuf>,
+    /// Files elsewhere: what indexes in use consist of, and the databases that they list.
+    files: Vec<Listed>,
 }
 
 impl Lists {
@@ -118,6 +126,11 @@ impl Lists {
             }
         }
         found
+    }
+
+    /// Whether a file may be offered from there: where packages lie, or because it is listed by its path.
+    fn has_place_for(&self, path: &Path) -> bool {
+        self.dirs.iter().any(|dir| path.parent() == Some(dir)) || self.files.iter().any(|file| file.path == path)
     }
 
     fn offers(&self, repo: &str) -> bool {
@@ -147,7 +160,13 @@ impl Keeper {
                 Ok(Told::Lists) => {
                     // pacman replaces one database after the other.
                     let begun = Instant::now();
-                    while begun.elapsed() < UNREST && told.recv_timeout(Duration::from_secs(1)).is_ok() {}
+                    while begun.elapsed() < UNREST
+                        && let Ok(more) = told.recv_timeout(Duration::from_secs(1))
+                    {
+                        if let Told::Settings(settings) = more {
+                            self.settings = *settings;
+                        }
+                    }
                     (lists, looked, unsaved) = (self.look(&mut remembered), Instant::now(), true);
                 }
                 Err(RecvTimeoutError::Timeout) if unsaved => {
@@ -170,11 +189,11 @@ impl Keeper {
             Ok(lists) => lists,
             Err(e) => {
                 report::say(&format!("warning: nothing new is offered: {e}"));
-                Lists { tables: Vec::new(), dirs: Vec::new() }
+                Lists::default()
             }
         };
         for file in self.shelf.files() {
-            if !lists.offers(&file.repo) || !file.path.exists() {
+            if !lists.offers(&file.repo) || !lists.has_place_for(&file.path) || !file.path.exists() {
                 self.shelf.remove(&file.path);
             }
         }
@@ -187,12 +206,16 @@ impl Keeper {
             let known = remembered.remove(&path);
             self.consider(&lists, &path, known);
         }
+        for file in &lists.files {
+            self.consider_listed(file);
+        }
         lists
     }
 
     fn lists(&mut self) -> anyhow::Result<Lists> {
         if !self.settings.lan_share {
-            return Ok(Lists { tables: Vec::new(), dirs: Vec::new() });
+            self.indexes.hold(HashMap::new());
+            return Ok(Lists::default());
         }
         let session = Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?;
         let mut dirs = session.cache_dirs().to_vec();
@@ -212,15 +235,18 @@ impl Keeper {
         }
         // Before anything is read: what changes from now on is told.
         if let Some(watcher) = &mut self.watcher {
+            lists.extend(copies_of_indexes(&self.settings));
             watcher.watch(&dirs, &lists);
         }
+        let InUse { answers, files, tables: mut indexed } = InUse::of(&session, &self.shelf, self.store);
+        self.indexes.hold(answers);
         let mut tables = Vec::new();
         for repo in session.repo_names() {
             if !session.may_share(&repo) {
                 continue;
             }
             let mut of_repo: Vec<Catalogue> =
-                session.tables(repo.as_str()).into_iter().map(|(_, table)| table).collect();
+                indexed.extract_if(.., |(of, _)| *of == repo).map(|(_, table)| table).collect();
             for session in std::iter::once(&session).chain(&ahead) {
                 if let Some(configured) = session.repo(&repo) {
                     of_repo.extend(session.database(configured).ok().flatten());
@@ -228,7 +254,7 @@ impl Keeper {
             }
             tables.push((repo.to_string(), of_repo));
         }
-        Ok(Lists { tables, dirs })
+        Ok(Lists { tables, dirs, files })
     }
 
     /// Puts a file on the shelf if it may be there, and takes it away if not.
@@ -260,6 +286,19 @@ impl Keeper {
         }
     }
 
+    /// Puts a file on the shelf if it is the one that is listed.
+    fn consider_listed(&self, listed: &Listed) {
+        if self.shelf.at(&listed.path).is_some_and(|file| file.sha256 == listed.sha256) {
+            return;
+        }
+        self.shelf.remove(&listed.path);
+        if let Ok(file) = Shelved::read(&listed.path, &listed.repo)
+            && file.sha256 == listed.sha256
+        {
+            self.shelf.add(file);
+        }
+    }
+
     /// What pacman calls a file: in the store, its name stands beside it.
     fn name_of(&self, path: &Path) -> Option<FileName> {
         let name = path.file_name()?.to_str()?;
@@ -271,57 +310,13 @@ impl Keeper {
     }
 }
 
-/// inotify, and a thread that waits for it.
-struct Watcher {
-    queue: Arc<OwnedFd>,
-    dirs: Arc<Mutex<HashMap<i32, (PathBuf, bool)>>>,
-}
-
-impl Watcher {
-    fn start(tell: Sender<Told>) -> Option<Self> {
-        let queue = Arc::new(inotify::init(CreateFlags::CLOEXEC).ok()?);
-        let dirs: Arc<Mutex<HashMap<i32, (PathBuf, bool)>>> = Arc::default();
-        let (of_thread, known) = (Arc::clone(&queue), Arc::clone(&dirs));
-        let wait = move || {
-            let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-            let mut reader = Reader::new(&*of_thread, &mut buffer);
-            while let Ok(event) = reader.next() {
-                let found = known.lock().expect("nothing panics while it is held").get(&event.wd()).cloned();
-                let name = event.file_name().and_then(|name| name.to_str().ok().map(str::to_owned));
-                let told = match (found, name) {
-                    (Some((dir, false)), Some(name)) => Told::File(dir.join(name)),
-                    (Some((_, true)), Some(name))
-                        if name.ends_with(".db") || ["sync", "prefetch", "state.json"].contains(&&*name) =>
-                    {
-                        Told::Lists
-                    }
-                    _ if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => Told::Lists,
-                    _ => continue,
-                };
-                if tell.send(told).is_err() {
-                    return;
-                }
-            }
-        };
-        thread::Builder::new().name("watch".to_owned()).spawn(wait).ok()?;
-        Some(Self { queue, dirs })
-    }
-
-    /// Watches these directories; a change in `lists` means that everything has to be looked at.
-    /// Before the first `-Sy` there is no directory of databases yet: then the one above it tells.
-    fn watch(&mut self, dirs: &[PathBuf], lists: &[PathBuf]) {
-        let come_and_go = WatchFlags::CLOSE_WRITE
-            | WatchFlags::MOVED_TO
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::DELETE
-            | WatchFlags::CREATE;
-        let all = dirs.iter().map(|dir| (dir, false)).chain(lists.iter().map(|dir| (dir, true)));
-        let mut known = self.dirs.lock().expect("nothing panics while it is held");
-        for (dir, is_lists) in all {
-            // Watching a directory twice gives the same number.
-            if let Ok(number) = inotify::add_watch(&*self.queue, dir, come_and_go | WatchFlags::ONLYDIR) {
-                known.insert(number, (dir.clone(), is_lists));
-            }
-        }
-    }
+/// Where a newer index shows: the copy of each, and the directories above it, which may not be there yet.
+fn copies_of_indexes(settings: &Settings) -> Vec<PathBuf> {
+    let state = in_use::state(settings);
+    let copies = settings.indexes.iter().map(|index| state.copy_dir(&in_use::copy_name(index)));
+    let mut dirs: Vec<PathBuf> =
+        copies.flat_map(|copy| copy.ancestors().take(4).map(Path::to_owned).collect::<Vec<_>>()).collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs
 }

@@ -6,6 +6,8 @@
 #[cfg(feature = "node")]
 mod enabled;
 #[cfg(feature = "node")]
+mod indexes;
+#[cfg(feature = "node")]
 mod library;
 #[cfg(feature = "node")]
 mod mend;
@@ -15,6 +17,8 @@ mod server;
 mod status;
 #[cfg(feature = "node")]
 mod transfers;
+#[cfg(feature = "node")]
+mod watch;
 
 /// A private network that this machine is in.
 #[derive(Clone, PartialEq, Eq, Debug)]

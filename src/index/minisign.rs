@@ -65,6 +65,34 @@ impl PublicKey {
         })?;
         Ok(Comment(signature.trusted_comment().to_owned()))
     }
+
+    /// The comment of a signature, when this key signed it; whatever it is that the signature is of. For deciding what is
+    /// worth fetching: it proves no manifest.
+    pub fn comment(&self, signature: &[u8]) -> Result<Comment, BadSignature> {
+        if signature.len() > SIGNATURE_MOST {
+            return Err(BadSignature::Malformed);
+        }
+        let text = std::str::from_utf8(signature).map_err(|_| BadSignature::Malformed)?;
+        let mut lines = text.lines().skip(1);
+        let mut next = || lines.next().ok_or(BadSignature::Malformed);
+        let (own, comment, over_all) = (next()?, next()?, next()?);
+        let decode = |line: &str| Base::Base64Pad.decode(line).map_err(|_| BadSignature::Malformed);
+        let comment = comment.strip_prefix("trusted comment: ").ok_or(BadSignature::Malformed)?;
+        // Algorithm (2 bytes), key number (8), signature (64); the key has the same in front of its 32 bytes.
+        let (own, key) = (decode(own)?, decode(&self.text)?);
+        if own.len() != 74 {
+            return Err(BadSignature::Malformed);
+        }
+        if own[2..10] != key[2..10] {
+            return Err(BadSignature::OtherKey { expected: self.fingerprint() });
+        }
+        let over_all = ed25519_dalek::Signature::from_slice(&decode(over_all)?).map_err(|_| BadSignature::Malformed)?;
+        let key: [u8; 32] = key[10..].try_into().expect("a key of 42 bytes");
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(|_| BadSignature::Forged)?;
+        let signed = [&own[10..], comment.as_bytes()].concat();
+        key.verify_strict(&signed, &over_all).map_err(|_| BadSignature::Forged)?;
+        Ok(Comment(comment.to_owned()))
+    }
 }
 
 /// The trusted comment of a signature that was checked.
@@ -72,6 +100,11 @@ impl PublicKey {
 pub struct Comment(String);
 
 impl Comment {
+    /// The sequence that it tells, if it does.
+    pub fn sequence(&self) -> Option<u64> {
+        self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix("sequence=")?.parse().ok())
+    }
+
     /// Checks that it does not contradict the manifest's sequence and expiry.
     ///
     /// A comment without `sequence=` or `expires=`, as the minisign tool makes it, contradicts nothing.
@@ -248,6 +281,23 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
     }
 
     #[test]
+    fn a_comment_is_read_without_what_is_signed_and_only_from_its_key() {
+        let key: PublicKey = KEY.parse().unwrap();
+        for signature in [PREHASHED, PLAIN] {
+            assert_eq!(key.comment(signature.as_bytes()), key.verify(b"test", signature.as_bytes()));
+            let forged = signature.replace("file:test", "file:best");
+            assert_eq!(key.comment(forged.as_bytes()), Err(BadSignature::Forged));
+        }
+        let other = secret();
+        let signature = other.sign(b"{}", 5, 9);
+        assert_eq!(other.public().comment(signature.as_bytes()).unwrap().sequence(), Some(5));
+        assert!(matches!(key.comment(signature.as_bytes()), Err(BadSignature::OtherKey { .. })));
+        for cut in 0..signature.len() - 2 {
+            assert!(other.public().comment(&signature.as_bytes()[..cut]).is_err(), "{cut} bytes");
+        }
+    }
+
+    #[test]
     fn a_signature_of_another_key_is_refused_by_name() {
         let key: PublicKey = KEY.parse().unwrap();
         let refused = key.verify(b"{}", secret().sign(b"{}", 5, 9).as_bytes());
@@ -282,7 +332,7 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
             prop_assert!(key.verify(b"test", &bytes).is_err());
             let mut lines: Vec<&str> = PREHASHED.lines().collect();
             lines[bytes.len() % 4] = &line;
-            let _ = key.verify(b"test", lines.join("\n").as_bytes());
+            let _ = (key.verify(b"test", lines.join("\n").as_bytes()), key.comment(lines.join("\n").as_bytes()));
             let _ = line.parse::<PublicKey>();
         }
     }

@@ -10,6 +10,7 @@ pub mod manifest;
 #[cfg(test)]
 mod manual;
 pub mod minisign;
+pub mod passed;
 pub mod refresh;
 pub mod state;
 pub mod table;

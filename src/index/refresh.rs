@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,9 @@ use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName, shown};
+use crate::source::neighbours::Neighbours;
 
+mod lan;
 mod parts;
 mod tables;
 mod ways;
@@ -43,6 +46,8 @@ pub struct IndexSource {
     pub url: Option<Url>,
     /// Trustless gateways to ask as well.
     pub gateways: Vec<Url>,
+    /// The socket of the daemon, where neighbours may be asked for it.
+    pub lan: Option<PathBuf>,
 }
 
 /// What a refresh led to.
@@ -69,7 +74,7 @@ pub enum Outcome {
 /// How one way fared.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// `kubo`, `kubo routing`, `url`, or a gateway's host and what was asked of it.
+    /// `lan`, `kubo`, `kubo routing`, `url`, or a gateway's host and what was asked of it.
     pub via: String,
     /// From the first request to the decision.
     pub took: Duration,
@@ -166,6 +171,8 @@ struct Work<'a> {
     started: Instant,
     deadline: Duration,
     ways: Vec<Way<'a>>,
+    /// Neighbours, where they may be asked.
+    lan: Option<Rc<Neighbours>>,
     /// Where parts come from, nearest first.
     sources: Vec<Source<'a>>,
     /// Parts that came or are coming: ways that lead to the same index share them.
@@ -208,9 +215,11 @@ impl<'a> Work<'a> {
         // The last refresh was at a time of this clock, the sequence is the publisher's, at most a day ahead.
         let known = floor.as_ref().map_or(0, |seen| seen.fetched.max(seen.sequence.saturating_sub(AHEAD_MOST)));
         let behind = known.saturating_sub(now);
+        let lan = source.lan.as_ref().map(|socket| Rc::new(Neighbours::at(socket)));
         Ok(Self {
-            ways: ways::of(source, kubo, client),
-            sources: parts::sources(source, kubo, client),
+            ways: ways::of(source, lan.as_ref(), kubo, client),
+            sources: parts::sources(source, lan.as_ref(), kubo, client),
+            lan,
             source,
             state,
             floor,
@@ -285,7 +294,12 @@ impl<'a> Work<'a> {
     async fn answer(&self, way: &Way<'_>) -> Result<Proven, Dead> {
         let offer = self.offer(way).await.map_err(Dead::Way)?;
         let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now);
-        let accepted = accepted.map_err(|why| Dead::Way(why.into()))?;
+        let mut accepted = accepted.map_err(|why| Dead::Way(why.into()))?;
+        if way.via == ways::LAN {
+            // Neighbours know no more than they were told: they do not confirm that it is still the newest.
+            let confirmed = self.floor.as_ref().map_or(0, |seen| seen.fetched);
+            accepted.seen.fetched = confirmed.max(accepted.manifest.sequence.min(self.now));
+        }
         let sequence = accepted.manifest.sequence;
         if sequence > self.best.get()
             && !self.state.has(&self.source.name, accepted.seen.manifest, &self.source.grant.repos)

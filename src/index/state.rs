@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub enum Made<'a> {
     Packed(&'a [u8]),
     /// The uncompressed table in this file, and what changed since.
     Diffs(&'a Path, &'a Changes),
+    /// The uncompressed table, to be read from the beginning of this file.
+    Plain(&'a File),
 }
 
 /// Why a table was not kept.
@@ -183,6 +186,7 @@ impl State {
                     .and_then(|mut plain| io::copy(&mut plain, &mut to))
                     .map_err(|e| e.to_string())
                     .map(drop),
+                Made::Plain(file) => io::copy(&mut FromStart(file, 0), &mut to).map_err(|e| e.to_string()).map(drop),
                 Made::Diffs(old, changes) => match File::open(old) {
                     Ok(old) => changes.apply(io::BufReader::new(old), &mut to).map_err(|e| e.to_string()),
                     Err(error) => Err(error.to_string()),
@@ -324,7 +328,8 @@ impl State {
         self.dir.join("asked").join(name.as_str())
     }
 
-    fn copy_dir(&self, name: &FileName) -> PathBuf {
+    /// Where the copy of the index `name` is, once there is one.
+    pub fn copy_dir(&self, name: &FileName) -> PathBuf {
         self.dir.join("index").join(name.as_str())
     }
 }
@@ -337,12 +342,25 @@ impl Held {
 
     /// A proof stored with it: `minisig`, `ipns-record` or `root`.
     pub fn proof(&self, kind: &str) -> Option<Vec<u8>> {
-        read_most(&self.dir.join(format!("{}.{kind}", Sha256::of(&self.bytes))), 2 << 20).ok().flatten()
+        read_most(&self.proof_path(kind), 2 << 20).ok().flatten()
+    }
+
+    /// Where such a proof is, if it is stored.
+    pub fn proof_path(&self, kind: &str) -> PathBuf {
+        self.dir.join(format!("{}.{kind}", Sha256::of(&self.bytes)))
+    }
+
+    /// The file of the manifest.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join("pkgswarm.json")
     }
 }
 
-/// Reads a table to its end, which checks every line of it, and compiles it.
-fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
+/// Reads the uncompressed table at `plain` to its end, which checks every line of it, and compiles it to `to`.
+///
+/// # Errors
+/// When it is not a table of so many entries, and those of the file system.
+pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
     let file = File::open(plain).map_err(at(plain))?;
     let key = FileKey::of(&file).map_err(at(plain))?;
     let mut records = Vec::new();
@@ -354,6 +372,17 @@ fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
         records.push(Record { name: entry.name, size: entry.size, sha256: entry.sha256, root, signature });
     }
     Ok(catalogue::write(to, records, key)?)
+}
+
+/// Reads a file from its start, wherever others have read it to.
+struct FromStart<'f>(&'f File, u64);
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.0.read_at(buffer, self.1)?;
+        self.1 += got as u64;
+        Ok(got)
+    }
 }
 
 /// Counts and hashes what is written, refuses what is too much, and remembers when this machine is to blame.

@@ -13,6 +13,7 @@ mod fakes;
 mod gather;
 mod index_attacks;
 mod index_audit;
+mod index_lan;
 mod index_refresh;
 mod json;
 mod lookup;

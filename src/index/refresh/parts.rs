@@ -3,6 +3,7 @@
 //! The nearest source is asked first and the next one joins when it fails or takes long, so that a slow or hanging
 //! source costs a second and not the refresh.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -17,6 +18,8 @@ use crate::http::{host, reason};
 use crate::index::manifest::Packed;
 use crate::kubo::{self, Kubo};
 use crate::name::shown;
+use crate::source::Miss;
+use crate::source::neighbours::Neighbours;
 
 /// How long a source is waited for before the next one joins; longer for larger parts.
 const HEDGE: Duration = Duration::from_secs(1);
@@ -32,6 +35,8 @@ pub(super) struct Source<'a> {
 
 #[derive(Clone)]
 enum From<'a> {
+    /// The local network, by blocks.
+    Lan(Rc<Neighbours>),
     /// Kubo or a gateway, by blocks.
     Blocks(Kubo),
     /// A plain copy, by path.
@@ -48,12 +53,18 @@ pub(super) struct Part<'p> {
 }
 
 /// The sources of parts, nearest first.
-pub(super) fn sources<'a>(source: &'a IndexSource, kubo: Option<&'a Kubo>, client: &Client) -> Vec<Source<'a>> {
+pub(super) fn sources<'a>(
+    source: &'a IndexSource,
+    lan: Option<&Rc<Neighbours>>,
+    kubo: Option<&'a Kubo>,
+    client: &Client,
+) -> Vec<Source<'a>> {
+    let lan = lan.map(|lan| Source { name: "lan".to_owned(), from: From::Lan(Rc::clone(lan)) });
     let kubo = kubo.map(|kubo| Source { name: "kubo".to_owned(), from: From::Blocks(kubo.clone()) });
     let copy = source.url.as_ref().map(|url| copy(url, client));
     let gateways =
         source.gateways.iter().map(|url| Source { name: host(url), from: From::Blocks(ways::gateway(url, client)) });
-    kubo.into_iter().chain(copy).chain(gateways).collect()
+    lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect()
 }
 
 /// A plain copy as a source.
@@ -142,14 +153,25 @@ impl Work<'_> {
         let source = &self.sources[at];
         let bytes = match &source.from {
             From::Copy(..) => self.get(source, part.path, part.most).await,
-            From::Blocks(kubo) => self.by_blocks(kubo, part).await,
+            From::Lan(neighbours) => {
+                let block = async |cid| neighbours.block(cid).await.map_err(Failed::Neighbours);
+                self.by_blocks(block, part).await
+            }
+            From::Blocks(kubo) => {
+                let block = async |cid| kubo.block(cid, self.enough()).await.map_err(Failed::Kubo);
+                self.by_blocks(block, part).await
+            }
         };
         (at, bytes.and_then(|bytes| part.check(bytes)))
     }
 
-    async fn by_blocks(&self, kubo: &Kubo, part: &Part<'_>) -> Result<Vec<u8>, Failed> {
+    async fn by_blocks(
+        &self,
+        block: impl AsyncFn(Cid) -> Result<Vec<u8>, Failed>,
+        part: &Part<'_>,
+    ) -> Result<Vec<u8>, Failed> {
         let fetch = async |cid| {
-            let block = kubo.block(cid, self.enough()).await.map_err(Failed::Kubo)?;
+            let block = block(cid).await?;
             self.count(block.len());
             Ok::<_, Failed>(block)
         };
@@ -204,6 +226,8 @@ pub(super) enum Failed {
     Dag(String),
     #[error("{}: {}", .0.call, .0.text)]
     Kubo(kubo::Fault),
+    #[error("{0}")]
+    Neighbours(Miss),
     /// Without the URL, which may hold a password.
     #[error("{}", shown(&reason(.0)))]
     Transport(#[from] reqwest::Error),

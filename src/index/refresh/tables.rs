@@ -1,6 +1,9 @@
 //! The tables of an index: by what changed since the one at hand, whole only where that is not possible.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
+use tokio::sync::Notify;
 
 use super::parts::Part;
 use super::{Dead, Failure, Work};
@@ -8,6 +11,11 @@ use crate::digest::Sha256;
 use crate::index::diff::Changes;
 use crate::index::manifest::Table;
 use crate::index::state::{Made, NotKept};
+use crate::name::FileName;
+use crate::source::neighbours::Neighbours;
+
+/// How long a neighbour is waited for before others are asked as well.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Diffs that are fetched at the same time.
 const AT_ONCE: usize = 4;
@@ -25,6 +33,46 @@ impl Work<'_> {
         if at_hand.is_ok_and(|bytes| bytes.is_some_and(|bytes| Sha256::of(&bytes) == table.sha256)) {
             return Ok(());
         }
+        let Some(lan) = &self.lan else { return self.of_all(table).await };
+        // From a neighbour it comes whole, which costs nobody anything. One who hangs is not waited for.
+        let failed = Notify::new();
+        let near = async {
+            let done = self.of_lan(lan, table).await;
+            failed.notify_one();
+            done
+        };
+        let far = async {
+            let _ = tokio::time::timeout(PATIENCE, failed.notified()).await;
+            self.of_all(table).await
+        };
+        tokio::pin!(near, far);
+        tokio::select! {
+            biased;
+            done = &mut near => match done {
+                Err(Dead::Way(_)) => far.await,
+                done => done,
+            },
+            done = &mut far => match done {
+                Err(Dead::Way(why)) => near.await.map_err(|_| Dead::Way(why)),
+                done => done,
+            },
+        }
+    }
+
+    /// The table as a neighbour has it: not compressed.
+    async fn of_lan(&self, lan: &Neighbours, table: &Table) -> Result<(), Dead> {
+        let name = FileName::new(format!("{}-{}.ndjson", table.repo, table.arch));
+        let name = name.map_err(|why| Dead::Way(Failure::Failed(why.to_string())))?;
+        let file = lan.file(table.sha256, table.size, &name).await;
+        let file = file.map_err(|miss| Dead::Way(Failure::Failed(format!("{name}: {miss}"))))?;
+        self.count(usize::try_from(table.size).unwrap_or(usize::MAX));
+        let kept = self.state.keep_table(&self.source.name, table, Made::Plain(&file));
+        kept.map_err(|error| dead(name.as_str(), error))
+    }
+
+    /// The table by its diffs, or compressed, from whoever has that.
+    async fn of_all(&self, table: &Table) -> Result<(), Dead> {
+        let name = &self.source.name;
         match self.by_diffs(table).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}

@@ -69,7 +69,8 @@ impl Scene {
 
     fn source(&self, mirror: Option<&Script>) -> IndexSource {
         let url = mirror.map(|script| script.url.join("/x").unwrap());
-        IndexSource { name: FileName::new("arch").unwrap(), grant: self.publisher.grant(), url, gateways: Vec::new() }
+        let (name, grant) = (FileName::new("arch").unwrap(), self.publisher.grant());
+        IndexSource { name, grant, url, gateways: Vec::new(), lan: None }
     }
 
     fn refresh(&self, mirror: Option<&Script>, daemon: Option<&Script>, now: u64) -> Refreshed {

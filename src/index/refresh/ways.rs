@@ -2,6 +2,8 @@
 //!
 //! `name/resolve` is not among them: it streams paths, and a path without its signed record proves nothing.
 
+use std::rc::Rc;
+
 use reqwest::{Client, Url};
 
 use super::parts::{self, Part, Source};
@@ -14,6 +16,10 @@ use crate::index::ipns::{self, Name};
 use crate::index::manifest::MANIFEST_MOST;
 use crate::index::minisign::SIGNATURE_MOST;
 use crate::kubo::{BLOCK_MOST, Kubo};
+use crate::source::neighbours::Neighbours;
+
+/// What the way by neighbours is called.
+pub(super) const LAN: &str = "lan";
 
 /// One way.
 pub(super) struct Way<'a> {
@@ -23,6 +29,8 @@ pub(super) struct Way<'a> {
 }
 
 enum Ask<'a> {
+    /// Neighbours, by way of the daemon: each tells what it has.
+    Lan(Rc<Neighbours>),
     /// `name/get` of the RPC, or `/ipns/NAME?format=ipns-record` of a gateway where no RPC is known.
     Record(Kubo, Name),
     /// `/routing/v1/ipns/NAME`.
@@ -34,8 +42,16 @@ enum Ask<'a> {
 }
 
 /// All ways to `source`.
-pub(super) fn of<'a>(source: &'a IndexSource, kubo: Option<&'a Kubo>, client: &Client) -> Vec<Way<'a>> {
+pub(super) fn of<'a>(
+    source: &'a IndexSource,
+    lan: Option<&Rc<Neighbours>>,
+    kubo: Option<&'a Kubo>,
+    client: &Client,
+) -> Vec<Way<'a>> {
     let mut ways = Vec::new();
+    if let Some(lan) = lan {
+        ways.push(Way { via: LAN.to_owned(), ask: Ask::Lan(Rc::clone(lan)) });
+    }
     if let Some(name) = source.grant.ipns {
         if let Some(kubo) = kubo {
             ways.push(Way { via: "kubo".to_owned(), ask: Ask::Record(kubo.clone(), name) });
@@ -68,6 +84,7 @@ impl Work<'_> {
             error => Failure::Failed(error.to_string()),
         };
         match &way.ask {
+            Ask::Lan(neighbours) => self.of_neighbours(neighbours).await,
             Ask::Record(kubo, name) => {
                 let record = kubo.record(&name.to_string(), self.enough()).await.map_err(parts::fault)?;
                 self.count(record.len());
@@ -97,7 +114,7 @@ impl Work<'_> {
     }
 
     /// From the record to root, manifest and signature, each from wherever it is had.
-    async fn follow(&self, name: Name, record: Vec<u8>) -> Result<Offer, Failure> {
+    pub(super) async fn follow(&self, name: Name, record: Vec<u8>) -> Result<Offer, Failure> {
         // Checked here as well, because only a proven record may send us after blocks.
         let root = name.verify(&record, self.now).and_then(|record| record.root());
         let root = root.map_err(|why| Failure::Refused(why.into()))?;

@@ -23,7 +23,12 @@ const NUMBER: &[u8] = b"12345678";
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [signature, comment] = parts(data);
     // The untrusted comment is anybody's; the rest of the known signature is in the corpus, changed or not.
+    if let Ok(comment) = FOREIGN.comment(signature) {
+        let text = String::from_utf8_lossy(signature);
+        assert!(text.contains("file:test"), "only a comment that was signed: {comment:?}");
+    }
     if let Ok(comment) = FOREIGN.verify(b"test", signature) {
+        assert_eq!(FOREIGN.comment(signature).as_ref(), Ok(&comment), "a comment needs less than a manifest");
         let text = String::from_utf8_lossy(signature);
         assert!(text.contains("file:test"), "only the comment that was signed: {comment:?}");
         assert_eq!(comment.agrees(1, 2), Ok(()));
@@ -37,6 +42,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(found) = PUBLIC.verify(b"{}", signed.as_bytes()) else {
         panic!("an honest signature with the comment {comment:?} is refused")
     };
+    assert_eq!(PUBLIC.comment(signed.as_bytes()).as_ref(), Ok(&found));
     let says = |field: &str| comment.split_ascii_whitespace().find_map(|word| word.strip_prefix(field));
     let fits = says("sequence=").is_none_or(|it| it == "5") && says("expires=").is_none_or(|it| it == "9");
     assert_eq!(found.agrees(5, 9).is_ok(), fits, "{comment:?}");

@@ -1,11 +1,15 @@
 //! Several hosts on one machine: network namespaces on a bridge, where real multicast DNS works.
 
 use super::{command, run};
+use rustix::thread::LinkNameSpaceType;
 use std::cell::Cell;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 
 /// Namespaces of these tests begin so, then comes the process that made them.
 const PREFIX: &str = "pks";
@@ -95,6 +99,16 @@ impl Host {
     /// The words to put before a command line.
     pub fn prefix(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.name]
+    }
+
+    /// Does something on it, in a thread of its own.
+    pub fn inside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let namespace = File::open(Path::new("/run/netns").join(&self.name)).expect("a namespace");
+        std::thread::spawn(move || {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).expect("root may go there");
+            work()
+        })
     }
 
     /// Sends no faster than so many bytes a second from now on.

@@ -1,7 +1,15 @@
 //! Machines on a network that share what they have, and a mirror behind the uplink.
 
-use super::{Daemon, Host, Lan, Mirror, Package, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
+use super::{Daemon, Host, Lan, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, scratch};
+use std::path::Path;
+use std::rc::Rc;
 use tempfile::TempDir;
+
+/// Who signs packages, and who signs an index of them that lies beside them on the mirror.
+struct Signed {
+    packages: Rc<Signer>,
+    index: minisign::KeyPair,
+}
 
 /// One machine: a pacman, and a daemon that shares its cache.
 pub struct Machine {
@@ -19,20 +27,36 @@ pub struct Scene {
     pub repo: Repo,
     pub parts: Parts,
     pub lan: Lan,
-    _tree: TempDir,
+    signed: Option<Signed>,
+    tree: TempDir,
 }
 
 impl Scene {
     /// So many machines that trust any network, and what the mirror has.
     pub fn new(packages: &[Package], machines: usize) -> Scene {
+        Scene::with(packages, machines, None)
+    }
+
+    /// The same with signatures beside the packages, and an index that the first machine alone can fetch.
+    pub fn indexed(packages: &[Package], machines: usize) -> Scene {
+        let index = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
+        Scene::with(packages, machines, Some(Signed { packages: Rc::new(Signer::new()), index }))
+    }
+
+    fn with(packages: &[Package], machines: usize, signed: Option<Signed>) -> Scene {
         let parts = Parts::demand();
         let lan = Lan::new();
         let uplink = lan.host();
         let tree = scratch("tree");
         let repo = Repo::new(&parts, tree.path(), "core");
+        let repo = match &signed {
+            Some(signed) => repo.signed(&signed.packages),
+            None => repo,
+        };
         repo.add(packages);
         let mirror = Mirror::serve_on(&uplink, tree.path(), "");
-        let mut scene = Scene { machines: Vec::new(), mirror, _uplink: uplink, repo, parts, lan, _tree: tree };
+        let mut scene = Scene { machines: Vec::new(), mirror, _uplink: uplink, repo, parts, lan, signed, tree };
+        scene.publish();
         for _ in 0..machines {
             scene.add_machine();
         }
@@ -50,9 +74,35 @@ impl Scene {
         let swarm = Swarm::install().on(&host).sharing("core", network);
         let server = format!("{}/core", self.mirror.url());
         let pacman = PacmanRoot::new(&self.parts, Release::New, &swarm.xfer_command()).repo(&self.repo, &[&server]);
-        let pacman = swarm.around(pacman);
+        let mut pacman = swarm.around(pacman);
+        if let Some(signed) = &self.signed {
+            pacman = pacman.sig_level("Required DatabaseNever").trusting(&signed.packages);
+            // For all but the first one, nobody is there who has it.
+            let place = if self.machines.is_empty() { self.mirror.url() } else { "http://10.77.0.250".to_owned() };
+            let key = signed.index.pk.to_base64();
+            let index = format!("[index.tests]\nminisign = \"{key}\"\nurl = \"{place}/index\"\nrepos = [\"core\"]\n");
+            swarm.config_part("index-tests.toml", &index);
+        }
         let daemon = swarm.daemon(&pacman);
         self.machines.push(Machine { daemon, pacman, swarm, host });
+    }
+
+    /// Signs an index of the repository as it is, where there is one, and puts it on the mirror.
+    pub fn publish(&self) {
+        let Some(signed) = &self.signed else { return };
+        let (key, out) = (self.tree.path().join("secret.key"), self.tree.path().join("index"));
+        let secret = signed.index.sk.to_box(None).expect("a key file").into_string();
+        std::fs::write(&key, secret).expect("a key file");
+        let path = |path: &Path| path.display().to_string();
+        let mut swarm = Swarm::install();
+        swarm.set("PKGSWARM_STATE_DIR", &path(&self.tree.path().join("publisher")));
+        let (key, out, repo) = (path(&key), path(&out), path(self.repo.dir()));
+        swarm.run(&["publish", "--offline", "--minisign-key", &key, "--out", &out, &repo]).ok();
+    }
+
+    /// Requests that the mirror answered with something whose path contains this.
+    pub fn requests_for(&self, part: &str) -> usize {
+        self.mirror.requests().iter().filter(|it| it.path.contains(part) && it.status < 300).count()
     }
 
     /// Bytes of packages that the mirror has sent.

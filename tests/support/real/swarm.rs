@@ -61,6 +61,13 @@ impl Swarm {
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).expect("config.toml");
     }
 
+    /// With one more file of this name in `config.d`.
+    pub fn config_part(&self, name: &str, text: &str) {
+        let parts = self.dir.path().join("etc/config.d");
+        fs::create_dir_all(&parts).expect("a directory");
+        fs::write(parts.join(name), text).expect("a part of the configuration");
+    }
+
     /// Sets one variable for everything that it runs.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);

@@ -1,0 +1,131 @@
+//! The indexes in use on this machine, as far as neighbours may have them.
+//!
+//! Another user refreshes them, and this process takes nobody's word: each copy is proven again by the keys that are
+//! configured, and its tables by their hashes, before anything is offered because of it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::catalogue::Catalogue;
+use crate::cid::Cid;
+use crate::config::IndexConfig;
+use crate::digest::Sha256;
+use crate::distro::trusted::FileKey;
+use crate::index::accept::{Accepted, Grant, Offer, accept};
+use crate::index::in_use;
+use crate::index::manifest::Table;
+use crate::index::passed::Passed;
+use crate::index::state::{self, Held};
+use crate::name::RepoName;
+use crate::node::indexes;
+use crate::node::shelf::{Shelf, Shelved};
+use crate::session::Session;
+use crate::store::Store;
+
+/// A file that is offered because of its sha256, whatever its name.
+pub(super) struct Listed {
+    pub(super) path: PathBuf,
+    /// The repository that it is about.
+    pub(super) repo: String,
+    pub(super) sha256: Sha256,
+}
+
+/// What follows from the indexes in use.
+#[derive(Default)]
+pub(super) struct InUse {
+    /// What is answered to who asks about an index, by key.
+    pub(super) answers: HashMap<String, indexes::Held>,
+    /// Manifests and what proves them, tables, and the databases and their signatures that they list.
+    pub(super) files: Vec<Listed>,
+    /// For each repository, what is listed there.
+    pub(super) tables: Vec<(RepoName, Catalogue)>,
+}
+
+impl InUse {
+    /// Reads and proves all of them. Tables that prove right are put on `shelf`, because they are hashed for that.
+    pub(super) fn of(session: &Session, shelf: &Shelf, store: &Store) -> Self {
+        let mut all = Self::default();
+        for index in session.settings.indexes.iter().filter(|index| session.may_pass_on(index)) {
+            // What does not prove itself is not there; `index refresh` tells why.
+            all.add(session, index, shelf, store);
+        }
+        all
+    }
+
+    fn add(&mut self, session: &Session, index: &IndexConfig, shelf: &Shelf, store: &Store) -> Option<()> {
+        let (name, grant) = (in_use::copy_name(index), in_use::grant(index).ok()?);
+        let held = in_use::state(&session.settings).held(&name).ok()??;
+        let proofs = ["minisig", "ipns-record", "root"];
+        let [minisig, record, root] = proofs.map(|kind| held.proof(kind));
+        let offer = Offer { manifest: held.bytes.clone(), minisig, record, root };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let accepted = accept(&grant, None, &offer, now).ok()?;
+        let shared: Vec<&Table> = grant.tables(&accepted.manifest).filter(|it| session.may_share(&it.repo)).collect();
+        let repo = &shared.first()?.repo;
+        for (key, answer) in answers(&grant, &offer, &accepted, now) {
+            self.answers.insert(key, answer);
+        }
+        let part = |path, bytes: &[u8]| Listed { path, repo: repo.to_string(), sha256: Sha256::of(bytes) };
+        self.files.push(part(held.path(), &held.bytes));
+        for (kind, bytes) in [("minisig", &offer.minisig), ("root", &offer.root)] {
+            self.files.extend(bytes.as_ref().map(|bytes| part(held.proof_path(kind), bytes)));
+        }
+        for table in shared {
+            let compiled = store.cache_dir().join(format!("{name}-{}-{}.catalogue", table.repo, table.arch));
+            let Some(catalogue) = proven_table(&held, table, shelf, compiled) else { continue };
+            let path = held.table(table.sha256);
+            self.files.push(Listed { path, repo: table.repo.to_string(), sha256: table.sha256 });
+            if table.arch == session.arch() {
+                self.tables.push((table.repo.clone(), catalogue));
+                self.files.extend(databases(session, table));
+            }
+        }
+        Some(())
+    }
+}
+
+/// What neighbours are told about an index: the same by whichever of its keys they ask.
+fn answers(grant: &Grant, offer: &Offer, accepted: &Accepted, now: u64) -> Vec<(String, indexes::Held)> {
+    let record = grant.ipns.zip(offer.record.as_ref());
+    let life = record.and_then(|(name, record)| Some(name.verify(record, now).ok()?.expires));
+    let expires = accepted.manifest.expires.min(life.unwrap_or(u64::MAX));
+    let manifest = Some(Cid::raw(accepted.seen.manifest));
+    let passed = Passed { record: offer.record.clone(), manifest, minisig: offer.minisig.clone() };
+    let answer = indexes::Held { answer: passed.write().into(), expires };
+    grant.keys().into_iter().map(|key| (key, answer.clone())).collect()
+}
+
+/// A table of the copy `held`, if it is what the manifest says, compiled at `compiled` by and for this user.
+fn proven_table(held: &Held, table: &Table, shelf: &Shelf, compiled: PathBuf) -> Option<Catalogue> {
+    let path = held.table(table.sha256);
+    let known = shelf.at(&path).filter(|file| file.sha256 == table.sha256);
+    let file = match known {
+        Some(file) => file,
+        None => {
+            let file = Shelved::read(&path, table.repo.as_str()).ok()?;
+            if file.sha256 != table.sha256 {
+                return None;
+            }
+            shelf.add(file.clone());
+            file
+        }
+    };
+    let is_of = |catalogue: &Catalogue, key: FileKey| catalogue.matches(key) && file.is_current();
+    if let Ok(Some(catalogue)) = Catalogue::open(&compiled)
+        && is_of(&catalogue, file.key)
+    {
+        return Some(catalogue);
+    }
+    state::compile(&path, table, &compiled).ok()?;
+    Catalogue::open(&compiled).ok().flatten().filter(|catalogue| is_of(catalogue, file.key))
+}
+
+/// The sync databases of a repository and their signatures, where pacman has them, as the index lists them.
+fn databases(session: &Session, table: &Table) -> Vec<Listed> {
+    let listed = table.databases.iter().filter_map(|database| {
+        let path = session.database_path(&database.name)?;
+        Some(Listed { path, repo: table.repo.to_string(), sha256: database.sha256 })
+    });
+    listed.collect()
+}

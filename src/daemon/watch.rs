@@ -1,0 +1,70 @@
+//! Watches directories: where packages come and go, and where what lists them does.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+
+use crate::daemon::library::Told;
+
+/// inotify, and a thread that waits for it.
+pub(super) struct Watcher {
+    queue: Arc<OwnedFd>,
+    dirs: Arc<Mutex<HashMap<i32, (PathBuf, bool)>>>,
+}
+
+impl Watcher {
+    pub(super) fn start(tell: Sender<Told>) -> Option<Self> {
+        let queue = Arc::new(inotify::init(CreateFlags::CLOEXEC).ok()?);
+        let dirs: Arc<Mutex<HashMap<i32, (PathBuf, bool)>>> = Arc::default();
+        let (of_thread, known) = (Arc::clone(&queue), Arc::clone(&dirs));
+        let wait = move || {
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut reader = Reader::new(&*of_thread, &mut buffer);
+            while let Ok(event) = reader.next() {
+                let found = known.lock().expect("nothing panics while it is held").get(&event.wd()).cloned();
+                let name = event.file_name().and_then(|name| name.to_str().ok().map(str::to_owned));
+                let told = match (found, name) {
+                    (Some((dir, false)), Some(name)) => Told::File(dir.join(name)),
+                    (Some((dir, true)), Some(name)) if is_list(&dir, &name) => Told::Lists,
+                    _ if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => Told::Lists,
+                    _ => continue,
+                };
+                if tell.send(told).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("watch".to_owned()).spawn(wait).ok()?;
+        Some(Self { queue, dirs })
+    }
+
+    /// Watches these directories; a change in `lists` means that everything has to be looked at.
+    /// Before the first `-Sy` there is no directory of databases yet: then the one above it tells.
+    pub(super) fn watch(&mut self, dirs: &[PathBuf], lists: &[PathBuf]) {
+        let come_and_go = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::DELETE
+            | WatchFlags::CREATE;
+        let all = dirs.iter().map(|dir| (dir, false)).chain(lists.iter().map(|dir| (dir, true)));
+        let mut known = self.dirs.lock().expect("nothing panics while it is held");
+        for (dir, is_lists) in all {
+            // Watching a directory twice gives the same number.
+            if let Ok(number) = inotify::add_watch(&*self.queue, dir, come_and_go | WatchFlags::ONLYDIR) {
+                known.insert(number, (dir.clone(), is_lists));
+            }
+        }
+    }
+}
+
+/// Whether what changes under this name in a watched directory is a list, or the directory of one.
+fn is_list(dir: &Path, name: &str) -> bool {
+    let is_copy = || dir.ends_with("index/index") && !name.starts_with('.');
+    let plain = ["sync", "index", "pkgswarm.json", "prefetch", "state.json"];
+    name.ends_with(".db") || plain.contains(&name) || is_copy()
+}

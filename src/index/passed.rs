@@ -1,0 +1,79 @@
+//! What one machine tells another about an index: so little that it fits a short message, and all of it proves itself.
+//!
+//! With an IPNS name that is the record, from which everything else follows by hash. Without one it is the CID of the
+//! manifest and its signature. Where the blocks are to be had is not said: the neighbour who tells offers them too.
+
+use crate::cid::Cid;
+use crate::protobuf::{BadProtobuf, Fields, Writer};
+
+use super::ipns::RECORD_MOST;
+use super::minisign::SIGNATURE_MOST;
+
+/// What was told, unproven.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Passed {
+    /// The IPNS record.
+    pub record: Option<Vec<u8>>,
+    /// The manifest's CID.
+    pub manifest: Option<Cid>,
+    /// `pkgswarm.json.minisig`
+    pub minisig: Option<Vec<u8>>,
+}
+
+impl Passed {
+    /// Reads it: 1 is the record, 2 the manifest's CID, 3 the signature. What is longer than it may be counts as left out.
+    ///
+    /// # Errors
+    /// Not protocol buffers.
+    pub fn read(bytes: &[u8]) -> Result<Self, BadProtobuf> {
+        let mut passed = Self::default();
+        for field in Fields::of(bytes) {
+            let field = field?;
+            let within = |most| Ok::<_, BadProtobuf>(Some(field.bytes()?).filter(|it| it.len() <= most));
+            match field.number {
+                1 => passed.record = within(RECORD_MOST)?.map(<[u8]>::to_vec),
+                2 => passed.manifest = Cid::from_bytes(field.bytes()?).ok(),
+                3 => passed.minisig = within(SIGNATURE_MOST)?.map(<[u8]>::to_vec),
+                _ => {}
+            }
+        }
+        Ok(passed)
+    }
+
+    /// Writes it.
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        let manifest = self.manifest.map(|cid| cid.to_bytes());
+        for (number, field) in [(1, &self.record), (2, &manifest), (3, &self.minisig)] {
+            if let Some(bytes) = field {
+                out.bytes(number, bytes);
+            }
+        }
+        out.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_written_is_read_back_and_what_is_too_long_is_left_out() {
+        let manifest = Some(Cid::raw(Sha256::of(b"x")));
+        let passed = Passed { record: Some(vec![1; RECORD_MOST]), manifest, minisig: Some(vec![2; SIGNATURE_MOST]) };
+        assert_eq!(Passed::read(&passed.write()), Ok(passed.clone()));
+        let long =
+            Passed { record: Some(vec![1; RECORD_MOST + 1]), minisig: Some(vec![2; SIGNATURE_MOST + 1]), ..passed };
+        assert_eq!(Passed::read(&long.write()), Ok(Passed { manifest, ..Passed::default() }));
+        assert_eq!(Passed::read(b""), Ok(Passed::default()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Passed::read(&bytes);
+        }
+    }
+}

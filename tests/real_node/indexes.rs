@@ -1,0 +1,105 @@
+//! Indexes, and what they list by sha256 alone, that neighbours pass on.
+
+use super::real::{Machine, Package, Scene, until};
+use super::{KIB, MIB, noise_of, packages};
+use std::time::Duration;
+
+impl Machine {
+    /// What `index ls --json` tells of the one index.
+    fn index(&self) -> serde_json::Value {
+        let listed = self.swarm.run(&["index", "ls", "--json"]).ok().stdout;
+        serde_json::from_str(&listed).expect("an index")
+    }
+
+    /// Waits until it has told a neighbour's daemon what it has of the index: that one's file of it is offered.
+    fn offers_index(&self, sequence: u64) {
+        until("the index is offered", Duration::from_secs(30), || {
+            let own = self.index()["sequence"] == sequence;
+            let files = self.daemon.shared()["files"].as_array().cloned().unwrap_or_default();
+            let is_manifest =
+                |file: &serde_json::Value| file["path"].as_str().is_some_and(|it| it.ends_with("pkgswarm.json"));
+            let table = files.iter().any(|file| file["path"].as_str().is_some_and(|it| it.ends_with(".ndjson")));
+            (own && table && files.iter().any(is_manifest)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn packages_signatures_databases_and_the_index_itself_come_from_neighbours() {
+    // A database of more than 32 KiB, which is worth asking neighbours for.
+    let name = |n: u64| format!("{:x}{:x}", noise_of(2 * n), noise_of(2 * n + 1));
+    let noisy = (0..3000).fold(Package::new("noisy", "1-1"), |it, n| it.says("provides", &name(n)));
+    let packages = [
+        Package::new("alpha", "1:1-1").size(300 * KIB),
+        Package::new("beta", "1-1").size(2 * MIB + 1).depends("alpha"),
+        noisy,
+    ];
+    let scene = Scene::indexed(&packages, 3);
+    for machine in &scene.machines {
+        machine.daemon.meets(2);
+    }
+    let mut sequence = 0;
+    for (number, machine) in scene.machines.iter().enumerate() {
+        machine.swarm.run(&["index", "refresh"]).ok();
+        let index = machine.index();
+        if number == 0 {
+            sequence = index["sequence"].as_u64().expect("a sequence");
+            machine.offers_index(sequence);
+        } else {
+            let ways = index["transports"].as_array().expect("a list");
+            let lan = ways.iter().find(|way| way["via"] == "lan").expect("the way by neighbours");
+            assert_eq!((&lan["outcome"], &lan["sequence"]), (&"proven".into(), &sequence.into()), "{index}");
+            assert_eq!(index["sequence"], sequence, "{index}");
+        }
+    }
+    let mut asked = (0, 0);
+    for (number, machine) in scene.machines.iter().enumerate() {
+        let ran = machine.pacman.run(&["-Syu", "beta", "noisy"]).ok();
+        assert_eq!(machine.pacman.installed().len(), 3, "{ran}");
+        let signatures = machine.pacman.cache_files().iter().filter(|name| name.ends_with(".sig")).count();
+        assert_eq!(signatures, 3, "{ran}");
+        let now = (scene.requests_for(".pkg.tar.zst"), scene.requests_for(".sig"));
+        if number == 0 {
+            asked = now;
+            assert!(asked.1 >= 3, "{asked:?}: {ran}");
+            // Packages, signatures, the database, manifest, its signature, and the table.
+            machine.daemon.offers(10);
+        } else {
+            assert_eq!(now, asked, "the mirror was asked for packages or signatures: {ran}");
+            let from_lan = |name: &str| ran.stderr.lines().any(|it| it.contains(name) && it.contains("lan"));
+            assert!(from_lan("core.db"), "{ran}");
+        }
+    }
+}
+
+#[test]
+fn a_newer_index_is_passed_on_and_a_machine_that_has_the_old_one_takes_it() {
+    let mut scene = Scene::indexed(&packages()[..1], 2);
+    let [near, far] = &scene.machines[..] else { panic!("two machines") };
+    near.daemon.meets(1);
+    far.daemon.meets(1);
+    near.swarm.run(&["index", "refresh"]).ok();
+    let old = near.index()["sequence"].as_u64().expect("a sequence");
+    near.offers_index(old);
+    far.swarm.run(&["index", "refresh"]).ok();
+    assert_eq!(far.index()["sequence"], old);
+    scene.repo.add(&[Package::new("tiny", "2-1")]);
+    scene.publish();
+    let [near, far] = &scene.machines[..] else { panic!("two machines") };
+    near.swarm.run(&["index", "refresh"]).ok();
+    let new = near.index()["sequence"].as_u64().expect("a sequence");
+    assert!(new > old, "{new} after {old}");
+    until("the newer index arrives", Duration::from_secs(30), || {
+        far.swarm.run(&["index", "refresh"]);
+        (far.index()["sequence"] == new).then_some(())
+    });
+    // Where it is not to be shared, nothing is told of it.
+    near.swarm.run(&["shared", "off"]).ok();
+    until("nothing is offered", Duration::from_secs(30), || {
+        near.daemon.shared()["files"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    scene.add_machine();
+    scene.machines[2].daemon.meets(2);
+    scene.machines[1].daemon.kill();
+    scene.machines[2].swarm.run(&["index", "refresh"]).failed();
+}
