@@ -116,7 +116,9 @@ impl Server {
         loop {
             let Ok(request) = tokio::time::timeout(IDLE, connection.receive()).await else { return Ok(()) };
             let Some((text, _)) = request? else { return Ok(()) };
-            if !self.may_ask(user, &text).await {
+            // Blocks come by the thousand: for the next one he waits.
+            let is_block = text.starts_with("block ");
+            if !is_block && self.rate(user, |user| &user.rate).is_some_and(|rate| !rate.take(1).is_zero()) {
                 say(connection, "busy too many requests", None).await?;
                 continue;
             }
@@ -125,7 +127,7 @@ impl Server {
                     Some(request) => self.get(connection, request).await?,
                     None => say(connection, "failed the request makes no sense", None).await?,
                 },
-                Some("index" | "block") => self.pass_on(connection, &text, &mut blocks).await?,
+                Some("index" | "block") => self.pass_on(connection, user, &text, &mut blocks).await?,
                 Some("status") => answer(connection, &status::status(&self.0.node, self.0.transfers.count())).await?,
                 Some("shared") => answer(connection, &status::shared(&self.0.node)).await?,
                 _ => say(connection, "failed there is no such request", None).await?,
@@ -133,22 +135,14 @@ impl Server {
         }
     }
 
-    /// Whether a user's request is not one too many. Blocks come by the thousand: for the next one he waits.
-    async fn may_ask(&self, user: u32, text: &str) -> bool {
-        let rates = {
-            let users = self.0.users.lock().expect("nothing panics while it is held");
-            users.get(&user).map(|user| (Arc::clone(&user.rate), Arc::clone(&user.blocks)))
-        };
-        let Some((rate, blocks)) = rates else { return true };
-        if text.starts_with("block ") {
-            blocks.wait(1).await;
-            return true;
-        }
-        rate.take(1).is_zero()
+    /// One of a user's rates.
+    fn rate(&self, user: u32, which: impl Fn(&User) -> &Arc<Rate>) -> Option<Arc<Rate>> {
+        let users = self.0.users.lock().expect("nothing panics while it is held");
+        users.get(&user).map(|user| Arc::clone(which(user)))
     }
 
     /// What neighbours have, as they send it.
-    async fn pass_on(&self, connection: &Connection, text: &str, blocks: &mut Blocks) -> io::Result<()> {
+    async fn pass_on(&self, connection: &Connection, user: u32, text: &str, blocks: &mut Blocks) -> io::Result<()> {
         say(connection, "looking", None).await?;
         let node = &self.0.node;
         match text.split_once(' ') {
@@ -159,10 +153,15 @@ impl Server {
                 say(connection, "done", None).await
             }
             Some(("block", cid)) => match cid.parse::<Cid>() {
-                Ok(cid) => match self.block(cid, blocks).await {
-                    Some(block) => say_bytes(connection, &block).await,
-                    None => say(connection, "absent no neighbour has it", None).await,
-                },
+                Ok(cid) => {
+                    if let Some(rate) = self.rate(user, |user| &user.blocks) {
+                        rate.wait(1).await;
+                    }
+                    match self.block(cid, blocks).await {
+                        Some(block) => say_bytes(connection, &block).await,
+                        None => say(connection, "absent no neighbour has it", None).await,
+                    }
+                }
                 Err(_) => say(connection, "failed the CID makes no sense", None).await,
             },
             _ => say(connection, "failed the request makes no sense", None).await,
