@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::setup::Part;
+mod upkeep;
+
+pub use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, WhyArgs};
 
 mod quick;
 
@@ -350,82 +352,6 @@ pub struct PublishArgs {
     /// For a plain copy on any HTTP server. With the root blocks each MiB of a file can be proven by itself, from mirrors too.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `prefetch`.
-#[derive(Args, Debug)]
-pub struct PrefetchArgs {
-    /// Only these packages [default: all that are pending]
-    #[arg(long, value_name = "NAME", num_args = 1..)]
-    pub only: Vec<String>,
-    /// Look for updates and fetch none
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Whatever the settings say about battery, connection and time of day
-    #[arg(long)]
-    pub now: bool,
-    /// Fetch nothing; tell this desktop what is here, if it was not told yet
-    ///
-    /// For a unit of the user's session. Silent without a desktop.
-    #[arg(long, conflicts_with_all = ["only", "dry_run", "now", "json"])]
-    pub notify: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `setup`.
-#[derive(Args, Debug)]
-pub struct SetupArgs {
-    /// Take back what setup did
-    #[arg(long)]
-    pub undo: bool,
-    /// Only these parts; may be repeated [default: all]
-    #[arg(long, value_name = "PART", value_delimiter = ',')]
-    pub only: Vec<Part>,
-    /// Do not ask
-    ///
-    /// Sharing is then set up only where --only names daemon and lan.
-    #[arg(long, conflicts_with = "dry_run")]
-    pub yes: bool,
-    /// Show what would be changed, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print one JSON object a part: part, state, change, said
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `why`.
-#[derive(Args, Debug)]
-pub struct WhyArgs {
-    /// A package file name, a package name, name-version, or a sha256
-    pub name: String,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `doctor`.
-#[derive(Args, Debug)]
-pub struct DoctorArgs {
-    /// Show notes as well
-    #[arg(long)]
-    pub notes: bool,
-    /// Print JSON: every check with what it found
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `stats`.
-#[derive(Args, Debug)]
-pub struct StatsArgs {
-    /// How many days to look back, today included; 0 for all that is known
-    #[arg(long, default_value_t = 30, value_name = "N")]
-    pub days: u32,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

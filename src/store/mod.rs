@@ -29,10 +29,12 @@ use crate::name::FileName;
 use crate::verify::{self, Verified};
 
 mod aside;
+mod note;
 pub mod shelf;
 mod sweep;
 
 pub use aside::{Aside, SetAside};
+use note::Note;
 
 /// A store directory that belongs to the user who runs this.
 #[derive(Debug)]
@@ -231,28 +233,6 @@ impl Store {
         std::fs::rename(&path, &to).ok()?;
         let _ = std::fs::remove_file(path.with_extension("name"));
         TempPath::try_from_path(to).ok()
-    }
-}
-
-/// What stands beside a file: the name by which pacman knows it, then how long it stays, then who delivered it.
-struct Note {
-    name: Option<String>,
-    stay: Stay,
-    from: Option<String>,
-}
-
-impl Note {
-    fn beside(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path.with_extension("name")).unwrap_or_default();
-        let mut lines = text.lines().map(str::to_owned);
-        let name = lines.next();
-        let stay = if lines.next().as_deref() == Some("passing") { Stay::Passing } else { Stay::Lasting };
-        Self { name, stay, from: lines.next().filter(|from| !from.is_empty()) }
-    }
-
-    fn write(path: &Path, name: &FileName, stay: Stay, from: &str) -> io::Result<()> {
-        let stay = if stay == Stay::Passing { "passing" } else { "lasting" };
-        fsx::replace(&path.with_extension("name"), format!("{name}\n{stay}\n{from}\n").as_bytes(), 0o644)
     }
 }
 

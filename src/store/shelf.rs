@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::name::FileName;
-use crate::store::{Note, Store};
+use crate::store::Store;
+use crate::store::note::Note;
 
 /// What a store holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
