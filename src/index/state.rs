@@ -3,41 +3,31 @@
 //! Lives in the state directory (`/var/lib/pkgswarm`), because removing a cache must not open the way back to an old
 //! index. One writer at a time, by a lock beside it; readers need no lock, files are replaced by rename.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::diff::Changes;
 use super::manifest::{BadManifest, MANIFEST_MOST, Manifest, Table};
-use super::table::{BadTable, Reader, unpack};
+use super::table::{BadTable, Reader};
 use crate::catalogue::{self, CatalogueError, Record};
 use crate::cid::Codec;
-use crate::digest::{Hasher, Sha256};
+use crate::digest::Sha256;
 use crate::distro::syncdb::Signature;
 use crate::distro::trusted::{self, FileKey};
 use crate::fsx;
 use crate::name::{FileName, RepoName};
 
+mod asked;
+mod made;
+mod memory;
+
+pub use asked::Asked;
+pub use made::Made;
+pub use memory::{Memory, Seen};
+
 /// Most bytes of the state file; a key takes about 200.
 const STATE_MOST: u64 = 1 << 20;
-
-/// What is remembered of a publisher's key.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Seen {
-    /// Highest sequence accepted.
-    pub sequence: u64,
-    /// Sha256 of the manifest with that sequence: a publisher has one manifest for a sequence.
-    pub manifest: Sha256,
-    /// Unix seconds at which a source last confirmed it.
-    pub fetched: u64,
-    /// Unix seconds.
-    pub expires: u64,
-}
 
 /// The directory that all of this is in.
 #[derive(Clone, Debug)]
@@ -56,17 +46,6 @@ pub struct Held {
     dir: PathBuf,
 }
 
-/// What a table is made of.
-#[derive(Clone, Copy, Debug)]
-pub enum Made<'a> {
-    /// The compressed table.
-    Packed(&'a [u8]),
-    /// The uncompressed table in this file, and what changed since.
-    Diffs(&'a Path, &'a Changes),
-    /// The uncompressed table, to be read from the beginning of this file.
-    Plain(&'a File),
-}
-
 /// Why a table was not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum NotKept {
@@ -76,25 +55,6 @@ pub enum NotKept {
     /// This machine failed.
     #[error(transparent)]
     State(#[from] BadState),
-}
-
-/// How one way to an index fared when it was last asked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Asked {
-    /// Which way: `kubo`, `url`, a gateway's host, …
-    pub via: String,
-    /// Milliseconds from the first request to the decision.
-    pub took_ms: u64,
-    /// `proven`, `refused`, `failed` or `late`.
-    pub outcome: String,
-    /// The sequence that was proven.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
-    /// Why nothing of it counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// Unix seconds.
-    pub at: u64,
 }
 
 /// Why the state cannot be read or written.
@@ -135,23 +95,15 @@ impl State {
 
     /// What was seen of any of `keys` (as [`super::accept::Grant::keys`] gives them), the highest sequence of them.
     pub fn seen(&self, keys: &[String]) -> Result<Option<Seen>, BadState> {
-        let all = self.read()?;
-        Ok(keys.iter().filter_map(|key| all.get(key)).max_by_key(|seen| seen.sequence).cloned())
+        Ok(self.read()?.highest(keys).cloned())
     }
 
     /// Remembers `seen` for each of `keys`; a higher sequence remembered before stays.
     pub fn note(&self, keys: &[String], seen: &Seen) -> Result<(), BadState> {
         let _lock = self.lock()?;
         let mut all = self.read()?;
-        for key in keys {
-            let old = all.entry(key.clone()).or_insert_with(|| seen.clone());
-            if seen.sequence >= old.sequence {
-                *old = seen.clone();
-            }
-        }
-        let mut json = serde_json::to_vec_pretty(&all).expect("texts and numbers always make JSON");
-        json.push(b'\n');
-        replace(&self.file(), &json).map_err(at(&self.file()))
+        all.note(keys, seen);
+        replace(&self.file(), &all.to_bytes()).map_err(at(&self.file()))
     }
 
     /// The last good copy of the index called `name`; `None` when there is none yet.
@@ -180,28 +132,10 @@ impl State {
         let dir = self.copy_dir(name);
         fs::create_dir_all(&dir).map_err(at(&dir))?;
         let written = trusted::replace(&path, |to| {
-            let mut to = Measured { to, hasher: Hasher::default(), size: 0, most: table.size, failed: None };
-            let result = match made {
-                Made::Packed(bytes) => unpack(bytes, table.size + 1)
-                    .and_then(|mut plain| io::copy(&mut plain, &mut to))
-                    .map_err(|e| e.to_string())
-                    .map(drop),
-                Made::Plain(file) => io::copy(&mut FromStart(file, 0), &mut to).map_err(|e| e.to_string()).map(drop),
-                Made::Diffs(old, changes) => match File::open(old) {
-                    Ok(old) => changes.apply(io::BufReader::new(old), &mut to).map_err(|e| e.to_string()),
-                    Err(error) => Err(error.to_string()),
-                },
-            };
-            if let Some(error) = to.failed.take() {
-                return Err(error);
-            }
-            let found = to.hasher.finish();
-            if result.is_ok() && found == table.sha256 && to.size == table.size {
-                return Ok(());
-            }
-            let corrupt = || format!("corrupt: sha256 {}, the manifest says {}", found.short(), table.sha256.short());
-            failed = Some(result.err().unwrap_or_else(corrupt));
-            Err(io::Error::other("not the table"))
+            made.write(table, to)?.map_err(|why| {
+                failed = Some(why);
+                io::Error::other("not the table")
+            })
         });
         if let Some(why) = failed {
             return Err(NotKept::Wrong(why));
@@ -282,7 +216,7 @@ impl State {
     /// How each way to the index `name` fared when it was last refreshed; nothing when that is not known.
     pub fn asked(&self, name: &FileName) -> Vec<Asked> {
         let bytes = read_most(&self.asked_path(name), STATE_MOST).ok().flatten();
-        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        bytes.map(|bytes| asked::from_bytes(&bytes)).unwrap_or_default()
     }
 
     /// Remembers that.
@@ -302,12 +236,12 @@ impl State {
         }
     }
 
-    fn read(&self) -> Result<BTreeMap<String, Seen>, BadState> {
+    fn read(&self) -> Result<Memory, BadState> {
         let path = self.file();
         let damaged = |reason: String| BadState::Damaged { path: path.clone(), reason };
         match read_most(&path, STATE_MOST) {
-            Ok(None) => Ok(BTreeMap::new()),
-            Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string())),
+            Ok(None) => Ok(Memory::default()),
+            Ok(Some(bytes)) => Memory::from_bytes(&bytes).map_err(|e| damaged(e.to_string())),
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Err(damaged("it is larger than 1 MiB".to_owned())),
             Err(e) => Err(at(&path)(e)),
         }
@@ -372,46 +306,6 @@ pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
         records.push(Record { name: entry.name, size: entry.size, sha256: entry.sha256, root, signature });
     }
     Ok(catalogue::write(to, records, key)?)
-}
-
-/// Reads a file from its start, wherever others have read it to.
-struct FromStart<'f>(&'f File, u64);
-
-impl io::Read for FromStart<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.0.read_at(buffer, self.1)?;
-        self.1 += got as u64;
-        Ok(got)
-    }
-}
-
-/// Counts and hashes what is written, refuses what is too much, and remembers when this machine is to blame.
-struct Measured<'w> {
-    to: &'w mut dyn io::Write,
-    hasher: Hasher,
-    size: u64,
-    most: u64,
-    failed: Option<io::Error>,
-}
-
-impl io::Write for Measured<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.size + bytes.len() as u64 > self.most {
-            return Err(io::Error::other(format!("longer than the {} bytes that the manifest says", self.most)));
-        }
-        if let Err(error) = self.to.write_all(bytes) {
-            let text = error.to_string();
-            self.failed = Some(error);
-            return Err(io::Error::other(text));
-        }
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Replaces the file at `path`, synced, by way of a temporary neighbour; the directory is made when missing.

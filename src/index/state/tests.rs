@@ -4,6 +4,7 @@ use super::super::manifest::tests::sample;
 use super::super::table::pack;
 use super::super::table::tests::{entry, plain};
 use super::*;
+use crate::index::diff::Changes;
 
 fn seen(sequence: u64) -> Seen {
     Seen { sequence, manifest: Sha256::of(&sequence.to_le_bytes()), fetched: 1, expires: 2 }

@@ -1,0 +1,92 @@
+//! Making a table of what sources delivered: measured while it is written, so that nothing grows beyond what was signed.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use super::super::diff::Changes;
+use super::super::manifest::Table;
+use super::super::table::unpack;
+use crate::digest::Hasher;
+
+/// What a table is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Made<'a> {
+    /// The compressed table.
+    Packed(&'a [u8]),
+    /// The uncompressed table in this file, and what changed since.
+    Diffs(&'a Path, &'a Changes),
+    /// The uncompressed table, to be read from the beginning of this file.
+    Plain(&'a File),
+}
+
+impl Made<'_> {
+    /// Writes the table, when it is exactly `table`; else says what is wrong with what was delivered.
+    ///
+    /// # Errors
+    /// When this machine fails.
+    pub(super) fn write(self, table: &Table, to: &mut dyn io::Write) -> io::Result<Result<(), String>> {
+        let mut to = Measured { to, hasher: Hasher::default(), size: 0, most: table.size, failed: None };
+        let result = match self {
+            Made::Packed(bytes) => unpack(bytes, table.size + 1)
+                .and_then(|mut plain| io::copy(&mut plain, &mut to))
+                .map_err(|e| e.to_string())
+                .map(drop),
+            Made::Plain(file) => io::copy(&mut FromStart(file, 0), &mut to).map_err(|e| e.to_string()).map(drop),
+            Made::Diffs(old, changes) => match File::open(old) {
+                Ok(old) => changes.apply(io::BufReader::new(old), &mut to).map_err(|e| e.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        if let Some(error) = to.failed.take() {
+            return Err(error);
+        }
+        let found = to.hasher.finish();
+        if result.is_ok() && found == table.sha256 && to.size == table.size {
+            return Ok(Ok(()));
+        }
+        let corrupt = || format!("corrupt: sha256 {}, the manifest says {}", found.short(), table.sha256.short());
+        Ok(Err(result.err().unwrap_or_else(corrupt)))
+    }
+}
+
+/// Reads a file from its start, wherever others have read it to.
+struct FromStart<'f>(&'f File, u64);
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.0.read_at(buffer, self.1)?;
+        self.1 += got as u64;
+        Ok(got)
+    }
+}
+
+/// Counts and hashes what is written, refuses what is too much, and remembers when this machine is to blame.
+struct Measured<'w> {
+    to: &'w mut dyn io::Write,
+    hasher: Hasher,
+    size: u64,
+    most: u64,
+    failed: Option<io::Error>,
+}
+
+impl io::Write for Measured<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.size + bytes.len() as u64 > self.most {
+            return Err(io::Error::other(format!("longer than the {} bytes that the manifest says", self.most)));
+        }
+        if let Err(error) = self.to.write_all(bytes) {
+            let text = error.to_string();
+            self.failed = Some(error);
+            return Err(io::Error::other(text));
+        }
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

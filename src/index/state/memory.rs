@@ -1,0 +1,56 @@
+//! The highest sequence seen from each key, as the state file has it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+
+/// What is remembered of a publisher's key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Highest sequence accepted.
+    pub sequence: u64,
+    /// Sha256 of the manifest with that sequence: a publisher has one manifest for a sequence.
+    pub manifest: Sha256,
+    /// Unix seconds at which a source last confirmed it.
+    pub fetched: u64,
+    /// Unix seconds.
+    pub expires: u64,
+}
+
+/// What is remembered of all keys.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Memory(BTreeMap<String, Seen>);
+
+impl Memory {
+    /// Reads the state file.
+    ///
+    /// # Errors
+    /// What is wrong with it, where that is: nothing of a damaged one counts.
+    pub fn from_bytes(bytes: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// The state file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("texts and numbers always make JSON");
+        json.push(b'\n');
+        json
+    }
+
+    /// What was seen of any of `keys`, the highest sequence of them.
+    pub fn highest(&self, keys: &[String]) -> Option<&Seen> {
+        keys.iter().filter_map(|key| self.0.get(key)).max_by_key(|seen| seen.sequence)
+    }
+
+    /// Remembers `seen` for each of `keys`; a higher sequence remembered before stays.
+    pub fn note(&mut self, keys: &[String], seen: &Seen) {
+        for key in keys {
+            let old = self.0.entry(key.clone()).or_insert_with(|| seen.clone());
+            if seen.sequence >= old.sequence {
+                *old = seen.clone();
+            }
+        }
+    }
+}
