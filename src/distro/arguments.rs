@@ -158,7 +158,10 @@ impl Arguments {
             if word == "--" {
                 break;
             }
-            let Some(text) = word.as_bytes().strip_prefix(b"--") else { continue };
+            let Some(text) = word.as_bytes().strip_prefix(b"--") else {
+                joined.extend(words.next_if(|_| ends_with_value(word.as_bytes())).cloned());
+                continue;
+            };
             let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
             let Some((name, Value::Needed)) = long_option(name) else { continue };
             let mut value = if text.contains(&b'=') { joined.pop() } else { words.next().cloned() };
@@ -315,6 +318,12 @@ impl Arguments {
             _ => {}
         }
     }
+}
+
+/// Whether a word of short options is one whose last letter takes the next word as its value.
+fn ends_with_value(word: &[u8]) -> bool {
+    let letters = word.strip_prefix(b"-").unwrap_or_default();
+    letters.iter().position(|letter| SHORT_WITH_VALUE.contains(letter)).is_some_and(|at| at + 1 == letters.len())
 }
 
 /// pacman splits these at commas (`parsearg_util_addlist` in `src/pacman/pacman.c`).

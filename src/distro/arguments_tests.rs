@@ -101,9 +101,15 @@ fn words_behind_a_list_have_two_meanings() {
             "{line}"
         );
     }
-    for plain in
-        ["-Su a b", "-Su a --ignore b", "-Su --ignore a -y", "-S --dbpath d a", "-S --ignore", "-S -- --ignore a b"]
-    {
+    for plain in [
+        "-Su a b",
+        "-Su a --ignore b",
+        "-Su --ignore a -y",
+        "-S --dbpath d a",
+        "-S --ignore",
+        "-S -- --ignore a b",
+        "-S -b --ignore a b",
+    ] {
         assert_eq!(other(plain), None, "{plain}");
     }
 }
