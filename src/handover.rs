@@ -36,8 +36,8 @@ use crate::verify::{self, Accepted, Waiver};
 const MOST: usize = 16 * 1024;
 
 /// What the child says about a file that it hands over.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Message {
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Message {
     /// Its name, for a target that is a directory.
     name: String,
     sha256: Sha256,
@@ -47,6 +47,28 @@ struct Message {
     modified: Option<u64>,
     /// What to say once it is in its place.
     said: Said,
+}
+
+impl Message {
+    /// Reads a message as it came; `None` when it makes no sense.
+    pub fn read(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+
+    /// The message as it is sent.
+    pub fn to_line(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("the message is plain data")
+    }
+
+    /// The name below a directory of root's; `None` for anything that could leave it.
+    pub fn name(&self) -> Option<FileName> {
+        FileName::new(&*self.name).ok()
+    }
+
+    /// The date that the file shall have; none where no clock shows it.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)))
+    }
 }
 
 /// What is said about a delivered file.
@@ -110,7 +132,7 @@ impl Giver {
         };
         let modified = obtained.modified.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
         let message = Message { name: name.to_owned(), sha256, size, waiver, modified, said };
-        let line = serde_json::to_vec(&message).expect("the message is plain data");
+        let line = message.to_line();
         let files = [obtained.file.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -220,11 +242,11 @@ fn receive(channel: &OwnedFd, target: &Target) -> Result<usize, Error> {
             _ => None,
         });
         let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
-        let message: Message = serde_json::from_slice(&line[..got]).map_err(|_| wrong("sent no sense"))?;
+        let message = Message::read(&line[..got]).ok_or_else(|| wrong("sent no sense"))?;
         match target {
             Target::At(output) => place(&file, &message, output)?,
             Target::In(dir) => {
-                let name = FileName::new(&message.name).map_err(|_| wrong("sent a bad name"))?;
+                let name = message.name().ok_or_else(|| wrong("sent a bad name"))?;
                 place(&file, &message, &Output::at(&dir.join(name.as_str()))?)?;
             }
             Target::Nowhere | Target::Looking => return Err(wrong("sent a file that nobody asked for")),
@@ -242,8 +264,7 @@ fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
         None => verify::prove(staged.file(), message.sha256, message.size).map(Accepted::Proven),
         Some(why) => verify::relay(why, staged.file(), message.sha256, message.size).map(Accepted::Waived),
     };
-    let modified: Option<SystemTime> = message.modified.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
-    staged.commit(&accepted.map_err(|e| failed(&e))?, modified)?;
+    staged.commit(&accepted.map_err(|e| failed(&e))?, message.modified())?;
     message.said.say();
     Ok(())
 }

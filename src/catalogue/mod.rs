@@ -109,7 +109,10 @@ impl Catalogue {
     }
 
     /// Opens a compiled table that is nowhere but in memory; `at` is its name in messages.
-    fn in_memory(bytes: Vec<u8>, at: &Path) -> Result<Self, CatalogueError> {
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub fn in_memory(bytes: Vec<u8>, at: &Path) -> Result<Self, CatalogueError> {
         Self::over(Bytes::Memory(bytes), at)
     }
 

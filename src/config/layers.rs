@@ -81,8 +81,7 @@ impl Layers {
     /// # Errors
     /// Usage errors that name file, line and, for unknown keys, the nearest known one.
     pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
-        let defaults = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Origin::Default))).collect();
-        let mut layers = Self { values: defaults, indexes: BTreeMap::new() };
+        let mut layers = Self::defaults();
         let system = system_dir(env);
         layers.add_file(&system.join("config.toml"))?;
         for path in parts(&system) {
@@ -102,13 +101,25 @@ impl Layers {
                     .map_err(|why| Error::usage(format!("${variable}"), why))?;
             }
         }
-        for flag in flags {
-            let wrong = |why: String| Error::usage(format!("--set {flag}"), why);
-            let (name, text) = flag.split_once('=').ok_or_else(|| wrong("expected KEY=VALUE".to_owned()))?;
-            let key = find(name).ok_or_else(|| wrong(unknown(name)))?;
-            layers.set(key, text.to_owned(), Origin::Flag).map_err(wrong)?;
-        }
+        flags.iter().try_for_each(|flag| layers.add_flag(flag))?;
         Ok(layers)
+    }
+
+    /// The table in this program alone.
+    pub fn defaults() -> Self {
+        let values = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Origin::Default))).collect();
+        Self { values, indexes: BTreeMap::new() }
+    }
+
+    /// Adds one `key=value` of the command line.
+    ///
+    /// # Errors
+    /// As [`Layers::read`].
+    pub fn add_flag(&mut self, flag: &str) -> Result<(), Error> {
+        let wrong = |why: String| Error::usage(format!("--set {flag}"), why);
+        let (name, text) = flag.split_once('=').ok_or_else(|| wrong("expected KEY=VALUE".to_owned()))?;
+        let key = find(name).ok_or_else(|| wrong(unknown(name)))?;
+        self.set(key, text.to_owned(), Origin::Flag).map_err(wrong)
     }
 
     fn set(&mut self, key: &'static Key, text: String, origin: Origin) -> Result<(), String> {
@@ -126,7 +137,11 @@ impl Layers {
         self.add_text(path, &text)
     }
 
-    fn add_text(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+    /// Adds what the file at `path` says, which is `text`.
+    ///
+    /// # Errors
+    /// As [`Layers::read`].
+    pub fn add_text(&mut self, path: &Path, text: &str) -> Result<(), Error> {
         let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
         let place = |at: usize| format!("{}:{}", path.display(), line_of(at));
         let table = DeTable::parse(text)

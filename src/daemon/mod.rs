@@ -39,6 +39,8 @@ pub struct Nearby {
 
 #[cfg(feature = "node")]
 pub use enabled::{here, network, run};
+#[cfg(feature = "node")]
+pub use server::request;
 
 #[cfg(not(feature = "node"))]
 mod disabled;

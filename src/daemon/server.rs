@@ -114,8 +114,8 @@ impl Server {
     async fn serve(&self, connection: &Connection, user: u32) -> io::Result<()> {
         let mut blocks = Blocks::new(self.0.node.bitswap.clone());
         loop {
-            let Ok(request) = tokio::time::timeout(IDLE, connection.receive()).await else { return Ok(()) };
-            let Some((text, _)) = request? else { return Ok(()) };
+            let Ok(heard) = tokio::time::timeout(IDLE, connection.receive()).await else { return Ok(()) };
+            let Some((text, _)) = heard? else { return Ok(()) };
             // Blocks come by the thousand: for the next one he waits.
             let is_block = text.starts_with("block ");
             if !is_block && self.rate(user, |user| &user.rate).is_some_and(|rate| !rate.take(1).is_zero()) {
@@ -123,7 +123,7 @@ impl Server {
                 continue;
             }
             match text.split(' ').next() {
-                Some("get") => match parse(&text) {
+                Some("get") => match request(&text) {
                     Some(request) => self.get(connection, request).await?,
                     None => say(connection, "failed the request makes no sense", None).await?,
                 },
@@ -234,7 +234,7 @@ async fn answer(connection: &Connection, document: &serde_json::Value) -> io::Re
 }
 
 /// Reads `get SHA256 SIZE CID NAME`. A file that is known by its CID alone is asked for by its blocks.
-fn parse(text: &str) -> Option<Request> {
+pub fn request(text: &str) -> Option<Request> {
     let words: Vec<&str> = text.splitn(5, ' ').collect();
     let [_, sha256, size, cid, name] = words[..] else { return None };
     let cid = if cid == "-" { None } else { Some(cid.parse().ok()?) };
@@ -250,10 +250,10 @@ mod tests {
     #[test]
     fn requests_are_read_and_nonsense_is_not() {
         let sha256 = Sha256::of(b"x");
-        let read = parse(&format!("get {sha256} 5 - a-1-1-any.pkg.tar.zst")).unwrap();
+        let read = request(&format!("get {sha256} 5 - a-1-1-any.pkg.tar.zst")).unwrap();
         assert_eq!((read.sha256, read.size, read.cid), (sha256, 5, None));
         for bad in ["get", "get x 5 - a", &format!("get {sha256} -1 - a"), &format!("get {sha256} 1 - ../a")] {
-            assert!(parse(bad).is_none(), "{bad}");
+            assert!(request(bad).is_none(), "{bad}");
         }
     }
 }

@@ -188,13 +188,14 @@ fn read(pid: i32, file: &'static str, most: u64) -> Result<Vec<u8>, CallerError>
 }
 
 /// Field 22. The second field, the program's name in parentheses, may itself hold spaces and parentheses (proc(5)).
-fn start_time(stat: &[u8]) -> Option<u64> {
+pub fn start_time(stat: &[u8]) -> Option<u64> {
     let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&stat[name_ends + 1..]).ok()?;
     rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
-fn words(cmdline: &[u8]) -> Vec<OsString> {
+/// The words of a command line, each of which ends with a zero byte; none when it has been written over.
+pub fn words(cmdline: &[u8]) -> Vec<OsString> {
     let Some(text) = cmdline.strip_suffix(b"\0") else { return Vec::new() };
     text.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()
 }

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Most bytes of an answer: 3000 packages make 2 MiB of descriptions.
 const MOST: u64 = 64 << 20;
 /// Begins every line that we asked for, so that none of `--verbose` or `--debug` is taken for one.
-const MARK: &str = "pkgswarm:coming";
+pub const MARK: &str = "pkgswarm:coming";
 
 /// pacman, ready to be asked about the configuration and databases of one that is running.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ impl Pacman {
 }
 
 /// One line of the answer. The server's part of the URL is not used: it may hold `%`, which pacman replaces once more.
-fn coming(line: &str) -> Option<Coming> {
+pub fn coming(line: &str) -> Option<Coming> {
     let mut words = line.strip_prefix(MARK)?.strip_prefix(' ')?.splitn(4, ' ');
     let (repo, name, version, url) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let (_, file) = url.rsplit_once('/')?;
@@ -122,7 +122,7 @@ fn coming(line: &str) -> Option<Coming> {
 }
 
 /// Reads what `pacman -Si` prints in the C locale: `Key : value` lines, an empty line after each package.
-fn about(text: &str) -> HashMap<String, About> {
+pub fn about(text: &str) -> HashMap<String, About> {
     let mut all = HashMap::new();
     let (mut name, mut one) = (String::new(), About::default());
     for line in text.lines().chain([""]) {

@@ -4,13 +4,14 @@
 //! remembered only reorders sources: it never removes the last one. Small text files in the store, replaced whole;
 //! when two processes write at once the last one wins, which costs at most one more try.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::fsx;
+use crate::health::memory::Memory;
 use crate::health::record::{Record, Records};
 
+pub mod memory;
 pub mod record;
 
 /// How long a host that did not answer is asked last, by every transaction.
@@ -23,9 +24,6 @@ const INTERRUPTED: u64 = 60;
 /// How long a file that no source delivered is asked only of the server that pacman names.
 const LOST: u64 = 600;
 
-/// Longest file that is read; a real one has a few hundred bytes.
-const MOST: u64 = 64 * 1024;
-
 /// The memory of one transaction, and of all for hosts.
 #[derive(Debug)]
 pub struct Health {
@@ -37,23 +35,6 @@ pub struct Health {
     hosts: Memory,
     records: Records,
     changed: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-struct Memory {
-    head_start_spent: Duration,
-    /// Until when nothing is fetched, in Unix seconds.
-    interrupted: u64,
-    /// Host, and until when it is asked last, in Unix seconds.
-    down: BTreeMap<String, u64>,
-    /// Which URL a file came from.
-    from: BTreeMap<String, String>,
-    /// File that no source delivered, and until when that counts, in Unix seconds.
-    lost: BTreeMap<String, u64>,
-    /// Whether the mirrors were asked about all databases.
-    asked: bool,
-    /// Databases that have not changed, and which host said so.
-    unchanged: BTreeMap<String, String>,
 }
 
 impl Health {
@@ -199,68 +180,6 @@ impl Health {
     }
 }
 
-impl Memory {
-    fn read(path: &Path, uid: u32) -> Self {
-        let bytes = fsx::read_small(path, uid, MOST).unwrap_or_default();
-        Self::from_text(&String::from_utf8_lossy(&bytes))
-    }
-
-    fn from_text(text: &str) -> Self {
-        let mut memory = Self::default();
-        for line in text.lines() {
-            let mut words = line.splitn(3, ' ');
-            match (words.next(), words.next(), words.next()) {
-                (Some("spent"), Some(ms), None) => {
-                    memory.head_start_spent = Duration::from_millis(ms.parse().unwrap_or(0));
-                }
-                (Some("interrupted"), Some(until), None) => memory.interrupted = until.parse().unwrap_or(0),
-                (Some("lost"), Some(until), Some(name)) => {
-                    memory.lost.insert(name.to_owned(), until.parse().unwrap_or(0));
-                }
-                (Some("down"), Some(until), Some(host)) => {
-                    memory.down.insert(host.to_owned(), until.parse().unwrap_or(0));
-                }
-                (Some("asked"), None, None) => memory.asked = true,
-                (Some("unchanged"), Some(name), Some(host)) => {
-                    memory.unchanged.insert(name.to_owned(), host.to_owned());
-                }
-                (Some("from"), Some(name), Some(url)) => {
-                    memory.from.insert(name.to_owned(), url.to_owned());
-                }
-                _ => {}
-            }
-        }
-        memory
-    }
-
-    fn to_text(&self, now: u64) -> String {
-        let mut out = String::new();
-        if self.head_start_spent > Duration::ZERO {
-            // Rounded up, so that what was spent is never forgotten bit by bit.
-            out += &format!("spent {}\n", self.head_start_spent.as_micros().div_ceil(1000));
-        }
-        if self.interrupted > now {
-            out += &format!("interrupted {}\n", self.interrupted);
-        }
-        for (name, until) in self.lost.iter().filter(|(_, until)| **until > now) {
-            out += &format!("lost {until} {name}\n");
-        }
-        for (host, until) in self.down.iter().filter(|(_, until)| **until > now) {
-            out += &format!("down {until} {host}\n");
-        }
-        if self.asked {
-            out += "asked\n";
-        }
-        for (name, host) in self.unchanged.iter().filter(|(name, host)| !name.contains(' ') && !host.contains('\n')) {
-            out += &format!("unchanged {name} {host}\n");
-        }
-        for (name, url) in self.from.iter().filter(|(name, url)| !name.contains(' ') && !url.contains('\n')) {
-            out += &format!("from {name} {url}\n");
-        }
-        out
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,13 +251,5 @@ mod tests {
         let health = read(dir.path(), "7-1", 9000);
         assert!(!health.is_interrupted(), "a shell that started us is not a pacman that ends");
         assert_eq!(health.origin("core.db"), Some("http://m/core.db"));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_text_is_read_without_panic(text in ".*") {
-            let memory = Memory::from_text(&text);
-            let _ = memory.to_text(0);
-        }
     }
 }

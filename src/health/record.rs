@@ -151,13 +151,15 @@ impl Drop for Records {
     }
 }
 
-fn line(host: &str, record: &Record, seen: u64) -> String {
+/// One line of it, break included.
+pub fn line(host: &str, record: &Record, seen: u64) -> String {
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     let latency = record.latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     format!("{host} {} {} {} {seen}\n", number(latency), number(record.rate), record.misses)
 }
 
-fn parse(bytes: &[u8]) -> BTreeMap<String, (Record, u64)> {
+/// What the text of such a file says: each host's record, and when it was heard of.
+pub fn parse(bytes: &[u8]) -> BTreeMap<String, (Record, u64)> {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().filter_map(|line| {
         let words: Vec<&str> = line.split(' ').collect();

@@ -8,7 +8,7 @@
 //! and what a person fetched are therefore in two journals; others may read them.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -72,8 +72,8 @@ impl Journal {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => return Err(e),
             };
-            lines(file, |line| {
-                if let Some(record) = Record::from_line(line).filter(|record| record.at >= since) {
+            records(BufReader::new(file.take(READ_MOST)), |record| {
+                if record.at >= since {
                     each(record);
                 }
             })?;
@@ -95,14 +95,17 @@ impl Journal {
     }
 }
 
-/// Every complete line of valid UTF-8.
-fn lines(file: File, mut each: impl FnMut(&str)) -> io::Result<()> {
-    let mut reader = BufReader::new(file.take(READ_MOST));
+/// Calls `each` with the record of every complete line that is one; others are skipped.
+///
+/// # Errors
+/// Those of reading.
+pub fn records(mut text: impl BufRead, mut each: impl FnMut(Record)) -> io::Result<()> {
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
+    while text.read_until(b'\n', &mut line)? > 0 {
         // What does not end is still being written.
-        if let Some(text) = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok()) {
-            each(text);
+        let whole = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+        if let Some(record) = whole.and_then(Record::from_line) {
+            each(record);
         }
         line.clear();
     }

@@ -72,7 +72,7 @@ impl Fault {
 
     /// The daemon answered with an HTTP status other than success. RPC bodies are `{"Message": …}`, gateway bodies
     /// are plain text.
-    pub(super) fn status(call: &'static str, status: u16, body: &[u8]) -> Self {
+    pub fn status(call: &'static str, status: u16, body: &[u8]) -> Self {
         #[derive(serde::Deserialize)]
         struct Wire {
             #[serde(rename = "Message")]

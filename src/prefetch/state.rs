@@ -89,7 +89,12 @@ impl State {
         let Ok(file) = fsx::open_read(&path(store)) else { return Self::default() };
         let mut bytes = Vec::new();
         let read = io::Read::read_to_end(&mut io::Read::take(file, MOST), &mut bytes);
-        let mut state: Self = read.ok().and_then(|_| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        read.map_or_else(|_| Self::default(), |_| Self::from_bytes(&bytes))
+    }
+
+    /// The same of the file's bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut state: Self = serde_json::from_slice(bytes).unwrap_or_default();
         let plain = |text: &str| FileName::new(text).is_ok();
         state.updates.retain(|update| {
             RepoName::new(&update.repo).is_ok()

@@ -45,13 +45,22 @@ pub fn load(path: &Path) -> Vec<Shelved> {
     }
 }
 
-fn parse(line: &[u8]) -> Option<Shelved> {
+/// Reads one line; `None` when it is damaged.
+pub fn parse(line: &[u8]) -> Option<Shelved> {
     let line: Line = serde_json::from_slice(line).ok()?;
     let Line { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves } = line;
     let leaves: Arc<[Sha256]> = if leaves.is_empty() { [sha256].into() } else { leaves.into() };
     let count = size.div_ceil(CHUNK as u64).max(1);
     let key = FileKey { dev, ino, size, mtime_ns, ctime_ns };
     (leaves.len() as u64 == count).then_some(Shelved { path, key, sha256, repo, leaves })
+}
+
+/// The line for one file.
+fn line(file: Shelved) -> Line {
+    let Shelved { path, key, sha256, repo, leaves } = file;
+    let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
+    let leaves = if leaves.len() == 1 { Vec::new() } else { leaves.to_vec() };
+    Line { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves }
 }
 
 /// Writes everything that is on the shelf to `path`.
@@ -61,11 +70,7 @@ fn parse(line: &[u8]) -> Option<Shelved> {
 pub fn save(shelf: &Shelf, path: &Path) -> io::Result<()> {
     trusted::replace(path, |out| {
         for file in shelf.files() {
-            let Shelved { path, key, sha256, repo, leaves } = file;
-            let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
-            let leaves = if leaves.len() == 1 { Vec::new() } else { leaves.to_vec() };
-            let line = Line { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves };
-            serde_json::to_writer(&mut *out, &line)?;
+            serde_json::to_writer(&mut *out, &line(file))?;
             out.write_all(b"\n")?;
         }
         Ok(())

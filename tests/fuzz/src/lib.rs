@@ -1,16 +1,63 @@
-//! What the fuzz targets share: cutting an input into parts, containers around it, and files that never reach a disk.
+//! What the fuzz targets share: their clock, cutting an input into parts, containers around it.
 //!
 //! A fuzzer finds no hash and no signature, so wherever a parser asks for one the target makes it: blocks get the CID
 //! that they have, records are signed by a key known here, checksums are mended.
 
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::os::unix::fs::FileExt as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-pub use libfuzzer_sys::fuzz_target;
+pub use libfuzzer_sys;
 use pkgswarm::cid::Cid;
 use pkgswarm::digest::Sha256;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Most processor time that one input may take.
+const MOST: Duration = Duration::from_secs(1);
+
+/// The whole of a target: what is done with one input, timed.
+#[macro_export]
+macro_rules! fuzz_target {
+    (|$data:ident: &[u8]| $body:block) => {
+        fn once($data: &[u8]) {
+            $body
+        }
+
+        $crate::libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::timed(data, once));
+    };
+}
+
+/// Runs `once`, which must not take longer than [`MOST`], and says when it took longer than ever before.
+///
+/// The time that counts is the processor's: the other work of a machine is not the parser's. Asking for it costs a system
+/// call, so the clock on the wall is looked at first, and what seems slow is done once more.
+///
+/// # Panics
+/// When it takes too long. What never ends is left to libFuzzer's own `-timeout`.
+pub fn timed(data: &[u8], once: fn(&[u8])) {
+    static SLOWEST: AtomicU64 = AtomicU64::new(0);
+    let began = Instant::now();
+    once(data);
+    let slowest = SLOWEST.load(Ordering::Relaxed);
+    if began.elapsed() <= Duration::from_nanos(slowest) {
+        return;
+    }
+    let began = processor_time();
+    once(data);
+    let took = processor_time().saturating_sub(began);
+    assert!(took <= MOST, "{} bytes took {} ms of processor time", data.len(), took.as_millis());
+    let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    if SLOWEST.fetch_max(nanos, Ordering::Relaxed) < nanos && took >= Duration::from_millis(1) {
+        eprintln!("slowest: {} us, {} bytes", took.as_micros(), data.len());
+    }
+}
+
+fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
 
 /// What stands between the parts of one input.
 const BETWEEN: &[u8] = b"\n~\n";
@@ -65,33 +112,14 @@ pub fn zstd_frame(plain: &[u8]) -> Vec<u8> {
     [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &size.to_le_bytes(), &block[..3], plain].concat()
 }
 
-/// An open file that holds `bytes`, at its beginning.
-pub fn file(bytes: &[u8]) -> File {
-    let fd = rustix::fs::memfd_create("fuzz", rustix::fs::MemfdFlags::CLOEXEC).expect("memory holds a small file");
-    let mut file = File::from(fd);
-    file.write_all(bytes).expect("memory holds a small file");
-    file.seek(SeekFrom::Start(0)).expect("a file in memory can be rewound");
-    file
-}
-
-/// Writes the file called `name` in a directory of this process, which is in memory where the system has such a place.
-pub fn place(name: &str, bytes: &[u8]) -> PathBuf {
-    let path = directory().join(name);
-    std::fs::write(&path, bytes).expect("the scratch directory takes small files");
-    path
-}
-
-/// The directory of [`place`]. Whoever runs the fuzzer removes it: a fuzzer does not end by returning from main.
-pub fn directory() -> &'static Path {
-    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
-        let memory = Path::new("/dev/shm");
-        let parent = match std::env::var_os("TMPDIR") {
-            Some(given) => PathBuf::from(given),
-            None if memory.is_dir() => memory.to_owned(),
-            None => std::env::temp_dir(),
-        };
-        let made = tempfile::Builder::new().prefix("pkgswarm-fuzz-").tempdir_in(parent);
-        made.expect("a scratch directory can be made").keep()
+/// The open file of this process, which then holds `bytes` and lies in memory.
+pub fn file(bytes: &[u8]) -> &'static File {
+    static FILE: OnceLock<File> = OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let fd = rustix::fs::memfd_create("fuzz", rustix::fs::MemfdFlags::CLOEXEC);
+        File::from(fd.expect("memory holds a small file"))
     });
-    &DIRECTORY
+    file.set_len(bytes.len() as u64).expect("memory holds a small file");
+    file.write_all_at(bytes, 0).expect("memory holds a small file");
+    file
 }

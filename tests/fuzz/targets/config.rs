@@ -1,25 +1,29 @@
 //! Configuration files: what passes the check of the layers has a type, and errors name the file and fit on a terminal.
 #![no_main]
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use pkgswarm::config::{Layers, Settings, value};
 use pkgswarm::env::Env;
-use pkgswarm_fuzz::{directory, parts, place};
+use pkgswarm::error::Error;
+use pkgswarm_fuzz::parts;
 
-static ENV: LazyLock<Env> = LazyLock::new(|| {
-    let mut env = Env::from_process();
-    env.vars = BTreeMap::from([("PKGSWARM_CONFIG_DIR".to_owned(), directory().display().to_string())]);
-    env
-});
+static ENV: LazyLock<Env> = LazyLock::new(Env::from_process);
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [flag, text] = parts(data);
-    let flags: Vec<String> =
-        std::str::from_utf8(flag).ok().filter(|flag| !flag.is_empty()).map(str::to_owned).into_iter().collect();
-    place("config.toml", text);
-    match Layers::read(&ENV, &flags) {
+    let read = || {
+        let mut layers = Layers::defaults();
+        if let Ok(text) = std::str::from_utf8(text) {
+            layers.add_text(Path::new("/etc/pkgswarm/config.toml"), text)?;
+        }
+        if let Some(flag) = std::str::from_utf8(flag).ok().filter(|flag| !flag.is_empty()) {
+            layers.add_flag(flag)?;
+        }
+        Ok::<_, Error>(layers)
+    };
+    match read() {
         Ok(layers) => {
             let settings = Settings::from_layers(&ENV, &layers).expect("the layers were checked");
             let _ = (settings.gateway_url(), settings.gateway_urls().count());

@@ -43,7 +43,8 @@ fn ours(names: &str, name: &str) {
         Err(BadEntries::Name(bad)) => return assert!(matches!(&*bad, "" | "." | "..") || bad.contains(['/', '\0'])),
         Err(other) => panic!("sorted and unique, and yet: {other}"),
     };
-    for wanted in there.keys().copied().chain([name]) {
+    // Of many names a few: each is looked for from the root down.
+    for wanted in there.keys().copied().step_by(there.len().div_ceil(6)).chain([name]) {
         let mut search = Search::new(root, wanted);
         let found = loop {
             match search.push(&blocks[&search.wanted()]).expect("our own directories are sound") {

@@ -9,7 +9,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [name, content] = parts(data);
     let Ok(name) = FileName::new(String::from_utf8_lossy(name)) else { return };
     let open = file(content);
-    let verdict = look::at(&name, &open, content.len() as u64);
+    let verdict = look::at(&name, open, content.len() as u64);
     let page = content.trim_ascii_start().to_ascii_lowercase();
     if page.starts_with(b"<html") || page.starts_with(b"<!doctype html") {
         assert!(matches!(verdict, Err(Oddity::WebPage)));

@@ -17,6 +17,9 @@ static PUBLIC: LazyLock<PublicKey> = LazyLock::new(|| {
     Base::Base64Pad.encode(bytes).parse().expect("a key as minisign writes it")
 });
 
+/// Of the manifest, always the same one.
+static FIRST: LazyLock<[u8; 64]> = LazyLock::new(|| KEY.sign(b"{}").to_bytes());
+
 /// The key's number.
 const NUMBER: &[u8] = b"12345678";
 
@@ -51,7 +54,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
 
 /// Signs "{}" and `comment` as minisign does without hashing first (minisign(1), signature format).
 fn signed(comment: &str) -> String {
-    let signature = KEY.sign(b"{}").to_bytes();
+    let signature = *FIRST;
     let both = KEY.sign(&[&signature, comment.as_bytes()].concat()).to_bytes();
     let text = |bytes: &[u8]| Base::Base64Pad.encode(bytes);
     let first = text(&[&b"Ed"[..], NUMBER, &signature].concat());

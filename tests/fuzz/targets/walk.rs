@@ -12,7 +12,7 @@ use pkgswarm::protobuf::Writer;
 use pkgswarm_fuzz::{Choices, cid_of, parts};
 
 /// A walk may take a million blocks; that would be a fuzzer's whole day.
-const STEPS: usize = 600;
+const STEPS: usize = 200;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [choices, foreign] = parts(data);

@@ -1,0 +1,42 @@
+//! What pacman prints about a transaction, and what `/proc` shows of the process that called: any text is read or
+//! skipped, and names stay plain.
+#![no_main]
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use pkgswarm::distro::caller::{PacmanVersion, start_time, words};
+use pkgswarm::distro::pacman::{MARK, about, bare, coming};
+use pkgswarm_fuzz::parts;
+
+pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
+    let [proc, printed] = parts(data);
+    let printed = String::from_utf8_lossy(printed);
+    for line in printed.lines() {
+        assert!(line.starts_with(MARK) || coming(line).is_none());
+        let Some(package) = coming(&format!("{MARK} {line}")) else { continue };
+        assert!(!package.file.as_str().contains('/') && !package.repo.as_str().contains('/'));
+        let (repo, name, version, file) = (&package.repo, &package.name, &package.version, &package.file);
+        assert_eq!(coming(&format!("{MARK} {repo} {name} {version} https://m/{file}")).as_ref(), Some(&package));
+    }
+    for (name, package) in about(&printed) {
+        assert!(!name.is_empty());
+        let all = [package.depends, package.provides, package.conflicts, package.groups].concat();
+        assert!(all.iter().all(|word| bare(word) == word && !word.contains(|c: char| c.is_ascii_whitespace())));
+    }
+
+    let arguments = words(proc);
+    if !arguments.is_empty() {
+        let joined: Vec<u8> = arguments.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+        assert_eq!(joined, proc);
+    }
+    if let Some(since) = start_time(proc) {
+        // Whatever a process calls itself, its name is not taken for fields.
+        let fields = "S 1 ".to_owned() + &"0 ".repeat(17);
+        let stat = [b"7 (", proc, b") ", fields.as_bytes(), since.to_string().as_bytes(), b" 0\n"].concat();
+        assert_eq!(start_time(&stat), Some(since));
+    }
+    if let Some(version) = std::str::from_utf8(proc).ok().and_then(PacmanVersion::from_user_agent) {
+        let PacmanVersion { major, minor, patch } = version;
+        assert_eq!(PacmanVersion::from_user_agent(&format!("pacman/{major}.{minor}.{patch} (x)")), Some(version));
+    }
+});
