@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 
 use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
 use crate::config::{IndexConfig, Settings, layers};
@@ -161,32 +163,47 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
     Ok(worst)
 }
 
-/// Refreshes the named indexes, or all; with `due`, only those that are due. Each is bounded by `index.deadline`.
+/// Refreshes the named indexes, or all; with `due`, only those that are due. All at the same time, each bounded by
+/// `index.deadline`: one publisher who cannot be reached does not keep the others waiting. `done` is called as they end.
+///
+/// # Errors
+/// `Interrupted`; the first one of this machine's state, once the others are done.
 pub fn refresh_all(
     session: &Session,
     names: &[String],
     due: bool,
     mut done: impl FnMut(&IndexConfig, &Refreshed),
 ) -> anyhow::Result<()> {
-    let settings = &session.settings;
+    let (settings, now) = (&session.settings, SystemTime::now());
+    let wanted = settings.indexes.iter().filter(|index| names.is_empty() || names.contains(&index.name));
+    let wanted = wanted.filter(|index| !due || in_use::is_due(settings, index, now));
+    let sources = wanted.map(|index| Ok((index, source(session, index)?))).collect::<Result<Vec<_>, Error>>()?;
     let kubo = session.asks_kubo().then(|| session.kubo());
-    let client = session.http.following();
-    for index in settings.indexes.iter().filter(|index| names.is_empty() || names.contains(&index.name)) {
-        let now = SystemTime::now();
-        if due && !in_use::is_due(settings, index, now) {
-            continue;
+    let (client, state) = (session.http.following(), in_use::state(settings));
+    let works = sources.iter().map(|(index, source)| {
+        let work = refresh(source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
+        async move { (*index, work.await) }
+    });
+    let mut works: FuturesUnordered<_> = works.collect();
+    let mut failed = None;
+    let all = async {
+        while let Some((index, refreshed)) = works.next().await {
+            match refreshed {
+                Ok(refreshed) => done(index, &refreshed),
+                Err(e) => failed = failed.take().or(Some(e)),
+            }
         }
-        let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
-        let gateways = if session.asks_gateways() { settings.gateway_urls().collect() } else { Vec::new() };
-        let (name, grant) = (in_use::copy_name(index), in_use::grant(index)?);
-        let lan = (session.asks_node() && session.may_pass_on(index)).then(|| settings.socket.clone());
-        let source = IndexSource { name, grant, url, gateways, lan };
-        let state = in_use::state(settings);
-        let work = refresh(&source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
-        let refreshed = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, &index.name, "interrupted"))?;
-        done(index, &refreshed.map_err(|e| Error::local(settings.state_dir.display(), e))?);
-    }
-    Ok(())
+    };
+    block_on(all).ok_or_else(|| Error::new(Kind::Interrupted, "index", "interrupted"))?;
+    failed.map_or(Ok(()), |e| Err(Error::local(settings.state_dir.display(), e).into()))
+}
+
+/// An index as it is asked for.
+fn source(session: &Session, index: &IndexConfig) -> Result<IndexSource, Error> {
+    let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
+    let gateways = if session.asks_gateways() { session.settings.gateway_urls().collect() } else { Vec::new() };
+    let lan = (session.asks_node() && session.may_pass_on(index)).then(|| session.settings.socket.clone());
+    Ok(IndexSource { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways, lan })
 }
 
 /// One line, or one object, about a refresh.

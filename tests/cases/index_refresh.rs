@@ -190,3 +190,20 @@ fn where_no_index_is_in_use_nothing_is_due_and_the_timer_does_not_fail() {
     let asked = world.run(&["index", "refresh"]);
     assert!(asked.code() == 2 && asked.stderr.contains("none is configured"), "{}", asked.stderr);
 }
+
+#[test]
+fn a_publisher_who_does_not_answer_keeps_no_other_one_waiting() {
+    let (first, second) = (Keys::new(1), Keys::new(2));
+    let (hung, mirror) = (FakeMirror::serving::<&str, &[u8]>(&[]), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let (old, other) = (index(&first, &packages(3), now() - 60), index(&second, &packages(4), now() - 60));
+    old.publish_on(&hung);
+    other.publish_on(&mirror);
+    let hung = hung.on("pkgswarm.ipns-record").answering_after(Duration::from_secs(3600));
+    let config = second.config(Some(&mirror)).replace("index.arch", "index.other");
+    let world = World::new().config(&(first.config(Some(&hung)) + &config)).set("PKGSWARM_INDEX_DEADLINE", "10 min");
+    let copy = |name: &str| copy_of_index(&world, name).join("pkgswarm.json");
+    let running = run::Running::start(world.command(&["index", "refresh"]), world.base());
+    eventually("the other index to be in use", || std::fs::read(copy("other")).is_ok_and(|is| is == other.bytes));
+    assert!(!copy("arch").exists(), "it is still waited for");
+    running.kill();
+}
