@@ -6,14 +6,15 @@ mod real;
 use pkgswarm::catalogue::Catalogue;
 use pkgswarm::cid::Cid;
 use pkgswarm::digest::Sha256;
-use pkgswarm::index::accept::{Grant, Refusal};
+use pkgswarm::index::accept::{Grant, Offer, Refusal, accept};
 use pkgswarm::index::ipns::BadRecord;
+use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::refresh::{IndexSource, Outcome, Refreshed, refresh};
 use pkgswarm::index::state::State;
 use pkgswarm::kubo::keep::{Ledger, Trimmed};
 use pkgswarm::name::{FileName, RepoName};
 use pkgswarm::publish::{self, Did, Options, Phase, PublishError, Report};
-use real::{Kubo, Package, Parts, Repo, noise, scratch};
+use real::{Kubo, Package, Parts, Repo, command, noise, run, scratch};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -259,6 +260,101 @@ fn an_expired_record_and_an_older_index_are_refused() {
     assert!(third.sequence > second.sequence);
     let done = reader.refresh(&publisher.node, now());
     assert_eq!(done.outcome, Outcome::Updated { sequence: third.sequence, ignored: vec![] });
+}
+
+#[test]
+fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_one() {
+    let (start, parts) = (now(), Parts::demand());
+    let mut publisher = Publisher::with(&[Package::new("a", "1-1")]);
+    let first = publisher.publish(start).expect("a publication");
+    let other = node(&parts, |_| {});
+    other.connect(&publisher.node);
+    let reader = Reader::of(&first);
+    let updated = |report: &Report| Outcome::Updated { sequence: report.sequence, ignored: vec![] };
+    assert_eq!(reader.refresh(&other, start).outcome, updated(&first));
+    // Somebody keeps all of it, to serve it again later.
+    let name = first.name.expect("published under a name").to_string();
+    let (record, car) = (publisher.tree.path().join("record"), publisher.tree.path().join("car"));
+    let limit = Duration::from_secs(60);
+    fs::write(&record, wait(client(&publisher.node).record(&name, limit)).expect("its record")).unwrap();
+    let exported = publisher.node.call(&["dag", "export", &first.root.to_string()]).output().expect("its blocks");
+    fs::write(&car, exported.stdout).unwrap();
+
+    publisher.node.stop();
+    publisher.node.start_again();
+    other.connect(&publisher.node);
+    assert_eq!(reader.refresh(&other, start).outcome, Outcome::Unchanged { sequence: first.sequence });
+    let later = start + LIFE / 2 + 1;
+    let second = publisher.publish(later).expect("a renewal");
+    assert_eq!((second.did, second.new_files), (Did::Renewed, 0));
+    let done = reader.refresh(&other, later);
+    assert_eq!(done.outcome, updated(&second), "{done:?}");
+    assert!(done.moved < 10_000, "a renewal moves no table: {done:?}");
+
+    let late = reader.refresh(&other, later + LIFE + 60);
+    assert!(matches!(late.outcome, Outcome::Refused(Refusal::Record(BadRecord::Expired { .. }))), "{late:?}");
+    let held = reader.state.held(&reader.source.name).expect("a state").expect("an index");
+    assert_eq!(held.manifest.sequence, second.sequence, "what was proven stays");
+
+    let thief = node(&parts, |_| {});
+    thief.ipfs(&["dag", "import", car.to_str().expect("a plain path")]).ok();
+    let key = format!("/ipns/{name}");
+    thief.ipfs(&["routing", "put", "--allow-offline", &key, record.to_str().expect("a plain path")]).ok();
+    let back = reader.refresh(&thief, later);
+    let refusal = Refusal::Older { has: second.sequence, offered: first.sequence };
+    assert_eq!(back.outcome, Outcome::Refused(refusal), "{back:?}");
+    // It is the memory that refuses it: whoever sees this publisher for the first time takes it.
+    assert_eq!(Reader::of(&first).refresh(&thief, later).outcome, updated(&first));
+}
+
+#[test]
+fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
+    const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/verify_index.py");
+    let publisher = Publisher::with(&[Package::new("a", "1-1"), Package::new("large", "1:2.0-1").size(2 * MIB)]);
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
+    let secret = pair.sk.to_box(None).expect("a key file").into_string();
+    let (start, minisign) = (now(), SecretKey::read(&secret, None).expect("our own key"));
+    let key = minisign.public();
+    let options = Options { minisign: Some(minisign), ..publisher.options(start) };
+    let report = wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("an index");
+    let (name, out) = (report.name.expect("published under a name"), publisher.tree.path().join("out"));
+
+    let theirs = |now: u64| {
+        let (name, key, now) = (name.to_string(), key.to_string(), now.to_string());
+        run(command("python3").args([READER, &name, &key, &now]).arg(&out).arg("core"))
+    };
+    let grant = Grant { ipns: Some(name), minisign: Some(key.clone()), repos: vec![RepoName::new("core").unwrap()] };
+    let ours = |now: u64| {
+        let part = |name: &str| fs::read(out.join(name)).expect("a part of the index");
+        let proof = |name: &str| Some(part(name));
+        let offer = Offer {
+            manifest: part("pkgswarm.json"),
+            minisig: proof("pkgswarm.json.minisig"),
+            record: proof("pkgswarm.ipns-record"),
+            root: proof("pkgswarm.root"),
+        };
+        accept(&grant, None, &offer, now)
+    };
+    let entries = ours(start).expect("an index").manifest.tables[0].entries;
+    let arch = std::env::consts::ARCH;
+    assert_eq!(theirs(start).ok().stdout, format!("{}\ncore-{arch} {entries}\n", report.sequence));
+    assert_eq!((ours(start + 2 * LIFE).is_err(), theirs(start + 2 * LIFE).status.code()), (true, Some(1)));
+
+    let table = format!("tables/core-{arch}.ndjson.zst");
+    for part in ["pkgswarm.json", "pkgswarm.json.minisig", "pkgswarm.ipns-record", "pkgswarm.root", &table] {
+        let whole = fs::read(out.join(part)).expect("a part of the index");
+        for at in (0..5).map(|n| n * (whole.len() - 1) / 4) {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            fs::write(out.join(part), changed).expect("a part of the index");
+            // A table is not among what decides about the index; its hash is.
+            let (ran, counts) = (theirs(start), part != table && ours(start).is_ok());
+            assert_eq!(ran.status.success(), counts, "byte {at} of {part}: {ran}");
+            assert!(counts || ran.stderr.starts_with("refused: "), "byte {at} of {part}: {ran}");
+        }
+        fs::write(out.join(part), whole).expect("a part of the index");
+    }
+    theirs(start).ok();
 }
 
 #[test]
