@@ -9,7 +9,8 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 /// Opens a regular file for reading; a link, FIFO, device or directory in its place is an error, not a wait.
 pub fn open_read(path: &Path) -> io::Result<File> {
@@ -139,7 +140,21 @@ pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
 /// Copies the first `len` bytes of `from` to the start of `to`, in the kernel where it can.
 ///
 /// A copy or reflink, never a link: pacman changes owner and mode of what it is given (pacman 7.1, dload.c:76-91).
+///
+/// Where blocks cannot be shared their room is taken first: a full disk is met at once, and ext4, which else begins to
+/// write a file out when it is renamed over another one (its mount option `auto_da_alloc`), has pacman wait for nothing
+/// when it puts a database in the place of the last one.
 pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
+    if regular(from)?.st_size.unsigned_abs() == len && rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    // What file systems answer that cannot take room, and to none at all, is no obstacle to copying.
+    let full = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG];
+    if let Err(e) = rustix::fs::fallocate(to, FallocateFlags::empty(), 0, len)
+        && full.contains(&e)
+    {
+        return Err(e.into());
+    }
     let (mut read_at, mut write_at) = (0, 0);
     while read_at < len {
         let want = usize::try_from(len - read_at).unwrap_or(usize::MAX).min(1 << 30);
@@ -148,8 +163,8 @@ pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
             Ok(0) if read_at == 0 => return copy_by_hand(from, to, len),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => {}
-            Err(e) if read_at == 0 && !matches!(e, rustix::io::Errno::NOSPC | rustix::io::Errno::FBIG) => {
+            Err(Errno::INTR) => {}
+            Err(e) if read_at == 0 && !matches!(e, Errno::NOSPC | Errno::FBIG) => {
                 return copy_by_hand(from, to, len);
             }
             Err(e) => return Err(e.into()),

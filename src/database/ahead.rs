@@ -4,6 +4,7 @@
 //! for this pacman run, and the calls that follow need no network. HEAD, so that what has changed costs no bytes twice.
 
 use std::rc::Rc;
+use std::thread;
 use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
@@ -22,11 +23,12 @@ use crate::want::Want;
 /// Most databases that are asked about at once.
 const MOST: usize = 32;
 
-/// Who said in this pacman run that the database is unchanged, asking about all of them when nobody has yet.
+/// Who said in this pacman run that the database is unchanged since its file was in this `state`, asking about all of
+/// them when nobody has yet. Whoever is named, the file was proven then to be what was delivered.
 ///
 /// # Errors
 /// `Interrupted`.
-pub(super) fn unchanged(session: &mut Session, want: &Want) -> Result<Option<String>, Error> {
+pub(super) fn unchanged(session: &mut Session, want: &Want, state: &str) -> Result<Option<String>, Error> {
     let refreshes = session.caller.as_ref().is_some_and(|caller| {
         let operation = caller.arguments.operation;
         matches!(operation, Some(Operation::Sync | Operation::Files)) && !caller.arguments.is_refresh_forced()
@@ -39,7 +41,7 @@ pub(super) fn unchanged(session: &mut Session, want: &Want) -> Result<Option<Str
         session.health.save();
         asked?;
     }
-    let host = session.health.take_unchanged(want.name.as_str());
+    let host = session.health.take_unchanged(want.name.as_str(), state);
     session.health.save();
     Ok(host)
 }
@@ -50,10 +52,14 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
     };
     let at_once = conf.parallel_downloads.clamp(1, 8) as usize;
     let repos = conf.repos.iter().filter(|repo| repo.usage.sync).take(MOST);
-    let questions: Vec<_> = repos.filter_map(|repo| question(session, repo, suffix)).collect();
+    let (questions, files): (Vec<_>, Vec<_>) = repos.filter_map(|repo| question(session, repo, suffix)).unzip();
     if questions.len() < 2 {
         return Ok(());
     }
+    // Mirrors take longer to answer than files to be hashed.
+    let proven = thread::spawn(move || {
+        files.into_iter().map(|file| file.is_as_delivered().then(|| file.state())).collect::<Vec<_>>()
+    });
     let (http, limit) = (Rc::clone(&session.http), session.settings.connect);
     let answers = block_on(async {
         let asked = futures_util::stream::iter(questions).map(|(name, url, newer_than)| {
@@ -66,29 +72,33 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
                 (name, http::host(&url), unchanged)
             }
         });
-        asked.buffer_unordered(at_once).collect::<Vec<_>>().await
+        asked.buffered(at_once).collect::<Vec<_>>().await
     });
     let Some(answers) = answers else {
         session.health.interrupt();
         return Err(Error::new(Kind::Interrupted, &want.name, "interrupted"));
     };
-    for (name, host, unchanged) in answers {
-        match unchanged {
-            Some(true) => session.health.unchanged(name.as_str(), &host),
-            Some(false) => {}
-            None => session.health.down(&host, None),
+    let proven = proven.join().expect("hashing files does not panic");
+    for ((name, host, unchanged), state) in answers.into_iter().zip(proven) {
+        match (unchanged, state) {
+            (Some(true), Some(state)) => session.health.unchanged(name.as_str(), &state, &host),
+            (Some(_), _) => {}
+            (None, _) => session.health.down(&host, None),
         }
     }
     Ok(())
 }
 
-/// The first server's database of a repository, when the one in use has a date to ask by.
-fn question(session: &Session, repo: &Repo, suffix: &str) -> Option<(FileName, Url, SystemTime)> {
+/// What is asked of the first server of a repository, when the database in use, which comes along, has a date to ask by.
+type Question = (FileName, Url, SystemTime);
+
+fn question(session: &Session, repo: &Repo, suffix: &str) -> Option<(Question, InUse)> {
     let name = FileName::new(format!("{}.{suffix}", repo.name)).ok()?;
+    let in_use = InUse::found(session, &name, Some(repo))?;
+    let date = in_use.strong_date()?;
     // What a newer snapshot is wanted for is asked about by itself.
-    let date = InUse::of(session, &name, Some(repo))?.strong_date()?;
     let server = repo.servers.first().filter(|_| !session.settings.from_index.contains(&repo.name))?;
     let url = Url::parse(&format!("{}/{name}", server.trim_end_matches('/'))).ok()?;
     let is_asked = matches!(url.scheme(), "http" | "https") && !session.health.is_down(&http::host(&url));
-    is_asked.then_some((name, url, date))
+    is_asked.then_some(((name, url, date), in_use))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::Repo;
+use crate::distro::trusted::FileKey;
 use crate::error::Error;
 use crate::fsx;
 use crate::index::manifest::Database;
@@ -39,6 +40,7 @@ const DATE_IS_STRONG_AFTER: u64 = 5;
 /// The database that pacman uses now.
 pub(super) struct InUse {
     path: PathBuf,
+    key: FileKey,
     /// Bytes.
     pub(super) size: u64,
     /// Its date, Unix seconds.
@@ -49,18 +51,38 @@ pub(super) struct InUse {
 }
 
 impl InUse {
-    pub(super) fn of(session: &Session, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
+    /// The one in use. What is remembered of its delivery is not compared with its bytes yet, which takes a millisecond a
+    /// MiB.
+    pub(super) fn found(session: &Session, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
         let path = session.database_path(name)?;
         let servers = servers(repo?);
-        let stat = rustix::fs::stat(&path).ok()?;
-        let modified = u64::try_from(stat.st_mtime).ok()?;
+        let key = FileKey::at(&path).ok()?;
+        let modified = u64::try_from(key.mtime_ns).ok()? / 1_000_000_000;
         let bytes = fsx::read_small(&session.beside_database(name, "last")?, session.env.uid, 4096).ok();
         let last: Option<Last> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let last = last.filter(|last| last.modified == modified && modified <= last.fetched.saturating_add(AHEAD_MOST));
-        let size = stat.st_size.unsigned_abs();
-        let is_it = |file: &File, last: &Last| verify::prove(file, last.sha256, size).is_ok();
-        let last = last.filter(|last| fsx::open_read(&path).is_ok_and(|file| is_it(&file, last)));
-        Some(Self { path, size, modified, last, servers })
+        Some(Self { path, size: key.size, key, modified, last, servers })
+    }
+
+    /// The same, proven: a file that was damaged since, or comes from elsewhere, has no date of its source.
+    pub(super) fn proven(mut self) -> Self {
+        self.last = self.last.take().filter(|last| self.has(last.sha256));
+        self
+    }
+
+    /// Whether it still is what was delivered.
+    pub(super) fn is_as_delivered(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| self.has(last.sha256))
+    }
+
+    fn has(&self, sha256: Sha256) -> bool {
+        fsx::open_read(&self.path).is_ok_and(|file| verify::prove(&file, sha256, self.size).is_ok())
+    }
+
+    /// One word that changes when the file does.
+    pub(super) fn state(&self) -> String {
+        let FileKey { dev, ino, size, mtime_ns, ctime_ns } = self.key;
+        format!("{dev}-{ino}-{size}-{mtime_ns}-{ctime_ns}")
     }
 
     /// The date by which the mirror may be asked for something newer.
@@ -77,16 +99,16 @@ impl InUse {
 
     /// Whether it is exactly this one.
     pub(super) fn is(&self, database: &Database) -> bool {
-        self.size == database.size
-            && fsx::open_read(&self.path).is_ok_and(|file| verify::prove(&file, database.sha256, self.size).is_ok())
+        self.size == database.size && self.has(database.sha256)
     }
 
-    pub(super) fn obtained(&self, session: &Session, name: &FileName, from: String) -> Result<Obtained, Error> {
+    /// Itself, to be copied: nobody writes to a database in use, pacman replaces it.
+    pub(super) fn obtained(&self, name: &FileName, from: String) -> Result<Obtained, Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local(self.path.display(), e);
-        let source: File = fsx::open_read(&self.path).map_err(|e| failed(&e))?;
-        let size = fsx::regular(&source).map_err(|e| failed(&e))?.st_size.unsigned_abs();
-        let file = session.store.scratch().map_err(|e| failed(&e))?;
-        fsx::copy(&source, &file, size).map_err(|e| failed(&e))?;
+        let file: File = fsx::open_read(&self.path).map_err(|e| failed(&e))?;
+        if FileKey::of(&file).map_err(|e| failed(&e))? != self.key {
+            return Err(failed(&"was replaced meanwhile").hint("is another pacman running?"));
+        }
         let waived = verify::waive(Waiver::DatabaseInUse, name, &file).map_err(|e| failed(&e))?;
         let modified = Some(UNIX_EPOCH + Duration::from_secs(self.modified));
         Ok(Obtained {

@@ -42,18 +42,20 @@ const WORTH_ASKING: u64 = 32 << 10;
 
 /// Gets a database, or hands out the one in use when the mirror has nothing newer.
 pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
-    let in_use = InUse::of(session, &want.name, want.repo.as_ref());
+    let found = InUse::found(session, &want.name, want.repo.as_ref());
     // -yy is how a user goes back on purpose, or mends a database.
     let forced = session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
+    if !forced
+        && let Some(found) = found.as_ref().filter(|found| found.strong_date().is_some())
+        && let Some(host) = ahead::unchanged(session, want, &found.state())?
+    {
+        return found.obtained(&want.name, format!("{host}, unchanged"));
+    }
+    let in_use = found.map(InUse::proven);
     let known = in_use.as_ref().filter(|_| !forced);
     let newer_than = known.and_then(InUse::strong_date);
     let floor = known.and_then(InUse::floor);
     let mut update = Update { want, url, in_use: in_use.as_ref(), newer_than, floor };
-    if newer_than.is_some()
-        && let Some(host) = ahead::unchanged(session, want)?
-    {
-        return update.kept(session, format!("{host}, unchanged"));
-    }
     if !forced && let Some(obtained) = update.with_index(session)? {
         return Ok(obtained);
     }
@@ -87,24 +89,24 @@ impl Update<'_> {
     fn delivered(&self, session: &mut Session, delivery: Delivery) -> Result<Obtained, Error> {
         match delivery {
             Delivery::File(obtained) => self.remembered(session, obtained),
-            Delivery::Unchanged(from) => self.kept(session, format!("{from}, unchanged")),
-            Delivery::Older(from, offered) => self.kept_for(session, &from, offered),
+            Delivery::Unchanged(from) => self.kept(format!("{from}, unchanged")),
+            Delivery::Older(from, offered) => self.kept_for(&from, offered),
         }
     }
 
     /// The one in use.
-    fn kept(&self, session: &Session, why: String) -> Result<Obtained, Error> {
+    fn kept(&self, why: String) -> Result<Obtained, Error> {
         match self.in_use {
-            Some(in_use) => in_use.obtained(session, &self.want.name, why),
+            Some(in_use) => in_use.obtained(&self.want.name, why),
             None => Err(Error::new(Kind::NoSource, &self.want.name, format!("{why}: but none is in use"))),
         }
     }
 
     /// The one in use, because the mirror is behind.
-    fn kept_for(&self, session: &Session, from: &str, offered: SystemTime) -> Result<Obtained, Error> {
+    fn kept_for(&self, from: &str, offered: SystemTime) -> Result<Obtained, Error> {
         let behind = self.floor.and_then(|floor| floor.duration_since(offered).ok()).unwrap_or_default();
         let behind = behind.as_secs().div_ceil(60);
-        self.kept(session, format!("the one in use, because {from} offers one that is {behind} min older"))
+        self.kept(format!("the one in use, because {from} offers one that is {behind} min older"))
     }
 
     /// Notes what a mirror delivered, for the next time and for the signature.
@@ -149,10 +151,10 @@ impl Update<'_> {
             return Ok(None);
         }
         match question::does_it_have(session, mirror, size, self.newer_than)? {
-            Said::Unchanged => self.kept(session, format!("{}, unchanged", http::host(mirror))).map(Some),
+            Said::Unchanged => self.kept(format!("{}, unchanged", http::host(mirror))).map(Some),
             Said::Has { size: its, modified, tail } if its == size => {
                 if let Some(older) = self.older(modified) {
-                    return self.kept_for(session, &http::host(mirror), older).map(Some);
+                    return self.kept_for(&http::host(mirror), older).map(Some);
                 }
                 self.exactly(session, mirror, &snapshot, modified, &tail)
             }
@@ -245,7 +247,7 @@ impl Update<'_> {
             session.health.save();
         }
         match said {
-            Said::Unchanged => self.kept(session, format!("{host}, unchanged")).map(Some),
+            Said::Unchanged => self.kept(format!("{host}, unchanged")).map(Some),
             _ => Ok(None),
         }
     }
@@ -286,7 +288,7 @@ impl Update<'_> {
         let Some(snapshot) = listed::newest(session, self.want) else { return Err(error) };
         let why = format!("{}; no mirror answers", snapshot.described());
         if self.in_use.is_some_and(|in_use| in_use.is(&snapshot.database)) {
-            return self.kept(session, format!("what is in use ({why})"));
+            return self.kept(format!("what is in use ({why})"));
         }
         if !self.is_newer(&snapshot) || !self.is_signed_enough(&snapshot) {
             return Err(error);

@@ -24,8 +24,8 @@ pub struct Memory {
     pub lost: BTreeMap<String, u64>,
     /// Whether the mirrors were asked about all databases.
     pub asked: bool,
-    /// Databases that have not changed, and which host said so.
-    pub unchanged: BTreeMap<String, String>,
+    /// Databases that have not changed: of which state of the file in use that was said, and which host said so.
+    pub unchanged: BTreeMap<String, (String, String)>,
 }
 
 impl Memory {
@@ -52,8 +52,10 @@ impl Memory {
                     memory.down.insert(host.to_owned(), until.parse().unwrap_or(0));
                 }
                 (Some("asked"), None, None) => memory.asked = true,
-                (Some("unchanged"), Some(name), Some(host)) => {
-                    memory.unchanged.insert(name.to_owned(), host.to_owned());
+                (Some("unchanged"), Some(name), Some(rest)) => {
+                    if let Some((state, host)) = rest.split_once(' ') {
+                        memory.unchanged.insert(name.to_owned(), (state.to_owned(), host.to_owned()));
+                    }
                 }
                 (Some("from"), Some(name), Some(url)) => {
                     memory.from.insert(name.to_owned(), url.to_owned());
@@ -83,8 +85,9 @@ impl Memory {
         if self.asked {
             out += "asked\n";
         }
-        for (name, host) in self.unchanged.iter().filter(|(name, host)| !name.contains(' ') && !host.contains('\n')) {
-            out += &format!("unchanged {name} {host}\n");
+        let words = |name: &str, state: &str| !name.contains(' ') && !state.contains(' ');
+        for (name, (state, host)) in self.unchanged.iter().filter(|(name, (state, _))| words(name, state)) {
+            out += &format!("unchanged {name} {state} {host}\n");
         }
         for (name, url) in self.from.iter().filter(|(name, url)| !name.contains(' ') && !url.contains('\n')) {
             out += &format!("from {name} {url}\n");

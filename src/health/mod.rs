@@ -143,17 +143,19 @@ impl Health {
         !std::mem::replace(&mut self.memory.asked, true)
     }
 
-    /// Takes note that `host` said that the database `name` has not changed.
-    pub fn unchanged(&mut self, name: &str, host: &str) {
-        self.memory.unchanged.insert(name.to_owned(), host.to_owned());
+    /// Takes note that `host` said that the database `name` has not changed since the file in use, which was in this
+    /// `state` (one word).
+    pub fn unchanged(&mut self, name: &str, state: &str, host: &str) {
+        self.memory.unchanged.insert(name.to_owned(), (state.to_owned(), host.to_owned()));
         self.changed = true;
     }
 
-    /// Who said in this transaction that the database `name` has not changed. Counts once: who asks again wants to know.
-    pub fn take_unchanged(&mut self, name: &str) -> Option<String> {
-        let host = self.memory.unchanged.remove(name);
-        self.changed |= host.is_some();
-        host
+    /// Who said in this transaction that the database `name` has not changed, if its file is still in this `state`.
+    /// Counts once: who asks again wants to know.
+    pub fn take_unchanged(&mut self, name: &str, state: &str) -> Option<String> {
+        let (then, host) = self.memory.unchanged.remove(name)?;
+        self.changed = true;
+        (then == state).then_some(host)
     }
 
     /// Writes what is new. A store that cannot be written to forgets, and nothing else happens.

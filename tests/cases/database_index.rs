@@ -243,3 +243,19 @@ fn a_database_that_has_changed_comes_although_the_others_have_not() {
         assert!(got == new && mirror.bytes() - sent == new.len() as u64, "{changed}");
     }
 }
+
+#[test]
+fn a_database_that_was_damaged_since_comes_whole_although_its_mirror_has_nothing_newer() {
+    let (mirror, world, wanted) = three_repos();
+    let path = world.path("root/var/lib/pacman/sync/extra.db");
+    let (whole, date) = (fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap());
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(date).unwrap();
+    let sent = mirror.bytes();
+    let run = world.refreshing(&wanted);
+    assert_eq!((run.code(), run.stderr.matches(", unchanged ").count()), (0, 2), "{}", run.stderr);
+    put_in_place(&world, &wanted);
+    assert!(fs::read(&path).unwrap() == whole && mirror.bytes() - sent == whole.len() as u64);
+}

@@ -5,6 +5,7 @@ use super::measure::{Outcome, Run, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
 use super::{cost, databases, index, large, mirrors, miss, node, pending, small};
+use crate::real::Release;
 
 /// One comparison.
 pub struct Case {
@@ -207,7 +208,14 @@ pub const CASES: &[Case] = &[
         what: "pacman -Sy with three unchanged databases of real size, mirror 30 ms away",
         unit: "s",
         rivals: &[against("pacman", Bar::AtMost { times: 1.0, plus: 0.1 })],
-        run: databases::unchanged,
+        run: |run| databases::unchanged(run, Release::New),
+    },
+    Case {
+        name: "db-unchanged-old",
+        what: "the same with pacman 6.0.2, for which root's unprivileged child does the work",
+        unit: "s",
+        rivals: &[against("pacman", Bar::AtMost { times: 1.0, plus: 0.1 })],
+        run: |run| databases::unchanged(run, Release::Old),
     },
     Case {
         name: "index-lookup",

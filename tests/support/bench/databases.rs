@@ -10,15 +10,15 @@ use crate::real::{Mirror, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
 /// Packages in each repository, as Arch Linux had them in 2025.
 const REPOS: [(&str, usize); 3] = [("core", 270), ("extra", 14_500), ("multilib", 300)];
 
-/// Seconds that `-Sy` takes with three unchanged databases, with pkgswarm and with pacman's own downloader.
-pub fn unchanged(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+/// Seconds that `-Sy` takes with three unchanged databases, with pkgswarm and with the own downloader of this pacman.
+pub fn unchanged(run: &Run, release: Release) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
     let (parts, tree) = (Parts::demand(), scratch("tree"));
     let mirror = Mirror::serve_on(&server, tree.path(), "");
     let mut swarm = Swarm::install().on(&client);
     // Five connections at a time, as Arch Linux configures it.
-    let mut ours = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command()).parallel(5);
-    let mut theirs = PacmanRoot::new(&parts, Release::New, "").parallel(5).through(&client.prefix());
+    let mut ours = PacmanRoot::new(&parts, release, &swarm.xfer_command()).parallel(5);
+    let mut theirs = PacmanRoot::new(&parts, release, "").parallel(5).through(&client.prefix());
     for (name, count) in REPOS {
         let repo = Repo::new(&parts, tree.path(), name);
         let path = repo.dir().join(format!("{name}.db"));

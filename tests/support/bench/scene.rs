@@ -87,7 +87,6 @@ impl<'a> Setup<'a> {
             scene.use_index();
         }
         let pacman = scene.pacman_with(&scene.swarm.xfer_command(), &scene.server());
-        // Asking for the path writes the file anew, so it is asked once: a changed file is read again.
         scene.swarm.set("PKGSWARM_PACMAN_CONF", &pacman.config().display().to_string());
         scene.pacman = Some(pacman);
         scene

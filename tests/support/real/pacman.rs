@@ -245,8 +245,12 @@ impl PacmanRoot {
 
     /// Its pacman.conf, written as it is needed.
     pub fn config(&self) -> PathBuf {
-        let path = self.dir.path().join("pacman.conf");
-        fs::write(&path, self.config_text()).expect("pacman.conf");
+        let (path, text) = (self.dir.path().join("pacman.conf"), self.config_text());
+        // Written only when it changes: what was made of it is made anew then.
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return path;
+        }
+        fs::write(&path, text).expect("pacman.conf");
         path
     }
 
