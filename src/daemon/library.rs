@@ -30,6 +30,10 @@ use crate::store::shelf::name_at;
 /// After a change of a database, and every so often, everything is looked at again: what inotify missed, for example.
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
 
+/// The same for the first time where pacman-conf did not answer, then ever later: it runs at the lowest priority, and a busy
+/// machine may not let it.
+const LOOK_SOON: Duration = Duration::from_secs(10);
+
 /// What changed is saved when nothing has changed for this long.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -107,6 +111,8 @@ struct Lists {
     dirs: Vec<PathBuf>,
     /// Files elsewhere: what indexes in use consist of, and the databases that they list.
     files: Vec<Listed>,
+    /// Whether pacman's configuration is known.
+    is_whole: bool,
 }
 
 impl Lists {
@@ -145,9 +151,10 @@ impl Keeper {
         let mut remembered: HashMap<PathBuf, Shelved> =
             saved::load(&self.saved).into_iter().map(|file| (file.path.clone(), file)).collect();
         let mut lists = self.look(&mut remembered);
-        let (mut looked, mut unsaved) = (Instant::now(), true);
+        let (mut looked, mut unsaved, mut soon) = (Instant::now(), true, LOOK_SOON);
         loop {
-            let wait = if unsaved { QUIET } else { LOOK_AGAIN.saturating_sub(looked.elapsed()) };
+            let again = if lists.is_whole { LOOK_AGAIN } else { soon.min(LOOK_AGAIN) };
+            let wait = if unsaved { QUIET } else { again.saturating_sub(looked.elapsed()) };
             match told.recv_timeout(wait) {
                 Ok(Told::File(path)) => {
                     self.consider(&lists, &path, None);
@@ -176,6 +183,7 @@ impl Keeper {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    soon = soon.saturating_mul(2);
                     (lists, looked, unsaved) = (self.look(&mut remembered), Instant::now(), true);
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -189,7 +197,7 @@ impl Keeper {
             Ok(lists) => lists,
             Err(e) => {
                 report::say(&format!("warning: nothing new is offered: {e}"));
-                Lists::default()
+                Lists { is_whole: false, ..Lists::default() }
             }
         };
         for file in self.shelf.files() {
@@ -215,7 +223,7 @@ impl Keeper {
     fn lists(&mut self) -> anyhow::Result<Lists> {
         if !self.settings.lan_share {
             self.indexes.hold(HashMap::new());
-            return Ok(Lists::default());
+            return Ok(Lists { is_whole: true, ..Lists::default() });
         }
         let session = Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?;
         let mut dirs = session.cache_dirs().to_vec();
@@ -254,7 +262,7 @@ impl Keeper {
             }
             tables.push((repo.to_string(), of_repo));
         }
-        Ok(Lists { tables, dirs, files })
+        Ok(Lists { tables, dirs, files, is_whole: session.conf().is_some() })
     }
 
     /// Puts a file on the shelf if it may be there, and takes it away if not.

@@ -155,3 +155,17 @@ fn an_interface_that_makes_no_sense_is_an_error_that_names_the_setting() {
     let listed: Value = serde_json::from_str(&world.run(&["lan", "ls", "--json"]).stdout).unwrap();
     assert!(listed["here"].as_array().unwrap().iter().all(|here| here["chosen"] == false), "{listed}");
 }
+
+#[test]
+fn a_pacman_conf_that_fails_at_the_start_is_asked_again_soon() {
+    let zlib = Package::new("zlib", 300_000);
+    let world = machine("").repo("core", &[&zlib], &[]).set("PKGSWARM_SHARE_REPOS", "core");
+    std::fs::write(world.path("cache").join(zlib.file_name()), &zlib.bytes).unwrap();
+    std::fs::rename(world.path("bin/pacman-conf"), world.path("bin/real")).unwrap();
+    let (asked, real) = (world.path("run/asked"), world.path("bin/real"));
+    let script = format!("[ -e {0} ] && exec {1} \"$@\"\n: >{0}\nexit 1", asked.display(), real.display());
+    let world = world.script("pacman-conf", &script);
+    let _running = daemon(&world);
+    eventually("what is in the cache is offered", || status(&world)["shared_files"] == 1);
+    assert!(asked.exists(), "it was asked, and failed, before that");
+}
