@@ -5,6 +5,7 @@
 //! and a neighbour that has not refreshed yet wants just that version.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -30,8 +31,7 @@ use crate::store::shelf::name_at;
 /// After a change of a database, and every so often, everything is looked at again: what inotify missed, for example.
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
 
-/// The same for the first time where pacman-conf did not answer, then ever later: it runs at the lowest priority, and a busy
-/// machine may not let it.
+/// The same for the first time where pacman-conf did not answer, then ever later.
 const LOOK_SOON: Duration = Duration::from_secs(10);
 
 /// What changed is saved when nothing has changed for this long.
@@ -146,8 +146,6 @@ impl Lists {
 
 impl Keeper {
     fn run(mut self, told: &Receiver<Told>) {
-        // This thread alone; what the others do is waited for.
-        let _ = rustix::process::nice(19);
         let mut remembered: HashMap<PathBuf, Shelved> =
             saved::load(&self.saved).into_iter().map(|file| (file.path.clone(), file)).collect();
         let mut lists = self.look(&mut remembered);
@@ -283,7 +281,7 @@ impl Keeper {
         let Ok(size) = path.symlink_metadata().map(|meta| meta.len()) else { return };
         let listed = lists.find(&name, size);
         let Some((repo, _)) = listed.first() else { return };
-        let Ok(file) = Shelved::read(path, repo) else { return };
+        let Ok(file) = at_leisure(path, repo) else { return };
         let Some((repo, _)) = listed.iter().find(|(_, sha256)| *sha256 == file.sha256) else { return };
         let sha256 = file.sha256;
         self.shelf.add(Shelved { repo: (*repo).to_owned(), ..file });
@@ -300,7 +298,7 @@ impl Keeper {
             return;
         }
         self.shelf.remove(&listed.path);
-        if let Ok(file) = Shelved::read(&listed.path, &listed.repo)
+        if let Ok(file) = at_leisure(&listed.path, &listed.repo)
             && file.sha256 == listed.sha256
         {
             self.shelf.add(file);
@@ -316,6 +314,16 @@ impl Keeper {
         }
         FileName::new(name).ok().filter(|name| name.package().is_some() || name.signed().is_some())
     }
+}
+
+/// Hashes a file on a thread of the lowest priority. Only there: pacman-conf is started by the thread that keeps the shelf,
+/// and at that priority it did not answer in time on a busy machine, so that nothing was offered.
+fn at_leisure(path: &Path, repo: &str) -> io::Result<Shelved> {
+    let read = || {
+        let _ = rustix::process::nice(19);
+        Shelved::read(path, repo)
+    };
+    std::thread::scope(|scope| scope.spawn(read).join().expect("reading does not panic"))
 }
 
 /// Where a newer index shows: the copy of each, and the directories above it, which may not be there yet.
