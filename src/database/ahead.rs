@@ -57,9 +57,9 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
         return Ok(());
     }
     // Mirrors take longer to answer than files to be hashed.
-    let proven = thread::spawn(move || {
-        files.into_iter().map(|file| file.is_as_delivered().then(|| file.state())).collect::<Vec<_>>()
-    });
+    let hash = move || files.into_iter().map(|file| file.is_as_delivered().then(|| file.state())).collect::<Vec<_>>();
+    // Where this machine allows no more threads, each call asks for itself.
+    let Ok(proven) = thread::Builder::new().spawn(hash) else { return Ok(()) };
     let (http, limit) = (Rc::clone(&session.http), session.settings.connect);
     let answers = block_on(async {
         let asked = futures_util::stream::iter(questions).map(|(name, url, newer_than)| {

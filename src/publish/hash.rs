@@ -130,11 +130,14 @@ impl Memory {
     }
 }
 
-/// Removes the root blocks in the plain copy `out` that no file of `files` has.
+/// Removes the root blocks in the plain copy `out` that no file of `files` has, and nothing else: what lies there and is no
+/// root block was put there by somebody else.
 pub(super) fn sweep_roots<'f>(out: &Path, files: impl Iterator<Item = &'f Hashed>) {
-    let listed: std::collections::HashSet<String> = files.map(|file| file.cid.to_string()).collect();
+    let listed: std::collections::HashSet<Cid> = files.map(|file| file.cid).collect();
     for old in std::fs::read_dir(out.join(ROOTS)).into_iter().flatten().flatten() {
-        if old.file_name().to_str().is_none_or(|name| !listed.contains(name)) {
+        let Some(cid) = old.file_name().to_str().and_then(|name| name.parse::<Cid>().ok()) else { continue };
+        let is_root = || std::fs::read(old.path()).is_ok_and(|block| cid.proves(&block));
+        if cid.codec() == Codec::DagPb && !listed.contains(&cid) && is_root() {
             // What cannot be removed now is removed next time.
             let _ = std::fs::remove_file(old.path());
         }

@@ -233,7 +233,11 @@ fn a_plain_copy_gets_the_roots_that_it_lacks_and_loses_those_that_nobody_needs()
     fs::remove_dir_all(made.root().join("out")).unwrap();
     build(&made.options(NOW + 1)).unwrap();
     assert!(root(&big.1).exists() && root(&other.1).exists());
+    // What somebody else put there stays.
+    let others = [made.root().join("out/ipfs/index.html"), root(&[9; (1 << 20) + 7])];
+    others.iter().for_each(|path| fs::write(path, b"theirs").unwrap());
     made.add("custom", std::slice::from_ref(&big));
     build(&made.options(NOW + 2)).unwrap();
     assert!(root(&big.1).exists() && !root(&other.1).exists());
+    assert!(others.iter().all(|path| path.exists()));
 }

@@ -32,7 +32,7 @@ impl Hashing {
     pub(super) fn new(verifier: Verifier, whole: Option<u64>) -> Self {
         let size = verifier.size();
         match whole {
-            Some(whole) if whole.saturating_sub(size) > LARGE => Self { size, way: Way::aside(verifier) },
+            Some(whole) if whole.saturating_sub(size) > LARGE => Self { size, way: Way::of_large(verifier) },
             _ => Self { size, way: Way::Here(verifier) },
         }
     }
@@ -64,13 +64,22 @@ impl Hashing {
 }
 
 impl Way {
-    fn aside(mut verifier: Verifier) -> Self {
+    /// On a thread of its own; where this machine allows no more of them, here.
+    fn of_large(verifier: Verifier) -> Self {
+        let (give, given) = sync_channel::<Verifier>(1);
         let (send, receive) = sync_channel::<Bytes>(WAITING);
-        let thread = thread::spawn(move || {
+        let hash = move || {
+            let mut verifier = given.recv().expect("it is given right after the start");
             receive.iter().for_each(|bytes| verifier.update(&bytes));
             verifier
-        });
-        Self::Aside(send, thread)
+        };
+        match thread::Builder::new().spawn(hash) {
+            Ok(thread) => {
+                give.send(verifier).expect("the thread waits for it");
+                Self::Aside(send, thread)
+            }
+            Err(_) => Self::Here(verifier),
+        }
     }
 }
 

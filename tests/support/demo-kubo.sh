@@ -36,7 +36,7 @@ END
     kubo_port=${server_port[kubo]}
     new_reader "api = '$(kubo_api reader)'
     gateway = 'http://$(address kubo)'
-    # The default of 300 ms is for people; a demo must show the same on a busy machine.
+    # The default of 250 ms is for people; a demo must show the same on a busy machine.
     head_start = '5 s'"
     say "   # pkgswarm index add demo ${key:0:12}... --repo demo --yes"
     pkgswarm_of reader index add demo "$key" --repo demo --yes >"$demo_dir/log/index" 2>&1 ||
