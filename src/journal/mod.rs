@@ -54,8 +54,9 @@ impl Journal {
     fn put_aside(&self) -> io::Result<()> {
         let lock =
             File::options().create(true).truncate(false).write(true).mode(0o600).open(self.dir.join("journal.lock"))?;
-        // Looked at again under the lock: putting a file aside twice would lose the first one.
-        if lock.try_lock().is_ok() && std::fs::metadata(self.file())?.len() > self.turn {
+        // Looked at again under the lock: putting a file aside twice would lose the first one. None is there where somebody
+        // else has just done it.
+        if lock.try_lock().is_ok() && std::fs::metadata(self.file()).is_ok_and(|meta| meta.len() > self.turn) {
             std::fs::rename(self.file(), self.old())?;
         }
         Ok(())
