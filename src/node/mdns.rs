@@ -27,7 +27,8 @@ const LIFE_MOST: Duration = Duration::from_secs(60 * 60);
 /// Most addresses that are announced: with more, a message would not fit into one Ethernet frame.
 const ADDRESSES_MOST: usize = 8;
 
-/// Most addresses that are taken from one message. Origin: chosen by us.
+/// Most addresses that are taken from one message, and most announcements that are followed in it: each is looked for in
+/// all of the message, which has room for 640. Origin: chosen by us.
 const FOUND_MOST: usize = 32;
 
 /// The start of a TXT string with an address.
@@ -63,9 +64,9 @@ pub fn read(packet: &[u8]) -> Option<Heard> {
     }
     let records = || packet.answers.iter().chain(&packet.additional_records);
     let mut found = Vec::new();
-    for record in records().filter(|record| record.name == service) {
+    for record in records().filter(|record| record.name == service).take(FOUND_MOST) {
         let RData::PTR(PTR(instance)) = &record.rdata else { continue };
-        for record in records().filter(|record| record.name == *instance) {
+        for record in records().filter(|record| record.name == *instance).take(FOUND_MOST) {
             let RData::TXT(text) = &record.rdata else { continue };
             let life = Duration::from_secs(record.ttl.into()).min(LIFE_MOST);
             let addresses = text.iter_raw().filter(|(key, _)| *key == KEY).filter_map(|(_, value)| value);
@@ -186,6 +187,24 @@ mod tests {
         let name = Name::new_unchecked("_ipp._tcp.local");
         packet.questions.push(Question::new(name, QTYPE::TYPE(TYPE::PTR), QCLASS::CLASS(CLASS::IN), false));
         assert_eq!(read(&packet.build_bytes_vec().unwrap()), None);
+    }
+
+    #[test]
+    fn a_packet_that_is_as_much_work_as_can_be_costs_little() {
+        let (service, instance) = (Name::new_unchecked(SERVICE), Name::new_unchecked("x._p2p._udp.local"));
+        let mut packet = Packet::new_reply(0);
+        let pointer = ResourceRecord::new(service, CLASS::IN, 60, RData::PTR(PTR(instance)));
+        packet.answers = vec![pointer; 630];
+        let packet = packet.build_bytes_vec_compressed().unwrap();
+        assert!((8000..=9000).contains(&packet.len()), "{} bytes", packet.len());
+        // Side by side with what has to be done in any case, so that a busy machine is busy for both.
+        let took = |work: &dyn Fn() -> bool| {
+            let begun = std::time::Instant::now();
+            assert!((0..200).all(|_| work()));
+            begun.elapsed()
+        };
+        let (parsed, followed) = (took(&|| Packet::parse(&packet).is_ok()), took(&|| read(&packet).is_none()));
+        assert!(followed < parsed * 5, "{followed:?} where {parsed:?} are for parsing");
     }
 
     proptest! {
