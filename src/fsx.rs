@@ -63,18 +63,14 @@ pub fn regular(file: &File) -> io::Result<Stat> {
 
 /// Makes a directory of ours, and its parents, or accepts one that nobody but `uid` and root can write to.
 pub fn own_dir(path: &Path, uid: u32) -> io::Result<()> {
-    if let Err(e) = rustix::fs::mkdir(path, Mode::from(0o755)) {
-        match e {
-            rustix::io::Errno::EXIST => {}
-            rustix::io::Errno::NOENT => {
-                let parent = path.parent().ok_or(e)?;
-                std::fs::create_dir_all(parent)?;
-                rustix::fs::mkdir(path, Mode::from(0o755))?;
-            }
-            other => return Err(other.into()),
+    // It is there nearly always, and to ask for that is cheaper than to be refused.
+    let stat = match rustix::fs::lstat(path) {
+        Err(Errno::NOENT) => {
+            make_dir(path)?;
+            rustix::fs::lstat(path)?
         }
-    }
-    let stat = rustix::fs::lstat(path)?;
+        stat => stat?,
+    };
     let mode = stat.st_mode;
     if FileType::from_raw_mode(mode) != FileType::Directory {
         return Err(io::Error::other("is not a directory"));
@@ -86,6 +82,18 @@ pub fn own_dir(path: &Path, uid: u32) -> io::Result<()> {
         return Err(io::Error::other("others may write to it"));
     }
     Ok(())
+}
+
+/// Makes a directory and its parents; one that somebody else has just made is as good.
+fn make_dir(path: &Path) -> io::Result<()> {
+    let made = match rustix::fs::mkdir(path, Mode::from(0o755)) {
+        Err(Errno::NOENT) => {
+            std::fs::create_dir_all(path.parent().ok_or(Errno::NOENT)?)?;
+            rustix::fs::mkdir(path, Mode::from(0o755))
+        }
+        made => made,
+    };
+    if made == Err(Errno::EXIST) { Ok(()) } else { Ok(made?) }
 }
 
 /// Writes a small file under a temporary name and renames it, so that readers see the old or the new one.
@@ -105,7 +113,7 @@ pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
     if stat.st_uid != uid && stat.st_uid != 0 {
         return Err(io::Error::other(format!("belongs to user {}", stat.st_uid)));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(64 << 10) + 1);
     (&file).take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(io::Error::other(format!("is larger than {most} bytes")));

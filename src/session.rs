@@ -60,8 +60,10 @@ impl Session {
         // Under root's child the pacman is the grandparent, whose id root passed on.
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
+        let caller = Caller::of(parent).ok();
+        let transaction = caller.as_ref().map(|caller| caller.transaction).or_else(|| Transaction::of(parent).ok());
         // Where /proc hides it (hidepid), the process id alone has to tell runs apart.
-        let run = Transaction::of(parent).map_or(0, |transaction| transaction.start_time);
+        let run = transaction.map_or(0, |transaction| transaction.start_time);
         let run = format!("{parent}-{run}");
         let health = Health::read(&store.health_dir(), &run, env.uid, SystemTime::now());
         Ok(Self {
@@ -70,7 +72,7 @@ impl Session {
             store: Rc::new(store),
             http: Rc::new(Http::new(settings.connect)),
             health,
-            caller: Caller::of(parent).ok(),
+            caller,
             run,
             conf: OnceCell::new(),
             databases: None,

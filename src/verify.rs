@@ -149,7 +149,7 @@ impl Verifier {
     /// hashed before that could outrun the data.
     pub fn resume(file: &File, len: u64) -> io::Result<Self> {
         let mut verifier = Self::new();
-        let mut buffer = vec![0; 256 * 1024];
+        let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(256 * 1024)];
         while verifier.size < len {
             let want = buffer.len().min(usize::try_from(len - verifier.size).unwrap_or(usize::MAX));
             match file.read_at(&mut buffer[..want], verifier.size)? {

@@ -14,7 +14,7 @@ use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
 use crate::deliver::{Delivery, Obtained, Place};
-use crate::distro::caller::Caller;
+use crate::distro::caller;
 use crate::env::{AHEAD, Env};
 use crate::error::{Error, Kind};
 use crate::handover::{self, Giver, Said, Target};
@@ -51,7 +51,7 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
 
 /// A pacman that is killed needs nothing any more, and nobody would look after what it has started.
 fn end_with_pacman(env: &Env) {
-    if Caller::parent().is_ok() {
+    if caller::is_parent_pacman() {
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         // It may have ended before this.
         if Env::parent_now() != env.parent {

@@ -201,7 +201,7 @@ pub fn turn<'s>(
 /// The file, when the store or a package cache has it.
 fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = plan.expect else { return None };
-    let take = |sha256| if manner.ahead || manner.lasting { None } else { session.store.take_passing(sha256) };
+    let may_take = !manner.ahead && !manner.lasting;
     let obtained = |file, proof, from: &str| Obtained {
         file,
         accepted: Accepted::Proven(proof),
@@ -211,9 +211,11 @@ fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Opti
         refused: Vec::new(),
         released: None,
     };
-    if let Some(Held { file, proof, from }) = session.store.find(sha256, size) {
+    if let Some(Held { file, proof, from, stay }) = session.store.find(sha256, size) {
         let from = from.map_or("store".to_owned(), |from| format!("store ({from})"));
-        return Some(Obtained { released: take(sha256), ..obtained(file, proof, &from) });
+        let takes = may_take && stay == Stay::Passing;
+        let released = takes.then(|| session.store.take_passing(sha256)).flatten();
+        return Some(Obtained { released, ..obtained(file, proof, &from) });
     }
     for dir in session.cache_dirs() {
         let Ok(cached) = fsx::open_read(&dir.join(name.as_str())) else { continue };

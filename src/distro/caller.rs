@@ -16,6 +16,9 @@ use crate::distro::arguments::Arguments;
 /// three quarters of `_STK_LIM`, `fs/exec.c`).
 const LONGEST_CMDLINE: u64 = 6 << 20;
 
+/// What most of these files fit into, in bytes: the kernel makes them anew for each read.
+const USUAL: usize = 4096;
+
 /// One pacman run: the process id and when it started, which together never come back until the machine restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Transaction {
@@ -94,18 +97,10 @@ impl Transaction {
 }
 
 impl Caller {
-    /// The pacman that started this process.
-    ///
-    /// # Errors
-    /// `NotPacman` when something else did, which is normal under makepkg and by hand.
-    pub fn parent() -> Result<Self, CallerError> {
-        Self::of(parent_pid()?)
-    }
-
     /// The pacman with process id `pid`.
     ///
     /// # Errors
-    /// As [`Caller::parent`].
+    /// `NotPacman` when it is something else, which is normal under makepkg and by hand.
     pub fn of(pid: i32) -> Result<Self, CallerError> {
         let transaction = Transaction::of(pid)?;
         let words = words(&read(pid, "cmdline", LONGEST_CMDLINE)?);
@@ -169,13 +164,19 @@ impl PacmanVersion {
     }
 }
 
+/// Whether the process that started this one is called as pacman is; no more is read of it.
+pub fn is_parent_pacman() -> bool {
+    let cmdline = parent_pid().and_then(|pid| read(pid, "cmdline", LONGEST_CMDLINE));
+    cmdline.is_ok_and(|cmdline| cmdline.split(|byte| *byte == 0).next().is_some_and(is_pacman))
+}
+
 fn parent_pid() -> Result<i32, CallerError> {
     // Raw, because a parent outside our process namespace is reported as 0.
     rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()).ok_or(CallerError::Gone(0))
 }
 
 fn read(pid: i32, file: &'static str, most: u64) -> Result<Vec<u8>, CallerError> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL);
     let opened = fs::File::open(format!("/proc/{pid}/{file}"));
     match opened.and_then(|from| from.take(most).read_to_end(&mut bytes)) {
         Ok(_) => Ok(bytes),

@@ -65,6 +65,8 @@ pub struct Held {
     pub proof: Verified,
     /// Who delivered them, when that was noted.
     pub from: Option<String>,
+    /// Whether it is to be taken out when it is handed out.
+    pub stay: Stay,
 }
 
 /// How long a file stays.
@@ -203,7 +205,10 @@ impl Store {
         let path = self.dir.join("files").join(sha256.to_string());
         let file = fsx::open_read(&path).ok()?;
         match verify::prove(&file, sha256, size) {
-            Ok(proof) => Some(Held { file, proof, from: Note::beside(&path).from }),
+            Ok(proof) => {
+                let Note { from, stay, .. } = Note::beside(&path);
+                Some(Held { file, proof, from, stay })
+            }
             Err(_) => {
                 let _ = std::fs::remove_file(&path);
                 None
