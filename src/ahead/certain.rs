@@ -115,6 +115,7 @@ mod tests {
                 name: name.to_owned(),
                 version: "2-1".to_owned(),
                 file: FileName::new(format!("{name}-2-1-any.pkg.tar.zst")).unwrap(),
+                about: None,
             });
         }
         let arguments = Arguments::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>());

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::thread;
 
 use crate::deliver::Place;
 use crate::distro::arguments::Arguments;
 use crate::distro::caller::Caller;
-use crate::distro::pacman::{Coming, Pacman};
+use crate::distro::pacman::{About, Coming, Pacman};
 use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
 use crate::env::AHEAD;
 use crate::name::FileName;
@@ -23,7 +24,10 @@ const FETCHES_SIGNATURES: (u32, u32) = (6, 1);
 
 /// Everything that is certain to be fetched; empty when pacman does not say.
 pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
-    let listed = session.conf().and_then(|conf| Some((conf, packages(caller, conf)?)));
+    // Asked first: meanwhile the call that has started this process finds out what `conf` tells, and keeps it.
+    let answers = Answer::of(caller, &caller.arguments);
+    let others = caller.otherwise.as_ref().map(|arguments| Answer::of(caller, arguments));
+    let listed = session.conf().and_then(|conf| Some((conf, packages(answers, others, conf)?)));
     let Some((conf, packages)) = listed else { return Vec::new() };
     let version = session.env.pacman_version();
     let mut wants = Vec::new();
@@ -41,27 +45,45 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
     wants
 }
 
+/// What pacman answers about one meaning of its command line.
+struct Answer<'a> {
+    arguments: &'a Arguments,
+    coming: Vec<Coming>,
+    about: HashMap<String, About>,
+    installed: HashMap<String, String>,
+}
+
+impl<'a> Answer<'a> {
+    /// Asks. What needs no other answer is asked at the same time: where databases are large, each takes a while.
+    fn of(caller: &Caller, arguments: &'a Arguments) -> Option<Self> {
+        let pacman = Pacman::of(caller, arguments, AHEAD)?;
+        let (coming, installed) = thread::scope(|scope| {
+            let asked = (!arguments.no_confirm).then(|| scope.spawn(|| pacman.installed()));
+            let coming = pacman.transaction();
+            // Nothing is installed on an empty system, where `pacman -Q` fails.
+            (coming, asked.and_then(|asked| asked.join().ok().flatten()).unwrap_or_default())
+        });
+        let coming = coming?;
+        let told = coming.iter().map(|package| Some((package.name.clone(), package.about.clone()?)));
+        let about = told.collect::<Option<_>>().or_else(|| pacman.about(&coming))?;
+        Some(Self { arguments, coming, about, installed })
+    }
+
+    fn certain(self, conf: &PacmanConf) -> Vec<Coming> {
+        let Self { arguments, coming, about, installed } = self;
+        certain(coming, &Facts { arguments, conf, about: &about, installed: &installed })
+    }
+}
+
 /// Where the command line may mean two things, what is fetched in both cases.
-fn packages(caller: &Caller, conf: &PacmanConf) -> Option<Vec<Coming>> {
-    let first = as_read(caller, &caller.arguments, conf);
-    let Some(other) = &caller.otherwise else { return first };
+fn packages(first: Option<Answer>, other: Option<Option<Answer>>, conf: &PacmanConf) -> Option<Vec<Coming>> {
+    let first = first.map(|answer| answer.certain(conf));
+    let Some(other) = other else { return first };
+    let other = other.map(|answer| answer.certain(conf));
     // A meaning that pacman refuses is not the one under which it is running.
-    let other = as_read(caller, other, conf);
     let (Some(mut both), Some(other)) = (first.clone(), &other) else { return first.or(other) };
     both.retain(|package| other.contains(package));
     Some(both)
-}
-
-fn as_read(caller: &Caller, asked: &Arguments, conf: &PacmanConf) -> Option<Vec<Coming>> {
-    let pacman = Pacman::of(caller, asked, AHEAD)?;
-    let coming = pacman.transaction()?;
-    if coming.is_empty() {
-        return Some(coming);
-    }
-    let about = pacman.about(&coming)?;
-    // Nothing is installed on an empty system, where `pacman -Q` fails.
-    let installed = if asked.no_confirm { HashMap::new() } else { pacman.installed().unwrap_or_default() };
-    Some(certain(coming, &Facts { arguments: asked, conf, about: &about, installed: &installed }))
 }
 
 /// The server that pacman asks first.

@@ -26,7 +26,7 @@ use crate::digest::Sha256;
 use crate::distro::arguments::Operation;
 use crate::env::AHEAD;
 use crate::error::Error;
-use crate::name::NameKind;
+use crate::name::{FileName, NameKind};
 use crate::plan::Expect;
 use crate::session::Session;
 use crate::store::{SetAside, Turn};
@@ -40,10 +40,11 @@ mod run;
 
 pub use run::run;
 
-/// Starts reading ahead when `want` is the first package of its transaction, and returns at once.
-pub fn start(session: &Session, want: &Want) {
-    let is_package = matches!(want.name.kind(), NameKind::Package | NameKind::PackageSignature);
-    let Some(caller) = session.caller.as_ref().filter(|_| is_package && want.repo.is_some()) else { return };
+/// Starts reading ahead when the file called `name` is the first one of its transaction that belongs to a package, and
+/// returns at once.
+pub fn start(session: &Session, name: &FileName) {
+    let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature);
+    let Some(caller) = session.caller.as_ref().filter(|_| is_package) else { return };
     let asked = &caller.arguments;
     let can_be_asked = asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers;
     let is_on = session.settings.ahead && session.env.var(AHEAD).is_none() && !session.store.is_passing();

@@ -82,6 +82,8 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
         let why = "you interrupted this pacman run; nothing more is fetched in it";
         return Err(Error::new(Kind::Interrupted, want::name_of(url)?, why));
     }
+    // Before anything is looked up here: it begins by asking pacman, which takes as long.
+    ahead::start(&session, &want::name_of(url)?);
     let mut want = Want::of(&session, url)?;
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
@@ -90,7 +92,6 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
         // pacman goes from server to server, and all of them have been asked the first time.
         want.places = vec![Place::of_url(&want::parse(url)?)?];
     }
-    ahead::start(&session, &want);
     let is_refresh = want.name.kind() == NameKind::Database;
     let obtained = match want.name.kind() {
         NameKind::Database => database(&mut session, &want, url),

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST: u64 = 64 << 20;
 /// Begins every line that we asked for, so that none of `--verbose` or `--debug` is taken for one.
 pub const MARK: &str = "pkgswarm:coming";
+/// What a line tells, each after a tab. The last four are lists, which 7.1.0 has (src/pacman/util.c) and 6.0.2 repeats as
+/// they stand here.
+const FIELDS: [&str; 8] = ["%r", "%n", "%v", "%l", "%D", "%P", "%H", "%G"];
 
 /// pacman, ready to be asked about the configuration and databases of one that is running.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub struct Coming {
     pub version: String,
     /// Its file's name.
     pub file: FileName,
+    /// What it says of itself, where pacman has told that as well.
+    pub about: Option<About>,
 }
 
 /// What a package says of itself: names without versions.
@@ -61,8 +66,8 @@ pub struct About {
 }
 
 impl Pacman {
-    /// The pacman that is `caller`, whose command line means `arguments`. Every process that it starts has the environment variable `guard` set, so that it
-    /// can be told from a real downloader.
+    /// The pacman that is `caller`, whose command line means `arguments`. Every process that it starts has the environment
+    /// variable `guard` set, so that it can be told from a real downloader.
     ///
     /// `None` where a path of its command line is relative to a directory that is not known.
     pub fn of(caller: &Caller, arguments: &Arguments, guard: &'static str) -> Option<Self> {
@@ -78,7 +83,7 @@ impl Pacman {
     ///
     /// `None` when it does not say: a transaction that cannot be, or no answer in time.
     pub fn transaction(&self) -> Option<Vec<Coming>> {
-        let mut words: Vec<OsString> = vec![format!("--print-format={MARK} %r %n %v %l").into()];
+        let mut words: Vec<OsString> = vec![format!("--print-format={MARK}\t{}", FIELDS.join("\t")).into()];
         words.extend(self.transaction.iter().cloned());
         Some(self.ask(&words)?.lines().filter_map(coming).collect())
     }
@@ -110,14 +115,18 @@ impl Pacman {
 
 /// One line of the answer. The server's part of the URL is not used: it may hold `%`, which pacman replaces once more.
 pub fn coming(line: &str) -> Option<Coming> {
-    let mut words = line.strip_prefix(MARK)?.strip_prefix(' ')?.splitn(4, ' ');
-    let (repo, name, version, url) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let mut fields = line.strip_prefix(MARK)?.strip_prefix('\t')?.split('\t');
+    let [repo, name, version, url] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
     let (_, file) = url.rsplit_once('/')?;
+    let [depends, provides, conflicts, groups] = [(); 4].map(|()| fields.next().map(names));
+    let about = (|| Some(About { depends: depends?, provides: provides?, conflicts: conflicts?, groups: groups? }))();
+    let is_told = |about: &About| about.depends != [FIELDS[4]];
     Some(Coming {
         repo: RepoName::new(repo).ok()?,
         name: name.to_owned(),
         version: version.to_owned(),
         file: FileName::new(file).ok()?,
+        about: about.filter(is_told),
     })
 }
 
@@ -143,7 +152,8 @@ pub fn about(text: &str) -> HashMap<String, About> {
 }
 
 fn names(value: &str) -> Vec<String> {
-    value.split_ascii_whitespace().filter(|word| *word != "None").map(|word| bare(word).to_owned()).collect()
+    let words = value.split_ascii_whitespace().filter(|word| *word != "None").map(bare);
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// The name in a dependency: `glibc` of `glibc>=2.38`.
@@ -155,21 +165,40 @@ pub fn bare(dependency: &str) -> &str {
 mod tests {
     use super::*;
 
+    /// A line of these fields.
+    fn line(fields: &[&str]) -> String {
+        format!("{MARK}\t{}", fields.join("\t"))
+    }
+
     #[test]
     fn only_lines_that_were_asked_for_name_a_package() {
-        let line = "pkgswarm:coming core g++x 1:2.0-1 http://m/%C3/core/g++x-1:2.0-1-any.pkg.tar.zst";
-        let package = coming(line).unwrap();
+        let fields = ["core", "g++x", "1:2.0-1", "http://m/%C3/core/g++x-1:2.0-1-any.pkg.tar.zst"];
+        let package = coming(&line(&fields)).unwrap();
         assert_eq!((package.repo.as_str(), &*package.name, &*package.version), ("core", "g++x", "1:2.0-1"));
         assert_eq!(package.file.as_str(), "g++x-1:2.0-1-any.pkg.tar.zst");
-        assert_eq!(
-            coming("pkgswarm:coming core a 1-1 file:///var/c/a-1-1-any.pkg").unwrap().file.as_str(),
-            "a-1-1-any.pkg"
-        );
-        for other in
-            ["", "debug: x", "pkgswarm:coming", "pkgswarm:coming core a 1-1 (null)", "pkgswarm:coming ../x a 1 u/f"]
-        {
-            assert_eq!(coming(other), None, "{other}");
+        let cached = coming(&line(&["core", "a", "1-1", "file:///var/c/a-1-1-any.pkg"])).unwrap();
+        assert_eq!(cached.file.as_str(), "a-1-1-any.pkg");
+        for other in [
+            String::new(),
+            "debug: x".to_owned(),
+            MARK.to_owned(),
+            line(&["core", "a", "1-1", "(null)"]),
+            line(&["../x", "a", "1", "u/f"]),
+            line(&fields).replace('\t', " "),
+        ] {
+            assert_eq!(coming(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_release_that_does_not_know_the_lists_is_not_taken_to_say_that_they_are_empty() {
+        let about = |lists: [&str; 4]| coming(&line(&[&["core", "a", "1-1", "u/a-1-1-any.pkg"][..], &lists].concat()));
+        assert_eq!(about(["%D", "%P", "%H", "%G"]).unwrap().about, None);
+        assert_eq!(about([""; 4]).unwrap().about, Some(About::default()));
+        let told = about(["beta>=2 sh", "foo=1 bar", "qq<3", "x yy"]).unwrap().about.unwrap();
+        assert_eq!(told.depends, ["beta", "sh"]);
+        assert_eq!((told.provides.concat(), told.conflicts.concat()), ("foobar".to_owned(), "qq".to_owned()));
+        assert_eq!(told.groups, ["x", "yy"]);
     }
 
     // Printed by pacman 7.1.0 -Si with COLUMNS=0, shortened.
@@ -193,7 +222,7 @@ mod tests {
         fn any_answer_is_read_without_panic(text in "(?s).*") {
             let _ = about(&text);
             let _ = coming(&text);
-            let _ = coming(&format!("{MARK} {text}"));
+            let _ = coming(&format!("{MARK}\t{text}"));
         }
     }
 }

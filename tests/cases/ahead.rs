@@ -8,17 +8,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::support::world::listing;
 use crate::support::*;
 
-/// The world's pacman answers `-p` and `-Si` for these packages.
+/// The world's pacman answers `-p` for these packages: they need nothing, as 7.1.0 tells in the same line.
 fn knowing(world: World, mirror: &FakeMirror, packages: &[&Package]) -> World {
     let coming: String = packages
         .iter()
         .map(|package| {
             let file = package.file_name();
             let name = file.split('-').next().unwrap();
-            format!("echo \"pkgswarm:coming core {name} 1.0-1 {}\"\n", mirror.url("core", &file))
+            format!(
+                "printf 'pkgswarm:coming\\tcore\\t%s\\t1.0-1\\t%s\\t\\t\\t\\t\\n' '{name}' '{}'\n",
+                mirror.url("core", &file)
+            )
         })
         .collect();
-    let script = format!("#!/bin/sh\ncase \"$*\" in *-Si*) exit 0 ;; esac\n{coming}");
+    let script = format!("#!/bin/sh\ncase \"$*\" in *--print-format*) ;; *) exit 1 ;; esac\n{coming}");
     let path = world.path("bin/pacman");
     fs::write(&path, script).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

@@ -5,7 +5,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 
 use pkgswarm::distro::caller::{PacmanVersion, start_time, words};
-use pkgswarm::distro::pacman::{MARK, about, bare, coming};
+use pkgswarm::distro::pacman::{Coming, MARK, about, bare, coming};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -13,10 +13,13 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let printed = String::from_utf8_lossy(printed);
     for line in printed.lines() {
         assert!(line.starts_with(MARK) || coming(line).is_none());
-        let Some(package) = coming(&format!("{MARK} {line}")) else { continue };
+        let Some(package) = coming(&format!("{MARK}\t{line}")) else { continue };
         assert!(!package.file.as_str().contains('/') && !package.repo.as_str().contains('/'));
-        let (repo, name, version, file) = (&package.repo, &package.name, &package.version, &package.file);
-        assert_eq!(coming(&format!("{MARK} {repo} {name} {version} https://m/{file}")).as_ref(), Some(&package));
+        let Coming { repo, name, version, file, about } = &package;
+        let lists = about.iter().flat_map(|about| [&about.depends, &about.provides, &about.conflicts, &about.groups]);
+        let lists: String = lists.map(|list| format!("\t{}", list.join(" "))).collect();
+        let again = format!("{MARK}\t{repo}\t{name}\t{version}\thttps://m/{file}{lists}");
+        assert_eq!(coming(&again).as_ref(), Some(&package));
     }
     for (name, package) in about(&printed) {
         assert!(!name.is_empty());
