@@ -26,7 +26,7 @@ pub fn prefetch(run: &Run) -> Result<Vec<Outcome>, Skipped> {
         })
     };
     let theirs = || {
-        own.clear_cache();
+        scene.put_away(&own.cache());
         let took = own.run(&["-Swu"]).ok().took;
         let files = own.cache_files();
         assert_eq!(files.iter().filter(|file| file.ends_with(".zst")).count(), packages.len(), "{files:?}");

@@ -186,10 +186,22 @@ impl Scene {
 
     /// Forgets everything that was fetched and learned.
     pub fn empty_store(&self) {
-        for entry in fs::read_dir(self.swarm.store()).expect("the store") {
-            let path = entry.expect("an entry").path();
-            let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            removed.expect("an empty store");
+        self.put_away(&self.swarm.store());
+    }
+
+    /// Empties a directory before a run. What was in it is not removed: for minutes after many files were, ext4 takes
+    /// milliseconds to find an inode for a new one (fs/ext4/ialloc.c, recently_deleted), and no user's run comes after
+    /// that. Only what is large goes, lest the disk is kept busy with it.
+    pub fn put_away(&self, dir: &Path) {
+        let into = self.out.path().join("away");
+        fs::create_dir_all(&into).expect("a directory");
+        let into = tempfile::tempdir_in(into).expect("a directory").keep();
+        for entry in fs::read_dir(dir).expect("the directory").map(|entry| entry.expect("an entry")) {
+            remove_large(&entry.path());
+            let path = entry.path();
+            if path.symlink_metadata().is_ok() {
+                fs::rename(path, into.join(entry.file_name())).expect("an empty directory");
+            }
         }
     }
 
@@ -206,7 +218,7 @@ impl Scene {
 
     /// Seconds that `pacman -Sw` takes for all packages.
     pub fn download(&self, pacman: &PacmanRoot, packages: &[Package]) -> f64 {
-        pacman.clear_cache();
+        self.put_away(&pacman.cache());
         let names: Vec<String> = packages.iter().map(Package::name).collect();
         let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
         let took = pacman.run(&words).ok().took;
@@ -294,6 +306,16 @@ impl Scene {
         }
         call.arg::<&OsStr>(program.as_ref());
         call
+    }
+}
+
+/// Removes files of more than a MiB.
+fn remove_large(path: &Path) {
+    let found = path.symlink_metadata().expect("it was listed");
+    if found.is_dir() {
+        fs::read_dir(path).expect("a directory").flatten().for_each(|entry| remove_large(&entry.path()));
+    } else if found.len() > 1 << 20 {
+        fs::remove_file(path).expect("a file");
     }
 }
 
