@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 use std::thread;
+use std::time::Instant;
 
 use rustix::process::{Pid, PidfdFlags};
 
+use crate::config::Settings;
 use crate::deliver::{Delivery, Manner, Obtained, deliver, turn};
 use crate::distro::caller::Transaction;
 use crate::error::{Error, Kind};
@@ -24,6 +26,7 @@ use super::{is_set_aside, key, list, lock};
 /// When pacman ends or the user presses ^C in it, this ends the process and everything that it has started: it must be
 /// alone in its process group, as after `background::detach`.
 pub fn run(session: &mut Session, run: &str) {
+    let begun = Instant::now();
     session.store.clear_aside(|other| other != run && transaction(other).is_none_or(|it| !it.is_alive()));
     // Another one, when pacman has ended before we began.
     let pacman = session.caller.clone().filter(|_| session.run == run);
@@ -38,7 +41,7 @@ pub fn run(session: &mut Session, run: &str) {
     thread::spawn(move || watching.watch(&pidfd));
     let wants = list::wants(session, &pacman);
     end.expect(&wants);
-    fetch_all(session, wants);
+    fetch_all(session, wants, begun);
     while !end.is_all_handed_out() {
         thread::sleep(LOOK);
     }
@@ -50,10 +53,13 @@ fn transaction(run: &str) -> Option<Transaction> {
     Some(Transaction { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
 }
 
-fn fetch_all(session: &mut Session, wants: Vec<Want>) {
+fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
+    // The call that has started this process waits for peers as well. Both waits are one, and end at the same time.
+    let head_start = session.settings.head_start.saturating_sub(begun.elapsed());
+    let settings = Settings { head_start, ..session.settings.clone() };
     let as_pacman = || session.conf().map_or(1, |conf| conf.parallel_downloads);
     let at_once = session.settings.ahead_parallel.unwrap_or_else(as_pacman);
-    let mut gathering = gather(&session.env, &session.settings, By::Ahead, wants, at_once as usize, fetch);
+    let mut gathering = gather(&session.env, &settings, By::Ahead, wants, at_once as usize, fetch);
     while let Some(Gathered { want, result }) = gathering.next() {
         let Err(error) = result else { continue };
         if matches!(error.kind, Kind::NoSource | Kind::Corrupt) {
