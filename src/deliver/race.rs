@@ -22,7 +22,7 @@ use crate::report::{self, Progress};
 use crate::session::Session;
 use crate::source::file::LocalFile;
 use crate::source::gateway::{GatewayFile, block_url};
-use crate::source::kubo::{KuboFile, Reach};
+use crate::source::kubo::{KuboFile, LATER, Reach};
 use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
 use crate::source::node::NodeFile;
@@ -144,6 +144,7 @@ fn entrants<'a>(
     let (size, most) = (plan.expect.size(), plan.expect.most());
     let gateway = session.settings.gateway_url();
     let has_near = places.iter().any(|place| matches!(place, Place::Kubo(_, Reach::Near)));
+    let is_spent = session.health.head_start(session.settings.head_start).is_zero();
     let entrant = |place: &Place| {
         let source: Box<dyn Source + 'a> = match place {
             Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
@@ -159,7 +160,11 @@ fn entrants<'a>(
             Place::Kubo(cid, reach) => {
                 let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
                 let is_last = *reach == Reach::Anywhere && has_near;
-                Box::new(if is_last { source.as_last_resort() } else { source })
+                Box::new(match (is_last, is_spent) {
+                    (true, _) => source.as_last_resort(),
+                    (false, true) => source.asking_others_after(LATER),
+                    (false, false) => source,
+                })
             }
         };
         let record = place.host().map(|host| session.health.record(&host)).unwrap_or_default();

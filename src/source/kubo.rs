@@ -24,6 +24,10 @@ use crate::source::{Kind, Local, Miss, Offer, Question, Source};
 /// hanging up ends the search before it begins.
 pub const NEAR: Duration = Duration::from_millis(900);
 
+/// How long mirrors may answer before the daemon, whose head start is used up, asks others. A mirror that is as near as a
+/// neighbour needs less, and what it sends costs no search then. One that is far does not: a neighbour may still be first.
+pub const LATER: Duration = Duration::from_millis(10);
+
 /// Where the daemon may look for a file that it does not have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
@@ -45,13 +49,20 @@ pub struct KuboFile<'a> {
     /// Whether a part of it is known to be there: the rest is then streamed, wherever the daemon gets it from.
     is_found: Cell<bool>,
     is_last_resort: bool,
+    /// How long it waits before it has the daemon ask others.
+    later: Duration,
 }
 
 impl<'a> KuboFile<'a> {
     /// The file `cid` through the gateway at `gateway`.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, reach: Reach, size: Option<u64>, most: u64) -> Self {
-        let (had_it, is_found) = (Rc::default(), Cell::new(false));
-        Self { http, gateway: gateway.clone(), cid, reach, size, most, had_it, is_found, is_last_resort: false }
+        let (had_it, is_found, later) = (Rc::default(), Cell::new(false), Duration::ZERO);
+        Self { http, gateway: gateway.clone(), cid, reach, size, most, had_it, is_found, is_last_resort: false, later }
+    }
+
+    /// The same; a daemon that does not have the file asks others only after this time.
+    pub fn asking_others_after(self, later: Duration) -> Self {
+        Self { later, ..self }
     }
 
     /// The same, asked only when everybody else has failed.
@@ -82,6 +93,9 @@ impl<'a> KuboFile<'a> {
             }
         }
         let is_found = self.is_found.get() || self.had_it.get() == Some(true);
+        if !is_found && !self.later.is_zero() {
+            tokio::time::sleep(self.later).await;
+        }
         if !is_found && self.cid.codec() == Codec::DagPb {
             self.find(question.from).await?;
         }

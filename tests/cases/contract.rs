@@ -155,3 +155,24 @@ fn no_source_shows_secrets_in_its_place() {
     let url = Url::parse("https://user:secret@mirror.example/core/file?token=secret").unwrap();
     assert_eq!(Mirror::new(&http, url, None, MOST).place(), "mirror.example");
 }
+
+#[test]
+fn a_kubo_that_is_to_ask_others_later_says_at_once_what_it_has_itself() {
+    let (near, far) = (noise("near", 5000), noise("far", 5000));
+    let kubo = FakeKubo::empty().holding(&near).finding(&far);
+    let (http, gateway) = (Http::new(Duration::from_secs(5)), Url::parse(&kubo.gateway_url()).unwrap());
+    let of = |bytes: &[u8], later| {
+        let cid = build(bytes).unwrap().root;
+        let size = Some(bytes.len() as u64);
+        KuboFile::new(&http, &gateway, cid, Reach::Anywhere, size, MOST).asking_others_after(later)
+    };
+    let asked = || kubo.requests().iter().map(|request| request.method.clone()).collect::<Vec<_>>();
+    let (hour, moment) = (Duration::from_secs(3600), Duration::from_millis(1));
+    assert!(read(&of(&near, hour), 0).unwrap().2 == near);
+    assert_eq!(asked(), ["HEAD", "GET"]);
+    let waits = of(&far, hour);
+    let patience = Duration::from_millis(300);
+    let opened = block_on(async { tokio::time::timeout(patience, waits.open(Question::default())).await.is_ok() });
+    assert_eq!((opened, asked()), (Some(false), ["HEAD", "GET", "HEAD"].map(str::to_owned).to_vec()));
+    assert!(read(&of(&far, moment), 0).unwrap().2 == far);
+}

@@ -93,6 +93,18 @@ fn a_kubo_that_nobody_else_helps_is_waited_for_by_one_budget_in_a_transaction() 
 }
 
 #[test]
+fn a_kubo_that_has_had_its_head_start_still_helps_where_mirrors_do_not() {
+    let zlib = Package::new("zlib", SIZE);
+    let kubo = FakeKubo::empty().finding(&zlib.bytes);
+    let mirror = FakeMirror::serving(&[zlib.file()]).hanging();
+    let world = World::new().repo("core", &[&zlib], &[&mirror]).kubo(&kubo).set("PKGSWARM_KUBO_HEAD_START", "0 s");
+    let out = world.out(&zlib.file_name());
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+    run.succeeds().within(Duration::from_secs(3));
+    world.has(&out, &zlib.bytes);
+}
+
+#[test]
 fn a_hung_kubo_is_paid_for_once() {
     let packages: Vec<Package> = (0..5).map(|i| Package::new(&format!("p{i}"), 1000)).collect();
     let files: Vec<_> = packages.iter().map(Package::file).collect();
