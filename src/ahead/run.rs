@@ -54,9 +54,10 @@ fn transaction(run: &str) -> Option<Transaction> {
 }
 
 fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
-    // The call that has started this process waits for peers as well. Both waits are one, and end at the same time.
-    let head_start = session.settings.head_start.saturating_sub(begun.elapsed());
-    let settings = Settings { head_start, ..session.settings.clone() };
+    // The call that has started this process waits for peers as well, and both waits are to end at about the same time.
+    // Where pacman took long to answer, that call is done, and what it has waited in vain is noted as spent.
+    let whole = session.settings.head_start;
+    let settings = Settings { head_start: whole - begun.elapsed().min(whole / 4), ..session.settings.clone() };
     let as_pacman = || session.conf().map_or(1, |conf| conf.parallel_downloads);
     let at_once = session.settings.ahead_parallel.unwrap_or_else(as_pacman);
     let mut gathering = gather(&session.env, &settings, By::Ahead, wants, at_once as usize, fetch);
