@@ -152,8 +152,8 @@ pub fn about(text: &str) -> HashMap<String, About> {
 }
 
 fn names(value: &str) -> Vec<String> {
-    let words = value.split_ascii_whitespace().filter(|word| *word != "None").map(bare);
-    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    let words = value.split_ascii_whitespace().map(bare);
+    words.filter(|word| !matches!(*word, "" | "None")).map(str::to_owned).collect()
 }
 
 /// The name in a dependency: `glibc` of `glibc>=2.38`.
@@ -195,7 +195,7 @@ mod tests {
         let about = |lists: [&str; 4]| coming(&line(&[&["core", "a", "1-1", "u/a-1-1-any.pkg"][..], &lists].concat()));
         assert_eq!(about(["%D", "%P", "%H", "%G"]).unwrap().about, None);
         assert_eq!(about([""; 4]).unwrap().about, Some(About::default()));
-        let told = about(["beta>=2 sh", "foo=1 bar", "qq<3", "x yy"]).unwrap().about.unwrap();
+        let told = about(["beta>=2 sh", "foo=1 =1 bar", "qq<3 None=1", "x yy"]).unwrap().about.unwrap();
         assert_eq!(told.depends, ["beta", "sh"]);
         assert_eq!((told.provides.concat(), told.conflicts.concat()), ("foobar".to_owned(), "qq".to_owned()));
         assert_eq!(told.groups, ["x", "yy"]);
