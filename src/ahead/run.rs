@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags};
 
@@ -54,10 +54,8 @@ fn transaction(run: &str) -> Option<Transaction> {
 }
 
 fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
-    // The call that has started this process waits for peers as well, and both waits are to end at about the same time.
-    // Where pacman took long to answer, that call is done, and what it has waited in vain is noted as spent.
-    let whole = session.settings.head_start;
-    let settings = Settings { head_start: whole - begun.elapsed().min(whole / 4), ..session.settings.clone() };
+    let head_start = head_start(session.settings.head_start, begun.elapsed());
+    let settings = Settings { head_start, ..session.settings.clone() };
     let as_pacman = || session.conf().map_or(1, |conf| conf.parallel_downloads);
     let at_once = session.settings.ahead_parallel.unwrap_or_else(as_pacman);
     let mut gathering = gather(&session.env, &settings, By::Ahead, wants, at_once as usize, fetch);
@@ -95,4 +93,23 @@ fn fetch(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> 
     let file = SetAside { bytes, from: obtained.from.clone(), modified: obtained.modified };
     aside.put(&key, &file).map_err(failed)?;
     Ok(Some(obtained))
+}
+
+/// The head start of peers here, `since` the call that has started this process began its own: both waits are to end at
+/// about the same time. Where pacman took long to answer, that call is done, and what it has waited in vain is noted as
+/// spent; then the most of it is left.
+fn head_start(whole: Duration, since: Duration) -> Duration {
+    whole - since.min(whole / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pacman_that_is_slow_to_answer_leaves_neighbours_most_of_the_head_start() {
+        let left = |since| head_start(Duration::from_millis(200), Duration::from_millis(since)).as_millis();
+        assert_eq!([0, 40, 900].map(left), [200, 160, 150]);
+        assert_eq!(head_start(Duration::ZERO, Duration::from_secs(1)), Duration::ZERO);
+    }
 }
