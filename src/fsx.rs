@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+/// Bytes that the kernel copies at a time: few calls, and what was copied is still near when it is read.
+const PIECE: usize = 1 << 20;
+
 /// Opens a regular file for reading; a link, FIFO, device or directory in its place is an error, not a wait.
 pub fn open_read(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
@@ -123,11 +126,16 @@ pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
 
 /// An unnamed file in `dir`, or one without a name from then on where the file system has no unnamed files.
 pub fn unnamed(dir: &Path) -> io::Result<File> {
+    unnamed_yet(dir).or_else(|_| tempfile::tempfile_in(dir))
+}
+
+/// An unnamed file in `dir` that [`link`] can give a name.
+///
+/// # Errors
+/// Where the file system has none (NFS, FAT), and those of making a file.
+pub fn unnamed_yet(dir: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    match rustix::fs::open(dir, flags, Mode::from(0o644)) {
-        Ok(fd) => Ok(File::from(fd)),
-        Err(_) => tempfile::tempfile_in(dir),
-    }
+    Ok(File::from(rustix::fs::open(dir, flags, Mode::from(0o644))?))
 }
 
 /// Reads `len` bytes at `at`, or what there is of them.
@@ -153,7 +161,19 @@ pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
 /// write a file out when it is renamed over another one (its mount option `auto_da_alloc`), has pacman wait for nothing
 /// when it puts a database in the place of the last one.
 pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
-    if regular(from)?.st_size.unsigned_abs() == len && rustix::fs::ioctl_ficlone(to, from).is_ok() {
+    copy_telling(from, to, len, |_| ())
+}
+
+/// Makes `to` share the blocks of the first `len` bytes of `from`, which costs next to nothing; false where it cannot.
+pub fn reflink(from: &File, to: &File, len: u64) -> bool {
+    let is_whole = regular(from).is_ok_and(|stat| stat.st_size.unsigned_abs() == len);
+    is_whole && rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+/// The same as [`copy`]; `told` hears again and again how many bytes there are.
+pub fn copy_telling(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
+    if reflink(from, to, len) {
+        told(len);
         return Ok(());
     }
     // What file systems answer that cannot take room, and to none at all, is no obstacle to copying.
@@ -165,15 +185,15 @@ pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
     }
     let (mut read_at, mut write_at) = (0, 0);
     while read_at < len {
-        let want = usize::try_from(len - read_at).unwrap_or(usize::MAX).min(1 << 30);
+        let want = usize::try_from(len - read_at).unwrap_or(usize::MAX).min(PIECE);
         match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
             // Some file systems say so when they cannot; a file that is too short is found by hand as well.
-            Ok(0) if read_at == 0 => return copy_by_hand(from, to, len),
+            Ok(0) if read_at == 0 => return copy_by_hand(from, to, len, told),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
+            Ok(_) => told(write_at),
             Err(Errno::INTR) => {}
             Err(e) if read_at == 0 && !matches!(e, Errno::NOSPC | Errno::FBIG) => {
-                return copy_by_hand(from, to, len);
+                return copy_by_hand(from, to, len, told);
             }
             Err(e) => return Err(e.into()),
         }
@@ -181,7 +201,7 @@ pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_by_hand(from: &File, to: &File, len: u64) -> io::Result<()> {
+fn copy_by_hand(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
     let mut buffer = vec![0; 256 * 1024];
     let mut at = 0;
     while at < len {
@@ -191,6 +211,7 @@ fn copy_by_hand(from: &File, to: &File, len: u64) -> io::Result<()> {
             got => {
                 to.write_all_at(&buffer[..got], at)?;
                 at += got as u64;
+                told(at);
             }
         }
     }
@@ -268,7 +289,7 @@ mod tests {
         copy(&from, &to, 300_000).unwrap();
         assert_eq!(regular(&to).unwrap().st_size, 300_000);
         let third = unnamed(dir.path()).unwrap();
-        copy_by_hand(&from, &third, 300_000).unwrap();
+        copy_by_hand(&from, &third, 300_000, |_| ()).unwrap();
         assert_eq!(regular(&third).unwrap().st_size, 300_000);
         assert!(copy(&from, &to, 300_001).is_err());
         assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());

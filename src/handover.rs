@@ -259,12 +259,13 @@ fn receive(channel: &OwnedFd, target: &Target) -> Result<usize, Error> {
 fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local(output.path().display(), format!("was not placed: {e}"));
     fsx::regular(file).map_err(|e| failed(&e))?;
-    let staged = output.stage(file, message.size)?;
+    let (staged, proof) = output.stage_and_prove(file, message.sha256, message.size)?;
+    let proof = proof.map_err(|e| failed(&e))?;
     let accepted = match message.waiver {
-        None => verify::prove(staged.file(), message.sha256, message.size).map(Accepted::Proven),
-        Some(why) => verify::relay(why, staged.file(), message.sha256, message.size).map(Accepted::Waived),
+        None => Accepted::Proven(proof),
+        Some(why) => Accepted::Waived(verify::relay(why, proof)),
     };
-    staged.commit(&accepted.map_err(|e| failed(&e))?, message.modified())?;
+    staged.commit(&accepted, message.modified())?;
     message.said.say();
     Ok(())
 }

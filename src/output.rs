@@ -13,9 +13,10 @@ use std::time::SystemTime;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use crate::digest::Sha256;
 use crate::error::Error;
 use crate::fsx;
-use crate::verify::Accepted;
+use crate::verify::{self, Accepted, Mismatch, Verified};
 
 /// A path to which a file will be delivered. Nothing is touched before [`Staged::commit`].
 #[derive(Debug)]
@@ -69,19 +70,35 @@ impl Output {
 
     /// Copies the first `len` bytes of `from` into a file without a name, on the output's file system.
     pub fn stage(&self, from: &File, len: u64) -> Result<Staged<'_>, Error> {
+        let staged = self.stage_empty()?;
+        fsx::copy(from, &staged.file, len).map_err(|e| self.failed(&e))?;
+        Ok(staged)
+    }
+
+    /// The same, and proves the copy: its bytes are those that `sha256` and `len` say, or the inner error says more.
+    pub fn stage_and_prove(
+        &self,
+        from: &File,
+        sha256: Sha256,
+        len: u64,
+    ) -> Result<(Staged<'_>, Result<Verified, Mismatch>), Error> {
+        let staged = self.stage_empty()?;
+        let proof = verify::prove_copy(from, &staged.file, sha256, len).map_err(|e| self.failed(&e))?;
+        Ok((staged, proof))
+    }
+
+    fn stage_empty(&self) -> Result<Staged<'_>, Error> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let staged = match rustix::fs::openat(&self.dir, ".", flags, Mode::from(0o600)) {
-            Ok(fd) => Staged { output: self, file: File::from(fd), named: None },
+        match rustix::fs::openat(&self.dir, ".", flags, Mode::from(0o600)) {
+            Ok(fd) => Ok(Staged { output: self, file: File::from(fd), named: None }),
             // Some file systems have no unnamed files; and some containers hide /proc.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
                 let temp = tempfile::Builder::new().prefix(".pkgswarm-").tempfile_in(&self.dir_path);
                 let (file, path) = temp.map_err(|e| self.failed(&e))?.into_parts();
-                Staged { output: self, file, named: Some(path) }
+                Ok(Staged { output: self, file, named: Some(path) })
             }
-            Err(e) => return Err(self.failed(&e.into())),
-        };
-        fsx::copy(from, &staged.file, len).map_err(|e| self.failed(&e))?;
-        Ok(staged)
+            Err(e) => Err(self.failed(&e.into())),
+        }
     }
 
     /// Stages a file itself, which nobody else must have a use for. [`Staged::commit`] fails on another file system.
@@ -108,11 +125,6 @@ impl Output {
 }
 
 impl Staged<'_> {
-    /// The copy, for proving it.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Gives the file its name, mode 0644 and, when given, the source's date.
     ///
     /// What stood there before is replaced, a link itself and not what it points to.
@@ -154,7 +166,6 @@ impl Staged<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Sha256;
     use crate::verify::prove;
     use std::io::Write as _;
     use std::os::unix::fs::{MetadataExt as _, symlink};

@@ -1,6 +1,8 @@
 //! What one command works with: settings, store, HTTP clients, pacman's configuration, and what is known about files.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -16,6 +18,7 @@ use crate::distro::server;
 use crate::distro::syncdb::BadDatabase;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
+use crate::fsx;
 use crate::health::Health;
 use crate::http::Http;
 use crate::index;
@@ -51,12 +54,25 @@ pub struct Session {
     received: Vec<Share>,
     /// Where a passing store goes.
     beside: PathBuf,
+    /// Whether what is obtained is placed there, by this process.
+    places: bool,
+    /// Set where nothing is said: whether there was something to say.
+    unsaid: Option<Cell<bool>>,
 }
 
 impl Session {
     /// Opens the store and reads what is remembered. `beside` takes a passing store when no lasting one can be had.
     pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Self, Error> {
-        let store = open_store(env, settings, beside)?;
+        Ok(Self::with_store(env, settings, open_store(env, settings, beside)?, beside))
+    }
+
+    /// The same with the lasting store or not at all, and without a word: what there is to say, [`Session::has_unsaid`].
+    pub fn open_silent(env: &Env, settings: &Settings, beside: &Path) -> Option<Self> {
+        let store = Store::open(settings.store_dir.as_ref()?, env.uid, settings.store_max).ok()?;
+        Some(Self { unsaid: Some(Cell::new(false)), ..Self::with_store(env, settings, store, beside) })
+    }
+
+    fn with_store(env: &Env, settings: &Settings, store: Store, beside: &Path) -> Self {
         // Under root's child the pacman is the grandparent, whose id root passed on.
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
@@ -66,7 +82,7 @@ impl Session {
         let run = transaction.map_or(0, |transaction| transaction.start_time);
         let run = format!("{parent}-{run}");
         let health = Health::read(&store.health_dir(), &run, env.uid, SystemTime::now());
-        Ok(Self {
+        Self {
             env: env.clone(),
             settings: settings.clone(),
             store: Rc::new(store),
@@ -80,7 +96,39 @@ impl Session {
             misses: Vec::new(),
             received: Vec::new(),
             beside: beside.to_owned(),
-        })
+            places: false,
+            unsaid: None,
+        }
+    }
+
+    /// Whether there was something to say that was not said.
+    pub fn has_unsaid(&self) -> bool {
+        self.unsaid.as_ref().is_some_and(Cell::get)
+    }
+
+    fn say(&self, text: &str) {
+        match &self.unsaid {
+            Some(unsaid) => unsaid.set(true),
+            None => report::say(text),
+        }
+    }
+
+    /// The same where files are placed in `beside`. Not by root's child, which cannot write there.
+    pub fn placing(self) -> Self {
+        Self { places: self.env.var(HANDOVER).is_none(), ..self }
+    }
+
+    /// An unnamed file for what comes: where it will be placed, so that it can be placed itself, else in the store.
+    ///
+    /// # Errors
+    /// When neither takes a file; trying again does not help.
+    pub fn scratch(&self) -> io::Result<File> {
+        self.scratch_beside().map_or_else(|| self.store.scratch(), Ok)
+    }
+
+    /// The same where it will be placed; `None` when this process places nothing, or the file could not be given a name.
+    pub fn scratch_beside(&self) -> Option<File> {
+        self.places.then(|| fsx::unnamed_yet(&self.beside).ok()).flatten()
     }
 
     /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
@@ -106,7 +154,7 @@ impl Session {
             match question.ask_or_recall(&self.store.cache_dir()) {
                 Ok(conf) => Some(conf),
                 Err(e) => {
-                    report::say(&format!("warning: pacman's configuration is not known: {e}"));
+                    self.say(&format!("warning: pacman's configuration is not known: {e}"));
                     None
                 }
             }
@@ -152,7 +200,7 @@ impl Session {
         let catalogue = catalogue::for_database(&path, &cache);
         if let Err(CatalogueError::Source { cause: cause @ BadDatabase::Unsupported(_), .. }) = &catalogue {
             // libalpm reads it and checks the package itself, as it would after curl.
-            report::say(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
+            self.say(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
             return Ok(None);
         }
         catalogue.map(Some).map_err(|e| Error::usage(format!("[{}]", repo.name), e).hint("pacman -Syy fetches it anew"))

@@ -6,11 +6,14 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::mpsc;
+use std::thread;
 
 use crate::cid::Cid;
 use crate::dag::BadDag;
 use crate::dag::walk::Walk;
 use crate::digest::{Hasher, Sha256};
+use crate::fsx;
 use crate::look::{self, Oddity};
 use crate::name::FileName;
 
@@ -133,31 +136,51 @@ pub enum Mismatch {
     Unreadable(#[from] io::Error),
 }
 
+/// Bytes that are read at a time. Few, and the same memory each time: a page that was not in use before costs more than
+/// the call that it spares.
+const AT_A_TIME: usize = 32 * 1024;
+
 /// Hashes bytes on their way into a file and knows how many there may be.
 pub struct Verifier {
     hasher: Hasher,
     size: u64,
+    /// For reading.
+    buffer: Vec<u8>,
 }
 
 impl Verifier {
     /// Starts with nothing seen.
     pub fn new() -> Self {
-        Self { hasher: Hasher::default(), size: 0 }
+        Self { hasher: Hasher::default(), size: 0, buffer: Vec::new() }
     }
 
     /// Continues after the first `len` bytes of a partial file, which are hashed again: there is no record of what was
     /// hashed before that could outrun the data.
     pub fn resume(file: &File, len: u64) -> io::Result<Self> {
         let mut verifier = Self::new();
-        let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(256 * 1024)];
-        while verifier.size < len {
-            let want = buffer.len().min(usize::try_from(len - verifier.size).unwrap_or(usize::MAX));
-            match file.read_at(&mut buffer[..want], verifier.size)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                got => verifier.update(&buffer[..got]),
-            }
-        }
+        verifier.read(file, len)?;
         Ok(verifier)
+    }
+
+    /// Goes on with what `file` has from where this one is up to `len`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when it has less.
+    pub fn read(&mut self, file: &File, len: u64) -> io::Result<()> {
+        let missing = |size: u64| usize::try_from(len.saturating_sub(size)).unwrap_or(usize::MAX);
+        if self.buffer.len() < missing(self.size).min(AT_A_TIME) {
+            self.buffer.resize(missing(self.size).min(AT_A_TIME), 0);
+        }
+        while self.size < len {
+            let want = self.buffer.len().min(missing(self.size));
+            let got = file.read_at(&mut self.buffer[..want], self.size)?;
+            if got == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.hasher.update(&self.buffer[..got]);
+            self.size += got as u64;
+        }
+        Ok(())
     }
 
     /// Bytes seen so far.
@@ -192,11 +215,38 @@ impl Default for Verifier {
 
 /// Proves an open file by reading all of it.
 pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, Mismatch> {
-    let found = crate::fsx::regular(file)?.st_size.unsigned_abs();
+    let found = fsx::regular(file)?.st_size.unsigned_abs();
     if found != size {
         return Err(Mismatch::Size { expected: size, found });
     }
     Verifier::resume(file, size)?.finish(sha256, size)
+}
+
+/// From this size on [`prove_copy`] hashes while it copies. Below it, a second thread costs more than it spares. Bytes.
+pub const LARGE: u64 = 2 << 20;
+
+/// Copies the first `size` bytes of `from` into the empty file `to`, and proves the copy, not what it was made from. Of a
+/// large file what is copied is hashed while the rest is being copied.
+///
+/// # Errors
+/// The outer one when the copy cannot be made, for lack of room for example; the inner one when it is something else.
+pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, Mismatch>> {
+    let hashed = thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        let hash = move || {
+            let mut verifier = Verifier::new();
+            told.iter().try_for_each(|len| verifier.read(to, len)).map(|()| verifier)
+        };
+        // Where this machine allows no more threads, after the copy.
+        let hashing = (size >= LARGE).then(|| thread::Builder::new().spawn_scoped(scope, hash).ok()).flatten();
+        fsx::copy_telling(from, to, size, |len| {
+            let _ = tell.send(len);
+        })?;
+        drop(tell);
+        let hashed = hashing.map(|thread| thread.join().expect("hashing does not panic"));
+        io::Result::Ok(hashed.unwrap_or_else(|| Verifier::resume(to, size)))
+    })?;
+    Ok(hashed.map_err(Mismatch::from).and_then(|verifier| verifier.finish(sha256, size)))
 }
 
 /// A file put together from proven blocks: complete, it is what its CID names.
@@ -250,7 +300,7 @@ impl Walked {
 /// # Errors
 /// [`Oddity`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
 pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, Oddity> {
-    let size = crate::fsx::regular(file)?.st_size.unsigned_abs();
+    let size = fsx::regular(file)?.st_size.unsigned_abs();
     if size > why.limit() {
         return Err(Oddity::TooLarge(why.limit()));
     }
@@ -265,9 +315,9 @@ pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, Oddity
 
 /// Accepts a file that an unprivileged process of ours has looked at: root does not parse foreign bytes itself.
 ///
-/// The digest shows that it is the very file that was looked at.
-pub fn relay(why: Waiver, file: &File, sha256: Sha256, size: u64) -> Result<Waived, Mismatch> {
-    prove(file, sha256, size).map(|proof| Waived { why, size: proof.size })
+/// The proof shows that it is the very file that was looked at.
+pub fn relay(why: Waiver, proof: Verified) -> Waived {
+    Waived { why, size: proof.size }
 }
 
 /// The digest of the first `size` bytes of a file.
@@ -301,6 +351,20 @@ mod tests {
         verifier.update(b"age");
         assert!(verifier.finish(Sha256::of(b"package"), 7).is_ok());
         assert!(Verifier::resume(&file(b"pack"), 5).is_err());
+    }
+
+    #[test]
+    fn a_copy_is_proven_by_its_own_bytes_small_or_large() {
+        for size in [7, 3 * usize::try_from(LARGE).unwrap() + 1] {
+            let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            let (from, len, sha256) = (file(&bytes), size as u64, Sha256::of(&bytes));
+            let to = file(b"");
+            assert_eq!(prove_copy(&from, &to, sha256, len).unwrap().unwrap().size(), len);
+            assert!(prove(&to, sha256, len).is_ok());
+            let other = prove_copy(&from, &file(b""), Sha256::of(b"other"), len).unwrap();
+            assert!(matches!(other, Err(Mismatch::Digest { .. })));
+            assert!(prove_copy(&from, &file(b""), sha256, len + 1).is_err(), "{size}: what is not there is not copied");
+        }
     }
 
     #[test]

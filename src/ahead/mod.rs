@@ -18,10 +18,11 @@
 //! Tests: `tests/real_ahead.rs` with real pacman, `tests/cases/ahead.rs`.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::background;
-use crate::deliver::{Delivery, Manner, Obtained, deliver, turn};
+use crate::deliver::{self, Delivery, Manner, Obtained, deliver, turn};
 use crate::digest::Sha256;
 use crate::distro::arguments::Operation;
 use crate::env::AHEAD;
@@ -43,20 +44,35 @@ pub use run::run;
 /// Starts reading ahead when the file called `name` is the first one of its transaction that belongs to a package, and
 /// returns at once.
 pub fn start(session: &Session, name: &FileName) {
-    let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature);
-    let Some(caller) = session.caller.as_ref().filter(|_| is_package) else { return };
-    let asked = &caller.arguments;
-    let can_be_asked = asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers;
-    let is_on = session.settings.ahead && session.env.var(AHEAD).is_none() && !session.store.is_passing();
-    if !can_be_asked || !is_on {
-        return;
-    }
+    let Some(mark) = mark(session, name) else { return };
     // Who makes this file is the first one. It goes with the memory of this transaction.
-    let mark = session.store.health_dir().join(format!("ahead-{}", session.run));
     if std::fs::File::create_new(mark).is_err() || session.store.aside(&session.run).open().is_err() {
         return;
     }
     background::start(session, &["ahead", &session.run]);
+}
+
+/// Whether [`start`] would start anything for the file called `name`.
+pub fn is_to_start(session: &Session, name: &FileName) -> bool {
+    mark(session, name).is_some_and(|mark| rustix::fs::stat(&mark).is_err())
+}
+
+/// The file that says that reading ahead has begun; `None` where there is none to do.
+fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
+    let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature);
+    let asked = &session.caller.as_ref().filter(|_| is_package)?.arguments;
+    let can_be_asked = asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers;
+    let is_on = session.settings.ahead && session.env.var(AHEAD).is_none() && !session.store.is_passing();
+    (can_be_asked && is_on).then(|| session.store.health_dir().join(format!("ahead-{}", session.run)))
+}
+
+/// The file that this machine has: the one that was set aside for this run of pacman, or one of the store or a package
+/// cache.
+pub fn here(session: &Session, want: &Want) -> Option<Obtained> {
+    if is_set_aside(want) {
+        return session.store.aside(&session.run).take(&key(want)).and_then(|file| accepted(session, want, file));
+    }
+    deliver::here(session, &want.name, &want.plan, Manner::default())
 }
 
 /// Gets a file: the one that was set aside for this run of pacman, else as [`deliver`] does.
@@ -106,16 +122,9 @@ fn lock(key: &str, session: &Session) -> String {
 /// Looks at a file that was set aside, as if it had come from its source just now. `None` when it is not fit.
 fn accepted(session: &Session, want: &Want, aside: SetAside) -> Option<Obtained> {
     let Expect::Waived(why) = want.plan.expect else { return None };
-    let mut file = session.store.scratch().ok()?;
+    let mut file = session.scratch().ok()?;
     file.write_all(&aside.bytes).ok()?;
     let waived = verify::waive(why, &want.name, &file).ok()?;
-    Some(Obtained {
-        file,
-        accepted: Accepted::Waived(waived),
-        modified: aside.modified,
-        from: aside.from,
-        url: None,
-        refused: Vec::new(),
-        released: None,
-    })
+    let modified = aside.modified;
+    Some(Obtained { modified, ..Obtained::new(file, Accepted::Waived(waived), aside.from) }.loose())
 }

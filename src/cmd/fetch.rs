@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use crate::background;
 use crate::cli::{FetchArgs, SourceKind};
-use crate::cmd::xfer::place;
 use crate::config::Settings;
 use crate::content::{Address, content};
 use crate::dag::build::build;
@@ -35,7 +34,10 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
         return Ok(handover::run(env, settings, env.words(), &target(args)?)?);
     }
     let giver = Giver::of(env);
-    let mut session = Session::open(env, settings, &args.directory)?;
+    let mut session = Session::open(env, settings, beside(args))?;
+    if !is_to_stdout(args) {
+        session = session.placing();
+    }
     let mut first_failure = None;
     for what in &args.what {
         match one(&mut session, args, what, giver.as_ref()) {
@@ -49,6 +51,20 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
     }
     background::after(&mut session, false);
     Ok(first_failure.unwrap_or(0))
+}
+
+fn is_to_stdout(args: &FetchArgs) -> bool {
+    args.output.as_deref() == Some(Path::new("-"))
+}
+
+/// The directory that files will be in.
+fn beside(args: &FetchArgs) -> &Path {
+    let parent = args.output.as_deref().filter(|_| !is_to_stdout(args)).and_then(Path::parent);
+    match parent {
+        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+        Some(dir) => dir,
+        None => &args.directory,
+    }
 }
 
 fn target(args: &FetchArgs) -> Result<Target, Error> {
@@ -77,8 +93,7 @@ fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver
         background::note(session, By::Fetch, None, &name, delivered, begun);
     }
     let (name, obtained) = got?;
-    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
-    let path = match (&args.output, to_stdout) {
+    let path = match (&args.output, is_to_stdout(args)) {
         (_, true) => None,
         (Some(path), _) => Some(path.clone()),
         (None, _) => Some(args.directory.join(&name)),
@@ -91,7 +106,7 @@ fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,
         (Some(_), Some(giver)) => return Ok(giver.give(&name, &obtained, said)?),
-        (Some(path), None) => place(&Output::at(path)?, &obtained)?,
+        (Some(path), None) => obtained.place(&Output::at(path)?)?,
     }
     said.say();
     Ok(())

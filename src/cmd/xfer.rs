@@ -44,7 +44,7 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         return Ok(handover::run(env, settings, env.words(), &Target::At(output))?);
     }
     let obtained = obtain(env, settings, &args.url, &args.output)?;
-    place(&output, &obtained)?;
+    obtained.place(&output)?;
     report::say(&obtained.line(want::name_of(&args.url)?.as_str()));
     Ok(0)
 }
@@ -60,22 +60,10 @@ fn end_with_pacman(env: &Env) {
     }
 }
 
-/// Puts an accepted file where it belongs: a copy, or the file itself when the store does not keep it.
-pub fn place(output: &Output, obtained: &Obtained) -> Result<(), Error> {
-    if obtained.released.is_some()
-        && let Ok(staged) = output.stage_itself(&obtained.file)
-        && staged.commit(&obtained.accepted, obtained.modified).is_ok()
-    {
-        return Ok(());
-    }
-    let staged = output.stage(&obtained.file, obtained.accepted.size())?;
-    staged.commit(&obtained.accepted, obtained.modified)
-}
-
 fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obtained, Error> {
     let begun = Instant::now();
     let beside = into.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut session = Session::open(env, settings, beside)?;
+    let mut session = Session::open(env, settings, beside)?.placing();
     if session.health.is_interrupted() {
         session.health.interrupt();
         session.health.save();

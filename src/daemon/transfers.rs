@@ -104,7 +104,7 @@ impl Transfers {
         let (tell, state) = watch::channel(State::Looking);
         if let Some(held) = self.0.store.find(request.sha256, request.size) {
             tell.send_replace(State::Done(held.proof.size()));
-            return Ok(Some(Arc::new(Transfer { state, file: reading(&held.file)? })));
+            return Ok(Some(Arc::new(Transfer { state, file: reading(&held.kept.file)? })));
         }
         if running.len() >= MOST {
             return Ok(None);

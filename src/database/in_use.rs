@@ -111,15 +111,7 @@ impl InUse {
         }
         let waived = verify::waive(Waiver::DatabaseInUse, name, &file).map_err(|e| failed(&e))?;
         let modified = Some(UNIX_EPOCH + Duration::from_secs(self.modified));
-        Ok(Obtained {
-            file,
-            accepted: Accepted::Waived(waived),
-            modified,
-            from,
-            url: None,
-            refused: Vec::new(),
-            released: None,
-        })
+        Ok(Obtained { modified, ..Obtained::new(file, Accepted::Waived(waived), from) })
     }
 }
 

@@ -70,8 +70,7 @@ fn is_dropped_when_empty(session: &Session, want: &Want, into: Option<&Path>) ->
 
 fn nothing(session: &Session, name: &FileName) -> Result<Obtained, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local(session.store.dir().display(), e);
-    let file = session.store.scratch().map_err(|e| failed(&e))?;
+    let file = session.scratch().map_err(|e| failed(&e))?;
     let accepted = Accepted::Waived(verify::waive(Waiver::NoSignature, name, &file).map_err(|e| failed(&e))?);
-    let from = "nowhere: the mirror has none, and none is required".to_owned();
-    Ok(Obtained { file, accepted, modified: None, from, url: None, refused: Vec::new(), released: None })
+    Ok(Obtained::new(file, accepted, "nowhere: the mirror has none, and none is required").loose())
 }

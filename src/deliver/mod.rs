@@ -7,13 +7,15 @@ use std::time::{Duration, SystemTime};
 use reqwest::Url;
 use tempfile::TempPath;
 
+use crate::digest::Sha256;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::fsx;
 use crate::name::FileName;
+use crate::output::Output;
 use crate::plan::{Expect, Plan};
 use crate::report::{self, Progress};
 use crate::session::Session;
-use crate::store::{Held, Stay, Store, Turn};
+use crate::store::{Held, Kept, Stay, Store, Turn};
 use crate::verify::{self, Accepted};
 
 mod place;
@@ -39,17 +41,45 @@ pub struct Obtained {
     pub url: Option<Url>,
     /// What was refused before, and from whom, for people.
     pub refused: Vec<String>,
-    /// Its passing name, when the store does not keep it: then it may be placed itself instead of a copy.
-    pub released: Option<TempPath>,
+    /// Set when it may be placed itself instead of a copy.
+    pub loose: Option<Loose>,
+}
+
+/// Nobody else has a use for the file. A name that it has in passing ends with the value.
+#[derive(Default, Debug)]
+pub struct Loose {
+    _name: Option<TempPath>,
 }
 
 impl Obtained {
+    /// The file that `file` holds.
+    pub fn new(file: File, accepted: Accepted, from: impl Into<String>) -> Self {
+        let from = from.into();
+        Self { file, accepted, modified: None, from, url: None, refused: Vec::new(), loose: None }
+    }
+
+    /// The same, of which nobody else has a use.
+    pub fn loose(self) -> Self {
+        Self { loose: Some(Loose::default()), ..self }
+    }
+
     /// The name of the waiver under which it was accepted, if it was not proven.
     pub fn waiver(&self) -> Option<&'static str> {
         match self.accepted {
             Accepted::Proven(_) => None,
             Accepted::Waived(waived) => Some(waived.why().label()),
         }
+    }
+
+    /// Puts it where it belongs: a copy, or the file itself when nobody else has a use for it.
+    pub fn place(&self, output: &Output) -> Result<(), Error> {
+        if self.loose.is_some()
+            && let Ok(staged) = output.stage_itself(&self.file)
+            && staged.commit(&self.accepted, self.modified).is_ok()
+        {
+            return Ok(());
+        }
+        output.stage(&self.file, self.accepted.size())?.commit(&self.accepted, self.modified)
     }
 
     /// The line to say once it is in its place.
@@ -115,8 +145,7 @@ fn with_store(
     manner: Manner,
 ) -> Result<Delivery, Error> {
     let Expect::Exact { sha256, size } = plan.expect else {
-        let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
-        return race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch);
+        return unkept(session, name, plan, places, manner);
     };
     if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan, manner)) {
         return Ok(Delivery::File(found));
@@ -148,7 +177,7 @@ fn with_store(
                 let stored = match (is_near && !manner.lasting, manner.ahead) {
                     (true, false) => {
                         aside.note_handed_out(&key);
-                        slot.release().map(|path| obtained.released = Some(path))
+                        slot.release().map(|path| obtained.loose = Some(Loose { _name: Some(path) }))
                     }
                     (true, true) => slot.keep(name, &proof, Stay::Passing, &obtained.from),
                     (false, _) => slot.keep(name, &proof, Stay::Lasting, &obtained.from),
@@ -163,11 +192,24 @@ fn with_store(
             }
             Ok(delivery)
         }
-        Turn::Stuck => {
-            let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
-            race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)
-        }
+        Turn::Stuck => unkept(session, name, plan, places, manner),
     }
+}
+
+/// Gets it without the store.
+fn unkept(
+    session: &mut Session,
+    name: &FileName,
+    plan: &Plan,
+    places: &[Place],
+    manner: Manner,
+) -> Result<Delivery, Error> {
+    let scratch = session.scratch().map_err(|e| store_failed(session, &e))?;
+    let mut delivery = race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)?;
+    if let Delivery::File(obtained) = &mut delivery {
+        obtained.loose = Some(Loose::default());
+    }
+    Ok(delivery)
 }
 
 /// Waits until nobody else fetches `key`, and meanwhile shows how far that one is.
@@ -199,23 +241,16 @@ pub fn turn<'s>(
 }
 
 /// The file, when the store or a package cache has it.
-fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
+pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = plan.expect else { return None };
     let may_take = !manner.ahead && !manner.lasting;
-    let obtained = |file, proof, from: &str| Obtained {
-        file,
-        accepted: Accepted::Proven(proof),
-        modified: None,
-        from: from.to_owned(),
-        url: None,
-        refused: Vec::new(),
-        released: None,
-    };
-    if let Some(Held { file, proof, from, stay }) = session.store.find(sha256, size) {
-        let from = from.map_or("store".to_owned(), |from| format!("store ({from})"));
+    if let Some(copied) = may_take.then(|| copied(session, sha256, size)).flatten() {
+        return Some(copied);
+    }
+    if let Some(Held { kept: Kept { file, from, stay }, proof }) = session.store.find(sha256, size) {
         let takes = may_take && stay == Stay::Passing;
-        let released = takes.then(|| session.store.take_passing(sha256)).flatten();
-        return Some(Obtained { released, ..obtained(file, proof, &from) });
+        let loose = takes.then(|| session.store.take_passing(sha256)).flatten().map(|path| Loose { _name: Some(path) });
+        return Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) });
     }
     for dir in session.cache_dirs() {
         let Ok(cached) = fsx::open_read(&dir.join(name.as_str())) else { continue };
@@ -223,14 +258,27 @@ fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Opti
             continue;
         }
         // Somebody else may be able to write to a cache's file: what is proven is our own copy of it.
-        let Ok(copy) = session.store.scratch() else { continue };
-        if fsx::copy(&cached, &copy, size).is_ok()
-            && let Ok(proof) = verify::prove(&copy, sha256, size)
-        {
-            return Some(obtained(copy, proof, "package cache"));
+        let Ok(copy) = session.scratch() else { continue };
+        if let Ok(Ok(proof)) = verify::prove_copy(&cached, &copy, sha256, size) {
+            return Some(Obtained::new(copy, Accepted::Proven(proof), "package cache").loose());
         }
     }
     None
+}
+
+/// A copy of a large file of the store, made where it will be placed and proven itself. `None` where copies cost nothing,
+/// and for all that [`Store::find`] must look at: a file that does not prove, a disk that is full.
+fn copied(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
+    if size < verify::LARGE {
+        return None;
+    }
+    let Kept { file, from, .. } = session.store.open_unproven(sha256).filter(|kept| kept.stay == Stay::Lasting)?;
+    let copy = session.scratch_beside()?;
+    if fsx::reflink(&file, &copy, size) {
+        return None;
+    }
+    let proof = verify::prove_copy(&file, &copy, sha256, size).ok()?.ok()?;
+    Some(Obtained::new(copy, Accepted::Proven(proof), from).loose())
 }
 
 fn store_failed(session: &Session, e: &std::io::Error) -> Error {

@@ -44,7 +44,7 @@ impl Raced {
         match self.outcome {
             Outcome::Won(Won { accepted, modified, .. }) => {
                 let Self { from, url, refused, .. } = self;
-                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused, released: None }))
+                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused, loose: None }))
             }
             Outcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
             Outcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),

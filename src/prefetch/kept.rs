@@ -111,16 +111,8 @@ fn signed(session: &Session, want: &Want) -> Option<(Kept, Sha256)> {
 
 fn open(session: &Session, want: &Want, path: &Path) -> Option<Obtained> {
     let bytes = fsx::read_small(path, session.env.uid, MOST).ok()?;
-    let file = session.store.scratch().ok()?;
+    let file = session.scratch().ok()?;
     file.write_all_at(&bytes, 0).ok()?;
     let waived = verify::waive(Waiver::Signature, &FileName::new(want.name.as_str()).ok()?, &file).ok()?;
-    Some(Obtained {
-        file,
-        accepted: Accepted::Waived(waived),
-        modified: None,
-        from: "store".to_owned(),
-        url: None,
-        refused: Vec::new(),
-        released: None,
-    })
+    Some(Obtained::new(file, Accepted::Waived(waived), "store").loose())
 }

@@ -56,17 +56,24 @@ pub struct Slot<'a> {
     _lock: File,
 }
 
+/// A file of the store, of which nothing is known yet.
+#[derive(Debug)]
+pub struct Kept {
+    /// Holds the bytes.
+    pub file: File,
+    /// Where it comes from, for people: the store, and who delivered it there when that was noted.
+    pub from: String,
+    /// Whether it is to be taken out when it is handed out.
+    pub stay: Stay,
+}
+
 /// A file of the store, proven.
 #[derive(Debug)]
 pub struct Held {
-    /// Holds the bytes.
-    pub file: File,
+    /// Its bytes.
+    pub kept: Kept,
     /// What they are.
     pub proof: Verified,
-    /// Who delivered them, when that was noted.
-    pub from: Option<String>,
-    /// Whether it is to be taken out when it is handed out.
-    pub stay: Stay,
 }
 
 /// How long a file stays.
@@ -202,18 +209,22 @@ impl Store {
 
     /// The proven file of `sha256`, if the store has it. A file that does not prove any more is removed.
     pub fn find(&self, sha256: Sha256, size: u64) -> Option<Held> {
-        let path = self.dir.join("files").join(sha256.to_string());
-        let file = fsx::open_read(&path).ok()?;
-        match verify::prove(&file, sha256, size) {
-            Ok(proof) => {
-                let Note { from, stay, .. } = Note::beside(&path);
-                Some(Held { file, proof, from, stay })
-            }
+        let kept = self.open_unproven(sha256)?;
+        match verify::prove(&kept.file, sha256, size) {
+            Ok(proof) => Some(Held { kept, proof }),
             Err(_) => {
-                let _ = std::fs::remove_file(&path);
+                let _ = std::fs::remove_file(self.dir.join("files").join(sha256.to_string()));
                 None
             }
         }
+    }
+
+    /// The file of `sha256`, if the store has it, for who proves it or a copy of it.
+    pub fn open_unproven(&self, sha256: Sha256) -> Option<Kept> {
+        let path = self.dir.join("files").join(sha256.to_string());
+        let file = fsx::open_read(&path).ok()?;
+        let Note { from, stay, .. } = Note::beside(&path);
+        Some(Kept { file, from: from.map_or("store".to_owned(), |from| format!("store ({from})")), stay })
     }
 
     /// Whether the store has a file of this name and size, which nobody has looked into.
@@ -315,7 +326,7 @@ mod tests {
         let store = store(dir.path(), 1 << 20);
         let sha256 = keep(&store, b"package");
         let held = store.find(sha256, 7).unwrap();
-        assert_eq!((held.proof.sha256(), held.from.as_deref()), (sha256, Some("m.example")));
+        assert_eq!((held.proof.sha256(), &*held.kept.from), (sha256, "store (m.example)"));
         assert!(store.has(sha256, 7) && !store.has(sha256, 8) && store.take_passing(sha256).is_none());
         assert_eq!(std::fs::read_dir(dir.path().join("store/lock")).unwrap().count(), 0);
         std::fs::write(dir.path().join("store/files").join(sha256.to_string()), "pbckage").unwrap();

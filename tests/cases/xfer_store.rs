@@ -58,6 +58,38 @@ fn what_pacman_has_by_now_leaves_the_store() {
     assert!(stored.contains(&xz.sha256().to_string()), "{stored:?}");
 }
 
+/// Large: it is hashed while it is copied.
+#[test]
+fn a_large_file_of_the_store_is_copied_once_and_the_copy_is_proven() {
+    let big = Package::new("big", 3 << 20);
+    let mirror = FakeMirror::serving(&[big.file()]);
+    let world = World::new().repo("core", &[&big], &[&mirror]);
+    let (out, url) = (world.out(&big.file_name()), mirror.url("core", &big.file_name()));
+    world.xfer_of_another_pacman(&url, &out).succeeds();
+    let stored = world.path("store/files").join(big.sha256().to_string());
+    for _ in 0..2 {
+        fs::remove_file(&out).unwrap();
+        let run = world.xfer_of_another_pacman(&url, &out);
+        run.succeeds();
+        assert!(run.stderr.contains("from store (127.0.0.1"), "{}", run.stderr);
+        world.has(&out, &big.bytes);
+        // Not the store's own: pacman may do with it what it likes.
+        fs::write(&out, "scratched").unwrap();
+        assert_eq!(fs::metadata(&stored).unwrap().len(), big.bytes.len() as u64);
+    }
+    assert_eq!(mirror.bytes(), big.bytes.len() as u64, "it was fetched once");
+
+    let mut damaged = big.bytes.clone();
+    damaged[2_500_000] ^= 1;
+    fs::write(&stored, damaged).unwrap();
+    fs::remove_file(&out).unwrap();
+    let run = world.xfer_of_another_pacman(&url, &out);
+    run.succeeds();
+    assert!(!run.stderr.contains("from store"), "{}", run.stderr);
+    world.has(&out, &big.bytes);
+    assert_eq!(fs::read(&stored).unwrap(), big.bytes, "what was damaged is replaced");
+}
+
 #[test]
 fn a_full_store_is_no_reason_to_fail() {
     if !can_be_two_users("a_full_store_is_no_reason_to_fail") {
