@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Tells a child of root, or a process in the background, which pacman its work is for. Set by hand it has no effect on
 /// root.
@@ -57,6 +57,14 @@ pub struct Env {
     pub parent: u32,
 }
 
+/// The program that can do everything; `pkgswarm` itself is a small one that starts it (`front.rs`).
+const FULL: &str = "pkgswarm-full";
+
+/// A path from the directory of `program`.
+fn beside(program: &Path, place: &str) -> PathBuf {
+    program.parent().unwrap_or(Path::new("/")).join(place)
+}
+
 impl Env {
     /// Reads the process once.
     pub fn from_process() -> Self {
@@ -81,9 +89,23 @@ impl Env {
         self.args.get(1..).unwrap_or_default()
     }
 
-    /// Where this program is.
+    /// The path of the command, for a file that names it: of `pkgswarm` where this is `pkgswarm-full`.
+    ///
+    /// # Errors
+    /// Where `/proc` is hidden; trying again does not help.
     pub fn program(&self) -> std::io::Result<PathBuf> {
-        std::env::current_exe()
+        let this = std::env::current_exe()?;
+        let places = ["pkgswarm", "../../bin/pkgswarm"];
+        let found = places.into_iter().find_map(|place| beside(&this, place).canonicalize().ok());
+        Ok(found.filter(|_| this.ends_with(FULL)).unwrap_or(this))
+    }
+
+    /// The path of `pkgswarm-full`: beside the command, or in `../lib/pkgswarm`.
+    pub fn full_program(&self) -> PathBuf {
+        // Where /proc is hidden, by the path that it was started with.
+        let this = std::env::current_exe().unwrap_or_else(|_| self.args.first().map(PathBuf::from).unwrap_or_default());
+        let near = beside(&this, FULL);
+        if near.exists() { near } else { beside(&this, &format!("../lib/pkgswarm/{FULL}")) }
     }
 
     /// The arguments that set settings, for another process of ours.

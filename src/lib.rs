@@ -2,7 +2,8 @@
 //!
 //! It fetches the files of a package manager by content id from whoever is nearest (this machine, the local Kubo
 //! daemon, gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a reason with a
-//! name. The program is `main.rs`, `cli` and `cmd`; all else is this library.
+//! name. The program is `main.rs`, `cli` and `cmd`; all else is this library. It is started by `front.rs`, a small program
+//! that hands out by itself what is here already ([`hit`]): most calls of a pacman run.
 //!
 //! # The way of one file
 //!
@@ -85,6 +86,7 @@
 //! database gather setup daemon
 //! prefetch cli
 //! ahead
+//! hit
 //! cmd
 //! ```
 //!
@@ -114,6 +116,7 @@ pub mod fsx;
 pub mod gather;
 pub mod handover;
 pub mod health;
+pub mod hit;
 pub mod http;
 pub mod index;
 pub mod journal;

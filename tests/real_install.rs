@@ -14,6 +14,7 @@ use std::time::Duration;
 const FILES: &[&str] = &[
     "etc/pkgswarm/config.toml",
     "usr/bin/pkgswarm",
+    "usr/lib/pkgswarm/pkgswarm-full",
     "usr/lib/systemd/system/pkgswarm-daemon.service",
     "usr/lib/systemd/system/pkgswarm-daemon.socket",
     "usr/lib/systemd/system/pkgswarm-index.service",

@@ -6,7 +6,7 @@ mod real;
 #[path = "support/shapes.rs"]
 mod shapes;
 
-use real::{Kubo, Parts, Ran, command, run, scratch};
+use real::{Kubo, Parts, Ran, command, copy_programs, run, scratch};
 use serde_json::Value;
 use shapes::{INCLUDED, shapes};
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ impl Machine {
         let bin = |name: &str| dir.path().join("bin").join(name);
         fs::copy(parts.pacman(release), bin("pacman")).expect("pacman");
         fs::copy(parts.pacman_conf(release), bin("pacman-conf")).expect("pacman-conf");
-        fs::copy(env!("CARGO_BIN_EXE_pkgswarm"), bin("pkgswarm")).expect("pkgswarm");
+        copy_programs(&dir.path().join("bin"));
         for (name, text) in INCLUDED {
             fs::write(dir.path().join(name), text).expect("an included file");
         }

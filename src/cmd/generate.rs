@@ -42,6 +42,10 @@ const FILES: &[(&str, &str)] = &[
         "/etc/pkgswarm/setup",
         "What setup has done, and pacman.conf as it was before; what setup did in Kubo is in /var/lib/pkgswarm/setup.",
     ),
+    (
+        "/usr/lib/pkgswarm/pkgswarm-full",
+        "The full program, which pkgswarm starts for everything but files that this machine has already.",
+    ),
     ("/var/lib/pkgswarm-publish", "What publish remembers of its last run, one directory a publisher."),
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
 ];

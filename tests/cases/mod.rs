@@ -10,6 +10,7 @@ mod disagreements;
 mod doctor;
 mod doctor_machine;
 mod fakes;
+mod front;
 mod gather;
 mod index_attacks;
 mod index_audit;

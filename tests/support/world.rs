@@ -200,6 +200,28 @@ impl World {
         self.equip(command)
     }
 
+    /// Runs `pkgswarm` where there is no full program for it to start.
+    pub fn run_front_alone(&self, arguments: &[&str]) -> Run {
+        Running::start(self.front_alone(arguments), self.base()).finish()
+    }
+
+    /// The same by root; `None` where the tests are not root.
+    pub fn run_front_alone_as_root(&self, arguments: &[&str]) -> Option<Run> {
+        let mut command = self.front_alone(arguments);
+        command.uid(0).gid(0);
+        is_root().then(|| Running::start(command, self.base()).finish())
+    }
+
+    fn front_alone(&self, arguments: &[&str]) -> Command {
+        let alone = self.path("bin/pkgswarm");
+        if !alone.exists() {
+            install(binary(), &alone);
+        }
+        let mut command = Command::new(alone);
+        command.args(arguments);
+        self.equip(command)
+    }
+
     /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, as one `pacman -Sy` does, as far as /proc can tell.
     pub fn refreshing(&self, files: &[(String, PathBuf)]) -> Run {
         let mut command = Command::new("/bin/sh");
@@ -395,10 +417,15 @@ pub fn binary() -> &'static Path {
             return built;
         }
         // One place for all runs, so that they do not fill the disk; renamed, so that a run under way keeps its own.
-        let place = std::env::temp_dir().join("pkgswarm-under-test");
-        let fresh = place.with_extension(std::process::id().to_string());
-        install(&built, &fresh);
-        fs::rename(&fresh, &place).expect("root may replace it");
-        place
+        let place = std::env::temp_dir().join("pkgswarm-programs-under-test");
+        fs::create_dir_all(&place).expect("a directory");
+        open_to_all(&place);
+        for program in [&built, &PathBuf::from(env!("CARGO_BIN_EXE_pkgswarm-full"))] {
+            let to = place.join(program.file_name().expect("a name"));
+            let fresh = to.with_extension(std::process::id().to_string());
+            install(program, &fresh);
+            fs::rename(&fresh, &to).expect("root may replace it");
+        }
+        place.join("pkgswarm")
     })
 }

@@ -74,12 +74,12 @@ pub fn memory(through_kubo: bool) -> Vec<Outcome> {
     let peak = match &kubo {
         Some(kubo) => {
             kubo.add(&scene.file(&package));
-            let peak = Peak::of(&scene.swarm.program());
+            let peak = Peak::of(&scene.swarm.program().with_file_name("pkgswarm-full"));
             scene.fetch_from_kubo(who, &package);
             peak
         }
         None => {
-            let peak = Peak::of(&scene.swarm.program());
+            let peak = Peak::of(&scene.swarm.program().with_file_name("pkgswarm-full"));
             let said = scene.xfer(who, &scene.url(&package)).1;
             assert!(said.contains("from 127.0.0.1"), "{said}");
             peak

@@ -79,9 +79,12 @@ impl fmt::Display for Ran {
 
 /// Process ids of whatever runs from a program's file.
 pub fn running(program: &Path) -> Vec<u32> {
+    // The command pkgswarm goes over into the full program, which lies beside it.
+    let full = program.with_file_name("pkgswarm-full");
+    let is_one = |exe: &Path| exe == program || exe == full;
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let of_program =
-        processes.filter(|process| std::fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program));
+        processes.filter(|process| std::fs::read_link(process.path().join("exe")).is_ok_and(|exe| is_one(&exe)));
     of_program.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
 }
 

@@ -9,6 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
+/// Copies the programs under test into a directory.
+pub fn copy_programs(to: &Path) {
+    for (name, built) in PROGRAMS {
+        fs::copy(built, to.join(name)).expect("the program");
+    }
+}
+
+/// The programs under test: the command, and the full program that it starts.
+pub const PROGRAMS: [(&str, &str); 2] =
+    [("pkgswarm", env!("CARGO_BIN_EXE_pkgswarm")), ("pkgswarm-full", env!("CARGO_BIN_EXE_pkgswarm-full"))];
+
 /// The program under test with configuration, store and state of its own.
 pub struct Swarm {
     dir: TempDir,
@@ -21,7 +32,7 @@ impl Swarm {
     pub fn install() -> Swarm {
         let dir = scratch("swarm");
         fs::create_dir(dir.path().join("etc")).expect("a directory");
-        fs::copy(env!("CARGO_BIN_EXE_pkgswarm"), dir.path().join("pkgswarm")).expect("the program");
+        copy_programs(dir.path());
         for name in ["store", "state"] {
             user_dir(&dir.path().join(name));
         }

@@ -1,6 +1,6 @@
 //! A real systemd of its own, with what the package installs, in namespaces of its own: see `tests/support/systemd-box`.
 
-use super::{Process, Ran, command, run, scratch, until};
+use super::{PROGRAMS, Process, Ran, command, run, scratch, until};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -70,7 +70,9 @@ impl Systemd {
 fn install(over: &Path, dir: &Path) {
     let built = dir.join("built/release");
     fs::create_dir_all(&built).expect("a directory");
-    symlink(env!("CARGO_BIN_EXE_pkgswarm"), built.join("pkgswarm")).expect("a link");
+    for (name, program) in PROGRAMS {
+        symlink(program, built.join(name)).expect("a link");
+    }
     fs::create_dir(over).expect("a directory");
     let mut install = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/install"));
     run(install.arg(over).env("CARGO_TARGET_DIR", dir.join("built"))).ok();

@@ -1,0 +1,62 @@
+//! What is here already, handed out by a small program that holds nothing else.
+//!
+//! Most calls of a pacman run find their file fetched ahead. To load all of this library for them would take longer than
+//! they take themselves, so the command `pkgswarm` is a small program (`front.rs`), which does what this module does and
+//! starts the full one (`main.rs`) for everything else. Neither the network nor anything that draws is reachable from
+//! here; that keeps the small program small (`tests/bench --case store-hit` measures what it spares).
+//!
+//! The proof is the same, and so is the one place that gives a file its name: [`Obtained::place`].
+//!
+//! Tests: whatever the scenarios call is `pkgswarm`; `tests/cases/front.rs` tells who did the work.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::ahead;
+use crate::background;
+use crate::config::Settings;
+use crate::deliver::Obtained;
+use crate::env::{AHEAD, Env, HANDOVER};
+use crate::journal::By;
+use crate::name::NameKind;
+use crate::output::Output;
+use crate::prefetch::kept;
+use crate::session::Session;
+use crate::want::{self, Want};
+
+/// Places the file that `pkgswarm xfer URL OUTPUT` asks for when this machine has it, and returns the line to say.
+///
+/// `None` when it is not here, and whenever there is anything to report, to fetch or to start: then nothing is at OUTPUT,
+/// and the full program begins from the beginning.
+pub fn hand_out(env: &Env) -> Option<String> {
+    let [command, url, output] = env.words() else { return None };
+    let (url, output) = (url.to_str()?, Path::new(output));
+    let is_plain =
+        command == "xfer" && !url.starts_with('-') && !output.as_os_str().as_encoded_bytes().starts_with(b"-");
+    // What root is given comes out of the hands of an unprivileged child.
+    let is_direct = !env.is_root() && env.var(HANDOVER).is_none() && env.var(AHEAD).is_none();
+    let name = want::name_of(url).ok()?;
+    if !is_plain || !is_direct || !matches!(name.kind(), NameKind::Package | NameKind::PackageSignature) {
+        return None;
+    }
+    let begun = Instant::now();
+    let output = Output::at(output).ok()?;
+    let mut session = Session::open_silent(env, &Settings::read(env, &[]).ok()?, output.dir())?.placing();
+    if session.health.is_interrupted() || ahead::is_to_start(&session, &name) {
+        return None;
+    }
+    let want = Want::of(&session, url).ok()?;
+    if want.plan.disagreement.is_some() || session.has_unsaid() {
+        return None;
+    }
+    let obtained = obtain(&session, &want)?;
+    obtained.place(&output).ok()?;
+    let repo = want.repo.as_ref().map(|repo| &repo.name);
+    background::note(&mut session, By::Xfer, repo, &name, Some(obtained.accepted.size()), begun);
+    Some(obtained.line(name.as_str()))
+}
+
+fn obtain(session: &Session, want: &Want) -> Option<Obtained> {
+    let kept = (want.name.kind() == NameKind::PackageSignature).then(|| kept::first_time(session, want)).flatten();
+    kept.or_else(|| ahead::here(session, want))
+}

@@ -1,0 +1,87 @@
+//! The small program hands out what is here, by itself, and leaves all else to the full one.
+
+use std::fs;
+
+use crate::support::world::is_root;
+use crate::support::*;
+
+/// A file that was fetched and is in the store now, its URL and where to put it.
+fn fetched(zlib: &Package) -> (World, FakeMirror, String, std::path::PathBuf) {
+    let mirror = FakeMirror::serving(&[zlib.file(), zlib.signature()]);
+    let world = World::new().repo("core", &[zlib], &[&mirror]).run_by_user();
+    let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
+    world.xfer(&url, &out).succeeds();
+    fs::remove_file(&out).unwrap();
+    (world, mirror, url, out)
+}
+
+#[test]
+fn a_file_of_the_store_needs_no_full_program() {
+    for size in [70_000, 3 << 20] {
+        let zlib = Package::new("zlib", size);
+        let (world, mirror, url, out) = fetched(&zlib);
+        let asked = mirror.requests().len();
+        let run = world.run_front_alone(&["xfer", &url, out.to_str().unwrap()]);
+        run.succeeds();
+        assert!(run.stderr.contains("from store (127.0.0.1"), "{}", run.stderr);
+        world.has(&out, &zlib.bytes);
+        assert_eq!(mirror.requests().len(), asked, "nobody was asked");
+        let stats: serde_json::Value = serde_json::from_str(&world.run(&["stats", "--json"]).stdout).unwrap();
+        assert_eq!(stats["files"], 2, "it is in the journal as well: {stats}");
+    }
+}
+
+#[test]
+fn a_file_of_a_package_cache_needs_no_full_program() {
+    let zlib = Package::new("zlib", 70_000);
+    let mirror = FakeMirror::serving(&[Package::new("other", 10).file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]).run_by_user();
+    fs::write(world.path("cache").join(zlib.file_name()), &zlib.bytes).unwrap();
+    let out = world.out(&zlib.file_name());
+    let url = mirror.url("core", &zlib.file_name());
+    world.run_front_alone(&["xfer", &url, out.to_str().unwrap()]).succeeds();
+    world.has(&out, &zlib.bytes);
+}
+
+#[test]
+fn what_is_not_here_or_not_right_is_left_to_the_full_program() {
+    let zlib = Package::new("zlib", 70_000);
+    let (world, mirror, url, out) = fetched(&zlib);
+    let signature = format!("{url}.sig");
+    let database = mirror.url("core", "core.db");
+    let stored = world.path("store/files").join(zlib.sha256().to_string());
+    let out = out.to_str().unwrap();
+    let elsewhere = |arguments: &[&str], what: &str| {
+        let run = world.run_front_alone(arguments);
+        assert_eq!(run.code(), 4, "{what}: {}", run.stderr);
+        assert!(run.stderr.contains("the full program cannot be started"), "{what}: {}", run.stderr);
+        assert!(run.stderr.contains("pkgswarm-full"), "{what}: {}", run.stderr);
+        world.has_no_output();
+    };
+    elsewhere(&["xfer", &signature, out], "a signature that nobody set aside");
+    elsewhere(&["xfer", &database, out], "a database");
+    elsewhere(&["xfer", &url], "a word too few");
+    elsewhere(&["xfer", &url, out, "--set=store.max=1G"], "a word more");
+    elsewhere(&["fetch", &zlib.file_name()], "another command");
+    elsewhere(&["--version"], "no command");
+    let as_root = world.run_front_alone_as_root(&["xfer", &url, out]);
+    assert_eq!(as_root.map(|run| run.code()), is_root().then_some(4), "root leaves it to an unprivileged child");
+    world.has_no_output();
+    fs::write(&stored, "damaged").unwrap();
+    elsewhere(&["xfer", &url, out], "a damaged file");
+}
+
+#[test]
+fn the_full_program_begins_where_the_small_one_gave_up() {
+    let zlib = Package::new("zlib", 70_000);
+    let (world, mirror, url, out) = fetched(&zlib);
+    fs::write(world.path("store/files").join(zlib.sha256().to_string()), "damaged").unwrap();
+    let run = world.xfer(&url, &out);
+    run.succeeds();
+    world.has(&out, &zlib.bytes);
+    assert_eq!(mirror.bytes(), 2 * zlib.bytes.len() as u64, "it was fetched again");
+    let version = world.run(&["--version"]);
+    assert_eq!(version.stdout, format!("pkgswarm {}\n", env!("CARGO_PKG_VERSION")));
+    let usage = world.run(&["xfer"]);
+    assert!(usage.stderr.contains("Usage: pkgswarm xfer"), "{}", usage.stderr);
+}
