@@ -233,7 +233,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
             Take::Write { .. } | Take::TooMuch => return self.sent_too_much(lane, source),
         };
         self.last = Some(source);
-        self.sheet.add(source, at, &piece[skip..skip + len])?;
+        self.sheet.add(source, at, piece.slice(skip..skip + len))?;
         self.race.progress.at(self.sheet.bytes(), &self.places[source]);
         if self.is_mixed() {
             self.check(at..at + len as u64)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
+use bytes::Bytes;
 use rustix::fs::SeekFrom;
 
 use crate::race::hashing::Hashing;
@@ -40,7 +41,7 @@ impl<'f> Sheet<'f> {
     /// again: there is no record of them that could outrun the data.
     pub(super) fn start(file: &'f File, have: u64, size: Option<u64>) -> io::Result<Self> {
         let have = without_holes(file, have.min(file.metadata()?.len()));
-        let hashing = Hashing::new(Verifier::resume(file, have)?, file, size);
+        let hashing = Hashing::new(Verifier::resume(file, have)?, size);
         // Not when nothing is to be cut: ext4 takes a cut to zero for a rewrite, and closing the file then waits for the
         // disk (fs/ext4/inode.c, EXT4_STATE_DA_ALLOC_CLOSE).
         if file.metadata()?.len() != have {
@@ -74,11 +75,11 @@ impl<'f> Sheet<'f> {
     }
 
     /// Adds bytes that are not here yet.
-    pub(super) fn add(&mut self, who: usize, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn add(&mut self, who: usize, at: u64, bytes: Bytes) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.file.write_all_at(bytes, at)?;
+        self.file.write_all_at(&bytes, at)?;
         let to = at + bytes.len() as u64;
         if at == self.hashing.size() {
             self.hashing.update(bytes);
@@ -119,7 +120,7 @@ impl<'f> Sheet<'f> {
         });
         self.parts = kept.collect();
         if range.start < self.hashing.size() && range.start < range.end {
-            self.hashing = Hashing::new(Verifier::new(), self.file, self.size);
+            self.hashing = Hashing::new(Verifier::new(), self.size);
         }
         let end = self.parts.last().map_or(0, |part| part.to);
         if self.file.metadata().is_ok_and(|meta| meta.len() > end) {
@@ -135,8 +136,8 @@ impl<'f> Sheet<'f> {
 
     /// Hashes what the running hash does not cover yet, and hands it over. Everything must be here.
     pub(super) fn finish_hash(&mut self) -> io::Result<Verifier> {
-        let hashing = std::mem::replace(&mut self.hashing, Hashing::new(Verifier::new(), self.file, None));
-        let mut verifier = hashing.finish()?;
+        let hashing = std::mem::replace(&mut self.hashing, Hashing::new(Verifier::new(), None));
+        let mut verifier = hashing.finish();
         verifier.read(self.file, self.front())?;
         Ok(verifier)
     }
@@ -196,12 +197,12 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(b"abcdef", 0).unwrap();
         let mut sheet = sheet(&file, 4);
-        sheet.add(0, 4, b"ef").unwrap();
-        sheet.add(1, 8, b"ij").unwrap();
+        sheet.add(0, 4, Bytes::from_static(b"ef")).unwrap();
+        sheet.add(1, 8, Bytes::from_static(b"ij")).unwrap();
         assert_eq!((sheet.front(), sheet.bytes(), sheet.shares()), (6, 8, vec![(0, 2), (1, 2)]));
         assert!(sheet.has(&(0..6)) && !sheet.has(&(5..7)) && sheet.has(&(8..10)) && !sheet.has(&(6..8)));
-        sheet.add(0, 6, b"").unwrap();
-        sheet.add(1, 6, b"gh").unwrap();
+        sheet.add(0, 6, Bytes::from_static(b"")).unwrap();
+        sheet.add(1, 6, Bytes::from_static(b"gh")).unwrap();
         assert_eq!((sheet.front(), sheet.senders(&(3..7))), (10, vec![0, 1, EARLIER]));
         sheet.erase(&(5..7));
         assert_eq!((sheet.front(), sheet.shares()), (5, vec![(0, 1), (1, 3)]));
@@ -214,11 +215,11 @@ mod tests {
     fn the_hash_covers_what_came_out_of_order_and_what_was_erased_and_came_again() {
         let file = tempfile::tempfile().unwrap();
         let mut sheet = sheet(&file, 0);
-        sheet.add(0, 0, b"ab").unwrap();
-        sheet.add(1, 4, b"ef").unwrap();
-        sheet.add(0, 2, b"xx").unwrap();
+        sheet.add(0, 0, Bytes::from_static(b"ab")).unwrap();
+        sheet.add(1, 4, Bytes::from_static(b"ef")).unwrap();
+        sheet.add(0, 2, Bytes::from_static(b"xx")).unwrap();
         sheet.erase(&(2..4));
-        sheet.add(1, 2, b"cd").unwrap();
+        sheet.add(1, 2, Bytes::from_static(b"cd")).unwrap();
         assert!(sheet.finish_hash().unwrap().finish(Sha256::of(b"abcdef"), 6).is_ok());
     }
 
@@ -226,8 +227,8 @@ mod tests {
     fn what_lies_behind_a_gap_is_not_left_for_the_next_run() {
         let file = tempfile::tempfile().unwrap();
         let mut first = sheet(&file, 0);
-        first.add(0, 0, b"ab").unwrap();
-        first.add(1, 4, b"ef").unwrap();
+        first.add(0, 0, Bytes::from_static(b"ab")).unwrap();
+        first.add(1, 4, Bytes::from_static(b"ef")).unwrap();
         drop(first);
         assert_eq!(file.metadata().unwrap().len(), 2);
     }

@@ -114,6 +114,8 @@ impl Trial {
 mod tests {
     use std::fs::File;
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::cid::Cid;
     use crate::dag::node::{self, Piece};
@@ -133,15 +135,21 @@ mod tests {
         let mut sheet = Sheet::start(&file, 0, None).unwrap();
         let mut trial = Trial::default();
         trial.begin(leaves(&bytes));
-        sheet.add(0, 0, &bytes[..150]).unwrap();
-        sheet.add(1, 150, &[0; 150]).unwrap();
+        sheet.add(0, 0, Bytes::copy_from_slice(&bytes[..150])).unwrap();
+        sheet.add(1, 150, Bytes::copy_from_slice(&[0; 150])).unwrap();
         let wrong = trial.check(&sheet, 0..350).unwrap();
         let expected = [Wrong { range: 100..200, sender: None }, Wrong { range: 200..300, sender: Some(1) }];
         assert_eq!(wrong, expected, "the last leaf is not complete, the second one has two senders");
         assert_eq!(trial.doubtful(50..350), [100..200, 200..300, 300..350]);
         for leaf in wrong {
             sheet.erase(&leaf.range);
-            sheet.add(2, leaf.range.start, &bytes[leaf.range.start as usize..leaf.range.end as usize]).unwrap();
+            sheet
+                .add(
+                    2,
+                    leaf.range.start,
+                    Bytes::copy_from_slice(&bytes[leaf.range.start as usize..leaf.range.end as usize]),
+                )
+                .unwrap();
         }
         let convicted = trial.convicted(&sheet).unwrap();
         assert_eq!(convicted.iter().map(|(who, _)| *who).collect::<Vec<_>>(), [1]);
@@ -151,7 +159,7 @@ mod tests {
     fn who_was_accused_is_acquitted_with_the_claim() {
         let file = tempfile::tempfile().unwrap();
         let mut sheet = Sheet::start(&file, 0, None).unwrap();
-        sheet.add(0, 0, &[7; 100]).unwrap();
+        sheet.add(0, 0, Bytes::copy_from_slice(&[7; 100])).unwrap();
         let mut trial = Trial::default();
         trial.begin(leaves(&[8; 200]));
         assert_eq!(trial.check(&sheet, 0..100).unwrap().len(), 1);
@@ -165,7 +173,7 @@ mod tests {
         let mut sheet = Sheet::start(&file, 0, None).unwrap();
         let mut trial = Trial::default();
         trial.begin(leaves(&[8; 200]));
-        sheet.add(0, 0, &[7; 200]).unwrap();
+        sheet.add(0, 0, Bytes::copy_from_slice(&[7; 200])).unwrap();
         assert_eq!(trial.check(&sheet, 0..200).unwrap().len(), 2);
         // The file is what the accused one sent, as everybody else says too.
         assert!(trial.convicted(&sheet).unwrap().is_empty());
