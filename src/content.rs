@@ -67,7 +67,7 @@ pub fn content(
     address: &Address,
     forced: Option<crate::source::Kind>,
 ) -> Result<Obtained, Error> {
-    let scratch = session.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
+    let scratch = session.store.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
     let peers = Peers::of(session, forced);
     let name = address.name();
     if peers.list.is_empty() {
@@ -87,7 +87,7 @@ pub fn content(
             }
             let from = peers.label();
             session.received(from.clone(), accepted.size());
-            Ok(Obtained::new(scratch, accepted, from).loose())
+            Ok(Obtained::new(scratch, accepted, from))
         }
         Some(Err(error)) => Err(error),
         None => Err(Error::new(Kind::Interrupted, name, "interrupted")),

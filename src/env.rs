@@ -65,6 +65,13 @@ fn beside(program: &Path, place: &str) -> PathBuf {
     program.parent().unwrap_or(Path::new("/")).join(place)
 }
 
+/// The full program that the command at `program` starts: beside it, or in `../lib/pkgswarm`.
+pub fn full_program_of(program: &Path) -> PathBuf {
+    let near = beside(program, FULL);
+    let installed = || Some(program.parent()?.parent()?.join("lib/pkgswarm").join(FULL));
+    if near.exists() { near } else { installed().unwrap_or(near) }
+}
+
 impl Env {
     /// Reads the process once.
     pub fn from_process() -> Self {
@@ -100,12 +107,12 @@ impl Env {
         Ok(found.filter(|_| this.ends_with(FULL)).unwrap_or(this))
     }
 
-    /// The path of `pkgswarm-full`: beside the command, or in `../lib/pkgswarm`.
-    pub fn full_program(&self) -> PathBuf {
-        // Where /proc is hidden, by the path that it was started with.
-        let this = std::env::current_exe().unwrap_or_else(|_| self.args.first().map(PathBuf::from).unwrap_or_default());
-        let near = beside(&this, FULL);
-        if near.exists() { near } else { beside(&this, &format!("../lib/pkgswarm/{FULL}")) }
+    /// The path of `pkgswarm-full`; `None` where this is it.
+    pub fn full_program(&self) -> Option<PathBuf> {
+        // Where /proc is hidden, by the path that it was started with; a name alone was found in PATH, and not here.
+        let started = || self.args.first().map(PathBuf::from).filter(|path| path.is_absolute());
+        let this = std::env::current_exe().ok().or_else(started).unwrap_or_else(|| "/usr/bin/pkgswarm".into());
+        (!this.ends_with(FULL)).then(|| full_program_of(&this))
     }
 
     /// The arguments that set settings, for another process of ours.

@@ -1,6 +1,7 @@
 //! pkgswarm, the command: hands out what is here already, and starts the full program, `pkgswarm-full`, for all else.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use pkgswarm::env::Env;
@@ -13,12 +14,25 @@ fn main() -> ExitCode {
         report::say(&line);
         return ExitCode::SUCCESS;
     }
-    let program = env.full_program();
-    let name = env.args.first().map_or("pkgswarm".as_ref(), std::ffi::OsString::as_os_str);
-    let why = Command::new(&program).arg0(name).args(env.words()).exec();
-    let error = Error::local(program.display(), format!("the full program cannot be started: {why}"))
-        .hint("install pkgswarm-full beside pkgswarm, or in ../lib/pkgswarm");
-    let error = anyhow::Error::from(error);
+    let error = match env.full_program() {
+        Some(program) => cannot(&program, &become_it(&env, &program)),
+        None => cannot(Path::new("pkgswarm-full"), &"under this name stands the small program"),
+    };
     eprint!("{}", error::report(&error));
     ExitCode::from(error::status(&error))
+}
+
+/// Returns only when it fails.
+fn become_it(env: &Env, program: &Path) -> std::io::Error {
+    let mut command = Command::new(program);
+    if let Some(name) = env.args.first() {
+        command.arg0(name);
+    }
+    command.args(env.words()).exec()
+}
+
+fn cannot(program: &Path, why: &dyn std::fmt::Display) -> anyhow::Error {
+    Error::local(program.display(), format!("the full program cannot be started: {why}"))
+        .hint("install pkgswarm-full beside pkgswarm, or in ../lib/pkgswarm")
+        .into()
 }

@@ -1,6 +1,6 @@
 //! What is here already, handed out by a small program that holds nothing else.
 //!
-//! Most calls of a pacman run find their file fetched ahead. To load all of this library for them would take longer than
+//! Most calls of a pacman that has a `DownloadUser` find their file fetched ahead. To load all of this library for them would take as long as
 //! they take themselves, so the command `pkgswarm` is a small program (`front.rs`), which does what this module does and
 //! starts the full one (`main.rs`) for everything else. Neither the network nor anything that draws is reachable from
 //! here; that keeps the small program small (`tests/bench --case store-hit` measures what it spares).
@@ -16,7 +16,9 @@ use crate::ahead;
 use crate::background;
 use crate::config::Settings;
 use crate::deliver::Obtained;
+use crate::distro::caller;
 use crate::env::{AHEAD, Env, HANDOVER};
+use crate::error::Kind;
 use crate::journal::By;
 use crate::name::NameKind;
 use crate::output::Output;
@@ -42,6 +44,9 @@ pub fn hand_out(env: &Env) -> Option<String> {
     let begun = Instant::now();
     let output = Output::at(output).ok()?;
     let mut session = Session::open_silent(env, &Settings::read(env, &[]).ok()?, output.dir())?.placing();
+    if session.caller.is_some() && !caller::end_with(env.parent) {
+        std::process::exit(Kind::Interrupted.status().into());
+    }
     if session.health.is_interrupted() || ahead::is_to_start(&session, &name) {
         return None;
     }

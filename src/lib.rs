@@ -3,7 +3,7 @@
 //! It fetches the files of a package manager by content id from whoever is nearest (this machine, the local Kubo
 //! daemon, gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a reason with a
 //! name. The program is `main.rs`, `cli` and `cmd`; all else is this library. It is started by `front.rs`, a small program
-//! that hands out by itself what is here already ([`hit`]): most calls of a pacman run.
+//! that hands out by itself what is here already ([`hit`]): most calls of a pacman that has a `DownloadUser`.
 //!
 //! # The way of one file
 //!
@@ -21,7 +21,8 @@
 //!    asks one [`source`] after the other, overlaps who is slow, lets several share a file where its leaves are known,
 //!    and goes on with the next where the last one stopped.
 //! 4. [`verify`] hashes what arrived. Proven, it gets its place in the store.
-//! 5. [`output`] copies it to where the caller wants it, under a name that it gets last of all.
+//! 5. [`output`] copies it to where the caller wants it, under a name that it gets last of all. What nobody else has a use
+//!    for is not copied but gets its name there.
 //!
 //! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.

@@ -1,8 +1,8 @@
 //! The only place where a file gets the name that the caller asked for.
 //!
-//! pacman takes whatever is at `%o` as complete when we exit 0. So the bytes are first copied into a file without a
-//! name in the same directory, and the name is given only in exchange for [`Accepted`]. Killed at any instant, there
-//! is either nothing new or the whole file (`tests/cases/xfer_kill.rs`).
+//! pacman takes whatever is at `%o` as complete when we exit 0. So the bytes are first in a file without a name in the
+//! same directory, a copy where somebody else goes on using them, and the name is given only in exchange for
+//! [`Accepted`]. Killed at any instant, there is either nothing new or the whole file (`tests/cases/xfer_kill.rs`).
 
 use std::fs::File;
 use std::io;

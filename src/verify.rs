@@ -246,6 +246,11 @@ pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Resu
         let hashed = hashing.map(|thread| thread.join().expect("hashing does not panic"));
         io::Result::Ok(hashed.unwrap_or_else(|| Verifier::resume(to, size)))
     })?;
+    // A source that grew while its blocks were shared has more than was hashed.
+    let found = fsx::regular(to)?.st_size.unsigned_abs();
+    if found != size {
+        return Ok(Err(Mismatch::Size { expected: size, found }));
+    }
     Ok(hashed.map_err(Mismatch::from).and_then(|verifier| verifier.finish(sha256, size)))
 }
 

@@ -1,8 +1,8 @@
 //! The command line that pacman uses, read without building the parser of all others.
 //!
 //! pacman starts `pkgswarm xfer URL FILE` for every file and every signature, and to build clap's description of all
-//! commands takes a sixth of the time that such a call has (`tests/bench --case store-hit`). Whatever looks different, a flag
-//! or one word more, is clap's.
+//! commands took a sixth of such a call's time before the small program answered most. What is not here, and root's calls,
+//! still come this way. Whatever looks different, a flag or one word more, is clap's.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

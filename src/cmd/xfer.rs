@@ -2,11 +2,12 @@
 //!
 //! The contract (pacman 7.1.0, src/pacman/conf.c): one process a file, in series; exit 0 means that OUTPUT is complete;
 //! anything else makes pacman sleep two seconds and go to the next server.
+//!
+//! Where nobody has dropped privileges for it, a file that is here already never comes this far: [`hit`](crate::hit) goes
+//! through the same gates in the same order, and leaves to this whatever needs more.
 
 use std::path::Path;
 use std::time::Instant;
-
-use rustix::process::Signal;
 
 use crate::ahead;
 use crate::background;
@@ -32,7 +33,9 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     if env.var(AHEAD).is_some() {
         return Err(Error::usage(name, "pacman was only asked what is coming, and fetches nothing then").into());
     }
-    end_with_pacman(env);
+    if caller::is_parent_pacman() && !caller::end_with(env.parent) {
+        return Ok(Kind::Interrupted.status());
+    }
     if let Some(giver) = Giver::of(env) {
         let obtained = obtain(env, settings, &args.url, &args.output)?;
         let line = Said::Line(obtained.line(want::name_of(&args.url)?.as_str()));
@@ -47,17 +50,6 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     obtained.place(&output)?;
     report::say(&obtained.line(want::name_of(&args.url)?.as_str()));
     Ok(0)
-}
-
-/// A pacman that is killed needs nothing any more, and nobody would look after what it has started.
-fn end_with_pacman(env: &Env) {
-    if caller::is_parent_pacman() {
-        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-        // It may have ended before this.
-        if Env::parent_now() != env.parent {
-            std::process::exit(Kind::Interrupted.status().into());
-        }
-    }
 }
 
 fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obtained, Error> {

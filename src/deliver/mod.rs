@@ -196,7 +196,7 @@ fn with_store(
     }
 }
 
-/// Gets it without the store.
+/// Gets it without keeping it.
 fn unkept(
     session: &mut Session,
     name: &FileName,
@@ -204,12 +204,8 @@ fn unkept(
     places: &[Place],
     manner: Manner,
 ) -> Result<Delivery, Error> {
-    let scratch = session.scratch().map_err(|e| store_failed(session, &e))?;
-    let mut delivery = race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)?;
-    if let Delivery::File(obtained) = &mut delivery {
-        obtained.loose = Some(Loose::default());
-    }
-    Ok(delivery)
+    let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
+    race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)
 }
 
 /// Waits until nobody else fetches `key`, and meanwhile shows how far that one is.
@@ -243,12 +239,12 @@ pub fn turn<'s>(
 /// The file, when the store or a package cache has it.
 pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = plan.expect else { return None };
-    let may_take = !manner.ahead && !manner.lasting;
-    if let Some(copied) = may_take.then(|| copied(session, sha256, size)).flatten() {
+    let for_the_caller = !manner.ahead && !manner.lasting;
+    if let Some(copied) = for_the_caller.then(|| copied(session, sha256, size)).flatten() {
         return Some(copied);
     }
     if let Some(Held { kept: Kept { file, from, stay }, proof }) = session.store.find(sha256, size) {
-        let takes = may_take && stay == Stay::Passing;
+        let takes = for_the_caller && stay == Stay::Passing;
         let loose = takes.then(|| session.store.take_passing(sha256)).flatten().map(|path| Loose { _name: Some(path) });
         return Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) });
     }

@@ -10,7 +10,10 @@ use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use crate::distro::arguments::Arguments;
+use crate::env::Env;
 
 /// Longest command line that is read, in bytes. Linux allows at most 6 MiB (a quarter of the stack limit, capped at
 /// three quarters of `_STK_LIM`, `fs/exec.c`).
@@ -168,6 +171,13 @@ impl PacmanVersion {
 pub fn is_parent_pacman() -> bool {
     let cmdline = parent_pid().and_then(|pid| read(pid, "cmdline", LONGEST_CMDLINE));
     cmdline.is_ok_and(|cmdline| cmdline.split(|byte| *byte == 0).next().is_some_and(is_pacman))
+}
+
+/// Has the kernel kill this process, and whatever it becomes, when the one that started it ends: a pacman that is killed
+/// needs nothing any more, and nobody would look after what it has started. False when `parent` has ended already.
+pub fn end_with(parent: u32) -> bool {
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    Env::parent_now() == parent
 }
 
 fn parent_pid() -> Result<i32, CallerError> {

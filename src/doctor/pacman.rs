@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::distro::pacman_conf::{Check as Signed, PacmanConf};
 use crate::distro::question::Question;
 use crate::distro::version::{self, Version};
+use crate::env::full_program_of;
 use crate::users::{self, User, Wish};
 
 /// pacman as it is configured.
@@ -121,7 +122,14 @@ fn words(command: &str) -> Vec<String> {
 
 /// Whether a command runs this program.
 pub fn is_ours(command: &str) -> bool {
-    words(command).first().is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "pkgswarm"))
+    words(command).first().is_some_and(|program| {
+        Path::new(program).file_name().is_some_and(|name| name == "pkgswarm") || is_full(Path::new(program))
+    })
+}
+
+/// Whether it is the full program, called without the small one before it.
+fn is_full(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "pkgswarm-full")
 }
 
 const BY_HAND: &str = "correct it in /etc/pacman.conf: XferCommand = /usr/bin/pkgswarm xfer %u %o";
@@ -311,8 +319,16 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
         let says = format!("XferCommand runs {}, which is not there: pacman downloads nothing", program.display());
         return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
     }
+    let full = full_program_of(program);
+    if program.is_absolute() && !full.exists() && !is_full(program) {
+        let says = format!(
+            "{} is there without the full program, pkgswarm-full: pacman gets only what is here already",
+            program.display()
+        );
+        return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
+    }
     let Some(user) = runner(conf) else { return vec![] };
-    let closed = users::obstacle(program, user, Wish::Run);
+    let closed = [program, &full].into_iter().find_map(|program| users::obstacle(program, user, Wish::Run));
     let say = |closed: PathBuf| {
         let says = format!(
             "{} cannot be run by {}, whom pacman has it run by: {} is closed to that user",

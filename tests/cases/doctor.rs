@@ -200,9 +200,16 @@ fn a_program_that_the_download_user_may_not_run_is_found() {
         world.pacman_conf(text.as_bytes()).script("systemctl", "exit 0").script("pacman", "echo 'Pacman v7.1.0'");
     fs::create_dir(world.path("closed")).unwrap();
     fs::copy(binary(), world.path("closed/pkgswarm")).unwrap();
-    finds_none(&world);
-    fs::set_permissions(world.path("closed/pkgswarm"), Permissions::from_mode(0o750)).unwrap();
+    // Without the full program it can hand out what is here, and nothing else.
     finds(&world, "xfer-program", "error");
+    fs::copy(env!("CARGO_BIN_EXE_pkgswarm-full"), world.path("closed/pkgswarm-full")).unwrap();
+    finds_none(&world);
+    for closed in ["closed/pkgswarm", "closed/pkgswarm-full"] {
+        fs::set_permissions(world.path(closed), Permissions::from_mode(0o750)).unwrap();
+        finds(&world, "xfer-program", "error");
+        fs::set_permissions(world.path(closed), Permissions::from_mode(0o755)).unwrap();
+        finds_none(&world);
+    }
 }
 
 #[track_caller]

@@ -72,6 +72,28 @@ fn what_is_not_here_or_not_right_is_left_to_the_full_program() {
 }
 
 #[test]
+fn a_large_damaged_file_is_left_to_the_full_program() {
+    let big = Package::new("big", 3 << 20);
+    let (world, _mirror, url, out) = fetched(&big);
+    let mut damaged = big.bytes.clone();
+    damaged[2_900_000] ^= 1;
+    fs::write(world.path("store/files").join(big.sha256().to_string()), damaged).unwrap();
+    let run = world.run_front_alone(&["xfer", &url, out.to_str().unwrap()]);
+    assert_eq!(run.code(), 4, "{}", run.stderr);
+    world.has_no_output();
+}
+
+#[test]
+fn a_small_program_under_the_name_of_the_full_one_is_found_out() {
+    let world = World::new();
+    world.run_front_alone(&["--version"]);
+    fs::copy(world.path("bin/pkgswarm"), world.path("bin/pkgswarm-full")).unwrap();
+    let run = world.run_front_alone(&["--version"]);
+    assert_eq!(run.code(), 4, "{}", run.stderr);
+    assert!(run.stderr.contains("under this name stands the small program"), "{}", run.stderr);
+}
+
+#[test]
 fn the_full_program_begins_where_the_small_one_gave_up() {
     let zlib = Package::new("zlib", 70_000);
     let (world, mirror, url, out) = fetched(&zlib);

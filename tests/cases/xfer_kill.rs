@@ -149,3 +149,34 @@ fn nobody_goes_on_working_after_the_caller_was_killed() {
     // A client that is gone closes its end, which ends the stalled conversation.
     mirror.server().wait_until_idle();
 }
+
+/// The processes that have this word on their command line.
+fn processes_with(word: &str) -> usize {
+    let lines =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.split(|byte| *byte == 0).any(|found| found == word.as_bytes())).count()
+}
+
+#[test]
+fn when_pacman_is_killed_nothing_is_fetched_any_more_however_soon_that_was() {
+    for world in [World::new(), World::new().run_by_user()] {
+        let world = world.set("PKGSWARM_AHEAD_ENABLED", "false");
+        let package = Package::new("orphan", SIZE);
+        let mirror = FakeMirror::serving(&[package.file()]);
+        let world = world.repo("core", &[&package], &[&mirror]);
+        let (url, out) = (mirror.url("core", &package.file_name()), world.out(&package.file_name()));
+        // It is asked before anything is fetched, and takes its time.
+        let (conf, asked) = (world.path("bin/pacman-conf"), world.path("store/asked"));
+        fs::rename(&conf, world.path("bin/answer")).unwrap();
+        let slow = format!("#!/bin/sh\n: >{}\nsleep 1\nexec {}/bin/answer \"$@\"\n", asked.display(), world.base());
+        fs::write(&conf, slow).unwrap();
+        fs::set_permissions(&conf, fs::metadata(world.path("bin/answer")).unwrap().permissions()).unwrap();
+
+        let pacman = world.called_by_pacman(&url, &out);
+        eventually("pacman-conf to be asked", || asked.exists());
+        pacman.kill();
+        eventually("all of it to end", || processes_with(&url) == 0);
+        assert_eq!(mirror.requests().len(), 0, "nobody needs it any more");
+        world.has_no_output();
+    }
+}

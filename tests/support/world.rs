@@ -250,6 +250,15 @@ impl World {
         Running::start(command, self.base()).finish()
     }
 
+    /// Starts one call of `pkgswarm xfer` by what looks like pacman, as far as /proc can tell; it is that which is killed.
+    pub fn called_by_pacman(&self, url: &str, out: &Path) -> Running {
+        let mut command = Command::new("/bin/sh");
+        command.arg0("pacman").args(["-c", "\"$program\" xfer \"$url\" \"$out\"; exit 0", "-S", "it"]);
+        let mut command = self.equip(command);
+        command.env("program", binary()).env("url", url).env("out", out);
+        Running::start(command, self.base())
+    }
+
     /// Runs it on a machine that this script has changed: in a mount namespace of its own, and where `network` says so, a
     /// network of its own. `None`, said loudly, where the script fails: this kernel cannot be such a machine.
     pub fn run_elsewhere(&self, network: bool, script: &str, arguments: &[&str]) -> Option<Run> {
@@ -418,7 +427,9 @@ pub fn binary() -> &'static Path {
         }
         // One place for all runs, so that they do not fill the disk; renamed, so that a run under way keeps its own.
         let place = std::env::temp_dir().join("pkgswarm-programs-under-test");
-        fs::create_dir_all(&place).expect("a directory");
+        let _ = fs::create_dir(&place);
+        let found = fs::symlink_metadata(&place).expect("a directory");
+        assert!(found.is_dir() && found.uid() == 0, "{} belongs to somebody else", place.display());
         open_to_all(&place);
         for program in [&built, &PathBuf::from(env!("CARGO_BIN_EXE_pkgswarm-full"))] {
             let to = place.join(program.file_name().expect("a name"));
