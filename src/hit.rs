@@ -1,9 +1,9 @@
 //! What is here already, handed out by a small program that holds nothing else.
 //!
-//! Most calls of a pacman that has a `DownloadUser` find their file fetched ahead. To load all of this library for them would take as long as
-//! they take themselves, so the command `pkgswarm` is a small program (`front.rs`), which does what this module does and
-//! starts the full one (`main.rs`) for everything else. Neither the network nor anything that draws is reachable from
-//! here; that keeps the small program small (`tests/bench --case store-hit` measures what it spares).
+//! Most calls of a pacman that has a `DownloadUser` find their file fetched ahead. To load all of this library for them
+//! would take as long as they take themselves, so the command `pkgswarm` is a small program (`front.rs`), which does what
+//! this module does and starts the full one (`main.rs`) for everything else. Neither the network nor anything that draws
+//! is reachable from here; that keeps the small program small (`tests/bench --case store-hit` measures what it spares).
 //!
 //! The proof is the same, and so is the one place that gives a file its name: [`Obtained::place`].
 //!
