@@ -86,6 +86,10 @@ impl Scene {
         let file = package.file_name();
         let mut scene = Scene::publishing(&[package]);
         scene.publisher.host.throttle(MIRROR_RATE);
+        if let When::Amid = when {
+            // The transfer is to begin with the publisher, however busy this machine is.
+            scene.reader.swarm.set("PKGSWARM_KUBO_HEAD_START", "5 s");
+        }
         let pacman = scene.pacman();
         pacman.run(&["-Sy"]).ok();
         let transfer = match when {
