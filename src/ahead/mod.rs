@@ -70,9 +70,15 @@ fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
 /// cache.
 pub fn here(session: &Session, want: &Want) -> Option<Obtained> {
     if is_set_aside(want) {
-        return session.store.aside(&session.run).take(&key(want)).and_then(|file| accepted(session, want, file));
+        taken(session, want)
+    } else {
+        deliver::here(session, &want.name, &want.plan, Manner::default())
     }
-    deliver::here(session, &want.name, &want.plan, Manner::default())
+}
+
+/// The file that was set aside for this run of pacman, taken out.
+fn taken(session: &Session, want: &Want) -> Option<Obtained> {
+    session.store.aside(&session.run).take(&key(want)).and_then(|file| accepted(session, want, file))
 }
 
 /// Gets a file: the one that was set aside for this run of pacman, else as [`deliver`] does.
@@ -88,14 +94,14 @@ pub fn deliver_or_take(session: &mut Session, want: &Want) -> Result<Delivery, E
     }
     let key = key(want);
     // What is there is complete, so only what is on its way is worth a lock.
-    if let Some(obtained) = aside.take(&key).and_then(|file| accepted(session, want, file)) {
+    if let Some(obtained) = taken(session, want) {
         return Ok(Delivery::File(obtained));
     }
     let _slot = match turn(session, &store, &lock(&key, session), &want.name, None)? {
         Turn::Ours(slot) => Some(slot),
         Turn::Stuck => None,
     };
-    if let Some(obtained) = aside.take(&key).and_then(|file| accepted(session, want, file)) {
+    if let Some(obtained) = taken(session, want) {
         return Ok(Delivery::File(obtained));
     }
     let delivery = fetch(session)?;

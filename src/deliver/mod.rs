@@ -145,7 +145,8 @@ fn with_store(
     manner: Manner,
 ) -> Result<Delivery, Error> {
     let Expect::Exact { sha256, size } = plan.expect else {
-        return unkept(session, name, plan, places, manner);
+        let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
+        return race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch);
     };
     if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan, manner)) {
         return Ok(Delivery::File(found));
@@ -192,20 +193,11 @@ fn with_store(
             }
             Ok(delivery)
         }
-        Turn::Stuck => unkept(session, name, plan, places, manner),
+        Turn::Stuck => {
+            let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
+            race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)
+        }
     }
-}
-
-/// Gets it without keeping it.
-fn unkept(
-    session: &mut Session,
-    name: &FileName,
-    plan: &Plan,
-    places: &[Place],
-    manner: Manner,
-) -> Result<Delivery, Error> {
-    let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
-    race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)
 }
 
 /// Waits until nobody else fetches `key`, and meanwhile shows how far that one is.

@@ -155,7 +155,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "xfer-program",
-        about: "The program of the XferCommand is there, and the user who runs it for pacman may run it.",
+        about: "The program of the XferCommand is there with pkgswarm-full, and the user who runs them for pacman may.",
         look: xfer_program,
     },
     Check {
@@ -320,7 +320,7 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
     }
     let full = full_program_of(program);
-    if program.is_absolute() && !full.exists() && !is_full(program) {
+    if program.is_absolute() && !full.exists() {
         let says = format!(
             "{} is there without the full program, pkgswarm-full: pacman gets only what is here already",
             program.display()
