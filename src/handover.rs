@@ -306,6 +306,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn root_places_nothing_but_what_its_child_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let from = tempfile::tempfile().unwrap();
+        (&from).write_all(b"bytes").unwrap();
+        let output = Output::at(&dir.path().join("to")).unwrap();
+        for waiver in [None, Some(Waiver::NotListed)] {
+            for (named, size) in [(&b"other"[..], 5), (b"bytes", 4), (b"bytes", 6)] {
+                let (name, said) = ("to".to_owned(), Said::Line(String::new()));
+                let message = Message { name, sha256: Sha256::of(named), size, waiver, modified: None, said };
+                assert!(place(&from, &message, &output).is_err(), "{named:?} of {size} bytes, {waiver:?}");
+                assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+            }
+        }
+    }
+
+    #[test]
     fn a_date_that_no_clock_shows_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
