@@ -14,8 +14,6 @@ const MOST: u64 = 64 * 1024;
 pub struct Memory {
     /// How much of the head start brought nothing.
     pub head_start_spent: Duration,
-    /// Until when nothing is fetched, in Unix seconds.
-    pub interrupted: u64,
     /// Host, and until when it is asked last, in Unix seconds.
     pub down: BTreeMap<String, u64>,
     /// Which URL a file came from.
@@ -44,7 +42,6 @@ impl Memory {
                 (Some("spent"), Some(ms), None) => {
                     memory.head_start_spent = Duration::from_millis(ms.parse().unwrap_or(0));
                 }
-                (Some("interrupted"), Some(until), None) => memory.interrupted = until.parse().unwrap_or(0),
                 (Some("lost"), Some(until), Some(name)) => {
                     memory.lost.insert(name.to_owned(), until.parse().unwrap_or(0));
                 }
@@ -72,9 +69,6 @@ impl Memory {
         if self.head_start_spent > Duration::ZERO {
             // Rounded up, so that what was spent is never forgotten bit by bit.
             out += &format!("spent {}\n", self.head_start_spent.as_micros().div_ceil(1000));
-        }
-        if self.interrupted > now {
-            out += &format!("interrupted {}\n", self.interrupted);
         }
         for (name, until) in self.lost.iter().filter(|(_, until)| **until > now) {
             out += &format!("lost {until} {name}\n");

@@ -2,7 +2,8 @@
 //!
 //! pacman starts one process a file; without this every file would pay again for a dead daemon or mirror. What is
 //! remembered only reorders sources: it never removes the last one. Small text files in the store, replaced whole;
-//! when two processes write at once the last one wins, which costs at most one more try.
+//! when two processes write at once the last one wins, which costs at most one more try. That the user said stop has a
+//! file of its own, which nobody overwrites with something else.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,8 +30,11 @@ const LOST: u64 = 600;
 pub struct Health {
     path: PathBuf,
     hosts_path: PathBuf,
+    stop_path: PathBuf,
     uid: u32,
     now: u64,
+    /// Until when nothing is fetched, in Unix seconds.
+    stop: u64,
     memory: Memory,
     hosts: Memory,
     records: Records,
@@ -42,10 +46,12 @@ impl Health {
     pub fn read(dir: &Path, key: &str, uid: u32, now: SystemTime) -> Self {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (path, hosts_path) = (dir.join(format!("run-{key}")), dir.join("hosts"));
+        let stop_path = dir.join(format!("stop-{key}"));
+        let stop = stop_until(&stop_path, uid);
         let memory = Memory::read(&path, uid);
         let hosts = Memory::read(&hosts_path, uid);
         let records = Records::read(&dir.join("pace"), uid, now);
-        Self { path, hosts_path, uid, now, memory, hosts, records, changed: false }
+        Self { path, hosts_path, stop_path, uid, now, stop, memory, hosts, records, changed: false }
     }
 
     /// Reads again what other processes have learned meanwhile.
@@ -53,6 +59,7 @@ impl Health {
         self.now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.memory = Memory::read(&self.path, self.uid);
         self.hosts = Memory::read(&self.hosts_path, self.uid);
+        self.stop = stop_until(&self.stop_path, self.uid);
         self.records.read_again(self.now);
     }
 
@@ -79,13 +86,13 @@ impl Health {
 
     /// Whether the user pressed ^C in this transaction.
     pub fn is_interrupted(&self) -> bool {
-        self.memory.interrupted > self.now
+        self.stop > self.now
     }
 
-    /// Takes note of a ^C.
+    /// Takes note of a ^C, for everybody and at once.
     pub fn interrupt(&mut self) {
-        self.memory.interrupted = self.now + INTERRUPTED;
-        self.changed = true;
+        self.stop = self.now + INTERRUPTED;
+        let _ = fsx::replace(&self.stop_path, self.stop.to_string().as_bytes(), 0o600);
     }
 
     /// Whether every source of the file has failed in this transaction.
@@ -182,6 +189,12 @@ impl Health {
     }
 }
 
+/// What [`Health::interrupt`] has written; 0 where nobody has.
+fn stop_until(path: &Path, uid: u32) -> u64 {
+    let bytes = fsx::read_small(path, uid, 20).unwrap_or_default();
+    std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,17 +254,25 @@ mod tests {
     #[test]
     fn an_interrupted_transaction_stays_interrupted_while_it_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        let mut health = read(dir.path(), "7-1", 1000);
-        health.interrupt();
-        health.delivered("core.db", "http://m/core.db");
-        health.save();
+        read(dir.path(), "7-1", 1000).interrupt();
         let mut health = read(dir.path(), "7-1", 1059);
         assert!(health.is_interrupted());
         health.interrupt();
-        health.save();
         assert!(read(dir.path(), "7-1", 1100).is_interrupted());
         let health = read(dir.path(), "7-1", 9000);
         assert!(!health.is_interrupted(), "a shell that started us is not a pacman that ends");
-        assert_eq!(health.origin("core.db"), Some("http://m/core.db"));
+        assert!(!read(dir.path(), "8-1", 1059).is_interrupted());
+    }
+
+    #[test]
+    fn whoever_writes_later_does_not_undo_that_the_user_said_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut under_way = read(dir.path(), "7-1", 1000);
+        read(dir.path(), "7-1", 1000).interrupt();
+        under_way.spend(Duration::from_millis(1));
+        under_way.save();
+        assert!(read(dir.path(), "7-1", 1001).is_interrupted());
+        under_way.learn_from_others(UNIX_EPOCH + Duration::from_secs(1001));
+        assert!(under_way.is_interrupted());
     }
 }
