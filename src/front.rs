@@ -6,9 +6,10 @@ use std::process::{Command, ExitCode};
 
 use pkgswarm::env::Env;
 use pkgswarm::error::{self, Error};
-use pkgswarm::{hit, report};
+use pkgswarm::{hit, interrupt, report};
 
 fn main() -> ExitCode {
+    interrupt::hold();
     let env = Env::from_process();
     if let Some(line) = hit::hand_out(&env) {
         report::say(&line);

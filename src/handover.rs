@@ -26,6 +26,7 @@ use crate::digest::Sha256;
 use crate::env::{Env, HANDOVER};
 use crate::error::{Error, Kind};
 use crate::fsx;
+use crate::interrupt;
 use crate::name::FileName;
 use crate::output::Output;
 use crate::report;
@@ -151,10 +152,12 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
     if !matches!(target, Target::Looking) {
         make_store(settings, user);
     }
-    outlive_interrupts().map_err(|e| Error::local("handover", e))?;
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|e| Error::local("handover", e))?;
+    // A ^C, which the terminal sends to both, waits until the child is there to take note of it and to keep what has
+    // arrived; its status says so. Root dying at once would take the child along before that.
+    interrupt::hold();
     let mut child = Command::new("/proc/self/exe")
         .args(words)
         .env(HANDOVER, env.parent.to_string())
@@ -167,6 +170,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
             Error::local("download.user", format!("cannot run as user {}: {e}", user.uid))
                 .hint("the program must be executable for that user")
         })?;
+    interrupt::listen();
     let placed = receive(&ours, target);
     // A child that has more to say than was taken must not wait for a reader.
     drop(ours);
@@ -209,15 +213,6 @@ pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool
     child.wait().map_err(|e| failed(&e))?;
     read.map_err(|e| failed(&e))?;
     Ok(text)
-}
-
-/// Lets ^C, which the terminal sends to both, end the child alone: it takes note of it, keeps what has arrived and says
-/// so by its status. Root dying at once would take the child along before that.
-fn outlive_interrupts() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let _inside = runtime.enter();
-    // The handler stays when the stream is dropped; execve resets it for the child.
-    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map(drop)
 }
 
 /// Places what comes until the child has closed its end; returns how many files that were.

@@ -19,6 +19,7 @@ use crate::deliver::Obtained;
 use crate::distro::caller;
 use crate::env::{AHEAD, Env, HANDOVER};
 use crate::error::Kind;
+use crate::interrupt;
 use crate::journal::By;
 use crate::name::NameKind;
 use crate::output::Output;
@@ -58,6 +59,9 @@ pub fn hand_out(env: &Env) -> Option<String> {
     obtained.place(&output).ok()?;
     let repo = want.repo.as_ref().map(|repo| &repo.name);
     background::note(&mut session, By::Xfer, repo, &name, Some(obtained.accepted.size()), begun);
+    if interrupt::is_waiting() {
+        session.health.interrupt();
+    }
     Some(obtained.line(name.as_str()))
 }
 

@@ -76,7 +76,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! name digest env fsx miss program protobuf users
+//! name digest env fsx interrupt miss program protobuf users
 //! error cid distro health http journal socket
 //! config dag catalogue look stats
 //! verify source kubo report
@@ -120,6 +120,7 @@ pub mod health;
 pub mod hit;
 pub mod http;
 pub mod index;
+pub mod interrupt;
 pub mod journal;
 pub mod kubo;
 pub mod look;

@@ -6,6 +6,7 @@ use crate::cli::{Cli, Command};
 use crate::config::Settings;
 use crate::env::Env;
 use crate::error::Error;
+use crate::interrupt;
 
 mod ahead;
 mod audit;
@@ -30,6 +31,11 @@ mod xfer;
 
 /// Runs what was typed and returns the exit status; errors carry their own.
 pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+    // Held back until here by whoever started this program.
+    match cli.command {
+        Command::Xfer(_) => interrupt::listen(),
+        _ => interrupt::release(),
+    }
     match &cli.command {
         Command::Cid(args) => return cid::run(args),
         Command::Config(args) => return config::run(env, &cli.set, args),

@@ -19,6 +19,7 @@ use crate::distro::caller;
 use crate::env::{AHEAD, Env};
 use crate::error::{Error, Kind};
 use crate::handover::{self, Giver, Said, Target};
+use crate::interrupt;
 use crate::journal::By;
 use crate::name::NameKind;
 use crate::output::Output;
@@ -58,7 +59,6 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     let mut session = Session::open(env, settings, beside)?.placing();
     if session.health.is_interrupted() {
         session.health.interrupt();
-        session.health.save();
         let why = "you interrupted this pacman run; nothing more is fetched in it";
         return Err(Error::new(Kind::Interrupted, want::name_of(url)?, why));
     }
@@ -86,6 +86,9 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     if obtained.as_ref().is_err_and(|error| matches!(error.kind, Kind::NoSource | Kind::Corrupt)) {
         session.health.lost(want.name.as_str());
         session.health.save();
+    }
+    if interrupt::came() {
+        session.health.interrupt();
     }
     let delivered = obtained.as_ref().ok().map(|obtained| obtained.accepted.size());
     let repo = want.repo.as_ref().map(|repo| &repo.name);

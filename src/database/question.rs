@@ -86,7 +86,6 @@ fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Sai
         }
         None => {
             session.health.interrupt();
-            session.health.save();
             Err(Error::new(Kind::Interrupted, http::shown(url), "interrupted"))
         }
     }

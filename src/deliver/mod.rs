@@ -222,7 +222,6 @@ pub fn turn<'s>(
         Some(turn) => turn.map_err(|e| store_failed(session, &e)),
         None => {
             session.health.interrupt();
-            session.health.save();
             Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"))
         }
     }

@@ -95,7 +95,6 @@ pub(super) fn race(
     session.noted_misses(log.misses.iter().map(|(_, miss)| miss.clone()).collect());
     let Some(outcome) = outcome else {
         session.health.interrupt();
-        session.health.save();
         return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
     };
     if matches!(outcome, Outcome::Lost) {

@@ -2,6 +2,10 @@
 
 use std::mem::ManuallyDrop;
 
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::interrupt;
+
 thread_local! {
     /// One for all races of a thread: connections belong to it, and the next question goes over the same one.
     ///
@@ -11,14 +15,20 @@ thread_local! {
     );
 }
 
-/// Runs the race on this thread, or returns `None` when the user interrupts it.
+/// Runs the race on this thread, or returns `None` when the user interrupts it, or has done so since this program
+/// [listens](interrupt::listen).
 pub fn block_on<T>(race: impl Future<Output = T>) -> Option<T> {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
+            // Before the look at what came earlier, so that nothing falls between the two.
+            let mut interrupts = signal(SignalKind::interrupt()).expect("SIGINT can be listened to");
+            if interrupt::came() {
+                return None;
+            }
             tokio::select! {
                 biased;
                 outcome = race => Some(outcome),
-                _ = tokio::signal::ctrl_c() => None,
+                _ = interrupts.recv() => None,
             }
         })
     })

@@ -16,6 +16,7 @@ mod index_attacks;
 mod index_audit;
 mod index_lan;
 mod index_refresh;
+mod interrupted;
 mod json;
 mod lookup;
 mod prefetch;
