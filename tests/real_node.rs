@@ -251,6 +251,7 @@ fn machines_without_ipv4_find_each_other_within_three_seconds_and_share() {
     scene.machines.iter_mut().for_each(|machine| machine.daemon.start());
     let (has, wants) = (&scene.machines[0], &scene.machines[1]);
     let took = wants.daemon.meets(1);
+    println!("found its neighbour after {took:?}");
     assert!(took < Duration::from_secs(3), "found its neighbour after {took:?}");
     let address = wants.daemon.status()["peers"][0]["address"].as_str().unwrap_or_default().to_owned();
     assert!(address.starts_with("/ip6/fd77::"), "{address}");

@@ -7,13 +7,16 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::time::Instant;
 
+/// As much as passes in this time is there after a rest.
+const REST: Duration = Duration::from_secs(1);
+
 /// Waits shorter than this are left out.
 const SLACK: Duration = Duration::from_millis(5);
 
 /// Peers whose rates are remembered. They come and go under new names.
 const PEERS_MOST: usize = 1024;
 
-/// Lets `rate` units a second pass, and up to a second's worth at once after a rest.
+/// Lets `rate` units a second pass, and up to a second's worth at once after a rest and at the beginning.
 pub struct Rate {
     rate: u64,
     /// When everything that was let through is paid for.
@@ -23,7 +26,8 @@ pub struct Rate {
 impl Rate {
     /// `rate` units a second; 0 is no limit.
     pub fn new(rate: u64) -> Self {
-        Self { rate, paid: Mutex::new(Instant::now()) }
+        let now = Instant::now();
+        Self { rate, paid: Mutex::new(now.checked_sub(REST).unwrap_or(now)) }
     }
 
     /// Takes `units`, and returns how long to wait before using them.
@@ -33,8 +37,7 @@ impl Rate {
         }
         let now = Instant::now();
         let mut paid = self.paid.lock().expect("nothing panics while it is held");
-        // After a rest, a second's worth is there.
-        let from = (*paid).max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
+        let from = (*paid).max(now.checked_sub(REST).unwrap_or(now));
         *paid = from + Duration::from_secs_f64(units as f64 / self.rate as f64);
         from.saturating_duration_since(now)
     }
@@ -84,6 +87,14 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_second_is_free_at_the_beginning() {
+        // Neighbours that start at the same time say all that they have to say in the first milliseconds.
+        let rate = Rate::new(10);
+        let taken = (0..20).filter(|_| rate.try_take(1)).count();
+        assert!((10..13).contains(&taken), "{taken} of 20");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_second_is_free_after_a_rest_and_then_the_rate_counts() {
