@@ -18,7 +18,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::config::Settings;
 use crate::deliver::Obtained;
@@ -158,19 +158,23 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
     // A ^C, which the terminal sends to both, waits until the child is there to take note of it and to keep what has
     // arrived; its status says so. Root dying at once would take the child along before that.
     interrupt::hold();
-    let mut child = Command::new("/proc/self/exe")
+    let child = Command::new("/proc/self/exe")
         .args(words)
         .env(HANDOVER, env.parent.to_string())
         .env_remove("HOME")
         .stdin(Stdio::from(theirs))
         .gid(user.gid)
         .uid(user.uid)
-        .spawn()
-        .map_err(|e| {
-            Error::local("download.user", format!("cannot run as user {}: {e}", user.uid))
-                .hint("the program must be executable for that user")
-        })?;
+        .spawn();
     interrupt::listen();
+    let mut child = child.map_err(|e| {
+        Error::local("download.user", format!("cannot run as user {}: {e}", user.uid))
+            .hint("the program must be executable for that user")
+    })?;
+    if interrupt::came() {
+        // Before there was a child: a signal that waits is not inherited (fork(2)).
+        let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::INT);
+    }
     let placed = receive(&ours, target);
     // A child that has more to say than was taken must not wait for a reader.
     drop(ours);

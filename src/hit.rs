@@ -60,7 +60,7 @@ pub fn hand_out(env: &Env) -> Option<String> {
     let repo = want.repo.as_ref().map(|repo| &repo.name);
     background::note(&mut session, By::Xfer, repo, &name, Some(obtained.accepted.size()), begun);
     if interrupt::is_waiting() {
-        session.health.interrupt();
+        session.interrupted();
     }
     Some(obtained.line(name.as_str()))
 }

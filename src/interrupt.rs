@@ -5,6 +5,9 @@
 //! later ones and for the read-ahead. Until it can do so the signal waits: [`hold`] comes first in the small program, and
 //! lasts through execve(2) until the full one [`listen`]s.
 //!
+//! Not noted is one that comes while root copies what its child has handed over: the child, who keeps the notes, is gone by
+//! then.
+//!
 //! Tests: `tests/cases/interrupted.rs`, `tests/real_ahead.rs`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +48,7 @@ pub fn listen() {
     release();
 }
 
-/// Whether an interrupt has come since [`listen`].
+/// Whether an interrupt has come since [`listen`], or had waited for it.
 pub fn came() -> bool {
     CAME.get().is_some_and(|came| came.load(Ordering::Relaxed))
 }

@@ -131,6 +131,11 @@ impl Session {
         self.places.then(|| fsx::unnamed_yet(&self.beside).ok()).flatten()
     }
 
+    /// Takes note of a ^C that has just come.
+    pub fn interrupted(&mut self) {
+        self.health.interrupt(SystemTime::now());
+    }
+
     /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
     pub fn learn_from_others(&mut self) {
         self.health.learn_from_others(SystemTime::now());

@@ -38,33 +38,54 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         return Ok(Kind::Interrupted.status());
     }
     if let Some(giver) = Giver::of(env) {
-        let obtained = obtain(env, settings, &args.url, &args.output)?;
-        let line = Said::Line(obtained.line(want::name_of(&args.url)?.as_str()));
-        giver.give("", &obtained, line)?;
-        return Ok(0);
+        return run_here(env, settings, args, |obtained, line| giver.give("", &obtained, Said::Line(line)));
     }
     let output = Output::at(&args.output)?;
     if env.is_root() {
         return Ok(handover::run(env, settings, env.words(), &Target::At(output))?);
     }
-    let obtained = obtain(env, settings, &args.url, &args.output)?;
-    obtained.place(&output)?;
-    report::say(&obtained.line(want::name_of(&args.url)?.as_str()));
+    run_here(env, settings, args, |obtained, line| {
+        obtained.place(&output)?;
+        report::say(&line);
+        Ok(())
+    })
+}
+
+/// Gets the file and has it handed over with the line to say; takes note of a ^C, whenever it has come.
+fn run_here(
+    env: &Env,
+    settings: &Settings,
+    args: &XferArgs,
+    hand_over: impl FnOnce(Obtained, String) -> Result<(), Error>,
+) -> anyhow::Result<u8> {
+    let begun = Instant::now();
+    let name = want::name_of(&args.url)?;
+    let beside = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut session = Session::open(env, settings, beside)?.placing();
+    let done = if session.health.is_interrupted() || interrupt::came() {
+        // For as long as pacman goes on; a shell would never be let off.
+        if session.caller.is_some() {
+            session.interrupted();
+        }
+        let why = "you interrupted this pacman run; nothing more is fetched in it";
+        Err(Error::new(Kind::Interrupted, &name, why))
+    } else {
+        obtain(&mut session, &args.url, &args.output, begun).and_then(|obtained| {
+            let line = obtained.line(name.as_str());
+            hand_over(obtained, line)
+        })
+    };
+    if interrupt::came() {
+        session.interrupted();
+    }
+    done?;
     Ok(0)
 }
 
-fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obtained, Error> {
-    let begun = Instant::now();
-    let beside = into.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut session = Session::open(env, settings, beside)?.placing();
-    if session.health.is_interrupted() {
-        session.health.interrupt();
-        let why = "you interrupted this pacman run; nothing more is fetched in it";
-        return Err(Error::new(Kind::Interrupted, want::name_of(url)?, why));
-    }
+fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
     // Before anything is looked up here: it begins by asking pacman, which takes as long.
-    ahead::start(&session, &want::name_of(url)?);
-    let mut want = Want::of(&session, url)?;
+    ahead::start(session, &want::name_of(url)?);
+    let mut want = Want::of(session, url)?;
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
     }
@@ -74,27 +95,24 @@ fn obtain(env: &Env, settings: &Settings, url: &str, into: &Path) -> Result<Obta
     }
     let is_refresh = want.name.kind() == NameKind::Database;
     let obtained = match want.name.kind() {
-        NameKind::Database => database(&mut session, &want, url),
-        NameKind::DatabaseSignature => signature(&mut session, &mut want, Some(into)),
-        NameKind::PackageSignature if let Some(kept) = kept::first_time(&session, &want) => Ok(kept),
-        _ => match ahead::deliver_or_take(&mut session, &want) {
+        NameKind::Database => database(session, &want, url),
+        NameKind::DatabaseSignature => signature(session, &mut want, Some(into)),
+        NameKind::PackageSignature if let Some(kept) = kept::first_time(session, &want) => Ok(kept),
+        _ => match ahead::deliver_or_take(session, &want) {
             Ok(Delivery::File(obtained)) => Ok(obtained),
             Ok(_) => unreachable!("no date was given"),
-            Err(error) => kept::at_last(&session, &want, &error).ok_or_else(|| hinted(&session, &want, error)),
+            Err(error) => kept::at_last(session, &want, &error).ok_or_else(|| hinted(session, &want, error)),
         },
     };
     if obtained.as_ref().is_err_and(|error| matches!(error.kind, Kind::NoSource | Kind::Corrupt)) {
         session.health.lost(want.name.as_str());
         session.health.save();
     }
-    if interrupt::came() {
-        session.health.interrupt();
-    }
     let delivered = obtained.as_ref().ok().map(|obtained| obtained.accepted.size());
     let repo = want.repo.as_ref().map(|repo| &repo.name);
-    background::note(&mut session, By::Xfer, repo, &want.name, delivered, begun);
+    background::note(session, By::Xfer, repo, &want.name, delivered, begun);
     let obtained = obtained?;
-    background::after(&mut session, is_refresh);
+    background::after(session, is_refresh);
     Ok(obtained)
 }
 

@@ -75,7 +75,7 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
         asked.buffered(at_once).collect::<Vec<_>>().await
     });
     let Some(answers) = answers else {
-        session.health.interrupt();
+        session.interrupted();
         return Err(Error::new(Kind::Interrupted, &want.name, "interrupted"));
     };
     let proven = proven.join().expect("hashing files does not panic");

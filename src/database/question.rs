@@ -85,7 +85,7 @@ fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Sai
             Ok(Said::Nothing)
         }
         None => {
-            session.health.interrupt();
+            session.interrupted();
             Err(Error::new(Kind::Interrupted, http::shown(url), "interrupted"))
         }
     }

@@ -221,7 +221,7 @@ pub fn turn<'s>(
     match waited {
         Some(turn) => turn.map_err(|e| store_failed(session, &e)),
         None => {
-            session.health.interrupt();
+            session.interrupted();
             Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"))
         }
     }

@@ -94,7 +94,7 @@ pub(super) fn race(
     learn(session, &places, &log, &shares, had_it);
     session.noted_misses(log.misses.iter().map(|(_, miss)| miss.clone()).collect());
     let Some(outcome) = outcome else {
-        session.health.interrupt();
+        session.interrupted();
         return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
     };
     if matches!(outcome, Outcome::Lost) {

@@ -89,8 +89,10 @@ impl Health {
         self.stop > self.now
     }
 
-    /// Takes note of a ^C, for everybody and at once.
-    pub fn interrupt(&mut self) {
+    /// Takes note of a ^C that has come `now`, for everybody and at once.
+    pub fn interrupt(&mut self, now: SystemTime) {
+        // The call may have run for long.
+        self.now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.stop = self.now + INTERRUPTED;
         let _ = fsx::replace(&self.stop_path, self.stop.to_string().as_bytes(), 0o600);
     }
@@ -201,7 +203,11 @@ mod tests {
 
     fn read(dir: &Path, key: &str, now: u64) -> Health {
         let uid = rustix::process::getuid().as_raw();
-        Health::read(dir, key, uid, UNIX_EPOCH + Duration::from_secs(now))
+        Health::read(dir, key, uid, at(now))
+    }
+
+    fn at(now: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(now)
     }
 
     #[test]
@@ -254,10 +260,11 @@ mod tests {
     #[test]
     fn an_interrupted_transaction_stays_interrupted_while_it_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        read(dir.path(), "7-1", 1000).interrupt();
+        // Long after the call began.
+        read(dir.path(), "7-1", 100).interrupt(at(1000));
         let mut health = read(dir.path(), "7-1", 1059);
         assert!(health.is_interrupted());
-        health.interrupt();
+        health.interrupt(at(1059));
         assert!(read(dir.path(), "7-1", 1100).is_interrupted());
         let health = read(dir.path(), "7-1", 9000);
         assert!(!health.is_interrupted(), "a shell that started us is not a pacman that ends");
@@ -268,11 +275,11 @@ mod tests {
     fn whoever_writes_later_does_not_undo_that_the_user_said_stop() {
         let dir = tempfile::tempdir().unwrap();
         let mut under_way = read(dir.path(), "7-1", 1000);
-        read(dir.path(), "7-1", 1000).interrupt();
+        read(dir.path(), "7-1", 1000).interrupt(at(1000));
         under_way.spend(Duration::from_millis(1));
         under_way.save();
         assert!(read(dir.path(), "7-1", 1001).is_interrupted());
-        under_way.learn_from_others(UNIX_EPOCH + Duration::from_secs(1001));
+        under_way.learn_from_others(at(1001));
         assert!(under_way.is_interrupted());
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
-use crate::support::world::{is_root, loudly};
+use crate::support::run::Run;
+use crate::support::world::loudly;
 use crate::support::*;
 
 /// The first time that pacman-conf is asked there, a ^C reaches whoever asks it, at that moment.
@@ -15,12 +16,19 @@ fn interrupting(world: World) -> World {
     world.script("pacman-conf", &format!("{interrupt}\nexec {} \"$@\"", real.display()))
 }
 
-fn refuses(world: &World, url: &str, out: &Path, mirror: &FakeMirror) {
+/// Of a call that came to nothing because of it.
+fn refused(world: &World, run: &Run) {
+    assert_eq!(run.code(), 130, "{}", run.stderr);
+    assert!(run.stderr.lines().count() == 1 && run.stderr.contains("interrupted"), "{}", run.stderr);
+    world.has_no_output();
+}
+
+/// The next call of the same transaction comes to nothing, one of another does not.
+fn ends_the_transaction(world: &World, url: &str, out: &Path, mirror: &FakeMirror) {
     let asked = mirror.requests().len();
     let run = world.xfer(url, out);
-    assert_eq!(run.code(), 130, "{}", run.stderr);
-    assert!(run.stderr.contains("you interrupted this pacman run"), "{}", run.stderr);
-    world.has_no_output();
+    refused(world, &run);
+    assert!(run.stderr.contains("you interrupted this pacman run; nothing more is fetched in it"), "{}", run.stderr);
     assert_eq!(mirror.requests().len(), asked, "nobody is asked any more");
     world.xfer_of_another_pacman(url, out).succeeds();
 }
@@ -29,27 +37,31 @@ fn refuses(world: &World, url: &str, out: &Path, mirror: &FakeMirror) {
 fn before_anything_is_fetched_it_ends_the_call_and_the_transaction() {
     let zlib = Package::new("zlib", 70_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
-    let world = interrupting(World::new().repo("core", &[&zlib], &[&mirror]).run_by_user());
-    let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
-    let run = world.xfer(&url, &out);
-    assert_eq!(run.code(), 130, "{}", run.stderr);
-    assert_eq!(run.said, format!("error: {}: interrupted; what has arrived is kept\n", zlib.file_name()));
-    assert_eq!(mirror.requests().len(), 0);
-    refuses(&world, &url, &out, &mirror);
+    let world = || World::new().repo("core", &[&zlib], &[&mirror]);
+    // By root it is root that it comes to, before there is a child.
+    for world in [world(), world().run_by_user()] {
+        let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
+        let asked = mirror.requests().len();
+        refused(&world, &world.run_interrupted(&["xfer", &url, out.to_str().unwrap()]));
+        assert_eq!(mirror.requests().len(), asked, "nobody was asked");
+        ends_the_transaction(&world, &url, &out, &mirror);
+    }
 }
 
 #[test]
-fn by_root_it_ends_the_child_and_the_transaction() {
-    if !is_root() {
-        return loudly("by_root_it_ends_the_child_and_the_transaction: not root");
-    }
+fn while_it_is_looked_what_is_there_it_ends_the_call_and_the_transaction() {
     let zlib = Package::new("zlib", 70_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
-    let world = interrupting(World::new().repo("core", &[&zlib], &[&mirror]));
-    let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
-    assert_eq!(world.xfer(&url, &out).code(), 130);
-    assert_eq!(mirror.requests().len(), 0);
-    refuses(&world, &url, &out, &mirror);
+    let world = || World::new().repo("core", &[&zlib], &[&mirror]);
+    // By root it is the child that it comes to.
+    for world in [world(), world().run_by_user()] {
+        let world = interrupting(world);
+        let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
+        let asked = mirror.requests().len();
+        refused(&world, &world.xfer(&url, &out));
+        assert_eq!(mirror.requests().len(), asked, "nobody was asked");
+        ends_the_transaction(&world, &url, &out, &mirror);
+    }
 }
 
 #[test]
@@ -65,15 +77,22 @@ fn while_a_file_is_handed_out_it_ends_the_transaction_after_it() {
     run.succeeds();
     world.has(&out, &zlib.bytes);
     fs::remove_file(&out).unwrap();
-    refuses(&world, &url, &out, &mirror);
+    ends_the_transaction(&world, &url, &out, &mirror);
 }
 
 #[test]
 fn a_command_that_is_typed_is_ended_by_it_at_once() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("proc(5)");
+    if u64::from_str_radix(ignored, 16).unwrap() & 0b10 != 0 {
+        return loudly("a ^C to a typed command: whoever runs these tests ignores SIGINT");
+    }
     let zlib = Package::new("zlib", 70_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
-    let world = interrupting(World::new().repo("core", &[&zlib], &[&mirror]).run_by_user());
-    let run = world.run(&["fetch", &zlib.file_name()]);
-    assert_eq!(run.status.signal(), Some(2), "{run:?}");
+    let world = || World::new().repo("core", &[&zlib], &[&mirror]).run_by_user();
+    let name = zlib.file_name();
+    for run in [world().run_interrupted(&["fetch", &name]), interrupting(world()).run(&["fetch", &name])] {
+        assert_eq!(run.status.signal(), Some(2), "{run:?}");
+    }
     assert_eq!(mirror.requests().len(), 0);
 }

@@ -200,6 +200,16 @@ impl World {
         self.equip(command)
     }
 
+    /// Runs it with a ^C that has come already, to it alone, and waits.
+    pub fn run_interrupted(&self, arguments: &[&str]) -> Run {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "kill -INT $$; exec \"$0\" \"$@\""]).arg(binary()).args(arguments);
+        pkgswarm::interrupt::hold();
+        let running = Running::start(self.equip(command), self.base());
+        pkgswarm::interrupt::release();
+        running.finish()
+    }
+
     /// Runs `pkgswarm` where there is no full program for it to start.
     pub fn run_front_alone(&self, arguments: &[&str]) -> Run {
         Running::start(self.front_alone(arguments), self.base()).finish()
