@@ -209,7 +209,8 @@ struct Serving {
 impl Serving {
     /// Asks, answers and listens, until it is aborted.
     async fn run(mut self) {
-        let (rate, mut packet) = (Rate::new(PACKETS), vec![0; LONGEST_PACKET]);
+        // Neighbours that start at the same time say all that they have to say in the first milliseconds.
+        let (rate, mut packet) = (Rate::rested(PACKETS), vec![0; LONGEST_PACKET]);
         let (mut wait, mut ask_at) = (FIRST, Instant::now());
         // The first word goes out at once, and a second time for who missed it (RFC 6762, section 8.3).
         let (mut again, mut answer_at, mut answered) = (1, Some(Instant::now()), None::<Instant>);
