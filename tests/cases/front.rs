@@ -1,8 +1,12 @@
 //! The small program hands out what is here, by itself, and leaves all else to the full one.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
-use crate::support::world::is_root;
+use pkgswarm::env::full_program_of;
+
+use crate::support::world::{binary, is_root, loudly};
 use crate::support::*;
 
 /// A file that was fetched and is in the store now, its URL and where to put it.
@@ -106,4 +110,24 @@ fn the_full_program_begins_where_the_small_one_gave_up() {
     assert_eq!(version.stdout, format!("pkgswarm {}\n", env!("CARGO_PKG_VERSION")));
     let usage = world.run(&["xfer"]);
     assert!(usage.stderr.contains("Usage: pkgswarm xfer"), "{}", usage.stderr);
+}
+
+/// How many symbols of this program belong to this crate.
+fn symbols_of(package: &str, program: &Path) -> usize {
+    let listed = Command::new("nm").arg(program).output().expect("nm is there where programs are linked");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains(package)).count()
+}
+
+#[test]
+fn the_small_program_holds_no_network_no_parser_of_arguments_and_nothing_that_draws() {
+    let full = full_program_of(binary());
+    if symbols_of("", &full) == 0 {
+        return loudly("what the small program holds: these programs have no symbols");
+    }
+    for package in ["ring_core", "libp2p", "clap_builder", "indicatif", "serde_json"] {
+        let (ours, theirs) = (symbols_of(package, binary()), symbols_of(package, &full));
+        let is_there = theirs > 0 || (package == "libp2p" && !cfg!(feature = "node"));
+        assert!(ours == 0 && is_there, "{package}: {ours} in the small program, {theirs} in the full one");
+    }
 }
