@@ -281,6 +281,18 @@ fn status_tells_who_is_there_what_went_over_and_what_is_offered() {
 }
 
 #[test]
+fn the_first_requests_of_a_user_are_all_answered_however_soon_they_come() {
+    let mut scene = Scene::new(&packages()[..1], 1);
+    let daemon = &mut scene.machines[0].daemon;
+    daemon.stop();
+    daemon.start();
+    until("it answers", Duration::from_secs(10), || daemon.status().is_object().then_some(()));
+    // A call that reads ahead begins with as many.
+    let answered = (0..20).filter(|_| daemon.status().is_object()).count();
+    assert_eq!(answered, 20);
+}
+
+#[test]
 fn another_local_user_who_floods_the_socket_is_the_only_one_who_waits() {
     let scene = Scene::new(&packages()[..1], 2);
     let (has, wants) = (&scene.machines[0], &scene.machines[1]);

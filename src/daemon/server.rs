@@ -102,7 +102,8 @@ impl Server {
     fn count(&self, user: u32) -> Option<Counted> {
         let mut users = self.0.users.lock().expect("nothing panics while it is held");
         let all: usize = users.values().map(|user| user.connections).sum();
-        let new = || User { connections: 0, rate: Arc::new(Rate::new(REQUESTS)), blocks: Arc::new(Rate::new(BLOCKS)) };
+        let new =
+            || User { connections: 0, rate: Arc::new(Rate::rested(REQUESTS)), blocks: Arc::new(Rate::rested(BLOCKS)) };
         let known = users.entry(user).or_insert_with(new);
         if known.connections >= CONNECTIONS || all >= CONNECTIONS_OF_ALL {
             return None;
