@@ -1,0 +1,203 @@
+//! The house in numbers: what there is to be less of, held against `tests/house.toml`. `tests/house` prints them.
+//!
+//! | number | what is counted |
+//! |---|---|
+//! | shared_type_names | names of structs, enums, traits and aliases that two or more modules give to things of their own |
+//! | pronouns_… | nobody, somebody, whoever, anybody, everybody, whom, in comments and texts, for 1,000 lines of comments |
+//! | file_cycles | groups of files that use each other in a circle, parents and children aside |
+//! | wide_structs | structs that other modules see, of more than 8 fields that are not data: some are private, and serde does not write them |
+//! | public_functions_… | `pub fn` for 1,000 lines of code without tests |
+//! | files_over_450_lines | files of src/ |
+//! | long_doc_lines | lines of documents over 115 columns, tables and the changelog aside |
+//!
+//! Printed and not held: lines, rooms (what src/ has for entries), files over 400 lines.
+
+#[path = "support/house/cycles.rs"]
+mod cycles;
+#[path = "support/house/source.rs"]
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use source::Source;
+
+const RATCHET: &str = "tests/house.toml";
+const PRONOUNS: [&str; 6] = ["nobody", "somebody", "whoever", "anybody", "everybody", "whom"];
+
+/// One number that may only fall.
+struct Measure {
+    name: &'static str,
+    now: usize,
+    /// Each thing that was counted, and where.
+    counted: Vec<String>,
+}
+
+impl Measure {
+    fn of(name: &'static str, counted: Vec<String>) -> Self {
+        Self { name, now: counted.len(), counted }
+    }
+
+    /// So many for 1,000 of `lines`, rounded up: the last one shows.
+    fn per_thousand(name: &'static str, counted: Vec<String>, lines: usize) -> Self {
+        Self { name, now: (counted.len() * 1000).div_ceil(lines.max(1)), counted }
+    }
+}
+
+fn shared_type_names(sources: &[Source]) -> Vec<String> {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| !source.is_test) {
+        for found in source.types() {
+            places.entry(found.name).or_default().push(source.path.display().to_string());
+        }
+    }
+    let shared = places.into_iter().filter(|(_, places)| places.iter().collect::<BTreeSet<_>>().len() > 1);
+    shared.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect()
+}
+
+/// Every pronoun but the user that is called so: `nobody` or "nobody".
+fn pronouns(sources: &[Source]) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources {
+        for (number, line) in source.text.lines().enumerate() {
+            let plain = line.replace("`nobody`", "").replace("\"nobody\"", "");
+            let words = plain.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_ascii_lowercase);
+            let pronouns = words.filter(|word| PRONOUNS.contains(&word.as_str()));
+            found.extend(pronouns.map(|word| format!("{}:{}: {word}", source.path.display(), number + 1)));
+        }
+    }
+    found
+}
+
+fn wide_structs(sources: &[Source]) -> Vec<String> {
+    let mut wide = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test) {
+        let types = source.types().into_iter().filter(|found| found.is_public && found.fields > 8);
+        let no_data = types.filter(|found| found.hidden_fields > 0 && !found.is_format);
+        wide.extend(
+            no_data.map(|found| format!("{}: {} has {} fields", source.path.display(), found.name, found.fields)),
+        );
+    }
+    wide
+}
+
+fn public_functions(sources: &[Source]) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test) {
+        for (number, line) in source.code.lines().enumerate() {
+            let is_one =
+                ["pub fn ", "pub async fn ", "pub const fn "].iter().any(|start| line.trim_start().starts_with(start));
+            found.extend(is_one.then(|| format!("{}:{}: {}", source.path.display(), number + 1, line.trim())));
+        }
+    }
+    found
+}
+
+fn files_over(limit: usize, sources: &[Source]) -> Vec<String> {
+    let lines = sources.iter().map(|source| (source, source.text.lines().count())).filter(|(_, lines)| *lines > limit);
+    lines.map(|(source, lines)| format!("{}: {lines} lines", source.path.display())).collect()
+}
+
+fn long_doc_lines() -> Vec<String> {
+    let entries = [".", "doc"].into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    let mut documents: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    documents.retain(|path| path.extension().is_some_and(|ext| ext == "md") && !path.ends_with("CHANGELOG.md"));
+    documents.sort();
+    let mut long = Vec::new();
+    for path in documents {
+        let text = fs::read_to_string(&path).expect("a document");
+        let lines = text.lines().enumerate().filter(|(_, line)| line.chars().count() > 115 && !line.starts_with('|'));
+        long.extend(lines.map(|(number, _)| format!("{}:{}", path.display(), number + 1)));
+    }
+    long
+}
+
+/// What src/ has for entries, the three roots aside.
+fn rooms() -> usize {
+    let entries = fs::read_dir("src").expect("src/").map(|entry| entry.expect("an entry").path());
+    let stems: BTreeSet<_> = entries.map(|path| path.file_stem().expect("a name").to_owned()).collect();
+    stems.iter().filter(|stem| !["lib", "main", "front"].iter().any(|root| stem == root)).count()
+}
+
+fn held(text: &str) -> BTreeMap<String, usize> {
+    let table: toml::Table = toml::from_str(text).unwrap_or_else(|e| panic!("{RATCHET}: {e}"));
+    let number = |value: toml::Value| value.as_integer().and_then(|number| usize::try_from(number).ok());
+    let numbers = table.into_iter().map(|(name, value)| {
+        let number = number(value).unwrap_or_else(|| panic!("{RATCHET}: {name} is no number"));
+        (name, number)
+    });
+    numbers.collect()
+}
+
+#[test]
+fn no_number_of_the_house_rises() {
+    let sources = Source::all_below(Path::new("src"));
+    let tests = Source::all_below(Path::new("tests"));
+    let comments: usize = sources.iter().map(Source::comment_lines).sum();
+    let code: usize = sources.iter().map(Source::code_lines).sum();
+    let circles = cycles::cycles(&sources).into_iter().map(|circle| circle.join(" <-> ")).collect();
+    let measures = [
+        Measure::of("file_cycles", circles),
+        Measure::of("files_over_450_lines", files_over(450, &sources)),
+        Measure::of("long_doc_lines", long_doc_lines()),
+        Measure::per_thousand("pronouns_in_src_per_1000_comment_lines", pronouns(&sources), comments),
+        Measure::per_thousand(
+            "pronouns_in_tests_per_1000_comment_lines",
+            pronouns(&tests),
+            tests.iter().map(Source::comment_lines).sum(),
+        ),
+        Measure::per_thousand("public_functions_per_1000_lines", public_functions(&sources), code),
+        Measure::of("shared_type_names", shared_type_names(&sources)),
+        Measure::of("wide_structs", wide_structs(&sources)),
+    ];
+    let mode = std::env::var("PKGSWARM_HOUSE").unwrap_or_default();
+    let text = fs::read_to_string(RATCHET).expect(RATCHET);
+    let mut held = held(&text);
+    let (mut wrong, mut fell, mut lowered) = (Vec::new(), Vec::new(), text.clone());
+    for measure in &measures {
+        let Some(most) = held.remove(measure.name) else { panic!("{RATCHET} lacks {}", measure.name) };
+        if mode == "list" {
+            measure.counted.iter().for_each(|one| println!("{}  {one}", measure.name));
+        }
+        if measure.now > most {
+            wrong.push(format!("{} rose from {most} to {}", measure.name, measure.now));
+        } else if measure.now < most {
+            fell.push(format!("{} {most} -> {}", measure.name, measure.now));
+            let line = |number: usize| format!("\n{} = {number}\n", measure.name);
+            lowered = lowered.replace(&line(most), &line(measure.now));
+        }
+    }
+    assert!(held.is_empty(), "{RATCHET} holds what is not counted: {:?}", held.keys());
+    if mode == "lower" && wrong.is_empty() {
+        fs::write(RATCHET, lowered).expect(RATCHET);
+    } else if !fell.is_empty() {
+        println!("lower {RATCHET} with `tests/house --lower`: {}", fell.join(", "));
+    }
+    let now = |name: &str| measures.iter().find(|measure| measure.name.starts_with(name)).expect("a measure");
+    println!(
+        "house: {} type names shared, {} pronouns for 1,000 comment lines ({} in {comments}; tests {}), {} cycles of files",
+        now("shared").now,
+        now("pronouns_in_src").now,
+        now("pronouns_in_src").counted.len(),
+        now("pronouns_in_tests").now,
+        now("file_cycles").now,
+    );
+    println!(
+        "house: {} wide structs, {} public functions, {} long lines in documents, {} files over 400 lines, {} over 450",
+        now("wide").now,
+        now("public_functions").counted.len(),
+        now("long_doc").now,
+        files_over(400, &sources).len(),
+        now("files_over_450").now,
+    );
+    let all = |sources: &[Source]| sources.iter().map(|source| source.text.lines().count()).sum::<usize>();
+    println!(
+        "house: {} rooms, {} files of {} lines, {code} of them code without tests; tests/ {} lines",
+        rooms(),
+        sources.len(),
+        all(&sources),
+        all(&tests),
+    );
+    assert!(wrong.is_empty(), "{}; `tests/house --list` shows what is counted", wrong.join(", "));
+}
