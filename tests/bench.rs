@@ -6,22 +6,26 @@ mod bench;
 #[path = "support/real/mod.rs"]
 mod real;
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use bench::cases::{CASES, Case, Rival};
-use bench::measure::{Figures, Outcome, Run, Skipped, Traffic};
+use bench::measure::{Compared, Figures, Old, Outcome, Run, Skipped, Traffic};
 
 struct Wanted {
     json: bool,
     list: bool,
     rounds: usize,
+    old: Option<PathBuf>,
     names: Vec<String>,
 }
 
 impl Wanted {
     fn from(mut words: impl Iterator<Item = String>) -> Result<Wanted, String> {
-        let mut wanted = Wanted { json: false, list: false, rounds: 5, names: Vec::new() };
+        let mut wanted = Wanted { json: false, list: false, rounds: 5, old: None, names: Vec::new() };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
@@ -31,6 +35,11 @@ impl Wanted {
                 "--pairs" => {
                     let rounds = value()?.parse().ok().filter(|rounds| (1..=100).contains(rounds));
                     wanted.rounds = rounds.ok_or("--pairs needs a number from 1 to 100")?;
+                }
+                "--old" => {
+                    let dir = PathBuf::from(value()?);
+                    let is_there = dir.join("pkgswarm").is_file();
+                    wanted.old = Some(dir.canonicalize().ok().filter(|_| is_there).ok_or("no pkgswarm in --old")?);
                 }
                 other => return Err(format!("unknown argument {other}")),
             }
@@ -69,7 +78,10 @@ fn main() -> ExitCode {
         println!("{}\n", machine());
         println!("{:<17} {:<14} {:>9} {:>9} {:<4} {:>6}  bar", "case", "against", "ours", "theirs", "", "ratio");
     }
-    let run = Run { rounds: wanted.rounds, traffic: Traffic::default() };
+    if let Some(programs) = &wanted.old {
+        return against_old(&wanted, programs);
+    }
+    let run = Run { rounds: wanted.rounds, traffic: Traffic::default(), old: None };
     let (mut missed, mut skipped) = (false, false);
     for case in wanted.cases() {
         // What broke in one case is told by its panic, and is no reason to lose the others.
@@ -92,6 +104,46 @@ fn main() -> ExitCode {
         (false, false) => ExitCode::SUCCESS,
     }
 }
+
+/// Compares the program with an older one, case by case. Cases that are not measured in pairs are left out.
+fn against_old(wanted: &Wanted, programs: &Path) -> ExitCode {
+    let old = Rc::new(Old { programs: programs.to_owned(), compared: RefCell::default() });
+    let run = Run { rounds: wanted.rounds, traffic: Traffic::default(), old: Some(Rc::clone(&old)) };
+    let mut is_slower = false;
+    for case in wanted.cases() {
+        let ran = catch_unwind(AssertUnwindSafe(|| drop(case.outcomes(&run))));
+        let compared = old.compared.take();
+        if ran.is_err() {
+            is_slower = true;
+            broken(case, wanted.json);
+        }
+        for Compared { figures, larger, pairs } in compared {
+            // More is better of speeds, less of all else.
+            let (ratio, worse) = match case.unit {
+                "MB/s" => (1.0 / figures.ratio, pairs - larger),
+                _ => (figures.ratio, larger),
+            };
+            is_slower |= ratio > SLOWER;
+            let Figures { ours, theirs, .. } = figures;
+            if wanted.json {
+                let line = serde_json::json!({
+                    "case": case.name, "against": "old", "ours": ours, "theirs": theirs, "unit": case.unit,
+                    "cost": ratio, "worse": worse, "pairs": pairs, "ok": ratio <= SLOWER,
+                });
+                println!("{line}");
+            } else {
+                let verdict = if ratio <= SLOWER { "" } else { "  MISSED" };
+                let unit = case.unit;
+                print!("{:<17} {:<14} {ours:>9.3} {theirs:>9.3} {unit:<4} {ratio:>6.3}  ", case.name, "old");
+                println!("cost <= {SLOWER}; worse in {worse} of {pairs} pairs{verdict}");
+            }
+        }
+    }
+    if is_slower { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// How much more than the old program the new one may cost.
+const SLOWER: f64 = 1.05;
 
 fn broken(case: &Case, json: bool) {
     if json {

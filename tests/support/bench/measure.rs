@@ -1,13 +1,16 @@
 //! Runs in turn, their medians, bytes from mirrors, and the peak memory of processes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use crate::real::with_programs_of;
 
 /// Two medians, and the median of the ratios pair by pair.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,15 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Of pairs.
+    fn of(pairs: &[(f64, f64)]) -> Figures {
+        Figures {
+            ours: median(pairs.iter().map(|pair| pair.0)),
+            theirs: median(pairs.iter().map(|pair| pair.1)),
+            ratio: median(pairs.iter().map(|pair| pair.0 / pair.1)),
+        }
+    }
+
     /// Of a single measurement.
     pub fn once(ours: f64, theirs: f64) -> Figures {
         Figures { ours, theirs, ratio: ours / theirs }
@@ -49,12 +61,33 @@ pub struct Run {
     pub rounds: usize,
     /// What all cases so far took from mirrors.
     pub traffic: Traffic,
+    /// Set where the program is compared with an older one instead of with rivals.
+    pub old: Option<Rc<Old>>,
+}
+
+/// The programs of an older version.
+pub struct Old {
+    /// The directory that they are in.
+    pub programs: PathBuf,
+    /// The figures of the case that has just run.
+    pub compared: RefCell<Vec<Compared>>,
+}
+
+/// A version against an older one.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared {
+    /// Their medians and the median of the ratios.
+    pub figures: Figures,
+    /// In how many pairs ours had the larger figure.
+    pub larger: usize,
+    /// How many pairs there were.
+    pub pairs: usize,
 }
 
 impl Run {
     /// The same for calls so short that it takes so many times the rounds to see through the noise.
     pub fn times(&self, times: usize) -> Run {
-        Run { rounds: self.rounds * times, traffic: Traffic::default() }
+        Run { rounds: self.rounds * times, traffic: Traffic::default(), old: self.old.clone() }
     }
 
     /// Measures ours and theirs in turn, after one pair that does not count.
@@ -64,6 +97,10 @@ impl Run {
 
     /// The same with every rival.
     pub fn in_turn(&self, mut ours: impl FnMut() -> f64, rivals: Vec<Rival>) -> Vec<Outcome> {
+        if let Some(old) = &self.old {
+            old.compared.borrow_mut().push(self.against(old, ours));
+            return rivals.iter().map(|_| Err(Skipped("compared with an older version".into()))).collect();
+        }
         let mut measured: Vec<_> = rivals.into_iter().map(|rival| rival.map(|run| (run, Vec::new()))).collect();
         for round in 0..=self.rounds {
             let of_ours = ours();
@@ -74,12 +111,28 @@ impl Run {
                 }
             }
         }
-        let figures = |pairs: Vec<(f64, f64)>| Figures {
-            ours: median(pairs.iter().map(|pair| pair.0)),
-            theirs: median(pairs.iter().map(|pair| pair.1)),
-            ratio: median(pairs.iter().map(|pair| pair.0 / pair.1)),
-        };
-        measured.into_iter().map(|rival| rival.map(|(_, pairs)| figures(pairs))).collect()
+        measured.into_iter().map(|rival| rival.map(|(_, pairs)| Figures::of(&pairs))).collect()
+    }
+
+    /// Measures ours with the programs under test and with the old ones, after one pair that does not count. Which of
+    /// the two begins changes from pair to pair.
+    fn against(&self, old: &Old, mut ours: impl FnMut() -> f64) -> Compared {
+        let mut pairs = Vec::new();
+        for round in 0..=self.rounds {
+            let theirs = |ours: &mut dyn FnMut() -> f64| with_programs_of(&old.programs, ours);
+            let pair = if round % 2 == 0 {
+                let new = ours();
+                (new, theirs(&mut ours))
+            } else {
+                let old = theirs(&mut ours);
+                (ours(), old)
+            };
+            if round > 0 {
+                pairs.push(pair);
+            }
+        }
+        let larger = pairs.iter().filter(|(ours, theirs)| ours > theirs).count();
+        Compared { figures: Figures::of(&pairs), larger, pairs: pairs.len() }
     }
 }
 

@@ -35,7 +35,7 @@ pub use parts::{Parts, give_to_user, user};
 pub use process::{Process, Ran, command, run, running, until};
 pub use repo::{Compression, Repo};
 pub use scene::{Machine, Scene};
-pub use swarm::{PROGRAMS, Swarm, bytes_below, copy_programs};
+pub use swarm::{PROGRAMS, Swarm, bytes_below, copy_programs, with_programs_of};
 pub use systemd::Systemd;
 
 use std::os::unix::fs::PermissionsExt;

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// Copies the programs under test into a directory.
@@ -14,6 +15,26 @@ pub fn copy_programs(to: &Path) {
     for (name, built) in PROGRAMS {
         fs::copy(built, to.join(name)).expect("the program");
     }
+}
+
+/// The directories of every [`Swarm`] of this process.
+static INSTALLED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Puts the programs of `from` where every [`Swarm`] of this process has its own, while `run` runs, and the programs
+/// under test back. A process that runs already stays what it is.
+pub fn with_programs_of<T>(from: &Path, run: impl FnOnce() -> T) -> T {
+    let place = |from: &dyn Fn(&str) -> PathBuf| {
+        for dir in INSTALLED.lock().expect("the list").iter().filter(|dir| dir.exists()) {
+            for (name, _) in PROGRAMS {
+                let new = dir.join(format!("{name}.new"));
+                fs::copy(from(name), &new).and_then(|_| fs::rename(&new, dir.join(name))).expect("a program");
+            }
+        }
+    };
+    place(&|name| from.join(name));
+    let result = run();
+    place(&|name| PROGRAMS.iter().find(|(known, _)| *known == name).expect("a program").1.into());
+    result
 }
 
 /// The programs under test: the command, and the full program that it starts.
@@ -33,6 +54,7 @@ impl Swarm {
         let dir = scratch("swarm");
         fs::create_dir(dir.path().join("etc")).expect("a directory");
         copy_programs(dir.path());
+        INSTALLED.lock().expect("the list").push(dir.path().to_owned());
         for name in ["store", "state"] {
             user_dir(&dir.path().join(name));
         }
