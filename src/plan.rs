@@ -115,7 +115,7 @@ impl Plan {
 ///
 /// # Errors
 /// Refuses a file about which database and index, or two indexes, disagree where nothing but them vouches for it
-/// (promise 2).
+/// (`doc/design.md`, promise 2).
 pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
     let camps = camps(knowledge, |known| Some((known.sha256, known.size)));
     let Some((_, followed)) = camps.first() else {

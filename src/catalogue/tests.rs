@@ -94,7 +94,7 @@ fn one_name_twice_is_refused() {
 
 #[test]
 fn an_entry_takes_at_most_150_bytes() {
-    // As in Arch: names of 41 bytes, every package signed, one in four larger than a chunk (research/pacman.md 4).
+    // As in Arch: names of 41 bytes, every package signed, one in four larger than a chunk (`doc/facts/pacman.md`).
     let entry = |n: usize| {
         let size = if n.is_multiple_of(4) { ONE_CHUNK + 2 } else { 2 };
         record(&format!("package{n:05}-1.2.3-1-x86_64.pkg.tar.zst"), size)

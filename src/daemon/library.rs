@@ -1,6 +1,6 @@
 //! Keeps the shelf: which files of this machine may be offered, hashed at low priority, and followed as they come and go.
 //!
-//! A file is offered when a sync database or a proven index of a repository that may be shared lists it (promise 13), and
+//! A file is offered when a sync database or a proven index of a repository that may be shared lists it (`doc/design.md`, promise 13), and
 //! its bytes are what is listed. What was listed once stays offered while the file is there: it is as public as before,
 //! and a neighbour that has not refreshed yet wants just that version.
 

@@ -2,7 +2,7 @@
 //!
 //! pacman tells its `XferCommand` a URL and a path and nothing else. Which configuration, which database directory and
 //! whether the user forces a refresh stand only in pacman's own command line, which `/proc` shows to everybody
-//! (`environ`, `cwd` and `exe` it does not show to `DownloadUser`; research/pacman.md section 1).
+//! (`environ`, `cwd` and `exe` it does not show to `DownloadUser`; `doc/facts/pacman.md`).
 
 use std::ffi::OsString;
 use std::fs;

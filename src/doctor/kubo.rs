@@ -1,6 +1,6 @@
 //! Kubo's traps: what users of it complain about, as far as it can be seen from here.
 //!
-//! Facts: `research/kubo.md` sections 1 to 3 and 7.
+//! Facts: `doc/facts/kubo.md`.
 
 use serde_json::Value;
 

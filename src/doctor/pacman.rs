@@ -1,6 +1,6 @@
 //! pacman's own traps: releases that fail with any XferCommand, settings that do, and what is left lying about.
 //!
-//! Facts: `research/pacman.md` sections 1, 3 and 7, seen with pacman 6.0.2, 6.1.0, 7.0.0 and 7.1.0.
+//! Facts: `doc/facts/pacman.md`, seen with pacman 6.0.2, 6.1.0, 7.0.0 and 7.1.0.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! IPNS names and records, verified here, so that no daemon or gateway has to be believed.
 //!
-//! Facts: `ipfs/specs` `src/ipns/ipns-record.md`; `research/kubo.md` section 5; records made by boxo in
+//! Facts: `ipfs/specs` `src/ipns/ipns-record.md`; `doc/facts/kubo.md`; records made by boxo in
 //! `tests/data/ipns`. Only Ed25519 names are read: their public key is inside the name.
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! What downloads of ours made Kubo cache, and how it is kept below a limit: oldest first, never what is pinned.
 //!
 //! Kubo collects garbage only when told to (`--enable-gc`), so every file fetched through it stays on the user's disk
-//! a second time (`research/kubo.md` section 7). The ledger lists what that was: a line `CID bytes time` for each
+//! a second time (`doc/facts/kubo.md`). The ledger lists what that was: a line `CID bytes time` for each
 //! file, appended when it was fetched. A line cut short by a crash is skipped: that file then stays until the user's own
 //! garbage collection.
 

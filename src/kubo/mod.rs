@@ -4,7 +4,7 @@
 //! pieces and hides errors. **An RPC stream that fails in the middle ends like a complete one; the error is only in the
 //! trailer `X-Stream-Error`, which HTTP clients do not show.** So no answer here is taken as complete because it ended:
 //! each is either proven by hash or signature, or must end with the line that marks success
-//! (`research/kubo.md` sections 1 and 2).
+//! (`doc/facts/kubo.md`).
 
 use std::time::Duration;
 

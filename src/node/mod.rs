@@ -16,7 +16,7 @@
 //! | `networks`, `gate` | which networks are trusted; who may connect |
 //! | `discovery`, `mdns`, `book` | finding and being found on an interface; its messages; who is there |
 //!
-//! QUIC is left out: rust-libp2p and Kubo lose data on it, and TCP is as fast (`research/crates.md` section 5).
+//! QUIC is left out: rust-libp2p and Kubo lose data on it, and TCP is as fast (`doc/facts/libp2p.md`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

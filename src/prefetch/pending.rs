@@ -1,7 +1,7 @@
 //! Which updates are pending: pacman itself is asked, over the private databases, and changes nothing.
 //!
 //! `pacman -Su --print` resolves what an upgrade would take: new dependencies and replacements are in it, what
-//! `IgnorePkg` names is not. It works for ordinary users and beside a running pacman (research/pacman.md section 3).
+//! `IgnorePkg` names is not. It works for ordinary users and beside a running pacman (`doc/facts/pacman.md`).
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -31,7 +31,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// `least`: what a mirror sends for one question costs it as little as before (DESIGN.md, promise 14).
+    /// `least`: what a mirror sends for one question costs it as little as before (`doc/design.md`, promise 14).
     pub const LEAST: u64 = 16 << 20;
     /// `border` of our own profile.
     pub const BORDER: u64 = CHUNK as u64;

@@ -1,6 +1,6 @@
 //! Settings of the local Kubo daemon that suit a machine which downloads: few connections, nothing announced.
 //!
-//! Only values that nobody has set are offered: what somebody chose stays. Origin: `research/kubo.md` sections 3 and 7.
+//! Only values that nobody has set are offered: what somebody chose stays. Origin: `doc/facts/kubo.md`.
 //! Root has its unprivileged child talk to Kubo; the child keeps the record of this part.
 
 use std::ffi::OsString;

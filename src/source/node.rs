@@ -12,7 +12,7 @@ use crate::fsx;
 use crate::socket::Connection;
 use crate::source::{Kind, Local, Miss, Offer, Question, Source};
 
-/// A daemon that does not even say that it has heard is not waited for (promise 5).
+/// A daemon that does not even say that it has heard is not waited for (`doc/design.md`, promise 5).
 const SILENCE: Duration = Duration::from_millis(50);
 
 /// Bytes handed over at a time.

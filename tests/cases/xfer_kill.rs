@@ -127,7 +127,7 @@ fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
         mirror.server().wait_until_idle();
         let (mirror, asked, kept) = (mirror.honest(), 1, kept(&world, &package));
         if signal == Signal::INT {
-            // pacman goes on with the next server after ^C; the user meant all of it (research/pacman.md, Ctrl-C).
+            // pacman goes on with the next server after ^C; the user meant all of it (doc/facts/pacman.md).
             assert_eq!(world.xfer(&url, &out).code(), 130, "the same transaction");
             assert_eq!(mirror.requests().len(), asked, "nobody is asked any more");
         }

@@ -1,6 +1,6 @@
 //! A Kubo daemon without a network: gateway and RPC over what it was given, with Kubo's traps on request.
 //!
-//! Facts: `research/kubo.md` sections 1 and 2. What it does not have, it looks for in vain, as the real one does:
+//! Facts: `doc/facts/kubo.md`. What it does not have, it looks for in vain, as the real one does:
 //! the gateway stays silent, `block/get` until its `timeout`.
 
 use std::collections::{HashMap, HashSet};
