@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod publisher;
 pub mod repo;
 pub mod run;
+pub mod screens;
 pub mod script;
 pub mod server;
 pub mod shapes;
