@@ -40,6 +40,19 @@ pub struct Knowledge {
     pub indexes: Vec<Listed>,
     /// Whether the package manager itself demands package signatures for the repository.
     pub signatures_required: bool,
+    /// What could not be read, and so may say more.
+    pub unread: Option<Unread>,
+}
+
+/// Something of pacman's that is there and could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unread {
+    /// Its configuration: every file may belong to a repository.
+    Configuration,
+    /// A sync database or an index of the repository.
+    List,
+    /// A sync database that is packed as libalpm alone reads it.
+    Packed,
 }
 
 /// What the bytes must be.
@@ -119,7 +132,7 @@ impl Plan {
 pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
     let camps = camps(knowledge, |known| Some((known.sha256, known.size)));
     let Some((_, followed)) = camps.first() else {
-        return Ok(Plan::without_cid(Expect::Waived(waiver(name, knowledge.in_repo))));
+        return Ok(Plan::without_cid(Expect::Waived(waiver(name, knowledge))));
     };
     let known = followed[0].1;
     let mut disagreement = None;
@@ -191,11 +204,14 @@ fn said<T>(camps: &[Camp<'_, T>], what: impl Fn(&T) -> String) -> String {
     sides.collect::<Vec<_>>().join(", ")
 }
 
-fn waiver(name: &FileName, in_repo: bool) -> Waiver {
-    match name.kind() {
-        NameKind::PackageSignature | NameKind::DatabaseSignature => Waiver::Signature,
-        NameKind::Database if in_repo => Waiver::MirrorDatabase,
-        _ if in_repo => Waiver::NotListed,
+fn waiver(name: &FileName, knowledge: &Knowledge) -> Waiver {
+    match (name.kind(), knowledge.unread) {
+        (NameKind::PackageSignature | NameKind::DatabaseSignature, _) => Waiver::Signature,
+        (NameKind::Database, _) if knowledge.in_repo => Waiver::MirrorDatabase,
+        (_, Some(Unread::Configuration)) => Waiver::NoConfiguration,
+        (_, Some(Unread::List)) => Waiver::ListUnread,
+        (_, Some(Unread::Packed)) => Waiver::ListPacked,
+        _ if knowledge.in_repo => Waiver::NotListed,
         _ => Waiver::NotARepoUrl,
     }
 }
@@ -223,6 +239,7 @@ mod tests {
             database: Some(known(b"db", 9)),
             indexes: listed(known(b"index", 9)),
             signatures_required: true,
+            ..Knowledge::default()
         };
         let plan = plan(&package(), &knowledge).unwrap();
         assert!(matches!(plan.expect, Expect::Exact { sha256, .. } if sha256 == Sha256::of(b"db")));
@@ -234,8 +251,13 @@ mod tests {
         let voice = |index: &str, known| Listed { index: index.to_owned(), known };
         let (one, two) = (known(b"one", 9), known(b"two", 10));
         let indexes = vec![voice("a", two), voice("b", one), voice("c", two)];
-        let knowledge =
-            Knowledge { in_repo: true, database: Some(one), indexes: indexes.clone(), signatures_required: true };
+        let knowledge = Knowledge {
+            in_repo: true,
+            database: Some(one),
+            indexes: indexes.clone(),
+            signatures_required: true,
+            unread: None,
+        };
         let (first, second) = (one.sha256.short(), two.sha256.short());
         assert_eq!(
             plan(&package(), &knowledge).unwrap().disagreement.unwrap(),
@@ -263,7 +285,8 @@ mod tests {
             known: Known { root: Some(Cid::dag_pb(Sha256::of(root))), ..big },
         };
         let indexes = vec![with("a", b"1"), with("b", b"2")];
-        let knowledge = Knowledge { in_repo: true, database: Some(big), indexes, signatures_required: false };
+        let knowledge =
+            Knowledge { in_repo: true, database: Some(big), indexes, signatures_required: false, unread: None };
         let disputed = plan(&package(), &knowledge).unwrap();
         assert_eq!((disputed.cid, disputed.expect.size()), (None, Some(5 << 20)));
         let text = disputed.disagreement.unwrap();
@@ -277,6 +300,7 @@ mod tests {
             database: Some(known(b"db", 9)),
             indexes: listed(known(b"index", 9)),
             signatures_required: false,
+            ..Knowledge::default()
         };
         let error = plan(&package(), &knowledge).unwrap_err();
         assert_eq!(error.kind, Kind::Corrupt);
@@ -288,7 +312,8 @@ mod tests {
         let root = Cid::dag_pb(Sha256::of(b"root"));
         let big = Known { root: Some(root), ..known(b"x", 5 << 20) };
         let database = Some(Known { root: None, ..big });
-        let knowledge = Knowledge { in_repo: true, database, indexes: listed(big), signatures_required: false };
+        let knowledge =
+            Knowledge { in_repo: true, database, indexes: listed(big), signatures_required: false, unread: None };
         assert_eq!(plan(&package(), &knowledge).unwrap().cid, Some(root));
         let alone = Knowledge { indexes: Vec::new(), ..knowledge };
         assert_eq!(plan(&package(), &alone).unwrap().cid, None);

@@ -73,6 +73,15 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", shown(line));
 }
 
+/// Whether stderr leads anywhere: not where it is /dev/null, as in the background.
+pub fn is_heard() -> bool {
+    let null = rustix::fs::makedev(1, 3); // null(4)
+    rustix::fs::fstat(std::io::stderr()).is_ok_and(|found| {
+        let is_device = rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::CharacterDevice;
+        !(is_device && found.st_rdev == null)
+    })
+}
+
 /// The line of a delivered file: name, size, where from, and the waiver if there is one.
 pub fn delivered(name: &str, size: u64, from: &str, note: Option<&str>) -> String {
     let note = note.map(|note| format!(" ({note})")).unwrap_or_default();

@@ -7,28 +7,26 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use crate::catalogue::{self, Catalogue, CatalogueError};
 use crate::cid::Cid;
 use crate::config::{self, Ask, IndexConfig, Settings, Share as Sharing};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, Transaction};
-use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
-use crate::distro::question::Question;
+use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::distro::server;
-use crate::distro::syncdb::BadDatabase;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
 use crate::http::Http;
-use crate::index;
 use crate::journal::Share;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
-use crate::plan::{Knowledge, Known, Listed};
 use crate::report;
 use crate::source::Miss;
 use crate::store::Store;
+
+mod lists;
+mod once;
 
 /// The means of one command.
 pub struct Session {
@@ -46,7 +44,7 @@ pub struct Session {
     pub caller: Option<Caller>,
     /// The name of this pacman run in the store: its process id and when it started.
     pub run: String,
-    conf: OnceCell<Option<PacmanConf>>,
+    conf: OnceCell<Result<PacmanConf, lists::NoConf>>,
     /// Stands in for pacman's DBPath.
     databases: Option<PathBuf>,
     cached_by_kubo: Vec<(Cid, u64)>,
@@ -106,13 +104,6 @@ impl Session {
         self.unsaid.as_ref().is_some_and(Cell::get)
     }
 
-    fn say(&self, text: &str) {
-        match &self.unsaid {
-            Some(unsaid) => unsaid.set(true),
-            None => report::say(text),
-        }
-    }
-
     /// The same where files are placed in `beside`. Not by root's child, which cannot write there.
     pub fn placing(self) -> Self {
         Self { places: self.env.var(HANDOVER).is_none(), ..self }
@@ -146,27 +137,6 @@ impl Session {
         Self { databases: Some(databases.to_owned()), conf: OnceCell::new(), ..self }
     }
 
-    /// pacman's configuration; `None` where there is no pacman. Runs `pacman-conf` only when a file changed.
-    pub fn conf(&self) -> Option<&PacmanConf> {
-        let conf = self.conf.get_or_init(|| {
-            let mut question = self.caller.as_ref().map(Question::of).transpose().ok().flatten().unwrap_or_default();
-            if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
-                question.config = self.settings.pacman_conf.clone();
-            }
-            if let Some(databases) = &self.databases {
-                question.db_path = Some(databases.clone());
-            }
-            match question.ask_or_recall(&self.store.cache_dir()) {
-                Ok(conf) => Some(conf),
-                Err(e) => {
-                    self.say(&format!("warning: pacman's configuration is not known: {e}"));
-                    None
-                }
-            }
-        });
-        conf.as_ref()
-    }
-
     /// A repository of pacman.conf.
     pub fn repo(&self, name: &RepoName) -> Option<&Repo> {
         self.conf()?.repo(name)
@@ -190,70 +160,10 @@ impl Session {
         self.conf().map_or(&[], |conf| &conf.cache_dirs)
     }
 
-    /// The compiled sync database of a repository; `None` when there is no such database yet.
-    ///
-    /// # Errors
-    /// A usage error when there is one that does not parse: nothing of that repository can be proven then.
-    pub fn database(&self, repo: &Repo) -> Result<Option<Catalogue>, Error> {
-        let Some(conf) = self.conf() else { return Ok(None) };
-        let path = conf.database(&repo.name);
-        if rustix::fs::stat(&path).is_err() {
-            return Ok(None);
-        }
-        let key = &Sha256::of(path.as_os_str().as_encoded_bytes()).to_string()[..12];
-        let cache = self.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
-        let catalogue = catalogue::for_database(&path, &cache);
-        if let Err(CatalogueError::Source { cause: cause @ BadDatabase::Unsupported(_), .. }) = &catalogue {
-            // libalpm reads it and checks the package itself, as it would after curl.
-            self.say(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
-            return Ok(None);
-        }
-        catalogue.map(Some).map_err(|e| Error::usage(format!("[{}]", repo.name), e).hint("pacman -Syy fetches it anew"))
-    }
-
     /// The architecture that `$arch` in `Server` lines stands for.
     pub fn arch(&self) -> String {
         let first = self.conf().and_then(|conf| conf.architectures.first().cloned());
         first.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
-    }
-
-    /// The indexes that may speak for a repository, with their compiled tables. Expired ones are left out.
-    pub fn tables(&self, repo: &str) -> Vec<(String, Catalogue)> {
-        let allowed = self.settings.indexes.iter().filter(|index| index.repos.iter().any(|name| name == repo));
-        let arch = self.arch();
-        let found = allowed.filter_map(|index| {
-            let table = index::in_use::table(&self.settings, index, repo, &arch, SystemTime::now())?;
-            Some((index.name.clone(), table))
-        });
-        found.collect()
-    }
-
-    /// Everything that is known about a file of a repository.
-    pub fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
-        let configured = self.repo(repo);
-        let database = configured.map(|repo| self.database(repo)).transpose()?.flatten();
-        let mut from_database = database.and_then(|catalogue| known(&catalogue, name));
-        if let Some(known) = &mut from_database {
-            known.root = self.root_in_snapshot(repo, name, known);
-        }
-        let tables = self.tables(repo.as_str());
-        let indexes = tables
-            .iter()
-            .filter_map(|(index, catalogue)| Some(Listed { index: index.clone(), known: known(catalogue, name)? }));
-        Ok(Knowledge {
-            in_repo: true,
-            database: from_database,
-            indexes: indexes.collect(),
-            signatures_required: configured.is_some_and(|repo| repo.sig_level.package == Check::Required),
-        })
-    }
-
-    /// The root of a file as the index names it whose snapshot is the database in use. It proves nothing more than the
-    /// database does, and an index that has moved on since does not know it any more.
-    fn root_in_snapshot(&self, repo: &RepoName, name: &FileName, listed: &Known) -> Option<Cid> {
-        let table = Catalogue::open(&self.snapshot_table(repo)?).ok()??;
-        let same = known(&table, name).filter(|known| (known.size, known.sha256) == (listed.size, listed.sha256));
-        same.and_then(|known| known.root)
     }
 
     /// Where pacman has the database called `name`, or its signature.
@@ -369,16 +279,6 @@ impl Session {
     pub fn take_cached_by_kubo(&mut self) -> Vec<(Cid, u64)> {
         std::mem::take(&mut self.cached_by_kubo)
     }
-}
-
-/// What a table says about a file, or about the file that a signature signs.
-fn known(catalogue: &Catalogue, name: &FileName) -> Option<Known> {
-    if let Some(signed) = name.signed() {
-        let signature = catalogue.find(&signed).ok()??.signature?;
-        return Some(Known { size: u64::from(signature.size), sha256: signature.sha256, root: None });
-    }
-    let record = catalogue.find(name).ok()??;
-    Some(Known { size: record.size, sha256: record.sha256, root: record.root.map(Cid::dag_pb) })
 }
 
 fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Error> {

@@ -49,8 +49,14 @@ pub enum Waiver {
     NoSignature,
     /// The URL belongs to no configured repository (`pacman -U URL`).
     NotARepoUrl,
-    /// The repository's database does not list the name.
+    /// No list of the repository has the name with a checksum, and all of them were read.
     NotListed,
+    /// pacman's configuration could not be read: which repository the URL belongs to, if any, is not known.
+    NoConfiguration,
+    /// A list of the repository could not be read, and none of the others has the name.
+    ListUnread,
+    /// The same where the list is packed as libalpm alone reads it.
+    ListPacked,
 }
 
 impl Waiver {
@@ -62,7 +68,10 @@ impl Waiver {
             Waiver::DatabaseInUse => "database in use",
             Waiver::NoSignature => "no signature",
             Waiver::NotARepoUrl => "not a repo URL",
-            Waiver::NotListed => "not listed",
+            Waiver::NotListed => "not listed with a checksum",
+            Waiver::NoConfiguration => "pacman's configuration was not read",
+            Waiver::ListUnread => "its list was not read",
+            Waiver::ListPacked => "not listed in any form that is read here",
         }
     }
 
@@ -75,6 +84,7 @@ impl Waiver {
             Waiver::NoSignature => 0,
             Waiver::MirrorDatabase | Waiver::DatabaseInUse => 128 << 20,
             Waiver::NotARepoUrl | Waiver::NotListed => 16 << 30,
+            Waiver::NoConfiguration | Waiver::ListUnread | Waiver::ListPacked => 16 << 30,
         }
     }
 }

@@ -44,7 +44,7 @@ impl Want {
         let first = Place::of_url(&parse(url)?)?;
         let (repo, knowledge) = match session.conf() {
             Some(conf) => listed(session, conf, url, &name)?,
-            None => (None, Knowledge::default()),
+            None => (None, session.without_conf()),
         };
         let plan = plan(&name, &knowledge)?;
         let mut places = Vec::new();
@@ -90,13 +90,15 @@ fn listed(
         // Databases have no expectation: the user's mirror says what they are.
         return Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }));
     }
+    let mut unread = None;
     for (repo, _) in conf.repos_of(url) {
         let knowledge = session.knowledge(&repo.name, name)?;
+        unread = unread.or(knowledge.unread);
         if knowledge.database.is_some() || !knowledge.indexes.is_empty() {
             return Ok((Some(repo.clone()), knowledge));
         }
     }
-    Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }))
+    Ok((Some(first.clone()), Knowledge { in_repo: true, unread, ..Knowledge::default() }))
 }
 
 /// The neighbours, Kubo and the gateways, where they may be asked.

@@ -18,13 +18,21 @@ use super::{Catalogue, CatalogueError, Record, layout};
 /// # Errors
 /// `File` when the database cannot be opened, `Source` when it is none, `Changed` when it was written to meanwhile.
 pub fn for_database(database: &Path, cache: &Path) -> Result<Catalogue, CatalogueError> {
-    let file = |cause| CatalogueError::File { path: database.to_owned(), cause };
     // A damaged or foreign compiled file is no obstacle: it is compiled again.
     let compiled = Catalogue::open(cache).ok().flatten();
     // Opened only when needed, but the key of the open file is what counts: the name may lead to another by then.
     if let Some(compiled) = compiled.filter(|it| FileKey::at(database).is_ok_and(|key| it.matches(key))) {
         return Ok(compiled);
     }
+    anew(database, cache)
+}
+
+/// The same from the database itself, whatever `cache` holds: it may be damaged where its header does not show it.
+///
+/// # Errors
+/// As of [`for_database`].
+pub fn anew(database: &Path, cache: &Path) -> Result<Catalogue, CatalogueError> {
+    let file = |cause| CatalogueError::File { path: database.to_owned(), cause };
     let source = File::open(database).map_err(file)?;
     let key = FileKey::of(&source).map_err(file)?;
     let mut records = Vec::new();

@@ -18,7 +18,7 @@ use crate::distro::syncdb::{BadDatabase, Signature};
 use crate::distro::trusted::{self, FileKey};
 use crate::name::FileName;
 
-pub use compile::for_database;
+pub use compile::{anew, for_database};
 pub use layout::write;
 
 /// Largest file whose CID follows from its sha256: one chunk of the profile `unixfs-v1-2025`, in bytes.
@@ -93,6 +93,23 @@ pub enum CatalogueError {
     /// More than the layout can hold: 2^32 bytes.
     #[error("the table is too large")]
     TooLarge,
+}
+
+impl CatalogueError {
+    /// Whether this says nothing about the table, only that it cannot be read here: it may be sound, and list anything.
+    /// What is read and makes no sense is no such case.
+    pub fn is_about_reading(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::Changed(_) | Self::Damaged { .. } => true,
+            Self::Source { cause: BadDatabase::Read(cause), .. } => cause.raw_os_error().is_some(),
+            Self::Source { .. } | Self::Twice(_) | Self::TooLarge => false,
+        }
+    }
+
+    /// Whether there is no such file.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::File { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 impl Catalogue {

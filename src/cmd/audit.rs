@@ -71,7 +71,7 @@ fn voices(session: &Session, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     for index in session.settings.indexes.iter().filter(|index| is_wanted(&index.name)) {
-        let expires = in_use::state(&session.settings).expires(&in_use::copy_name(index));
+        let expires = in_use::state(&session.settings).expires(&in_use::copy_name(index)).ok().flatten();
         match expires {
             Some(expires) if expires > now => {}
             Some(_) => report::say(&format!("warning: index {} is expired; it is not compared with", index.name)),

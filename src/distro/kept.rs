@@ -1,6 +1,6 @@
 //! An answer of `pacman-conf` on disk, and the state of the files that it was made from.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
@@ -73,16 +73,32 @@ fn state(path: &Path) -> FileKey {
 /// Files and directories with their states.
 pub(super) struct Sources {
     files: Vec<(PathBuf, FileKey)>,
+    /// Whether these are all, as far as can be told.
+    is_whole: bool,
+}
+
+/// A file or directory that is there, as far as can be told, and cannot be read by this user.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub path: PathBuf,
+    pub cause: io::Error,
 }
 
 impl Sources {
     /// The configuration file, everything it includes, and the directories that its globs look into.
     ///
-    /// `None` when that cannot be told for sure: a relative include, too many files, a file that cannot be read.
-    pub fn of_config(config: &Path) -> Option<Self> {
-        let mut out = Self { files: Vec::new() };
+    /// # Errors
+    /// `Closed` when one of them cannot be read: `pacman-conf` then skips what a glob cannot see and says nothing of it
+    /// (`process_include` in `src/pacman/conf.c`), so that its answer may lack servers.
+    pub fn of_config(config: &Path) -> Result<Self, Closed> {
+        let mut out = Self { files: Vec::new(), is_whole: true };
         out.scan(config, 0)?;
-        Some(out)
+        Ok(out)
+    }
+
+    /// Whether these are all. Not with a relative include, or too many files: then nothing can be kept.
+    pub fn are_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Adds one more file.
@@ -92,43 +108,82 @@ impl Sources {
         }
     }
 
-    fn scan(&mut self, config: &Path, depth: usize) -> Option<()> {
+    fn scan(&mut self, config: &Path, depth: usize) -> Result<(), Closed> {
         if depth > DEEPEST || self.files.len() > MOST_FILES {
-            return None;
+            self.is_whole = false;
+            return Ok(());
         }
         self.add(config);
         let mut text = Vec::new();
-        std::fs::File::open(config).ok()?.take(LARGEST).read_to_end(&mut text).ok()?;
+        let read = std::fs::File::open(config).and_then(|file| file.take(LARGEST).read_to_end(&mut text));
+        if let Err(cause) = read {
+            self.is_whole = false;
+            return told(config, cause);
+        }
         for line in String::from_utf8_lossy(&text).lines() {
             let Some((key, pattern)) = line.split_once('=') else { continue };
             if key.trim() == "Include" {
                 self.include(pattern.trim(), depth)?;
             }
         }
-        Some(())
+        Ok(())
     }
 
-    fn include(&mut self, pattern: &str, depth: usize) -> Option<()> {
+    fn include(&mut self, pattern: &str, depth: usize) -> Result<(), Closed> {
         if !pattern.starts_with('/') || pattern.contains('\\') {
-            return None;
+            self.is_whole = false;
+            return Ok(());
         }
         if !is_glob(pattern) {
             return self.scan(Path::new(pattern), depth + 1);
         }
         // Every directory whose entries the pattern is compared with, from the last wildcard upwards.
-        for parent in Path::new(pattern).ancestors().skip(1) {
-            let parent = parent.to_str()?;
-            for directory in glob::glob(parent).ok()? {
-                self.add(&directory.ok()?);
+        for parent in Path::new(pattern).ancestors().skip(1).filter_map(Path::to_str) {
+            for directory in self.found(parent)? {
+                self.add(&directory);
             }
             if !is_glob(parent) {
+                // glob(3) takes a directory that it cannot read for an empty one.
+                match std::fs::read_dir(parent) {
+                    Ok(_) => {}
+                    Err(cause) => told(Path::new(parent), cause)?,
+                }
                 break;
             }
         }
-        for file in glob::glob(pattern).ok()? {
-            self.scan(&file.ok()?, depth + 1)?;
+        for file in self.found(pattern)? {
+            self.scan(&file, depth + 1)?;
         }
-        Some(())
+        Ok(())
+    }
+
+    /// What a pattern matches.
+    fn found(&mut self, pattern: &str) -> Result<Vec<PathBuf>, Closed> {
+        let Ok(paths) = glob::glob(pattern) else {
+            self.is_whole = false;
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for path in paths {
+            match path {
+                Ok(path) => found.push(path),
+                Err(error) => {
+                    self.is_whole = false;
+                    let path = error.path().to_owned();
+                    told(&path, error.into())?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Nothing, where `cause` says that there is no such file to read.
+fn told(path: &Path, cause: io::Error) -> Result<(), Closed> {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    match cause.kind() {
+        NotFound | NotADirectory | IsADirectory => Ok(()),
+        _ => Err(Closed { path: path.to_owned(), cause }),
     }
 }
 

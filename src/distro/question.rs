@@ -5,6 +5,7 @@
 //! its globs look into, and the program itself. A later process compares those states and runs nothing.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +18,7 @@ use super::kept;
 use super::pacman_conf::{Incomplete, PacmanConf};
 
 /// Longest wait for `pacman-conf`. It needs 5 ms; a hung network file system is what takes longer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of output that are read; 200 mirrors in 20 repositories make 250 KiB.
 const MOST_OUTPUT: u64 = 4 << 20;
 const DEFAULT_CONFIG: &str = "/etc/pacman.conf";
@@ -52,6 +53,14 @@ pub enum ConfError {
     /// A path or name that cannot stand in a configuration file.
     #[error("{0:?} cannot be passed on: it holds a control character")]
     Unwritable(OsString),
+    /// A file that the configuration is made of is there and cannot be read by this user.
+    #[error("{}: {cause}", path.display())]
+    Closed {
+        /// The file, or a directory that it includes files from.
+        path: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
     /// The program gave no answer.
     #[error(transparent)]
     Silent(#[from] Silent),
@@ -108,7 +117,8 @@ impl Question {
     /// # Errors
     /// `ConfError`.
     pub fn ask(&self) -> Result<PacmanConf, ConfError> {
-        self.read(&self.dump()?)
+        self.sources()?;
+        self.read(&self.dump(PATIENCE)?)
     }
 
     /// What `pacman-conf` would print if the configuration file were `text`; nothing is written. For trying a change.
@@ -128,16 +138,25 @@ impl Question {
     /// # Errors
     /// `ConfError`.
     pub fn ask_or_recall(&self, directory: &Path) -> Result<PacmanConf, ConfError> {
-        let place = kept::Place::of(directory, &self.identity());
-        if let Some(conf) = place.recall().and_then(|dump| self.read(&dump).ok()) {
-            return Ok(conf);
-        }
+        self.recall(directory).map_or_else(|| self.ask_and_keep(directory, PATIENCE), Ok)
+    }
+
+    /// The last answer, kept in `directory`, if it still holds.
+    pub fn recall(&self, directory: &Path) -> Option<PacmanConf> {
+        kept::Place::of(directory, &self.identity()).recall().and_then(|dump| self.read(&dump).ok())
+    }
+
+    /// Asks `pacman-conf`, waits for it no longer than `patience`, and keeps the answer in `directory`.
+    ///
+    /// # Errors
+    /// `ConfError`.
+    pub fn ask_and_keep(&self, directory: &Path, patience: Duration) -> Result<PacmanConf, ConfError> {
         // Looked at before the program does, so that a change meanwhile makes the answer stale and not wrong.
-        let sources = self.sources();
-        let dump = self.dump()?;
+        let sources = self.sources()?;
+        let dump = self.dump(patience)?;
         let conf = self.read(&dump)?;
         if let Some(sources) = sources {
-            place.keep(&sources, &dump);
+            kept::Place::of(directory, &self.identity()).keep(&sources, &dump);
         }
         Ok(conf)
     }
@@ -157,7 +176,7 @@ impl Question {
         Ok(conf)
     }
 
-    fn dump(&self) -> Result<String, ConfError> {
+    fn dump(&self, patience: Duration) -> Result<String, ConfError> {
         let mut command = Command::new(&self.program);
         let wrapper = self.wrapper()?;
         let config = if wrapper.is_some() { Path::new("/dev/stdin") } else { &self.config };
@@ -167,7 +186,7 @@ impl Question {
                 command.arg(option).arg(value);
             }
         }
-        Ok(program::hear(command, wrapper.as_deref().unwrap_or_default(), PATIENCE, MOST_OUTPUT)?)
+        Ok(program::hear(command, wrapper.as_deref().unwrap_or_default(), patience, MOST_OUTPUT)?)
     }
 
     /// A configuration that says first what the command line says, and then includes the real one.
@@ -210,13 +229,18 @@ impl Question {
     }
 
     /// The files that the answer is made from; `None` when they cannot be told, and nothing should be kept.
-    fn sources(&self) -> Option<kept::Sources> {
+    ///
+    /// # Errors
+    /// `Closed`.
+    fn sources(&self) -> Result<Option<kept::Sources>, ConfError> {
         if self.sysroot.is_some() {
-            return None;
+            return Ok(None);
         }
-        let mut sources = kept::Sources::of_config(&self.config)?;
-        sources.add(&kept::program_path(&self.program)?);
-        Some(sources)
+        let closed = |kept::Closed { path, cause }| ConfError::Closed { path, cause };
+        let mut sources = kept::Sources::of_config(&self.config).map_err(closed)?;
+        let Some(program) = kept::program_path(&self.program) else { return Ok(None) };
+        sources.add(&program);
+        Ok(sources.are_whole().then_some(sources))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::accept::Grant;
 use super::state::State;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{IndexConfig, Settings};
 use crate::digest::Sha256;
 use crate::error::Error;
@@ -23,16 +23,27 @@ pub fn copy_name(index: &IndexConfig) -> FileName {
     FileName::new(format!("{}.{}", index.name, &keys[..12])).expect("the name of an index is short and plain")
 }
 
-/// The compiled table of `repo` in an index that may speak for it, is not expired at `now`, and can be read here.
+/// The compiled table of `repo` in an index that may speak for it, and is not expired at `now`; `None` where there is
+/// none.
 ///
 /// Reads one line and opens one file; no JSON, no proof: that was made when the copy was taken.
-pub fn table(settings: &Settings, index: &IndexConfig, repo: &str, arch: &str, now: SystemTime) -> Option<Catalogue> {
+///
+/// # Errors
+/// `File` and `Damaged` when there is one and it cannot be read here.
+pub fn table(
+    settings: &Settings,
+    index: &IndexConfig,
+    repo: &str,
+    arch: &str,
+    now: SystemTime,
+) -> Result<Option<Catalogue>, CatalogueError> {
     let name = copy_name(index);
     let state = state(settings);
-    if state.expires(&name)? < unix(now) {
-        return None;
+    if state.expires(&name)?.is_none_or(|expires| expires < unix(now)) {
+        return Ok(None);
     }
-    Catalogue::open(&state.catalogue_path(&name, &RepoName::new(repo).ok()?, arch)).ok()?
+    let Ok(repo) = RepoName::new(repo) else { return Ok(None) };
+    Catalogue::open(&state.catalogue_path(&name, &repo, arch))
 }
 
 /// What an index must be proven by and may speak for.

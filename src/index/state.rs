@@ -195,9 +195,14 @@ impl State {
     }
 
     /// Unix seconds at which the copy of `name` stops to count; `None` when there is none. Reads one line, no JSON.
-    pub fn expires(&self, name: &FileName) -> Option<u64> {
-        let line = read_most(&self.copy_dir(name).join("expires"), 64).ok()??;
-        std::str::from_utf8(&line).ok()?.trim().parse().ok()
+    ///
+    /// # Errors
+    /// `File` when there is one and it cannot be read here.
+    pub fn expires(&self, name: &FileName) -> Result<Option<u64>, CatalogueError> {
+        let path = self.copy_dir(name).join("expires");
+        let line = read_most(&path, 64).map_err(|cause| CatalogueError::File { path, cause })?;
+        let line = line.and_then(|line| String::from_utf8(line).ok());
+        Ok(line.and_then(|line| line.trim().parse().ok()))
     }
 
     /// Whether the copy of `name` is that of `manifest` and complete for `repos`.
@@ -205,7 +210,7 @@ impl State {
         let Ok(Some(held)) = self.held(name) else { return false };
         let mut tables = held.manifest.tables.iter().filter(|table| repos.contains(&table.repo));
         Sha256::of(&held.bytes) == manifest
-            && self.expires(name) == Some(held.manifest.expires)
+            && self.expires(name).is_ok_and(|expires| expires == Some(held.manifest.expires))
             && tables.all(|table| {
                 let compiled = catalogue::Catalogue::open(&self.catalogue_path(name, &table.repo, &table.arch));
                 let source = FileKey::at(&held.table(table.sha256));

@@ -28,6 +28,7 @@ mod screens_machine;
 mod screens_xfer;
 mod setup;
 mod stats;
+mod unread;
 mod why;
 mod xfer;
 mod xfer_database;

@@ -71,7 +71,7 @@ fn the_last_good_copy_is_kept_and_older_parts_are_removed() {
     let compiled = catalogue::Catalogue::open(&compiled).unwrap().unwrap();
     let found = compiled.find(&FileName::new("b").unwrap()).unwrap().unwrap();
     assert_eq!((found.size, found.cid()), (2 << 20, Some(entry("b", 2 << 20).cid)));
-    assert_eq!(state.expires(&name()), Some(manifest.expires));
+    assert_eq!(state.expires(&name()).unwrap(), Some(manifest.expires));
     assert!(state.has(&name(), Sha256::of(&bytes), &[core()]));
     assert_eq!((held.proof("minisig"), held.proof("ipns-record")), (Some(b"sig".to_vec()), None));
     assert!(!old.exists());

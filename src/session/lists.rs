@@ -1,0 +1,266 @@
+//! What pacman and the indexes list, and what of that cannot be read.
+//!
+//! Only "no such file" says that there is none. What is there and cannot be read (a closed directory, a database that only
+//! root may read, a `pacman-conf` that does not answer) may list any file, so that nothing may be said of a file but that:
+//! it gets a waiver of its own ([`Unread`]), and what could not be read is named with its cause, once in a run of pacman.
+//! A list that can be read and makes no sense is refused instead. Tests: `tests/cases/unread.rs`.
+
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
+
+use super::Session;
+use crate::catalogue::{self, Catalogue, CatalogueError, Record};
+use crate::cid::Cid;
+use crate::digest::Sha256;
+use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
+use crate::distro::question::{ConfError, PATIENCE, Question};
+use crate::distro::syncdb::{BadDatabase, Signature};
+use crate::error::Error;
+use crate::fsx;
+use crate::index;
+use crate::name::{FileName, RepoName};
+use crate::plan::{Knowledge, Known, Listed, Unread};
+use crate::program::Silent;
+use crate::report;
+
+/// How long `pacman-conf` is waited for where no user waits: what it says then is kept, and proves what is asked for later.
+const NO_HURRY: Duration = Duration::from_secs(60);
+/// How often a database that is being replaced is opened again.
+const TRIES: usize = 3;
+
+/// Why there is no configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoConf {
+    /// This machine has no pacman.
+    NoPacman,
+    /// It could not be read.
+    Unread,
+}
+
+/// The compiled list of a repository, as far as it is known.
+enum List {
+    /// There is none.
+    Missing,
+    /// There is one, which could not be read. That was said.
+    Unread(Unread),
+    /// This one.
+    Compiled(Catalogue),
+}
+
+impl Session {
+    /// pacman's configuration; `None` where there is none, or it cannot be read. Runs `pacman-conf` only when a file
+    /// changed.
+    pub fn conf(&self) -> Option<&PacmanConf> {
+        self.known_conf().as_ref().ok()
+    }
+
+    /// What is known of a file without the configuration: nothing, and why.
+    pub fn without_conf(&self) -> Knowledge {
+        let unread = (*self.known_conf() == Err(NoConf::Unread)).then_some(Unread::Configuration);
+        Knowledge { unread, ..Knowledge::default() }
+    }
+
+    fn known_conf(&self) -> &Result<PacmanConf, NoConf> {
+        self.conf.get_or_init(|| {
+            let question = self.question();
+            let config = question.as_ref().map(|question| question.config.clone()).ok();
+            question.map_err(|e| e.to_string()).and_then(|question| self.ask(&question)).map_err(|why| {
+                let is_missing = |config: &PathBuf| rustix::fs::stat(config).is_err_and(|e| e == Errno::NOENT);
+                if self.caller.is_none() && config.as_ref().is_some_and(is_missing) {
+                    return NoConf::NoPacman;
+                }
+                let config = config.map(|config| format!("{}: ", config.display())).unwrap_or_default();
+                self.say_once(&format!(
+                    "warning: {config}pacman's configuration is not known, and nothing is proven by its lists: {why}"
+                ));
+                NoConf::Unread
+            })
+        })
+    }
+
+    /// What to ask `pacman-conf`.
+    fn question(&self) -> Result<Question, ConfError> {
+        let mut question = self.caller.as_ref().map(Question::of).transpose()?.unwrap_or_default();
+        if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
+            question.config = self.settings.pacman_conf.clone();
+        }
+        if let Some(databases) = &self.databases {
+            question.db_path = Some(databases.clone());
+        }
+        Ok(question)
+    }
+
+    /// Asks unless the last answer holds. A program that gave no answer in time is not waited for again in this run of
+    /// pacman; read-ahead waits for longer, and what it hears is there for later calls.
+    fn ask(&self, question: &Question) -> Result<PacmanConf, String> {
+        let directory = self.store.cache_dir();
+        if let Some(conf) = question.recall(&directory) {
+            return Ok(conf);
+        }
+        let slow = self.mark("slow", &format!("{question:?}"));
+        let is_waited_for = self.unsaid.is_some() || report::is_heard();
+        let earlier = slow.as_ref().filter(|_| is_waited_for).and_then(|slow| {
+            let bytes = fsx::read_small(slow, self.env.uid, 4096).ok()?;
+            String::from_utf8(bytes).ok()
+        });
+        if let Some(why) = earlier {
+            return Err(why);
+        }
+        let patience = if is_waited_for { PATIENCE } else { NO_HURRY };
+        question.ask_and_keep(&directory, patience).map_err(|error| {
+            let why = error.to_string();
+            if let (ConfError::Silent(Silent::TooSlow { .. }), Some(slow)) = (&error, slow) {
+                let _waited_for_again = fsx::replace(&slow, why.as_bytes(), 0o600);
+            }
+            why
+        })
+    }
+
+    /// The compiled sync database of a repository; `None` when there is none yet, or it cannot be read, which is said.
+    ///
+    /// # Errors
+    /// A usage error when there is one that does not parse: nothing of that repository can be proven then.
+    pub fn database(&self, repo: &Repo) -> Result<Option<Catalogue>, Error> {
+        Ok(match self.list(repo)? {
+            List::Compiled(catalogue) => Some(catalogue),
+            List::Missing | List::Unread(_) => None,
+        })
+    }
+
+    fn list(&self, repo: &Repo) -> Result<List, Error> {
+        let Some((database, cache)) = self.database_paths(repo) else { return Ok(List::Missing) };
+        match rustix::fs::stat(&database) {
+            Ok(_) => {}
+            Err(Errno::NOENT) => return Ok(List::Missing),
+            Err(error) => {
+                self.say_unread(&format!("{}: {}", database.display(), io::Error::from(error)));
+                return Ok(List::Unread(Unread::List));
+            }
+        }
+        let compile = || catalogue::for_database(&database, &cache);
+        let is_final = |found: &Result<_, _>| !matches!(found, Err(CatalogueError::Changed(_)));
+        let tried = std::iter::repeat_with(compile).take(TRIES).find(is_final);
+        self.judged(repo, tried.unwrap_or_else(compile))
+    }
+
+    fn judged(&self, repo: &Repo, compiled: Result<Catalogue, CatalogueError>) -> Result<List, Error> {
+        match compiled {
+            Ok(catalogue) => Ok(List::Compiled(catalogue)),
+            Err(error) if error.is_absence() => Ok(List::Missing),
+            Err(CatalogueError::Source { cause: cause @ BadDatabase::Unsupported(_), .. }) => {
+                // libalpm reads it and checks the package itself, as it would after curl.
+                self.say_once(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
+                Ok(List::Unread(Unread::Packed))
+            }
+            Err(error) if error.is_about_reading() => {
+                self.say_unread(&error);
+                Ok(List::Unread(Unread::List))
+            }
+            Err(error) => Err(Error::usage(format!("[{}]", repo.name), error).hint("pacman -Syy fetches it anew")),
+        }
+    }
+
+    /// Where pacman has the database of a repository, and where its compiled form is kept.
+    fn database_paths(&self, repo: &Repo) -> Option<(PathBuf, PathBuf)> {
+        let database = self.conf()?.database(&repo.name);
+        let key = &Sha256::of(database.as_os_str().as_encoded_bytes()).to_string()[..12];
+        let cache = self.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
+        Some((database, cache))
+    }
+
+    fn say_unread(&self, what: &dyn Display) {
+        self.say_once(&format!("warning: {what}: this list cannot be read, and what it says is not known here"));
+    }
+
+    /// The indexes that may speak for a repository, with their compiled tables. Expired ones are left out, and those that
+    /// cannot be read, which is said.
+    pub fn tables(&self, repo: &str) -> Vec<(String, Catalogue)> {
+        self.tables_and_unread(repo).0
+    }
+
+    /// The same, and whether there is one that cannot be read.
+    fn tables_and_unread(&self, repo: &str) -> (Vec<(String, Catalogue)>, bool) {
+        let allowed = self.settings.indexes.iter().filter(|index| index.repos.iter().any(|name| name == repo));
+        let (arch, mut tables, mut is_unread) = (self.arch(), Vec::new(), false);
+        for index in allowed {
+            match index::in_use::table(&self.settings, index, repo, &arch, SystemTime::now()) {
+                Ok(table) => tables.extend(table.map(|table| (index.name.clone(), table))),
+                Err(error) => {
+                    self.say_unread(&format!("index {}: {error}", index.name));
+                    is_unread = true;
+                }
+            }
+        }
+        (tables, is_unread)
+    }
+
+    /// Everything that is known about a file of a repository.
+    ///
+    /// # Errors
+    /// As of [`Session::database`].
+    pub fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
+        let configured = self.repo(repo);
+        let list = configured.map_or(Ok(List::Missing), |repo| self.list(repo))?;
+        let (database, mut unread) = match (configured, list) {
+            (Some(repo), List::Compiled(list)) => self.listed(repo, &list, name)?,
+            (_, List::Unread(why)) => (None, Some(why)),
+            _ => (None, None),
+        };
+        let database = database.map(|known| Known { root: self.root_in_snapshot(repo, name, &known), ..known });
+        let (tables, is_table_unread) = self.tables_and_unread(repo.as_str());
+        let mut is_unread = is_table_unread;
+        let mut indexes = Vec::new();
+        for (index, table) in tables {
+            match known(&table, name) {
+                Ok(known) => indexes.extend(known.map(|known| Listed { index, known })),
+                Err(error) => {
+                    self.say_unread(&format!("index {index}: {error}"));
+                    is_unread = true;
+                }
+            }
+        }
+        let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == Check::Required);
+        unread = unread.or(is_unread.then_some(Unread::List));
+        Ok(Knowledge { in_repo: true, database, indexes, signatures_required, unread })
+    }
+
+    /// What a compiled database says about a file, and whether it cannot be read after all: one that was damaged since it
+    /// was compiled is compiled once more.
+    fn listed(&self, repo: &Repo, list: &Catalogue, name: &FileName) -> Result<(Option<Known>, Option<Unread>), Error> {
+        if let Ok(known) = known(list, name) {
+            return Ok((known, None));
+        }
+        let Some((database, cache)) = self.database_paths(repo) else { return Ok((None, Some(Unread::List))) };
+        match self.judged(repo, catalogue::anew(&database, &cache))? {
+            List::Missing => Ok((None, None)),
+            List::Unread(why) => Ok((None, Some(why))),
+            List::Compiled(list) => known(&list, name).map(|known| (known, None)).or_else(|error| {
+                self.say_unread(&error);
+                Ok((None, Some(Unread::List)))
+            }),
+        }
+    }
+
+    /// The root of a file as the index names it whose snapshot is the database in use. It proves nothing more than the
+    /// database does, and an index that has moved on since does not know it any more.
+    fn root_in_snapshot(&self, repo: &RepoName, name: &FileName, listed: &Known) -> Option<Cid> {
+        let table = Catalogue::open(&self.snapshot_table(repo)?).ok()??;
+        let found = known(&table, name).ok()??;
+        ((found.size, found.sha256) == (listed.size, listed.sha256)).then_some(found.root)?
+    }
+}
+
+/// What a table says about a file, or about the file that a signature signs.
+fn known(catalogue: &Catalogue, name: &FileName) -> Result<Option<Known>, CatalogueError> {
+    if let Some(signed) = name.signed() {
+        let signature = catalogue.find(&signed)?.and_then(|record| record.signature);
+        let known = |signature: Signature| Known { size: signature.size.into(), sha256: signature.sha256, root: None };
+        return Ok(signature.map(known));
+    }
+    let known = |record: Record| Known { size: record.size, sha256: record.sha256, root: record.root.map(Cid::dag_pb) };
+    Ok(catalogue.find(name)?.map(known))
+}
