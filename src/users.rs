@@ -42,12 +42,13 @@ pub enum Wish {
 /// What keeps `user` from reading or running `path`: the file, or the first directory on the way to it that is closed.
 ///
 /// By owner, group and mode alone, with no other groups than the main one, as pacman leaves its download user none
-/// (pacman 7.1.0, `lib/libalpm/sandbox.c`). `None` also where something cannot be looked at from here.
+/// (pacman 7.1.0, `lib/libalpm/sandbox.c`). `None` also where something cannot be looked at from here; what is closed to
+/// this process is found all the same, since its own mode can be looked at from above.
 pub fn obstacle(path: &Path, user: User, wish: Wish) -> Option<PathBuf> {
     if user.uid == 0 {
         return None;
     }
-    let real = std::fs::canonicalize(path).ok()?;
+    let real = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()?;
     let mut way: Vec<&Path> = real.ancestors().collect();
     way.reverse();
     let last = way.len() - 1;

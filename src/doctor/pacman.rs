@@ -3,13 +3,14 @@
 //! Facts: `doc/facts/pacman.md`, seen with pacman 6.0.2, 6.1.0, 7.0.0 and 7.1.0.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Check, Facts, Finding};
 use crate::config::Settings;
 use crate::distro::pacman_conf::{Check as Signed, PacmanConf};
-use crate::distro::question::Question;
+use crate::distro::question::{ConfError, Question};
 use crate::distro::version::{self, Version};
 use crate::env::full_program_of;
 use crate::users::{self, User, Wish};
@@ -21,6 +22,8 @@ pub struct Pacman {
     pub version: Option<Version>,
     /// What `pacman-conf` says, or why it says nothing.
     pub conf: Result<PacmanConf, String>,
+    /// The file or directory that `conf` is made of and that is closed to whoever downloads.
+    pub closed_conf: Option<PathBuf>,
     /// Names of directories that a download left behind, and of databases that the downloader cannot read.
     pub leftovers: Leftovers,
     /// The sync database with the latest date, and how far that is ahead of this machine's clock.
@@ -32,18 +35,24 @@ pub struct Pacman {
 pub struct Leftovers {
     /// `download-XXXXXX` directories that belong to no running pacman.
     pub downloads: Vec<PathBuf>,
-    /// Sync databases that are closed to the download user.
-    pub closed_databases: Vec<PathBuf>,
+    /// Sync databases that are closed to the download user, each with what is in the way.
+    pub closed_databases: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Pacman {
     /// Asks `pacman` and `pacman-conf`, and looks into pacman's directories.
     pub fn ask(settings: &Settings, now: SystemTime) -> Self {
         let question = Question { config: settings.pacman_conf.clone(), ..Question::default() };
-        let conf = question.ask().map_err(|e| e.to_string());
+        let conf = question.ask();
+        let closed_conf = match &conf {
+            Err(ConfError::Closed { path, .. }) => Some(path.clone()),
+            Ok(conf) => runner(conf).and_then(|user| users::obstacle(&settings.pacman_conf, user, Wish::Read)),
+            Err(_) => None,
+        };
+        let conf = conf.map_err(|e| e.to_string());
         let leftovers = conf.as_ref().map(look_about).unwrap_or_default();
         let ahead = conf.as_ref().ok().and_then(|conf| ahead_of(conf, now));
-        Self { version: version::installed(), conf, leftovers, ahead }
+        Self { version: version::installed(), conf, closed_conf, leftovers, ahead }
     }
 
     /// The configuration and the release, where both are known.
@@ -87,11 +96,26 @@ fn look_about(conf: &PacmanConf) -> Leftovers {
         let is_one = |path: &PathBuf| is_download_dir(path) && path.is_dir();
         left.downloads = conf.cache_dirs.iter().chain([&sync]).flat_map(|dir| names(dir)).filter(is_one).collect();
     }
-    if let Some(user) = runner(conf) {
-        let is_closed = |path: &PathBuf| is_database(path) && users::obstacle(path, user, Wish::Read).is_some();
-        left.closed_databases = names(&sync).into_iter().filter(is_closed).collect();
-    }
+    let of_repos = conf.repos.iter().map(|repo| conf.database(&repo.name));
+    let mut databases: Vec<PathBuf> =
+        names(&sync).into_iter().filter(|path| is_database(path)).chain(of_repos).collect();
+    databases.sort();
+    databases.dedup();
+    let closed = |path: PathBuf| closed_to(runner(conf), &path).map(|obstacle| (path, obstacle));
+    left.closed_databases = databases.into_iter().filter_map(closed).collect();
     left
+}
+
+/// What keeps whoever downloads from reading `path`, which is there as far as can be told. For root, who has an
+/// unprivileged user do it, what keeps this process from it: that is run as the same user.
+fn closed_to(user: Option<User>, path: &Path) -> Option<PathBuf> {
+    if let Some(user) = user.filter(|user| user.uid != 0) {
+        return users::obstacle(path, user, Wish::Read);
+    }
+    let is_closed = fs::File::open(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let own = rustix::process::getuid().as_raw();
+    let this = users::with_id(own).unwrap_or(User { uid: own, gid: rustix::process::getgid().as_raw() });
+    is_closed.then(|| users::obstacle(path, this, Wish::Read).unwrap_or_else(|| path.to_owned()))
 }
 
 /// `download-XXXXXX`, as mkdtemp(3) makes it for pacman 7 (7.1.0, `lib/libalpm/util.c`).
@@ -132,6 +156,11 @@ fn is_full(program: &Path) -> bool {
     program.file_name().is_some_and(|name| name == "pkgswarm-full")
 }
 
+/// The command that opens a file or directory.
+fn opened(closed: &Path) -> String {
+    format!("sudo chmod a+rX {}", closed.display())
+}
+
 const BY_HAND: &str = "correct it in /etc/pacman.conf: XferCommand = /usr/bin/pkgswarm xfer %u %o";
 
 /// In the order in which they are reported.
@@ -142,9 +171,27 @@ pub const CHECKS: &[Check] = &[
         look: |facts| match &facts.pacman.conf {
             Ok(_) => vec![],
             Err(why) => vec![Finding::error(
-                format!("pacman's configuration is not known: {why}"),
-                "pacman-conf says the same; correct what it names",
+                format!("pacman's configuration is not known, and nothing that is downloaded can be proven: {why}"),
+                match &facts.pacman.closed_conf {
+                    Some(closed) => opened(closed),
+                    None => "pacman-conf says the same; correct what it names".to_owned(),
+                },
             )],
+        },
+    },
+    Check {
+        name: "configuration-closed",
+        about: "The user who downloads can read pacman.conf; without it nothing can be proven.",
+        look: |facts| {
+            let closed = facts.pacman.closed_conf.as_ref().filter(|_| facts.pacman.conf.is_ok());
+            let say = |closed: &PathBuf| {
+                let says = format!(
+                    "pacman's configuration cannot be read by the user who downloads ({} is closed): nothing can be proven",
+                    closed.display()
+                );
+                Finding::warning(says, opened(closed))
+            };
+            closed.map(say).into_iter().collect()
         },
     },
     Check { name: "xfer-command", about: "pacman.conf names pkgswarm as XferCommand.", look: xfer_command },
@@ -249,15 +296,20 @@ pub const CHECKS: &[Check] = &[
         about: "The user who downloads can read the sync databases; what it cannot read proves nothing.",
         look: |facts| {
             let closed = &facts.pacman.leftovers.closed_databases;
-            let Some(first) = closed.first() else { return vec![] };
-            let dir = first.parent().unwrap_or(first).display();
+            let Some((first, obstacle)) = closed.first() else { return vec![] };
             let says = format!(
                 "{} of the sync databases cannot be read by the user who downloads ({} is one): their packages cannot be \
                  proven",
                 closed.len(),
                 first.display()
             );
-            vec![Finding::warning(says, format!("sudo chmod a+rX {dir} && sudo chmod a+r {dir}/*.db"))]
+            let mend = if first == obstacle {
+                let dir = first.parent().unwrap_or(first).display();
+                format!("sudo chmod a+rX {dir} && sudo chmod a+r {dir}/*.db")
+            } else {
+                opened(obstacle)
+            };
+            vec![Finding::warning(says, mend)]
         },
     },
     Check {

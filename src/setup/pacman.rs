@@ -143,6 +143,7 @@ fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
     let pacman = pacman::Pacman {
         version: version::installed(),
         conf: Ok(conf),
+        closed_conf: None,
         leftovers: pacman::Leftovers::default(),
         ahead: None,
     };
