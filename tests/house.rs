@@ -100,7 +100,8 @@ fn files_over(limit: usize, sources: &[Source]) -> Vec<String> {
 }
 
 fn long_doc_lines() -> Vec<String> {
-    let entries = [".", "doc"].into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    let folders = [".", "doc", "doc/decisions", "doc/facts"];
+    let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
     let mut documents: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     documents.retain(|path| path.extension().is_some_and(|ext| ext == "md") && !path.ends_with("CHANGELOG.md"));
     documents.sort();
