@@ -54,25 +54,10 @@ impl Key {
 /// The known name that is nearest to `wrong`, for an error that helps.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
-        .map(|name| (distance(wrong, name), name))
+        .map(|name| (strsim::levenshtein(wrong, name), name))
         .min()
         .filter(|(far, name)| *far <= name.len().div_ceil(2))
         .map(|(_, name)| name)
-}
-
-/// Levenshtein distance, byte by byte.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let next = (corner + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            corner = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
