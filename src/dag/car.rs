@@ -29,12 +29,6 @@ pub fn frame(cid: Cid, len: usize) -> Vec<u8> {
     out
 }
 
-/// How many bytes a block of `len` bytes takes in a CAR, to say a body's length beforehand.
-pub fn framed_len(cid: Cid, len: usize) -> u64 {
-    let inner = (cid.to_bytes().len() + len) as u64;
-    protobuf::varint_len(inner) as u64 + inner
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,7 +43,6 @@ mod tests {
         assert_eq!(usize::from(head[0]), head.len() - 1);
         let frame = frame(cid, 5);
         assert_eq!(frame, [&[41], &cid.to_bytes()[..]].concat());
-        assert_eq!(framed_len(cid, 5), frame.len() as u64 + 5);
     }
 
     #[test]

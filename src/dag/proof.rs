@@ -4,7 +4,6 @@
 //! Whole-file proof says only at the end that something is wrong, and not where. With leaves, a source that lies or
 //! breaks off costs one leaf, and a partial file is cut back to its last proven one and continued.
 
-use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,20 +58,6 @@ impl Leaves {
         Ok(leaves)
     }
 
-    /// The only leaf of a file that is one raw block of `size` bytes: nothing has to be fetched to know it.
-    ///
-    /// # Errors
-    /// `NotFlat` when `cid` is not of a raw block, `Limit` when `size` is more than a block holds.
-    pub fn single(cid: Cid, size: u64) -> Result<Self, BadDag> {
-        if cid.codec() != Codec::Raw {
-            return Err(BadDag::NotFlat);
-        }
-        if size > MAX_BLOCK as u64 {
-            return Err(BadDag::Limit { what: "bytes in a leaf", limit: MAX_BLOCK as u64 });
-        }
-        Ok(Self { digests: vec![cid.digest()], ends: vec![size] })
-    }
-
     /// How many leaves there are: at least one, except in an empty file of foreign make.
     pub fn count(&self) -> usize {
         self.ends.len()
@@ -106,29 +91,6 @@ impl Leaves {
     pub fn proves(&self, i: usize, bytes: &[u8]) -> bool {
         let range = self.range(i);
         bytes.len() as u64 == range.end - range.start && Sha256::of(bytes) == self.digests[i]
-    }
-
-    /// How far `reader`, a partial file from its beginning, is this file: always a border between leaves.
-    ///
-    /// Reads no further than the first leaf that is wrong or cut off. What lies beyond may still be right.
-    ///
-    /// # Errors
-    /// Those of `reader` (trying again may help).
-    pub fn proven_prefix(self: &Arc<Self>, mut reader: impl Read) -> io::Result<u64> {
-        let mut prover = LeafProver::new(Arc::clone(self), 0);
-        let mut buffer = vec![0; 128 << 10];
-        while !prover.is_done() {
-            // Not a byte more than the file has: what a longer partial holds beyond its end is not looked at.
-            let wanted = buffer.len().min(usize::try_from(prover.missing()).unwrap_or(usize::MAX));
-            match reader.read(&mut buffer[..wanted]) {
-                Ok(0) => break,
-                Ok(read) if prover.push(&buffer[..read]).is_err() => break,
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(prover.proven())
     }
 }
 
@@ -256,6 +218,14 @@ mod tests {
         }
     }
 
+    /// Tells how far a partial file, from its beginning, is this file: always a border between leaves.
+    fn proven_prefix(leaves: &Arc<Leaves>, partial: &[u8]) -> u64 {
+        let mut prover = LeafProver::new(Arc::clone(leaves), 0);
+        let most = usize::try_from(prover.missing()).unwrap();
+        let _ = prover.push(&partial[..partial.len().min(most)]);
+        prover.proven()
+    }
+
     #[test]
     fn our_own_files_have_a_table_from_their_root() {
         let bytes = vec![3; 2 * CHUNK + 1];
@@ -267,19 +237,18 @@ mod tests {
         .unwrap();
         let leaves = Arc::new(Leaves::from_root(built.root, &last, Some(built.size)).unwrap());
         assert_eq!((leaves.count(), leaves.range(2)), (3, 2 * CHUNK as u64..2 * CHUNK as u64 + 1));
-        assert_eq!(leaves.proven_prefix(&bytes[..]).unwrap(), built.size);
+        assert_eq!(proven_prefix(&leaves, &bytes), built.size);
     }
 
     #[test]
     fn a_single_block_is_its_own_table() {
         let cid = Cid::raw(Sha256::of(b"abc"));
-        let leaves = Leaves::from_root(cid, b"abc", None).unwrap();
-        assert_eq!(Ok(leaves), Leaves::single(cid, 3));
-        let empty = Arc::new(Leaves::single(Cid::raw(Sha256::of(b"")), 0).unwrap());
+        let leaves = Arc::new(Leaves::from_root(cid, b"abc", None).unwrap());
+        assert_eq!((leaves.count(), leaves.range(0), leaves.cid(0)), (1, 0..3, cid));
+        assert!(!LeafProver::new(leaves, 0).is_done(), "three bytes are not proven by none");
+        let empty = Arc::new(Leaves::from_root(Cid::raw(Sha256::of(b"")), b"", None).unwrap());
         assert!(LeafProver::new(Arc::clone(&empty), 0).is_done());
         assert_eq!(empty.leaf_at(0), None);
-        let wrong = Arc::new(Leaves::single(cid, 0).unwrap());
-        assert!(!LeafProver::new(wrong, 0).is_done(), "three bytes are not proven by none");
     }
 
     #[test]
@@ -295,20 +264,19 @@ mod tests {
         let long = Piece { cid, size: MAX_BLOCK as u64 + 1, tsize: 5 };
         assert!(matches!(of(&node::file(&[long])), Err(BadDag::Limit { .. })));
         assert!(matches!(of(&node::file(&[Piece { size: 0, ..long }])), Err(BadDag::Malformed(_))));
-        assert_eq!(Leaves::single(inner.cid, 5), Err(BadDag::NotFlat));
     }
 
     #[test]
     fn a_partial_file_is_cut_back_to_its_last_proven_leaf() {
         let (file, leaves) = file(950);
         for (len, proven) in [(0, 0), (99, 0), (100, 100), (949, 900), (950, 950)] {
-            assert_eq!(leaves.proven_prefix(&file[..len]).unwrap(), proven);
+            assert_eq!(proven_prefix(&leaves, &file[..len]), proven);
         }
         let mut junk = file.clone();
         junk[730] ^= 1;
-        assert_eq!(leaves.proven_prefix(&junk[..]).unwrap(), 700);
+        assert_eq!(proven_prefix(&leaves, &junk), 700);
         junk = [&file[..], b"<html>"].concat();
-        assert_eq!(leaves.proven_prefix(&junk[..]).unwrap(), 950);
+        assert_eq!(proven_prefix(&leaves, &junk), 950);
     }
 
     #[test]

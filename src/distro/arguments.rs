@@ -183,14 +183,10 @@ impl Arguments {
         self.refresh > 1
     }
 
-    /// The same words without any `y`: what to ask pacman for the list of a transaction without another refresh.
+    /// Returns the same words without any `y`, to be run in another directory: what to ask pacman for the list of a
+    /// transaction without another refresh. `resolve` makes a path absolute. `None` when it cannot.
     ///
-    /// Cannot be run again when [`Arguments::reads_stdin`]. Relative paths are as they were written.
-    pub fn without_refresh(&self) -> Vec<OsString> {
-        self.again(|path| Some(path.to_owned())).unwrap_or_default()
-    }
-
-    /// The same, to be run in another directory: `resolve` makes a path absolute. `None` when it cannot.
+    /// Cannot be run again when [`Arguments::reads_stdin`].
     pub fn again(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
         let again = self.parts.iter().map(|part| match part {
             Part::Word(word) => Some(word.clone()),

@@ -5,7 +5,12 @@ fn parse(line: &str) -> Arguments {
 }
 
 fn kept(line: &str) -> String {
-    let words: Vec<_> = parse(line).without_refresh().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> = parse(line)
+        .again(|path| Some(path.to_owned()))
+        .unwrap()
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     words.join(" ")
 }
 

@@ -141,32 +141,6 @@ impl Caller {
     }
 }
 
-/// A version of pacman. Ordered by age.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PacmanVersion {
-    /// The 7 of 7.1.0.
-    pub major: u16,
-    /// The 1 of 7.1.0.
-    pub minor: u16,
-    /// The 0 of 7.1.0, 0 when not given.
-    pub patch: u16,
-}
-
-impl PacmanVersion {
-    /// Reads the value that pacman gives `HTTP_USER_AGENT`, such as `pacman/7.1.0 (Linux x86_64) libalpm/16.0.0`.
-    ///
-    /// `None` for anything else: pacman leaves the variable alone when the user has set it (`setuseragent` in
-    /// `src/pacman/pacman.c`), so its absence proves nothing.
-    pub fn from_user_agent(value: &str) -> Option<Self> {
-        let version = value.strip_prefix("pacman/")?.split_whitespace().next()?;
-        let mut parts = version.split(['.', '-', '+']);
-        let major = parts.next()?.parse().ok()?;
-        let minor = parts.next()?.parse().ok()?;
-        let patch = parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
-        Some(Self { major, minor, patch })
-    }
-}
-
 /// Whether the process that started this one is called as pacman is; no more is read of it.
 pub fn is_parent_pacman() -> bool {
     let cmdline = parent_pid().and_then(|pid| read(pid, "cmdline", LONGEST_CMDLINE));
@@ -275,18 +249,5 @@ mod tests {
                 .collect::<Vec<_>>()
         );
         assert!(words(b"").is_empty());
-    }
-
-    #[test]
-    fn versions_come_from_the_user_agent_and_are_ordered() {
-        let of = PacmanVersion::from_user_agent;
-        let seven = PacmanVersion { major: 7, minor: 1, patch: 0 };
-        assert_eq!(of("pacman/7.1.0 (Linux x86_64) libalpm/16.0.0"), Some(seven));
-        assert_eq!(of("pacman/7.1.0.r9.g54d9411 (Linux x86_64) libalpm/16.0.0"), Some(seven));
-        assert_eq!(of("pacman/7.1 (Linux"), Some(seven));
-        assert!(of("pacman/6.0.2 (Linux x86_64)").unwrap() < seven);
-        for other in ["", "pacman", "pacman/", "pacman/x.y", "curl/8.0", "pacman/99999999.1"] {
-            assert_eq!(of(other), None, "{other}");
-        }
     }
 }

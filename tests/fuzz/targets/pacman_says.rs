@@ -4,7 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use pkgswarm::distro::caller::{PacmanVersion, start_time, words};
+use pkgswarm::distro::caller::{start_time, words};
 use pkgswarm::distro::pacman::{Coming, MARK, about, bare, coming};
 use pkgswarm_fuzz::parts;
 
@@ -37,9 +37,5 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         let fields = "S 1 ".to_owned() + &"0 ".repeat(17);
         let stat = [b"7 (", proc, b") ", fields.as_bytes(), since.to_string().as_bytes(), b" 0\n"].concat();
         assert_eq!(start_time(&stat), Some(since));
-    }
-    if let Some(version) = std::str::from_utf8(proc).ok().and_then(PacmanVersion::from_user_agent) {
-        let PacmanVersion { major, minor, patch } = version;
-        assert_eq!(PacmanVersion::from_user_agent(&format!("pacman/{major}.{minor}.{patch} (x)")), Some(version));
     }
 });

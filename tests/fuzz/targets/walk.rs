@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use pkgswarm::cid::{Cid, Codec};
 use pkgswarm::dag::node::{self, Piece};
-use pkgswarm::dag::proof::Leaves;
+use pkgswarm::dag::proof::{LeafProver, Leaves};
 use pkgswarm::dag::walk::Walk;
 use pkgswarm::digest::Sha256;
 use pkgswarm::protobuf::Writer;
@@ -40,8 +40,9 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     if walk.is_done() {
         assert_eq!(walk.size(), Some(content.len() as u64));
         if let Ok(leaves) = Leaves::from_root(root, &blocks[&root], walk.size()) {
-            let proven = std::sync::Arc::new(leaves).proven_prefix(&content[..]).expect("memory can be read");
-            assert_eq!(proven, content.len() as u64, "both ways of proof agree");
+            let mut prover = LeafProver::new(std::sync::Arc::new(leaves), 0);
+            let said = prover.push(&content);
+            assert_eq!((said, prover.proven()), (Ok(()), content.len() as u64), "both ways of proof agree");
         }
     }
 });
