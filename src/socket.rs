@@ -4,7 +4,7 @@
 //!
 //! | who | says | meaning |
 //! |---|---|---|
-//! | client | `get SHA256 SIZE CID NAME` | fetch this file; `-` for a CID that is not known, and a sha256 that is not |
+//! | client | `get SHA256 SIZE CID NAME` | fetch this file; `-` for a CID that is not known |
 //! | client | `index KEY` | what neighbours have of this index |
 //! | client | `block CID` | one block from a neighbour |
 //! | client | `status`, `shared` | what is going on; what is offered |

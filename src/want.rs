@@ -8,7 +8,7 @@ use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::error::Error;
 use crate::http;
 use crate::name::{FileName, NameKind, RepoName};
-use crate::plan::{Knowledge, Plan, plan};
+use crate::plan::{Expect, Knowledge, Plan, plan};
 use crate::session::Session;
 use crate::source::kubo::Reach;
 
@@ -105,8 +105,10 @@ fn listed(
 pub fn peers(session: &Session, plan: &Plan) -> Vec<Place> {
     let mut places = Vec::new();
     // The daemon finds what has no CID that is known here: a neighbour names it.
-    if session.asks_node() && plan.expect.size().is_some() {
-        places.push(Place::Node);
+    if session.asks_node()
+        && let Expect::Exact { sha256, .. } = plan.expect
+    {
+        places.push(Place::Node(sha256));
     }
     let Some(cid) = plan.cid else { return places };
     if session.asks_kubo() {

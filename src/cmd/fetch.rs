@@ -196,7 +196,7 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
 fn is_of(place: &Place, source: SourceKind) -> bool {
     match source {
         SourceKind::Here => false,
-        SourceKind::Lan => matches!(place, Place::Node),
+        SourceKind::Lan => matches!(place, Place::Node(_)),
         SourceKind::Kubo => matches!(place, Place::Kubo(..)),
         SourceKind::Gateway => matches!(place, Place::Gateway(..)),
         SourceKind::Mirror => matches!(place, Place::Mirror(_) | Place::File(_)),

@@ -268,7 +268,7 @@ fn probe(session: &Session, want: &Want) -> Vec<Answer> {
         *mirrors += usize::from(matches!(place, Place::Mirror(_) | Place::File(_)));
         let place = match (is_down(place), place) {
             (true, _) => "last, because it did not answer or lied lately",
-            (false, Place::Node) => "the daemon, before Kubo and the mirrors",
+            (false, Place::Node(_)) => "the daemon, before Kubo and the mirrors",
             (false, Place::Kubo(_, Reach::Anywhere)) => "when it has to search the whole network for it",
             (false, Place::Kubo(..)) => "first, as the nearest; mirrors join after kubo.head_start",
             (false, Place::Gateway(..)) => "after Kubo, before the mirrors",
@@ -293,7 +293,7 @@ async fn has(session: &Session, place: &Place, size: Option<u64>) -> (Option<boo
             let found = path.metadata().is_ok_and(|meta| meta.is_file());
             return (Some(found), if found { "has it" } else { "does not have it" }.to_owned());
         }
-        Place::Node => return (None, "asks the neighbours when it comes to it".to_owned()),
+        Place::Node(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
         Place::Mirror(url) => session.http.ask(url, &ask).await,
         // Answered from what it has, without asking others (boxo, gateway/backend_blocks.go:755).
         Place::Kubo(cid, _) => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use crate::cid::Cid;
+use crate::digest::Sha256;
 use crate::error::Error;
 use crate::http;
 use crate::source::kubo::Reach;
@@ -16,7 +17,7 @@ pub enum Place {
     /// A path of this machine.
     File(PathBuf),
     /// The daemon of this program, which asks the local network.
-    Node,
+    Node(Sha256),
     /// The local Kubo daemon, and where it may look.
     Kubo(Cid, Reach),
     /// A trustless gateway.
@@ -47,7 +48,7 @@ impl Place {
     pub fn kind(&self) -> Kind {
         match self {
             Place::File(_) => Kind::File,
-            Place::Node => Kind::Node,
+            Place::Node(_) => Kind::Node,
             Place::Kubo(..) => Kind::Kubo,
             Place::Gateway(..) => Kind::Gateway,
             Place::Mirror(_) => Kind::Mirror,
@@ -58,7 +59,7 @@ impl Place {
     pub fn host(&self) -> Option<String> {
         match self {
             Place::File(_) => None,
-            Place::Node => Some("lan".to_owned()),
+            Place::Node(_) => Some("lan".to_owned()),
             Place::Kubo(..) => Some("kubo".to_owned()),
             Place::Gateway(url, _) | Place::Mirror(url) => Some(http::host(url)),
         }
@@ -67,7 +68,7 @@ impl Place {
     /// What the journal calls it: its kind and, where there are several of the kind, its host.
     pub fn source(&self) -> String {
         match self {
-            Place::File(_) | Place::Node | Place::Kubo(..) => self.kind().word().to_owned(),
+            Place::File(_) | Place::Node(_) | Place::Kubo(..) => self.kind().word().to_owned(),
             Place::Gateway(url, _) | Place::Mirror(url) => format!("{} {}", self.kind().word(), http::host(url)),
         }
     }
@@ -76,7 +77,7 @@ impl Place {
     pub(super) fn line(&self, miss: &Miss) -> String {
         let at = match self {
             Place::File(path) => path.display().to_string(),
-            Place::Node | Place::Kubo(..) => String::new(),
+            Place::Node(_) | Place::Kubo(..) => String::new(),
             Place::Gateway(url, _) | Place::Mirror(url) => http::host(url),
         };
         let at = if at.is_empty() { at } else { format!("  {at}") };
@@ -87,7 +88,7 @@ impl Place {
     pub(super) fn label(&self) -> String {
         match self {
             Place::File(_) => "a local directory".to_owned(),
-            Place::Node => "lan".to_owned(),
+            Place::Node(_) => "lan".to_owned(),
             Place::Kubo(..) => "kubo".to_owned(),
             Place::Gateway(url, _) => format!("gateway {}", http::host(url)),
             Place::Mirror(url) => http::host(url),

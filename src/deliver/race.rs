@@ -15,7 +15,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::health::record::Record;
 use crate::http::Http;
 use crate::name::FileName;
-use crate::plan::{Expect, Plan};
+use crate::plan::Plan;
 use crate::race::leaves::RootBlock;
 use crate::race::{Entrant, Log, Outcome, Pace, Race, Roots, Won};
 use crate::report::{self, Progress};
@@ -122,7 +122,7 @@ pub(super) fn race(
     let is_near = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
             // The daemon keeps what it fetched, for the neighbours.
-            Place::File(_) | Place::Node => true,
+            Place::File(_) | Place::Node(_) => true,
             Place::Kubo(..) => had_it == Some(true),
             Place::Gateway(..) | Place::Mirror(_) => false,
         },
@@ -149,12 +149,8 @@ fn entrants<'a>(
             Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
             Place::Mirror(url) => Box::new(Mirror::new(http, url.clone(), size, most)),
             Place::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
-            Place::Node => {
-                let sha256 = match plan.expect {
-                    Expect::Exact { sha256, .. } => Some(sha256),
-                    Expect::Waived(_) => None,
-                };
-                Box::new(NodeFile::new(&session.settings.socket, sha256, plan.cid, most, name.as_str()))
+            Place::Node(sha256) => {
+                Box::new(NodeFile::new(&session.settings.socket, *sha256, plan.cid, most, name.as_str()))
             }
             Place::Kubo(cid, reach) => {
                 let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
@@ -195,7 +191,7 @@ fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Plac
     let peers = places.iter().filter_map(|place| match place {
         Place::Kubo(..) => Some((block_url(&session.settings.gateway_url(), cid), true)),
         Place::Gateway(url, _) => Some((block_url(url, cid), false)),
-        Place::File(_) | Place::Node | Place::Mirror(_) => None,
+        Place::File(_) | Place::Node(_) | Place::Mirror(_) => None,
     });
     // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
     let naming = session.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));

@@ -21,26 +21,24 @@ const PIECE: u64 = 256 * 1024;
 /// One file in the daemon's reach.
 pub struct NodeFile {
     socket: PathBuf,
-    sha256: Option<Sha256>,
+    sha256: Sha256,
     cid: Option<Cid>,
     name: String,
-    /// The file's size, or the most that it may have.
+    /// Bytes of the file.
     size: u64,
 }
 
 impl NodeFile {
-    /// The file with this sha256 or this CID, of at most `size` bytes, through the daemon at `socket`. `name` is what the
-    /// daemon keeps it under.
-    pub fn new(socket: &Path, sha256: Option<Sha256>, cid: Option<Cid>, size: u64, name: &str) -> Self {
+    /// Makes a source of the file with this sha256 and size through the daemon at `socket`. `name` is what the daemon
+    /// keeps it under.
+    pub fn new(socket: &Path, sha256: Sha256, cid: Option<Cid>, size: u64, name: &str) -> Self {
         Self { socket: socket.to_owned(), sha256, cid, name: name.to_owned(), size }
     }
 
     async fn ask(&self, question: Question) -> Result<Offer<'_>, Miss> {
         let connection = connect(&self.socket)?;
-        let word = |known: Option<String>| known.unwrap_or_else(|| "-".to_owned());
-        let sha256 = word(self.sha256.map(|it| it.to_string()));
-        let cid = word(self.cid.map(|it| it.to_string()));
-        let request = format!("get {sha256} {} {cid} {}", self.size, self.name);
+        let cid = self.cid.map_or_else(|| "-".to_owned(), |cid| cid.to_string());
+        let request = format!("get {} {} {cid} {}", self.sha256, self.size, self.name);
         ask(&connection, &request).await?;
         let file = match said(connection.receive().await)? {
             (text, Some(file)) if text == "coming" => file,
@@ -52,7 +50,7 @@ impl NodeFile {
         let until = question.until.unwrap_or(u64::MAX);
         let coming = Coming { connection, file, at: start, until, there: 0, is_done: false };
         let body = stream::try_unfold(coming, Coming::next);
-        Ok(Offer::Bytes { start, size: self.sha256.map(|_| self.size), modified: None, body: body.boxed_local() })
+        Ok(Offer::Bytes { start, size: Some(self.size), modified: None, body: body.boxed_local() })
     }
 }
 

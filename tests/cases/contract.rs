@@ -44,7 +44,7 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     let at_mirror = |name: &str| Url::parse(&mirror.url("core", name)).unwrap();
     let size = Some(bytes.len() as u64);
     let daemon = FakeDaemon::holding(&bytes, Daemon::Honest);
-    let neighbour = |sha256| NodeFile::new(&daemon.socket(), Some(sha256), None, bytes.len() as u64, "file");
+    let neighbour = |sha256| NodeFile::new(&daemon.socket(), sha256, None, bytes.len() as u64, "file");
     let pairs: [Pair; 5] = [
         ("lan", Box::new(neighbour(Sha256::of(&bytes))), Box::new(neighbour(Sha256::of(b"nobody has this")))),
         (
