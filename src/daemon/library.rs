@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::catalogue::Catalogue;
 use crate::config::Settings;
 use crate::daemon::indexes::{InUse, Listed};
-use crate::daemon::watch::Watcher;
+use crate::daemon::watch::{Told, Watcher};
 use crate::digest::Sha256;
 use crate::env::Env;
 use crate::index::in_use;
@@ -39,16 +39,6 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// Databases that keep changing are looked at after this time all the same.
 const UNREST: Duration = Duration::from_secs(10);
-
-/// What the thread is told.
-pub(super) enum Told {
-    /// The file at this path came, changed or went.
-    File(PathBuf),
-    /// A database or the configuration changed.
-    Lists,
-    /// These settings hold now.
-    Settings(Box<Settings>),
-}
 
 /// The thread's other end.
 pub struct Library {

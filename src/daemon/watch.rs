@@ -9,7 +9,17 @@ use std::thread;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
-use crate::daemon::library::Told;
+use crate::config::Settings;
+
+/// News for the thread that keeps the library.
+pub(super) enum Told {
+    /// The file at this path came, changed or went.
+    File(PathBuf),
+    /// A database or the configuration changed.
+    Lists,
+    /// These settings hold now.
+    Settings(Box<Settings>),
+}
 
 /// inotify, and a thread that waits for it.
 pub(super) struct Watcher {

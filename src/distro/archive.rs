@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::rc::Rc;
 
-use super::syncdb::{BadDatabase, Limits};
+use super::package::{BadDatabase, Limits};
 
 /// Memory that xz and zstd may ask for: their windows of at most 128 MiB, and what they need besides.
 const XZ_MEMORY: u64 = 160 << 20;

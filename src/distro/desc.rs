@@ -8,7 +8,7 @@ use data_encoding::BASE64_NOPAD;
 use crate::digest::Sha256;
 use crate::name::FileName;
 
-use super::syncdb::{Package, Signature};
+use super::package::{Package, Signature};
 
 /// Largest signature, in bytes, as `repo-add` and libalpm allow it (16 KiB).
 const LARGEST_SIGNATURE: usize = 16 << 10;

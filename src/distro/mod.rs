@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod caller;
 mod desc;
 mod kept;
+mod package;
 pub mod pacman;
 pub mod pacman_conf;
 pub mod question;

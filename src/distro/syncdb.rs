@@ -6,99 +6,12 @@
 use std::collections::HashSet;
 use std::io::{self, Read};
 
-use crate::digest::Sha256;
-use crate::name::{FileName, shown};
+use crate::name::shown;
 
 use super::archive::Unpacked;
 use super::desc;
 
-/// One package as a database lists it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Package {
-    /// `%FILENAME%`
-    pub file: FileName,
-    /// `%NAME%`
-    pub name: String,
-    /// `%VERSION%`: `[epoch:]version-release`
-    pub version: String,
-    /// `%BASE%`: the name of the source package.
-    pub base: Option<String>,
-    /// `%ARCH%`
-    pub arch: Option<String>,
-    /// `%CSIZE%`: size of the file in bytes. pacman takes databases without it.
-    pub size: Option<u64>,
-    /// `%ISIZE%`: size of the installed files in bytes.
-    pub installed_size: Option<u64>,
-    /// `%SHA256SUM%`. pacman takes databases without it, and then has only the signature to go by.
-    pub sha256: Option<Sha256>,
-    /// `%PGPSIG%`, which has the same bytes as the `.sig` file beside the package (`repo-add --include-sigs`).
-    pub signature: Option<Signature>,
-    /// `%BUILDDATE%`: seconds since 1970; `None` when it is not a number.
-    pub build_date: Option<u64>,
-}
-
-/// A detached signature, by what proves its bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Signature {
-    /// Size in bytes, 1 to 16 KiB.
-    pub size: u32,
-    /// Its own sha256.
-    pub sha256: Sha256,
-}
-
-/// How much a database may hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Bytes as they come from the mirror. Default 128 MiB, as in `lib/libalpm/be_sync.c` (`MAX_DB_SIZE`).
-    pub packed: u64,
-    /// Bytes of the tar within. Default 1 GiB, about fifteen times today's largest database.
-    pub unpacked: u64,
-    /// Bytes of one `desc` entry. Default 1 MiB; Arch's largest is under 50 KiB.
-    pub desc: u64,
-    /// Packages. Default 200,000; Arch's `extra` lists about 14,500.
-    pub packages: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { packed: 128 << 20, unpacked: 1 << 30, desc: 1 << 20, packages: 200_000 }
-    }
-}
-
-/// Why a file is not a database to be used. Fetching it again, from somebody else, may help; `Read` is about this
-/// machine or about the compressed data, and `Unsupported` stays as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum BadDatabase {
-    /// No bytes at all. A repository without packages is not empty: its tar has an end.
-    #[error("the database is empty")]
-    Empty,
-    /// It ends too early.
-    #[error("the database is cut off")]
-    CutOff,
-    /// HTML or XML: a captive portal, an error page with status 200.
-    #[error("this is a web page, not a database")]
-    WebPage,
-    /// None of the known beginnings.
-    #[error("this is not a database: neither tar nor gzip, zstd or xz")]
-    NotADatabase,
-    /// Something that libarchive may read and we do not.
-    #[error("databases packed with {0} are not supported")]
-    Unsupported(&'static str),
-    /// One of [`Limits`].
-    #[error("the database is larger than allowed ({0})")]
-    TooLarge(&'static str),
-    /// An entry does not say what it must.
-    #[error("database entry {entry}: {problem}")]
-    Entry {
-        /// Its path in the archive, fit to print.
-        entry: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The file or its compression cannot be read.
-    #[error("the database cannot be read: {0}")]
-    Read(io::Error),
-}
+pub use super::package::{BadDatabase, Limits, Package, Signature};
 
 /// Calls `visit` for every package of the database in `from`, in the order of the archive.
 ///

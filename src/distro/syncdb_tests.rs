@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::*;
+use crate::digest::Sha256;
 
 const ORIGIN: &str = include_str!("../../tests/data/core-2025-02.desc");
 

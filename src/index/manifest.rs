@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{self, ONE_BLOCK, PLAIN_MOST};
+use super::table::{self, ENTRIES_MOST, ONE_BLOCK, PLAIN_MOST};
 use super::time::{LAST, span};
 use crate::cid::Cid;
 use crate::digest::Sha256;
@@ -29,8 +29,6 @@ pub const TABLE_MOST: u64 = 64 << 20;
 pub const DIFFS_MOST: usize = 64;
 /// Most bytes of a compressed diff: it is always one raw block, so that its CID follows from its sha256 (1 MiB).
 pub const DIFF_MOST: u64 = ONE_BLOCK;
-/// Most lines of a table; Arch's largest repo has about 15,000.
-pub const ENTRIES_MOST: u64 = 1_000_000;
 
 /// Fields that may be named as critical because they are understood here.
 const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables"];

@@ -5,7 +5,7 @@ use cid::multibase::Base;
 use super::accept::{Grant, Offer, accept};
 use super::diff::{Changes, DIFFS_PLAIN_MOST};
 use super::manifest::*;
-use super::table::{FILE_MOST, LINE_MOST, PLAIN_MOST, Reader, WINDOW_LOG_MOST, pack};
+use super::table::{ENTRIES_MOST, FILE_MOST, LINE_MOST, PLAIN_MOST, Reader, WINDOW_LOG_MOST, pack};
 use super::{ipns, minisign};
 use crate::digest::Sha256;
 use crate::name::RepoName;

@@ -7,7 +7,6 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::ENTRIES_MOST;
 use crate::cid::{Cid, Codec};
 use crate::digest::Sha256;
 use crate::name::{FileName, shown};
@@ -18,6 +17,8 @@ pub const ONE_BLOCK: u64 = 1 << 20;
 pub const LINE_MOST: usize = 4096;
 /// Most bytes of a decompressed table.
 pub const PLAIN_MOST: u64 = 256 << 20;
+/// Most lines of a table; Arch's largest repo has about 15,000.
+pub const ENTRIES_MOST: u64 = 1_000_000;
 /// Largest file that can be listed: 1 TiB, far above any package, so that sums cannot overflow.
 pub const FILE_MOST: u64 = 1 << 40;
 

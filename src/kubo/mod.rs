@@ -83,6 +83,11 @@ pub struct RepoSize {
 }
 
 impl Kubo {
+    /// Makes a client of the trustless gateway at `url`, which is asked as Kubo's own is, without its RPC.
+    pub fn at_gateway(url: &Url, client: &Client) -> Self {
+        Self { api: None, gateway: url.clone(), client: client.clone() }
+    }
+
     /// The daemon's version, for example `0.43.0`.
     pub async fn version(&self) -> Result<String, Fault> {
         #[derive(Deserialize)]

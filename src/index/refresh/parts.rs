@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use reqwest::{Client, Url};
 
-use super::{Failure, IndexSource, Work, ways};
+use super::{Failure, IndexSource, Work};
 use crate::cid::Cid;
 use crate::dag::walk::Walk;
 use crate::digest::Sha256;
@@ -63,7 +63,7 @@ pub(super) fn sources<'a>(
     let kubo = kubo.map(|kubo| Source { name: "kubo".to_owned(), from: From::Blocks(kubo.clone()) });
     let copy = source.url.as_ref().map(|url| copy(url, client));
     let gateways =
-        source.gateways.iter().map(|url| Source { name: host(url), from: From::Blocks(ways::gateway(url, client)) });
+        source.gateways.iter().map(|url| Source { name: host(url), from: From::Blocks(Kubo::at_gateway(url, client)) });
     lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect()
 }
 

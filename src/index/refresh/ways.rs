@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use reqwest::{Client, Url};
+use reqwest::Client;
 
 use super::parts::{self, Part, Source};
 use super::{Failure, IndexSource, Work};
@@ -58,7 +58,7 @@ pub(super) fn of<'a>(
             ways.push(Way { via: "kubo routing".to_owned(), ask: Ask::Routing(kubo.clone(), name) });
         }
         for url in &source.gateways {
-            let gateway = gateway(url, client);
+            let gateway = Kubo::at_gateway(url, client);
             ways.push(Way { via: host(url), ask: Ask::Record(gateway.clone(), name) });
             ways.push(Way { via: format!("{} routing", host(url)), ask: Ask::Routing(gateway, name) });
         }
@@ -69,11 +69,6 @@ pub(super) fn of<'a>(
         ways.push(Way { via: "url".to_owned(), ask });
     }
     ways
-}
-
-/// A gateway is asked as Kubo's own is, without its RPC.
-pub(super) fn gateway(url: &Url, client: &Client) -> Kubo {
-    Kubo { api: None, gateway: url.clone(), client: client.clone() }
 }
 
 impl Work<'_> {

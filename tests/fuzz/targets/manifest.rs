@@ -3,7 +3,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use pkgswarm::index::manifest::{DIFF_MOST, ENTRIES_MOST, Manifest, TABLE_MOST, is_arch};
+use pkgswarm::index::manifest::{DIFF_MOST, Manifest, TABLE_MOST, is_arch};
+use pkgswarm::index::table::ENTRIES_MOST;
 use pkgswarm::index::table::PLAIN_MOST;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
