@@ -168,31 +168,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "pacman-conf",
         about: "pacman-conf understands pacman.conf. pacman 7.1 also insists that its directories exist.",
-        look: |facts| match &facts.pacman.conf {
-            Ok(_) => vec![],
-            Err(why) => vec![Finding::error(
-                format!("pacman's configuration is not known, and nothing that is downloaded can be proven: {why}"),
-                match &facts.pacman.closed_conf {
-                    Some(closed) => opened(closed),
-                    None => "pacman-conf says the same; correct what it names".to_owned(),
-                },
-            )],
-        },
-    },
-    Check {
-        name: "configuration-closed",
-        about: "The user who downloads can read pacman.conf; without it nothing can be proven.",
-        look: |facts| {
-            let closed = facts.pacman.closed_conf.as_ref().filter(|_| facts.pacman.conf.is_ok());
-            let say = |closed: &PathBuf| {
-                let says = format!(
-                    "pacman's configuration cannot be read by the user who downloads ({} is closed): nothing can be proven",
-                    closed.display()
-                );
-                Finding::warning(says, opened(closed))
-            };
-            closed.map(say).into_iter().collect()
-        },
+        look: understood,
     },
     Check { name: "xfer-command", about: "pacman.conf names pkgswarm as XferCommand.", look: xfer_command },
     Check {
@@ -324,6 +300,26 @@ pub const CHECKS: &[Check] = &[
         },
     },
 ];
+
+fn understood(facts: &Facts) -> Vec<Finding> {
+    let closed = facts.pacman.closed_conf.as_deref();
+    match (&facts.pacman.conf, closed) {
+        (Err(why), closed) => {
+            let by_hand = || "pacman-conf says the same; correct what it names".to_owned();
+            let says =
+                format!("pacman's configuration is not known, and nothing that is downloaded can be proven: {why}");
+            vec![Finding::error(says, closed.map_or_else(by_hand, opened))]
+        }
+        (Ok(_), Some(closed)) => {
+            let says = format!(
+                "pacman's configuration cannot be read by the user who downloads ({} is closed): nothing can be proven",
+                closed.display()
+            );
+            vec![Finding::warning(says, opened(closed))]
+        }
+        (Ok(_), None) => vec![],
+    }
+}
 
 fn xfer_command(facts: &Facts) -> Vec<Finding> {
     let Ok(conf) = &facts.pacman.conf else { return vec![] };
