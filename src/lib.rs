@@ -76,7 +76,8 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! name digest env fsx interrupt miss program protobuf users
+//! name digest env fsx interrupt miss protobuf users
+//! program
 //! error cid distro health http journal socket
 //! config dag catalogue look stats
 //! verify source kubo report

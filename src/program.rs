@@ -1,11 +1,13 @@
-//! Running other programs to hear what they say: bounded in time and output.
+//! Running other programs to hear what they say: bounded in time and output, and only those that may be run ([`found`]).
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+mod trust;
 
 /// Why a program's answer is not there. Only after `TooSlow` trying again may help.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +50,47 @@ pub enum Silent {
     },
 }
 
+/// Where running `program` finds it: a path, or a name that is looked for in `PATH` as execvp(3) does. Where another user
+/// decides what `PATH` is, or this is root, only at a fixed place, or where root alone may write on the whole way to it.
+pub fn found(program: &Path) -> Option<PathBuf> {
+    trust::found(program, std::env::var_os("PATH").as_deref())
+}
+
+/// The same command with the program at the place where it is found.
+fn placed(command: &Command) -> io::Result<Command> {
+    let own_path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
+    let path = own_path.map(ToOwned::to_owned).or_else(|| std::env::var_os("PATH"));
+    let name = Path::new(command.get_program());
+    let Some(place) = trust::found(name, path.as_deref()) else {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "it is in no place where only root may write, or not at all",
+        ));
+    };
+    let mut placed = Command::new(place);
+    placed.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => placed.env(name, value),
+            None => placed.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        placed.current_dir(dir);
+    }
+    Ok(placed)
+}
+
 /// Runs `command` with `input` on its stdin, in the C locale, and returns its output when it ends with status 0.
 ///
 /// # Errors
 /// `Silent`. A program that is too slow or says too much is killed.
-pub fn hear(mut command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, Silent> {
+pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, Silent> {
     let program = PathBuf::from(command.get_program());
     let failed = |cause| Silent::Program { program: program.clone(), cause };
     let too_slow = || Silent::TooSlow { program: program.clone(), patience };
     let until = Instant::now() + patience;
+    let mut command = placed(&command).map_err(failed)?;
     command.env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(&failed)?;
     let stdin = child.stdin.take();

@@ -1,6 +1,7 @@
 //! User names and ids as `/etc/passwd` has them, and what a user may do with a file: the users in question are always
 //! local ones.
 
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,31 @@ pub fn obstacle(path: &Path, user: User, wish: Wish) -> Option<PathBuf> {
     way.into_iter().enumerate().find(closed).map(|(_, path)| path.to_owned())
 }
 
+/// A process as the kernel knows it: none of this can be made up by what it is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Process {
+    /// Its parent; 0 where that is in another process namespace.
+    pub parent: i32,
+    /// Its real, effective and saved user id.
+    pub uids: [u32; 3],
+}
+
+/// Looks at the process `pid`.
+///
+/// # Errors
+/// `NotFound` when it has ended or is hidden, `InvalidData` when the kernel says something unexpected; those of reading.
+pub fn of_process(pid: i32) -> io::Result<Process> {
+    process(&std::fs::read_to_string(format!("/proc/{pid}/status"))?).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Reads `/proc/PID/status` (proc(5)). The name in its first line is escaped, so that it can make no line of its own.
+fn process(status: &str) -> Option<Process> {
+    let line = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let mut uids = line("Uid")?.split_ascii_whitespace().map(|id| id.parse().ok());
+    let uids = [uids.next()??, uids.next()??, uids.next()??];
+    Some(Process { parent: line("PPid")?.trim().parse().ok()?, uids })
+}
+
 fn passwd() -> String {
     std::fs::read_to_string("/etc/passwd").unwrap_or_default()
 }
@@ -111,5 +137,15 @@ mod tests {
         assert_eq!(find(text, |fields| fields[0] == "alpm"), alpm);
         assert_eq!(find(text, |fields| fields[2] == "946"), alpm);
         assert_eq!(find(text, |fields| fields[0] == "broken"), None);
+    }
+
+    #[test]
+    fn a_process_is_read_with_all_its_users() {
+        let status = "Name:\tUid:\\n1\nUmask:\t0022\nPPid:\t7\nUid:\t1000\t0\t5\t6\n";
+        assert_eq!(process(status), Some(Process { parent: 7, uids: [1000, 0, 5] }));
+        assert_eq!((process(""), process("PPid:\t7\nUid:\t1000\t0\n")), (None, None));
+        let own = of_process(std::process::id() as i32).unwrap();
+        assert_eq!(own.uids[0], rustix::process::getuid().as_raw());
+        assert_eq!(of_process(i32::MAX).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

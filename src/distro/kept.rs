@@ -190,12 +190,3 @@ fn told(path: &Path, cause: io::Error) -> Result<(), Closed> {
 fn is_glob(pattern: &str) -> bool {
     pattern.contains(['*', '?', '['])
 }
-
-/// Where `program` is found, as execvp(3) looks for it.
-pub(super) fn program_path(program: &Path) -> Option<PathBuf> {
-    if program.as_os_str().as_encoded_bytes().contains(&b'/') {
-        return Some(program.to_owned());
-    }
-    let directories = std::env::var_os("PATH")?;
-    std::env::split_paths(&directories).map(|directory| directory.join(program)).find(|path| FileKey::at(path).is_ok())
-}

@@ -225,7 +225,7 @@ impl Question {
 
     /// Everything that the answer depends on besides the files.
     fn identity(&self) -> Vec<u8> {
-        format!("{self:?} {:?}", kept::program_path(&self.program)).into_bytes()
+        format!("{self:?} {:?}", program::found(&self.program)).into_bytes()
     }
 
     /// The files that the answer is made from; `None` when they cannot be told, and nothing should be kept.
@@ -238,7 +238,7 @@ impl Question {
         }
         let closed = |kept::Closed { path, cause }| ConfError::Closed { path, cause };
         let mut sources = kept::Sources::of_config(&self.config).map_err(closed)?;
-        let Some(program) = kept::program_path(&self.program) else { return Ok(None) };
+        let Some(program) = program::found(&self.program) else { return Ok(None) };
         sources.add(&program);
         Ok(sources.are_whole().then_some(sources))
     }

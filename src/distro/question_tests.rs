@@ -12,7 +12,7 @@ struct Machine {
 
 impl Machine {
     fn with(config: &str) -> Option<Self> {
-        kept::program_path(Path::new("pacman-conf"))?;
+        program::found(Path::new("pacman-conf"))?;
         let dir = tempfile::tempdir().unwrap();
         for name in ["db", "cache", "gpg", "hooks", "mirrors", "staging"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
