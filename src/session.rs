@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use crate::cid::Cid;
 use crate::config::{self, Ask, IndexConfig, Settings, Share as Sharing};
 use crate::digest::Sha256;
-use crate::distro::caller::{Caller, Transaction};
+use crate::distro::caller::{Caller, CallerError, Transaction};
 use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::distro::server;
 use crate::env::{Env, HANDOVER};
@@ -42,6 +42,8 @@ pub struct Session {
     pub health: Health,
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
+    /// Whether a pacman has called whose command line cannot be read: `/proc` is not mounted, or hides other users.
+    pub is_hidden: bool,
     /// The name of this pacman run in the store: its process id and when it started.
     pub run: String,
     conf: OnceCell<Result<PacmanConf, lists::NoConf>>,
@@ -74,11 +76,19 @@ impl Session {
         // Under root's child the pacman is the grandparent, whose id root passed on.
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
-        let caller = Caller::of(parent).ok();
+        let found = Caller::above(parent, env.uid);
+        // pacman sets this variable for its downloader (`setuseragent` in src/pacman/pacman.c, 6.0 to 7.1).
+        let is_hidden = matches!(found, Err(CallerError::Gone(_) | CallerError::Unreadable { .. }));
+        let is_hidden = is_hidden && env.var("HTTP_USER_AGENT").is_some();
+        let caller = found.ok();
         let transaction = caller.as_ref().map(|caller| caller.transaction).or_else(|| Transaction::of(parent).ok());
-        // Where /proc hides it (hidepid), the process id alone has to tell runs apart.
-        let run = transaction.map_or(0, |transaction| transaction.start_time);
-        let run = format!("{parent}-{run}");
+        // Where /proc hides it (hidepid), the process group alone has to tell runs apart: a wrapper has one parent a file.
+        let group = rustix::process::getpgrp().as_raw_nonzero().get();
+        let run = match transaction {
+            Some(Transaction { pid, start_time }) => format!("{pid}-{start_time}"),
+            None if is_hidden => format!("{group}-0"),
+            None => format!("{parent}-0"),
+        };
         let health = Health::read(&store.health_dir(), &run, env.uid, SystemTime::now());
         Self {
             env: env.clone(),
@@ -87,6 +97,7 @@ impl Session {
             http: Rc::new(Http::new(settings.connect)),
             health,
             caller,
+            is_hidden,
             run,
             conf: OnceCell::new(),
             databases: None,

@@ -85,7 +85,10 @@ fn listed(
     url: &str,
     name: &FileName,
 ) -> Result<(Option<Repo>, Knowledge), Error> {
-    let Some((first, _)) = conf.repo_of(url) else { return Ok((None, Knowledge::default())) };
+    let Some((first, _)) = conf.repo_of(url) else {
+        let of_another = if session.is_hidden { session.without_conf() } else { Knowledge::default() };
+        return Ok((None, of_another));
+    };
     if is_database(name) {
         // Databases have no expectation: the user's mirror says what they are.
         return Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }));

@@ -44,7 +44,9 @@ const WORTH_ASKING: u64 = 32 << 10;
 pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
     let found = InUse::found(session, &want.name, want.repo.as_ref());
     // -yy is how a user goes back on purpose, or mends a database.
-    let forced = session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
+    // It may have been given where that cannot be read.
+    let forced =
+        session.is_hidden || session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     if !forced
         && let Some(found) = found.as_ref().filter(|found| found.strong_date().is_some())
         && let Some(host) = ahead::unchanged(session, want, &found.state())?

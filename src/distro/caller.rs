@@ -14,10 +14,14 @@ use rustix::process::Signal;
 
 use crate::distro::arguments::Arguments;
 use crate::env::Env;
+use crate::users;
 
 /// Longest command line that is read, in bytes. Linux allows at most 6 MiB (a quarter of the stack limit, capped at
 /// three quarters of `_STK_LIM`, `fs/exec.c`).
 const LONGEST_CMDLINE: u64 = 6 << 20;
+
+/// How many processes upwards a pacman is looked for.
+const HIGHEST: usize = 16;
 
 /// What most of these files fit into, in bytes: the kernel makes them anew for each read.
 const USUAL: usize = 4096;
@@ -50,6 +54,12 @@ pub enum CallerError {
     /// It ended, or `/proc` is mounted with `hidepid`.
     #[error("process {0} has ended or is hidden")]
     Gone(i32),
+    /// On the way up stands a process of a user who has no say here. What is above it proves nothing, whatever it is called.
+    #[error("process {pid} belongs to another user")]
+    Foreign {
+        /// The process looked at.
+        pid: i32,
+    },
     /// Somebody else runs us: a shell, makepkg, a front end of its own. Defaults apply.
     #[error("process {pid} is {name:?}, not pacman")]
     NotPacman {
@@ -100,6 +110,37 @@ impl Transaction {
 }
 
 impl Caller {
+    /// The pacman above the process of user `uid` that `pid` has started: `pid` itself, or, where a shell, a script or
+    /// `timeout` stands between them, the nearest of its ancestors.
+    ///
+    /// Only processes of `uid` and of root are looked at, and above one of root's only root's: what a user calls pacman and
+    /// runs sudo in has no say in what runs as another user.
+    ///
+    /// # Errors
+    /// `NotPacman` when there is none, `Foreign` when the way up ends before, `Gone` and `Unreadable` when a process on it
+    /// is hidden.
+    pub fn above(pid: i32, uid: u32) -> Result<Self, CallerError> {
+        let (mut at, mut user, mut first) = (pid, uid, None);
+        for _ in 0..HIGHEST {
+            let process = users::of_process(at).map_err(|cause| unreadable(at, "status", cause))?;
+            if process.uids.iter().any(|uid| *uid != user && *uid != 0) {
+                return Err(CallerError::Foreign { pid: at });
+            }
+            if process.uids.contains(&0) {
+                user = 0;
+            }
+            match Self::of(at) {
+                Err(error @ CallerError::NotPacman { .. }) => first = first.or(Some(error)),
+                found => return found,
+            }
+            at = process.parent;
+            if at <= 1 {
+                break;
+            }
+        }
+        Err(first.unwrap_or(CallerError::Gone(pid)))
+    }
+
     /// The pacman with process id `pid`.
     ///
     /// # Errors
@@ -164,11 +205,16 @@ fn read(pid: i32, file: &'static str, most: u64) -> Result<Vec<u8>, CallerError>
     let opened = fs::File::open(format!("/proc/{pid}/{file}"));
     match opened.and_then(|from| from.take(most).read_to_end(&mut bytes)) {
         Ok(_) => Ok(bytes),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(CallerError::Gone(pid)),
-        Err(cause) if rustix::io::Errno::from_io_error(&cause) == Some(rustix::io::Errno::SRCH) => {
-            Err(CallerError::Gone(pid))
-        }
-        Err(cause) => Err(CallerError::Unreadable { pid, file, cause }),
+        Err(cause) => Err(unreadable(pid, file, cause)),
+    }
+}
+
+fn unreadable(pid: i32, file: &'static str, cause: io::Error) -> CallerError {
+    let has_ended = rustix::io::Errno::from_io_error(&cause) == Some(rustix::io::Errno::SRCH);
+    match cause.kind() {
+        io::ErrorKind::NotFound => CallerError::Gone(pid),
+        _ if has_ended => CallerError::Gone(pid),
+        _ => CallerError::Unreadable { pid, file, cause },
     }
 }
 

@@ -32,6 +32,9 @@ const NO_HURRY: Duration = Duration::from_secs(60);
 /// How often a database that is being replaced is opened again.
 const TRIES: usize = 3;
 
+const HIDDEN: &str = "warning: the command line of the pacman that has called cannot be read (/proc is not mounted, or hides \
+    it): its options are not known, files that the usual lists do not have are not proven, and nothing is fetched ahead";
+
 /// Why there is no configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NoConf {
@@ -58,19 +61,22 @@ impl Session {
         self.known_conf().as_ref().ok()
     }
 
-    /// What is known of a file without the configuration: nothing, and why.
+    /// What is known of a file where the configuration of the calling pacman is not: nothing, and why.
     pub fn without_conf(&self) -> Knowledge {
-        let unread = (*self.known_conf() == Err(NoConf::Unread)).then_some(Unread::Configuration);
+        let unread = (*self.known_conf() != Err(NoConf::NoPacman)).then_some(Unread::Configuration);
         Knowledge { unread, ..Knowledge::default() }
     }
 
     fn known_conf(&self) -> &Result<PacmanConf, NoConf> {
         self.conf.get_or_init(|| {
+            if self.is_hidden {
+                self.say_once(HIDDEN);
+            }
             let question = self.question();
             let config = question.as_ref().map(|question| question.config.clone()).ok();
             question.map_err(|e| e.to_string()).and_then(|question| self.ask(&question)).map_err(|why| {
                 let is_missing = |config: &PathBuf| rustix::fs::stat(config).is_err_and(|e| e == Errno::NOENT);
-                if self.caller.is_none() && config.as_ref().is_some_and(is_missing) {
+                if self.caller.is_none() && !self.is_hidden && config.as_ref().is_some_and(is_missing) {
                     return NoConf::NoPacman;
                 }
                 let config = config.map(|config| format!("{}: ", config.display())).unwrap_or_default();
@@ -224,7 +230,8 @@ impl Session {
             }
         }
         let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == Check::Required);
-        unread = unread.or(is_unread.then_some(Unread::List));
+        // A pacman whose options are not known may use other lists.
+        unread = unread.or((is_unread || self.is_hidden).then_some(Unread::List));
         Ok(Knowledge { in_repo: true, database, indexes, signatures_required, unread })
     }
 

@@ -34,7 +34,7 @@ impl Session {
     /// where no pacman calls, or nothing lasts.
     pub(super) fn mark(&self, kind: &str, what: &str) -> Option<PathBuf> {
         let key = &Sha256::of(what.as_bytes()).to_string()[..12];
-        let is_run = self.caller.is_some() && !self.store.is_passing();
+        let is_run = (self.caller.is_some() || self.is_hidden) && !self.store.is_passing();
         is_run.then(|| self.store.health_dir().join(format!("{kind}-{}-{key}", self.run)))
     }
 }

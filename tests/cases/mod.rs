@@ -30,6 +30,7 @@ mod setup;
 mod stats;
 mod unread;
 mod why;
+mod wrapped;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;

@@ -286,6 +286,11 @@ impl World {
         Some(run)
     }
 
+    /// This command in the environment of the world, as its user.
+    pub fn equipped(&self, command: Command) -> Command {
+        self.equip(command)
+    }
+
     fn equip(&self, mut command: Command) -> Command {
         // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
         command.process_group(0).env_clear().current_dir(self.path("out"));
