@@ -1,13 +1,14 @@
 //! Housekeeping that nobody waits for: a process of its own session, with closed standard streams, bounded in time.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::env::HANDOVER;
+use crate::env::{self, HANDOVER};
 use crate::index;
 use crate::journal::{By, Journal, Record};
 use crate::kubo::keep::Ledger;
 use crate::name::{FileName, RepoName};
+use crate::program;
 use crate::session::Session;
 
 /// Starts the housekeeping after a delivery, when there is some to do.
@@ -36,8 +37,11 @@ pub fn after(session: &mut Session, is_refresh: bool) {
 pub fn detach() {
     // Fails for the first process of a session, which has nothing to leave.
     let _ = rustix::process::setsid();
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let open: Vec<i32> = match std::fs::read_dir("/proc/self/fd") {
+        Ok(open) => open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect(),
+        // Where /proc is not mounted: more than pacman ever has.
+        Err(_) => (0..1024).collect(),
+    };
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
         // The directory just read is among them, and closed already.
         let _ = nix::unistd::close(descriptor);
@@ -80,14 +84,14 @@ fn unix(time: SystemTime) -> u64 {
 /// settings.
 pub fn start(session: &Session, words: &[&str]) {
     let pacman = session.run.split('-').next().unwrap_or_default();
-    let child = Command::new("/proc/self/exe")
+    let child = Command::new(env::itself())
         .args(words)
         .args(session.env.settings())
         .env(HANDOVER, pacman)
         .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdin(program::nowhere())
+        .stdout(program::nowhere())
+        .stderr(program::nowhere())
         .spawn();
     // Not waited for: pacman's child ends first, and init inherits it.
     drop(child);

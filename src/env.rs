@@ -38,7 +38,11 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "The user's own directories. Ignored for root, and for users to whom HOME does not belong.",
     ),
     ("HTTP_USER_AGENT", "Set by pacman for its downloader; tells pacman's version."),
-    ("PATH", "Where pacman-conf is looked for."),
+    (
+        "PATH",
+        "Where pacman-conf and other programs are looked for. For root, and where another user is the caller, only what \
+         root alone may change counts.",
+    ),
     ("NO_COLOR, TERM", "Whether help and progress bars may use colours and move the cursor."),
 ];
 
@@ -72,6 +76,22 @@ pub fn full_program_of(program: &Path) -> PathBuf {
     if near.exists() { near } else { installed().unwrap_or(near) }
 }
 
+/// The program that this process runs, to be started again: the very file, whatever has taken its name since, and where
+/// `/proc` is not mounted the file under the path with which the kernel was told to run it (`AT_EXECFN`, getauxval(3)).
+pub fn itself() -> PathBuf {
+    let very = Path::new("/proc/self/exe");
+    if very.exists() {
+        return very.to_owned();
+    }
+    started_as().unwrap_or_else(|| very.to_owned())
+}
+
+fn started_as() -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = Path::new(OsStr::from_bytes(rustix::param::linux_execfn().to_bytes()));
+    std::path::absolute(path).ok().filter(|path| path.is_file())
+}
+
 impl Env {
     /// Reads the process once.
     pub fn from_process() -> Self {
@@ -99,9 +119,9 @@ impl Env {
     /// The path of the command, for a file that names it: of `pkgswarm` where this is `pkgswarm-full`.
     ///
     /// # Errors
-    /// Where `/proc` is hidden; trying again does not help.
+    /// Where `/proc` is hidden and the path that it was started with is gone; trying again does not help.
     pub fn program(&self) -> std::io::Result<PathBuf> {
-        let this = std::env::current_exe()?;
+        let this = std::env::current_exe().or_else(|error| started_as().ok_or(error))?;
         let places = ["pkgswarm", "../../bin/pkgswarm"];
         let found = places.into_iter().find_map(|place| beside(&this, place).canonicalize().ok());
         Ok(found.filter(|_| this.ends_with(FULL)).unwrap_or(this))
@@ -109,9 +129,7 @@ impl Env {
 
     /// The path of `pkgswarm-full`; `None` where this is it.
     pub fn full_program(&self) -> Option<PathBuf> {
-        // Where /proc is hidden, by the path that it was started with; a name alone was found in PATH, and not here.
-        let started = || self.args.first().map(PathBuf::from).filter(|path| path.is_absolute());
-        let this = std::env::current_exe().ok().or_else(started).unwrap_or_else(|| "/usr/bin/pkgswarm".into());
+        let this = std::env::current_exe().ok().or_else(started_as).unwrap_or_else(|| "/usr/bin/pkgswarm".into());
         (!this.ends_with(FULL)).then(|| full_program_of(&this))
     }
 

@@ -132,8 +132,9 @@ pub fn unnamed(dir: &Path) -> io::Result<File> {
 /// An unnamed file in `dir` that [`link`] can give a name.
 ///
 /// # Errors
-/// Where the file system has none (NFS, FAT), and those of making a file.
+/// Where the file system has none (NFS, FAT), where it could not be linked (no `/proc`), and those of making a file.
 pub fn unnamed_yet(dir: &Path) -> io::Result<File> {
+    may_link()?;
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(dir, flags, Mode::from(0o644))?))
 }
@@ -216,6 +217,14 @@ fn copy_by_hand(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> 
         }
     }
     Ok(())
+}
+
+/// Whether [`link`] can work here.
+///
+/// # Errors
+/// `NOENT` where `/proc` is not mounted.
+pub fn may_link() -> Result<(), Errno> {
+    rustix::fs::stat("/proc/self/fd").map(drop)
 }
 
 /// Gives an unnamed file its first name in `dir`. Fails when the name is taken.

@@ -29,6 +29,7 @@ use crate::fsx;
 use crate::interrupt;
 use crate::name::FileName;
 use crate::output::Output;
+use crate::program;
 use crate::report;
 use crate::users::{self, User};
 use crate::verify::{self, Accepted, Waiver};
@@ -158,7 +159,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
     // A ^C, which the terminal sends to both, waits until the child is there to take note of it and to keep what has
     // arrived; its status says so. Root dying at once would take the child along before that.
     interrupt::hold();
-    let child = Command::new("/proc/self/exe")
+    let child = Command::new(crate::env::itself())
         .args(words)
         .env(HANDOVER, env.parent.to_string())
         .env_remove("HOME")
@@ -200,11 +201,11 @@ pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool
         make_store(settings, user);
     }
     let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("the unprivileged child: {e}"));
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(crate::env::itself())
         .args(words)
         .env(HANDOVER, env.parent.to_string())
         .env_remove("HOME")
-        .stdin(Stdio::null())
+        .stdin(program::nowhere())
         .stdout(Stdio::piped())
         .gid(user.gid)
         .uid(user.uid)

@@ -89,7 +89,8 @@ impl Output {
 
     fn stage_empty(&self) -> Result<Staged<'_>, Error> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.dir, ".", flags, Mode::from(0o600)) {
+        let unnamed = || rustix::fs::openat(&self.dir, ".", flags, Mode::from(0o600));
+        match fsx::may_link().and_then(|()| unnamed()) {
             Ok(fd) => Ok(Staged { output: self, file: File::from(fd), named: None }),
             // Some file systems have no unnamed files; and some containers hide /proc.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {

@@ -50,6 +50,12 @@ pub enum Silent {
     },
 }
 
+/// Standard input that has ended, or output that is not read: `/dev/null`, and where `/dev` is empty an end of a pipe.
+pub fn nowhere() -> Stdio {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").map(Stdio::from);
+    null.unwrap_or_else(|_| std::io::pipe().map_or_else(|_| Stdio::inherit(), |(end, _)| end.into()))
+}
+
 /// Where running `program` finds it: a path, or a name that is looked for in `PATH` as execvp(3) does. Where another user
 /// decides what `PATH` is, or this is root, only at a fixed place, or where root alone may write on the whole way to it.
 pub fn found(program: &Path) -> Option<PathBuf> {

@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -69,6 +70,38 @@ pub enum ConfError {
     Incomplete(#[from] Incomplete),
 }
 
+/// A configuration that only this process knows, under a path at which `pacman-conf` finds it.
+enum Input {
+    /// It is written to its standard input.
+    Stdin(&'static str),
+    /// Where neither /dev nor /proc shows that: in a file, for as long as this lives.
+    File(tempfile::NamedTempFile),
+}
+
+impl Input {
+    fn of(text: &[u8]) -> Result<Self, ConfError> {
+        if let Some(path) = ["/dev/stdin", "/proc/self/fd/0"].into_iter().find(|path| rustix::fs::lstat(*path).is_ok())
+        {
+            // The link in /dev leads into /proc.
+            if rustix::fs::stat("/proc/self/fd").is_ok() {
+                return Ok(Self::Stdin(path));
+            }
+        }
+        let written = tempfile::NamedTempFile::new().and_then(|file| {
+            file.as_file().write_all_at(text, 0)?;
+            Ok(file)
+        });
+        written.map(Self::File).map_err(|cause| ConfError::Closed { path: std::env::temp_dir(), cause })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Stdin(path) => Path::new(path),
+            Self::File(file) => file.path(),
+        }
+    }
+}
+
 impl Default for Question {
     /// The system's own configuration.
     fn default() -> Self {
@@ -126,8 +159,8 @@ impl Question {
     /// # Errors
     /// `ConfError::Silent`, where pacman would not understand it either.
     pub fn try_text(&self, text: &[u8]) -> Result<String, ConfError> {
-        let mut command = Command::new(&self.program);
-        command.args(["--config", "/dev/stdin"]);
+        let (input, mut command) = (Input::of(text)?, Command::new(&self.program));
+        command.arg("--config").arg(input.path());
         Ok(program::hear(command, text, PATIENCE, MOST_OUTPUT)?)
     }
 
@@ -179,7 +212,8 @@ impl Question {
     fn dump(&self, patience: Duration) -> Result<String, ConfError> {
         let mut command = Command::new(&self.program);
         let wrapper = self.wrapper()?;
-        let config = if wrapper.is_some() { Path::new("/dev/stdin") } else { &self.config };
+        let written = wrapper.as_deref().map(Input::of).transpose()?;
+        let config = written.as_ref().map_or(&*self.config, Input::path);
         command.arg("--config").arg(config);
         for (option, value) in [("--rootdir", &self.root), ("--sysroot", &self.sysroot)] {
             if let Some(value) = value {

@@ -1,6 +1,7 @@
 //! The sentences, grouped by what they are about.
 
 mod ahead;
+mod bare;
 mod contract;
 mod daemon;
 mod daemon_started;
