@@ -88,7 +88,7 @@ async fn nonsense_and_oversized_messages_end_their_streams_and_nothing_else() {
     let scene = Scene::new().await;
     let for_bitswap: [&[u8]; 5] = [
         &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], // a length without end
-        &length(300 << 10),                    // longer than who is asked for nothing may send; none of it comes
+        &length(3 << 19),                    // longer than who is asked for nothing may send; none of it comes
         &length(5 << 20),
         &[0x04, 0x0a, 0x7f, 0x00, 0x00], // a field longer than its message
         &[0x03, 0x0b, 0x0b, 0x0b],       // wire types that do not exist
@@ -186,7 +186,7 @@ async fn blocks_that_nobody_asked_for_cost_their_sender_the_connection() {
         // While something is wanted of it, it may send megabytes.
         let (tell, _told) = mpsc::unbounded_channel();
         let cid = Cid::raw(scene.file.sha256);
-        scene.wants.node.bitswap.ask(scene.hostile.id, Want::new(cid, Ask::Have), &tell);
+        scene.wants.node.bitswap.ask(scene.hostile.id, Want::new(cid, Ask::Block), &tell);
         let Some(mut stream) = opened_at_all(&scene.hostile.bitswap, scene.wants.node.id).await else { break };
         let mut draft = Draft::default();
         draft.block(&Want::new(cid, Ask::Block), &block);
@@ -218,7 +218,7 @@ fn lie(mut wants: mpsc::UnboundedReceiver<(PeerId, Stream)>, opener: Opener, lie
             let opener = opener.clone();
             tokio::spawn(async move {
                 let patience = Duration::from_secs(60);
-                while let Ok(Some(bytes)) = frame::read(&mut stream, || 4 << 20, patience, || {}).await {
+                while let Ok(Some(bytes)) = frame::read(&mut stream, |len| len <= 4 << 20, patience, || {}).await {
                     let mut draft = Draft::default();
                     for want in Message::read(&bytes).unwrap().wants {
                         match (want.ask, lie) {
@@ -286,13 +286,13 @@ async fn floods_of_every_kind_are_read_at_a_steady_rate() {
     let scene = Scene::new().await;
     let want = Want::new(Cid::raw(Sha256::of(b"x")), Ask::Have);
     let mut presences = Draft::default();
-    (0..4000).for_each(|_| presences.presence(&want, true));
+    (0..16_000).for_each(|_| presences.presence(&want, true));
     let mut wants = Draft::default();
-    (0..4000).for_each(|_| wants.want(&want));
+    (0..16_000).for_each(|_| wants.want(&want));
     let floods =
-        [vec![0; 12_000], [presences.finish(), vec![0; 8000]].concat(), [wants.finish(), vec![0; 8000]].concat()];
+        [vec![0; 48_000], [presences.finish(), vec![0; 32_000]].concat(), [wants.finish(), vec![0; 32_000]].concat()];
     for flood in floods {
-        // The one block that is wanted comes after 12,000 entries, of which 4096 a second are looked at.
+        // The one block that is wanted comes after 48,000 entries, of which 16,384 a second are looked at.
         let mut hostile = Hostile::new().await;
         let victim = Started::among(vec![hostile.at()]).await;
         let file = victim.shelve(&scene.dir.path().join("small"), b"small");
@@ -304,7 +304,7 @@ async fn floods_of_every_kind_are_read_at_a_steady_rate() {
         stream.flush().await.unwrap();
         let (_, mut answers) = hostile.wants.recv().await.unwrap();
         let is_block = |bytes: Bytes| !Message::read(&bytes).unwrap().blocks.is_empty();
-        while !is_block(frame::read(&mut answers, || 4 << 20, Duration::from_secs(9), || {}).await.unwrap().unwrap()) {}
+        while !is_block(frame::read(&mut answers, |len| len <= 4 << 20, Duration::from_secs(9), || {}).await.unwrap().unwrap()) {}
         assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
     }
     scene.goes_on().await;

@@ -1,9 +1,9 @@
 //! Bitswap 1.2 with every connected peer: their wants are answered from the shelf, and ours are answered to whoever
 //! asked for them (`super::fetch`).
 //!
-//! What a peer can cost is bounded: the entries of its wantlist, its streams, the length of its messages (megabytes only
-//! from a peer that a block is wanted of), the time a message takes, and the bytes that are sent to it. Blocks are read
-//! only when the stream to the peer has room, so a peer that does not read holds one message.
+//! What a peer can cost is bounded: the entries of its wantlist, its streams, the length of all its messages that are on
+//! their way (megabytes only from a peer that blocks are wanted of), the time a message takes, and the bytes that are sent
+//! to it. Blocks are read only when the stream to the peer has room, so a peer that does not read holds one message.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::digest::Sha256;
 use crate::node::frame;
 use crate::node::limits::{self, Rate};
-use crate::node::message::{Ask, Draft, MOST, MOST_UNASKED, Message, Want};
+use crate::node::message::{Ask, Draft, Message, Want};
 use crate::node::peer::{Peer, WANTS_MOST};
 use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
@@ -28,11 +28,16 @@ pub use crate::node::peer::{Answer, Told, Traffic};
 /// The only version that is spoken; Kubo offers it since 0.5.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 
-/// A message takes no more blocks once it holds this many bytes: with one more block it stays below [`MOST`].
+/// A message takes no more blocks once it holds this many bytes: with one more block it stays below
+/// [`MOST`](crate::node::message::MOST).
 const FULL: usize = 1 << 20;
 
 /// Longest time for one message, either way: 4 MiB at 70 KB/s.
 const MESSAGE_TIME: Duration = Duration::from_secs(60);
+
+/// How long the reader of a peer may have to wait for the rate of its entries; who makes it wait longer is cut off. A Kubo
+/// that wants 20,000 blocks says so at once, and takes a second of this. Origin: chosen by us.
+const WAIT_MOST: Duration = Duration::from_secs(2);
 
 /// Bytes that nobody asked for after which a peer is cut off. A block may come late or twice. Origin: chosen by us.
 pub(super) const JUNK_MOST: u64 = 16 << 20;
@@ -166,6 +171,9 @@ impl Bitswap {
         if !waiting.iter().any(|other| other.same_channel(tell)) {
             waiting.push(tell.clone());
         }
+        if want.ask == Ask::Block {
+            state.owed.insert(digest);
+        }
         state.to_ask.push(want);
         drop(state);
         peer.wake.notify_one();
@@ -180,6 +188,7 @@ impl Bitswap {
         waiting.retain(|other| !other.same_channel(tell) && !other.is_closed());
         if waiting.is_empty() {
             state.asked.remove(&digest);
+            state.owed.remove(&digest);
             state.to_ask.push(Want { ask: Ask::Cancel, tell_absence: false, ..want });
             state.late.push_back(digest);
             if state.late.len() > WANTS_MOST {
@@ -197,9 +206,12 @@ impl Bitswap {
         loop {
             let peer = self.peers().get(&id).cloned();
             let Some(peer) = peer else { return };
-            // Nobody of whom nothing is wanted has reason to send megabytes.
-            let most = || if peer.state().asked.is_empty() { MOST_UNASKED } else { MOST };
-            match frame::read(&mut stream, most, MESSAGE_TIME, || peer.stir()).await {
+            let mut place = None;
+            let admit = |len| {
+                place = peer.admit(len);
+                place.is_some()
+            };
+            match frame::read(&mut stream, admit, MESSAGE_TIME, || peer.stir()).await {
                 Ok(Some(bytes)) => match Message::read(&bytes) {
                     Ok(message) => self.take(id, &peer, message).await,
                     Err(_) => return,
@@ -210,9 +222,8 @@ impl Bitswap {
     }
 
     async fn take(&self, id: PeerId, peer: &Arc<Peer>, message: Message) {
-        // A flood is read no faster than this, and its sender waits; an empty message costs a look as well.
+        // An empty message costs a look as well.
         let entries = 1 + message.wants.len() + message.presences.len() + message.blocks.len();
-        peer.entries.wait(entries as u64).await;
         if message.full || !message.wants.is_empty() {
             peer.state().note(message.full, message.wants);
             peer.wake.notify_one();
@@ -231,6 +242,12 @@ impl Bitswap {
                 let _ = self.0.cut.send(id);
             }
         }
+        // A flood is read no faster than this: its sender waits, and nothing of what it said is kept meanwhile.
+        let wait = peer.entries.take(entries as u64);
+        if wait > WAIT_MOST {
+            let _ = self.0.cut.send(id);
+        }
+        limits::pause(wait.min(WAIT_MOST)).await;
     }
 
     /// Sends to a peer what it wants and what is wanted of it, for as long as it is connected.

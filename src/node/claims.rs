@@ -115,7 +115,7 @@ impl Claims {
     async fn ask_one(&self, peer: PeerId, question: Question) -> io::Result<Option<Cid>> {
         let mut stream = self.opener.open(peer).await.ok_or(io::ErrorKind::NotConnected)?;
         frame::write(&mut stream, &frame::framed(&question.write()), || {}).await?;
-        let answer = frame::read(&mut stream, || MOST, PATIENCE, || {}).await?;
+        let answer = frame::read(&mut stream, |len| len <= MOST, PATIENCE, || {}).await?;
         read_answer(&answer.unwrap_or_default()).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     }
 
@@ -123,7 +123,7 @@ impl Claims {
     pub async fn answer(&self, peer: PeerId, mut stream: Stream, _guard: Guard) {
         self.rates.of(peer).wait(1).await;
         let _ = tokio::time::timeout(SERVE, async {
-            let request = frame::read(&mut stream, || MOST, SERVE, || {}).await?;
+            let request = frame::read(&mut stream, |len| len <= MOST, SERVE, || {}).await?;
             let Ok(Some(question)) = Question::read(&request.unwrap_or_default()) else { return Ok(()) };
             let shelf = Arc::clone(&self.shelf);
             let find = move || shelf.find(question.sha256, question.size).map(|file| file.root());

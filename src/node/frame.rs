@@ -11,16 +11,16 @@ use crate::protobuf;
 /// Bytes that are written or read before this is told.
 const PIECE: usize = 64 << 10;
 
-/// The next message, of at most `most` bytes, within `patience` from its length on; `None` when the peer ended the stream
-/// between two. `moved` is called as its bytes come.
+/// The next message, if `admit` takes one of its length, within `patience` from its length on; `None` when the peer ended
+/// the stream between two. `moved` is called as its bytes come.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
-    most: impl FnOnce() -> usize,
+    admit: impl FnOnce(usize) -> bool,
     patience: Duration,
     moved: impl Fn(),
 ) -> io::Result<Option<Bytes>> {
     let Some(len) = read_length(stream).await? else { return Ok(None) };
-    if len > most() {
+    if !admit(len) {
         return Err(bad("longer than a message may be"));
     }
     // The buffer grows with what arrives, not with what is promised.
@@ -100,7 +100,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_that_drips_is_given_up_in_time() {
         let begun = Instant::now();
-        let read = read(&mut dripping(&[0x80, 0x80, 0x04, 1, 2, 3]), || 1 << 20, PATIENCE, || {}).await;
+        let read = read(&mut dripping(&[0x80, 0x80, 0x04, 1, 2, 3]), |len| len <= 1 << 20, PATIENCE, || {}).await;
         assert!(read.is_err() && begun.elapsed() < PATIENCE * 2, "{read:?} after {:?}", begun.elapsed());
     }
 
@@ -108,7 +108,7 @@ mod tests {
     async fn a_message_that_is_too_long_is_refused_before_it_comes() {
         let begun = Instant::now();
         for long in [&[0x81, 0x80, 0x40][..], &[0xff, 0xff, 0xff, 0xff, 1]] {
-            assert!(read(&mut dripping(long), || 1 << 20, PATIENCE, || {}).await.is_err());
+            assert!(read(&mut dripping(long), |len| len <= 1 << 20, PATIENCE, || {}).await.is_err());
         }
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
@@ -121,8 +121,8 @@ mod tests {
         }
         let mut stream = &bytes[..];
         for message in [&b"one"[..], b"", &[7; 200_000]] {
-            assert!(read(&mut stream, || 1 << 20, PATIENCE, || {}).await.unwrap().unwrap() == message);
+            assert!(read(&mut stream, |len| len <= 1 << 20, PATIENCE, || {}).await.unwrap().unwrap() == message);
         }
-        assert!(read(&mut stream, || 1 << 20, PATIENCE, || {}).await.unwrap().is_none());
+        assert!(read(&mut stream, |len| len <= 1 << 20, PATIENCE, || {}).await.unwrap().is_none());
     }
 }

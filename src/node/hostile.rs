@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Stream, identity, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Stream, identity, noise, ping, tcp};
 use tokio::sync::{mpsc, oneshot};
 
+use super::mux::Yamux;
 use super::streams::{Guard, OnStream, Opener, Streams};
 use super::{bitswap, claims, indexes};
 
@@ -52,7 +53,7 @@ impl Hostile {
         let (indexes, indexes_opener) = Streams::new(indexes::PROTOCOL, on_indexes);
         let mut swarm = libp2p::SwarmBuilder::with_existing_identity(identity::Keypair::generate_ed25519())
             .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .with_tcp(tcp::Config::default(), noise::Config::new, Yamux::default)
             .unwrap()
             .with_behaviour(|_| Behaviour { ping: ping::Behaviour::default(), bitswap, claims, indexes })
             .unwrap()

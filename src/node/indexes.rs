@@ -94,7 +94,7 @@ impl Indexes {
         let mut stream = self.opener.open(peer).await.ok_or(io::ErrorKind::NotConnected)?;
         let request = Writer::default().bytes(1, key.as_bytes()).finish();
         frame::write(&mut stream, &frame::framed(&request), || {}).await?;
-        let answer = frame::read(&mut stream, || ANSWER_MOST, PATIENCE, || {}).await?;
+        let answer = frame::read(&mut stream, |len| len <= ANSWER_MOST, PATIENCE, || {}).await?;
         Ok(answer.unwrap_or_default())
     }
 
@@ -102,7 +102,7 @@ impl Indexes {
     pub async fn answer(&self, peer: PeerId, mut stream: Stream, _guard: Guard) {
         self.rates.of(peer).wait(1).await;
         let _ = tokio::time::timeout(SERVE, async {
-            let request = frame::read(&mut stream, || REQUEST_MOST, SERVE, || {}).await?.unwrap_or_default();
+            let request = frame::read(&mut stream, |len| len <= REQUEST_MOST, SERVE, || {}).await?.unwrap_or_default();
             let Ok(Some(key)) = read_request(&request) else { return Ok(()) };
             let answer = self.find(key).unwrap_or_default();
             frame::write(&mut stream, &frame::framed(&answer), || {}).await?;

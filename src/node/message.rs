@@ -14,14 +14,16 @@ use crate::protobuf::{self, BadProtobuf, Field, Fields, Writer};
 /// 4 MiB). Kubo resets a stream on which a longer one comes.
 pub const MOST: usize = 4 << 20;
 
-/// Longest message of a peer of which no block is wanted: a wantlist of 1024 entries takes 64 KiB. Origin: chosen by us.
-pub const MOST_UNASKED: usize = 256 << 10;
+/// Most bytes of messages at a time of a peer of which no block is wanted: a wantlist of 20,000 entries takes 880 KB. Origin:
+/// chosen by us.
+pub const MOST_UNASKED: usize = 1 << 20;
 
 /// Longest CID that is kept, in bytes. sha2-256 takes 36; longer ones only ever get the answer that we have no such block.
 const CID_MOST: usize = 128;
 
-/// Most entries and presences that one message may hold. Kubo sends 1024 wants. Origin: chosen by us.
-const ENTRIES_MOST: usize = 4096;
+/// Most entries and presences that one message may hold. Kubo sends as many as make 2 MiB (boxo v0.42.1,
+/// bitswap/client/internal/messagequeue). Origin: chosen by us.
+const ENTRIES_MOST: usize = 24_576;
 
 /// What is asked about a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

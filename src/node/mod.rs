@@ -12,6 +12,7 @@
 //! | `claims` | which root belongs to a sha256, as one peer says: our own small protocol beside Bitswap |
 //! | `indexes` | what neighbours have of a signed index: another one |
 //! | `blocks` | one block from whoever has it |
+//! | `mux` | streams over one connection, and what a peer can make us hold for it |
 //! | `streams`, `frame` | streams of one protocol, both ways; messages on them |
 //! | `networks`, `gate` | which networks are trusted; who may connect |
 //! | `discovery`, `mdns`, `book` | finding and being found on an interface; its messages; who is there |
@@ -47,6 +48,7 @@ pub mod limits;
 mod manual;
 pub mod mdns;
 pub mod message;
+mod mux;
 pub mod networks;
 mod peer;
 mod runner;

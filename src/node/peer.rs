@@ -1,8 +1,8 @@
 //! What Bitswap knows of one connected peer: what it wants, what is wanted of it, and what it has cost.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,15 +10,21 @@ use libp2p::PeerId;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::node::limits::Rate;
-use crate::node::message::{Ask, Want};
+use crate::node::message::{Ask, MOST, MOST_UNASKED, Want};
 
 /// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
 pub(super) const WANTS_MOST: usize = 2048;
 
-/// Entries that a peer may send in a second; Kubo asks for a few hundred at its fastest. Origin: chosen by us.
-pub(super) const ENTRIES_RATE: u64 = 4096;
+/// Entries that a peer may send in a second; Kubo asks for a few hundred at its fastest, and for all that it misses when it
+/// connects. Origin: chosen by us.
+pub(super) const ENTRIES_RATE: u64 = 16_384;
+
+/// Room for a block on its way with all around it: one of our files, and more for the first one, as others have blocks of up
+/// to 2 MiB.
+const BLOCK_ROOM: usize = CHUNK + (CHUNK >> 3);
 
 /// A peer with which bytes were exchanged in this time is there, whatever its ping says.
 const STIRRED: Duration = Duration::from_secs(2);
@@ -63,6 +69,20 @@ pub(super) struct Peer {
     pub(super) received: AtomicU64,
     /// Bytes of blocks that nobody asked for.
     pub(super) junk: AtomicU64,
+    /// Bytes of messages that are on their way from it, by the lengths that it promised.
+    coming: Arc<AtomicUsize>,
+}
+
+/// The room for a message, until it is dropped.
+pub(super) struct Place {
+    len: usize,
+    of: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.len, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -73,6 +93,8 @@ pub(super) struct PeerState {
     pub(super) to_ask: Vec<Want>,
     /// What was asked of it, and who waits for the answer.
     pub(super) asked: HashMap<Sha256, Vec<mpsc::UnboundedSender<Told>>>,
+    /// Which blocks were asked of it.
+    pub(super) owed: HashSet<Sha256>,
     /// Asked and cancelled: may still come.
     pub(super) late: VecDeque<Sha256>,
     pub(super) gone: bool,
@@ -90,7 +112,19 @@ impl Peer {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             junk: AtomicU64::new(0),
+            coming: Arc::default(),
         }
+    }
+
+    /// Room for a message of this length; none when that is more, with all others that are on their way, than the peer has
+    /// reason to send: what was asked of it, and a wantlist. Who waited for room would hold up those that have some.
+    pub(super) fn admit(&self, len: usize) -> Option<Place> {
+        let owed = self.state().owed.len();
+        let of_blocks = if owed > 0 { (owed + 1) * BLOCK_ROOM } else { 0 };
+        let of = Arc::clone(&self.coming);
+        let place = Place { len, of };
+        let all = place.of.fetch_add(len, Ordering::Relaxed) + len;
+        (len <= MOST && all <= MOST_UNASKED + of_blocks).then_some(place)
     }
 
     /// Bytes have come from it or gone to it.
@@ -133,7 +167,10 @@ impl PeerState {
         // Who has it is asked for the block next; any other answer is the last one.
         let waiting = match answer {
             Answer::Have => self.asked.get(&digest).cloned(),
-            _ => self.asked.remove(&digest),
+            _ => {
+                self.owed.remove(&digest);
+                self.asked.remove(&digest)
+            }
         };
         match waiting {
             Some(waiting) => {

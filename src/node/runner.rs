@@ -11,7 +11,7 @@ use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, noise, ping, tcp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::node::discovery::{Discovery, Place};
 use crate::node::gate::{Gate, tcp_address};
 use crate::node::indexes::Indexes;
 use crate::node::mdns::Found;
+use crate::node::mux::Yamux;
 use crate::node::networks::{Allowed, Here, Reach, Stands};
 use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
@@ -145,7 +146,7 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let gate = Gate::new(Arc::clone(&reach));
     let swarm = libp2p::SwarmBuilder::with_existing_identity(config.key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)?
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, Yamux::default)?
         .with_behaviour(|key| Behaviour {
             gate,
             limits: connection_limits::Behaviour::new(limits),

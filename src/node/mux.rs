@@ -1,0 +1,363 @@
+//! Streams over one connection: Yamux as Kubo speaks it, by the `yamux` crate, with a bound on what a peer can make this
+//! machine hold for it.
+//!
+//! A peer may send 256 KiB on each stream before any of it is read, and a window grows with the round trip that the peer
+//! itself measures out: up to 1 GiB a connection with libp2p's own upgrade, which has no setting for it. So here the windows
+//! grow within narrow limits, streams are few, and all that has come on a connection and is not read yet is counted, with
+//! what keeping it costs: once that is [`HELD_MOST`], the connection is not read from. A peer for which that lasts longer
+//! than [`PATIENCE`] is cut off. (`tests/real_node/floods.rs`)
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::iter;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use futures_util::future::{self, Ready};
+use futures_util::io::{AsyncRead, AsyncWrite};
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
+use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
+use tokio::time::Sleep;
+use yamux::{Connection, ConnectionError, Mode};
+
+/// What a stream may carry before its reader says more (`hashicorp/yamux:spec.md`, "Flow Control"); no frame is longer.
+const WINDOW: usize = yamux::DEFAULT_CREDIT as usize;
+
+/// Most streams of one connection, both sides together. With more the connection ends, as Yamux has no way to refuse one.
+const STREAMS_MOST: usize = 48;
+
+/// Most streams that the peer may have open; further ones are reset. Kubo has about 12. Origin: chosen by us.
+const INBOUND_MOST: usize = 32;
+
+/// By how much all windows of a connection together may grow: one stream can fill 1 Gbit/s over 10 ms. Origin: chosen by us.
+const GROWTH: usize = 1 << 20;
+
+/// What is held for one connection before it is not read from: with 64 connections, a quarter of the unit's `MemoryMax`.
+const HELD_MOST: usize = 2 << 20;
+
+/// What keeping a frame costs beside its bytes.
+const FRAME: usize = 96;
+
+/// How long a connection may have to wait until some of what it has sent is read.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Length of a frame's header, and what is in it (`hashicorp/yamux:spec.md`, "Framing").
+const HEADER: usize = 12;
+const DATA: u8 = 0;
+const SYN: u16 = 1;
+
+/// The upgrade of a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Yamux;
+
+impl Yamux {
+    fn on<C: AsyncRead + AsyncWrite + Unpin>(io: C, mode: Mode) -> Muxer<C> {
+        let mut config = yamux::Config::default();
+        config.set_max_num_streams(STREAMS_MOST);
+        config.set_max_connection_receive_window(Some(STREAMS_MOST * WINDOW + GROWTH));
+        let held = Arc::new(Mutex::new(Held::default()));
+        let io = Counted { io, held: Arc::clone(&held), header: [0; HEADER], got: 0, body: 0, full: None };
+        Muxer { connection: Connection::new(io, config, mode), held, inbound: VecDeque::new(), waker: None }
+    }
+}
+
+impl UpgradeInfo for Yamux {
+    type Info = &'static str;
+    type InfoIter = iter::Once<Self::Info>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        iter::once("/yamux/1.0.0")
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> InboundConnectionUpgrade<C> for Yamux {
+    type Output = Muxer<C>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Muxer<C>>>;
+
+    fn upgrade_inbound(self, io: C, _: Self::Info) -> Self::Future {
+        future::ready(Ok(Self::on(io, Mode::Server)))
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Yamux {
+    type Output = Muxer<C>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Muxer<C>>>;
+
+    fn upgrade_outbound(self, io: C, _: Self::Info) -> Self::Future {
+        future::ready(Ok(Self::on(io, Mode::Client)))
+    }
+}
+
+/// One connection.
+pub(super) struct Muxer<C> {
+    connection: Connection<Counted<C>>,
+    held: Arc<Mutex<Held>>,
+    /// Streams that came while none was asked for.
+    inbound: VecDeque<Substream>,
+    /// Who asks for one.
+    waker: Option<Waker>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct MuxError(#[from] ConnectionError);
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
+    /// Lets the connection go on until the peer opens a stream that it may have.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Substream, MuxError>> {
+        loop {
+            let stream = ready!(self.connection.poll_next_inbound(cx)).ok_or(ConnectionError::Closed)??;
+            let stream = Substream::new(stream, &self.held, true);
+            if stream.held().inbound <= INBOUND_MOST {
+                return Poll::Ready(Ok(stream));
+            }
+            // It is dropped, which resets it.
+        }
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
+    type Substream = Substream;
+    type Error = MuxError;
+
+    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Substream, MuxError>> {
+        if let Some(stream) = self.inbound.pop_front() {
+            return Poll::Ready(Ok(stream));
+        }
+        if let Poll::Ready(stream) = self.next(cx) {
+            return Poll::Ready(stream);
+        }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Substream, MuxError>> {
+        let stream = ready!(self.connection.poll_new_outbound(cx))?;
+        Poll::Ready(Ok(Substream::new(stream, &self.held, false)))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), MuxError>> {
+        self.connection.poll_close(cx).map_err(MuxError)
+    }
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, MuxError>> {
+        // Yamux goes on only while the next stream is asked for; one that comes is kept for who asks.
+        let stream = ready!(self.next(cx))?;
+        self.inbound.push_back(stream);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// What is held for one connection.
+#[derive(Default)]
+struct Held {
+    streams: HashMap<u32, Unread>,
+    /// The cost of all that is not read.
+    cost: usize,
+    /// Streams that the peer opened.
+    inbound: usize,
+    /// The connection, where it waits for room.
+    waker: Option<Waker>,
+}
+
+/// What has come on a stream and is not read.
+#[derive(Clone, Copy, Default)]
+struct Unread {
+    bytes: usize,
+    cost: usize,
+}
+
+impl Held {
+    /// A frame of a stream begins.
+    fn begin(&mut self, stream: u32, len: usize, is_new: bool) {
+        if is_new {
+            self.streams.entry(stream).or_default();
+        }
+        // On a stream that is not there it is thrown away, and one without bytes is not kept.
+        if let Some(unread) = self.streams.get_mut(&stream).filter(|_| len > 0) {
+            unread.bytes += len;
+            unread.cost += len + FRAME;
+            self.cost += len + FRAME;
+        }
+    }
+
+    /// So many bytes of a stream are read.
+    fn read(&mut self, stream: u32, len: usize) {
+        if let Some(unread) = self.streams.get_mut(&stream) {
+            let paid = if len >= unread.bytes { unread.cost } else { unread.cost * len / unread.bytes };
+            unread.bytes = unread.bytes.saturating_sub(len);
+            unread.cost -= paid;
+            self.paid(paid);
+        }
+    }
+
+    /// A stream is over, and what is left of it forgotten.
+    fn end(&mut self, stream: u32) {
+        if let Some(unread) = self.streams.remove(&stream) {
+            self.paid(unread.cost);
+        }
+    }
+
+    fn paid(&mut self, cost: usize) {
+        self.cost -= cost;
+        if self.cost < HELD_MOST
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// What Yamux reads from, as it knows what comes: frame by frame.
+struct Counted<C> {
+    io: C,
+    held: Arc<Mutex<Held>>,
+    header: [u8; HEADER],
+    /// How much of a header has come.
+    got: usize,
+    /// How much of a frame is still to come after its header.
+    body: usize,
+    /// Runs while the peer has to wait.
+    full: Option<Pin<Box<Sleep>>>,
+}
+
+impl<C> Counted<C> {
+    /// Whether there is room for a further frame.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut held = lock(&self.held);
+        if held.cost < HELD_MOST {
+            drop(held);
+            self.full = None;
+            return Poll::Ready(Ok(()));
+        }
+        held.waker = Some(cx.waker().clone());
+        drop(held);
+        let full = self.full.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        ready!(full.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer sends more than can be read")))
+    }
+
+    /// Counts what has come.
+    fn note(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.body > 0 {
+                let of_body = self.body.min(bytes.len());
+                self.body -= of_body;
+                bytes = &bytes[of_body..];
+                continue;
+            }
+            let of_header = (HEADER - self.got).min(bytes.len());
+            self.header[self.got..self.got + of_header].copy_from_slice(&bytes[..of_header]);
+            self.got += of_header;
+            bytes = &bytes[of_header..];
+            if self.got == HEADER {
+                self.got = 0;
+                self.begin()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let [_, kind, f0, f1, s0, s1, s2, s3, l0, l1, l2, l3] = self.header;
+        let (flags, stream) = (u16::from_be_bytes([f0, f1]), u32::from_be_bytes([s0, s1, s2, s3]));
+        if kind == DATA {
+            self.body = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+            if self.body > WINDOW + GROWTH {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame longer than any window"));
+            }
+        }
+        lock(&self.held).begin(stream, self.body, stream != 0 && flags & SYN != 0);
+        Ok(())
+    }
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Counted<C> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.got == 0 && self.body == 0 {
+            ready!(self.poll_room(cx))?;
+        }
+        let len = ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        self.note(&buffer[..len])?;
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Counted<C> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_close(cx)
+    }
+}
+
+/// One stream.
+pub(super) struct Substream {
+    stream: yamux::Stream,
+    held: Arc<Mutex<Held>>,
+    is_inbound: bool,
+}
+
+impl Substream {
+    fn new(stream: yamux::Stream, held: &Arc<Mutex<Held>>, is_inbound: bool) -> Self {
+        let this = Self { stream, held: Arc::clone(held), is_inbound };
+        let mut held = this.held();
+        held.streams.entry(this.stream.id().val()).or_default();
+        held.inbound += usize::from(is_inbound);
+        drop(held);
+        this
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        lock(&self.held)
+    }
+}
+
+impl Drop for Substream {
+    fn drop(&mut self) {
+        let mut held = self.held();
+        held.inbound -= usize::from(self.is_inbound);
+        held.end(self.stream.id().val());
+    }
+}
+
+impl AsyncRead for Substream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let len = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.held().read(self.stream.id().val(), len);
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl AsyncWrite for Substream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().expect("nothing panics while it is held")
+}
