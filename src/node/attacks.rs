@@ -88,7 +88,7 @@ async fn nonsense_and_oversized_messages_end_their_streams_and_nothing_else() {
     let scene = Scene::new().await;
     let for_bitswap: [&[u8]; 5] = [
         &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], // a length without end
-        &length(3 << 19),                    // longer than who is asked for nothing may send; none of it comes
+        &length(3 << 19),                      // longer than who is asked for nothing may send; none of it comes
         &length(5 << 20),
         &[0x04, 0x0a, 0x7f, 0x00, 0x00], // a field longer than its message
         &[0x03, 0x0b, 0x0b, 0x0b],       // wire types that do not exist
@@ -304,7 +304,8 @@ async fn floods_of_every_kind_are_read_at_a_steady_rate() {
         stream.flush().await.unwrap();
         let (_, mut answers) = hostile.wants.recv().await.unwrap();
         let is_block = |bytes: Bytes| !Message::read(&bytes).unwrap().blocks.is_empty();
-        while !is_block(frame::read(&mut answers, |len| len <= 4 << 20, Duration::from_secs(9), || {}).await.unwrap().unwrap()) {}
+        let mut next = async || frame::read(&mut answers, |len| len <= 4 << 20, Duration::from_secs(9), || {}).await;
+        while !is_block(next().await.unwrap().unwrap()) {}
         assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
     }
     scene.goes_on().await;

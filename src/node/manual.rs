@@ -4,7 +4,7 @@ use super::bitswap;
 use super::claims::{self, Question};
 use super::mdns;
 use super::message::{MOST, MOST_UNASKED};
-use super::{indexes, peer};
+use super::{indexes, mux, peer};
 use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
 
@@ -16,7 +16,8 @@ fn names_and_limits_are_those_of_the_program() {
     let of_indexes = [indexes::REQUEST_MOST, indexes::ANSWER_MOST];
     let rates = [claims::RATE, indexes::RATE, peer::ENTRIES_RATE, bitswap::JUNK_MOST, mdns::LIFE.as_secs()];
     let rates = rates.map(|rate| usize::try_from(rate).unwrap());
-    for number in limits.into_iter().chain(of_indexes).chain(rates) {
+    let of_streams = [mux::INBOUND_MOST, mux::HELD_MOST, mux::FRAME, mux::WINDOW, mux::GROWTH, peer::BLOCK_ROOM];
+    for number in limits.into_iter().chain(of_indexes).chain(of_streams).chain(rates) {
         assert!(PAGE.contains(&number.to_string()), "{number} is not in the page");
     }
     for protocol in [bitswap::PROTOCOL, claims::PROTOCOL, indexes::PROTOCOL] {

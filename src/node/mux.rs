@@ -23,22 +23,22 @@ use tokio::time::Sleep;
 use yamux::{Connection, ConnectionError, Mode};
 
 /// What a stream may carry before its reader says more (`hashicorp/yamux:spec.md`, "Flow Control"); no frame is longer.
-const WINDOW: usize = yamux::DEFAULT_CREDIT as usize;
+pub(super) const WINDOW: usize = yamux::DEFAULT_CREDIT as usize;
 
 /// Most streams of one connection, both sides together. With more the connection ends, as Yamux has no way to refuse one.
 const STREAMS_MOST: usize = 48;
 
 /// Most streams that the peer may have open; further ones are reset. Kubo has about 12. Origin: chosen by us.
-const INBOUND_MOST: usize = 32;
+pub(super) const INBOUND_MOST: usize = 32;
 
 /// By how much all windows of a connection together may grow: one stream can fill 1 Gbit/s over 10 ms. Origin: chosen by us.
-const GROWTH: usize = 1 << 20;
+pub(super) const GROWTH: usize = 1 << 20;
 
 /// What is held for one connection before it is not read from: with 64 connections, a quarter of the unit's `MemoryMax`.
-const HELD_MOST: usize = 2 << 20;
+pub(super) const HELD_MOST: usize = 2 << 20;
 
 /// What keeping a frame costs beside its bytes.
-const FRAME: usize = 96;
+pub(super) const FRAME: usize = 96;
 
 /// How long a connection may have to wait until some of what it has sent is read.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -361,3 +361,6 @@ impl AsyncWrite for Substream {
 fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
     held.lock().expect("nothing panics while it is held")
 }
+
+#[cfg(test)]
+mod tests;

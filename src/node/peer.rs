@@ -24,7 +24,7 @@ pub(super) const ENTRIES_RATE: u64 = 16_384;
 
 /// Room for a block on its way with all around it: one of our files, and more for the first one, as others have blocks of up
 /// to 2 MiB.
-const BLOCK_ROOM: usize = CHUNK + (CHUNK >> 3);
+pub(super) const BLOCK_ROOM: usize = CHUNK + (CHUNK >> 3);
 
 /// A peer with which bytes were exchanged in this time is there, whatever its ping says.
 const STIRRED: Duration = Duration::from_secs(2);

@@ -41,7 +41,7 @@ fn packets_that_are_no_multicast_dns_do_not_keep_neighbours_apart() {
 }
 
 /// Memory of a process that is resident, in KiB.
-fn resident(id: u32) -> u64 {
+pub fn resident(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
