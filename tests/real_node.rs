@@ -1,6 +1,8 @@
 //! Machines that share what they have, in network namespaces with real multicast DNS and real pacmans: each update
 //! crosses the uplink once, without Kubo, without a publisher.
 
+#[path = "real_node/announcers.rs"]
+mod announcers;
 #[path = "real_node/attacker.rs"]
 mod attacker;
 #[path = "real_node/floods.rs"]

@@ -1,5 +1,7 @@
 //! Our own node and Kubo on one network, both ways.
 
+#[path = "real_node_kubo/many.rs"]
+mod many;
 #[path = "support/real/mod.rs"]
 mod real;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::node::gate::tcp_address;
 use crate::node::limits::Rate;
 use crate::node::mdns::{self, Found, Heard, LIFE};
+use crate::node::networks::Vicinity;
 
 /// Groups and port (RFC 6762, section 3).
 const GROUP_4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
@@ -33,14 +34,23 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// The same records are sent once in this time at most (RFC 6762, section 6).
 const APART: Duration = Duration::from_secs(1);
 
-/// Packets of one interface and family that are looked at in a second. Origin: chosen by us; a LAN of hundreds has fewer.
+/// Packets of one interface and family that are looked at in a second, and those of one sender. A long one counts for
+/// several. Origin: chosen by us; a LAN of hundreds has fewer.
 const PACKETS: u64 = 256;
+const PACKETS_EACH: u64 = 32;
 
-/// Longest packet (RFC 6762, section 17).
-const LONGEST_PACKET: usize = 9000;
+/// Bytes that count as one packet: a frame of Ethernet.
+const PACKET: usize = 1500;
+
+/// Longest packet: as long as a datagram can be. Beyond 9000 bytes (RFC 6762, section 17) are those of Kubo on a host with
+/// many bridges.
+const LONGEST_PACKET: usize = 65_535;
+
+/// Most senders whose packets are counted.
+const SENDERS_MOST: usize = 1024;
 
 /// Findings that wait for the event loop; beyond, they are dropped and come again.
-const WAITING: usize = 64;
+const WAITING: usize = 256;
 
 /// An interface to be active on, and the addresses where this node listens there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +61,8 @@ pub struct Place {
     pub index: u32,
     /// Over TCP.
     pub addresses: Vec<Multiaddr>,
+    /// Where others can be.
+    pub around: Vicinity,
 }
 
 /// A family of an interface.
@@ -79,20 +91,20 @@ impl Discovery {
     /// Is active in these places from now on, and in no others. Where multicast cannot be had, it is tried again the next
     /// time.
     pub fn follow(&mut self, places: &[Place]) {
-        let wanted: HashMap<Key, &[Multiaddr]> = places.iter().flat_map(keys).collect();
+        let wanted: HashMap<Key, &Place> = places.iter().flat_map(keys).collect();
         self.links.retain(|key, _| wanted.contains_key(key));
-        for (key, addresses) in wanted {
+        for (key, place) in wanted {
             match self.links.get(&key) {
                 Some(link) => {
-                    link.addresses.send_if_modified(|old| {
-                        let is_new = *old != addresses;
-                        *old = addresses.to_vec();
+                    link.place.send_if_modified(|old| {
+                        let is_new = old != place;
+                        old.clone_from(place);
                         is_new
                     });
                 }
                 None => {
                     let label = label(self.peer, &key);
-                    if let Ok(link) = Link::new(&key, self.peer, label, addresses.to_vec(), self.tell.clone()) {
+                    if let Ok(link) = Link::new(&key, self.peer, label, place.clone(), self.tell.clone()) {
                         self.links.insert(key, link);
                     }
                 }
@@ -107,10 +119,10 @@ impl Discovery {
 }
 
 /// The families in which a place has addresses.
-fn keys(place: &Place) -> impl Iterator<Item = (Key, &[Multiaddr])> {
+fn keys(place: &Place) -> impl Iterator<Item = (Key, &Place)> {
     let has = |is_ipv6| place.addresses.iter().filter_map(tcp_address).any(|ip| ip.is_ipv6() == is_ipv6);
     let key = |is_ipv6| Key { interface: place.interface.clone(), index: place.index, is_ipv6 };
-    [false, true].into_iter().filter(move |it| has(*it)).map(move |it| (key(it), &place.addresses[..]))
+    [false, true].into_iter().filter(move |it| has(*it)).map(move |it| (key(it), place))
 }
 
 /// What an announcement is called: another name on each interface, where other addresses are announced.
@@ -132,37 +144,30 @@ struct Link {
     group: SocketAddr,
     peer: PeerId,
     label: String,
-    addresses: watch::Sender<Vec<Multiaddr>>,
+    place: watch::Sender<Place>,
     task: JoinHandle<()>,
 }
 
 impl Link {
-    fn new(
-        key: &Key,
-        peer: PeerId,
-        label: String,
-        addresses: Vec<Multiaddr>,
-        tell: mpsc::Sender<Found>,
-    ) -> io::Result<Self> {
+    fn new(key: &Key, peer: PeerId, label: String, place: Place, tell: mpsc::Sender<Found>) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::from_std(socket(key)?.into())?);
         let group = match key.is_ipv6 {
             false => SocketAddr::new(IpAddr::V4(GROUP_4), PORT),
             true => SocketAddrV6::new(GROUP_6, PORT, 0, key.index).into(),
         };
-        let (give, addresses) = watch::channel(addresses);
+        let (give, place) = watch::channel(place);
         // Machines that answer the same question do so one after the other.
         let delay = Duration::from_millis(20 + u64::from(*peer.to_bytes().last().unwrap_or(&0)) * 100 / 256);
-        let serving =
-            Serving { socket: Arc::clone(&socket), group, peer, label: label.clone(), addresses, delay, tell };
+        let serving = Serving { socket: Arc::clone(&socket), group, peer, label: label.clone(), place, delay, tell };
         let task = tokio::spawn(serving.run());
-        Ok(Self { socket, group, peer, label, addresses: give, task })
+        Ok(Self { socket, group, peer, label, place: give, task })
     }
 }
 
 impl Link {
     /// Says that this node is not there any more.
     fn take_leave(&self) {
-        let leave = mdns::announcement(&self.label, self.peer, &self.addresses.borrow(), Duration::ZERO);
+        let leave = mdns::announcement(&self.label, self.peer, &self.place.borrow().addresses, Duration::ZERO);
         let _ = self.socket.try_send_to(&leave, self.group);
     }
 }
@@ -201,7 +206,7 @@ struct Serving {
     group: SocketAddr,
     peer: PeerId,
     label: String,
-    addresses: watch::Receiver<Vec<Multiaddr>>,
+    place: watch::Receiver<Place>,
     delay: Duration,
     tell: mpsc::Sender<Found>,
 }
@@ -211,21 +216,30 @@ impl Serving {
     async fn run(mut self) {
         // Neighbours that start at the same time say all that they have to say in the first milliseconds.
         let (rate, mut packet) = (Rate::rested(PACKETS), vec![0; LONGEST_PACKET]);
+        let mut senders: HashMap<IpAddr, Rate> = HashMap::new();
+        self.speak_from_here();
         let (mut wait, mut ask_at) = (FIRST, Instant::now());
         // The first word goes out at once, and a second time for who missed it (RFC 6762, section 8.3).
         let (mut again, mut answer_at, mut answered) = (1, Some(Instant::now()), None::<Instant>);
         loop {
             tokio::select! {
                 got = self.socket.recv_from(&mut packet) => {
-                    let Ok((len, _)) = got else {
+                    let Ok((len, from)) = got else {
                         // The interface is down, for now.
                         tokio::time::sleep(APART).await;
                         continue;
                     };
-                    if !rate.try_take(1) {
+                    let (by, units) = (from.ip(), 1 + (len / PACKET) as u64);
+                    if senders.len() > SENDERS_MOST {
+                        senders.clear();
+                    }
+                    // So that one who says much leaves others their part.
+                    let each = senders.entry(by).or_insert_with(|| Rate::rested(PACKETS_EACH));
+                    if !each.try_take(units) || !rate.try_take(units) {
                         continue;
                     }
-                    match mdns::read(&packet[..len]) {
+                    let heard = mdns::read(&packet[..len], by, &self.place.borrow().around);
+                    match heard {
                         Some(Heard::Asked) => {
                             let earliest = answered.map_or(Instant::now(), |last| last + APART);
                             answer_at.get_or_insert(earliest.max(Instant::now() + self.delay));
@@ -244,20 +258,35 @@ impl Serving {
                     wait = (wait * 2).min(LONGEST);
                 }
                 () = sleep_until(answer_at.unwrap_or(ask_at)), if answer_at.is_some() => {
-                    let announcement =
-                        mdns::announcement(&self.label, self.peer, &self.addresses.borrow_and_update(), LIFE);
+                    let addresses = self.place.borrow_and_update().addresses.clone();
+                    let announcement = mdns::announcement(&self.label, self.peer, &addresses, LIFE);
                     self.send(&announcement).await;
                     answered = Some(Instant::now());
                     answer_at = (again > 0).then(|| Instant::now() + APART);
                     again = 0;
                 }
-                changed = self.addresses.changed() => {
+                changed = self.place.changed() => {
                     if changed.is_err() {
                         return;
                     }
+                    self.speak_from_here();
                     (again, answer_at) = (1, Some(Instant::now()));
                 }
             }
+        }
+    }
+
+    /// Sends from an address that is announced, else others take no note of it: an interface can have several of IPv4. That
+    /// of IPv6 is the link's own, which counts as well.
+    fn speak_from_here(&self) {
+        let place = self.place.borrow();
+        let first = place.addresses.iter().filter_map(tcp_address).find_map(|ip| match ip {
+            IpAddr::V4(ip) if self.group.is_ipv4() => Some(ip),
+            _ => None,
+        });
+        if let Some(ip) = first {
+            // Gone again, at worst; then there will be another change.
+            let _ = SockRef::from(&*self.socket).set_multicast_if_v4(&ip);
         }
     }
 

@@ -13,6 +13,7 @@ use simple_dns::rdata::{A, AAAA, PTR, RData, SRV, TXT};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE};
 
 use crate::node::gate::tcp_address;
+use crate::node::networks::{Vicinity, is_link_local};
 
 /// The service, and the question which services there are (RFC 6763, section 9).
 const SERVICE: &str = "_p2p._udp.local";
@@ -27,8 +28,8 @@ const LIFE_MOST: Duration = Duration::from_secs(60 * 60);
 /// Most addresses that are announced: with more, a message would not fit into one Ethernet frame.
 const ADDRESSES_MOST: usize = 8;
 
-/// Most addresses that are taken from one message, and most announcements that are followed in it: each is looked for in
-/// all of the message, which has room for 640. Origin: chosen by us.
+/// Most addresses that are taken from one message, of those where a neighbour can be: a host with many bridges has as many
+/// addresses more that lead nowhere. Origin: chosen by us.
 const FOUND_MOST: usize = 32;
 
 /// The start of a TXT string with an address.
@@ -52,10 +53,15 @@ pub struct Found {
     pub address: Multiaddr,
     /// How long that holds, from now.
     pub life: Duration,
+    /// Who said so: an address at which a packet was sent.
+    pub by: IpAddr,
 }
 
-/// Reads a packet. `None` when it is nothing of ours, or no DNS at all.
-pub fn read(packet: &[u8]) -> Option<Heard> {
+/// Reads a packet that came from `by`. `None` when it is nothing of ours, or no DNS at all.
+///
+/// An announcement counts when its sender is among its addresses, or is link-local; then those count which a neighbour can
+/// have. Else one packet could send this machine to any address and port.
+pub fn read(packet: &[u8], by: IpAddr, around: &Vicinity) -> Option<Heard> {
     let packet = Packet::parse(packet).ok()?;
     let (service, services) = (Name::new_unchecked(SERVICE), Name::new_unchecked(SERVICES));
     if !packet.has_flags(PacketFlag::RESPONSE) {
@@ -64,19 +70,33 @@ pub fn read(packet: &[u8]) -> Option<Heard> {
     }
     let records = || packet.answers.iter().chain(&packet.additional_records);
     let mut found = Vec::new();
-    for record in records().filter(|record| record.name == service).take(FOUND_MOST) {
-        let RData::PTR(PTR(instance)) = &record.rdata else { continue };
-        for record in records().filter(|record| record.name == *instance).take(FOUND_MOST) {
-            let RData::TXT(text) = &record.rdata else { continue };
-            let life = Duration::from_secs(record.ttl.into()).min(LIFE_MOST);
-            let addresses = text.iter_raw().filter(|(key, _)| *key == KEY).filter_map(|(_, value)| value);
-            found.extend(addresses.filter_map(address).map(|(peer, address)| Found { peer, address, life }));
-            found.truncate(FOUND_MOST);
+    for record in records() {
+        let RData::TXT(text) = &record.rdata else { continue };
+        // The name of an instance ends with that of its service (RFC 6763, section 4.1).
+        if !record.name.is_subdomain_of(&service) {
+            continue;
+        }
+        let life = Duration::from_secs(record.ttl.into()).min(LIFE_MOST);
+        let texts = || text.iter_raw().filter(|(key, _)| *key == KEY).filter_map(|(_, value)| value);
+        if is_link_local(by) || texts().filter_map(host).any(|ip| ip.to_canonical() == by.to_canonical()) {
+            let usable = texts().filter(|text| host(text).is_some_and(|ip| around.has(ip))).filter_map(address);
+            let room = FOUND_MOST - found.len();
+            found.extend(usable.take(room).map(|(peer, address)| Found { peer, address, life, by }));
         }
     }
     // A life of nothing takes leave. Anybody could say that for another, and who has gone is soon missed anyway.
     found.retain(|it| !it.life.is_zero());
     (!found.is_empty()).then_some(Heard::Found(found))
+}
+
+/// The host of an address, over whatever protocol.
+fn host(text: &[u8]) -> Option<IpAddr> {
+    let mut parts = std::str::from_utf8(text).ok()?.split('/').skip(1);
+    match (parts.next()?, parts.next()?) {
+        ("ip4", ip) => ip.parse().ok().map(IpAddr::V4),
+        ("ip6", ip) => ip.parse().ok().map(IpAddr::V6),
+        _ => None,
+    }
 }
 
 /// An address over TCP, and who is there.
@@ -136,6 +156,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// As heard from the first address, where everything private is near.
+    fn heard(packet: &[u8]) -> Option<Heard> {
+        read(packet, "192.168.1.7".parse().unwrap(), &around())
+    }
+
+    fn around() -> Vicinity {
+        let ranges = ["192.168.1.0/24", "10.0.0.0/8", "fd00::/16"].map(|range| range.parse().unwrap()).to_vec();
+        Vicinity { ranges, own: Vec::new() }
+    }
+
     fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
@@ -145,9 +175,10 @@ mod tests {
         let peer = PeerId::random();
         let places = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
         let packet = announcement("label1", peer, &places, LIFE);
-        let found = |address: &Multiaddr| Found { peer, address: address.clone(), life: LIFE };
-        assert_eq!(read(&packet), Some(Heard::Found(places.iter().map(found).collect())));
-        assert_eq!(read(&question()), Some(Heard::Asked));
+        let by = "192.168.1.7".parse().unwrap();
+        let found = |address: &Multiaddr| Found { peer, address: address.clone(), life: LIFE, by };
+        assert_eq!(heard(&packet), Some(Heard::Found(places.iter().map(found).collect())));
+        assert_eq!(heard(&question()), Some(Heard::Asked));
     }
 
     #[test]
@@ -174,11 +205,75 @@ mod tests {
     #[test]
     fn who_takes_leave_and_who_is_not_over_tcp_is_not_found() {
         let (peer, place) = (PeerId::random(), addresses(&["/ip4/192.168.1.7/tcp/4010"]));
-        assert_eq!(read(&announcement("x", peer, &place, Duration::ZERO)), None);
+        assert_eq!(heard(&announcement("x", peer, &place, Duration::ZERO)), None);
         let quic = addresses(&["/ip4/192.168.1.7/udp/4010/quic-v1"]);
-        assert_eq!(read(&announcement("x", peer, &quic, LIFE)), None);
+        assert_eq!(heard(&announcement("x", peer, &quic, LIFE)), None);
         let forever = announcement("x", peer, &place, Duration::from_secs(1 << 31));
-        assert!(matches!(read(&forever), Some(Heard::Found(found)) if found[0].life == LIFE_MOST));
+        assert!(matches!(heard(&forever), Some(Heard::Found(found)) if found[0].life == LIFE_MOST));
+    }
+
+    /// An announcement of these texts.
+    fn saying(texts: &[String]) -> Vec<u8> {
+        let (service, instance) = (Name::new_unchecked(SERVICE), Name::new_unchecked("x._p2p._udp.local"));
+        let mut text = TXT::new();
+        texts.iter().for_each(|it| text.add_attribute("dnsaddr", Some(it.as_bytes())).unwrap());
+        let mut packet = Packet::new_reply(0);
+        let pointer = RData::PTR(PTR(instance.clone()));
+        packet.answers.push(ResourceRecord::new(service, CLASS::IN, 60, pointer));
+        packet.additional_records.push(ResourceRecord::new(instance, CLASS::IN, 60, RData::TXT(text)));
+        packet.build_bytes_vec_compressed().unwrap()
+    }
+
+    #[test]
+    fn a_host_with_many_bridges_is_heard_at_its_one_usable_address() {
+        let peer = PeerId::random();
+        // As many as one datagram can take.
+        let bridge = |i: usize| format!("/ip4/172.18.{}.{}/tcp/4001/p2p/{peer}", i / 250, 1 + i % 250);
+        let mut texts: Vec<String> = (0..600).map(bridge).collect();
+        texts.push(format!("/ip4/192.168.1.7/tcp/4001/p2p/{peer}"));
+        let packet = saying(&texts);
+        assert!((9001..=65_507).contains(&packet.len()), "{} bytes", packet.len());
+        let Some(Heard::Found(found)) = heard(&packet) else { panic!("it was not heard") };
+        assert_eq!(found.iter().map(|it| it.address.to_string()).collect::<Vec<_>>(), ["/ip4/192.168.1.7/tcp/4001"]);
+    }
+
+    #[test]
+    fn an_announcement_counts_from_one_of_its_addresses_and_from_the_link_itself() {
+        let peer = PeerId::random();
+        let packet = announcement("x", peer, &addresses(&["/ip4/192.168.1.7/tcp/1", "/ip6/fd00::7/tcp/1"]), LIFE);
+        let ula = announcement("x", peer, &addresses(&["/ip6/fd00::7/tcp/1"]), LIFE);
+        let counts = |packet: &[u8], by: &str| match read(packet, by.parse().unwrap(), &around()) {
+            Some(Heard::Found(found)) => found.len(),
+            _ => 0,
+        };
+        for (by, of_both, of_ula) in [
+            ("192.168.1.7", 2, 0),
+            ("::ffff:192.168.1.7", 2, 0),
+            ("fd00::7", 2, 1),
+            ("fe80::7", 2, 1),
+            ("192.168.1.8", 0, 0),
+            ("fd00::8", 0, 0),
+        ] {
+            assert_eq!((counts(&packet, by), counts(&ula, by)), (of_both, of_ula), "{by}");
+        }
+        // Who listens over QUIC alone at the address from which it speaks is the one who speaks.
+        let texts = ["/ip4/192.168.1.9/udp/1/quic-v1", "/ip4/192.168.1.7/tcp/1"].map(|it| format!("{it}/p2p/{peer}"));
+        assert_eq!(counts(&saying(&texts), "192.168.1.9"), 1);
+    }
+
+    #[test]
+    fn addresses_that_no_neighbour_can_have_are_not_found() {
+        let peer = PeerId::random();
+        let around = Vicinity { own: vec!["192.168.1.1".parse().unwrap()], ..around() };
+        let hosts = ["192.168.1.1", "192.168.1.255", "192.168.1.0", "127.0.0.1", "0.0.0.0", "8.8.8.8", "224.0.0.251"];
+        let mut texts: Vec<String> = hosts.iter().map(|host| format!("/ip4/{host}/tcp/22/p2p/{peer}")).collect();
+        texts.push(format!("/ip6/::ffff:192.168.1.255/tcp/22/p2p/{peer}"));
+        texts.push(format!("/dns4/localhost/tcp/22/p2p/{peer}"));
+        texts.push(format!("/ip4/192.168.1.7/tcp/4001/p2p/{peer}"));
+        let Some(Heard::Found(found)) = read(&saying(&texts), "192.168.1.7".parse().unwrap(), &around) else {
+            panic!("it was not heard")
+        };
+        assert_eq!(found.iter().map(|it| it.address.to_string()).collect::<Vec<_>>(), ["/ip4/192.168.1.7/tcp/4001"]);
     }
 
     #[test]
@@ -186,7 +281,7 @@ mod tests {
         let mut packet = Packet::new_query(7);
         let name = Name::new_unchecked("_ipp._tcp.local");
         packet.questions.push(Question::new(name, QTYPE::TYPE(TYPE::PTR), QCLASS::CLASS(CLASS::IN), false));
-        assert_eq!(read(&packet.build_bytes_vec().unwrap()), None);
+        assert_eq!(heard(&packet.build_bytes_vec().unwrap()), None);
     }
 
     #[test]
@@ -203,14 +298,14 @@ mod tests {
             assert!((0..200).all(|_| work()));
             begun.elapsed()
         };
-        let (parsed, followed) = (took(&|| Packet::parse(&packet).is_ok()), took(&|| read(&packet).is_none()));
+        let (parsed, followed) = (took(&|| Packet::parse(&packet).is_ok()), took(&|| heard(&packet).is_none()));
         assert!(followed < parsed * 5, "{followed:?} where {parsed:?} are for parsing");
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read(&bytes);
+            let _ = heard(&bytes);
         }
 
         #[test]
@@ -218,7 +313,7 @@ mod tests {
             let mut packet = announcement("x", PeerId::random(), &addresses(&["/ip4/10.0.0.1/tcp/1"]), LIFE);
             let at = at % packet.len();
             packet[at] = byte;
-            let _ = read(&packet);
+            let _ = heard(&packet);
         }
     }
 }

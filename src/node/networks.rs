@@ -164,6 +164,38 @@ impl Reach {
     }
 }
 
+/// Where the neighbours on one interface can be.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Vicinity {
+    /// The ranges of its trusted networks.
+    pub ranges: Vec<IpNet>,
+    /// The addresses of this machine, on whatever interface.
+    pub own: Vec<IpAddr>,
+}
+
+impl Vicinity {
+    /// Whether a neighbour can have this address: none that is this machine's own, everybody's or that of a group.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let is_of_one = |range: &IpNet| match range {
+            // A range of two has no address but theirs (RFC 3021).
+            IpNet::V4(it) if it.prefix_len() < 31 => address != it.network() && address != it.broadcast(),
+            _ => true,
+        };
+        is_private(address)
+            && !address.is_loopback()
+            && !self.own.contains(&address)
+            && self.ranges.iter().any(|range| range.contains(&address))
+            && self.ranges.iter().filter(|range| range.contains(&address)).all(is_of_one)
+    }
+}
+
+/// Whether an address says nothing beyond one link: such a sender is on it.
+pub fn is_link_local(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    is_link_local_6(address) || matches!(address, IpAddr::V4(it) if it.is_link_local())
+}
+
 /// Whether an address is one that no public host has.
 ///
 /// RFC 1918, RFC 3927 (link-local), RFC 6598 (shared, also used by private overlays), RFC 4193 (ULA), loopback.
@@ -308,6 +340,35 @@ mod tests {
             assert_eq!(reach.allows(address.parse().unwrap()), allowed, "{address}");
         }
         assert!(!Reach::default().allows("192.168.1.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn neighbours_have_no_address_of_this_machine_and_none_of_everybody() {
+        let ranges = ["10.77.0.1/24", "10.78.0.0/31", "fd77::1/64"].map(|range| range.parse().unwrap()).to_vec();
+        let own = ["10.77.0.1", "10.77.0.9", "fd77::1", "127.0.0.1"].map(|ip| ip.parse().unwrap()).to_vec();
+        let around = Vicinity { ranges, own };
+        for (address, can_be) in [
+            ("10.77.0.2", true),
+            ("::ffff:10.77.0.2", true),
+            ("10.78.0.0", true),
+            ("fd77::2", true),
+            ("10.77.0.1", false),
+            ("::ffff:10.77.0.9", false),
+            ("10.77.0.255", false),
+            ("10.77.0.0", false),
+            ("255.255.255.255", false),
+            ("0.0.0.0", false),
+            ("224.0.0.251", false),
+            ("10.79.0.2", false),
+            ("127.0.0.2", false),
+            ("fd77::1", false),
+            ("fd78::2", false),
+            ("ff02::fb", false),
+            ("fe80::2", false),
+            ("::", false),
+        ] {
+            assert_eq!(around.has(address.parse().unwrap()), can_be, "{address}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The event loop of a node: where it listens, whom it dials, who is connected.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -8,8 +9,6 @@ use futures_util::StreamExt as _;
 use ipnet::IpNet;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
-use libp2p::multiaddr::Protocol;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, noise, ping, tcp};
 use tokio::sync::{mpsc, watch};
@@ -18,15 +17,17 @@ use tokio::time::Instant;
 use crate::node::bitswap::{Bitswap, Upload};
 use crate::node::book::Book;
 use crate::node::claims::Claims;
-use crate::node::discovery::{Discovery, Place};
-use crate::node::gate::{Gate, tcp_address};
+use crate::node::discovery::Discovery;
+use crate::node::gate::Gate;
 use crate::node::indexes::Indexes;
-use crate::node::mdns::Found;
+use crate::node::limits::Rate;
 use crate::node::mux::Yamux;
-use crate::node::networks::{Allowed, Here, Reach, Stands};
+use crate::node::networks::{Allowed, Reach};
 use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
-use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, indexes, networks};
+use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, indexes};
+
+mod places;
 
 /// How often a peer is pinged, and the silence after which it is gone: noticed within 8 s. libp2p's own verdict comes after
 /// 16 s, because it overlooks the first failure and then waits for a new stream.
@@ -41,6 +42,10 @@ const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// Most connections that are being made to us, not answered yet. Origin: chosen by us.
 const PENDING_MOST: u32 = 64;
+
+/// Most peers that are being dialled, and how many in a second. Origin: chosen by us.
+const DIALS_MOST: u32 = 16;
+const DIALS_RATE: u64 = 16;
 
 /// Most connections with one peer: one from each side, and as many that are dead and not closed yet.
 const CONNECTIONS_EACH: u32 = 4;
@@ -87,6 +92,9 @@ pub struct Runner {
     listeners: HashMap<IpNet, Listener>,
     /// Every connection: to whom, and when its peer last answered a ping on it.
     connections: HashMap<ConnectionId, (PeerId, Instant)>,
+    /// The addresses of this machine, at the last look.
+    own: Vec<IpAddr>,
+    dials: Rate,
     /// Whether the last look at the networks of this machine failed.
     is_blind: bool,
     cut: mpsc::UnboundedReceiver<PeerId>,
@@ -172,6 +180,8 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
         discovery: Discovery::new(id),
         listeners: HashMap::new(),
         connections: HashMap::new(),
+        own: Vec::new(),
+        dials: Rate::rested(DIALS_RATE),
         is_blind: false,
         cut,
     };
@@ -213,131 +223,6 @@ impl Runner {
                     self.node.seen().known = self.book.peers();
                 }
             }
-        }
-    }
-
-    /// Whether a further look may show more: the router's hardware address can become known a little after the address, and
-    /// an address of IPv6 can be listened at when nobody else turns out to have it.
-    fn is_unsettled(&self) -> bool {
-        let networks = self.node.networks();
-        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).count();
-        let is_untrusted = |(_, stands): &(Here, Stands)| *stands == Stands::NotTrusted;
-        self.is_blind || networks.iter().any(is_untrusted) || used > self.listeners.len()
-    }
-
-    /// Listens on the addresses in networks where this node may be active, and on no others.
-    fn look_around(&mut self) {
-        // When descriptors have run out, for example: everything stays as it is until the next look.
-        let found = networks::here();
-        self.is_blind = found.is_err();
-        let Ok(found) = found else { return };
-        let networks: Vec<(Here, Stands)> = found
-            .into_iter()
-            .map(|here| {
-                let stands = self.allowed.stands(&here);
-                (here, stands)
-            })
-            .filter(|(here, stands)| *stands == Stands::Used || here.is_lan())
-            .collect();
-        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).map(|(here, _)| here.clone());
-        let wanted: Vec<Here> = used.collect();
-        self.node.seen().networks = networks;
-        let mut ranges: Vec<IpNet> = wanted.iter().map(|here| here.address).collect();
-        ranges.extend(self.statics.iter().filter_map(|(_, at)| tcp_address(at)).map(IpNet::from));
-        self.reach.write().expect("nothing panics while it is held").ranges = ranges;
-        let is_wanted = |at: &IpNet, of: &Listener| {
-            wanted.iter().any(|here| here.address == *at && here.index == of.index && here.interface == of.interface)
-        };
-        let gone: Vec<IpNet> = self.listeners.iter().filter(|(at, of)| !is_wanted(at, of)).map(|(at, _)| *at).collect();
-        for at in &gone {
-            let listener = self.listeners.remove(at).expect("it was found there");
-            self.swarm.remove_listener(listener.id);
-            self.leave_network(*at);
-        }
-        if !gone.is_empty() {
-            self.leave_out_of_reach();
-            self.announce();
-        }
-        for here in wanted {
-            if !self.listeners.contains_key(&here.address) {
-                self.listen(here);
-            }
-        }
-        // Those are in no announcement, and not forgotten.
-        self.statics.iter().for_each(|(peer, at)| self.book.add(*peer, at.clone(), FOREVER));
-    }
-
-    fn listen(&mut self, here: Here) {
-        let address = |port| Multiaddr::from(here.address.addr()).with(Protocol::Tcp(port));
-        // Another program may have the port; peers learn the one we get.
-        let listening = self.swarm.listen_on(address(self.port)).or_else(|_| self.swarm.listen_on(address(0)));
-        if let Ok(id) = listening {
-            let listener = Listener { id, interface: here.interface, index: here.index, at: None };
-            self.listeners.insert(here.address, listener);
-        }
-    }
-
-    /// Ends connections with whom there may be no traffic any more, and dials nobody there.
-    fn leave_out_of_reach(&mut self) {
-        let reach = self.reach.read().expect("nothing panics while it is held").clone();
-        let is_out = |at: &Multiaddr| tcp_address(at).is_none_or(|ip| !reach.allows(ip));
-        self.book.keep(|at| !is_out(at));
-        let out = |info: &PeerInfo| is_out(&info.address);
-        let peers: Vec<PeerId> =
-            self.node.peers().into_iter().filter(|(_, info)| out(info)).map(|(id, _)| id).collect();
-        for peer in peers {
-            let _ = self.swarm.disconnect_peer_id(peer);
-        }
-    }
-
-    /// Lets others find us where we listen, and looks for them there.
-    fn announce(&mut self) {
-        let mut places: Vec<Place> = Vec::new();
-        let mut listening = Vec::new();
-        for listener in self.listeners.values() {
-            let Some(at) = &listener.at else { continue };
-            listening.push(at.clone());
-            // Loopback has no multicast, and nobody else on it.
-            if tcp_address(at).is_none_or(|ip| ip.is_loopback()) {
-                continue;
-            }
-            match places.iter_mut().find(|place| place.index == listener.index) {
-                Some(place) => place.addresses.push(at.clone()),
-                None => places.push(Place {
-                    interface: listener.interface.clone(),
-                    index: listener.index,
-                    addresses: vec![at.clone()],
-                }),
-            }
-        }
-        places.iter_mut().for_each(|place| place.addresses.sort());
-        listening.sort();
-        self.discovery.follow(&places);
-        self.node.seen().listening = listening;
-    }
-
-    /// Somebody says that a peer is there.
-    fn on_found(&mut self, found: Found) {
-        let is_near = {
-            let reach = self.reach.read().expect("nothing panics while it is held");
-            tcp_address(&found.address).is_some_and(|ip| !ip.is_loopback() && reach.allows(ip))
-        };
-        if is_near && found.peer != self.node.id {
-            self.book.add(found.peer, found.address, found.life);
-            self.dial_whom_is_due();
-        }
-    }
-
-    fn dial_whom_is_due(&mut self) {
-        let node = self.node.clone();
-        self.book.keep(|_| true);
-        for (peer, addresses) in self.book.due(|peer| node.seen().peers.contains_key(peer)) {
-            // Once each, else multicast DNS makes several connections between two peers.
-            let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::NotDialing);
-            // From a port of its own: two that find each other at the same time and dial from the ports where they listen
-            // make one connection of which both are the dialer (RFC 9293, 3.5, simultaneous open), and wait in vain.
-            let dial = dial.allocate_new_port();
-            let _ = self.swarm.dial(dial.build());
         }
     }
 
@@ -402,17 +287,6 @@ impl Runner {
                 bitswap.disconnected(peer);
                 bitswap.connected(peer);
             }
-        }
-    }
-
-    /// Gives up connections to a network in which this machine has another address now, or none: nothing more comes.
-    fn leave_network(&mut self, network: IpNet) {
-        let peers = self.node.peers().into_iter();
-        let there = peers.filter(|(_, info)| tcp_address(&info.address).is_some_and(|ip| network.contains(&ip)));
-        for (peer, _) in there.collect::<Vec<_>>() {
-            self.connections.retain(|_, (other, _)| *other != peer);
-            let _ = self.swarm.disconnect_peer_id(peer);
-            self.gone(peer);
         }
     }
 

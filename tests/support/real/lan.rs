@@ -133,6 +133,12 @@ impl Host {
         self.namespace.ip(&format!("addr add {address}/64 dev eth0 nodad"));
     }
 
+    /// Takes its IPv4 address away and gives it one of IPv6, beside the link's own.
+    pub fn add_ipv6(&self, address: &str) {
+        self.namespace.ip("-4 addr flush dev eth0");
+        self.namespace.ip(&format!("addr add {address}/64 dev eth0 nodad"));
+    }
+
     /// Gives one of its interfaces an address, and sets it up.
     pub fn set_address(&self, interface: &str, address: &str) {
         self.namespace.ip(&format!("addr add {address}/24 dev {interface}"));
@@ -141,18 +147,35 @@ impl Host {
 
     /// Counts from now on the packets of multicast DNS that it sends, by interface.
     pub fn count_mdns(&self, interfaces: &[&str]) {
-        let nft = |words: &str| run(self.command("nft").args(words.split(' '))).ok();
-        nft("add table inet pks");
-        nft("add chain inet pks sent { type filter hook output priority 0 ; }");
-        for interface in interfaces {
-            nft(&format!("add rule inet pks sent oifname {interface} udp dport 5353 counter"));
-        }
+        let rules = interfaces.iter().map(|interface| format!("oifname {interface} udp dport 5353"));
+        self.count(&rules.collect::<Vec<_>>());
     }
 
     /// How many of them went out of this interface.
     pub fn mdns_sent(&self, interface: &str) -> u64 {
+        self.counted(&format!("oifname \"{interface}\""))
+    }
+
+    /// Counts from now on the connections over TCP that it tries to make.
+    pub fn count_dials(&self) {
+        self.count(&["tcp flags & (syn | ack) == syn".to_owned()]);
+    }
+
+    /// How many it tried to make.
+    pub fn dials(&self) -> u64 {
+        self.counted("tcp flags")
+    }
+
+    fn count(&self, rules: &[String]) {
+        let nft = |words: &str| run(self.command("nft").args(words.split(' '))).ok();
+        nft("add table inet pks");
+        nft("add chain inet pks sent { type filter hook output priority 0 ; }");
+        rules.iter().for_each(|rule| drop(nft(&format!("add rule inet pks sent {rule} counter"))));
+    }
+
+    fn counted(&self, rule: &str) -> u64 {
         let listing = run(self.command("nft").args(["list", "table", "inet", "pks"])).ok().stdout;
-        let line = listing.lines().find(|line| line.contains(&format!("oifname \"{interface}\""))).expect("its rule");
+        let line = listing.lines().find(|line| line.contains(rule)).expect("its rule");
         let count = line.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
         count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count: {line}"))
     }

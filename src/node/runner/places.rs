@@ -1,0 +1,175 @@
+//! The places of a node: the networks of this machine where it listens, is found, and dials who is found.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{Multiaddr, PeerId};
+
+use super::{DIALS_MOST, FOREVER, Listener, Runner};
+use crate::node::PeerInfo;
+use crate::node::discovery::Place;
+use crate::node::gate::tcp_address;
+use crate::node::mdns::Found;
+use crate::node::networks::{self, Here, Stands, Vicinity};
+
+impl Runner {
+    /// Whether a further look may show more: the router's hardware address can become known a little after the address, and
+    /// an address of IPv6 can be listened at when nobody else turns out to have it.
+    pub(super) fn is_unsettled(&self) -> bool {
+        let networks = self.node.networks();
+        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).count();
+        let is_untrusted = |(_, stands): &(Here, Stands)| *stands == Stands::NotTrusted;
+        self.is_blind || networks.iter().any(is_untrusted) || used > self.listeners.len()
+    }
+
+    /// Listens on the addresses in networks where this node may be active, and on no others.
+    pub(super) fn look_around(&mut self) {
+        // When descriptors have run out, for example: everything stays as it is until the next look.
+        let found = networks::here();
+        self.is_blind = found.is_err();
+        let Ok(found) = found else { return };
+        let own: Vec<IpAddr> = found.iter().map(|here| here.address.addr()).collect();
+        let is_other = std::mem::replace(&mut self.own, own) != self.own;
+        let networks: Vec<(Here, Stands)> = found
+            .into_iter()
+            .map(|here| {
+                let stands = self.allowed.stands(&here);
+                (here, stands)
+            })
+            .filter(|(here, stands)| *stands == Stands::Used || here.is_lan())
+            .collect();
+        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).map(|(here, _)| here.clone());
+        let wanted: Vec<Here> = used.collect();
+        self.node.seen().networks = networks;
+        let mut ranges: Vec<IpNet> = wanted.iter().map(|here| here.address).collect();
+        ranges.extend(self.statics.iter().filter_map(|(_, at)| tcp_address(at)).map(IpNet::from));
+        self.reach.write().expect("nothing panics while it is held").ranges = ranges;
+        let is_wanted = |at: &IpNet, of: &Listener| {
+            wanted.iter().any(|here| here.address == *at && here.index == of.index && here.interface == of.interface)
+        };
+        let gone: Vec<IpNet> = self.listeners.iter().filter(|(at, of)| !is_wanted(at, of)).map(|(at, _)| *at).collect();
+        for at in &gone {
+            let listener = self.listeners.remove(at).expect("it was found there");
+            self.swarm.remove_listener(listener.id);
+            self.leave_network(*at);
+        }
+        if !gone.is_empty() {
+            self.leave_out_of_reach();
+        }
+        if is_other || !gone.is_empty() {
+            self.announce();
+        }
+        for here in wanted {
+            if !self.listeners.contains_key(&here.address) {
+                self.listen(here);
+            }
+        }
+        // Those are in no announcement, and not forgotten.
+        self.statics.iter().for_each(|(peer, at)| self.book.add(*peer, at.clone(), FOREVER));
+    }
+
+    fn listen(&mut self, here: Here) {
+        let address = |port| Multiaddr::from(here.address.addr()).with(Protocol::Tcp(port));
+        // Another program may have the port; peers learn the one we get.
+        let listening = self.swarm.listen_on(address(self.port)).or_else(|_| self.swarm.listen_on(address(0)));
+        if let Ok(id) = listening {
+            let listener = Listener { id, interface: here.interface, index: here.index, at: None };
+            self.listeners.insert(here.address, listener);
+        }
+    }
+
+    /// Ends connections with whom there may be no traffic any more, and dials nobody there.
+    fn leave_out_of_reach(&mut self) {
+        let reach = self.reach.read().expect("nothing panics while it is held").clone();
+        let is_out = |at: &Multiaddr| tcp_address(at).is_none_or(|ip| !reach.allows(ip));
+        self.book.keep(|at| !is_out(at));
+        let out = |info: &PeerInfo| is_out(&info.address);
+        let peers: Vec<PeerId> =
+            self.node.peers().into_iter().filter(|(_, info)| out(info)).map(|(id, _)| id).collect();
+        for peer in peers {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    /// Lets others find us where we listen, and looks for them there.
+    pub(super) fn announce(&mut self) {
+        let mut places: Vec<Place> = Vec::new();
+        let mut listening = Vec::new();
+        for (range, listener) in &self.listeners {
+            let Some(at) = &listener.at else { continue };
+            listening.push(at.clone());
+            // Loopback has no multicast, and nobody else on it.
+            if tcp_address(at).is_none_or(|ip| ip.is_loopback()) {
+                continue;
+            }
+            match places.iter_mut().find(|place| place.index == listener.index) {
+                Some(place) => {
+                    place.addresses.push(at.clone());
+                    place.around.ranges.push(*range);
+                }
+                None => places.push(Place {
+                    interface: listener.interface.clone(),
+                    index: listener.index,
+                    addresses: vec![at.clone()],
+                    around: Vicinity { ranges: vec![*range], own: self.own.clone() },
+                }),
+            }
+        }
+        for place in &mut places {
+            place.addresses.sort();
+            place.around.ranges.sort();
+        }
+        listening.sort();
+        self.discovery.follow(&places);
+        self.node.seen().listening = listening;
+    }
+
+    /// Somebody says that a peer is there.
+    pub(super) fn on_found(&mut self, found: Found) {
+        let is_near = {
+            let reach = self.reach.read().expect("nothing panics while it is held");
+            tcp_address(&found.address).is_some_and(|ip| {
+                let ip = ip.to_canonical();
+                !ip.is_loopback() && !self.own.contains(&ip) && reach.allows(ip)
+            })
+        };
+        if is_near && found.peer != self.node.id {
+            self.book.hear(found);
+            self.dial_whom_is_due();
+        }
+    }
+
+    /// Dials who is in the book and not connected: a few at a time, and no more in a second than a network has reason to.
+    pub(super) fn dial_whom_is_due(&mut self) {
+        let node = self.node.clone();
+        self.book.keep(|_| true);
+        let under_way = self.swarm.network_info().connection_counters().num_pending_outgoing();
+        let mut room = DIALS_MOST.saturating_sub(under_way);
+        let may_dial = || {
+            let may = room > 0 && self.dials.try_take(1);
+            room -= u32::from(may);
+            may
+        };
+        for (peer, addresses) in self.book.due(|peer| node.seen().peers.contains_key(peer), may_dial) {
+            // Once each, else multicast DNS makes several connections between two peers.
+            let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::NotDialing);
+            // From a port of its own: two that find each other at the same time and dial from the ports where they listen
+            // make one connection of which both are the dialer (RFC 9293, 3.5, simultaneous open), and wait in vain.
+            let dial = dial.allocate_new_port();
+            let _ = self.swarm.dial(dial.build());
+        }
+    }
+
+    /// Gives up connections to a network in which this machine has another address now, or none: nothing more comes.
+    pub(super) fn leave_network(&mut self, network: IpNet) {
+        let peers = self.node.peers().into_iter();
+        let there = peers.filter(|(_, info)| tcp_address(&info.address).is_some_and(|ip| network.contains(&ip)));
+        for (peer, _) in there.collect::<Vec<_>>() {
+            self.connections.retain(|_, (other, _)| *other != peer);
+            let _ = self.swarm.disconnect_peer_id(peer);
+            self.gone(peer);
+        }
+    }
+}
