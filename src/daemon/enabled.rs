@@ -86,9 +86,11 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
             client: Http::new(settings.connect).loopback().clone(),
         });
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        // What strangers send keeps no local user waiting.
+        let mut running = runner.spawn(hear_allowed, BLOCKING)?;
         notify("READY=1");
         tokio::select! {
-            ended = runner.run(hear_allowed) => ended?,
+            ended = running.ended() => ended?,
             ended = server.run(&listener) => ended?,
             () = mend(&node, kubo) => {}
             () = follow_configuration(env, flags, &tell_allowed, &library) => {}

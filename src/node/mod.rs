@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `runner` | the event loop: listening, dialling, who is connected |
+//! | `runner` | the event loop: listening, dialling, who is connected; a thread for it |
 //! | `shelf` | which block lies where in which file of this machine |
 //! | `message`, `bitswap`, `peer` | Bitswap messages; peers' wants and ours; what one peer costs |
 //! | `fetch` | one file from several peers |
@@ -57,7 +57,7 @@ pub mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use runner::{Config, Runner, start};
+pub use runner::{Config, Runner, Running, start};
 
 /// How this program calls itself among peers.
 pub const AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));

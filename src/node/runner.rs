@@ -28,6 +28,9 @@ use crate::node::streams::Streams;
 use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, indexes};
 
 mod places;
+mod thread;
+
+pub use thread::Running;
 
 /// How often a peer is pinged, and the silence after which it is gone: noticed within 8 s. libp2p's own verdict comes after
 /// 16 s, because it overlooks the first failure and then waits for a new stream.
@@ -150,6 +153,8 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_MOST))
         .with_max_established_per_peer(Some(CONNECTIONS_EACH))
+        // A quarter is for those that we dial: who fills the rest keeps no neighbour away.
+        .with_max_established_incoming(Some((config.peers_most * 3).div_ceil(2)))
         .with_max_established(Some(config.peers_most * 2));
     let gate = Gate::new(Arc::clone(&reach));
     let swarm = libp2p::SwarmBuilder::with_existing_identity(config.key)

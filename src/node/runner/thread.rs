@@ -1,0 +1,62 @@
+//! The thread of a node: what strangers send is worked off there, so that who asks this program something does not wait
+//! behind it.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
+
+use super::Runner;
+use crate::node::networks::Allowed;
+
+/// A node that runs on a thread of its own, until this is dropped.
+pub struct Running {
+    /// Dropped to end it.
+    stop: Option<oneshot::Sender<()>>,
+    ended: oneshot::Receiver<anyhow::Result<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Runner {
+    /// Does what [`Runner::run`] does on a new thread, with at most `reading` more that read files.
+    ///
+    /// # Errors
+    /// When there can be no further thread.
+    pub fn spawn(self, allowed: watch::Receiver<Allowed>, reading: usize) -> io::Result<Running> {
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(reading).build()?;
+        let ((stop, stopped), (tell, ended)) = (oneshot::channel::<()>(), oneshot::channel());
+        let thread = std::thread::Builder::new().name("node".into()).spawn(move || {
+            let ended = runtime.block_on(async {
+                tokio::select! {
+                    ended = self.run(allowed) => ended,
+                    _ = stopped => Ok(()),
+                }
+            });
+            // Files on a slow disk are not waited for.
+            runtime.shutdown_background();
+            let _ = tell.send(ended);
+        })?;
+        Ok(Running { stop: Some(stop), ended, thread: Some(thread) })
+    }
+}
+
+impl Running {
+    /// Waits for its end, which comes only with an error.
+    ///
+    /// # Errors
+    /// Those of [`Runner::run`].
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        (&mut self.ended).await.unwrap_or_else(|_| Err(anyhow::anyhow!("the node's thread has failed")))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop = None;
+        // It takes its leave of the neighbours.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
