@@ -8,15 +8,32 @@ use multihash::Multihash;
 
 use crate::digest::Sha256;
 
+// Multicodec table.
+const IDENTITY: u64 = 0x00;
 const SHA2_256: u64 = 0x12;
 const RAW: u64 = 0x55;
 const DAG_PB: u64 = 0x70;
+const LIBP2P_KEY: u64 = 0x72;
 
-/// A CID whose multihash is sha2-256 and whose codec is `raw` or `dag-pb`: all that files are made of.
+/// Most bytes of a digest. Kubo takes identity CIDs of up to 128 bytes (boxo 0.42, `verifcid/allowlist.go`).
+const DIGEST_MOST: usize = 128;
+
+/// Longest text of a CID that is read: 128 bytes and what stands before them, in base 16.
+const TEXT_MOST: usize = 300;
+
+type Wide = cid::CidGeneric<DIGEST_MOST>;
+
+/// A CID whose multihash is sha2-256 and whose codec is `raw` or `dag-pb`: all that files are made of. Read by
+/// [`Cid::of_link`] or [`Cid::of_address`] it may hold its whole block instead (identity), as `ipfs add --inline` makes
+/// them of small files.
 ///
 /// CIDv0 and CIDv1 of the same block are different values, as their texts are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cid(cid::Cid);
+pub struct Cid(Wide);
+
+/// A CID of any codec and any hash, as foreign nodes link to: told from others, and not to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AnyCid(Wide);
 
 /// How the bytes of a block are to be read (multicodec table: raw 0x55, dag-pb 0x70).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,17 +45,46 @@ pub enum Codec {
 }
 
 /// Why a text or byte string is not a CID of ours. Trying again does not help.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadCid {
     /// Not a CID at all.
     #[error("not a CID: {0}")]
     Malformed(String),
     /// A CID of something that is not a file, for example a key or CBOR.
-    #[error("CID codec {0:#x} is not supported; files have raw (0x55) or dag-pb (0x70)")]
+    #[error("CID codec {} is not supported; files have raw (0x55) or dag-pb (0x70)", codec_name(*.0))]
     Codec(u64),
     /// A hash other than sha2-256.
-    #[error("CID hash {0:#x} is not supported; only sha2-256 (0x12) is")]
+    #[error("CID hash {} is not supported; only sha2-256 (0x12) is", hash_name(*.0))]
     Hash(u64),
+}
+
+impl BadCid {
+    /// Whether it is a CID, and of a kind that is not read here.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, BadCid::Codec(_) | BadCid::Hash(_))
+    }
+
+    /// Whether it is the name of a key: an IPNS name.
+    pub fn is_key(&self) -> bool {
+        *self == BadCid::Codec(LIBP2P_KEY)
+    }
+}
+
+/// The number of a codec, with its name where it is met with (multicodec table).
+fn codec_name(code: u64) -> String {
+    named(code, &[(0x71, "dag-cbor"), (0x72, "libp2p-key"), (0x78, "git-raw"), (0x129, "dag-json"), (0x202, "car")])
+}
+
+/// The same of a hash.
+fn hash_name(code: u64) -> String {
+    named(code, &[(0, "identity"), (0x11, "sha1"), (0x13, "sha2-512"), (0x1e, "blake3"), (0xb220, "blake2b-256")])
+}
+
+fn named(code: u64, names: &[(u64, &str)]) -> String {
+    match names.iter().find(|(known, _)| *known == code) {
+        Some((_, name)) => format!("{name} ({code:#x})"),
+        None => format!("{code:#x}"),
+    }
 }
 
 impl Cid {
@@ -52,14 +98,24 @@ impl Cid {
         Self::v1(DAG_PB, digest)
     }
 
-    /// Reads the binary form, as found in dag-pb links and CAR files.
+    /// Reads the binary form, as found in messages and CAR files.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadCid> {
-        let cid = cid::Cid::try_from(bytes).map_err(|e| BadCid::Malformed(e.to_string()))?;
-        // The cid crate (0.11.3) stops reading at the end of the multihash and ignores what follows.
-        if cid.to_bytes() != bytes {
-            return Err(BadCid::Malformed("more bytes than a CID has".to_owned()));
-        }
-        Self::accept(cid)
+        Self::accept(of_bytes(bytes)?, false)
+    }
+
+    /// Reads the binary form as found in dag-pb links, which may hold the block itself.
+    pub fn of_link(bytes: &[u8]) -> Result<Self, BadCid> {
+        Self::accept(of_bytes(bytes)?, true)
+    }
+
+    /// Reads the text that a user gives, which may hold the block itself.
+    pub fn of_address(text: &str) -> Result<Self, BadCid> {
+        Self::accept(of_bytes(&bytes_of(text)?)?, true)
+    }
+
+    /// The block, where the CID holds it: then nobody needs to be asked.
+    pub fn inline(&self) -> Option<&[u8]> {
+        (self.0.hash().code() == IDENTITY).then(|| self.0.hash().digest())
     }
 
     /// The binary form (36 bytes for CIDv1, 34 for CIDv0).
@@ -74,6 +130,9 @@ impl Cid {
 
     /// The sha2-256 of its block.
     pub fn digest(&self) -> Sha256 {
+        if let Some(block) = self.inline() {
+            return Sha256::of(block);
+        }
         let mut digest = [0; 32];
         digest.copy_from_slice(self.0.hash().digest());
         Sha256(digest)
@@ -85,20 +144,83 @@ impl Cid {
     }
 
     fn v1(codec: u64, digest: Sha256) -> Self {
-        let hash = Multihash::wrap(SHA2_256, &digest.0).expect("a multihash holds 64 bytes, a sha256 has 32");
-        Self(cid::Cid::new_v1(codec, hash))
+        let hash = Multihash::wrap(SHA2_256, &digest.0).expect("a multihash holds 128 bytes, a sha256 has 32");
+        Self(Wide::new_v1(codec, hash))
     }
 
-    fn accept(cid: cid::Cid) -> Result<Self, BadCid> {
+    fn accept(cid: Wide, inline: bool) -> Result<Self, BadCid> {
         let hash = cid.hash();
-        if hash.code() != SHA2_256 || hash.digest().len() != 32 {
-            return Err(BadCid::Hash(hash.code()));
-        }
         match cid.codec() {
-            RAW | DAG_PB => Ok(Self(cid)),
-            other => Err(BadCid::Codec(other)),
+            RAW | DAG_PB => {}
+            other => return Err(BadCid::Codec(other)),
+        }
+        match hash.code() {
+            SHA2_256 if hash.digest().len() == 32 => Ok(Self(cid)),
+            IDENTITY if inline => Ok(Self(cid)),
+            other => Err(BadCid::Hash(other)),
         }
     }
+}
+
+impl AnyCid {
+    /// Reads the binary form.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadCid> {
+        of_bytes(bytes).map(Self)
+    }
+
+    /// The sha2-256 of its block, where that is what it names it by.
+    pub fn sha256(&self) -> Option<Sha256> {
+        let hash = self.0.hash();
+        let digest = hash.digest().try_into().ok().filter(|_| hash.code() == SHA2_256);
+        digest.map(Sha256)
+    }
+
+    /// Whether its block links to nothing.
+    pub fn is_leaf(&self) -> bool {
+        self.0.codec() == RAW
+    }
+
+    /// The same as one whose block is read here.
+    pub fn readable(self) -> Result<Cid, BadCid> {
+        Cid::accept(self.0, true)
+    }
+}
+
+impl fmt::Display for AnyCid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for AnyCid {
+    type Err = BadCid;
+
+    fn from_str(text: &str) -> Result<Self, BadCid> {
+        of_bytes(&bytes_of(text)?).map(Self)
+    }
+}
+
+/// The binary form, read whole.
+fn of_bytes(bytes: &[u8]) -> Result<Wide, BadCid> {
+    let cid = Wide::try_from(bytes).map_err(|e| BadCid::Malformed(e.to_string()))?;
+    // The cid crate (0.11.3) stops reading at the end of the multihash and ignores what follows.
+    if cid.to_bytes() != bytes {
+        return Err(BadCid::Malformed("more bytes than a CID has".to_owned()));
+    }
+    Ok(cid)
+}
+
+/// The binary form of a text, in whatever base.
+fn bytes_of(text: &str) -> Result<Vec<u8>, BadCid> {
+    // The cid crate would also take "/ipfs/CID", and overlook bytes that follow a CID: one CID, many texts.
+    if text.len() > TEXT_MOST || !text.is_ascii() || text.contains('/') {
+        return Err(BadCid::Malformed("expected a text like bafkrei… or Qm…".to_owned()));
+    }
+    let bytes = match cid::Version::is_v0_str(text) {
+        true => Base::Base58Btc.decode(text),
+        false => multibase::decode(text).map(|(_, bytes)| bytes),
+    };
+    bytes.map_err(|e| BadCid::Malformed(e.to_string()))
 }
 
 impl fmt::Display for Cid {
@@ -117,15 +239,7 @@ impl FromStr for Cid {
     type Err = BadCid;
 
     fn from_str(text: &str) -> Result<Self, BadCid> {
-        // The cid crate would also take "/ipfs/CID", and overlook bytes that follow a CID: one CID, many texts.
-        if text.len() > 128 || !text.is_ascii() || text.contains('/') {
-            return Err(BadCid::Malformed("expected a text like bafkrei… or Qm…".to_owned()));
-        }
-        let bytes = match cid::Version::is_v0_str(text) {
-            true => Base::Base58Btc.decode(text),
-            false => multibase::decode(text).map(|(_, bytes)| bytes),
-        };
-        Self::from_bytes(&bytes.map_err(|e| BadCid::Malformed(e.to_string()))?)
+        Self::from_bytes(&bytes_of(text)?)
     }
 }
 
@@ -169,6 +283,33 @@ mod tests {
         let text = |bytes: &[u8]| multibase::encode(Base::Base32Lower, bytes);
         assert!(text(&bytes).parse::<Cid>().is_ok());
         assert!(matches!(text(&[&bytes[..], b"x"].concat()).parse::<Cid>(), Err(BadCid::Malformed(_))));
+    }
+
+    #[test]
+    fn a_cid_that_holds_its_block_is_read_where_links_and_addresses_are() {
+        // The identity CID of `hello`.
+        let text = "bafkqabligvwgy3y";
+        let bytes = [&[1, 0x55, 0, 5][..], b"hello"].concat();
+        let cid = Cid::of_link(&bytes).unwrap();
+        assert_eq!(Cid::of_address(&cid.to_string()), Ok(cid));
+        assert_eq!((cid.inline(), cid.digest()), (Some(&b"hello"[..]), Sha256::of(b"hello")));
+        assert_eq!((cid.proves(b"hello"), cid.proves(b"hellO")), (true, false));
+        assert_eq!(Cid::from_bytes(&bytes), Err(BadCid::Hash(0)), "not where blocks are named for others");
+        assert!(cid.to_string().starts_with(&text[..8]), "{cid}");
+        for (len, good) in [(0, true), (128, true), (129, false)] {
+            let long = [&[1, 0x55, 0][..], if len < 128 { &[0] } else { &[(len & 127) as u8 | 128, 1] }, &vec![7; len]];
+            assert_eq!(Cid::of_link(&long.concat()).is_ok(), good, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_cid_is_named_by_its_kind() {
+        let cbor: AnyCid = "bafyreidykglsfhoixmivffc5uwhcgshx4j465xwqntbmu43nb2dzqwfvae".parse().unwrap();
+        let refused = cbor.readable().unwrap_err();
+        assert_eq!((refused.is_foreign(), refused.is_key()), (true, false));
+        assert!(refused.to_string().contains("dag-cbor"), "{refused}");
+        assert!(BadCid::Hash(0x13).to_string().contains("sha2-512"));
+        assert!(BadCid::Codec(0x300).to_string().contains("0x300"));
     }
 
     #[test]

@@ -15,7 +15,9 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use reqwest::Url;
 
+use crate::address::Address;
 use crate::cid::Cid;
+use crate::config::value::below;
 use crate::dag::BadDag;
 use crate::dag::dir::{Found, Search};
 use crate::deliver::{Obtained, block_on};
@@ -37,40 +39,17 @@ const LACKS_MOST: usize = 2;
 /// Largest file that is fetched by its CID alone.
 const MOST: u64 = 64 << 30;
 
-/// A CID and the path below it, as in `ipfs://CID/a/b`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Address {
-    /// The root.
-    pub cid: Cid,
-    /// Names of directory entries.
-    pub path: Vec<String>,
-}
-
-impl Address {
-    /// Reads `CID`, `CID/path`, `/ipfs/CID/path` and `ipfs://CID/path`. `None` when it is nothing of the kind.
-    pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("ipfs://").or_else(|| text.strip_prefix("/ipfs/")).unwrap_or(text);
-        let mut parts = rest.split('/').filter(|part| !part.is_empty());
-        let cid = parts.next()?.parse().ok()?;
-        Some(Self { cid, path: parts.map(str::to_owned).collect() })
-    }
-
-    /// What to call the file when nobody says.
-    pub fn name(&self) -> String {
-        self.path.last().cloned().unwrap_or_else(|| self.cid.to_string())
-    }
-}
-
-/// Fetches the file at `address`. What Kubo fetches for it counts against `kubo.keep`.
+/// Fetches the file at `address`, and says which CID it has itself. What Kubo fetches for it counts against `kubo.keep`.
 pub fn content(
     session: &mut Session,
     address: &Address,
     forced: Option<crate::source::Kind>,
-) -> Result<Obtained, Error> {
+) -> Result<(Cid, Obtained), Error> {
     let scratch = session.store.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
     let peers = Peers::of(session, forced);
     let name = address.name();
-    if peers.list.is_empty() {
+    let is_here = address.path.is_empty() && address.cid.inline().is_some();
+    if peers.list.is_empty() && !is_here {
         return Err(Error::new(Kind::NoSource, &name, "there is nobody to ask for a CID")
             .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
@@ -87,7 +66,8 @@ pub fn content(
             }
             let from = peers.label();
             session.received(from.clone(), accepted.size());
-            Ok(Obtained::new(scratch, accepted, from))
+            let from = if from.is_empty() { "its CID".to_owned() } else { from };
+            Ok((cid, Obtained::new(scratch, accepted, from)))
         }
         Some(Err(error)) => Err(error),
         None => Err(Error::new(Kind::Interrupted, name, "interrupted")),
@@ -160,7 +140,7 @@ impl Peers {
             Peer::Kubo(gateway) => Some(gateway),
             _ => None,
         })?;
-        let url = gateway.join(&format!("/ipfs/{cid}")).expect("a CID is a path segment");
+        let url = below(gateway, &format!("/ipfs/{cid}"));
         let ask = http::Ask { head: true, cached_only: true, direct: true, ..http::Ask::default() };
         let answer = tokio::time::timeout(Duration::from_secs(1), self.http.ask(&url, &ask)).await;
         match answer.ok()?.ok()?.status() {
@@ -176,6 +156,9 @@ impl Peers {
 
     /// One block from the first who has it.
     async fn block(&self, cid: Cid) -> Result<Vec<u8>, Vec<(usize, Miss)>> {
+        if let Some(block) = cid.inline() {
+            return Ok(block.to_vec());
+        }
         let mut misses = Vec::new();
         for (index, peer) in self.list.iter().enumerate() {
             let asked = match peer {
@@ -246,7 +229,7 @@ impl Peers {
             asked.pop_front();
             let block = block.map_err(|misses| self.failed(name, &misses))?;
             let bytes = walked.push(&block).map_err(|e| bad(name, &e))?;
-            to.write_all_at(bytes, at).map_err(|e| Error::local(session.store.dir().display(), e))?;
+            to.write_all_at(&bytes, at).map_err(|e| Error::local(session.store.dir().display(), e))?;
             at += bytes.len() as u64;
             let progress =
                 progress.get_or_insert_with(|| Progress::new(session.settings.progress, name, walked.size()));
@@ -267,26 +250,12 @@ impl Peers {
 }
 
 fn bad(name: &str, e: &BadDag) -> Error {
+    if let BadDag::Foreign(_) = e {
+        return Error::usage(name, format!("it is there, and cannot be read here: {e}"));
+    }
     let error = Error::new(Kind::Corrupt, name, e);
     match e {
         BadDag::Directory => error.hint("name a file in it: ipfs://CID/path"),
         _ => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_in_every_usual_form() {
-        let cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
-        let plain = Address { cid: cid.parse().unwrap(), path: Vec::new() };
-        for text in [cid.to_owned(), format!("/ipfs/{cid}"), format!("ipfs://{cid}/")] {
-            assert_eq!(Address::parse(&text), Some(plain.clone()), "{text}");
-        }
-        assert_eq!(Address::parse(&format!("ipfs://{cid}/core/a")).unwrap().name(), "a");
-        assert_eq!(Address::parse("zstd"), None);
-        assert_eq!(Address::parse("https://example/x"), None);
     }
 }

@@ -29,7 +29,7 @@
 //!
 //! The rest of a pacman run is fetched [`ahead`], several files at a time, by [`gather`].
 //!
-//! Databases go through [`database`], files that are asked for by CID alone through [`content`]. Indexes are fetched
+//! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`]. Indexes are fetched
 //! and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
 //! # Words
@@ -79,7 +79,7 @@
 //! name digest env fsx interrupt miss protobuf users
 //! program
 //! error cid distro health http journal socket
-//! config dag catalogue look stats
+//! address config dag catalogue look stats
 //! verify source kubo report
 //! plan store output index node
 //! session race publish
@@ -96,6 +96,7 @@
 //! below `cmd` sees [`cli`], what was typed. What comes from outside comes through few doors: [`env`](mod@env) for the
 //! process, [`config`] for settings, [`distro`] for pacman's files, [`http`] and [`kubo`] for the network.
 
+pub mod address;
 pub mod ahead;
 pub mod background;
 pub mod catalogue;

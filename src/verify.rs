@@ -3,6 +3,7 @@
 //! A proof is made by hashing; a waiver has a name, and even then the bytes are looked at ([`look`]).
 //! `output.rs` is the only place that gives a file its name, and it asks for one of the two.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -278,7 +279,7 @@ impl Walked {
     }
 
     /// Blocks that are needed, in order.
-    pub fn wants(&self) -> impl ExactSizeIterator<Item = Cid> + '_ {
+    pub fn wants(&self) -> impl Iterator<Item = Cid> + '_ {
         self.walk.wants()
     }
 
@@ -293,9 +294,9 @@ impl Walked {
     }
 
     /// Proves the next block and returns the bytes of the file in it, which the caller must write in this order.
-    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<&'b [u8], BadDag> {
+    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, BadDag> {
         let bytes = self.walk.push(block)?;
-        self.hasher.update(bytes);
+        self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
         Ok(bytes)
     }

@@ -6,10 +6,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::address::{Address, AddressError};
 use crate::background;
+use crate::cid::Cid;
 use crate::cli::{FetchArgs, SourceKind};
 use crate::config::Settings;
-use crate::content::{Address, content};
+use crate::content::content;
 use crate::dag::build::build;
 use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
 use crate::env::Env;
@@ -83,23 +85,30 @@ fn target(args: &FetchArgs) -> Result<Target, Error> {
     }
 }
 
+/// What a WHAT was: the name for it, its bytes, and the CID by which it was asked for.
+struct Got {
+    name: String,
+    obtained: Obtained,
+    cid: Option<Cid>,
+}
+
 /// Fetches one WHAT and puts it where it belongs.
 fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver>) -> anyhow::Result<()> {
     let begun = Instant::now();
     let got = obtain(session, args, what);
-    let name = got.as_ref().map_or(what, |(name, _)| name);
+    let name = got.as_ref().map_or(what, |got| &got.name);
     if let Ok(name) = FileName::new(name) {
-        let delivered = got.as_ref().ok().map(|(_, obtained)| obtained.accepted.size());
+        let delivered = got.as_ref().ok().map(|got| got.obtained.accepted.size());
         background::note(session, By::Fetch, None, &name, delivered, begun);
     }
-    let (name, obtained) = got?;
+    let Got { name, obtained, cid } = got?;
     let path = match (&args.output, is_to_stdout(args)) {
         (_, true) => None,
         (Some(path), _) => Some(path.clone()),
         (None, _) => Some(args.directory.join(&name)),
     };
     let said = if args.json {
-        Said::Json(json(what, &name, &obtained, path.as_ref())?)
+        Said::Json(json(what, &name, &obtained, cid, path.as_ref())?)
     } else {
         Said::Line(obtained.line(&name))
     };
@@ -112,8 +121,12 @@ fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver
     Ok(())
 }
 
-fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<(String, Obtained), Error> {
-    if let Some(address) = Address::parse(what) {
+fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<Got, Error> {
+    let unfit = |e: AddressError| Error::usage(what, &e).hint(e.hint());
+    if let Some(address) = Address::parse(what).transpose().map_err(unfit)? {
+        return by_address(session, args, &address);
+    }
+    if let Some(address) = of_gateway(session, what) {
         return by_address(session, args, &address);
     }
     let want = if what.contains("://") {
@@ -128,18 +141,29 @@ fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<(String
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
     }
-    wanted(session, args, want)
+    let (name, obtained) = wanted(session, args, want)?;
+    Ok(Got { name, obtained, cid: None })
+}
+
+/// The address that is in the URL of the local gateway, or of another one in use: it proves what they send.
+fn of_gateway(session: &Session, url: &str) -> Option<Address> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let local = session.asks_kubo().then(|| session.settings.gateway_url());
+    let others = session.settings.gateway_urls().filter(|_| session.asks_gateways());
+    local.into_iter().chain(others).find_map(|gateway| Address::at_gateway(&url, &gateway))
 }
 
 /// What has this CID: a file that somebody lists comes from its mirrors as well, anything else from IPFS alone.
-fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<(String, Obtained), Error> {
+fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<Got, Error> {
     let plain = address.path.is_empty();
     // A CID needs no list: a sync database that does not parse is no reason to fail here.
     let found = if plain { find::by_cid(session, address.cid).unwrap_or(None) } else { None };
     if let Some(Found { repo, name, exact: Some(known) }) = found {
         let want = Want::planned(session, &repo, name, known.plan());
         match wanted(session, args, want) {
-            Ok((name, obtained)) if has_cid(&obtained, address)? => return Ok((name, obtained)),
+            Ok((name, obtained)) if has_cid(&obtained, address)? => {
+                return Ok(Got { name, obtained, cid: Some(address.cid) });
+            }
             Ok((name, _)) => {
                 let cid = address.cid;
                 report::say(&format!(
@@ -157,7 +181,7 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
     by_cid_alone(session, args, address)
 }
 
-fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<(String, Obtained), Error> {
+fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<Got, Error> {
     let forced = match args.source {
         None => None,
         Some(SourceKind::Kubo) => Some(source::Kind::Kubo),
@@ -168,7 +192,8 @@ fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> R
             return Err(Error::usage("--source", why));
         }
     };
-    Ok((address.name(), content(session, address, forced)?))
+    let (cid, obtained) = content(session, address, forced)?;
+    Ok(Got { name: address.name(), obtained, cid: Some(cid) })
 }
 
 /// Whether proven bytes have the CID that was asked for: what links a CID to a sha256 is an index's word.
@@ -218,14 +243,15 @@ fn to_standard_output(obtained: &Obtained) -> io::Result<()> {
     out.flush()
 }
 
-fn json(what: &str, name: &str, obtained: &Obtained, path: Option<&PathBuf>) -> io::Result<String> {
+/// One object about a file. Its CID is the one that was asked for: other shapes of the same bytes have others.
+fn json(what: &str, name: &str, obtained: &Obtained, cid: Option<Cid>, path: Option<&PathBuf>) -> io::Result<String> {
     let built = build(FromStart(&obtained.file, 0))?;
     let line = serde_json::json!({
         "what": what,
         "name": name,
         "size": built.size,
         "sha256": built.sha256,
-        "cid": built.root.to_string(),
+        "cid": cid.unwrap_or(built.root).to_string(),
         "from": obtained.from,
         "waiver": obtained.waiver(),
         "path": path.map(|path| path.to_string_lossy()),

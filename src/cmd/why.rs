@@ -1,15 +1,16 @@
 //! `pkgswarm why NAME`: what is expected of a file and who says so, who has it now, who would be asked in which order,
 //! and where the last copy came from. Asks for no bytes of it.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::{StatusCode, Url};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::cid::Codec;
 use crate::cli::WhyArgs;
+use crate::config::value::below;
 use crate::config::value::show_size;
 use crate::config::{Ask as Asking, Settings};
 use crate::deliver::{Place, block_on};
@@ -50,7 +51,7 @@ pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8>
     });
     let answers = probe(&session, &want);
     let why = Why { session: &session, repo, name, knowledge, want, refusal, answers };
-    let mut out = io::stdout().lock();
+    let mut out = crate::report::out();
     match args.json {
         true => writeln!(out, "{}", why.as_json())?,
         false => out.write_all(why.as_text().as_bytes())?,
@@ -327,10 +328,6 @@ async fn has(session: &Session, place: &Place, size: Option<u64>) -> (Option<boo
             other => (None, format!("HTTP {}", other.as_u16())),
         },
     }
-}
-
-fn below(url: &Url, path: &str) -> Url {
-    url.join(path).expect("a CID is a path segment")
 }
 
 fn unix() -> u64 {

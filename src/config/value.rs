@@ -51,6 +51,16 @@ pub fn url(text: &str) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// The URL of `path`, which begins with a slash and may have a query, below `base`: what stands in the path of `base` is kept,
+/// as for a gateway behind a prefix of another server.
+pub fn below(base: &reqwest::Url, path: &str) -> reqwest::Url {
+    let mut url = base.clone();
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url.set_query(query);
+    url
+}
+
 /// A time of day, every day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Window {
@@ -138,6 +148,13 @@ mod tests {
             assert_eq!(size(bad), None, "{bad}");
         }
         assert_eq!(span("5"), None);
+    }
+
+    #[test]
+    fn the_path_of_a_configured_address_is_kept() {
+        let at = |base: &str| below(&base.parse().unwrap(), "/ipfs/bafk?format=raw").to_string();
+        assert_eq!(at("https://gate.example"), "https://gate.example/ipfs/bafk?format=raw");
+        assert_eq!(at(&url("https://gate.example/sub/").unwrap()), "https://gate.example/sub/ipfs/bafk?format=raw");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::{BadDag, Block};
 /// `>`).
 pub const MAX_BASIC: usize = 256 << 10;
 
-/// Bytes of the hash, each of which chooses among the 256 children of a level.
-const LEVELS: usize = 8;
+/// Bits of the hash. Each level takes as many as choose among its children, the highest first: 8 where there are 256.
+const HASH: u32 = u64::BITS;
 
 /// An entry: a file, or a directory made before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,35 +74,48 @@ pub fn build(entries: &[Entry], mut on_block: impl FnMut(Block)) -> Result<Built
         let below = entries.iter().map(|entry| entry.dag_size).sum();
         return Ok(put(node::directory(entries.iter().map(Entry::link)), below, &mut on_block));
     }
-    let mut placed: Vec<Placed> =
-        entries.iter().map(|entry| (murmur3(entry.name.as_bytes()).to_be_bytes(), entry)).collect();
-    placed.sort_by_key(|(place, _)| *place);
-    shard(&placed, 0, &mut on_block)
+    let mut placed: Vec<Placed> = entries.iter().map(|entry| (murmur3(entry.name.as_bytes()), entry)).collect();
+    placed.sort_by_key(|(hash, _)| *hash);
+    shard(&placed, 0, FAN_OUT, &mut on_block)
 }
 
-type Placed<'a> = ([u8; LEVELS], &'a Entry);
+type Placed<'a> = (u64, &'a Entry);
 
-/// The shard of entries whose places agree in their first `level` bytes.
-fn shard(placed: &[Placed], level: usize, on_block: &mut dyn FnMut(Block)) -> Result<Built, BadEntries> {
-    if level == LEVELS {
-        let name = |i: usize| placed[i].1.name.clone();
-        return Err(BadEntries::Collision(name(0), name(1)));
-    }
+/// The place of a name with this hash in a shard of `fan_out` places, where the shards above took `taken` bits; `None` when
+/// no more are left.
+fn place(hash: u64, taken: u32, fan_out: u64) -> Option<u64> {
+    let left = HASH.checked_sub(taken + fan_out.trailing_zeros())?;
+    Some((hash >> left) & (fan_out - 1))
+}
+
+/// The shard of entries whose hashes agree in their first `taken` bits.
+fn shard(placed: &[Placed], taken: u32, fan_out: u64, on_block: &mut dyn FnMut(Block)) -> Result<Built, BadEntries> {
+    let collision = || BadEntries::Collision(placed[0].1.name.clone(), placed[1].1.name.clone());
     let mut children = Vec::new();
-    let mut bits = [0; FAN_OUT as usize / 8];
-    for same in placed.chunk_by(|a, b| a.0[level] == b.0[level]) {
-        let child = same[0].0[level];
-        bits[31 - usize::from(child / 8)] |= 1 << (child % 8);
+    let (mut bits, digits) = (vec![0; fan_out as usize / 8], node::digits(fan_out));
+    for same in placed.chunk_by(|a, b| place(a.0, taken, fan_out) == place(b.0, taken, fan_out)) {
+        let child = place(same[0].0, taken, fan_out).ok_or_else(collision)?;
+        let byte = bits.len() - 1 - child as usize / 8;
+        bits[byte] |= 1u8 << (child % 8);
         // An entry that is alone sits here; others share a shard below.
         children.push(match same {
-            [(_, entry)] => (format!("{child:02X}{}", entry.name), Built { root: entry.cid, dag_size: entry.dag_size }),
-            _ => (format!("{child:02X}"), shard(same, level + 1, on_block)?),
+            [(_, entry)] => {
+                let built = Built { root: entry.cid, dag_size: entry.dag_size };
+                (format!("{child:0digits$X}{}", entry.name), built)
+            }
+            _ => {
+                let below = shard(same, taken + fan_out.trailing_zeros(), fan_out, on_block)?;
+                (format!("{child:0digits$X}"), below)
+            }
         });
     }
     let below = children.iter().map(|(_, child)| child.dag_size).sum();
-    let links =
-        children.iter().map(|(name, child)| Link { cid: child.root, name: name.as_bytes(), tsize: child.dag_size });
-    Ok(put(node::shard(links, &bits), below, on_block))
+    let links = children.iter().map(|(name, child)| Link {
+        cid: child.root.into(),
+        name: name.as_bytes(),
+        tsize: child.dag_size,
+    });
+    Ok(put(node::shard(links, fan_out, &bits), below, on_block))
 }
 
 fn put(bytes: Vec<u8>, below: u64, on_block: &mut dyn FnMut(Block)) -> Built {
@@ -113,7 +126,7 @@ fn put(bytes: Vec<u8>, below: u64, on_block: &mut dyn FnMut(Block)) -> Built {
 
 impl Entry {
     fn link(&self) -> Link<'_> {
-        Link { cid: self.cid, name: self.name.as_bytes(), tsize: self.dag_size }
+        Link { cid: self.cid.into(), name: self.name.as_bytes(), tsize: self.dag_size }
     }
 }
 
@@ -133,13 +146,14 @@ pub enum Found {
 pub struct Search<'n> {
     name: &'n str,
     wanted: Cid,
-    level: usize,
+    /// Bits of the name's hash that the shards above took.
+    taken: u32,
 }
 
 impl<'n> Search<'n> {
     /// A search for `name` in the directory `root`.
     pub fn new(root: Cid, name: &'n str) -> Self {
-        Self { name, wanted: root, level: 0 }
+        Self { name, wanted: root, taken: 0 }
     }
 
     /// The block to push next.
@@ -150,31 +164,34 @@ impl<'n> Search<'n> {
     /// Takes the wanted block. After [`Found::Below`] the search goes on with the block named there.
     ///
     /// # Errors
-    /// Nothing has changed then. `NotTheBlock`, `TooLong`: another source may have the right one. `NotADirectory` and
-    /// the rest stay with the CID.
+    /// Nothing has changed then. `NotTheBlock`, `TooLong`: another source may have the right one. `Foreign`: the entry is
+    /// there, and of a kind that is not read here. `NotADirectory` and the rest stay with the CID.
     pub fn push(&mut self, block: &[u8]) -> Result<Found, BadDag> {
-        let found = match super::open(self.wanted, block)? {
-            Node::File { .. } => return Err(BadDag::NotADirectory),
-            Node::Directory(_) if self.level > 0 => return Err(BadDag::Malformed("a directory within a shard")),
-            Node::Directory(links) => named(&links, self.name.as_bytes())?,
-            Node::Shard(links) => self.child(&links)?,
-        };
-        if let Found::Below(cid) = found {
-            self.wanted = cid;
-            self.level += 1;
+        match super::open(self.wanted, block)? {
+            Node::File { .. } => Err(BadDag::NotADirectory),
+            Node::Directory(_) if self.taken > 0 => Err(BadDag::Malformed("a directory within a shard")),
+            Node::Directory(links) => named(&links, self.name.as_bytes()),
+            Node::Shard { links, fan_out } => {
+                let found = self.child(&links, fan_out)?;
+                if let Found::Below(cid) = found {
+                    self.wanted = cid;
+                    self.taken += fan_out.trailing_zeros();
+                }
+                Ok(found)
+            }
         }
-        Ok(found)
     }
 
-    fn child(&self, links: &[Link]) -> Result<Found, BadDag> {
-        let place = murmur3(self.name.as_bytes()).to_be_bytes();
-        let child = place.get(self.level).ok_or(BadDag::Limit { what: "levels of shards", limit: LEVELS as u64 })?;
-        let prefix = format!("{child:02X}");
-        Ok(match links.iter().find(|link| link.name.starts_with(prefix.as_bytes())) {
-            Some(link) if link.name.len() == 2 => Found::Below(link.cid),
-            Some(link) if link.name[2..] == *self.name.as_bytes() => Found::Entry(link.cid, link.tsize),
-            _ => Found::Nothing,
-        })
+    fn child(&self, links: &[Link], fan_out: u64) -> Result<Found, BadDag> {
+        let child = place(murmur3(self.name.as_bytes()), self.taken, fan_out)
+            .ok_or(BadDag::Limit { what: "bits of a hash in its shards", limit: HASH.into() })?;
+        let digits = node::digits(fan_out);
+        let prefix = format!("{child:0digits$X}");
+        match links.iter().find(|link| link.name.starts_with(prefix.as_bytes())) {
+            Some(link) if link.name.len() == digits => Ok(Found::Below(link.cid.cid()?)),
+            Some(link) if link.name[digits..] == *self.name.as_bytes() => Ok(Found::Entry(link.cid.cid()?, link.tsize)),
+            _ => Ok(Found::Nothing),
+        }
     }
 }
 
@@ -190,25 +207,25 @@ pub fn entry(directory: Cid, block: &[u8], name: &str) -> Result<Option<(Cid, u6
             Found::Entry(cid, dag_size) => Some((cid, dag_size)),
             _ => None,
         }),
-        Node::Shard(_) => Err(BadDag::NotFlat),
+        Node::Shard { .. } => Err(BadDag::NotFlat),
         Node::File { .. } => Err(BadDag::NotADirectory),
     }
 }
 
-/// All entries are looked at: two of one name would mean that it depends on the reader what a path means.
+/// Of several entries with one name the first counts, as it does for Kubo (boxo 0.42, `ipld/merkledag/node.go`,
+/// `GetNodeLink`).
 fn named(links: &[Link], name: &[u8]) -> Result<Found, BadDag> {
-    let mut same = links.iter().filter(|link| link.name == name);
-    let found = same.next().map_or(Found::Nothing, |link| Found::Entry(link.cid, link.tsize));
-    if same.next().is_some() {
-        return Err(BadDag::Malformed("a name occurs twice in a directory"));
+    match links.iter().find(|link| link.name == name) {
+        Some(link) => Ok(Found::Entry(link.cid.cid()?, link.tsize)),
+        None => Ok(Found::Nothing),
     }
-    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
+    use super::node::Target;
     use super::*;
     use proptest::prelude::*;
 
@@ -288,41 +305,86 @@ mod tests {
     fn a_search_tells_a_wrong_block_from_a_wrong_kind() {
         let root = Cid::raw(Sha256::of(b"file"));
         assert_eq!(Search::new(root, "a").push(b"file"), Err(BadDag::NotADirectory));
-        assert_eq!(Search::new(root, "a").push(b"else"), Err(BadDag::NotTheBlock(root)));
+        assert_eq!(Search::new(root, "a").push(b"else"), Err(BadDag::NotTheBlock(root.into())));
         assert_eq!(entry(root, b"file", "a"), Err(BadDag::NotADirectory));
     }
 
     #[test]
-    fn a_name_that_occurs_twice_has_no_meaning() {
-        let link = |content: &[u8]| Link { cid: Cid::raw(Sha256::of(content)), name: b"a", tsize: 1 };
+    fn of_two_entries_with_one_name_the_first_counts() {
+        let link = |content: &[u8]| Link { cid: Cid::raw(Sha256::of(content)).into(), name: b"a", tsize: 1 };
         let block = node::directory([link(b"1"), link(b"2")]);
         let root = Cid::dag_pb(Sha256::of(&block));
-        assert!(matches!(entry(root, &block, "a"), Err(BadDag::Malformed(_))));
+        assert_eq!(entry(root, &block, "a"), Ok(Some((Cid::raw(Sha256::of(b"1")), 1))));
         assert_eq!(entry(root, &block, "b"), Ok(None));
+    }
+
+    #[test]
+    fn one_foreign_entry_makes_no_directory_unreadable() {
+        let inlined = [&[1, 0x55, 0, 5][..], b"hello"].concat();
+        let cbor = [&[1, 0x71, 0x12, 32][..], &[7; 32]].concat();
+        let sha512 = [&[1, 0x55, 0x13, 64][..], &[7; 64]].concat();
+        let entries = [("cbor", &cbor[..]), ("inlined", &inlined), ("nonsense", b"x"), ("sha512", &sha512)];
+        let plain = Cid::raw(Sha256::of(b"plain"));
+        let links = entries.map(|(name, cid)| Link { cid: Target::Foreign(cid), name: name.as_bytes(), tsize: 1 });
+        let plain_link = Link { cid: plain.into(), name: b"plain", tsize: 5 };
+        let block = node::directory([links[0], links[1], links[2], plain_link, links[3]]);
+        let root = Cid::dag_pb(Sha256::of(&block));
+        let find = |name| Search::new(root, name).push(&block);
+        assert_eq!(find("plain"), Ok(Found::Entry(plain, 5)));
+        assert_eq!(find("absent"), Ok(Found::Nothing));
+        let Ok(Found::Entry(inline, 1)) = find("inlined") else { panic!("an identity CID is simple to read") };
+        assert_eq!(inline.inline(), Some(&b"hello"[..]));
+        for (name, reason) in [("cbor", "dag-cbor"), ("sha512", "sha2-512"), ("nonsense", "not a CID")] {
+            let refused = find(name).unwrap_err();
+            assert!(matches!(refused, BadDag::Foreign(_)), "{refused:?}");
+            assert!(refused.to_string().contains(reason), "{refused}");
+        }
+    }
+
+    #[test]
+    fn shards_of_every_fan_out_are_searched() {
+        let entries = entries((0..3000).map(|i| format!("name-{i}")));
+        let mut placed: Vec<Placed> = entries.iter().map(|entry| (murmur3(entry.name.as_bytes()), entry)).collect();
+        placed.sort_by_key(|(hash, _)| *hash);
+        for fan_out in [8, 16, 32, 64, 128, 512, 1024] {
+            let mut blocks = HashMap::new();
+            let built = shard(&placed, 0, fan_out, &mut |block| drop(blocks.insert(block.cid, block.bytes))).unwrap();
+            for wanted in &entries {
+                let found = Found::Entry(wanted.cid, wanted.dag_size);
+                assert_eq!(search(built.root, &blocks, &wanted.name), Ok(found), "{} of {fan_out}", wanted.name);
+            }
+            assert_eq!(search(built.root, &blocks, "name-x"), Ok(Found::Nothing), "{fan_out}");
+        }
     }
 
     #[test]
     fn names_on_the_same_place_in_every_shard_are_refused() {
         // 64 bits of murmur3 do not collide by chance; the place is given here instead.
         let two = entries(["a".to_owned(), "b".to_owned()]);
-        let placed = [([7; LEVELS], &two[0]), ([7; LEVELS], &two[1])];
-        let refused = shard(&placed, 0, &mut |_| panic!("no block of it is sound"));
-        assert_eq!(refused, Err(BadEntries::Collision("a".to_owned(), "b".to_owned())));
+        let placed = [(7, &two[0]), (7, &two[1])];
+        for fan_out in [8, FAN_OUT, 1024] {
+            let refused = shard(&placed, 0, fan_out, &mut |_| panic!("no block of it is sound"));
+            assert_eq!(refused, Err(BadEntries::Collision("a".to_owned(), "b".to_owned())));
+        }
     }
 
     #[test]
     fn shards_that_lead_into_themselves_end() {
         // No hash can do that; a chain as deep as the hash and one more can.
-        let place = murmur3(b"a").to_be_bytes();
-        let mut below = Cid::dag_pb(Sha256::of(b""));
-        let mut blocks = HashMap::new();
-        for level in (0..=LEVELS).rev() {
-            let name = format!("{:02X}", place.get(level).unwrap_or(&0));
-            let block = node::shard([Link { cid: below, name: name.as_bytes(), tsize: 0 }], &[1; 32]);
-            below = Cid::dag_pb(Sha256::of(&block));
-            blocks.insert(below, block);
+        for fan_out in [8, FAN_OUT, 1024] {
+            let (bits, digits) = (fan_out.trailing_zeros(), node::digits(fan_out));
+            let mut below = Cid::dag_pb(Sha256::of(b""));
+            let mut blocks = HashMap::new();
+            for level in (0..=HASH / bits).rev() {
+                let child = place(murmur3(b"a"), level * bits, fan_out).unwrap_or(0);
+                let name = format!("{child:0digits$X}");
+                let link = Link { cid: below.into(), name: name.as_bytes(), tsize: 0 };
+                let block = node::shard([link], fan_out, &[1; 32]);
+                below = Cid::dag_pb(Sha256::of(&block));
+                blocks.insert(below, block);
+            }
+            assert!(matches!(search(below, &blocks, "a"), Err(BadDag::Limit { .. })), "{fan_out}");
         }
-        assert!(matches!(search(below, &blocks, "a"), Err(BadDag::Limit { .. })));
     }
 
     proptest! {

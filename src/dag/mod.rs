@@ -26,7 +26,7 @@ pub mod walk;
 #[cfg(test)]
 mod vectors;
 
-use crate::cid::{Cid, Codec};
+use crate::cid::{BadCid, Cid, Codec};
 use crate::protobuf::BadProtobuf;
 
 /// The one profile that CIDs are made by, as the index names it (IPIP-499).
@@ -71,7 +71,7 @@ pub struct Block {
 pub enum BadDag {
     /// The bytes are not those that the CID names.
     #[error("the delivered block is not {0}")]
-    NotTheBlock(Cid),
+    NotTheBlock(Box<Cid>),
     /// Longer than [`MAX_BLOCK`], so not even hashed.
     #[error("a block of {0} bytes is longer than the allowed 2 MiB")]
     TooLong(usize),
@@ -95,6 +95,9 @@ pub enum BadDag {
     /// A file where a directory was wanted.
     #[error("it is a file, not a directory")]
     NotADirectory,
+    /// What is asked for, or a piece of it, has a CID of a kind that is not read here.
+    #[error("{0}")]
+    Foreign(BadCid),
     /// A symbolic link, or the metadata type that nobody writes.
     #[error("UnixFS type {0} is neither a file nor a directory")]
     Type(u64),
@@ -116,7 +119,7 @@ pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), BadDag> {
     if block.len() > MAX_BLOCK {
         return Err(BadDag::TooLong(block.len()));
     }
-    if cid.proves(block) { Ok(()) } else { Err(BadDag::NotTheBlock(cid)) }
+    if cid.proves(block) { Ok(()) } else { Err(BadDag::NotTheBlock(Box::new(cid))) }
 }
 
 /// The node that `cid` names, read from its proven block.

@@ -4,6 +4,8 @@
 //! A node is hashed as written, so there is one way to write it: links before data, in each link Hash, Name (even when
 //! empty) and Tsize.
 
+use std::borrow::Cow;
+
 use crate::cid::Cid;
 use crate::protobuf::{self, Fields, Value, Writer};
 
@@ -28,17 +30,55 @@ const DIRECTORY: u64 = 1;
 const FILE: u64 = 2;
 const SHARD: u64 = 5;
 
-/// Children of a shard: 256, a byte of the hash for each level (IPIP-499).
+/// Children of a shard that is made here: 256, a byte of the hash for each level (IPIP-499).
 pub const FAN_OUT: u64 = 256;
+/// Most children of a shard that is read (boxo 0.42, `ipld/unixfs/hamt/hamt.go`, `maximumHamtWidth`). They are a power of
+/// two and a multiple of 8.
+const FAN_OUT_MOST: u64 = 1024;
 /// Murmur3 x64 in the multicodec table, the only hash that shards are made with.
 const MURMUR3: u64 = 0x22;
+
+/// What a link points at. A directory may hold what is not read here, and is read all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// A block of ours.
+    Cid(Cid),
+    /// The bytes where a CID should be: one of another kind, or none at all.
+    Foreign(&'a [u8]),
+}
+
+impl Target<'_> {
+    /// The CID of a block that is read here.
+    ///
+    /// # Errors
+    /// `Foreign` with the reason.
+    pub fn cid(&self) -> Result<Cid, BadDag> {
+        match self {
+            Target::Cid(cid) => Ok(*cid),
+            Target::Foreign(bytes) => Cid::of_link(bytes).map_err(BadDag::Foreign),
+        }
+    }
+
+    fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Target::Cid(cid) => Cow::Owned(cid.to_bytes()),
+            Target::Foreign(bytes) => Cow::Borrowed(bytes),
+        }
+    }
+}
+
+impl From<Cid> for Target<'_> {
+    fn from(cid: Cid) -> Self {
+        Target::Cid(cid)
+    }
+}
 
 /// A link as dag-pb has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link<'a> {
     /// The block it points at.
-    pub cid: Cid,
-    /// Empty in files; the entry's name in directories; two hexadecimal digits and perhaps the entry's name in shards.
+    pub cid: Target<'a>,
+    /// Empty in files; the entry's name in directories; hexadecimal digits and perhaps the entry's name in shards.
     pub name: &'a [u8],
     /// Bytes of all blocks below it, as its maker says (a hint: never proven).
     pub tsize: u64,
@@ -70,7 +110,12 @@ pub enum Node<'a> {
     /// A directory with all its entries.
     Directory(Vec<Link<'a>>),
     /// A part of a directory that is spread over several blocks.
-    Shard(Vec<Link<'a>>),
+    Shard {
+        /// Sorted by their place; each name begins with it.
+        links: Vec<Link<'a>>,
+        /// How many places there are: a power of two from 8 to 1024.
+        fan_out: u64,
+    },
 }
 
 impl<'a> Node<'a> {
@@ -89,7 +134,7 @@ pub fn file(pieces: &[Piece]) -> Vec<u8> {
     for piece in pieces {
         data.varint(BLOCK_SIZES, piece.size);
     }
-    let links = pieces.iter().map(|piece| Link { cid: piece.cid, name: b"", tsize: piece.tsize });
+    let links = pieces.iter().map(|piece| Link { cid: piece.cid.into(), name: b"", tsize: piece.tsize });
     encode(links, &data.finish())
 }
 
@@ -98,12 +143,13 @@ pub fn directory<'a>(links: impl IntoIterator<Item = Link<'a>>) -> Vec<u8> {
     encode(links, &Writer::default().varint(TYPE, DIRECTORY).finish())
 }
 
-/// The block of a shard with `links`, which the caller has sorted and prefixed, and `bits` naming the children it has.
-pub fn shard<'a>(links: impl IntoIterator<Item = Link<'a>>, bits: &[u8; 32]) -> Vec<u8> {
+/// The block of a shard of `fan_out` places with `links`, which the caller has sorted and prefixed, and `bits` naming the
+/// children it has.
+pub fn shard<'a>(links: impl IntoIterator<Item = Link<'a>>, fan_out: u64, bits: &[u8]) -> Vec<u8> {
     // Big endian without leading zeros (`boxo:ipld/unixfs/hamt`, `go-bitfield`).
     let used = bits.iter().position(|byte| *byte != 0).unwrap_or(bits.len());
     let mut data = Writer::default();
-    data.varint(TYPE, SHARD).bytes(DATA, &bits[used..]).varint(HASH_TYPE, MURMUR3).varint(FANOUT, FAN_OUT);
+    data.varint(TYPE, SHARD).bytes(DATA, &bits[used..]).varint(HASH_TYPE, MURMUR3).varint(FANOUT, fan_out);
     encode(links, &data.finish())
 }
 
@@ -111,7 +157,7 @@ fn encode<'a>(links: impl IntoIterator<Item = Link<'a>>, data: &[u8]) -> Vec<u8>
     let mut node = Writer::default();
     for link in links {
         let mut entry = Writer::with_capacity(64 + link.name.len());
-        entry.bytes(LINK_HASH, &link.cid.to_bytes()).bytes(LINK_NAME, link.name).varint(LINK_TSIZE, link.tsize);
+        entry.bytes(LINK_HASH, &link.cid.bytes()).bytes(LINK_NAME, link.name).varint(LINK_TSIZE, link.tsize);
         node.bytes(NODE_LINKS, &entry.finish());
     }
     node.bytes(NODE_DATA, data).finish()
@@ -120,7 +166,7 @@ fn encode<'a>(links: impl IntoIterator<Item = Link<'a>>, data: &[u8]) -> Vec<u8>
 /// How many bytes `link` adds to a node's block.
 pub fn link_len(link: &Link) -> usize {
     let field = |len: usize| 1 + protobuf::varint_len(len as u64) + len;
-    field(field(link.cid.to_bytes().len()) + field(link.name.len()) + 1 + protobuf::varint_len(link.tsize))
+    field(field(link.cid.bytes().len()) + field(link.name.len()) + 1 + protobuf::varint_len(link.tsize))
 }
 
 /// Reads a dag-pb block that is a file, a directory or a shard of one.
@@ -150,12 +196,35 @@ pub fn decode(block: &[u8]) -> Result<Node<'_>, BadDag> {
     }
 }
 
+/// What a dag-pb block links to, as CIDs in binary, whether it is UnixFS or not.
+///
+/// # Errors
+/// `Protobuf` or `Malformed` when it is no dag-pb.
+pub fn hashes(block: &[u8]) -> Result<Vec<&[u8]>, BadDag> {
+    let mut hashes = Vec::new();
+    for field in Fields::of(block) {
+        let field = field?;
+        if field.number != NODE_LINKS {
+            continue;
+        }
+        let mut hash = None;
+        for field in Fields::of(field.bytes()?) {
+            let field = field?;
+            if field.number == LINK_HASH {
+                hash = Some(field.bytes()?);
+            }
+        }
+        hashes.push(hash.ok_or(BadDag::Malformed("a link without a hash"))?);
+    }
+    Ok(hashes)
+}
+
 fn link(message: &[u8]) -> Result<Link<'_>, BadDag> {
     let (mut cid, mut name, mut tsize) = (None, None, None);
     for field in Fields::of(message) {
         let field = field?;
         match field.number {
-            LINK_HASH if cid.is_none() => cid = Some(link_cid(field.bytes()?)?),
+            LINK_HASH if cid.is_none() => cid = Some(target(field.bytes()?)),
             LINK_NAME if name.is_none() => name = Some(field.bytes()?),
             LINK_TSIZE if tsize.is_none() => tsize = Some(field.varint()?),
             _ => return Err(BadDag::Malformed("a link has one hash, one name and one size")),
@@ -165,13 +234,15 @@ fn link(message: &[u8]) -> Result<Link<'_>, BadDag> {
     Ok(Link { cid, name: name.unwrap_or_default(), tsize: tsize.unwrap_or_default() })
 }
 
-fn link_cid(bytes: &[u8]) -> Result<Cid, BadDag> {
-    let cid = Cid::from_bytes(bytes).map_err(|_| BadDag::Malformed("a link is not a sha2-256 CID of raw or dag-pb"))?;
-    // The cid crate (0.11.3) overlooks what follows a CID.
-    if cid.to_bytes() != bytes {
-        return Err(BadDag::Malformed("a link is more than a CID"));
-    }
-    Ok(cid)
+/// A neighbour that is not read here makes no directory unreadable: who asks for it is told.
+fn target(bytes: &[u8]) -> Target<'_> {
+    Cid::of_link(bytes).map_or(Target::Foreign(bytes), Target::Cid)
+}
+
+/// How many hexadecimal digits name the place of a link in a shard.
+pub fn digits(fan_out: u64) -> usize {
+    // Kubo writes the last place without leading zeros (boxo 0.42, `ipld/unixfs/hamt/hamt.go`, `maxpadlen`).
+    format!("{:X}", fan_out - 1).len()
 }
 
 #[derive(Default)]
@@ -244,23 +315,28 @@ impl<'a> UnixFs<'a> {
         if let Some(declared) = self.file_size.filter(|declared| *declared != size) {
             return Err(BadDag::Size { declared, found: size });
         }
-        let piece = |(link, size): (&Link, &u64)| Piece { cid: link.cid, size: *size, tsize: link.tsize };
-        let pieces = links.iter().zip(&self.block_sizes).map(piece).collect();
+        let piece = |(link, size): (&Link, &u64)| {
+            let cid = link.cid.cid()?;
+            Ok(Piece { cid, size: *size, tsize: link.tsize })
+        };
+        let pieces = links.iter().zip(&self.block_sizes).map(piece).collect::<Result<_, BadDag>>()?;
         Ok(Node::File { inline, pieces, size })
     }
 
     fn shard(self, links: Vec<Link<'a>>) -> Result<Node<'a>, BadDag> {
-        if (self.hash_type, self.fan_out) != (Some(MURMUR3), Some(FAN_OUT)) {
-            return Err(BadDag::Malformed("a shard of another kind than murmur3 with 256 children"));
-        }
+        let is_usual = |fan_out: &u64| fan_out.is_power_of_two() && (8..=FAN_OUT_MOST).contains(fan_out);
+        let Some(fan_out) = self.fan_out.filter(is_usual).filter(|_| self.hash_type == Some(MURMUR3)) else {
+            return Err(BadDag::Malformed("a shard of another kind than murmur3 with 8 to 1024 children"));
+        };
+        let digits = digits(fan_out);
         let upper = |digit: &u8| matches!(digit, b'0'..=b'9' | b'A'..=b'F');
-        let ordered = links.is_sorted_by(|a, b| a.name.get(..2) < b.name.get(..2));
-        if !ordered || !links.iter().all(|link| link.name.len() >= 2 && link.name[..2].iter().all(upper)) {
+        let ordered = links.is_sorted_by(|a, b| a.name.get(..digits) < b.name.get(..digits));
+        if !ordered || !links.iter().all(|link| link.name.len() >= digits && link.name[..digits].iter().all(upper)) {
             return Err(BadDag::Malformed("a shard's links are not named by their place"));
         }
-        Ok(Node::Shard(links))
+        Ok(Node::Shard { links, fan_out })
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

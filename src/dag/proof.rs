@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_root_that_is_wrong_foreign_or_of_another_file_is_told_apart() {
         let cid = Cid::raw(Sha256::of(b"abc"));
-        assert_eq!(Leaves::from_root(cid, b"abd", None), Err(BadDag::NotTheBlock(cid)));
+        assert_eq!(Leaves::from_root(cid, b"abd", None), Err(BadDag::NotTheBlock(cid.into())));
         assert_eq!(Leaves::from_root(cid, b"abc", Some(4)), Err(BadDag::Size { declared: 4, found: 3 }));
         assert_eq!(Leaves::from_root(cid, &vec![0; MAX_BLOCK + 1], None), Err(BadDag::TooLong(MAX_BLOCK + 1)));
         let of = |block: &[u8]| Leaves::from_root(Cid::dag_pb(Sha256::of(block)), block, None);

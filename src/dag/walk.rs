@@ -3,6 +3,8 @@
 //! Others published what `fetch CID` is asked for, and chose the shape. The walk does no I/O, so the same code runs
 //! over a gateway, Bitswap and a scripted fake.
 
+use std::borrow::Cow;
+
 use crate::cid::Cid;
 
 use super::node::Node;
@@ -33,9 +35,10 @@ impl Walk {
 
     /// All blocks known to be needed, [`next_cid`](Self::next_cid) first, to fetch several ahead. What lies below one
     /// of them comes before its successors once it was pushed, so blocks fetched ahead stay useful. The same CID
-    /// can occur more than once.
-    pub fn wants(&self) -> impl ExactSizeIterator<Item = Cid> + '_ {
-        self.stack.iter().rev().map(|step| step.cid)
+    /// can occur more than once. One that holds its block itself is there only as the root.
+    pub fn wants(&self) -> impl Iterator<Item = Cid> + '_ {
+        let wanted = self.stack.iter().rev().filter(|step| step.depth == 1 || step.cid.inline().is_none());
+        wanted.map(|step| step.cid)
     }
 
     /// The block to push next; `None` when the walk is done.
@@ -43,16 +46,46 @@ impl Walk {
         self.stack.last().map(|step| step.cid)
     }
 
-    /// Takes the block of [`next_cid`](Self::next_cid) and returns the file's next bytes, often none.
+    /// Takes the block of [`next_cid`](Self::next_cid) and returns the file's next bytes, often none. Pieces that their CIDs
+    /// hold themselves are among them: only a root of that kind is ever asked for.
     ///
     /// # Errors
     /// Nothing has changed then. `NotTheBlock`, `TooLong`: push the same block from another source. All else is in the
-    /// content: `Directory`, `Limit` (of `max_size` as well), `Size` and malformed nodes stay with the CID.
+    /// content: `Directory`, `Limit` (of `max_size` as well), `Size`, `Foreign` and malformed nodes stay with the CID.
     ///
     /// # Panics
     /// When the walk [is done](Self::is_done): nothing was asked for.
-    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<&'b [u8], BadDag> {
+    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, BadDag> {
         let step = *self.stack.last().expect("a block is pushed only when one is wanted");
+        // What is left is looked at from its end on, and changed only when all is well.
+        let (mut left, mut fresh, mut nodes) = (self.stack.len() - 1, Vec::new(), self.nodes + 1);
+        let (inline, size) = self.read(step, block, nodes + left as u64, &mut fresh)?;
+        let mut content = Cow::Borrowed(inline);
+        while let Some(next) = fresh.last().or(self.stack[..left].last()).copied() {
+            let Some(block) = next.cid.inline() else { break };
+            if fresh.pop().is_none() {
+                left -= 1;
+            }
+            nodes += 1;
+            let (inline, _) = self.read(next, block, nodes + left as u64, &mut fresh)?;
+            content.to_mut().extend_from_slice(inline);
+        }
+        self.stack.truncate(left);
+        self.stack.append(&mut fresh);
+        self.nodes = nodes;
+        self.size.get_or_insert(size);
+        Ok(content)
+    }
+
+    /// The content within one block, and the bytes of the file that are there and below it. Its pieces go onto `fresh`,
+    /// beside which `used` blocks of the file are known.
+    fn read<'b>(
+        &self,
+        step: Step,
+        block: &'b [u8],
+        used: u64,
+        fresh: &mut Vec<Step>,
+    ) -> Result<(&'b [u8], u64), BadDag> {
         let Node::File { inline, pieces, size } = super::open(step.cid, block)? else { return Err(BadDag::Directory) };
         if let Some(declared) = step.size.filter(|declared| *declared != size) {
             return Err(BadDag::Size { declared, found: size });
@@ -64,15 +97,12 @@ impl Walk {
         if !pieces.is_empty() && step.depth == MAX_DEPTH {
             return Err(BadDag::Limit { what: "levels", limit: MAX_DEPTH as u64 });
         }
-        if self.nodes + self.stack.len() as u64 + pieces.len() as u64 > MAX_NODES {
+        if used + (fresh.len() + pieces.len()) as u64 > MAX_NODES {
             return Err(BadDag::Limit { what: "blocks", limit: MAX_NODES });
         }
-        self.nodes += 1;
-        self.size.get_or_insert(size);
-        self.stack.pop();
         let below = |piece: &super::node::Piece| Step { cid: piece.cid, size: Some(piece.size), depth: step.depth + 1 };
-        self.stack.extend(pieces.iter().rev().map(below));
-        Ok(inline)
+        fresh.extend(pieces.iter().rev().map(below));
+        Ok((inline, size))
     }
 
     /// Whether all bytes were handed out.
@@ -135,7 +165,7 @@ mod tests {
         fn read(&self, root: Cid, max_size: u64) -> Result<Vec<u8>, BadDag> {
             let (mut walk, mut out) = (Walk::new(root, max_size), Vec::new());
             while let Some(cid) = walk.next_cid() {
-                out.extend_from_slice(walk.push(&self.blocks[&cid])?);
+                out.extend_from_slice(&walk.push(&self.blocks[&cid])?);
             }
             assert!(walk.is_done());
             assert_eq!(walk.size(), Some(out.len() as u64));
@@ -166,13 +196,13 @@ mod tests {
         let mut blocks = Foreign::default();
         let root = blocks.add(b"abcdefgh", 1, 3);
         let mut walk = Walk::new(root, 8);
-        assert_eq!((walk.wants().len(), walk.size()), (1, None));
-        assert_eq!(walk.push(&blocks.blocks[&root]), Ok(&b""[..]));
-        assert_eq!((walk.wants().len(), walk.size()), (3, Some(8)));
+        assert_eq!((walk.wants().count(), walk.size()), (1, None));
+        assert_eq!(walk.push(&blocks.blocks[&root]).as_deref(), Ok(&b""[..]));
+        assert_eq!((walk.wants().count(), walk.size()), (3, Some(8)));
         let first = walk.wants().next().unwrap();
         let after = walk.wants().nth(1).unwrap();
         walk.push(&blocks.blocks[&first]).unwrap();
-        assert_eq!((walk.wants().len(), walk.wants().nth(3)), (5, Some(after)));
+        assert_eq!((walk.wants().count(), walk.wants().nth(3)), (5, Some(after)));
     }
 
     #[test]
@@ -180,8 +210,33 @@ mod tests {
         let mut walk = Walk::new(Cid::raw(Sha256::of(b"abc")), 3);
         assert!(matches!(walk.push(b"abd"), Err(BadDag::NotTheBlock(_))));
         assert!(!walk.is_done());
-        assert_eq!(walk.push(b"abc"), Ok(&b"abc"[..]));
+        assert_eq!(walk.push(b"abc").as_deref(), Ok(&b"abc"[..]));
         assert!(walk.is_done());
+    }
+
+    #[test]
+    fn pieces_that_their_cids_hold_are_read_with_the_block_before_them() {
+        let mut blocks = Foreign::default();
+        let inlined = |content: &[u8]| {
+            let cid = Cid::of_link(&[&[1, 0x55, 0, content.len() as u8], content].concat()).unwrap();
+            Piece { cid, size: content.len() as u64, tsize: 0 }
+        };
+        let (first, last) = (blocks.leaf(b"cd"), blocks.leaf(b"gh"));
+        let below = blocks.node(&[inlined(b"e"), inlined(b"f")]);
+        let root = blocks.node(&[inlined(b"a"), inlined(b"b"), first, below, last, inlined(b"ij")]);
+        assert_eq!(blocks.read(root.cid, 10), Ok(b"abcdefghij".to_vec()));
+        let mut walk = Walk::new(root.cid, 10);
+        assert_eq!(walk.push(&blocks.blocks[&root.cid]).as_deref(), Ok(&b"ab"[..]));
+        assert!(walk.wants().all(|cid| cid.inline().is_none()));
+        let lie = blocks.node(&[first, Piece { size: 3, ..inlined(b"e") }]);
+        let mut walk = Walk::new(lie.cid, 10);
+        walk.push(&blocks.blocks[&lie.cid]).unwrap();
+        assert_eq!(walk.push(&blocks.blocks[&first.cid]), Err(BadDag::Size { declared: 3, found: 1 }));
+        assert_eq!(walk.next_cid(), Some(first.cid), "an error changes nothing");
+        // A whole file may be of that kind.
+        let (whole, mut blocks) = (inlined(b"whole").cid, Foreign::default());
+        blocks.blocks.insert(whole, b"whole".to_vec());
+        assert_eq!(blocks.read(whole, 10), Ok(b"whole".to_vec()));
     }
 
     #[test]
@@ -237,7 +292,7 @@ mod tests {
             let block = blocks.blocks.get_mut(&cid).unwrap();
             let at = at.index(block.len());
             block[at] ^= 1 << bit;
-            prop_assert_eq!(blocks.read(root, 200), Err(BadDag::NotTheBlock(cid)));
+            prop_assert_eq!(blocks.read(root, 200), Err(BadDag::NotTheBlock(cid.into())));
         }
     }
 }

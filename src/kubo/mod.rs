@@ -14,6 +14,7 @@ use reqwest::{Body, Client, Response, Url};
 use serde::Deserialize;
 
 use crate::cid::Cid;
+use crate::config::value::below;
 
 mod config;
 mod error;
@@ -340,7 +341,7 @@ impl Kubo {
     }
 
     fn gateway_url(&self, path: &str) -> Url {
-        self.gateway.join(path).expect("a path that we made joins any http URL")
+        below(&self.gateway, path)
     }
 
     async fn json<T: for<'a> Deserialize<'a>>(
@@ -365,7 +366,7 @@ impl Kubo {
         let Some(api) = &self.api else {
             return Err(Fault::new(call, Kind::Unreachable, "no RPC address is configured (kubo.api)"));
         };
-        let mut url = api.join(&format!("/api/v0/{call}")).expect("a path that we made joins any http URL");
+        let mut url = below(api, &format!("/api/v0/{call}"));
         url.query_pairs_mut().extend_pairs(args);
         let request = self.client.post(url).header("User-Agent", USER_AGENT);
         let request = match form {

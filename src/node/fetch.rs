@@ -86,8 +86,8 @@ impl Arriving {
 
     fn push(&mut self, block: &[u8]) -> Result<(), Failed> {
         let bytes = self.walk.push(block).map_err(Failed::Content)?;
-        self.file.write_all_at(bytes, self.verifier.size())?;
-        self.verifier.update(bytes);
+        self.file.write_all_at(&bytes, self.verifier.size())?;
+        self.verifier.update(&bytes);
         Ok(())
     }
 }

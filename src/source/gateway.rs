@@ -10,6 +10,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use reqwest::{StatusCode, Url};
 
 use crate::cid::{Cid, Codec};
+use crate::config::value::below;
 use crate::dag::MAX_BLOCK;
 use crate::dag::proof::Leaves;
 use crate::dag::walk::Walk;
@@ -145,7 +146,7 @@ impl Blocks<'_> {
         self.asked.pop_front();
         // The block is the one that its CID names: if it is no part of this file, that is not the gateway's fault.
         let bytes = self.walk.push(&block).map_err(|e| Miss::Broken(e.to_string()))?;
-        Ok(bytes::Bytes::copy_from_slice(bytes))
+        Ok(bytes::Bytes::copy_from_slice(&bytes))
     }
 }
 
@@ -156,7 +157,7 @@ pub async fn raw_block(http: &Http, gateway: &Url, cid: Cid, direct: bool) -> Re
 
 /// Where a gateway has a block.
 pub fn block_url(gateway: &Url, cid: Cid) -> Url {
-    gateway.join(&format!("/ipfs/{cid}?format=raw")).expect("a CID is a path segment")
+    below(gateway, &format!("/ipfs/{cid}?format=raw"))
 }
 
 /// Fetches the block `cid` from `url` and proves it. At most `MAX_BLOCK` bytes.

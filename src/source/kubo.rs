@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use reqwest::{StatusCode, Url};
 
 use crate::cid::{Cid, Codec};
+use crate::config::value::below;
 use crate::dag::proof::Leaves;
 use crate::http::{self, Ask, Http};
 use crate::source::gateway::raw_block;
@@ -78,7 +79,7 @@ impl<'a> KuboFile<'a> {
     }
 
     fn url(&self) -> Url {
-        self.gateway.join(&format!("/ipfs/{}", self.cid)).expect("a CID is a path segment")
+        below(&self.gateway, &format!("/ipfs/{}", self.cid))
     }
 
     async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {

@@ -11,6 +11,7 @@ mod disagreements;
 mod doctor;
 mod doctor_machine;
 mod fakes;
+mod fetch_address;
 mod front;
 mod gather;
 mod index_attacks;

@@ -24,6 +24,13 @@ fn forged_link(name: &[u8]) -> Vec<u8> {
     Writer::default().bytes(LINK_HASH, &leaf(b"abc").cid.to_bytes()).bytes(LINK_NAME, name).finish()
 }
 
+/// A directory with one entry, of whatever kind.
+pub(crate) fn linking_to(cid: &str) -> Vec<u8> {
+    let hash = cid::multibase::decode(cid).unwrap().1;
+    let data = Writer::default().varint(TYPE, DIRECTORY).finish();
+    forged(&[Writer::default().bytes(LINK_HASH, &hash).bytes(LINK_NAME, b"foreign").finish()], &data)
+}
+
 #[test]
 fn a_file_node_is_spelled_as_kubo_spells_it() {
     let block = file(&[leaf(b"ab"), leaf(b"c")]);
@@ -86,24 +93,28 @@ fn what_is_not_dag_pb_is_refused() {
     let twice = [forged(&[], &data), forged(&[], &data)].concat();
     assert!(malformed(&twice));
     let cid = leaf(b"abc").cid.to_bytes();
+    let file = Writer::default().varint(TYPE, FILE).varint(BLOCK_SIZES, 3).finish();
     for hash in [&cid[..35], &[&cid[..], b"x"].concat(), b""] {
         let link = Writer::default().bytes(LINK_HASH, hash).finish();
-        assert!(malformed(&forged(&[link], &data)), "{hash:x?}");
+        assert!(matches!(decode(&forged(&[link], &file)), Err(BadDag::Foreign(_))), "{hash:x?}");
     }
     assert!(malformed(&forged(&[vec![]], &data)), "no hash");
 }
 
 #[test]
 fn shards_of_another_kind_are_refused() {
-    let link = |name| Link { cid: leaf(b"").cid, name, tsize: 0 };
+    let link = |name| Link { cid: leaf(b"").cid.into(), name, tsize: 0 };
     let bits = [1; 32];
-    assert!(matches!(decode(&shard([link(b"00"), link(b"FFa")], &bits)), Ok(Node::Shard(_))));
+    assert!(matches!(decode(&shard([link(b"00"), link(b"FFa")], 256, &bits)), Ok(Node::Shard { fan_out: 256, .. })));
     for bad in [&b""[..], b"0", b"0f", b"G0"] {
-        assert!(malformed(&shard([link(bad)], &bits)), "{bad:?}");
+        assert!(malformed(&shard([link(bad)], 256, &bits)), "{bad:?}");
     }
-    assert!(malformed(&shard([link(b"01"), link(b"01a")], &bits)));
-    let narrow = Writer::default().varint(TYPE, SHARD).varint(HASH_TYPE, MURMUR3).varint(FANOUT, 16).finish();
-    assert!(malformed(&forged(&[], &narrow)));
+    assert!(malformed(&shard([link(b"01"), link(b"01a")], 256, &bits)));
+    for (fan_out, good) in [(0, false), (4, false), (8, true), (24, false), (1024, true), (2048, false)] {
+        assert_eq!(decode(&shard([], fan_out, &bits)).is_ok(), good, "{fan_out}");
+    }
+    let other_hash = Writer::default().varint(TYPE, SHARD).varint(HASH_TYPE, 0x12).varint(FANOUT, 256).finish();
+    assert!(malformed(&forged(&[], &other_hash)));
 }
 
 proptest! {
@@ -133,6 +144,7 @@ proptest! {
     #[test]
     fn a_directory_is_read_as_it_was_written(entries: Vec<(Vec<u8>, u64)>) {
         let cid = leaf(b"").cid;
+        let cid = Target::Cid(cid);
         let links: Vec<Link> = entries.iter().map(|(name, tsize)| Link { cid, name, tsize: *tsize }).collect();
         let block = directory(links.iter().copied());
         prop_assert_eq!(block.len(), directory([]).len() + links.iter().map(link_len).sum::<usize>());

@@ -182,7 +182,7 @@ impl Work<'_> {
         let (mut walk, mut bytes) = (Walk::new(part.cid, part.most as u64), Vec::new());
         while let Some(cid) = walk.next_cid() {
             let block = fetch(cid).await?;
-            bytes.extend_from_slice(walk.push(&block).map_err(|e| Failed::Dag(e.to_string()))?);
+            bytes.extend_from_slice(&walk.push(&block).map_err(|e| Failed::Dag(e.to_string()))?);
         }
         Ok(bytes)
     }

@@ -3,14 +3,15 @@
 
 use std::net::IpAddr;
 
-use pkgswarm::content::Address;
+use pkgswarm::address::Address;
 use pkgswarm::distro::server::is_public;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Some(address) = Address::parse(text) {
-        let path: String = address.path.iter().map(|name| format!("/{name}")).collect();
-        assert_eq!(Address::parse(&format!("ipfs://{}{path}", address.cid)), Some(address));
+    if let Some(Ok(address)) = Address::parse(text) {
+        assert!(address.path.iter().all(|name| !name.contains(['/', '\0']) && !matches!(name.as_str(), "" | "." | "..")));
+        assert_eq!(Address::parse(&address.to_string()), Some(Ok(address.clone())));
+        at_gateway(&address);
     }
     if is_public(text) {
         // What the client makes of it decides where it connects to.
@@ -27,6 +28,20 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         }
     }
 });
+
+/// What a gateway's URL names is what it was made of.
+fn at_gateway(address: &Address) {
+    // URLs drop these.
+    if address.path.iter().any(|name| name.contains(['\t', '\n', '\r'])) {
+        return;
+    }
+    let gateway = url::Url::parse("http://127.0.0.1:8080/sub").expect("a URL");
+    let mut url = gateway.clone();
+    let cid = address.cid.to_string();
+    let names = ["ipfs", &cid].into_iter().chain(address.path.iter().map(String::as_str));
+    url.path_segments_mut().expect("an http URL").extend(names);
+    assert_eq!(Address::at_gateway(&url, &gateway).as_ref(), Some(address), "{url}");
+}
 
 fn is_private(address: IpAddr) -> bool {
     match address {

@@ -1,13 +1,23 @@
 //! Content ids and digests, as text and as bytes: one value, one spelling in each form.
 #![no_main]
 
-use pkgswarm::cid::Cid;
+use pkgswarm::cid::{AnyCid, Cid};
 use pkgswarm::digest::Sha256;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     if let Ok(cid) = Cid::from_bytes(data) {
         assert_eq!(cid.to_bytes(), data);
         agrees(cid);
+    }
+    if let Ok(cid) = Cid::of_link(data) {
+        assert_eq!(cid.to_bytes(), data);
+        assert_eq!(Cid::of_address(&cid.to_string()), Ok(cid));
+        assert!(cid.inline().is_none_or(|block| cid.proves(block)));
+        assert_eq!(AnyCid::from_bytes(data).map(AnyCid::readable), Ok(Ok(cid)));
+    }
+    if let Ok(any) = AnyCid::from_bytes(data) {
+        assert_eq!(any.to_string().parse(), Ok(any));
+        assert_eq!(any.readable(), Cid::of_link(data));
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(cid) = text.parse::<Cid>() {

@@ -19,10 +19,13 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
             let empty = node::directory([]).len();
             assert_eq!(again.len(), empty + links.iter().map(node::link_len).sum::<usize>());
         }
-        Ok(Node::Shard(links)) => {
-            let again = node::shard(links.iter().copied(), &[1; 32]);
-            assert_eq!(node::decode(&again), Ok(Node::Shard(links)));
+        Ok(Node::Shard { links, fan_out }) => {
+            let again = node::shard(links.iter().copied(), fan_out, &[1; 32]);
+            assert_eq!(node::decode(&again), Ok(Node::Shard { links, fan_out }));
         }
         Err(_) => {}
+    }
+    if let Ok(Node::Directory(links) | Node::Shard { links, .. }) = node::decode(data) {
+        assert_eq!(node::hashes(data).map(|hashes| hashes.len()), Ok(links.len()));
     }
 });

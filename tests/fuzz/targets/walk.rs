@@ -25,12 +25,12 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     for _ in 0..STEPS {
         let Some(cid) = walk.next_cid() else { break };
         assert_eq!(walk.wants().next(), Some(cid));
-        let waiting = walk.wants().len();
+        let waiting = walk.wants().count();
         assert!(walk.push(b"not that block").is_err());
         match walk.push(&blocks[&cid]) {
-            Ok(bytes) => content.extend_from_slice(bytes),
+            Ok(bytes) => content.extend_from_slice(&bytes),
             Err(_) => {
-                assert_eq!((walk.next_cid(), walk.wants().len()), (Some(cid), waiting), "an error changes nothing");
+                assert_eq!((walk.next_cid(), walk.wants().count()), (Some(cid), waiting), "an error changes nothing");
                 return;
             }
         }
@@ -55,9 +55,9 @@ fn made(choices: &mut Choices, foreign: &[u8]) -> (HashMap<Cid, Vec<u8>>, Option
     while !choices.is_over() && known.len() < 40 {
         let (now, after) = rest.split_at(rest.len().min(choices.below(64)));
         rest = after;
-        let kind = choices.below(6);
+        let kind = choices.below(7);
         let (block, size) = match kind {
-            0 => (now.to_vec(), now.len() as u64),
+            0 | 6 => (now.to_vec(), now.len() as u64),
             1 | 2 => {
                 let data = Writer::default().varint(1, kind as u64 * 2 % 4).bytes(2, now).finish();
                 (Writer::default().bytes(1, &data).finish(), now.len() as u64)
@@ -68,7 +68,12 @@ fn made(choices: &mut Choices, foreign: &[u8]) -> (HashMap<Cid, Vec<u8>>, Option
                 (node::file(&pieces), pieces.iter().map(|piece| piece.size).sum())
             }
         };
-        let cid = if kind == 0 { Cid::raw(Sha256::of(&block)) } else { cid_of(&block) };
+        let cid = match kind {
+            0 => Cid::raw(Sha256::of(&block)),
+            // One that holds its block.
+            6 => Cid::of_link(&[&[1, 0x55, 0, block.len() as u8], &block[..]].concat()).expect("less than 64 bytes"),
+            _ => cid_of(&block),
+        };
         let size = if choices.below(16) == 15 { u64::from(choices.byte()) } else { size };
         known.push(Piece { cid, size, tsize: block.len() as u64 });
         assert!(cid.codec() == Codec::Raw || kind > 0);
