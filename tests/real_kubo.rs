@@ -224,3 +224,34 @@ fn twenty_rounds_of_upgrades_keep_what_kubo_cached_for_us_within_its_limit() {
         assert!(kept <= keep + 4 * MIB, "Kubo keeps {kept} bytes of ours after round {round}");
     }
 }
+
+#[test]
+fn a_file_copied_into_mfs_survives_the_limit_on_what_kubo_caches_for_us() {
+    let file = |round: u64| Package::new("alpha", &format!("{round}-1")).size(3 * MIB);
+    let mut scene = Scene::publishing(&[file(1)]);
+    let root = |scene: &Scene, round: u64| {
+        let said =
+            scene.reader.swarm.run(&["cid", &scene.repo.dir().join(file(round).file_name()).display().to_string()]);
+        said.ok().stdout.split_whitespace().next().expect("a CID").to_owned()
+    };
+    let is_whole = |scene: &Scene, cid: &str| {
+        scene.reader.kubo.ipfs(&["--offline", "dag", "stat", "--progress=false", cid]).status.success()
+    };
+    scene.pacman().run(&["-Syu", "alpha"]).ok();
+    let mut roots = vec![root(&scene, 1)];
+    let kubo = &scene.reader.kubo;
+    kubo.ipfs(&["files", "mkdir", "--parents", "/mine/deep"]).ok();
+    kubo.ipfs(&["files", "cp", &format!("/ipfs/{}", roots[0]), "/mine/deep/alpha"]).ok();
+    scene.reader.swarm.set("PKGSWARM_KUBO_KEEP", &MIB.to_string());
+    let pacman = scene.pacman();
+    pacman.run(&["-Sy"]).ok();
+    for round in 2..=4 {
+        scene.repo.add(&[file(round)]);
+        scene.publish();
+        scene.refresh();
+        roots.push(root(&scene, round));
+        pacman.run(&["-Syu", "alpha"]).ok();
+    }
+    until("what is not kept is removed", Duration::from_secs(60), || (!is_whole(&scene, &roots[1])).then_some(()));
+    assert!(is_whole(&scene, &roots[0]), "what is in MFS is the user's");
+}

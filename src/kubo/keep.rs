@@ -1,4 +1,8 @@
-//! What downloads of ours made Kubo cache, and how it is kept below a limit: oldest first, never what is pinned.
+//! What downloads of ours made Kubo cache, and how it is kept below a limit: oldest first, never what the user keeps.
+//!
+//! What the user keeps is what Kubo's own collector spares: everything that a pin reaches, and everything that MFS reaches
+//! (`ipfs files`), which no pin protects. The daemon looks at pins itself when it is told to remove blocks; MFS is looked
+//! through here ([`Mfs`]).
 //!
 //! Kubo collects garbage only when told to (`--enable-gc`), so every file fetched through it stays on the user's disk
 //! a second time (`doc/facts/kubo.md`). The ledger lists what that was: a line `CID bytes time` for each
@@ -11,6 +15,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::mfs::Mfs;
 use super::{Fault, Kubo};
 use crate::cid::{Cid, Codec};
 use crate::dag::node::{self, Node};
@@ -41,7 +46,7 @@ pub struct Trimmed {
     pub files: usize,
     /// Bytes of those files.
     pub bytes: u64,
-    /// Bytes of the files that are still cached because of us, pinned ones not counted.
+    /// Bytes of the files that are still cached because of us; those that the user keeps are not counted.
     pub left: u64,
 }
 
@@ -88,27 +93,22 @@ impl Ledger {
 
     /// Removes the oldest files from the daemon's cache until at most `limit` bytes are left, or `budget` is over.
     ///
-    /// Pinned files stay, and stay listed: they count again once they are unpinned. Never touches what is not listed.
+    /// What the user keeps, pinned or in MFS, stays, and stays listed: it counts again once nothing keeps it. Never touches
+    /// what is not listed. Where MFS cannot be looked through, nothing is removed.
     pub async fn trim(&self, kubo: &Kubo, limit: u64, budget: Duration) -> Result<Trimmed, TrimError> {
         let listed = self.read()?;
-        let mut left: u64 = listed.values().map(|kept| kept.size).sum();
+        let until = Instant::now() + budget;
+        let total: u64 = listed.values().map(|kept| kept.size).sum();
         let mut oldest: Vec<_> = listed.iter().map(|(cid, kept)| (*cid, *kept)).collect();
         oldest.sort_by_key(|(cid, kept)| (kept.time, *cid));
-        let (started, mut gone, mut ended) = (Instant::now(), HashMap::new(), Ok(()));
-        for (cid, kept) in oldest {
-            if left <= limit || gone.len() == FILES_MOST || started.elapsed() >= budget {
-                break;
-            }
-            match remove(kubo, cid).await {
-                Ok(true) => drop(gone.insert(cid, kept)),
-                Ok(false) => {}
-                Err(fault) => {
-                    ended = Err(fault);
-                    break;
-                }
-            }
-            left -= kept.size;
-        }
+        let mut rest = total;
+        let due = oldest.into_iter().take(FILES_MOST).take_while(|(_, kept)| {
+            let is_due = rest > limit;
+            rest -= kept.size;
+            is_due
+        });
+        let mut gone = HashMap::new();
+        let passed = remove_all(kubo, &due.collect::<Vec<_>>(), until, &mut gone).await;
         if !gone.is_empty() {
             let _lock = self.lock()?;
             let mut now = self.read()?;
@@ -116,8 +116,7 @@ impl Ledger {
             now.retain(|cid, kept| gone.get(cid) != Some(kept));
             self.write(&now)?;
         }
-        ended?;
-        Ok(Trimmed { files: gone.len(), bytes: gone.values().map(|kept| kept.size).sum(), left })
+        Ok(Trimmed { files: gone.len(), bytes: gone.values().map(|kept| kept.size).sum(), left: total - passed? })
     }
 
     fn read(&self) -> io::Result<HashMap<Cid, Kept>> {
@@ -160,25 +159,57 @@ impl Ledger {
     }
 }
 
-/// Removes the blocks of a file from the daemon's disk. `false`: it is pinned and stays.
-async fn remove(kubo: &Kubo, root: Cid) -> Result<bool, Fault> {
-    // Quick, and spares the daemon the walk for the usual pin; pins of directories above are found by block/rm itself.
-    if kubo.is_pinned(root).await? {
-        return Ok(false);
+/// Removes these files from the daemon's disk, one after the other, and notes those that are `gone`. The bytes of all that
+/// were looked at, those that stay because the user keeps them included.
+async fn remove_all(
+    kubo: &Kubo,
+    due: &[(Cid, Kept)],
+    until: Instant,
+    gone: &mut HashMap<Cid, Kept>,
+) -> Result<u64, Fault> {
+    let (mut passed, mut files) = (0, Vec::new());
+    for (cid, kept) in due {
+        if Instant::now() >= until {
+            break;
+        }
+        // Quick, and spares the daemon the walk for the usual pin; pins of directories above are found by block/rm itself.
+        match kubo.is_pinned(*cid).await? {
+            true => passed += kept.size,
+            false => files.push((*cid, *kept, blocks(kubo, *cid).await?)),
+        }
     }
-    let blocks = blocks(kubo, root).await?;
+    let watched = files.iter().flat_map(|(.., blocks)| blocks.iter().map(Cid::digest)).collect();
+    let mut mfs = Mfs::watching(watched, until);
+    for (cid, kept, blocks) in files {
+        if Instant::now() >= until {
+            break;
+        }
+        if remove(kubo, &mut mfs, &blocks).await? {
+            gone.insert(cid, kept);
+        }
+        passed += kept.size;
+    }
+    Ok(passed)
+}
+
+/// Removes those blocks of a file that the user does not keep. `false`: they all stay.
+async fn remove(kubo: &Kubo, mfs: &mut Mfs, blocks: &[Cid]) -> Result<bool, Fault> {
     let mut gone = 0;
     // Children first: as long as the root is there, an interrupted removal can be gone on with.
     for group in blocks.rchunks(AT_ONCE) {
-        let mut group = group.to_vec();
-        group.reverse();
+        // Asked again each time: what was put into MFS a moment ago stays as well.
+        let kept = mfs.reached(kubo).await?;
+        let group: Vec<Cid> = group.iter().rev().filter(|cid| !kept.contains(&cid.digest())).copied().collect();
+        if group.is_empty() {
+            continue;
+        }
         gone += kubo.remove_blocks(&group).await?;
         if gone == 0 {
             return Ok(false);
         }
     }
-    // A block that another pinned file has as well stays, and is no longer ours.
-    Ok(true)
+    // A block that another file has as well, one that the user keeps, stays, and is no longer ours.
+    Ok(gone > 0)
 }
 
 /// The blocks of a file that are on the daemon's disk, parents before children.
@@ -233,10 +264,35 @@ mod tests {
         (dir, ledger)
     }
 
+    /// What it says of what has no pin.
+    const NOT: &str = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
+
+    /// A daemon with nothing pinned, and an MFS of these nodes, the root first. Then it answers by these rules.
+    fn with_mfs(nodes: &[Vec<u8>], mut rules: Vec<(String, Answer)>) -> Script {
+        let cids: Vec<Cid> = nodes.iter().map(|node| Cid::dag_pb(Sha256::of(node))).collect();
+        for (cid, node) in cids.iter().zip(nodes) {
+            rules.push((format!("block/get?arg={cid}&offline=true"), ok(node.clone())));
+        }
+        rules.push(("files/stat".to_owned(), ok(format!(r#"{{"Hash":"{}","Type":"directory"}}"#, cids[0]))));
+        rules.push(("pin/ls".to_owned(), Answer::Status(500, NOT.into())));
+        rules.push(("block/rm".to_owned(), ok(r#"{"Hash":"x"}"#)));
+        let absent = r#"{"Message":"block was not found locally (offline): ipld: could not find x"}"#;
+        rules.push(("block/get".to_owned(), Answer::Status(500, absent.into())));
+        Script::answering(rules)
+    }
+
+    fn empty_mfs(rules: Vec<(&str, Answer)>) -> Script {
+        with_mfs(&[node::directory([])], rules.into_iter().map(|(part, answer)| (part.to_owned(), answer)).collect())
+    }
+
+    /// A directory with `cid` in it.
+    fn directory_of(cid: Cid) -> Vec<u8> {
+        node::directory([node::Link { cid: cid.into(), name: b"kept", tsize: 1 }])
+    }
+
     /// A daemon with nothing pinned that removes whatever it is told to.
     fn removing() -> Script {
-        let not = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
-        Script::answering(vec![("pin/ls", Answer::Status(500, not.into())), ("block/rm", ok(r#"{"Hash":"x"}"#))])
+        empty_mfs(vec![])
     }
 
     fn removed(script: &Script) -> Vec<String> {
@@ -274,13 +330,82 @@ mod tests {
     fn files_below_a_pinned_directory_stay() {
         let (_dir, ledger) = ledger();
         ledger.note(cid(1), 100, 1).unwrap();
-        let not = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
-        let script = Script::answering(vec![
-            ("pin/ls", Answer::Status(500, not.into())),
-            ("block/rm", ok(r#"{"Hash":"x","Error":"pinned via bafy"}"#)),
-        ]);
+        let script = empty_mfs(vec![("block/rm", ok(r#"{"Hash":"x","Error":"pinned via bafy"}"#))]);
         run(ledger.trim(&script.kubo(), 0, LONG)).unwrap();
         assert_eq!(ledger.total().unwrap(), 100);
+    }
+
+    #[test]
+    fn what_the_user_keeps_in_mfs_stays() {
+        let (_dir, ledger) = ledger();
+        ledger.note(cid(1), 100, 1).unwrap();
+        ledger.note(cid(2), 100, 2).unwrap();
+        // A directory in the root has it, and what else is there is not on this disk.
+        let below = node::directory([
+            node::Link { cid: Cid::dag_pb(Sha256::of(b"elsewhere")).into(), name: b"a", tsize: 1 },
+            node::Link { cid: cid(1).into(), name: b"kept", tsize: 1 },
+        ]);
+        let script = with_mfs(&[directory_of(Cid::dag_pb(Sha256::of(&below))), below], vec![]);
+        let done = run(ledger.trim(&script.kubo(), 0, LONG)).unwrap();
+        assert_eq!(done, Trimmed { files: 1, bytes: 100, left: 0 });
+        assert_eq!((removed(&script), ledger.total().unwrap()), (vec![cid(2).to_string()], 100));
+    }
+
+    #[test]
+    fn a_leaf_that_a_file_in_mfs_has_as_well_stays() {
+        let (_dir, ledger) = ledger();
+        let piece = |n| node::Piece { cid: cid(n), size: 1, tsize: 1 };
+        let (ours, theirs) = (node::file(&[piece(1), piece(2)]), node::file(&[piece(2), piece(3)]));
+        let root = Cid::dag_pb(Sha256::of(&ours));
+        ledger.note(root, 2, 1).unwrap();
+        let there = [directory_of(Cid::dag_pb(Sha256::of(&theirs))), theirs];
+        let script = with_mfs(&there, vec![(format!("block/get?arg={root}"), ok(ours))]);
+        assert_eq!(run(ledger.trim(&script.kubo(), 0, LONG)).unwrap().files, 1);
+        let line = script.asked().pop().unwrap().line;
+        let named = [1, 2].map(|n| line.contains(&cid(n).to_string()));
+        assert_eq!((named, line.contains(&root.to_string())), ([true, false], true), "{line}");
+    }
+
+    #[test]
+    fn what_mfs_reaches_by_way_of_a_foreign_node_stays() {
+        let (_dir, ledger) = ledger();
+        ledger.note(cid(1), 100, 1).unwrap();
+        let foreign = "bafyreidykglsfhoixmivffc5uwhcgshx4j465xwqntbmu43nb2dzqwfvae";
+        let root = node::tests::linking_to(foreign);
+        let there = format!(r#"{{"a":[{{"b":{{"/":"{}"}}}},{{"/":{{"bytes":"AA"}}}}]}}"#, cid(1));
+        let script = with_mfs(&[root], vec![(format!("dag/get?arg={foreign}"), ok(there))]);
+        assert_eq!(run(ledger.trim(&script.kubo(), 0, LONG)).unwrap().files, 0);
+        assert!(removed(&script).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_removed_where_mfs_cannot_be_looked_through() {
+        let (_dir, ledger) = ledger();
+        ledger.note(cid(1), 100, 1).unwrap();
+        let refused = || Answer::Status(500, br#"{"Message":"disk on fire"}"#.into());
+        let root = Cid::dag_pb(Sha256::of(&node::directory([])));
+        for rules in [
+            vec![("files/stat", refused())],
+            vec![("files/stat", ok(r#"{"Hash":"nonsense"}"#))],
+            vec![(&*format!("block/get?arg={root}"), refused())],
+            vec![(&*format!("block/get?arg={root}"), ok("another block"))],
+        ] {
+            let script = empty_mfs(rules);
+            assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(TrimError::Kubo(_))));
+            assert_eq!((removed(&script).len(), ledger.total().unwrap()), (0, 100));
+        }
+    }
+
+    #[test]
+    fn mfs_is_asked_for_again_before_each_removal() {
+        let (_dir, ledger) = ledger();
+        ledger.note(cid(1), 100, 1).unwrap();
+        ledger.note(cid(2), 100, 2).unwrap();
+        let script = removing();
+        assert_eq!(run(ledger.trim(&script.kubo(), 0, LONG)).unwrap().files, 2);
+        let calls = ["files/stat", "block/rm"];
+        let asked = script.asked().into_iter().filter_map(|asked| calls.into_iter().find(|c| asked.line.contains(c)));
+        assert_eq!(asked.collect::<Vec<_>>(), ["files/stat", "block/rm", "files/stat", "block/rm"]);
     }
 
     #[test]
@@ -290,12 +415,7 @@ mod tests {
         let block = node::file(&[piece(1), piece(2)]);
         let root = Cid::dag_pb(Sha256::of(&block));
         ledger.note(root, 2, 1).unwrap();
-        let not = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
-        let script = Script::answering(vec![
-            ("pin/ls", Answer::Status(500, not.into())),
-            ("block/get", ok(block)),
-            ("block/rm", ok(r#"{"Hash":"x"}"#)),
-        ]);
+        let script = with_mfs(&[node::directory([])], vec![(format!("block/get?arg={root}"), ok(block))]);
         assert_eq!(run(ledger.trim(&script.kubo(), 0, LONG)).unwrap().files, 1);
         let line = script.asked().pop().unwrap().line;
         let places: Vec<_> = [cid(2), cid(1), root].iter().map(|cid| line.find(&cid.to_string()).unwrap()).collect();

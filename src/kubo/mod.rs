@@ -19,6 +19,7 @@ use crate::config::value::below;
 mod config;
 mod error;
 pub mod keep;
+mod mfs;
 mod swarm;
 mod wire;
 

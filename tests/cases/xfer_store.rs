@@ -37,6 +37,24 @@ fn twenty_rounds_of_upgrades_stay_within_the_limits_of_store_and_kubo() {
 }
 
 #[test]
+fn a_file_that_the_user_copied_into_mfs_is_not_removed_to_keep_kubo_within_its_limit() {
+    let packages = [1, 2, 3].map(|i| Package::new("zlib", 40_000 + i).version(&format!("1.{i}-1")));
+    let cid = |package: &Package| pkgswarm::cid::Cid::raw(package.sha256()).to_string();
+    let kubo = packages.iter().fold(FakeKubo::empty(), |kubo, package| kubo.finding(&package.bytes));
+    let kubo = kubo.keeping_in_mfs(&cid(&packages[0]));
+    let mut world = World::new().kubo(&kubo).set("PKGSWARM_KUBO_KEEP", "1 KiB");
+    let mirror = FakeMirror::serving(&packages.each_ref().map(Package::file));
+    world = world.repo("core", &[], &[&mirror]);
+    for package in &packages {
+        world = world.sync_database("core", &database(&[package], Compression::Gzip));
+        let out = world.out(&package.file_name());
+        world.xfer_of_another_pacman(&mirror.url("core", &package.file_name()), &out).succeeds();
+    }
+    eventually("Kubo to be trimmed", || !kubo.has_block(&cid(&packages[1])));
+    assert!(kubo.has_block(&cid(&packages[0])), "what is in MFS is the user's");
+}
+
+#[test]
 fn what_pacman_has_by_now_leaves_the_store() {
     let (zlib, xz) = (Package::new("zlib", 40_000), Package::new("xz", 40_000));
     let core = database(&[&zlib, &xz], Compression::Gzip);

@@ -1,0 +1,140 @@
+//! What MFS reaches (`ipfs files`): files that the user keeps and that no pin protects.
+//!
+//! Kubo's own collector starts at the root of MFS as it does at pins, and passes over what is not on the disk (Kubo 0.43,
+//! `gc/gc.go`, `bestEffortRoots`). So does this: offline, whatever the nodes are made of, blocks compared by their hash, as
+//! Kubo's disk has them.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ANSWER_MOST, Fault, Kind, Kubo, QUICK};
+use crate::cid::{AnyCid, Codec};
+use crate::dag::node;
+use crate::digest::Sha256;
+
+/// A look at MFS that is repeated when its root has changed.
+pub(super) struct Mfs {
+    /// Blocks that are asked about.
+    watched: HashSet<Sha256>,
+    /// Those of them that MFS reaches, or reached when it was looked at.
+    reached: HashSet<Sha256>,
+    /// Nodes that were looked at; what they link to never changes.
+    seen: HashSet<AnyCid>,
+    root: Option<AnyCid>,
+    until: Instant,
+}
+
+impl Mfs {
+    /// Asks about these blocks, and gives up at `until`.
+    pub(super) fn watching(watched: HashSet<Sha256>, until: Instant) -> Self {
+        Self { watched, reached: HashSet::new(), seen: HashSet::new(), root: None, until }
+    }
+
+    /// Which of the blocks MFS reaches now.
+    ///
+    /// # Errors
+    /// When MFS could not be looked through: then it is not known what it reaches.
+    pub(super) async fn reached(&mut self, kubo: &Kubo) -> Result<&HashSet<Sha256>, Fault> {
+        let root = kubo.mfs_root().await?;
+        if self.root != Some(root) {
+            self.root = None;
+            self.look(kubo, root).await?;
+            self.root = Some(root);
+        }
+        Ok(&self.reached)
+    }
+
+    async fn look(&mut self, kubo: &Kubo, root: AnyCid) -> Result<(), Fault> {
+        let mut unread = vec![root];
+        self.note(root);
+        while let Some(node) = unread.pop() {
+            if Instant::now() >= self.until {
+                let text = "MFS holds more than can be looked through in time; nothing is removed without that";
+                return Err(Fault::new("files/stat", Kind::Deadline, text));
+            }
+            if self.seen.contains(&node) {
+                continue;
+            }
+            let links = match kubo.local_links(node).await? {
+                Some(links) => links,
+                None if node == root => {
+                    return Err(Fault::new("files/stat", Kind::Absent, "the root of MFS is missing"));
+                }
+                // Below it nothing is kept on this disk by way of this node.
+                None => Vec::new(),
+            };
+            for link in links {
+                self.note(link);
+                if !link.is_leaf() {
+                    unread.push(link);
+                }
+            }
+            self.seen.insert(node);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, cid: AnyCid) {
+        self.reached.extend(cid.sha256().filter(|digest| self.watched.contains(digest)));
+    }
+}
+
+impl Kubo {
+    /// The root of MFS as it is now.
+    async fn mfs_root(&self) -> Result<AnyCid, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            hash: String,
+        }
+        let wire: Wire = self.json("files/stat", &[("arg", "/"), ("hash", "true"), ("offline", "true")], QUICK).await?;
+        read("files/stat", &wire.hash)
+    }
+
+    /// What a node on the daemon's own disk links to; `None` when it is not there. No network.
+    async fn local_links(&self, cid: AnyCid) -> Result<Option<Vec<AnyCid>>, Fault> {
+        const CALL: &str = "block/get";
+        let malformed = |text: String| Fault::new(CALL, Kind::Malformed, text);
+        if let Some(cid) = cid.readable().ok().filter(|cid| cid.codec() == Codec::DagPb) {
+            let block = match cid.inline() {
+                Some(block) => Some(block.to_vec()),
+                None => self.local_block(cid).await?,
+            };
+            let Some(block) = block else { return Ok(None) };
+            let hashes = node::hashes(&block).map_err(|e| malformed(format!("{cid}: {e}")))?;
+            let links = hashes.into_iter().map(AnyCid::from_bytes).collect::<Result<_, _>>();
+            return links.map(Some).map_err(|e| malformed(format!("{cid}: {e}")));
+        }
+        // The daemon reads what is not read here, and tells it as DAG-JSON.
+        let args = [("arg", &*cid.to_string()), ("output-codec", "dag-json"), ("offline", "true")];
+        let answer = match self.call("dag/get", &args, None, QUICK, 16 * ANSWER_MOST).await {
+            Err(fault) if fault.kind == Kind::Absent => return Ok(None),
+            answer => answer?,
+        };
+        let value: Value =
+            serde_json::from_slice(&answer).map_err(|e| Fault::new("dag/get", Kind::Malformed, e.to_string()))?;
+        let mut links = Vec::new();
+        collect(&value, &mut links)?;
+        Ok(Some(links))
+    }
+}
+
+/// The links in a node as DAG-JSON has them: `{"/": "CID"}`.
+fn collect(value: &Value, links: &mut Vec<AnyCid>) -> Result<(), Fault> {
+    match value {
+        Value::Object(fields) => match fields.get("/") {
+            Some(Value::String(cid)) => links.push(read("dag/get", cid)?),
+            _ => fields.values().try_for_each(|value| collect(value, links))?,
+        },
+        Value::Array(values) => values.iter().try_for_each(|value| collect(value, links))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn read(call: &'static str, cid: &str) -> Result<AnyCid, Fault> {
+    cid.parse().map_err(|e| Fault::new(call, Kind::Malformed, format!("{cid}: {e}")))
+}
