@@ -31,6 +31,8 @@ pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
 /// Most bytes of a block (Bitswap specification: 2 MiB).
 pub const BLOCK_MOST: usize = 2 << 20;
+/// The media type of an IPNS record (`specs:src/http-gateways/trustless-gateway.md`).
+const RECORD_TYPE: &str = "application/vnd.ipfs.ipns-record";
 /// Most bytes of an IPNS record (specification: 10 KiB).
 const RECORD_MOST: usize = 10 * 1024;
 /// Most bytes of a JSON answer: `pin/ls` of one pin, a list of keys, the lines of an import.
@@ -165,16 +167,19 @@ impl Kubo {
     pub async fn record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, Fault> {
         if self.api.is_none() {
             let path = format!("/ipns/{name}?format=ipns-record");
-            return self.raw("gateway record", &path, "application/vnd.ipfs.ipns-record", deadline, RECORD_MOST).await;
+            return self.raw("gateway record", &path, RECORD_TYPE, deadline, RECORD_MOST).await;
         }
         let timeout = format!("{}ms", deadline.as_millis());
         self.call("name/get", &[("arg", name), ("timeout", &timeout)], None, deadline, RECORD_MOST).await
     }
 
     /// The same by the gateway's routing service (`/routing/v1`, Kubo 0.40), which other servers offer as well.
+    ///
+    /// `Absent` also where the answer is a success of any other type: that is how servers of this kind say that there is
+    /// no record (`specs:src/routing/http-routing-v1.md`, `GET /routing/v1/ipns/{name}`, response status codes).
     pub async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, Fault> {
         let path = format!("/routing/v1/ipns/{name}");
-        self.raw("gateway routing", &path, "application/vnd.ipfs.ipns-record", deadline, RECORD_MOST).await
+        self.raw("gateway routing", &path, RECORD_TYPE, deadline, RECORD_MOST).await
     }
 
     /// Streams a CAR into the daemon and pins its `root`; success means that the daemon confirmed both.
@@ -336,7 +341,14 @@ impl Kubo {
         let request = self.client.get(self.gateway_url(path)).header("Accept", accept);
         within(call, deadline, async {
             let answer = request.header("User-Agent", USER_AGENT).send().await;
-            body(call, answer.map_err(|e| Fault::transport(call, &e))?, most).await
+            let answer = answer.map_err(|e| Fault::transport(call, &e))?;
+            if accept == RECORD_TYPE
+                && answer.status().is_success()
+                && let Some(other) = type_of(&answer).filter(|kind| kind != RECORD_TYPE)
+            {
+                return Err(Fault::new(call, Kind::Absent, format!("it has no record of this name ({other})")));
+            }
+            body(call, answer, most).await
         })
         .await
     }
@@ -380,6 +392,12 @@ impl Kubo {
         })
         .await
     }
+}
+
+/// The media type of an answer without its parameters, in lower case; `None` when it says none.
+fn type_of(answer: &Response) -> Option<String> {
+    let kind = answer.headers().get("content-type")?.to_str().ok()?;
+    Some(kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 async fn within<T>(

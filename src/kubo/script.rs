@@ -17,6 +17,8 @@ pub(crate) struct Asked {
 pub(crate) enum Answer {
     /// A complete answer.
     Status(u16, Vec<u8>),
+    /// A complete answer of this media type.
+    Typed(&'static str, Vec<u8>),
     /// Announces more bytes than it sends, then closes.
     Cut(Vec<u8>),
     /// Sends nothing and holds the line until the client leaves.
@@ -79,6 +81,10 @@ fn serve(stream: TcpStream, rules: &[(String, Answer)], log: &Mutex<Vec<Asked>>)
         None => out.write_all(head(404, 18).as_bytes()).and_then(|()| out.write_all(b"404 page not found")),
         Some(Answer::Status(status, body)) => {
             out.write_all(head(*status, body.len()).as_bytes()).and_then(|()| out.write_all(body))
+        }
+        Some(Answer::Typed(kind, body)) => {
+            let head = head(200, body.len()).replace("\r\n\r\n", &format!("\r\nContent-Type: {kind}\r\n\r\n"));
+            out.write_all(head.as_bytes()).and_then(|()| out.write_all(body))
         }
         Some(Answer::Cut(body)) => {
             out.write_all(head(200, body.len() + 1).as_bytes()).and_then(|()| out.write_all(body))

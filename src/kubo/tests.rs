@@ -100,6 +100,21 @@ fn a_record_comes_from_the_gateway_when_there_is_no_rpc() {
 }
 
 #[test]
+fn a_success_of_another_type_means_that_there_is_no_record() {
+    let none = || b"delegate error: routing: not found".to_vec();
+    for kind in ["text/plain; charset=utf-8", "application/json", "text/html"] {
+        let script = Script::answering(vec![("/ipns/", Answer::Typed(kind, none()))]);
+        let kubo = Kubo { api: None, ..script.kubo() };
+        for said in [run(kubo.routed_record(NAME, SOON)), run(kubo.record(NAME, SOON))] {
+            assert_eq!(said.unwrap_err().kind, Kind::Absent, "{kind}");
+        }
+    }
+    let typed = Answer::Typed("Application/vnd.ipfs.ipns-record;x=y", b"record".to_vec());
+    let script = Script::answering(vec![("/routing/v1/ipns/", typed)]);
+    assert_eq!(run(script.kubo().routed_record(NAME, SOON)), Ok(b"record".to_vec()));
+}
+
+#[test]
 fn a_block_that_is_not_there_is_none() {
     let not =
         r#"{"Message":"block was not found locally (offline): ipld: could not find bafk","Code":0,"Type":"error"}"#;

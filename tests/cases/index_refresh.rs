@@ -183,6 +183,15 @@ fn the_first_proven_answer_is_used_at_once_and_a_newer_one_replaces_it_when_it_c
 }
 
 #[test]
+fn a_server_that_has_no_record_of_a_name_is_not_said_to_have_a_malformed_one() {
+    let (publisher, kubo) = (Keys::new(1), FakeKubo::empty());
+    let world = World::new().config(&publisher.config(None)).set("PKGSWARM_GATEWAYS_URLS", &kubo.gateway_url());
+    let run = world.run(&["index", "refresh"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("no record of this name") && !run.stderr.contains("malformed"), "{}", run.stderr);
+}
+
+#[test]
 fn where_no_index_is_in_use_nothing_is_due_and_the_timer_does_not_fail() {
     let world = World::new();
     let run = world.run(&["index", "refresh", "--due"]);
