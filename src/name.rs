@@ -129,22 +129,42 @@ impl fmt::Display for RepoName {
     }
 }
 
-/// Makes foreign text fit to print: control characters are escaped, length is limited to 300 characters.
+/// Makes foreign text fit to print: control and format characters are escaped, length is limited to 300 characters.
 ///
-/// A mirror or a file name must not be able to move the cursor; `control_characters_are_escaped` shows it.
+/// A mirror or a file name must not be able to move the cursor, nor to be read as another name:
+/// `control_and_format_characters_are_escaped` shows it.
 pub fn shown(text: &str) -> Cow<'_, str> {
     const MOST: usize = 300;
-    if text.len() <= MOST && !text.chars().any(char::is_control) {
+    if text.len() <= MOST && !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut out = String::new();
     for c in text.chars().take(MOST) {
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        match c {
+            _ if c.is_control() => out.extend(c.escape_default()),
+            _ if is_hidden(c) => out.extend(c.escape_unicode()),
+            _ => out.push(c),
+        }
     }
     if text.chars().nth(MOST).is_some() {
         out.push('…');
     }
     Cow::Owned(out)
+}
+
+/// Whether a character is not seen where it stands but changes what is seen: it moves the cursor, turns the direction of
+/// what follows, or leaves no mark at all.
+///
+/// Categories Cc, Cf, Zl and Zp (Unicode 17), without the few of Cf that stand before Arabic numbers and are seen; and the
+/// fillers and selectors that leave no mark (Default_Ignorable_Code_Point).
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn is_package(base: &str) -> bool {
@@ -228,9 +248,16 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_escaped() {
+    fn control_and_format_characters_are_escaped() {
         assert_eq!(shown("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(shown("zst.gkp\u{202e}evil"), "zst.gkp\\u{202e}evil");
+        for hidden in ['\u{85}', '\u{200b}', '\u{2066}', '\u{2029}', '\u{feff}', '\u{e0041}', '\u{3164}'] {
+            let text = format!("a{hidden}b");
+            assert_eq!(shown(&text), format!("a{}b", hidden.escape_unicode()));
+        }
+        for plain in ["plain", "größe", "パッケージ", "حزمة", "é…→😀", "a b"] {
+            assert_eq!(shown(plain), plain);
+        }
         assert_eq!(shown(&"x".repeat(400)).chars().count(), 301);
-        assert_eq!(shown("plain"), "plain");
     }
 }

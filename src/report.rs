@@ -1,13 +1,13 @@
 //! What people see while and after a file is fetched: a bar on a terminal, one quiet line otherwise.
 
 use std::cell::RefCell;
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::value::show_size;
-use crate::name::shown;
+use crate::name::{is_hidden, shown};
 
 /// Progress of one file. Draws nothing before `SOON`, so that short transfers do not flicker.
 pub struct Progress {
@@ -70,7 +70,49 @@ fn style(sized: bool) -> ProgressStyle {
 
 /// Writes one line to stderr. A closed stderr is no reason to fail.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", shown(line));
+    let _ = writeln!(io::stderr(), "{}", shown(line));
+}
+
+/// Standard output for text and JSON: whatever a command prints goes through here, files aside.
+///
+/// Names are foreign text. What is not seen ([`is_hidden`]) is written as `\u202e`, which in JSON is the same text. Ends of
+/// lines stay.
+pub struct Out(io::StdoutLock<'static>);
+
+/// Locks standard output for printing.
+pub fn out() -> Out {
+    Out(io::stdout().lock())
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.chars().any(must_be_escaped) => {
+                self.0.write_all(escaped(text).as_bytes())?;
+                Ok(bytes.len())
+            }
+            _ => self.0.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn must_be_escaped(c: char) -> bool {
+    !matches!(c, '\n' | '\t') && is_hidden(c)
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match must_be_escaped(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out += &format!("\\u{unit:04x}")),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// Whether stderr leads anywhere: not where it is /dev/null, as in the background.
@@ -95,6 +137,16 @@ mod tests {
     #[test]
     fn a_delivered_file_is_one_line() {
         assert_eq!(delivered("a.db", 17, "m.example", Some("unproven")), "a.db  17 B  from m.example (unproven)");
+    }
+
+    #[test]
+    fn what_is_not_seen_is_printed_as_json_spells_it() {
+        let name = "a\u{202e}b\u{e0041}\u{85}c\n";
+        assert_eq!(escaped(name), "a\\u202eb\\udb40\\udc41\\u0085c\n");
+        let json = serde_json::json!({"name": name}).to_string();
+        let read: serde_json::Value = serde_json::from_str(&escaped(&json)).unwrap();
+        assert_eq!(read["name"], name);
+        assert!(!escaped(&json).chars().any(is_hidden));
     }
 
     #[test]

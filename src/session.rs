@@ -214,11 +214,7 @@ impl Session {
 
     /// The daemon's RPC and gateway.
     pub fn kubo(&self) -> Kubo {
-        Kubo {
-            api: reqwest::Url::parse(&self.settings.kubo_api).ok(),
-            gateway: self.settings.gateway_url(),
-            client: self.http.loopback().clone(),
-        }
+        Kubo::configured(&self.settings, &self.http)
     }
 
     /// Whether gateways may be asked at all.

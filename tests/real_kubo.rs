@@ -255,3 +255,30 @@ fn a_file_copied_into_mfs_survives_the_limit_on_what_kubo_caches_for_us() {
     until("what is not kept is removed", Duration::from_secs(60), || (!is_whole(&scene, &roots[1])).then_some(()));
     assert!(is_whole(&scene, &roots[0]), "what is in MFS is the user's");
 }
+
+#[test]
+fn a_daemon_that_asks_for_a_token_or_listens_on_a_socket_is_used() {
+    let parts = Parts::demand();
+    let mut kubo = Kubo::start(&parts);
+    kubo.stop();
+    let dir = scratch("door");
+    let socket = dir.path().join("api.sock").display().to_string();
+    kubo.configure(|config| {
+        let guard = serde_json::json!({"AuthSecret": "bearer:hush", "AllowedPaths": ["/api/v0"]});
+        config["API"]["Authorizations"] = serde_json::json!({"pkgswarm": guard});
+        config["Addresses"]["API"] = serde_json::json!(["/ip4/127.0.0.1/tcp/0", format!("/unix{socket}")]);
+    });
+    kubo.start_again();
+    let token = dir.path().join("token");
+    fs::write(&token, "bearer:hush\n").unwrap();
+    let mut swarm = Swarm::install().with_kubo(&kubo);
+    let version = |swarm: &Swarm| {
+        let said = swarm.run(&["status", "--json"]).ok().stdout;
+        serde_json::from_str::<serde_json::Value>(&said).expect("one object")["kubo"]["version"].clone()
+    };
+    assert!(version(&swarm).is_null(), "it is guarded");
+    swarm.set("PKGSWARM_KUBO_TOKEN_FILE", &token.display().to_string());
+    assert!(version(&swarm).is_string(), "with its token");
+    swarm.set("PKGSWARM_KUBO_API", &format!("/unix{socket}"));
+    assert!(version(&swarm).is_string(), "over its socket");
+}

@@ -39,11 +39,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
         now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let http = Http::new(settings.connect);
-    let kubo = Kubo {
-        api: reqwest::Url::parse(&settings.kubo_api).ok(),
-        gateway: settings.gateway_url(),
-        client: http.loopback().clone(),
-    };
+    let kubo = Kubo::configured(settings, &http);
     let shown = Shown { bars: settings.progress, now: RefCell::new(None) };
     let mut progress = |phase, done, total| shown.at(phase, done, total);
     let work = publish::run(&options, (!args.offline).then_some(&kubo), &mut progress);
@@ -102,7 +98,7 @@ fn print(args: &PublishArgs, report: &Report) -> io::Result<()> {
         Did::Unchanged => "unchanged",
     };
     let name = report.name.as_ref().map(ToString::to_string);
-    let mut out = io::stdout().lock();
+    let mut out = report::out();
     if args.json {
         let line = serde_json::json!({
             "did": did, "root": report.root.to_string(), "name": name, "sequence": report.sequence,

@@ -1,7 +1,7 @@
 //! `pkgswarm status`: what is going on: Kubo, our own daemon and its neighbours, indexes, stores, pending updates. Bounded in time, changes
 //! nothing.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -33,7 +33,7 @@ pub fn run(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8
         return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
     }
     let status = Status::now(env, settings);
-    let mut out = io::stdout().lock();
+    let mut out = crate::report::out();
     match args.json {
         true => writeln!(out, "{}", status.as_json())?,
         false => out.write_all(status.as_text().as_bytes())?,
@@ -226,8 +226,7 @@ async fn daemon(env: &Env, settings: &Settings) -> Daemon {
         _ => {}
     }
     let http = Http::new(settings.connect.min(PATIENCE));
-    let api = reqwest::Url::parse(&settings.kubo_api).ok();
-    let kubo = Kubo { api, gateway: settings.gateway_url(), client: http.loopback().clone() };
+    let kubo = Kubo::configured(settings, &http);
     let (version, peers, size, pinned) = tokio::join!(
         tokio::time::timeout(PATIENCE, kubo.version()),
         tokio::time::timeout(PATIENCE, kubo.peers()),

@@ -7,8 +7,12 @@ pub enum Shape {
     Text,
     /// An absolute path.
     Path,
+    /// An absolute path, or `none`.
+    PathOrNone,
     /// An http or https URL.
     Url,
+    /// The same, or a Unix socket, or either as Kubo writes it.
+    Api,
     /// Several of them.
     UrlList,
     /// Bytes: `512`, `100 KiB`, `2 GiB`, `1 GB`.

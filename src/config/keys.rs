@@ -109,9 +109,19 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "kubo.api",
-        shape: Shape::Url,
+        shape: Shape::Api,
         default: "http://127.0.0.1:5001",
-        doc: "Kubo's RPC address. Used by publish and index refresh, and to keep kubo.keep; never for file bytes.",
+        doc: "Kubo's RPC address: a URL, unix: and the path of a socket, or what Kubo itself writes into its file `api` \
+              (/ip4/127.0.0.1/tcp/5001, /unix/run/ipfs/api.sock). Used by publish and index refresh, and to keep kubo.keep; \
+              never for file bytes.",
+    },
+    Key {
+        name: "kubo.token_file",
+        shape: Shape::PathOrNone,
+        default: "none",
+        doc: "File with the secret that Kubo's RPC asks for (API.Authorizations): one line as in Kubo's AuthSecret, \
+              bearer:TOKEN or basic:USER:PASSWORD. It must be readable by the users who run pkgswarm, download.user among \
+              them, and by no others. It is sent to kubo.api alone and never shown.",
     },
     Key {
         name: "kubo.gateway",
@@ -141,8 +151,8 @@ pub const KEYS: &[Key] = &[
         name: "kubo.keep",
         shape: Shape::Size,
         default: "2 GiB",
-        doc: "Most that Kubo may keep of what it cached on our behalf; the oldest unpinned files leave first. What was in \
-              Kubo before is never touched.",
+        doc: "Most that Kubo may keep of what it cached on our behalf; the oldest files leave first, except what a pin or \
+              MFS (ipfs files) keeps. What was in Kubo before is never touched.",
     },
     Key {
         name: "lan.enabled",

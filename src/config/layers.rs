@@ -226,7 +226,12 @@ fn index_config(name: &str, table: &DeTable<'_>) -> Result<IndexConfig, String> 
         match field.get_ref().as_ref() {
             "key" => index.key = Some(text),
             "minisign" => index.minisign = Some(text),
-            "url" => index.url = Some(value::url(&text).ok_or(format!("url: expected an http URL, found {text:?}"))?),
+            "url" => {
+                index.url = Some(
+                    value::url(&text)
+                        .ok_or(format!("url: expected an http URL, found {:?}", value::without_secret(&text)))?,
+                )
+            }
             "repos" => index.repos = value::list(&text).map(str::to_owned).collect(),
             other => {
                 let near = nearest(other, INDEX_FIELDS.iter().map(|(field, _)| *field))

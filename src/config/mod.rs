@@ -79,7 +79,9 @@ pub struct Settings {
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
     pub kubo: Ask,
+    /// An http or https URL, or [`value::UNIX`] and a path.
     pub kubo_api: String,
+    pub kubo_token: Option<PathBuf>,
     pub kubo_gateway: String,
     pub head_start: Duration,
     pub kubo_search: Search,
@@ -146,7 +148,8 @@ impl Settings {
             pacman_conf: PathBuf::from(text("pacman.conf")),
             from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
             kubo: ask(text("kubo.enabled")),
-            kubo_api: url("kubo.api"),
+            kubo_api: value::api(text("kubo.api")).expect("checked by Layers"),
+            kubo_token: Some(text("kubo.token_file")).filter(|path| *path != "none").map(PathBuf::from),
             kubo_gateway: url("kubo.gateway"),
             head_start: span("kubo.head_start").min(Duration::from_secs(5)),
             kubo_search: match text("kubo.search") {

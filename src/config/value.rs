@@ -51,6 +51,40 @@ pub fn url(text: &str) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// What stands before the path of a Unix socket in an address.
+pub const UNIX: &str = "unix:";
+
+/// Reads the address of Kubo's RPC: an http or https URL, `unix:` and an absolute path, or a multiaddress as Kubo writes it.
+pub fn api(text: &str) -> Option<String> {
+    let path = text.strip_prefix("/unix").or_else(|| text.strip_prefix("unix://")).or_else(|| text.strip_prefix(UNIX));
+    if let Some(path) = path {
+        return (path.starts_with('/') && path.len() > 1).then(|| format!("{UNIX}{path}"));
+    }
+    let Some(address) = text.strip_prefix('/') else { return url(text) };
+    let parts: Vec<&str> = address.trim_end_matches('/').split('/').collect();
+    let (kind, host, port, scheme) = match parts[..] {
+        [kind, host, "tcp", port] | [kind, host, "tcp", port, "http"] => (kind, host, port, "http"),
+        [kind, host, "tcp", port, "https"] | [kind, host, "tcp", port, "tls", "http"] => (kind, host, port, "https"),
+        _ => return None,
+    };
+    match kind {
+        "ip4" | "dns" | "dns4" | "dns6" => url(&format!("{scheme}://{host}:{port}")),
+        "ip6" => url(&format!("{scheme}://[{host}]:{port}")),
+        _ => None,
+    }
+}
+
+/// A text that was to be a URL and is not, without what may be a password.
+pub fn without_secret(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((before, rest)) => {
+            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            format!("{scheme}…@{rest}")
+        }
+        None => text.to_owned(),
+    }
+}
+
 /// The URL of `path`, which begins with a slash and may have a query, below `base`: what stands in the path of `base` is kept,
 /// as for a gateway behind a prefix of another server.
 pub fn below(base: &reqwest::Url, path: &str) -> reqwest::Url {
@@ -97,6 +131,8 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
     let (good, wanted) = match shape {
         Shape::Text => (!text.is_empty(), "a text".to_owned()),
         Shape::Path => (text == "auto" || text.starts_with('/'), "an absolute path".to_owned()),
+        Shape::PathOrNone => (text == "none" || text.starts_with('/'), "an absolute path, or none".to_owned()),
+        Shape::Api => (api(text).is_some(), "unix: and an absolute path, or an http or https URL".to_owned()),
         Shape::Url => (url(text).is_some(), "an http or https URL".to_owned()),
         Shape::UrlList => (list(text).all(|item| url(item).is_some()), "http or https URLs".to_owned()),
         Shape::Count => (count(text).is_some(), "a whole number from 1 to 8".to_owned()),
@@ -114,7 +150,15 @@ pub fn check(shape: Shape, text: &str) -> Result<(), String> {
         Shape::Window => (window(text).is_some(), "any, or a time of day like \"22:00-06:00\"".to_owned()),
         Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
     };
-    if good { Ok(()) } else { Err(format!("expected {wanted}, found {text:?}")) }
+    if good {
+        return Ok(());
+    }
+    let is_url = matches!(shape, Shape::Url | Shape::UrlList | Shape::Api);
+    if is_url && text.contains('@') {
+        let found = list(text).map(without_secret).collect::<Vec<_>>().join(" ");
+        return Err(format!("expected {wanted} without user name and password, found {found:?}"));
+    }
+    Err(format!("expected {wanted}, found {text:?}"))
 }
 
 /// Prints bytes for people: `17 B`, `1.5 MiB`.
@@ -148,6 +192,36 @@ mod tests {
             assert_eq!(size(bad), None, "{bad}");
         }
         assert_eq!(span("5"), None);
+    }
+
+    #[test]
+    fn the_address_of_an_rpc_is_read_as_kubo_writes_it() {
+        for (text, read) in [
+            ("http://localhost:5001/", Some("http://127.0.0.1:5001")),
+            ("/ip4/127.0.0.1/tcp/5001", Some("http://127.0.0.1:5001")),
+            ("/ip6/::1/tcp/5001", Some("http://[::1]:5001")),
+            ("/dns4/kubo.lan/tcp/443/https", Some("https://kubo.lan")),
+            ("unix:/run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
+            ("unix:///run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
+            ("/unix/run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
+            ("unix:run/x", None),
+            ("unix:/", None),
+            ("/ip4/127.0.0.1/udp/5001", None),
+            ("/run/ipfs/api.sock", None),
+            ("http://user:secret@127.0.0.1:5001", None),
+        ] {
+            assert_eq!(api(text).as_deref(), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refused_url_is_shown_without_its_password() {
+        for shape in [Shape::Url, Shape::UrlList, Shape::Api] {
+            for text in ["http://user:hush@host", "https://good.example http://user:hu@sh@host/", "user:hush@host"] {
+                let said = check(shape, text).unwrap_err();
+                assert!(!said.contains("hush") && !said.contains("hu@") && said.contains("host"), "{said}");
+            }
+        }
     }
 
     #[test]

@@ -80,11 +80,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);
         let server = Server::new(node.clone(), transfers);
-        let kubo = (settings.kubo != Ask::No).then(|| Kubo {
-            api: reqwest::Url::parse(&settings.kubo_api).ok(),
-            gateway: settings.gateway_url(),
-            client: Http::new(settings.connect).loopback().clone(),
-        });
+        let kubo = (settings.kubo != Ask::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         // What strangers send keeps no local user waiting.
         let mut running = runner.spawn(hear_allowed, BLOCKING)?;

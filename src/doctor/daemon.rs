@@ -1,5 +1,6 @@
 //! What a Kubo daemon says about itself: asked in parallel, each question with a deadline.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub struct Answers {
     pub api: String,
     /// Address of the gateway.
     pub gateway_url: String,
+    /// Where the secret for the RPC is.
+    pub token_file: Option<PathBuf>,
     /// Whether the RPC lets us in, and what it says when not.
     pub rpc: Option<Result<(), Fault>>,
     /// Whether the gateway is one.
@@ -64,8 +67,7 @@ impl Daemon {
             _ => {}
         }
         let http = Http::new(settings.connect.min(PATIENCE));
-        let api = reqwest::Url::parse(&settings.kubo_api).ok();
-        let kubo = Kubo { api, gateway: settings.gateway_url(), client: http.loopback().clone() };
+        let kubo = Kubo::configured(settings, &http);
         let asked = async {
             tokio::join!(
                 timely(kubo.version()),
@@ -87,6 +89,7 @@ impl Daemon {
         }
         Self::Here(Box::new(Answers {
             api: settings.kubo_api.clone(),
+            token_file: settings.kubo_token.clone(),
             gateway_url: settings.kubo_gateway.clone(),
             rpc,
             gateway,

@@ -9,6 +9,9 @@ use super::{Check, Finding};
 use crate::config::value::show_size;
 use crate::kubo::Kind;
 
+/// What `ipfs` writes there is read as it stands, sockets included.
+const AT_ITS_ADDRESS: &str = "set kubo.api in /etc/pkgswarm/config.toml to its address, as `cat ~/.ipfs/api` prints it";
+
 const SETUP: &str = "pkgswarm setup --only kubo";
 
 /// A check of a daemon that answers.
@@ -45,17 +48,17 @@ pub const CHECKS: &[Check] = &[
         name: "kubo-rpc",
         about: "Kubo's RPC lets pkgswarm in; indexes and kubo.keep need it.",
         look: of_daemon!(|kubo| {
-            let fault = kubo.rpc.as_ref().map_or(Some("no answer".to_owned()), |rpc| {
-                rpc.as_ref().err().map(|fault| match fault.kind {
-                    Kind::Forbidden => "it refuses (API.Authorizations)".to_owned(),
-                    _ => fault.text.clone(),
-                })
-            })?;
+            let (fault, mend) = match &kubo.rpc {
+                Some(Ok(())) => return None,
+                Some(Err(fault)) if fault.kind == Kind::Forbidden => refused(kubo, &fault.text),
+                Some(Err(fault)) => (fault.text.clone(), AT_ITS_ADDRESS.to_owned()),
+                None => ("no answer".to_owned(), AT_ITS_ADDRESS.to_owned()),
+            };
             let says = format!(
                 "Kubo's RPC at {} is of no use: {fault}; indexes come by other ways, kubo.keep does not hold",
                 kubo.api
             );
-            Some(Finding::warning(says, "set kubo.api in /etc/pkgswarm/config.toml to its address (`cat ~/.ipfs/api`)"))
+            Some(Finding::warning(says, mend))
         }),
     },
     Check {
@@ -306,6 +309,27 @@ pub const CHECKS: &[Check] = &[
         }),
     },
 ];
+
+/// What an RPC that refuses says, and what lets pkgswarm in.
+fn refused(kubo: &Answers, said: &str) -> (String, String) {
+    match &kubo.token_file {
+        None => (
+            "it refuses (API.Authorizations)".to_owned(),
+            "put the AuthSecret of an entry of API.Authorizations (bearer:… or basic:…) into a file that the users who run \
+             pkgswarm can read and others cannot, and set kubo.token_file in /etc/pkgswarm/config.toml to its path"
+                .to_owned(),
+        ),
+        // It could not be read, or is not one: the text names the file.
+        Some(file) if said.starts_with("kubo.token_file") => {
+            let mend = format!("write one line like bearer:TOKEN into {}, readable by this user", file.display());
+            (said.to_owned(), mend)
+        }
+        Some(file) => (
+            format!("it refuses what is in {} (API.Authorizations)", file.display()),
+            "ipfs config API.Authorizations shows who may do what; AllowedPaths needs \"/api/v0\"".to_owned(),
+        ),
+    }
+}
 
 fn at<'a>(config: &'a Value, pointer: &str) -> &'a Value {
     config.pointer(pointer).unwrap_or(&Value::Null)

@@ -58,6 +58,11 @@ impl Http {
         self.loopback.get_or_init(|| built(without_tls(self.builder()).no_proxy()))
     }
 
+    /// A client whose every connection is one to this Unix socket.
+    pub fn unix(&self, socket: &std::path::Path) -> Client {
+        built(without_tls(self.builder()).no_proxy().unix_socket(socket))
+    }
+
     /// A client that follows redirects by itself, for what is off the path of downloads and proven afterwards.
     pub fn following(&self) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -17,12 +17,14 @@ use crate::cid::Cid;
 use crate::config::value::below;
 
 mod config;
+mod door;
 mod error;
 pub mod keep;
 mod mfs;
 mod swarm;
 mod wire;
 
+pub use door::Door;
 pub use error::{Fault, Kind};
 use wire::{WireImport, WireKey, WireRemoved};
 
@@ -45,12 +47,15 @@ const WALK: Duration = Duration::from_secs(600);
 /// A Kubo daemon. Cheap to clone; the client's connections are shared.
 #[derive(Clone, Debug)]
 pub struct Kubo {
-    /// Address of the RPC, for example `http://127.0.0.1:5001`. `None`: only the gateway is used.
+    /// Address of the RPC, for example `http://127.0.0.1:5001`. `None`: only the gateway is used. Any host where `door`
+    /// leads to a Unix socket.
     pub api: Option<Url>,
     /// Address of the gateway. Use 127.0.0.1: the name `localhost` makes Kubo redirect.
     pub gateway: Url,
     /// Must use no proxy for these addresses.
     pub client: Client,
+    /// What the RPC needs besides its address.
+    pub door: Door,
 }
 
 /// How a name is published.
@@ -89,7 +94,7 @@ pub struct RepoSize {
 impl Kubo {
     /// Makes a client of the trustless gateway at `url`, which is asked as Kubo's own is, without its RPC.
     pub fn at_gateway(url: &Url, client: &Client) -> Self {
-        Self { api: None, gateway: url.clone(), client: client.clone() }
+        Self { api: None, gateway: url.clone(), client: client.clone(), door: Door::default() }
     }
 
     /// The daemon's version, for example `0.43.0`.
@@ -381,7 +386,12 @@ impl Kubo {
         };
         let mut url = below(api, &format!("/api/v0/{call}"));
         url.query_pairs_mut().extend_pairs(args);
-        let request = self.client.post(url).header("User-Agent", USER_AGENT);
+        let request = self.door.client.as_ref().unwrap_or(&self.client).post(url).header("User-Agent", USER_AGENT);
+        let request = match &self.door.secret {
+            Some(Ok(secret)) => request.header("Authorization", secret.clone()),
+            Some(Err(why)) => return Err(Fault::new(call, Kind::Forbidden, why)),
+            None => request,
+        };
         let request = match form {
             Some(form) => request.multipart(form),
             None => request,

@@ -11,6 +11,8 @@ use super::Kubo;
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) body: Vec<u8>,
+    /// `Authorization`, in lower case.
+    pub(crate) secret: Option<String>,
 }
 
 /// What to answer to a request line that contains a text.
@@ -58,7 +60,8 @@ impl Script {
 
     /// A client that uses it for everything.
     pub(crate) fn kubo(&self) -> Kubo {
-        Kubo { api: Some(self.url.clone()), gateway: self.url.clone(), client: client() }
+        let door = super::Door::default();
+        Kubo { api: Some(self.url.clone()), gateway: self.url.clone(), client: client(), door }
     }
 }
 
@@ -97,7 +100,7 @@ fn read(stream: TcpStream) -> Option<Asked> {
     let mut input = BufReader::new(stream);
     let mut line = String::new();
     input.read_line(&mut line).ok()?;
-    let (mut length, mut chunked) = (0, false);
+    let (mut length, mut chunked, mut secret) = (0, false, None);
     loop {
         let mut header = String::new();
         input.read_line(&mut header).ok()?;
@@ -105,6 +108,7 @@ fn read(stream: TcpStream) -> Option<Asked> {
         if header.is_empty() {
             break;
         }
+        secret = header.strip_prefix("authorization: ").map(str::to_owned).or(secret);
         chunked |= header == "transfer-encoding: chunked";
         if let Some(number) = header.strip_prefix("content-length: ") {
             length = number.parse().ok()?;
@@ -121,5 +125,5 @@ fn read(stream: TcpStream) -> Option<Asked> {
         body.extend_from_slice(&chunk[..size]);
         chunked = size > 0;
     }
-    Some(Asked { line: line.trim().to_owned(), body })
+    Some(Asked { line: line.trim().to_owned(), body, secret })
 }

@@ -146,7 +146,7 @@ fn a_daemon_that_hangs_cuts_or_is_absent_is_told_apart() {
     assert_eq!(run(kubo.version()).unwrap_err().kind, Kind::Malformed);
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url: Url = format!("http://user:secret@{nobody}").parse().unwrap();
-    let absent = Kubo { api: Some(url.clone()), gateway: url, client: client() };
+    let absent = Kubo { api: Some(url.clone()), gateway: url, client: client(), door: Door::default() };
     let fault = run(absent.version()).unwrap_err();
     assert_eq!(fault.kind, Kind::Unreachable);
     assert!(!fault.to_string().contains("secret"), "{fault}");

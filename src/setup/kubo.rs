@@ -77,13 +77,15 @@ const WISHES: &[Wish] = &[
 /// Values that are to be set.
 struct Values {
     kubo: Kubo,
+    /// Its address as the settings have it.
+    at: String,
     values: Vec<(KuboValue, &'static str)>,
     back: bool,
 }
 
 impl Change for Values {
     fn shown(&self) -> String {
-        let mut out = format!("Kubo at {}\n", self.kubo.api.as_ref().map_or("", |api| api.as_str()));
+        let mut out = format!("Kubo at {}\n", self.at);
         for (value, why) in &self.values {
             let (from, to) = if self.back { (&value.after, &value.before) } else { (&value.before, &value.after) };
             let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { value.to_string() };
@@ -144,7 +146,7 @@ pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
     if values.is_empty() {
         return Ok(Offer::Nothing("Kubo is set up, as far as nobody chose otherwise".to_owned()));
     }
-    Ok(Offer::Change(Box::new(Values { kubo, values, back: false })))
+    Ok(Offer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.clone(), values, back: false })))
 }
 
 /// The values that setup wrote and that are still as it wrote them.
@@ -159,7 +161,8 @@ pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error
     let config = asked(kubo.config())?;
     let still = record.done.kubo.iter().filter(|value| at(&config, &value.key) == value.after);
     let values = still.map(|value| (value.clone(), "")).collect();
-    Ok(Offer::Change(Box::new(Forgetting { values: Values { kubo, values, back: true } })))
+    let at = context.settings.kubo_api.clone();
+    Ok(Offer::Change(Box::new(Forgetting { values: Values { kubo, at, values, back: true } })))
 }
 
 /// Taking values back, after which nothing is left to take back: what others changed since stays theirs.
@@ -183,8 +186,7 @@ impl Change for Forgetting {
 
 fn daemon(context: &Context<'_>) -> Kubo {
     let http = Http::new(context.settings.connect.min(Duration::from_secs(3)));
-    let api = reqwest::Url::parse(&context.settings.kubo_api).ok();
-    Kubo { api, gateway: context.settings.gateway_url(), client: http.loopback().clone() }
+    Kubo::configured(context.settings, &http)
 }
 
 /// The value at `A.B.C`; `null` when there is none.

@@ -20,6 +20,7 @@ mod index_lan;
 mod index_refresh;
 mod interrupted;
 mod json;
+mod kubo_door;
 mod lookup;
 mod prefetch;
 mod prefetch_conditions;

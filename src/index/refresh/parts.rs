@@ -38,7 +38,7 @@ enum From<'a> {
     /// The local network, by blocks.
     Lan(Rc<Neighbours>),
     /// Kubo or a gateway, by blocks.
-    Blocks(Kubo),
+    Blocks(Box<Kubo>),
     /// A plain copy, by path.
     Copy(&'a Url, Client),
 }
@@ -60,10 +60,12 @@ pub(super) fn sources<'a>(
     client: &Client,
 ) -> Vec<Source<'a>> {
     let lan = lan.map(|lan| Source { name: "lan".to_owned(), from: From::Lan(Rc::clone(lan)) });
-    let kubo = kubo.map(|kubo| Source { name: "kubo".to_owned(), from: From::Blocks(kubo.clone()) });
+    let kubo = kubo.map(|kubo| Source { name: "kubo".to_owned(), from: From::Blocks(kubo.clone().into()) });
     let copy = source.url.as_ref().map(|url| copy(url, client));
-    let gateways =
-        source.gateways.iter().map(|url| Source { name: host(url), from: From::Blocks(Kubo::at_gateway(url, client)) });
+    let gateways = source
+        .gateways
+        .iter()
+        .map(|url| Source { name: host(url), from: From::Blocks(Kubo::at_gateway(url, client).into()) });
     lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect()
 }
 
