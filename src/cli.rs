@@ -373,6 +373,9 @@ pub struct UpkeepArgs {
     /// Leave the terminal's session first
     #[arg(long)]
     pub detached: bool,
+    /// Only remove the copy of an index, by the name under which it is kept
+    #[arg(long, value_name = "COPY")]
+    pub forget_index: Option<String>,
 }
 
 /// Arguments of `ahead`.

@@ -88,7 +88,7 @@ impl Said {
         match self {
             Said::Line(line) => report::say(line),
             // A closed pipe is the reader's choice.
-            Said::Json(line) => drop(writeln!(std::io::stdout(), "{line}")),
+            Said::Json(line) => drop(writeln!(report::out(), "{line}")),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Audited<'_> {
 
     /// A line for each disagreement, or one object.
     fn print(&self, json: bool) -> io::Result<()> {
-        let (mut out, here) = (io::stdout().lock(), &self.here);
+        let (mut out, here) = (crate::report::out(), &self.here);
         if json {
             let disagreements: Vec<_> = self
                 .disagreements()

@@ -11,7 +11,7 @@ use crate::name::shown;
 
 /// Runs the command: one line `CID  FILE` for each file, in their order.
 pub fn run(args: &CidArgs) -> anyhow::Result<u8> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::report::out();
     for path in &args.files {
         let failed = |e: io::Error| Error::local(path.display(), format!("cannot be read: {e}"));
         let built = build(open(path).map_err(failed)?).map_err(failed)?;

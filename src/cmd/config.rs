@@ -1,6 +1,6 @@
 //! `pkgswarm config`: every setting, its value, and the layer it comes from.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use crate::cli::ConfigArgs;
 use crate::config::key::nearest;
@@ -13,7 +13,7 @@ use crate::error::Error;
 pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {
     let layers = Layers::read(env, flags)?;
     let settings = Settings::from_layers(env, &layers)?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::report::out();
     let effective = |name: &str, text: &str| match name {
         "store.dir" => settings.store_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string()),
         "state.dir" => settings.state_dir.display().to_string(),

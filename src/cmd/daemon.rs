@@ -48,7 +48,7 @@ pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Resu
         return Ok(0);
     }
     let shared = ask(settings, "shared")?;
-    let mut out = io::stdout().lock();
+    let mut out = report::out();
     if args.json {
         writeln!(out, "{shared}")?;
         return Ok(0);
@@ -96,7 +96,7 @@ pub fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Resu
 
 fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
     let here = daemon::here(settings)?;
-    let mut out = io::stdout().lock();
+    let mut out = report::out();
     if args.json {
         let here = here.iter().map(|one| {
             json!({

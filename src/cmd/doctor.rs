@@ -1,6 +1,6 @@
 //! `pkgswarm doctor`: runs the checks and says what mends what they find.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use crate::cli::DoctorArgs;
@@ -35,7 +35,7 @@ fn tell(found: &[(&Check, Vec<Finding>)], args: &DoctorArgs) -> anyhow::Result<u
     let all = || found.iter().flat_map(|(_, findings)| findings);
     let is_ill = all().any(|finding| finding.level > Level::Note);
     let status = if is_ill { ILL } else { 0 };
-    let mut out = io::stdout().lock();
+    let mut out = report::out();
     if args.json {
         let checks = found.iter().map(|(check, findings)| {
             let findings =

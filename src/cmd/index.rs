@@ -1,7 +1,7 @@
 //! `pkgswarm index …`: the indexes in use: add one, list, refresh, show, remove.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,7 +43,8 @@ pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Re
 fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8> {
     let is_ipns = args.key.parse::<crate::index::ipns::Name>().is_ok();
     let url = args.url.as_ref().map(|url| {
-        let bad = || Error::usage("--url", format!("expected an http or https URL, found {url:?}"));
+        let found = crate::config::value::without_secret(url);
+        let bad = || Error::usage("--url", format!("expected an http or https URL, found {found:?}"));
         crate::config::value::url(url).ok_or_else(bad)
     });
     let mut index = IndexConfig {
@@ -229,7 +230,7 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
         let line = serde_json::json!({"index": index.name, "outcome": word, "text": text, "routes": routes,
             "moved": refreshed.moved, "warnings": refreshed.warnings, "clock": refreshed.clock.as_ref().map(clock)});
         // A closed pipe is the reader's choice.
-        let _ = writeln!(io::stdout(), "{line}");
+        let _ = writeln!(report::out(), "{line}");
         return;
     }
     let failed = matches!(refreshed.outcome, Outcome::Refused(_) | Outcome::Unreachable);
@@ -268,8 +269,8 @@ fn clock(found: &Clock) -> String {
 fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
     let held = in_use::state(settings).held(&in_use::copy_name(index)).ok().flatten();
     match held {
-        Some(held) if held.manifest.expires < unix(SystemTime::now()) => {
-            let ago = time::span(unix(SystemTime::now()) - held.manifest.expires);
+        Some(held) if !is_in_force(settings, index) => {
+            let ago = time::span(unix(SystemTime::now()).saturating_sub(held.manifest.expires));
             format!("the last copy expired {ago} ago and is not used; mirrors serve as without an index")
         }
         Some(held) => {
@@ -280,15 +281,20 @@ fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
     }
 }
 
+fn is_in_force(settings: &Settings, index: &IndexConfig) -> bool {
+    let now = unix(SystemTime::now());
+    in_use::state(settings).is_in_force(&in_use::copy_name(index), now).unwrap_or(false)
+}
+
 fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
     let now = unix(SystemTime::now());
-    let mut out = io::stdout().lock();
+    let mut out = report::out();
     for index in &settings.indexes {
         let name = in_use::copy_name(index);
         let state = in_use::state(settings);
         let seen = in_use::grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
         let manifest = state.held(&name).ok().flatten().map(|held| held.manifest);
-        let expired = manifest.as_ref().is_some_and(|manifest| manifest.expires < now);
+        let expired = manifest.is_some() && !is_in_force(settings, index);
         if args.json {
             let row = serde_json::json!({
                 "name": index.name, "key": index.key, "minisign": index.minisign, "url": index.url,
@@ -303,6 +309,7 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
         let age = |since: u64| time::span(now.saturating_sub(since));
         let life = match &manifest {
             None => "never fetched".to_owned(),
+            Some(manifest) if expired && manifest.expires >= now => "EXPIRED before this clock was set back".to_owned(),
             Some(manifest) if expired => format!("EXPIRED {} ago", age(manifest.expires)),
             Some(manifest) => {
                 let left = time::span(manifest.expires.saturating_sub(now));
@@ -324,7 +331,7 @@ fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
     let held = state.held(&name).map_err(|e| Error::local(settings.state_dir.display(), e))?;
     let held =
         held.ok_or_else(|| Error::new(Kind::NoSource, &args.name, "was never fetched").hint("pkgswarm index refresh"))?;
-    let mut out = io::stdout().lock();
+    let mut out = report::out();
     let manifest = &held.manifest;
     if args.json {
         out.write_all(&held.bytes)?;
@@ -366,13 +373,27 @@ fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
 }
 
 fn rm(env: &Env, settings: &Settings, args: &NameArgs) -> anyhow::Result<u8> {
-    configured(settings, &args.name)?;
+    let copy = in_use::copy_name(configured(settings, &args.name)?);
     let path = file_of(env, &args.name);
     let path = path.filter(|path| path.exists()).ok_or_else(|| {
         Error::usage(&args.name, "was not added by `pkgswarm index add`")
             .hint("`pkgswarm config` shows the file that declares it")
     })?;
     std::fs::remove_file(&path).map_err(|e| Error::local(path.display(), e))?;
+    // The state is the download user's, and is not touched by root.
+    let forgotten = match env.is_root() {
+        true => {
+            let set = Cli::try_parse_from(&env.args).map(|cli| cli.set).unwrap_or_default();
+            let flags = set.iter().flat_map(|flag| ["--set", flag]);
+            let words: Vec<OsString> =
+                flags.chain(["upkeep", "--forget-index", copy.as_str()]).map(OsString::from).collect();
+            handover::run(env, settings, &words, &Target::Nowhere).map(drop)
+        }
+        false => in_use::state(settings).forget_copy(&copy).map_err(|e| Error::local(&args.name, e)),
+    };
+    if let Err(e) = forgotten {
+        report::say(&format!("warning: its copy on this disk stays: {}", e.message));
+    }
     report::say(&format!("removed {}; the sequences that were seen stay known", path.display()));
     Ok(0)
 }

@@ -60,7 +60,7 @@ fn one(context: &Context<'_>, record: &mut Record, part: Part, args: &SetupArgs)
     let shown = change.shown();
     if !args.json {
         // A closed pipe is the reader's choice.
-        let _ = io::stdout().lock().write_all(shown.as_bytes());
+        let _ = report::out().write_all(shown.as_bytes());
     }
     if args.dry_run {
         return Ok(Outcome { state: "proposed", change: shown, said: Vec::new() });
@@ -76,7 +76,7 @@ fn tell(part: Part, outcome: &Outcome, json: bool) -> io::Result<()> {
     let Outcome { state, change, said } = outcome;
     if json {
         let line = serde_json::json!({"part": part.name(), "state": state, "change": change, "said": said});
-        return writeln!(io::stdout(), "{line}");
+        return writeln!(report::out(), "{line}");
     }
     if *state != "refused" {
         for line in said {

@@ -1,7 +1,7 @@
 //! `pkgswarm stats`: who sent how much, on which days, and what that saved.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
@@ -35,11 +35,11 @@ pub fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u
     }
     let zone = TimeZone::system();
     let stats = read(settings, &zone, since(&zone, args.days))?;
-    let mut out = io::stdout().lock();
+    let mut out = crate::report::out();
     if args.json {
         writeln!(out, "{}", as_json(&stats))?;
     } else {
-        out.write_all(as_text(&stats, args.days, out.is_terminal()).as_bytes())?;
+        out.write_all(as_text(&stats, args.days, std::io::stdout().is_terminal()).as_bytes())?;
     }
     Ok(0)
 }

@@ -8,9 +8,12 @@ use crate::cmd::index::refresh_all;
 use crate::config::Settings;
 use crate::deliver::block_on;
 use crate::env::Env;
+use crate::error::Error;
 use crate::handover::{self, Target};
 use crate::health::Health;
+use crate::index::in_use;
 use crate::kubo::keep::Ledger;
+use crate::name::FileName;
 use crate::session::Session;
 
 /// Longest time for removing what Kubo keeps; the rest follows next time.
@@ -20,6 +23,11 @@ const TRIM: Duration = Duration::from_secs(60);
 pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<u8> {
     if args.detached {
         background::detach();
+    }
+    if let Some(copy) = args.forget_index.as_ref().filter(|_| !env.is_root()) {
+        let copy = FileName::new(copy).map_err(|e| Error::usage("--forget-index", e))?;
+        in_use::state(settings).forget_copy(&copy)?;
+        return Ok(0);
     }
     // A store that is gone is not made anew: there is nothing to keep up.
     if settings.store_dir.as_ref().is_some_and(|dir| !dir.exists()) {

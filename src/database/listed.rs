@@ -49,7 +49,7 @@ fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, 
         return None;
     }
     let (state, own, now) = (in_use::state(&session.settings), in_use::copy_name(index), unix(now)?);
-    if state.expires(&own).ok()?? <= now {
+    if !state.is_in_force(&own, now).ok()? {
         return None;
     }
     let arch = session.arch();

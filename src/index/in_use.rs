@@ -39,7 +39,7 @@ pub fn table(
 ) -> Result<Option<Catalogue>, CatalogueError> {
     let name = copy_name(index);
     let state = state(settings);
-    if state.expires(&name)?.is_none_or(|expires| expires < unix(now)) {
+    if !state.is_in_force(&name, unix(now))? {
         return Ok(None);
     }
     let Ok(repo) = RepoName::new(repo) else { return Ok(None) };

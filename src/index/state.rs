@@ -163,7 +163,8 @@ impl State {
         let dir = self.copy_dir(name);
         let parsed = Manifest::decode(manifest)?;
         let own = Sha256::of(manifest);
-        let mut keep = Vec::new();
+        // It names the copy that it is about by its expiry.
+        let mut keep = vec![dir.join("expired")];
         for table in parsed.tables.iter().filter(|table| repos.contains(&table.repo)) {
             let plain = self.table_path(name, table.sha256);
             let compiled = self.catalogue_path(name, &table.repo, &table.arch);
@@ -203,6 +204,28 @@ impl State {
         let line = read_most(&path, 64).map_err(|cause| CatalogueError::File { path, cause })?;
         let line = line.and_then(|line| String::from_utf8(line).ok());
         Ok(line.and_then(|line| line.trim().parse().ok()))
+    }
+
+    /// Whether there is a copy of `name` that is not expired at `now` (Unix seconds), and was not seen expired before: it
+    /// does not come back when the clock is set back. Reads one line or two.
+    ///
+    /// # Errors
+    /// As [`State::expires`].
+    pub fn is_in_force(&self, name: &FileName, now: u64) -> Result<bool, CatalogueError> {
+        let Some(expires) = self.expires(name)? else { return Ok(false) };
+        let over = self.copy_dir(name).join("expired");
+        let was_seen = || {
+            let line = read_most(&over, 64).ok().flatten().unwrap_or_default();
+            std::str::from_utf8(&line).is_ok_and(|line| line.trim().parse() == Ok(expires))
+        };
+        if expires >= now {
+            return Ok(!was_seen());
+        }
+        if !was_seen() {
+            // Who may not write here does not keep it in force either; it is noted by those who may.
+            let _ = replace(&over, format!("{expires}\n").as_bytes());
+        }
+        Ok(false)
     }
 
     /// Whether the copy of `name` is that of `manifest` and complete for `repos`.

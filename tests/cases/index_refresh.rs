@@ -216,3 +216,27 @@ fn a_publisher_who_does_not_answer_keeps_no_other_one_waiting() {
     assert!(!copy("arch").exists(), "it is still waited for");
     running.kill();
 }
+
+#[test]
+fn an_index_that_is_removed_takes_its_copy_with_it() {
+    let package = Package::new("zlib", 40_000);
+    let mirror = FakeMirror::serving(&[package.file()]);
+    let world = World::new().repo("core", &[&package], &[&mirror]);
+    Publisher::of(&world, &[&package]).add_to(&world);
+    let copy = copy_of_index(&world, "test");
+    assert!(copy.join("pkgswarm.json").exists(), "{}", copy.display());
+    let run = world.run(&["index", "rm", "test"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(!copy.exists() && !run.stderr.contains("warning"), "{}", run.stderr);
+    assert!(world.path("state/index/index.json").exists(), "what was seen stays known");
+}
+
+#[test]
+fn names_of_an_index_cannot_turn_what_is_printed_around() {
+    let world = FakeIndex::called("arch").saying("evil\u{202e}piz.gkp", b"x").in_use(World::new());
+    for show in [&["index", "show", "arch", "--entries"][..], &["index", "show", "arch", "--entries", "--json"]] {
+        let run = world.run(show);
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        assert!(run.stdout.contains("evil\\u202epiz.gkp") && !run.stdout.contains('\u{202e}'), "{}", run.stdout);
+    }
+}

@@ -41,6 +41,27 @@ fn the_highest_sequence_of_a_key_is_never_forgotten() {
 }
 
 #[test]
+fn an_expired_copy_does_not_come_back_when_the_clock_is_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::at(dir.path());
+    assert!(!state.is_in_force(&name(), 1).unwrap());
+    let (manifest, packed) = with_table();
+    let hold = |manifest: &Manifest| {
+        state.keep_table(&name(), &manifest.tables[0], Made::Packed(&packed)).unwrap();
+        state.hold(&name(), &manifest.encode(), &[], &[core()]).unwrap();
+    };
+    hold(&manifest);
+    assert!(state.is_in_force(&name(), manifest.expires).unwrap());
+    assert!(!state.is_in_force(&name(), manifest.expires + 1).unwrap());
+    assert!(!state.is_in_force(&name(), manifest.created).unwrap(), "the clock was set back");
+    // Nor by being fetched once more; the next one counts.
+    hold(&manifest);
+    assert!(!state.is_in_force(&name(), manifest.created).unwrap());
+    hold(&Manifest { expires: manifest.expires + 60, ..manifest.clone() });
+    assert!(state.is_in_force(&name(), manifest.created).unwrap());
+}
+
+#[test]
 fn a_damaged_memory_is_an_error_and_not_a_fresh_start() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("index.json"), "{").unwrap();
