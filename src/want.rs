@@ -77,8 +77,8 @@ impl Want {
     }
 }
 
-/// The repository that `url` belongs to, and what is known there. Of several that share a server, the first one that
-/// lists the file.
+/// The repository that `url` belongs to, and what is known there. Of several that share a server, the first one whose
+/// database lists the file, which is what pacman goes by; else the first one of which an index does.
 fn listed(
     session: &Session,
     conf: &PacmanConf,
@@ -93,15 +93,19 @@ fn listed(
         // Databases have no expectation: the user's mirror says what they are.
         return Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }));
     }
-    let mut unread = None;
+    let (mut unread, mut indexed) = (None, None);
     for (repo, _) in conf.repos_of(url) {
         let knowledge = session.knowledge(&repo.name, name)?;
         unread = unread.or(knowledge.unread);
-        if knowledge.database.is_some() || !knowledge.indexes.is_empty() {
+        if knowledge.database.is_some() {
             return Ok((Some(repo.clone()), knowledge));
         }
+        if indexed.is_none() && !knowledge.indexes.is_empty() {
+            indexed = Some((Some(repo.clone()), knowledge));
+        }
     }
-    Ok((Some(first.clone()), Knowledge { in_repo: true, unread, ..Knowledge::default() }))
+    let nothing = Knowledge { in_repo: true, unread, ..Knowledge::default() };
+    Ok(indexed.unwrap_or_else(|| (Some(first.clone()), nothing)))
 }
 
 /// The neighbours, Kubo and the gateways, where they may be asked.

@@ -158,3 +158,17 @@ fn an_index_whose_signature_is_wrong_is_not_taken() {
     world.xfer(&mirror.url("core", &linux.file_name()), &out).succeeds();
     world.has(&out, &linux.bytes);
 }
+
+#[test]
+fn of_repos_that_share_a_server_a_later_database_outranks_an_earlier_index() {
+    let (wanted, other) = (Package::new("zlib", 5000), Package::new("elsewhere", 6000));
+    let mirror = FakeMirror::serving(&[wanted.file()]);
+    let shared = [mirror.repo("core")];
+    let world = World::new().sync_database("core", &database(&[], Compression::Gzip)).servers("core", &shared, &[]);
+    let extra = database(&[&wanted], Compression::Gzip);
+    let world = world.sync_database("extra", &extra).servers("extra", &shared, &[]);
+    let world = FakeIndex::called("arch").saying(&wanted.file_name(), &other.bytes).in_use(world);
+    let out = world.out(&wanted.file_name());
+    world.xfer(&mirror.url("core", &wanted.file_name()), &out).succeeds();
+    world.has(&out, &wanted.bytes);
+}
