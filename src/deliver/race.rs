@@ -111,7 +111,12 @@ pub(super) fn race(
         }
     }
     let from = shares.iter().map(|(index, _)| places[*index].label()).collect::<Vec<_>>().join(" + ");
-    let from = if from.is_empty() { "an earlier run".to_owned() } else { from };
+    let from = match (from.is_empty(), have) {
+        (false, _) => from,
+        // Known to be empty before anybody was asked.
+        (true, 0) => "nobody, it is empty".to_owned(),
+        (true, _) => "an earlier run".to_owned(),
+    };
     let url = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
             Place::Mirror(url) => Some(url.clone()),

@@ -264,3 +264,14 @@ fn retry_after_is_obeyed_by_the_next_file() {
     assert_eq!(run.code(), 1, "{}", run.stderr);
     assert!(busy.hits(&xz.file_name()) <= 1, "asked at most once, and last");
 }
+
+#[test]
+fn an_empty_file_is_said_to_come_from_who_sent_it() {
+    let mirror = FakeMirror::serving(&[("empty.txt", b"")]);
+    let world = World::new().repo("core", &[], &[&mirror]);
+    let out = world.out("empty.txt");
+    let run = world.xfer(&mirror.url("core", "empty.txt"), &out);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    world.has(&out, b"");
+    assert!(run.stderr.contains("from 127.0.0.1") && !run.stderr.contains("earlier run"), "{}", run.stderr);
+}

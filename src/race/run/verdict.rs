@@ -33,7 +33,11 @@ impl Run<'_, '_, '_> {
             self.board.log.misses.push((source, Miss::Corrupt(why)));
             self.board.log.liars.push(source);
         }
-        let shares = self.sheet.shares();
+        let mut shares = self.sheet.shares();
+        if self.sheet.bytes() == 0 {
+            // Who said that there is nothing to send has delivered it.
+            shares.extend(self.last.map(|source| (source, 0)));
+        }
         let dates = self.lanes.values().filter(|open| shares.iter().any(|(source, _)| *source == open.source));
         let modified = dates.filter_map(|open| open.modified).max();
         Ok(Outcome::Won(Won { accepted, modified, shares }))
