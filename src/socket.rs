@@ -17,7 +17,7 @@
 //! | daemon | `answer` with a descriptor | a file with one JSON document |
 //!
 //! Neither end believes the other: the client proves what it reads, the daemon counts what each user costs. Both look at
-//! the other's user id, which the kernel vouches for (SO_PEERCRED).
+//! the other's user id, which the kernel vouches for (SO_PEERCRED). The daemon takes no descriptors (`rights.rs`).
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _};
@@ -33,6 +33,8 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 
+mod rights;
+
 /// Longest message in bytes.
 pub const MOST: usize = 1024;
 
@@ -41,7 +43,22 @@ pub const MOST: usize = 1024;
 const PIECE: usize = 32 << 10;
 
 /// One end of a connection. tokio's type is for streams, but only its readiness is used.
-pub struct Connection(UnixStream);
+pub struct Connection {
+    socket: UnixStream,
+    takes: Takes,
+}
+
+/// Which descriptors may come over a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Takes {
+    /// Those that are wanted: this is a client's end.
+    Wanted,
+    /// None, and the kernel sees to that.
+    None,
+    /// None, and each message is looked at before it is taken: the kernel knows no better, or the message may have been
+    /// sent before it was told.
+    Unasked,
+}
 
 impl Connection {
     /// Connects to the daemon at `path`, if it runs as root, as this user, or as the owner of the socket's directory,
@@ -65,20 +82,20 @@ impl Connection {
 
     /// A connection over a socket that is there. Must be called within a runtime.
     pub fn over(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self(UnixStream::from_std(socket.into())?))
+        Ok(Self { socket: UnixStream::from_std(socket.into())?, takes: Takes::Wanted })
     }
 
     /// The user at the other end.
     pub fn user(&self) -> io::Result<u32> {
-        user_of(self.0.as_fd())
+        user_of(self.socket.as_fd())
     }
 
     /// Sends a message, with a descriptor if there is one.
     pub async fn send(&self, message: &str, file: Option<&File>) -> io::Result<()> {
         loop {
-            self.0.writable().await?;
+            self.socket.writable().await?;
             let bytes = &message.as_bytes()[..message.len().min(MOST)];
-            match self.0.try_io(Interest::WRITABLE, || send(&self.0, bytes, file)) {
+            match self.socket.try_io(Interest::WRITABLE, || send(&self.socket, bytes, file)) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return sent,
             }
@@ -90,8 +107,8 @@ impl Connection {
         self.send(&format!("bytes {}", bytes.len()), None).await?;
         for piece in bytes.chunks(PIECE) {
             loop {
-                self.0.writable().await?;
-                match self.0.try_io(Interest::WRITABLE, || send(&self.0, piece, None)) {
+                self.socket.writable().await?;
+                match self.socket.try_io(Interest::WRITABLE, || send(&self.socket, piece, None)) {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                     sent => break sent?,
                 }
@@ -114,9 +131,9 @@ impl Connection {
         let mut bytes = Vec::with_capacity(len);
         let mut piece = vec![0; PIECE.min(len)];
         while bytes.len() < len {
-            self.0.readable().await?;
+            self.socket.readable().await?;
             let room = piece.len().min(len - bytes.len());
-            match self.0.try_io(Interest::READABLE, || receive(&self.0, &mut piece[..room])) {
+            match self.socket.try_io(Interest::READABLE, || receive(&self.socket, &mut piece[..room])) {
                 Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok((got, _)) => bytes.extend_from_slice(&piece[..got]),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -127,11 +144,14 @@ impl Connection {
     }
 
     /// The next message; `None` when the other end has closed.
+    ///
+    /// # Errors
+    /// `InvalidData` for what is no text, and for a descriptor that was not asked for; it stays in the queue.
     pub async fn receive(&self) -> io::Result<Option<(String, Option<File>)>> {
         let mut line = [0; MOST];
         loop {
-            self.0.readable().await?;
-            match self.0.try_io(Interest::READABLE, || receive(&self.0, &mut line)) {
+            self.socket.readable().await?;
+            match self.socket.try_io(Interest::READABLE, || self.take(&mut line)) {
                 Ok((0, _)) => return Ok(None),
                 Ok((got, file)) => {
                     let text = std::str::from_utf8(&line[..got]);
@@ -142,6 +162,20 @@ impl Connection {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// One message, if none came with a descriptor that was not asked for.
+    fn take(&self, into: &mut [u8]) -> io::Result<(usize, Option<File>)> {
+        if self.takes == Takes::Unasked && rights::look(&self.socket)? == rights::Waiting::Descriptor {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "passed a descriptor"));
+        }
+        receive(&self.socket, into)
+    }
+
+    /// Ends the connection: no more is read from it. Returns whether dropping it cannot block; where that is not so, a
+    /// descriptor lies in its queue, and the thread that drops it waits for as long as the peer likes.
+    pub fn end(&self) -> bool {
+        self.takes == Takes::None || rights::is_free_of_them(&self.socket)
     }
 }
 
@@ -165,8 +199,12 @@ pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
     serde_json::from_str(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
-/// The listening end.
-pub struct Listener(UnixListener);
+/// The listening end. What it accepts takes no descriptors.
+pub struct Listener {
+    socket: UnixListener,
+    /// Whether the kernel is asked to refuse them; false in tests of what is done where it cannot.
+    asks_kernel: bool,
+}
 
 impl Listener {
     /// Listens at `path`, which everybody may connect to. What a daemon that ended left there is replaced.
@@ -180,11 +218,24 @@ impl Listener {
             Err(Errno::CONNREFUSED) => std::fs::remove_file(path)?,
             Err(_) => {}
         }
+        Self::bound(&address, path, true)
+    }
+
+    /// Listens at `path` as where the kernel knows no way to refuse descriptors, as Linux below 6.16.
+    #[cfg(all(test, feature = "node"))]
+    pub(crate) fn at_on_an_older_kernel(path: &Path) -> io::Result<Self> {
+        Self::bound(&SocketAddrUnix::new(path)?, path, false)
+    }
+
+    fn bound(address: &SocketAddrUnix, path: &Path, asks_kernel: bool) -> io::Result<Self> {
         let socket = seqpacket()?;
-        rustix::net::bind(&socket, &address)?;
+        if asks_kernel {
+            rights::refuse(&socket);
+        }
+        rustix::net::bind(&socket, address)?;
         rustix::fs::chmod(path, rustix::fs::Mode::from(0o666))?;
         rustix::net::listen(&socket, 64)?;
-        Ok(Self(UnixListener::from_std(socket.into())?))
+        Ok(Self { socket: UnixListener::from_std(socket.into())?, asks_kernel })
     }
 
     /// Standard input, when it is a listening socket: so systemd hands it over with `StandardInput=socket`.
@@ -195,13 +246,27 @@ impl Listener {
         }
         let socket = stdin.as_fd().try_clone_to_owned().ok()?;
         rustix::io::ioctl_fionbio(&socket, true).ok()?;
-        UnixListener::from_std(socket.into()).ok().map(Self)
+        // Those who have connected by now, which is why this was started, connected to one that did not refuse yet.
+        rights::refuse(&socket);
+        UnixListener::from_std(socket.into()).ok().map(|socket| Self { socket, asks_kernel: true })
     }
 
     /// The next connection.
+    ///
+    /// # Errors
+    /// When the other end has gone already, or descriptors have run out; trying again helps.
     pub async fn accept(&self) -> io::Result<Connection> {
-        let (stream, _) = self.0.accept().await?;
-        Ok(Connection(stream))
+        let (socket, _) = self.socket.accept().await?;
+        if self.asks_kernel && rights::are_refused(&socket) {
+            return Ok(Connection { socket, takes: Takes::None });
+        }
+        // From here on, where the kernel can; what lies in its queue was sent before.
+        if self.asks_kernel {
+            rights::refuse(&socket);
+        }
+        // Any Unix socket can do this. If one could not, its messages would look like its end.
+        let _ = rights::prepare(&socket);
+        Ok(Connection { socket, takes: Takes::Unasked })
     }
 }
 

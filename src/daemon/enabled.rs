@@ -64,7 +64,8 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
     let key = key(&own.join("key"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()?;
     runtime.block_on(async {
-        let listener = listener(&settings.socket)?;
+        // Closed by the kernel at the very end, when what waits there to be accepted keeps nobody waiting.
+        let listener: &'static Listener = Box::leak(Box::new(listener(&settings.socket)?));
         let shelf = Arc::new(Shelf::default());
         let (node, runner) = node::start(Config {
             key,
@@ -87,7 +88,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         notify("READY=1");
         tokio::select! {
             ended = running.ended() => ended?,
-            ended = server.run(&listener) => ended?,
+            ended = server.run(listener) => ended?,
             () = mend(&node, kubo) => {}
             () = follow_configuration(env, flags, &tell_allowed, &library) => {}
             _ = term.recv() => {}

@@ -3,6 +3,10 @@
 //!
 //! Without the cargo feature `node`, `disabled.rs` stands in for all of it and says so.
 
+#[cfg(all(test, feature = "node"))]
+mod attacks;
+#[cfg(feature = "node")]
+mod closers;
 #[cfg(feature = "node")]
 mod enabled;
 #[cfg(feature = "node")]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::cid::Cid;
+use crate::daemon::closers::Closers;
 use crate::daemon::status;
 use crate::daemon::transfers::{Request, State, Transfers};
 use crate::name::FileName;
@@ -47,6 +48,7 @@ struct Inner {
     node: Node,
     transfers: Transfers,
     users: Mutex<HashMap<u32, User>>,
+    closers: Closers,
 }
 
 /// A connection that counts until it is dropped.
@@ -68,10 +70,30 @@ impl Drop for Counted {
     }
 }
 
+/// A connection of a user. However it ends, nobody else waits while it is closed: a peer may have sent it what makes
+/// that take long (tests `a_socket_that_lingers_keeps_nobody_waiting…`).
+struct Served {
+    /// There until it is dropped.
+    connection: Option<Connection>,
+    /// Counts until it is closed, unless it was one too many.
+    counted: Option<Counted>,
+    user: u32,
+    closers: Closers,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let ended = (self.connection.take(), self.counted.take());
+        if ended.0.as_ref().is_some_and(|connection| !connection.end()) {
+            self.closers.close(self.user, ended);
+        }
+    }
+}
+
 impl Server {
     /// Answers for `node`.
     pub fn new(node: Node, transfers: Transfers) -> Self {
-        Self(Arc::new(Inner { node, transfers, users: Mutex::default() }))
+        Self(Arc::new(Inner { node, transfers, users: Mutex::default(), closers: Closers::default() }))
     }
 
     /// Takes connections for ever.
@@ -88,12 +110,20 @@ impl Server {
                     continue;
                 }
             };
-            let Ok(user) = connection.user() else { continue };
-            let Some(counted) = self.count(user) else { continue };
+            // The kernel always tells.
+            let user = connection.user().unwrap_or(u32::MAX);
+            let counted = self.count(user);
+            let is_one_too_many = counted.is_none();
+            let closers = self.0.closers.clone();
+            let served = Served { connection: Some(connection), counted, user, closers };
+            if is_one_too_many {
+                continue;
+            }
             let this = self.clone();
             tokio::spawn(async move {
-                let _ = this.serve(&connection, user).await;
-                drop(counted);
+                if let Some(connection) = &served.connection {
+                    let _ = this.serve(connection, user).await;
+                }
             });
         }
     }
