@@ -6,6 +6,7 @@ use std::io::{IoSlice, Read as _};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -18,12 +19,12 @@ use tempfile::TempDir;
 use crate::daemon::server::Server;
 use crate::daemon::transfers::Transfers;
 use crate::node::tests::Started;
-use crate::socket::{Listener, ask};
+use crate::socket::{Connection, Listener, ask};
 use crate::store::Store;
 
 /// A served socket, and what belongs to it.
 struct Scene {
-    _dir: TempDir,
+    dir: TempDir,
     started: Started,
     socket: PathBuf,
 }
@@ -38,7 +39,7 @@ impl Scene {
         let listener = listen(&socket).unwrap();
         let server = Server::new(started.node.clone(), Transfers::new(started.node.clone(), store));
         tokio::spawn(async move { server.run(&listener).await });
-        Self { _dir: dir, started, socket }
+        Self { dir, started, socket }
     }
 
     async fn status(&self) -> Value {
@@ -141,4 +142,27 @@ async fn a_socket_that_lingers_keeps_nobody_waiting_where_the_kernel_refuses_it(
 #[tokio::test]
 async fn a_socket_that_lingers_keeps_nobody_waiting_on_an_older_kernel() {
     a_socket_that_lingers_keeps_nobody_waiting(Listener::at_on_an_older_kernel).await;
+}
+
+#[tokio::test]
+async fn shared_documents_that_are_kept_open_take_no_more_room_than_a_few() {
+    let scene = Scene::new(Listener::at).await;
+    for number in 0..100 {
+        scene.started.shelve(&scene.dir.path().join(format!("file-{number}")), b"content");
+    }
+    let mut kept = Vec::new();
+    // A second's worth of requests; more are told off.
+    for _ in 0..150 {
+        for what in ["status", "shared"] {
+            let connection = Connection::to(&scene.socket).unwrap();
+            connection.send(what, None).await.unwrap();
+            let (text, file) = connection.receive().await.unwrap().unwrap();
+            assert!(file.is_some() || text.starts_with("busy"), "{text}");
+            kept.extend(file);
+        }
+    }
+    let files: std::collections::BTreeMap<u64, u64> =
+        kept.iter().map(|file| file.metadata().unwrap()).map(|meta| (meta.ino(), meta.len())).collect();
+    assert!(kept.len() > 100 && files.len() <= 72, "{} files for {} answers", files.len(), kept.len());
+    assert!(files.values().filter(|bytes| **bytes > 10_000).count() <= 8, "{files:?}");
 }

@@ -8,6 +8,8 @@ mod attacks;
 #[cfg(feature = "node")]
 mod closers;
 #[cfg(feature = "node")]
+mod documents;
+#[cfg(feature = "node")]
 mod enabled;
 #[cfg(feature = "node")]
 mod indexes;

@@ -4,7 +4,7 @@
 //! and the time in which a request must come. Descriptors are handed over for reading only.
 
 use std::collections::HashMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::cid::Cid;
 use crate::daemon::closers::Closers;
+use crate::daemon::documents::Documents;
 use crate::daemon::status;
 use crate::daemon::transfers::{Request, State, Transfers};
 use crate::name::FileName;
@@ -29,6 +30,11 @@ const REQUESTS: u64 = 200;
 
 /// Blocks that one user may ask for in a second: 256 MB in pieces of 256 KiB.
 const BLOCKS: u64 = 1000;
+
+/// Files in which `status` and `shared` are handed out, and how old what they say may be. Origin: chosen by us: a reader has
+/// more than a second until his is written again, where others ask without end; `shared` takes milliseconds to make.
+const STATUS: (usize, Duration) = (64, Duration::from_millis(25));
+const SHARED: (usize, Duration) = (8, Duration::from_millis(200));
 
 /// How long a connection may stay without a request, and a message without a reader.
 const IDLE: Duration = Duration::from_secs(10);
@@ -49,6 +55,8 @@ struct Inner {
     transfers: Transfers,
     users: Mutex<HashMap<u32, User>>,
     closers: Closers,
+    status: Documents,
+    shared: Documents,
 }
 
 /// A connection that counts until it is dropped.
@@ -93,7 +101,9 @@ impl Drop for Served {
 impl Server {
     /// Answers for `node`.
     pub fn new(node: Node, transfers: Transfers) -> Self {
-        Self(Arc::new(Inner { node, transfers, users: Mutex::default(), closers: Closers::default() }))
+        let [status, shared] = [STATUS, SHARED].map(|(most, fresh)| Documents::new(most, fresh));
+        let (users, closers) = Default::default();
+        Self(Arc::new(Inner { node, transfers, users, closers, status, shared }))
     }
 
     /// Takes connections for ever.
@@ -159,8 +169,14 @@ impl Server {
                     None => say(connection, "failed the request makes no sense", None).await?,
                 },
                 Some("index" | "block") => self.pass_on(connection, user, &text, &mut blocks).await?,
-                Some("status") => answer(connection, &status::status(&self.0.node, self.0.transfers.count())).await?,
-                Some("shared") => answer(connection, &status::shared(&self.0.node)).await?,
+                Some("status") => {
+                    let status = || status::status(&self.0.node, self.0.transfers.count());
+                    say(connection, "answer", Some(&self.0.status.get(status)?)).await?;
+                }
+                Some("shared") => {
+                    let shared = self.0.shared.get(|| status::shared(&self.0.node))?;
+                    say(connection, "answer", Some(&shared)).await?;
+                }
                 _ => say(connection, "failed there is no such request", None).await?,
             }
         }
@@ -254,14 +270,6 @@ async fn say(connection: &Connection, text: &str, file: Option<&std::fs::File>) 
 async fn say_bytes(connection: &Connection, bytes: &[u8]) -> io::Result<()> {
     let said = tokio::time::timeout(IDLE, connection.send_bytes(bytes)).await;
     said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
-
-/// Answers with a document, in a file of its own: it may be longer than a message.
-async fn answer(connection: &Connection, document: &serde_json::Value) -> io::Result<()> {
-    let mut file = tempfile::tempfile()?;
-    file.write_all(document.to_string().as_bytes())?;
-    let file = std::fs::File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)))?;
-    say(connection, "answer", Some(&file)).await
 }
 
 /// Reads `get SHA256 SIZE CID NAME`. A file that is known by its CID alone is asked for by its blocks.
