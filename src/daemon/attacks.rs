@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::daemon::server::Server;
 use crate::daemon::transfers::Transfers;
+use crate::digest::Sha256;
 use crate::node::tests::Started;
 use crate::socket::{Connection, Listener, ask};
 use crate::store::Store;
@@ -27,19 +28,33 @@ struct Scene {
     dir: TempDir,
     started: Started,
     socket: PathBuf,
+    store: &'static Store,
+    transfers: Transfers,
 }
 
 impl Scene {
     async fn new(listen: fn(&Path) -> std::io::Result<Listener>) -> Self {
+        Self::with(listen, Started::new(&[]).await, 1 << 30)
+    }
+
+    /// One whose store may hold so many bytes.
+    fn with(listen: fn(&Path) -> std::io::Result<Listener>, started: Started, most: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let started = Started::new(&[]).await;
         let uid = rustix::process::getuid().as_raw();
-        let store = Box::leak(Box::new(Store::open(&dir.path().join("store"), uid, 1 << 30).unwrap()));
+        let store: &'static Store = Box::leak(Box::new(Store::open(&dir.path().join("store"), uid, most).unwrap()));
         let socket = dir.path().join("socket");
         let listener = listen(&socket).unwrap();
-        let server = Server::new(started.node.clone(), Transfers::new(started.node.clone(), store));
+        let transfers = Transfers::new(started.node.clone(), store);
+        let server = Server::new(started.node.clone(), transfers.clone());
         tokio::spawn(async move { server.run(&listener).await });
-        Self { dir, started, socket }
+        Self { dir, started, socket, store, transfers }
+    }
+
+    /// Asks for a file, and reads no answer yet.
+    async fn ask_for(&self, sha256: Sha256, size: u64) -> Connection {
+        let connection = Connection::to(&self.socket).unwrap();
+        connection.send(&format!("get {sha256} {size} - a-1-1-any.pkg.tar.zst"), None).await.unwrap();
+        connection
     }
 
     async fn status(&self) -> Value {
@@ -165,4 +180,131 @@ async fn shared_documents_that_are_kept_open_take_no_more_room_than_a_few() {
         kept.iter().map(|file| file.metadata().unwrap()).map(|meta| (meta.ino(), meta.len())).collect();
     assert!(kept.len() > 100 && files.len() <= 72, "{} files for {} answers", files.len(), kept.len());
     assert!(files.values().filter(|bytes| **bytes > 10_000).count() <= 8, "{files:?}");
+}
+
+/// The answers until the last one, and the descriptor that came with them.
+async fn answers(connection: &Connection) -> (String, Option<std::fs::File>) {
+    let mut given = None;
+    loop {
+        let (text, file) = connection.receive().await.unwrap().unwrap();
+        given = file.or(given);
+        if !["looking", "coming", "have"].contains(&text.split(' ').next().unwrap()) {
+            return (text, given);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_store_is_hashed_once_while_others_are_answered() {
+    let scene = Scene::new(Listener::at).await;
+    let bytes = vec![7; 64 << 20];
+    let sha256 = Sha256::of(&bytes);
+    std::fs::write(scene.store.files_dir().join(sha256.to_string()), &bytes).unwrap();
+    let held_up = scene.transfers.hold_up_reading().await;
+    let mut asking = Vec::new();
+    for _ in 0..20 {
+        asking.push(scene.ask_for(sha256, bytes.len() as u64).await);
+    }
+    for connection in &asking {
+        assert_eq!(connection.receive().await.unwrap().unwrap().0, "looking");
+    }
+    // Its transfer is there, and waits; neither who asks nor another file does.
+    assert_eq!(scene.status().await["transfers"], 1);
+    let other = scene.ask_for(Sha256::of(b"another"), 7).await;
+    assert_eq!(answers(&other).await.0, "absent no neighbour is connected");
+    drop(held_up);
+    for connection in &asking {
+        assert_eq!(answers(connection).await.0, "done");
+    }
+    drop(asking);
+    // What was proven and has not changed is not read again.
+    let _held_up = scene.transfers.hold_up_reading().await;
+    assert_eq!(answers(&scene.ask_for(sha256, bytes.len() as u64).await).await.0, "done");
+}
+
+#[tokio::test]
+async fn a_file_of_the_store_that_is_damaged_is_never_handed_out() {
+    let scene = Scene::new(Listener::at).await;
+    let path = scene.store.files_dir().join(Sha256::of(b"content").to_string());
+    std::fs::write(&path, b"damaged").unwrap();
+    let (said, file) = answers(&scene.ask_for(Sha256::of(b"content"), 7).await).await;
+    assert!(said.starts_with("absent ") && file.is_none() && !path.exists(), "{said}");
+}
+
+/// Bytes on the disk of the files in `dir`, and of these.
+fn on_disk(dir: &Path, held: &[std::fs::File]) -> u64 {
+    let names = std::fs::read_dir(dir).unwrap().flatten().filter_map(|entry| entry.metadata().ok());
+    let open = held.iter().filter_map(|file| file.metadata().ok());
+    let each: std::collections::BTreeMap<u64, u64> =
+        names.chain(open).map(|meta| (meta.ino(), meta.len().min(meta.blocks() * 512))).collect();
+    each.values().sum()
+}
+
+#[tokio::test]
+async fn what_neighbours_send_and_what_is_held_open_of_it_stays_within_the_store_that_is_allowed() {
+    const MIB: u64 = 1 << 20;
+    let has = Started::new(&[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let files: Vec<_> =
+        (0..12_u8).map(|number| has.shelve(&dir.path().join(number.to_string()), &vec![number; 3 << 20])).collect();
+    let scene = Scene::with(Listener::at, Started::new(&[&has]).await, 8 * MIB);
+    let large = has.shelve(&dir.path().join("large"), &vec![100; 9 << 20]);
+    let said = answers(&scene.ask_for(large.sha256, large.key.size).await).await.0;
+    assert!(said.starts_with("absent ") && said.contains("store.max"), "{said}");
+    let (mut held, mut done) = (Vec::new(), 0);
+    for round in 0..3 {
+        // All at once, then one after the other.
+        let mut asking = Vec::new();
+        for file in &files {
+            asking.push(scene.ask_for(file.sha256, file.key.size).await);
+            if round > 0 {
+                let (said, given) = answers(&asking.pop().unwrap()).await;
+                assert_eq!(said, "done");
+                done += 1;
+                held.extend(given);
+                let taken = on_disk(&scene.store.files_dir(), &held);
+                assert!(taken <= 8 * MIB, "{taken} bytes in round {round}");
+            }
+        }
+        for connection in asking {
+            let (said, given) = answers(&connection).await;
+            assert!(said == "done" || said.starts_with("absent "), "{said}");
+            held.extend(given);
+            let taken = on_disk(&scene.store.files_dir(), &held);
+            assert!(taken <= 8 * MIB, "{taken} bytes in round {round}");
+        }
+    }
+    assert_eq!(done, 24);
+}
+
+#[tokio::test]
+async fn what_had_come_of_a_file_that_its_asker_gave_up_takes_no_room_though_he_holds_it_open() {
+    let has = Started::new(&[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = has.shelve(&dir.path().join("large"), &vec![5; 64 << 20]);
+    let scene = Scene::with(Listener::at, Started::new(&[&has]).await, 1 << 30);
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let connection = scene.ask_for(file.sha256, file.key.size).await;
+        loop {
+            let (text, given) = connection.receive().await.unwrap().unwrap();
+            held.extend(given);
+            if text.starts_with("have ") || text.starts_with("absent ") {
+                break;
+            }
+        }
+        drop(connection);
+        while scene.transfers.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert!(!held.is_empty());
+    // Its last hold on the store goes when the transfer has noticed.
+    for _ in 0..5000 {
+        if on_disk(&scene.store.dir().join("partial"), &held) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("{} bytes are held", on_disk(&scene.store.dir().join("partial"), &held));
 }

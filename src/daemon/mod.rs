@@ -18,6 +18,10 @@ mod library;
 #[cfg(feature = "node")]
 mod mend;
 #[cfg(feature = "node")]
+mod proven;
+#[cfg(feature = "node")]
+mod room;
+#[cfg(feature = "node")]
 mod server;
 #[cfg(feature = "node")]
 mod status;

@@ -165,7 +165,7 @@ impl Server {
             }
             match text.split(' ').next() {
                 Some("get") => match request(&text) {
-                    Some(request) => self.get(connection, request).await?,
+                    Some(request) => self.get(connection, user, request).await?,
                     None => say(connection, "failed the request makes no sense", None).await?,
                 },
                 Some("index" | "block") => self.pass_on(connection, user, &text, &mut blocks).await?,
@@ -224,19 +224,17 @@ impl Server {
         }
     }
 
-    async fn get(&self, connection: &Connection, request: Request) -> io::Result<()> {
+    async fn get(&self, connection: &Connection, user: u32, request: Request) -> io::Result<()> {
         say(connection, "looking", None).await?;
-        let transfer = match self.0.transfers.get(request) {
-            Ok(Some(transfer)) => transfer,
-            Ok(None) => return say(connection, "absent too many transfers are running", None).await,
-            Err(e) => return say(connection, &format!("failed {e}"), None).await,
+        let Some(transfer) = self.0.transfers.get(user, request) else {
+            return say(connection, "absent too many transfers are running", None).await;
         };
         let mut states = transfer.state();
         let mut has_file = false;
         loop {
             let state = states.borrow_and_update().clone();
             if let (State::Coming(_) | State::Done(_), false) = (&state, has_file) {
-                say(connection, "coming", Some(transfer.file())).await?;
+                say(connection, "coming", transfer.file()).await?;
                 has_file = true;
             }
             match state {

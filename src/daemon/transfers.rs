@@ -3,23 +3,26 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use tokio::sync::watch;
 
 use crate::cid::Cid;
-use crate::dag::CHUNK;
+use crate::daemon::documents::reading;
+use crate::daemon::proven::Proven;
+use crate::daemon::room::{Claim, Room};
+use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::claims::Question;
 use crate::node::fetch::{Arriving, Failed, Progress, fetch};
-use crate::store::{Stay, Store};
+use crate::store::{Slot, Stay, Store};
 use crate::verify::Verified;
 
-/// Most transfers at a time. Origin: chosen by us; a read-ahead has a dozen.
+/// Most transfers at a time, of all users and of one. Origin: chosen by us; a read-ahead has a dozen.
 const MOST: usize = 64;
+const MOST_OF_USER: usize = 40;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -54,7 +57,9 @@ pub enum State {
 /// A transfer that somebody waits for. It ends when nobody does.
 pub struct Transfer {
     state: watch::Receiver<State>,
-    file: File,
+    file: OnceLock<File>,
+    /// Who asked first.
+    user: u32,
 }
 
 impl Transfer {
@@ -63,9 +68,9 @@ impl Transfer {
         self.state.clone()
     }
 
-    /// What has come, for reading only.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// What has come, for reading only; there once something has.
+    pub fn file(&self) -> Option<&File> {
+        self.file.get()
     }
 }
 
@@ -76,13 +81,16 @@ pub struct Transfers(Arc<Inner>);
 struct Inner {
     node: Node,
     store: &'static Store,
+    proven: Arc<Proven>,
+    room: Room,
     running: Mutex<HashMap<Sha256, Weak<Transfer>>>,
 }
 
 impl Transfers {
     /// Fetches by `node` into `store`.
     pub fn new(node: Node, store: &'static Store) -> Self {
-        Self(Arc::new(Inner { node, store, running: Mutex::default() }))
+        let (proven, room) = (Arc::new(Proven::of(store)), Room::of(store));
+        Self(Arc::new(Inner { node, store, proven, room, running: Mutex::default() }))
     }
 
     /// How many there are.
@@ -91,128 +99,185 @@ impl Transfers {
         running.values().filter(|transfer| transfer.strong_count() > 0).count()
     }
 
-    /// The transfer of this file: the running one, else a new one. `None` when there are too many.
-    ///
-    /// # Errors
-    /// When the store cannot be written to.
-    pub fn get(&self, request: Request) -> io::Result<Option<Arc<Transfer>>> {
+    /// Has nothing of the store hashed until the value is dropped.
+    #[cfg(test)]
+    pub(super) async fn hold_up_reading(&self) -> impl Drop + use<> {
+        self.0.proven.hold_up().await
+    }
+
+    /// The transfer of this file for `user`: the running one, else a new one, from the store where that has it. `None`
+    /// when there are too many.
+    pub fn get(&self, user: u32, request: Request) -> Option<Arc<Transfer>> {
         let mut running = self.0.running.lock().expect("nothing panics while it is held");
         running.retain(|_, transfer| transfer.strong_count() > 0);
         if let Some(transfer) = running.get(&request.sha256).and_then(Weak::upgrade) {
-            return Ok(Some(transfer));
+            return Some(transfer);
+        }
+        let of_user = running.values().filter_map(Weak::upgrade).filter(|transfer| transfer.user == user).count();
+        if running.len() >= MOST || of_user >= MOST_OF_USER {
+            return None;
         }
         let (tell, state) = watch::channel(State::Looking);
-        if let Some(held) = self.0.store.find(request.sha256, request.size) {
-            tell.send_replace(State::Done(held.proof.size()));
-            return Ok(Some(Arc::new(Transfer { state, file: reading(&held.kept.file)? })));
-        }
-        if running.len() >= MOST {
-            return Ok(None);
-        }
-        let key = request.sha256.to_string();
-        // Only this process writes to its store: who holds the lock is a transfer that is ending.
-        let Some(slot) = self.0.store.try_lock(&key)? else { return Ok(None) };
-        slot.discard();
-        let partial = slot.partial()?;
-        let transfer = Arc::new(Transfer { state, file: reading(&partial)? });
+        let transfer = Arc::new(Transfer { state, file: OnceLock::new(), user });
         running.insert(request.sha256, Arc::downgrade(&transfer));
         drop(running);
-        let node = self.0.node.clone();
+        let (this, shown) = (Arc::clone(&self.0), Arc::downgrade(&transfer));
         tokio::spawn(async move {
             let ended = tokio::select! {
-                ended = run(&node, &request, &partial, &tell) => ended,
+                ended = this.deliver(user, &request, &tell, &shown) => ended,
                 // Nobody waits for it any more.
-                () = tell.closed() => Err(State::Failed("given up".to_owned())),
+                () = tell.closed() => State::Failed("given up".to_owned()),
             };
-            let ended = match ended {
-                Ok(proof) => {
-                    // Who asked reads it from the descriptor, whether it gets a name or not.
-                    if slot.keep(&request.name, &proof, Stay::Lasting, "lan").is_err() {
-                        slot.discard();
-                    }
-                    State::Done(proof.size())
-                }
-                Err(why) => {
-                    slot.discard();
-                    why
-                }
-            };
-            drop(slot);
             tell.send_replace(ended);
         });
-        Ok(Some(transfer))
+        Some(transfer)
     }
 }
 
-/// Fetches it by the CID that is known, else by one that neighbours name.
-async fn run(node: &Node, request: &Request, partial: &File, tell: &watch::Sender<State>) -> Result<Verified, State> {
-    let among = node.bitswap.worth_asking();
-    if among.is_empty() {
-        return Err(State::Absent("no neighbour is connected".to_owned()));
-    }
-    let known = if request.size <= CHUNK as u64 { Some(Cid::raw(request.sha256)) } else { request.cid };
-    if let Some(root) = known {
-        match by_root(node, request, root, partial, tell, &among).await {
-            // What an index says of the CID may be of another shape than what neighbours have.
-            Err(State::Absent(_)) if request.size > CHUNK as u64 => {}
-            other => return other,
+impl Inner {
+    /// Shows the file in the store, or what comes from neighbours; how that ends.
+    async fn deliver(
+        &self,
+        user: u32,
+        request: &Request,
+        tell: &watch::Sender<State>,
+        shown: &Weak<Transfer>,
+    ) -> State {
+        let show = |file: &File| -> io::Result<()> {
+            let reading = reading(file)?;
+            if let Some(transfer) = shown.upgrade() {
+                let _ = transfer.file.set(reading);
+            }
+            Ok(())
+        };
+        if let Some(held) = self.proven.find(user, request.sha256, request.size).await {
+            return show(&held).map_or_else(|e| State::Failed(e.to_string()), |()| State::Done(request.size));
+        }
+        if request.size > self.store.most() {
+            return no_room();
+        }
+        let key = request.sha256.to_string();
+        let slot = match self.store.try_lock(&key) {
+            Ok(Some(slot)) => slot,
+            // Only this process writes to its store: who holds the lock is a transfer that is ending.
+            Ok(None) => return State::Absent("another transfer of it is ending".to_owned()),
+            Err(e) => return State::Failed(e.to_string()),
+        };
+        // Dropped before it is whole, it takes no room: whoever asked may hold it open.
+        let arriving = Partial(slot);
+        let partial = match arriving.0.fresh_partial().and_then(|partial| show(&partial).map(|()| partial)) {
+            Ok(partial) => partial,
+            Err(e) => return State::Failed(e.to_string()),
+        };
+        let Some(mut claim) = self.room.claim(user, request.size.min(MAX_BLOCK as u64)).await else { return no_room() };
+        let into = Into { node: &self.node, partial: &partial, tell };
+        match into.run(request, &mut claim).await {
+            Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, "lan") {
+                Ok(()) => {
+                    self.proven.note(request.sha256, &partial);
+                    State::Done(proof.size())
+                }
+                Err(e) => State::Failed(format!("the store cannot keep it: {e}")),
+            },
+            Err(why) => why,
         }
     }
-    let question = Question { sha256: request.sha256, size: request.size };
-    let claims = node.claims.ask(&node.ours(), question).await;
-    for (root, who) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
-        match by_root(node, request, root, partial, tell, &node.bitswap.worth_asking()).await {
-            // A claim that leads to something else: nobody's word but theirs.
-            Err(State::Corrupt(why)) => {
-                who.iter().for_each(|peer| node.bitswap.shun(*peer));
-                if *tell.borrow() != State::Looking {
-                    return Err(State::Corrupt(why));
+}
+
+/// What comes into the store. Whatever of it has no proof at the end is gone then, for who holds it open as well.
+struct Partial<'a>(Slot<'a>);
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        // Where it was kept there is none any more.
+        self.0.discard_emptied();
+    }
+}
+
+/// Why a transfer that would need more than `store.max` together with the others does not come.
+const NO_ROOM: &str = "the store has no room for it beside what is coming (store.max)";
+
+fn no_room() -> State {
+    State::Absent(NO_ROOM.to_owned())
+}
+
+/// Where a file comes from and goes to.
+struct Into<'a> {
+    node: &'a Node,
+    partial: &'a File,
+    tell: &'a watch::Sender<State>,
+}
+
+impl Into<'_> {
+    /// Fetches it by the CID that is known, else by one that neighbours name.
+    async fn run(&self, request: &Request, claim: &mut Claim) -> Result<Verified, State> {
+        let node = self.node;
+        let among = node.bitswap.worth_asking();
+        if among.is_empty() {
+            return Err(State::Absent("no neighbour is connected".to_owned()));
+        }
+        let known = if request.size <= CHUNK as u64 { Some(Cid::raw(request.sha256)) } else { request.cid };
+        if let Some(root) = known {
+            match self.by_root(request, root, &among, claim).await {
+                // What an index says of the CID may be of another shape than what neighbours have.
+                Err(State::Absent(why)) if request.size > CHUNK as u64 && why != NO_ROOM => {}
+                other => return other,
+            }
+        }
+        let question = Question { sha256: request.sha256, size: request.size };
+        let claims = node.claims.ask(&node.ours(), question).await;
+        for (root, who) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
+            match self.by_root(request, root, &node.bitswap.worth_asking(), claim).await {
+                // A claim that leads to something else: nobody's word but theirs.
+                Err(State::Corrupt(why)) => {
+                    who.iter().for_each(|peer| node.bitswap.shun(*peer));
+                    if *self.tell.borrow() != State::Looking {
+                        return Err(State::Corrupt(why));
+                    }
+                }
+                Err(State::Absent(why)) if why != NO_ROOM => {}
+                other => return other,
+            }
+        }
+        Err(State::Absent("no neighbour has it".to_owned()))
+    }
+
+    async fn by_root(
+        &self,
+        request: &Request,
+        root: Cid,
+        among: &[libp2p::PeerId],
+        claim: &mut Claim,
+    ) -> Result<Verified, State> {
+        let file = self.partial.try_clone().map_err(|e| State::Failed(e.to_string()))?;
+        let (progress, mut seen) = watch::channel(Progress::default());
+        let arriving = Arriving::new(root, request.size, file);
+        let fetching = fetch(&self.node.bitswap, arriving, among, &progress);
+        tokio::pin!(fetching);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut fetching => break ended,
+                Ok(()) = seen.changed() => {
+                    let bytes = seen.borrow_and_update().bytes;
+                    if bytes > 0 {
+                        // Somebody has it. Before that it needs no more room than its first block.
+                        if !claim.grow_to(request.size).await {
+                            return Err(no_room());
+                        }
+                        self.tell.send_replace(State::Coming(bytes));
+                    }
                 }
             }
-            Err(State::Absent(_)) => {}
-            other => return other,
+        };
+        match ended {
+            Ok(arrived) => match arrived.into_verifier().finish(request.sha256, request.size) {
+                Ok(proof) => Ok(proof),
+                Err(e) => Err(State::Corrupt(format!("what neighbours sent {e}"))),
+            },
+            Err(Failed::Absent) => Err(State::Absent("no neighbour has it".to_owned())),
+            Err(Failed::Content(e)) => Err(State::Corrupt(format!("what neighbours sent is not it: {e}"))),
+            Err(e) => Err(State::Failed(e.to_string())),
         }
-    }
-    Err(State::Absent("no neighbour has it".to_owned()))
-}
-
-/// The same file, for reading only.
-fn reading(file: &File) -> io::Result<File> {
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-async fn by_root(
-    node: &Node,
-    request: &Request,
-    root: Cid,
-    partial: &File,
-    tell: &watch::Sender<State>,
-    among: &[libp2p::PeerId],
-) -> Result<Verified, State> {
-    let file = partial.try_clone().map_err(|e| State::Failed(e.to_string()))?;
-    let (progress, mut seen) = watch::channel(Progress::default());
-    let arriving = Arriving::new(root, request.size, file);
-    let fetching = fetch(&node.bitswap, arriving, among, &progress);
-    tokio::pin!(fetching);
-    let ended = loop {
-        tokio::select! {
-            ended = &mut fetching => break ended,
-            Ok(()) = seen.changed() => {
-                let bytes = seen.borrow_and_update().bytes;
-                if bytes > 0 {
-                    tell.send_replace(State::Coming(bytes));
-                }
-            }
-        }
-    };
-    match ended {
-        Ok(arrived) => match arrived.into_verifier().finish(request.sha256, request.size) {
-            Ok(proof) => Ok(proof),
-            Err(e) => Err(State::Corrupt(format!("what neighbours sent {e}"))),
-        },
-        Err(Failed::Absent) => Err(State::Absent("no neighbour has it".to_owned())),
-        Err(Failed::Content(e)) => Err(State::Corrupt(format!("what neighbours sent is not it: {e}"))),
-        Err(e) => Err(State::Failed(e.to_string())),
     }
 }
 
@@ -255,7 +320,7 @@ mod tests {
         let transfers = transfers(&wants.node, dir.path());
         let mut states = Vec::new();
         for _ in 0..2 {
-            let transfer = transfers.get(request(&file)).unwrap().unwrap();
+            let transfer = transfers.get(1, request(&file)).unwrap();
             states.push(ended(&transfer).await);
         }
         // Either the honest one was asked first, or the liar was, and then not again.
@@ -270,14 +335,13 @@ mod tests {
         let file = has.shelve(&dir.path().join("file"), &vec![5; 8 * CHUNK]);
         let wants = Started::new(&[&has]).await;
         let transfers = transfers(&wants.node, dir.path());
-        let (one, two) =
-            (transfers.get(request(&file)).unwrap().unwrap(), transfers.get(request(&file)).unwrap().unwrap());
+        let (one, two) = (transfers.get(1, request(&file)).unwrap(), transfers.get(1, request(&file)).unwrap());
         assert!(Arc::ptr_eq(&one, &two));
         assert_eq!((ended(&one).await, ended(&two).await), (State::Done(file.key.size), State::Done(file.key.size)));
         assert!(wants.node.bitswap.traffic(has.node.id).received < 9 * CHUNK as u64);
         drop((one, two));
         let other = has.shelve(&dir.path().join("other"), &vec![4; 50 * CHUNK]);
-        drop(transfers.get(request(&other)).unwrap().unwrap());
+        drop(transfers.get(1, request(&other)).unwrap());
         let mut left = transfers.count();
         for _ in 0..1000 {
             left = transfers.count();

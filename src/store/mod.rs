@@ -29,6 +29,7 @@ use crate::name::FileName;
 use crate::verify::{self, Verified};
 
 mod aside;
+mod evict;
 mod note;
 pub mod shelf;
 mod sweep;

@@ -111,7 +111,7 @@ impl Store {
     }
 }
 
-fn list(dir: &Path) -> io::Result<impl Iterator<Item = (PathBuf, Metadata)> + use<>> {
+pub(super) fn list(dir: &Path) -> io::Result<impl Iterator<Item = (PathBuf, Metadata)> + use<>> {
     Ok(std::fs::read_dir(dir)?.filter_map(|entry| {
         let entry = entry.ok()?;
         let meta = entry.metadata().ok()?;

@@ -1,0 +1,97 @@
+//! What the store has already, proven again before it is handed out: on threads for that, and once.
+//!
+//! A file that has the state in which it was proven is not read again. To prove all that a store may hold takes seconds,
+//! which only those wait for who ask for it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::digest::Sha256;
+use crate::distro::trusted::FileKey;
+use crate::store::Store;
+
+/// Files that are read at a time: half of the daemon's threads for reading, so that blocks are sent meanwhile.
+const READING: usize = 2;
+
+/// States that are remembered. Origin: chosen by us; a store holds fewer files.
+const REMEMBERED: usize = 10_000;
+
+/// What is known of the store's files.
+pub(super) struct Proven {
+    store: &'static Store,
+    states: Mutex<HashMap<Sha256, FileKey>>,
+    reading: Arc<Semaphore>,
+    /// Each user has one file read at a time.
+    of_users: Mutex<HashMap<u32, Arc<Semaphore>>>,
+}
+
+impl Proven {
+    pub(super) fn of(store: &'static Store) -> Self {
+        let reading = Arc::new(Semaphore::new(READING));
+        Self { store, states: Mutex::default(), reading, of_users: Mutex::default() }
+    }
+
+    /// The file with this sha256 and size, if the store has it. One that does not prove any more is removed.
+    pub(super) async fn find(self: &Arc<Self>, user: u32, sha256: Sha256, size: u64) -> Option<File> {
+        if !self.store.has(sha256, size) {
+            return None;
+        }
+        if let Some(known) = self.known(sha256, size) {
+            return Some(known);
+        }
+        let turn = self.turn(user).await?;
+        let this = Arc::clone(self);
+        let read = move || {
+            // Another one may have had it read meanwhile.
+            if let Some(known) = this.known(sha256, size) {
+                return Some(known);
+            }
+            let held = this.store.find(sha256, size)?;
+            this.note(sha256, &held.kept.file);
+            drop(turn);
+            Some(held.kept.file)
+        };
+        tokio::task::spawn_blocking(read).await.ok()?
+    }
+
+    /// The file, if it has the state in which it was proven.
+    fn known(&self, sha256: Sha256, size: u64) -> Option<File> {
+        let known = self.states().get(&sha256).copied().filter(|known| known.size == size)?;
+        self.store.peek(sha256).ok().filter(|file| FileKey::of(file).is_ok_and(|now| now == known))
+    }
+
+    /// Takes note that this file has just been proven.
+    pub(super) fn note(&self, sha256: Sha256, file: &File) {
+        let Ok(state) = FileKey::of(file) else { return };
+        let mut states = self.states();
+        if states.len() >= REMEMBERED {
+            states.clear();
+        }
+        states.insert(sha256, state);
+    }
+
+    /// The right to read a file, until it is dropped.
+    async fn turn(&self, user: u32) -> Option<[OwnedSemaphorePermit; 2]> {
+        let own = {
+            let mut of_users = self.of_users.lock().expect("nothing panics while it is held");
+            of_users.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+            Arc::clone(of_users.entry(user).or_insert_with(|| Arc::new(Semaphore::new(1))))
+        };
+        let own = own.acquire_owned().await.ok()?;
+        Some([own, Arc::clone(&self.reading).acquire_owned().await.ok()?])
+    }
+
+    fn states(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, FileKey>> {
+        self.states.lock().expect("nothing panics while it is held")
+    }
+
+    /// Has nothing read until the value is dropped.
+    #[cfg(test)]
+    pub(super) async fn hold_up(&self) -> OwnedSemaphorePermit {
+        let all = Arc::clone(&self.reading).acquire_many_owned(READING as u32).await;
+        all.expect("it is never closed")
+    }
+}

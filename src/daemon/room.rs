@@ -1,0 +1,112 @@
+//! Room for what is on its way: `store.max` holds for the files that are there and those that are coming together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::store::Store;
+
+/// The store's room, as far as transfers have claimed it. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Inner>);
+
+struct Inner {
+    store: &'static Store,
+    /// Bytes that the transfers of each user may still write, or have written.
+    claimed: Mutex<HashMap<u32, u64>>,
+}
+
+/// So many bytes of the room, until it is dropped.
+pub(super) struct Claim {
+    room: Room,
+    user: u32,
+    bytes: u64,
+}
+
+impl Room {
+    pub(super) fn of(store: &'static Store) -> Self {
+        Self(Arc::new(Inner { store, claimed: Mutex::default() }))
+    }
+
+    /// Room for `bytes` that come for `user`; the oldest files make it. `None` when those that are coming leave none:
+    /// trying again later helps, unless it is more than the store may hold. Lists the store, on a thread for that.
+    pub(super) async fn claim(&self, user: u32, bytes: u64) -> Option<Claim> {
+        let mut claim = Claim { room: self.clone(), user, bytes: 0 };
+        claim.grow_to(bytes).await.then_some(claim)
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, HashMap<u32, u64>> {
+        self.0.claimed.lock().expect("nothing panics while it is held")
+    }
+}
+
+impl Claim {
+    /// Makes it as large as this, if it is smaller. Returns whether there is room; if not, it stays as it was.
+    ///
+    /// A user who has other claims gets no more than half of the room, so that he leaves some to others.
+    pub(super) async fn grow_to(&mut self, bytes: u64) -> bool {
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
+        let store = self.room.0.store;
+        let rest = {
+            let mut claimed = self.room.claimed();
+            let all: u64 = claimed.values().sum();
+            let own = claimed.entry(self.user).or_default();
+            let is_fair = *own == self.bytes || own.saturating_add(more) <= store.most() / 2;
+            let rest = all.checked_add(more).and_then(|all| store.most().checked_sub(all));
+            match rest.filter(|_| is_fair) {
+                Some(rest) => {
+                    *own += more;
+                    self.bytes += more;
+                    rest
+                }
+                None => return false,
+            }
+        };
+        let shrunk = tokio::task::spawn_blocking(move || store.shrink_to(rest)).await;
+        let has_room = matches!(shrunk, Ok(Ok(left)) if left <= rest);
+        if !has_room {
+            self.give_back(more);
+        }
+        has_room
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        let mut claimed = self.room.claimed();
+        if let Some(own) = claimed.get_mut(&self.user) {
+            *own -= bytes;
+            if *own == 0 {
+                claimed.remove(&self.user);
+            }
+        }
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_never_needs_more_than_the_store_may_hold_and_one_user_leaves_room_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = rustix::process::getuid().as_raw();
+        let room = Room::of(Box::leak(Box::new(Store::open(&dir.path().join("store"), uid, 1000).unwrap())));
+        assert!(room.claim(1, 1001).await.is_none() && room.claim(1, u64::MAX).await.is_none());
+        drop(room.claim(1, 1000).await.unwrap());
+        let mut first = room.claim(1, 300).await.unwrap();
+        let second = room.claim(1, 200).await.unwrap();
+        assert!(room.claim(1, 1).await.is_none(), "half of it is his");
+        assert!(!first.grow_to(301).await && first.grow_to(10).await);
+        let other = room.claim(2, 500).await.unwrap();
+        assert!(room.claim(3, 1).await.is_none(), "nothing is left");
+        drop((second, other));
+        assert!(first.grow_to(1000).await, "it is his only one");
+        drop(first);
+        assert!(room.claimed().is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! Room in a store whose files are handed out: a descriptor keeps the bytes of a file that has no name any more.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::sweep::{list, remove};
+use super::{Slot, Store};
+
+impl Store {
+    /// Most bytes that it is to hold (`store.max`).
+    pub fn most(&self) -> u64 {
+        self.max
+    }
+
+    /// Removes the oldest proven files until at most `most` bytes of them are left, and returns how many are. What is
+    /// removed is emptied: whoever holds it open holds nothing, and has to get it elsewhere.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn shrink_to(&self, most: u64) -> io::Result<u64> {
+        let mut held: Vec<(PathBuf, Metadata)> =
+            list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none()).collect();
+        let mut left: u64 = held.iter().map(|(_, meta)| meta.len()).sum();
+        held.sort_by_key(|(_, meta)| meta.modified().ok());
+        for (path, meta) in held {
+            if left <= most {
+                break;
+            }
+            if self.is_locked(&path) {
+                continue;
+            }
+            empty(&path);
+            remove(&path)?;
+            left -= meta.len();
+        }
+        Ok(left)
+    }
+}
+
+impl Slot<'_> {
+    /// The partial file, with nothing in it, for bytes that others may read as they come.
+    ///
+    /// # Errors
+    /// Those of the file system; trying again does not help.
+    pub fn fresh_partial(&self) -> io::Result<File> {
+        let partial = self.partial()?;
+        partial.set_len(0)?;
+        Ok(partial)
+    }
+
+    /// Throws the partial away. Whoever holds it open holds nothing.
+    pub fn discard_emptied(&self) {
+        empty(&self.path("partial"));
+        self.discard();
+    }
+}
+
+/// Takes the bytes out of a file of ours, if there is one. Through a link nothing is touched.
+fn empty(path: &Path) {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) {
+        let _ = File::from(file).set_len(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{keep, store};
+    use super::*;
+    use std::os::unix::fs::FileExt as _;
+
+    #[test]
+    fn what_makes_room_takes_none_though_it_is_held_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let [old, young] = [1, 2].map(|byte| keep(&store, &[byte; 100]));
+        let [held, other] = [old, young].map(|sha256| store.peek(sha256).unwrap());
+        let path = store.files_dir().join(old.to_string());
+        let past = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
+        assert_eq!(store.shrink_to(150).unwrap(), 100);
+        assert_eq!((held.metadata().unwrap().len(), other.metadata().unwrap().len()), (0, 100));
+        assert!(store.find(old, 100).is_none() && store.find(young, 100).is_some());
+        let slot = store.try_lock(&young.to_string()).unwrap().unwrap();
+        assert_eq!(store.shrink_to(0).unwrap(), 100, "it is being fetched anew");
+        slot.partial().unwrap().write_all_at(b"part", 0).unwrap();
+        let partial = slot.partial().unwrap();
+        slot.discard_emptied();
+        assert_eq!((partial.metadata().unwrap().len(), slot.partial().unwrap().metadata().unwrap().len()), (0, 0));
+    }
+}
