@@ -6,7 +6,7 @@ mod real;
 #[path = "support/shapes.rs"]
 mod shapes;
 
-use real::{Kubo, Parts, Ran, command, copy_programs, run, scratch};
+use real::{Kubo, Parts, Ran, command, copy_programs, install, install_script, run, scratch};
 use serde_json::Value;
 use shapes::{INCLUDED, shapes};
 use std::collections::BTreeSet;
@@ -33,8 +33,8 @@ impl Machine {
             chown(dir.path().join(ours), Some(65_534), Some(65_534)).expect("these tests need root");
         }
         let bin = |name: &str| dir.path().join("bin").join(name);
-        fs::copy(parts.pacman(release), bin("pacman")).expect("pacman");
-        fs::copy(parts.pacman_conf(release), bin("pacman-conf")).expect("pacman-conf");
+        install(&parts.pacman(release), &bin("pacman"));
+        install(&parts.pacman_conf(release), &bin("pacman-conf"));
         copy_programs(&dir.path().join("bin"));
         for (name, text) in INCLUDED {
             fs::write(dir.path().join(name), text).expect("an included file");
@@ -302,8 +302,7 @@ fn units_are_enabled_and_disabled_by_the_real_systemctl() {
     // The real one, on a system that is not running.
     let real = ["/usr/bin/systemctl", "/bin/systemctl"].into_iter().find(|path| Path::new(path).exists());
     let script = format!("#!/bin/sh\nexec {} --root={} \"$@\"\n", real.expect("systemctl"), root.display());
-    fs::write(machine.path("bin/systemctl"), script).expect("a script");
-    fs::set_permissions(machine.path("bin/systemctl"), fs::Permissions::from_mode(0o755)).expect("a script");
+    install_script(&script, &machine.path("bin/systemctl"));
     let wanted = root.join("etc/systemd/system/timers.target.wants/pkgswarm-prefetch.timer");
     machine.pkgswarm(&["setup", "--only", "prefetch", "--yes"]).ok();
     assert!(wanted.is_symlink(), "the timer is wanted by timers.target");

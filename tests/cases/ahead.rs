@@ -3,8 +3,8 @@
 //! `tests/real_ahead.rs` has the transactions of real pacman.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
+use crate::support::install::install_script;
 use crate::support::world::listing;
 use crate::support::*;
 
@@ -22,9 +22,7 @@ fn knowing(world: World, mirror: &FakeMirror, packages: &[&Package]) -> World {
         })
         .collect();
     let script = format!("#!/bin/sh\ncase \"$*\" in *--print-format*) ;; *) exit 1 ;; esac\n{coming}");
-    let path = world.path("bin/pacman");
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    install_script(&script, &world.path("bin/pacman"));
     world
 }
 

@@ -7,6 +7,7 @@ use pkgswarm::users;
 use serde_json::{Value, json};
 
 use crate::support::daemon::{Daemon, FakeDaemon};
+use crate::support::install::install;
 use crate::support::run::Run;
 use crate::support::world::{UNPRIVILEGED, binary, can_be_two_users, is_root, listing};
 use crate::support::{FakeKubo, FakeMirror, World, dead_address};
@@ -199,10 +200,10 @@ fn a_program_that_the_download_user_may_not_run_is_found() {
     let world =
         world.pacman_conf(text.as_bytes()).script("systemctl", "exit 0").script("pacman", "echo 'Pacman v7.1.0'");
     fs::create_dir(world.path("closed")).unwrap();
-    fs::copy(binary(), world.path("closed/pkgswarm")).unwrap();
+    install(binary(), &world.path("closed/pkgswarm"));
     // Without the full program it can hand out what is here, and nothing else.
     finds(&world, "xfer-program", "error");
-    fs::copy(env!("CARGO_BIN_EXE_pkgswarm-full"), world.path("closed/pkgswarm-full")).unwrap();
+    install(env!("CARGO_BIN_EXE_pkgswarm-full").as_ref(), &world.path("closed/pkgswarm-full"));
     finds_none(&world);
     for closed in ["closed/pkgswarm", "closed/pkgswarm-full"] {
         fs::set_permissions(world.path(closed), Permissions::from_mode(0o750)).unwrap();

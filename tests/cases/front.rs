@@ -6,6 +6,7 @@ use std::process::Command;
 
 use pkgswarm::env::full_program_of;
 
+use crate::support::install::install;
 use crate::support::world::{binary, is_root, loudly};
 use crate::support::*;
 
@@ -91,7 +92,7 @@ fn a_large_damaged_file_is_left_to_the_full_program() {
 fn a_small_program_under_the_name_of_the_full_one_is_found_out() {
     let world = World::new();
     world.run_front_alone(&["--version"]);
-    fs::copy(world.path("bin/pkgswarm"), world.path("bin/pkgswarm-full")).unwrap();
+    install(&world.path("bin/pkgswarm"), &world.path("bin/pkgswarm-full"));
     let run = world.run_front_alone(&["--version"]);
     assert_eq!(run.code(), 4, "{}", run.stderr);
     assert!(run.stderr.contains("under this name stands the small program"), "{}", run.stderr);

@@ -18,6 +18,7 @@ mod index_attacks;
 mod index_audit;
 mod index_lan;
 mod index_refresh;
+mod installed;
 mod interrupted;
 mod json;
 mod kubo_door;

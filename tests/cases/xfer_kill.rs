@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::support::install::install_script;
 use crate::support::world::listing;
 use crate::support::*;
 
@@ -169,8 +170,7 @@ fn when_pacman_is_killed_nothing_is_fetched_any_more_however_soon_that_was() {
         let (conf, asked) = (world.path("bin/pacman-conf"), world.path("store/asked"));
         fs::rename(&conf, world.path("bin/answer")).unwrap();
         let slow = format!("#!/bin/sh\n: >{}\nsleep 1\nexec {}/bin/answer \"$@\"\n", asked.display(), world.base());
-        fs::write(&conf, slow).unwrap();
-        fs::set_permissions(&conf, fs::metadata(world.path("bin/answer")).unwrap().permissions()).unwrap();
+        install_script(&slow, &conf);
 
         let pacman = world.called_by_pacman(&url, &out);
         eventually("pacman-conf to be asked", || asked.exists());

@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod index;
+pub mod install;
 pub mod keys;
 pub mod kubo;
 pub mod mirror;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::install::{install, install_script};
 use super::repo::{Compression, Package, database};
 use super::run::{Run, Running};
 use super::{FakeKubo, FakeMirror};
@@ -109,9 +110,7 @@ impl World {
 
     /// A program of this name is found in PATH: this shell script.
     pub fn program(self, name: &str, script: &str) -> Self {
-        let source = self.path("tmp").join(name);
-        fs::write(&source, format!("#!/bin/sh\n{script}\n")).expect("a script");
-        install(&source, &self.path("bin").join(name));
+        install_script(&format!("#!/bin/sh\n{script}\n"), &self.path("bin").join(name));
         self
     }
 
@@ -165,10 +164,7 @@ impl World {
 
     /// A program of this name, as a shell script, before all others in `PATH`.
     pub fn script(self, name: &str, text: &str) -> Self {
-        let draft = self.path("tmp").join(name);
-        fs::write(&draft, format!("#!/bin/sh\n{text}\n")).expect("a script");
-        install(&draft, &self.path("bin").join(name));
-        fs::remove_file(draft).expect("our draft");
+        install_script(&format!("#!/bin/sh\n{text}\n"), &self.path("bin").join(name));
         self
     }
 
@@ -383,14 +379,6 @@ impl World {
             install(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/pacman-conf.sh").as_ref(), &script);
         }
     }
-}
-
-/// Copies a program by another process: as long as any process has a descriptor for writing, and a neighbour thread's
-/// fork inherits ours for a moment, running it fails with ETXTBSY.
-fn install(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg(from).arg(to).status().expect("cp is everywhere");
-    assert!(status.success(), "{} can be copied", from.display());
-    open_to_all(to);
 }
 
 /// The names in a directory, sorted; none when it does not exist.

@@ -1,7 +1,7 @@
 //! A whole system of its own, as its user sees it: this machine's programs and libraries below, a real pacman with its
 //! files in their usual places above, and nothing of what happens there on this machine.
 
-use super::{Parts, Process, Ran, command, run, scratch, until};
+use super::{Parts, Process, Ran, command, install, run, scratch, until};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Live {
         let live = Live { holder, _dir: dir };
         for (name, from) in [("pacman", parts.pacman(release)), ("pacman-conf", parts.pacman_conf(release))] {
             let to = live.path("usr/bin").join(name);
-            fs::copy(&from, &to).expect("a program of pacman");
+            install(&from, &to);
             // Where it was built to look for its configuration.
             if let Some(etc) =
                 from.parent().and_then(Path::parent).map(|home| home.join("etc")).filter(|it| it.exists())

@@ -8,6 +8,8 @@ mod daemon;
 mod desktop;
 mod far;
 mod gpg;
+#[path = "../install.rs"]
+mod install;
 mod kubo;
 mod lan;
 mod live;
@@ -25,6 +27,7 @@ pub use daemon::Daemon;
 pub use desktop::{Desktop, NetworkManager};
 pub use far::far_apart;
 pub use gpg::Signer;
+pub use install::{install, install_script};
 pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};
 pub use live::Live;

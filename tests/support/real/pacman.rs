@@ -1,7 +1,7 @@
 //! A system of its own for a real pacman: root, databases, cache, keyring, configuration.
 
 use super::parts::{USER, give_to_user};
-use super::{Parts, Process, Ran, Repo, Signer, command, run, scratch};
+use super::{Parts, Process, Ran, Repo, Signer, command, install, run, scratch};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl PacmanRoot {
         for (name, from) in
             [("pacman", parts.pacman(release.version())), ("pacman-conf", parts.pacman_conf(release.version()))]
         {
-            fs::copy(from, dir.path().join("bin").join(name)).expect("a copy of pacman");
+            install(&from, &dir.path().join("bin").join(name));
         }
         PacmanRoot {
             dir,

@@ -105,6 +105,16 @@ impl Scene {
         self.mirror.requests().iter().filter(|it| it.path.contains(part) && it.status < 300).count()
     }
 
+    /// Removes packages and their signatures from the mirror, whose databases still list them.
+    pub fn take_packages_from_mirror(&self) {
+        for entry in std::fs::read_dir(self.repo.dir()).expect("the repository") {
+            let path = entry.expect("an entry").path();
+            if path.to_string_lossy().contains(".pkg.tar") {
+                std::fs::remove_file(path).expect("a package");
+            }
+        }
+    }
+
     /// Bytes of packages that the mirror has sent.
     pub fn uplink(&self) -> u64 {
         let packages = self.mirror.requests();

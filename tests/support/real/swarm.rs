@@ -2,7 +2,7 @@
 
 use super::pacman::user_dir;
 use super::parts::USER;
-use super::{CURL, Host, Kubo, PacmanRoot, Ran, command, run, scratch};
+use super::{CURL, Host, Kubo, PacmanRoot, Ran, command, install, run, scratch};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// Copies the programs under test into a directory.
 pub fn copy_programs(to: &Path) {
     for (name, built) in PROGRAMS {
-        fs::copy(built, to.join(name)).expect("the program");
+        install(built.as_ref(), &to.join(name));
     }
 }
 
