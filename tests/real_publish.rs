@@ -37,7 +37,7 @@ fn client(node: &Kubo) -> pkgswarm::kubo::Kubo {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = |text: String| text.parse().expect("a URL");
-    pkgswarm::kubo::Kubo { api: Some(url(node.api())), gateway: url(node.gateway()), client }
+    pkgswarm::kubo::Kubo { api: Some(url(node.api())), gateway: url(node.gateway()), client, door: Default::default() }
 }
 
 /// A node that finds names among the nodes of this machine.

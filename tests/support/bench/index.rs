@@ -98,7 +98,7 @@ pub fn lookup(run: &Run) -> Vec<Outcome> {
 pub fn one_lookup(state: &str, wanted: &str) {
     let start = Instant::now();
     let (state, index) = (State::at(Path::new(state)), name("bench"));
-    assert!(state.expires(&index).is_some());
+    assert!(state.expires(&index).is_ok_and(|at| at.is_some()));
     let path = state.catalogue_path(&index, &RepoName::new("core").expect("a repo"), "x86_64");
     let catalogue = Catalogue::open(&path).expect("a compiled table").expect("it is there");
     let found = catalogue.find(&FileName::new(wanted).expect("a file name")).expect("a sound table");
