@@ -7,17 +7,17 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use pkgswarm::catalogue::{self, Catalogue, Record};
+use pkgswarm::catalogue::{self, Catalogue, CatalogueEntry};
 use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::digest::Sha256;
 use pkgswarm::distro::syncdb;
 use pkgswarm::distro::trusted::FileKey;
-use pkgswarm::health::record::Record as HostRecord;
-use pkgswarm::journal::{By, Journal, Share};
+use pkgswarm::health::record::SourceRecord as HostRecord;
+use pkgswarm::journal::{By, Contribution, Journal};
 use pkgswarm::name::FileName;
 use pkgswarm::race::board::{Board, Move, Take};
 use pkgswarm::race::{Log, Pace};
-use pkgswarm::source::Kind;
+use pkgswarm::source::SourceKind;
 
 const MIB: usize = 1 << 20;
 /// As many packages as Arch Linux has in its largest repository, and some room.
@@ -92,7 +92,7 @@ fn race() {
         border: Pace::BORDER,
     };
     let mut log = Log::default();
-    let sources = [(Kind::Mirror, HostRecord::default(), false); 3];
+    let sources = [(SourceKind::Mirror, HostRecord::default(), false); 3];
     let mut board = Board::new(pace, sources, Some(SIZE), 0, &mut log);
     board.leaves(true);
     let (mut now, mut lanes) = (Duration::ZERO, Vec::new());
@@ -140,15 +140,23 @@ fn name(n: u32) -> FileName {
     FileName::new(format!("some-package-of-usual-length{n}-1.2.3-1-x86_64.pkg.tar.zst")).expect("a name")
 }
 
-fn journal_record(name: &FileName) -> pkgswarm::journal::Record {
-    let shares = vec![Share { source: "mirror m.example".to_owned(), bytes: 3 << 20 }];
+fn journal_record(name: &FileName) -> pkgswarm::journal::JournalRecord {
+    let shares = vec![Contribution { source: "mirror m.example".to_owned(), bytes: 3 << 20 }];
     let (at, took) = (1_700_000_000, 100);
-    pkgswarm::journal::Record { at, took, by: By::Xfer, repo: None, name: name.clone(), delivered: 3 << 20, shares }
+    pkgswarm::journal::JournalRecord {
+        at,
+        took,
+        by: By::Xfer,
+        repo: None,
+        name: name.clone(),
+        delivered: 3 << 20,
+        shares,
+    }
 }
 
-fn record(name: &FileName) -> Record {
+fn record(name: &FileName) -> CatalogueEntry {
     let sha256 = Sha256::of(name.as_str().as_bytes());
-    Record { name: name.clone(), size: 3 << 20, sha256, root: Some(sha256), signature: None }
+    CatalogueEntry { name: name.clone(), size: 3 << 20, sha256, root: Some(sha256), signature: None }
 }
 
 /// Bytes that do not compress, the same in every run: a generator of G. Marsaglia's.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use crate::cid::{BadCid, Cid};
+use crate::cid::{Cid, CidError};
 
 /// A CID and the path below it, as in `ipfs://CID/a/b`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +21,7 @@ pub struct Address {
 pub enum AddressError {
     /// What it names is not read here, or it is no CID.
     #[error("{0}")]
-    Cid(BadCid),
+    Cid(CidError),
     /// A name that points at one thing today and at another tomorrow.
     #[error("it is an IPNS name, which says what is current and proves no file")]
     Ipns,
@@ -133,7 +133,7 @@ impl fmt::Display for Address {
     }
 }
 
-fn of(bad: BadCid) -> AddressError {
+fn of(bad: CidError) -> AddressError {
     if bad.is_key() { AddressError::Ipns } else { AddressError::Cid(bad) }
 }
 
@@ -178,7 +178,7 @@ mod tests {
         assert!(refused(cbor).to_string().contains("dag-cbor"));
         assert!(refused(&format!("ipfs://{cbor}/x")).to_string().contains("dag-cbor"));
         for text in ["ipfs://nonsense", "/ipfs/", "ipfs://qmunllspaccz1vlxqvkxqqlx5r1x345qqfhbsf67hva3nn"] {
-            assert!(matches!(refused(text), AddressError::Cid(BadCid::Malformed(_))), "{text}");
+            assert!(matches!(refused(text), AddressError::Cid(CidError::Malformed(_))), "{text}");
         }
         assert_eq!(refused(&format!("ipfs://{CID}?format=car")), AddressError::Query("format=car".to_owned()));
         for name in ["..", ".", "a%2Fb", "%2e%2e", "%00"] {

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::env::{self, HANDOVER};
 use crate::index;
-use crate::journal::{By, Journal, Record};
+use crate::journal::{By, Journal, JournalRecord};
 use crate::kubo::keep::Ledger;
 use crate::name::{FileName, RepoName};
 use crate::program;
@@ -63,7 +63,7 @@ pub fn note(
     if session.store.is_passing() || (delivered.is_none() && shares.is_empty()) {
         return;
     }
-    let record = Record {
+    let record = JournalRecord {
         at: unix(SystemTime::now()),
         took: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         by,

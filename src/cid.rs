@@ -46,7 +46,7 @@ pub enum Codec {
 
 /// Why a text or byte string is not a CID of ours. Trying again does not help.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadCid {
+pub enum CidError {
     /// Not a CID at all.
     #[error("not a CID: {0}")]
     Malformed(String),
@@ -58,15 +58,15 @@ pub enum BadCid {
     Hash(u64),
 }
 
-impl BadCid {
+impl CidError {
     /// Whether it is a CID, and of a kind that is not read here.
     pub fn is_foreign(&self) -> bool {
-        matches!(self, BadCid::Codec(_) | BadCid::Hash(_))
+        matches!(self, CidError::Codec(_) | CidError::Hash(_))
     }
 
     /// Whether it is the name of a key: an IPNS name.
     pub fn is_key(&self) -> bool {
-        *self == BadCid::Codec(LIBP2P_KEY)
+        *self == CidError::Codec(LIBP2P_KEY)
     }
 }
 
@@ -99,17 +99,17 @@ impl Cid {
     }
 
     /// Reads the binary form, as found in messages and CAR files.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadCid> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CidError> {
         Self::accept(of_bytes(bytes)?, false)
     }
 
     /// Reads the binary form as found in dag-pb links, which may hold the block itself.
-    pub fn of_link(bytes: &[u8]) -> Result<Self, BadCid> {
+    pub fn of_link(bytes: &[u8]) -> Result<Self, CidError> {
         Self::accept(of_bytes(bytes)?, true)
     }
 
     /// Reads the text that a user gives, which may hold the block itself.
-    pub fn of_address(text: &str) -> Result<Self, BadCid> {
+    pub fn of_address(text: &str) -> Result<Self, CidError> {
         Self::accept(of_bytes(&bytes_of(text)?)?, true)
     }
 
@@ -148,23 +148,23 @@ impl Cid {
         Self(Wide::new_v1(codec, hash))
     }
 
-    fn accept(cid: Wide, inline: bool) -> Result<Self, BadCid> {
+    fn accept(cid: Wide, inline: bool) -> Result<Self, CidError> {
         let hash = cid.hash();
         match cid.codec() {
             RAW | DAG_PB => {}
-            other => return Err(BadCid::Codec(other)),
+            other => return Err(CidError::Codec(other)),
         }
         match hash.code() {
             SHA2_256 if hash.digest().len() == 32 => Ok(Self(cid)),
             IDENTITY if inline => Ok(Self(cid)),
-            other => Err(BadCid::Hash(other)),
+            other => Err(CidError::Hash(other)),
         }
     }
 }
 
 impl AnyCid {
     /// Reads the binary form.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadCid> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CidError> {
         of_bytes(bytes).map(Self)
     }
 
@@ -181,7 +181,7 @@ impl AnyCid {
     }
 
     /// The same as one whose block is read here.
-    pub fn readable(self) -> Result<Cid, BadCid> {
+    pub fn readable(self) -> Result<Cid, CidError> {
         Cid::accept(self.0, true)
     }
 }
@@ -193,34 +193,34 @@ impl fmt::Display for AnyCid {
 }
 
 impl FromStr for AnyCid {
-    type Err = BadCid;
+    type Err = CidError;
 
-    fn from_str(text: &str) -> Result<Self, BadCid> {
+    fn from_str(text: &str) -> Result<Self, CidError> {
         of_bytes(&bytes_of(text)?).map(Self)
     }
 }
 
 /// The binary form, read whole.
-fn of_bytes(bytes: &[u8]) -> Result<Wide, BadCid> {
-    let cid = Wide::try_from(bytes).map_err(|e| BadCid::Malformed(e.to_string()))?;
+fn of_bytes(bytes: &[u8]) -> Result<Wide, CidError> {
+    let cid = Wide::try_from(bytes).map_err(|e| CidError::Malformed(e.to_string()))?;
     // The cid crate (0.11.3) stops reading at the end of the multihash and ignores what follows.
     if cid.to_bytes() != bytes {
-        return Err(BadCid::Malformed("more bytes than a CID has".to_owned()));
+        return Err(CidError::Malformed("more bytes than a CID has".to_owned()));
     }
     Ok(cid)
 }
 
 /// The binary form of a text, in whatever base.
-fn bytes_of(text: &str) -> Result<Vec<u8>, BadCid> {
+fn bytes_of(text: &str) -> Result<Vec<u8>, CidError> {
     // The cid crate would also take "/ipfs/CID", and overlook bytes that follow a CID: one CID, many texts.
     if text.len() > TEXT_MOST || !text.is_ascii() || text.contains('/') {
-        return Err(BadCid::Malformed("expected a text like bafkrei… or Qm…".to_owned()));
+        return Err(CidError::Malformed("expected a text like bafkrei… or Qm…".to_owned()));
     }
     let bytes = match cid::Version::is_v0_str(text) {
         true => Base::Base58Btc.decode(text),
         false => multibase::decode(text).map(|(_, bytes)| bytes),
     };
-    bytes.map_err(|e| BadCid::Malformed(e.to_string()))
+    bytes.map_err(|e| CidError::Malformed(e.to_string()))
 }
 
 impl fmt::Display for Cid {
@@ -236,9 +236,9 @@ impl fmt::Debug for Cid {
 }
 
 impl FromStr for Cid {
-    type Err = BadCid;
+    type Err = CidError;
 
-    fn from_str(text: &str) -> Result<Self, BadCid> {
+    fn from_str(text: &str) -> Result<Self, CidError> {
         Self::from_bytes(&bytes_of(text)?)
     }
 }
@@ -282,7 +282,7 @@ mod tests {
         let bytes = Cid::raw(Sha256::of(b"")).to_bytes();
         let text = |bytes: &[u8]| multibase::encode(Base::Base32Lower, bytes);
         assert!(text(&bytes).parse::<Cid>().is_ok());
-        assert!(matches!(text(&[&bytes[..], b"x"].concat()).parse::<Cid>(), Err(BadCid::Malformed(_))));
+        assert!(matches!(text(&[&bytes[..], b"x"].concat()).parse::<Cid>(), Err(CidError::Malformed(_))));
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(Cid::of_address(&cid.to_string()), Ok(cid));
         assert_eq!((cid.inline(), cid.digest()), (Some(&b"hello"[..]), Sha256::of(b"hello")));
         assert_eq!((cid.proves(b"hello"), cid.proves(b"hellO")), (true, false));
-        assert_eq!(Cid::from_bytes(&bytes), Err(BadCid::Hash(0)), "not where blocks are named for others");
+        assert_eq!(Cid::from_bytes(&bytes), Err(CidError::Hash(0)), "not where blocks are named for others");
         assert!(cid.to_string().starts_with(&text[..8]), "{cid}");
         for (len, good) in [(0, true), (128, true), (129, false)] {
             let long = [&[1, 0x55, 0][..], if len < 128 { &[0] } else { &[(len & 127) as u8 | 128, 1] }, &vec![7; len]];
@@ -308,16 +308,16 @@ mod tests {
         let refused = cbor.readable().unwrap_err();
         assert_eq!((refused.is_foreign(), refused.is_key()), (true, false));
         assert!(refused.to_string().contains("dag-cbor"), "{refused}");
-        assert!(BadCid::Hash(0x13).to_string().contains("sha2-512"));
-        assert!(BadCid::Codec(0x300).to_string().contains("0x300"));
+        assert!(CidError::Hash(0x13).to_string().contains("sha2-512"));
+        assert!(CidError::Codec(0x300).to_string().contains("0x300"));
     }
 
     #[test]
     fn what_is_not_a_file_is_refused_with_the_reason() {
         let key = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
-        assert!(matches!(key.parse::<Cid>(), Err(BadCid::Hash(_) | BadCid::Codec(_))));
+        assert!(matches!(key.parse::<Cid>(), Err(CidError::Hash(_) | CidError::Codec(_))));
         for bad in ["", "bafk", "/ipfs/bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", "ü"] {
-            assert!(matches!(bad.parse::<Cid>(), Err(BadCid::Malformed(_))), "{bad}");
+            assert!(matches!(bad.parse::<Cid>(), Err(CidError::Malformed(_))), "{bad}");
         }
     }
 }

@@ -151,7 +151,7 @@ pub struct FetchArgs {
     pub directory: PathBuf,
     /// Ask only this kind of source
     #[arg(long)]
-    pub source: Option<SourceKind>,
+    pub source: Option<SourceArg>,
     /// Print one JSON object a file on standard output
     #[arg(long)]
     pub json: bool,
@@ -159,7 +159,7 @@ pub struct FetchArgs {
 
 /// Kinds of sources, as `--source` names them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum SourceKind {
+pub enum SourceArg {
     /// The store and pacman's caches on this machine
     Here,
     /// The machines of the local network, through `pkgswarm daemon`
@@ -201,7 +201,7 @@ pub enum LanCommand {
 pub struct SharedArgs {
     /// Offer files from now on, or none
     #[arg(value_name = "on|off")]
-    pub switch: Option<Switch>,
+    pub switch: Option<OnOff>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -209,7 +209,7 @@ pub struct SharedArgs {
 
 /// On or off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Switch {
+pub enum OnOff {
     /// Offer files
     On,
     /// Offer none

@@ -18,15 +18,15 @@ use reqwest::Url;
 use crate::address::Address;
 use crate::cid::Cid;
 use crate::config::value::below;
-use crate::dag::BadDag;
-use crate::dag::dir::{Found, Search};
+use crate::dag::DagError;
+use crate::dag::dir::{DirectorySearch, SearchState};
 use crate::deliver::{Obtained, block_on};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::http::{self, Http};
-use crate::report::Progress;
+use crate::report::ProgressLine;
 use crate::session::Session;
 use crate::source::gateway::raw_block;
-use crate::source::neighbours::Neighbours;
+use crate::source::neighbours::LanSource;
 use crate::source::{Local, Miss};
 use crate::verify::{Accepted, Walked};
 
@@ -43,14 +43,14 @@ const MOST: u64 = 64 << 30;
 pub fn content(
     session: &mut Session,
     address: &Address,
-    forced: Option<crate::source::Kind>,
+    forced: Option<crate::source::SourceKind>,
 ) -> Result<(Cid, Obtained), Error> {
     let scratch = session.store.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
     let peers = Peers::of(session, forced);
     let name = address.name();
     let is_here = address.path.is_empty() && address.cid.inline().is_some();
     if peers.list.is_empty() && !is_here {
-        return Err(Error::new(Kind::NoSource, &name, "there is nobody to ask for a CID")
+        return Err(Error::new(ErrorKind::NoSource, &name, "there is nobody to ask for a CID")
             .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
     let fetched = block_on(async {
@@ -70,14 +70,14 @@ pub fn content(
             Ok((cid, Obtained::new(scratch, accepted, from)))
         }
         Some(Err(error)) => Err(error),
-        None => Err(Error::new(Kind::Interrupted, name, "interrupted")),
+        None => Err(Error::new(ErrorKind::Interrupted, name, "interrupted")),
     }
 }
 
 /// Who is asked for blocks, and how that went.
 struct Peers {
     http: Rc<Http>,
-    list: Vec<Peer>,
+    list: Vec<BlockSource>,
     patience: Duration,
     used: RefCell<Vec<usize>>,
     /// Blocks in a row that neighbours did not have.
@@ -85,45 +85,45 @@ struct Peers {
 }
 
 /// Who may have blocks.
-enum Peer {
+enum BlockSource {
     /// The local network, by way of the daemon.
-    Lan(Neighbours),
+    Lan(LanSource),
     /// Kubo on loopback.
     Kubo(Url),
     Gateway(Url),
 }
 
-impl Peer {
+impl BlockSource {
     fn label(&self) -> String {
         match self {
-            Peer::Lan(_) => "lan".to_owned(),
-            Peer::Kubo(_) => "kubo".to_owned(),
-            Peer::Gateway(url) => format!("gateway {}", http::host(url)),
+            BlockSource::Lan(_) => "lan".to_owned(),
+            BlockSource::Kubo(_) => "kubo".to_owned(),
+            BlockSource::Gateway(url) => format!("gateway {}", http::host(url)),
         }
     }
 
     fn line(&self, miss: &Miss) -> String {
         match self {
-            Peer::Lan(_) => format!("lan  {miss}"),
-            Peer::Kubo(url) => format!("kubo  {}  {miss}", http::host(url)),
-            Peer::Gateway(url) => format!("gateway  {}  {miss}", http::host(url)),
+            BlockSource::Lan(_) => format!("lan  {miss}"),
+            BlockSource::Kubo(url) => format!("kubo  {}  {miss}", http::host(url)),
+            BlockSource::Gateway(url) => format!("gateway  {}  {miss}", http::host(url)),
         }
     }
 }
 
 impl Peers {
-    fn of(session: &Session, forced: Option<crate::source::Kind>) -> Self {
-        use crate::source::Kind as Source;
+    fn of(session: &Session, forced: Option<crate::source::SourceKind>) -> Self {
+        use crate::source::SourceKind as Source;
         let mut list = Vec::new();
         // Who has it on the network says so in a quarter of a second; Kubo may search for longer.
         if session.asks_node() && forced.is_none_or(|kind| kind == Source::Node) {
-            list.push(Peer::Lan(Neighbours::at(&session.settings.socket)));
+            list.push(BlockSource::Lan(LanSource::at(&session.settings.socket)));
         }
         if session.asks_kubo() && forced.is_none_or(|kind| kind == Source::Kubo) {
-            list.push(Peer::Kubo(session.settings.gateway_url()));
+            list.push(BlockSource::Kubo(session.settings.gateway_url()));
         }
         if session.asks_gateways() && forced.is_none_or(|kind| kind == Source::Gateway) {
-            list.extend(session.settings.gateway_urls().map(Peer::Gateway));
+            list.extend(session.settings.gateway_urls().map(BlockSource::Gateway));
         }
         let (http, patience) = (Rc::clone(&session.http), session.settings.patience);
         Self { http, list, patience, used: RefCell::default(), lacks: Cell::new(0) }
@@ -137,11 +137,11 @@ impl Peers {
     /// Whether Kubo has the root without asking anybody; `None` when Kubo is not asked, or does not say.
     async fn kubo_has(&self, cid: Cid) -> Option<bool> {
         let gateway = self.list.iter().find_map(|peer| match peer {
-            Peer::Kubo(gateway) => Some(gateway),
+            BlockSource::Kubo(gateway) => Some(gateway),
             _ => None,
         })?;
         let url = below(gateway, &format!("/ipfs/{cid}"));
-        let ask = http::Ask { head: true, cached_only: true, direct: true, ..http::Ask::default() };
+        let ask = http::GetOptions { head: true, cached_only: true, direct: true, ..http::GetOptions::default() };
         let answer = tokio::time::timeout(Duration::from_secs(1), self.http.ask(&url, &ask)).await;
         match answer.ok()?.ok()?.status() {
             reqwest::StatusCode::OK => Some(true),
@@ -151,7 +151,7 @@ impl Peers {
     }
 
     fn used_kubo(&self) -> bool {
-        self.used.borrow().iter().any(|index| matches!(self.list[*index], Peer::Kubo(_)))
+        self.used.borrow().iter().any(|index| matches!(self.list[*index], BlockSource::Kubo(_)))
     }
 
     /// One block from the first who has it.
@@ -163,10 +163,10 @@ impl Peers {
         for (index, peer) in self.list.iter().enumerate() {
             let asked = match peer {
                 // Where nobody else can be asked there is nothing to save.
-                Peer::Lan(_) if self.lacks.get() >= LACKS_MOST && self.list.len() > 1 => continue,
-                Peer::Lan(neighbours) => self.of_neighbours(neighbours, cid).boxed_local(),
-                Peer::Kubo(url) => raw_block(&self.http, url, cid, true).boxed_local(),
-                Peer::Gateway(url) => raw_block(&self.http, url, cid, false).boxed_local(),
+                BlockSource::Lan(_) if self.lacks.get() >= LACKS_MOST && self.list.len() > 1 => continue,
+                BlockSource::Lan(neighbours) => self.of_neighbours(neighbours, cid).boxed_local(),
+                BlockSource::Kubo(url) => raw_block(&self.http, url, cid, true).boxed_local(),
+                BlockSource::Gateway(url) => raw_block(&self.http, url, cid, false).boxed_local(),
             };
             match tokio::time::timeout(self.patience, asked).await {
                 Ok(Ok(block)) => {
@@ -183,7 +183,7 @@ impl Peers {
         Err(misses)
     }
 
-    async fn of_neighbours(&self, neighbours: &Neighbours, cid: Cid) -> Result<Vec<u8>, Miss> {
+    async fn of_neighbours(&self, neighbours: &LanSource, cid: Cid) -> Result<Vec<u8>, Miss> {
         let block = neighbours.block(cid).await;
         self.lacks.set(if block.is_ok() { 0 } else { self.lacks.get() + 1 });
         block
@@ -193,15 +193,19 @@ impl Peers {
     async fn resolve(&self, address: &Address) -> Result<Cid, Error> {
         let mut at = address.cid;
         for name in &address.path {
-            let mut search = Search::new(at, name);
+            let mut search = DirectorySearch::new(at, name);
             at = loop {
                 let cid = search.wanted();
                 let block = self.block(cid).await.map_err(|misses| self.failed(&cid.to_string(), &misses))?;
                 match search.push(&block).map_err(|e| bad(name, &e))? {
-                    Found::Entry(entry, _) => break entry,
-                    Found::Below(_) => {}
-                    Found::Nothing => {
-                        return Err(Error::new(Kind::NoSource, name, format!("the directory {at} has no such entry")));
+                    SearchState::Entry(entry, _) => break entry,
+                    SearchState::Below(_) => {}
+                    SearchState::Nothing => {
+                        return Err(Error::new(
+                            ErrorKind::NoSource,
+                            name,
+                            format!("the directory {at} has no such entry"),
+                        ));
                     }
                 }
             };
@@ -232,7 +236,7 @@ impl Peers {
             to.write_all_at(&bytes, at).map_err(|e| Error::local(session.store.dir().display(), e))?;
             at += bytes.len() as u64;
             let progress =
-                progress.get_or_insert_with(|| Progress::new(session.settings.progress, name, walked.size()));
+                progress.get_or_insert_with(|| ProgressLine::new(session.settings.progress, name, walked.size()));
             progress.at(at, "IPFS");
         }
         Ok(Accepted::Proven(walked.finish()))
@@ -240,7 +244,7 @@ impl Peers {
 
     fn failed(&self, name: &str, misses: &[(usize, Miss)]) -> Error {
         let corrupt = misses.iter().any(|(_, miss)| matches!(miss, Miss::Corrupt(_)));
-        let kind = if corrupt { Kind::Corrupt } else { Kind::NoSource };
+        let kind = if corrupt { ErrorKind::Corrupt } else { ErrorKind::NoSource };
         let mut error = Error::new(kind, name, "no source delivered it");
         for (index, miss) in misses {
             error = error.tried(self.list[*index].line(miss));
@@ -249,13 +253,13 @@ impl Peers {
     }
 }
 
-fn bad(name: &str, e: &BadDag) -> Error {
-    if let BadDag::Foreign(_) = e {
+fn bad(name: &str, e: &DagError) -> Error {
+    if let DagError::Foreign(_) = e {
         return Error::usage(name, format!("it is there, and cannot be read here: {e}"));
     }
-    let error = Error::new(Kind::Corrupt, name, e);
+    let error = Error::new(ErrorKind::Corrupt, name, e);
     match e {
-        BadDag::Directory => error.hint("name a file in it: ipfs://CID/path"),
+        DagError::Directory => error.hint("name a file in it: ipfs://CID/path"),
         _ => error,
     }
 }

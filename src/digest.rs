@@ -13,7 +13,7 @@ pub struct Sha256(pub [u8; 32]);
 /// Text that is not exactly 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a sha256: expected 64 hexadecimal digits")]
-pub struct NotASha256;
+pub struct DigestError;
 
 impl Sha256 {
     /// Hashes `bytes` in one go.
@@ -57,15 +57,15 @@ impl fmt::Debug for Sha256 {
 }
 
 impl FromStr for Sha256 {
-    type Err = NotASha256;
+    type Err = DigestError;
 
-    fn from_str(text: &str) -> Result<Self, NotASha256> {
+    fn from_str(text: &str) -> Result<Self, DigestError> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
-            return Err(NotASha256);
+            return Err(DigestError);
         }
         let mut out = [0; 32];
-        HEXLOWER_PERMISSIVE.decode_mut(digits, &mut out).map_err(|_| NotASha256)?;
+        HEXLOWER_PERMISSIVE.decode_mut(digits, &mut out).map_err(|_| DigestError)?;
         Ok(Self(out))
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn text_that_is_not_64_hex_digits_is_refused() {
         for bad in ["", "12", &EMPTY[1..], &EMPTY.replace('e', "g"), &format!("{EMPTY}0"), &"é".repeat(32)] {
-            assert_eq!(bad.parse::<Sha256>(), Err(NotASha256), "{bad}");
+            assert_eq!(bad.parse::<Sha256>(), Err(DigestError), "{bad}");
         }
     }
 }

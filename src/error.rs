@@ -8,7 +8,7 @@ use crate::name;
 
 /// What kind of failure ended a command. Decides the exit status, never the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum ErrorKind {
     /// No source delivered. Trying again later may help.
     NoSource,
     /// Wrong arguments or configuration. Trying again does not help.
@@ -21,15 +21,15 @@ pub enum Kind {
     Interrupted,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The exit status, as the manual lists it (0 is success).
     pub fn status(self) -> u8 {
         match self {
-            Kind::NoSource => 1,
-            Kind::Usage => 2,
-            Kind::Corrupt => 3,
-            Kind::Local => 4,
-            Kind::Interrupted => 130,
+            ErrorKind::NoSource => 1,
+            ErrorKind::Usage => 2,
+            ErrorKind::Corrupt => 3,
+            ErrorKind::Local => 4,
+            ErrorKind::Interrupted => 130,
         }
     }
 }
@@ -38,7 +38,7 @@ impl Kind {
 #[derive(Debug)]
 pub struct Error {
     /// Decides the exit status.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// What the sentence is about: a file name, a setting, a path.
     pub subject: String,
     /// What was expected and what happened.
@@ -51,18 +51,18 @@ pub struct Error {
 
 impl Error {
     /// A failure of `kind` about `subject`.
-    pub fn new(kind: Kind, subject: impl fmt::Display, message: impl fmt::Display) -> Self {
+    pub fn new(kind: ErrorKind, subject: impl fmt::Display, message: impl fmt::Display) -> Self {
         Self { kind, subject: subject.to_string(), message: message.to_string(), tried: Vec::new(), hint: None }
     }
 
     /// Wrong arguments or configuration.
     pub fn usage(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
-        Self::new(Kind::Usage, subject, message)
+        Self::new(ErrorKind::Usage, subject, message)
     }
 
     /// This machine failed.
     pub fn local(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
-        Self::new(Kind::Local, subject, message)
+        Self::new(ErrorKind::Local, subject, message)
     }
 
     /// Adds what to do next.
@@ -111,7 +111,7 @@ pub fn shown(own: &Error) -> String {
 
 /// The exit status for what ended a command; what is not an [`Error`] is this machine's failure.
 pub fn status(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<Error>().map_or(Kind::Local, |own| own.kind).status()
+    error.downcast_ref::<Error>().map_or(ErrorKind::Local, |own| own.kind).status()
 }
 
 #[cfg(test)]
@@ -120,8 +120,13 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_documented_status() {
-        let table =
-            [(Kind::NoSource, 1), (Kind::Usage, 2), (Kind::Corrupt, 3), (Kind::Local, 4), (Kind::Interrupted, 130)];
+        let table = [
+            (ErrorKind::NoSource, 1),
+            (ErrorKind::Usage, 2),
+            (ErrorKind::Corrupt, 3),
+            (ErrorKind::Local, 4),
+            (ErrorKind::Interrupted, 130),
+        ];
         for (kind, status) in table {
             assert_eq!(kind.status(), status, "{kind:?}");
         }
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn report_names_subject_sources_and_remedy_without_control_characters() {
-        let error = Error::new(Kind::NoSource, "a.pkg.tar.zst", "no source delivered it")
+        let error = Error::new(ErrorKind::NoSource, "a.pkg.tar.zst", "no source delivered it")
             .tried("mirror  mirror.example  absent: \u{1b}[2J404")
             .hint("pkgswarm index refresh");
         assert_eq!(

@@ -1,16 +1,16 @@
 //! From what people type to a file of a repository: file name, package name, name-version, sha256, or CID.
 
-use crate::catalogue::{Catalogue, CatalogueError, Record};
+use crate::catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 use crate::cid::Cid;
 use crate::digest::Sha256;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::name::{FileName, RepoName};
 use crate::plan::Known;
 use crate::session::Session;
 
 /// A file that a repository has.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundFile {
     /// The repository.
     pub repo: RepoName,
     /// The file.
@@ -23,7 +23,7 @@ pub struct Found {
 ///
 /// # Errors
 /// `NoSource` when nothing is called so; the hint says what to try.
-pub fn find(session: &Session, what: &str) -> Result<Found, Error> {
+pub fn find(session: &Session, what: &str) -> Result<FoundFile, Error> {
     let repos = session.repo_names();
     if repos.is_empty() {
         return Err(Error::usage(what, "there is no repository to look in")
@@ -37,11 +37,11 @@ pub fn find(session: &Session, what: &str) -> Result<Found, Error> {
     for repo in repos {
         for catalogue in catalogues(session, &repo)? {
             if let Some(name) = in_catalogue(&catalogue, what) {
-                return Ok(Found { repo, name, exact: None });
+                return Ok(FoundFile { repo, name, exact: None });
             }
         }
     }
-    Err(Error::new(Kind::NoSource, what, "no sync database and no index in use lists it")
+    Err(Error::new(ErrorKind::NoSource, what, "no sync database and no index in use lists it")
         .hint("`pacman -Sy` and `pkgswarm index refresh` bring newer lists; a URL or a CID needs none"))
 }
 
@@ -50,23 +50,23 @@ pub fn find(session: &Session, what: &str) -> Result<Found, Error> {
 ///
 /// # Errors
 /// A usage error when a sync database does not parse.
-pub fn by_cid(session: &Session, cid: Cid) -> Result<Option<Found>, Error> {
+pub fn by_cid(session: &Session, cid: Cid) -> Result<Option<FoundFile>, Error> {
     by_content(session, |catalogue| catalogue.by_cid(cid))
 }
 
 fn by_content(
     session: &Session,
-    look: impl Fn(&Catalogue) -> Result<Option<Record>, CatalogueError>,
-) -> Result<Option<Found>, Error> {
+    look: impl Fn(&Catalogue) -> Result<Option<CatalogueEntry>, CatalogueError>,
+) -> Result<Option<FoundFile>, Error> {
     for repo in session.repo_names() {
         let catalogues = catalogues(session, &repo)?;
         let Some(record) = catalogues.iter().find_map(|catalogue| look(catalogue).ok()?) else { continue };
-        let same = |other: &Record| (other.sha256, other.size) == (record.sha256, record.size);
+        let same = |other: &CatalogueEntry| (other.sha256, other.size) == (record.sha256, record.size);
         // The sync database knows no roots.
         let others = catalogues.iter().filter_map(|catalogue| catalogue.find(&record.name).ok()?.filter(same));
         let root = record.root.or_else(|| others.filter_map(|other| other.root).next()).map(Cid::dag_pb);
         let exact = Some(Known { size: record.size, sha256: record.sha256, root });
-        return Ok(Some(Found { repo, name: record.name, exact }));
+        return Ok(Some(FoundFile { repo, name: record.name, exact }));
     }
     Ok(None)
 }
@@ -85,7 +85,7 @@ fn in_catalogue(catalogue: &Catalogue, what: &str) -> Option<FileName> {
             return Some(name);
         }
     }
-    let newest = |records: Vec<Record>| records.into_iter().map(|record| record.name).next_back();
+    let newest = |records: Vec<CatalogueEntry>| records.into_iter().map(|record| record.name).next_back();
     if let Some(name) = newest(catalogue.by_package_name(what).ok()?) {
         return Some(name);
     }

@@ -33,7 +33,7 @@ use crate::background;
 use crate::config::Settings;
 use crate::deliver::{Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::journal::By;
 use crate::session::Session;
 use crate::want::Want;
@@ -173,7 +173,7 @@ impl<F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error>> Shared<F> {
             let repo = want.repo.as_ref().map(|repo| &repo.name);
             background::note(&mut session, self.by, repo, &want.name, None, begun);
             background::after(&mut session, false);
-            let is_over = result.as_ref().is_err_and(|error| error.kind == Kind::Interrupted);
+            let is_over = result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
             if send.send(Gathered { want, result }).is_err() || is_over {
                 return;
             }

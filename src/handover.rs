@@ -24,7 +24,7 @@ use crate::config::Settings;
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
 use crate::env::{Env, HANDOVER};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::interrupt;
 use crate::name::FileName;
@@ -39,7 +39,7 @@ const MOST: usize = 16 * 1024;
 
 /// What the child says about a file that it hands over.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Message {
+pub struct HandoverMessage {
     /// Its name, for a target that is a directory.
     name: String,
     sha256: Sha256,
@@ -48,10 +48,10 @@ pub struct Message {
     /// Unix seconds.
     modified: Option<u64>,
     /// What to say once it is in its place.
-    said: Said,
+    said: DeliveryNote,
 }
 
-impl Message {
+impl HandoverMessage {
     /// Reads a message as it came; `None` when it makes no sense.
     pub fn read(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
@@ -75,20 +75,20 @@ impl Message {
 
 /// What is said about a delivered file.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub enum Said {
+pub enum DeliveryNote {
     /// A line for people, on stderr.
     Line(String),
     /// A line of JSON, on stdout.
     Json(String),
 }
 
-impl Said {
+impl DeliveryNote {
     /// Says it.
     pub fn say(&self) {
         match self {
-            Said::Line(line) => report::say(line),
+            DeliveryNote::Line(line) => report::say(line),
             // A closed pipe is the reader's choice.
-            Said::Json(line) => drop(writeln!(report::out(), "{line}")),
+            DeliveryNote::Json(line) => drop(writeln!(report::out(), "{line}")),
         }
     }
 }
@@ -123,7 +123,7 @@ impl Giver {
     }
 
     /// Hands one file over.
-    pub fn give(&self, name: &str, obtained: &Obtained, said: Said) -> Result<(), Error> {
+    pub fn give(&self, name: &str, obtained: &Obtained, said: DeliveryNote) -> Result<(), Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("cannot hand the file to root: {e}"));
         let (sha256, size, waiver) = match obtained.accepted {
             Accepted::Proven(proof) => (proof.sha256(), proof.size(), None),
@@ -133,7 +133,7 @@ impl Giver {
             }
         };
         let modified = obtained.modified.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
-        let message = Message { name: name.to_owned(), sha256, size, waiver, modified, said };
+        let message = HandoverMessage { name: name.to_owned(), sha256, size, waiver, modified, said };
         let line = message.to_line();
         let files = [obtained.file.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -184,8 +184,8 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target) 
     let placed = placed?;
     match (status.code(), status.signal()) {
         (Some(0), _) if placed == 0 && matches!(target, Target::At(_)) => Err(failed("handed nothing over".to_owned())),
-        (Some(code), _) => Ok(u8::try_from(code).unwrap_or(Kind::Local.status())),
-        (None, Some(signal)) if signal == Signal::INT.as_raw() => Ok(Kind::Interrupted.status()),
+        (Some(code), _) => Ok(u8::try_from(code).unwrap_or(ErrorKind::Local.status())),
+        (None, Some(signal)) if signal == Signal::INT.as_raw() => Ok(ErrorKind::Interrupted.status()),
         (None, signal) => Err(failed(format!("was killed by signal {}", signal.unwrap_or(0)))),
     }
 }
@@ -242,7 +242,7 @@ fn receive(channel: &OwnedFd, target: &Target) -> Result<usize, Error> {
             _ => None,
         });
         let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
-        let message = Message::read(&line[..got]).ok_or_else(|| wrong("sent no sense"))?;
+        let message = HandoverMessage::read(&line[..got]).ok_or_else(|| wrong("sent no sense"))?;
         match target {
             Target::At(output) => place(&file, &message, output)?,
             Target::In(dir) => {
@@ -256,7 +256,7 @@ fn receive(channel: &OwnedFd, target: &Target) -> Result<usize, Error> {
 }
 
 /// Copies, proves the copy, and gives it its name.
-fn place(file: &File, message: &Message, output: &Output) -> Result<(), Error> {
+fn place(file: &File, message: &HandoverMessage, output: &Output) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local(output.path().display(), format!("was not placed: {e}"));
     fsx::regular(file).map_err(|e| failed(&e))?;
     let (staged, proof) = output.stage_and_prove(file, message.sha256, message.size)?;
@@ -313,8 +313,8 @@ mod tests {
         let output = Output::at(&dir.path().join("to")).unwrap();
         for waiver in [None, Some(Waiver::NotListed)] {
             for (named, size) in [(&b"other"[..], 5), (b"bytes", 4), (b"bytes", 6)] {
-                let (name, said) = ("to".to_owned(), Said::Line(String::new()));
-                let message = Message { name, sha256: Sha256::of(named), size, waiver, modified: None, said };
+                let (name, said) = ("to".to_owned(), DeliveryNote::Line(String::new()));
+                let message = HandoverMessage { name, sha256: Sha256::of(named), size, waiver, modified: None, said };
                 assert!(place(&from, &message, &output).is_err(), "{named:?} of {size} bytes, {waiver:?}");
                 assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
             }
@@ -327,8 +327,8 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         std::fs::write(&from, b"x").unwrap();
         let (name, sha256) = ("to".to_owned(), Sha256::of(b"x"));
-        let said = Said::Line(String::new());
-        let message = Message { name, sha256, size: 1, waiver: None, modified: Some(u64::MAX), said };
+        let said = DeliveryNote::Line(String::new());
+        let message = HandoverMessage { name, sha256, size: 1, waiver: None, modified: Some(u64::MAX), said };
         place(&File::open(&from).unwrap(), &message, &Output::at(&to).unwrap()).unwrap();
         assert_eq!(std::fs::read(&to).unwrap(), b"x");
     }

@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::deliver::Obtained;
 use crate::distro::caller;
 use crate::env::{AHEAD, Env, HANDOVER};
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::interrupt;
 use crate::journal::By;
 use crate::name::NameKind;
@@ -46,7 +46,7 @@ pub fn hand_out(env: &Env) -> Option<String> {
     let output = Output::at(output).ok()?;
     let mut session = Session::open_silent(env, &Settings::read(env, &[]).ok()?, output.dir())?.placing();
     if session.caller.is_some() && !caller::end_with(env.parent) {
-        std::process::exit(Kind::Interrupted.status().into());
+        std::process::exit(ErrorKind::Interrupted.status().into());
     }
     if session.health.is_interrupted() || ahead::is_to_start(&session, &name) {
         return None;

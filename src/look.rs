@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
-use crate::distro::syncdb::{self, BadDatabase};
+use crate::distro::syncdb::{self, DatabaseError};
 use crate::name::{FileName, NameKind};
 
 /// Why a file is plainly not what its name says. Another source may have the right one.
 #[derive(Debug, thiserror::Error)]
-pub enum Oddity {
+pub enum ShapeError {
     /// A captive portal, or an error page with status 200.
     #[error("is a web page, not a file (a login page of this network?)")]
     WebPage,
@@ -33,20 +33,20 @@ pub enum Oddity {
 }
 
 /// Looks at `file` under the name `name`; it is `len` bytes long.
-pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), Oddity> {
+pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), ShapeError> {
     let head = not_a_web_page(file)?;
     match name.kind() {
         NameKind::PackageSignature | NameKind::DatabaseSignature if !is_signature(&head, len) => {
-            Err(Oddity::NotASignature)
+            Err(ShapeError::NotASignature)
         }
-        NameKind::Package if !is_archive(&head) => Err(Oddity::NotAnArchive),
+        NameKind::Package if !is_archive(&head) => Err(ShapeError::NotAnArchive),
         NameKind::Database => {
             let mut file = file;
             file.seek(SeekFrom::Start(0))?;
             match syncdb::check(file) {
                 // libalpm reads more compressions than we do; that is no sign of a wrong file.
-                Ok(_) | Err(BadDatabase::Unsupported { .. }) => Ok(()),
-                Err(e) => Err(Oddity::NotADatabase(e.to_string())),
+                Ok(_) | Err(DatabaseError::Unsupported { .. }) => Ok(()),
+                Err(e) => Err(ShapeError::NotADatabase(e.to_string())),
             }
         }
         _ => Ok(()),
@@ -54,7 +54,7 @@ pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), Oddity> {
 }
 
 /// Refuses web pages and returns the first 512 bytes.
-pub fn not_a_web_page(file: &File) -> Result<Vec<u8>, Oddity> {
+pub fn not_a_web_page(file: &File) -> Result<Vec<u8>, ShapeError> {
     let mut head = vec![0; 512];
     let mut filled = 0;
     while filled < head.len() {
@@ -64,7 +64,7 @@ pub fn not_a_web_page(file: &File) -> Result<Vec<u8>, Oddity> {
         }
     }
     head.truncate(filled);
-    if is_web_page(&head) { Err(Oddity::WebPage) } else { Ok(head) }
+    if is_web_page(&head) { Err(ShapeError::WebPage) } else { Ok(head) }
 }
 
 fn is_web_page(head: &[u8]) -> bool {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn look(name: &str, bytes: &[u8]) -> Result<(), Oddity> {
+    fn look(name: &str, bytes: &[u8]) -> Result<(), ShapeError> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         at(&FileName::new(name).unwrap(), &file, bytes.len() as u64)
@@ -111,20 +111,20 @@ mod tests {
         let mut packet = vec![0x89, 0x01, 0x33, 0x04];
         packet.resize(310, 0);
         assert!(look("a-1-1-any.pkg.tar.zst.sig", &packet).is_ok());
-        assert!(matches!(look("a-1-1-any.pkg.tar.zst.sig", b"404 not found"), Err(Oddity::NotASignature)));
-        assert!(matches!(look("core.db.sig", b""), Err(Oddity::NotASignature)));
+        assert!(matches!(look("a-1-1-any.pkg.tar.zst.sig", b"404 not found"), Err(ShapeError::NotASignature)));
+        assert!(matches!(look("core.db.sig", b""), Err(ShapeError::NotASignature)));
     }
 
     #[test]
     fn packages_begin_like_an_archive() {
         assert!(look("a-1-1-any.pkg.tar.zst", b"\x28\xb5\x2f\xfd....").is_ok());
-        assert!(matches!(look("a-1-1-any.pkg.tar.zst", b"oops"), Err(Oddity::NotAnArchive)));
+        assert!(matches!(look("a-1-1-any.pkg.tar.zst", b"oops"), Err(ShapeError::NotAnArchive)));
     }
 
     #[test]
     fn web_pages_are_known_by_their_first_tag() {
         for page in ["<HTML>", "\u{feff}\n <!DOCTYPE html>", "<html lang=x>", "<script>"] {
-            assert!(matches!(look("anything", page.as_bytes()), Err(Oddity::WebPage)), "{page}");
+            assert!(matches!(look("anything", page.as_bytes()), Err(ShapeError::WebPage)), "{page}");
         }
         for other in ["text", "<?xml version='1.0'?>\n<svg/>", "<!DOCTYPE plist>", "<!-- licence --><component/>"] {
             assert!(look("anything", other.as_bytes()).is_ok(), "{other}");

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Err(e) => {
             // Help and version go to stdout with status 0, usage errors to stderr with status 2.
             let _ = e.print();
-            return ExitCode::from(u8::from(e.use_stderr()) * error::Kind::Usage.status());
+            return ExitCode::from(u8::from(e.use_stderr()) * error::ErrorKind::Usage.status());
         }
     };
     match cmd::run(&env, &cli) {

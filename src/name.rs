@@ -11,7 +11,7 @@ pub struct FileName(String);
 
 /// Why a text cannot be a [`FileName`] or [`RepoName`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadName {
+pub enum NameError {
     /// Nothing there, as in a URL that ends in `/`.
     #[error("the file name is empty")]
     Empty,
@@ -51,7 +51,7 @@ pub struct PackageParts<'a> {
 
 impl FileName {
     /// Checks `text` and keeps it.
-    pub fn new(text: impl Into<String>) -> Result<Self, BadName> {
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         check(text.into()).map(Self)
     }
 
@@ -113,7 +113,7 @@ pub struct RepoName(String);
 
 impl RepoName {
     /// Checks `text` and keeps it.
-    pub fn new(text: impl Into<String>) -> Result<Self, BadName> {
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         check(text.into()).map(Self)
     }
 
@@ -174,15 +174,15 @@ fn is_package(base: &str) -> bool {
     })
 }
 
-fn check(text: String) -> Result<String, BadName> {
+fn check(text: String) -> Result<String, NameError> {
     if text.is_empty() {
-        return Err(BadName::Empty);
+        return Err(NameError::Empty);
     }
     if text.len() > 255 {
-        return Err(BadName::TooLong);
+        return Err(NameError::TooLong);
     }
     if text == "." || text == ".." || text.contains('/') || text.chars().any(char::is_control) {
-        return Err(BadName::NotPlain(text));
+        return Err(NameError::NotPlain(text));
     }
     Ok(text)
 }
@@ -233,10 +233,10 @@ mod tests {
 
     #[test]
     fn names_that_would_leave_their_directory_are_refused() {
-        assert_eq!(FileName::new(""), Err(BadName::Empty));
-        assert_eq!(FileName::new("a".repeat(256)), Err(BadName::TooLong));
+        assert_eq!(FileName::new(""), Err(NameError::Empty));
+        assert_eq!(FileName::new("a".repeat(256)), Err(NameError::TooLong));
         for bad in ["..", ".", "a/b", "/", "a\nb", "a\u{1b}[2J"] {
-            assert_eq!(FileName::new(bad), Err(BadName::NotPlain(bad.to_owned())));
+            assert_eq!(FileName::new(bad), Err(NameError::NotPlain(bad.to_owned())));
         }
     }
 

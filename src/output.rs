@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::fsx;
-use crate::verify::{self, Accepted, Mismatch, Verified};
+use crate::verify::{self, Accepted, MismatchError, Verified};
 
 /// A path to which a file will be delivered. Nothing is touched before [`Staged::commit`].
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Output {
         from: &File,
         sha256: Sha256,
         len: u64,
-    ) -> Result<(Staged<'_>, Result<Verified, Mismatch>), Error> {
+    ) -> Result<(Staged<'_>, Result<Verified, MismatchError>), Error> {
         let staged = self.stage_empty()?;
         let proof = verify::prove_copy(from, &staged.file, sha256, len).map_err(|e| self.failed(&e))?;
         Ok((staged, proof))

@@ -5,7 +5,7 @@
 use crate::cid::Cid;
 use crate::dag::CHUNK;
 use crate::digest::Sha256;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::name::{FileName, NameKind};
 use crate::verify::Waiver;
 
@@ -22,7 +22,7 @@ pub struct Known {
 
 /// What an index says, and which one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listed {
+pub struct IndexEntry {
     /// The index's name.
     pub index: String,
     /// What it says.
@@ -37,7 +37,7 @@ pub struct Knowledge {
     /// What the repository's sync database says.
     pub database: Option<Known>,
     /// What unexpired, proven indexes say that may speak for the repository.
-    pub indexes: Vec<Listed>,
+    pub indexes: Vec<IndexEntry>,
     /// Whether the package manager itself demands package signatures for the repository.
     pub signatures_required: bool,
     /// What could not be read, and so may say more.
@@ -143,7 +143,7 @@ pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
             format!("sha256 {}{size}", sha256.short())
         });
         if !knowledge.signatures_required {
-            return Err(Error::new(Kind::Corrupt, name, text).hint(
+            return Err(Error::new(ErrorKind::Corrupt, name, text).hint(
                 "run `pacman -Sy` and `pkgswarm index refresh`; where they still differ, one of them is wrong, and \
                  `pkgswarm index show` tells who publishes an index",
             ));
@@ -224,8 +224,8 @@ mod tests {
         Known { size, sha256: Sha256::of(bytes), root: None }
     }
 
-    fn listed(known: Known) -> Vec<Listed> {
-        vec![Listed { index: "arch".to_owned(), known }]
+    fn listed(known: Known) -> Vec<IndexEntry> {
+        vec![IndexEntry { index: "arch".to_owned(), known }]
     }
 
     fn package() -> FileName {
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn everybody_who_says_something_is_named_once() {
-        let voice = |index: &str, known| Listed { index: index.to_owned(), known };
+        let voice = |index: &str, known| IndexEntry { index: index.to_owned(), known };
         let (one, two) = (known(b"one", 9), known(b"two", 10));
         let indexes = vec![voice("a", two), voice("b", one), voice("c", two)];
         let knowledge = Knowledge {
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_disputed_root_costs_the_cid_and_nothing_else() {
         let big = known(b"x", 5 << 20);
-        let with = |index: &str, root: &[u8]| Listed {
+        let with = |index: &str, root: &[u8]| IndexEntry {
             index: index.to_owned(),
             known: Known { root: Some(Cid::dag_pb(Sha256::of(root))), ..big },
         };
@@ -303,7 +303,7 @@ mod tests {
             ..Knowledge::default()
         };
         let error = plan(&package(), &knowledge).unwrap_err();
-        assert_eq!(error.kind, Kind::Corrupt);
+        assert_eq!(error.kind, ErrorKind::Corrupt);
         assert!(error.message.starts_with("the sync database says sha256"), "{}", error.message);
     }
 

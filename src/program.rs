@@ -11,7 +11,7 @@ mod trust;
 
 /// Why a program's answer is not there. Only after `TooSlow` trying again may help.
 #[derive(Debug, thiserror::Error)]
-pub enum Silent {
+pub enum SilentError {
     /// It is not installed, or cannot be run by this user.
     #[error("{} cannot be run: {cause}", program.display())]
     Program {
@@ -90,11 +90,11 @@ fn placed(command: &Command) -> io::Result<Command> {
 /// Runs `command` with `input` on its stdin, in the C locale, and returns its output when it ends with status 0.
 ///
 /// # Errors
-/// `Silent`. A program that is too slow or says too much is killed.
-pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, Silent> {
+/// `SilentError`. A program that is too slow or says too much is killed.
+pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, SilentError> {
     let program = PathBuf::from(command.get_program());
-    let failed = |cause| Silent::Program { program: program.clone(), cause };
-    let too_slow = || Silent::TooSlow { program: program.clone(), patience };
+    let failed = |cause| SilentError::Program { program: program.clone(), cause };
+    let too_slow = || SilentError::TooSlow { program: program.clone(), patience };
     let until = Instant::now() + patience;
     let mut command = placed(&command).map_err(failed)?;
     command.env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -108,7 +108,7 @@ pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Re
     let message = collect(stderr, 4096);
     let outcome = output.recv_timeout(patience).map_err(|_| too_slow()).and_then(|output| {
         if output.len() as u64 > most {
-            return Err(Silent::TooMuch { program: program.clone(), most });
+            return Err(SilentError::TooMuch { program: program.clone(), most });
         }
         Ok(output)
     });
@@ -128,7 +128,7 @@ pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Re
     }
     let message = message.recv_timeout(Duration::from_millis(100)).unwrap_or_default();
     let message = String::from_utf8_lossy(&message).trim().replace('\n', "; ");
-    Err(Silent::Refused { program, status, output, message })
+    Err(SilentError::Refused { program, status, output, message })
 }
 
 /// Its status, or nothing when it is still running at `until`.
@@ -166,7 +166,7 @@ mod tests {
         command
     }
 
-    fn patient(script: &str) -> Result<String, Silent> {
+    fn patient(script: &str) -> Result<String, SilentError> {
         hear(sh(script), b"input", Duration::from_secs(60), 1 << 20)
     }
 
@@ -180,14 +180,14 @@ mod tests {
         let started = Instant::now();
         let short = Duration::from_millis(50);
         for script in ["exec sleep 600", "exec >&-; exec sleep 600"] {
-            assert!(matches!(hear(sh(script), b"", short, 10), Err(Silent::TooSlow { .. })), "{script}");
+            assert!(matches!(hear(sh(script), b"", short, 10), Err(SilentError::TooSlow { .. })), "{script}");
         }
         assert!(started.elapsed() < Duration::from_secs(60));
     }
 
     #[test]
     fn a_program_that_never_stops_talking_is_ended() {
-        assert!(matches!(patient("exec yes"), Err(Silent::TooMuch { .. })));
+        assert!(matches!(patient("exec yes"), Err(SilentError::TooMuch { .. })));
     }
 
     #[test]

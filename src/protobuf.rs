@@ -5,7 +5,7 @@
 
 /// Why bytes are not a message. Trying again does not help; other bytes may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadProtobuf {
+pub enum ProtobufError {
     /// The message ends within a field.
     #[error("the message is cut off")]
     Truncated,
@@ -25,7 +25,7 @@ pub enum BadProtobuf {
 
 /// The value of a field. The wire type follows from the variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum FieldValue<'a> {
     /// Wire type 0: integers, booleans, enumerations.
     Varint(u64),
     /// Wire type 1.
@@ -42,7 +42,7 @@ pub struct Field<'a> {
     /// 1 to 2^29-1.
     pub number: u32,
     /// What it holds.
-    pub value: Value<'a>,
+    pub value: FieldValue<'a>,
 }
 
 impl<'a> Field<'a> {
@@ -50,10 +50,10 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// `FieldType` when it holds something else.
-    pub fn varint(&self) -> Result<u64, BadProtobuf> {
+    pub fn varint(&self) -> Result<u64, ProtobufError> {
         match self.value {
-            Value::Varint(value) => Ok(value),
-            _ => Err(BadProtobuf::FieldType(self.number)),
+            FieldValue::Varint(value) => Ok(value),
+            _ => Err(ProtobufError::FieldType(self.number)),
         }
     }
 
@@ -61,10 +61,10 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// `FieldType` when it holds something else.
-    pub fn bytes(&self) -> Result<&'a [u8], BadProtobuf> {
+    pub fn bytes(&self) -> Result<&'a [u8], ProtobufError> {
         match self.value {
-            Value::Bytes(value) => Ok(value),
-            _ => Err(BadProtobuf::FieldType(self.number)),
+            FieldValue::Bytes(value) => Ok(value),
+            _ => Err(ProtobufError::FieldType(self.number)),
         }
     }
 }
@@ -84,29 +84,29 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    fn read(&mut self) -> Result<Field<'a>, BadProtobuf> {
+    fn read(&mut self) -> Result<Field<'a>, ProtobufError> {
         let key = varint(&mut self.rest)?;
         let number = key >> 3;
         let number = match u32::try_from(number) {
             Ok(small @ 1..=0x1fff_ffff) => small,
-            _ => return Err(BadProtobuf::FieldNumber(number)),
+            _ => return Err(ProtobufError::FieldNumber(number)),
         };
         let value = match (key & 7) as u8 {
-            0 => Value::Varint(varint(&mut self.rest)?),
-            1 => Value::Fixed64(u64::from_le_bytes(take_array(&mut self.rest)?)),
+            0 => FieldValue::Varint(varint(&mut self.rest)?),
+            1 => FieldValue::Fixed64(u64::from_le_bytes(take_array(&mut self.rest)?)),
             2 => {
                 let length = varint(&mut self.rest)?;
-                Value::Bytes(take(&mut self.rest, length)?)
+                FieldValue::Bytes(take(&mut self.rest, length)?)
             }
-            5 => Value::Fixed32(u32::from_le_bytes(take_array(&mut self.rest)?)),
-            other => return Err(BadProtobuf::WireType(other)),
+            5 => FieldValue::Fixed32(u32::from_le_bytes(take_array(&mut self.rest)?)),
+            other => return Err(ProtobufError::WireType(other)),
         };
         Ok(Field { number, value })
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<Field<'a>, BadProtobuf>;
+    type Item = Result<Field<'a>, ProtobufError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -124,22 +124,22 @@ impl<'a> Iterator for Fields<'a> {
 ///
 /// # Errors
 /// `Truncated` and `LongVarint`.
-pub fn varint(input: &mut &[u8]) -> Result<u64, BadProtobuf> {
+pub fn varint(input: &mut &[u8]) -> Result<u64, ProtobufError> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
-        let (&byte, rest) = input.split_first().ok_or(BadProtobuf::Truncated)?;
+        let (&byte, rest) = input.split_first().ok_or(ProtobufError::Truncated)?;
         *input = rest;
         let bits = u64::from(byte & 0x7f);
         // The tenth byte has room for one bit; a last byte of zero adds nothing to the value.
         if (shift == 63 && bits > 1) || (byte == 0 && shift > 0) {
-            return Err(BadProtobuf::LongVarint);
+            return Err(ProtobufError::LongVarint);
         }
         value |= bits << shift;
         if byte & 0x80 == 0 {
             return Ok(value);
         }
     }
-    Err(BadProtobuf::LongVarint)
+    Err(ProtobufError::LongVarint)
 }
 
 /// Appends `value` as a varint.
@@ -158,9 +158,9 @@ pub fn varint_len(value: u64) -> usize {
 
 /// Writes a message; fields come out in the order of the calls.
 #[derive(Clone, Debug, Default)]
-pub struct Writer(Vec<u8>);
+pub struct ProtobufWriter(Vec<u8>);
 
-impl Writer {
+impl ProtobufWriter {
     /// A message with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
@@ -187,15 +187,15 @@ impl Writer {
     }
 }
 
-fn take<'a>(input: &mut &'a [u8], length: u64) -> Result<&'a [u8], BadProtobuf> {
-    let length = usize::try_from(length).map_err(|_| BadProtobuf::Truncated)?;
-    let (taken, rest) = input.split_at_checked(length).ok_or(BadProtobuf::Truncated)?;
+fn take<'a>(input: &mut &'a [u8], length: u64) -> Result<&'a [u8], ProtobufError> {
+    let length = usize::try_from(length).map_err(|_| ProtobufError::Truncated)?;
+    let (taken, rest) = input.split_at_checked(length).ok_or(ProtobufError::Truncated)?;
     *input = rest;
     Ok(taken)
 }
 
-fn take_array<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], BadProtobuf> {
-    let (taken, rest) = input.split_first_chunk().ok_or(BadProtobuf::Truncated)?;
+fn take_array<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], ProtobufError> {
+    let (taken, rest) = input.split_first_chunk().ok_or(ProtobufError::Truncated)?;
     *input = rest;
     Ok(*taken)
 }
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(message: &[u8]) -> Result<Vec<Field<'_>>, BadProtobuf> {
+    fn read(message: &[u8]) -> Result<Vec<Field<'_>>, ProtobufError> {
         Fields::of(message).collect()
     }
 
@@ -216,31 +216,31 @@ mod tests {
         assert_eq!(read(b"\x12\x07testing").unwrap()[0].bytes(), Ok(&b"testing"[..]));
         let nested = read(&[0x1a, 0x03, 0x08, 0x96, 0x01]).unwrap()[0];
         assert_eq!((nested.number, nested.bytes()), (3, Ok(&[0x08, 0x96, 0x01][..])));
-        assert_eq!(nested.varint(), Err(BadProtobuf::FieldType(3)));
+        assert_eq!(nested.varint(), Err(ProtobufError::FieldType(3)));
     }
 
     #[test]
     fn a_value_has_one_spelling() {
         for long in [&[0x80, 0x00][..], &[0x81, 0x80, 0x00], &[0xff; 10], &[0xff; 11]] {
-            assert_eq!(varint(&mut &*long), Err(BadProtobuf::LongVarint), "{long:x?}");
+            assert_eq!(varint(&mut &*long), Err(ProtobufError::LongVarint), "{long:x?}");
         }
         let mut max = vec![0xff; 9];
         max.push(0x01);
         assert_eq!(varint(&mut &max[..]), Ok(u64::MAX));
         max[9] = 0x02;
-        assert_eq!(varint(&mut &max[..]), Err(BadProtobuf::LongVarint));
+        assert_eq!(varint(&mut &max[..]), Err(ProtobufError::LongVarint));
     }
 
     #[test]
     fn what_is_cut_off_or_unknown_is_refused_with_the_reason() {
         for cut in [&[0x08][..], &[0x08, 0x96], &[0x12], &[0x12, 0x05, b'a'], &[0x09, 0, 0], &[0x0d, 0, 0, 0]] {
-            assert_eq!(read(cut), Err(BadProtobuf::Truncated), "{cut:x?}");
+            assert_eq!(read(cut), Err(ProtobufError::Truncated), "{cut:x?}");
         }
         let mut huge = vec![0x12];
         push_varint(&mut huge, u64::MAX);
-        assert_eq!(read(&huge), Err(BadProtobuf::Truncated));
-        assert_eq!(read(&[0x0b]), Err(BadProtobuf::WireType(3)));
-        assert_eq!(read(&[0x00]), Err(BadProtobuf::FieldNumber(0)));
+        assert_eq!(read(&huge), Err(ProtobufError::Truncated));
+        assert_eq!(read(&[0x0b]), Err(ProtobufError::WireType(3)));
+        assert_eq!(read(&[0x00]), Err(ProtobufError::FieldNumber(0)));
         assert_eq!(Fields::of(&[0x0b, 0x0b]).count(), 1, "reading ends at the first error");
     }
 
@@ -252,7 +252,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read_back(number in 1u32..0x2000_0000, value: u64, bytes: Vec<u8>) {
-            let message = Writer::default().varint(number, value).bytes(number, &bytes).finish();
+            let message = ProtobufWriter::default().varint(number, value).bytes(number, &bytes).finish();
             let fields = read(&message).unwrap();
             prop_assert_eq!(fields[0].varint(), Ok(value));
             prop_assert_eq!(fields[1].bytes(), Ok(&bytes[..]));

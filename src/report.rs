@@ -10,7 +10,7 @@ use crate::config::value::show_size;
 use crate::name::{is_hidden, shown};
 
 /// Progress of one file. Draws nothing before `SOON`, so that short transfers do not flicker.
-pub struct Progress {
+pub struct ProgressLine {
     bar: RefCell<Option<ProgressBar>>,
     wanted: bool,
     name: String,
@@ -20,7 +20,7 @@ pub struct Progress {
 
 const SOON: Duration = Duration::from_millis(150);
 
-impl Progress {
+impl ProgressLine {
     /// A bar when `wanted`, else silence.
     pub fn new(wanted: bool, name: &str, total: Option<u64>) -> Self {
         let bar = RefCell::new(None);
@@ -53,7 +53,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.clear();
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use crate::cid::Cid;
-use crate::config::{self, Ask, IndexConfig, Settings, Share as Sharing};
+use crate::config::{self, IndexConfig, KuboPolicy, Settings, SharePolicy as Sharing};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, CallerError, Transaction};
 use crate::distro::pacman_conf::{PacmanConf, Repo};
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
 use crate::http::Http;
-use crate::journal::Share;
+use crate::journal::Contribution;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
 use crate::report;
@@ -51,7 +51,7 @@ pub struct Session {
     databases: Option<PathBuf>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
-    received: Vec<Share>,
+    received: Vec<Contribution>,
     /// Where a passing store goes.
     beside: PathBuf,
     /// Whether what is obtained is placed there, by this process.
@@ -196,18 +196,18 @@ impl Session {
     /// Whether Kubo may be asked at all.
     pub fn asks_kubo(&self) -> bool {
         match self.settings.kubo {
-            Ask::Yes => true,
-            Ask::No => false,
-            Ask::Auto => !self.env.has_proxy(),
+            KuboPolicy::Yes => true,
+            KuboPolicy::No => false,
+            KuboPolicy::Auto => !self.env.has_proxy(),
         }
     }
 
     /// Whether the daemon may be asked for what neighbours have, and there is one.
     pub fn asks_node(&self) -> bool {
         let may = match self.settings.lan {
-            Ask::Yes => true,
-            Ask::No => false,
-            Ask::Auto => !self.env.has_proxy(),
+            KuboPolicy::Yes => true,
+            KuboPolicy::No => false,
+            KuboPolicy::Auto => !self.env.has_proxy(),
         };
         may && rustix::fs::stat(&self.settings.socket).is_ok()
     }
@@ -267,13 +267,13 @@ impl Session {
     pub fn received(&mut self, source: String, bytes: u64) {
         match self.received.iter_mut().find(|share| share.source == source) {
             Some(share) => share.bytes += bytes,
-            None if bytes > 0 => self.received.push(Share { source, bytes }),
+            None if bytes > 0 => self.received.push(Contribution { source, bytes }),
             None => {}
         }
     }
 
     /// Who sent how much since this was asked last.
-    pub fn take_received(&mut self) -> Vec<Share> {
+    pub fn take_received(&mut self) -> Vec<Contribution> {
         std::mem::take(&mut self.received)
     }
 

@@ -200,13 +200,13 @@ pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
 }
 
 /// The listening end. What it accepts takes no descriptors.
-pub struct Listener {
+pub struct SocketListener {
     socket: UnixListener,
     /// Whether the kernel is asked to refuse them; false in tests of what is done where it cannot.
     asks_kernel: bool,
 }
 
-impl Listener {
+impl SocketListener {
     /// Listens at `path`, which everybody may connect to. What a daemon that ended left there is replaced.
     ///
     /// # Errors
@@ -312,7 +312,7 @@ mod tests {
     async fn messages_stay_apart_and_a_descriptor_goes_along() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let listener = Listener::at(&path).unwrap();
+        let listener = SocketListener::at(&path).unwrap();
         let client = Connection::to(&path).unwrap();
         let server = listener.accept().await.unwrap();
         assert_eq!(server.user().unwrap(), rustix::process::getuid().as_raw());
@@ -333,7 +333,7 @@ mod tests {
     async fn bytes_come_whole_and_never_more_than_were_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let listener = Listener::at(&path).unwrap();
+        let listener = SocketListener::at(&path).unwrap();
         let client = Connection::to(&path).unwrap();
         let server = listener.accept().await.unwrap();
         let bytes: Vec<u8> = (0..3 * PIECE + 5).map(|i| (i % 251) as u8).collect();
@@ -363,11 +363,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         assert_eq!(Connection::to(&path).err().unwrap().kind(), io::ErrorKind::NotFound);
-        let first = Listener::at(&path).unwrap();
-        assert_eq!(Listener::at(&path).err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        let first = SocketListener::at(&path).unwrap();
+        assert_eq!(SocketListener::at(&path).err().unwrap().kind(), io::ErrorKind::AddrInUse);
         drop(first);
         assert_eq!(Connection::to(&path).err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
-        let again = Listener::at(&path);
+        let again = SocketListener::at(&path);
         assert!(again.is_ok());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::{By, Record, Share};
+use crate::journal::{By, Contribution, JournalRecord};
 
 /// Files up to this size (bytes) tell how long a mirror takes to answer.
 const SMALL: u64 = 64 << 10;
@@ -63,11 +63,11 @@ pub struct Stats {
 
 impl Stats {
     /// Adds a record to the sums of `day`.
-    pub fn add(&mut self, record: &Record, day: &str) {
+    pub fn add(&mut self, record: &JournalRecord, day: &str) {
         self.since = Some(self.since.map_or(record.at, |since| since.min(record.at)));
         let sums = self.days.entry(day.to_owned()).or_default();
         sums.delivered += record.delivered;
-        for Share { source, bytes } in &record.shares {
+        for Contribution { source, bytes } in &record.shares {
             let sent = self.sources.entry(source.clone()).or_default();
             sent.bytes += bytes;
             sent.files += 1;
@@ -146,13 +146,13 @@ mod tests {
     use super::*;
     use crate::name::FileName;
 
-    fn record(by: By, delivered: u64, took: u64, shares: &[(&str, u64)]) -> Record {
-        let shares = shares.iter().map(|(source, bytes)| Share { source: (*source).to_owned(), bytes: *bytes });
+    fn record(by: By, delivered: u64, took: u64, shares: &[(&str, u64)]) -> JournalRecord {
+        let shares = shares.iter().map(|(source, bytes)| Contribution { source: (*source).to_owned(), bytes: *bytes });
         let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
-        Record { at: 10, took, by, repo: None, name, delivered, shares: shares.collect() }
+        JournalRecord { at: 10, took, by, repo: None, name, delivered, shares: shares.collect() }
     }
 
-    fn sums(records: &[Record]) -> Stats {
+    fn sums(records: &[JournalRecord]) -> Stats {
         let mut stats = Stats::default();
         records.iter().for_each(|record| stats.add(record, "today"));
         stats

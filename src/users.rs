@@ -33,7 +33,7 @@ pub fn name_of(uid: u32) -> String {
 
 /// What somebody wants of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wish {
+pub enum Access {
     /// To read it.
     Read = 4,
     /// To run it.
@@ -45,7 +45,7 @@ pub enum Wish {
 /// By owner, group and mode alone, with no other groups than the main one, as pacman leaves its download user none
 /// (pacman 7.1.0, `lib/libalpm/sandbox.c`). `None` also where something cannot be looked at from here; what is closed to
 /// this process is found all the same, since its own mode can be looked at from above.
-pub fn obstacle(path: &Path, user: User, wish: Wish) -> Option<PathBuf> {
+pub fn obstacle(path: &Path, user: User, wish: Access) -> Option<PathBuf> {
     if user.uid == 0 {
         return None;
     }
@@ -54,7 +54,7 @@ pub fn obstacle(path: &Path, user: User, wish: Wish) -> Option<PathBuf> {
     way.reverse();
     let last = way.len() - 1;
     let closed = |(at, path): &(usize, &Path)| {
-        let want = if *at == last { wish } else { Wish::Run } as u32;
+        let want = if *at == last { wish } else { Access::Run } as u32;
         std::fs::metadata(path).is_ok_and(|found| {
             let shift = match () {
                 () if found.uid() == user.uid => 6,
@@ -122,12 +122,12 @@ mod tests {
         let stranger = User { uid: 54_321, gid: 54_321 };
         let found = |wish| obstacle(&file, stranger, wish);
         mode(&closed, 0o755);
-        assert_eq!((found(Wish::Read), found(Wish::Run)), (None, Some(file.canonicalize().unwrap())));
+        assert_eq!((found(Access::Read), found(Access::Run)), (None, Some(file.canonicalize().unwrap())));
         mode(&closed, 0o700);
-        assert_eq!(found(Wish::Read), Some(closed.canonicalize().unwrap()));
+        assert_eq!(found(Access::Read), Some(closed.canonicalize().unwrap()));
         let owner = std::fs::metadata(&file).unwrap().uid();
-        assert_eq!(obstacle(&file, User { uid: owner, gid: 54_321 }, Wish::Read), None);
-        assert_eq!(obstacle(&file, User { uid: 0, gid: 0 }, Wish::Run), None);
+        assert_eq!(obstacle(&file, User { uid: owner, gid: 54_321 }, Access::Read), None);
+        assert_eq!(obstacle(&file, User { uid: 0, gid: 0 }, Access::Run), None);
     }
 
     #[test]

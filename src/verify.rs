@@ -11,11 +11,11 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::cid::Cid;
-use crate::dag::BadDag;
+use crate::dag::DagError;
 use crate::dag::walk::Walk;
 use crate::digest::{Hasher, Sha256};
 use crate::fsx;
-use crate::look::{self, Oddity};
+use crate::look::{self, ShapeError};
 use crate::name::FileName;
 
 /// Proof that a file's bytes are the expected ones. Only this module can make it.
@@ -125,7 +125,7 @@ impl Accepted {
 
 /// The bytes are not the expected ones. Another source may have them.
 #[derive(Debug, thiserror::Error)]
-pub enum Mismatch {
+pub enum MismatchError {
     /// Wrong length.
     #[error("has {found} bytes, expected {expected}")]
     Size {
@@ -206,13 +206,13 @@ impl Verifier {
     }
 
     /// Ends the hashing and compares.
-    pub fn finish(self, sha256: Sha256, size: u64) -> Result<Verified, Mismatch> {
+    pub fn finish(self, sha256: Sha256, size: u64) -> Result<Verified, MismatchError> {
         if self.size != size {
-            return Err(Mismatch::Size { expected: size, found: self.size });
+            return Err(MismatchError::Size { expected: size, found: self.size });
         }
         let found = self.hasher.finish();
         if found != sha256 {
-            return Err(Mismatch::Digest { expected: sha256, found });
+            return Err(MismatchError::Digest { expected: sha256, found });
         }
         Ok(Verified { sha256, size })
     }
@@ -225,10 +225,10 @@ impl Default for Verifier {
 }
 
 /// Proves an open file by reading all of it.
-pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, Mismatch> {
+pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, MismatchError> {
     let found = fsx::regular(file)?.st_size.unsigned_abs();
     if found != size {
-        return Err(Mismatch::Size { expected: size, found });
+        return Err(MismatchError::Size { expected: size, found });
     }
     Verifier::resume(file, size)?.finish(sha256, size)
 }
@@ -241,7 +241,7 @@ pub const LARGE: u64 = 2 << 20;
 ///
 /// # Errors
 /// The outer one when the copy cannot be made, for lack of room for example; the inner one when it is something else.
-pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, Mismatch>> {
+pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, MismatchError>> {
     let hashed = thread::scope(|scope| {
         let (tell, told) = mpsc::channel();
         let hash = move || {
@@ -260,9 +260,9 @@ pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Resu
     // A source that grew while its blocks were shared has more than was hashed.
     let found = fsx::regular(to)?.st_size.unsigned_abs();
     if found != size {
-        return Ok(Err(Mismatch::Size { expected: size, found }));
+        return Ok(Err(MismatchError::Size { expected: size, found }));
     }
-    Ok(hashed.map_err(Mismatch::from).and_then(|verifier| verifier.finish(sha256, size)))
+    Ok(hashed.map_err(MismatchError::from).and_then(|verifier| verifier.finish(sha256, size)))
 }
 
 /// A file put together from proven blocks: complete, it is what its CID names.
@@ -294,7 +294,7 @@ impl Walked {
     }
 
     /// Proves the next block and returns the bytes of the file in it, which the caller must write in this order.
-    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, BadDag> {
+    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, DagError> {
         let bytes = self.walk.push(block)?;
         self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
@@ -314,11 +314,11 @@ impl Walked {
 /// Looks at a file for which nobody says what it should be, and accepts it for the reason `why`.
 ///
 /// # Errors
-/// [`Oddity`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
-pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, Oddity> {
+/// [`ShapeError`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
+pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, ShapeError> {
     let size = fsx::regular(file)?.st_size.unsigned_abs();
     if size > why.limit() {
-        return Err(Oddity::TooLarge(why.limit()));
+        return Err(ShapeError::TooLarge(why.limit()));
     }
     match why {
         Waiver::NoSignature => {}
@@ -356,9 +356,9 @@ mod tests {
     fn only_the_expected_bytes_are_proven() {
         let sha256 = Sha256::of(b"package");
         assert_eq!(prove(&file(b"package"), sha256, 7).unwrap().size(), 7);
-        assert!(matches!(prove(&file(b"packagf"), sha256, 7), Err(Mismatch::Digest { .. })));
-        assert!(matches!(prove(&file(b"package!"), sha256, 7), Err(Mismatch::Size { expected: 7, found: 8 })));
-        assert!(matches!(prove(&file(b""), sha256, 7), Err(Mismatch::Size { .. })));
+        assert!(matches!(prove(&file(b"packagf"), sha256, 7), Err(MismatchError::Digest { .. })));
+        assert!(matches!(prove(&file(b"package!"), sha256, 7), Err(MismatchError::Size { expected: 7, found: 8 })));
+        assert!(matches!(prove(&file(b""), sha256, 7), Err(MismatchError::Size { .. })));
     }
 
     #[test]
@@ -378,7 +378,7 @@ mod tests {
             assert_eq!(prove_copy(&from, &to, sha256, len).unwrap().unwrap().size(), len);
             assert!(prove(&to, sha256, len).is_ok());
             let other = prove_copy(&from, &file(b""), Sha256::of(b"other"), len).unwrap();
-            assert!(matches!(other, Err(Mismatch::Digest { .. })));
+            assert!(matches!(other, Err(MismatchError::Digest { .. })));
             assert!(prove_copy(&from, &file(b""), sha256, len + 1).is_err(), "{size}: what is not there is not copied");
         }
     }

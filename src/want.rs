@@ -2,15 +2,15 @@
 
 use reqwest::Url;
 
-use crate::config::Search;
-use crate::deliver::Place;
+use crate::config::SearchPolicy;
+use crate::deliver::Candidate;
 use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::error::Error;
 use crate::http;
 use crate::name::{FileName, NameKind, RepoName};
 use crate::plan::{Expect, Knowledge, Plan, plan};
 use crate::session::Session;
-use crate::source::kubo::Reach;
+use crate::source::kubo::KuboReach;
 
 /// A file that pacman wants.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Want {
     /// What is expected of it.
     pub plan: Plan,
     /// Where to ask, in order.
-    pub places: Vec<Place>,
+    pub places: Vec<Candidate>,
 }
 
 /// The file name at the end of a URL, as pacman sees it: nothing is decoded, a query stays in the name.
@@ -41,7 +41,7 @@ impl Want {
     /// Looks up what is known about the file at `url`.
     pub fn of(session: &Session, url: &str) -> Result<Self, Error> {
         let name = name_of(url)?;
-        let first = Place::of_url(&parse(url)?)?;
+        let first = Candidate::of_url(&parse(url)?)?;
         let (repo, knowledge) = match session.conf() {
             Some(conf) => listed(session, conf, url, &name)?,
             None => (None, session.without_conf()),
@@ -109,34 +109,35 @@ fn listed(
 }
 
 /// The neighbours, Kubo and the gateways, where they may be asked.
-pub fn peers(session: &Session, plan: &Plan) -> Vec<Place> {
+pub fn peers(session: &Session, plan: &Plan) -> Vec<Candidate> {
     let mut places = Vec::new();
     // The daemon finds what has no CID that is known here: a neighbour names it.
     if session.asks_node()
         && let Expect::Exact { sha256, .. } = plan.expect
     {
-        places.push(Place::Node(sha256));
+        places.push(Candidate::Node(sha256));
     }
     let Some(cid) = plan.cid else { return places };
     if session.asks_kubo() {
-        let reach = if session.settings.kubo_search == Search::Always { Reach::Anywhere } else { Reach::Near };
-        places.push(Place::Kubo(cid, reach));
+        let reach =
+            if session.settings.kubo_search == SearchPolicy::Always { KuboReach::Anywhere } else { KuboReach::Near };
+        places.push(Candidate::Kubo(cid, reach));
     }
     if session.asks_gateways() {
-        places.extend(session.settings.gateway_urls().map(|url| Place::Gateway(url, cid)));
+        places.extend(session.settings.gateway_urls().map(|url| Candidate::Gateway(url, cid)));
     }
-    if session.asks_kubo() && session.settings.kubo_search == Search::Last {
+    if session.asks_kubo() && session.settings.kubo_search == SearchPolicy::Last {
         // Beside the near one it is the last resort of a race, wherever it stands.
-        places.push(Place::Kubo(cid, Reach::Anywhere));
+        places.push(Candidate::Kubo(cid, KuboReach::Anywhere));
     }
     places
 }
 
 /// The file at each of the repository's servers, in the order in which pacman would try them.
-fn servers(repo: &Repo, name: &FileName) -> impl Iterator<Item = (String, Place)> {
+fn servers(repo: &Repo, name: &FileName) -> impl Iterator<Item = (String, Candidate)> {
     repo.servers.iter().filter_map(move |server| {
         let url = format!("{}/{name}", server.trim_end_matches('/'));
-        let place = Place::of_url(&Url::parse(&url).ok()?).ok()?;
+        let place = Candidate::of_url(&Url::parse(&url).ok()?).ok()?;
         Some((url, place))
     })
 }

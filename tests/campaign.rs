@@ -29,13 +29,13 @@ use pkgswarm::cid::Cid;
 use pkgswarm::dag::node::{self, Piece};
 use pkgswarm::dag::proof::Leaves;
 use pkgswarm::digest::Sha256;
-use pkgswarm::health::record::Record;
+use pkgswarm::health::record::SourceRecord;
 use pkgswarm::name::FileName;
 use pkgswarm::output::Output;
 use pkgswarm::plan::Expect;
-use pkgswarm::race::{Entrant, Log, Outcome, Pace, Race, Roots};
-use pkgswarm::report::Progress;
-use pkgswarm::source::Kind;
+use pkgswarm::race::{Contender, Log, Pace, Race, RaceOutcome, Roots};
+use pkgswarm::report::ProgressLine;
+use pkgswarm::source::SourceKind;
 use scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
 
 /// Bytes of a leaf: small, so that a race of many leaves takes no time.
@@ -77,7 +77,7 @@ impl Scene {
             let mut manner = if is_honest { honest_manner(&mut dice) } else { any_manner(&mut dice, size) };
             if is_honest && has_false_root {
                 // Who is asked by CID has what the CID names.
-                manner.kind = Kind::Mirror;
+                manner.kind = SourceKind::Mirror;
             }
             let bytes = if is_honest { Rc::clone(&truth) } else { served(&mut dice, &truth, &other) };
             Scripted { name, bytes, manner, opened: Cell::new(0), sent: Rc::default() }
@@ -114,7 +114,13 @@ impl Scene {
 
 fn honest_manner(dice: &mut Dice) -> Manner {
     Manner {
-        kind: dice.of(&[Kind::Kubo, Kind::Gateway, Kind::Mirror, Kind::Mirror, Kind::Mirror]),
+        kind: dice.of(&[
+            SourceKind::Kubo,
+            SourceKind::Gateway,
+            SourceKind::Mirror,
+            SourceKind::Mirror,
+            SourceKind::Mirror,
+        ]),
         latency: Duration::from_millis(dice.between(0, 800)),
         rate: dice.of(&[30_000, 200_000, 3_000_000]),
         piece: dice.between(500, 40_000),
@@ -187,12 +193,12 @@ fn check(seed: u64, dir: &Path) {
     let scene = Scene::of(seed);
     let expect = Expect::Exact { sha256: Sha256::of(&scene.truth), size: scene.truth.len() as u64 };
     let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
-    let progress = Progress::new(false, name.as_str(), None);
+    let progress = ProgressLine::new(false, name.as_str(), None);
     let partial = tempfile::tempfile_in(dir).unwrap();
     partial.write_all_at(&scene.left, 0).unwrap();
-    let kinds: Vec<Kind> = scene.sources.iter().map(|source| source.manner.kind).collect();
+    let kinds: Vec<SourceKind> = scene.sources.iter().map(|source| source.manner.kind).collect();
     let entrants =
-        scene.sources.into_iter().map(|source| Entrant { source: Box::new(source), record: Record::default() });
+        scene.sources.into_iter().map(|source| Contender { source: Box::new(source), record: SourceRecord::default() });
     let race = Race {
         entrants: entrants.collect(),
         name: &name,
@@ -212,14 +218,14 @@ fn check(seed: u64, dir: &Path) {
         runtime.block_on(async { tokio::time::timeout(deadline, run).await.expect("it passes its deadline") });
     let out = dir.join("out");
     match outcome {
-        Outcome::Won(won) => {
+        RaceOutcome::Won(won) => {
             let output = Output::at(&out).unwrap();
             output.stage(&partial, won.accepted.size()).unwrap().commit(&won.accepted, None).unwrap();
             assert!(std::fs::read(&out).unwrap() == *scene.truth, "other bytes than the right ones");
             assert_eq!(partial.metadata().unwrap().len(), scene.truth.len() as u64, "the partial has another length");
             std::fs::remove_file(&out).unwrap();
         }
-        Outcome::Lost => {
+        RaceOutcome::Lost => {
             assert!(scene.honest.is_empty(), "lost, though {:?} are honest:\n{}", scene.honest, told(&log, &kinds))
         }
         other => panic!("{other:?}, though nothing was asked about dates"),
@@ -231,7 +237,7 @@ fn check(seed: u64, dir: &Path) {
 }
 
 /// What happened in a race, for the message of a failure.
-fn told(log: &Log, kinds: &[Kind]) -> String {
+fn told(log: &Log, kinds: &[SourceKind]) -> String {
     let lines = log.misses.iter().map(|(who, miss)| format!("{who} {} {miss}\n", kinds[*who].word()));
     lines.collect()
 }

@@ -6,14 +6,14 @@ mod real;
 use pkgswarm::catalogue::Catalogue;
 use pkgswarm::cid::Cid;
 use pkgswarm::digest::Sha256;
-use pkgswarm::index::accept::{Grant, Offer, Refusal, accept};
-use pkgswarm::index::ipns::BadRecord;
+use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
+use pkgswarm::index::ipns::RecordError;
 use pkgswarm::index::minisign::SecretKey;
-use pkgswarm::index::refresh::{IndexSource, Outcome, Refreshed, refresh};
-use pkgswarm::index::state::State;
+use pkgswarm::index::refresh::{IndexSource, RefreshOutcome, Refreshed, refresh};
+use pkgswarm::index::state::IndexState;
 use pkgswarm::kubo::keep::{Ledger, Trimmed};
 use pkgswarm::name::{FileName, RepoName};
-use pkgswarm::publish::{self, Did, Options, Phase, PublishError, Report};
+use pkgswarm::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use real::{Kubo, Package, Parts, Repo, command, noise, run, scratch};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -71,8 +71,8 @@ impl Publisher {
         Self { node, repo, tree }
     }
 
-    fn options(&self, now: u64) -> Options {
-        Options {
+    fn options(&self, now: u64) -> PublishOptions {
+        PublishOptions {
             publisher: "tests".to_owned(),
             dirs: vec![self.repo.dir().to_owned()],
             state_dir: self.tree.path().join("state"),
@@ -86,7 +86,7 @@ impl Publisher {
         }
     }
 
-    fn publish(&self, now: u64) -> Result<Report, PublishError> {
+    fn publish(&self, now: u64) -> Result<PublishReport, PublishError> {
         wait(publish::run(&self.options(now), Some(&client(&self.node)), &mut |_, _, _| {}))
     }
 
@@ -96,19 +96,19 @@ impl Publisher {
 }
 
 struct Reader {
-    state: State,
+    state: IndexState,
     source: IndexSource,
     _dir: TempDir,
 }
 
 impl Reader {
-    fn of(report: &Report) -> Self {
+    fn of(report: &PublishReport) -> Self {
         let dir = scratch("reader");
         let repos = vec![RepoName::new("core").unwrap()];
         let grant = Grant { ipns: report.name, minisign: None, repos };
         let name = FileName::new("tests").unwrap();
         let source = IndexSource { name, grant, url: None, gateways: Vec::new(), lan: None };
-        Self { state: State::at(dir.path().join("state")), source, _dir: dir }
+        Self { state: IndexState::at(dir.path().join("state")), source, _dir: dir }
     }
 
     fn refresh(&self, node: &Kubo, now: u64) -> Refreshed {
@@ -137,7 +137,7 @@ fn an_index_goes_from_one_node_to_another_and_every_file_with_it() {
     other.connect(&publisher.node);
     let reader = Reader::of(&report);
     let done = reader.refresh(&other, now());
-    assert_eq!(done.outcome, Outcome::Updated { sequence: report.sequence, ignored: vec![] }, "{done:?}");
+    assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: report.sequence, ignored: vec![] }, "{done:?}");
     let cid = reader.finds(&large.file_name()).expect("an entry");
     // Kubo agrees about the CID, and the other node gets the file by it.
     let source = publisher.repo.dir().join(large.file_name());
@@ -147,7 +147,7 @@ fn an_index_goes_from_one_node_to_another_and_every_file_with_it() {
         answer.bytes().await.expect("a file")
     });
     assert_eq!(Sha256::of(&file), Sha256::of(&fs::read(source).unwrap()));
-    assert!(matches!(reader.refresh(&other, now()).outcome, Outcome::Unchanged { .. }));
+    assert!(matches!(reader.refresh(&other, now()).outcome, RefreshOutcome::Unchanged { .. }));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_second_run_copies_nothing_and_renews_only_after_half_of_the_life() {
     assert_eq!(publisher.pins(), [third.root]);
     let reader = Reader::of(&third);
     let renewed = reader.refresh(&publisher.node, start + LIFE / 2 + 1);
-    assert_eq!(renewed.outcome, Outcome::Updated { sequence: third.sequence, ignored: vec![] });
+    assert_eq!(renewed.outcome, RefreshOutcome::Updated { sequence: third.sequence, ignored: vec![] });
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_changed_repo_costs_its_new_files_and_lets_go_of_the_old_root() {
     assert!(second.sequence > first.sequence);
     assert_eq!(publisher.pins(), [second.root]);
     let done = reader.refresh(&publisher.node, now());
-    assert_eq!(done.outcome, Outcome::Updated { sequence: second.sequence, ignored: vec![] });
+    assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: second.sequence, ignored: vec![] });
     assert!(reader.finds("b-1-1-any.pkg.tar.zst").is_some());
 }
 
@@ -225,7 +225,7 @@ fn survives_death_in(phase: Phase) {
     assert_eq!(pins(&publisher).lines().count(), pinned, "a pin was left behind");
     let reader = Reader::of(&second);
     let done = reader.refresh(&publisher.node, now());
-    assert_eq!(done.outcome, Outcome::Updated { sequence: second.sequence, ignored: vec![] }, "{done:?}");
+    assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: second.sequence, ignored: vec![] }, "{done:?}");
 }
 
 #[test]
@@ -244,7 +244,10 @@ fn an_expired_record_and_an_older_index_are_refused() {
     let first = publisher.publish(now()).expect("a publication");
     let reader = Reader::of(&first);
     let late = reader.refresh(&publisher.node, now() + LIFE + 60);
-    assert!(matches!(late.outcome, Outcome::Refused(Refusal::Record(BadRecord::Expired { .. }))), "{late:?}");
+    assert!(
+        matches!(late.outcome, RefreshOutcome::Refused(RefusalError::Record(RecordError::Expired { .. }))),
+        "{late:?}"
+    );
 
     // Signed by the right key with a higher record sequence, it leads back to an older index all the same.
     publisher.repo.add(&[Package::new("b", "1-1")]);
@@ -253,13 +256,13 @@ fn an_expired_record_and_an_older_index_are_refused() {
     let path = format!("/ipfs/{}", first.root);
     publisher.node.ipfs(&["name", "publish", "--key=tests", "--allow-offline", "--lifetime=1h", &path]).ok();
     let back = reader.refresh(&publisher.node, now());
-    let refusal = Refusal::Older { has: second.sequence, offered: first.sequence };
-    assert_eq!(back.outcome, Outcome::Refused(refusal));
+    let refusal = RefusalError::Older { has: second.sequence, offered: first.sequence };
+    assert_eq!(back.outcome, RefreshOutcome::Refused(refusal));
     // Publishing again repairs it: the daemon's record is no longer the one of the last run.
     let third = publisher.publish(now()).expect("a third publication");
     assert!(third.sequence > second.sequence);
     let done = reader.refresh(&publisher.node, now());
-    assert_eq!(done.outcome, Outcome::Updated { sequence: third.sequence, ignored: vec![] });
+    assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: third.sequence, ignored: vec![] });
 }
 
 #[test]
@@ -270,7 +273,7 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     let other = node(&parts, |_| {});
     other.connect(&publisher.node);
     let reader = Reader::of(&first);
-    let updated = |report: &Report| Outcome::Updated { sequence: report.sequence, ignored: vec![] };
+    let updated = |report: &PublishReport| RefreshOutcome::Updated { sequence: report.sequence, ignored: vec![] };
     assert_eq!(reader.refresh(&other, start).outcome, updated(&first));
     // Somebody keeps all of it, to serve it again later.
     let name = first.name.expect("published under a name").to_string();
@@ -283,7 +286,7 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     publisher.node.stop();
     publisher.node.start_again();
     other.connect(&publisher.node);
-    assert_eq!(reader.refresh(&other, start).outcome, Outcome::Unchanged { sequence: first.sequence });
+    assert_eq!(reader.refresh(&other, start).outcome, RefreshOutcome::Unchanged { sequence: first.sequence });
     let later = start + LIFE / 2 + 1;
     let second = publisher.publish(later).expect("a renewal");
     assert_eq!((second.did, second.new_files), (Did::Renewed, 0));
@@ -292,7 +295,10 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     assert!(done.moved < 10_000, "a renewal moves no table: {done:?}");
 
     let late = reader.refresh(&other, later + LIFE + 60);
-    assert!(matches!(late.outcome, Outcome::Refused(Refusal::Record(BadRecord::Expired { .. }))), "{late:?}");
+    assert!(
+        matches!(late.outcome, RefreshOutcome::Refused(RefusalError::Record(RecordError::Expired { .. }))),
+        "{late:?}"
+    );
     let held = reader.state.held(&reader.source.name).expect("a state").expect("an index");
     assert_eq!(held.manifest.sequence, second.sequence, "what was proven stays");
 
@@ -301,8 +307,8 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     let key = format!("/ipns/{name}");
     thief.ipfs(&["routing", "put", "--allow-offline", &key, record.to_str().expect("a plain path")]).ok();
     let back = reader.refresh(&thief, later);
-    let refusal = Refusal::Older { has: second.sequence, offered: first.sequence };
-    assert_eq!(back.outcome, Outcome::Refused(refusal), "{back:?}");
+    let refusal = RefusalError::Older { has: second.sequence, offered: first.sequence };
+    assert_eq!(back.outcome, RefreshOutcome::Refused(refusal), "{back:?}");
     // It is the memory that refuses it: whoever sees this publisher for the first time takes it.
     assert_eq!(Reader::of(&first).refresh(&thief, later).outcome, updated(&first));
 }
@@ -315,7 +321,7 @@ fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
     let secret = pair.sk.to_box(None).expect("a key file").into_string();
     let (start, minisign) = (now(), SecretKey::read(&secret, None).expect("our own key"));
     let key = minisign.public();
-    let options = Options { minisign: Some(minisign), ..publisher.options(start) };
+    let options = PublishOptions { minisign: Some(minisign), ..publisher.options(start) };
     let report = wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("an index");
     let (name, out) = (report.name.expect("published under a name"), publisher.tree.path().join("out"));
 
@@ -327,7 +333,7 @@ fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
     let ours = |now: u64| {
         let part = |name: &str| fs::read(out.join(name)).expect("a part of the index");
         let proof = |name: &str| Some(part(name));
-        let offer = Offer {
+        let offer = IndexOffer {
             manifest: part("pkgswarm.json"),
             minisig: proof("pkgswarm.json.minisig"),
             record: proof("pkgswarm.ipns-record"),
@@ -382,7 +388,7 @@ fn a_tree_of_thousands_of_files_has_the_root_that_kubo_gives_it() {
     let files = publisher.tree.path().join("many");
     fs::create_dir(&files).unwrap();
     many(&files, 5000, 0);
-    let options = Options { dirs: vec![files.clone()], ..publisher.options(now()) };
+    let options = PublishOptions { dirs: vec![files.clone()], ..publisher.options(now()) };
     let began = Instant::now();
     let report =
         wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("a publication");
@@ -407,7 +413,7 @@ fn a_days_change_costs_a_refresh_its_part_of_the_table_also_when_the_publisher_w
     let files = publisher.tree.path().join("core");
     fs::create_dir_all(&files).unwrap();
     let publish = |publisher: &Publisher| {
-        let options = Options { dirs: vec![files.clone()], ..publisher.options(now()) };
+        let options = PublishOptions { dirs: vec![files.clone()], ..publisher.options(now()) };
         wait(publish::run(&options, Some(&client(&publisher.node)), &mut |_, _, _| {})).expect("a publication")
     };
     many(&files, 3000, 0);
@@ -416,7 +422,7 @@ fn a_days_change_costs_a_refresh_its_part_of_the_table_also_when_the_publisher_w
     other.connect(&publisher.node);
     let reader = Reader::of(&first);
     let whole = reader.refresh(&other, now());
-    assert!(matches!(whole.outcome, Outcome::Updated { .. }), "{whole:?}");
+    assert!(matches!(whole.outcome, RefreshOutcome::Updated { .. }), "{whole:?}");
     let held = reader.state.held(&reader.source.name).expect("a state").expect("an index");
     let table = held.manifest.tables[0].packed.size;
 
@@ -426,7 +432,7 @@ fn a_days_change_costs_a_refresh_its_part_of_the_table_also_when_the_publisher_w
     many(&files, 3000, 60);
     let second = publish(&publisher);
     let done = reader.refresh(&other, now());
-    assert_eq!(done.outcome, Outcome::Updated { sequence: second.sequence, ignored: vec![] }, "{done:?}");
+    assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: second.sequence, ignored: vec![] }, "{done:?}");
     // A fiftieth has changed.
     assert!(done.moved <= table * 3 / 100 + 4000, "{} of {table} bytes: {done:?}", done.moved);
     assert_eq!(reader.finds("package-00059-1.0-2-any.pkg.tar.zst").map(|_| ()), Some(()));

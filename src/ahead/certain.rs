@@ -10,11 +10,11 @@ use std::collections::{HashMap, HashSet};
 use glob::Pattern;
 
 use crate::distro::arguments::Arguments;
-use crate::distro::pacman::{About, Coming, bare};
+use crate::distro::pacman::{About, TransactionPackage, bare};
 use crate::distro::pacman_conf::PacmanConf;
 
 /// What there is to judge by.
-pub(super) struct Facts<'a> {
+pub(super) struct ListFacts<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
     /// The configuration.
@@ -26,7 +26,7 @@ pub(super) struct Facts<'a> {
 }
 
 /// The packages of `coming` that will be fetched in any case, in the same order.
-pub(super) fn certain(coming: Vec<Coming>, facts: &Facts<'_>) -> Vec<Coming> {
+pub(super) fn certain(coming: Vec<TransactionPackage>, facts: &ListFacts<'_>) -> Vec<TransactionPackage> {
     let mut kept = if facts.arguments.no_confirm { coming } else { whatever_was_answered(coming, facts) };
     // Asked with -p, pacman looks for no conflicts; in earnest it drops one of two that conflict. With -w it drops none.
     if !facts.arguments.download_only {
@@ -36,7 +36,7 @@ pub(super) fn certain(coming: Vec<Coming>, facts: &Facts<'_>) -> Vec<Coming> {
     kept
 }
 
-fn whatever_was_answered(coming: Vec<Coming>, facts: &Facts<'_>) -> Vec<Coming> {
+fn whatever_was_answered(coming: Vec<TransactionPackage>, facts: &ListFacts<'_>) -> Vec<TransactionPackage> {
     let named: HashSet<&str> = facts
         .arguments
         .targets
@@ -44,14 +44,14 @@ fn whatever_was_answered(coming: Vec<Coming>, facts: &Facts<'_>) -> Vec<Coming> 
         .filter_map(|target| target.to_str())
         .map(|target| bare(target.split_once('/').map_or(target, |(_, name)| name)))
         .collect();
-    let is_upgraded = |package: &Coming| {
+    let is_upgraded = |package: &TransactionPackage| {
         facts.arguments.upgrade && facts.installed.get(&package.name).is_some_and(|version| *version != package.version)
     };
-    let may_be = |package: &Coming| !is_ignored(package, facts);
+    let may_be = |package: &TransactionPackage| !is_ignored(package, facts);
     let mut certain: HashSet<&str> = HashSet::new();
-    let mut next: Vec<&Coming> =
+    let mut next: Vec<&TransactionPackage> =
         coming.iter().filter(|package| named.contains(&*package.name) || is_upgraded(package)).collect();
-    let by_name: HashMap<&str, &Coming> = coming.iter().map(|package| (&*package.name, package)).collect();
+    let by_name: HashMap<&str, &TransactionPackage> = coming.iter().map(|package| (&*package.name, package)).collect();
     while let Some(package) = next.pop() {
         if !may_be(package) || !certain.insert(&package.name) {
             continue;
@@ -65,7 +65,7 @@ fn whatever_was_answered(coming: Vec<Coming>, facts: &Facts<'_>) -> Vec<Coming> 
 }
 
 /// Whether pacman has asked if it is to be installed all the same.
-fn is_ignored(package: &Coming, facts: &Facts<'_>) -> bool {
+fn is_ignored(package: &TransactionPackage, facts: &ListFacts<'_>) -> bool {
     let matches = |pattern: &String, name: &str| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name));
     let names = facts.conf.ignored.iter().chain(&facts.arguments.ignored);
     let groups = facts.conf.ignored_groups.iter().chain(&facts.arguments.ignored_groups);
@@ -75,7 +75,7 @@ fn is_ignored(package: &Coming, facts: &Facts<'_>) -> bool {
 }
 
 /// Both of any two that name each other, or what the other provides, as a conflict, whatever the versions.
-fn in_conflict(packages: &[Coming], about: &HashMap<String, About>) -> HashSet<String> {
+fn in_conflict(packages: &[TransactionPackage], about: &HashMap<String, About>) -> HashSet<String> {
     let mut known: HashMap<&str, Vec<&str>> = HashMap::new();
     for package in packages {
         let provided = about.get(&package.name).map_or(&[][..], |about| &about.provides);
@@ -110,7 +110,7 @@ mod tests {
             let mut parts = rest.split('|');
             let [depends, provides, conflicts, groups] = std::array::from_fn(|_| names(parts.next()));
             about.insert(name.to_owned(), About { depends, provides, conflicts, groups });
-            coming.push(Coming {
+            coming.push(TransactionPackage {
                 repo: RepoName::new("core").unwrap(),
                 name: name.to_owned(),
                 version: "2-1".to_owned(),
@@ -122,7 +122,7 @@ mod tests {
         let mut conf = PacmanConf::parse("[options]\nRootDir = /\nDBPath = /db\nIgnoreGroup = kde*\n").unwrap();
         conf.ignored = ignored.iter().map(|name| (*name).to_owned()).collect();
         let installed = installed.iter().map(|name| ((*name).to_owned(), "1-1".to_owned())).collect();
-        let facts = Facts { arguments: &arguments, conf: &conf, about: &about, installed: &installed };
+        let facts = ListFacts { arguments: &arguments, conf: &conf, about: &about, installed: &installed };
         certain(coming, &facts).into_iter().map(|package| package.name).collect()
     }
 

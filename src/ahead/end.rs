@@ -20,7 +20,7 @@ pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// What is cleared away at the end; shared by the thread that fetches and the one that watches pacman.
 #[derive(Clone)]
-pub(super) struct End {
+pub(super) struct Cleanup {
     store: Arc<Store>,
     run: String,
     health_dir: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct End {
     passing: Arc<Mutex<Vec<Sha256>>>,
 }
 
-impl End {
+impl Cleanup {
     /// For the run of pacman that `session` belongs to. `None` when the store cannot be opened once more.
     pub fn of(session: &Session) -> Option<Self> {
         let store = Store::open(session.store.dir(), session.env.uid, session.settings.store_max).ok()?;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread;
 
-use crate::deliver::Place;
+use crate::deliver::Candidate;
 use crate::distro::arguments::Arguments;
 use crate::distro::caller::Caller;
-use crate::distro::pacman::{About, Coming, Pacman};
-use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
+use crate::distro::pacman::{About, Pacman, TransactionPackage};
+use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
 use crate::env::AHEAD;
 use crate::name::FileName;
 use crate::plan::Expect;
@@ -17,7 +17,7 @@ use crate::session::Session;
 use crate::verify::Waiver;
 use crate::want::Want;
 
-use super::certain::{Facts, certain};
+use super::certain::{ListFacts, certain};
 
 /// The first release that has its downloader fetch signatures of packages (pacman 6.0.2, dload.c:947, does not).
 const FETCHES_SIGNATURES: (u32, u32) = (6, 1);
@@ -25,8 +25,8 @@ const FETCHES_SIGNATURES: (u32, u32) = (6, 1);
 /// Everything that is certain to be fetched; empty when pacman does not say.
 pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
     // Asked first: meanwhile the call that has started this process finds out what `conf` tells, and keeps it.
-    let answers = Answer::of(caller, &caller.arguments);
-    let others = caller.otherwise.as_ref().map(|arguments| Answer::of(caller, arguments));
+    let answers = ListAnswer::of(caller, &caller.arguments);
+    let others = caller.otherwise.as_ref().map(|arguments| ListAnswer::of(caller, arguments));
     let listed = session.conf().and_then(|conf| Some((conf, packages(answers, others, conf)?)));
     let Some((conf, packages)) = listed else { return Vec::new() };
     let version = session.env.pacman_version();
@@ -35,7 +35,7 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
         let Some(repo) = conf.repo(&package.repo) else { continue };
         // A release that is not known may not want them, or not know cache servers.
         let knows = |release| version.is_some_and(|version| version >= release);
-        let signed = knows(FETCHES_SIGNATURES) && repo.sig_level.package != Check::Never;
+        let signed = knows(FETCHES_SIGNATURES) && repo.sig_level.package != SignatureCheck::Never;
         let Some(server) = first_server(repo, knows((6, 1))) else { continue };
         for name in missing(&package.file, signed, &conf.cache_dirs) {
             wants.extend(Want::of(session, &format!("{server}/{name}")).ok().filter(is_worth_it));
@@ -46,14 +46,14 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
 }
 
 /// What pacman answers about one meaning of its command line.
-struct Answer<'a> {
+struct ListAnswer<'a> {
     arguments: &'a Arguments,
-    coming: Vec<Coming>,
+    coming: Vec<TransactionPackage>,
     about: HashMap<String, About>,
     installed: HashMap<String, String>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ListAnswer<'a> {
     /// Asks. What needs no other answer is asked at the same time: where databases are large, each takes a while.
     fn of(caller: &Caller, arguments: &'a Arguments) -> Option<Self> {
         let pacman = Pacman::of(caller, arguments, AHEAD)?;
@@ -69,14 +69,18 @@ impl<'a> Answer<'a> {
         Some(Self { arguments, coming, about, installed })
     }
 
-    fn certain(self, conf: &PacmanConf) -> Vec<Coming> {
+    fn certain(self, conf: &PacmanConf) -> Vec<TransactionPackage> {
         let Self { arguments, coming, about, installed } = self;
-        certain(coming, &Facts { arguments, conf, about: &about, installed: &installed })
+        certain(coming, &ListFacts { arguments, conf, about: &about, installed: &installed })
     }
 }
 
 /// Where the command line may mean two things, what is fetched in both cases.
-fn packages(first: Option<Answer>, other: Option<Option<Answer>>, conf: &PacmanConf) -> Option<Vec<Coming>> {
+fn packages(
+    first: Option<ListAnswer>,
+    other: Option<Option<ListAnswer>>,
+    conf: &PacmanConf,
+) -> Option<Vec<TransactionPackage>> {
     let first = first.map(|answer| answer.certain(conf));
     let Some(other) = other else { return first };
     let other = other.map(|answer| answer.certain(conf));
@@ -106,7 +110,7 @@ fn missing(package: &FileName, signed: bool, caches: &[PathBuf]) -> Vec<FileName
 /// Not what would only be copied from one place of this machine to another, nor what nobody vouches for and nobody
 /// limits.
 fn is_worth_it(want: &Want) -> bool {
-    let is_local = want.places.iter().any(|place| matches!(place, Place::File(_)));
+    let is_local = want.places.iter().any(|place| matches!(place, Candidate::File(_)));
     let is_bounded = matches!(want.plan.expect, Expect::Exact { .. } | Expect::Waived(Waiver::Signature));
     !is_local && is_bounded
 }

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags};
 use crate::config::Settings;
 use crate::deliver::{Delivery, Manner, Obtained, deliver, turn};
 use crate::distro::caller::Transaction;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::gather::{Gathered, gather, into_store};
 use crate::journal::By;
@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::store::{SetAside, Turn};
 use crate::want::Want;
 
-use super::end::{End, LOOK};
+use super::end::{Cleanup, LOOK};
 use super::{is_set_aside, key, list, lock};
 
 /// Reads ahead for the run of pacman that is called `run`, until that one ends.
@@ -33,7 +33,7 @@ pub fn run(session: &mut Session, run: &str) {
     // Opened before the second look at the start time, so that a later process of this id is not taken for pacman.
     let watched = pacman.and_then(|pacman| {
         let pidfd = rustix::process::pidfd_open(Pid::from_raw(pacman.transaction.pid)?, PidfdFlags::empty()).ok()?;
-        let end = End::of(session)?;
+        let end = Cleanup::of(session)?;
         pacman.transaction.is_alive().then_some((pacman, pidfd, end))
     });
     let Some((pacman, pidfd, end)) = watched else { return session.store.aside(run).remove() };
@@ -61,7 +61,7 @@ fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
     let mut gathering = gather(&session.env, &settings, By::Ahead, wants, at_once as usize, fetch);
     while let Some(Gathered { want, result }) = gathering.next() {
         let Err(error) = result else { continue };
-        if matches!(error.kind, Kind::NoSource | Kind::Corrupt) {
+        if matches!(error.kind, ErrorKind::NoSource | ErrorKind::Corrupt) {
             // Its own call need not go from mirror to mirror again.
             session.learn_from_others();
             session.health.lost(want.name.as_str());

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::distro::syncdb::{self, BadDatabase, Limits, Package};
+use crate::distro::syncdb::{self, DatabaseError, Limits, Package};
 use crate::distro::trusted::FileKey;
 
-use super::{Catalogue, CatalogueError, Record, layout};
+use super::{Catalogue, CatalogueEntry, CatalogueError, layout};
 
 /// The catalogue of the sync database at `database`, from `cache` if that was compiled from the same state of it.
 ///
@@ -36,7 +36,7 @@ pub fn anew(database: &Path, cache: &Path) -> Result<Catalogue, CatalogueError> 
     let source = File::open(database).map_err(file)?;
     let key = FileKey::of(&source).map_err(file)?;
     let mut records = Vec::new();
-    let read = syncdb::read::<BadDatabase>(&source, &Limits::default(), |package| {
+    let read = syncdb::read::<DatabaseError>(&source, &Limits::default(), |package| {
         records.extend(record(package));
         Ok(())
     });
@@ -49,7 +49,7 @@ pub fn anew(database: &Path, cache: &Path) -> Result<Catalogue, CatalogueError> 
     Catalogue::in_memory(bytes, cache)
 }
 
-fn record(package: Package) -> Option<Record> {
+fn record(package: Package) -> Option<CatalogueEntry> {
     let Package { file: name, size: Some(size), sha256: Some(sha256), signature, .. } = package else { return None };
-    Some(Record { name, size, sha256, root: None, signature })
+    Some(CatalogueEntry { name, size, sha256, root: None, signature })
 }

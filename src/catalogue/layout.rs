@@ -21,7 +21,7 @@ use crate::distro::syncdb::Signature;
 use crate::distro::trusted::{self, FileKey};
 use crate::name::FileName;
 
-use super::{CatalogueError, ONE_CHUNK, Record};
+use super::{CatalogueEntry, CatalogueError, ONE_CHUNK};
 
 pub(super) const HEADER: usize = 96;
 pub(super) const FIXED: usize = 50;
@@ -38,7 +38,7 @@ const HAS_SIGNATURE: u8 = 2;
 ///
 /// # Errors
 /// `Twice` for two records of one name, `TooLarge`, `File`; then the old file stays.
-pub fn write(path: &Path, records: Vec<Record>, source: FileKey) -> Result<(), CatalogueError> {
+pub fn write(path: &Path, records: Vec<CatalogueEntry>, source: FileKey) -> Result<(), CatalogueError> {
     let bytes = encode(records, source)?;
     store(path, &bytes).map_err(|cause| CatalogueError::File { path: path.to_owned(), cause })
 }
@@ -47,7 +47,7 @@ pub(super) fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
     trusted::replace(path, |to| to.write_all(bytes))
 }
 
-pub(super) fn encode(mut records: Vec<Record>, source: FileKey) -> Result<Vec<u8>, CatalogueError> {
+pub(super) fn encode(mut records: Vec<CatalogueEntry>, source: FileKey) -> Result<Vec<u8>, CatalogueError> {
     records.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     if let Some(pair) = records.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(CatalogueError::Twice(pair[0].name.clone()));
@@ -63,7 +63,7 @@ pub(super) fn encode(mut records: Vec<Record>, source: FileKey) -> Result<Vec<u8
     Ok([header.encode().as_slice(), &fixed, &tails].concat())
 }
 
-fn push(fixed: &mut Vec<u8>, tails: &mut Vec<u8>, offset: u32, record: &Record) {
+fn push(fixed: &mut Vec<u8>, tails: &mut Vec<u8>, offset: u32, record: &CatalogueEntry) {
     let (start, tail) = (fixed.len(), tails.len());
     let name = record.name.as_str().as_bytes();
     tails.extend(name);
@@ -150,12 +150,12 @@ impl Header {
 }
 
 /// Where in the file the tail of a record is.
-pub(super) struct Place {
+pub(super) struct TailPosition {
     pub offset: u64,
     pub length: usize,
 }
 
-impl Place {
+impl TailPosition {
     pub fn decode(fixed: &[u8; FIXED], header: &Header) -> Result<Self, &'static str> {
         let start = u64::from(u32_at(fixed, 0));
         let flags = fixed[5];
@@ -169,8 +169,8 @@ impl Place {
     }
 }
 
-/// Puts a record together. `tail` is what its [`Place`] names.
-pub(super) fn decode(fixed: &[u8; FIXED], tail: &[u8]) -> Result<Record, &'static str> {
+/// Puts a record together. `tail` is what its [`TailPosition`] names.
+pub(super) fn decode(fixed: &[u8; FIXED], tail: &[u8]) -> Result<CatalogueEntry, &'static str> {
     if check(&fixed[..46], tail) != take::<4>(fixed, 46) {
         return Err("a record's checksum differs");
     }
@@ -187,7 +187,7 @@ pub(super) fn decode(fixed: &[u8; FIXED], tail: &[u8]) -> Result<Record, &'stati
     let signature = more(fixed[5] & HAS_SIGNATURE > 0, SIGNATURE)?
         .map(|bytes| Signature { size: u32::from(u16::from_le_bytes(take(bytes, 0))), sha256: Sha256(take(bytes, 2)) });
     let name = std::str::from_utf8(name).map_err(|_| "a name is not UTF-8")?;
-    Ok(Record {
+    Ok(CatalogueEntry {
         name: FileName::new(name).map_err(|_| "a name is not a plain file name")?,
         size: u64_at(fixed, 6),
         sha256: Sha256(take(fixed, 14)),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cid::{Cid, Codec};
 use crate::digest::Sha256;
-use crate::distro::syncdb::{BadDatabase, Signature};
+use crate::distro::syncdb::{DatabaseError, Signature};
 use crate::distro::trusted::{self, FileKey};
 use crate::name::FileName;
 
@@ -26,7 +26,7 @@ pub const ONE_CHUNK: u64 = 1 << 20;
 
 /// What is expected of one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
+pub struct CatalogueEntry {
     /// Its name, unique in the table.
     pub name: FileName,
     /// Its size in bytes.
@@ -40,7 +40,7 @@ pub struct Record {
     pub signature: Option<Signature>,
 }
 
-impl Record {
+impl CatalogueEntry {
     /// The CID of the file; `None` when it is larger than one chunk and nobody has named its root.
     pub fn cid(&self) -> Option<Cid> {
         if self.size <= ONE_CHUNK { Some(Cid::raw(self.sha256)) } else { self.root.map(Cid::dag_pb) }
@@ -82,7 +82,7 @@ pub enum CatalogueError {
         /// The database.
         path: PathBuf,
         /// What is wrong with it.
-        cause: BadDatabase,
+        cause: DatabaseError,
     },
     /// Two records with one name: nobody could say which is meant.
     #[error("{0} is listed twice")]
@@ -101,7 +101,7 @@ impl CatalogueError {
     pub fn is_about_reading(&self) -> bool {
         match self {
             Self::File { .. } | Self::Changed(_) | Self::Damaged { .. } => true,
-            Self::Source { cause: BadDatabase::Read(cause), .. } => cause.raw_os_error().is_some(),
+            Self::Source { cause: DatabaseError::Read(cause), .. } => cause.raw_os_error().is_some(),
             Self::Source { .. } | Self::Twice(_) | Self::TooLarge => false,
         }
     }
@@ -163,7 +163,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Damaged`, `File`.
-    pub fn find(&self, name: &FileName) -> Result<Option<Record>, CatalogueError> {
+    pub fn find(&self, name: &FileName) -> Result<Option<CatalogueEntry>, CatalogueError> {
         let at = self.first_not_before(name.as_str())?;
         Ok(self.get(at)?.filter(|record| record.name == *name))
     }
@@ -172,7 +172,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Damaged`, `File`.
-    pub fn by_package_name(&self, name: &str) -> Result<Vec<Record>, CatalogueError> {
+    pub fn by_package_name(&self, name: &str) -> Result<Vec<CatalogueEntry>, CatalogueError> {
         let prefix = format!("{name}-");
         let mut found = Vec::new();
         let mut at = self.first_not_before(&prefix)?;
@@ -189,7 +189,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Damaged`, `File`.
-    pub fn by_sha256(&self, sha256: Sha256) -> Result<Option<Record>, CatalogueError> {
+    pub fn by_sha256(&self, sha256: Sha256) -> Result<Option<CatalogueEntry>, CatalogueError> {
         self.first(|record| record.sha256 == sha256)
     }
 
@@ -197,7 +197,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Damaged`, `File`.
-    pub fn by_cid(&self, cid: Cid) -> Result<Option<Record>, CatalogueError> {
+    pub fn by_cid(&self, cid: Cid) -> Result<Option<CatalogueEntry>, CatalogueError> {
         let digest = cid.digest();
         match cid.codec() {
             Codec::Raw => self.first(|record| record.size <= ONE_CHUNK && record.sha256 == digest),
@@ -206,7 +206,7 @@ impl Catalogue {
     }
 
     /// All records, sorted by name. After an error there are no more.
-    pub fn iter(&self) -> impl Iterator<Item = Result<Record, CatalogueError>> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = Result<CatalogueEntry, CatalogueError>> + '_ {
         let mut at = 0;
         std::iter::from_fn(move || {
             let next = self.get(at);
@@ -215,7 +215,7 @@ impl Catalogue {
         })
     }
 
-    fn first(&self, wanted: impl Fn(&Record) -> bool) -> Result<Option<Record>, CatalogueError> {
+    fn first(&self, wanted: impl Fn(&CatalogueEntry) -> bool) -> Result<Option<CatalogueEntry>, CatalogueError> {
         self.iter().find(|record| record.as_ref().map_or(true, &wanted)).transpose()
     }
 
@@ -224,7 +224,7 @@ impl Catalogue {
         self.first_where(|record| record.name.as_str() < name)
     }
 
-    fn first_where(&self, is_before: impl Fn(&Record) -> bool) -> Result<u32, CatalogueError> {
+    fn first_where(&self, is_before: impl Fn(&CatalogueEntry) -> bool) -> Result<u32, CatalogueError> {
         let (mut low, mut high) = (0, self.header.count);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -236,14 +236,15 @@ impl Catalogue {
         Ok(low)
     }
 
-    fn get(&self, at: u32) -> Result<Option<Record>, CatalogueError> {
+    fn get(&self, at: u32) -> Result<Option<CatalogueEntry>, CatalogueError> {
         if at >= self.header.count {
             return Ok(None);
         }
         let offset = layout::HEADER as u64 + u64::from(at) * layout::FIXED as u64;
         let mut fixed = [0; layout::FIXED];
         self.read(offset, &mut fixed)?;
-        let place = layout::Place::decode(&fixed, &self.header).map_err(|problem| self.damaged(offset, problem))?;
+        let place =
+            layout::TailPosition::decode(&fixed, &self.header).map_err(|problem| self.damaged(offset, problem))?;
         let mut tail = [0; layout::LONGEST_TAIL];
         let tail = &mut tail[..place.length];
         self.read(place.offset, tail)?;

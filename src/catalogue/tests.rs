@@ -6,18 +6,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn record(name: &str, size: u64) -> Record {
+fn record(name: &str, size: u64) -> CatalogueEntry {
     let sha256 = Sha256::of(name.as_bytes());
     let root = (size > ONE_CHUNK).then(|| Sha256::of(b"root"));
     let signature = size.is_multiple_of(2).then_some(Signature { size: 119, sha256: Sha256::of(b"sig") });
-    Record { name: FileName::new(name).unwrap(), size, sha256, root, signature }
+    CatalogueEntry { name: FileName::new(name).unwrap(), size, sha256, root, signature }
 }
 
-fn catalogue(records: &[Record]) -> Catalogue {
+fn catalogue(records: &[CatalogueEntry]) -> Catalogue {
     Catalogue::in_memory(layout::encode(records.to_vec(), FileKey::default()).unwrap(), Path::new("memory")).unwrap()
 }
 
-fn many(count: usize) -> Vec<Record> {
+fn many(count: usize) -> Vec<CatalogueEntry> {
     let name = |n: usize| format!("some-package-of-usual-length{n}-1.2.3-1-x86_64.pkg.tar.zst");
     (0..count).map(|n| record(&name(n), n as u64 * 300)).collect()
 }
@@ -65,7 +65,7 @@ fn a_cid_is_found_as_raw_leaf_or_as_root_but_never_crosswise() {
     assert_eq!(found.by_cid(large.cid().unwrap()).unwrap(), Some(large.clone()));
     assert_eq!(found.by_cid(Cid::raw(large.sha256)).unwrap(), None);
     assert_eq!(found.by_cid(Cid::dag_pb(small.sha256)).unwrap(), None);
-    assert_eq!(Record { root: None, ..large }.cid(), None);
+    assert_eq!(CatalogueEntry { root: None, ..large }.cid(), None);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_database_answers_even_where_nothing_can_be_kept() {
     assert_eq!(found.by_package_name("a").unwrap()[0].size, 7);
     std::fs::write(&database, b"<html>").unwrap();
     let error = for_database(&database, &dir.path().join("core.cat")).unwrap_err();
-    assert!(matches!(error, CatalogueError::Source { cause: BadDatabase::WebPage, .. }));
+    assert!(matches!(error, CatalogueError::Source { cause: DatabaseError::WebPage, .. }));
     assert!(!dir.path().join("core.cat").exists());
 }
 

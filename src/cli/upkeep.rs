@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::setup::Part;
+use crate::setup::SetupPart;
 
 /// Arguments of `prefetch`.
 #[derive(Args, Debug)]
@@ -34,7 +34,7 @@ pub struct SetupArgs {
     pub undo: bool,
     /// Only these parts; may be repeated [default: all]
     #[arg(long, value_name = "PART", value_delimiter = ',')]
-    pub only: Vec<Part>,
+    pub only: Vec<SetupPart>,
     /// Do not ask
     ///
     /// Sharing is then set up only where --only names daemon and lan.

@@ -9,14 +9,14 @@ use crate::catalogue::Catalogue;
 use crate::cid::Cid;
 use crate::cli::AuditArgs;
 use crate::config::Settings;
-use crate::dag::build::{Built, build};
+use crate::dag::build::{BuiltFile, build};
 use crate::digest::Sha256;
 use crate::env::Env;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::handover::{self, Target};
 use crate::index::in_use;
 use crate::name::{FileName, NameKind};
-use crate::report::{self, Progress};
+use crate::report::{self, ProgressLine};
 use crate::session::Session;
 
 /// Runs the command.
@@ -32,7 +32,7 @@ pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u
     let voices = voices(&session, &names)?;
     let files = files(&paths)?;
     let total = files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
-    let progress = Progress::new(settings.progress, "audit", Some(total));
+    let progress = ProgressLine::new(settings.progress, "audit", Some(total));
     let (mut count, mut done) = (Count::default(), 0);
     for path in &files {
         match audit(path, &voices, &mut done, &progress) {
@@ -109,15 +109,15 @@ fn name_of(path: &Path) -> Option<FileName> {
 }
 
 /// What somebody says about one file.
-struct Said<'a> {
+struct Claim<'a> {
     who: &'a str,
     size: u64,
     sha256: Sha256,
     cid: Option<Cid>,
 }
 
-impl Said<'_> {
-    fn agrees(&self, here: &Built) -> bool {
+impl Claim<'_> {
+    fn agrees(&self, here: &BuiltFile) -> bool {
         let same_cid = self.cid.is_none_or(|cid| cid == here.root);
         (self.size, self.sha256) == (here.size, here.sha256) && same_cid
     }
@@ -126,18 +126,18 @@ impl Said<'_> {
 /// One file, and who lists it.
 struct Audited<'a> {
     path: &'a Path,
-    here: Built,
-    said: Vec<Said<'a>>,
+    here: BuiltFile,
+    said: Vec<Claim<'a>>,
 }
 
-fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &Progress) -> io::Result<Audited<'a>> {
+fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &ProgressLine) -> io::Result<Audited<'a>> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a file"));
     }
     let name = name_of(path).ok_or_else(|| io::Error::other("its name cannot be that of a package"))?;
     let shown = name.to_string();
-    let here = build(Counted { file, done, progress, name: &shown })?;
+    let here = build(CountingReader { file, done, progress, name: &shown })?;
     let said = voices.iter().filter_map(|voice| {
         // A table that is damaged says nothing; looking a package up says so.
         let (size, sha256, cid) = match name.signed() {
@@ -150,13 +150,13 @@ fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &Pro
                 (record.size, record.sha256, record.cid())
             }
         };
-        Some(Said { who: &voice.who, size, sha256, cid })
+        Some(Claim { who: &voice.who, size, sha256, cid })
     });
     Ok(Audited { path, here, said: said.collect() })
 }
 
 impl Audited<'_> {
-    fn disagreements(&self) -> impl Iterator<Item = &Said<'_>> {
+    fn disagreements(&self) -> impl Iterator<Item = &Claim<'_>> {
         self.said.iter().filter(|said| !said.agrees(&self.here))
     }
 
@@ -220,21 +220,21 @@ impl Count {
     fn status(&self) -> u8 {
         match (self.disagreeing, self.unread) {
             (0, 0) => 0,
-            (0, _) => Kind::Local.status(),
-            _ => Kind::Corrupt.status(),
+            (0, _) => ErrorKind::Local.status(),
+            _ => ErrorKind::Corrupt.status(),
         }
     }
 }
 
 /// Counts what is read, for the progress of the whole.
-struct Counted<'a> {
+struct CountingReader<'a> {
     file: File,
     done: &'a mut u64,
-    progress: &'a Progress,
+    progress: &'a ProgressLine,
     name: &'a str,
 }
 
-impl Read for Counted<'_> {
+impl Read for CountingReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.file.read(buffer)?;
         *self.done += got as u64;

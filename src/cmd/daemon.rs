@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::{JsonArgs, LanCommand, NetworksArgs, SharedArgs, Switch};
+use crate::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs};
 use crate::config::value::show_size;
 use crate::config::{Settings, layers};
 use crate::daemon;
 use crate::deliver::block_on;
 use crate::env::Env;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::report;
 use crate::socket;
@@ -35,14 +35,14 @@ pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
             .hint("systemctl status pkgswarm-daemon.service")
     };
     let asked = block_on(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await });
-    let asked = asked.ok_or_else(|| Error::new(Kind::Interrupted, what, "interrupted"))?;
+    let asked = asked.ok_or_else(|| Error::new(ErrorKind::Interrupted, what, "interrupted"))?;
     asked.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
 }
 
 /// Runs `shared`.
 pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Result<u8> {
     if let Some(switch) = args.switch {
-        let on = switch == Switch::On;
+        let on = switch == OnOff::On;
         write(env, "shared.toml", &format!("[lan]\nshare = {on}\n"))?;
         report::say(if on { "files are offered on trusted networks" } else { "no files are offered" });
         return Ok(0);

@@ -9,15 +9,15 @@ use std::time::Instant;
 use crate::address::{Address, AddressError};
 use crate::background;
 use crate::cid::Cid;
-use crate::cli::{FetchArgs, SourceKind};
+use crate::cli::{FetchArgs, SourceArg};
 use crate::config::Settings;
 use crate::content::content;
 use crate::dag::build::build;
-use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
+use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
-use crate::error::{Error, Kind};
-use crate::find::{self, Found};
-use crate::handover::{self, Giver, Said, Target};
+use crate::error::{Error, ErrorKind};
+use crate::find::{self, FoundFile};
+use crate::handover::{self, DeliveryNote, Giver, Target};
 use crate::journal::By;
 use crate::name::FileName;
 use crate::output::Output;
@@ -108,9 +108,9 @@ fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver
         (None, _) => Some(args.directory.join(&name)),
     };
     let said = if args.json {
-        Said::Json(json(what, &name, &obtained, cid, path.as_ref())?)
+        DeliveryNote::Json(json(what, &name, &obtained, cid, path.as_ref())?)
     } else {
-        Said::Line(obtained.line(&name))
+        DeliveryNote::Line(obtained.line(&name))
     };
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,
@@ -132,7 +132,7 @@ fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<Got, Er
     let want = if what.contains("://") {
         Want::of(session, what)?
     } else {
-        let Found { repo, name, exact } = find::find(session, what)?;
+        let FoundFile { repo, name, exact } = find::find(session, what)?;
         match exact {
             Some(known) => Want::planned(session, &repo, name, known.plan()),
             None => Want::in_repo(session, &repo, name)?,
@@ -158,7 +158,7 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
     let plain = address.path.is_empty();
     // A CID needs no list: a sync database that does not parse is no reason to fail here.
     let found = if plain { find::by_cid(session, address.cid).unwrap_or(None) } else { None };
-    if let Some(Found { repo, name, exact: Some(known) }) = found {
+    if let Some(FoundFile { repo, name, exact: Some(known) }) = found {
         let want = Want::planned(session, &repo, name, known.plan());
         match wanted(session, args, want) {
             Ok((name, obtained)) if has_cid(&obtained, address)? => {
@@ -170,8 +170,8 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
                     "warning: {name}: an index lists it as {cid}, which is the CID of something else"
                 ));
             }
-            Err(e) if matches!(e.kind, Kind::Interrupted | Kind::Local) => return Err(e),
-            Err(e) if !matches!(args.source, None | Some(SourceKind::Lan | SourceKind::Kubo | SourceKind::Gateway)) => {
+            Err(e) if matches!(e.kind, ErrorKind::Interrupted | ErrorKind::Local) => return Err(e),
+            Err(e) if !matches!(args.source, None | Some(SourceArg::Lan | SourceArg::Kubo | SourceArg::Gateway)) => {
                 return Err(e);
             }
             // It may be on IPFS all the same, in blocks that somebody else cut.
@@ -184,9 +184,9 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
 fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<Got, Error> {
     let forced = match args.source {
         None => None,
-        Some(SourceKind::Kubo) => Some(source::Kind::Kubo),
-        Some(SourceKind::Gateway) => Some(source::Kind::Gateway),
-        Some(SourceKind::Lan) => Some(source::Kind::Node),
+        Some(SourceArg::Kubo) => Some(source::SourceKind::Kubo),
+        Some(SourceArg::Gateway) => Some(source::SourceKind::Gateway),
+        Some(SourceArg::Lan) => Some(source::SourceKind::Node),
         Some(_) => {
             let why = "a CID that no sync database and no index lists can come from lan, kubo or a gateway only";
             return Err(Error::usage("--source", why));
@@ -211,20 +211,20 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
             want.places.retain(|place| is_of(place, source));
         }
     }
-    let manner = Manner { elsewhere: args.source.is_some_and(|kind| kind != SourceKind::Here), ..Manner::default() };
+    let manner = Manner { elsewhere: args.source.is_some_and(|kind| kind != SourceArg::Here), ..Manner::default() };
     match deliver(session, &want.name, &want.plan, &want.places, manner)? {
         Delivery::File(obtained) => Ok((want.name.as_str().to_owned(), obtained)),
         _ => unreachable!("no date was given"),
     }
 }
 
-fn is_of(place: &Place, source: SourceKind) -> bool {
+fn is_of(place: &Candidate, source: SourceArg) -> bool {
     match source {
-        SourceKind::Here => false,
-        SourceKind::Lan => matches!(place, Place::Node(_)),
-        SourceKind::Kubo => matches!(place, Place::Kubo(..)),
-        SourceKind::Gateway => matches!(place, Place::Gateway(..)),
-        SourceKind::Mirror => matches!(place, Place::Mirror(_) | Place::File(_)),
+        SourceArg::Here => false,
+        SourceArg::Lan => matches!(place, Candidate::Node(_)),
+        SourceArg::Kubo => matches!(place, Candidate::Kubo(..)),
+        SourceArg::Gateway => matches!(place, Candidate::Gateway(..)),
+        SourceArg::Mirror => matches!(place, Candidate::Mirror(_) | Candidate::File(_)),
     }
 }
 

@@ -11,11 +11,11 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use crate::cli::{Cli, GenerateArgs};
 use crate::cmd::json::{COMMON, OUTPUTS};
-use crate::config::key::{Key, Shape};
+use crate::config::key::{SettingKey, Shape};
 use crate::config::keys::{INDEX_FIELDS, KEYS};
 use crate::doctor;
 use crate::env::VARIABLES;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// What the pages say they belong to.
 const SOURCE: &str = concat!("pkgswarm ", env!("CARGO_PKG_VERSION"));
@@ -140,16 +140,16 @@ fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
 fn statuses(page: &mut Roff) {
     page.control("SH", ["EXIT STATUS"]);
     item(page, "0", "All was done; a file is complete and proven, or accepted under a waiver that was named.");
-    for kind in [Kind::NoSource, Kind::Usage, Kind::Corrupt, Kind::Local, Kind::Interrupted] {
+    for kind in [ErrorKind::NoSource, ErrorKind::Usage, ErrorKind::Corrupt, ErrorKind::Local, ErrorKind::Interrupted] {
         let text = match kind {
-            Kind::NoSource => "No source delivered. Trying again later may help.",
-            Kind::Usage => "Wrong arguments or configuration. Trying again does not help.",
-            Kind::Corrupt => {
+            ErrorKind::NoSource => "No source delivered. Trying again later may help.",
+            ErrorKind::Usage => "Wrong arguments or configuration. Trying again does not help.",
+            ErrorKind::Corrupt => {
                 "Something was delivered, and it was not what was expected; or a database and an index contradict each \
                  other."
             }
-            Kind::Local => "This machine failed: disk full, no permission, no such directory.",
-            Kind::Interrupted => "Interrupted. What has arrived is kept for the next run.",
+            ErrorKind::Local => "This machine failed: disk full, no permission, no such directory.",
+            ErrorKind::Interrupted => "Interrupted. What has arrived is kept for the next run.",
         };
         item(page, &kind.status().to_string(), text);
     }
@@ -257,7 +257,7 @@ fn settings_page() -> Roff {
     page
 }
 
-fn shape(key: &Key) -> String {
+fn shape(key: &SettingKey) -> String {
     match key.shape {
         Shape::Text => "text".to_owned(),
         Shape::Path if key.default == "auto" => "absolute path, or auto".to_owned(),
@@ -308,7 +308,7 @@ fn example() -> String {
     out
 }
 
-fn toml_value(key: &Key) -> String {
+fn toml_value(key: &SettingKey) -> String {
     match (key.shape, key.default) {
         (Shape::UrlList, "") => "[]".to_owned(),
         (Shape::Choice(_), "true" | "false") => key.default.to_owned(),

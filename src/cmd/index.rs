@@ -12,13 +12,13 @@ use futures_util::stream::FuturesUnordered;
 use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
 use crate::config::{IndexConfig, Settings, layers};
 use crate::deliver::block_on;
-use crate::distro::question::Question;
+use crate::distro::question::ConfQuestion;
 use crate::env::Env;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::handover::{self, Target};
 use crate::index::in_use;
-use crate::index::refresh::{Clock, IndexSource, Outcome, Refreshed, refresh};
+use crate::index::refresh::{Clock, IndexSource, RefreshOutcome, Refreshed, refresh};
 use crate::index::time;
 use crate::name::shown;
 use crate::report;
@@ -105,7 +105,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
 
 /// Asked without a session: root must not make a store of its own, which the unprivileged user could not use then.
 fn repos_of_pacman(settings: &Settings) -> Result<Vec<String>, Error> {
-    let question = Question { config: settings.pacman_conf.clone(), ..Question::default() };
+    let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
     let conf = question.ask().map_err(|e| e.to_string());
     let repos: Vec<String> = conf.iter().flat_map(|conf| &conf.repos).map(|repo| repo.name.to_string()).collect();
     if repos.is_empty() {
@@ -154,11 +154,11 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
     let mut worst = 0;
     refresh_all(&session, &args.names, args.due, |index, refreshed| {
         let kind = match &refreshed.outcome {
-            Outcome::Updated { .. } | Outcome::Unchanged { .. } => None,
-            Outcome::Refused(_) => Some(Kind::Corrupt),
-            Outcome::Unreachable => Some(Kind::NoSource),
+            RefreshOutcome::Updated { .. } | RefreshOutcome::Unchanged { .. } => None,
+            RefreshOutcome::Refused(_) => Some(ErrorKind::Corrupt),
+            RefreshOutcome::Unreachable => Some(ErrorKind::NoSource),
         };
-        worst = worst.max(kind.map_or(0, Kind::status));
+        worst = worst.max(kind.map_or(0, ErrorKind::status));
         tell(settings, index, refreshed, args.json);
     })?;
     Ok(worst)
@@ -195,7 +195,7 @@ pub fn refresh_all(
             }
         }
     };
-    block_on(all).ok_or_else(|| Error::new(Kind::Interrupted, "index", "interrupted"))?;
+    block_on(all).ok_or_else(|| Error::new(ErrorKind::Interrupted, "index", "interrupted"))?;
     failed.map_or(Ok(()), |e| Err(Error::local(settings.state_dir.display(), e).into()))
 }
 
@@ -210,14 +210,16 @@ fn source(session: &Session, index: &IndexConfig) -> Result<IndexSource, Error> 
 /// One line, or one object, about a refresh.
 fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: bool) {
     let (word, text) = match &refreshed.outcome {
-        Outcome::Updated { sequence, ignored } => {
+        RefreshOutcome::Updated { sequence, ignored } => {
             let others: Vec<_> = ignored.iter().map(ToString::to_string).collect();
             let others = if others.is_empty() { String::new() } else { format!("; ignored: {}", others.join(", ")) };
             ("updated", format!("updated to {}{others}", time::to_rfc3339(*sequence)))
         }
-        Outcome::Unchanged { sequence } => ("unchanged", format!("unchanged since {}", time::to_rfc3339(*sequence))),
-        Outcome::Refused(why) => ("refused", why.to_string()),
-        Outcome::Unreachable => ("unreachable", "no source delivered it".to_owned()),
+        RefreshOutcome::Unchanged { sequence } => {
+            ("unchanged", format!("unchanged since {}", time::to_rfc3339(*sequence)))
+        }
+        RefreshOutcome::Refused(why) => ("refused", why.to_string()),
+        RefreshOutcome::Unreachable => ("unreachable", "no source delivered it".to_owned()),
     };
     let routes = refreshed.routes.iter().map(|route| {
         let said = route.said.as_ref().map_or_else(ToString::to_string, ToString::to_string);
@@ -233,7 +235,7 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
         let _ = writeln!(report::out(), "{line}");
         return;
     }
-    let failed = matches!(refreshed.outcome, Outcome::Refused(_) | Outcome::Unreachable);
+    let failed = matches!(refreshed.outcome, RefreshOutcome::Refused(_) | RefreshOutcome::Unreachable);
     if !failed {
         report::say(&format!("index {}: {text}", index.name));
     } else {
@@ -329,8 +331,9 @@ fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
     let name = in_use::copy_name(index);
     let state = in_use::state(settings);
     let held = state.held(&name).map_err(|e| Error::local(settings.state_dir.display(), e))?;
-    let held =
-        held.ok_or_else(|| Error::new(Kind::NoSource, &args.name, "was never fetched").hint("pkgswarm index refresh"))?;
+    let held = held.ok_or_else(|| {
+        Error::new(ErrorKind::NoSource, &args.name, "was never fetched").hint("pkgswarm index refresh")
+    })?;
     let mut out = report::out();
     let manifest = &held.manifest;
     if args.json {

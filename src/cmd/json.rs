@@ -3,7 +3,7 @@
 //! `tests/cases/json.rs` runs the commands and insists that every field they print stands here.
 
 /// The output of one command.
-pub struct Output {
+pub struct JsonOutput {
     /// Its manual page without the section, for example `pkgswarm-index-ls`.
     pub page: &'static str,
     /// How many objects, of what.
@@ -20,8 +20,8 @@ const SHA256: (&str, &str) = ("sha256", "The file's sha256, in hexadecimal.");
 const SIZE: (&str, &str) = ("size", "The file's size.");
 
 /// In the order of the commands.
-pub const OUTPUTS: &[Output] = &[
-    Output {
+pub const OUTPUTS: &[JsonOutput] = &[
+    JsonOutput {
         page: "pkgswarm-fetch",
         form: "One object a file.",
         fields: &[
@@ -35,12 +35,12 @@ pub const OUTPUTS: &[Output] = &[
             ("path", "Where it is; null for standard output."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-cid",
         form: "One object a file.",
         fields: &[("file", "The argument."), ("cid", "The content id."), SIZE, SHA256],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-config",
         form: "One object. With KEY it has key, value and origin of that one alone.",
         fields: &[
@@ -57,7 +57,7 @@ pub const OUTPUTS: &[Output] = &[
             ("indexes[].origin", "The file that puts it into use."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-index-ls",
         form: "One object an index.",
         fields: &[
@@ -80,7 +80,7 @@ pub const OUTPUTS: &[Output] = &[
             ("transports[].at", "When that was."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-index-refresh",
         form: "One object an index.",
         fields: &[
@@ -95,12 +95,12 @@ pub const OUTPUTS: &[Output] = &[
             ("clock", "What is wrong with this machine's clock, in words."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-index-show",
         form: "The manifest as it was signed, see pkgswarm-index(5); with --entries then one object a file.",
         fields: &[("repo", "The repository."), ("name", "The file's name."), SIZE, SHA256, ("cid", "The content id.")],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-index-audit",
         form: "One object a file.",
         fields: &[
@@ -116,7 +116,7 @@ pub const OUTPUTS: &[Output] = &[
             ("disagreements[].cid", "The content id listed there."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-publish",
         form: "One object.",
         fields: &[
@@ -130,7 +130,7 @@ pub const OUTPUTS: &[Output] = &[
             ("sent", "Bytes of blocks that went to Kubo."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-prefetch",
         form: "One object.",
         fields: &[
@@ -151,7 +151,7 @@ pub const OUTPUTS: &[Output] = &[
             ("warnings", "What could not be done and matters little, in words."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-setup",
         form: "One object a part.",
         fields: &[
@@ -161,7 +161,7 @@ pub const OUTPUTS: &[Output] = &[
             ("said", "What is to be said about it: lines."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-doctor",
         form: "One object.",
         fields: &[
@@ -173,7 +173,7 @@ pub const OUTPUTS: &[Output] = &[
             ("checks[].found[].mend", "What to do."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-shared",
         form: "One object.",
         fields: &[
@@ -185,7 +185,7 @@ pub const OUTPUTS: &[Output] = &[
             ("networks", "The trusted networks that this machine is in: to whom it is offered."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-lan-ls",
         form: "One object.",
         fields: &[
@@ -198,7 +198,7 @@ pub const OUTPUTS: &[Output] = &[
             ("interfaces", "What lan.interfaces says; empty for all."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-status",
         form: "One object.",
         fields: &[
@@ -251,7 +251,7 @@ pub const OUTPUTS: &[Output] = &[
             ("updates.pending", "What it found, without what was installed since: as updates in pkgswarm-prefetch(1)."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-why",
         form: "One object.",
         fields: &[
@@ -277,7 +277,7 @@ pub const OUTPUTS: &[Output] = &[
             ("last_received", "When it was last received from anybody: the same fields."),
         ],
     },
-    Output {
+    JsonOutput {
         page: "pkgswarm-stats",
         form: "One object.",
         fields: &[

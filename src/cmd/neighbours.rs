@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::value::show_size;
-use crate::config::{Ask, Settings};
+use crate::config::{KuboPolicy, Settings};
 use crate::name::shown;
 use crate::socket;
 
@@ -15,7 +15,7 @@ use crate::socket;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The daemon of this machine.
-pub enum Neighbours {
+pub enum DaemonView {
     /// It is not asked, because `lan.enabled` is false.
     NotAsked,
     /// None runs.
@@ -23,18 +23,18 @@ pub enum Neighbours {
     /// It does not answer as it should; what happened.
     Silent(String),
     /// What it says, and the same as it said it.
-    Answers(Box<Node>, Value),
+    Answers(Box<NodeView>, Value),
 }
 
 /// The node.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-pub struct Node {
+pub struct NodeView {
     agent: String,
     listening: Vec<String>,
-    networks: Vec<Network>,
-    peers: Vec<Peer>,
+    networks: Vec<NetworkView>,
+    peers: Vec<PeerView>,
     known_peers: usize,
     transfers: usize,
     shared_files: usize,
@@ -42,7 +42,7 @@ pub struct Node {
 }
 
 #[derive(Deserialize)]
-struct Network {
+struct NetworkView {
     interface: String,
     address: String,
     network: String,
@@ -50,7 +50,7 @@ struct Network {
 }
 
 #[derive(Deserialize)]
-struct Peer {
+struct PeerView {
     id: String,
     address: String,
     agent: String,
@@ -58,10 +58,10 @@ struct Peer {
     bytes_received: u64,
 }
 
-impl Neighbours {
+impl DaemonView {
     /// Asks the daemon.
     pub async fn ask(settings: &Settings) -> Self {
-        if settings.lan == Ask::No {
+        if settings.lan == KuboPolicy::No {
             return Self::NotAsked;
         }
         match tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, "status")).await {
@@ -70,7 +70,7 @@ impl Neighbours {
                 Self::Nobody
             }
             Ok(Err(e)) => Self::Silent(e.to_string()),
-            Ok(Ok(document)) => match Node::deserialize(&document) {
+            Ok(Ok(document)) => match NodeView::deserialize(&document) {
                 Ok(node) => Self::Answers(Box::new(node), document),
                 Err(e) => Self::Silent(format!("it speaks of other things than this program knows: {e}")),
             },
@@ -125,7 +125,7 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-impl Peer {
+impl PeerView {
     fn as_text(&self) -> String {
         // The port of who dialled says nothing, and the transport is always TCP.
         let ip = self.address.split('/').nth(2).unwrap_or(&self.address);

@@ -14,8 +14,8 @@ use crate::digest::Sha256;
 use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
-use crate::prefetch::state::{Stands, State};
-use crate::program::{self, Silent};
+use crate::prefetch::state::{PrefetchState, UpdateStanding};
+use crate::program::{self, SilentError};
 
 /// Longest wait for the bus, and most bytes of its answer, a number.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,11 +28,11 @@ const MEMORY: u64 = 128;
 pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     // Without a home there is nowhere to remember what was told, and nobody to tell.
     let Some(memory) = env.home().and_then(|_| memory()) else { return Ok(0) };
-    let states = settings.stores.iter().map(|store| State::now(store));
+    let states = settings.stores.iter().map(|store| PrefetchState::now(store));
     let Some(state) = states.max_by_key(|state| state.checked) else { return Ok(0) };
     let (count, bytes) = state.ready();
     // Something is still missing: the next run may bring it.
-    if count == 0 || state.updates.iter().any(|one| matches!(one.stands, Stands::Failed(_))) {
+    if count == 0 || state.updates.iter().any(|one| matches!(one.stands, UpdateStanding::Failed(_))) {
         return Ok(0);
     }
     let set: String = state.updates.iter().filter(|one| one.is_here()).map(|one| format!("{}\n", one.file)).collect();
@@ -54,7 +54,7 @@ pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
 
 /// Desktop Notifications Specification 1.3, `org.freedesktop.Notifications.Notify`: program, replaced one, icon, title,
 /// text, no actions, no hints, the server's own time to show it.
-fn show(title: &str, text: &str) -> Result<String, Silent> {
+fn show(title: &str, text: &str) -> Result<String, SilentError> {
     let name = "org.freedesktop.Notifications";
     let call = ["--user", "--", "call", name, "/org/freedesktop/Notifications", name, "Notify", "susssasa{sv}i"];
     let arguments = ["pkgswarm", "0", "system-software-update", title, text, "0", "0", "-1"];

@@ -8,12 +8,12 @@ use crate::cli::PrefetchArgs;
 use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::env::Env;
-use crate::error::{self, Kind};
+use crate::error::{self, ErrorKind};
 use crate::handover::{self, Giver, Target};
 use crate::prefetch::choose::LeftOut;
-use crate::prefetch::fetch::Progress;
-use crate::prefetch::state::{Pending, Stands};
-use crate::prefetch::{self, Options, Report};
+use crate::prefetch::fetch::PrefetchProgress;
+use crate::prefetch::state::{PendingUpdate, UpdateStanding};
+use crate::prefetch::{self, PrefetchOptions, PrefetchReport};
 use crate::report;
 
 /// There are updates.
@@ -42,13 +42,13 @@ pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resul
             systems.display()
         ));
     }
-    let options = Options { only: args.only.clone(), dry_run: args.dry_run, now: args.now };
+    let options = PrefetchOptions { only: args.only.clone(), dry_run: args.dry_run, now: args.now };
     let bar = Bar::new(settings.progress);
     let done = prefetch::run(env, settings, &options, &mut |progress| bar.at(progress));
     bar.clear();
     match done {
         Ok(report) => tell(&report, args),
-        Err(e) if e.kind == Kind::Interrupted => Err(e.into()),
+        Err(e) if e.kind == ErrorKind::Interrupted => Err(e.into()),
         Err(e) => {
             eprint!("{}", error::shown(&e));
             Ok(FAILED)
@@ -56,8 +56,8 @@ pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resul
     }
 }
 
-fn tell(done: &Report, args: &PrefetchArgs) -> anyhow::Result<u8> {
-    let is_missing = |one: &Pending| matches!(one.stands, Stands::Failed(_));
+fn tell(done: &PrefetchReport, args: &PrefetchArgs) -> anyhow::Result<u8> {
+    let is_missing = |one: &PendingUpdate| matches!(one.stands, UpdateStanding::Failed(_));
     let failed = !done.failures.is_empty() || (!args.dry_run && done.updates.iter().any(is_missing));
     let status = match (failed, done.updates.is_empty()) {
         (true, _) => FAILED,
@@ -87,7 +87,7 @@ fn tell(done: &Report, args: &PrefetchArgs) -> anyhow::Result<u8> {
 }
 
 /// What people want to know after the list.
-fn summary(done: &Report, args: &PrefetchArgs) -> Vec<String> {
+fn summary(done: &PrefetchReport, args: &PrefetchArgs) -> Vec<String> {
     if let Some(why) = &done.postponed {
         return vec![format!("not now: {why}; --now does it anyway")];
     }
@@ -100,7 +100,7 @@ fn summary(done: &Report, args: &PrefetchArgs) -> Vec<String> {
     let of = done.updates.len();
     if args.dry_run {
         let missing: u64 =
-            done.updates.iter().filter(|one| matches!(one.stands, Stands::Failed(_))).map(|one| one.size).sum();
+            done.updates.iter().filter(|one| matches!(one.stands, UpdateStanding::Failed(_))).map(|one| one.size).sum();
         lines.push(format!("{} of {of} updates are here; {} would be fetched", here.len(), show_size(missing)));
     } else {
         let (here, bytes, fetched) = (here.len(), show_size(bytes), show_size(done.fetched));
@@ -109,15 +109,15 @@ fn summary(done: &Report, args: &PrefetchArgs) -> Vec<String> {
         ));
     }
     // Those of which nothing was said above.
-    let told = |one: &&Pending| done.failures.iter().any(|failure| failure.subject.starts_with(&one.file));
+    let told = |one: &&PendingUpdate| done.failures.iter().any(|failure| failure.subject.starts_with(&one.file));
     if !args.dry_run {
         for one in done.updates.iter().filter(|one| !told(one)) {
-            if let Stands::Failed(why) = &one.stands {
+            if let UpdateStanding::Failed(why) = &one.stands {
                 lines.push(format!("not here: {}: {why}", one.line()));
             }
         }
     }
-    let left = |why| done.updates.iter().filter(|one| one.stands == Stands::Left(why)).collect::<Vec<_>>();
+    let left = |why| done.updates.iter().filter(|one| one.stands == UpdateStanding::Left(why)).collect::<Vec<_>>();
     for (why, key) in [(LeftOut::Quota, "prefetch.max"), (LeftOut::Age, "prefetch.age")] {
         let left = left(why);
         if !left.is_empty() {
@@ -144,7 +144,7 @@ impl Bar {
         Self { bar }
     }
 
-    fn at(&self, progress: Progress) {
+    fn at(&self, progress: PrefetchProgress) {
         self.bar.set_length(progress.of_bytes);
         self.bar.set_prefix(format!("updates {}/{}", progress.files, progress.of_files));
         self.bar.set_position(progress.bytes);

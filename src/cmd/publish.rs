@@ -11,11 +11,11 @@ use crate::cli::PublishArgs;
 use crate::config::{Settings, value};
 use crate::deliver::block_on;
 use crate::env::Env;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::http::Http;
 use crate::index::minisign::SecretKey;
 use crate::kubo::Kubo;
-use crate::publish::{self, Did, Options, Phase, PublishError, Report};
+use crate::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use crate::report;
 
 /// How long others may keep the name's answer, as Kubo's default.
@@ -26,7 +26,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
     let lifetime = value::span(&args.lifetime)
         .filter(|span| *span >= Duration::from_secs(600))
         .ok_or_else(|| Error::usage("--lifetime", "expected a time span like \"48 h\", at least 10 min"))?;
-    let options = Options {
+    let options = PublishOptions {
         publisher: args.publisher.clone(),
         dirs: args.directories.clone(),
         state_dir: state_dir(settings, &args.publisher)?,
@@ -43,7 +43,8 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
     let shown = Shown { bars: settings.progress, now: RefCell::new(None) };
     let mut progress = |phase, done, total| shown.at(phase, done, total);
     let work = publish::run(&options, (!args.offline).then_some(&kubo), &mut progress);
-    let report = block_on(work).ok_or_else(|| Error::new(Kind::Interrupted, "publish", "interrupted; run it again"))?;
+    let report =
+        block_on(work).ok_or_else(|| Error::new(ErrorKind::Interrupted, "publish", "interrupted; run it again"))?;
     shown.clear();
     let report = report.map_err(|e| explained(settings, e))?;
     print(args, &report)?;
@@ -71,12 +72,14 @@ fn secret_key(env: &Env, path: &PathBuf) -> Result<SecretKey, Error> {
 
 fn explained(settings: &Settings, e: PublishError) -> Error {
     let kind = match &e {
-        PublishError::Package { .. } | PublishError::Database { .. } | PublishError::ReadBack { .. } => Kind::Corrupt,
-        PublishError::NoRepo(_) | PublishError::Reserved(_) | PublishError::Twice(_) | PublishError::Arch { .. } => {
-            Kind::Usage
+        PublishError::Package { .. } | PublishError::Database { .. } | PublishError::ReadBack { .. } => {
+            ErrorKind::Corrupt
         }
-        PublishError::Io { .. } => Kind::Local,
-        _ => Kind::NoSource,
+        PublishError::NoRepo(_) | PublishError::Reserved(_) | PublishError::Twice(_) | PublishError::Arch { .. } => {
+            ErrorKind::Usage
+        }
+        PublishError::Io { .. } => ErrorKind::Local,
+        _ => ErrorKind::NoSource,
     };
     let error = Error::new(kind, "publish", &e);
     match &e {
@@ -88,7 +91,7 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
     }
 }
 
-fn print(args: &PublishArgs, report: &Report) -> io::Result<()> {
+fn print(args: &PublishArgs, report: &PublishReport) -> io::Result<()> {
     for warning in &report.warnings {
         report::say(&format!("warning: {warning}"));
     }

@@ -8,11 +8,11 @@ use crate::config::Settings;
 use crate::env::Env;
 use crate::error::{self, Error};
 use crate::report;
-use crate::setup::record::Record;
-use crate::setup::{self, Context, Offer, Part};
+use crate::setup::record::SetupRecord;
+use crate::setup::{self, Context, SetupOffer, SetupPart};
 
 /// How a part ended.
-struct Outcome {
+struct PartOutcome {
     state: &'static str,
     change: String,
     said: Vec<String>,
@@ -22,13 +22,13 @@ struct Outcome {
 pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
     let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
     let context = Context { env, settings, flags: &flags };
-    let mut record = Record::read(env, settings)?;
-    let wanted = |part: &Part| match args.only.is_empty() {
+    let mut record = SetupRecord::read(env, settings)?;
+    let wanted = |part: &SetupPart| match args.only.is_empty() {
         // To share is to be asked for: neither a script nor haste does it by the way.
-        true => args.undo || !args.yes || !matches!(part, Part::Daemon | Part::Lan),
+        true => args.undo || !args.yes || !matches!(part, SetupPart::Daemon | SetupPart::Lan),
         false => args.only.contains(part),
     };
-    let mut parts: Vec<Part> = Part::ALL.into_iter().filter(wanted).collect();
+    let mut parts: Vec<SetupPart> = SetupPart::ALL.into_iter().filter(wanted).collect();
     if args.undo {
         parts.reverse();
     }
@@ -44,18 +44,25 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
             if !args.json {
                 eprint!("{}", error::report(&e));
             }
-            Outcome { state: "refused", change: String::new(), said }
+            PartOutcome { state: "refused", change: String::new(), said }
         });
         tell(part, &outcome, args.json)?;
     }
     Ok(status)
 }
 
-fn one(context: &Context<'_>, record: &mut Record, part: Part, args: &SetupArgs) -> Result<Outcome, Error> {
+fn one(
+    context: &Context<'_>,
+    record: &mut SetupRecord,
+    part: SetupPart,
+    args: &SetupArgs,
+) -> Result<PartOutcome, Error> {
     let offer = if args.undo { setup::offer_undo(context, part, record)? } else { setup::offer(context, part)? };
     let change = match offer {
-        Offer::Nothing(why) => return Ok(Outcome { state: "unchanged", change: String::new(), said: vec![why] }),
-        Offer::Change(change) => change,
+        SetupOffer::Nothing(why) => {
+            return Ok(PartOutcome { state: "unchanged", change: String::new(), said: vec![why] });
+        }
+        SetupOffer::Change(change) => change,
     };
     let shown = change.shown();
     if !args.json {
@@ -63,17 +70,17 @@ fn one(context: &Context<'_>, record: &mut Record, part: Part, args: &SetupArgs)
         let _ = report::out().write_all(shown.as_bytes());
     }
     if args.dry_run {
-        return Ok(Outcome { state: "proposed", change: shown, said: Vec::new() });
+        return Ok(PartOutcome { state: "proposed", change: shown, said: Vec::new() });
     }
     if !args.yes && !super::confirmed("setup", if args.undo { "Take this back?" } else { "Do this?" })? {
-        return Ok(Outcome { state: "declined", change: shown, said: Vec::new() });
+        return Ok(PartOutcome { state: "declined", change: shown, said: Vec::new() });
     }
     let said = change.apply(record)?;
-    Ok(Outcome { state: "changed", change: shown, said })
+    Ok(PartOutcome { state: "changed", change: shown, said })
 }
 
-fn tell(part: Part, outcome: &Outcome, json: bool) -> io::Result<()> {
-    let Outcome { state, change, said } = outcome;
+fn tell(part: SetupPart, outcome: &PartOutcome, json: bool) -> io::Result<()> {
+    let PartOutcome { state, change, said } = outcome;
     if json {
         let line = serde_json::json!({"part": part.name(), "state": state, "change": change, "said": said});
         return writeln!(report::out(), "{line}");

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::cli::JsonArgs;
-use crate::cmd::neighbours::Neighbours;
+use crate::cmd::neighbours::DaemonView;
 use crate::config::value::show_size;
 use crate::config::{IndexConfig, Settings};
 use crate::deliver::block_on;
@@ -18,10 +18,10 @@ use crate::handover::{self, Target};
 use crate::http::Http;
 use crate::index::{in_use, time};
 use crate::kubo::keep::Ledger;
-use crate::kubo::{Kubo, Peer, RepoSize};
+use crate::kubo::{Kubo, KuboPeer, RepoSize};
 use crate::name::shown;
 use crate::prefetch::pins;
-use crate::prefetch::state::{Stands, State};
+use crate::prefetch::state::{PrefetchState, UpdateStanding};
 use crate::store::shelf::{self, Use};
 
 /// Longest wait for Kubo as a whole; what it has not said by then is left out.
@@ -45,23 +45,23 @@ pub fn run(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8
 struct Status<'a> {
     settings: &'a Settings,
     now: u64,
-    kubo: Daemon,
-    node: Neighbours,
-    indexes: Vec<Index>,
+    kubo: KuboStatus,
+    node: DaemonView,
+    indexes: Vec<IndexStatus>,
     /// Stores that are there, what they hold, and what Kubo cached on their behalf.
     stores: Vec<(&'a Path, Use, u64)>,
-    updates: State,
+    updates: PrefetchState,
 }
 
 /// The local Kubo.
-enum Daemon {
+enum KuboStatus {
     /// It is not asked; why.
     NotAsked(&'static str),
     /// It did not answer; what happened.
     Silent(String),
     Answers {
         version: String,
-        peers: Vec<Peer>,
+        peers: Vec<KuboPeer>,
         size: Option<RepoSize>,
         /// Updates pinned by prefetch.
         pinned: Option<usize>,
@@ -69,7 +69,7 @@ enum Daemon {
 }
 
 /// One index.
-struct Index {
+struct IndexStatus {
     name: String,
     repos: Vec<String>,
     sequence: Option<u64>,
@@ -85,10 +85,11 @@ impl<'a> Status<'a> {
             let ledger = Ledger::at(dir).total().unwrap_or(0);
             Some((dir.as_path(), shelf::usage(dir).ok()?, ledger))
         });
-        let states = settings.stores.iter().map(|dir| State::now(dir));
-        let asked = block_on(async { tokio::join!(daemon(env, settings), Neighbours::ask(settings)) });
+        let states = settings.stores.iter().map(|dir| PrefetchState::now(dir));
+        let asked = block_on(async { tokio::join!(daemon(env, settings), DaemonView::ask(settings)) });
         let interrupted = || "interrupted".to_owned();
-        let (kubo, node) = asked.unwrap_or_else(|| (Daemon::Silent(interrupted()), Neighbours::Silent(interrupted())));
+        let (kubo, node) =
+            asked.unwrap_or_else(|| (KuboStatus::Silent(interrupted()), DaemonView::Silent(interrupted())));
         Self {
             settings,
             now: now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -107,9 +108,9 @@ impl<'a> Status<'a> {
     fn as_text(&self) -> String {
         let mut rows: Vec<(&str, String)> = Vec::new();
         match &self.kubo {
-            Daemon::NotAsked(why) => rows.push(("kubo", format!("not asked: {why}"))),
-            Daemon::Silent(why) => rows.push(("kubo", format!("does not answer: {}", shown(why)))),
-            Daemon::Answers { version, peers, size, pinned } => {
+            KuboStatus::NotAsked(why) => rows.push(("kubo", format!("not asked: {why}"))),
+            KuboStatus::Silent(why) => rows.push(("kubo", format!("does not answer: {}", shown(why)))),
+            KuboStatus::Answers { version, peers, size, pinned } => {
                 let on_lan = peers.iter().filter(|peer| near(peer).is_some()).count();
                 let size = size.map(|size| format!("; {} of {} used", show_size(size.used), show_size(size.most)));
                 let pinned = pinned.filter(|count| *count > 0).map(|count| format!(", {count} updates pinned"));
@@ -172,9 +173,9 @@ impl<'a> Status<'a> {
         };
         let missing = state.updates.iter().filter_map(|one| {
             let why = match &one.stands {
-                Stands::Here => return None,
-                Stands::Left(left) => left.words().to_owned(),
-                Stands::Failed(why) => why.clone(),
+                UpdateStanding::Here => return None,
+                UpdateStanding::Left(left) => left.words().to_owned(),
+                UpdateStanding::Failed(why) => why.clone(),
             };
             Some(("  not", format!("{}  {}: {}", shown(&one.line()), show_size(one.size), shown(&why))))
         });
@@ -183,9 +184,9 @@ impl<'a> Status<'a> {
 
     fn as_json(&self) -> Value {
         let kubo = match &self.kubo {
-            Daemon::NotAsked(why) => json!({"asked": false, "why": why}),
-            Daemon::Silent(why) => json!({"asked": true, "answers": false, "why": why}),
-            Daemon::Answers { version, peers, size, pinned } => {
+            KuboStatus::NotAsked(why) => json!({"asked": false, "why": why}),
+            KuboStatus::Silent(why) => json!({"asked": true, "answers": false, "why": why}),
+            KuboStatus::Answers { version, peers, size, pinned } => {
                 let lan = peers.iter().filter_map(|peer| Some(json!({"id": peer.id, "address": near(peer)?})));
                 json!({
                     "asked": true, "answers": true, "version": version, "peers": peers.len(),
@@ -219,10 +220,12 @@ impl<'a> Status<'a> {
 }
 
 /// What Kubo says, as far as it says it in time.
-async fn daemon(env: &Env, settings: &Settings) -> Daemon {
+async fn daemon(env: &Env, settings: &Settings) -> KuboStatus {
     match settings.kubo {
-        crate::config::Ask::No => return Daemon::NotAsked("kubo.enabled is false"),
-        crate::config::Ask::Auto if env.has_proxy() => return Daemon::NotAsked("the environment sets a proxy"),
+        crate::config::KuboPolicy::No => return KuboStatus::NotAsked("kubo.enabled is false"),
+        crate::config::KuboPolicy::Auto if env.has_proxy() => {
+            return KuboStatus::NotAsked("the environment sets a proxy");
+        }
         _ => {}
     }
     let http = Http::new(settings.connect.min(PATIENCE));
@@ -234,9 +237,9 @@ async fn daemon(env: &Env, settings: &Settings) -> Daemon {
         tokio::time::timeout(PATIENCE, pins::ours(&kubo)),
     );
     match version {
-        Err(_) => Daemon::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
-        Ok(Err(fault)) => Daemon::Silent(fault.to_string()),
-        Ok(Ok(version)) => Daemon::Answers {
+        Err(_) => KuboStatus::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
+        Ok(Err(fault)) => KuboStatus::Silent(fault.to_string()),
+        Ok(Ok(version)) => KuboStatus::Answers {
             version,
             peers: peers.ok().and_then(Result::ok).unwrap_or_default(),
             size: size.ok().and_then(Result::ok),
@@ -246,7 +249,7 @@ async fn daemon(env: &Env, settings: &Settings) -> Daemon {
 }
 
 /// The address of a peer on the local network: a private one, and not by way of a relay.
-fn near(peer: &Peer) -> Option<IpAddr> {
+fn near(peer: &KuboPeer) -> Option<IpAddr> {
     if peer.address.contains("p2p-circuit") {
         return None;
     }
@@ -262,9 +265,9 @@ fn near(peer: &Peer) -> Option<IpAddr> {
     is_near.then_some(ip)
 }
 
-fn index(settings: &Settings, index: &IndexConfig, now: SystemTime) -> Index {
+fn index(settings: &Settings, index: &IndexConfig, now: SystemTime) -> IndexStatus {
     let held = in_use::state(settings).held(&in_use::copy_name(index)).ok().flatten().map(|held| held.manifest);
-    Index {
+    IndexStatus {
         name: index.name.clone(),
         repos: index.repos.clone(),
         sequence: held.as_ref().map(|manifest| manifest.sequence),
@@ -280,7 +283,7 @@ mod tests {
 
     #[test]
     fn peers_on_the_lan_are_those_with_private_addresses_and_without_a_relay() {
-        let near = |address: &str| near(&Peer { id: "x".to_owned(), address: address.to_owned() });
+        let near = |address: &str| near(&KuboPeer { id: "x".to_owned(), address: address.to_owned() });
         assert_eq!(near("/ip4/192.168.1.7/tcp/4001"), "192.168.1.7".parse().ok());
         assert_eq!(near("/ip6/fe80::1/udp/4001/quic-v1"), "fe80::1".parse().ok());
         for far in [

@@ -12,19 +12,19 @@ use crate::cid::Codec;
 use crate::cli::WhyArgs;
 use crate::config::value::below;
 use crate::config::value::show_size;
-use crate::config::{Ask as Asking, Settings};
-use crate::deliver::{Place, block_on};
+use crate::config::{KuboPolicy as Asking, Settings};
+use crate::deliver::{Candidate, block_on};
 use crate::env::Env;
-use crate::find::{self, Found};
+use crate::find::{self, FoundFile};
 use crate::handover::{self, Target};
-use crate::http::{self, Ask};
+use crate::http::{self, GetOptions};
 use crate::index::time;
-use crate::journal::{Journal, Record};
+use crate::journal::{Journal, JournalRecord};
 use crate::miss::Miss;
 use crate::name::{FileName, RepoName, shown};
 use crate::plan::{Expect, Knowledge};
 use crate::session::Session;
-use crate::source::kubo::Reach;
+use crate::source::kubo::KuboReach;
 use crate::store::shelf;
 use crate::want::Want;
 
@@ -37,7 +37,7 @@ pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8>
         return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
     }
     let session = Session::open(env, settings, Path::new("/var/tmp"))?;
-    let Found { repo, name, exact } = find::find(&session, &args.name)?;
+    let FoundFile { repo, name, exact } = find::find(&session, &args.name)?;
     let knowledge = session.knowledge(&repo, &name)?;
     // A file about which two lists disagree is refused, and that is worth explaining too.
     let want = match exact {
@@ -66,11 +66,11 @@ struct Why<'a> {
     knowledge: Knowledge,
     want: Want,
     refusal: Option<String>,
-    answers: Vec<Answer>,
+    answers: Vec<Candidacy>,
 }
 
 /// One place, in the order of asking.
-struct Answer {
+struct Candidacy {
     source: String,
     /// Whether it has the file; `None` when it did not say.
     has: Option<bool>,
@@ -155,13 +155,13 @@ impl Why<'_> {
     }
 
     /// The last delivery, and the last time that anybody sent bytes of it.
-    fn last(&self) -> (Option<Record>, Option<Record>) {
+    fn last(&self) -> (Option<JournalRecord>, Option<JournalRecord>) {
         let (mut delivered, mut received) = (None, None);
         for store in &self.session.settings.stores {
             // A journal that cannot be read tells nothing.
             let _ = Journal::at(store).read(0, |record| {
                 if record.name == self.name {
-                    let newer = |than: &Option<Record>| than.as_ref().is_none_or(|than| than.at <= record.at);
+                    let newer = |than: &Option<JournalRecord>| than.as_ref().is_none_or(|than| than.at <= record.at);
                     if !record.shares.is_empty() && newer(&received) {
                         received = Some(record.clone());
                     }
@@ -203,7 +203,7 @@ impl Why<'_> {
             row("not asked", &format!("{who}: {why}"));
         }
         let (delivered, received) = self.last();
-        let ago = |record: &Record| time::span(unix().saturating_sub(record.at));
+        let ago = |record: &JournalRecord| time::span(unix().saturating_sub(record.at));
         match (&delivered, &received) {
             (None, None) => row("last", "never fetched by pkgswarm, as far as the journal goes back"),
             (delivered, received) => {
@@ -233,7 +233,7 @@ impl Why<'_> {
         };
         let (cid, cid_from) = self.cid();
         let (delivered, received) = self.last();
-        let record = |record: Record| {
+        let record = |record: JournalRecord| {
             let shares: Vec<_> =
                 record.shares.iter().map(|share| json!({"source": share.source, "bytes": share.bytes})).collect();
             json!({"at": record.at, "took_ms": record.took, "by": record.by.word(), "delivered": record.delivered, "shares": shares})
@@ -255,9 +255,9 @@ impl Why<'_> {
 }
 
 /// Asks every place at the same time whether it has the file; who did not answer lately stands last, as in a download.
-fn probe(session: &Session, want: &Want) -> Vec<Answer> {
-    let is_down = |place: &Place| place.host().is_some_and(|host| session.health.is_down(&host));
-    let mut places: Vec<&Place> = want.places.iter().collect();
+fn probe(session: &Session, want: &Want) -> Vec<Candidacy> {
+    let is_down = |place: &Candidate| place.host().is_some_and(|host| session.health.is_down(&host));
+    let mut places: Vec<&Candidate> = want.places.iter().collect();
     places.sort_by_key(|place| is_down(place));
     let questions = places.iter().map(|place| async {
         let asked = tokio::time::timeout(PATIENCE, has(session, place, want.plan.expect.size())).await;
@@ -265,14 +265,14 @@ fn probe(session: &Session, want: &Want) -> Vec<Answer> {
     });
     let answers = block_on(futures_util::future::join_all(questions)).unwrap_or_default();
     let mut mirrors = 0;
-    let stands = |place: &Place, mirrors: &mut usize| {
-        *mirrors += usize::from(matches!(place, Place::Mirror(_) | Place::File(_)));
+    let stands = |place: &Candidate, mirrors: &mut usize| {
+        *mirrors += usize::from(matches!(place, Candidate::Mirror(_) | Candidate::File(_)));
         let place = match (is_down(place), place) {
             (true, _) => "last, because it did not answer or lied lately",
-            (false, Place::Node(_)) => "the daemon, before Kubo and the mirrors",
-            (false, Place::Kubo(_, Reach::Anywhere)) => "when it has to search the whole network for it",
-            (false, Place::Kubo(..)) => "first, as the nearest; mirrors join after kubo.head_start",
-            (false, Place::Gateway(..)) => "after Kubo, before the mirrors",
+            (false, Candidate::Node(_)) => "the daemon, before Kubo and the mirrors",
+            (false, Candidate::Kubo(_, KuboReach::Anywhere)) => "when it has to search the whole network for it",
+            (false, Candidate::Kubo(..)) => "first, as the nearest; mirrors join after kubo.head_start",
+            (false, Candidate::Gateway(..)) => "after Kubo, before the mirrors",
             (false, _) if *mirrors == 1 => "the repository's first server",
             (false, _) => "the next server",
         };
@@ -281,32 +281,32 @@ fn probe(session: &Session, want: &Want) -> Vec<Answer> {
     let answers = places.into_iter().zip(answers);
     let answer = answers.map(|(place, (has, says))| {
         let stands = stands(place, &mut mirrors);
-        Answer { source: place.source(), has, says, place: stands }
+        Candidacy { source: place.source(), has, says, place: stands }
     });
     answer.collect()
 }
 
 /// Whether a place has the file, by a question that moves none of it; and what it says, in words.
-async fn has(session: &Session, place: &Place, size: Option<u64>) -> (Option<bool>, String) {
-    let ask = Ask { head: true, ..Ask::default() };
+async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option<bool>, String) {
+    let ask = GetOptions { head: true, ..GetOptions::default() };
     let asked = match place {
-        Place::File(path) => {
+        Candidate::File(path) => {
             let found = path.metadata().is_ok_and(|meta| meta.is_file());
             return (Some(found), if found { "has it" } else { "does not have it" }.to_owned());
         }
-        Place::Node(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
-        Place::Mirror(url) => session.http.ask(url, &ask).await,
+        Candidate::Node(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
+        Candidate::Mirror(url) => session.http.ask(url, &ask).await,
         // Answered from what it has, without asking others (boxo, gateway/backend_blocks.go:755).
-        Place::Kubo(cid, _) => {
+        Candidate::Kubo(cid, _) => {
             let url = below(&session.settings.gateway_url(), &format!("/ipfs/{cid}"));
-            session.http.ask(&url, &Ask { cached_only: true, direct: true, ..ask }).await
+            session.http.ask(&url, &GetOptions { cached_only: true, direct: true, ..ask }).await
         }
-        Place::Gateway(url, cid) => {
+        Candidate::Gateway(url, cid) => {
             let url = below(url, &format!("/ipfs/{cid}?format=raw"));
-            session.http.ask(&url, &Ask { cached_only: true, ..ask }).await
+            session.http.ask(&url, &GetOptions { cached_only: true, ..ask }).await
         }
     };
-    let is_mirror = matches!(place, Place::Mirror(_));
+    let is_mirror = matches!(place, Candidate::Mirror(_));
     match asked {
         Err(Miss::Unreachable(why)) => (None, format!("unreachable: {why}")),
         Err(other) => (None, other.to_string()),

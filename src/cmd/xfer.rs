@@ -14,11 +14,11 @@ use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
-use crate::deliver::{Delivery, Obtained, Place};
+use crate::deliver::{Candidate, Delivery, Obtained};
 use crate::distro::caller;
 use crate::env::{AHEAD, Env};
-use crate::error::{Error, Kind};
-use crate::handover::{self, Giver, Said, Target};
+use crate::error::{Error, ErrorKind};
+use crate::handover::{self, DeliveryNote, Giver, Target};
 use crate::interrupt;
 use crate::journal::By;
 use crate::name::NameKind;
@@ -35,10 +35,10 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         return Err(Error::usage(name, "pacman was only asked what is coming, and fetches nothing then").into());
     }
     if caller::is_parent_pacman() && !caller::end_with(env.parent) {
-        return Ok(Kind::Interrupted.status());
+        return Ok(ErrorKind::Interrupted.status());
     }
     if let Some(giver) = Giver::of(env) {
-        return run_here(env, settings, args, |obtained, line| giver.give("", &obtained, Said::Line(line)));
+        return run_here(env, settings, args, |obtained, line| giver.give("", &obtained, DeliveryNote::Line(line)));
     }
     let output = Output::at(&args.output)?;
     if env.is_root() {
@@ -68,7 +68,7 @@ fn run_here(
             session.interrupted();
         }
         let why = "you interrupted this pacman run; nothing more is fetched in it";
-        Err(Error::new(Kind::Interrupted, &name, why))
+        Err(Error::new(ErrorKind::Interrupted, &name, why))
     } else {
         obtain(&mut session, &args.url, &args.output, begun).and_then(|obtained| {
             let line = obtained.line(name.as_str());
@@ -91,7 +91,7 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
     }
     if session.health.is_lost(want.name.as_str()) {
         // pacman goes from server to server, and all of them have been asked the first time.
-        want.places = vec![Place::of_url(&want::parse(url)?)?];
+        want.places = vec![Candidate::of_url(&want::parse(url)?)?];
     }
     let is_refresh = want.name.kind() == NameKind::Database;
     let obtained = match want.name.kind() {
@@ -104,7 +104,7 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
             Err(error) => kept::at_last(session, &want, &error).ok_or_else(|| hinted(session, &want, error)),
         },
     };
-    if obtained.as_ref().is_err_and(|error| matches!(error.kind, Kind::NoSource | Kind::Corrupt)) {
+    if obtained.as_ref().is_err_and(|error| matches!(error.kind, ErrorKind::NoSource | ErrorKind::Corrupt)) {
         session.health.lost(want.name.as_str());
         session.health.save();
     }
@@ -119,7 +119,7 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
 /// Where the database in use is a snapshot that is ahead of the mirrors, says how to go back to theirs.
 fn hinted(session: &Session, want: &Want, error: Error) -> Error {
     let table = want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name));
-    if error.kind != Kind::NoSource || !table.is_some_and(|table| table.exists()) {
+    if error.kind != ErrorKind::NoSource || !table.is_some_and(|table| table.exists()) {
         return error;
     }
     error.hint("its database is an index's, newer than the mirrors'; `pacman -Syy` goes back to theirs")

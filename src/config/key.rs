@@ -37,7 +37,7 @@ pub enum Shape {
 
 /// One setting.
 #[derive(Debug)]
-pub struct Key {
+pub struct SettingKey {
     /// `section.key`, as in the file; `PKGSWARM_SECTION_KEY` in the environment.
     pub name: &'static str,
     /// How its text is read.
@@ -48,7 +48,7 @@ pub struct Key {
     pub doc: &'static str,
 }
 
-impl Key {
+impl SettingKey {
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
         format!("PKGSWARM_{}", self.name.replace('.', "_").to_uppercase())

@@ -1,79 +1,79 @@
 //! Every setting in one table: the parser, `pkgswarm config`, the manual and the example file come from it.
 
-use super::key::{Key, Shape};
+use super::key::{SettingKey, Shape};
 
 const YES_NO: Shape = Shape::Choice(&["true", "false"]);
 
 /// The table, in the order of the manual.
-pub const KEYS: &[Key] = &[
-    Key {
+pub const KEYS: &[SettingKey] = &[
+    SettingKey {
         name: "store.dir",
         shape: Shape::Path,
         default: "auto",
         doc: "Where partial and proven files are kept until pacman has them. `auto` is /var/cache/pkgswarm for root and \
               for the user who owns it, else the user's cache directory.",
     },
-    Key {
+    SettingKey {
         name: "store.max",
         shape: Shape::Size,
         default: "4 GiB",
         doc: "Most that the store may hold; the oldest files leave first. A file also leaves once it is proven in a \
               CacheDir of pacman.",
     },
-    Key {
+    SettingKey {
         name: "state.dir",
         shape: Shape::Path,
         default: "auto",
         doc: "Where indexes and their highest sequences are kept. `auto` is /var/lib/pkgswarm for root and for the user \
               who owns it, else the user's data directory.",
     },
-    Key {
+    SettingKey {
         name: "download.user",
         shape: Shape::Text,
         default: "auto",
         doc: "Unprivileged user to whom root gives everything that touches foreign bytes. `auto` is the owner of \
               store.dir, else pkgswarm, alpm or nobody, whichever exists first.",
     },
-    Key {
+    SettingKey {
         name: "download.connect",
         shape: Shape::Span,
         default: "5 s",
         doc: "Longest wait for a connection to a mirror or gateway, name look-up included.",
     },
-    Key {
+    SettingKey {
         name: "download.stall",
         shape: Shape::Span,
         default: "5 s",
         doc: "Longest silence of a source before the next one takes over. Counted from the last byte.",
     },
-    Key {
+    SettingKey {
         name: "download.patience",
         shape: Shape::Span,
         default: "30 s",
         doc: "Longest silence of the last source that is left, before the file is given up.",
     },
-    Key {
+    SettingKey {
         name: "download.floor",
         shape: Shape::Size,
         default: "10 KiB",
         doc: "Bytes a second below which a source is left for the next one, measured over download.stall. The last \
               source that is left is kept, however slow.",
     },
-    Key {
+    SettingKey {
         name: "ahead.enabled",
         shape: YES_NO,
         default: "true",
         doc: "Whether the first package call of a pacman run starts fetching everything that pacman is about to ask for, \
               packages and signatures, in the background. Later calls then find their files in the store.",
     },
-    Key {
+    SettingKey {
         name: "ahead.parallel",
         shape: Shape::UpTo(16),
         default: "auto",
         doc: "How many files are fetched at a time, each over a connection of its own that is kept. `auto` is \
               ParallelDownloads of pacman.conf, which is 1 where it is not set.",
     },
-    Key {
+    SettingKey {
         name: "mirrors.split",
         shape: Shape::Count,
         default: "1",
@@ -83,14 +83,14 @@ pub const KEYS: &[Key] = &[
               and laid to its mirror where an index names the file's CID and Kubo or a gateway has its root block; else \
               the whole file is proven at the end, and fetched again from one mirror if that fails.",
     },
-    Key {
+    SettingKey {
         name: "pacman.conf",
         shape: Shape::Path,
         default: "/etc/pacman.conf",
         doc: "Which pacman.conf tells repositories, servers and caches. The one that pacman itself was started with \
               (--config) outranks it.",
     },
-    Key {
+    SettingKey {
         name: "database.from_index",
         shape: Shape::RepoList,
         default: "",
@@ -100,14 +100,14 @@ pub const KEYS: &[Key] = &[
               there too. Everywhere else the mirror says what is current, and an index only saves its bytes; only when \
               no mirror answers is the newest snapshot used for any repository. None by default.",
     },
-    Key {
+    SettingKey {
         name: "kubo.enabled",
         shape: Shape::Choice(&["auto", "true", "false"]),
         default: "auto",
         doc: "Whether the local Kubo daemon is asked. `auto` asks unless the environment sets a proxy, because Kubo's own \
               connections would go around it.",
     },
-    Key {
+    SettingKey {
         name: "kubo.api",
         shape: Shape::Api,
         default: "http://127.0.0.1:5001",
@@ -115,7 +115,7 @@ pub const KEYS: &[Key] = &[
               (/ip4/127.0.0.1/tcp/5001, /unix/run/ipfs/api.sock). Used by publish and index refresh, and to keep kubo.keep; \
               never for file bytes.",
     },
-    Key {
+    SettingKey {
         name: "kubo.token_file",
         shape: Shape::PathOrNone,
         default: "none",
@@ -123,13 +123,13 @@ pub const KEYS: &[Key] = &[
               bearer:TOKEN or basic:USER:PASSWORD. It must be readable by the users who run pkgswarm, download.user among \
               them, and by no others. It is sent to kubo.api alone and never shown.",
     },
-    Key {
+    SettingKey {
         name: "kubo.gateway",
         shape: Shape::Url,
         default: "http://127.0.0.1:8080",
         doc: "Kubo's gateway address. `localhost` is read as 127.0.0.1, because Kubo redirects the name.",
     },
-    Key {
+    SettingKey {
         name: "kubo.head_start",
         shape: Shape::Span,
         // What asking in vain costs besides comes on top, and all of it is to stay below 0.3 s: `tests/bench --case
@@ -138,7 +138,7 @@ pub const KEYS: &[Key] = &[
         doc: "How long Kubo may look for files before mirrors are asked as well: the total for one pacman run, not for \
               each file. At most 5 s. One file gets less of it where Kubo had nothing lately, down to 50 ms.",
     },
-    Key {
+    SettingKey {
         name: "kubo.search",
         shape: Shape::Choice(&["last", "always", "never"]),
         default: "last",
@@ -147,21 +147,21 @@ pub const KEYS: &[Key] = &[
               delivered by then: so `last` searches only when no mirror has delivered, `always` from the start, `never` \
               not at all. Neighbours and other connected peers are asked in any case.",
     },
-    Key {
+    SettingKey {
         name: "kubo.keep",
         shape: Shape::Size,
         default: "2 GiB",
         doc: "Most that Kubo may keep of what it cached on our behalf; the oldest files leave first, except what a pin or \
               MFS (ipfs files) keeps. What was in Kubo before is never touched.",
     },
-    Key {
+    SettingKey {
         name: "lan.enabled",
         shape: Shape::Choice(&["auto", "true", "false"]),
         default: "auto",
         doc: "Whether the daemon is asked for what machines of the local network have. `auto` asks unless the environment \
               sets a proxy. Where no daemon runs, nothing is asked.",
     },
-    Key {
+    SettingKey {
         name: "lan.networks",
         shape: Shape::Words,
         default: "",
@@ -169,7 +169,7 @@ pub const KEYS: &[Key] = &[
               (192.168.1.0/24@aa:bb:cc:dd:ee:ff), or `any` for every private network. On other networks the daemon \
               neither asks nor answers. Public addresses never count. None by default; pkgswarm lan trust adds one.",
     },
-    Key {
+    SettingKey {
         name: "lan.interfaces",
         shape: Shape::Words,
         default: "",
@@ -177,52 +177,52 @@ pub const KEYS: &[Key] = &[
               stand for others (`en* wl*`). All by default. The network there must be trusted all the same. A running \
               daemon takes up a change at once.",
     },
-    Key {
+    SettingKey {
         name: "lan.port",
         shape: Shape::Number,
         default: "4010",
         doc: "TCP port of the daemon on trusted networks; any other one where it is taken, and 0 takes any. A firewall \
               must let it in, and UDP 5353 (multicast DNS).",
     },
-    Key {
+    SettingKey {
         name: "lan.peers",
         shape: Shape::Words,
         default: "",
         doc: "Daemons and Kubo nodes in other private networks, which multicast DNS does not find: multiaddresses over TCP \
               with the peer id, like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; pkgswarm status shows one's own.",
     },
-    Key {
+    SettingKey {
         name: "lan.peers_most",
         shape: Shape::Number,
         default: "32",
         doc: "Most peers that the daemon is connected to at a time.",
     },
-    Key {
+    SettingKey {
         name: "lan.share",
         shape: YES_NO,
         default: "true",
         doc: "Whether the daemon offers files to neighbours at all; share.repos says of which repositories. pkgswarm shared \
               on and off switch it.",
     },
-    Key {
+    SettingKey {
         name: "lan.upload",
         shape: Shape::Size,
         default: "0",
         doc: "Bytes a second that the daemon sends to all peers together; 0 is no limit.",
     },
-    Key {
+    SettingKey {
         name: "lan.upload_each",
         shape: Shape::Size,
         default: "0",
         doc: "Bytes a second that the daemon sends to one peer; 0 is no limit.",
     },
-    Key {
+    SettingKey {
         name: "daemon.socket",
         shape: Shape::Path,
         default: "/run/pkgswarm/socket",
         doc: "Where the daemon is asked by the other commands. A daemon that is silent for 50 ms is not waited for.",
     },
-    Key {
+    SettingKey {
         name: "share.repos",
         shape: Shape::Text,
         default: "public",
@@ -231,86 +231,86 @@ pub const KEYS: &[Key] = &[
               of which every server is a public http or https host without credentials; otherwise a list of names. A \
               configured index adds the repositories it was added for.",
     },
-    Key {
+    SettingKey {
         name: "share.stores",
         shape: Shape::Words,
         default: "/var/cache/pkgswarm",
         doc: "Directories of stores from which the daemon offers what pkgswarm prefetch has put there, besides pacman's \
               package caches and its own store. Where store.dir is another one, name that.",
     },
-    Key {
+    SettingKey {
         name: "gateways.urls",
         shape: Shape::UrlList,
         default: "",
         doc: "Trustless HTTP gateways to ask after Kubo and before the mirrors. They see which files are wanted; every \
               block is proven here. None by default.",
     },
-    Key {
+    SettingKey {
         name: "gateways.behind_proxy",
         shape: YES_NO,
         default: "false",
         doc: "Whether gateways are asked, through the proxy, when the environment sets one.",
     },
-    Key {
+    SettingKey {
         name: "index.refresh",
         shape: Shape::Span,
         default: "6 h",
         doc: "Age at which an index is due for a refresh. A pacman -Sy that finds one due starts the refresh in the \
               background and does not wait.",
     },
-    Key {
+    SettingKey {
         name: "index.deadline",
         shape: Shape::Span,
         default: "60 s",
         doc: "Longest time one refresh of one index may take.",
     },
-    Key {
+    SettingKey {
         name: "prefetch.max",
         shape: Shape::Size,
         default: "2 GiB",
         doc: "Most that pkgswarm prefetch keeps of pending updates, and never more than store.max. They are taken in \
               pacman's order; one that does not fit is left out, and smaller ones behind it are not.",
     },
-    Key {
+    SettingKey {
         name: "prefetch.age",
         shape: Shape::Span,
         default: "30 d",
         doc: "How long an update is kept for. When some version of a package has been pending for longer, nobody seems \
               to upgrade: it is let go, and no later version is fetched until it is installed.",
     },
-    Key {
+    SettingKey {
         name: "prefetch.rate",
         shape: Shape::Size,
         default: "0",
         doc: "Most bytes a second that pkgswarm prefetch asks for, all its connections together. 0 means no limit.",
     },
-    Key {
+    SettingKey {
         name: "prefetch.window",
         shape: Shape::Window,
         default: "any",
         doc: "Time of day in which pkgswarm prefetch may begin, as in 22:00-06:00 (local time; may go over midnight).",
     },
-    Key {
+    SettingKey {
         name: "prefetch.metered",
         shape: YES_NO,
         default: "false",
         doc: "Whether pkgswarm prefetch works over a metered connection. Known where NetworkManager runs, which also \
               guesses it for phones; other connections count as not metered.",
     },
-    Key {
+    SettingKey {
         name: "prefetch.battery",
         shape: YES_NO,
         default: "false",
         doc: "Whether pkgswarm prefetch works on battery.",
     },
-    Key {
+    SettingKey {
         name: "prefetch.vpn",
         shape: YES_NO,
         default: "false",
         doc: "Whether pkgswarm prefetch works while the way to the Internet leads through a VPN: a WireGuard, TUN or PPP \
               interface. A VPN that carries only some networks does not count.",
     },
-    Key {
+    SettingKey {
         name: "prefetch.pin",
         shape: YES_NO,
         default: "true",
@@ -318,7 +318,7 @@ pub const KEYS: &[Key] = &[
               repository may be shared (share.repos), and pins them, so that neighbours can have them. What is not \
               pending any more is unpinned and counts against kubo.keep.",
     },
-    Key {
+    SettingKey {
         name: "output.progress",
         shape: Shape::Choice(&["auto", "always", "never"]),
         default: "auto",
@@ -339,7 +339,7 @@ pub const INDEX_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// The key named `name`.
-pub fn find(name: &str) -> Option<&'static Key> {
+pub fn find(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.name == name)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::key::{Key, nearest};
+use crate::config::key::{SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
 use crate::config::value;
 use crate::env::Env;
@@ -122,7 +122,7 @@ impl Layers {
         self.set(key, text.to_owned(), Origin::Flag).map_err(wrong)
     }
 
-    fn set(&mut self, key: &'static Key, text: String, origin: Origin) -> Result<(), String> {
+    fn set(&mut self, key: &'static SettingKey, text: String, origin: Origin) -> Result<(), String> {
         value::check(key.shape, &text)?;
         self.values.insert(key.name, (text, origin));
         Ok(())

@@ -16,7 +16,7 @@ pub use layers::{IndexConfig, Layers, Origin};
 
 /// Whether Kubo is asked at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ask {
+pub enum KuboPolicy {
     /// Unless a proxy is set.
     Auto,
     /// Always.
@@ -27,7 +27,7 @@ pub enum Ask {
 
 /// Whether Kubo may search the whole network for a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Search {
+pub enum SearchPolicy {
     /// When nobody else has delivered.
     Last,
     /// From the start.
@@ -38,7 +38,7 @@ pub enum Search {
 
 /// Which repositories' files may be asked of peers.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Share {
+pub enum SharePolicy {
     /// Those whose servers are all public.
     Public,
     /// These.
@@ -78,15 +78,15 @@ pub struct Settings {
     pub split: usize,
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
-    pub kubo: Ask,
+    pub kubo: KuboPolicy,
     /// An http or https URL, or [`value::UNIX`] and a path.
     pub kubo_api: String,
     pub kubo_token: Option<PathBuf>,
     pub kubo_gateway: String,
     pub head_start: Duration,
-    pub kubo_search: Search,
+    pub kubo_search: SearchPolicy,
     pub kubo_keep: u64,
-    pub lan: Ask,
+    pub lan: KuboPolicy,
     pub lan_networks: Vec<String>,
     pub lan_interfaces: Vec<String>,
     pub lan_port: u32,
@@ -96,7 +96,7 @@ pub struct Settings {
     pub lan_upload: u64,
     pub lan_upload_each: u64,
     pub socket: PathBuf,
-    pub share: Share,
+    pub share: SharePolicy,
     pub share_stores: Vec<PathBuf>,
     pub gateways: Vec<String>,
     pub gateways_behind_proxy: bool,
@@ -127,9 +127,9 @@ impl Settings {
         let number = |name| text(name).parse().expect("checked by Layers");
         let words = |name| value::list(text(name)).map(str::to_owned).collect();
         let ask = |text: &str| match text {
-            "true" => Ask::Yes,
-            "false" => Ask::No,
-            _ => Ask::Auto,
+            "true" => KuboPolicy::Yes,
+            "false" => KuboPolicy::No,
+            _ => KuboPolicy::Auto,
         };
         let auto = |name: &str| Some(text(name)).filter(|text| *text != "auto").map(str::to_owned);
         Ok(Self {
@@ -153,9 +153,9 @@ impl Settings {
             kubo_gateway: url("kubo.gateway"),
             head_start: span("kubo.head_start").min(Duration::from_secs(5)),
             kubo_search: match text("kubo.search") {
-                "always" => Search::Always,
-                "never" => Search::Never,
-                _ => Search::Last,
+                "always" => SearchPolicy::Always,
+                "never" => SearchPolicy::Never,
+                _ => SearchPolicy::Last,
             },
             kubo_keep: size("kubo.keep"),
             lan: ask(text("lan.enabled")),
@@ -169,8 +169,8 @@ impl Settings {
             lan_upload_each: size("lan.upload_each"),
             socket: PathBuf::from(text("daemon.socket")),
             share: match text("share.repos") {
-                "public" => Share::Public,
-                names => Share::Named(value::list(names).map(str::to_owned).collect()),
+                "public" => SharePolicy::Public,
+                names => SharePolicy::Named(value::list(names).map(str::to_owned).collect()),
             },
             share_stores: value::list(text("share.stores")).map(PathBuf::from).collect(),
             gateways: value::list(text("gateways.urls")).filter_map(value::url).collect(),

@@ -20,7 +20,7 @@ use crate::daemon::server::Server;
 use crate::daemon::transfers::Transfers;
 use crate::digest::Sha256;
 use crate::node::tests::Started;
-use crate::socket::{Connection, Listener, ask};
+use crate::socket::{Connection, SocketListener, ask};
 use crate::store::Store;
 
 /// A served socket, and what belongs to it.
@@ -33,12 +33,12 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(listen: fn(&Path) -> std::io::Result<Listener>) -> Self {
+    async fn new(listen: fn(&Path) -> std::io::Result<SocketListener>) -> Self {
         Self::with(listen, Started::new(&[]).await, 1 << 30)
     }
 
     /// One whose store may hold so many bytes.
-    fn with(listen: fn(&Path) -> std::io::Result<Listener>, started: Started, most: u64) -> Self {
+    fn with(listen: fn(&Path) -> std::io::Result<SocketListener>, started: Started, most: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let uid = rustix::process::getuid().as_raw();
         let store: &'static Store = Box::leak(Box::new(Store::open(&dir.path().join("store"), uid, most).unwrap()));
@@ -112,7 +112,7 @@ fn rescue(readers: Vec<TcpStream>) -> (Sender<()>, JoinHandle<bool>) {
 
 /// The attack in all its forms: the descriptor with a request, with nothing, behind a request, on connections that stay
 /// and that go, and on more of them than one user may have.
-async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io::Result<Listener>) {
+async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io::Result<SocketListener>) {
     let scene = Scene::new(listen).await;
     assert!(scene.status().await["id"].is_string());
     let (mut readers, mut kept) = (Vec::new(), Vec::new());
@@ -151,17 +151,17 @@ async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io
 
 #[tokio::test]
 async fn a_socket_that_lingers_keeps_nobody_waiting_where_the_kernel_refuses_it() {
-    a_socket_that_lingers_keeps_nobody_waiting(Listener::at).await;
+    a_socket_that_lingers_keeps_nobody_waiting(SocketListener::at).await;
 }
 
 #[tokio::test]
 async fn a_socket_that_lingers_keeps_nobody_waiting_on_an_older_kernel() {
-    a_socket_that_lingers_keeps_nobody_waiting(Listener::at_on_an_older_kernel).await;
+    a_socket_that_lingers_keeps_nobody_waiting(SocketListener::at_on_an_older_kernel).await;
 }
 
 #[tokio::test]
 async fn shared_documents_that_are_kept_open_take_no_more_room_than_a_few() {
-    let scene = Scene::new(Listener::at).await;
+    let scene = Scene::new(SocketListener::at).await;
     for number in 0..100 {
         scene.started.shelve(&scene.dir.path().join(format!("file-{number}")), b"content");
     }
@@ -196,7 +196,7 @@ async fn answers(connection: &Connection) -> (String, Option<std::fs::File>) {
 
 #[tokio::test]
 async fn a_file_of_the_store_is_hashed_once_while_others_are_answered() {
-    let scene = Scene::new(Listener::at).await;
+    let scene = Scene::new(SocketListener::at).await;
     let bytes = vec![7; 64 << 20];
     let sha256 = Sha256::of(&bytes);
     std::fs::write(scene.store.files_dir().join(sha256.to_string()), &bytes).unwrap();
@@ -224,7 +224,7 @@ async fn a_file_of_the_store_is_hashed_once_while_others_are_answered() {
 
 #[tokio::test]
 async fn a_file_of_the_store_that_is_damaged_is_never_handed_out() {
-    let scene = Scene::new(Listener::at).await;
+    let scene = Scene::new(SocketListener::at).await;
     let path = scene.store.files_dir().join(Sha256::of(b"content").to_string());
     std::fs::write(&path, b"damaged").unwrap();
     let (said, file) = answers(&scene.ask_for(Sha256::of(b"content"), 7).await).await;
@@ -247,7 +247,7 @@ async fn what_neighbours_send_and_what_is_held_open_of_it_stays_within_the_store
     let dir = tempfile::tempdir().unwrap();
     let files: Vec<_> =
         (0..12_u8).map(|number| has.shelve(&dir.path().join(number.to_string()), &vec![number; 3 << 20])).collect();
-    let scene = Scene::with(Listener::at, Started::new(&[&has]).await, 8 * MIB);
+    let scene = Scene::with(SocketListener::at, Started::new(&[&has]).await, 8 * MIB);
     let large = has.shelve(&dir.path().join("large"), &vec![100; 9 << 20]);
     let said = answers(&scene.ask_for(large.sha256, large.key.size).await).await.0;
     assert!(said.starts_with("absent ") && said.contains("store.max"), "{said}");
@@ -282,7 +282,7 @@ async fn what_had_come_of_a_file_that_its_asker_gave_up_takes_no_room_though_he_
     let has = Started::new(&[]).await;
     let dir = tempfile::tempdir().unwrap();
     let file = has.shelve(&dir.path().join("large"), &vec![5; 64 << 20]);
-    let scene = Scene::with(Listener::at, Started::new(&[&has]).await, 1 << 30);
+    let scene = Scene::with(SocketListener::at, Started::new(&[&has]).await, 1 << 30);
     let mut held = Vec::new();
     for _ in 0..5 {
         let connection = scene.ask_for(file.sha256, file.key.size).await;

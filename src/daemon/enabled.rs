@@ -14,7 +14,7 @@ use libp2p::{Multiaddr, PeerId, identity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Ask, Settings, layers};
+use crate::config::{KuboPolicy, Settings, layers};
 use crate::daemon::Nearby;
 use crate::daemon::library::Library;
 use crate::daemon::mend::mend;
@@ -25,12 +25,12 @@ use crate::error::Error;
 use crate::fsx;
 use crate::http::Http;
 use crate::kubo::Kubo;
-use crate::node::bitswap::Upload;
-use crate::node::networks::{self, Allowed, Here, Network};
+use crate::node::bitswap::UploadLimits;
+use crate::node::networks::{self, Allowed, LocalAddress, Network};
 use crate::node::shelf::Shelf;
 use crate::node::{self, Config};
 use crate::report;
-use crate::socket::Listener;
+use crate::socket::SocketListener;
 use crate::store::Store;
 
 /// How often the configuration is looked at for a change.
@@ -65,7 +65,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()?;
     runtime.block_on(async {
         // Closed by the kernel at the very end, when what waits there to be accepted keeps nobody waiting.
-        let listener: &'static Listener = Box::leak(Box::new(listener(&settings.socket)?));
+        let listener: &'static SocketListener = Box::leak(Box::new(listener(&settings.socket)?));
         let shelf = Arc::new(Shelf::default());
         let (node, runner) = node::start(Config {
             key,
@@ -73,7 +73,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
             allowed: allowed.clone(),
             peers,
             peers_most: settings.lan_peers_most,
-            upload: Upload { total: settings.lan_upload, each: settings.lan_upload_each },
+            upload: UploadLimits { total: settings.lan_upload, each: settings.lan_upload_each },
             shelf,
         })?;
         let library = Library::open(env, settings, &node, store, own.join("shelf"));
@@ -81,7 +81,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);
         let server = Server::new(node.clone(), transfers);
-        let kubo = (settings.kubo != Ask::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
+        let kubo = (settings.kubo != KuboPolicy::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         // What strangers send keeps no local user waiting.
         let mut running = runner.spawn(hear_allowed, BLOCKING)?;
@@ -111,7 +111,7 @@ pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
     let allowed = allowed(settings)?;
     let found =
         networks::here().map_err(|e| Error::local("networks", format!("the kernel does not tell them: {e}")))?;
-    let nearby = found.into_iter().filter(Here::is_lan).map(|here| Nearby {
+    let nearby = found.into_iter().filter(LocalAddress::is_lan).map(|here| Nearby {
         network: here.network().to_string(),
         address: here.address.addr().to_string(),
         is_trusted: here.is_trusted(&allowed.networks),
@@ -178,11 +178,11 @@ fn key(path: &Path) -> Result<identity::Keypair, Error> {
 }
 
 /// The socket that systemd handed over, else one of our own.
-fn listener(path: &Path) -> Result<Listener, Error> {
-    if let Some(listener) = Listener::from_stdin() {
+fn listener(path: &Path) -> Result<SocketListener, Error> {
+    if let Some(listener) = SocketListener::from_stdin() {
         return Ok(listener);
     }
-    Listener::at(path).map_err(|e| match e.kind() {
+    SocketListener::at(path).map_err(|e| match e.kind() {
         io::ErrorKind::AddrInUse => Error::usage(path.display(), "a daemon is running there already"),
         _ => Error::local(path.display(), format!("cannot listen: {e}"))
             .hint("its directory must exist and belong to the user who runs the daemon"),

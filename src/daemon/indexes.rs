@@ -12,11 +12,11 @@ use crate::cid::Cid;
 use crate::config::IndexConfig;
 use crate::digest::Sha256;
 use crate::distro::trusted::FileKey;
-use crate::index::accept::{Accepted, Grant, Offer, accept};
+use crate::index::accept::{AcceptedIndex, Grant, IndexOffer, accept};
 use crate::index::in_use;
 use crate::index::manifest::Table;
 use crate::index::passed::Passed;
-use crate::index::state::{self, Held};
+use crate::index::state::{self, IndexCopy};
 use crate::name::RepoName;
 use crate::node::indexes;
 use crate::node::shelf::{Shelf, Shelved};
@@ -24,7 +24,7 @@ use crate::session::Session;
 use crate::store::Store;
 
 /// A file that is offered because of its sha256, whatever its name.
-pub(super) struct Listed {
+pub(super) struct OfferedBySha256 {
     pub(super) path: PathBuf,
     /// The repository that it is about.
     pub(super) repo: String,
@@ -33,16 +33,16 @@ pub(super) struct Listed {
 
 /// What follows from the indexes in use.
 #[derive(Default)]
-pub(super) struct InUse {
+pub(super) struct IndexesInUse {
     /// What is answered to who asks about an index, by key.
-    pub(super) answers: HashMap<String, indexes::Held>,
+    pub(super) answers: HashMap<String, indexes::IndexAnswer>,
     /// Manifests and what proves them, tables, and the databases and their signatures that they list.
-    pub(super) files: Vec<Listed>,
+    pub(super) files: Vec<OfferedBySha256>,
     /// For each repository, what is listed there.
     pub(super) tables: Vec<(RepoName, Catalogue)>,
 }
 
-impl InUse {
+impl IndexesInUse {
     /// Reads and proves all of them. Tables that prove right are put on `shelf`, because they are hashed for that.
     pub(super) fn of(session: &Session, shelf: &Shelf, store: &Store) -> Self {
         let mut all = Self::default();
@@ -58,7 +58,7 @@ impl InUse {
         let held = in_use::state(&session.settings).held(&name).ok()??;
         let proofs = ["minisig", "ipns-record", "root"];
         let [minisig, record, root] = proofs.map(|kind| held.proof(kind));
-        let offer = Offer { manifest: held.bytes.clone(), minisig, record, root };
+        let offer = IndexOffer { manifest: held.bytes.clone(), minisig, record, root };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let accepted = accept(&grant, None, &offer, now).ok()?;
         let shared: Vec<&Table> = grant.tables(&accepted.manifest).filter(|it| session.may_share(&it.repo)).collect();
@@ -66,7 +66,7 @@ impl InUse {
         for (key, answer) in answers(&grant, &offer, &accepted, now) {
             self.answers.insert(key, answer);
         }
-        let part = |path, bytes: &[u8]| Listed { path, repo: repo.to_string(), sha256: Sha256::of(bytes) };
+        let part = |path, bytes: &[u8]| OfferedBySha256 { path, repo: repo.to_string(), sha256: Sha256::of(bytes) };
         self.files.push(part(held.path(), &held.bytes));
         for (kind, bytes) in [("minisig", &offer.minisig), ("root", &offer.root)] {
             self.files.extend(bytes.as_ref().map(|bytes| part(held.proof_path(kind), bytes)));
@@ -75,7 +75,7 @@ impl InUse {
             let compiled = store.cache_dir().join(format!("{name}-{}-{}.catalogue", table.repo, table.arch));
             let Some(catalogue) = proven_table(&held, table, shelf, compiled) else { continue };
             let path = held.table(table.sha256);
-            self.files.push(Listed { path, repo: table.repo.to_string(), sha256: table.sha256 });
+            self.files.push(OfferedBySha256 { path, repo: table.repo.to_string(), sha256: table.sha256 });
             if table.arch == session.arch() {
                 self.tables.push((table.repo.clone(), catalogue));
                 self.files.extend(databases(session, table));
@@ -86,18 +86,23 @@ impl InUse {
 }
 
 /// What neighbours are told about an index: the same by whichever of its keys they ask.
-fn answers(grant: &Grant, offer: &Offer, accepted: &Accepted, now: u64) -> Vec<(String, indexes::Held)> {
+fn answers(
+    grant: &Grant,
+    offer: &IndexOffer,
+    accepted: &AcceptedIndex,
+    now: u64,
+) -> Vec<(String, indexes::IndexAnswer)> {
     let record = grant.ipns.zip(offer.record.as_ref());
     let life = record.and_then(|(name, record)| Some(name.verify(record, now).ok()?.expires));
     let expires = accepted.manifest.expires.min(life.unwrap_or(u64::MAX));
     let manifest = Some(Cid::raw(accepted.seen.manifest));
     let passed = Passed { record: offer.record.clone(), manifest, minisig: offer.minisig.clone() };
-    let answer = indexes::Held { answer: passed.write().into(), expires };
+    let answer = indexes::IndexAnswer { answer: passed.write().into(), expires };
     grant.keys().into_iter().map(|key| (key, answer.clone())).collect()
 }
 
 /// A table of the copy `held`, if it is what the manifest says, compiled at `compiled` by and for this user.
-fn proven_table(held: &Held, table: &Table, shelf: &Shelf, compiled: PathBuf) -> Option<Catalogue> {
+fn proven_table(held: &IndexCopy, table: &Table, shelf: &Shelf, compiled: PathBuf) -> Option<Catalogue> {
     let path = held.table(table.sha256);
     let known = shelf.at(&path).filter(|file| file.sha256 == table.sha256);
     let file = match known {
@@ -122,10 +127,10 @@ fn proven_table(held: &Held, table: &Table, shelf: &Shelf, compiled: PathBuf) ->
 }
 
 /// The sync databases of a repository and their signatures, where pacman has them, as the index lists them.
-fn databases(session: &Session, table: &Table) -> Vec<Listed> {
+fn databases(session: &Session, table: &Table) -> Vec<OfferedBySha256> {
     let listed = table.databases.iter().filter_map(|database| {
         let path = session.database_path(&database.name)?;
-        Some(Listed { path, repo: table.repo.to_string(), sha256: database.sha256 })
+        Some(OfferedBySha256 { path, repo: table.repo.to_string(), sha256: database.sha256 })
     });
     listed.collect()
 }

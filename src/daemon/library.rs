@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use crate::catalogue::Catalogue;
 use crate::config::Settings;
-use crate::daemon::indexes::{InUse, Listed};
-use crate::daemon::watch::{Told, Watcher};
+use crate::daemon::indexes::{IndexesInUse, OfferedBySha256};
+use crate::daemon::watch::{WatchEvent, Watcher};
 use crate::digest::Sha256;
 use crate::env::Env;
 use crate::index::in_use;
@@ -42,7 +42,7 @@ const UNREST: Duration = Duration::from_secs(10);
 
 /// The thread's other end.
 pub struct Library {
-    tell: Mutex<Sender<Told>>,
+    tell: Mutex<Sender<WatchEvent>>,
     shelf: Arc<Shelf>,
     saved: PathBuf,
 }
@@ -71,7 +71,7 @@ impl Library {
     /// Works by these settings from now on.
     pub fn follow(&self, settings: Settings) {
         let tell = self.tell.lock().expect("nothing panics while it is held");
-        let _ = tell.send(Told::Settings(Box::new(settings)));
+        let _ = tell.send(WatchEvent::Settings(Box::new(settings)));
     }
 
     /// Saves what was hashed.
@@ -100,7 +100,7 @@ struct Lists {
     tables: Vec<(String, Vec<Catalogue>)>,
     dirs: Vec<PathBuf>,
     /// Files elsewhere: what indexes in use consist of, and the databases that they list.
-    files: Vec<Listed>,
+    files: Vec<OfferedBySha256>,
     /// Whether pacman's configuration is known.
     is_whole: bool,
 }
@@ -135,7 +135,7 @@ impl Lists {
 }
 
 impl Keeper {
-    fn run(mut self, told: &Receiver<Told>) {
+    fn run(mut self, told: &Receiver<WatchEvent>) {
         let mut remembered: HashMap<PathBuf, Shelved> =
             saved::load(&self.saved).into_iter().map(|file| (file.path.clone(), file)).collect();
         let mut lists = self.look(&mut remembered);
@@ -144,21 +144,21 @@ impl Keeper {
             let again = if lists.is_whole { LOOK_AGAIN } else { soon.min(LOOK_AGAIN) };
             let wait = if unsaved { QUIET } else { again.saturating_sub(looked.elapsed()) };
             match told.recv_timeout(wait) {
-                Ok(Told::File(path)) => {
+                Ok(WatchEvent::File(path)) => {
                     self.consider(&lists, &path, None);
                     unsaved = true;
                 }
-                Ok(Told::Settings(settings)) => {
+                Ok(WatchEvent::Settings(settings)) => {
                     self.settings = *settings;
                     (lists, looked, unsaved) = (self.look(&mut remembered), Instant::now(), true);
                 }
-                Ok(Told::Lists) => {
+                Ok(WatchEvent::Lists) => {
                     // pacman replaces one database after the other.
                     let begun = Instant::now();
                     while begun.elapsed() < UNREST
                         && let Ok(more) = told.recv_timeout(Duration::from_secs(1))
                     {
-                        if let Told::Settings(settings) = more {
+                        if let WatchEvent::Settings(settings) = more {
                             self.settings = *settings;
                         }
                     }
@@ -234,7 +234,7 @@ impl Keeper {
             lists.extend(copies_of_indexes(&self.settings));
             watcher.watch(&dirs, &lists);
         }
-        let InUse { answers, files, tables: mut indexed } = InUse::of(&session, &self.shelf, self.store);
+        let IndexesInUse { answers, files, tables: mut indexed } = IndexesInUse::of(&session, &self.shelf, self.store);
         self.indexes.hold(answers);
         let mut tables = Vec::new();
         for repo in session.repo_names() {
@@ -283,7 +283,7 @@ impl Keeper {
     }
 
     /// Puts a file on the shelf if it is the one that is listed.
-    fn consider_listed(&self, listed: &Listed) {
+    fn consider_listed(&self, listed: &OfferedBySha256) {
         if self.shelf.at(&listed.path).is_some_and(|file| file.sha256 == listed.sha256) {
             return;
         }

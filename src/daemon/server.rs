@@ -14,12 +14,12 @@ use crate::cid::Cid;
 use crate::daemon::closers::Closers;
 use crate::daemon::documents::Documents;
 use crate::daemon::status;
-use crate::daemon::transfers::{Request, State, Transfers};
+use crate::daemon::transfers::{Request, TransferState, Transfers};
 use crate::name::FileName;
 use crate::node::Node;
-use crate::node::blocks::Blocks;
+use crate::node::blocks::BlockFetch;
 use crate::node::limits::Rate;
-use crate::socket::{Connection, Listener};
+use crate::socket::{Connection, SocketListener};
 
 /// Most connections of one user, and of all. Origin: chosen by us; one pacman run has one, a read-ahead a few.
 const CONNECTIONS: usize = 64;
@@ -40,7 +40,7 @@ const SHARED: (usize, Duration) = (8, Duration::from_millis(200));
 const IDLE: Duration = Duration::from_secs(10);
 
 /// What is known about a user of this machine.
-struct User {
+struct UserState {
     connections: usize,
     rate: Arc<Rate>,
     blocks: Arc<Rate>,
@@ -48,24 +48,24 @@ struct User {
 
 /// The server. Cheap to clone.
 #[derive(Clone)]
-pub struct Server(Arc<Inner>);
+pub struct Server(Arc<ServerInner>);
 
-struct Inner {
+struct ServerInner {
     node: Node,
     transfers: Transfers,
-    users: Mutex<HashMap<u32, User>>,
+    users: Mutex<HashMap<u32, UserState>>,
     closers: Closers,
     status: Documents,
     shared: Documents,
 }
 
 /// A connection that counts until it is dropped.
-struct Counted {
+struct CountedConnection {
     server: Server,
     user: u32,
 }
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         let mut users = self.server.0.users.lock().expect("nothing panics while it is held");
         if let Some(user) = users.get_mut(&self.user) {
@@ -84,7 +84,7 @@ struct Served {
     /// There until it is dropped.
     connection: Option<Connection>,
     /// Counts until it is closed, unless it was one too many.
-    counted: Option<Counted>,
+    counted: Option<CountedConnection>,
     user: u32,
     closers: Closers,
 }
@@ -103,14 +103,14 @@ impl Server {
     pub fn new(node: Node, transfers: Transfers) -> Self {
         let [status, shared] = [STATUS, SHARED].map(|(most, fresh)| Documents::new(most, fresh));
         let (users, closers) = Default::default();
-        Self(Arc::new(Inner { node, transfers, users, closers, status, shared }))
+        Self(Arc::new(ServerInner { node, transfers, users, closers, status, shared }))
     }
 
     /// Takes connections for ever.
     ///
     /// # Errors
     /// When the socket fails.
-    pub async fn run(self, listener: &Listener) -> anyhow::Result<()> {
+    pub async fn run(self, listener: &SocketListener) -> anyhow::Result<()> {
         loop {
             let connection = match listener.accept().await {
                 Ok(connection) => connection,
@@ -139,21 +139,24 @@ impl Server {
     }
 
     /// Counts a connection, if the user may have one more.
-    fn count(&self, user: u32) -> Option<Counted> {
+    fn count(&self, user: u32) -> Option<CountedConnection> {
         let mut users = self.0.users.lock().expect("nothing panics while it is held");
         let all: usize = users.values().map(|user| user.connections).sum();
-        let new =
-            || User { connections: 0, rate: Arc::new(Rate::rested(REQUESTS)), blocks: Arc::new(Rate::rested(BLOCKS)) };
+        let new = || UserState {
+            connections: 0,
+            rate: Arc::new(Rate::rested(REQUESTS)),
+            blocks: Arc::new(Rate::rested(BLOCKS)),
+        };
         let known = users.entry(user).or_insert_with(new);
         if known.connections >= CONNECTIONS || all >= CONNECTIONS_OF_ALL {
             return None;
         }
         known.connections += 1;
-        Some(Counted { server: self.clone(), user })
+        Some(CountedConnection { server: self.clone(), user })
     }
 
     async fn serve(&self, connection: &Connection, user: u32) -> io::Result<()> {
-        let mut blocks = Blocks::new(self.0.node.bitswap.clone());
+        let mut blocks = BlockFetch::new(self.0.node.bitswap.clone());
         loop {
             let Ok(heard) = tokio::time::timeout(IDLE, connection.receive()).await else { return Ok(()) };
             let Some((text, _)) = heard? else { return Ok(()) };
@@ -183,13 +186,13 @@ impl Server {
     }
 
     /// One of a user's rates.
-    fn rate(&self, user: u32, which: impl Fn(&User) -> &Arc<Rate>) -> Option<Arc<Rate>> {
+    fn rate(&self, user: u32, which: impl Fn(&UserState) -> &Arc<Rate>) -> Option<Arc<Rate>> {
         let users = self.0.users.lock().expect("nothing panics while it is held");
         users.get(&user).map(|user| Arc::clone(which(user)))
     }
 
     /// What neighbours have, as they send it.
-    async fn pass_on(&self, connection: &Connection, user: u32, text: &str, blocks: &mut Blocks) -> io::Result<()> {
+    async fn pass_on(&self, connection: &Connection, user: u32, text: &str, blocks: &mut BlockFetch) -> io::Result<()> {
         say(connection, "looking", None).await?;
         let node = &self.0.node;
         match text.split_once(' ') {
@@ -216,7 +219,7 @@ impl Server {
     }
 
     /// A block that is offered here, or that a neighbour has.
-    async fn block(&self, cid: Cid, blocks: &mut Blocks) -> Option<Bytes> {
+    async fn block(&self, cid: Cid, blocks: &mut BlockFetch) -> Option<Bytes> {
         let (shelf, digest) = (Arc::clone(&self.0.node.shelf), cid.digest());
         match tokio::task::spawn_blocking(move || shelf.block(digest)).await {
             Ok(Some(block)) => Some(block),
@@ -233,20 +236,20 @@ impl Server {
         let mut has_file = false;
         loop {
             let state = states.borrow_and_update().clone();
-            if let (State::Coming(_) | State::Done(_), false) = (&state, has_file) {
+            if let (TransferState::Coming(_) | TransferState::Done(_), false) = (&state, has_file) {
                 say(connection, "coming", transfer.file()).await?;
                 has_file = true;
             }
             match state {
-                State::Looking => {}
-                State::Coming(bytes) => say(connection, &format!("have {bytes}"), None).await?,
-                State::Done(bytes) => {
+                TransferState::Looking => {}
+                TransferState::Coming(bytes) => say(connection, &format!("have {bytes}"), None).await?,
+                TransferState::Done(bytes) => {
                     say(connection, &format!("have {bytes}"), None).await?;
                     return say(connection, "done", None).await;
                 }
-                State::Absent(why) => return say(connection, &format!("absent {why}"), None).await,
-                State::Corrupt(why) => return say(connection, &format!("corrupt {why}"), None).await,
-                State::Failed(why) => return say(connection, &format!("failed {why}"), None).await,
+                TransferState::Absent(why) => return say(connection, &format!("absent {why}"), None).await,
+                TransferState::Corrupt(why) => return say(connection, &format!("corrupt {why}"), None).await,
+                TransferState::Failed(why) => return say(connection, &format!("failed {why}"), None).await,
             }
             tokio::select! {
                 changed = states.changed() => if changed.is_err() {

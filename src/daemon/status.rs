@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::node::networks::Stands;
+use crate::node::networks::NetworkStanding;
 use crate::node::{AGENT, Node};
 
 /// The node, its networks and its neighbours.
@@ -23,7 +23,7 @@ pub fn status(node: &Node, transfers: usize) -> Value {
             "interface": here.interface,
             "address": here.address.addr().to_string(),
             "network": here.network().to_string(),
-            "used": stands == Stands::Used,
+            "used": stands == NetworkStanding::Used,
             "stands": stands.words(),
         })
     });
@@ -53,7 +53,7 @@ pub fn shared(node: &Node) -> Value {
             "cid": file.root(),
         })
     });
-    let used = node.networks().into_iter().filter(|(_, stands)| *stands == Stands::Used);
+    let used = node.networks().into_iter().filter(|(_, stands)| *stands == NetworkStanding::Used);
     json!({
         "files": files.collect::<Vec<_>>(),
         "networks": used.map(|(here, _)| here.network().to_string()).collect::<Vec<_>>(),

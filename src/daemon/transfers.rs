@@ -15,8 +15,8 @@ use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
 use crate::name::FileName;
 use crate::node::Node;
-use crate::node::claims::Question;
-use crate::node::fetch::{Arriving, Failed, Progress, fetch};
+use crate::node::claims::ClaimQuestion;
+use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
 use crate::store::{Slot, Stay, Store};
 use crate::verify::Verified;
 
@@ -39,7 +39,7 @@ pub struct Request {
 
 /// How far it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum State {
+pub enum TransferState {
     /// Nobody has said yes.
     Looking,
     /// It comes; so many bytes are there.
@@ -56,7 +56,7 @@ pub enum State {
 
 /// A transfer that somebody waits for. It ends when nobody does.
 pub struct Transfer {
-    state: watch::Receiver<State>,
+    state: watch::Receiver<TransferState>,
     file: OnceLock<File>,
     /// Who asked first.
     user: u32,
@@ -64,7 +64,7 @@ pub struct Transfer {
 
 impl Transfer {
     /// How far it is, now and later.
-    pub fn state(&self) -> watch::Receiver<State> {
+    pub fn state(&self) -> watch::Receiver<TransferState> {
         self.state.clone()
     }
 
@@ -76,9 +76,9 @@ impl Transfer {
 
 /// All of them. Cheap to clone.
 #[derive(Clone)]
-pub struct Transfers(Arc<Inner>);
+pub struct Transfers(Arc<TransfersInner>);
 
-struct Inner {
+struct TransfersInner {
     node: Node,
     store: &'static Store,
     proven: Arc<Proven>,
@@ -90,7 +90,7 @@ impl Transfers {
     /// Fetches by `node` into `store`.
     pub fn new(node: Node, store: &'static Store) -> Self {
         let (proven, room) = (Arc::new(Proven::of(store)), Room::of(store));
-        Self(Arc::new(Inner { node, store, proven, room, running: Mutex::default() }))
+        Self(Arc::new(TransfersInner { node, store, proven, room, running: Mutex::default() }))
     }
 
     /// How many there are.
@@ -117,7 +117,7 @@ impl Transfers {
         if running.len() >= MOST || of_user >= MOST_OF_USER {
             return None;
         }
-        let (tell, state) = watch::channel(State::Looking);
+        let (tell, state) = watch::channel(TransferState::Looking);
         let transfer = Arc::new(Transfer { state, file: OnceLock::new(), user });
         running.insert(request.sha256, Arc::downgrade(&transfer));
         drop(running);
@@ -126,7 +126,7 @@ impl Transfers {
             let ended = tokio::select! {
                 ended = this.deliver(user, &request, &tell, &shown) => ended,
                 // Nobody waits for it any more.
-                () = tell.closed() => State::Failed("given up".to_owned()),
+                () = tell.closed() => TransferState::Failed("given up".to_owned()),
             };
             tell.send_replace(ended);
         });
@@ -134,15 +134,15 @@ impl Transfers {
     }
 }
 
-impl Inner {
+impl TransfersInner {
     /// Shows the file in the store, or what comes from neighbours; how that ends.
     async fn deliver(
         &self,
         user: u32,
         request: &Request,
-        tell: &watch::Sender<State>,
+        tell: &watch::Sender<TransferState>,
         shown: &Weak<Transfer>,
-    ) -> State {
+    ) -> TransferState {
         let show = |file: &File| -> io::Result<()> {
             let reading = reading(file)?;
             if let Some(transfer) = shown.upgrade() {
@@ -151,7 +151,8 @@ impl Inner {
             Ok(())
         };
         if let Some(held) = self.proven.find(user, request.sha256, request.size).await {
-            return show(&held).map_or_else(|e| State::Failed(e.to_string()), |()| State::Done(request.size));
+            return show(&held)
+                .map_or_else(|e| TransferState::Failed(e.to_string()), |()| TransferState::Done(request.size));
         }
         if request.size > self.store.most() {
             return no_room();
@@ -160,14 +161,14 @@ impl Inner {
         let slot = match self.store.try_lock(&key) {
             Ok(Some(slot)) => slot,
             // Only this process writes to its store: who holds the lock is a transfer that is ending.
-            Ok(None) => return State::Absent("another transfer of it is ending".to_owned()),
-            Err(e) => return State::Failed(e.to_string()),
+            Ok(None) => return TransferState::Absent("another transfer of it is ending".to_owned()),
+            Err(e) => return TransferState::Failed(e.to_string()),
         };
         // Dropped before it is whole, it takes no room: whoever asked may hold it open.
         let arriving = Partial(slot);
         let partial = match arriving.0.fresh_partial().and_then(|partial| show(&partial).map(|()| partial)) {
             Ok(partial) => partial,
-            Err(e) => return State::Failed(e.to_string()),
+            Err(e) => return TransferState::Failed(e.to_string()),
         };
         let Some(mut claim) = self.room.claim(user, request.size.min(MAX_BLOCK as u64)).await else { return no_room() };
         let into = Into { node: &self.node, partial: &partial, tell };
@@ -175,9 +176,9 @@ impl Inner {
             Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, "lan") {
                 Ok(()) => {
                     self.proven.note(request.sha256, &partial);
-                    State::Done(proof.size())
+                    TransferState::Done(proof.size())
                 }
-                Err(e) => State::Failed(format!("the store cannot keep it: {e}")),
+                Err(e) => TransferState::Failed(format!("the store cannot keep it: {e}")),
             },
             Err(why) => why,
         }
@@ -197,49 +198,49 @@ impl Drop for Partial<'_> {
 /// Why a transfer that would need more than `store.max` together with the others does not come.
 const NO_ROOM: &str = "the store has no room for it beside what is coming (store.max)";
 
-fn no_room() -> State {
-    State::Absent(NO_ROOM.to_owned())
+fn no_room() -> TransferState {
+    TransferState::Absent(NO_ROOM.to_owned())
 }
 
 /// Where a file comes from and goes to.
 struct Into<'a> {
     node: &'a Node,
     partial: &'a File,
-    tell: &'a watch::Sender<State>,
+    tell: &'a watch::Sender<TransferState>,
 }
 
 impl Into<'_> {
     /// Fetches it by the CID that is known, else by one that neighbours name.
-    async fn run(&self, request: &Request, claim: &mut Claim) -> Result<Verified, State> {
+    async fn run(&self, request: &Request, claim: &mut Claim) -> Result<Verified, TransferState> {
         let node = self.node;
         let among = node.bitswap.worth_asking();
         if among.is_empty() {
-            return Err(State::Absent("no neighbour is connected".to_owned()));
+            return Err(TransferState::Absent("no neighbour is connected".to_owned()));
         }
         let known = if request.size <= CHUNK as u64 { Some(Cid::raw(request.sha256)) } else { request.cid };
         if let Some(root) = known {
             match self.by_root(request, root, &among, claim).await {
                 // What an index says of the CID may be of another shape than what neighbours have.
-                Err(State::Absent(why)) if request.size > CHUNK as u64 && why != NO_ROOM => {}
+                Err(TransferState::Absent(why)) if request.size > CHUNK as u64 && why != NO_ROOM => {}
                 other => return other,
             }
         }
-        let question = Question { sha256: request.sha256, size: request.size };
+        let question = ClaimQuestion { sha256: request.sha256, size: request.size };
         let claims = node.claims.ask(&node.ours(), question).await;
         for (root, who) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
             match self.by_root(request, root, &node.bitswap.worth_asking(), claim).await {
                 // A claim that leads to something else: nobody's word but theirs.
-                Err(State::Corrupt(why)) => {
+                Err(TransferState::Corrupt(why)) => {
                     who.iter().for_each(|peer| node.bitswap.shun(*peer));
-                    if *self.tell.borrow() != State::Looking {
-                        return Err(State::Corrupt(why));
+                    if *self.tell.borrow() != TransferState::Looking {
+                        return Err(TransferState::Corrupt(why));
                     }
                 }
-                Err(State::Absent(why)) if why != NO_ROOM => {}
+                Err(TransferState::Absent(why)) if why != NO_ROOM => {}
                 other => return other,
             }
         }
-        Err(State::Absent("no neighbour has it".to_owned()))
+        Err(TransferState::Absent("no neighbour has it".to_owned()))
     }
 
     async fn by_root(
@@ -248,9 +249,9 @@ impl Into<'_> {
         root: Cid,
         among: &[libp2p::PeerId],
         claim: &mut Claim,
-    ) -> Result<Verified, State> {
-        let file = self.partial.try_clone().map_err(|e| State::Failed(e.to_string()))?;
-        let (progress, mut seen) = watch::channel(Progress::default());
+    ) -> Result<Verified, TransferState> {
+        let file = self.partial.try_clone().map_err(|e| TransferState::Failed(e.to_string()))?;
+        let (progress, mut seen) = watch::channel(TransferProgress::default());
         let arriving = Arriving::new(root, request.size, file);
         let fetching = fetch(&self.node.bitswap, arriving, among, &progress);
         tokio::pin!(fetching);
@@ -264,7 +265,7 @@ impl Into<'_> {
                         if !claim.grow_to(request.size).await {
                             return Err(no_room());
                         }
-                        self.tell.send_replace(State::Coming(bytes));
+                        self.tell.send_replace(TransferState::Coming(bytes));
                     }
                 }
             }
@@ -272,11 +273,11 @@ impl Into<'_> {
         match ended {
             Ok(arrived) => match arrived.into_verifier().finish(request.sha256, request.size) {
                 Ok(proof) => Ok(proof),
-                Err(e) => Err(State::Corrupt(format!("what neighbours sent {e}"))),
+                Err(e) => Err(TransferState::Corrupt(format!("what neighbours sent {e}"))),
             },
-            Err(Failed::Absent) => Err(State::Absent("no neighbour has it".to_owned())),
-            Err(Failed::Content(e)) => Err(State::Corrupt(format!("what neighbours sent is not it: {e}"))),
-            Err(e) => Err(State::Failed(e.to_string())),
+            Err(FetchError::Absent) => Err(TransferState::Absent("no neighbour has it".to_owned())),
+            Err(FetchError::Content(e)) => Err(TransferState::Corrupt(format!("what neighbours sent is not it: {e}"))),
+            Err(e) => Err(TransferState::Failed(e.to_string())),
         }
     }
 }
@@ -287,9 +288,9 @@ mod tests {
     use crate::node::shelf::{Shelf, Shelved};
     use crate::node::tests::Started;
 
-    async fn ended(transfer: &Transfer) -> State {
+    async fn ended(transfer: &Transfer) -> TransferState {
         let mut states = transfer.state();
-        let over = |state: &State| !matches!(state, State::Looking | State::Coming(_));
+        let over = |state: &TransferState| !matches!(state, TransferState::Looking | TransferState::Coming(_));
         states.wait_for(over).await.unwrap().clone()
     }
 
@@ -324,8 +325,8 @@ mod tests {
             states.push(ended(&transfer).await);
         }
         // Either the honest one was asked first, or the liar was, and then not again.
-        assert_eq!(states[1], State::Done(file.key.size), "{states:?}");
-        assert!(matches!(states[0], State::Done(_) | State::Corrupt(_)), "{states:?}");
+        assert_eq!(states[1], TransferState::Done(file.key.size), "{states:?}");
+        assert!(matches!(states[0], TransferState::Done(_) | TransferState::Corrupt(_)), "{states:?}");
     }
 
     #[tokio::test]
@@ -337,7 +338,10 @@ mod tests {
         let transfers = transfers(&wants.node, dir.path());
         let (one, two) = (transfers.get(1, request(&file)).unwrap(), transfers.get(1, request(&file)).unwrap());
         assert!(Arc::ptr_eq(&one, &two));
-        assert_eq!((ended(&one).await, ended(&two).await), (State::Done(file.key.size), State::Done(file.key.size)));
+        assert_eq!(
+            (ended(&one).await, ended(&two).await),
+            (TransferState::Done(file.key.size), TransferState::Done(file.key.size))
+        );
         assert!(wants.node.bitswap.traffic(has.node.id).received < 9 * CHUNK as u64);
         drop((one, two));
         let other = has.shelve(&dir.path().join("other"), &vec![4; 50 * CHUNK]);

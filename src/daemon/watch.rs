@@ -12,7 +12,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use crate::config::Settings;
 
 /// News for the thread that keeps the library.
-pub(super) enum Told {
+pub(super) enum WatchEvent {
     /// The file at this path came, changed or went.
     File(PathBuf),
     /// A database or the configuration changed.
@@ -28,7 +28,7 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn start(tell: Sender<Told>) -> Option<Self> {
+    pub(super) fn start(tell: Sender<WatchEvent>) -> Option<Self> {
         let queue = Arc::new(inotify::init(CreateFlags::CLOEXEC).ok()?);
         let dirs: Arc<Mutex<HashMap<i32, (PathBuf, bool)>>> = Arc::default();
         let (of_thread, known) = (Arc::clone(&queue), Arc::clone(&dirs));
@@ -39,9 +39,9 @@ impl Watcher {
                 let found = known.lock().expect("nothing panics while it is held").get(&event.wd()).cloned();
                 let name = event.file_name().and_then(|name| name.to_str().ok().map(str::to_owned));
                 let told = match (found, name) {
-                    (Some((dir, false)), Some(name)) => Told::File(dir.join(name)),
-                    (Some((dir, true)), Some(name)) if is_list(&dir, &name) => Told::Lists,
-                    _ if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => Told::Lists,
+                    (Some((dir, false)), Some(name)) => WatchEvent::File(dir.join(name)),
+                    (Some((dir, true)), Some(name)) if is_list(&dir, &name) => WatchEvent::Lists,
+                    _ if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => WatchEvent::Lists,
                     _ => continue,
                 };
                 if tell.send(told).is_err() {

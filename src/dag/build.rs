@@ -13,7 +13,7 @@ use super::{CHUNK, WIDTH};
 
 /// What a file is called, and how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Built {
+pub struct BuiltFile {
     /// The file's CID: of its only leaf, else of the node over all.
     pub root: Cid,
     /// Bytes of the file.
@@ -28,7 +28,7 @@ pub struct Built {
 ///
 /// # Errors
 /// Those of `reader` (trying again may help).
-pub fn build(mut reader: impl Read) -> io::Result<Built> {
+pub fn build(mut reader: impl Read) -> io::Result<BuiltFile> {
     let mut dag = FileDag::new();
     let mut buffer = vec![0; CHUNK / 8];
     loop {
@@ -50,7 +50,7 @@ pub fn build(mut reader: impl Read) -> io::Result<Built> {
 pub fn build_blocks(
     mut reader: impl Read,
     mut on_block: impl FnMut(Cid, &[u8]) -> io::Result<()>,
-) -> io::Result<Built> {
+) -> io::Result<BuiltFile> {
     let mut dag = FileDag::new();
     let mut leaf = Vec::with_capacity(CHUNK);
     loop {
@@ -108,7 +108,7 @@ impl FileDag {
     }
 
     /// Ends the file.
-    pub fn finish(self) -> Built {
+    pub fn finish(self) -> BuiltFile {
         self.finish_blocks(&mut |_, _| Ok(())).expect("nothing is written that could fail")
     }
 
@@ -153,7 +153,7 @@ impl FileDag {
         self.add(level + 1, Piece { cid, size, tsize: block.len() as u64 + below }, on_block)
     }
 
-    fn finish_blocks(mut self, on_block: OnBlock) -> io::Result<Built> {
+    fn finish_blocks(mut self, on_block: OnBlock) -> io::Result<BuiltFile> {
         // An empty file is one empty leaf.
         if self.leaf_len > 0 || self.size == 0 {
             self.close_leaf(on_block)?;
@@ -166,7 +166,7 @@ impl FileDag {
         }
         let root = self.levels[level][0];
         let whole = self.whole.expect("a leaf was closed").finish();
-        Ok(Built { root: root.cid, size: self.size, sha256: whole, dag_size: root.tsize })
+        Ok(BuiltFile { root: root.cid, size: self.size, sha256: whole, dag_size: root.tsize })
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn blocks(file: &[u8]) -> (Built, Vec<(Cid, Vec<u8>)>) {
+    fn blocks(file: &[u8]) -> (BuiltFile, Vec<(Cid, Vec<u8>)>) {
         let mut out = Vec::new();
         let built = build_blocks(file, |cid, block| {
             out.push((cid, block.to_vec()));

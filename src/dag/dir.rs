@@ -9,8 +9,8 @@ use crate::cid::Cid;
 use crate::digest::Sha256;
 
 use super::murmur::murmur3;
-use super::node::{self, FAN_OUT, Link, Node};
-use super::{BadDag, Block};
+use super::node::{self, DagLink, DagNode, FAN_OUT};
+use super::{Block, DagError};
 
 /// Longest block of a directory in one block, in bytes: 256 KiB. A longer one is sharded (IPIP-499, `block-bytes`,
 /// `>`).
@@ -21,18 +21,18 @@ const HASH: u32 = u64::BITS;
 
 /// An entry: a file, or a directory made before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct DirectoryEntry {
     /// Unique within the directory.
     pub name: String,
     /// Its root.
     pub cid: Cid,
-    /// Bytes of all its blocks (`Built::dag_size` of a file or directory).
+    /// Bytes of all its blocks (`BuiltDirectory::dag_size` of a file or directory).
     pub dag_size: u64,
 }
 
 /// What a directory is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Built {
+pub struct BuiltDirectory {
     /// The directory's CID.
     pub root: Cid,
     /// Bytes of its own blocks and all blocks of its entries: what the directory above says.
@@ -41,7 +41,7 @@ pub struct Built {
 
 /// Why entries are not a directory. Trying again does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadEntries {
+pub enum DirectoryError {
     /// Empty, `.`, `..`, or with a slash or a zero byte in it: no path leads there.
     #[error("{0:?} cannot be the name of an entry")]
     Name(String),
@@ -58,28 +58,28 @@ pub enum BadEntries {
 /// Memory grows by the blocks' sizes only while one is made: at most [`MAX_BASIC`].
 ///
 /// # Errors
-/// See [`BadEntries`]; blocks may have been handed out before `Collision`.
-pub fn build(entries: &[Entry], mut on_block: impl FnMut(Block)) -> Result<Built, BadEntries> {
+/// See [`DirectoryError`]; blocks may have been handed out before `Collision`.
+pub fn build(entries: &[DirectoryEntry], mut on_block: impl FnMut(Block)) -> Result<BuiltDirectory, DirectoryError> {
     for (i, entry) in entries.iter().enumerate() {
         let name = entry.name.as_str();
         if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
-            return Err(BadEntries::Name(name.to_owned()));
+            return Err(DirectoryError::Name(name.to_owned()));
         }
         if i > 0 && entries[i - 1].name.as_str() >= name {
-            return Err(BadEntries::Order(name.to_owned()));
+            return Err(DirectoryError::Order(name.to_owned()));
         }
     }
     let empty = node::directory([]).len();
     if empty + entries.iter().map(|entry| node::link_len(&entry.link())).sum::<usize>() <= MAX_BASIC {
         let below = entries.iter().map(|entry| entry.dag_size).sum();
-        return Ok(put(node::directory(entries.iter().map(Entry::link)), below, &mut on_block));
+        return Ok(put(node::directory(entries.iter().map(DirectoryEntry::link)), below, &mut on_block));
     }
     let mut placed: Vec<Placed> = entries.iter().map(|entry| (murmur3(entry.name.as_bytes()), entry)).collect();
     placed.sort_by_key(|(hash, _)| *hash);
     shard(&placed, 0, FAN_OUT, &mut on_block)
 }
 
-type Placed<'a> = (u64, &'a Entry);
+type Placed<'a> = (u64, &'a DirectoryEntry);
 
 /// The place of a name with this hash in a shard of `fan_out` places, where the shards above took `taken` bits; `None` when
 /// no more are left.
@@ -89,8 +89,13 @@ fn place(hash: u64, taken: u32, fan_out: u64) -> Option<u64> {
 }
 
 /// The shard of entries whose hashes agree in their first `taken` bits.
-fn shard(placed: &[Placed], taken: u32, fan_out: u64, on_block: &mut dyn FnMut(Block)) -> Result<Built, BadEntries> {
-    let collision = || BadEntries::Collision(placed[0].1.name.clone(), placed[1].1.name.clone());
+fn shard(
+    placed: &[Placed],
+    taken: u32,
+    fan_out: u64,
+    on_block: &mut dyn FnMut(Block),
+) -> Result<BuiltDirectory, DirectoryError> {
+    let collision = || DirectoryError::Collision(placed[0].1.name.clone(), placed[1].1.name.clone());
     let mut children = Vec::new();
     let (mut bits, digits) = (vec![0; fan_out as usize / 8], node::digits(fan_out));
     for same in placed.chunk_by(|a, b| place(a.0, taken, fan_out) == place(b.0, taken, fan_out)) {
@@ -100,7 +105,7 @@ fn shard(placed: &[Placed], taken: u32, fan_out: u64, on_block: &mut dyn FnMut(B
         // An entry that is alone sits here; others share a shard below.
         children.push(match same {
             [(_, entry)] => {
-                let built = Built { root: entry.cid, dag_size: entry.dag_size };
+                let built = BuiltDirectory { root: entry.cid, dag_size: entry.dag_size };
                 (format!("{child:0digits$X}{}", entry.name), built)
             }
             _ => {
@@ -110,7 +115,7 @@ fn shard(placed: &[Placed], taken: u32, fan_out: u64, on_block: &mut dyn FnMut(B
         });
     }
     let below = children.iter().map(|(_, child)| child.dag_size).sum();
-    let links = children.iter().map(|(name, child)| Link {
+    let links = children.iter().map(|(name, child)| DagLink {
         cid: child.root.into(),
         name: name.as_bytes(),
         tsize: child.dag_size,
@@ -118,21 +123,21 @@ fn shard(placed: &[Placed], taken: u32, fan_out: u64, on_block: &mut dyn FnMut(B
     Ok(put(node::shard(links, fan_out, &bits), below, on_block))
 }
 
-fn put(bytes: Vec<u8>, below: u64, on_block: &mut dyn FnMut(Block)) -> Built {
-    let built = Built { root: Cid::dag_pb(Sha256::of(&bytes)), dag_size: bytes.len() as u64 + below };
+fn put(bytes: Vec<u8>, below: u64, on_block: &mut dyn FnMut(Block)) -> BuiltDirectory {
+    let built = BuiltDirectory { root: Cid::dag_pb(Sha256::of(&bytes)), dag_size: bytes.len() as u64 + below };
     on_block(Block { cid: built.root, bytes });
     built
 }
 
-impl Entry {
-    fn link(&self) -> Link<'_> {
-        Link { cid: self.cid.into(), name: self.name.as_bytes(), tsize: self.dag_size }
+impl DirectoryEntry {
+    fn link(&self) -> DagLink<'_> {
+        DagLink { cid: self.cid.into(), name: self.name.as_bytes(), tsize: self.dag_size }
     }
 }
 
 /// Where the search for a name stands after a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum SearchState {
     /// The entry and the bytes of all its blocks (a hint: whoever made the directory says so).
     Entry(Cid, u64),
     /// Proven: the directory has no such name.
@@ -143,14 +148,14 @@ pub enum Found {
 
 /// Looks one name up in a directory, block by block; a small directory has one, a large one two or three.
 #[derive(Clone, Debug)]
-pub struct Search<'n> {
+pub struct DirectorySearch<'n> {
     name: &'n str,
     wanted: Cid,
     /// Bits of the name's hash that the shards above took.
     taken: u32,
 }
 
-impl<'n> Search<'n> {
+impl<'n> DirectorySearch<'n> {
     /// A search for `name` in the directory `root`.
     pub fn new(root: Cid, name: &'n str) -> Self {
         Self { name, wanted: root, taken: 0 }
@@ -161,19 +166,19 @@ impl<'n> Search<'n> {
         self.wanted
     }
 
-    /// Takes the wanted block. After [`Found::Below`] the search goes on with the block named there.
+    /// Takes the wanted block. After [`SearchState::Below`] the search goes on with the block named there.
     ///
     /// # Errors
     /// Nothing has changed then. `NotTheBlock`, `TooLong`: another source may have the right one. `Foreign`: the entry is
     /// there, and of a kind that is not read here. `NotADirectory` and the rest stay with the CID.
-    pub fn push(&mut self, block: &[u8]) -> Result<Found, BadDag> {
+    pub fn push(&mut self, block: &[u8]) -> Result<SearchState, DagError> {
         match super::open(self.wanted, block)? {
-            Node::File { .. } => Err(BadDag::NotADirectory),
-            Node::Directory(_) if self.taken > 0 => Err(BadDag::Malformed("a directory within a shard")),
-            Node::Directory(links) => named(&links, self.name.as_bytes()),
-            Node::Shard { links, fan_out } => {
+            DagNode::File { .. } => Err(DagError::NotADirectory),
+            DagNode::Directory(_) if self.taken > 0 => Err(DagError::Malformed("a directory within a shard")),
+            DagNode::Directory(links) => named(&links, self.name.as_bytes()),
+            DagNode::Shard { links, fan_out } => {
                 let found = self.child(&links, fan_out)?;
-                if let Found::Below(cid) = found {
+                if let SearchState::Below(cid) = found {
                     self.wanted = cid;
                     self.taken += fan_out.trailing_zeros();
                 }
@@ -182,15 +187,17 @@ impl<'n> Search<'n> {
         }
     }
 
-    fn child(&self, links: &[Link], fan_out: u64) -> Result<Found, BadDag> {
+    fn child(&self, links: &[DagLink], fan_out: u64) -> Result<SearchState, DagError> {
         let child = place(murmur3(self.name.as_bytes()), self.taken, fan_out)
-            .ok_or(BadDag::Limit { what: "bits of a hash in its shards", limit: HASH.into() })?;
+            .ok_or(DagError::Limit { what: "bits of a hash in its shards", limit: HASH.into() })?;
         let digits = node::digits(fan_out);
         let prefix = format!("{child:0digits$X}");
         match links.iter().find(|link| link.name.starts_with(prefix.as_bytes())) {
-            Some(link) if link.name.len() == digits => Ok(Found::Below(link.cid.cid()?)),
-            Some(link) if link.name[digits..] == *self.name.as_bytes() => Ok(Found::Entry(link.cid.cid()?, link.tsize)),
-            _ => Ok(Found::Nothing),
+            Some(link) if link.name.len() == digits => Ok(SearchState::Below(link.cid.cid()?)),
+            Some(link) if link.name[digits..] == *self.name.as_bytes() => {
+                Ok(SearchState::Entry(link.cid.cid()?, link.tsize))
+            }
+            _ => Ok(SearchState::Nothing),
         }
     }
 }
@@ -200,24 +207,24 @@ impl<'n> Search<'n> {
 /// `None` means that the directory has no such name, proven by the block's hash.
 ///
 /// # Errors
-/// As [`Search::push`]; `NotFlat` when the directory is sharded, which [`Search`] reads.
-pub fn entry(directory: Cid, block: &[u8], name: &str) -> Result<Option<(Cid, u64)>, BadDag> {
+/// As [`DirectorySearch::push`]; `NotFlat` when the directory is sharded, which [`DirectorySearch`] reads.
+pub fn entry(directory: Cid, block: &[u8], name: &str) -> Result<Option<(Cid, u64)>, DagError> {
     match super::open(directory, block)? {
-        Node::Directory(links) => Ok(match named(&links, name.as_bytes())? {
-            Found::Entry(cid, dag_size) => Some((cid, dag_size)),
+        DagNode::Directory(links) => Ok(match named(&links, name.as_bytes())? {
+            SearchState::Entry(cid, dag_size) => Some((cid, dag_size)),
             _ => None,
         }),
-        Node::Shard { .. } => Err(BadDag::NotFlat),
-        Node::File { .. } => Err(BadDag::NotADirectory),
+        DagNode::Shard { .. } => Err(DagError::NotFlat),
+        DagNode::File { .. } => Err(DagError::NotADirectory),
     }
 }
 
 /// Of several entries with one name the first counts, as it does for Kubo (boxo 0.42, `ipld/merkledag/node.go`,
 /// `GetNodeLink`).
-fn named(links: &[Link], name: &[u8]) -> Result<Found, BadDag> {
+fn named(links: &[DagLink], name: &[u8]) -> Result<SearchState, DagError> {
     match links.iter().find(|link| link.name == name) {
-        Some(link) => Ok(Found::Entry(link.cid.cid()?, link.tsize)),
-        None => Ok(Found::Nothing),
+        Some(link) => Ok(SearchState::Entry(link.cid.cid()?, link.tsize)),
+        None => Ok(SearchState::Nothing),
     }
 }
 
@@ -229,15 +236,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn entries(names: impl IntoIterator<Item = String>) -> Vec<Entry> {
+    fn entries(names: impl IntoIterator<Item = String>) -> Vec<DirectoryEntry> {
         let leaf = |name: &String| Cid::raw(Sha256::of(name.as_bytes()));
-        let mut out: Vec<Entry> =
-            names.into_iter().map(|name| Entry { cid: leaf(&name), dag_size: name.len() as u64, name }).collect();
+        let mut out: Vec<DirectoryEntry> = names
+            .into_iter()
+            .map(|name| DirectoryEntry { cid: leaf(&name), dag_size: name.len() as u64, name })
+            .collect();
         out.sort_by(|a, b| a.name.cmp(&b.name));
         out
     }
 
-    fn made(entries: &[Entry]) -> (Built, HashMap<Cid, Vec<u8>>, Cid) {
+    fn made(entries: &[DirectoryEntry]) -> (BuiltDirectory, HashMap<Cid, Vec<u8>>, Cid) {
         let (mut blocks, mut last) = (HashMap::new(), None);
         let built = build(entries, |block| {
             assert!(block.cid.proves(&block.bytes));
@@ -248,11 +257,11 @@ mod tests {
         (built, blocks, last.unwrap())
     }
 
-    fn search(root: Cid, blocks: &HashMap<Cid, Vec<u8>>, name: &str) -> Result<Found, BadDag> {
-        let mut search = Search::new(root, name);
+    fn search(root: Cid, blocks: &HashMap<Cid, Vec<u8>>, name: &str) -> Result<SearchState, DagError> {
+        let mut search = DirectorySearch::new(root, name);
         loop {
             match search.push(&blocks[&search.wanted()])? {
-                Found::Below(cid) => assert_eq!(cid, search.wanted()),
+                SearchState::Below(cid) => assert_eq!(cid, search.wanted()),
                 found => return Ok(found),
             }
         }
@@ -277,14 +286,14 @@ mod tests {
             let below: u64 = entries.iter().map(|entry| entry.dag_size).sum();
             assert_eq!(built.dag_size, own as u64 + below);
             for wanted in &entries {
-                let found = Found::Entry(wanted.cid, wanted.dag_size);
+                let found = SearchState::Entry(wanted.cid, wanted.dag_size);
                 assert_eq!(search(root, &blocks, &wanted.name), Ok(found), "{}", wanted.name);
             }
-            assert_eq!(search(root, &blocks, "name-x"), Ok(Found::Nothing));
-            assert_eq!(search(root, &blocks, ""), Ok(Found::Nothing));
+            assert_eq!(search(root, &blocks, "name-x"), Ok(SearchState::Nothing));
+            assert_eq!(search(root, &blocks, ""), Ok(SearchState::Nothing));
             match count {
                 10 => assert_eq!(entry(root, &blocks[&root], "name-3"), Ok(Some((entries[3].cid, 6)))),
-                _ => assert_eq!(entry(root, &blocks[&root], "name-3"), Err(BadDag::NotFlat)),
+                _ => assert_eq!(entry(root, &blocks[&root], "name-3"), Err(DagError::NotFlat)),
             }
         }
     }
@@ -292,26 +301,26 @@ mod tests {
     #[test]
     fn names_that_no_path_reaches_are_refused() {
         for bad in ["", ".", "..", "a/b", "a\0"] {
-            assert_eq!(build(&entries([bad.to_owned()]), drop), Err(BadEntries::Name(bad.to_owned())));
+            assert_eq!(build(&entries([bad.to_owned()]), drop), Err(DirectoryError::Name(bad.to_owned())));
         }
         let twice = entries(["a".to_owned(), "a".to_owned()]);
-        assert_eq!(build(&twice, drop), Err(BadEntries::Order("a".to_owned())));
+        assert_eq!(build(&twice, drop), Err(DirectoryError::Order("a".to_owned())));
         let mut unsorted = entries(["a".to_owned(), "b".to_owned()]);
         unsorted.reverse();
-        assert_eq!(build(&unsorted, drop), Err(BadEntries::Order("a".to_owned())));
+        assert_eq!(build(&unsorted, drop), Err(DirectoryError::Order("a".to_owned())));
     }
 
     #[test]
     fn a_search_tells_a_wrong_block_from_a_wrong_kind() {
         let root = Cid::raw(Sha256::of(b"file"));
-        assert_eq!(Search::new(root, "a").push(b"file"), Err(BadDag::NotADirectory));
-        assert_eq!(Search::new(root, "a").push(b"else"), Err(BadDag::NotTheBlock(root.into())));
-        assert_eq!(entry(root, b"file", "a"), Err(BadDag::NotADirectory));
+        assert_eq!(DirectorySearch::new(root, "a").push(b"file"), Err(DagError::NotADirectory));
+        assert_eq!(DirectorySearch::new(root, "a").push(b"else"), Err(DagError::NotTheBlock(root.into())));
+        assert_eq!(entry(root, b"file", "a"), Err(DagError::NotADirectory));
     }
 
     #[test]
     fn of_two_entries_with_one_name_the_first_counts() {
-        let link = |content: &[u8]| Link { cid: Cid::raw(Sha256::of(content)).into(), name: b"a", tsize: 1 };
+        let link = |content: &[u8]| DagLink { cid: Cid::raw(Sha256::of(content)).into(), name: b"a", tsize: 1 };
         let block = node::directory([link(b"1"), link(b"2")]);
         let root = Cid::dag_pb(Sha256::of(&block));
         assert_eq!(entry(root, &block, "a"), Ok(Some((Cid::raw(Sha256::of(b"1")), 1))));
@@ -325,18 +334,18 @@ mod tests {
         let sha512 = [&[1, 0x55, 0x13, 64][..], &[7; 64]].concat();
         let entries = [("cbor", &cbor[..]), ("inlined", &inlined), ("nonsense", b"x"), ("sha512", &sha512)];
         let plain = Cid::raw(Sha256::of(b"plain"));
-        let links = entries.map(|(name, cid)| Link { cid: Target::Foreign(cid), name: name.as_bytes(), tsize: 1 });
-        let plain_link = Link { cid: plain.into(), name: b"plain", tsize: 5 };
+        let links = entries.map(|(name, cid)| DagLink { cid: Target::Foreign(cid), name: name.as_bytes(), tsize: 1 });
+        let plain_link = DagLink { cid: plain.into(), name: b"plain", tsize: 5 };
         let block = node::directory([links[0], links[1], links[2], plain_link, links[3]]);
         let root = Cid::dag_pb(Sha256::of(&block));
-        let find = |name| Search::new(root, name).push(&block);
-        assert_eq!(find("plain"), Ok(Found::Entry(plain, 5)));
-        assert_eq!(find("absent"), Ok(Found::Nothing));
-        let Ok(Found::Entry(inline, 1)) = find("inlined") else { panic!("an identity CID is simple to read") };
+        let find = |name| DirectorySearch::new(root, name).push(&block);
+        assert_eq!(find("plain"), Ok(SearchState::Entry(plain, 5)));
+        assert_eq!(find("absent"), Ok(SearchState::Nothing));
+        let Ok(SearchState::Entry(inline, 1)) = find("inlined") else { panic!("an identity CID is simple to read") };
         assert_eq!(inline.inline(), Some(&b"hello"[..]));
         for (name, reason) in [("cbor", "dag-cbor"), ("sha512", "sha2-512"), ("nonsense", "not a CID")] {
             let refused = find(name).unwrap_err();
-            assert!(matches!(refused, BadDag::Foreign(_)), "{refused:?}");
+            assert!(matches!(refused, DagError::Foreign(_)), "{refused:?}");
             assert!(refused.to_string().contains(reason), "{refused}");
         }
     }
@@ -350,10 +359,10 @@ mod tests {
             let mut blocks = HashMap::new();
             let built = shard(&placed, 0, fan_out, &mut |block| drop(blocks.insert(block.cid, block.bytes))).unwrap();
             for wanted in &entries {
-                let found = Found::Entry(wanted.cid, wanted.dag_size);
+                let found = SearchState::Entry(wanted.cid, wanted.dag_size);
                 assert_eq!(search(built.root, &blocks, &wanted.name), Ok(found), "{} of {fan_out}", wanted.name);
             }
-            assert_eq!(search(built.root, &blocks, "name-x"), Ok(Found::Nothing), "{fan_out}");
+            assert_eq!(search(built.root, &blocks, "name-x"), Ok(SearchState::Nothing), "{fan_out}");
         }
     }
 
@@ -364,7 +373,7 @@ mod tests {
         let placed = [(7, &two[0]), (7, &two[1])];
         for fan_out in [8, FAN_OUT, 1024] {
             let refused = shard(&placed, 0, fan_out, &mut |_| panic!("no block of it is sound"));
-            assert_eq!(refused, Err(BadEntries::Collision("a".to_owned(), "b".to_owned())));
+            assert_eq!(refused, Err(DirectoryError::Collision("a".to_owned(), "b".to_owned())));
         }
     }
 
@@ -378,12 +387,12 @@ mod tests {
             for level in (0..=HASH / bits).rev() {
                 let child = place(murmur3(b"a"), level * bits, fan_out).unwrap_or(0);
                 let name = format!("{child:0digits$X}");
-                let link = Link { cid: below.into(), name: name.as_bytes(), tsize: 0 };
+                let link = DagLink { cid: below.into(), name: name.as_bytes(), tsize: 0 };
                 let block = node::shard([link], fan_out, &[1; 32]);
                 below = Cid::dag_pb(Sha256::of(&block));
                 blocks.insert(below, block);
             }
-            assert!(matches!(search(below, &blocks, "a"), Err(BadDag::Limit { .. })), "{fan_out}");
+            assert!(matches!(search(below, &blocks, "a"), Err(DagError::Limit { .. })), "{fan_out}");
         }
     }
 
@@ -395,9 +404,9 @@ mod tests {
         ) {
             let there: BTreeMap<String, u32> = there;
             let cid = |value: u32| Cid::raw(Sha256::of(&value.to_le_bytes()));
-            let entries: Vec<Entry> = there
+            let entries: Vec<DirectoryEntry> = there
                 .iter()
-                .map(|(name, value)| Entry { name: name.clone(), cid: cid(*value), dag_size: (*value).into() })
+                .map(|(name, value)| DirectoryEntry { name: name.clone(), cid: cid(*value), dag_size: (*value).into() })
                 .collect();
             let (_, blocks, root) = made(&entries);
             let expected = there.get(&name).map(|value| (cid(*value), u64::from(*value)));

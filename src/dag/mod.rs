@@ -26,8 +26,8 @@ pub mod walk;
 #[cfg(test)]
 mod vectors;
 
-use crate::cid::{BadCid, Cid, Codec};
-use crate::protobuf::BadProtobuf;
+use crate::cid::{Cid, CidError, Codec};
+use crate::protobuf::ProtobufError;
 
 /// The one profile that CIDs are made by, as the index names it (IPIP-499).
 pub const PROFILE: &str = "unixfs-v1-2025";
@@ -68,7 +68,7 @@ pub struct Block {
 /// `NotTheBlock` and `TooLong` are the fault of whoever delivered the block: another source may have the right one. All
 /// the others are in the content that the CID names, so no source can do better.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadDag {
+pub enum DagError {
     /// The bytes are not those that the CID names.
     #[error("the delivered block is not {0}")]
     NotTheBlock(Box<Cid>),
@@ -77,7 +77,7 @@ pub enum BadDag {
     TooLong(usize),
     /// Not protocol buffers.
     #[error("malformed node: {0}")]
-    Protobuf(#[from] BadProtobuf),
+    Protobuf(#[from] ProtobufError),
     /// Not a dag-pb node, or not a UnixFS one, for the reason given.
     #[error("malformed node: {0}")]
     Malformed(&'static str),
@@ -97,7 +97,7 @@ pub enum BadDag {
     NotADirectory,
     /// What is asked for, or a piece of it, has a CID of a kind that is not read here.
     #[error("{0}")]
-    Foreign(BadCid),
+    Foreign(CidError),
     /// A symbolic link, or the metadata type that nobody writes.
     #[error("UnixFS type {0} is neither a file nor a directory")]
     Type(u64),
@@ -115,18 +115,18 @@ pub enum BadDag {
 }
 
 /// Checks that `block` is what `cid` names and not too long to be a block.
-pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), BadDag> {
+pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), DagError> {
     if block.len() > MAX_BLOCK {
-        return Err(BadDag::TooLong(block.len()));
+        return Err(DagError::TooLong(block.len()));
     }
-    if cid.proves(block) { Ok(()) } else { Err(BadDag::NotTheBlock(Box::new(cid))) }
+    if cid.proves(block) { Ok(()) } else { Err(DagError::NotTheBlock(Box::new(cid))) }
 }
 
 /// The node that `cid` names, read from its proven block.
-pub(crate) fn open(cid: Cid, block: &[u8]) -> Result<node::Node<'_>, BadDag> {
+pub(crate) fn open(cid: Cid, block: &[u8]) -> Result<node::DagNode<'_>, DagError> {
     prove(cid, block)?;
     match cid.codec() {
-        Codec::Raw => Ok(node::Node::leaf(block)),
+        Codec::Raw => Ok(node::DagNode::leaf(block)),
         Codec::DagPb => node::decode(block),
     }
 }

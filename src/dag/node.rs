@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 
 use crate::cid::Cid;
-use crate::protobuf::{self, Fields, Value, Writer};
+use crate::protobuf::{self, FieldValue, Fields, ProtobufWriter};
 
-use super::{BadDag, MAX_BLOCK, MAX_LINKS};
+use super::{DagError, MAX_BLOCK, MAX_LINKS};
 
 // PBNode and PBLink (dag-pb).
 const NODE_DATA: u32 = 1;
@@ -52,10 +52,10 @@ impl Target<'_> {
     ///
     /// # Errors
     /// `Foreign` with the reason.
-    pub fn cid(&self) -> Result<Cid, BadDag> {
+    pub fn cid(&self) -> Result<Cid, DagError> {
         match self {
             Target::Cid(cid) => Ok(*cid),
-            Target::Foreign(bytes) => Cid::of_link(bytes).map_err(BadDag::Foreign),
+            Target::Foreign(bytes) => Cid::of_link(bytes).map_err(DagError::Foreign),
         }
     }
 
@@ -75,7 +75,7 @@ impl From<Cid> for Target<'_> {
 
 /// A link as dag-pb has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link<'a> {
+pub struct DagLink<'a> {
     /// The block it points at.
     pub cid: Target<'a>,
     /// Empty in files; the entry's name in directories; hexadecimal digits and perhaps the entry's name in shards.
@@ -97,7 +97,7 @@ pub struct Piece {
 
 /// What a block is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node<'a> {
+pub enum DagNode<'a> {
     /// A file or a part of one: `inline`, then the pieces in their order.
     File {
         /// Content within the node itself.
@@ -108,20 +108,20 @@ pub enum Node<'a> {
         size: u64,
     },
     /// A directory with all its entries.
-    Directory(Vec<Link<'a>>),
+    Directory(Vec<DagLink<'a>>),
     /// A part of a directory that is spread over several blocks.
     Shard {
         /// Sorted by their place; each name begins with it.
-        links: Vec<Link<'a>>,
+        links: Vec<DagLink<'a>>,
         /// How many places there are: a power of two from 8 to 1024.
         fan_out: u64,
     },
 }
 
-impl<'a> Node<'a> {
+impl<'a> DagNode<'a> {
     /// A raw block, which is all content.
     pub fn leaf(block: &'a [u8]) -> Self {
-        Node::File { inline: block, pieces: Vec::new(), size: block.len() as u64 }
+        DagNode::File { inline: block, pieces: Vec::new(), size: block.len() as u64 }
     }
 }
 
@@ -129,34 +129,34 @@ impl<'a> Node<'a> {
 ///
 /// Their sizes must not add up to more than a `u64` holds, which no file does.
 pub fn file(pieces: &[Piece]) -> Vec<u8> {
-    let mut data = Writer::with_capacity(16 + pieces.len() * 5);
+    let mut data = ProtobufWriter::with_capacity(16 + pieces.len() * 5);
     data.varint(TYPE, FILE).varint(FILE_SIZE, pieces.iter().map(|piece| piece.size).sum());
     for piece in pieces {
         data.varint(BLOCK_SIZES, piece.size);
     }
-    let links = pieces.iter().map(|piece| Link { cid: piece.cid.into(), name: b"", tsize: piece.tsize });
+    let links = pieces.iter().map(|piece| DagLink { cid: piece.cid.into(), name: b"", tsize: piece.tsize });
     encode(links, &data.finish())
 }
 
 /// The block of a directory with `links` as entries, which the caller has sorted by name.
-pub fn directory<'a>(links: impl IntoIterator<Item = Link<'a>>) -> Vec<u8> {
-    encode(links, &Writer::default().varint(TYPE, DIRECTORY).finish())
+pub fn directory<'a>(links: impl IntoIterator<Item = DagLink<'a>>) -> Vec<u8> {
+    encode(links, &ProtobufWriter::default().varint(TYPE, DIRECTORY).finish())
 }
 
 /// The block of a shard of `fan_out` places with `links`, which the caller has sorted and prefixed, and `bits` naming the
 /// children it has.
-pub fn shard<'a>(links: impl IntoIterator<Item = Link<'a>>, fan_out: u64, bits: &[u8]) -> Vec<u8> {
+pub fn shard<'a>(links: impl IntoIterator<Item = DagLink<'a>>, fan_out: u64, bits: &[u8]) -> Vec<u8> {
     // Big endian without leading zeros (`boxo:ipld/unixfs/hamt`, `go-bitfield`).
     let used = bits.iter().position(|byte| *byte != 0).unwrap_or(bits.len());
-    let mut data = Writer::default();
+    let mut data = ProtobufWriter::default();
     data.varint(TYPE, SHARD).bytes(DATA, &bits[used..]).varint(HASH_TYPE, MURMUR3).varint(FANOUT, fan_out);
     encode(links, &data.finish())
 }
 
-fn encode<'a>(links: impl IntoIterator<Item = Link<'a>>, data: &[u8]) -> Vec<u8> {
-    let mut node = Writer::default();
+fn encode<'a>(links: impl IntoIterator<Item = DagLink<'a>>, data: &[u8]) -> Vec<u8> {
+    let mut node = ProtobufWriter::default();
     for link in links {
-        let mut entry = Writer::with_capacity(64 + link.name.len());
+        let mut entry = ProtobufWriter::with_capacity(64 + link.name.len());
         entry.bytes(LINK_HASH, &link.cid.bytes()).bytes(LINK_NAME, link.name).varint(LINK_TSIZE, link.tsize);
         node.bytes(NODE_LINKS, &entry.finish());
     }
@@ -164,7 +164,7 @@ fn encode<'a>(links: impl IntoIterator<Item = Link<'a>>, data: &[u8]) -> Vec<u8>
 }
 
 /// How many bytes `link` adds to a node's block.
-pub fn link_len(link: &Link) -> usize {
+pub fn link_len(link: &DagLink) -> usize {
     let field = |len: usize| 1 + protobuf::varint_len(len as u64) + len;
     field(field(link.cid.bytes().len()) + field(link.name.len()) + 1 + protobuf::varint_len(link.tsize))
 }
@@ -172,10 +172,10 @@ pub fn link_len(link: &Link) -> usize {
 /// Reads a dag-pb block that is a file, a directory or a shard of one.
 ///
 /// # Errors
-/// Any [`BadDag`] that is about one block; the block itself is to be proven by the caller.
-pub fn decode(block: &[u8]) -> Result<Node<'_>, BadDag> {
+/// Any [`DagError`] that is about one block; the block itself is to be proven by the caller.
+pub fn decode(block: &[u8]) -> Result<DagNode<'_>, DagError> {
     if block.len() > MAX_BLOCK {
-        return Err(BadDag::TooLong(block.len()));
+        return Err(DagError::TooLong(block.len()));
     }
     let mut links = Vec::new();
     let mut data = None;
@@ -184,15 +184,15 @@ pub fn decode(block: &[u8]) -> Result<Node<'_>, BadDag> {
         match field.number {
             NODE_DATA if data.is_none() => data = Some(field.bytes()?),
             NODE_LINKS => links.push(link(field.bytes()?)?),
-            _ => return Err(BadDag::Malformed("a dag-pb node has links and at most one data field")),
+            _ => return Err(DagError::Malformed("a dag-pb node has links and at most one data field")),
         }
     }
-    let data = UnixFs::read(data.ok_or(BadDag::Malformed("a node without data is not UnixFS"))?)?;
+    let data = UnixFs::read(data.ok_or(DagError::Malformed("a node without data is not UnixFS"))?)?;
     match data.kind {
         RAW | FILE => data.file(&links),
-        DIRECTORY => Ok(Node::Directory(links)),
+        DIRECTORY => Ok(DagNode::Directory(links)),
         SHARD => data.shard(links),
-        other => Err(BadDag::Type(other)),
+        other => Err(DagError::Type(other)),
     }
 }
 
@@ -200,7 +200,7 @@ pub fn decode(block: &[u8]) -> Result<Node<'_>, BadDag> {
 ///
 /// # Errors
 /// `Protobuf` or `Malformed` when it is no dag-pb.
-pub fn hashes(block: &[u8]) -> Result<Vec<&[u8]>, BadDag> {
+pub fn hashes(block: &[u8]) -> Result<Vec<&[u8]>, DagError> {
     let mut hashes = Vec::new();
     for field in Fields::of(block) {
         let field = field?;
@@ -214,12 +214,12 @@ pub fn hashes(block: &[u8]) -> Result<Vec<&[u8]>, BadDag> {
                 hash = Some(field.bytes()?);
             }
         }
-        hashes.push(hash.ok_or(BadDag::Malformed("a link without a hash"))?);
+        hashes.push(hash.ok_or(DagError::Malformed("a link without a hash"))?);
     }
     Ok(hashes)
 }
 
-fn link(message: &[u8]) -> Result<Link<'_>, BadDag> {
+fn link(message: &[u8]) -> Result<DagLink<'_>, DagError> {
     let (mut cid, mut name, mut tsize) = (None, None, None);
     for field in Fields::of(message) {
         let field = field?;
@@ -227,11 +227,11 @@ fn link(message: &[u8]) -> Result<Link<'_>, BadDag> {
             LINK_HASH if cid.is_none() => cid = Some(target(field.bytes()?)),
             LINK_NAME if name.is_none() => name = Some(field.bytes()?),
             LINK_TSIZE if tsize.is_none() => tsize = Some(field.varint()?),
-            _ => return Err(BadDag::Malformed("a link has one hash, one name and one size")),
+            _ => return Err(DagError::Malformed("a link has one hash, one name and one size")),
         }
     }
-    let cid = cid.ok_or(BadDag::Malformed("a link without a hash"))?;
-    Ok(Link { cid, name: name.unwrap_or_default(), tsize: tsize.unwrap_or_default() })
+    let cid = cid.ok_or(DagError::Malformed("a link without a hash"))?;
+    Ok(DagLink { cid, name: name.unwrap_or_default(), tsize: tsize.unwrap_or_default() })
 }
 
 /// A neighbour that is not read here makes no directory unreadable: who asks for it is told.
@@ -256,9 +256,9 @@ struct UnixFs<'a> {
 }
 
 impl<'a> UnixFs<'a> {
-    fn read(message: &'a [u8]) -> Result<Self, BadDag> {
+    fn read(message: &'a [u8]) -> Result<Self, DagError> {
         let (mut out, mut kind) = (Self::default(), None);
-        let once = BadDag::Malformed("a UnixFS field occurs twice");
+        let once = DagError::Malformed("a UnixFS field occurs twice");
         for field in Fields::of(message) {
             let field = field?;
             let taken = match field.number {
@@ -278,63 +278,63 @@ impl<'a> UnixFs<'a> {
                 return Err(once);
             }
         }
-        out.kind = kind.ok_or(BadDag::Malformed("UnixFS data without a type"))?;
+        out.kind = kind.ok_or(DagError::Malformed("UnixFS data without a type"))?;
         Ok(out)
     }
 
     /// One number, or many packed into bytes: proto2 writes the first and must read both.
-    fn add_block_sizes(&mut self, value: Value<'_>) -> Result<(), BadDag> {
+    fn add_block_sizes(&mut self, value: FieldValue<'_>) -> Result<(), DagError> {
         match value {
-            Value::Varint(size) => self.block_sizes.push(size),
-            Value::Bytes(mut packed) => {
+            FieldValue::Varint(size) => self.block_sizes.push(size),
+            FieldValue::Bytes(mut packed) => {
                 while !packed.is_empty() {
                     self.block_sizes.push(protobuf::varint(&mut packed)?);
                 }
             }
-            _ => return Err(protobuf::BadProtobuf::FieldType(BLOCK_SIZES).into()),
+            _ => return Err(protobuf::ProtobufError::FieldType(BLOCK_SIZES).into()),
         }
         Ok(())
     }
 
-    fn file(self, links: &[Link]) -> Result<Node<'a>, BadDag> {
+    fn file(self, links: &[DagLink]) -> Result<DagNode<'a>, DagError> {
         if links.len() > MAX_LINKS {
-            return Err(BadDag::Limit { what: "links in a node", limit: MAX_LINKS as u64 });
+            return Err(DagError::Limit { what: "links in a node", limit: MAX_LINKS as u64 });
         }
         if links.len() != self.block_sizes.len() {
-            return Err(BadDag::Malformed("links and block sizes differ in number"));
+            return Err(DagError::Malformed("links and block sizes differ in number"));
         }
         if links.iter().any(|link| !link.name.is_empty()) {
-            return Err(BadDag::Malformed("a piece of a file has a name"));
+            return Err(DagError::Malformed("a piece of a file has a name"));
         }
         if self.kind == RAW && !links.is_empty() {
-            return Err(BadDag::Malformed("a node of type Raw has links"));
+            return Err(DagError::Malformed("a node of type Raw has links"));
         }
         let inline = self.data.unwrap_or_default();
         let size = self.block_sizes.iter().try_fold(inline.len() as u64, |sum, size| sum.checked_add(*size));
-        let size = size.ok_or(BadDag::Malformed("the block sizes add up to more than 64 bits hold"))?;
+        let size = size.ok_or(DagError::Malformed("the block sizes add up to more than 64 bits hold"))?;
         if let Some(declared) = self.file_size.filter(|declared| *declared != size) {
-            return Err(BadDag::Size { declared, found: size });
+            return Err(DagError::Size { declared, found: size });
         }
-        let piece = |(link, size): (&Link, &u64)| {
+        let piece = |(link, size): (&DagLink, &u64)| {
             let cid = link.cid.cid()?;
             Ok(Piece { cid, size: *size, tsize: link.tsize })
         };
-        let pieces = links.iter().zip(&self.block_sizes).map(piece).collect::<Result<_, BadDag>>()?;
-        Ok(Node::File { inline, pieces, size })
+        let pieces = links.iter().zip(&self.block_sizes).map(piece).collect::<Result<_, DagError>>()?;
+        Ok(DagNode::File { inline, pieces, size })
     }
 
-    fn shard(self, links: Vec<Link<'a>>) -> Result<Node<'a>, BadDag> {
+    fn shard(self, links: Vec<DagLink<'a>>) -> Result<DagNode<'a>, DagError> {
         let is_usual = |fan_out: &u64| fan_out.is_power_of_two() && (8..=FAN_OUT_MOST).contains(fan_out);
         let Some(fan_out) = self.fan_out.filter(is_usual).filter(|_| self.hash_type == Some(MURMUR3)) else {
-            return Err(BadDag::Malformed("a shard of another kind than murmur3 with 8 to 1024 children"));
+            return Err(DagError::Malformed("a shard of another kind than murmur3 with 8 to 1024 children"));
         };
         let digits = digits(fan_out);
         let upper = |digit: &u8| matches!(digit, b'0'..=b'9' | b'A'..=b'F');
         let ordered = links.is_sorted_by(|a, b| a.name.get(..digits) < b.name.get(..digits));
         if !ordered || !links.iter().all(|link| link.name.len() >= digits && link.name[..digits].iter().all(upper)) {
-            return Err(BadDag::Malformed("a shard's links are not named by their place"));
+            return Err(DagError::Malformed("a shard's links are not named by their place"));
         }
-        Ok(Node::Shard { links, fan_out })
+        Ok(DagNode::Shard { links, fan_out })
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::cid::{Cid, Codec};
 use crate::digest::{Hasher, Sha256};
 
-use super::node::Node;
-use super::{BadDag, MAX_BLOCK};
+use super::node::DagNode;
+use super::{DagError, MAX_BLOCK};
 
 /// Where each leaf of a file lies and what it hashes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,26 +30,26 @@ impl Leaves {
     /// `NotTheBlock`, `TooLong`: another source may have the right block. `Size`: the CID and `expected_size`
     /// are not of the same file. `NotFlat`: more than one level (over 1 GiB, or published by others), which
     /// [`super::walk::Walk`] reads. `Directory` and the rest: the CID is not a file's.
-    pub fn from_root(root: Cid, block: &[u8], expected_size: Option<u64>) -> Result<Self, BadDag> {
-        let Node::File { inline, pieces, size } = super::open(root, block)? else { return Err(BadDag::Directory) };
+    pub fn from_root(root: Cid, block: &[u8], expected_size: Option<u64>) -> Result<Self, DagError> {
+        let DagNode::File { inline, pieces, size } = super::open(root, block)? else { return Err(DagError::Directory) };
         if let Some(declared) = expected_size.filter(|declared| *declared != size) {
-            return Err(BadDag::Size { declared, found: size });
+            return Err(DagError::Size { declared, found: size });
         }
         if root.codec() == Codec::Raw {
             return Ok(Self { digests: vec![root.digest()], ends: vec![size] });
         }
         if !inline.is_empty() || pieces.iter().any(|piece| piece.cid.codec() != Codec::Raw) {
-            return Err(BadDag::NotFlat);
+            return Err(DagError::NotFlat);
         }
         let mut leaves = Self { digests: Vec::with_capacity(pieces.len()), ends: Vec::with_capacity(pieces.len()) };
         let mut end = 0;
         for piece in &pieces {
             // An empty leaf would make two leaves begin at one offset. No chunker makes any.
             if piece.size == 0 {
-                return Err(BadDag::Malformed("a leaf without content among others"));
+                return Err(DagError::Malformed("a leaf without content among others"));
             }
             if piece.size > MAX_BLOCK as u64 {
-                return Err(BadDag::Limit { what: "bytes in a leaf", limit: MAX_BLOCK as u64 });
+                return Err(DagError::Limit { what: "bytes in a leaf", limit: MAX_BLOCK as u64 });
             }
             end += piece.size; // The sum was checked with the node.
             leaves.digests.push(piece.cid.digest());
@@ -96,7 +96,7 @@ impl Leaves {
 
 /// Why bytes are not the file's. Trying again at another source helps.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unproven {
+pub enum ProofError {
     /// This leaf is not what the root says. Which byte of it is wrong cannot be known.
     #[error("leaf {leaf} (bytes {} to {}) is not what the CID says", range.start, range.end)]
     Leaf {
@@ -123,7 +123,7 @@ pub struct LeafProver {
     /// Bytes of the open leaf that have come.
     filled: u64,
     hasher: Hasher,
-    failed: Option<Unproven>,
+    failed: Option<ProofError>,
 }
 
 impl LeafProver {
@@ -138,10 +138,10 @@ impl LeafProver {
     ///
     /// # Errors
     /// The first thing that was wrong, again and again.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), Unproven> {
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), ProofError> {
         while !bytes.is_empty() && self.failed.is_none() {
             if self.is_done() {
-                self.failed = Some(Unproven::Excess { size: self.leaves.size() });
+                self.failed = Some(ProofError::Excess { size: self.leaves.size() });
                 break;
             }
             let range = self.leaves.range(self.leaf);
@@ -182,7 +182,7 @@ impl LeafProver {
             self.leaf += 1;
             self.filled = 0;
         } else {
-            self.failed = Some(Unproven::Leaf { leaf: self.leaf, range });
+            self.failed = Some(ProofError::Leaf { leaf: self.leaf, range });
         }
     }
 }
@@ -254,16 +254,16 @@ mod tests {
     #[test]
     fn a_root_that_is_wrong_foreign_or_of_another_file_is_told_apart() {
         let cid = Cid::raw(Sha256::of(b"abc"));
-        assert_eq!(Leaves::from_root(cid, b"abd", None), Err(BadDag::NotTheBlock(cid.into())));
-        assert_eq!(Leaves::from_root(cid, b"abc", Some(4)), Err(BadDag::Size { declared: 4, found: 3 }));
-        assert_eq!(Leaves::from_root(cid, &vec![0; MAX_BLOCK + 1], None), Err(BadDag::TooLong(MAX_BLOCK + 1)));
+        assert_eq!(Leaves::from_root(cid, b"abd", None), Err(DagError::NotTheBlock(cid.into())));
+        assert_eq!(Leaves::from_root(cid, b"abc", Some(4)), Err(DagError::Size { declared: 4, found: 3 }));
+        assert_eq!(Leaves::from_root(cid, &vec![0; MAX_BLOCK + 1], None), Err(DagError::TooLong(MAX_BLOCK + 1)));
         let of = |block: &[u8]| Leaves::from_root(Cid::dag_pb(Sha256::of(block)), block, None);
-        assert_eq!(of(&node::directory([])), Err(BadDag::Directory));
+        assert_eq!(of(&node::directory([])), Err(DagError::Directory));
         let inner = Piece { cid: Cid::dag_pb(Sha256::of(b"")), size: 5, tsize: 5 };
-        assert_eq!(of(&node::file(&[inner])), Err(BadDag::NotFlat));
+        assert_eq!(of(&node::file(&[inner])), Err(DagError::NotFlat));
         let long = Piece { cid, size: MAX_BLOCK as u64 + 1, tsize: 5 };
-        assert!(matches!(of(&node::file(&[long])), Err(BadDag::Limit { .. })));
-        assert!(matches!(of(&node::file(&[Piece { size: 0, ..long }])), Err(BadDag::Malformed(_))));
+        assert!(matches!(of(&node::file(&[long])), Err(DagError::Limit { .. })));
+        assert!(matches!(of(&node::file(&[Piece { size: 0, ..long }])), Err(DagError::Malformed(_))));
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(prover.missing(), 50);
         assert_eq!(prover.push(&file[900..]), Ok(()));
         assert!(prover.is_done());
-        assert_eq!(prover.push(b"x"), Err(Unproven::Excess { size: 950 }));
+        assert_eq!(prover.push(b"x"), Err(ProofError::Excess { size: 950 }));
         assert_eq!(prover.proven(), 950);
     }
 
@@ -314,7 +314,7 @@ mod tests {
             }
             match wrong.map(|at| at / 100).filter(|leaf| *leaf >= start) {
                 Some(leaf) => {
-                    prop_assert_eq!(verdict, Err(Unproven::Leaf { leaf, range: leaves.range(leaf) }));
+                    prop_assert_eq!(verdict, Err(ProofError::Leaf { leaf, range: leaves.range(leaf) }));
                     prop_assert_eq!(prover.proven(), leaves.range(leaf).start);
                 }
                 None => {

@@ -7,7 +7,7 @@ use crate::cid::Cid;
 use crate::digest::Sha256;
 
 use super::build::FileDag;
-use super::dir::{self, Entry};
+use super::dir::{self, DirectoryEntry};
 use super::{CHUNK, WIDTH};
 
 /// The endless content that Kubo's tests call deterministic: the ChaCha20 key stream under sha256(seed), nonce zero.
@@ -76,12 +76,12 @@ fn files_of_one_full_node_and_of_one_byte_more_have_kubos_cids() {
 
 /// The root of a directory of files of at most one block, and the bytes of all blocks.
 fn root_of(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> (String, u64) {
-    let entry = |(name, content): (String, Vec<u8>)| Entry {
+    let entry = |(name, content): (String, Vec<u8>)| DirectoryEntry {
         name,
         cid: Cid::raw(Sha256::of(&content)),
         dag_size: content.len() as u64,
     };
-    let mut entries: Vec<Entry> = files.into_iter().map(entry).collect();
+    let mut entries: Vec<DirectoryEntry> = files.into_iter().map(entry).collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let built = dir::build(&entries, drop).unwrap();
     (built.root.to_string(), built.dag_size)

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use crate::cid::Cid;
 
-use super::node::Node;
-use super::{BadDag, MAX_DEPTH, MAX_NODES};
+use super::node::DagNode;
+use super::{DagError, MAX_DEPTH, MAX_NODES};
 
 /// A file's blocks in the order of their content, each proven before a byte of it is handed on.
 pub struct Walk {
@@ -55,7 +55,7 @@ impl Walk {
     ///
     /// # Panics
     /// When the walk [is done](Self::is_done): nothing was asked for.
-    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, BadDag> {
+    pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, DagError> {
         let step = *self.stack.last().expect("a block is pushed only when one is wanted");
         // What is left is looked at from its end on, and changed only when all is well.
         let (mut left, mut fresh, mut nodes) = (self.stack.len() - 1, Vec::new(), self.nodes + 1);
@@ -85,20 +85,22 @@ impl Walk {
         block: &'b [u8],
         used: u64,
         fresh: &mut Vec<Step>,
-    ) -> Result<(&'b [u8], u64), BadDag> {
-        let Node::File { inline, pieces, size } = super::open(step.cid, block)? else { return Err(BadDag::Directory) };
+    ) -> Result<(&'b [u8], u64), DagError> {
+        let DagNode::File { inline, pieces, size } = super::open(step.cid, block)? else {
+            return Err(DagError::Directory);
+        };
         if let Some(declared) = step.size.filter(|declared| *declared != size) {
-            return Err(BadDag::Size { declared, found: size });
+            return Err(DagError::Size { declared, found: size });
         }
         // Below the root every size is part of one that was checked.
         if size > self.max_size {
-            return Err(BadDag::Limit { what: "bytes", limit: self.max_size });
+            return Err(DagError::Limit { what: "bytes", limit: self.max_size });
         }
         if !pieces.is_empty() && step.depth == MAX_DEPTH {
-            return Err(BadDag::Limit { what: "levels", limit: MAX_DEPTH as u64 });
+            return Err(DagError::Limit { what: "levels", limit: MAX_DEPTH as u64 });
         }
         if used + (fresh.len() + pieces.len()) as u64 > MAX_NODES {
-            return Err(BadDag::Limit { what: "blocks", limit: MAX_NODES });
+            return Err(DagError::Limit { what: "blocks", limit: MAX_NODES });
         }
         let below = |piece: &super::node::Piece| Step { cid: piece.cid, size: Some(piece.size), depth: step.depth + 1 };
         fresh.extend(pieces.iter().rev().map(below));
@@ -124,7 +126,7 @@ mod tests {
     use super::super::vectors::Stream;
     use super::*;
     use crate::digest::Sha256;
-    use crate::protobuf::Writer;
+    use crate::protobuf::ProtobufWriter;
     use proptest::prelude::*;
 
     /// Blocks as `ipfs add` of the profile `unixfs-v0-2015` makes them: CIDv0 and content within dag-pb leaves.
@@ -150,8 +152,8 @@ mod tests {
 
         fn leaf(&mut self, content: &[u8]) -> Piece {
             let size = content.len() as u64;
-            let data = Writer::default().varint(1, 2).bytes(2, content).varint(3, size).finish();
-            let block = Writer::default().bytes(1, &data).finish();
+            let data = ProtobufWriter::default().varint(1, 2).bytes(2, content).varint(3, size).finish();
+            let block = ProtobufWriter::default().bytes(1, &data).finish();
             let tsize = block.len() as u64;
             Piece { cid: self.put(block), size, tsize }
         }
@@ -162,7 +164,7 @@ mod tests {
             Piece { cid: self.put(block), size: pieces.iter().map(|piece| piece.size).sum(), tsize }
         }
 
-        fn read(&self, root: Cid, max_size: u64) -> Result<Vec<u8>, BadDag> {
+        fn read(&self, root: Cid, max_size: u64) -> Result<Vec<u8>, DagError> {
             let (mut walk, mut out) = (Walk::new(root, max_size), Vec::new());
             while let Some(cid) = walk.next_cid() {
                 out.extend_from_slice(&walk.push(&self.blocks[&cid])?);
@@ -187,7 +189,7 @@ mod tests {
             let cid = blocks.add(&file, 262_144, 174);
             assert_eq!(cid.to_string(), root, "{len}");
             assert!(blocks.read(cid, len as u64).unwrap() == file, "{len}");
-            assert_eq!(blocks.read(cid, len as u64 - 1), Err(BadDag::Limit { what: "bytes", limit: len as u64 - 1 }));
+            assert_eq!(blocks.read(cid, len as u64 - 1), Err(DagError::Limit { what: "bytes", limit: len as u64 - 1 }));
         }
     }
 
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn a_wrong_block_changes_nothing_and_the_right_one_is_taken_after_it() {
         let mut walk = Walk::new(Cid::raw(Sha256::of(b"abc")), 3);
-        assert!(matches!(walk.push(b"abd"), Err(BadDag::NotTheBlock(_))));
+        assert!(matches!(walk.push(b"abd"), Err(DagError::NotTheBlock(_))));
         assert!(!walk.is_done());
         assert_eq!(walk.push(b"abc").as_deref(), Ok(&b"abc"[..]));
         assert!(walk.is_done());
@@ -231,7 +233,7 @@ mod tests {
         let lie = blocks.node(&[first, Piece { size: 3, ..inlined(b"e") }]);
         let mut walk = Walk::new(lie.cid, 10);
         walk.push(&blocks.blocks[&lie.cid]).unwrap();
-        assert_eq!(walk.push(&blocks.blocks[&first.cid]), Err(BadDag::Size { declared: 3, found: 1 }));
+        assert_eq!(walk.push(&blocks.blocks[&first.cid]), Err(DagError::Size { declared: 3, found: 1 }));
         assert_eq!(walk.next_cid(), Some(first.cid), "an error changes nothing");
         // A whole file may be of that kind.
         let (whole, mut blocks) = (inlined(b"whole").cid, Foreign::default());
@@ -244,7 +246,7 @@ mod tests {
         let mut blocks = Foreign::default();
         let leaf = blocks.leaf(b"abc");
         let root = blocks.node(&[leaf, Piece { size: 4, ..leaf }]);
-        assert_eq!(blocks.read(root.cid, 100), Err(BadDag::Size { declared: 4, found: 3 }));
+        assert_eq!(blocks.read(root.cid, 100), Err(DagError::Size { declared: 4, found: 3 }));
     }
 
     #[test]
@@ -259,14 +261,14 @@ mod tests {
         piece = blocks.leaf(b"");
         piece = blocks.node(&vec![piece; 8000]);
         piece = blocks.node(&vec![piece; 8000]);
-        assert_eq!(blocks.read(piece.cid, 0), Err(BadDag::Limit { what: "blocks", limit: MAX_NODES }));
+        assert_eq!(blocks.read(piece.cid, 0), Err(DagError::Limit { what: "blocks", limit: MAX_NODES }));
     }
 
     #[test]
     fn a_directory_is_named_as_one() {
         let mut blocks = Foreign::default();
         let root = blocks.put(node::directory([]));
-        assert_eq!(blocks.read(root, 100), Err(BadDag::Directory));
+        assert_eq!(blocks.read(root, 100), Err(DagError::Directory));
     }
 
     proptest! {
@@ -292,7 +294,7 @@ mod tests {
             let block = blocks.blocks.get_mut(&cid).unwrap();
             let at = at.index(block.len());
             block[at] ^= 1 << bit;
-            prop_assert_eq!(blocks.read(root, 200), Err(BadDag::NotTheBlock(cid.into())));
+            prop_assert_eq!(blocks.read(root, 200), Err(DagError::NotTheBlock(cid.into())));
         }
     }
 }

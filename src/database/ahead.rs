@@ -10,12 +10,12 @@ use std::time::SystemTime;
 use futures_util::StreamExt as _;
 use reqwest::{StatusCode, Url};
 
-use super::in_use::InUse;
+use super::in_use::DatabaseInUse;
 use crate::deliver::block_on;
 use crate::distro::arguments::Operation;
 use crate::distro::pacman_conf::Repo;
-use crate::error::{Error, Kind};
-use crate::http::{self, Ask};
+use crate::error::{Error, ErrorKind};
+use crate::http::{self, GetOptions};
 use crate::name::FileName;
 use crate::session::Session;
 use crate::want::Want;
@@ -65,7 +65,7 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
         let asked = futures_util::stream::iter(questions).map(|(name, url, newer_than)| {
             let http = &http;
             async move {
-                let ask = Ask { head: true, newer_than: Some(newer_than), ..Ask::default() };
+                let ask = GetOptions { head: true, newer_than: Some(newer_than), ..GetOptions::default() };
                 let answer = tokio::time::timeout(limit, http.ask(&url, &ask)).await;
                 let unchanged =
                     answer.ok().and_then(Result::ok).map(|answer| answer.status() == StatusCode::NOT_MODIFIED);
@@ -76,7 +76,7 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
     });
     let Some(answers) = answers else {
         session.interrupted();
-        return Err(Error::new(Kind::Interrupted, &want.name, "interrupted"));
+        return Err(Error::new(ErrorKind::Interrupted, &want.name, "interrupted"));
     };
     let proven = proven.join().expect("hashing files does not panic");
     for ((name, host, unchanged), state) in answers.into_iter().zip(proven) {
@@ -90,11 +90,11 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
 }
 
 /// What is asked of the first server of a repository, when the database in use, which comes along, has a date to ask by.
-type Question = (FileName, Url, SystemTime);
+type DatedRequest = (FileName, Url, SystemTime);
 
-fn question(session: &Session, repo: &Repo, suffix: &str) -> Option<(Question, InUse)> {
+fn question(session: &Session, repo: &Repo, suffix: &str) -> Option<(DatedRequest, DatabaseInUse)> {
     let name = FileName::new(format!("{}.{suffix}", repo.name)).ok()?;
-    let in_use = InUse::found(session, &name, Some(repo))?;
+    let in_use = DatabaseInUse::found(session, &name, Some(repo))?;
     let date = in_use.strong_date()?;
     // What a newer snapshot is wanted for is asked about by itself.
     let server = repo.servers.first().filter(|_| !session.settings.from_index.contains(&repo.name))?;

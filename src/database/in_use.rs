@@ -18,7 +18,7 @@ use crate::want::Want;
 
 /// What was delivered last for one database, kept beside the health of sources.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct Last {
+pub(super) struct LastDelivered {
     /// Digest of the repository's `Server` lines.
     pub(super) servers: String,
     /// The source's date, Unix seconds.
@@ -38,7 +38,7 @@ const AHEAD_MOST: u64 = 86_400;
 const DATE_IS_STRONG_AFTER: u64 = 5;
 
 /// The database that pacman uses now.
-pub(super) struct InUse {
+pub(super) struct DatabaseInUse {
     path: PathBuf,
     key: FileKey,
     /// Bytes.
@@ -46,11 +46,11 @@ pub(super) struct InUse {
     /// Its date, Unix seconds.
     pub(super) modified: u64,
     /// How it was delivered. Only a file that we delivered has a date that is its source's.
-    pub(super) last: Option<Last>,
+    pub(super) last: Option<LastDelivered>,
     servers: String,
 }
 
-impl InUse {
+impl DatabaseInUse {
     /// The one in use. What is remembered of its delivery is not compared with its bytes yet, which takes a millisecond a
     /// MiB.
     pub(super) fn found(session: &Session, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
@@ -59,7 +59,7 @@ impl InUse {
         let key = FileKey::at(&path).ok()?;
         let modified = u64::try_from(key.mtime_ns).ok()? / 1_000_000_000;
         let bytes = fsx::read_small(&session.beside_database(name, "last")?, session.env.uid, 4096).ok();
-        let last: Option<Last> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let last: Option<LastDelivered> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let last = last.filter(|last| last.modified == modified && modified <= last.fetched.saturating_add(AHEAD_MOST));
         Some(Self { path, size: key.size, key, modified, last, servers })
     }
@@ -122,7 +122,7 @@ pub(super) fn remember(session: &Session, want: &Want, obtained: &Obtained) {
     match obtained.modified.and_then(unix).zip(sha256) {
         Some((modified, sha256)) => {
             let fetched = unix(SystemTime::now()).unwrap_or(0);
-            let last = Last { servers: servers(repo), modified, fetched, sha256 };
+            let last = LastDelivered { servers: servers(repo), modified, fetched, sha256 };
             // Without it the next refresh asks without a date, which is only slower.
             let _ = fsx::replace(&record, &serde_json::to_vec(&last).expect("plain data"), 0o600);
         }

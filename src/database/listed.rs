@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::IndexConfig;
-use crate::deliver::Place;
+use crate::deliver::Candidate;
 use crate::digest::Sha256;
 use crate::distro::trusted;
 use crate::index::in_use;
@@ -74,7 +74,7 @@ impl Snapshot {
     }
 
     /// Who may be asked for it, and did answer lately. The index was added for this repository, so peers may know.
-    pub fn peers(&self, session: &Session) -> Vec<Place> {
+    pub fn peers(&self, session: &Session) -> Vec<Candidate> {
         let mut places = want::peers(session, &self.plan());
         places.retain(|place| !place.host().is_some_and(|host| session.health.is_down(&host)));
         places

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
 
-use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
-use crate::distro::pacman_conf::Check;
-use crate::error::{Error, Kind};
+use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
+use crate::distro::pacman_conf::SignatureCheck;
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::http;
 use crate::name::NameKind;
@@ -20,7 +20,7 @@ use crate::plan::Expect;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::source::Miss;
-use crate::source::kubo::Reach;
+use crate::source::kubo::KuboReach;
 use crate::verify::Waiver;
 use crate::want::Want;
 
@@ -30,9 +30,9 @@ mod listed;
 mod question;
 mod signature;
 
-use in_use::{InUse, unix};
+use in_use::{DatabaseInUse, unix};
 use listed::Snapshot;
-use question::Said;
+use question::DatabaseAnswer;
 
 pub use signature::signature;
 
@@ -42,7 +42,7 @@ const WORTH_ASKING: u64 = 32 << 10;
 
 /// Gets a database, or hands out the one in use when the mirror has nothing newer.
 pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
-    let found = InUse::found(session, &want.name, want.repo.as_ref());
+    let found = DatabaseInUse::found(session, &want.name, want.repo.as_ref());
     // -yy is how a user goes back on purpose, or mends a database.
     // It may have been given where that cannot be read.
     let forced =
@@ -53,11 +53,11 @@ pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtaine
     {
         return found.obtained(&want.name, format!("{host}, unchanged"));
     }
-    let in_use = found.map(InUse::proven);
+    let in_use = found.map(DatabaseInUse::proven);
     let known = in_use.as_ref().filter(|_| !forced);
-    let newer_than = known.and_then(InUse::strong_date);
-    let floor = known.and_then(InUse::floor);
-    let mut update = Update { want, url, in_use: in_use.as_ref(), newer_than, floor };
+    let newer_than = known.and_then(DatabaseInUse::strong_date);
+    let floor = known.and_then(DatabaseInUse::floor);
+    let mut update = DatabaseUpdate { want, url, in_use: in_use.as_ref(), newer_than, floor };
     if !forced && let Some(obtained) = update.with_index(session)? {
         return Ok(obtained);
     }
@@ -68,17 +68,17 @@ pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtaine
 }
 
 /// One database on its way.
-struct Update<'a> {
+struct DatabaseUpdate<'a> {
     want: &'a Want,
     url: &'a str,
-    in_use: Option<&'a InUse>,
+    in_use: Option<&'a DatabaseInUse>,
     /// Only a newer one is worth its bytes.
     newer_than: Option<SystemTime>,
     /// An older one is not taken.
     floor: Option<SystemTime>,
 }
 
-impl Update<'_> {
+impl DatabaseUpdate<'_> {
     /// From the mirrors, whatever it is.
     fn fetch(&self, session: &mut Session) -> Result<Delivery, Error> {
         let plan = Plan::without_cid(Expect::Waived(Waiver::MirrorDatabase));
@@ -100,7 +100,7 @@ impl Update<'_> {
     fn kept(&self, why: String) -> Result<Obtained, Error> {
         match self.in_use {
             Some(in_use) => in_use.obtained(&self.want.name, why),
-            None => Err(Error::new(Kind::NoSource, &self.want.name, format!("{why}: but none is in use"))),
+            None => Err(Error::new(ErrorKind::NoSource, &self.want.name, format!("{why}: but none is in use"))),
         }
     }
 
@@ -133,7 +133,7 @@ impl Update<'_> {
     /// By way of an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
     /// when the mirror should be asked for all of it.
     fn with_index(&mut self, session: &mut Session) -> Result<Option<Obtained>, Error> {
-        let Some(Place::Mirror(mirror)) = self.want.places.first() else { return Ok(None) };
+        let Some(Candidate::Mirror(mirror)) = self.want.places.first() else { return Ok(None) };
         let Some(snapshot) = listed::newest(session, self.want) else { return Ok(None) };
         if snapshot.peers(session).is_empty() || session.health.is_down(&http::host(mirror)) {
             return Ok(None);
@@ -145,7 +145,7 @@ impl Update<'_> {
         // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another one that
         // agrees in all three. Where pacman checks every package's signature that leads nowhere; elsewhere the database is
         // what the mirror itself sends, and stays a check on the index.
-        if self.want.repo.as_ref().is_none_or(|repo| repo.sig_level.package != Check::Required) {
+        if self.want.repo.as_ref().is_none_or(|repo| repo.sig_level.package != SignatureCheck::Required) {
             return Ok(None);
         }
         // One of the size of ours is ours; the mirror has what it has.
@@ -153,8 +153,8 @@ impl Update<'_> {
             return Ok(None);
         }
         match question::does_it_have(session, mirror, size, self.newer_than)? {
-            Said::Unchanged => self.kept(format!("{}, unchanged", http::host(mirror))).map(Some),
-            Said::Has { size: its, modified, tail } if its == size => {
+            DatabaseAnswer::Unchanged => self.kept(format!("{}, unchanged", http::host(mirror))).map(Some),
+            DatabaseAnswer::Has { size: its, modified, tail } if its == size => {
                 if let Some(older) = self.older(modified) {
                     return self.kept_for(&http::host(mirror), older).map(Some);
                 }
@@ -179,7 +179,7 @@ impl Update<'_> {
         tail: &[u8],
     ) -> Result<Option<Obtained>, Error> {
         let mut places = snapshot.peers(session);
-        places.push(Place::Mirror(mirror.clone()));
+        places.push(Candidate::Mirror(mirror.clone()));
         let got = deliver(session, &self.want.name, &snapshot.plan(), &places, Manner::default());
         let Some(mut obtained) = file_of(got)? else { return Ok(None) };
         let same_date = modified.and_then(unix).is_some_and(|date| snapshot.database.modified == Some(date));
@@ -212,7 +212,7 @@ impl Update<'_> {
 
     /// Whether pacman would take it: where it demands a signature, the publisher must have that too.
     fn is_signed_enough(&self, snapshot: &Snapshot) -> bool {
-        let required = self.want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == Check::Required);
+        let required = self.want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Required);
         !required || snapshot.signature.is_some()
     }
 
@@ -227,8 +227,8 @@ impl Update<'_> {
         let host = http::host(mirror);
         let date = snapshot.database.modified;
         let behind = match &said {
-            Said::Unchanged => true,
-            Said::Has { size, modified: Some(modified), .. } => match (unix(*modified), date) {
+            DatabaseAnswer::Unchanged => true,
+            DatabaseAnswer::Has { size, modified: Some(modified), .. } => match (unix(*modified), date) {
                 (its, Some(_)) if its == date && *size == snapshot.database.size => {
                     return self.exactly(session, mirror, snapshot, Some(*modified), &[]);
                 }
@@ -249,7 +249,7 @@ impl Update<'_> {
             session.health.save();
         }
         match said {
-            Said::Unchanged => self.kept(format!("{host}, unchanged")).map(Some),
+            DatabaseAnswer::Unchanged => self.kept(format!("{host}, unchanged")).map(Some),
             _ => Ok(None),
         }
     }
@@ -264,7 +264,7 @@ impl Update<'_> {
         let mut places = snapshot.peers(session);
         if wait.is_some() {
             // A search of the whole network takes seconds, and the mirror would have to wait for it.
-            places.retain(|place| !matches!(place, Place::Kubo(_, Reach::Anywhere)));
+            places.retain(|place| !matches!(place, Candidate::Kubo(_, KuboReach::Anywhere)));
         }
         // Where a mirror could be had instead, a copy of our own does not show that peers have the packages.
         let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
@@ -284,7 +284,7 @@ impl Update<'_> {
     fn without_mirrors(&self, session: &mut Session, error: Error) -> Result<Obtained, Error> {
         let no_answer = |miss: &Miss| matches!(miss, Miss::Unreachable(_) | Miss::Stalled(_) | Miss::Busy(..));
         let misses = session.last_misses();
-        if error.kind != Kind::NoSource || misses.is_empty() || !misses.iter().all(no_answer) {
+        if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(no_answer) {
             return Err(error);
         }
         let Some(snapshot) = listed::newest(session, self.want) else { return Err(error) };
@@ -310,7 +310,7 @@ fn file_of(got: Result<Delivery, Error>) -> Result<Option<Obtained>, Error> {
     match got {
         Ok(Delivery::File(obtained)) => Ok(Some(obtained)),
         Ok(_) => unreachable!("no date was given"),
-        Err(error) if matches!(error.kind, Kind::Interrupted | Kind::Local) => Err(error),
+        Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Local) => Err(error),
         Err(_) => Ok(None),
     }
 }

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use reqwest::{StatusCode, Url, header};
 
 use crate::deliver::block_on;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::http::range::ContentRange;
-use crate::http::{self, Ask};
+use crate::http::{self, GetOptions};
 use crate::session::Session;
 
 /// Bytes at the end of a compressed file that are compared. The end of a gzip or xz file, and of a zstd file as its
@@ -18,7 +18,7 @@ pub const TAIL: u64 = 256;
 
 /// What a mirror says about its database.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Said {
+pub enum DatabaseAnswer {
     /// It is not newer than the one named in the question.
     Unchanged,
     /// It has one of this size and date, which ends with `tail` (empty when that was not asked for).
@@ -35,8 +35,8 @@ pub enum Said {
 }
 
 /// Asks for size and date.
-pub fn what_it_has(session: &mut Session, url: &Url, newer_than: Option<SystemTime>) -> Result<Said, Error> {
-    ask(session, url, &Ask { head: true, newer_than, ..Ask::default() }, 0)
+pub fn what_it_has(session: &mut Session, url: &Url, newer_than: Option<SystemTime>) -> Result<DatabaseAnswer, Error> {
+    ask(session, url, &GetOptions { head: true, newer_than, ..GetOptions::default() }, 0)
 }
 
 /// Asks for the end of a database that is supposed to have `size` bytes.
@@ -45,13 +45,13 @@ pub fn does_it_have(
     url: &Url,
     size: u64,
     newer_than: Option<SystemTime>,
-) -> Result<Said, Error> {
+) -> Result<DatabaseAnswer, Error> {
     let from = size.saturating_sub(TAIL).max(1);
-    ask(session, url, &Ask { from, until: Some(size), newer_than, ..Ask::default() }, size - from)
+    ask(session, url, &GetOptions { from, until: Some(size), newer_than, ..GetOptions::default() }, size - from)
 }
 
 /// Asks, and reads a body of exactly `expected` bytes when it is a part of the file.
-fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Said, Error> {
+fn ask(session: &mut Session, url: &Url, ask: &GetOptions, expected: u64) -> Result<DatabaseAnswer, Error> {
     let http = std::rc::Rc::clone(&session.http);
     let limit = session.settings.connect;
     let asked = async {
@@ -60,11 +60,11 @@ fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Sai
         let modified = http::text(headers, header::LAST_MODIFIED).and_then(|text| httpdate::parse_http_date(text).ok());
         let range = http::text(headers, header::CONTENT_RANGE).and_then(ContentRange::parse);
         let size = match (response.status(), range) {
-            (StatusCode::NOT_MODIFIED, _) if ask.newer_than.is_some() => return Some(Said::Unchanged),
+            (StatusCode::NOT_MODIFIED, _) if ask.newer_than.is_some() => return Some(DatabaseAnswer::Unchanged),
             // Of HEAD; the length of a body that does not come. A mirror without ranges sends it all: it is left unread.
             (StatusCode::OK, _) if ask.head => http::text(headers, header::CONTENT_LENGTH)?.parse().ok()?,
             (StatusCode::PARTIAL_CONTENT, Some(range)) if range.first == ask.from => range.total?,
-            _ => return Some(Said::Nothing),
+            _ => return Some(DatabaseAnswer::Nothing),
         };
         let mut tail = Vec::new();
         while !ask.head
@@ -72,21 +72,21 @@ fn ask(session: &mut Session, url: &Url, ask: &Ask, expected: u64) -> Result<Sai
         {
             tail.extend_from_slice(&piece);
             if tail.len() as u64 > expected {
-                return Some(Said::Nothing);
+                return Some(DatabaseAnswer::Nothing);
             }
         }
-        Some(Said::Has { size, modified, tail })
+        Some(DatabaseAnswer::Has { size, modified, tail })
     };
     match block_on(async { tokio::time::timeout(limit, asked).await }) {
         Some(Ok(Some(said))) => Ok(said),
         Some(_) => {
             // The download that follows asks the others first.
             session.health.down(&http::host(url), None);
-            Ok(Said::Nothing)
+            Ok(DatabaseAnswer::Nothing)
         }
         None => {
             session.interrupted();
-            Err(Error::new(Kind::Interrupted, http::shown(url), "interrupted"))
+            Err(Error::new(ErrorKind::Interrupted, http::shown(url), "interrupted"))
         }
     }
 }

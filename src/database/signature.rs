@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::listed::read_origin;
 use crate::cid::Cid;
-use crate::deliver::{Delivery, Manner, Obtained, Place, deliver};
-use crate::distro::pacman_conf::Check;
-use crate::error::{Error, Kind};
+use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
+use crate::distro::pacman_conf::SignatureCheck;
+use crate::error::{Error, ErrorKind};
 use crate::name::FileName;
 use crate::plan::Expect;
 use crate::plan::Plan;
@@ -26,7 +26,7 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
         // What the mirror has signs the mirror's own database, not this one.
         let Some((size, sha256)) = listed else {
             let none = format!("the database is that of index {index}, which has no signature for it");
-            return nothing_or(session, want, into, Error::new(Kind::NoSource, &want.name, none));
+            return nothing_or(session, want, into, Error::new(ErrorKind::NoSource, &want.name, none));
         };
         let cid = Cid::raw(sha256);
         want.plan = Plan { cid: Some(cid), ..Plan::without_cid(Expect::Exact { sha256, size }) };
@@ -34,14 +34,14 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
         want.places = peers(session, &want.plan).into_iter().chain(mirrors).collect();
     } else {
         match origin.and_then(|url| reqwest::Url::parse(&format!("{url}.sig")).ok()) {
-            Some(origin) => want.places = vec![Place::of_url(&origin)?],
+            Some(origin) => want.places = vec![Candidate::of_url(&origin)?],
             None => want.places.truncate(1),
         }
     }
     match deliver(session, &want.name, &want.plan, &want.places, Manner::default()) {
         Ok(Delivery::File(obtained)) => Ok(obtained),
         Ok(_) => unreachable!("no date was given"),
-        Err(error) if error.kind == Kind::NoSource && is_absent(session.last_misses()) => {
+        Err(error) if error.kind == ErrorKind::NoSource && is_absent(session.last_misses()) => {
             nothing_or(session, want, into, error)
         }
         Err(error) => Err(error),
@@ -60,7 +60,7 @@ fn nothing_or(session: &Session, want: &Want, into: Option<&Path>, error: Error)
 
 /// Whether pacman takes an empty signature as none: pacman 7 in sandbox mode or any 7.0, where it is optional.
 fn is_dropped_when_empty(session: &Session, want: &Want, into: Option<&Path>) -> bool {
-    let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == Check::Optional);
+    let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Optional);
     let pacman_7 = session.env.pacman_version().is_some_and(|version| version >= (7, 0));
     let sandbox = into
         .and_then(|path| path.parent()?.file_name()?.to_str())

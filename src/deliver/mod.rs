@@ -8,21 +8,21 @@ use reqwest::Url;
 use tempfile::TempPath;
 
 use crate::digest::Sha256;
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::name::FileName;
 use crate::output::Output;
 use crate::plan::{Expect, Plan};
-use crate::report::{self, Progress};
+use crate::report::{self, ProgressLine};
 use crate::session::Session;
-use crate::store::{Held, Kept, Stay, Store, Turn};
+use crate::store::{ProvenFile, Stay, Store, StoredFile, Turn};
 use crate::verify::{self, Accepted};
 
 mod place;
 mod race;
 mod runtime;
 
-pub use place::Place;
+pub use place::Candidate;
 use race::race;
 pub use runtime::block_on;
 
@@ -42,12 +42,12 @@ pub struct Obtained {
     /// What was refused before, and from whom, for people.
     pub refused: Vec<String>,
     /// Set when it may be placed itself instead of a copy.
-    pub loose: Option<Loose>,
+    pub loose: Option<TempFile>,
 }
 
 /// Nobody else has a use for the file. A name that it has in passing ends with the value.
 #[derive(Default, Debug)]
-pub struct Loose {
+pub struct TempFile {
     _name: Option<TempPath>,
 }
 
@@ -60,7 +60,7 @@ impl Obtained {
 
     /// The same, of which nobody else has a use.
     pub fn loose(self) -> Self {
-        Self { loose: Some(Loose::default()), ..self }
+        Self { loose: Some(TempFile::default()), ..self }
     }
 
     /// The name of the waiver under which it was accepted, if it was not proven.
@@ -124,7 +124,7 @@ pub fn deliver(
     session: &mut Session,
     name: &FileName,
     plan: &Plan,
-    places: &[Place],
+    places: &[Candidate],
     manner: Manner,
 ) -> Result<Delivery, Error> {
     match with_store(session, name, plan, places, manner) {
@@ -141,7 +141,7 @@ fn with_store(
     session: &mut Session,
     name: &FileName,
     plan: &Plan,
-    places: &[Place],
+    places: &[Candidate],
     manner: Manner,
 ) -> Result<Delivery, Error> {
     let Expect::Exact { sha256, size } = plan.expect else {
@@ -178,7 +178,7 @@ fn with_store(
                 let stored = match (is_near && !manner.lasting, manner.ahead) {
                     (true, false) => {
                         aside.note_handed_out(&key);
-                        slot.release().map(|path| obtained.loose = Some(Loose { _name: Some(path) }))
+                        slot.release().map(|path| obtained.loose = Some(TempFile { _name: Some(path) }))
                     }
                     (true, true) => slot.keep(name, &proof, Stay::Passing, &obtained.from),
                     (false, _) => slot.keep(name, &proof, Stay::Lasting, &obtained.from),
@@ -214,7 +214,7 @@ pub fn turn<'s>(
     if let Some(slot) = store.try_lock(key).map_err(|e| store_failed(session, &e))? {
         return Ok(Turn::Ours(slot));
     }
-    let progress = Progress::new(session.settings.progress, name.as_str(), size);
+    let progress = ProgressLine::new(session.settings.progress, name.as_str(), size);
     let patience = session.settings.stall * 3;
     let waited = block_on(store.lock(key, patience, |arrived| progress.at(arrived, "the read-ahead")));
     progress.clear();
@@ -234,9 +234,10 @@ pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> 
     if let Some(copied) = for_the_caller.then(|| copied(session, sha256, size)).flatten() {
         return Some(copied);
     }
-    if let Some(Held { kept: Kept { file, from, stay }, proof }) = session.store.find(sha256, size) {
+    if let Some(ProvenFile { kept: StoredFile { file, from, stay }, proof }) = session.store.find(sha256, size) {
         let takes = for_the_caller && stay == Stay::Passing;
-        let loose = takes.then(|| session.store.take_passing(sha256)).flatten().map(|path| Loose { _name: Some(path) });
+        let loose =
+            takes.then(|| session.store.take_passing(sha256)).flatten().map(|path| TempFile { _name: Some(path) });
         return Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) });
     }
     for dir in session.cache_dirs() {
@@ -259,7 +260,8 @@ fn copied(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
     if size < verify::LARGE {
         return None;
     }
-    let Kept { file, from, .. } = session.store.open_unproven(sha256).filter(|kept| kept.stay == Stay::Lasting)?;
+    let StoredFile { file, from, .. } =
+        session.store.open_unproven(sha256).filter(|kept| kept.stay == Stay::Lasting)?;
     let copy = session.scratch_beside()?;
     if fsx::reflink(&file, &copy, size) {
         return None;

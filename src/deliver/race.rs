@@ -7,30 +7,30 @@ use std::rc::Rc;
 use reqwest::Url;
 
 use crate::cid::Codec;
-use crate::deliver::place::Place;
+use crate::deliver::place::Candidate;
 use crate::deliver::runtime::block_on;
 use crate::deliver::{Delivery, Manner, Obtained};
 use crate::env::VERBOSE;
-use crate::error::{Error, Kind as ErrorKind};
-use crate::health::record::Record;
+use crate::error::{Error, ErrorKind};
+use crate::health::record::SourceRecord;
 use crate::http::Http;
 use crate::name::FileName;
 use crate::plan::Plan;
 use crate::race::leaves::RootBlock;
-use crate::race::{Entrant, Log, Outcome, Pace, Race, Roots, Won};
-use crate::report::{self, Progress};
+use crate::race::{Contender, Log, Pace, Race, RaceOutcome, Roots, Won};
+use crate::report::{self, ProgressLine};
 use crate::session::Session;
 use crate::source::file::LocalFile;
 use crate::source::gateway::{GatewayFile, block_url};
-use crate::source::kubo::{KuboFile, LATER, Reach};
+use crate::source::kubo::{KuboFile, KuboReach, LATER};
 use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
 use crate::source::node::NodeFile;
-use crate::source::{Kind, Miss, Source};
+use crate::source::{Miss, Source, SourceKind};
 
 /// A race that was not lost.
 pub(super) struct Raced {
-    outcome: Outcome,
+    outcome: RaceOutcome,
     from: String,
     url: Option<Url>,
     refused: Vec<String>,
@@ -42,13 +42,13 @@ impl Raced {
     /// The delivery, of which `file` holds the bytes.
     pub(super) fn finish(self, file: File) -> Result<Delivery, Error> {
         match self.outcome {
-            Outcome::Won(Won { accepted, modified, .. }) => {
+            RaceOutcome::Won(Won { accepted, modified, .. }) => {
                 let Self { from, url, refused, .. } = self;
                 Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused, loose: None }))
             }
-            Outcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
-            Outcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
-            Outcome::Lost => unreachable!("a lost race is an error before this"),
+            RaceOutcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
+            RaceOutcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
+            RaceOutcome::Lost => unreachable!("a lost race is an error before this"),
         }
     }
 }
@@ -58,14 +58,14 @@ pub(super) fn race(
     session: &mut Session,
     name: &FileName,
     plan: &Plan,
-    places: &[Place],
+    places: &[Candidate],
     manner: Manner,
     partial: &File,
     have: u64,
 ) -> Result<Raced, Error> {
     let places = in_order(session, places);
     let http = Rc::clone(&session.http);
-    let progress = Progress::new(session.settings.progress, name.as_str(), plan.expect.size());
+    let progress = ProgressLine::new(session.settings.progress, name.as_str(), plan.expect.size());
     let had_it = Rc::default();
     let (entrants, meters) = entrants(session, &http, name, plan, &places, &had_it);
     let race = Race {
@@ -83,8 +83,8 @@ pub(super) fn race(
     progress.clear();
     let had_it = had_it.get();
     let shares = match &outcome {
-        Some(Outcome::Won(won)) => won.shares.clone(),
-        Some(Outcome::Unchanged(index) | Outcome::Older(index, _)) => vec![(*index, 0)],
+        Some(RaceOutcome::Won(won)) => won.shares.clone(),
+        Some(RaceOutcome::Unchanged(index) | RaceOutcome::Older(index, _)) => vec![(*index, 0)],
         _ => Vec::new(),
     };
     drop(race);
@@ -97,11 +97,11 @@ pub(super) fn race(
         session.interrupted();
         return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
     };
-    if matches!(outcome, Outcome::Lost) {
+    if matches!(outcome, RaceOutcome::Lost) {
         return Err(lost(session, name, plan, &places, &log));
     }
     if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
-        && shares.iter().any(|(index, _)| places[*index].kind() == Kind::Kubo)
+        && shares.iter().any(|(index, _)| places[*index].kind() == SourceKind::Kubo)
     {
         session.kubo_cached(cid, size);
     }
@@ -119,7 +119,7 @@ pub(super) fn race(
     };
     let url = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
-            Place::Mirror(url) => Some(url.clone()),
+            Candidate::Mirror(url) => Some(url.clone()),
             _ => None,
         },
         _ => None,
@@ -127,9 +127,9 @@ pub(super) fn race(
     let is_near = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
             // The daemon keeps what it fetched, for the neighbours.
-            Place::File(_) | Place::Node(_) => true,
-            Place::Kubo(..) => had_it == Some(true),
-            Place::Gateway(..) | Place::Mirror(_) => false,
+            Candidate::File(_) | Candidate::Node(_) => true,
+            Candidate::Kubo(..) => had_it == Some(true),
+            Candidate::Gateway(..) | Candidate::Mirror(_) => false,
         },
         _ => false,
     };
@@ -142,24 +142,24 @@ fn entrants<'a>(
     http: &'a Http,
     name: &FileName,
     plan: &Plan,
-    places: &[Place],
+    places: &[Candidate],
     had_it: &Rc<Cell<Option<bool>>>,
-) -> (Vec<Entrant<'a>>, Vec<Rc<Cell<u64>>>) {
+) -> (Vec<Contender<'a>>, Vec<Rc<Cell<u64>>>) {
     let (size, most) = (plan.expect.size(), plan.expect.most());
     let gateway = session.settings.gateway_url();
-    let has_near = places.iter().any(|place| matches!(place, Place::Kubo(_, Reach::Near)));
+    let has_near = places.iter().any(|place| matches!(place, Candidate::Kubo(_, KuboReach::Near)));
     let is_spent = session.health.head_start(session.settings.head_start).is_zero();
-    let entrant = |place: &Place| {
+    let entrant = |place: &Candidate| {
         let source: Box<dyn Source + 'a> = match place {
-            Place::File(path) => Box::new(LocalFile::new(path.clone(), most)),
-            Place::Mirror(url) => Box::new(Mirror::new(http, url.clone(), size, most)),
-            Place::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
-            Place::Node(sha256) => {
+            Candidate::File(path) => Box::new(LocalFile::new(path.clone(), most)),
+            Candidate::Mirror(url) => Box::new(Mirror::new(http, url.clone(), size, most)),
+            Candidate::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
+            Candidate::Node(sha256) => {
                 Box::new(NodeFile::new(&session.settings.socket, *sha256, plan.cid, most, name.as_str()))
             }
-            Place::Kubo(cid, reach) => {
+            Candidate::Kubo(cid, reach) => {
                 let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
-                let is_last = *reach == Reach::Anywhere && has_near;
+                let is_last = *reach == KuboReach::Anywhere && has_near;
                 Box::new(match (is_last, is_spent) {
                     (true, _) => source.as_last_resort(),
                     (false, true) => source.asking_others_after(LATER),
@@ -169,7 +169,7 @@ fn entrants<'a>(
         };
         let record = place.host().map(|host| session.health.record(&host)).unwrap_or_default();
         let (source, meter) = Metered::new(source, session.settings.rate);
-        (Entrant { source: Box::new(source), record }, meter)
+        (Contender { source: Box::new(source), record }, meter)
     };
     places.iter().map(entrant).unzip()
 }
@@ -191,12 +191,12 @@ fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
 }
 
 /// Who may have the root block of the file. One leaf has no other root than itself, and its sha256 is known anyway.
-fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Place]) -> Option<Box<dyn Roots + 'a>> {
+fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Candidate]) -> Option<Box<dyn Roots + 'a>> {
     let (cid, size) = plan.cid.filter(|cid| cid.codec() == Codec::DagPb).zip(plan.expect.size())?;
     let peers = places.iter().filter_map(|place| match place {
-        Place::Kubo(..) => Some((block_url(&session.settings.gateway_url(), cid), true)),
-        Place::Gateway(url, _) => Some((block_url(url, cid), false)),
-        Place::File(_) | Place::Node(_) | Place::Mirror(_) => None,
+        Candidate::Kubo(..) => Some((block_url(&session.settings.gateway_url(), cid), true)),
+        Candidate::Gateway(url, _) => Some((block_url(url, cid), false)),
+        Candidate::File(_) | Candidate::Node(_) | Candidate::Mirror(_) => None,
     });
     // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
     let naming = session.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
@@ -211,9 +211,11 @@ fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Plac
 }
 
 /// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
-fn refused(places: &[Place], log: &Log) -> Vec<String> {
+fn refused(places: &[Candidate], log: &Log) -> Vec<String> {
     let lines = log.misses.iter().filter_map(|(index, miss)| match (miss, &places[*index]) {
-        (Miss::Corrupt(why), place @ Place::Mirror(_)) => Some(format!("refused from mirror {}: {why}", place.label())),
+        (Miss::Corrupt(why), place @ Candidate::Mirror(_)) => {
+            Some(format!("refused from mirror {}: {why}", place.label()))
+        }
         (Miss::Corrupt(why), place) => Some(format!("refused from {}: {why}", place.label())),
         _ => None,
     });
@@ -221,27 +223,27 @@ fn refused(places: &[Place], log: &Log) -> Vec<String> {
 }
 
 /// Who did not answer lately is asked last. The order within each group stays.
-fn in_order(session: &Session, places: &[Place]) -> Vec<Place> {
-    let is_down = |place: &Place| place.host().is_some_and(|host| session.health.is_down(&host));
-    let (mut order, last): (Vec<Place>, Vec<Place>) = places.iter().cloned().partition(|place| !is_down(place));
+fn in_order(session: &Session, places: &[Candidate]) -> Vec<Candidate> {
+    let is_down = |place: &Candidate| place.host().is_some_and(|host| session.health.is_down(&host));
+    let (mut order, last): (Vec<Candidate>, Vec<Candidate>) = places.iter().cloned().partition(|place| !is_down(place));
     order.extend(last);
     order
 }
 
-fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
+fn learn(session: &mut Session, places: &[Candidate], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
     let health = &mut session.health;
     health.spend(log.head_start_spent);
     for (index, miss) in &log.misses {
         let Some(host) = places[*index].host() else { continue };
         match miss {
             // A daemon that searches is not down; one that does not even say whether it has the file is.
-            Miss::Stalled(_) if places[*index].kind() == Kind::Kubo && had_it.is_some() => {}
+            Miss::Stalled(_) if places[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
             _ => {}
         }
-        if places[*index].kind() == Kind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {
-            health.note(&host, Record::missed);
+        if places[*index].kind() == SourceKind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {
+            health.note(&host, SourceRecord::missed);
         }
     }
     for host in log.liars.iter().filter_map(|index| places[*index].host()) {
@@ -263,7 +265,7 @@ fn learn(session: &mut Session, places: &[Place], log: &Log, shares: &[(usize, u
 }
 
 /// The error of a lost race: every source with what it did, the most telling kind, and what to do.
-fn lost(session: &Session, name: &FileName, plan: &Plan, places: &[Place], log: &Log) -> Error {
+fn lost(session: &Session, name: &FileName, plan: &Plan, places: &[Candidate], log: &Log) -> Error {
     if let Some((_, Miss::Local(why))) = log.misses.iter().find(|(_, miss)| matches!(miss, Miss::Local(_))) {
         return Error::local(session.store.dir().display(), why)
             .hint("free some space there, or set store.dir to another place");

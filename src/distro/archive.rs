@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::rc::Rc;
 
-use super::package::{BadDatabase, Limits};
+use super::package::{DatabaseError, Limits};
 
 /// Memory that xz and zstd may ask for: their windows of at most 128 MiB, and what they need besides.
 const XZ_MEMORY: u64 = 160 << 20;
@@ -17,34 +17,34 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 const HEAD: usize = 512;
 
 /// The unpacked bytes of a database.
-pub(super) struct Unpacked<'a> {
+pub(super) struct UnpackedDatabase<'a> {
     inner: Bounded<Box<dyn Read + 'a>>,
-    over: Rc<Cell<Option<BadDatabase>>>,
+    over: Rc<Cell<Option<DatabaseError>>>,
     plain: bool,
     zeros_at_end: u64,
 }
 
-impl<'a> Unpacked<'a> {
+impl<'a> UnpackedDatabase<'a> {
     /// Looks at the first bytes of `from` and unpacks accordingly.
-    pub(super) fn new(mut from: impl Read + 'a, limits: &Limits) -> Result<Self, BadDatabase> {
+    pub(super) fn new(mut from: impl Read + 'a, limits: &Limits) -> Result<Self, DatabaseError> {
         let mut head = Vec::with_capacity(HEAD);
-        (&mut from).take(HEAD as u64).read_to_end(&mut head).map_err(BadDatabase::Read)?;
+        (&mut from).take(HEAD as u64).read_to_end(&mut head).map_err(DatabaseError::Read)?;
         let format = Format::of(&head)?;
         let over = Rc::new(Cell::new(None));
         let packed = Bounded {
             from: Cursor::new(head).chain(from),
             left: limits.packed,
             over: over.clone(),
-            what: || BadDatabase::TooLarge("packed"),
+            what: || DatabaseError::TooLarge("packed"),
         };
         let buffered = BufReader::with_capacity(1 << 16, packed);
         let from: Box<dyn Read + 'a> = match format {
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
-            Format::Zstd => Box::new(zstd_decoder(buffered).map_err(BadDatabase::Read)?),
+            Format::Zstd => Box::new(zstd_decoder(buffered).map_err(DatabaseError::Read)?),
             Format::Xz => Box::new(xz_decoder(buffered)?),
             Format::Tar => Box::new(buffered),
         };
-        let what = || BadDatabase::TooLarge("unpacked");
+        let what = || DatabaseError::TooLarge("unpacked");
         let inner = Bounded { from, left: limits.unpacked, over: over.clone(), what };
         Ok(Self { inner, over, plain: matches!(format, Format::Tar), zeros_at_end: 0 })
     }
@@ -52,7 +52,7 @@ impl<'a> Unpacked<'a> {
     /// Reads to the end, so that the checksums at the end of the compressed forms are compared as well.
     ///
     /// Plain tar has none; there the zero block that ends an archive shows that it is whole.
-    pub(super) fn finish(&mut self) -> Result<(), BadDatabase> {
+    pub(super) fn finish(&mut self) -> Result<(), DatabaseError> {
         let mut rest = [0; 1 << 14];
         loop {
             match self.read(&mut rest) {
@@ -62,24 +62,24 @@ impl<'a> Unpacked<'a> {
             }
         }
         if self.plain && self.zeros_at_end < 512 {
-            return Err(BadDatabase::CutOff);
+            return Err(DatabaseError::CutOff);
         }
         Ok(())
     }
 
     /// What an error on the way really was.
-    pub(super) fn explain(&self, error: io::Error) -> BadDatabase {
+    pub(super) fn explain(&self, error: io::Error) -> DatabaseError {
         explain(&self.over, error)
     }
 
     /// The same, for code to which the reader itself is lent.
-    pub(super) fn explainer(&self) -> impl Fn(io::Error) -> BadDatabase + use<> {
+    pub(super) fn explainer(&self) -> impl Fn(io::Error) -> DatabaseError + use<> {
         let over = self.over.clone();
         move |error| explain(&over, error)
     }
 }
 
-impl Read for Unpacked<'_> {
+impl Read for UnpackedDatabase<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
         if self.plain {
@@ -90,11 +90,11 @@ impl Read for Unpacked<'_> {
     }
 }
 
-fn explain(over: &Cell<Option<BadDatabase>>, error: io::Error) -> BadDatabase {
+fn explain(over: &Cell<Option<DatabaseError>>, error: io::Error) -> DatabaseError {
     match over.take() {
         Some(limit) => limit,
-        None if error.kind() == io::ErrorKind::UnexpectedEof => BadDatabase::CutOff,
-        None => BadDatabase::Read(error),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => DatabaseError::CutOff,
+        None => DatabaseError::Read(error),
     }
 }
 
@@ -106,21 +106,21 @@ enum Format {
 }
 
 impl Format {
-    fn of(head: &[u8]) -> Result<Self, BadDatabase> {
+    fn of(head: &[u8]) -> Result<Self, DatabaseError> {
         let is_tar = head.len() == HEAD && (head[257..262] == *b"ustar" || head.iter().all(|byte| *byte == 0));
         match head {
-            [] => Err(BadDatabase::Empty),
+            [] => Err(DatabaseError::Empty),
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Self::Zstd),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Ok(Self::Xz),
             _ if is_tar => Ok(Self::Tar),
-            [b'B', b'Z', b'h', ..] => Err(BadDatabase::Unsupported("bzip2")),
-            [0x04, 0x22, 0x4d, 0x18, ..] => Err(BadDatabase::Unsupported("lz4")),
-            [0x1f, 0x9d, ..] => Err(BadDatabase::Unsupported("compress")),
-            [b'L', b'Z', b'I', b'P', ..] => Err(BadDatabase::Unsupported("lzip")),
-            [b'P', b'K', 3, 4, ..] => Err(BadDatabase::Unsupported("zip")),
-            _ if head.trim_ascii_start().starts_with(b"<") => Err(BadDatabase::WebPage),
-            _ => Err(BadDatabase::NotADatabase),
+            [b'B', b'Z', b'h', ..] => Err(DatabaseError::Unsupported("bzip2")),
+            [0x04, 0x22, 0x4d, 0x18, ..] => Err(DatabaseError::Unsupported("lz4")),
+            [0x1f, 0x9d, ..] => Err(DatabaseError::Unsupported("compress")),
+            [b'L', b'Z', b'I', b'P', ..] => Err(DatabaseError::Unsupported("lzip")),
+            [b'P', b'K', 3, 4, ..] => Err(DatabaseError::Unsupported("zip")),
+            _ if head.trim_ascii_start().starts_with(b"<") => Err(DatabaseError::WebPage),
+            _ => Err(DatabaseError::NotADatabase),
         }
     }
 }
@@ -131,9 +131,9 @@ fn zstd_decoder<'a, R: BufRead + 'a>(from: R) -> io::Result<impl Read + 'a> {
     Ok(decoder)
 }
 
-fn xz_decoder<'a, R: BufRead + 'a>(from: R) -> Result<impl Read + 'a, BadDatabase> {
+fn xz_decoder<'a, R: BufRead + 'a>(from: R) -> Result<impl Read + 'a, DatabaseError> {
     let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
-    let stream = stream.map_err(|error| BadDatabase::Read(error.into()))?;
+    let stream = stream.map_err(|error| DatabaseError::Read(error.into()))?;
     Ok(liblzma::bufread::XzDecoder::new_stream(from, stream))
 }
 
@@ -141,8 +141,8 @@ fn xz_decoder<'a, R: BufRead + 'a>(from: R) -> Result<impl Read + 'a, BadDatabas
 struct Bounded<R> {
     from: R,
     left: u64,
-    over: Rc<Cell<Option<BadDatabase>>>,
-    what: fn() -> BadDatabase,
+    over: Rc<Cell<Option<DatabaseError>>>,
+    what: fn() -> DatabaseError,
 }
 
 impl<R: Read> Read for Bounded<R> {

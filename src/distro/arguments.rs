@@ -62,13 +62,13 @@ pub struct Arguments {
     pub ignored: Vec<String>,
     /// `--ignoregroup`, likewise.
     pub ignored_groups: Vec<String>,
-    parts: Vec<Part>,
+    parts: Vec<ArgumentPart>,
     operations: u8,
 }
 
 /// A piece of the command line that counts when it is run again.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Part {
+enum ArgumentPart {
     /// As it was written.
     Word(OsString),
     /// A long option whose value is a path, possibly relative.
@@ -85,7 +85,7 @@ const PATHS: &[&str] = &["config", "dbpath", "cachedir", "root", "sysroot", "gpg
 const LISTS: &[&str] = &["assume-installed", "ignore", "ignoregroup", "overwrite"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Value {
+enum ArgumentValue {
     None,
     /// Only as `--name=value` (`--debug`).
     Glued,
@@ -94,27 +94,27 @@ enum Value {
 
 // The table of `parseargs`, all versions from 6.0 to 7.1 together; what matters is which prefixes are unambiguous.
 #[rustfmt::skip]
-const LONG: &[(&str, Value)] = &[
-    ("database", Value::None), ("files", Value::None), ("query", Value::None), ("remove", Value::None),
-    ("sync", Value::None), ("deptest", Value::None), ("upgrade", Value::None), ("version", Value::None),
-    ("help", Value::None), ("dbpath", Value::Needed), ("cascade", Value::None), ("changelog", Value::None),
-    ("clean", Value::None), ("nodeps", Value::None), ("deps", Value::None), ("explicit", Value::None),
-    ("groups", Value::None), ("info", Value::None), ("check", Value::None), ("list", Value::None),
-    ("foreign", Value::None), ("native", Value::None), ("nosave", Value::None), ("owns", Value::None),
-    ("file", Value::None), ("print", Value::None), ("quiet", Value::None), ("root", Value::Needed),
-    ("sysroot", Value::Needed), ("recursive", Value::None), ("search", Value::None), ("regex", Value::None),
-    ("machinereadable", Value::None), ("unrequired", Value::None), ("upgrades", Value::None),
-    ("sysupgrade", Value::None), ("unneeded", Value::None), ("verbose", Value::None),
-    ("downloadonly", Value::None), ("refresh", Value::None), ("noconfirm", Value::None),
-    ("confirm", Value::None), ("config", Value::Needed), ("ignore", Value::Needed),
-    ("assume-installed", Value::Needed), ("debug", Value::Glued), ("force", Value::None),
-    ("overwrite", Value::Needed), ("noprogressbar", Value::None), ("noscriptlet", Value::None),
-    ("ask", Value::Needed), ("cachedir", Value::Needed), ("hookdir", Value::Needed), ("asdeps", Value::None),
-    ("logfile", Value::Needed), ("ignoregroup", Value::Needed), ("needed", Value::None),
-    ("asexplicit", Value::None), ("arch", Value::Needed), ("print-format", Value::Needed),
-    ("gpgdir", Value::Needed), ("dbonly", Value::None), ("color", Value::Needed),
-    ("disable-download-timeout", Value::None), ("disable-sandbox", Value::None),
-    ("disable-sandbox-filesystem", Value::None), ("disable-sandbox-syscalls", Value::None),
+const LONG: &[(&str, ArgumentValue)] = &[
+    ("database", ArgumentValue::None), ("files", ArgumentValue::None), ("query", ArgumentValue::None), ("remove", ArgumentValue::None),
+    ("sync", ArgumentValue::None), ("deptest", ArgumentValue::None), ("upgrade", ArgumentValue::None), ("version", ArgumentValue::None),
+    ("help", ArgumentValue::None), ("dbpath", ArgumentValue::Needed), ("cascade", ArgumentValue::None), ("changelog", ArgumentValue::None),
+    ("clean", ArgumentValue::None), ("nodeps", ArgumentValue::None), ("deps", ArgumentValue::None), ("explicit", ArgumentValue::None),
+    ("groups", ArgumentValue::None), ("info", ArgumentValue::None), ("check", ArgumentValue::None), ("list", ArgumentValue::None),
+    ("foreign", ArgumentValue::None), ("native", ArgumentValue::None), ("nosave", ArgumentValue::None), ("owns", ArgumentValue::None),
+    ("file", ArgumentValue::None), ("print", ArgumentValue::None), ("quiet", ArgumentValue::None), ("root", ArgumentValue::Needed),
+    ("sysroot", ArgumentValue::Needed), ("recursive", ArgumentValue::None), ("search", ArgumentValue::None), ("regex", ArgumentValue::None),
+    ("machinereadable", ArgumentValue::None), ("unrequired", ArgumentValue::None), ("upgrades", ArgumentValue::None),
+    ("sysupgrade", ArgumentValue::None), ("unneeded", ArgumentValue::None), ("verbose", ArgumentValue::None),
+    ("downloadonly", ArgumentValue::None), ("refresh", ArgumentValue::None), ("noconfirm", ArgumentValue::None),
+    ("confirm", ArgumentValue::None), ("config", ArgumentValue::Needed), ("ignore", ArgumentValue::Needed),
+    ("assume-installed", ArgumentValue::Needed), ("debug", ArgumentValue::Glued), ("force", ArgumentValue::None),
+    ("overwrite", ArgumentValue::Needed), ("noprogressbar", ArgumentValue::None), ("noscriptlet", ArgumentValue::None),
+    ("ask", ArgumentValue::Needed), ("cachedir", ArgumentValue::Needed), ("hookdir", ArgumentValue::Needed), ("asdeps", ArgumentValue::None),
+    ("logfile", ArgumentValue::Needed), ("ignoregroup", ArgumentValue::Needed), ("needed", ArgumentValue::None),
+    ("asexplicit", ArgumentValue::None), ("arch", ArgumentValue::Needed), ("print-format", ArgumentValue::Needed),
+    ("gpgdir", ArgumentValue::Needed), ("dbonly", ArgumentValue::None), ("color", ArgumentValue::Needed),
+    ("disable-download-timeout", ArgumentValue::None), ("disable-sandbox", ArgumentValue::None),
+    ("disable-sandbox-filesystem", ArgumentValue::None), ("disable-sandbox-syscalls", ArgumentValue::None),
 ];
 
 impl Arguments {
@@ -163,7 +163,7 @@ impl Arguments {
                 continue;
             };
             let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let Some((name, Value::Needed)) = long_option(name) else { continue };
+            let Some((name, ArgumentValue::Needed)) = long_option(name) else { continue };
             let mut value = if text.contains(&b'=') { joined.pop() } else { words.next().cloned() };
             while let Some(value) = value.as_mut().filter(|_| LISTS.contains(&name))
                 && let Some(more) = words.next_if(|word| !word.as_bytes().starts_with(b"-"))
@@ -189,8 +189,8 @@ impl Arguments {
     /// Cannot be run again when [`Arguments::reads_stdin`].
     pub fn again(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
         let again = self.parts.iter().map(|part| match part {
-            Part::Word(word) => Some(word.clone()),
-            Part::Path(option, path) => option_word(option, &resolve(Path::new(path))?),
+            ArgumentPart::Word(word) => Some(word.clone()),
+            ArgumentPart::Path(option, path) => option_word(option, &resolve(Path::new(path))?),
         });
         again.collect()
     }
@@ -198,8 +198,8 @@ impl Arguments {
     /// Only where pacman is to look: its configuration, databases and root, each path made absolute by `resolve`.
     pub fn places(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
         let paths = self.parts.iter().filter_map(|part| match part {
-            Part::Path(option, path) => Some((option, path)),
-            Part::Word(_) => None,
+            ArgumentPart::Path(option, path) => Some((option, path)),
+            ArgumentPart::Word(_) => None,
         });
         paths.map(|(option, path)| option_word(option, &resolve(Path::new(path))?)).collect()
     }
@@ -210,7 +210,7 @@ impl Arguments {
     }
 
     fn keep(&mut self, word: &OsStr) {
-        self.parts.push(Part::Word(word.to_owned()));
+        self.parts.push(ArgumentPart::Word(word.to_owned()));
     }
 
     fn long(&mut self, word: &OsStr, text: &[u8], words: &mut std::slice::Iter<'_, OsString>) {
@@ -222,19 +222,19 @@ impl Arguments {
             self.keep(word);
             return;
         };
-        let apart = (takes == Value::Needed && glued.is_none()).then(|| words.next().cloned()).flatten();
+        let apart = (takes == ArgumentValue::Needed && glued.is_none()).then(|| words.next().cloned()).flatten();
         let value = glued.clone().or(apart.clone());
         match (name, &value) {
             ("refresh", _) => {}
-            (name, Some(path)) if PATHS.contains(&name) => self.parts.push(Part::Path(name, path.clone())),
+            (name, Some(path)) if PATHS.contains(&name) => self.parts.push(ArgumentPart::Path(name, path.clone())),
             _ => {
                 self.keep(word);
                 apart.iter().for_each(|word| self.keep(word));
             }
         }
         match (takes, value) {
-            (Value::Needed, Some(value)) => self.value(name, value),
-            (Value::None, None) => self.flag(name),
+            (ArgumentValue::Needed, Some(value)) => self.value(name, value),
+            (ArgumentValue::None, None) => self.flag(name),
             _ => {}
         }
     }
@@ -263,7 +263,7 @@ impl Arguments {
             self.keep(&OsString::from_vec(kept));
         }
         if let Some((option, value)) = path {
-            self.parts.push(Part::Path(option, value.clone()));
+            self.parts.push(ArgumentPart::Path(option, value.clone()));
             self.value(option, value);
         }
     }
@@ -351,7 +351,7 @@ fn short_flag(letter: u8) -> &'static str {
 }
 
 /// An exact name, or the only one that begins so (getopt_long(3)).
-fn long_option(text: &[u8]) -> Option<(&'static str, Value)> {
+fn long_option(text: &[u8]) -> Option<(&'static str, ArgumentValue)> {
     let mut begin = LONG.iter().filter(|(name, _)| name.as_bytes().starts_with(text));
     let exact = LONG.iter().find(|(name, _)| name.as_bytes() == text);
     match (exact, begin.next(), begin.next()) {

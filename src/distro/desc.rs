@@ -37,7 +37,7 @@ pub(super) fn parse(directory: &str, text: &[u8]) -> Result<Package, String> {
     if text.contains(&0) {
         return Err("it holds a zero byte".to_owned());
     }
-    let mut fields = Fields::default();
+    let mut fields = DescFields::default();
     let mut lines = text.split(|byte| *byte == b'\n');
     while let Some(line) = lines.next() {
         if line.ends_with(b"\r") {
@@ -54,11 +54,11 @@ pub(super) fn parse(directory: &str, text: &[u8]) -> Result<Package, String> {
 }
 
 #[derive(Default)]
-struct Fields<'a> {
+struct DescFields<'a> {
     values: [Option<&'a [u8]>; SINGLE.len()],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> DescFields<'a> {
     fn set(&mut self, key: &[u8], value: &'a [u8]) -> Result<(), String> {
         let at = SINGLE.iter().position(|known| *known == key).expect("only known keys are set");
         if self.values[at].replace(value).is_some() {

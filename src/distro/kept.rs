@@ -16,12 +16,12 @@ const MOST_FILES: usize = 256;
 const LARGEST: u64 = 8 << 20;
 
 /// Where the answer to one question is kept.
-pub(super) struct Place {
+pub(super) struct KeptAnswer {
     path: PathBuf,
     question: Sha256,
 }
 
-impl Place {
+impl KeptAnswer {
     pub fn of(directory: &Path, question: &[u8]) -> Self {
         let question = Sha256::of(question);
         Self { path: directory.join(format!("pacman-conf-{}.txt", &question.to_string()[..16])), question }

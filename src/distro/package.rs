@@ -61,7 +61,7 @@ impl Default for Limits {
 /// Why a file is not a database to be used. Fetching it again, from somebody else, may help; `Read` is about this
 /// machine or about the compressed data, and `Unsupported` stays as it is.
 #[derive(Debug, thiserror::Error)]
-pub enum BadDatabase {
+pub enum DatabaseError {
     /// No bytes at all. A repository without packages is not empty: its tar has an end.
     #[error("the database is empty")]
     Empty,

@@ -39,7 +39,7 @@ pub struct Pacman {
 
 /// A package of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Coming {
+pub struct TransactionPackage {
     /// The repository it comes from.
     pub repo: RepoName,
     /// `%NAME%`
@@ -82,14 +82,14 @@ impl Pacman {
     /// The packages of its transaction in the order in which it will ask for them, those in a cache included.
     ///
     /// `None` when it does not say: a transaction that cannot be, or no answer in time.
-    pub fn transaction(&self) -> Option<Vec<Coming>> {
+    pub fn transaction(&self) -> Option<Vec<TransactionPackage>> {
         let mut words: Vec<OsString> = vec![format!("--print-format={MARK}\t{}", FIELDS.join("\t")).into()];
         words.extend(self.transaction.iter().cloned());
         Some(self.ask(&words)?.lines().filter_map(coming).collect())
     }
 
     /// What these packages say of themselves, by name.
-    pub fn about(&self, packages: &[Coming]) -> Option<HashMap<String, About>> {
+    pub fn about(&self, packages: &[TransactionPackage]) -> Option<HashMap<String, About>> {
         let mut words: Vec<OsString> = vec!["-Si".into()];
         words.extend(self.places.iter().cloned());
         words.extend(packages.iter().map(|package| format!("{}/{}", package.repo, package.name).into()));
@@ -114,14 +114,14 @@ impl Pacman {
 }
 
 /// One line of the answer. The server's part of the URL is not used: it may hold `%`, which pacman replaces once more.
-pub fn coming(line: &str) -> Option<Coming> {
+pub fn coming(line: &str) -> Option<TransactionPackage> {
     let mut fields = line.strip_prefix(MARK)?.strip_prefix('\t')?.split('\t');
     let [repo, name, version, url] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
     let (_, file) = url.rsplit_once('/')?;
     let [depends, provides, conflicts, groups] = [(); 4].map(|()| fields.next().map(names));
     let about = (|| Some(About { depends: depends?, provides: provides?, conflicts: conflicts?, groups: groups? }))();
     let is_told = |about: &About| about.depends != [FIELDS[4]];
-    Some(Coming {
+    Some(TransactionPackage {
         repo: RepoName::new(repo).ok()?,
         name: name.to_owned(),
         version: version.to_owned(),

@@ -11,7 +11,7 @@ use super::server;
 
 /// How a signature is treated (`SigLevel` in pacman.conf(5)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Check {
+pub enum SignatureCheck {
     /// Not fetched, not looked at.
     Never,
     /// Checked when there is one.
@@ -24,9 +24,9 @@ pub enum Check {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SigLevel {
     /// Package files.
-    pub package: Check,
+    pub package: SignatureCheck,
     /// Database files.
-    pub database: Check,
+    pub database: SignatureCheck,
 }
 
 /// What a repository is used for (`Usage` in pacman.conf(5)).
@@ -91,15 +91,15 @@ pub struct PacmanConf {
 /// A dump that lacks what every version of `pacman-conf` prints. Trying again does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("its output names no {0}")]
-pub struct Incomplete(pub &'static str);
+pub struct IncompleteConfError(pub &'static str);
 
 impl PacmanConf {
     /// Reads the whole dump, as `pacman-conf` without a directive prints it. Unknown lines are skipped.
     ///
     /// # Errors
-    /// `Incomplete` without `RootDir` or `DBPath`.
-    pub fn parse(dump: &str) -> Result<Self, Incomplete> {
-        let mut sections: Vec<(&str, Vec<Line<'_>>)> = Vec::new();
+    /// `IncompleteConfError` without `RootDir` or `DBPath`.
+    pub fn parse(dump: &str) -> Result<Self, IncompleteConfError> {
+        let mut sections: Vec<(&str, Vec<ConfLine<'_>>)> = Vec::new();
         for line in dump.lines() {
             if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 sections.push((name, Vec::new()));
@@ -114,13 +114,13 @@ impl PacmanConf {
         let options: Vec<_> = options.copied().collect();
         let all = |key: &'static str| values(&options, key);
         let one = |key: &'static str| values(&options, key).next();
-        let required = SigLevel { package: Check::Required, database: Check::Required };
+        let required = SigLevel { package: SignatureCheck::Required, database: SignatureCheck::Required };
         let sig_level = sig_level(&options, required);
         let repos = sections.iter().filter(|(name, _)| *name != "options");
         let repos = repos.filter_map(|(name, lines)| repo(name, lines, sig_level));
         Ok(Self {
-            root_dir: one("RootDir").ok_or(Incomplete("RootDir"))?.into(),
-            db_path: one("DBPath").ok_or(Incomplete("DBPath"))?.into(),
+            root_dir: one("RootDir").ok_or(IncompleteConfError("RootDir"))?.into(),
+            db_path: one("DBPath").ok_or(IncompleteConfError("DBPath"))?.into(),
             cache_dirs: all("CacheDir").map(PathBuf::from).collect(),
             gpg_dir: one("GPGDir").map(PathBuf::from),
             architectures: all("Architecture").map(str::to_owned).collect(),
@@ -187,14 +187,14 @@ impl Repo {
     }
 }
 
-type Line<'a> = (&'a str, Option<&'a str>);
-type Lines<'a> = [Line<'a>];
+type ConfLine<'a> = (&'a str, Option<&'a str>);
+type ConfLines<'a> = [ConfLine<'a>];
 
-fn values<'a>(lines: &Lines<'a>, key: &'static str) -> impl Iterator<Item = &'a str> {
+fn values<'a>(lines: &ConfLines<'a>, key: &'static str) -> impl Iterator<Item = &'a str> {
     lines.iter().filter(move |(known, _)| *known == key).filter_map(|(_, value)| *value)
 }
 
-fn repo(name: &str, lines: &Lines<'_>, default: SigLevel) -> Option<Repo> {
+fn repo(name: &str, lines: &ConfLines<'_>, default: SigLevel) -> Option<Repo> {
     let all = |key: &'static str| values(lines, key).map(str::to_owned).collect::<Vec<_>>();
     let used = |what| values(lines, "Usage").any(|usage| usage == what || usage == "All");
     Some(Repo {
@@ -206,16 +206,16 @@ fn repo(name: &str, lines: &Lines<'_>, default: SigLevel) -> Option<Repo> {
     })
 }
 
-fn sig_level(lines: &Lines<'_>, default: SigLevel) -> SigLevel {
+fn sig_level(lines: &ConfLines<'_>, default: SigLevel) -> SigLevel {
     let mut level = default;
     for value in values(lines, "SigLevel") {
         match value {
-            "PackageNever" => level.package = Check::Never,
-            "PackageOptional" => level.package = Check::Optional,
-            "PackageRequired" => level.package = Check::Required,
-            "DatabaseNever" => level.database = Check::Never,
-            "DatabaseOptional" => level.database = Check::Optional,
-            "DatabaseRequired" => level.database = Check::Required,
+            "PackageNever" => level.package = SignatureCheck::Never,
+            "PackageOptional" => level.package = SignatureCheck::Optional,
+            "PackageRequired" => level.package = SignatureCheck::Required,
+            "DatabaseNever" => level.database = SignatureCheck::Never,
+            "DatabaseOptional" => level.database = SignatureCheck::Optional,
+            "DatabaseRequired" => level.database = SignatureCheck::Required,
             _ => {} // whom to trust is for pacman to know
         }
     }
@@ -259,17 +259,20 @@ mod tests {
     #[test]
     fn a_repository_has_its_own_signature_level_or_that_of_the_options() {
         let level = |package, database| SigLevel { package, database };
-        assert_eq!(conf().repos[0].sig_level, level(Check::Required, Check::Optional));
-        assert_eq!(conf().repos[1].sig_level, level(Check::Optional, Check::Never));
+        assert_eq!(conf().repos[0].sig_level, level(SignatureCheck::Required, SignatureCheck::Optional));
+        assert_eq!(conf().repos[1].sig_level, level(SignatureCheck::Optional, SignatureCheck::Never));
         let bare = PacmanConf::parse("[options]\nRootDir = /\nDBPath = /db\n").unwrap();
-        assert_eq!(bare.sig_level, level(Check::Required, Check::Required));
+        assert_eq!(bare.sig_level, level(SignatureCheck::Required, SignatureCheck::Required));
         assert_eq!(bare.parallel_downloads, 1);
     }
 
     #[test]
     fn a_dump_without_directories_is_refused() {
-        assert_eq!(PacmanConf::parse(""), Err(Incomplete("RootDir")));
-        assert_eq!(PacmanConf::parse("[options]\nRootDir = /\n[core]\nDBPath = /x\n"), Err(Incomplete("DBPath")));
+        assert_eq!(PacmanConf::parse(""), Err(IncompleteConfError("RootDir")));
+        assert_eq!(
+            PacmanConf::parse("[options]\nRootDir = /\n[core]\nDBPath = /x\n"),
+            Err(IncompleteConfError("DBPath"))
+        );
     }
 
     #[test]

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::program::{self, Silent};
+use crate::program::{self, SilentError};
 
 use super::caller::Caller;
 use super::kept;
-use super::pacman_conf::{Incomplete, PacmanConf};
+use super::pacman_conf::{IncompleteConfError, PacmanConf};
 
 /// Longest wait for `pacman-conf`. It needs 5 ms; a hung network file system is what takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const DEFAULT_CONFIG: &str = "/etc/pacman.conf";
 
 /// What has to be known to ask: which configuration, and what pacman's own command line says against it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Question {
+pub struct ConfQuestion {
     /// The program; found in `PATH` when it has no slash.
     pub program: PathBuf,
     /// The configuration file, absolute.
@@ -45,7 +45,7 @@ pub struct Question {
     pub architectures: Vec<OsString>,
 }
 
-/// Why the configuration is not known. Only after `Silent::TooSlow` trying again may help.
+/// Why the configuration is not known. Only after `SilentError::TooSlow` trying again may help.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
     /// pacman was given a relative path and where it was started is not known.
@@ -64,10 +64,10 @@ pub enum ConfError {
     },
     /// The program gave no answer.
     #[error(transparent)]
-    Silent(#[from] Silent),
+    Silent(#[from] SilentError),
     /// Not the dump of a configuration.
     #[error("pacman-conf is not understood: {0}")]
-    Incomplete(#[from] Incomplete),
+    Incomplete(#[from] IncompleteConfError),
 }
 
 /// A configuration that only this process knows, under a path at which `pacman-conf` finds it.
@@ -102,7 +102,7 @@ impl Input {
     }
 }
 
-impl Default for Question {
+impl Default for ConfQuestion {
     /// The system's own configuration.
     fn default() -> Self {
         Self {
@@ -118,7 +118,7 @@ impl Default for Question {
     }
 }
 
-impl Question {
+impl ConfQuestion {
     /// The configuration under which `caller` runs.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Question {
 
     /// The last answer, kept in `directory`, if it still holds.
     pub fn recall(&self, directory: &Path) -> Option<PacmanConf> {
-        kept::Place::of(directory, &self.identity()).recall().and_then(|dump| self.read(&dump).ok())
+        kept::KeptAnswer::of(directory, &self.identity()).recall().and_then(|dump| self.read(&dump).ok())
     }
 
     /// Asks `pacman-conf`, waits for it no longer than `patience`, and keeps the answer in `directory`.
@@ -189,7 +189,7 @@ impl Question {
         let dump = self.dump(patience)?;
         let conf = self.read(&dump)?;
         if let Some(sources) = sources {
-            kept::Place::of(directory, &self.identity()).keep(&sources, &dump);
+            kept::KeptAnswer::of(directory, &self.identity()).keep(&sources, &dump);
         }
         Ok(conf)
     }

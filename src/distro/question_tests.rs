@@ -28,8 +28,8 @@ impl Machine {
         self.dir.path().join(name)
     }
 
-    fn question(&self) -> Question {
-        Question { config: self.path("pacman.conf"), ..Question::default() }
+    fn question(&self) -> ConfQuestion {
+        ConfQuestion { config: self.path("pacman.conf"), ..ConfQuestion::default() }
     }
 
     fn servers(&self) -> Vec<String> {
@@ -40,8 +40,8 @@ impl Machine {
 
 #[test]
 fn a_program_that_is_not_there_is_no_answer() {
-    let missing = Question { program: "/nonexistent/pacman-conf".into(), ..Question::default() };
-    assert!(matches!(missing.ask(), Err(ConfError::Silent(Silent::Program { .. }))));
+    let missing = ConfQuestion { program: "/nonexistent/pacman-conf".into(), ..ConfQuestion::default() };
+    assert!(matches!(missing.ask(), Err(ConfError::Silent(SilentError::Program { .. }))));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_command_line_wins_over_the_configuration_as_in_pacman() {
     for name in ["db2", "cache2", "cache 3"] {
         std::fs::create_dir(machine.path(name)).unwrap();
     }
-    let question = Question {
+    let question = ConfQuestion {
         db_path: Some(machine.path("db2")),
         cache_dirs: vec![machine.path("cache2"), machine.path("cache 3")],
         architectures: vec!["riscv64".into()],
@@ -104,12 +104,12 @@ fn an_answer_is_given_where_nothing_can_be_kept() {
 fn a_syntax_error_is_reported() {
     let Some(machine) = Machine::with("[core]\nInclude = AT/nothing\n") else { return };
     std::fs::write(machine.path("pacman.conf"), "outside = section\n").unwrap();
-    assert!(matches!(machine.question().ask(), Err(ConfError::Silent(Silent::Refused { .. }))));
+    assert!(matches!(machine.question().ask(), Err(ConfError::Silent(SilentError::Refused { .. }))));
 }
 
 #[test]
 fn control_characters_are_never_written_into_a_configuration() {
-    let question = Question { architectures: vec!["x\n[evil]".into()], ..Question::default() };
+    let question = ConfQuestion { architectures: vec!["x\n[evil]".into()], ..ConfQuestion::default() };
     assert!(matches!(question.ask(), Err(ConfError::Unwritable(_))));
 }
 
@@ -120,12 +120,12 @@ fn a_question_takes_its_paths_from_the_caller() {
         let words: Vec<_> = line.split(' ').map(OsString::from).collect();
         Caller { transaction, program: "pacman".into(), arguments: Arguments::parse(&words), otherwise: None }
     };
-    let question = Question::of(&caller("-Sy --config /c -b /d -r /r --cachedir /e")).unwrap();
+    let question = ConfQuestion::of(&caller("-Sy --config /c -b /d -r /r --cachedir /e")).unwrap();
     let want = ["/c", "/d", "/r", "/e"].map(PathBuf::from);
     let got = [question.config, question.db_path.unwrap(), question.root.unwrap(), question.cache_dirs[0].clone()];
     assert_eq!(got, want);
-    assert_eq!(Question::of(&caller("-Syu")).unwrap(), Question::default());
-    assert!(matches!(Question::of(&caller("-Sy -b no/such/place")), Err(ConfError::Relative(_))));
+    assert_eq!(ConfQuestion::of(&caller("-Syu")).unwrap(), ConfQuestion::default());
+    assert!(matches!(ConfQuestion::of(&caller("-Sy -b no/such/place")), Err(ConfError::Relative(_))));
 }
 
 fn states(paths: &[PathBuf]) -> Vec<FileKey> {

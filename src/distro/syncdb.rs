@@ -8,23 +8,23 @@ use std::io::{self, Read};
 
 use crate::name::shown;
 
-use super::archive::Unpacked;
+use super::archive::UnpackedDatabase;
 use super::desc;
 
-pub use super::package::{BadDatabase, Limits, Package, Signature};
+pub use super::package::{DatabaseError, Limits, Package, Signature};
 
 /// Calls `visit` for every package of the database in `from`, in the order of the archive.
 ///
 /// What was visited counts only when this returns `Ok`: checksums stand at the end.
 ///
 /// # Errors
-/// `BadDatabase`, or whatever `visit` returns.
-pub fn read<E: From<BadDatabase>>(
+/// `DatabaseError`, or whatever `visit` returns.
+pub fn read<E: From<DatabaseError>>(
     from: impl Read,
     limits: &Limits,
     mut visit: impl FnMut(Package) -> Result<(), E>,
 ) -> Result<(), E> {
-    let unpacked = Unpacked::new(from, limits)?;
+    let unpacked = UnpackedDatabase::new(from, limits)?;
     let explain = unpacked.explainer();
     let mut archive = tar::Archive::new(unpacked);
     let mut seen = HashSet::new();
@@ -52,7 +52,7 @@ pub fn read<E: From<BadDatabase>>(
         }
         let Some(directory) = path.of_desc() else { continue };
         if seen.len() >= limits.packages {
-            return Err(BadDatabase::TooLarge("packages").into());
+            return Err(DatabaseError::TooLarge("packages").into());
         }
         if entry.size() > limits.desc {
             return Err(path.bad(format!("it claims {} bytes, at most {} are read", entry.size(), limits.desc)).into());
@@ -71,9 +71,9 @@ pub fn read<E: From<BadDatabase>>(
 ///
 /// # Errors
 /// As [`read`].
-pub fn check(from: impl Read) -> Result<usize, BadDatabase> {
+pub fn check(from: impl Read) -> Result<usize, DatabaseError> {
     let mut packages = 0;
-    read::<BadDatabase>(from, &Limits::default(), |_| {
+    read::<DatabaseError>(from, &Limits::default(), |_| {
         packages += 1;
         Ok(())
     })?;
@@ -84,9 +84,9 @@ pub fn check(from: impl Read) -> Result<usize, BadDatabase> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn packages(from: impl Read) -> Result<Vec<Package>, BadDatabase> {
+pub fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
     let mut packages = Vec::new();
-    read::<BadDatabase>(from, &Limits::default(), |package| {
+    read::<DatabaseError>(from, &Limits::default(), |package| {
         packages.push(package);
         Ok(())
     })?;
@@ -97,7 +97,7 @@ pub fn packages(from: impl Read) -> Result<Vec<Package>, BadDatabase> {
 struct Path(String);
 
 impl Path {
-    fn of(bytes: &[u8]) -> Result<Self, BadDatabase> {
+    fn of(bytes: &[u8]) -> Result<Self, DatabaseError> {
         let path = Self(String::from_utf8_lossy(bytes).into_owned());
         let parts = path.0.strip_suffix('/').unwrap_or(&path.0).split('/');
         // pacman refuses "./" as well: "invalid name for database entry".
@@ -112,29 +112,29 @@ impl Path {
         self.0.strip_suffix("/desc").filter(|directory| !directory.contains('/'))
     }
 
-    fn bad(&self, problem: impl Into<String>) -> BadDatabase {
-        BadDatabase::Entry { entry: shown(&self.0).into_owned(), problem: problem.into() }
+    fn bad(&self, problem: impl Into<String>) -> DatabaseError {
+        DatabaseError::Entry { entry: shown(&self.0).into_owned(), problem: problem.into() }
     }
 }
 
 fn body(
     entry: &mut tar::Entry<'_, impl Read>,
     most: u64,
-    explain: impl Fn(io::Error) -> BadDatabase,
-) -> Result<Vec<u8>, BadDatabase> {
+    explain: impl Fn(io::Error) -> DatabaseError,
+) -> Result<Vec<u8>, DatabaseError> {
     let size = entry.size();
     if size > most {
-        return Err(BadDatabase::TooLarge("an entry's name"));
+        return Err(DatabaseError::TooLarge("an entry's name"));
     }
     let mut bytes = Vec::with_capacity(size as usize);
     entry.read_to_end(&mut bytes).map_err(explain)?;
     // The tar reader takes the end of the stream for the end of the entry.
-    if (bytes.len() as u64) < size { Err(BadDatabase::CutOff) } else { Ok(bytes) }
+    if (bytes.len() as u64) < size { Err(DatabaseError::CutOff) } else { Ok(bytes) }
 }
 
 /// The path in a pax header, which bsdtar writes for large user ids and for what does not fit.
-fn pax_name(body: &[u8]) -> Result<Option<Vec<u8>>, BadDatabase> {
-    let bad = |problem: &str| BadDatabase::Entry { entry: "(pax header)".to_owned(), problem: problem.to_owned() };
+fn pax_name(body: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
+    let bad = |problem: &str| DatabaseError::Entry { entry: "(pax header)".to_owned(), problem: problem.to_owned() };
     let mut name = None;
     for record in tar::PaxExtensions::new(body) {
         let record = record.map_err(|_| bad("it is malformed"))?;

@@ -103,16 +103,16 @@ fn a_flipped_bit_in_compressed_data_is_noticed() {
     let mut bytes = gzip(&two());
     let at = bytes.len() - 6;
     bytes[at] ^= 1;
-    assert!(matches!(check(&bytes[..]), Err(BadDatabase::Read(_))));
+    assert!(matches!(check(&bytes[..]), Err(DatabaseError::Read(_))));
 }
 
 #[test]
 fn what_is_no_database_is_told_by_what_it_is() {
     let page = b"\n<!DOCTYPE html><html><body>Please log in</body></html>";
-    assert!(matches!(check(&page[..]), Err(BadDatabase::WebPage)));
-    assert!(matches!(check(&b""[..]), Err(BadDatabase::Empty)));
-    assert!(matches!(check(&b"BZh91AY"[..]), Err(BadDatabase::Unsupported("bzip2"))));
-    assert!(matches!(check(&[7; 4096][..]), Err(BadDatabase::NotADatabase)));
+    assert!(matches!(check(&page[..]), Err(DatabaseError::WebPage)));
+    assert!(matches!(check(&b""[..]), Err(DatabaseError::Empty)));
+    assert!(matches!(check(&b"BZh91AY"[..]), Err(DatabaseError::Unsupported("bzip2"))));
+    assert!(matches!(check(&[7; 4096][..]), Err(DatabaseError::NotADatabase)));
     let page = format!("<html>{}", "x".repeat(4096));
     assert!(check(&gzip(page.as_bytes())[..]).is_err());
 }
@@ -173,7 +173,7 @@ fn links_are_refused_and_pax_headers_are_honoured() {
 fn limits_are_kept() {
     let bytes = gzip(&two());
     let full = Limits::default();
-    let least = |limits: Limits| read::<BadDatabase>(&bytes[..], &limits, |_| Ok(())).map_err(|e| e.to_string());
+    let least = |limits: Limits| read::<DatabaseError>(&bytes[..], &limits, |_| Ok(())).map_err(|e| e.to_string());
     assert_eq!(least(full), Ok(()));
     for (limits, what) in [
         (Limits { packed: 100, ..full }, "packed"),

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::{Ask, Settings};
+use crate::config::{KuboPolicy, Settings};
 use crate::deliver::block_on;
 use crate::env::Env;
 use crate::http::Http;
-use crate::kubo::{Fault, Kind, Kubo, RepoSize};
+use crate::kubo::{Kubo, KuboError, KuboErrorKind, RepoSize};
 
 /// Longest wait for all answers together.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The daemon, as far as it can be seen.
 #[derive(Debug)]
-pub enum Daemon {
+pub enum DaemonFacts {
     /// It is not to be asked.
     Off,
     /// It is not asked because the environment sets a proxy.
@@ -42,9 +42,9 @@ pub struct Answers {
     /// Where the secret for the RPC is.
     pub token_file: Option<PathBuf>,
     /// Whether the RPC lets us in, and what it says when not.
-    pub rpc: Option<Result<(), Fault>>,
+    pub rpc: Option<Result<(), KuboError>>,
     /// Whether the gateway is one.
-    pub gateway: Option<Result<(), Fault>>,
+    pub gateway: Option<Result<(), KuboError>>,
     /// The release as (0, 43) for 0.43.0.
     pub version: Option<(u32, u32)>,
     /// Its configuration; `Null` when unknown.
@@ -58,12 +58,12 @@ pub struct Answers {
     pub collects: Option<bool>,
 }
 
-impl Daemon {
+impl DaemonFacts {
     /// Asks. Takes at most three seconds.
     pub fn ask(env: &Env, settings: &Settings) -> Self {
         match settings.kubo {
-            Ask::No => return Self::Off,
-            Ask::Auto if env.has_proxy() => return Self::BehindProxy,
+            KuboPolicy::No => return Self::Off,
+            KuboPolicy::Auto if env.has_proxy() => return Self::BehindProxy,
             _ => {}
         }
         let http = Http::new(settings.connect.min(PATIENCE));
@@ -78,14 +78,14 @@ impl Daemon {
             )
         };
         let Some((version, gateway, config, repo, peers)) = block_on(asked) else { return Self::Off };
-        let is_gone = |answer: Option<&Fault>| answer.is_some_and(|fault| fault.kind == Kind::Unreachable);
-        let failure = |answer: &Option<Result<(), Fault>>| answer.as_ref().and_then(|answer| answer.clone().err());
-        let rpc = version.as_ref().map(|answer| answer.as_ref().map(drop).map_err(Fault::clone));
+        let is_gone = |answer: Option<&KuboError>| answer.is_some_and(|fault| fault.kind == KuboErrorKind::Unreachable);
+        let failure = |answer: &Option<Result<(), KuboError>>| answer.as_ref().and_then(|answer| answer.clone().err());
+        let rpc = version.as_ref().map(|answer| answer.as_ref().map(drop).map_err(KuboError::clone));
         if let Some(fault) = failure(&rpc)
             && is_gone(Some(&fault))
             && is_gone(failure(&gateway).as_ref())
         {
-            return Self::Gone { wanted: settings.kubo == Ask::Yes, why: fault.text };
+            return Self::Gone { wanted: settings.kubo == KuboPolicy::Yes, why: fault.text };
         }
         Self::Here(Box::new(Answers {
             api: settings.kubo_api.clone(),

@@ -11,20 +11,20 @@ const CLOCK: u64 = 300;
 
 /// One index, as it is on this machine.
 #[derive(Clone, Debug)]
-pub struct Index {
+pub struct IndexFacts {
     /// What the user calls it.
     pub name: String,
     /// What is wrong with its keys.
     pub bad_key: Option<String>,
     /// What is held of it; an error when it cannot be read by this user.
-    pub held: Result<Option<Held>, String>,
+    pub held: Result<Option<HeldIndex>, String>,
     /// How old a copy may be before it is due (`index.refresh`).
     pub due: Duration,
 }
 
 /// The copy that is held.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
+pub struct HeldIndex {
     /// Since a source last confirmed it.
     pub age: Duration,
     /// Until it expires, in seconds; negative when it has.
@@ -34,7 +34,7 @@ pub struct Held {
 }
 
 /// Looks at all indexes of the settings; nothing is fetched.
-pub fn look(settings: &Settings, now: SystemTime) -> Vec<Index> {
+pub fn look(settings: &Settings, now: SystemTime) -> Vec<IndexFacts> {
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let look_at = |index: &crate::config::IndexConfig| {
         let grant = in_use::grant(index);
@@ -42,7 +42,7 @@ pub fn look(settings: &Settings, now: SystemTime) -> Vec<Index> {
             Ok(grant) => {
                 let seen = in_use::state(settings).seen(&grant.keys()).map_err(|e| e.to_string());
                 seen.map(|seen| {
-                    seen.map(|seen| Held {
+                    seen.map(|seen| HeldIndex {
                         age: Duration::from_secs(now.saturating_sub(seen.fetched)),
                         left: seen.expires.cast_signed().saturating_sub_unsigned(now),
                         ahead: seen.fetched.saturating_sub(now),
@@ -52,7 +52,7 @@ pub fn look(settings: &Settings, now: SystemTime) -> Vec<Index> {
             Err(_) => Ok(None),
         };
         let bad_key = grant.err().map(|e| e.to_string());
-        Index { name: index.name.clone(), bad_key, held, due: settings.index_refresh }
+        IndexFacts { name: index.name.clone(), bad_key, held, due: settings.index_refresh }
     };
     settings.indexes.iter().map(look_at).collect()
 }
@@ -61,7 +61,7 @@ pub fn look(settings: &Settings, now: SystemTime) -> Vec<Index> {
 macro_rules! of_each {
     ($look:expr) => {
         |facts| {
-            let look: fn(&Index) -> Option<Finding> = $look;
+            let look: fn(&IndexFacts) -> Option<Finding> = $look;
             facts.indexes.iter().filter_map(look).collect()
         }
     };

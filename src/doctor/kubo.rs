@@ -4,10 +4,10 @@
 
 use serde_json::Value;
 
-use super::daemon::{Answers, Daemon};
+use super::daemon::{Answers, DaemonFacts};
 use super::{Check, Finding};
 use crate::config::value::show_size;
-use crate::kubo::Kind;
+use crate::kubo::KuboErrorKind;
 
 /// What `ipfs` writes there is read as it stands, sockets included.
 const AT_ITS_ADDRESS: &str = "set kubo.api in /etc/pkgswarm/config.toml to its address, as `cat ~/.ipfs/api` prints it";
@@ -18,7 +18,7 @@ const SETUP: &str = "pkgswarm setup --only kubo";
 macro_rules! of_daemon {
     ($look:expr) => {
         |facts| match &facts.kubo {
-            Daemon::Here(answers) => {
+            DaemonFacts::Here(answers) => {
                 let look: fn(&Answers) -> Option<Finding> = $look;
                 look(answers).into_iter().collect()
             }
@@ -33,11 +33,11 @@ pub const CHECKS: &[Check] = &[
         name: "kubo-daemon",
         about: "A Kubo daemon answers, where kubo.enabled says that there is one.",
         look: |facts| match &facts.kubo {
-            Daemon::Gone { wanted: true, why } => vec![Finding::warning(
+            DaemonFacts::Gone { wanted: true, why } => vec![Finding::warning(
                 format!("kubo.enabled is true, and no Kubo daemon answers ({why}): mirrors serve instead"),
                 "sudo systemctl start ipfs, or `pkgswarm config kubo.api` to see where it is looked for",
             )],
-            Daemon::BehindProxy => vec![Finding::note(
+            DaemonFacts::BehindProxy => vec![Finding::note(
                 "the environment sets a proxy, so Kubo is not asked: its connections would go around the proxy",
                 "set kubo.enabled = true in /etc/pkgswarm/config.toml to ask it all the same",
             )],
@@ -50,7 +50,7 @@ pub const CHECKS: &[Check] = &[
         look: of_daemon!(|kubo| {
             let (fault, mend) = match &kubo.rpc {
                 Some(Ok(())) => return None,
-                Some(Err(fault)) if fault.kind == Kind::Forbidden => refused(kubo, &fault.text),
+                Some(Err(fault)) if fault.kind == KuboErrorKind::Forbidden => refused(kubo, &fault.text),
                 Some(Err(fault)) => (fault.text.clone(), AT_ITS_ADDRESS.to_owned()),
                 None => ("no answer".to_owned(), AT_ITS_ADDRESS.to_owned()),
             };

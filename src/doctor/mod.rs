@@ -60,13 +60,13 @@ impl Finding {
 #[derive(Debug)]
 pub struct Facts {
     /// pacman and its configuration.
-    pub pacman: pacman::Pacman,
+    pub pacman: pacman::PacmanFacts,
     /// The store, the state, and who uses them.
-    pub store: store::Store,
+    pub store: store::StoreFacts,
     /// The indexes in use.
-    pub indexes: Vec<index::Index>,
+    pub indexes: Vec<index::IndexFacts>,
     /// The Kubo daemon.
-    pub kubo: daemon::Daemon,
+    pub kubo: daemon::DaemonFacts,
     /// Our own daemon.
     pub lan: lan::Lan,
 }
@@ -76,9 +76,9 @@ impl Facts {
     pub fn gather(env: &Env, settings: &Settings, now: SystemTime) -> Self {
         std::thread::scope(|scope| {
             // The only one that asks a network, and what can take seconds.
-            let kubo = scope.spawn(|| daemon::Daemon::ask(env, settings));
-            let pacman = pacman::Pacman::ask(settings, now);
-            let store = store::Store::look(env, settings, pacman.conf.as_ref().ok());
+            let kubo = scope.spawn(|| daemon::DaemonFacts::ask(env, settings));
+            let pacman = pacman::PacmanFacts::ask(settings, now);
+            let store = store::StoreFacts::look(env, settings, pacman.conf.as_ref().ok());
             let indexes = index::look(settings, now);
             let lan = lan::Lan::look(settings);
             Self { pacman, store, indexes, kubo: kubo.join().expect("asking Kubo does not panic"), lan }

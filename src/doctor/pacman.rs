@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use super::{Check, Facts, Finding};
 use crate::config::Settings;
-use crate::distro::pacman_conf::{Check as Signed, PacmanConf};
-use crate::distro::question::{ConfError, Question};
+use crate::distro::pacman_conf::{PacmanConf, SignatureCheck as Signed};
+use crate::distro::question::{ConfError, ConfQuestion};
 use crate::distro::version::{self, Version};
 use crate::env::full_program_of;
-use crate::users::{self, User, Wish};
+use crate::users::{self, Access, User};
 
 /// pacman as it is configured.
 #[derive(Debug)]
-pub struct Pacman {
+pub struct PacmanFacts {
     /// Its release; `None` when it does not say.
     pub version: Option<Version>,
     /// What `pacman-conf` says, or why it says nothing.
@@ -39,14 +39,14 @@ pub struct Leftovers {
     pub closed_databases: Vec<(PathBuf, PathBuf)>,
 }
 
-impl Pacman {
+impl PacmanFacts {
     /// Asks `pacman` and `pacman-conf`, and looks into pacman's directories.
     pub fn ask(settings: &Settings, now: SystemTime) -> Self {
-        let question = Question { config: settings.pacman_conf.clone(), ..Question::default() };
+        let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
         let conf = question.ask();
         let closed_conf = match &conf {
             Err(ConfError::Closed { path, .. }) => Some(path.clone()),
-            Ok(conf) => runner(conf).and_then(|user| users::obstacle(&settings.pacman_conf, user, Wish::Read)),
+            Ok(conf) => runner(conf).and_then(|user| users::obstacle(&settings.pacman_conf, user, Access::Read)),
             Err(_) => None,
         };
         let conf = conf.map_err(|e| e.to_string());
@@ -110,12 +110,12 @@ fn look_about(conf: &PacmanConf) -> Leftovers {
 /// unprivileged user do it, what keeps this process from it: that is run as the same user.
 fn closed_to(user: Option<User>, path: &Path) -> Option<PathBuf> {
     if let Some(user) = user.filter(|user| user.uid != 0) {
-        return users::obstacle(path, user, Wish::Read);
+        return users::obstacle(path, user, Access::Read);
     }
     let is_closed = fs::File::open(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
     let own = rustix::process::getuid().as_raw();
     let this = users::with_id(own).unwrap_or(User { uid: own, gid: rustix::process::getgid().as_raw() });
-    is_closed.then(|| users::obstacle(path, this, Wish::Read).unwrap_or_else(|| path.to_owned()))
+    is_closed.then(|| users::obstacle(path, this, Access::Read).unwrap_or_else(|| path.to_owned()))
 }
 
 /// `download-XXXXXX`, as mkdtemp(3) makes it for pacman 7 (7.1.0, `lib/libalpm/util.c`).
@@ -376,7 +376,7 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
     }
     let Some(user) = runner(conf) else { return vec![] };
-    let closed = [program, &full].into_iter().find_map(|program| users::obstacle(program, user, Wish::Run));
+    let closed = [program, &full].into_iter().find_map(|program| users::obstacle(program, user, Access::Run));
     let say = |closed: PathBuf| {
         let says = format!(
             "{} cannot be run by {}, whom pacman has it run by: {} is closed to that user",

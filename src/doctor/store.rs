@@ -15,7 +15,7 @@ const ROOM: u64 = 1 << 30;
 
 /// The directories of the system, and who downloads.
 #[derive(Debug)]
-pub struct Store {
+pub struct StoreFacts {
     /// Who downloads: pacman's DownloadUser, else whoever works for root. `None` when there is nobody.
     pub user: Option<User>,
     /// Whether that is `nobody`, for want of a user of our own.
@@ -41,7 +41,7 @@ pub struct Directory {
     pub room: Option<(u64, u64)>,
 }
 
-impl Store {
+impl StoreFacts {
     /// As if nothing had been looked at: for checks of pacman alone.
     pub fn unseen() -> Self {
         let (directories, failed_units, services) = (Vec::new(), Vec::new(), Vec::new());

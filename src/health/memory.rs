@@ -11,7 +11,7 @@ const MOST: u64 = 64 * 1024;
 
 /// The memory of one transaction, or of all.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Memory {
+pub struct HealthMemory {
     /// How much of the head start brought nothing.
     pub head_start_spent: Duration,
     /// Host, and until when it is asked last, in Unix seconds.
@@ -26,7 +26,7 @@ pub struct Memory {
     pub unchanged: BTreeMap<String, (String, String)>,
 }
 
-impl Memory {
+impl HealthMemory {
     /// Reads the file at `path`, which must be of `uid`. What cannot be read is forgotten.
     pub fn read(path: &Path, uid: u32) -> Self {
         let bytes = fsx::read_small(path, uid, MOST).unwrap_or_default();
@@ -97,7 +97,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in ".*") {
-            let memory = Memory::from_text(&text);
+            let memory = HealthMemory::from_text(&text);
             let _ = memory.to_text(0);
         }
     }

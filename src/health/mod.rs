@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::fsx;
-use crate::health::memory::Memory;
-use crate::health::record::{Record, Records};
+use crate::health::memory::HealthMemory;
+use crate::health::record::{Records, SourceRecord};
 
 pub mod memory;
 pub mod record;
@@ -35,8 +35,8 @@ pub struct Health {
     now: u64,
     /// Until when nothing is fetched, in Unix seconds.
     stop: u64,
-    memory: Memory,
-    hosts: Memory,
+    memory: HealthMemory,
+    hosts: HealthMemory,
     records: Records,
     changed: bool,
 }
@@ -48,8 +48,8 @@ impl Health {
         let (path, hosts_path) = (dir.join(format!("run-{key}")), dir.join("hosts"));
         let stop_path = dir.join(format!("stop-{key}"));
         let stop = stop_until(&stop_path, uid);
-        let memory = Memory::read(&path, uid);
-        let hosts = Memory::read(&hosts_path, uid);
+        let memory = HealthMemory::read(&path, uid);
+        let hosts = HealthMemory::read(&hosts_path, uid);
         let records = Records::read(&dir.join("pace"), uid, now);
         Self { path, hosts_path, stop_path, uid, now, stop, memory, hosts, records, changed: false }
     }
@@ -57,19 +57,19 @@ impl Health {
     /// Reads again what other processes have learned meanwhile.
     pub fn learn_from_others(&mut self, now: SystemTime) {
         self.now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.memory = Memory::read(&self.path, self.uid);
-        self.hosts = Memory::read(&self.hosts_path, self.uid);
+        self.memory = HealthMemory::read(&self.path, self.uid);
+        self.hosts = HealthMemory::read(&self.hosts_path, self.uid);
         self.stop = stop_until(&self.stop_path, self.uid);
         self.records.read_again(self.now);
     }
 
     /// What earlier transfers showed about `host`.
-    pub fn record(&self, host: &str) -> Record {
+    pub fn record(&self, host: &str) -> SourceRecord {
         self.records.of(host)
     }
 
     /// Takes note of something about `host`.
-    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut Record)) {
+    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
         self.records.note(host, learn);
     }
 
@@ -110,7 +110,7 @@ impl Health {
 
     /// Whether `host` did not answer lately.
     pub fn is_down(&self, host: &str) -> bool {
-        let down = |memory: &Memory| memory.down.get(host).is_some_and(|until| *until > self.now);
+        let down = |memory: &HealthMemory| memory.down.get(host).is_some_and(|until| *until > self.now);
         down(&self.memory) || down(&self.hosts)
     }
 
@@ -173,7 +173,7 @@ impl Health {
         if std::mem::take(&mut self.changed) {
             let _ = fsx::replace(&self.path, self.memory.to_text(self.now).as_bytes(), 0o600);
             let hosts = self.hosts.to_text(self.now);
-            if Memory::read(&self.hosts_path, self.uid) != self.hosts {
+            if HealthMemory::read(&self.hosts_path, self.uid) != self.hosts {
                 let _ = fsx::replace(&self.hosts_path, hosts.as_bytes(), 0o600);
             }
         }

@@ -23,9 +23,9 @@ const MOST_HOSTS: usize = 64;
 /// Longest file that is read; a real one has at most `MOST_HOSTS` lines of about 50 bytes.
 const MOST: u64 = 64 * 1024;
 
-/// One source. Nothing is known of a new one: [`Record::default`].
+/// One source. Nothing is known of a new one: [`SourceRecord::default`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Record {
+pub struct SourceRecord {
     /// From the question to the first byte, averaged over the last few answers; `None` before the first.
     pub latency: Option<Duration>,
     /// Bytes a second, averaged over the last few transfers of 1 MiB and more; `None` before the first.
@@ -34,7 +34,7 @@ pub struct Record {
     pub misses: u32,
 }
 
-impl Record {
+impl SourceRecord {
     /// Takes note of a first byte after `latency`.
     pub fn answered(&mut self, latency: Duration) {
         self.misses = 0;
@@ -81,8 +81,8 @@ pub struct Records {
     path: PathBuf,
     uid: u32,
     now: u64,
-    known: BTreeMap<String, (Record, u64)>,
-    changed: BTreeMap<String, (Record, u64)>,
+    known: BTreeMap<String, (SourceRecord, u64)>,
+    changed: BTreeMap<String, (SourceRecord, u64)>,
     saved: Option<Instant>,
 }
 
@@ -104,12 +104,12 @@ impl Records {
     }
 
     /// What is known about `host`.
-    pub fn of(&self, host: &str) -> Record {
-        self.known.get(host).map_or_else(Record::default, |(record, _)| *record)
+    pub fn of(&self, host: &str) -> SourceRecord {
+        self.known.get(host).map_or_else(SourceRecord::default, |(record, _)| *record)
     }
 
     /// Takes note of something about `host`.
-    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut Record)) {
+    pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
         let (before, seen) = self.known.get(host).copied().unwrap_or_default();
         let mut after = before;
         learn(&mut after);
@@ -137,7 +137,7 @@ impl Records {
         self.saved = Some(Instant::now());
         let mut all = parse(&fsx::read_small(&self.path, self.uid, MOST).unwrap_or_default());
         all.append(&mut self.changed);
-        let mut lines: Vec<(&String, &(Record, u64))> = all.iter().collect();
+        let mut lines: Vec<(&String, &(SourceRecord, u64))> = all.iter().collect();
         lines.sort_by_key(|(_, (_, seen))| std::cmp::Reverse(*seen));
         let text: String =
             lines.iter().take(MOST_HOSTS).map(|(host, (record, seen))| line(host, record, *seen)).collect();
@@ -152,21 +152,21 @@ impl Drop for Records {
 }
 
 /// One line of it, break included.
-pub fn line(host: &str, record: &Record, seen: u64) -> String {
+pub fn line(host: &str, record: &SourceRecord, seen: u64) -> String {
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     let latency = record.latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     format!("{host} {} {} {} {seen}\n", number(latency), number(record.rate), record.misses)
 }
 
 /// What the text of such a file says: each host's record, and when it was heard of.
-pub fn parse(bytes: &[u8]) -> BTreeMap<String, (Record, u64)> {
+pub fn parse(bytes: &[u8]) -> BTreeMap<String, (SourceRecord, u64)> {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().filter_map(|line| {
         let words: Vec<&str> = line.split(' ').collect();
         let [host, latency, rate, misses, seen] = words.as_slice() else { return None };
         // An hour of latency is no latency; sums of what is believed must not overflow.
         let latency = latency.parse().ok().filter(|micros| *micros < 3_600_000_000).map(Duration::from_micros);
-        let record = Record { latency, rate: rate.parse().ok(), misses: misses.parse().ok()? };
+        let record = SourceRecord { latency, rate: rate.parse().ok(), misses: misses.parse().ok()? };
         Some(((*host).to_owned(), (record, seen.parse().ok()?)))
     });
     lines.take(MOST_HOSTS).collect()
@@ -188,17 +188,17 @@ mod tests {
 
     #[test]
     fn a_source_that_has_nothing_is_waited_for_half_as_long_each_time() {
-        let mut record = Record::default();
+        let mut record = SourceRecord::default();
         for expected in [300, 150, 75, 50, 50] {
             assert_eq!(record.head_start(MOST_WAIT), ms(expected));
             record.missed();
         }
-        assert_eq!(Record::default().head_start(ms(10)), ms(10), "never more than is allowed");
+        assert_eq!(SourceRecord::default().head_start(ms(10)), ms(10), "never more than is allowed");
     }
 
     #[test]
     fn a_source_that_needs_longer_is_waited_for_until_it_is_hopeless() {
-        let mut record = Record::default();
+        let mut record = SourceRecord::default();
         record.answered(ms(60));
         (1..HOPELESS).for_each(|_| record.missed());
         assert_eq!(record.head_start(MOST_WAIT), ms(180));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_mirror_that_is_usually_quick_is_overlapped_sooner() {
-        let mut record = Record::default();
+        let mut record = SourceRecord::default();
         assert_eq!(record.overlap(ms(1000)), ms(1000));
         record.answered(ms(10));
         assert_eq!(record.overlap(ms(1000)), ms(250));
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_learned_from_long_transfers_only() {
-        let mut record = Record::default();
+        let mut record = SourceRecord::default();
         record.delivered(1000, ms(1));
         assert_eq!(record.rate, None);
         record.delivered(10 << 20, ms(1000));
@@ -239,7 +239,7 @@ mod tests {
         two.save();
         let both = read(dir.path(), 12);
         assert_eq!(both.of("a.example").latency, Some(ms(5)));
-        assert_eq!((both.of("b.example").misses, both.of("c.example")), (1, Record::default()));
+        assert_eq!((both.of("b.example").misses, both.of("c.example")), (1, SourceRecord::default()));
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
             records.save();
         }
         let records = read(dir.path(), 101);
-        assert_eq!(records.of("m1.example"), Record::default());
+        assert_eq!(records.of("m1.example"), SourceRecord::default());
         assert_eq!(records.of("m100.example").latency, Some(ms(100)));
         assert!(dir.path().join("pace").metadata().unwrap().len() < 4096);
     }

@@ -30,7 +30,7 @@ pub struct Http {
 
 /// How to ask.
 #[derive(Clone, Default, Debug)]
-pub struct Ask {
+pub struct GetOptions {
     /// First byte wanted; 0 for the whole file.
     pub from: u64,
     /// Where to stop, after `from`; `None` for the end of the file.
@@ -93,7 +93,7 @@ impl Http {
     ///
     /// # Errors
     /// [`Miss::Unreachable`] when no answer came; [`Miss::Broken`] for redirects in circles.
-    pub async fn ask(&self, url: &Url, ask: &Ask) -> Result<reqwest::Response, Miss> {
+    pub async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
         let mut url = url.clone();
         for _ in 0..=MOST_REDIRECTS {
             let method = if ask.head { Method::HEAD } else { Method::GET };
@@ -152,7 +152,7 @@ pub fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() && !text.contains("timed out") { format!("timed out: {text}") } else { text }
 }
 
-fn headers(ask: &Ask) -> HeaderMap {
+fn headers(ask: &GetOptions) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if ask.from > 0 || ask.until.is_some() {
         let last = ask.until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();

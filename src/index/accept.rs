@@ -1,11 +1,11 @@
 //! The decision: whether an offered index counts, and why not. Pure; what it is made of comes from `index::refresh`.
 
-use super::ipns::{BadRecord, Name};
-use super::manifest::{BadManifest, Manifest, Table};
-use super::minisign::{BadSignature, PublicKey};
-use super::state::Seen;
+use super::ipns::{Name, RecordError};
+use super::manifest::{Manifest, ManifestError, Table};
+use super::minisign::{PublicKey, SignatureError};
+use super::state::SeenSequence;
 use crate::cid::Codec;
-use crate::dag::{BadDag, dir};
+use crate::dag::{DagError, dir};
 use crate::digest::Sha256;
 use crate::name::RepoName;
 
@@ -22,7 +22,7 @@ pub struct Grant {
 
 /// What a source delivered, all of it unproven.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Offer {
+pub struct IndexOffer {
     /// `pkgswarm.json`
     pub manifest: Vec<u8>,
     /// `pkgswarm.json.minisig`
@@ -35,16 +35,16 @@ pub struct Offer {
 
 /// An index that counts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Accepted {
+pub struct AcceptedIndex {
     /// As signed; use [`Grant::tables`] to see what it may speak for.
     pub manifest: Manifest,
     /// What to remember of its keys.
-    pub seen: Seen,
+    pub seen: SeenSequence,
 }
 
 /// Why an offer does not count. The last good copy stays in use.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RefusalError {
     /// Configuration: nothing could prove it.
     #[error("no key is configured for this index, so nothing can prove it")]
     NoKey,
@@ -53,10 +53,10 @@ pub enum Refusal {
     Missing(&'static str),
     /// The IPNS record.
     #[error(transparent)]
-    Record(#[from] BadRecord),
+    Record(#[from] RecordError),
     /// The block that the record points at is not a directory, or not that one.
     #[error("what the IPNS record points at is not an index: {0}")]
-    Root(#[from] BadDag),
+    Root(#[from] DagError),
     /// The directory has no `pkgswarm.json`.
     #[error("what the IPNS record points at has no pkgswarm.json")]
     NoManifest,
@@ -65,10 +65,10 @@ pub enum Refusal {
     OtherManifest,
     /// The minisign signature.
     #[error(transparent)]
-    Minisign(#[from] BadSignature),
+    Minisign(#[from] SignatureError),
     /// The manifest itself: malformed, too new, expired, from the future.
     #[error(transparent)]
-    Manifest(#[from] BadManifest),
+    Manifest(#[from] ManifestError),
     /// Replayed, or a source that is behind.
     #[error("older index refused: has {has}, offered {offered}")]
     Older {
@@ -109,24 +109,29 @@ impl Grant {
 /// Decides at the time `now` (Unix seconds) whether `offer` counts; `floor` is what was seen of the grant's keys.
 ///
 /// # Errors
-/// See [`Refusal`]; the offer is then to be thrown away as a whole.
-pub fn accept(grant: &Grant, floor: Option<&Seen>, offer: &Offer, now: u64) -> Result<Accepted, Refusal> {
+/// See [`RefusalError`]; the offer is then to be thrown away as a whole.
+pub fn accept(
+    grant: &Grant,
+    floor: Option<&SeenSequence>,
+    offer: &IndexOffer,
+    now: u64,
+) -> Result<AcceptedIndex, RefusalError> {
     if grant.ipns.is_none() && grant.minisign.is_none() {
-        return Err(Refusal::NoKey);
+        return Err(RefusalError::NoKey);
     }
     if let Some(name) = &grant.ipns {
-        let record = offer.record.as_ref().ok_or(Refusal::Missing("the IPNS record"))?;
+        let record = offer.record.as_ref().ok_or(RefusalError::Missing("the IPNS record"))?;
         let root = name.verify(record, now)?.root()?;
-        let block = offer.root.as_ref().ok_or(Refusal::Missing("the block that the IPNS record points at"))?;
-        let (manifest, _) = dir::entry(root, block, "pkgswarm.json")?.ok_or(Refusal::NoManifest)?;
+        let block = offer.root.as_ref().ok_or(RefusalError::Missing("the block that the IPNS record points at"))?;
+        let (manifest, _) = dir::entry(root, block, "pkgswarm.json")?.ok_or(RefusalError::NoManifest)?;
         // A manifest has at most 1 MiB, so that it is always one raw block.
         if manifest.codec() != Codec::Raw || !manifest.proves(&offer.manifest) {
-            return Err(Refusal::OtherManifest);
+            return Err(RefusalError::OtherManifest);
         }
     }
     let comment = match &grant.minisign {
         Some(key) => {
-            let signature = offer.minisig.as_ref().ok_or(Refusal::Missing("the minisign signature"))?;
+            let signature = offer.minisig.as_ref().ok_or(RefusalError::Missing("the minisign signature"))?;
             Some(key.verify(&offer.manifest, signature)?)
         }
         None => None,
@@ -139,15 +144,15 @@ pub fn accept(grant: &Grant, floor: Option<&Seen>, offer: &Offer, now: u64) -> R
     let sha256 = Sha256::of(&offer.manifest);
     match floor {
         Some(floor) if manifest.sequence < floor.sequence => {
-            return Err(Refusal::Older { has: floor.sequence, offered: manifest.sequence });
+            return Err(RefusalError::Older { has: floor.sequence, offered: manifest.sequence });
         }
         Some(floor) if manifest.sequence == floor.sequence && sha256 != floor.manifest => {
-            return Err(Refusal::TwoFaced(manifest.sequence));
+            return Err(RefusalError::TwoFaced(manifest.sequence));
         }
         _ => {}
     }
-    let seen = Seen { sequence: manifest.sequence, manifest: sha256, fetched: now, expires: manifest.expires };
-    Ok(Accepted { manifest, seen })
+    let seen = SeenSequence { sequence: manifest.sequence, manifest: sha256, fetched: now, expires: manifest.expires };
+    Ok(AcceptedIndex { manifest, seen })
 }
 
 #[cfg(test)]
@@ -155,7 +160,7 @@ pub(crate) mod tests {
     use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
 
-    use super::super::ipns::Record;
+    use super::super::ipns::IpnsRecord;
     use super::super::manifest::tests::sample;
     use super::super::minisign::{SecretKey, tests::secret};
     use super::*;
@@ -179,12 +184,12 @@ pub(crate) mod tests {
         }
 
         /// A complete and honest offer of `manifest`.
-        pub(crate) fn offer(&self, manifest: &Manifest) -> Offer {
+        pub(crate) fn offer(&self, manifest: &Manifest) -> IndexOffer {
             self.offer_of(manifest.encode(), manifest.sequence, manifest.expires)
         }
 
-        fn offer_of(&self, bytes: Vec<u8>, sequence: u64, expires: u64) -> Offer {
-            let entry = |name: &str, bytes: &[u8]| dir::Entry {
+        fn offer_of(&self, bytes: Vec<u8>, sequence: u64, expires: u64) -> IndexOffer {
+            let entry = |name: &str, bytes: &[u8]| dir::DirectoryEntry {
                 name: name.to_owned(),
                 cid: Cid::raw(Sha256::of(bytes)),
                 dag_size: bytes.len() as u64,
@@ -193,8 +198,8 @@ pub(crate) mod tests {
             let entries = [entry("pkgswarm.json", &bytes), entry("pkgswarm.json.minisig", &minisig)];
             let mut root = None;
             let built = dir::build(&entries, |block| root = Some(block.bytes)).unwrap();
-            let record = Record { value: format!("/ipfs/{}", built.root), sequence, expires, ttl: 300 };
-            Offer { manifest: bytes, minisig: Some(minisig), record: Some(record.sign(&self.ipns)), root }
+            let record = IpnsRecord { value: format!("/ipfs/{}", built.root), sequence, expires, ttl: 300 };
+            IndexOffer { manifest: bytes, minisig: Some(minisig), record: Some(record.sign(&self.ipns)), root }
         }
     }
 
@@ -202,8 +207,8 @@ pub(crate) mod tests {
         sample().sequence + 3600
     }
 
-    fn floor(sequence: u64) -> Seen {
-        Seen { sequence, manifest: Sha256::of(&sample().encode()), fetched: 0, expires: 0 }
+    fn floor(sequence: u64) -> SeenSequence {
+        SeenSequence { sequence, manifest: Sha256::of(&sample().encode()), fetched: 0, expires: 0 }
     }
 
     #[test]
@@ -219,7 +224,7 @@ pub(crate) mod tests {
         }
         assert_eq!(both.keys().len(), 2);
         let none = Grant { ipns: None, minisign: None, ..both };
-        assert_eq!(accept(&none, None, &offer, now()), Err(Refusal::NoKey));
+        assert_eq!(accept(&none, None, &offer, now()), Err(RefusalError::NoKey));
     }
 
     #[test]
@@ -236,9 +241,9 @@ pub(crate) mod tests {
         let grant = Grant { ipns: None, ..publisher.grant() };
         let late = sample().expires + 1;
         let refused = accept(&grant, Some(&floor(1)), &publisher.offer(&sample()), late);
-        assert!(matches!(refused, Err(Refusal::Manifest(BadManifest::Expired { .. }))));
+        assert!(matches!(refused, Err(RefusalError::Manifest(ManifestError::Expired { .. }))));
         let refused = accept(&publisher.grant(), None, &publisher.offer(&sample()), late);
-        assert!(matches!(refused, Err(Refusal::Record(BadRecord::Expired { .. }))));
+        assert!(matches!(refused, Err(RefusalError::Record(RecordError::Expired { .. }))));
     }
 
     #[test]
@@ -246,7 +251,7 @@ pub(crate) mod tests {
         let publisher = Publisher::new();
         let far = Manifest { sequence: now() + 86_401, expires: now() * 2, ..sample() };
         let refused = accept(&publisher.grant(), None, &publisher.offer(&far), now());
-        assert!(matches!(refused, Err(Refusal::Manifest(BadManifest::Future { .. }))));
+        assert!(matches!(refused, Err(RefusalError::Manifest(ManifestError::Future { .. }))));
     }
 
     #[test]
@@ -255,12 +260,12 @@ pub(crate) mod tests {
         let newer = Manifest { sequence: sample().sequence + 1, ..sample() };
         let (old, new) = (publisher.offer(&sample()), publisher.offer(&newer));
         let grant = publisher.grant();
-        let mixed = Offer { manifest: old.manifest.clone(), minisig: old.minisig.clone(), ..new.clone() };
-        assert_eq!(accept(&grant, None, &mixed, now()), Err(Refusal::OtherManifest));
-        let mixed = Offer { root: old.root.clone(), ..new.clone() };
-        assert!(matches!(accept(&grant, None, &mixed, now()), Err(Refusal::Root(BadDag::NotTheBlock(_)))));
-        let mixed = Offer { minisig: old.minisig, ..new };
-        assert_eq!(accept(&grant, None, &mixed, now()), Err(Refusal::Minisign(BadSignature::Forged)));
+        let mixed = IndexOffer { manifest: old.manifest.clone(), minisig: old.minisig.clone(), ..new.clone() };
+        assert_eq!(accept(&grant, None, &mixed, now()), Err(RefusalError::OtherManifest));
+        let mixed = IndexOffer { root: old.root.clone(), ..new.clone() };
+        assert!(matches!(accept(&grant, None, &mixed, now()), Err(RefusalError::Root(DagError::NotTheBlock(_)))));
+        let mixed = IndexOffer { minisig: old.minisig, ..new };
+        assert_eq!(accept(&grant, None, &mixed, now()), Err(RefusalError::Minisign(SignatureError::Forged)));
     }
 
     #[test]
@@ -268,11 +273,11 @@ pub(crate) mod tests {
         let publisher = Publisher::new();
         let offer = publisher.offer(&sample());
         for (stripped, what) in [
-            (Offer { minisig: None, ..offer.clone() }, "the minisign signature"),
-            (Offer { record: None, ..offer.clone() }, "the IPNS record"),
-            (Offer { root: None, ..offer.clone() }, "the block that the IPNS record points at"),
+            (IndexOffer { minisig: None, ..offer.clone() }, "the minisign signature"),
+            (IndexOffer { record: None, ..offer.clone() }, "the IPNS record"),
+            (IndexOffer { root: None, ..offer.clone() }, "the block that the IPNS record points at"),
         ] {
-            assert_eq!(accept(&publisher.grant(), None, &stripped, now()), Err(Refusal::Missing(what)));
+            assert_eq!(accept(&publisher.grant(), None, &stripped, now()), Err(RefusalError::Missing(what)));
         }
     }
 
@@ -281,10 +286,10 @@ pub(crate) mod tests {
         let (honest, thief) = (Publisher::new(), Publisher::new());
         // The IPNS key was stolen; the minisign key was not.
         let refused = accept(&honest.grant(), None, &thief.offer(&sample()), now());
-        assert!(matches!(refused, Err(Refusal::Minisign(BadSignature::OtherKey { .. }))));
+        assert!(matches!(refused, Err(RefusalError::Minisign(SignatureError::OtherKey { .. }))));
         let other = Publisher { ipns: SigningKey::from_bytes(&[8; 32]), minisign: secret() };
         let refused = accept(&honest.grant(), None, &other.offer(&sample()), now());
-        assert_eq!(refused, Err(Refusal::Record(BadRecord::Signature)));
+        assert_eq!(refused, Err(RefusalError::Record(RecordError::Signature)));
     }
 
     #[test]
@@ -292,10 +297,10 @@ pub(crate) mod tests {
         let publisher = Publisher::new();
         let mut root = None;
         let built = dir::build(&[], |block| root = Some(block.bytes)).unwrap();
-        let record = Record { value: format!("/ipfs/{}", built.root), sequence: 1, expires: now() + 9, ttl: 1 };
+        let record = IpnsRecord { value: format!("/ipfs/{}", built.root), sequence: 1, expires: now() + 9, ttl: 1 };
         let record = Some(record.sign(&publisher.ipns));
-        let offer = Offer { record, root, ..publisher.offer(&sample()) };
-        assert_eq!(accept(&publisher.grant(), None, &offer, now()), Err(Refusal::NoManifest));
+        let offer = IndexOffer { record, root, ..publisher.offer(&sample()) };
+        assert_eq!(accept(&publisher.grant(), None, &offer, now()), Err(RefusalError::NoManifest));
     }
 
     #[test]
@@ -303,7 +308,7 @@ pub(crate) mod tests {
         let publisher = Publisher::new();
         let other = Manifest { publisher: "other".to_owned(), ..sample() };
         let refused = accept(&publisher.grant(), Some(&floor(sample().sequence)), &publisher.offer(&other), now());
-        assert_eq!(refused, Err(Refusal::TwoFaced(sample().sequence)));
+        assert_eq!(refused, Err(RefusalError::TwoFaced(sample().sequence)));
     }
 
     #[test]

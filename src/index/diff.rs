@@ -33,7 +33,7 @@ pub struct Changes {
 
 /// Why a diff cannot be applied. The whole table replaces it.
 #[derive(Debug, thiserror::Error)]
-pub enum BadDiff {
+pub enum DiffError {
     /// Could not be read or decompressed.
     #[error("the diff cannot be read: {0}")]
     Read(#[from] io::Error),
@@ -57,7 +57,7 @@ pub enum BadDiff {
 }
 
 #[derive(Deserialize, Serialize)]
-struct Wire {
+struct WireChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,8 +69,8 @@ impl Changes {
     ///
     /// # Errors
     /// When either is not a table.
-    pub fn between(old: impl BufRead, new: impl BufRead) -> Result<Self, BadDiff> {
-        let (mut old, mut new) = (Lines::of(old), Lines::of(new));
+    pub fn between(old: impl BufRead, new: impl BufRead) -> Result<Self, DiffError> {
+        let (mut old, mut new) = (DiffLines::of(old), DiffLines::of(new));
         let mut names = BTreeMap::new();
         let (mut had, mut has) = (old.table_line()?, new.table_line()?);
         loop {
@@ -113,7 +113,7 @@ impl Changes {
             match line {
                 Some(line) => plain.extend_from_slice(line),
                 None => {
-                    let gone = Wire { name: None, gone: Some(name.to_string()) };
+                    let gone = WireChange { name: None, gone: Some(name.to_string()) };
                     serde_json::to_writer(&mut plain, &gone).expect("texts always make JSON");
                     plain.push(b'\n');
                 }
@@ -126,30 +126,30 @@ impl Changes {
     ///
     /// # Errors
     /// When it is not a diff, or all together are too much. What was added before the bad line stays: throw it away.
-    pub fn add(&mut self, packed: &[u8]) -> Result<(), BadDiff> {
+    pub fn add(&mut self, packed: &[u8]) -> Result<(), DiffError> {
         let left = DIFFS_PLAIN_MOST - self.bytes;
-        let mut lines = Lines::of(unpack(packed, left + 1)?);
+        let mut lines = DiffLines::of(unpack(packed, left + 1)?);
         let mut last = None;
         loop {
             let line = lines.next();
             // A line that is cut off by the limit is too much rather than malformed.
             if lines.bytes > left {
-                return Err(BadDiff::TooLong);
+                return Err(DiffError::TooLong);
             }
             let Some(line) = line? else { break };
             let (name, line) = match lines.parse(&line)? {
-                Wire { name: Some(name), gone: None } => (name, Some(line)),
-                Wire { name: None, gone: Some(name) } => (name, None),
+                WireChange { name: Some(name), gone: None } => (name, Some(line)),
+                WireChange { name: None, gone: Some(name) } => (name, None),
                 _ => return Err(lines.bad("neither an entry nor a removal")),
             };
             let name = FileName::new(name).map_err(|_| lines.bad("not a plain file name"))?;
             if last.as_ref().is_some_and(|last| *last >= name) {
-                return Err(BadDiff::Order(lines.line));
+                return Err(DiffError::Order(lines.line));
             }
             last = Some(name.clone());
             self.names.insert(name, line);
             if self.names.len() > CHANGES_MOST {
-                return Err(BadDiff::TooLong);
+                return Err(DiffError::TooLong);
             }
         }
         self.bytes += lines.bytes;
@@ -162,8 +162,8 @@ impl Changes {
     ///
     /// # Errors
     /// When `old` is not a table, or on the way to `to`.
-    pub fn apply(&self, old: impl BufRead, mut to: impl Write) -> Result<(), BadDiff> {
-        let mut old = Lines::of(old);
+    pub fn apply(&self, old: impl BufRead, mut to: impl Write) -> Result<(), DiffError> {
+        let mut old = DiffLines::of(old);
         let mut changes = self.names.iter().peekable();
         while let Some((name, line)) = old.table_line()? {
             while let Some((_, new)) = changes.next_if(|(changed, _)| **changed < name) {
@@ -180,19 +180,19 @@ impl Changes {
 }
 
 /// Lines of JSON, each bounded, with their ends.
-struct Lines<R> {
+struct DiffLines<R> {
     from: R,
     line: u64,
     bytes: u64,
     last: Option<FileName>,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> DiffLines<R> {
     fn of(from: R) -> Self {
         Self { from, line: 0, bytes: 0, last: None }
     }
 
-    fn next(&mut self) -> Result<Option<Vec<u8>>, BadDiff> {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, DiffError> {
         let mut line = Vec::new();
         let read = (&mut self.from).take(LINE_MOST as u64 + 1).read_until(b'\n', &mut line)?;
         self.bytes += read as u64;
@@ -206,23 +206,23 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    fn parse(&self, line: &[u8]) -> Result<Wire, BadDiff> {
+    fn parse(&self, line: &[u8]) -> Result<WireChange, DiffError> {
         serde_json::from_slice(line).map_err(|e| self.bad(&e.to_string()))
     }
 
     /// A line of a table, with its name, which is greater than the last one.
-    fn table_line(&mut self) -> Result<Option<(FileName, Vec<u8>)>, BadDiff> {
-        let Some(line) = self.next().map_err(|_| BadDiff::Table)? else { return Ok(None) };
-        let name = self.parse(&line).ok().and_then(|wire| FileName::new(wire.name?).ok()).ok_or(BadDiff::Table)?;
+    fn table_line(&mut self) -> Result<Option<(FileName, Vec<u8>)>, DiffError> {
+        let Some(line) = self.next().map_err(|_| DiffError::Table)? else { return Ok(None) };
+        let name = self.parse(&line).ok().and_then(|wire| FileName::new(wire.name?).ok()).ok_or(DiffError::Table)?;
         if self.last.as_ref().is_some_and(|last| *last >= name) {
-            return Err(BadDiff::Table);
+            return Err(DiffError::Table);
         }
         self.last = Some(name.clone());
         Ok(Some((name, line)))
     }
 
-    fn bad(&self, reason: &str) -> BadDiff {
-        BadDiff::Line { line: self.line, reason: shown(reason).into_owned() }
+    fn bad(&self, reason: &str) -> DiffError {
+        DiffError::Line { line: self.line, reason: shown(reason).into_owned() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::accept::Grant;
-use super::state::State;
+use super::state::IndexState;
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{IndexConfig, Settings};
 use crate::digest::Sha256;
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::name::{FileName, RepoName};
 
 /// The state directory of these settings.
-pub fn state(settings: &Settings) -> State {
-    State::at(settings.state_dir.join("index"))
+pub fn state(settings: &Settings) -> IndexState {
+    IndexState::at(settings.state_dir.join("index"))
 }
 
 /// Under which name the copy of an index is kept: its own, and its keys. What another key has proven is not the copy of

@@ -28,7 +28,7 @@ pub struct Name([u8; 32]);
 
 /// Why a text is not such a name. Trying again does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadName {
+pub enum IpnsNameError {
     /// Neither a multibase text nor a peer id, or cut short.
     #[error("not an IPNS name: expected a text like k51… or 12D3Koo…")]
     Malformed,
@@ -39,7 +39,7 @@ pub enum BadName {
 
 /// A record whose signature was checked; the only way to have one is [`Name::verify`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
+pub struct IpnsRecord {
     /// What the name points at, as written: `/ipfs/…` or `/ipns/…`.
     pub value: String,
     /// Grows with every change of the value.
@@ -50,10 +50,10 @@ pub struct Record {
     pub ttl: u64,
 }
 
-/// Why a record does not count. A newer record may; the same one never will, except [`BadRecord::Expired`]
+/// Why a record does not count. A newer record may; the same one never will, except [`RecordError::Expired`]
 /// when this machine's clock is wrong.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadRecord {
+pub enum RecordError {
     /// More than [`RECORD_MOST`] bytes.
     #[error("the IPNS record has {0} bytes, at most {RECORD_MOST} are allowed")]
     TooBig(usize),
@@ -93,41 +93,42 @@ impl Name {
     /// Checks `record` against this name at the time `now` (Unix seconds) and returns what it says.
     ///
     /// Never panics, whatever the bytes are, and reads at most [`RECORD_MOST`] of them.
-    pub fn verify(&self, record: &[u8], now: u64) -> Result<Record, BadRecord> {
-        let entry = wire::Entry::decode(record)?;
+    pub fn verify(&self, record: &[u8], now: u64) -> Result<IpnsRecord, RecordError> {
+        let entry = wire::IpnsEntry::decode(record)?;
         if entry.public_key.is_some_and(|key| key.strip_prefix(&KEY_PREFIX) != Some(&self.0)) {
-            return Err(BadRecord::Signature);
+            return Err(RecordError::Signature);
         }
         let (Some(data), Some(signature)) = (entry.data, entry.signature_v2) else {
-            return Err(BadRecord::Signature);
+            return Err(RecordError::Signature);
         };
-        let signature = Signature::from_slice(signature).map_err(|_| BadRecord::Signature)?;
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadRecord::Signature)?;
+        let signature = Signature::from_slice(signature).map_err(|_| RecordError::Signature)?;
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| RecordError::Signature)?;
         // The strict variant also refuses keys of small order, whose signatures fit several messages.
-        key.verify_strict(&wire::to_sign(data), &signature).map_err(|_| BadRecord::Signature)?;
+        key.verify_strict(&wire::to_sign(data), &signature).map_err(|_| RecordError::Signature)?;
 
         let signed = wire::Data::decode(data)?;
         entry.agrees_with(&signed)?;
         if signed.validity_type != 0 {
-            return Err(BadRecord::Malformed("its validity is not an end of life"));
+            return Err(RecordError::Malformed("its validity is not an end of life"));
         }
         let validity = std::str::from_utf8(signed.validity).ok().and_then(time::from_rfc3339);
-        let expires = validity.ok_or(BadRecord::Malformed("its end of life is not a time"))?;
+        let expires = validity.ok_or(RecordError::Malformed("its end of life is not a time"))?;
         if expires < now {
-            return Err(BadRecord::Expired { expired: expires, now });
+            return Err(RecordError::Expired { expired: expires, now });
         }
-        let value = std::str::from_utf8(signed.value).map_err(|_| BadRecord::Malformed("its value is not text"))?;
-        Ok(Record { value: value.to_owned(), sequence: signed.sequence, expires, ttl: signed.ttl / 1_000_000_000 })
+        let value = std::str::from_utf8(signed.value).map_err(|_| RecordError::Malformed("its value is not text"))?;
+        Ok(IpnsRecord { value: value.to_owned(), sequence: signed.sequence, expires, ttl: signed.ttl / 1_000_000_000 })
     }
 }
 
-impl Record {
+impl IpnsRecord {
     /// The CID that the record points at, when it points at exactly `/ipfs/CID`.
     ///
     /// A path below a CID is refused: the index is the root itself, one block proves it.
-    pub fn root(&self) -> Result<Cid, BadRecord> {
+    pub fn root(&self) -> Result<Cid, RecordError> {
         let text = self.value.strip_prefix("/ipfs/").map(|rest| rest.trim_end_matches('/'));
-        text.and_then(|text| text.parse().ok()).ok_or_else(|| BadRecord::Target(crate::name::shown(&self.value).into()))
+        text.and_then(|text| text.parse().ok())
+            .ok_or_else(|| RecordError::Target(crate::name::shown(&self.value).into()))
     }
 
     /// Makes the bytes of a record, signed with `key`, as Kubo makes them without V1 (`v1compat=false`).
@@ -155,26 +156,26 @@ impl fmt::Debug for Name {
 }
 
 impl FromStr for Name {
-    type Err = BadName;
+    type Err = IpnsNameError;
 
-    fn from_str(text: &str) -> Result<Self, BadName> {
+    fn from_str(text: &str) -> Result<Self, IpnsNameError> {
         let text = text.strip_prefix("/ipns/").unwrap_or(text);
         if text.len() > 128 || !text.is_ascii() {
-            return Err(BadName::Malformed);
+            return Err(IpnsNameError::Malformed);
         }
         let bytes = if text.starts_with("12D3Koo") || text.starts_with("Qm") {
             // A peer id is a bare multihash; with CID framing in front it is the same name.
-            let multihash = Base::Base58Btc.decode(text).map_err(|_| BadName::Malformed)?;
+            let multihash = Base::Base58Btc.decode(text).map_err(|_| IpnsNameError::Malformed)?;
             [&NAME_PREFIX[..2], &multihash].concat()
         } else {
-            cid::multibase::decode(text).map_err(|_| BadName::Malformed)?.1
+            cid::multibase::decode(text).map_err(|_| IpnsNameError::Malformed)?.1
         };
         let key = bytes.strip_prefix(&NAME_PREFIX).and_then(|rest| rest.strip_prefix(&KEY_PREFIX));
         let key = key.and_then(|key| <[u8; 32]>::try_from(key).ok());
         key.map(Self).ok_or(if bytes.starts_with(&NAME_PREFIX[..2]) && bytes.len() > 8 {
-            BadName::NotEd25519
+            IpnsNameError::NotEd25519
         } else {
-            BadName::Malformed
+            IpnsNameError::Malformed
         })
     }
 }
@@ -214,9 +215,9 @@ mod tests {
         SigningKey::from_bytes(&[7; 32])
     }
 
-    fn record() -> Record {
+    fn record() -> IpnsRecord {
         let value = "/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354".to_owned();
-        Record { value, sequence: 1_789_999_000, expires: NOW + 172_800, ttl: 300 }
+        IpnsRecord { value, sequence: 1_789_999_000, expires: NOW + 172_800, ttl: 300 }
     }
 
     #[test]
@@ -230,16 +231,16 @@ mod tests {
             let record = name.verify(&bytes, NOW).unwrap();
             assert_eq!(record.value, value, "{ending}");
             // They point at identity CIDs, which are no files.
-            assert!(matches!(record.root(), Err(BadRecord::Target(_))));
+            assert!(matches!(record.root(), Err(RecordError::Target(_))));
         }
     }
 
     #[test]
     fn broken_records_made_by_boxo_are_refused() {
         for (ending, why) in [
-            ("p7ku_v1", BadRecord::Signature),
-            ("_v1-v2-broken-signature-v2", BadRecord::Signature),
-            ("_v1-v2-broken-v1-value", BadRecord::Contradiction("value")),
+            ("p7ku_v1", RecordError::Signature),
+            ("_v1-v2-broken-signature-v2", RecordError::Signature),
+            ("_v1-v2-broken-v1-value", RecordError::Contradiction("value")),
         ] {
             let (name, bytes) = fixture(ending);
             assert_eq!(name.verify(&bytes, NOW), Err(why), "{ending}");
@@ -259,17 +260,17 @@ mod tests {
     #[test]
     fn a_record_of_another_key_is_refused() {
         let other = Name::from_key(SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes());
-        assert_eq!(other.verify(&record().sign(&key()), NOW), Err(BadRecord::Signature));
+        assert_eq!(other.verify(&record().sign(&key()), NOW), Err(RecordError::Signature));
         // A key of small order would fit many messages.
         let mut identity = [0; 32];
         identity[0] = 1;
-        assert_eq!(Name::from_key(identity).verify(&record().sign(&key()), NOW), Err(BadRecord::Signature));
+        assert_eq!(Name::from_key(identity).verify(&record().sign(&key()), NOW), Err(RecordError::Signature));
     }
 
     #[test]
     fn a_record_above_ten_kibibytes_is_refused_unread() {
         let name = Name::from_key([1; 32]);
-        assert_eq!(name.verify(&vec![0; RECORD_MOST + 1], NOW), Err(BadRecord::TooBig(RECORD_MOST + 1)));
+        assert_eq!(name.verify(&vec![0; RECORD_MOST + 1], NOW), Err(RecordError::TooBig(RECORD_MOST + 1)));
     }
 
     #[test]
@@ -277,8 +278,8 @@ mod tests {
         for value in
             ["/ipns/example.org", "/ipfs/", "/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354/a"]
         {
-            let record = Record { value: value.to_owned(), ..record() };
-            assert!(matches!(record.root(), Err(BadRecord::Target(_))), "{value}");
+            let record = IpnsRecord { value: value.to_owned(), ..record() };
+            assert!(matches!(record.root(), Err(RecordError::Target(_))), "{value}");
         }
     }
 
@@ -298,9 +299,9 @@ mod tests {
     #[test]
     fn what_is_not_an_ed25519_name_is_refused() {
         let rsa = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn";
-        assert_eq!(rsa.parse::<Name>(), Err(BadName::NotEd25519));
+        assert_eq!(rsa.parse::<Name>(), Err(IpnsNameError::NotEd25519));
         for bad in ["", "k", "k51", "example.org", "12D3Koo", "12D3Koo0OIl", "ü"] {
-            assert_eq!(bad.parse::<Name>(), Err(BadName::Malformed), "{bad}");
+            assert_eq!(bad.parse::<Name>(), Err(IpnsNameError::Malformed), "{bad}");
         }
     }
 

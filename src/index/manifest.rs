@@ -128,7 +128,7 @@ impl Database {
 
 /// Why a manifest is refused.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadManifest {
+pub enum ManifestError {
     /// More than [`MANIFEST_MOST`] bytes.
     #[error("the manifest has {0} bytes, at most {MANIFEST_MOST} are allowed")]
     TooBig(usize),
@@ -167,15 +167,15 @@ pub enum BadManifest {
 
 impl Manifest {
     /// Reads a manifest. Fields that are not known are skipped unless `critical` names them.
-    pub fn decode(bytes: &[u8]) -> Result<Self, BadManifest> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         if bytes.len() > MANIFEST_MOST {
-            return Err(BadManifest::TooBig(bytes.len()));
+            return Err(ManifestError::TooBig(bytes.len()));
         }
-        let malformed = |e: serde_json::Error| BadManifest::Malformed(shown(&e.to_string()).into_owned());
+        let malformed = |e: serde_json::Error| ManifestError::Malformed(shown(&e.to_string()).into_owned());
         // The head first: a later format may give every other field another shape.
         let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
         if head.pkgswarm != u64::from(FORMAT) {
-            return Err(BadManifest::Format(head.pkgswarm));
+            return Err(ManifestError::Format(head.pkgswarm));
         }
         within(head.critical.len() <= CRITICAL_MOST, "list of critical fields")?;
         for field in &head.critical {
@@ -185,12 +185,12 @@ impl Manifest {
                 None => KNOWN.contains(&field.as_str()),
             };
             if !known {
-                return Err(BadManifest::Critical(shown(field).into_owned()));
+                return Err(ManifestError::Critical(shown(field).into_owned()));
             }
         }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(malformed)?;
+        let wire: WireManifest = serde_json::from_slice(bytes).map_err(malformed)?;
         if wire.profile != PROFILE {
-            return Err(BadManifest::Profile(shown(&wire.profile).into_owned()));
+            return Err(ManifestError::Profile(shown(&wire.profile).into_owned()));
         }
         within(!wire.publisher.is_empty() && wire.publisher.len() <= PUBLISHER_MOST, "publisher's name")?;
         within(!wire.publisher.chars().any(char::is_control), "publisher's name")?;
@@ -200,13 +200,13 @@ impl Manifest {
         let mut keys: Vec<_> = tables.iter().map(|t| (&t.repo, &t.arch)).collect();
         keys.sort();
         within(keys.windows(2).all(|two| two[0] != two[1]), "list of tables (one repo is there twice)")?;
-        let Wire { publisher, sequence, created, expires, .. } = wire;
+        let WireManifest { publisher, sequence, created, expires, .. } = wire;
         Ok(Self { publisher, sequence, created, expires, tables })
     }
 
     /// Writes the manifest; the same manifest always gives the same bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let wire = Wire {
+        let wire = WireManifest {
             pkgswarm: FORMAT,
             critical: Vec::new(),
             publisher: self.publisher.clone(),
@@ -223,12 +223,12 @@ impl Manifest {
     }
 
     /// Whether it counts at the time `now` (Unix seconds).
-    pub fn check_time(&self, now: u64) -> Result<(), BadManifest> {
+    pub fn check_time(&self, now: u64) -> Result<(), ManifestError> {
         if self.sequence.max(self.created) > now.saturating_add(AHEAD_MOST) {
-            return Err(BadManifest::Future { sequence: self.sequence.max(self.created), now });
+            return Err(ManifestError::Future { sequence: self.sequence.max(self.created), now });
         }
         if self.expires < now {
-            return Err(BadManifest::Expired { expired: self.expires, now });
+            return Err(ManifestError::Expired { expired: self.expires, now });
         }
         Ok(())
     }
@@ -262,8 +262,8 @@ impl Table {
         (way.iter().map(|(_, diff)| diff.size).sum::<u64>() < self.packed.size).then_some(way)
     }
 
-    fn check(wire: WireTable) -> Result<Self, BadManifest> {
-        let repo = RepoName::new(wire.repo).map_err(|_| BadManifest::Limit("repo name"))?;
+    fn check(wire: WireTable) -> Result<Self, ManifestError> {
+        let repo = RepoName::new(wire.repo).map_err(|_| ManifestError::Limit("repo name"))?;
         within(is_arch(&wire.arch), "architecture")?;
         within(wire.size <= PLAIN_MOST && wire.packed.size <= TABLE_MOST, "table size")?;
         let packed = wire.packed.check()?;
@@ -280,7 +280,7 @@ impl Table {
             "upstream server",
         )?;
         let databases = wire.databases.into_iter().map(|database| {
-            let name = FileName::new(database.name).map_err(|_| BadManifest::Limit("database name"))?;
+            let name = FileName::new(database.name).map_err(|_| ManifestError::Limit("database name"))?;
             // A publisher must not describe `core.db` under the cover of another repo.
             within(name.repo().as_ref() == Some(&repo), "database name")?;
             let WireDatabase { size, sha256, cid, modified, .. } = database;
@@ -288,7 +288,7 @@ impl Table {
             within(modified.is_none_or(|at| at <= LAST), "date of a database")?;
             Ok(Database { name, size, sha256, cid, modified })
         });
-        let databases = databases.collect::<Result<Vec<_>, BadManifest>>()?;
+        let databases = databases.collect::<Result<Vec<_>, ManifestError>>()?;
         let WireTable { arch, changed, entries, sha256, size, diffs, upstream, .. } = wire;
         Ok(Self { repo, arch, changed, entries, sha256, size, packed, diffs, databases, upstream })
     }
@@ -325,8 +325,8 @@ pub fn is_arch(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn within(holds: bool, what: &'static str) -> Result<(), BadManifest> {
-    if holds { Ok(()) } else { Err(BadManifest::Limit(what)) }
+fn within(holds: bool, what: &'static str) -> Result<(), ManifestError> {
+    if holds { Ok(()) } else { Err(ManifestError::Limit(what)) }
 }
 
 #[derive(Deserialize)]
@@ -337,7 +337,7 @@ struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct WireManifest {
     pkgswarm: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     critical: Vec<String>,
@@ -375,9 +375,9 @@ struct WirePacked {
 }
 
 impl WirePacked {
-    fn check(self) -> Result<Packed, BadManifest> {
+    fn check(self) -> Result<Packed, ManifestError> {
         let Self { sha256, size, cid } = self;
-        let cid = table::cid(size, sha256, cid).map_err(|_| BadManifest::Limit("CID of a table"))?;
+        let cid = table::cid(size, sha256, cid).map_err(|_| ManifestError::Limit("CID of a table"))?;
         Ok(Packed { cid, sha256, size })
     }
 }

@@ -2,7 +2,7 @@
 
 use cid::multibase::Base;
 
-use super::accept::{Grant, Offer, accept};
+use super::accept::{Grant, IndexOffer, accept};
 use super::diff::{Changes, DIFFS_PLAIN_MOST};
 use super::manifest::*;
 use super::table::{ENTRIES_MOST, FILE_MOST, LINE_MOST, PLAIN_MOST, Reader, WINDOW_LOG_MOST, pack};
@@ -30,7 +30,7 @@ fn the_example_is_an_index_that_is_accepted() {
     let name: ipns::Name = example("published under the name").trim().parse().expect("a name");
     let key: minisign::PublicKey = example("signed by the minisign key").trim().parse().expect("a key");
     let grant = Grant { ipns: Some(name), minisign: Some(key), repos: vec![RepoName::new("core").unwrap()] };
-    let offer = Offer {
+    let offer = IndexOffer {
         manifest: example("The manifest. It ends").into_bytes(),
         minisig: Some(example("Its signature:").into_bytes()),
         root: Some(base64("The block of the directory, in base64:")),

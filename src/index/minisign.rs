@@ -18,11 +18,11 @@ pub struct PublicKey {
 /// Why a text is not a minisign public key. Trying again does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a minisign public key: expected RWQ… or the content of a .pub file")]
-pub struct BadKey;
+pub struct KeyError;
 
 /// Why a signature does not prove the bytes.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadSignature {
+pub enum SignatureError {
     /// Not a minisign signature.
     #[error("the minisign signature is malformed")]
     Malformed,
@@ -52,45 +52,46 @@ impl PublicKey {
 
     /// Checks that `signature` (the text of a `.minisig`, prehashed or plain) was made by this key over `manifest`, and
     /// returns the comment that is signed along, for [`Comment::agrees`].
-    pub fn verify(&self, manifest: &[u8], signature: &[u8]) -> Result<Comment, BadSignature> {
+    pub fn verify(&self, manifest: &[u8], signature: &[u8]) -> Result<Comment, SignatureError> {
         if signature.len() > SIGNATURE_MOST {
-            return Err(BadSignature::Malformed);
+            return Err(SignatureError::Malformed);
         }
-        let text = std::str::from_utf8(signature).map_err(|_| BadSignature::Malformed)?;
-        let signature = minisign_verify::Signature::decode(text).map_err(|_| BadSignature::Malformed)?;
+        let text = std::str::from_utf8(signature).map_err(|_| SignatureError::Malformed)?;
+        let signature = minisign_verify::Signature::decode(text).map_err(|_| SignatureError::Malformed)?;
         // Checks the signature over the bytes and the one over the trusted comment.
         self.key.verify(manifest, &signature, true).map_err(|error| match error {
-            minisign_verify::Error::UnexpectedKeyId => BadSignature::OtherKey { expected: self.fingerprint() },
-            _ => BadSignature::Forged,
+            minisign_verify::Error::UnexpectedKeyId => SignatureError::OtherKey { expected: self.fingerprint() },
+            _ => SignatureError::Forged,
         })?;
         Ok(Comment(signature.trusted_comment().to_owned()))
     }
 
     /// The comment of a signature, when this key signed it; whatever it is that the signature is of. For deciding what is
     /// worth fetching: it proves no manifest.
-    pub fn comment(&self, signature: &[u8]) -> Result<Comment, BadSignature> {
+    pub fn comment(&self, signature: &[u8]) -> Result<Comment, SignatureError> {
         if signature.len() > SIGNATURE_MOST {
-            return Err(BadSignature::Malformed);
+            return Err(SignatureError::Malformed);
         }
-        let text = std::str::from_utf8(signature).map_err(|_| BadSignature::Malformed)?;
+        let text = std::str::from_utf8(signature).map_err(|_| SignatureError::Malformed)?;
         let mut lines = text.lines().skip(1);
-        let mut next = || lines.next().ok_or(BadSignature::Malformed);
+        let mut next = || lines.next().ok_or(SignatureError::Malformed);
         let (own, comment, over_all) = (next()?, next()?, next()?);
-        let decode = |line: &str| Base::Base64Pad.decode(line).map_err(|_| BadSignature::Malformed);
-        let comment = comment.strip_prefix("trusted comment: ").ok_or(BadSignature::Malformed)?;
+        let decode = |line: &str| Base::Base64Pad.decode(line).map_err(|_| SignatureError::Malformed);
+        let comment = comment.strip_prefix("trusted comment: ").ok_or(SignatureError::Malformed)?;
         // Algorithm (2 bytes), key number (8), signature (64); the key has the same in front of its 32 bytes.
         let (own, key) = (decode(own)?, decode(&self.text)?);
         if own.len() != 74 {
-            return Err(BadSignature::Malformed);
+            return Err(SignatureError::Malformed);
         }
         if own[2..10] != key[2..10] {
-            return Err(BadSignature::OtherKey { expected: self.fingerprint() });
+            return Err(SignatureError::OtherKey { expected: self.fingerprint() });
         }
-        let over_all = ed25519_dalek::Signature::from_slice(&decode(over_all)?).map_err(|_| BadSignature::Malformed)?;
+        let over_all =
+            ed25519_dalek::Signature::from_slice(&decode(over_all)?).map_err(|_| SignatureError::Malformed)?;
         let key: [u8; 32] = key[10..].try_into().expect("a key of 42 bytes");
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(|_| BadSignature::Forged)?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(|_| SignatureError::Forged)?;
         let signed = [&own[10..], comment.as_bytes()].concat();
-        key.verify_strict(&signed, &over_all).map_err(|_| BadSignature::Forged)?;
+        key.verify_strict(&signed, &over_all).map_err(|_| SignatureError::Forged)?;
         Ok(Comment(comment.to_owned()))
     }
 }
@@ -108,11 +109,11 @@ impl Comment {
     /// Checks that it does not contradict the manifest's sequence and expiry.
     ///
     /// A comment without `sequence=` or `expires=`, as the minisign tool makes it, contradicts nothing.
-    pub fn agrees(&self, sequence: u64, expires: u64) -> Result<(), BadSignature> {
+    pub fn agrees(&self, sequence: u64, expires: u64) -> Result<(), SignatureError> {
         for (field, is) in [("sequence=", sequence), ("expires=", expires)] {
             let said = self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix(field));
             if said.is_some_and(|said| said != is.to_string()) {
-                return Err(BadSignature::Comment { comment: crate::name::shown(&self.0).into_owned() });
+                return Err(SignatureError::Comment { comment: crate::name::shown(&self.0).into_owned() });
             }
         }
         Ok(())
@@ -120,21 +121,21 @@ impl Comment {
 }
 
 impl FromStr for PublicKey {
-    type Err = BadKey;
+    type Err = KeyError;
 
-    fn from_str(text: &str) -> Result<Self, BadKey> {
+    fn from_str(text: &str) -> Result<Self, KeyError> {
         if text.len() > 2048 {
-            return Err(BadKey);
+            return Err(KeyError);
         }
         let line = match text.trim().split_once('\n') {
             Some((comment, key)) if comment.starts_with("untrusted comment:") => key.trim(),
-            Some(_) => return Err(BadKey),
+            Some(_) => return Err(KeyError),
             None => text.trim(),
         };
-        let key = minisign_verify::PublicKey::from_base64(line).map_err(|_| BadKey)?;
-        let bytes = Base::Base64Pad.decode(line).map_err(|_| BadKey)?;
+        let key = minisign_verify::PublicKey::from_base64(line).map_err(|_| KeyError)?;
+        let bytes = Base::Base64Pad.decode(line).map_err(|_| KeyError)?;
         if bytes.len() != 42 {
-            return Err(BadKey);
+            return Err(KeyError);
         }
         Ok(Self { key, text: Base::Base64Pad.encode(bytes) })
     }
@@ -165,7 +166,7 @@ pub struct SecretKey(minisign::SecretKey);
 
 /// Why a secret key cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum BadSecret {
+pub enum SecretKeyError {
     /// Encrypted, and no password was given.
     #[error("the minisign secret key is encrypted: a password is needed")]
     Encrypted,
@@ -176,15 +177,15 @@ pub enum BadSecret {
 
 impl SecretKey {
     /// Reads the text of a secret key file; never asks for a password.
-    pub fn read(text: &str, password: Option<&str>) -> Result<Self, BadSecret> {
-        let unusable = |e: minisign::PError| BadSecret::Unusable(e.to_string());
+    pub fn read(text: &str, password: Option<&str>) -> Result<Self, SecretKeyError> {
+        let unusable = |e: minisign::PError| SecretKeyError::Unusable(e.to_string());
         let boxed = || minisign::SecretKeyBox::from_string(text).map_err(unusable);
         let plain = boxed()?.into_unencrypted_secret_key();
         match (plain, password) {
             (Ok(key), _) => Ok(Self(key)),
             (Err(_), _) if let Some(key) = without_checksum(text) => Ok(Self(key)),
             (Err(_), Some(password)) => boxed()?.into_secret_key(Some(password.to_owned())).map(Self).map_err(unusable),
-            (Err(e), None) if e.to_string().contains("encrypted") => Err(BadSecret::Encrypted),
+            (Err(e), None) if e.to_string().contains("encrypted") => Err(SecretKeyError::Encrypted),
             (Err(e), None) => Err(unusable(e)),
         }
     }
@@ -261,9 +262,9 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
         assert_eq!(key.fingerprint(), "E7620F1842B4E81F");
         for signature in [PREHASHED, PLAIN] {
             assert_eq!(key.verify(b"test", signature.as_bytes()).unwrap().agrees(1, 2), Ok(()));
-            assert_eq!(key.verify(b"Test", signature.as_bytes()), Err(BadSignature::Forged));
+            assert_eq!(key.verify(b"Test", signature.as_bytes()), Err(SignatureError::Forged));
             let comment = signature.replace("file:test", "file:best");
-            assert_eq!(key.verify(b"test", comment.as_bytes()), Err(BadSignature::Forged));
+            assert_eq!(key.verify(b"test", comment.as_bytes()), Err(SignatureError::Forged));
         }
     }
 
@@ -276,7 +277,7 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
         let comment = key.verify(b"{}", signature.as_bytes()).unwrap();
         assert_eq!(comment.agrees(5, 9), Ok(()));
         for (sequence, expires) in [(6, 9), (5, 8), (55, 9)] {
-            assert!(matches!(comment.agrees(sequence, expires), Err(BadSignature::Comment { .. })));
+            assert!(matches!(comment.agrees(sequence, expires), Err(SignatureError::Comment { .. })));
         }
     }
 
@@ -286,12 +287,12 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
         for signature in [PREHASHED, PLAIN] {
             assert_eq!(key.comment(signature.as_bytes()), key.verify(b"test", signature.as_bytes()));
             let forged = signature.replace("file:test", "file:best");
-            assert_eq!(key.comment(forged.as_bytes()), Err(BadSignature::Forged));
+            assert_eq!(key.comment(forged.as_bytes()), Err(SignatureError::Forged));
         }
         let other = secret();
         let signature = other.sign(b"{}", 5, 9);
         assert_eq!(other.public().comment(signature.as_bytes()).unwrap().sequence(), Some(5));
-        assert!(matches!(key.comment(signature.as_bytes()), Err(BadSignature::OtherKey { .. })));
+        assert!(matches!(key.comment(signature.as_bytes()), Err(SignatureError::OtherKey { .. })));
         for cut in 0..signature.len() - 2 {
             assert!(other.public().comment(&signature.as_bytes()[..cut]).is_err(), "{cut} bytes");
         }
@@ -301,7 +302,7 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
     fn a_signature_of_another_key_is_refused_by_name() {
         let key: PublicKey = KEY.parse().unwrap();
         let refused = key.verify(b"{}", secret().sign(b"{}", 5, 9).as_bytes());
-        assert_eq!(refused, Err(BadSignature::OtherKey { expected: "E7620F1842B4E81F".to_owned() }));
+        assert_eq!(refused, Err(SignatureError::OtherKey { expected: "E7620F1842B4E81F".to_owned() }));
     }
 
     #[test]
@@ -310,7 +311,7 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
         assert_eq!(format!("untrusted comment: mine\n{KEY}\n").parse(), Ok(key.clone()));
         assert_eq!(key.to_string(), KEY);
         for bad in ["", "RWQ", "x\ny", &KEY[1..], &"A".repeat(3000)] {
-            assert_eq!(bad.parse::<PublicKey>(), Err(BadKey), "{bad}");
+            assert_eq!(bad.parse::<PublicKey>(), Err(KeyError), "{bad}");
         }
     }
 
@@ -318,8 +319,8 @@ RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZ
     fn an_encrypted_secret_key_needs_its_password() {
         let pair = minisign::KeyPair::generate_encrypted_keypair(Some("pw".to_owned())).unwrap();
         let text = pair.sk.to_box(None).unwrap().into_string();
-        assert!(matches!(SecretKey::read(&text, None), Err(BadSecret::Encrypted)));
-        assert!(matches!(SecretKey::read("x\ny", None), Err(BadSecret::Unusable(_))));
+        assert!(matches!(SecretKey::read(&text, None), Err(SecretKeyError::Encrypted)));
+        assert!(matches!(SecretKey::read("x\ny", None), Err(SecretKeyError::Unusable(_))));
         let plain = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
         let read = SecretKey::read(&plain.sk.to_box(None).unwrap().into_string(), None).unwrap();
         assert_eq!(read.public().to_string(), plain.pk.to_base64());

@@ -4,7 +4,7 @@
 //! manifest and its signature. Where the blocks are to be had is not said: the neighbour who tells offers them too.
 
 use crate::cid::Cid;
-use crate::protobuf::{BadProtobuf, Fields, Writer};
+use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
 use super::ipns::RECORD_MOST;
 use super::minisign::SIGNATURE_MOST;
@@ -25,11 +25,11 @@ impl Passed {
     ///
     /// # Errors
     /// Not protocol buffers.
-    pub fn read(bytes: &[u8]) -> Result<Self, BadProtobuf> {
+    pub fn read(bytes: &[u8]) -> Result<Self, ProtobufError> {
         let mut passed = Self::default();
         for field in Fields::of(bytes) {
             let field = field?;
-            let within = |most| Ok::<_, BadProtobuf>(Some(field.bytes()?).filter(|it| it.len() <= most));
+            let within = |most| Ok::<_, ProtobufError>(Some(field.bytes()?).filter(|it| it.len() <= most));
             match field.number {
                 1 => passed.record = within(RECORD_MOST)?.map(<[u8]>::to_vec),
                 2 => passed.manifest = Cid::from_bytes(field.bytes()?).ok(),
@@ -42,7 +42,7 @@ impl Passed {
 
     /// Writes it.
     pub fn write(&self) -> Vec<u8> {
-        let mut out = Writer::default();
+        let mut out = ProtobufWriter::default();
         let manifest = self.manifest.map(|cid| cid.to_bytes());
         for (number, field) in [(1, &self.record), (2, &manifest), (3, &self.minisig)] {
             if let Some(bytes) = field {

@@ -15,22 +15,22 @@ use futures_util::stream::FuturesUnordered;
 use reqwest::{Client, Url};
 use tokio::sync::OnceCell;
 
-use super::accept::{Accepted, Grant, Offer, Refusal, accept};
+use super::accept::{AcceptedIndex, Grant, IndexOffer, RefusalError, accept};
 use super::manifest::AHEAD_MOST;
-use super::state::{Asked, BadState, Held, Seen, State};
+use super::state::{IndexCopy, IndexState, SeenSequence, StateError, WayRecord};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName, shown};
-use crate::source::neighbours::Neighbours;
+use crate::source::neighbours::LanSource;
 
 mod lan;
 mod parts;
 mod tables;
 mod ways;
 
-use parts::Source;
-use ways::Way;
+use parts::PartSource;
+use ways::IndexWay;
 
 /// A clock that differs by less than this many seconds is as good as right.
 const CLOCK_MOST: u64 = 600;
@@ -52,7 +52,7 @@ pub struct IndexSource {
 
 /// What a refresh led to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RefreshOutcome {
     /// A newer index is in use now.
     Updated {
         /// Its sequence.
@@ -66,7 +66,7 @@ pub enum Outcome {
         sequence: u64,
     },
     /// Ways answered, and nothing they offered counts. Says why; trying again helps once the publisher acts.
-    Refused(Refusal),
+    Refused(RefusalError),
     /// No way delivered a whole index. Trying again later may help; [`Refreshed::routes`] says what happened.
     Unreachable,
 }
@@ -79,15 +79,15 @@ pub struct Route {
     /// From the first request to the decision.
     pub took: Duration,
     /// The sequence it offered, or why nothing of it counts.
-    pub said: Result<u64, Failure>,
+    pub said: Result<u64, RefreshError>,
 }
 
 /// Why nothing of a way's answer counts.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum RefreshError {
     /// It was proven wrong, or could not be proven.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RefusalError),
     /// It did not come, or not whole. Made fit to print.
     #[error("{0}")]
     Failed(String),
@@ -114,7 +114,7 @@ pub enum Clock {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refreshed {
     /// What it led to.
-    pub outcome: Outcome,
+    pub outcome: RefreshOutcome,
     /// Each way that was asked, in the order of their answers.
     pub routes: Vec<Route>,
     /// What speaks against this machine's clock.
@@ -128,30 +128,30 @@ pub struct Refreshed {
 /// Refreshes one index within `deadline`; `now` is in Unix seconds.
 ///
 /// # Errors
-/// Only those of this machine's state directory; what others do wrong is in the [`Outcome`].
+/// Only those of this machine's state directory; what others do wrong is in the [`RefreshOutcome`].
 pub async fn refresh(
     source: &IndexSource,
     kubo: Option<&Kubo>,
     client: &Client,
-    state: &State,
+    state: &IndexState,
     now: u64,
     deadline: Duration,
-) -> Result<Refreshed, BadState> {
+) -> Result<Refreshed, StateError> {
     let work = Work::new(source, kubo, client, state, now, deadline)?;
     let done = work.run().await?;
-    let asked: Vec<Asked> = done.routes.iter().map(|route| asked(route, now)).collect();
+    let asked: Vec<WayRecord> = done.routes.iter().map(|route| asked(route, now)).collect();
     state.note_asked(&source.name, &asked)?;
     Ok(done)
 }
 
-fn asked(route: &Route, at: u64) -> Asked {
+fn asked(route: &Route, at: u64) -> WayRecord {
     let outcome = match &route.said {
         Ok(_) => "proven",
-        Err(Failure::Refused(_)) => "refused",
-        Err(Failure::Failed(_)) => "failed",
-        Err(Failure::Late(_)) => "late",
+        Err(RefreshError::Refused(_)) => "refused",
+        Err(RefreshError::Failed(_)) => "failed",
+        Err(RefreshError::Late(_)) => "late",
     };
-    Asked {
+    WayRecord {
         via: route.via.clone(),
         took_ms: route.took.as_millis().try_into().unwrap_or(u64::MAX),
         outcome: outcome.to_owned(),
@@ -164,17 +164,17 @@ fn asked(route: &Route, at: u64) -> Asked {
 /// One refresh under way.
 struct Work<'a> {
     source: &'a IndexSource,
-    state: &'a State,
-    floor: Option<Seen>,
-    held: Option<Held>,
+    state: &'a IndexState,
+    floor: Option<SeenSequence>,
+    held: Option<IndexCopy>,
     now: u64,
     started: Instant,
     deadline: Duration,
-    ways: Vec<Way<'a>>,
+    ways: Vec<IndexWay<'a>>,
     /// Neighbours, where they may be asked.
-    lan: Option<Rc<Neighbours>>,
+    lan: Option<Rc<LanSource>>,
     /// Where parts come from, nearest first.
-    sources: Vec<Source<'a>>,
+    sources: Vec<PartSource<'a>>,
     /// Parts that came or are coming: ways that lead to the same index share them.
     parts: RefCell<HashMap<Cid, Rc<OnceCell<Vec<u8>>>>>,
     /// Tables on the way, so that two answers do not fetch one twice.
@@ -190,14 +190,14 @@ struct Work<'a> {
 
 /// A way's answer: proven, and its tables at hand.
 struct Proven {
-    offer: Offer,
-    accepted: Accepted,
+    offer: IndexOffer,
+    accepted: AcceptedIndex,
 }
 
 /// Why a way led nowhere, or this machine failed.
 enum Dead {
-    Way(Failure),
-    Local(BadState),
+    Way(RefreshError),
+    Local(StateError),
 }
 
 impl<'a> Work<'a> {
@@ -205,17 +205,17 @@ impl<'a> Work<'a> {
         source: &'a IndexSource,
         kubo: Option<&'a Kubo>,
         client: &Client,
-        state: &'a State,
+        state: &'a IndexState,
         now: u64,
         deadline: Duration,
-    ) -> Result<Self, BadState> {
+    ) -> Result<Self, StateError> {
         let floor = state.seen(&source.grant.keys())?;
         // A damaged copy is replaced; it is no reason to stay without one.
         let held = state.held(&source.name).ok().flatten();
         // The last refresh was at a time of this clock, the sequence is the publisher's, at most a day ahead.
         let known = floor.as_ref().map_or(0, |seen| seen.fetched.max(seen.sequence.saturating_sub(AHEAD_MOST)));
         let behind = known.saturating_sub(now);
-        let lan = source.lan.as_ref().map(|socket| Rc::new(Neighbours::at(socket)));
+        let lan = source.lan.as_ref().map(|socket| Rc::new(LanSource::at(socket)));
         Ok(Self {
             ways: ways::of(source, lan.as_ref(), kubo, client),
             sources: parts::sources(source, lan.as_ref(), kubo, client),
@@ -237,7 +237,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    async fn run(&self) -> Result<Refreshed, BadState> {
+    async fn run(&self) -> Result<Refreshed, StateError> {
         let mut answers: FuturesUnordered<_> =
             self.ways.iter().enumerate().map(|(at, way)| async move { (at, self.answer(way).await) }).collect();
         let mut pending: Vec<bool> = vec![true; self.ways.len()];
@@ -260,7 +260,7 @@ impl<'a> Work<'a> {
                     if let Some(now) = self.adopt(proven)? {
                         // An update stays one when another way confirms it.
                         match (&outcome, &now) {
-                            (Some(Outcome::Updated { .. }), Outcome::Unchanged { .. }) => {}
+                            (Some(RefreshOutcome::Updated { .. }), RefreshOutcome::Unchanged { .. }) => {}
                             _ => outcome = Some(now),
                         }
                     }
@@ -274,15 +274,15 @@ impl<'a> Work<'a> {
         let late = pending.iter().enumerate().filter(|(_, pending)| **pending).map(|(at, _)| Route {
             via: self.ways[at].via.clone(),
             took: self.started.elapsed(),
-            said: Err(Failure::Late(self.deadline)),
+            said: Err(RefreshError::Late(self.deadline)),
         });
         routes.extend(late);
         let refusal = routes.iter().find_map(|route| match &route.said {
-            Err(Failure::Refused(why)) => Some(why.clone()),
+            Err(RefreshError::Refused(why)) => Some(why.clone()),
             _ => None,
         });
         Ok(Refreshed {
-            outcome: outcome.unwrap_or_else(|| refusal.map_or(Outcome::Unreachable, Outcome::Refused)),
+            outcome: outcome.unwrap_or_else(|| refusal.map_or(RefreshOutcome::Unreachable, RefreshOutcome::Refused)),
             routes,
             clock: self.clock.take(),
             moved: self.moved.get(),
@@ -291,7 +291,7 @@ impl<'a> Work<'a> {
     }
 
     /// From a way to a proven index with its tables at hand.
-    async fn answer(&self, way: &Way<'_>) -> Result<Proven, Dead> {
+    async fn answer(&self, way: &IndexWay<'_>) -> Result<Proven, Dead> {
         let offer = self.offer(way).await.map_err(Dead::Way)?;
         let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now);
         let mut accepted = accepted.map_err(|why| Dead::Way(why.into()))?;
@@ -312,7 +312,7 @@ impl<'a> Work<'a> {
     }
 
     /// Takes an index into use. `None` when a newer one is in use already.
-    fn adopt(&self, proven: Proven) -> Result<Option<Outcome>, BadState> {
+    fn adopt(&self, proven: Proven) -> Result<Option<RefreshOutcome>, StateError> {
         let Proven { offer, accepted } = proven;
         let (sequence, repos) = (accepted.manifest.sequence, &self.source.grant.repos);
         if sequence <= self.best.get() {
@@ -322,7 +322,7 @@ impl<'a> Work<'a> {
         if self.state.has(&self.source.name, accepted.seen.manifest, repos) {
             self.state.note(&keys, &accepted.seen)?;
             self.best.set(sequence);
-            return Ok(Some(Outcome::Unchanged { sequence }));
+            return Ok(Some(RefreshOutcome::Unchanged { sequence }));
         }
         // First the memory, then the copy: the other way round a crash would leave a copy that an older one may replace.
         self.state.note(&keys, &accepted.seen)?;
@@ -331,7 +331,7 @@ impl<'a> Work<'a> {
         self.state.hold(&self.source.name, &offer.manifest, &proofs, repos)?;
         self.best.set(sequence);
         let ignored = self.source.grant.ignored(&accepted.manifest).cloned().collect();
-        Ok(Some(Outcome::Updated { sequence, ignored }))
+        Ok(Some(RefreshOutcome::Updated { sequence, ignored }))
     }
 
     /// What is left of the deadline.

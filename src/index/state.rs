@@ -8,9 +8,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::manifest::{BadManifest, MANIFEST_MOST, Manifest, Table};
-use super::table::{BadTable, Reader};
-use crate::catalogue::{self, CatalogueError, Record};
+use super::manifest::{MANIFEST_MOST, Manifest, ManifestError, Table};
+use super::table::{Reader, TableError};
+use crate::catalogue::{self, CatalogueEntry, CatalogueError};
 use crate::cid::Codec;
 use crate::digest::Sha256;
 use crate::distro::syncdb::Signature;
@@ -22,22 +22,22 @@ mod asked;
 mod made;
 mod memory;
 
-pub use asked::Asked;
-pub use made::Made;
-pub use memory::{Memory, Seen};
+pub use asked::WayRecord;
+pub use made::TableBytes;
+pub use memory::{SeenSequence, SequenceMemory};
 
 /// Most bytes of the state file; a key takes about 200.
 const STATE_MOST: u64 = 1 << 20;
 
 /// The directory that all of this is in.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct IndexState {
     dir: PathBuf,
 }
 
 /// The last good copy of an index.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Held {
+pub struct IndexCopy {
     /// The manifest, which was proven when it was stored.
     pub manifest: Manifest,
     /// Its bytes as signed, for handing on.
@@ -48,18 +48,18 @@ pub struct Held {
 
 /// Why a table was not kept.
 #[derive(Debug, thiserror::Error)]
-pub enum NotKept {
+pub enum KeepError {
     /// What was delivered is not the table; the text says how.
     #[error("{0}")]
     Wrong(String),
     /// This machine failed.
     #[error(transparent)]
-    State(#[from] BadState),
+    State(#[from] StateError),
 }
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum BadState {
+pub enum StateError {
     /// This machine failed; the text names the path.
     #[error("{path}: {error}")]
     Io {
@@ -78,28 +78,28 @@ pub enum BadState {
     },
     /// A table is not what a table is: the publisher's mistake.
     #[error(transparent)]
-    Table(#[from] BadTable),
+    Table(#[from] TableError),
     /// A table could not be compiled.
     #[error(transparent)]
     Compile(#[from] CatalogueError),
     /// The stored copy is no longer what was stored. A refresh replaces it.
     #[error("the stored copy of the index is damaged: {0}")]
-    Copy(#[from] BadManifest),
+    Copy(#[from] ManifestError),
 }
 
-impl State {
+impl IndexState {
     /// The state in `dir`, which is made when first written.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
     /// What was seen of any of `keys` (as [`super::accept::Grant::keys`] gives them), the highest sequence of them.
-    pub fn seen(&self, keys: &[String]) -> Result<Option<Seen>, BadState> {
+    pub fn seen(&self, keys: &[String]) -> Result<Option<SeenSequence>, StateError> {
         Ok(self.read()?.highest(keys).cloned())
     }
 
     /// Remembers `seen` for each of `keys`; a higher sequence remembered before stays.
-    pub fn note(&self, keys: &[String], seen: &Seen) -> Result<(), BadState> {
+    pub fn note(&self, keys: &[String], seen: &SeenSequence) -> Result<(), StateError> {
         let _lock = self.lock()?;
         let mut all = self.read()?;
         all.note(keys, seen);
@@ -107,13 +107,13 @@ impl State {
     }
 
     /// The last good copy of the index called `name`; `None` when there is none yet.
-    pub fn held(&self, name: &FileName) -> Result<Option<Held>, BadState> {
+    pub fn held(&self, name: &FileName) -> Result<Option<IndexCopy>, StateError> {
         let dir = self.copy_dir(name);
         let path = dir.join("pkgswarm.json");
         let Some(bytes) = read_most(&path, MANIFEST_MOST as u64).map_err(at(&path))? else {
             return Ok(None);
         };
-        Ok(Some(Held { manifest: Manifest::decode(&bytes)?, bytes, dir }))
+        Ok(Some(IndexCopy { manifest: Manifest::decode(&bytes)?, bytes, dir }))
     }
 
     /// Where the uncompressed table with this sha256 belongs in the copy of `name`; may exist already.
@@ -126,7 +126,7 @@ impl State {
     ///
     /// # Errors
     /// `Wrong` when it is not the table: another source, or another way, may give it.
-    pub fn keep_table(&self, name: &FileName, table: &Table, made: Made<'_>) -> Result<(), NotKept> {
+    pub fn keep_table(&self, name: &FileName, table: &Table, made: TableBytes<'_>) -> Result<(), KeepError> {
         let path = self.table_path(name, table.sha256);
         let mut failed = None;
         let dir = self.copy_dir(name);
@@ -138,7 +138,7 @@ impl State {
             })
         });
         if let Some(why) = failed {
-            return Err(NotKept::Wrong(why));
+            return Err(KeepError::Wrong(why));
         }
         written.map_err(at(&path))?;
         // Read once before anything is switched: a publisher can sign nonsense.
@@ -146,7 +146,7 @@ impl State {
         let mut lines = Reader::plain(io::BufReader::new(file), table.entries);
         lines.try_for_each(|line| line.map(drop)).map_err(|why| {
             let _ = fs::remove_file(&path);
-            NotKept::Wrong(why.to_string())
+            KeepError::Wrong(why.to_string())
         })
     }
 
@@ -158,7 +158,7 @@ impl State {
         manifest: &[u8],
         proofs: &[(&str, &[u8])],
         repos: &[RepoName],
-    ) -> Result<(), BadState> {
+    ) -> Result<(), StateError> {
         let _lock = self.lock()?;
         let dir = self.copy_dir(name);
         let parsed = Manifest::decode(manifest)?;
@@ -210,7 +210,7 @@ impl State {
     /// does not come back when the clock is set back. Reads one line or two.
     ///
     /// # Errors
-    /// As [`State::expires`].
+    /// As [`IndexState::expires`].
     pub fn is_in_force(&self, name: &FileName, now: u64) -> Result<bool, CatalogueError> {
         let Some(expires) = self.expires(name)? else { return Ok(false) };
         let over = self.copy_dir(name).join("expired");
@@ -242,20 +242,20 @@ impl State {
     }
 
     /// How each way to the index `name` fared when it was last refreshed; nothing when that is not known.
-    pub fn asked(&self, name: &FileName) -> Vec<Asked> {
+    pub fn asked(&self, name: &FileName) -> Vec<WayRecord> {
         let bytes = read_most(&self.asked_path(name), STATE_MOST).ok().flatten();
         bytes.map(|bytes| asked::from_bytes(&bytes)).unwrap_or_default()
     }
 
     /// Remembers that.
-    pub fn note_asked(&self, name: &FileName, asked: &[Asked]) -> Result<(), BadState> {
+    pub fn note_asked(&self, name: &FileName, asked: &[WayRecord]) -> Result<(), StateError> {
         let path = self.asked_path(name);
         let json = serde_json::to_vec(asked).expect("texts and numbers always make JSON");
         replace(&path, &json).map_err(at(&path))
     }
 
     /// Removes the copy of `name`; what was seen of its keys stays.
-    pub fn forget_copy(&self, name: &FileName) -> Result<(), BadState> {
+    pub fn forget_copy(&self, name: &FileName) -> Result<(), StateError> {
         let dir = self.copy_dir(name);
         let _ = fs::remove_file(self.asked_path(name));
         match fs::remove_dir_all(&dir) {
@@ -264,19 +264,19 @@ impl State {
         }
     }
 
-    fn read(&self) -> Result<Memory, BadState> {
+    fn read(&self) -> Result<SequenceMemory, StateError> {
         let path = self.file();
-        let damaged = |reason: String| BadState::Damaged { path: path.clone(), reason };
+        let damaged = |reason: String| StateError::Damaged { path: path.clone(), reason };
         match read_most(&path, STATE_MOST) {
-            Ok(None) => Ok(Memory::default()),
-            Ok(Some(bytes)) => Memory::from_bytes(&bytes).map_err(|e| damaged(e.to_string())),
+            Ok(None) => Ok(SequenceMemory::default()),
+            Ok(Some(bytes)) => SequenceMemory::from_bytes(&bytes).map_err(|e| damaged(e.to_string())),
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Err(damaged("it is larger than 1 MiB".to_owned())),
             Err(e) => Err(at(&path)(e)),
         }
     }
 
     /// Waits for the other writer; a refresh holds this for as long as it compiles tables.
-    fn lock(&self) -> Result<File, BadState> {
+    fn lock(&self) -> Result<File, StateError> {
         let path = self.dir.join("index.lock");
         fs::create_dir_all(&self.dir).map_err(at(&self.dir))?;
         fsx::lock(&path, Duration::from_secs(30)).map_err(at(&path))
@@ -296,7 +296,7 @@ impl State {
     }
 }
 
-impl Held {
+impl IndexCopy {
     /// The file of the table with this sha256.
     pub fn table(&self, sha256: Sha256) -> PathBuf {
         self.dir.join(format!("{sha256}.ndjson"))
@@ -322,7 +322,7 @@ impl Held {
 ///
 /// # Errors
 /// When it is not a table of so many entries, and those of the file system.
-pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
+pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), StateError> {
     let file = File::open(plain).map_err(at(plain))?;
     let key = FileKey::of(&file).map_err(at(plain))?;
     let mut records = Vec::new();
@@ -331,7 +331,7 @@ pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), BadState> {
         let root = (entry.cid.codec() == Codec::DagPb).then(|| entry.cid.digest());
         // The reader allows 16 KiB.
         let signature = entry.signature.map(|(size, sha256)| Signature { size: size as u32, sha256 });
-        records.push(Record { name: entry.name, size: entry.size, sha256: entry.sha256, root, signature });
+        records.push(CatalogueEntry { name: entry.name, size: entry.size, sha256: entry.sha256, root, signature });
     }
     Ok(catalogue::write(to, records, key)?)
 }
@@ -357,8 +357,8 @@ pub(crate) fn read_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> BadState + '_ {
-    move |error| BadState::Io { path: path.to_owned(), error }
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError + '_ {
+    move |error| StateError::Io { path: path.to_owned(), error }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub struct Entry {
 
 /// Why a table is refused, with the line (from 1) where it went wrong.
 #[derive(Debug, thiserror::Error)]
-pub enum BadTable {
+pub enum TableError {
     /// The file could not be read or decompressed.
     #[error("the table cannot be read: {0}")]
     Read(#[from] io::Error),
@@ -72,13 +72,13 @@ pub enum BadTable {
 }
 
 /// What comes out of a compressed table or diff: at most as many bytes as asked for, in about 20 MiB of memory.
-pub type Unpacked<R> = BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>;
+pub type UnpackedTable<R> = BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>;
 
 /// Decompresses `packed`, and ends without an error after `most` bytes: whoever reads counts them.
 ///
 /// # Errors
 /// When zstd cannot be set up; damaged input is met while reading, windows above 16 MiB included.
-pub fn unpack<R: BufRead>(packed: R, most: u64) -> io::Result<Unpacked<R>> {
+pub fn unpack<R: BufRead>(packed: R, most: u64) -> io::Result<UnpackedTable<R>> {
     let mut plain = zstd::stream::read::Decoder::with_buffer(packed)?;
     plain.window_log_max(WINDOW_LOG_MOST)?;
     Ok(BufReader::new(plain.take(most)))
@@ -95,9 +95,9 @@ pub struct Reader<R: BufRead> {
     over: bool,
 }
 
-impl<R: BufRead> Reader<Unpacked<R>> {
+impl<R: BufRead> Reader<UnpackedTable<R>> {
     /// Starts reading a compressed table; `announced` is the number of entries that the manifest promises.
-    pub fn new(from: R, announced: u64) -> Result<Self, BadTable> {
+    pub fn new(from: R, announced: u64) -> Result<Self, TableError> {
         Ok(Self::plain(unpack(from, PLAIN_MOST + 1)?, announced))
     }
 }
@@ -109,27 +109,27 @@ impl<R: BufRead> Reader<R> {
         Self { lines, announced, line: 0, bytes: 0, buffer: Vec::new(), last: None, over: false }
     }
 
-    fn read(&mut self) -> Result<Option<Entry>, BadTable> {
+    fn read(&mut self) -> Result<Option<Entry>, TableError> {
         self.buffer.clear();
         let read = (&mut self.lines).take(LINE_MOST as u64 + 1).read_until(b'\n', &mut self.buffer)?;
         self.bytes += read as u64;
         if read == 0 {
             return match self.line == self.announced {
                 true => Ok(None),
-                false => Err(BadTable::Count { has: self.line, announced: self.announced }),
+                false => Err(TableError::Count { has: self.line, announced: self.announced }),
             };
         }
         self.line += 1;
         if self.line > self.announced || self.bytes > PLAIN_MOST {
-            return Err(BadTable::TooLong);
+            return Err(TableError::TooLong);
         }
         let line = self.line;
-        let bad = |reason: &str| BadTable::Line { line, reason: shown(reason).into_owned() };
+        let bad = |reason: &str| TableError::Line { line, reason: shown(reason).into_owned() };
         let text = self.buffer.strip_suffix(b"\n").ok_or_else(|| bad("longer than 4096 bytes or cut short"))?;
-        let wire: Wire = serde_json::from_slice(text).map_err(|e| bad(&e.to_string()))?;
+        let wire: WireEntry = serde_json::from_slice(text).map_err(|e| bad(&e.to_string()))?;
         let entry = wire.check().map_err(bad)?;
         if self.last.as_ref().is_some_and(|last| *last >= entry.name) {
-            return Err(BadTable::Order(line));
+            return Err(TableError::Order(line));
         }
         self.last = Some(entry.name.clone());
         Ok(Some(entry))
@@ -137,7 +137,7 @@ impl<R: BufRead> Reader<R> {
 }
 
 impl<R: BufRead> Iterator for Reader<R> {
-    type Item = Result<Entry, BadTable>;
+    type Item = Result<Entry, TableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
@@ -159,12 +159,12 @@ pub fn pack(plain: &[u8]) -> Vec<u8> {
 }
 
 /// Writes a table uncompressed, in its one canonical form: the same entries always give the same bytes.
-pub struct Writer<W: Write> {
+pub struct TableWriter<W: Write> {
     out: W,
     last: Option<FileName>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> TableWriter<W> {
     /// Starts a table.
     pub fn new(to: W) -> Self {
         Self { out: to, last: None }
@@ -175,7 +175,7 @@ impl<W: Write> Writer<W> {
         if self.last.as_ref().is_some_and(|last| *last >= entry.name) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is out of order", entry.name)));
         }
-        let mut line = serde_json::to_vec(&Wire::of(entry)).map_err(io::Error::from)?;
+        let mut line = serde_json::to_vec(&WireEntry::of(entry)).map_err(io::Error::from)?;
         line.push(b'\n');
         self.last = Some(entry.name.clone());
         self.out.write_all(&line)
@@ -205,7 +205,7 @@ pub(super) fn cid(size: u64, sha256: Sha256, written: Option<Cid>) -> Result<Cid
 }
 
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct WireEntry {
     name: String,
     size: u64,
     sha256: Sha256,
@@ -217,7 +217,7 @@ struct Wire {
     sig_sha256: Option<Sha256>,
 }
 
-impl Wire {
+impl WireEntry {
     fn of(entry: &Entry) -> Self {
         Self {
             name: entry.name.to_string(),
@@ -259,7 +259,7 @@ pub(crate) mod tests {
 
     /// The canonical bytes of a table.
     pub(crate) fn plain(entries: &[Entry]) -> Vec<u8> {
-        let mut writer = Writer::new(Vec::new());
+        let mut writer = TableWriter::new(Vec::new());
         entries.iter().for_each(|entry| writer.add(entry).unwrap());
         writer.finish()
     }
@@ -268,11 +268,11 @@ pub(crate) mod tests {
         pack(&plain(entries))
     }
 
-    fn read(bytes: &[u8], announced: u64) -> Result<Vec<Entry>, BadTable> {
+    fn read(bytes: &[u8], announced: u64) -> Result<Vec<Entry>, TableError> {
         Reader::new(bytes, announced)?.collect()
     }
 
-    fn lines(text: &str) -> Result<Vec<Entry>, BadTable> {
+    fn lines(text: &str) -> Result<Vec<Entry>, TableError> {
         let bytes = zstd::encode_all(text.as_bytes(), 1).unwrap();
         read(&bytes, text.lines().count() as u64)
     }
@@ -298,20 +298,20 @@ pub(crate) mod tests {
 
     #[test]
     fn a_table_that_is_not_sorted_is_neither_written_nor_read() {
-        let mut writer = Writer::new(Vec::new());
+        let mut writer = TableWriter::new(Vec::new());
         writer.add(&entry("b", 1)).unwrap();
         assert!(writer.add(&entry("a", 1)).is_err());
         assert!(writer.add(&entry("b", 1)).is_err());
-        let [a, b] = ["a", "b"].map(|n| serde_json::to_string(&Wire::of(&entry(n, 1))).unwrap());
-        assert!(matches!(lines(&format!("{b}\n{a}\n")), Err(BadTable::Order(2))));
-        assert!(matches!(lines(&format!("{a}\n{a}\n")), Err(BadTable::Order(2))));
+        let [a, b] = ["a", "b"].map(|n| serde_json::to_string(&WireEntry::of(&entry(n, 1))).unwrap());
+        assert!(matches!(lines(&format!("{b}\n{a}\n")), Err(TableError::Order(2))));
+        assert!(matches!(lines(&format!("{a}\n{a}\n")), Err(TableError::Order(2))));
     }
 
     #[test]
     fn a_table_of_another_length_than_announced_is_refused() {
         let bytes = written(&[entry("a", 1), entry("b", 1)]);
-        assert!(matches!(read(&bytes, 1), Err(BadTable::TooLong)));
-        assert!(matches!(read(&bytes, 3), Err(BadTable::Count { has: 2, announced: 3 })));
+        assert!(matches!(read(&bytes, 1), Err(TableError::TooLong)));
+        assert!(matches!(read(&bytes, 3), Err(TableError::Count { has: 2, announced: 3 })));
         assert!(read(&bytes[..bytes.len() - 1], 2).is_err());
     }
 
@@ -335,14 +335,14 @@ pub(crate) mod tests {
             format!(r#"{{"name":"b","size":1,"sha256":"{sha}","pad":"{}"}}"#, "x".repeat(LINE_MOST)),
         ] {
             let refused = lines(&format!("{good}\n{bad}\n"));
-            assert!(matches!(refused, Err(BadTable::Line { line: 2, .. })), "{bad}: {refused:?}");
+            assert!(matches!(refused, Err(TableError::Line { line: 2, .. })), "{bad}: {refused:?}");
         }
     }
 
     #[test]
     fn a_bomb_ends_at_the_first_endless_line() {
         let bomb = zstd::encode_all(io::repeat(b' ').take(64 << 20), 1).unwrap();
-        assert!(matches!(read(&bomb, 9), Err(BadTable::Line { line: 1, .. })));
+        assert!(matches!(read(&bomb, 9), Err(TableError::Line { line: 1, .. })));
     }
 
     proptest! {

@@ -16,7 +16,7 @@ use crate::fsx;
 
 mod record;
 
-pub use record::{By, Record, Share};
+pub use record::{By, Contribution, JournalRecord};
 
 /// Bytes at which the file is put aside and a new one begun.
 const TURN: u64 = 4 << 20;
@@ -41,7 +41,7 @@ impl Journal {
     ///
     /// # Errors
     /// The disk is full, or the directory is not ours. Nothing but these statistics depends on it.
-    pub fn note(&self, record: &Record) -> io::Result<()> {
+    pub fn note(&self, record: &JournalRecord) -> io::Result<()> {
         let mut file = File::options().append(true).create(true).mode(0o644).open(self.file())?;
         file.write_all(record.to_line().as_bytes())?;
         if file.metadata()?.len() > self.turn {
@@ -66,7 +66,7 @@ impl Journal {
     ///
     /// # Errors
     /// A file that is there and cannot be read. That there is none yet is fine.
-    pub fn read(&self, since: u64, mut each: impl FnMut(Record)) -> io::Result<()> {
+    pub fn read(&self, since: u64, mut each: impl FnMut(JournalRecord)) -> io::Result<()> {
         for path in [self.old(), self.file()] {
             let file = match fsx::open_read(&path) {
                 Ok(file) => file,
@@ -100,12 +100,12 @@ impl Journal {
 ///
 /// # Errors
 /// Those of reading.
-pub fn records(mut text: impl BufRead, mut each: impl FnMut(Record)) -> io::Result<()> {
+pub fn records(mut text: impl BufRead, mut each: impl FnMut(JournalRecord)) -> io::Result<()> {
     let mut line = Vec::new();
     while text.read_until(b'\n', &mut line)? > 0 {
         // What does not end is still being written.
         let whole = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
-        if let Some(record) = whole.and_then(Record::from_line) {
+        if let Some(record) = whole.and_then(JournalRecord::from_line) {
             each(record);
         }
         line.clear();
@@ -118,13 +118,13 @@ mod tests {
     use super::*;
     use crate::name::FileName;
 
-    fn record(at: u64, bytes: u64) -> Record {
+    fn record(at: u64, bytes: u64) -> JournalRecord {
         let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
-        let shares = vec![Share { source: "mirror m.example".to_owned(), bytes }];
-        Record { at, took: 1, by: By::Xfer, repo: None, name, delivered: bytes, shares }
+        let shares = vec![Contribution { source: "mirror m.example".to_owned(), bytes }];
+        JournalRecord { at, took: 1, by: By::Xfer, repo: None, name, delivered: bytes, shares }
     }
 
-    fn read(journal: &Journal, since: u64) -> Vec<Record> {
+    fn read(journal: &Journal, since: u64) -> Vec<JournalRecord> {
         let mut records = Vec::new();
         journal.read(since, |record| records.push(record)).unwrap();
         records

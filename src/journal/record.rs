@@ -39,14 +39,14 @@ impl By {
 
 /// How many bytes one source sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Share {
+pub struct Contribution {
     /// Kind and, where it has one, host: `kubo`, `gateway g.example`, `mirror m.example:8080`.
     pub source: String,
     /// Bytes of bodies that came from it, those that were thrown away included.
     pub bytes: u64,
 }
 
-impl Share {
+impl Contribution {
     /// The kind of source: the first word.
     pub fn kind(&self) -> &str {
         self.source.split(' ').next().unwrap_or_default()
@@ -55,7 +55,7 @@ impl Share {
 
 /// One file that was delivered or fetched, or that was given up after some bytes had come.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
+pub struct JournalRecord {
     /// When it was over, Unix seconds.
     pub at: u64,
     /// How long it took, in milliseconds.
@@ -69,10 +69,10 @@ pub struct Record {
     /// Bytes that were handed to whoever asked; 0 when it was only put into the store, or failed.
     pub delivered: u64,
     /// Who sent how much over the network or from a local directory. What was here already is in nobody's share.
-    pub shares: Vec<Share>,
+    pub shares: Vec<Contribution>,
 }
 
-impl Record {
+impl JournalRecord {
     /// Bytes that all sources together sent.
     pub fn received(&self) -> u64 {
         self.shares.iter().map(|share| share.bytes).fold(0, u64::saturating_add)
@@ -109,7 +109,7 @@ impl Record {
         let repo = if repo == "-" { None } else { Some(RepoName::new(repo).ok()?) };
         let shares = fields.map(|field| {
             let (source, bytes) = field.rsplit_once('=')?;
-            Some(Share { source: source.to_owned(), bytes: bytes.parse().ok()? })
+            Some(Contribution { source: source.to_owned(), bytes: bytes.parse().ok()? })
         });
         let (name, shares) = (FileName::new(name).ok()?, shares.collect::<Option<Vec<_>>>()?);
         Some(Self { at, took, by, repo, name, delivered, shares })
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub(super) fn record(shares: Vec<Share>) -> Record {
-        Record {
+    pub(super) fn record(shares: Vec<Contribution>) -> JournalRecord {
+        JournalRecord {
             at: 1_700_000_000,
             took: 12,
             by: By::Xfer,
@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn a_record_is_one_line_that_is_read_back() {
         let shares = vec![
-            Share { source: "kubo".to_owned(), bytes: 90 },
-            Share { source: "mirror m=x.example:8080".to_owned(), bytes: 9 },
+            Contribution { source: "kubo".to_owned(), bytes: 90 },
+            Contribution { source: "mirror m=x.example:8080".to_owned(), bytes: 9 },
         ];
         let record = record(shares);
         let line = record.to_line();
@@ -145,39 +145,40 @@ mod tests {
             line,
             "1700000000\t12\txfer\tcore\tg++ x-1:2-1-any.pkg.tar.zst\t99\tkubo=90\tmirror m=x.example:8080=9\n"
         );
-        assert_eq!(Record::from_line(line.trim_end()), Some(record));
+        assert_eq!(JournalRecord::from_line(line.trim_end()), Some(record));
     }
 
     #[test]
     fn bytes_of_many_sources_are_not_lost_and_the_line_stays_short() {
-        let shares = (0..40).map(|i| Share { source: format!("mirror {i}{}", "x".repeat(400)), bytes: 1 }).collect();
+        let shares =
+            (0..40).map(|i| Contribution { source: format!("mirror {i}{}", "x".repeat(400)), bytes: 1 }).collect();
         let line = record(shares).to_line();
         assert!(line.len() < LINE_MOST, "{}", line.len());
-        assert_eq!(Record::from_line(line.trim_end()).unwrap().received(), 40);
+        assert_eq!(JournalRecord::from_line(line.trim_end()).unwrap().received(), 40);
     }
 
     #[test]
     fn half_a_line_is_no_record() {
-        let line = record(vec![Share { source: "kubo".to_owned(), bytes: 9 }]).to_line();
+        let line = record(vec![Contribution { source: "kubo".to_owned(), bytes: 9 }]).to_line();
         let whole = line.trim_end();
         let cut = whole.rfind('\t').unwrap();
         // Cut at the border of a field it is a shorter record; nobody writes those.
         for at in (0..whole.len()).filter(|at| *at < cut - 2) {
-            assert_eq!(Record::from_line(&whole[..at]), None, "{at}");
+            assert_eq!(JournalRecord::from_line(&whole[..at]), None, "{at}");
         }
-        assert_eq!(Record::from_line(&whole[..whole.len() - 1]), None);
+        assert_eq!(JournalRecord::from_line(&whole[..whole.len() - 1]), None);
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
-            let _ = Record::from_line(&text);
+            let _ = JournalRecord::from_line(&text);
         }
 
         #[test]
         fn whatever_a_source_is_called_the_line_is_read_back(source in ".{0,40}", bytes in any::<u64>()) {
-            let line = record(vec![Share { source, bytes }]).to_line();
-            prop_assert_eq!(Record::from_line(line.strip_suffix('\n').unwrap()).unwrap().received(), bytes);
+            let line = record(vec![Contribution { source, bytes }]).to_line();
+            prop_assert_eq!(JournalRecord::from_line(line.strip_suffix('\n').unwrap()).unwrap().received(), bytes);
         }
     }
 }

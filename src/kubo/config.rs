@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ANSWER_MOST, Fault, Kubo, QUICK};
+use super::{ANSWER_MOST, Kubo, KuboError, QUICK};
 
 impl Kubo {
     /// The whole configuration without its secrets. Values that nobody set are absent, `null` or empty.
-    pub async fn config(&self) -> Result<Value, Fault> {
+    pub async fn config(&self) -> Result<Value, KuboError> {
         self.json("config/show", &[], QUICK).await
     }
 
@@ -15,13 +15,13 @@ impl Kubo {
     ///
     /// `null` is as good as absent: Kubo then uses its default. There is no call that removes a value; `config/replace`
     /// keeps what the new configuration leaves out (Kubo 0.43, `repo/fsrepo/fsrepo.go`, SetConfig; tried).
-    pub async fn set_config(&self, key: &str, value: &Value) -> Result<(), Fault> {
+    pub async fn set_config(&self, key: &str, value: &Value) -> Result<(), KuboError> {
         let args = [("arg", key), ("arg", &value.to_string()), ("json", "true")];
         self.call("config", &args, None, QUICK, ANSWER_MOST).await.map(drop)
     }
 
     /// How many peers the daemon is connected to.
-    pub async fn peer_count(&self) -> Result<usize, Fault> {
+    pub async fn peer_count(&self) -> Result<usize, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -32,12 +32,12 @@ impl Kubo {
     }
 
     /// Whether what answers at the gateway's address is a Kubo gateway: it knows the empty file without looking.
-    pub async fn has_gateway(&self) -> Result<(), Fault> {
+    pub async fn has_gateway(&self) -> Result<(), KuboError> {
         // The identity CID of no bytes (multiformats: `01 55 00 00`).
         let answer = self.file("/ipfs/bafkqaaa", QUICK).await?;
         if answer.headers().contains_key("x-ipfs-path") {
             return Ok(());
         }
-        Err(Fault::new("gateway file", super::Kind::Malformed, "the answer is not one of an IPFS gateway"))
+        Err(KuboError::new("gateway file", super::KuboErrorKind::Malformed, "the answer is not one of an IPFS gateway"))
     }
 }

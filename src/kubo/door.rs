@@ -84,7 +84,7 @@ fn header(secret: &str) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Kind, script};
+    use super::super::{KuboErrorKind, script};
     use super::*;
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
         let gone =
             Kubo { door: Door { client: None, secret: Some(secret(&dir.path().join("gone"))) }, ..script.kubo() };
         let fault = run(gone.version()).unwrap_err();
-        assert_eq!(fault.kind, Kind::Forbidden);
+        assert_eq!(fault.kind, KuboErrorKind::Forbidden);
         assert!(fault.text.contains("kubo.token_file") && script.asked().len() == 2, "{fault}");
     }
 }

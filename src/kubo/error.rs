@@ -9,7 +9,7 @@ use crate::name::shown;
 
 /// Which kind of failure a call to Kubo ended in. Code matches on this, never on the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum KuboErrorKind {
     /// Nobody answers at the address. Starting the daemon helps.
     Unreachable,
     /// No answer within the call's deadline. Trying again later may help.
@@ -33,34 +33,34 @@ pub enum Kind {
 /// A failed call to Kubo: which call, which kind, and the daemon's own words.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("kubo: {call}: {text}")]
-pub struct Fault {
+pub struct KuboError {
     /// The call, for example `dag/import`.
     pub call: &'static str,
     /// What can be done about it.
-    pub kind: Kind,
+    pub kind: KuboErrorKind,
     /// The daemon's words, made fit to print.
     pub text: String,
 }
 
-impl Fault {
+impl KuboError {
     /// A failure of `call` in our own words.
-    pub fn new(call: &'static str, kind: Kind, text: impl AsRef<str>) -> Self {
+    pub fn new(call: &'static str, kind: KuboErrorKind, text: impl AsRef<str>) -> Self {
         Self { call, kind, text: shown(text.as_ref()).into_owned() }
     }
 
     /// The call took longer than `deadline`.
     pub(super) fn deadline(call: &'static str, deadline: Duration) -> Self {
-        Self::new(call, Kind::Deadline, format!("no complete answer within {} s", deadline.as_secs_f32()))
+        Self::new(call, KuboErrorKind::Deadline, format!("no complete answer within {} s", deadline.as_secs_f32()))
     }
 
     /// The transport failed.
     pub(super) fn transport(call: &'static str, error: &reqwest::Error) -> Self {
         let kind = if error.is_connect() {
-            Kind::Unreachable
+            KuboErrorKind::Unreachable
         } else if error.is_timeout() {
-            Kind::Deadline
+            KuboErrorKind::Deadline
         } else {
-            Kind::Malformed
+            KuboErrorKind::Malformed
         };
         // The URL may carry a password; the innermost cause is the one that says something.
         let mut cause: &dyn std::error::Error = error;
@@ -83,12 +83,12 @@ impl Fault {
             Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
         };
         let kind = match status {
-            401 | 403 | 405 => Kind::Forbidden,
+            401 | 403 | 405 => KuboErrorKind::Forbidden,
             // The RPC answers an unknown command with a bare 404; the gateway, a missing block.
-            404 if call.starts_with("gateway") => Kind::Absent,
-            404 => Kind::TooOld,
-            412 => Kind::Absent,
-            429 | 502..=504 => Kind::Busy,
+            404 if call.starts_with("gateway") => KuboErrorKind::Absent,
+            404 => KuboErrorKind::TooOld,
+            412 => KuboErrorKind::Absent,
+            429 | 502..=504 => KuboErrorKind::Busy,
             _ => of_text(&message),
         };
         let text = if message.is_empty() { format!("HTTP {status}") } else { message };
@@ -101,16 +101,16 @@ impl Fault {
     }
 }
 
-fn of_text(text: &str) -> Kind {
+fn of_text(text: &str) -> KuboErrorKind {
     let has = |part: &str| text.contains(part);
     if has("no space left") || has("max storage") || has("StorageMax") {
-        Kind::NoSpace
+        KuboErrorKind::NoSpace
     } else if has("not found") || has("not pinned") || has("no key") || has("could not find") || has("not exist") {
-        Kind::Absent
+        KuboErrorKind::Absent
     } else if has("context deadline exceeded") || has("context canceled") {
-        Kind::Deadline
+        KuboErrorKind::Deadline
     } else {
-        Kind::Other
+        KuboErrorKind::Other
     }
 }
 
@@ -121,26 +121,31 @@ mod tests {
     #[test]
     fn daemon_texts_have_their_kind() {
         for (call, status, body, kind) in [
-            ("pin/ls", 500, r#"{"Message":"path 'bafk' is not pinned","Code":0,"Type":"error"}"#, Kind::Absent),
+            (
+                "pin/ls",
+                500,
+                r#"{"Message":"path 'bafk' is not pinned","Code":0,"Type":"error"}"#,
+                KuboErrorKind::Absent,
+            ),
             (
                 "block/get",
                 500,
                 r#"{"Message":"block was not found locally (offline): ipld: could not find bafk"}"#,
-                Kind::Absent,
+                KuboErrorKind::Absent,
             ),
-            ("name/get", 500, r#"{"Message":"routing: not found","Code":0}"#, Kind::Absent),
-            ("dag/import", 500, r#"{"Message":"write /x: no space left on device"}"#, Kind::NoSpace),
-            ("name/get", 500, r#"{"Message":"context deadline exceeded"}"#, Kind::Deadline),
-            ("name/get", 404, "404 page not found", Kind::TooOld),
-            ("gateway", 404, "ipld: could not find", Kind::Absent),
-            ("gateway", 504, "gateway timeout", Kind::Busy),
-            ("version", 403, "", Kind::Forbidden),
-            ("version", 500, r#"{"Message":"\u001b[2J"}"#, Kind::Other),
+            ("name/get", 500, r#"{"Message":"routing: not found","Code":0}"#, KuboErrorKind::Absent),
+            ("dag/import", 500, r#"{"Message":"write /x: no space left on device"}"#, KuboErrorKind::NoSpace),
+            ("name/get", 500, r#"{"Message":"context deadline exceeded"}"#, KuboErrorKind::Deadline),
+            ("name/get", 404, "404 page not found", KuboErrorKind::TooOld),
+            ("gateway", 404, "ipld: could not find", KuboErrorKind::Absent),
+            ("gateway", 504, "gateway timeout", KuboErrorKind::Busy),
+            ("version", 403, "", KuboErrorKind::Forbidden),
+            ("version", 500, r#"{"Message":"\u001b[2J"}"#, KuboErrorKind::Other),
         ] {
-            let fault = Fault::status(call, status, body.as_bytes());
+            let fault = KuboError::status(call, status, body.as_bytes());
             assert_eq!(fault.kind, kind, "{body}");
             assert!(!fault.to_string().contains('\u{1b}'));
         }
-        assert_eq!(Fault::status("version", 403, b"").to_string(), "kubo: version: HTTP 403");
+        assert_eq!(KuboError::status("version", 403, b"").to_string(), "kubo: version: HTTP 403");
     }
 }

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::mfs::Mfs;
-use super::{Fault, Kubo};
+use super::{Kubo, KuboError};
 use crate::cid::{Cid, Codec};
-use crate::dag::node::{self, Node};
+use crate::dag::node::{self, DagNode};
 
 /// The ledger is rewritten without its repetitions when it grows beyond this many bytes (about 10,000 files).
 const COMPACT: u64 = 1 << 20;
@@ -55,14 +55,14 @@ pub struct Trimmed {
 pub enum TrimError {
     /// The daemon failed.
     #[error(transparent)]
-    Kubo(#[from] Fault),
+    Kubo(#[from] KuboError),
     /// The ledger could not be read or written.
     #[error("the list of cached files: {0}")]
     Ledger(#[from] io::Error),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kept {
+struct LedgerEntry {
     size: u64,
     time: u64,
 }
@@ -119,7 +119,7 @@ impl Ledger {
         Ok(Trimmed { files: gone.len(), bytes: gone.values().map(|kept| kept.size).sum(), left: total - passed? })
     }
 
-    fn read(&self) -> io::Result<HashMap<Cid, Kept>> {
+    fn read(&self) -> io::Result<HashMap<Cid, LedgerEntry>> {
         let mut bytes = Vec::new();
         match File::open(self.file()) {
             Ok(file) => drop(file.take(LEDGER_MOST).read_to_end(&mut bytes)?),
@@ -132,7 +132,7 @@ impl Ledger {
             let mut word = || words.next();
             let parsed = word().zip(word()).zip(word());
             let parsed = parsed.and_then(|((cid, size), time)| {
-                Some((cid.parse::<Cid>().ok()?, Kept { size: size.parse().ok()?, time: time.parse().ok()? }))
+                Some((cid.parse::<Cid>().ok()?, LedgerEntry { size: size.parse().ok()?, time: time.parse().ok()? }))
             });
             // Sums of sizes must not overflow, whatever is written there.
             if let Some((cid, kept)) = parsed.filter(|(_, kept)| kept.size <= FILE_MOST) {
@@ -142,7 +142,7 @@ impl Ledger {
         Ok(files)
     }
 
-    fn write(&self, files: &HashMap<Cid, Kept>) -> io::Result<()> {
+    fn write(&self, files: &HashMap<Cid, LedgerEntry>) -> io::Result<()> {
         let mut lines: Vec<_> = files.iter().collect();
         lines.sort_by_key(|(cid, kept)| (kept.time, **cid));
         let text: String = lines.iter().map(|(cid, kept)| format!("{cid} {} {}\n", kept.size, kept.time)).collect();
@@ -163,10 +163,10 @@ impl Ledger {
 /// were looked at, those that stay because the user keeps them included.
 async fn remove_all(
     kubo: &Kubo,
-    due: &[(Cid, Kept)],
+    due: &[(Cid, LedgerEntry)],
     until: Instant,
-    gone: &mut HashMap<Cid, Kept>,
-) -> Result<u64, Fault> {
+    gone: &mut HashMap<Cid, LedgerEntry>,
+) -> Result<u64, KuboError> {
     let (mut passed, mut files) = (0, Vec::new());
     for (cid, kept) in due {
         if Instant::now() >= until {
@@ -193,7 +193,7 @@ async fn remove_all(
 }
 
 /// Removes those blocks of a file that the user does not keep. `false`: they all stay.
-async fn remove(kubo: &Kubo, mfs: &mut Mfs, blocks: &[Cid]) -> Result<bool, Fault> {
+async fn remove(kubo: &Kubo, mfs: &mut Mfs, blocks: &[Cid]) -> Result<bool, KuboError> {
     let mut gone = 0;
     // Children first: as long as the root is there, an interrupted removal can be gone on with.
     for group in blocks.rchunks(AT_ONCE) {
@@ -213,7 +213,7 @@ async fn remove(kubo: &Kubo, mfs: &mut Mfs, blocks: &[Cid]) -> Result<bool, Faul
 }
 
 /// The blocks of a file that are on the daemon's disk, parents before children.
-async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, Fault> {
+async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, KuboError> {
     let mut blocks = vec![root];
     let mut at = 0;
     while at < blocks.len() && blocks.len() < BLOCKS_MOST {
@@ -224,7 +224,7 @@ async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, Fault> {
         }
         // Without this block nobody knows what lies below it; garbage collection does.
         let Some(block) = kubo.local_block(cid).await? else { continue };
-        if let Ok(Node::File { pieces, .. }) = node::decode(&block) {
+        if let Ok(DagNode::File { pieces, .. }) = node::decode(&block) {
             blocks.extend(pieces.iter().map(|piece| piece.cid));
         }
     }
@@ -244,7 +244,7 @@ pub fn forget(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::script::{Answer, Script, ok};
+    use super::super::script::{Script, ScriptedAnswer, ok};
     use super::*;
     use crate::digest::Sha256;
 
@@ -268,26 +268,26 @@ mod tests {
     const NOT: &str = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
 
     /// A daemon with nothing pinned, and an MFS of these nodes, the root first. Then it answers by these rules.
-    fn with_mfs(nodes: &[Vec<u8>], mut rules: Vec<(String, Answer)>) -> Script {
+    fn with_mfs(nodes: &[Vec<u8>], mut rules: Vec<(String, ScriptedAnswer)>) -> Script {
         let cids: Vec<Cid> = nodes.iter().map(|node| Cid::dag_pb(Sha256::of(node))).collect();
         for (cid, node) in cids.iter().zip(nodes) {
             rules.push((format!("block/get?arg={cid}&offline=true"), ok(node.clone())));
         }
         rules.push(("files/stat".to_owned(), ok(format!(r#"{{"Hash":"{}","Type":"directory"}}"#, cids[0]))));
-        rules.push(("pin/ls".to_owned(), Answer::Status(500, NOT.into())));
+        rules.push(("pin/ls".to_owned(), ScriptedAnswer::Status(500, NOT.into())));
         rules.push(("block/rm".to_owned(), ok(r#"{"Hash":"x"}"#)));
         let absent = r#"{"Message":"block was not found locally (offline): ipld: could not find x"}"#;
-        rules.push(("block/get".to_owned(), Answer::Status(500, absent.into())));
+        rules.push(("block/get".to_owned(), ScriptedAnswer::Status(500, absent.into())));
         Script::answering(rules)
     }
 
-    fn empty_mfs(rules: Vec<(&str, Answer)>) -> Script {
+    fn empty_mfs(rules: Vec<(&str, ScriptedAnswer)>) -> Script {
         with_mfs(&[node::directory([])], rules.into_iter().map(|(part, answer)| (part.to_owned(), answer)).collect())
     }
 
     /// A directory with `cid` in it.
     fn directory_of(cid: Cid) -> Vec<u8> {
-        node::directory([node::Link { cid: cid.into(), name: b"kept", tsize: 1 }])
+        node::directory([node::DagLink { cid: cid.into(), name: b"kept", tsize: 1 }])
     }
 
     /// A daemon with nothing pinned that removes whatever it is told to.
@@ -342,8 +342,8 @@ mod tests {
         ledger.note(cid(2), 100, 2).unwrap();
         // A directory in the root has it, and what else is there is not on this disk.
         let below = node::directory([
-            node::Link { cid: Cid::dag_pb(Sha256::of(b"elsewhere")).into(), name: b"a", tsize: 1 },
-            node::Link { cid: cid(1).into(), name: b"kept", tsize: 1 },
+            node::DagLink { cid: Cid::dag_pb(Sha256::of(b"elsewhere")).into(), name: b"a", tsize: 1 },
+            node::DagLink { cid: cid(1).into(), name: b"kept", tsize: 1 },
         ]);
         let script = with_mfs(&[directory_of(Cid::dag_pb(Sha256::of(&below))), below], vec![]);
         let done = run(ledger.trim(&script.kubo(), 0, LONG)).unwrap();
@@ -382,7 +382,7 @@ mod tests {
     fn nothing_is_removed_where_mfs_cannot_be_looked_through() {
         let (_dir, ledger) = ledger();
         ledger.note(cid(1), 100, 1).unwrap();
-        let refused = || Answer::Status(500, br#"{"Message":"disk on fire"}"#.into());
+        let refused = || ScriptedAnswer::Status(500, br#"{"Message":"disk on fire"}"#.into());
         let root = Cid::dag_pb(Sha256::of(&node::directory([])));
         for rules in [
             vec![("files/stat", refused())],
@@ -426,7 +426,7 @@ mod tests {
     fn a_failing_daemon_loses_nothing_from_the_ledger() {
         let (_dir, ledger) = ledger();
         ledger.note(cid(1), 100, 1).unwrap();
-        let script = Script::answering(Vec::<(&str, Answer)>::new());
+        let script = Script::answering(Vec::<(&str, ScriptedAnswer)>::new());
         assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(TrimError::Kubo(_))));
         assert_eq!(ledger.total().unwrap(), 100);
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ANSWER_MOST, Fault, Kind, Kubo, QUICK};
+use super::{ANSWER_MOST, Kubo, KuboError, KuboErrorKind, QUICK};
 use crate::cid::{AnyCid, Codec};
 use crate::dag::node;
 use crate::digest::Sha256;
@@ -37,7 +37,7 @@ impl Mfs {
     ///
     /// # Errors
     /// When MFS could not be looked through: then it is not known what it reaches.
-    pub(super) async fn reached(&mut self, kubo: &Kubo) -> Result<&HashSet<Sha256>, Fault> {
+    pub(super) async fn reached(&mut self, kubo: &Kubo) -> Result<&HashSet<Sha256>, KuboError> {
         let root = kubo.mfs_root().await?;
         if self.root != Some(root) {
             self.root = None;
@@ -47,13 +47,13 @@ impl Mfs {
         Ok(&self.reached)
     }
 
-    async fn look(&mut self, kubo: &Kubo, root: AnyCid) -> Result<(), Fault> {
+    async fn look(&mut self, kubo: &Kubo, root: AnyCid) -> Result<(), KuboError> {
         let mut unread = vec![root];
         self.note(root);
         while let Some(node) = unread.pop() {
             if Instant::now() >= self.until {
                 let text = "MFS holds more than can be looked through in time; nothing is removed without that";
-                return Err(Fault::new("files/stat", Kind::Deadline, text));
+                return Err(KuboError::new("files/stat", KuboErrorKind::Deadline, text));
             }
             if self.seen.contains(&node) {
                 continue;
@@ -61,7 +61,7 @@ impl Mfs {
             let links = match kubo.local_links(node).await? {
                 Some(links) => links,
                 None if node == root => {
-                    return Err(Fault::new("files/stat", Kind::Absent, "the root of MFS is missing"));
+                    return Err(KuboError::new("files/stat", KuboErrorKind::Absent, "the root of MFS is missing"));
                 }
                 // Below it nothing is kept on this disk by way of this node.
                 None => Vec::new(),
@@ -84,7 +84,7 @@ impl Mfs {
 
 impl Kubo {
     /// The root of MFS as it is now.
-    async fn mfs_root(&self) -> Result<AnyCid, Fault> {
+    async fn mfs_root(&self) -> Result<AnyCid, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -95,9 +95,9 @@ impl Kubo {
     }
 
     /// What a node on the daemon's own disk links to; `None` when it is not there. No network.
-    async fn local_links(&self, cid: AnyCid) -> Result<Option<Vec<AnyCid>>, Fault> {
+    async fn local_links(&self, cid: AnyCid) -> Result<Option<Vec<AnyCid>>, KuboError> {
         const CALL: &str = "block/get";
-        let malformed = |text: String| Fault::new(CALL, Kind::Malformed, text);
+        let malformed = |text: String| KuboError::new(CALL, KuboErrorKind::Malformed, text);
         if let Some(cid) = cid.readable().ok().filter(|cid| cid.codec() == Codec::DagPb) {
             let block = match cid.inline() {
                 Some(block) => Some(block.to_vec()),
@@ -111,11 +111,11 @@ impl Kubo {
         // The daemon reads what is not read here, and tells it as DAG-JSON.
         let args = [("arg", &*cid.to_string()), ("output-codec", "dag-json"), ("offline", "true")];
         let answer = match self.call("dag/get", &args, None, QUICK, 16 * ANSWER_MOST).await {
-            Err(fault) if fault.kind == Kind::Absent => return Ok(None),
+            Err(fault) if fault.kind == KuboErrorKind::Absent => return Ok(None),
             answer => answer?,
         };
-        let value: Value =
-            serde_json::from_slice(&answer).map_err(|e| Fault::new("dag/get", Kind::Malformed, e.to_string()))?;
+        let value: Value = serde_json::from_slice(&answer)
+            .map_err(|e| KuboError::new("dag/get", KuboErrorKind::Malformed, e.to_string()))?;
         let mut links = Vec::new();
         collect(&value, &mut links)?;
         Ok(Some(links))
@@ -123,7 +123,7 @@ impl Kubo {
 }
 
 /// The links in a node as DAG-JSON has them: `{"/": "CID"}`.
-fn collect(value: &Value, links: &mut Vec<AnyCid>) -> Result<(), Fault> {
+fn collect(value: &Value, links: &mut Vec<AnyCid>) -> Result<(), KuboError> {
     match value {
         Value::Object(fields) => match fields.get("/") {
             Some(Value::String(cid)) => links.push(read("dag/get", cid)?),
@@ -135,6 +135,6 @@ fn collect(value: &Value, links: &mut Vec<AnyCid>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read(call: &'static str, cid: &str) -> Result<AnyCid, Fault> {
-    cid.parse().map_err(|e| Fault::new(call, Kind::Malformed, format!("{cid}: {e}")))
+fn read(call: &'static str, cid: &str) -> Result<AnyCid, KuboError> {
+    cid.parse().map_err(|e| KuboError::new(call, KuboErrorKind::Malformed, format!("{cid}: {e}")))
 }

@@ -25,7 +25,7 @@ mod swarm;
 mod wire;
 
 pub use door::Door;
-pub use error::{Fault, Kind};
+pub use error::{KuboError, KuboErrorKind};
 use wire::{WireImport, WireKey, WireRemoved};
 
 /// Names ourselves: a browser's name would be refused, and Kubo's own must match the daemon's version.
@@ -75,7 +75,7 @@ pub struct Publication<'a> {
 
 /// A peer that the daemon is connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct KuboPeer {
     /// Its peer id.
     pub id: String,
     /// Its address as a multiaddr: that of the live connection.
@@ -98,7 +98,7 @@ impl Kubo {
     }
 
     /// The daemon's version, for example `0.43.0`.
-    pub async fn version(&self) -> Result<String, Fault> {
+    pub async fn version(&self) -> Result<String, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -109,7 +109,7 @@ impl Kubo {
     }
 
     /// The peers that the daemon is connected to.
-    pub async fn peers(&self) -> Result<Vec<Peer>, Fault> {
+    pub async fn peers(&self) -> Result<Vec<KuboPeer>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -124,11 +124,11 @@ impl Kubo {
         }
         let wire: Wire = self.json("swarm/peers", &[], QUICK).await?;
         let peers = wire.peers.unwrap_or_default().into_iter();
-        Ok(peers.map(|peer| Peer { id: peer.peer, address: peer.addr }).collect())
+        Ok(peers.map(|peer| KuboPeer { id: peer.peer, address: peer.addr }).collect())
     }
 
     /// The daemon's keys: their names in the daemon and their IPNS names (base36).
-    pub async fn keys(&self) -> Result<Vec<(String, String)>, Fault> {
+    pub async fn keys(&self) -> Result<Vec<(String, String)>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -139,7 +139,7 @@ impl Kubo {
     }
 
     /// Makes an Ed25519 key called `name` and returns its IPNS name (base36).
-    pub async fn generate_key(&self, name: &str) -> Result<String, Fault> {
+    pub async fn generate_key(&self, name: &str) -> Result<String, KuboError> {
         let args = [("arg", name), ("type", "ed25519"), ("ipns-base", "base36")];
         let key: WireKey = self.json("key/gen", &args, QUICK).await?;
         Ok(key.id)
@@ -148,7 +148,7 @@ impl Kubo {
     /// Signs and spreads a record; offline it is signed and spread once the daemon has peers again.
     ///
     /// Putting it to 20 DHT servers takes a minute at times; `deadline` says how long to wait for that.
-    pub async fn publish(&self, what: &Publication<'_>, deadline: Duration) -> Result<(), Fault> {
+    pub async fn publish(&self, what: &Publication<'_>, deadline: Duration) -> Result<(), KuboError> {
         let (value, sequence) = (format!("/ipfs/{}", what.root), what.sequence.to_string());
         let lifetime = format!("{}s", what.lifetime.as_secs());
         let ttl = format!("{}s", what.ttl.min(what.lifetime).as_secs());
@@ -169,7 +169,7 @@ impl Kubo {
     /// else by the gateway.
     ///
     /// `Absent` also when the daemon's `Routing.Type` is `none`, even for a name that it published itself.
-    pub async fn record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, Fault> {
+    pub async fn record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         if self.api.is_none() {
             let path = format!("/ipns/{name}?format=ipns-record");
             return self.raw("gateway record", &path, RECORD_TYPE, deadline, RECORD_MOST).await;
@@ -182,7 +182,7 @@ impl Kubo {
     ///
     /// `Absent` also where the answer is a success of any other type: that is how servers of this kind say that there is
     /// no record (`specs:src/routing/http-routing-v1.md`, `GET /routing/v1/ipns/{name}`, response status codes).
-    pub async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, Fault> {
+    pub async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         let path = format!("/routing/v1/ipns/{name}");
         self.raw("gateway routing", &path, RECORD_TYPE, deadline, RECORD_MOST).await
     }
@@ -191,10 +191,10 @@ impl Kubo {
     ///
     /// Blocks that are there already are cheap. Blocks of an import that failed stay until garbage collection, so that
     /// trying again is cheap too. `deadline` is for the whole upload.
-    pub async fn import(&self, car: impl Into<Body>, root: Cid, deadline: Duration) -> Result<(), Fault> {
+    pub async fn import(&self, car: impl Into<Body>, root: Cid, deadline: Duration) -> Result<(), KuboError> {
         const CALL: &str = "dag/import";
         let part = Part::stream(car).file_name("blocks.car");
-        let part = part.mime_str("application/vnd.ipld.car").map_err(|e| Fault::transport(CALL, &e))?;
+        let part = part.mime_str("application/vnd.ipld.car").map_err(|e| KuboError::transport(CALL, &e))?;
         // Announcing the root at once is the daemon's job afterwards; waiting for it would stall the publisher.
         let args = [("pin-roots", "true"), ("stats", "true")];
         let answer = self.call(CALL, &args, Some(Form::new().part("file", part)), deadline, ANSWER_MOST).await?;
@@ -203,7 +203,7 @@ impl Kubo {
             counted |= line.stats.is_some();
             let Some(done) = line.root else { continue };
             if !done.pin_error_msg.is_empty() {
-                return Err(Fault::said(CALL, &done.pin_error_msg));
+                return Err(KuboError::said(CALL, &done.pin_error_msg));
             }
             pinned |= done.cid.cid.parse() == Ok(root);
         }
@@ -214,7 +214,7 @@ impl Kubo {
     /// Pins what `root` names, whole, under `name`; missing blocks are fetched from the network.
     ///
     /// A pin that exists already gets the new name.
-    pub async fn pin(&self, root: Cid, name: &str, deadline: Duration) -> Result<(), Fault> {
+    pub async fn pin(&self, root: Cid, name: &str, deadline: Duration) -> Result<(), KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -226,24 +226,24 @@ impl Kubo {
     }
 
     /// Whether `root` has a recursive pin of its own; pins of directories above it do not count.
-    pub async fn is_pinned(&self, root: Cid) -> Result<bool, Fault> {
+    pub async fn is_pinned(&self, root: Cid) -> Result<bool, KuboError> {
         let root = root.to_string();
         let args = [("arg", &*root), ("type", "recursive")];
         match self.call("pin/ls", &args, None, QUICK, ANSWER_MOST).await {
             Ok(_) => Ok(true),
-            Err(fault) if fault.kind == Kind::Absent => Ok(false),
+            Err(fault) if fault.kind == KuboErrorKind::Absent => Ok(false),
             Err(fault) => Err(fault),
         }
     }
 
     /// The roots pinned under exactly `name`.
-    pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, Fault> {
+    pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, KuboError> {
         let pins = self.pins_named(name).await?.into_iter().filter(|(_, found)| found == name);
         Ok(pins.map(|(cid, _)| cid).collect())
     }
 
     /// The roots pinned under names that begin with `start`, and those names.
-    pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, Fault> {
+    pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -264,21 +264,23 @@ impl Kubo {
     }
 
     /// Removes a pin; that there is none is fine.
-    pub async fn unpin(&self, root: Cid) -> Result<(), Fault> {
+    pub async fn unpin(&self, root: Cid) -> Result<(), KuboError> {
         match self.call("pin/rm", &[("arg", &root.to_string())], None, WALK, ANSWER_MOST).await {
-            Err(fault) if fault.kind != Kind::Absent => Err(fault),
+            Err(fault) if fault.kind != KuboErrorKind::Absent => Err(fault),
             _ => Ok(()),
         }
     }
 
     /// A block from the daemon's own disk, proven; `None` when it is not there. No network.
-    pub async fn local_block(&self, cid: Cid) -> Result<Option<Vec<u8>>, Fault> {
+    pub async fn local_block(&self, cid: Cid) -> Result<Option<Vec<u8>>, KuboError> {
         let text = cid.to_string();
         let args = [("arg", &*text), ("offline", "true")];
         match self.call("block/get", &args, None, QUICK, BLOCK_MOST).await {
             Ok(block) if cid.proves(&block) => Ok(Some(block)),
-            Ok(_) => Err(Fault::new("block/get", Kind::Malformed, format!("answered other bytes than {cid}"))),
-            Err(fault) if fault.kind == Kind::Absent => Ok(None),
+            Ok(_) => {
+                Err(KuboError::new("block/get", KuboErrorKind::Malformed, format!("answered other bytes than {cid}")))
+            }
+            Err(fault) if fault.kind == KuboErrorKind::Absent => Ok(None),
             Err(fault) => Err(fault),
         }
     }
@@ -286,7 +288,7 @@ impl Kubo {
     /// Removes blocks from the daemon's disk and returns how many are gone; pinned ones stay, missing ones count as gone.
     ///
     /// The daemon checks pins itself, indirect ones included; at most a few hundred a call, they are in the URL.
-    pub async fn remove_blocks(&self, cids: &[Cid]) -> Result<usize, Fault> {
+    pub async fn remove_blocks(&self, cids: &[Cid]) -> Result<usize, KuboError> {
         const CALL: &str = "block/rm";
         let texts: Vec<String> = cids.iter().map(Cid::to_string).collect();
         let mut args = vec![("force", "true")];
@@ -297,7 +299,7 @@ impl Kubo {
     }
 
     /// How much disk the daemon uses and may use. The full statistics can hang for minutes and are not asked for.
-    pub async fn repo_size(&self) -> Result<RepoSize, Fault> {
+    pub async fn repo_size(&self) -> Result<RepoSize, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Wire {
@@ -309,29 +311,29 @@ impl Kubo {
     }
 
     /// A block through the gateway, proven; from the network when the daemon lacks it.
-    pub async fn block(&self, cid: Cid, deadline: Duration) -> Result<Vec<u8>, Fault> {
+    pub async fn block(&self, cid: Cid, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         const CALL: &str = "gateway block";
         let path = format!("/ipfs/{cid}?format=raw");
         let block = self.raw(CALL, &path, "application/vnd.ipld.raw", deadline, BLOCK_MOST).await?;
         if cid.proves(&block) {
             return Ok(block);
         }
-        Err(Fault::new(CALL, Kind::Malformed, format!("answered other bytes than {cid}")))
+        Err(KuboError::new(CALL, KuboErrorKind::Malformed, format!("answered other bytes than {cid}")))
     }
 
     /// Opens a file through the gateway, its bytes unproven: **after a stall the gateway writes an error text into the
     /// body and cuts the connection**, so only proven bytes may be kept. `deadline` is for the answer's head.
-    pub async fn file(&self, path: &str, deadline: Duration) -> Result<Response, Fault> {
+    pub async fn file(&self, path: &str, deadline: Duration) -> Result<Response, KuboError> {
         const CALL: &str = "gateway file";
         let request = self.client.get(self.gateway_url(path)).header("User-Agent", USER_AGENT);
-        let answer = within(CALL, deadline, async { request.send().await.map_err(|e| Fault::transport(CALL, &e)) });
+        let answer = within(CALL, deadline, async { request.send().await.map_err(|e| KuboError::transport(CALL, &e)) });
         let answer = answer.await?;
         if answer.status().is_success() {
             return Ok(answer);
         }
         let status = answer.status().as_u16();
         let text = within(CALL, QUICK, body_of_error(answer)).await.unwrap_or_default();
-        Err(Fault::status(CALL, status, &text))
+        Err(KuboError::status(CALL, status, &text))
     }
 
     /// One trustless answer of the gateway, whole. Both `format` and `Accept` are sent, as the specification advises.
@@ -342,16 +344,20 @@ impl Kubo {
         accept: &str,
         deadline: Duration,
         most: usize,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Vec<u8>, KuboError> {
         let request = self.client.get(self.gateway_url(path)).header("Accept", accept);
         within(call, deadline, async {
             let answer = request.header("User-Agent", USER_AGENT).send().await;
-            let answer = answer.map_err(|e| Fault::transport(call, &e))?;
+            let answer = answer.map_err(|e| KuboError::transport(call, &e))?;
             if accept == RECORD_TYPE
                 && answer.status().is_success()
                 && let Some(other) = type_of(&answer).filter(|kind| kind != RECORD_TYPE)
             {
-                return Err(Fault::new(call, Kind::Absent, format!("it has no record of this name ({other})")));
+                return Err(KuboError::new(
+                    call,
+                    KuboErrorKind::Absent,
+                    format!("it has no record of this name ({other})"),
+                ));
             }
             body(call, answer, most).await
         })
@@ -367,9 +373,9 @@ impl Kubo {
         call: &'static str,
         args: &[(&str, &str)],
         deadline: Duration,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, KuboError> {
         let answer = self.call(call, args, None, deadline, ANSWER_MOST).await?;
-        serde_json::from_slice(&answer).map_err(|e| Fault::new(call, Kind::Malformed, e.to_string()))
+        serde_json::from_slice(&answer).map_err(|e| KuboError::new(call, KuboErrorKind::Malformed, e.to_string()))
     }
 
     /// One RPC: POST, bounded in time and size.
@@ -380,16 +386,16 @@ impl Kubo {
         form: Option<Form>,
         deadline: Duration,
         most: usize,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Vec<u8>, KuboError> {
         let Some(api) = &self.api else {
-            return Err(Fault::new(call, Kind::Unreachable, "no RPC address is configured (kubo.api)"));
+            return Err(KuboError::new(call, KuboErrorKind::Unreachable, "no RPC address is configured (kubo.api)"));
         };
         let mut url = below(api, &format!("/api/v0/{call}"));
         url.query_pairs_mut().extend_pairs(args);
         let request = self.door.client.as_ref().unwrap_or(&self.client).post(url).header("User-Agent", USER_AGENT);
         let request = match &self.door.secret {
             Some(Ok(secret)) => request.header("Authorization", secret.clone()),
-            Some(Err(why)) => return Err(Fault::new(call, Kind::Forbidden, why)),
+            Some(Err(why)) => return Err(KuboError::new(call, KuboErrorKind::Forbidden, why)),
             None => request,
         };
         let request = match form {
@@ -397,7 +403,7 @@ impl Kubo {
             None => request,
         };
         within(call, deadline, async {
-            let answer = request.send().await.map_err(|e| Fault::transport(call, &e))?;
+            let answer = request.send().await.map_err(|e| KuboError::transport(call, &e))?;
             body(call, answer, most).await
         })
         .await
@@ -413,44 +419,48 @@ fn type_of(answer: &Response) -> Option<String> {
 async fn within<T>(
     call: &'static str,
     deadline: Duration,
-    work: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(Fault::deadline(call, deadline)))
+    work: impl Future<Output = Result<T, KuboError>>,
+) -> Result<T, KuboError> {
+    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(KuboError::deadline(call, deadline)))
 }
 
-async fn body(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, Fault> {
+async fn body(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, KuboError> {
     let status = answer.status();
     if !status.is_success() {
         let text = body_of_error(answer).await.unwrap_or_default();
-        return Err(Fault::status(call, status.as_u16(), &text));
+        return Err(KuboError::status(call, status.as_u16(), &text));
     }
     read(call, answer, most).await
 }
 
-async fn body_of_error(answer: Response) -> Result<Vec<u8>, Fault> {
+async fn body_of_error(answer: Response) -> Result<Vec<u8>, KuboError> {
     read("error", answer, 64 << 10).await
 }
 
-async fn read(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, Fault> {
+async fn read(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, KuboError> {
     let mut bytes = Vec::new();
     let mut stream = answer.bytes_stream();
     while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|e| Fault::transport(call, &e))?;
+        let piece = piece.map_err(|e| KuboError::transport(call, &e))?;
         if bytes.len() + piece.len() > most {
-            return Err(Fault::new(call, Kind::Malformed, format!("the answer is longer than {most} bytes")));
+            return Err(KuboError::new(
+                call,
+                KuboErrorKind::Malformed,
+                format!("the answer is longer than {most} bytes"),
+            ));
         }
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
 }
 
-fn lines<T: for<'a> Deserialize<'a>>(call: &'static str, answer: &[u8]) -> Result<Vec<T>, Fault> {
+fn lines<T: for<'a> Deserialize<'a>>(call: &'static str, answer: &[u8]) -> Result<Vec<T>, KuboError> {
     let lines = serde_json::Deserializer::from_slice(answer).into_iter();
-    lines.collect::<Result<_, _>>().map_err(|e| Fault::new(call, Kind::Malformed, e.to_string()))
+    lines.collect::<Result<_, _>>().map_err(|e| KuboError::new(call, KuboErrorKind::Malformed, e.to_string()))
 }
 
-fn cut(call: &'static str) -> Fault {
-    Fault::new(call, Kind::Malformed, "the answer ended without its last line; the daemon's log says why")
+fn cut(call: &'static str) -> KuboError {
+    KuboError::new(call, KuboErrorKind::Malformed, "the answer ended without its last line; the daemon's log says why")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::Kubo;
 
 /// One request: its first line and its body, chunks put together.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ScriptedRequest {
     pub(crate) line: String,
     pub(crate) body: Vec<u8>,
     /// `Authorization`, in lower case.
@@ -16,7 +16,7 @@ pub(crate) struct Asked {
 }
 
 /// What to answer to a request line that contains a text.
-pub(crate) enum Answer {
+pub(crate) enum ScriptedAnswer {
     /// A complete answer.
     Status(u16, Vec<u8>),
     /// A complete answer of this media type.
@@ -27,20 +27,21 @@ pub(crate) enum Answer {
     Silence,
 }
 
-pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Answer {
-    Answer::Status(200, body.into())
+pub(crate) fn ok(body: impl Into<Vec<u8>>) -> ScriptedAnswer {
+    ScriptedAnswer::Status(200, body.into())
 }
 
 /// The scripted daemon; its thread ends with the test process.
 pub(crate) struct Script {
     pub(crate) url: reqwest::Url,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ScriptedRequest>>>,
 }
 
 impl Script {
     /// Answers each request with the first rule whose text is in the request line, else with 404.
-    pub(crate) fn answering(rules: Vec<(impl Into<String>, Answer)>) -> Self {
-        let rules: Vec<(String, Answer)> = rules.into_iter().map(|(part, answer)| (part.into(), answer)).collect();
+    pub(crate) fn answering(rules: Vec<(impl Into<String>, ScriptedAnswer)>) -> Self {
+        let rules: Vec<(String, ScriptedAnswer)> =
+            rules.into_iter().map(|(part, answer)| (part.into(), answer)).collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -54,7 +55,7 @@ impl Script {
         Self { url, asked }
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<ScriptedRequest> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -71,7 +72,7 @@ pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-fn serve(stream: TcpStream, rules: &[(String, Answer)], log: &Mutex<Vec<Asked>>) {
+fn serve(stream: TcpStream, rules: &[(String, ScriptedAnswer)], log: &Mutex<Vec<ScriptedRequest>>) {
     let mut out = stream.try_clone().unwrap();
     let Some(asked) = read(stream) else { return };
     let answer = rules.iter().find(|(part, _)| asked.line.contains(part.as_str())).map(|(_, answer)| answer);
@@ -82,21 +83,21 @@ fn serve(stream: TcpStream, rules: &[(String, Answer)], log: &Mutex<Vec<Asked>>)
     // The client may be gone by now; that is its affair.
     let _ = match answer {
         None => out.write_all(head(404, 18).as_bytes()).and_then(|()| out.write_all(b"404 page not found")),
-        Some(Answer::Status(status, body)) => {
+        Some(ScriptedAnswer::Status(status, body)) => {
             out.write_all(head(*status, body.len()).as_bytes()).and_then(|()| out.write_all(body))
         }
-        Some(Answer::Typed(kind, body)) => {
+        Some(ScriptedAnswer::Typed(kind, body)) => {
             let head = head(200, body.len()).replace("\r\n\r\n", &format!("\r\nContent-Type: {kind}\r\n\r\n"));
             out.write_all(head.as_bytes()).and_then(|()| out.write_all(body))
         }
-        Some(Answer::Cut(body)) => {
+        Some(ScriptedAnswer::Cut(body)) => {
             out.write_all(head(200, body.len() + 1).as_bytes()).and_then(|()| out.write_all(body))
         }
-        Some(Answer::Silence) => out.read(&mut [0]).map(drop),
+        Some(ScriptedAnswer::Silence) => out.read(&mut [0]).map(drop),
     };
 }
 
-fn read(stream: TcpStream) -> Option<Asked> {
+fn read(stream: TcpStream) -> Option<ScriptedRequest> {
     let mut input = BufReader::new(stream);
     let mut line = String::new();
     input.read_line(&mut line).ok()?;
@@ -125,5 +126,5 @@ fn read(stream: TcpStream) -> Option<Asked> {
         body.extend_from_slice(&chunk[..size]);
         chunked = size > 0;
     }
-    Some(Asked { line: line.trim().to_owned(), body, secret })
+    Some(ScriptedRequest { line: line.trim().to_owned(), body, secret })
 }

@@ -1,6 +1,6 @@
 //! The client against answers that Kubo 0.43.0 gave, and against broken ones.
 
-use super::script::{Answer, Script, client, ok};
+use super::script::{Script, ScriptedAnswer, client, ok};
 use super::*;
 use crate::digest::Sha256;
 
@@ -52,9 +52,9 @@ fn an_import_succeeds_only_with_the_pin_and_the_last_line() {
     };
     assert_eq!(import(format!("{pinned}\n{stats}\n")), Ok(()));
     // The error is in a trailer that nobody shows: the lines end too early.
-    assert_eq!(import(format!("{pinned}\n")), Err(Kind::Malformed));
-    assert_eq!(import(format!("{stats}\n")), Err(Kind::Malformed));
-    assert_eq!(import(format!("{failed}\n{stats}\n")), Err(Kind::NoSpace));
+    assert_eq!(import(format!("{pinned}\n")), Err(KuboErrorKind::Malformed));
+    assert_eq!(import(format!("{stats}\n")), Err(KuboErrorKind::Malformed));
+    assert_eq!(import(format!("{failed}\n{stats}\n")), Err(KuboErrorKind::NoSpace));
 }
 
 #[test]
@@ -62,8 +62,8 @@ fn what_is_not_pinned_is_no_error() {
     let not = r#"{"Message":"path 'bafk' is not pinned","Code":0,"Type":"error"}"#;
     let gone = r#"{"Message":"not pinned or pinned indirectly","Code":0,"Type":"error"}"#;
     let script = Script::answering(vec![
-        ("pin/ls", Answer::Status(500, not.into())),
-        ("pin/rm", Answer::Status(500, gone.into())),
+        ("pin/ls", ScriptedAnswer::Status(500, not.into())),
+        ("pin/rm", ScriptedAnswer::Status(500, gone.into())),
     ]);
     assert_eq!(run(script.kubo().is_pinned(root())), Ok(false));
     assert_eq!(run(script.kubo().unpin(root())), Ok(()));
@@ -86,8 +86,8 @@ fn a_block_is_proven_wherever_it_comes_from() {
     let (kubo, good, bad) = (script.kubo(), Cid::raw(Sha256::of(b"block")), Cid::raw(Sha256::of(b"other")));
     assert_eq!(run(kubo.local_block(good)), Ok(Some(b"block".to_vec())));
     assert_eq!(run(kubo.block(good, SOON)), Ok(b"block".to_vec()));
-    assert_eq!(run(kubo.local_block(bad)).unwrap_err().kind, Kind::Malformed);
-    assert_eq!(run(kubo.block(bad, SOON)).unwrap_err().kind, Kind::Malformed);
+    assert_eq!(run(kubo.local_block(bad)).unwrap_err().kind, KuboErrorKind::Malformed);
+    assert_eq!(run(kubo.block(bad, SOON)).unwrap_err().kind, KuboErrorKind::Malformed);
     assert!(script.asked()[1].line.starts_with(&format!("GET /ipfs/{good}?format=raw ")));
 }
 
@@ -96,20 +96,20 @@ fn a_record_comes_from_the_gateway_when_there_is_no_rpc() {
     let script = Script::answering(vec![("format=ipns-record", ok("record"))]);
     let kubo = Kubo { api: None, ..script.kubo() };
     assert_eq!(run(kubo.record(NAME, SOON)), Ok(b"record".to_vec()));
-    assert_eq!(run(kubo.version()).unwrap_err().kind, Kind::Unreachable);
+    assert_eq!(run(kubo.version()).unwrap_err().kind, KuboErrorKind::Unreachable);
 }
 
 #[test]
 fn a_success_of_another_type_means_that_there_is_no_record() {
     let none = || b"delegate error: routing: not found".to_vec();
     for kind in ["text/plain; charset=utf-8", "application/json", "text/html"] {
-        let script = Script::answering(vec![("/ipns/", Answer::Typed(kind, none()))]);
+        let script = Script::answering(vec![("/ipns/", ScriptedAnswer::Typed(kind, none()))]);
         let kubo = Kubo { api: None, ..script.kubo() };
         for said in [run(kubo.routed_record(NAME, SOON)), run(kubo.record(NAME, SOON))] {
-            assert_eq!(said.unwrap_err().kind, Kind::Absent, "{kind}");
+            assert_eq!(said.unwrap_err().kind, KuboErrorKind::Absent, "{kind}");
         }
     }
-    let typed = Answer::Typed("Application/vnd.ipfs.ipns-record;x=y", b"record".to_vec());
+    let typed = ScriptedAnswer::Typed("Application/vnd.ipfs.ipns-record;x=y", b"record".to_vec());
     let script = Script::answering(vec![("/routing/v1/ipns/", typed)]);
     assert_eq!(run(script.kubo().routed_record(NAME, SOON)), Ok(b"record".to_vec()));
 }
@@ -118,7 +118,7 @@ fn a_success_of_another_type_means_that_there_is_no_record() {
 fn a_block_that_is_not_there_is_none() {
     let not =
         r#"{"Message":"block was not found locally (offline): ipld: could not find bafk","Code":0,"Type":"error"}"#;
-    let script = Script::answering(vec![("offline=true", Answer::Status(500, not.into()))]);
+    let script = Script::answering(vec![("offline=true", ScriptedAnswer::Status(500, not.into()))]);
     assert_eq!(run(script.kubo().local_block(root())), Ok(None));
 }
 
@@ -133,21 +133,22 @@ fn removing_counts_what_is_gone_and_leaves_what_is_pinned() {
 fn an_endless_answer_is_cut_at_its_limit() {
     let script = Script::answering(vec![("name/get", ok(vec![0; RECORD_MOST + 1]))]);
     let fault = run(script.kubo().record(NAME, SOON)).unwrap_err();
-    assert_eq!((fault.kind, fault.text.contains("longer than 10240")), (Kind::Malformed, true));
+    assert_eq!((fault.kind, fault.text.contains("longer than 10240")), (KuboErrorKind::Malformed, true));
 }
 
 #[test]
 fn a_daemon_that_hangs_cuts_or_is_absent_is_told_apart() {
-    let script = Script::answering(vec![("key/ls", Answer::Silence), ("version", Answer::Cut(b"{}".to_vec()))]);
+    let script =
+        Script::answering(vec![("key/ls", ScriptedAnswer::Silence), ("version", ScriptedAnswer::Cut(b"{}".to_vec()))]);
     let kubo = script.kubo();
     let short = Duration::from_millis(50);
     let hung = run(kubo.call("key/ls", &[], None, short, 10)).unwrap_err();
     assert_eq!(hung.to_string(), "kubo: key/ls: no complete answer within 0.05 s");
-    assert_eq!(run(kubo.version()).unwrap_err().kind, Kind::Malformed);
+    assert_eq!(run(kubo.version()).unwrap_err().kind, KuboErrorKind::Malformed);
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url: Url = format!("http://user:secret@{nobody}").parse().unwrap();
     let absent = Kubo { api: Some(url.clone()), gateway: url, client: client(), door: Door::default() };
     let fault = run(absent.version()).unwrap_err();
-    assert_eq!(fault.kind, Kind::Unreachable);
+    assert_eq!(fault.kind, KuboErrorKind::Unreachable);
     assert!(!fault.to_string().contains("secret"), "{fault}");
 }

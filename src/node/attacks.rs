@@ -7,24 +7,24 @@ use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::{PeerId, Stream};
 use tokio::sync::mpsc;
 
-use super::bitswap::Answer;
-use super::blocks::Blocks;
-use super::claims::Question;
-use super::fetch::Failed;
+use super::bitswap::BlockAnswer;
+use super::blocks::BlockFetch;
+use super::claims::ClaimQuestion;
+use super::fetch::FetchError;
 use super::frame;
 use super::hostile::Hostile;
-use super::indexes::{self, Held};
-use super::message::{Ask, Draft, Message, Want};
+use super::indexes::{self, IndexAnswer};
+use super::message::{BitswapMessage, Draft, WantEntry, WantKind};
 use super::shelf::Shelved;
 use super::streams::Opener;
 use super::tests::{Started, content, until};
 use crate::cid::Cid;
 use crate::dag::CHUNK;
 use crate::digest::Sha256;
-use crate::protobuf::{Writer, push_varint};
+use crate::protobuf::{ProtobufWriter, push_varint};
 
 /// Who has a file, who wants it, and who means no good, connected to both.
-struct Scene {
+struct AttackScene {
     has: Started,
     wants: Started,
     hostile: Hostile,
@@ -33,7 +33,7 @@ struct Scene {
     dir: tempfile::TempDir,
 }
 
-impl Scene {
+impl AttackScene {
     async fn new() -> Self {
         let hostile = Hostile::new().await;
         let has = Started::among(vec![hostile.at()]).await;
@@ -85,7 +85,7 @@ fn length(len: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn nonsense_and_oversized_messages_end_their_streams_and_nothing_else() {
-    let scene = Scene::new().await;
+    let scene = AttackScene::new().await;
     let for_bitswap: [&[u8]; 5] = [
         &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], // a length without end
         &length(3 << 19),                      // longer than who is asked for nothing may send; none of it comes
@@ -113,7 +113,7 @@ async fn nonsense_and_oversized_messages_end_their_streams_and_nothing_else() {
 
 #[tokio::test]
 async fn slow_drips_take_up_a_few_streams_of_their_sender_and_no_more() {
-    let scene = Scene::new().await;
+    let scene = AttackScene::new().await;
     for victim in scene.victims() {
         let mut dripping = Vec::new();
         for _ in 0..40 {
@@ -177,7 +177,7 @@ async fn no_more_peers_than_are_wanted_are_connected() {
 
 #[tokio::test]
 async fn blocks_that_nobody_asked_for_cost_their_sender_the_connection() {
-    let scene = Scene::new().await;
+    let scene = AttackScene::new().await;
     let block = vec![7; CHUNK];
     let is_connected = || scene.wants.node.bitswap.connected_peers().contains(&scene.hostile.id);
     drop(opened(&scene.hostile.bitswap, scene.wants.node.id).await);
@@ -186,10 +186,10 @@ async fn blocks_that_nobody_asked_for_cost_their_sender_the_connection() {
         // While something is wanted of it, it may send megabytes.
         let (tell, _told) = mpsc::unbounded_channel();
         let cid = Cid::raw(scene.file.sha256);
-        scene.wants.node.bitswap.ask(scene.hostile.id, Want::new(cid, Ask::Block), &tell);
+        scene.wants.node.bitswap.ask(scene.hostile.id, WantEntry::new(cid, WantKind::Block), &tell);
         let Some(mut stream) = opened_at_all(&scene.hostile.bitswap, scene.wants.node.id).await else { break };
         let mut draft = Draft::default();
-        draft.block(&Want::new(cid, Ask::Block), &block);
+        draft.block(&WantEntry::new(cid, WantKind::Block), &block);
         let written = stream.write_all(&draft.finish()).await;
         let _ = stream.close().await;
         // It is dialled again soon.
@@ -220,12 +220,12 @@ fn lie(mut wants: mpsc::UnboundedReceiver<(PeerId, Stream)>, opener: Opener, lie
                 let patience = Duration::from_secs(60);
                 while let Ok(Some(bytes)) = frame::read(&mut stream, |len| len <= 4 << 20, patience, || {}).await {
                     let mut draft = Draft::default();
-                    for want in Message::read(&bytes).unwrap().wants {
+                    for want in BitswapMessage::read(&bytes).unwrap().wants {
                         match (want.ask, lie) {
-                            (Ask::Cancel, _) => {}
-                            (Ask::Have, _) => draft.presence(&want, true),
-                            (Ask::Block, Lie::OtherBlocks) => draft.block(&want, b"another block"),
-                            (Ask::Block, Lie::Promises) => (0..100).for_each(|_| draft.presence(&want, true)),
+                            (WantKind::Cancel, _) => {}
+                            (WantKind::Have, _) => draft.presence(&want, true),
+                            (WantKind::Block, Lie::OtherBlocks) => draft.block(&want, b"another block"),
+                            (WantKind::Block, Lie::Promises) => (0..100).for_each(|_| draft.presence(&want, true)),
                         }
                     }
                     let Some(mut back) = opener.open(peer).await else { return };
@@ -240,10 +240,10 @@ fn lie(mut wants: mpsc::UnboundedReceiver<(PeerId, Stream)>, opener: Opener, lie
 #[tokio::test]
 async fn wrong_blocks_and_empty_promises_do_not_spoil_a_file_that_somebody_honest_has() {
     for how in [Lie::OtherBlocks, Lie::Promises] {
-        let mut scene = Scene::new().await;
+        let mut scene = AttackScene::new().await;
         lie(scene.hostile.take_wants(), scene.hostile.bitswap.clone(), how);
         scene.goes_on().await;
-        let mut blocks = Blocks::new(scene.wants.node.bitswap.clone());
+        let mut blocks = BlockFetch::new(scene.wants.node.bitswap.clone());
         for leaf in scene.file.leaves.iter() {
             assert_eq!(Sha256::of(&blocks.get(Cid::raw(*leaf)).await.unwrap()), *leaf, "{how:?}");
         }
@@ -260,31 +260,31 @@ async fn a_liar_alone_ends_a_transfer_and_is_not_asked_again_for_a_while() {
     std::fs::write(dir.path().join("file"), content(3 * CHUNK, 1)).unwrap();
     let file = Shelved::read(&dir.path().join("file"), "core").unwrap();
     let begun = Instant::now();
-    assert!(Blocks::new(wants.node.bitswap.clone()).get(file.root()).await.is_none());
+    assert!(BlockFetch::new(wants.node.bitswap.clone()).get(file.root()).await.is_none());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert!(matches!(wants.fetch(&file).await, Err(Failed::Absent)), "it is not asked again at once");
+    assert!(matches!(wants.fetch(&file).await, Err(FetchError::Absent)), "it is not asked again at once");
 }
 
 #[tokio::test]
 async fn endless_wants_of_one_peer_do_not_keep_another_from_its_file() {
-    let scene = Scene::new().await;
+    let scene = AttackScene::new().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let floods = Started::new(&[&scene.has]).await;
     for i in 0..4_000u32 {
         let cid = Cid::raw(Sha256::of(&i.to_be_bytes()));
-        floods.node.bitswap.ask(scene.has.node.id, Want::new(cid, Ask::Block), &tell);
+        floods.node.bitswap.ask(scene.has.node.id, WantEntry::new(cid, WantKind::Block), &tell);
     }
     scene.goes_on().await;
     drop(tell);
     while let Ok((_, _, answer)) = told.try_recv() {
-        assert!(!matches!(answer, Answer::Block(_)));
+        assert!(!matches!(answer, BlockAnswer::Block(_)));
     }
 }
 
 #[tokio::test]
 async fn floods_of_every_kind_are_read_at_a_steady_rate() {
-    let scene = Scene::new().await;
-    let want = Want::new(Cid::raw(Sha256::of(b"x")), Ask::Have);
+    let scene = AttackScene::new().await;
+    let want = WantEntry::new(Cid::raw(Sha256::of(b"x")), WantKind::Have);
     let mut presences = Draft::default();
     (0..16_000).for_each(|_| presences.presence(&want, true));
     let mut wants = Draft::default();
@@ -298,12 +298,12 @@ async fn floods_of_every_kind_are_read_at_a_steady_rate() {
         let file = victim.shelve(&scene.dir.path().join("small"), b"small");
         let mut stream = opened(&hostile.bitswap, victim.node.id).await;
         let mut last = Draft::default();
-        last.want(&Want::new(file.root(), Ask::Block));
+        last.want(&WantEntry::new(file.root(), WantKind::Block));
         let begun = Instant::now();
         stream.write_all(&[flood, last.finish()].concat()).await.unwrap();
         stream.flush().await.unwrap();
         let (_, mut answers) = hostile.wants.recv().await.unwrap();
-        let is_block = |bytes: Bytes| !Message::read(&bytes).unwrap().blocks.is_empty();
+        let is_block = |bytes: Bytes| !BitswapMessage::read(&bytes).unwrap().blocks.is_empty();
         let mut next = async || frame::read(&mut answers, |len| len <= 4 << 20, Duration::from_secs(9), || {}).await;
         while !is_block(next().await.unwrap().unwrap()) {}
         assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
@@ -313,10 +313,10 @@ async fn floods_of_every_kind_are_read_at_a_steady_rate() {
 
 #[tokio::test]
 async fn answers_that_are_too_long_or_never_end_are_no_answers() {
-    let mut scene = Scene::new().await;
-    let answer = Held { answer: Bytes::from_static(b"record"), expires: u64::MAX };
+    let mut scene = AttackScene::new().await;
+    let answer = IndexAnswer { answer: Bytes::from_static(b"record"), expires: u64::MAX };
     scene.has.node.indexes.hold([("ipns:k51".to_owned(), answer)].into());
-    let root = Writer::default().bytes(1, &Cid::raw(Sha256::of(b"x")).to_bytes()).bytes(9, &[0; 200]).finish();
+    let root = ProtobufWriter::default().bytes(1, &Cid::raw(Sha256::of(b"x")).to_bytes()).bytes(9, &[0; 200]).finish();
     let too_long = [frame::framed(&vec![1; indexes::ANSWER_MOST + 1]), frame::framed(&root)];
     // Too long, promised and not sent, not even promised.
     let answers = [too_long, [length(100), length(100)], [Vec::new(), Vec::new()]];
@@ -329,7 +329,7 @@ async fn answers_that_are_too_long_or_never_end_are_no_answers() {
             claim.write_all(&of_root).await.unwrap();
             (index.flush().await, claim.flush().await, index, claim)
         };
-        let question = Question { sha256: scene.file.sha256, size: scene.file.key.size };
+        let question = ClaimQuestion { sha256: scene.file.sha256, size: scene.file.key.size };
         let asking = async {
             let node = &scene.wants.node;
             tokio::join!(node.indexes.ask(&peers, "ipns:k51"), node.claims.ask(&peers, question))
@@ -345,8 +345,8 @@ async fn answers_that_are_too_long_or_never_end_are_no_answers() {
 
 #[tokio::test]
 async fn questions_about_indexes_are_answered_at_a_steady_rate() {
-    let scene = Scene::new().await;
-    let request = frame::framed(&Writer::default().bytes(1, b"ipns:k51").finish());
+    let scene = AttackScene::new().await;
+    let request = frame::framed(&ProtobufWriter::default().bytes(1, b"ipns:k51").finish());
     let begun = Instant::now();
     for _ in 0..48 {
         let mut stream = opened(&scene.hostile.indexes_opener, scene.has.node.id).await;

@@ -18,12 +18,12 @@ use tokio::time::Instant;
 use crate::digest::Sha256;
 use crate::node::frame;
 use crate::node::limits::{self, Rate};
-use crate::node::message::{Ask, Draft, Message, Want};
-use crate::node::peer::{Peer, WANTS_MOST};
+use crate::node::message::{BitswapMessage, Draft, WantEntry, WantKind};
+use crate::node::peer::{ConnectedPeer, WANTS_MOST};
 use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
 
-pub use crate::node::peer::{Answer, Told, Traffic};
+pub use crate::node::peer::{BlockAnswer, PeerEvent, Traffic};
 
 /// The only version that is spoken; Kubo offers it since 0.5.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
@@ -47,7 +47,7 @@ const SHUN: Duration = Duration::from_secs(30);
 
 /// Upload limits in bytes a second; 0 is none.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Upload {
+pub struct UploadLimits {
     /// To all peers together.
     pub total: u64,
     /// To each.
@@ -56,16 +56,16 @@ pub struct Upload {
 
 /// All peers. Cheap to clone.
 #[derive(Clone)]
-pub struct Bitswap(Arc<Inner>);
+pub struct Bitswap(Arc<BitswapInner>);
 
-struct Inner {
+struct BitswapInner {
     shelf: Arc<Shelf>,
     opener: Opener,
     /// Peers that are to be disconnected.
     cut: mpsc::UnboundedSender<PeerId>,
-    upload: Upload,
+    upload: UploadLimits,
     total: Rate,
-    peers: Mutex<HashMap<PeerId, Arc<Peer>>>,
+    peers: Mutex<HashMap<PeerId, Arc<ConnectedPeer>>>,
     /// Peers that wasted time, and until when others are asked instead.
     shunned: Mutex<HashMap<PeerId, Instant>>,
     transfers: AtomicUsize,
@@ -73,9 +73,9 @@ struct Inner {
 
 impl Bitswap {
     /// Serves from `shelf`. Peers that misbehave are sent to `cut`.
-    pub fn new(shelf: Arc<Shelf>, opener: Opener, upload: Upload, cut: mpsc::UnboundedSender<PeerId>) -> Self {
+    pub fn new(shelf: Arc<Shelf>, opener: Opener, upload: UploadLimits, cut: mpsc::UnboundedSender<PeerId>) -> Self {
         let total = Rate::new(upload.total);
-        Self(Arc::new(Inner {
+        Self(Arc::new(BitswapInner {
             shelf,
             opener,
             cut,
@@ -93,7 +93,7 @@ impl Bitswap {
         if peers.contains_key(&id) {
             return;
         }
-        let peer = Arc::new(Peer::new(self.0.upload.each));
+        let peer = Arc::new(ConnectedPeer::new(self.0.upload.each));
         peers.insert(id, Arc::clone(&peer));
         drop(peers);
         let this = self.clone();
@@ -106,7 +106,7 @@ impl Bitswap {
         let mut state = peer.state();
         state.gone = true;
         for (digest, waiting) in std::mem::take(&mut state.asked) {
-            waiting.iter().for_each(|one| drop(one.send((id, digest, Answer::Gone))));
+            waiting.iter().for_each(|one| drop(one.send((id, digest, BlockAnswer::Gone))));
         }
         peer.wake.notify_one();
     }
@@ -155,23 +155,23 @@ impl Bitswap {
     }
 
     /// Asks a peer; the answer goes to `tell`. Says `Gone` at once when it is not connected.
-    pub fn ask(&self, id: PeerId, want: Want, tell: &mpsc::UnboundedSender<Told>) {
+    pub fn ask(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
         let Some(digest) = want.digest() else { return };
         let peer = self.peers().get(&id).cloned();
         let Some(peer) = peer else {
-            let _ = tell.send((id, digest, Answer::Gone));
+            let _ = tell.send((id, digest, BlockAnswer::Gone));
             return;
         };
         let mut state = peer.state();
         if state.gone {
-            let _ = tell.send((id, digest, Answer::Gone));
+            let _ = tell.send((id, digest, BlockAnswer::Gone));
             return;
         }
         let waiting = state.asked.entry(digest).or_default();
         if !waiting.iter().any(|other| other.same_channel(tell)) {
             waiting.push(tell.clone());
         }
-        if want.ask == Ask::Block {
+        if want.ask == WantKind::Block {
             state.owed.insert(digest);
         }
         state.to_ask.push(want);
@@ -180,7 +180,7 @@ impl Bitswap {
     }
 
     /// Does not want a block of a peer any more. Others may still wait for the same one.
-    pub fn cancel(&self, id: PeerId, want: Want, tell: &mpsc::UnboundedSender<Told>) {
+    pub fn cancel(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
         let Some(digest) = want.digest() else { return };
         let Some(peer) = self.peers().get(&id).cloned() else { return };
         let mut state = peer.state();
@@ -189,7 +189,7 @@ impl Bitswap {
         if waiting.is_empty() {
             state.asked.remove(&digest);
             state.owed.remove(&digest);
-            state.to_ask.push(Want { ask: Ask::Cancel, tell_absence: false, ..want });
+            state.to_ask.push(WantEntry { ask: WantKind::Cancel, tell_absence: false, ..want });
             state.late.push_back(digest);
             if state.late.len() > WANTS_MOST {
                 state.late.pop_front();
@@ -212,7 +212,7 @@ impl Bitswap {
                 place.is_some()
             };
             match frame::read(&mut stream, admit, MESSAGE_TIME, || peer.stir()).await {
-                Ok(Some(bytes)) => match Message::read(&bytes) {
+                Ok(Some(bytes)) => match BitswapMessage::read(&bytes) {
                     Ok(message) => self.take(id, &peer, message).await,
                     Err(_) => return,
                 },
@@ -221,7 +221,7 @@ impl Bitswap {
         }
     }
 
-    async fn take(&self, id: PeerId, peer: &Arc<Peer>, message: Message) {
+    async fn take(&self, id: PeerId, peer: &Arc<ConnectedPeer>, message: BitswapMessage) {
         // An empty message costs a look as well.
         let entries = 1 + message.wants.len() + message.presences.len() + message.blocks.len();
         if message.full || !message.wants.is_empty() {
@@ -229,14 +229,14 @@ impl Bitswap {
             peer.wake.notify_one();
         }
         for (digest, has) in message.presences {
-            let answer = if has { Answer::Have } else { Answer::Absent };
+            let answer = if has { BlockAnswer::Have } else { BlockAnswer::Absent };
             peer.state().answer(id, digest, &answer);
         }
         for block in message.blocks {
             let proven = tokio::task::spawn_blocking(move || (Sha256::of(&block), block)).await;
             let Ok((digest, block)) = proven else { continue };
             let len = block.len() as u64;
-            if peer.state().answer(id, digest, &Answer::Block(block)) {
+            if peer.state().answer(id, digest, &BlockAnswer::Block(block)) {
                 peer.received.fetch_add(len, Ordering::Relaxed);
             } else if peer.junk.fetch_add(len, Ordering::Relaxed) + len > JUNK_MOST {
                 let _ = self.0.cut.send(id);
@@ -251,7 +251,7 @@ impl Bitswap {
     }
 
     /// Sends to a peer what it wants and what is wanted of it, for as long as it is connected.
-    async fn write(&self, id: PeerId, peer: &Arc<Peer>) {
+    async fn write(&self, id: PeerId, peer: &Arc<ConnectedPeer>) {
         let mut stream: Option<Stream> = None;
         loop {
             let draft = self.draft(peer).await;
@@ -296,14 +296,14 @@ impl Bitswap {
     }
 
     /// What is to be sent next: questions first, then answers up to a full message.
-    async fn draft(&self, peer: &Arc<Peer>) -> Draft {
+    async fn draft(&self, peer: &Arc<ConnectedPeer>) -> Draft {
         let mut draft = Draft::default();
         std::mem::take(&mut peer.state().to_ask).iter().for_each(|want| draft.want(want));
         while draft.len() < FULL {
             let next = peer.state().theirs.pop_front();
             let Some(want) = next else { break };
             let block = match (want.digest(), want.ask) {
-                (Some(digest), Ask::Block) => self.load(digest).await,
+                (Some(digest), WantKind::Block) => self.load(digest).await,
                 (Some(digest), _) if self.0.shelf.has(digest) => {
                     draft.presence(&want, true);
                     continue;
@@ -328,7 +328,7 @@ impl Bitswap {
         tokio::task::spawn_blocking(move || shelf.block(digest)).await.ok().flatten()
     }
 
-    fn peers(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Peer>>> {
+    fn peers(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<ConnectedPeer>>> {
         self.0.peers.lock().expect("nothing panics while it is held")
     }
 }

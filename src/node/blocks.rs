@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cid::Cid;
-use crate::node::bitswap::{Answer, Bitswap, Told};
-use crate::node::message::{Ask, Want};
+use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
+use crate::node::message::{WantEntry, WantKind};
 
 /// How long peers may take to say whether they have a block, when none has said yes.
 const SEARCH: Duration = Duration::from_millis(250);
@@ -26,13 +26,13 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(50);
 
 /// Blocks that belong together.
-pub struct Blocks {
+pub struct BlockFetch {
     bitswap: Bitswap,
     /// Who had the last one.
     last: Option<PeerId>,
 }
 
-impl Blocks {
+impl BlockFetch {
     /// From the peers of `bitswap`.
     pub fn new(bitswap: Bitswap) -> Self {
         Self { bitswap, last: None }
@@ -41,7 +41,7 @@ impl Blocks {
     /// The block `cid`; `None` when nobody who is connected has it, or says so in time. Its digest is the right one.
     pub async fn get(&mut self, cid: Cid) -> Option<Bytes> {
         let (tell, told) = mpsc::unbounded_channel();
-        let mut search = Search {
+        let mut search = BlockSearch {
             bitswap: &self.bitswap,
             cid,
             tell,
@@ -59,10 +59,10 @@ impl Blocks {
 }
 
 /// The search for one block. Nothing is wanted of anybody any more when it is dropped.
-struct Search<'a> {
+struct BlockSearch<'a> {
     bitswap: &'a Bitswap,
     cid: Cid,
-    tell: mpsc::UnboundedSender<Told>,
+    tell: mpsc::UnboundedSender<PeerEvent>,
     /// Who was asked anything and has not said no.
     asked: Vec<PeerId>,
     /// Said that they have it, and were not asked for the block yet.
@@ -75,8 +75,12 @@ struct Search<'a> {
     everybody: Option<Instant>,
 }
 
-impl Search<'_> {
-    async fn run(&mut self, mut told: mpsc::UnboundedReceiver<Told>, last: Option<PeerId>) -> Option<(PeerId, Bytes)> {
+impl BlockSearch<'_> {
+    async fn run(
+        &mut self,
+        mut told: mpsc::UnboundedReceiver<PeerEvent>,
+        last: Option<PeerId>,
+    ) -> Option<(PeerId, Bytes)> {
         let begun = Instant::now();
         let mut tick = tokio::time::interval(TICK);
         if let Some(peer) = last.filter(|peer| self.bitswap.worth_asking().contains(peer)) {
@@ -97,9 +101,9 @@ impl Search<'_> {
             tokio::select! {
                 biased;
                 Some((peer, _, answer)) = told.recv() => match answer {
-                    Answer::Block(block) => return Some((peer, block)),
-                    Answer::Have => self.is_with(peer),
-                    Answer::Absent | Answer::Gone => self.is_without(peer),
+                    BlockAnswer::Block(block) => return Some((peer, block)),
+                    BlockAnswer::Have => self.is_with(peer),
+                    BlockAnswer::Absent | BlockAnswer::Gone => self.is_without(peer),
                 },
                 _ = tick.tick() => self.overtake(),
             }
@@ -114,7 +118,7 @@ impl Search<'_> {
         for peer in self.bitswap.worth_asking() {
             if !self.asked.contains(&peer) && !self.without.contains(&peer) {
                 self.asked.push(peer);
-                self.bitswap.ask(peer, Want::new(self.cid, Ask::Have), &self.tell);
+                self.bitswap.ask(peer, WantEntry::new(self.cid, WantKind::Have), &self.tell);
             }
         }
     }
@@ -124,7 +128,7 @@ impl Search<'_> {
             self.asked.push(peer);
         }
         self.of = Some((peer, Instant::now()));
-        self.bitswap.ask(peer, Want::new(self.cid, Ask::Block), &self.tell);
+        self.bitswap.ask(peer, WantEntry::new(self.cid, WantKind::Block), &self.tell);
     }
 
     /// A peer says that it has it. It may say so as often as it likes.
@@ -135,7 +139,7 @@ impl Search<'_> {
     }
 
     fn is_without(&mut self, peer: PeerId) {
-        self.bitswap.cancel(peer, Want::new(self.cid, Ask::Block), &self.tell);
+        self.bitswap.cancel(peer, WantEntry::new(self.cid, WantKind::Block), &self.tell);
         self.asked.retain(|other| *other != peer);
         self.has.retain(|other| *other != peer);
         self.without.push(peer);
@@ -161,10 +165,10 @@ impl Search<'_> {
     }
 }
 
-impl Drop for Search<'_> {
+impl Drop for BlockSearch<'_> {
     fn drop(&mut self) {
         for peer in &self.asked {
-            self.bitswap.cancel(*peer, Want::new(self.cid, Ask::Block), &self.tell);
+            self.bitswap.cancel(*peer, WantEntry::new(self.cid, WantKind::Block), &self.tell);
         }
     }
 }

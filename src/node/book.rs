@@ -11,7 +11,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
 use crate::node::gate::tcp_address;
-use crate::node::mdns::Found;
+use crate::node::mdns::FoundPeer;
 
 /// Most peers and most addresses of one: a LAN has fewer. Origin: chosen by us.
 const PEERS_MOST: usize = 256;
@@ -35,9 +35,9 @@ const LONGEST_UNMET: Duration = Duration::from_secs(32);
 
 /// The book.
 #[derive(Default)]
-pub struct Book(HashMap<PeerId, Entry>);
+pub struct Book(HashMap<PeerId, BookEntry>);
 
-struct Entry {
+struct BookEntry {
     addresses: Vec<Place>,
     wait: Duration,
     next: Instant,
@@ -64,7 +64,7 @@ impl Book {
     }
 
     /// Takes note of what was heard.
-    pub fn hear(&mut self, found: Found) {
+    pub fn hear(&mut self, found: FoundPeer) {
         self.note(found.peer, found.address, found.life, Some(found.by));
     }
 
@@ -73,7 +73,7 @@ impl Book {
             return;
         }
         let now = Instant::now();
-        let new = || Entry { addresses: Vec::new(), wait: FIRST, next: now, tries: 0, was_met: false, by };
+        let new = || BookEntry { addresses: Vec::new(), wait: FIRST, next: now, tries: 0, was_met: false, by };
         let entry = self.0.entry(peer).or_insert_with(new);
         if let Some(known) = entry.addresses.iter_mut().find(|known| known.address == address) {
             known.until = known.until.max(now + life);
@@ -97,7 +97,7 @@ impl Book {
             return !is_full;
         }
         let in_question =
-            |entry: &Entry| if of_one(self, by) >= OF_ONE_MOST { entry.by == by } else { entry.by.is_some() };
+            |entry: &BookEntry| if of_one(self, by) >= OF_ONE_MOST { entry.by == by } else { entry.by.is_some() };
         let worst = self.0.iter().filter(|(_, entry)| in_question(entry) && !entry.was_met);
         let worst = worst.max_by_key(|(_, entry)| entry.tries).filter(|(_, entry)| entry.tries >= ENOUGH);
         let Some(peer) = worst.map(|(peer, _)| *peer) else { return false };
@@ -129,7 +129,7 @@ impl Book {
     ) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let now = Instant::now();
         let due = self.0.iter_mut().filter(|(peer, entry)| entry.next <= now && !is_connected(peer));
-        let mut due: Vec<(&PeerId, &mut Entry)> = due.collect();
+        let mut due: Vec<(&PeerId, &mut BookEntry)> = due.collect();
         due.sort_by_key(|(_, entry)| (entry.tries, entry.next));
         let taken = due.into_iter().take_while(|_| may_be());
         taken.map(|(peer, entry)| (*peer, entry.dialled(now))).collect()
@@ -141,7 +141,7 @@ impl Book {
     }
 }
 
-impl Entry {
+impl BookEntry {
     fn places(&self) -> Vec<Multiaddr> {
         self.addresses.iter().map(|known| known.address.clone()).collect()
     }
@@ -220,10 +220,10 @@ mod tests {
         assert_eq!(book.0[&peer].addresses.len(), ADDRESSES_MOST);
     }
 
-    fn said(host: u16, port: u16, by: u16) -> Found {
+    fn said(host: u16, port: u16, by: u16) -> FoundPeer {
         let address = format!("/ip4/10.0.{}.{}/tcp/{port}", host / 200, 1 + host % 200).parse().unwrap();
         let by = format!("10.0.{}.{}", by / 200, 1 + by % 200).parse().unwrap();
-        Found { peer: PeerId::random(), address, life: LIFE, by }
+        FoundPeer { peer: PeerId::random(), address, life: LIFE, by }
     }
 
     #[tokio::test(start_paused = true)]
@@ -273,8 +273,8 @@ mod tests {
         let own = said(1, 4001, 1);
         book.hear(own.clone());
         for port in 0..100 {
-            book.hear(Found { peer: own.peer, ..said(port + 2, port, 99) });
-            book.hear(Found { peer: own.peer, ..said(300, port, 99) });
+            book.hear(FoundPeer { peer: own.peer, ..said(port + 2, port, 99) });
+            book.hear(FoundPeer { peer: own.peer, ..said(300, port, 99) });
         }
         let places = book.0[&own.peer].places();
         assert!(places.contains(&own.address) && places.len() <= ADDRESSES_MOST, "{places:?}");

@@ -18,7 +18,7 @@ use crate::node::frame;
 use crate::node::limits::Rates;
 use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
-use crate::protobuf::{BadProtobuf, Fields, Writer};
+use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
 /// The protocol and its version.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/root/1");
@@ -35,19 +35,19 @@ pub(super) const RATE: u64 = 256;
 
 /// What a peer asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Question {
+pub struct ClaimQuestion {
     /// Of the whole file.
     pub sha256: Sha256,
     /// In bytes.
     pub size: u64,
 }
 
-impl Question {
+impl ClaimQuestion {
     /// Reads a request: 1 is the sha256, 2 the size.
     ///
     /// # Errors
     /// Not protocol buffers. `Ok(None)` when the sha256 is missing or not one.
-    pub fn read(bytes: &[u8]) -> Result<Option<Self>, BadProtobuf> {
+    pub fn read(bytes: &[u8]) -> Result<Option<Self>, ProtobufError> {
         let (mut sha256, mut size) = (None, 0);
         for field in Fields::of(bytes) {
             let field = field?;
@@ -61,7 +61,7 @@ impl Question {
     }
 
     fn write(&self) -> Vec<u8> {
-        Writer::default().bytes(1, &self.sha256.0).varint(2, self.size).finish()
+        ProtobufWriter::default().bytes(1, &self.sha256.0).varint(2, self.size).finish()
     }
 }
 
@@ -69,7 +69,7 @@ impl Question {
 ///
 /// # Errors
 /// Not protocol buffers.
-pub fn read_answer(bytes: &[u8]) -> Result<Option<Cid>, BadProtobuf> {
+pub fn read_answer(bytes: &[u8]) -> Result<Option<Cid>, ProtobufError> {
     let mut root = None;
     for field in Fields::of(bytes) {
         let field = field?;
@@ -95,7 +95,7 @@ impl Claims {
     }
 
     /// Asks these peers, all at once. Returns each root that anybody named, with who named it, the most often named first.
-    pub async fn ask(&self, peers: &[PeerId], question: Question) -> Vec<(Cid, Vec<PeerId>)> {
+    pub async fn ask(&self, peers: &[PeerId], question: ClaimQuestion) -> Vec<(Cid, Vec<PeerId>)> {
         let asked = peers.iter().map(|peer| async move {
             let answer = tokio::time::timeout(PATIENCE, self.ask_one(*peer, question)).await;
             (*peer, answer.ok().and_then(Result::ok).flatten())
@@ -112,7 +112,7 @@ impl Claims {
         roots
     }
 
-    async fn ask_one(&self, peer: PeerId, question: Question) -> io::Result<Option<Cid>> {
+    async fn ask_one(&self, peer: PeerId, question: ClaimQuestion) -> io::Result<Option<Cid>> {
         let mut stream = self.opener.open(peer).await.ok_or(io::ErrorKind::NotConnected)?;
         frame::write(&mut stream, &frame::framed(&question.write()), || {}).await?;
         let answer = frame::read(&mut stream, |len| len <= MOST, PATIENCE, || {}).await?;
@@ -124,11 +124,11 @@ impl Claims {
         self.rates.of(peer).wait(1).await;
         let _ = tokio::time::timeout(SERVE, async {
             let request = frame::read(&mut stream, |len| len <= MOST, SERVE, || {}).await?;
-            let Ok(Some(question)) = Question::read(&request.unwrap_or_default()) else { return Ok(()) };
+            let Ok(Some(question)) = ClaimQuestion::read(&request.unwrap_or_default()) else { return Ok(()) };
             let shelf = Arc::clone(&self.shelf);
             let find = move || shelf.find(question.sha256, question.size).map(|file| file.root());
             let root = tokio::task::spawn_blocking(find).await.ok().flatten();
-            let mut answer = Writer::default();
+            let mut answer = ProtobufWriter::default();
             if let Some(root) = root {
                 answer.bytes(1, &root.to_bytes());
             }
@@ -146,18 +146,18 @@ mod tests {
 
     #[test]
     fn questions_are_read_as_written() {
-        let question = Question { sha256: Sha256::of(b"x"), size: 1 << 40 };
-        assert_eq!(Question::read(&question.write()), Ok(Some(question)));
-        assert_eq!(Question::read(b"\x0a\x01x\x10\x05"), Ok(None), "a sha256 has 32 bytes");
+        let question = ClaimQuestion { sha256: Sha256::of(b"x"), size: 1 << 40 };
+        assert_eq!(ClaimQuestion::read(&question.write()), Ok(Some(question)));
+        assert_eq!(ClaimQuestion::read(b"\x0a\x01x\x10\x05"), Ok(None), "a sha256 has 32 bytes");
         let root = Cid::raw(question.sha256);
-        let answer = Writer::default().bytes(1, &root.to_bytes()).finish();
+        let answer = ProtobufWriter::default().bytes(1, &root.to_bytes()).finish();
         assert_eq!((read_answer(&answer), read_answer(b"")), (Ok(Some(root)), Ok(None)));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (Question::read(&bytes), read_answer(&bytes));
+            let _ = (ClaimQuestion::read(&bytes), read_answer(&bytes));
         }
     }
 }

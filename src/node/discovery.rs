@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::node::gate::tcp_address;
 use crate::node::limits::Rate;
-use crate::node::mdns::{self, Found, Heard, LIFE};
+use crate::node::mdns::{self, Announcement, FoundPeer, LIFE};
 use crate::node::networks::Vicinity;
 
 /// Groups and port (RFC 6762, section 3).
@@ -54,7 +54,7 @@ const WAITING: usize = 256;
 
 /// An interface to be active on, and the addresses where this node listens there.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct ActiveInterface {
     /// Its name.
     pub interface: String,
     /// Its number.
@@ -67,7 +67,7 @@ pub struct Place {
 
 /// A family of an interface.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct LinkKey {
     interface: String,
     index: u32,
     is_ipv6: bool,
@@ -76,9 +76,9 @@ struct Key {
 /// All links.
 pub struct Discovery {
     peer: PeerId,
-    links: HashMap<Key, Link>,
-    tell: mpsc::Sender<Found>,
-    found: mpsc::Receiver<Found>,
+    links: HashMap<LinkKey, MdnsLink>,
+    tell: mpsc::Sender<FoundPeer>,
+    found: mpsc::Receiver<FoundPeer>,
 }
 
 impl Discovery {
@@ -90,8 +90,8 @@ impl Discovery {
 
     /// Is active in these places from now on, and in no others. Where multicast cannot be had, it is tried again the next
     /// time.
-    pub fn follow(&mut self, places: &[Place]) {
-        let wanted: HashMap<Key, &Place> = places.iter().flat_map(keys).collect();
+    pub fn follow(&mut self, places: &[ActiveInterface]) {
+        let wanted: HashMap<LinkKey, &ActiveInterface> = places.iter().flat_map(keys).collect();
         self.links.retain(|key, _| wanted.contains_key(key));
         for (key, place) in wanted {
             match self.links.get(&key) {
@@ -104,7 +104,7 @@ impl Discovery {
                 }
                 None => {
                     let label = label(self.peer, &key);
-                    if let Ok(link) = Link::new(&key, self.peer, label, place.clone(), self.tell.clone()) {
+                    if let Ok(link) = MdnsLink::new(&key, self.peer, label, place.clone(), self.tell.clone()) {
                         self.links.insert(key, link);
                     }
                 }
@@ -113,20 +113,20 @@ impl Discovery {
     }
 
     /// The next peer that somebody says is there.
-    pub async fn next(&mut self) -> Found {
+    pub async fn next(&mut self) -> FoundPeer {
         self.found.recv().await.expect("it holds a sender itself")
     }
 }
 
 /// The families in which a place has addresses.
-fn keys(place: &Place) -> impl Iterator<Item = (Key, &Place)> {
+fn keys(place: &ActiveInterface) -> impl Iterator<Item = (LinkKey, &ActiveInterface)> {
     let has = |is_ipv6| place.addresses.iter().filter_map(tcp_address).any(|ip| ip.is_ipv6() == is_ipv6);
-    let key = |is_ipv6| Key { interface: place.interface.clone(), index: place.index, is_ipv6 };
+    let key = |is_ipv6| LinkKey { interface: place.interface.clone(), index: place.index, is_ipv6 };
     [false, true].into_iter().filter(move |it| has(*it)).map(move |it| (key(it), place))
 }
 
 /// What an announcement is called: another name on each interface, where other addresses are announced.
-fn label(peer: PeerId, key: &Key) -> String {
+fn label(peer: PeerId, key: &LinkKey) -> String {
     let end: String = peer.to_base58().chars().rev().take(20).collect();
     format!("{end}{}", key.index)
 }
@@ -134,22 +134,28 @@ fn label(peer: PeerId, key: &Key) -> String {
 impl Drop for Discovery {
     fn drop(&mut self) {
         // Only at the end: when a network is left, the interface may lead to another one already.
-        self.links.values().for_each(Link::take_leave);
+        self.links.values().for_each(MdnsLink::take_leave);
     }
 }
 
 /// One family of one interface.
-struct Link {
+struct MdnsLink {
     socket: Arc<UdpSocket>,
     group: SocketAddr,
     peer: PeerId,
     label: String,
-    place: watch::Sender<Place>,
+    place: watch::Sender<ActiveInterface>,
     task: JoinHandle<()>,
 }
 
-impl Link {
-    fn new(key: &Key, peer: PeerId, label: String, place: Place, tell: mpsc::Sender<Found>) -> io::Result<Self> {
+impl MdnsLink {
+    fn new(
+        key: &LinkKey,
+        peer: PeerId,
+        label: String,
+        place: ActiveInterface,
+        tell: mpsc::Sender<FoundPeer>,
+    ) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::from_std(socket(key)?.into())?);
         let group = match key.is_ipv6 {
             false => SocketAddr::new(IpAddr::V4(GROUP_4), PORT),
@@ -164,7 +170,7 @@ impl Link {
     }
 }
 
-impl Link {
+impl MdnsLink {
     /// Says that this node is not there any more.
     fn take_leave(&self) {
         let leave = mdns::announcement(&self.label, self.peer, &self.place.borrow().addresses, Duration::ZERO);
@@ -172,14 +178,14 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for MdnsLink {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// A socket for multicast DNS on one interface alone. Binding to an interface needs Linux 5.7 for who is not root.
-fn socket(key: &Key) -> io::Result<Socket> {
+fn socket(key: &LinkKey) -> io::Result<Socket> {
     let domain = if key.is_ipv6 { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     // Other programs of this machine listen there as well.
@@ -206,9 +212,9 @@ struct Serving {
     group: SocketAddr,
     peer: PeerId,
     label: String,
-    place: watch::Receiver<Place>,
+    place: watch::Receiver<ActiveInterface>,
     delay: Duration,
-    tell: mpsc::Sender<Found>,
+    tell: mpsc::Sender<FoundPeer>,
 }
 
 impl Serving {
@@ -240,7 +246,7 @@ impl Serving {
                     }
                     let heard = mdns::read(&packet[..len], by, &self.place.borrow().around);
                     match heard {
-                        Some(Heard::Asked) => {
+                        Some(Announcement::Asked) => {
                             let earliest = answered.map_or(Instant::now(), |last| last + APART);
                             answer_at.get_or_insert(earliest.max(Instant::now() + self.delay));
                             // Everybody hears the answers: one question in a while is enough for all.
@@ -248,7 +254,7 @@ impl Serving {
                                 ask_at = Instant::now() + LONGEST + self.delay * 10;
                             }
                         }
-                        Some(Heard::Found(found)) => found.into_iter().for_each(|it| drop(self.tell.try_send(it))),
+                        Some(Announcement::Found(found)) => found.into_iter().for_each(|it| drop(self.tell.try_send(it))),
                         None => {}
                     }
                 }

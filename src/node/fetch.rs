@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::cid::Cid;
-use crate::dag::BadDag;
+use crate::dag::DagError;
 use crate::dag::walk::Walk;
 use crate::digest::Sha256;
-use crate::node::bitswap::{Answer, Bitswap, Told};
-use crate::node::message::{Ask, Want};
+use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
+use crate::node::message::{WantEntry, WantKind};
 use crate::verify::Verifier;
 
 /// Blocks that are asked of one peer at a time. With 8 and 16 a peer delivers 460 to 600 MB/s, with 1 it is a third less.
@@ -42,7 +42,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Why a file did not come.
 #[derive(Debug, thiserror::Error)]
-pub enum Failed {
+pub enum FetchError {
     /// Nobody who is connected has it, or says so in time.
     #[error("no peer has it")]
     Absent,
@@ -51,7 +51,7 @@ pub enum Failed {
     Stalled(u64),
     /// The CID is not of such a file.
     #[error("{0}")]
-    Content(BadDag),
+    Content(DagError),
     /// The file could not be written.
     #[error("{0}")]
     Local(#[from] io::Error),
@@ -59,7 +59,7 @@ pub enum Failed {
 
 /// How far a transfer has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Progress {
+pub struct TransferProgress {
     /// Bytes that are there, from the beginning on; proven by the root that was asked for.
     pub bytes: u64,
     /// Peers that have sent any of them.
@@ -84,8 +84,8 @@ impl Arriving {
         self.verifier
     }
 
-    fn push(&mut self, block: &[u8]) -> Result<(), Failed> {
-        let bytes = self.walk.push(block).map_err(Failed::Content)?;
+    fn push(&mut self, block: &[u8]) -> Result<(), FetchError> {
+        let bytes = self.walk.push(block).map_err(FetchError::Content)?;
         self.file.write_all_at(&bytes, self.verifier.size())?;
         self.verifier.update(&bytes);
         Ok(())
@@ -95,17 +95,17 @@ impl Arriving {
 /// Fetches all of it. Peers that connect meanwhile are asked too. Dropping the future ends the transfer.
 ///
 /// # Errors
-/// [`Failed`]; after `Absent` and `Stalled` other peers may have it later.
+/// [`FetchError`]; after `Absent` and `Stalled` other peers may have it later.
 pub async fn fetch(
     bitswap: &Bitswap,
     arriving: Arriving,
     among: &[PeerId],
-    progress: &watch::Sender<Progress>,
-) -> Result<Arriving, Failed> {
+    progress: &watch::Sender<TransferProgress>,
+) -> Result<Arriving, FetchError> {
     let root = arriving.walk.next_cid().expect("a new walk wants its root");
     let (tell, told) = mpsc::unbounded_channel();
     bitswap.transfer_begins();
-    let mut transfer = Transfer {
+    let mut transfer = BlockTransfer {
         bitswap,
         root,
         arriving: Some(arriving),
@@ -118,7 +118,7 @@ pub async fn fetch(
     };
     for peer in among {
         transfer.silent.insert(*peer);
-        bitswap.ask(*peer, Want::new(root, Ask::Have), &transfer.tell);
+        bitswap.ask(*peer, WantEntry::new(root, WantKind::Have), &transfer.tell);
     }
     transfer.run(told, progress).await
 }
@@ -131,32 +131,32 @@ struct Provider {
 }
 
 /// A block that was asked for.
-struct Pending {
+struct PendingBlock {
     cid: Cid,
     of: Vec<PeerId>,
     since: Instant,
 }
 
-struct Transfer<'a> {
+struct BlockTransfer<'a> {
     bitswap: &'a Bitswap,
     root: Cid,
     arriving: Option<Arriving>,
-    tell: mpsc::UnboundedSender<Told>,
+    tell: mpsc::UnboundedSender<PeerEvent>,
     providers: HashMap<PeerId, Provider>,
     /// Asked whether they have it, and have not answered yet.
     silent: HashSet<PeerId>,
-    pending: HashMap<Sha256, Pending>,
+    pending: HashMap<Sha256, PendingBlock>,
     /// Blocks that came before their turn.
     ready: HashMap<Sha256, Bytes>,
     senders: HashSet<PeerId>,
 }
 
-impl Transfer<'_> {
+impl BlockTransfer<'_> {
     async fn run(
         mut self,
-        mut told: mpsc::UnboundedReceiver<Told>,
-        progress: &watch::Sender<Progress>,
-    ) -> Result<Arriving, Failed> {
+        mut told: mpsc::UnboundedReceiver<PeerEvent>,
+        progress: &watch::Sender<TransferProgress>,
+    ) -> Result<Arriving, FetchError> {
         let begun = Instant::now();
         let mut heard = begun;
         let mut tick = tokio::time::interval(TICK);
@@ -167,13 +167,13 @@ impl Transfer<'_> {
                 let late = begun.elapsed() >= SEARCH && heard.elapsed() >= SEARCH;
                 if self.silent.is_empty() || late {
                     self.silent.iter().for_each(|peer| self.bitswap.shun(*peer));
-                    return Err(Failed::Absent);
+                    return Err(FetchError::Absent);
                 }
             }
             tokio::select! {
                 biased;
                 Some((peer, digest, answer)) = told.recv() => {
-                    let is_block = matches!(answer, Answer::Block(_));
+                    let is_block = matches!(answer, BlockAnswer::Block(_));
                     self.hear(peer, digest, answer);
                     if is_block {
                         heard = Instant::now();
@@ -187,7 +187,7 @@ impl Transfer<'_> {
                     self.overtake();
                     if heard.elapsed() >= GIVE_UP {
                         self.providers.keys().for_each(|peer| self.bitswap.shun(*peer));
-                        return Err(Failed::Stalled(self.arriving().verifier.size()));
+                        return Err(FetchError::Stalled(self.arriving().verifier.size()));
                     }
                 }
             }
@@ -215,7 +215,7 @@ impl Transfer<'_> {
                 continue;
             }
             let Some(peer) = self.idlest(digest, &[]) else { return };
-            self.pending.insert(digest, Pending { cid, of: Vec::new(), since: Instant::now() });
+            self.pending.insert(digest, PendingBlock { cid, of: Vec::new(), since: Instant::now() });
             self.ask(peer, cid);
         }
     }
@@ -236,11 +236,11 @@ impl Transfer<'_> {
             provider.asked += 1;
             pending.of.push(peer);
             pending.since = Instant::now();
-            self.bitswap.ask(peer, Want::new(cid, Ask::Block), &self.tell);
+            self.bitswap.ask(peer, WantEntry::new(cid, WantKind::Block), &self.tell);
         }
     }
 
-    fn hear(&mut self, peer: PeerId, digest: Sha256, answer: Answer) {
+    fn hear(&mut self, peer: PeerId, digest: Sha256, answer: BlockAnswer) {
         let now = Instant::now();
         if digest == self.root.digest() {
             self.silent.remove(&peer);
@@ -250,22 +250,22 @@ impl Transfer<'_> {
         }
         match answer {
             // Kubo sends a block of at most 1 KiB at once when it is asked whether it has it.
-            Answer::Have | Answer::Block(_) if digest == self.root.digest() => {
+            BlockAnswer::Have | BlockAnswer::Block(_) if digest == self.root.digest() => {
                 let new = || Provider { asked: 0, heard: now, lacks: HashSet::new() };
                 self.providers.entry(peer).or_insert_with(new);
             }
             _ => {}
         }
         match answer {
-            Answer::Have => {}
-            Answer::Block(block) => {
+            BlockAnswer::Have => {}
+            BlockAnswer::Block(block) => {
                 self.senders.insert(peer);
                 if let Some(pending) = self.pending.remove(&digest) {
                     self.answered(&pending, peer);
                 }
                 self.ready.insert(digest, block);
             }
-            Answer::Absent => {
+            BlockAnswer::Absent => {
                 if let Some(provider) = self.providers.get_mut(&peer) {
                     provider.lacks.insert(digest);
                 }
@@ -274,7 +274,7 @@ impl Transfer<'_> {
                     self.providers.remove(&peer);
                 }
             }
-            Answer::Gone => {
+            BlockAnswer::Gone => {
                 self.silent.remove(&peer);
                 self.providers.remove(&peer);
                 let lost: Vec<Sha256> =
@@ -285,13 +285,13 @@ impl Transfer<'_> {
     }
 
     /// A block came from `peer`: nobody else needs to send it.
-    fn answered(&mut self, pending: &Pending, peer: PeerId) {
+    fn answered(&mut self, pending: &PendingBlock, peer: PeerId) {
         for other in &pending.of {
             if let Some(provider) = self.providers.get_mut(other) {
                 provider.asked = provider.asked.saturating_sub(1);
             }
             if *other != peer {
-                self.bitswap.cancel(*other, Want::new(pending.cid, Ask::Block), &self.tell);
+                self.bitswap.cancel(*other, WantEntry::new(pending.cid, WantKind::Block), &self.tell);
             }
         }
     }
@@ -324,7 +324,7 @@ impl Transfer<'_> {
     }
 
     /// Writes down what is next, as far as it is there.
-    async fn put_together(&mut self, progress: &watch::Sender<Progress>) -> Result<(), Failed> {
+    async fn put_together(&mut self, progress: &watch::Sender<TransferProgress>) -> Result<(), FetchError> {
         let mut arriving = self.arriving.take().expect("it is there between two steps");
         let ready = std::mem::take(&mut self.ready);
         // Hashing and writing would hold up everything else.
@@ -339,24 +339,24 @@ impl Transfer<'_> {
             };
             (arriving, ready, result)
         });
-        let (arriving, ready, result) = done.await.map_err(|e| Failed::Local(io::Error::other(e)))?;
-        progress.send_replace(Progress { bytes: arriving.verifier.size(), peers: self.senders.len() });
+        let (arriving, ready, result) = done.await.map_err(|e| FetchError::Local(io::Error::other(e)))?;
+        progress.send_replace(TransferProgress { bytes: arriving.verifier.size(), peers: self.senders.len() });
         self.ready = ready;
         self.arriving = Some(arriving);
         result
     }
 }
 
-impl Drop for Transfer<'_> {
+impl Drop for BlockTransfer<'_> {
     fn drop(&mut self) {
         self.bitswap.transfer_ends();
         for pending in self.pending.values() {
             for peer in &pending.of {
-                self.bitswap.cancel(*peer, Want::new(pending.cid, Ask::Block), &self.tell);
+                self.bitswap.cancel(*peer, WantEntry::new(pending.cid, WantKind::Block), &self.tell);
             }
         }
         for peer in self.providers.keys().chain(&self.silent) {
-            self.bitswap.cancel(*peer, Want::new(self.root, Ask::Have), &self.tell);
+            self.bitswap.cancel(*peer, WantEntry::new(self.root, WantKind::Have), &self.tell);
         }
     }
 }

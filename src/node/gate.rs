@@ -15,14 +15,14 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-use crate::node::networks::Reach;
+use crate::node::networks::TrustedReach;
 
 /// Most connections from one address, those that are being made included. Origin: chosen by us.
 const FROM_ONE: usize = 8;
 
 /// Why a connection was refused.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum GateError {
     #[error("the address is not within reach")]
     Address,
     #[error("too many connections from one address")]
@@ -31,7 +31,7 @@ enum Refused {
 
 /// The behaviour.
 pub struct Gate {
-    reach: Arc<RwLock<Reach>>,
+    reach: Arc<RwLock<TrustedReach>>,
     /// Inbound connections, by the address they come from.
     inbound: HashMap<ConnectionId, IpAddr>,
 }
@@ -50,14 +50,14 @@ pub fn tcp_address(address: &Multiaddr) -> Option<IpAddr> {
 
 impl Gate {
     /// Lets through what `reach` allows at the time.
-    pub fn new(reach: Arc<RwLock<Reach>>) -> Self {
+    pub fn new(reach: Arc<RwLock<TrustedReach>>) -> Self {
         Self { reach, inbound: HashMap::new() }
     }
 
     fn check(&self, address: &Multiaddr) -> Result<IpAddr, ConnectionDenied> {
-        let ip = tcp_address(address).ok_or_else(|| ConnectionDenied::new(Refused::Address))?;
+        let ip = tcp_address(address).ok_or_else(|| ConnectionDenied::new(GateError::Address))?;
         let reach = self.reach.read().expect("nothing panics while it is held");
-        if reach.allows(ip) { Ok(ip) } else { Err(ConnectionDenied::new(Refused::Address)) }
+        if reach.allows(ip) { Ok(ip) } else { Err(ConnectionDenied::new(GateError::Address)) }
     }
 }
 
@@ -73,7 +73,7 @@ impl NetworkBehaviour for Gate {
     ) -> Result<(), ConnectionDenied> {
         let ip = self.check(remote)?;
         if self.inbound.values().filter(|other| **other == ip).count() >= FROM_ONE {
-            return Err(ConnectionDenied::new(Refused::TooMany));
+            return Err(ConnectionDenied::new(GateError::TooMany));
         }
         self.inbound.insert(id, ip);
         Ok(())
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn gate(range: &str) -> Gate {
-        Gate::new(Arc::new(RwLock::new(Reach { ranges: vec![range.parse().unwrap()] })))
+        Gate::new(Arc::new(RwLock::new(TrustedReach { ranges: vec![range.parse().unwrap()] })))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::streams::{Guard, OnStream, Opener, Streams};
 use super::{bitswap, claims, indexes};
 
 #[derive(NetworkBehaviour)]
-struct Behaviour {
+struct HostileBehaviour {
     ping: ping::Behaviour,
     bitswap: Streams,
     claims: Streams,
@@ -55,7 +55,7 @@ impl Hostile {
             .with_tokio()
             .with_tcp(tcp::Config::default(), noise::Config::new, Yamux::default)
             .unwrap()
-            .with_behaviour(|_| Behaviour { ping: ping::Behaviour::default(), bitswap, claims, indexes })
+            .with_behaviour(|_| HostileBehaviour { ping: ping::Behaviour::default(), bitswap, claims, indexes })
             .unwrap()
             .build();
         let id = *swarm.local_peer_id();

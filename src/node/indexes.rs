@@ -17,7 +17,7 @@ use libp2p::{PeerId, Stream, StreamProtocol};
 use crate::node::frame;
 use crate::node::limits::Rates;
 use crate::node::streams::{Guard, Opener};
-use crate::protobuf::{BadProtobuf, Fields, Writer};
+use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
 /// The protocol and its version.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/index/1");
@@ -39,7 +39,7 @@ pub(super) const RATE: u64 = 16;
 ///
 /// # Errors
 /// Not protocol buffers. `Ok(None)` when there is no key, or it is no text.
-pub fn read_request(bytes: &[u8]) -> Result<Option<&str>, BadProtobuf> {
+pub fn read_request(bytes: &[u8]) -> Result<Option<&str>, ProtobufError> {
     let mut key = None;
     for field in Fields::of(bytes) {
         let field = field?;
@@ -52,7 +52,7 @@ pub fn read_request(bytes: &[u8]) -> Result<Option<&str>, BadProtobuf> {
 
 /// What is answered about one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Held {
+pub struct IndexAnswer {
     /// The answer, at most [`ANSWER_MOST`] bytes.
     pub answer: Bytes,
     /// Unix seconds after which nobody is told of it.
@@ -62,7 +62,7 @@ pub struct Held {
 /// Both sides of the protocol. Cheap to clone.
 #[derive(Clone)]
 pub struct Indexes {
-    held: Arc<Mutex<HashMap<String, Held>>>,
+    held: Arc<Mutex<HashMap<String, IndexAnswer>>>,
     opener: Opener,
     rates: Arc<Rates>,
 }
@@ -74,7 +74,7 @@ impl Indexes {
     }
 
     /// Answers with these from now on, by key, and with nothing else.
-    pub fn hold(&self, held: HashMap<String, Held>) {
+    pub fn hold(&self, held: HashMap<String, IndexAnswer>) {
         *self.held.lock().expect("nothing panics while it is held") = held;
     }
 
@@ -92,7 +92,7 @@ impl Indexes {
 
     async fn ask_one(&self, peer: PeerId, key: &str) -> io::Result<Bytes> {
         let mut stream = self.opener.open(peer).await.ok_or(io::ErrorKind::NotConnected)?;
-        let request = Writer::default().bytes(1, key.as_bytes()).finish();
+        let request = ProtobufWriter::default().bytes(1, key.as_bytes()).finish();
         frame::write(&mut stream, &frame::framed(&request), || {}).await?;
         let answer = frame::read(&mut stream, |len| len <= ANSWER_MOST, PATIENCE, || {}).await?;
         Ok(answer.unwrap_or_default())
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_request_is_read_as_it_is_written() {
-        let request = Writer::default().bytes(1, b"ipns:k51").bytes(9, b"later").finish();
+        let request = ProtobufWriter::default().bytes(1, b"ipns:k51").bytes(9, b"later").finish();
         assert_eq!(read_request(&request), Ok(Some("ipns:k51")));
         assert_eq!((read_request(b""), read_request(b"\x0a\x01\xff")), (Ok(None), Ok(None)));
     }

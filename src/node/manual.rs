@@ -1,7 +1,7 @@
 //! What `man/pkgswarm-protocol.7` tells other implementers, checked against this implementation.
 
 use super::bitswap;
-use super::claims::{self, Question};
+use super::claims::{self, ClaimQuestion};
 use super::mdns;
 use super::message::{MOST, MOST_UNASKED};
 use super::{indexes, mux, peer};
@@ -39,5 +39,5 @@ fn the_examples_are_requests() {
     assert_eq!(indexes::read_request(&example(2)), Ok(Some("ipns:k51")));
     let mut sha256 = Sha256([0; 32]);
     sha256.0[..2].copy_from_slice(&[1, 2]);
-    assert_eq!(Question::read(&example(1)), Ok(Some(Question { sha256, size: 2 << 20 })));
+    assert_eq!(ClaimQuestion::read(&example(1)), Ok(Some(ClaimQuestion { sha256, size: 2 << 20 })));
 }

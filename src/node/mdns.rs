@@ -37,16 +37,16 @@ const KEY: &[u8] = b"dnsaddr";
 
 /// What a packet says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub enum Announcement {
     /// Somebody asks who is there.
     Asked,
     /// Somebody says who is there.
-    Found(Vec<Found>),
+    Found(Vec<FoundPeer>),
 }
 
 /// A peer at an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct FoundPeer {
     /// Who.
     pub peer: PeerId,
     /// Where, over TCP, without the peer.
@@ -61,12 +61,12 @@ pub struct Found {
 ///
 /// An announcement counts when its sender is among its addresses, or is link-local; then those count which a neighbour can
 /// have. Else one packet could send this machine to any address and port.
-pub fn read(packet: &[u8], by: IpAddr, around: &Vicinity) -> Option<Heard> {
+pub fn read(packet: &[u8], by: IpAddr, around: &Vicinity) -> Option<Announcement> {
     let packet = Packet::parse(packet).ok()?;
     let (service, services) = (Name::new_unchecked(SERVICE), Name::new_unchecked(SERVICES));
     if !packet.has_flags(PacketFlag::RESPONSE) {
         let asks = packet.questions.iter().any(|it| it.qname == service || it.qname == services);
-        return asks.then_some(Heard::Asked);
+        return asks.then_some(Announcement::Asked);
     }
     let records = || packet.answers.iter().chain(&packet.additional_records);
     let mut found = Vec::new();
@@ -81,12 +81,12 @@ pub fn read(packet: &[u8], by: IpAddr, around: &Vicinity) -> Option<Heard> {
         if is_link_local(by) || texts().filter_map(host).any(|ip| ip.to_canonical() == by.to_canonical()) {
             let usable = texts().filter(|text| host(text).is_some_and(|ip| around.has(ip))).filter_map(address);
             let room = FOUND_MOST - found.len();
-            found.extend(usable.take(room).map(|(peer, address)| Found { peer, address, life, by }));
+            found.extend(usable.take(room).map(|(peer, address)| FoundPeer { peer, address, life, by }));
         }
     }
     // A life of nothing takes leave. Anybody could say that for another, and who has gone is soon missed anyway.
     found.retain(|it| !it.life.is_zero());
-    (!found.is_empty()).then_some(Heard::Found(found))
+    (!found.is_empty()).then_some(Announcement::Found(found))
 }
 
 /// The host of an address, over whatever protocol.
@@ -157,7 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// As heard from the first address, where everything private is near.
-    fn heard(packet: &[u8]) -> Option<Heard> {
+    fn heard(packet: &[u8]) -> Option<Announcement> {
         read(packet, "192.168.1.7".parse().unwrap(), &around())
     }
 
@@ -176,9 +176,9 @@ mod tests {
         let places = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
         let packet = announcement("label1", peer, &places, LIFE);
         let by = "192.168.1.7".parse().unwrap();
-        let found = |address: &Multiaddr| Found { peer, address: address.clone(), life: LIFE, by };
-        assert_eq!(heard(&packet), Some(Heard::Found(places.iter().map(found).collect())));
-        assert_eq!(heard(&question()), Some(Heard::Asked));
+        let found = |address: &Multiaddr| FoundPeer { peer, address: address.clone(), life: LIFE, by };
+        assert_eq!(heard(&packet), Some(Announcement::Found(places.iter().map(found).collect())));
+        assert_eq!(heard(&question()), Some(Announcement::Asked));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         let quic = addresses(&["/ip4/192.168.1.7/udp/4010/quic-v1"]);
         assert_eq!(heard(&announcement("x", peer, &quic, LIFE)), None);
         let forever = announcement("x", peer, &place, Duration::from_secs(1 << 31));
-        assert!(matches!(heard(&forever), Some(Heard::Found(found)) if found[0].life == LIFE_MOST));
+        assert!(matches!(heard(&forever), Some(Announcement::Found(found)) if found[0].life == LIFE_MOST));
     }
 
     /// An announcement of these texts.
@@ -233,7 +233,7 @@ mod tests {
         texts.push(format!("/ip4/192.168.1.7/tcp/4001/p2p/{peer}"));
         let packet = saying(&texts);
         assert!((9001..=65_507).contains(&packet.len()), "{} bytes", packet.len());
-        let Some(Heard::Found(found)) = heard(&packet) else { panic!("it was not heard") };
+        let Some(Announcement::Found(found)) = heard(&packet) else { panic!("it was not heard") };
         assert_eq!(found.iter().map(|it| it.address.to_string()).collect::<Vec<_>>(), ["/ip4/192.168.1.7/tcp/4001"]);
     }
 
@@ -243,7 +243,7 @@ mod tests {
         let packet = announcement("x", peer, &addresses(&["/ip4/192.168.1.7/tcp/1", "/ip6/fd00::7/tcp/1"]), LIFE);
         let ula = announcement("x", peer, &addresses(&["/ip6/fd00::7/tcp/1"]), LIFE);
         let counts = |packet: &[u8], by: &str| match read(packet, by.parse().unwrap(), &around()) {
-            Some(Heard::Found(found)) => found.len(),
+            Some(Announcement::Found(found)) => found.len(),
             _ => 0,
         };
         for (by, of_both, of_ula) in [
@@ -270,7 +270,7 @@ mod tests {
         texts.push(format!("/ip6/::ffff:192.168.1.255/tcp/22/p2p/{peer}"));
         texts.push(format!("/dns4/localhost/tcp/22/p2p/{peer}"));
         texts.push(format!("/ip4/192.168.1.7/tcp/4001/p2p/{peer}"));
-        let Some(Heard::Found(found)) = read(&saying(&texts), "192.168.1.7".parse().unwrap(), &around) else {
+        let Some(Announcement::Found(found)) = read(&saying(&texts), "192.168.1.7".parse().unwrap(), &around) else {
             panic!("it was not heard")
         };
         assert_eq!(found.iter().map(|it| it.address.to_string()).collect::<Vec<_>>(), ["/ip4/192.168.1.7/tcp/4001"]);

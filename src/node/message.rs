@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::cid::Cid;
 use crate::dag::MAX_BLOCK;
 use crate::digest::Sha256;
-use crate::protobuf::{self, BadProtobuf, Field, Fields, Writer};
+use crate::protobuf::{self, Field, Fields, ProtobufError, ProtobufWriter};
 
 /// Longest message in bytes: 4 MiB (`specs:src/bitswap-protocol.md`, "Implementation Details": blocks of 2 MiB, messages of
 /// 4 MiB). Kubo resets a stream on which a longer one comes.
@@ -27,7 +27,7 @@ const ENTRIES_MOST: usize = 24_576;
 
 /// What is asked about a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ask {
+pub enum WantKind {
     /// The block itself.
     Block,
     /// Whether it is there.
@@ -38,19 +38,19 @@ pub enum Ask {
 
 /// One entry of a wantlist.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Want {
+pub struct WantEntry {
     /// The CID as the peer wrote it: the answer repeats it.
     pub cid: Bytes,
     /// What is asked.
-    pub ask: Ask,
+    pub ask: WantKind,
     /// Whether an answer is expected when the block is not there.
     pub tell_absence: bool,
 }
 
-impl Want {
+impl WantEntry {
     /// Asks for something about `cid`, and to be told when it is not there.
-    pub fn new(cid: Cid, ask: Ask) -> Self {
-        Self { cid: cid.to_bytes().into(), ask, tell_absence: ask != Ask::Cancel }
+    pub fn new(cid: Cid, ask: WantKind) -> Self {
+        Self { cid: cid.to_bytes().into(), ask, tell_absence: ask != WantKind::Cancel }
     }
 
     /// The digest of the wanted block, when it is one that files here can consist of.
@@ -61,11 +61,11 @@ impl Want {
 
 /// A message that was read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Message {
+pub struct BitswapMessage {
     /// The wants replace all former ones.
     pub full: bool,
     /// What the peer wants, or does not want any more.
-    pub wants: Vec<Want>,
+    pub wants: Vec<WantEntry>,
     /// Blocks, not proven yet; parts of the message's own buffer.
     pub blocks: Vec<Bytes>,
     /// By digest: whether the peer has a block.
@@ -74,10 +74,10 @@ pub struct Message {
 
 /// Why bytes are not a message. The stream they came on is of no use any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadMessage {
+pub enum MessageError {
     /// Not protocol buffers, or a field of another type.
     #[error("{0}")]
-    Protobuf(#[from] BadProtobuf),
+    Protobuf(#[from] ProtobufError),
     /// A block longer than the protocol allows.
     #[error("a block of {0} bytes")]
     LongBlock(usize),
@@ -86,13 +86,13 @@ pub enum BadMessage {
     TooMany,
 }
 
-impl Message {
+impl BitswapMessage {
     /// Reads a message of at most [`MOST`] bytes. Fields and CIDs of unknown kinds are skipped, so that the protocol
     /// can grow.
     ///
     /// # Errors
-    /// [`BadMessage`]; nothing of such a message is used.
-    pub fn read(bytes: &Bytes) -> Result<Self, BadMessage> {
+    /// [`MessageError`]; nothing of such a message is used.
+    pub fn read(bytes: &Bytes) -> Result<Self, MessageError> {
         let mut message = Self::default();
         for field in Fields::of(bytes) {
             let field = field?;
@@ -103,13 +103,13 @@ impl Message {
                 _ => {}
             }
             if message.wants.len() + message.presences.len() + message.blocks.len() > ENTRIES_MOST {
-                return Err(BadMessage::TooMany);
+                return Err(MessageError::TooMany);
             }
         }
         Ok(message)
     }
 
-    fn read_wantlist(&mut self, list: &[u8]) -> Result<(), BadMessage> {
+    fn read_wantlist(&mut self, list: &[u8]) -> Result<(), MessageError> {
         for field in Fields::of(list) {
             let field = field?;
             match field.number {
@@ -118,20 +118,20 @@ impl Message {
                 _ => {}
             }
             if self.wants.len() > ENTRIES_MOST {
-                return Err(BadMessage::TooMany);
+                return Err(MessageError::TooMany);
             }
         }
         Ok(())
     }
 
-    fn read_block(&mut self, whole: &Bytes, payload: &[u8]) -> Result<(), BadMessage> {
+    fn read_block(&mut self, whole: &Bytes, payload: &[u8]) -> Result<(), MessageError> {
         // The prefix (1) says how the block is to be named; its digest alone decides here.
         for field in Fields::of(payload) {
             let field = field?;
             if field.number == 2 {
                 let block = field.bytes()?;
                 if block.len() > MAX_BLOCK {
-                    return Err(BadMessage::LongBlock(block.len()));
+                    return Err(MessageError::LongBlock(block.len()));
                 }
                 self.blocks.push(whole.slice_ref(block));
             }
@@ -139,7 +139,7 @@ impl Message {
         Ok(())
     }
 
-    fn read_presence(&mut self, presence: &[u8]) -> Result<(), BadMessage> {
+    fn read_presence(&mut self, presence: &[u8]) -> Result<(), MessageError> {
         let (mut cid, mut kind) = (None, 0);
         for field in Fields::of(presence) {
             let field = field?;
@@ -155,7 +155,7 @@ impl Message {
 }
 
 /// One entry; none when its CID is longer than any that is served.
-fn read_entry(field: Field<'_>) -> Result<Option<Want>, BadMessage> {
+fn read_entry(field: Field<'_>) -> Result<Option<WantEntry>, MessageError> {
     let (mut cid, mut cancel, mut kind, mut tell_absence) = (Bytes::new(), false, 0, false);
     for field in Fields::of(field.bytes()?) {
         let field = field?;
@@ -169,19 +169,19 @@ fn read_entry(field: Field<'_>) -> Result<Option<Want>, BadMessage> {
         }
     }
     let ask = match (cancel, kind) {
-        (true, _) => Ask::Cancel,
-        (false, 0) => Ask::Block,
-        (false, _) => Ask::Have,
+        (true, _) => WantKind::Cancel,
+        (false, 0) => WantKind::Block,
+        (false, _) => WantKind::Have,
     };
-    Ok((!cid.is_empty()).then_some(Want { cid, ask, tell_absence }))
+    Ok((!cid.is_empty()).then_some(WantEntry { cid, ask, tell_absence }))
 }
 
 /// A message that is being written.
 #[derive(Default)]
 pub struct Draft {
-    wants: Writer,
+    wants: ProtobufWriter,
     has_wants: bool,
-    rest: Writer,
+    rest: ProtobufWriter,
     len: usize,
 }
 
@@ -197,14 +197,14 @@ impl Draft {
     }
 
     /// Adds an entry to the wantlist.
-    pub fn want(&mut self, want: &Want) {
-        let mut entry = Writer::with_capacity(want.cid.len() + 12);
+    pub fn want(&mut self, want: &WantEntry) {
+        let mut entry = ProtobufWriter::with_capacity(want.cid.len() + 12);
         // Kubo takes entries of priority 0 last; ours are all alike.
         entry.bytes(1, &want.cid).varint(2, 1);
         match want.ask {
-            Ask::Block => {}
-            Ask::Have => drop(entry.varint(4, 1)),
-            Ask::Cancel => drop(entry.varint(3, 1)),
+            WantKind::Block => {}
+            WantKind::Have => drop(entry.varint(4, 1)),
+            WantKind::Cancel => drop(entry.varint(3, 1)),
         }
         if want.tell_absence {
             entry.varint(5, 1);
@@ -214,18 +214,18 @@ impl Draft {
     }
 
     /// Adds a block that is the answer to `want`.
-    pub fn block(&mut self, want: &Want, block: &[u8]) {
+    pub fn block(&mut self, want: &WantEntry, block: &[u8]) {
         // CIDv1: version, codec, hash and its length; CIDv0: hash and its length.
         let prefix = &want.cid[..want.cid.len().saturating_sub(32)];
-        let mut payload = Writer::with_capacity(block.len() + 16);
+        let mut payload = ProtobufWriter::with_capacity(block.len() + 16);
         payload.bytes(1, prefix).bytes(2, block);
         self.rest.bytes(3, &payload.finish());
         self.len += block.len() + prefix.len();
     }
 
     /// Adds the answer whether the block of `want` is here.
-    pub fn presence(&mut self, want: &Want, is_here: bool) {
-        let mut presence = Writer::with_capacity(want.cid.len() + 4);
+    pub fn presence(&mut self, want: &WantEntry, is_here: bool) {
+        let mut presence = ProtobufWriter::with_capacity(want.cid.len() + 4);
         presence.bytes(1, &want.cid);
         if !is_here {
             presence.varint(2, 1);
@@ -236,7 +236,7 @@ impl Draft {
 
     /// The message with its length before it, as it goes onto a stream.
     pub fn finish(mut self) -> Vec<u8> {
-        let mut body = Writer::default();
+        let mut body = ProtobufWriter::default();
         if self.has_wants {
             body.bytes(1, &self.wants.finish());
         }
@@ -270,15 +270,18 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let wants =
-            [Want::new(cid(b"a"), Ask::Block), Want::new(cid(b"b"), Ask::Have), Want::new(cid(b"c"), Ask::Cancel)];
+        let wants = [
+            WantEntry::new(cid(b"a"), WantKind::Block),
+            WantEntry::new(cid(b"b"), WantKind::Have),
+            WantEntry::new(cid(b"c"), WantKind::Cancel),
+        ];
         let mut draft = Draft::default();
         assert!(draft.is_empty());
         wants.iter().for_each(|want| draft.want(want));
         draft.block(&wants[0], b"a");
         draft.presence(&wants[1], true);
         draft.presence(&wants[2], false);
-        let read = Message::read(&sent(draft)).unwrap();
+        let read = BitswapMessage::read(&sent(draft)).unwrap();
         assert_eq!(read.wants, wants);
         assert_eq!(read.blocks, [Bytes::from_static(b"a")]);
         assert_eq!(read.presences, [(Sha256::of(b"b"), true), (Sha256::of(b"c"), false)]);
@@ -288,7 +291,7 @@ mod tests {
     #[test]
     fn a_block_carries_the_prefix_of_the_cid_it_was_asked_by() {
         let mut draft = Draft::default();
-        draft.block(&Want::new(cid(b"a"), Ask::Block), b"a");
+        draft.block(&WantEntry::new(cid(b"a"), WantKind::Block), b"a");
         // Field 3 of the message: 1 = 0x01 0x55 0x12 0x20, 2 = the block.
         assert_eq!(&sent(draft)[..], b"\x1a\x09\x0a\x04\x01\x55\x12\x20\x12\x01a");
     }
@@ -297,22 +300,22 @@ mod tests {
     fn blocks_and_lists_beyond_the_limits_are_refused() {
         let block = vec![0; MAX_BLOCK + 1];
         let mut draft = Draft::default();
-        draft.block(&Want::new(cid(b"a"), Ask::Block), &block);
-        assert_eq!(Message::read(&sent(draft)), Err(BadMessage::LongBlock(MAX_BLOCK + 1)));
+        draft.block(&WantEntry::new(cid(b"a"), WantKind::Block), &block);
+        assert_eq!(BitswapMessage::read(&sent(draft)), Err(MessageError::LongBlock(MAX_BLOCK + 1)));
         let mut draft = Draft::default();
-        (0..=ENTRIES_MOST).for_each(|_| draft.want(&Want::new(cid(b"a"), Ask::Have)));
-        assert_eq!(Message::read(&sent(draft)), Err(BadMessage::TooMany));
+        (0..=ENTRIES_MOST).for_each(|_| draft.want(&WantEntry::new(cid(b"a"), WantKind::Have)));
+        assert_eq!(BitswapMessage::read(&sent(draft)), Err(MessageError::TooMany));
     }
 
     #[test]
     fn a_cid_of_another_kind_is_kept_for_the_answer_and_one_without_end_is_not() {
-        let mut list = Writer::default();
+        let mut list = ProtobufWriter::default();
         for cid in [&[1, 0x55, 0x13, 2, 9, 9][..], &[7; CID_MOST + 1]] {
-            let entry = Writer::default().bytes(1, cid).finish();
+            let entry = ProtobufWriter::default().bytes(1, cid).finish();
             list.bytes(1, &entry);
         }
-        let bytes = Bytes::from(Writer::default().bytes(1, &list.finish()).finish());
-        let read = Message::read(&bytes).unwrap();
+        let bytes = Bytes::from(ProtobufWriter::default().bytes(1, &list.finish()).finish());
+        let read = BitswapMessage::read(&bytes).unwrap();
         assert_eq!(read.wants.len(), 1);
         assert_eq!(read.wants[0].digest(), None);
     }
@@ -320,7 +323,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Message::read(&Bytes::from(bytes));
+            let _ = BitswapMessage::read(&Bytes::from(bytes));
         }
     }
 }

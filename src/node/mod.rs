@@ -27,7 +27,7 @@ use libp2p::{Multiaddr, PeerId};
 use crate::node::bitswap::Bitswap;
 use crate::node::claims::Claims;
 use crate::node::indexes::Indexes;
-use crate::node::networks::{Here, Stands};
+use crate::node::networks::{LocalAddress, NetworkStanding};
 use crate::node::shelf::Shelf;
 
 #[cfg(test)]
@@ -88,16 +88,16 @@ pub struct Node {
     pub indexes: Indexes,
     /// What it serves.
     pub shelf: Arc<Shelf>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<NodeSnapshot>>,
 }
 
 /// What the event loop tells.
 #[derive(Default)]
-struct Seen {
+struct NodeSnapshot {
     peers: BTreeMap<PeerId, PeerInfo>,
     known: Vec<(PeerId, Vec<Multiaddr>)>,
     listening: Vec<Multiaddr>,
-    networks: Vec<(Here, Stands)>,
+    networks: Vec<(LocalAddress, NetworkStanding)>,
 }
 
 impl Node {
@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// The networks that this machine is in, and how it stands with them.
-    pub fn networks(&self) -> Vec<(Here, Stands)> {
+    pub fn networks(&self) -> Vec<(LocalAddress, NetworkStanding)> {
         self.seen().networks.clone()
     }
 
@@ -128,7 +128,7 @@ impl Node {
         worth.into_iter().filter(|id| seen.peers.get(id).is_none_or(|p| p.is_ours || p.agent.is_empty())).collect()
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, NodeSnapshot> {
         self.seen.lock().expect("nothing panics while it is held")
     }
 }

@@ -27,12 +27,12 @@ pub enum Network {
 /// Text that is not a network.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("expected a range like 192.168.1.0/24, with @ and the router's hardware address where it is known, or any")]
-pub struct NotANetwork;
+pub struct NetworkError;
 
 impl FromStr for Network {
-    type Err = NotANetwork;
+    type Err = NetworkError;
 
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
         if text == "any" {
             return Ok(Self::Any);
         }
@@ -40,13 +40,13 @@ impl FromStr for Network {
             Some((range, router)) => (range, Some(router.to_ascii_lowercase())),
             None => (text, None),
         };
-        let range: IpNet = range.parse().map_err(|_| NotANetwork)?;
+        let range: IpNet = range.parse().map_err(|_| NetworkError)?;
         let is_mac = |text: &String| {
             let parts: Vec<&str> = text.split(':').collect();
             parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && u8::from_str_radix(part, 16).is_ok())
         };
         if !router.iter().all(is_mac) || !is_private(range.network()) || !is_private(range.broadcast()) {
-            return Err(NotANetwork);
+            return Err(NetworkError);
         }
         Ok(Self::Range(range.trunc(), router))
     }
@@ -78,18 +78,18 @@ impl Allowed {
     }
 
     /// How it stands with a network that this machine is in.
-    pub fn stands(&self, here: &Here) -> Stands {
+    pub fn stands(&self, here: &LocalAddress) -> NetworkStanding {
         match (self.chooses(&here.interface), here.is_trusted(&self.networks)) {
-            (false, _) => Stands::NotChosen,
-            (true, false) => Stands::NotTrusted,
-            (true, true) => Stands::Used,
+            (false, _) => NetworkStanding::NotChosen,
+            (true, false) => NetworkStanding::NotTrusted,
+            (true, true) => NetworkStanding::Used,
         }
     }
 }
 
 /// How it stands with a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stands {
+pub enum NetworkStanding {
     /// The node asks and answers there.
     Used,
     /// Nobody said that it is trusted.
@@ -98,20 +98,20 @@ pub enum Stands {
     NotChosen,
 }
 
-impl Stands {
+impl NetworkStanding {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
-            Stands::Used => "trusted",
-            Stands::NotTrusted => "not trusted",
-            Stands::NotChosen => "not used: lan.interfaces names others",
+            NetworkStanding::Used => "trusted",
+            NetworkStanding::NotTrusted => "not trusted",
+            NetworkStanding::NotChosen => "not used: lan.interfaces names others",
         }
     }
 }
 
 /// An address of this machine with its range, and the hardware address of the router there, if one is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Here {
+pub struct LocalAddress {
     /// The interface's name.
     pub interface: String,
     /// The interface's number.
@@ -122,7 +122,7 @@ pub struct Here {
     pub router: Option<String>,
 }
 
-impl Here {
+impl LocalAddress {
     /// The entry of `lan.networks` that means this network.
     pub fn network(&self) -> Network {
         Network::Range(self.address.trunc(), self.router.clone())
@@ -151,12 +151,12 @@ impl Here {
 
 /// With whom there may be traffic now.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Reach {
+pub struct TrustedReach {
     /// The ranges of the trusted networks that this machine is in, and those of static peers.
     pub ranges: Vec<IpNet>,
 }
 
-impl Reach {
+impl TrustedReach {
     /// Whether `address` is private and in one of the ranges. Loopback is: that is this machine.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -218,12 +218,12 @@ fn is_link_local_6(address: IpAddr) -> bool {
 ///
 /// # Errors
 /// When the kernel does not tell them.
-pub fn here() -> io::Result<Vec<Here>> {
+pub fn here() -> io::Result<Vec<LocalAddress>> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let routers = routers(&read("/proc/net/route"), &read("/proc/net/arp"));
     let with_router = |(interface, index, address): (String, u32, IpNet)| {
         let inside = routers.iter().find(|(router, _)| address.contains(router));
-        Here { interface, index, address, router: inside.map(|(_, mac)| mac.clone()) }
+        LocalAddress { interface, index, address, router: inside.map(|(_, mac)| mac.clone()) }
     };
     Ok(getifaddrs()?.filter_map(|it| of_interface(&it)).map(with_router).collect())
 }
@@ -269,9 +269,9 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn here(address: &str, router: Option<&str>) -> Here {
+    fn here(address: &str, router: Option<&str>) -> LocalAddress {
         let (address, router) = (address.parse().unwrap(), router.map(str::to_owned));
-        Here { interface: "eth0".to_owned(), index: 2, address, router }
+        LocalAddress { interface: "eth0".to_owned(), index: 2, address, router }
     }
 
     #[test]
@@ -280,9 +280,9 @@ mod tests {
             let interfaces = interfaces.iter().map(|it| Pattern::new(it).unwrap()).collect();
             Allowed { networks: vec![Network::Any], interfaces }.stands(&here("10.1.2.3/24", None))
         };
-        assert_eq!([stands(&[]), stands(&["eth0"]), stands(&["wlan0", "eth*"])], [Stands::Used; 3]);
-        assert_eq!([stands(&["eth1"]), stands(&["en*", "wl*"])], [Stands::NotChosen; 2]);
-        assert_eq!(Allowed::default().stands(&here("10.1.2.3/24", None)), Stands::NotTrusted);
+        assert_eq!([stands(&[]), stands(&["eth0"]), stands(&["wlan0", "eth*"])], [NetworkStanding::Used; 3]);
+        assert_eq!([stands(&["eth1"]), stands(&["en*", "wl*"])], [NetworkStanding::NotChosen; 2]);
+        assert_eq!(Allowed::default().stands(&here("10.1.2.3/24", None)), NetworkStanding::NotTrusted);
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
         }
         assert_eq!(net("192.168.1.7/24@AA:BB:CC:00:11:22").to_string(), "192.168.1.0/24@aa:bb:cc:00:11:22");
         for bad in ["", "all", "192.168.1.1", "8.8.8.0/24", "0.0.0.0/0", "10.0.0.0/7", "192.168.1.0/24@router"] {
-            assert_eq!(bad.parse::<Network>(), Err(NotANetwork), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError), "{bad}");
         }
     }
 
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn public_addresses_are_out_of_reach_whatever_the_range_says() {
-        let reach = Reach { ranges: vec!["192.168.1.0/24".parse().unwrap(), "0.0.0.0/0".parse().unwrap()] };
+        let reach = TrustedReach { ranges: vec!["192.168.1.0/24".parse().unwrap(), "0.0.0.0/0".parse().unwrap()] };
         for (address, allowed) in [
             ("192.168.1.9", true),
             ("::ffff:192.168.1.9", true),
@@ -339,7 +339,7 @@ mod tests {
         ] {
             assert_eq!(reach.allows(address.parse().unwrap()), allowed, "{address}");
         }
-        assert!(!Reach::default().allows("192.168.1.9".parse().unwrap()));
+        assert!(!TrustedReach::default().allows("192.168.1.9".parse().unwrap()));
     }
 
     #[test]

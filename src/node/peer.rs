@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::node::limits::Rate;
-use crate::node::message::{Ask, MOST, MOST_UNASKED, Want};
+use crate::node::message::{MOST, MOST_UNASKED, WantEntry, WantKind};
 
 /// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
 pub(super) const WANTS_MOST: usize = 2048;
@@ -31,7 +31,7 @@ const STIRRED: Duration = Duration::from_secs(2);
 
 /// What a peer said about a block that was asked of it.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum BlockAnswer {
     /// The block. Its digest is the one asked for.
     Block(Bytes),
     /// It has it.
@@ -43,7 +43,7 @@ pub enum Answer {
 }
 
 /// An answer: who, about which block, what.
-pub type Told = (PeerId, Sha256, Answer);
+pub type PeerEvent = (PeerId, Sha256, BlockAnswer);
 
 /// What is known about the traffic with a peer, in bytes of blocks since it connected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -55,7 +55,7 @@ pub struct Traffic {
 }
 
 /// One connected peer.
-pub(super) struct Peer {
+pub(super) struct ConnectedPeer {
     /// There is something to send to it.
     pub(super) wake: Notify,
     /// What is sent to it.
@@ -88,11 +88,11 @@ impl Drop for Place {
 #[derive(Default)]
 pub(super) struct PeerState {
     /// What it wants, in the order in which it asked.
-    pub(super) theirs: VecDeque<Want>,
+    pub(super) theirs: VecDeque<WantEntry>,
     /// What is to be asked of it.
-    pub(super) to_ask: Vec<Want>,
+    pub(super) to_ask: Vec<WantEntry>,
     /// What was asked of it, and who waits for the answer.
-    pub(super) asked: HashMap<Sha256, Vec<mpsc::UnboundedSender<Told>>>,
+    pub(super) asked: HashMap<Sha256, Vec<mpsc::UnboundedSender<PeerEvent>>>,
     /// Which blocks were asked of it.
     pub(super) owed: HashSet<Sha256>,
     /// Asked and cancelled: may still come.
@@ -100,7 +100,7 @@ pub(super) struct PeerState {
     pub(super) gone: bool,
 }
 
-impl Peer {
+impl ConnectedPeer {
     /// One that has just connected, to which `upload` bytes a second may be sent; 0 is no limit.
     pub(super) fn new(upload: u64) -> Self {
         Self {
@@ -149,24 +149,24 @@ impl Peer {
 
 impl PeerState {
     /// Takes note of what the peer wants, or does not want any more. What is beyond the limit is not answered.
-    pub(super) fn note(&mut self, full: bool, wants: Vec<Want>) {
+    pub(super) fn note(&mut self, full: bool, wants: Vec<WantEntry>) {
         if full {
             self.theirs.clear();
         }
         let cancelled: HashSet<Bytes> =
-            wants.iter().filter(|want| want.ask == Ask::Cancel).map(|want| want.cid.clone()).collect();
+            wants.iter().filter(|want| want.ask == WantKind::Cancel).map(|want| want.cid.clone()).collect();
         if !cancelled.is_empty() {
             self.theirs.retain(|want| !cancelled.contains(&want.cid));
         }
         let room = WANTS_MOST.saturating_sub(self.theirs.len());
-        self.theirs.extend(wants.into_iter().filter(|want| want.ask != Ask::Cancel).take(room));
+        self.theirs.extend(wants.into_iter().filter(|want| want.ask != WantKind::Cancel).take(room));
     }
 
     /// Passes an answer on. False when nobody asked, also not lately.
-    pub(super) fn answer(&mut self, id: PeerId, digest: Sha256, answer: &Answer) -> bool {
+    pub(super) fn answer(&mut self, id: PeerId, digest: Sha256, answer: &BlockAnswer) -> bool {
         // Who has it is asked for the block next; any other answer is the last one.
         let waiting = match answer {
-            Answer::Have => self.asked.get(&digest).cloned(),
+            BlockAnswer::Have => self.asked.get(&digest).cloned(),
             _ => {
                 self.owed.remove(&digest);
                 self.asked.remove(&digest)
@@ -190,22 +190,22 @@ mod tests {
     use super::*;
     use crate::cid::Cid;
 
-    fn wants(range: std::ops::Range<u32>, ask: Ask) -> Vec<Want> {
-        range.map(|i| Want::new(Cid::raw(Sha256::of(&i.to_be_bytes())), ask)).collect()
+    fn wants(range: std::ops::Range<u32>, ask: WantKind) -> Vec<WantEntry> {
+        range.map(|i| WantEntry::new(Cid::raw(Sha256::of(&i.to_be_bytes())), ask)).collect()
     }
 
     #[test]
     fn of_endless_wants_the_first_few_are_kept() {
         let mut state = PeerState::default();
         for round in 0..10 {
-            state.note(false, wants(round * 1000..(round + 1) * 1000, Ask::Block));
+            state.note(false, wants(round * 1000..(round + 1) * 1000, WantKind::Block));
             assert!(state.theirs.len() <= WANTS_MOST);
         }
         assert_eq!(state.theirs.len(), WANTS_MOST);
-        state.note(false, wants(0..1000, Ask::Cancel));
+        state.note(false, wants(0..1000, WantKind::Cancel));
         assert_eq!(state.theirs.len(), WANTS_MOST - 1000);
-        state.note(true, wants(7..9, Ask::Have));
-        assert_eq!(state.theirs, wants(7..9, Ask::Have));
+        state.note(true, wants(7..9, WantKind::Have));
+        assert_eq!(state.theirs, wants(7..9, WantKind::Have));
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         let (mut state, (tell, mut told)) = (PeerState::default(), mpsc::unbounded_channel());
         let (asked, other) = (Sha256::of(b"asked"), Sha256::of(b"other"));
         state.asked.insert(asked, vec![tell]);
-        let (peer, block) = (PeerId::random(), Answer::Block(Bytes::new()));
+        let (peer, block) = (PeerId::random(), BlockAnswer::Block(Bytes::new()));
         assert!(!state.answer(peer, other, &block));
         assert!(state.answer(peer, asked, &block) && told.try_recv().is_ok());
         // It was wanted once, and not twice.

@@ -14,7 +14,7 @@ use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, no
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::node::bitswap::{Bitswap, Upload};
+use crate::node::bitswap::{Bitswap, UploadLimits};
 use crate::node::book::Book;
 use crate::node::claims::Claims;
 use crate::node::discovery::Discovery;
@@ -22,7 +22,7 @@ use crate::node::gate::Gate;
 use crate::node::indexes::Indexes;
 use crate::node::limits::Rate;
 use crate::node::mux::Yamux;
-use crate::node::networks::{Allowed, Reach};
+use crate::node::networks::{Allowed, TrustedReach};
 use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
 use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, indexes};
@@ -66,13 +66,13 @@ pub struct Config {
     /// Most peers at a time.
     pub peers_most: u32,
     /// Limits of what is sent.
-    pub upload: Upload,
+    pub upload: UploadLimits,
     /// What is served.
     pub shelf: Arc<Shelf>,
 }
 
 #[derive(NetworkBehaviour)]
-struct Behaviour {
+struct NodeBehaviour {
     gate: Gate,
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
@@ -84,15 +84,15 @@ struct Behaviour {
 
 /// The event loop of a node.
 pub struct Runner {
-    swarm: Swarm<Behaviour>,
+    swarm: Swarm<NodeBehaviour>,
     node: Node,
     port: u16,
     allowed: Allowed,
     statics: Vec<(PeerId, Multiaddr)>,
-    reach: Arc<RwLock<Reach>>,
+    reach: Arc<RwLock<TrustedReach>>,
     book: Book,
     discovery: Discovery,
-    listeners: HashMap<IpNet, Listener>,
+    listeners: HashMap<IpNet, ListenAddress>,
     /// Every connection: to whom, and when its peer last answered a ping on it.
     connections: HashMap<ConnectionId, (PeerId, Instant)>,
     /// The addresses of this machine, at the last look.
@@ -104,7 +104,7 @@ pub struct Runner {
 }
 
 /// An address of ours where we listen.
-struct Listener {
+struct ListenAddress {
     id: ListenerId,
     interface: String,
     index: u32,
@@ -118,7 +118,7 @@ struct Listener {
 /// When the transport cannot be had; a fault of this machine.
 pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let id = config.key.public().to_peer_id();
-    let reach = Arc::new(RwLock::new(Reach::default()));
+    let reach = Arc::new(RwLock::new(TrustedReach::default()));
     let (give_cut, cut) = mpsc::unbounded_channel();
     // Who reads the streams needs the way to open some, which is made with the behaviour.
     let reader: Arc<std::sync::OnceLock<(Bitswap, Claims, Indexes)>> = Arc::default();
@@ -160,7 +160,7 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let swarm = libp2p::SwarmBuilder::with_existing_identity(config.key)
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, Yamux::default)?
-        .with_behaviour(|key| Behaviour {
+        .with_behaviour(|key| NodeBehaviour {
             gate,
             limits: connection_limits::Behaviour::new(limits),
             identify: identify::Behaviour::new(
@@ -231,7 +231,7 @@ impl Runner {
         }
     }
 
-    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+    fn on_event(&mut self, event: SwarmEvent<NodeBehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { listener_id, address } => {
                 if let Some(listener) = self.listeners.values_mut().find(|it| it.id == listener_id) {
@@ -263,10 +263,12 @@ impl Runner {
                     self.gone(peer_id);
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
+            SwarmEvent::Behaviour(NodeBehaviourEvent::Identify(identify::Event::Received {
+                peer_id, info, ..
+            })) => {
                 self.identified(peer_id, &info);
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result: Ok(_), .. })) => {
+            SwarmEvent::Behaviour(NodeBehaviourEvent::Ping(ping::Event { connection, result: Ok(_), .. })) => {
                 if let Some((_, heard)) = self.connections.get_mut(&connection) {
                     *heard = Instant::now();
                 }

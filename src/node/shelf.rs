@@ -98,10 +98,10 @@ impl Shelved {
 
 /// The files that can be served. Shared between threads; calls that read files block for as long as that takes.
 #[derive(Default)]
-pub struct Shelf(Mutex<State>);
+pub struct Shelf(Mutex<ShelfState>);
 
 #[derive(Default)]
-struct State {
+struct ShelfState {
     files: BTreeMap<u32, Shelved>,
     next: u32,
     paths: HashMap<PathBuf, u32>,
@@ -116,7 +116,7 @@ fn head(digest: Sha256) -> u64 {
 }
 
 impl Shelf {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ShelfState> {
         self.0.lock().expect("nothing panics while it is held")
     }
 
@@ -205,7 +205,7 @@ impl Shelf {
     }
 }
 
-impl State {
+impl ShelfState {
     fn remove(&mut self, path: &Path) -> bool {
         let Some(id) = self.paths.remove(path) else { return false };
         let Some(file) = self.files.remove(&id) else { return false };

@@ -36,11 +36,11 @@ impl Drop for Guard {
 }
 
 /// Wish for a stream to a peer. Dropped without an answer when the peer is gone or does not speak the protocol.
-type Wish = (PeerId, oneshot::Sender<Stream>);
+type StreamRequest = (PeerId, oneshot::Sender<Stream>);
 
 /// Opens streams to connected peers. Cheap to clone.
 #[derive(Clone)]
-pub struct Opener(mpsc::UnboundedSender<Wish>);
+pub struct Opener(mpsc::UnboundedSender<StreamRequest>);
 
 impl Opener {
     /// A new stream to `peer`; `None` when there is no connection, or the peer does not speak the protocol.
@@ -55,7 +55,7 @@ impl Opener {
 pub struct Streams {
     protocol: StreamProtocol,
     on_stream: OnStream,
-    wishes: mpsc::UnboundedReceiver<Wish>,
+    wishes: mpsc::UnboundedReceiver<StreamRequest>,
     connections: HashMap<PeerId, Vec<ConnectionId>>,
 }
 

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use crate::cid::Cid;
 use crate::dag::CHUNK;
 use crate::digest::Sha256;
-use crate::node::bitswap::Upload;
-use crate::node::blocks::Blocks;
-use crate::node::claims::Question;
-use crate::node::fetch::{Arriving, Failed, Progress, fetch};
-use crate::node::indexes::Held;
+use crate::node::bitswap::UploadLimits;
+use crate::node::blocks::BlockFetch;
+use crate::node::claims::ClaimQuestion;
+use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
+use crate::node::indexes::IndexAnswer;
 use crate::node::networks::Allowed;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::node::{Config, Node, start};
@@ -30,7 +30,7 @@ fn node(peers: Vec<(PeerId, Multiaddr)>, peers_most: u32) -> Started {
         allowed: Allowed { networks: vec!["127.0.0.0/8".parse().unwrap()], interfaces: Vec::new() },
         peers,
         peers_most,
-        upload: Upload::default(),
+        upload: UploadLimits::default(),
         shelf: Arc::new(Shelf::default()),
     };
     let (node, runner) = start(config).unwrap();
@@ -90,10 +90,10 @@ impl Started {
     }
 
     /// Fetches a file and returns its bytes.
-    pub(super) async fn fetch(&self, file: &Shelved) -> Result<Vec<u8>, Failed> {
+    pub(super) async fn fetch(&self, file: &Shelved) -> Result<Vec<u8>, FetchError> {
         let into = tempfile::tempfile().unwrap();
         let arriving = Arriving::new(file.root(), file.key.size, into.try_clone().unwrap());
-        let (tell, told) = watch::channel(Progress::default());
+        let (tell, told) = watch::channel(TransferProgress::default());
         let among = self.node.bitswap.worth_asking();
         let arrived = fetch(&self.node.bitswap, arriving, &among, &tell).await?;
         assert!(arrived.into_verifier().finish(file.sha256, file.key.size).is_ok());
@@ -158,7 +158,7 @@ async fn what_nobody_has_is_said_to_be_absent_at_once() {
     std::fs::write(&path, b"x").unwrap();
     let file = Shelved::read(&path, "core").unwrap();
     let begun = std::time::Instant::now();
-    assert!(matches!(wants.fetch(&file).await, Err(Failed::Absent)));
+    assert!(matches!(wants.fetch(&file).await, Err(FetchError::Absent)));
     assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
 }
 
@@ -197,10 +197,10 @@ async fn the_root_of_a_file_is_told_by_who_has_it() {
     let wants = Started::new(&[&has, &lacks]).await;
     let file = has.shelve(&dir.path().join("file"), &content(2 * CHUNK, 9));
     let ours = until(|| Some(wants.node.ours()).filter(|ours| ours.len() == 2)).await;
-    let question = Question { sha256: file.sha256, size: file.key.size };
+    let question = ClaimQuestion { sha256: file.sha256, size: file.key.size };
     let claims = wants.node.claims.ask(&ours, question).await;
     assert_eq!(claims, [(file.root(), vec![has.node.id])]);
-    assert_eq!(wants.node.claims.ask(&ours, Question { size: 1, ..question }).await, []);
+    assert_eq!(wants.node.claims.ask(&ours, ClaimQuestion { size: 1, ..question }).await, []);
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn a_peer_outside_of_the_trusted_networks_is_not_let_in() {
 async fn what_a_neighbour_has_of_an_index_is_told_by_its_key_until_its_time_is_over() {
     let (has, lacks) = (Started::new(&[]).await, Started::new(&[]).await);
     let wants = Started::new(&[&has, &lacks]).await;
-    let held = |answer: &'static [u8], expires| Held { answer: Bytes::from_static(answer), expires };
+    let held = |answer: &'static [u8], expires| IndexAnswer { answer: Bytes::from_static(answer), expires };
     let all = [("ipns:k51a", held(b"record", u64::MAX)), ("ipns:k51b", held(b"of yesterday", 1_700_000_000))];
     has.node.indexes.hold(all.into_iter().map(|(key, held)| (key.to_owned(), held)).collect());
     let ours = until(|| Some(wants.node.ours()).filter(|ours| ours.len() == 2)).await;
@@ -239,7 +239,7 @@ async fn single_blocks_come_from_whoever_has_them() {
         one.shelve(&dir.path().join("one"), &content(2 * CHUNK, 1)),
         two.shelve(&dir.path().join("two"), &content(3 * CHUNK, 2)),
     ];
-    let mut blocks = Blocks::new(wants.node.bitswap.clone());
+    let mut blocks = BlockFetch::new(wants.node.bitswap.clone());
     for file in &files {
         for digest in [&[file.root().digest()][..], &file.leaves].concat() {
             let block = blocks.get(Cid::raw(digest)).await.unwrap();

@@ -9,8 +9,8 @@ use std::time::Instant;
 use crate::background;
 use crate::database::{database, signature};
 use crate::deliver::Obtained;
-use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
-use crate::error::{Error, Kind};
+use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::journal::By;
 use crate::name::FileName;
@@ -67,7 +67,7 @@ impl Databases {
             }
             match done {
                 Ok(()) => {}
-                Err(e) if e.kind == Kind::Interrupted => return Err(e),
+                Err(e) if e.kind == ErrorKind::Interrupted => return Err(e),
                 Err(e) => {
                     self.take_the_systems(repo);
                     failures.push(e);
@@ -86,12 +86,14 @@ impl Databases {
         let url = format!("{}/{name}", server.trim_end_matches('/'));
         let got = database(session, &Want::of(session, &url)?, &url)?;
         let signed = format!("{name}.sig");
-        let sig = if repo.sig_level.database == Check::Never {
+        let sig = if repo.sig_level.database == SignatureCheck::Never {
             None
         } else {
             match signature(session, &mut Want::of(session, &format!("{url}.sig"))?, None) {
                 Ok(sig) => Some(sig),
-                Err(e) if e.kind == Kind::Interrupted || repo.sig_level.database == Check::Required => return Err(e),
+                Err(e) if e.kind == ErrorKind::Interrupted || repo.sig_level.database == SignatureCheck::Required => {
+                    return Err(e);
+                }
                 Err(_) => None,
             }
         };

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Run;
-use super::kept::Kept;
-use super::state::{Stands, State};
+use super::PrefetchRun;
+use super::kept::KeptSignatures;
+use super::state::{PrefetchState, UpdateStanding};
 use crate::config::Settings;
 use crate::deliver::{Delivery, Manner, Obtained, deliver};
 use crate::digest::Sha256;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::gather::{Gathered, Next, gather};
 use crate::journal::By;
 use crate::plan::Expect;
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct PrefetchProgress {
     /// Packages that have arrived.
     pub files: usize,
     /// Packages in all.
@@ -33,14 +33,14 @@ pub struct Progress {
     pub of_bytes: u64,
 }
 
-impl Run<'_> {
+impl PrefetchRun<'_> {
     /// Fetches, several at a time; what cannot be had keeps none of the others back. Returns bytes of packages.
     pub(super) fn fetch(
         &self,
         wants: Vec<Want>,
-        state: &mut State,
+        state: &mut PrefetchState,
         failures: &mut Vec<Error>,
-        arrived: &mut dyn FnMut(Progress),
+        arrived: &mut dyn FnMut(PrefetchProgress),
     ) -> Result<u64, Error> {
         let packages: BTreeMap<String, Sha256> =
             state.updates.iter().filter_map(|one| Some((format!("{}.sig", one.file), one.sha256?))).collect();
@@ -64,14 +64,14 @@ impl Run<'_> {
             None => self.settings.clone(),
         };
         let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
-        let (kept, mut failed, mut fatal) = (Kept::of(&self.store), BTreeMap::new(), None);
+        let (kept, mut failed, mut fatal) = (KeptSignatures::of(&self.store), BTreeMap::new(), None);
         loop {
             let Gathered { want, result } = match gathering.next_within(TICK) {
                 Next::Done(gathered) => *gathered,
                 Next::NotYet => {
                     let arriving = self.session.store.arriving();
                     let parts = arriving.iter().filter_map(|(sha256, part)| Some(*part.min(coming.get(sha256)?)));
-                    arrived(Progress { files, of_files, bytes: bytes + parts.sum::<u64>(), of_bytes });
+                    arrived(PrefetchProgress { files, of_files, bytes: bytes + parts.sum::<u64>(), of_bytes });
                     continue;
                 }
                 Next::Over => break,
@@ -88,9 +88,9 @@ impl Run<'_> {
                         files += 1;
                         bytes += size;
                     }
-                    arrived(Progress { files, of_files, bytes, of_bytes });
+                    arrived(PrefetchProgress { files, of_files, bytes, of_bytes });
                 }
-                Err(e) if matches!(e.kind, Kind::Interrupted | Kind::Local) => {
+                Err(e) if matches!(e.kind, ErrorKind::Interrupted | ErrorKind::Local) => {
                     gathering.stop();
                     fatal.get_or_insert(e);
                 }
@@ -101,10 +101,10 @@ impl Run<'_> {
             }
         }
         for one in &mut state.updates {
-            if let Stands::Failed(why) = &mut one.stands {
+            if let UpdateStanding::Failed(why) = &mut one.stands {
                 match failed.remove(&one.file).or_else(|| failed.remove(&format!("{}.sig", one.file))) {
                     Some(text) => *why = text,
-                    None if self.is_here(one) => one.stands = Stands::Here,
+                    None if self.is_here(one) => one.stands = UpdateStanding::Here,
                     None => {}
                 }
             }

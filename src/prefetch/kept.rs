@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::name::FileName;
 use crate::plan::Expect;
@@ -28,11 +28,11 @@ const MOST: u64 = 16 << 10;
 
 /// The signatures of one store.
 #[derive(Debug)]
-pub struct Kept {
+pub struct KeptSignatures {
     dir: PathBuf,
 }
 
-impl Kept {
+impl KeptSignatures {
     /// Those of the store in `store`.
     pub fn of(store: &Path) -> Self {
         Self { dir: store.join("prefetch").join("signatures") }
@@ -91,7 +91,7 @@ pub fn is_at_hand(session: &Session, want: &Want) -> bool {
 
 /// The kept signature for `want`, handed out before or not, where `error` is that no mirror has delivered it.
 pub fn at_last(session: &Session, want: &Want, error: &Error) -> Option<Obtained> {
-    if error.kind != Kind::NoSource {
+    if error.kind != ErrorKind::NoSource {
         return None;
     }
     let (kept, package) = signed(session, want)?;
@@ -99,8 +99,8 @@ pub fn at_last(session: &Session, want: &Want, error: &Error) -> Option<Obtained
 }
 
 /// The package that `want` signs, by what pacman's database says about it.
-fn signed(session: &Session, want: &Want) -> Option<(Kept, Sha256)> {
-    let kept = Kept::of(session.store.dir());
+fn signed(session: &Session, want: &Want) -> Option<(KeptSignatures, Sha256)> {
+    let kept = KeptSignatures::of(session.store.dir());
     // Nothing more is looked up where nothing was ever kept.
     if !matches!(want.plan.expect, Expect::Waived(Waiver::Signature)) || !kept.dir.exists() {
         return None;

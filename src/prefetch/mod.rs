@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::config::Settings;
 use crate::deliver::block_on;
 use crate::digest::Sha256;
-use crate::distro::pacman_conf::{Check, PacmanConf};
+use crate::distro::pacman_conf::{PacmanConf, SignatureCheck};
 use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
@@ -36,17 +36,17 @@ pub mod pending;
 pub mod pins;
 pub mod state;
 
-use choose::{Candidate, LeftOut, choose};
+use choose::{LeftOut, UpdateCandidate, choose};
 use conditions::Surroundings;
 use databases::Databases;
-use fetch::Progress;
-use kept::Kept;
+use fetch::PrefetchProgress;
+use kept::KeptSignatures;
 use pending::Update;
-use state::{Pending, Stands, State};
+use state::{PendingUpdate, PrefetchState, UpdateStanding};
 
 /// What is asked for.
 #[derive(Clone, Default, Debug)]
-pub struct Options {
+pub struct PrefetchOptions {
     /// Only these packages; all when empty.
     pub only: Vec<String>,
     /// Look, and fetch nothing.
@@ -57,11 +57,11 @@ pub struct Options {
 
 /// What a run came to.
 #[derive(Default, Debug)]
-pub struct Report {
+pub struct PrefetchReport {
     /// Why nothing was done, if nothing was.
     pub postponed: Option<String>,
     /// Everything that is pending, as it stands.
-    pub updates: Vec<Pending>,
+    pub updates: Vec<PendingUpdate>,
     /// Bytes of the packages that were fetched in this run.
     pub fetched: u64,
     /// What went wrong. The updates that are here are here all the same.
@@ -77,11 +77,11 @@ pub struct Report {
 pub fn run(
     env: &Env,
     settings: &Settings,
-    options: &Options,
-    arrived: &mut dyn FnMut(Progress),
-) -> Result<Report, Error> {
+    options: &PrefetchOptions,
+    arrived: &mut dyn FnMut(PrefetchProgress),
+) -> Result<PrefetchReport, Error> {
     if let (false, Some(why)) = (options.now, Surroundings::now().objection(settings)) {
-        return Ok(Report { postponed: Some(why), ..Report::default() });
+        return Ok(PrefetchReport { postponed: Some(why), ..PrefetchReport::default() });
     }
     let system = Session::open(env, settings, Path::new("/var/tmp"))?;
     if system.store.is_passing() {
@@ -91,7 +91,10 @@ pub fn run(
     let below = store.join("prefetch");
     fsx::own_dir(&below, env.uid).map_err(|e| Error::local(below.display(), e))?;
     let Ok(_alone) = fsx::lock(&below.join("lock"), Duration::ZERO) else {
-        return Ok(Report { postponed: Some("another prefetch is at work".to_owned()), ..Report::default() });
+        return Ok(PrefetchReport {
+            postponed: Some("another prefetch is at work".to_owned()),
+            ..PrefetchReport::default()
+        });
     };
     let conf = system.conf().cloned().ok_or_else(|| {
         Error::usage("pacman.conf", "pacman's configuration is not known").hint("`pacman-conf` shows what pacman says")
@@ -99,8 +102,8 @@ pub fn run(
     let databases = Databases::open(&below, env.uid, &conf)?;
     let mut session = Session::open(env, settings, Path::new("/var/tmp"))?.with_databases(databases.dir());
     let mut failures = databases.refresh(&mut session, &conf)?;
-    let run = Run { env, settings, options, conf: &conf, session, system, store: store.clone(), now: unix() };
-    let last = State::read(&store);
+    let run = PrefetchRun { env, settings, options, conf: &conf, session, system, store: store.clone(), now: unix() };
+    let last = PrefetchState::read(&store);
     let updates = pending::pending(&run.session, databases.dir())?;
     let (wants, mut state) = run.plan(updates, &last, &mut failures);
     let (mut fetched, mut warnings) = (0, Vec::new());
@@ -113,13 +116,13 @@ pub fn run(
         run.pin(&mut state, &mut warnings);
         state.write(&store).map_err(|e| Error::local(store.display(), e))?;
     }
-    Ok(Report { postponed: None, updates: state.updates, fetched, failures, warnings })
+    Ok(PrefetchReport { postponed: None, updates: state.updates, fetched, failures, warnings })
 }
 
-struct Run<'a> {
+struct PrefetchRun<'a> {
     env: &'a Env,
     settings: &'a Settings,
-    options: &'a Options,
+    options: &'a PrefetchOptions,
     conf: &'a PacmanConf,
     /// Takes the private databases for pacman's.
     session: Session,
@@ -129,9 +132,14 @@ struct Run<'a> {
     now: u64,
 }
 
-impl Run<'_> {
+impl PrefetchRun<'_> {
     /// How each update stands before anything is fetched, and the files to fetch.
-    fn plan(&self, updates: Vec<Update>, last: &State, failures: &mut Vec<Error>) -> (Vec<Want>, State) {
+    fn plan(
+        &self,
+        updates: Vec<Update>,
+        last: &PrefetchState,
+        failures: &mut Vec<Error>,
+    ) -> (Vec<Want>, PrefetchState) {
         let mut known = Vec::new();
         for update in updates {
             match Want::in_repo(&self.session, &update.repo, update.file.clone()) {
@@ -141,9 +149,9 @@ impl Run<'_> {
             }
         }
         let since = |name: &str| last.since.get(name).copied().unwrap_or(self.now).min(self.now);
-        let candidates: Vec<Candidate> = known
+        let candidates: Vec<UpdateCandidate> = known
             .iter()
-            .map(|(update, want)| Candidate {
+            .map(|(update, want)| UpdateCandidate {
                 size: want.plan.expect.size().unwrap_or(0),
                 waits: Duration::from_secs(self.now - since(&update.name)),
                 wanted: self.options.only.is_empty() || self.options.only.contains(&update.name),
@@ -152,7 +160,7 @@ impl Run<'_> {
             .collect();
         let most = self.settings.prefetch.max.min(self.settings.store_max);
         let verdicts = choose(&candidates, most, self.settings.prefetch.age);
-        let mut state = State { checked: self.now, ..State::default() };
+        let mut state = PrefetchState { checked: self.now, ..PrefetchState::default() };
         let mut wants = Vec::new();
         for (((update, want), candidate), verdict) in known.into_iter().zip(candidates).zip(verdicts) {
             state.since.insert(update.name.clone(), since(&update.name));
@@ -162,12 +170,12 @@ impl Run<'_> {
             };
             let is_complete = candidate.here && !self.lacks_signature(&want, expected);
             let stands = match (verdict, is_complete, expected) {
-                (Some(left), ..) => Stands::Left(left),
-                (None, true, _) => Stands::Here,
-                (None, false, None) => {
-                    Stands::Failed("its database names no sha256, so that nothing can be kept for it".to_owned())
-                }
-                (None, false, Some(_)) => Stands::Failed("not fetched yet".to_owned()),
+                (Some(left), ..) => UpdateStanding::Left(left),
+                (None, true, _) => UpdateStanding::Here,
+                (None, false, None) => UpdateStanding::Failed(
+                    "its database names no sha256, so that nothing can be kept for it".to_owned(),
+                ),
+                (None, false, Some(_)) => UpdateStanding::Failed("not fetched yet".to_owned()),
             };
             if verdict.is_none() && !is_complete && expected.is_some() {
                 if !candidate.here {
@@ -175,7 +183,7 @@ impl Run<'_> {
                 }
                 wants.extend(self.signature(&want, expected));
             }
-            state.updates.push(Pending {
+            state.updates.push(PendingUpdate {
                 repo: update.repo.to_string(),
                 name: update.name.clone(),
                 old: update.old,
@@ -204,10 +212,10 @@ impl Run<'_> {
 
     /// The signature of a package, where pacman looks at it and it is not here.
     fn signature(&self, want: &Want, package: Option<Sha256>) -> Option<Want> {
-        let repo = want.repo.as_ref().filter(|repo| repo.sig_level.package != Check::Never)?;
+        let repo = want.repo.as_ref().filter(|repo| repo.sig_level.package != SignatureCheck::Never)?;
         let name = FileName::new(format!("{}.sig", want.name)).ok()?;
         let cached = self.conf.cache_dirs.iter().any(|dir| dir.join(name.as_str()).exists());
-        if cached || package.is_some_and(|package| Kept::of(&self.store).has(package)) {
+        if cached || package.is_some_and(|package| KeptSignatures::of(&self.store).has(package)) {
             return None;
         }
         let signature = Want::in_repo(&self.session, &repo.name, name).ok()?;
@@ -218,24 +226,24 @@ impl Run<'_> {
     }
 
     /// Removes from the store what was pending and is not kept any more, and the signatures of all that is not.
-    fn let_go(&self, last: &State, state: &State) {
+    fn let_go(&self, last: &PrefetchState, state: &PrefetchState) {
         let kept: Vec<Sha256> =
             state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
         for old in last.updates.iter().filter_map(|one| one.sha256).filter(|sha256| !kept.contains(sha256)) {
             self.session.store.let_go(old);
         }
-        Kept::of(&self.store).retain(&kept);
+        KeptSignatures::of(&self.store).retain(&kept);
         // Younger than all else, they are the last to make room.
         kept.iter().for_each(|sha256| self.session.store.freshen(*sha256));
     }
 
-    fn is_here(&self, one: &Pending) -> bool {
+    fn is_here(&self, one: &PendingUpdate) -> bool {
         let Some(sha256) = one.sha256 else { return false };
         self.session.store.has(sha256, one.size) || in_cache(self.conf, &one.file, one.size)
     }
 
     /// Lets the daemon offer what is here and may be shared (`share.stores`): it looks when the state is written.
-    fn offer(&self, state: &State) {
+    fn offer(&self, state: &PrefetchState) {
         for one in state.updates.iter().filter(|one| one.is_here()) {
             let repo = RepoName::new(&one.repo).ok().filter(|repo| self.system.may_share(repo));
             if let (Some(sha256), Some(_)) = (one.sha256, repo) {
@@ -246,7 +254,7 @@ impl Run<'_> {
 
     /// Pins what is here and may be shared, and unpins what is not pending any more. Kubo is a favour to neighbours: when
     /// it does not answer, that is said and nothing has failed.
-    fn pin(&self, state: &mut State, warnings: &mut Vec<String>) {
+    fn pin(&self, state: &mut PrefetchState, warnings: &mut Vec<String>) {
         if !self.settings.prefetch.pin || !self.system.asks_kubo() {
             return;
         }
@@ -285,8 +293,8 @@ impl Run<'_> {
 }
 
 /// Whether it was decided not to have it. What was not asked for this time stays as it is.
-fn is_let_go(one: &Pending) -> bool {
-    matches!(one.stands, Stands::Left(LeftOut::Quota | LeftOut::Age))
+fn is_let_go(one: &PendingUpdate) -> bool {
+    matches!(one.stands, UpdateStanding::Left(LeftOut::Quota | LeftOut::Age))
 }
 
 /// Whether a package cache has a file of this name and size; pacman proves it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::find;
 use crate::name::{FileName, RepoName};
-use crate::program::{self, Silent};
+use crate::program::{self, SilentError};
 use crate::report;
 use crate::session::Session;
 use crate::want;
@@ -49,7 +49,7 @@ pub fn pending(session: &Session, databases: &Path) -> Result<Vec<Update>, Error
     let installed = installed(&databases.join("local"));
     match ask(session, databases, &["-Su", "--print", "--print-format", FORMAT]) {
         Ok(lines) => Ok(lines.lines().filter_map(|line| update(line, &installed)).collect()),
-        Err(Silent::Refused { message, .. }) if message.contains("failed to prepare transaction") => {
+        Err(SilentError::Refused { message, .. }) if message.contains("failed to prepare transaction") => {
             let lines = ask(session, databases, &["-Qu"]).or_else(nothing).map_err(unanswered)?;
             report::say(&format!("warning: pacman cannot prepare the upgrade: {message}"));
             Ok(lines.lines().filter_map(|line| newer(session, line)).collect())
@@ -58,19 +58,19 @@ pub fn pending(session: &Session, databases: &Path) -> Result<Vec<Update>, Error
     }
 }
 
-fn unanswered(e: Silent) -> Error {
+fn unanswered(e: SilentError) -> Error {
     Error::usage("pending updates", e).hint("`pacman -Sup` shows what pacman says")
 }
 
 /// `pacman -Qu` fails without a word when nothing is newer.
-fn nothing(e: Silent) -> Result<String, Silent> {
+fn nothing(e: SilentError) -> Result<String, SilentError> {
     match e {
-        Silent::Refused { message, .. } if message.is_empty() => Ok(String::new()),
+        SilentError::Refused { message, .. } if message.is_empty() => Ok(String::new()),
         other => Err(other),
     }
 }
 
-fn ask(session: &Session, databases: &Path, words: &[&str]) -> Result<String, Silent> {
+fn ask(session: &Session, databases: &Path, words: &[&str]) -> Result<String, SilentError> {
     let mut pacman = Command::new("pacman");
     pacman.args(words).arg("--dbpath").arg(databases).arg("--config").arg(&session.settings.pacman_conf);
     pacman.args(["--noconfirm", "--color", "never", "--logfile", "/dev/null"]);

@@ -15,7 +15,7 @@ use crate::cid::Cid;
 use crate::dag::build::{build, build_blocks};
 use crate::dag::car;
 use crate::kubo::keep::Ledger;
-use crate::kubo::{Fault, Kubo};
+use crate::kubo::{Kubo, KuboError};
 use crate::name::FileName;
 
 /// What our pins are called: this and the name of the file.
@@ -26,10 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a file is not pinned.
 #[derive(Debug, thiserror::Error)]
-pub enum NotPinned {
+pub enum PinError {
     /// The daemon failed. Trying again later may help.
     #[error(transparent)]
-    Kubo(#[from] Fault),
+    Kubo(#[from] KuboError),
     /// Our own copy could not be read.
     #[error("{0}")]
     File(#[from] io::Error),
@@ -39,7 +39,7 @@ pub enum NotPinned {
 ///
 /// # Errors
 /// Those of the daemon.
-pub async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, Fault> {
+pub async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, KuboError> {
     let all = kubo.pins_named(PREFIX).await?;
     let named = all.into_iter().filter_map(|(cid, name)| Some((cid, FileName::new(name.strip_prefix(PREFIX)?).ok()?)));
     Ok(named.collect())
@@ -48,8 +48,8 @@ pub async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, Fault> {
 /// Puts `file` into the daemon and pins it as `name`. `false` when somebody else has pinned it already: it stays theirs.
 ///
 /// # Errors
-/// [`NotPinned`].
-pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> Result<bool, NotPinned> {
+/// [`PinError`].
+pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> Result<bool, PinError> {
     let built = build(&file)?;
     if kubo.is_pinned(built.root).await? {
         return Ok(false);

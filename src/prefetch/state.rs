@@ -19,7 +19,7 @@ const MOST: u64 = 16 << 20;
 /// How one pending update stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "stands", content = "why")]
-pub enum Stands {
+pub enum UpdateStanding {
     /// It is here, proven, with its signature where pacman wants one.
     Here,
     /// It was not fetched, for this reason.
@@ -30,7 +30,7 @@ pub enum Stands {
 
 /// One pending update.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingUpdate {
     /// Its repository.
     pub repo: String,
     /// The package's name.
@@ -49,15 +49,15 @@ pub struct Pending {
     pub since: u64,
     /// How it stands.
     #[serde(flatten)]
-    pub stands: Stands,
+    pub stands: UpdateStanding,
     /// Whether it is pinned in Kubo.
     pub pinned: bool,
 }
 
-impl Pending {
+impl PendingUpdate {
     /// Whether it is here.
     pub fn is_here(&self) -> bool {
-        self.stands == Stands::Here
+        self.stands == UpdateStanding::Here
     }
 
     /// As `checkupdates` prints it; what comes in newly has no old version.
@@ -71,17 +71,17 @@ impl Pending {
 
 /// The last run.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct State {
+pub struct PrefetchState {
     /// When the databases were looked at, Unix seconds.
     pub checked: u64,
     /// Everything that was pending then, in pacman's order.
-    pub updates: Vec<Pending>,
+    pub updates: Vec<PendingUpdate>,
     /// Since when each package has been pending, those included that are let go by now.
     #[serde(default)]
     pub since: BTreeMap<String, u64>,
 }
 
-impl State {
+impl PrefetchState {
     /// What the last run in `store` left; nothing when there was none, or when it cannot be read.
     ///
     /// Names come from a file that somebody else may own: what is not a plain name is left out.
@@ -137,8 +137,8 @@ pub fn path(store: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn pending(name: &str, stands: Stands) -> Pending {
-        Pending {
+    fn pending(name: &str, stands: UpdateStanding) -> PendingUpdate {
+        PendingUpdate {
             repo: "core".to_owned(),
             name: name.to_owned(),
             old: Some("1-1".to_owned()),
@@ -155,16 +155,16 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back() {
         let store = tempfile::tempdir().unwrap();
-        assert_eq!(State::read(store.path()), State::default());
+        assert_eq!(PrefetchState::read(store.path()), PrefetchState::default());
         std::fs::create_dir(store.path().join("prefetch")).unwrap();
         let updates = vec![
-            pending("a", Stands::Here),
-            pending("b", Stands::Left(LeftOut::Quota)),
-            pending("c", Stands::Failed("gone".to_owned())),
+            pending("a", UpdateStanding::Here),
+            pending("b", UpdateStanding::Left(LeftOut::Quota)),
+            pending("c", UpdateStanding::Failed("gone".to_owned())),
         ];
-        let state = State { checked: 9, updates, since: BTreeMap::from([("a".to_owned(), 5)]) };
+        let state = PrefetchState { checked: 9, updates, since: BTreeMap::from([("a".to_owned(), 5)]) };
         state.write(store.path()).unwrap();
-        assert_eq!(State::read(store.path()), state);
+        assert_eq!(PrefetchState::read(store.path()), state);
         assert_eq!(state.ready(), (1, 7));
     }
 
@@ -172,11 +172,13 @@ mod tests {
     fn names_that_are_not_plain_are_left_out() {
         let store = tempfile::tempdir().unwrap();
         std::fs::create_dir(store.path().join("prefetch")).unwrap();
-        let state =
-            State { updates: vec![pending("../x", Stands::Here), pending("a", Stands::Here)], ..State::default() };
+        let state = PrefetchState {
+            updates: vec![pending("../x", UpdateStanding::Here), pending("a", UpdateStanding::Here)],
+            ..PrefetchState::default()
+        };
         state.write(store.path()).unwrap();
-        assert_eq!(State::read(store.path()).updates.len(), 1);
+        assert_eq!(PrefetchState::read(store.path()).updates.len(), 1);
         std::fs::write(path(store.path()), "{").unwrap();
-        assert_eq!(State::read(store.path()), State::default());
+        assert_eq!(PrefetchState::read(store.path()), PrefetchState::default());
     }
 }

@@ -18,7 +18,7 @@ use crate::index::table::PLAIN_MOST;
 
 /// The last state of one table that was given out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Link {
+pub(super) struct ChainLink {
     /// The sequence that it was first given out with.
     pub(super) changed: u64,
     /// Of the uncompressed table.
@@ -39,11 +39,17 @@ impl Chain {
 
     /// What is given out with `sequence` for the table `plain`, which takes `whole` bytes compressed: the state after
     /// `before`, and the bytes of its diffs.
-    pub(super) fn next(&self, before: Option<&Link>, plain: &[u8], whole: u64, sequence: u64) -> (Link, Vec<Vec<u8>>) {
+    pub(super) fn next(
+        &self,
+        before: Option<&ChainLink>,
+        plain: &[u8],
+        whole: u64,
+        sequence: u64,
+    ) -> (ChainLink, Vec<Vec<u8>>) {
         let sha256 = Sha256::of(plain);
         let mut link = match before {
             Some(before) if before.sha256 == sha256 => before.clone(),
-            _ => Link { changed: sequence, sha256, diffs: Vec::new() },
+            _ => ChainLink { changed: sequence, sha256, diffs: Vec::new() },
         };
         let mut diffs: Vec<(Diff, Vec<u8>)> = Vec::new();
         for diff in before.iter().flat_map(|before| &before.diffs) {
@@ -92,7 +98,7 @@ impl Chain {
     }
 
     /// Removes what none of `links` needs. To be done after they were remembered.
-    pub(super) fn sweep<'l>(&self, links: impl Iterator<Item = &'l Link>) {
+    pub(super) fn sweep<'l>(&self, links: impl Iterator<Item = &'l ChainLink>) {
         let mut needed = BTreeSet::new();
         for link in links {
             needed.insert(self.path(link.sha256, "ndjson"));
@@ -125,7 +131,7 @@ mod tests {
         (first + &(1..count).map(line).collect::<String>()).into_bytes()
     }
 
-    fn kept(chain: &Chain, link: &Link, plain: &[u8], diffs: &[Vec<u8>]) {
+    fn kept(chain: &Chain, link: &ChainLink, plain: &[u8], diffs: &[Vec<u8>]) {
         chain.keep([plain].into_iter(), diffs.iter().map(|diff| &diff[..])).unwrap();
         chain.sweep([link].into_iter());
     }
@@ -134,7 +140,7 @@ mod tests {
     fn each_change_adds_a_diff_until_there_are_enough_and_the_same_table_adds_none() {
         let dir = tempfile::tempdir().unwrap();
         let chain = Chain::at(dir.path());
-        let mut last: Option<Link> = None;
+        let mut last: Option<ChainLink> = None;
         for day in 0..DIFFS_KEPT as u64 + 5 {
             let (link, diffs) = chain.next(last.as_ref(), &table(day, 3), 1 << 20, 100 + day);
             kept(&chain, &link, &table(day, 3), &diffs);
@@ -154,7 +160,7 @@ mod tests {
     fn a_chain_stays_smaller_than_the_table() {
         let dir = tempfile::tempdir().unwrap();
         let chain = Chain::at(dir.path());
-        let mut last: Option<Link> = None;
+        let mut last: Option<ChainLink> = None;
         for day in 0..6 {
             let (link, diffs) = chain.next(last.as_ref(), &table(day, 3), 250, 100 + day);
             kept(&chain, &link, &table(day, 3), &diffs);
@@ -178,6 +184,6 @@ mod tests {
         kept(&chain, &third, &table(2, 3), &diffs);
         fs::remove_file(chain.path(third.sha256, "ndjson")).unwrap();
         let (fourth, _) = chain.next(Some(&third), &table(3, 3), 1 << 20, 103);
-        assert_eq!(fourth, Link { changed: 103, sha256: Sha256::of(&table(3, 3)), diffs: Vec::new() });
+        assert_eq!(fourth, ChainLink { changed: 103, sha256: Sha256::of(&table(3, 3)), diffs: Vec::new() });
     }
 }

@@ -10,7 +10,7 @@ use super::{Phase, PublishError};
 use crate::cid::Cid;
 use crate::dag::build::FileDag;
 use crate::index::ipns::Name;
-use crate::kubo::{Kind, Kubo};
+use crate::kubo::{Kubo, KuboErrorKind};
 
 /// What is read comes from the daemon's own disk.
 const STEP: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ pub(super) async fn record(
 ) -> Result<Option<Vec<u8>>, PublishError> {
     let bytes = match kubo.record(&name.to_string(), RECORD).await {
         Ok(bytes) => bytes,
-        Err(fault) if matches!(fault.kind, Kind::Absent | Kind::TooOld) => return Ok(None),
+        Err(fault) if matches!(fault.kind, KuboErrorKind::Absent | KuboErrorKind::TooOld) => return Ok(None),
         Err(fault) => return Err(fault.into()),
     };
     let wrong = |why: String| PublishError::ReadBack { what: format!("the IPNS record of {name}"), why };

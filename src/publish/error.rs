@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::dag::dir::BadEntries;
-use crate::distro::syncdb::BadDatabase;
-use crate::index::manifest::BadManifest;
-use crate::kubo::Fault;
+use crate::dag::dir::DirectoryError;
+use crate::distro::syncdb::DatabaseError;
+use crate::index::manifest::ManifestError;
+use crate::kubo::KuboError;
 use crate::name::RepoName;
 
 /// Why nothing was published. Unless it says otherwise, what was published before stays as it was.
@@ -27,7 +27,7 @@ pub enum PublishError {
     Arch { dir: PathBuf, archs: String },
     /// The database cannot be read.
     #[error("{}: {cause}", path.display())]
-    Database { path: PathBuf, cause: BadDatabase },
+    Database { path: PathBuf, cause: DatabaseError },
     /// A package is not what the database says. Running repo-add again helps, or restoring the file.
     #[error("{}: {why}", path.display())]
     Package { path: PathBuf, why: String },
@@ -36,16 +36,16 @@ pub enum PublishError {
     Changed(PathBuf),
     /// The manifest would be refused by clients.
     #[error("the index cannot be published: {0}")]
-    Manifest(#[from] BadManifest),
+    Manifest(#[from] ManifestError),
     /// Names that no directory can hold.
     #[error("the tree cannot be built: {0}")]
-    Tree(#[from] BadEntries),
+    Tree(#[from] DirectoryError),
     /// Not enough room in the daemon's repository.
     #[error("{need} bytes are needed and {free} are free; raise Datastore.StorageMax or remove pins")]
     Space { need: u64, free: u64 },
     /// The daemon failed. Trying again goes on where it ended.
     #[error(transparent)]
-    Kubo(#[from] Fault),
+    Kubo(#[from] KuboError),
     /// The daemon's key is of another kind.
     #[error("the key {0:?} is not an Ed25519 key; choose another name with --key")]
     Key(String),

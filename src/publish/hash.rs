@@ -41,14 +41,14 @@ pub(super) struct Hashed {
 }
 
 /// What was hashed before, by path.
-pub(super) struct Memory {
+pub(super) struct HashMemory {
     path: PathBuf,
     known: HashMap<PathBuf, Hashed>,
     /// Where root blocks go.
     roots: Option<PathBuf>,
 }
 
-impl Memory {
+impl HashMemory {
     /// The memory in `dir`, for a plain copy in `out`. A damaged one is forgotten line by line: it only saves work.
     pub(super) fn open(dir: &Path, out: Option<&Path>) -> Self {
         let path = dir.join("hashes");
@@ -196,7 +196,7 @@ fn parse(line: &str) -> Option<(PathBuf, Hashed)> {
 mod tests {
     use super::*;
 
-    fn known(memory: &Memory, path: &Path) -> bool {
+    fn known(memory: &HashMemory, path: &Path) -> bool {
         memory.recall(path).is_some()
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a b");
         std::fs::write(&file, b"abc").unwrap();
-        let mut memory = Memory::open(dir.path(), None);
+        let mut memory = HashMemory::open(dir.path(), None);
         let first = memory.hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
         assert_eq!((first.sha256, first.cid), (Sha256::of(b"abc"), Cid::raw(Sha256::of(b"abc"))));
         assert!(!known(&memory, &file), "it is too young to be remembered");
@@ -215,7 +215,7 @@ mod tests {
         memory.remember(&file, old);
         memory.known.get_mut(&file).unwrap().key = first.key;
         memory.keep_only(&[&file]).unwrap();
-        let mut again = Memory::open(dir.path(), None);
+        let mut again = HashMemory::open(dir.path(), None);
         assert!(known(&again, &file));
         let mut bytes = Vec::new();
         assert_eq!(again.hash(&[&file], &mut |_, done, total| bytes.push((done, total))).unwrap()[0], first);
@@ -231,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, out) = (dir.path().join("big"), dir.path().join("out"));
         std::fs::write(&file, vec![7; CHUNK + 1]).unwrap();
-        let open = || Memory::open(dir.path(), Some(&out));
+        let open = || HashMemory::open(dir.path(), Some(&out));
         let hashed = open().hash(&[&file], &mut |_, _, _| {}).unwrap()[0];
         let root = out.join(ROOTS).join(hashed.cid.to_string());
         assert!(hashed.cid.proves(&std::fs::read(&root).unwrap()));
@@ -250,7 +250,7 @@ mod tests {
         let borrowed: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
         let mut last = (0, 0);
         let results =
-            Memory::open(dir.path(), None).hash(&borrowed, &mut |_, done, total| last = (done, total)).unwrap();
+            HashMemory::open(dir.path(), None).hash(&borrowed, &mut |_, done, total| last = (done, total)).unwrap();
         for (path, hashed) in paths.iter().zip(&results) {
             assert_eq!(hashed.sha256, Sha256::of(path.as_os_str().as_encoded_bytes()));
         }
@@ -261,7 +261,7 @@ mod tests {
     fn a_missing_file_ends_it_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let gone = dir.path().join("gone");
-        let error = Memory::open(dir.path(), None).hash(&[&gone], &mut |_, _, _| {}).unwrap_err();
+        let error = HashMemory::open(dir.path(), None).hash(&[&gone], &mut |_, _, _| {}).unwrap_err();
         assert!(error.to_string().starts_with(&gone.display().to_string()), "{error}");
     }
 
@@ -269,6 +269,6 @@ mod tests {
     fn nonsense_in_the_memory_is_skipped() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("hashes"), "x\n1 2 3\n\n").unwrap();
-        assert!(Memory::open(dir.path(), None).known.is_empty());
+        assert!(HashMemory::open(dir.path(), None).known.is_empty());
     }
 }

@@ -8,31 +8,31 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::PublishError;
-use super::chain::Link;
+use super::chain::ChainLink;
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::distro::trusted;
 
 /// The memory of one publisher, in its state directory.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Last {
+pub(super) struct PublisherMemory {
     /// Highest sequence ever given out, offline or online.
     pub(super) sequence: u64,
     /// The publication that the daemon has.
-    pub(super) online: Option<Run>,
+    pub(super) online: Option<PublishedRun>,
     /// Roots that were handed over and perhaps pinned, and never became the publication: to be let go.
     #[serde(default)]
     pub(super) pending: Vec<Cid>,
     /// The publication written by `--offline`.
-    pub(super) offline: Option<Run>,
+    pub(super) offline: Option<PublishedRun>,
     /// The tables as they were given out last, online or offline.
     #[serde(default)]
-    pub(super) tables: BTreeMap<String, Link>,
+    pub(super) tables: BTreeMap<String, ChainLink>,
 }
 
 /// One publication.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Run {
+pub(super) struct PublishedRun {
     pub(super) root: Cid,
     pub(super) sequence: u64,
     /// Unix seconds.
@@ -51,7 +51,7 @@ pub(super) struct Run {
     pub(super) files: HashSet<Cid>,
 }
 
-impl Run {
+impl PublishedRun {
     /// Whether more than half of its life is left.
     pub(super) fn is_fresh(&self, now: u64) -> bool {
         let life = self.expires.saturating_sub(self.created);
@@ -59,7 +59,7 @@ impl Run {
     }
 }
 
-impl Last {
+impl PublisherMemory {
     /// Reads the memory in `dir`. A damaged one is an error: sequences could go back without it.
     pub(super) fn open(dir: &Path) -> Result<Self, PublishError> {
         let path = file(dir);

@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::index::ipns::Name;
 use crate::index::manifest::AHEAD_MOST;
 use crate::index::minisign::SecretKey;
-use crate::kubo::{Fault, Kind, Kubo, Publication};
+use crate::kubo::{Kubo, KuboError, KuboErrorKind, Publication};
 use crate::name::RepoName;
 
 mod chain;
@@ -27,10 +27,10 @@ mod tree;
 
 use chain::Chain;
 pub use error::PublishError;
-use hash::{Hashed, Memory, sweep_roots};
-use last::{Last, Run};
-use scan::{Repo, Role};
-use tree::{Content, Sealed, TreeFile, Upload};
+use hash::{HashMemory, Hashed, sweep_roots};
+use last::{PublishedRun, PublisherMemory};
+use scan::{Role, ScannedRepo};
+use tree::{Content, Sealed, TreeFile, UploadState};
 
 /// Putting a record to the DHT takes a minute at times.
 const ANNOUNCE: Duration = Duration::from_secs(300);
@@ -42,7 +42,7 @@ const SLOWEST: u64 = 1 << 20;
 pub use crate::index::diff::DIFFS_KEPT;
 
 /// What is published, and how.
-pub struct Options {
+pub struct PublishOptions {
     /// The publisher's name in manifest and pins, at most 64 bytes.
     pub publisher: String,
     /// Directories made by repo-add, or trees `<repo>/os/<arch>` of them.
@@ -93,7 +93,7 @@ pub enum Did {
 
 /// The result of a run.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct PublishReport {
     /// What it did.
     pub did: Did,
     /// The published directory.
@@ -119,12 +119,12 @@ pub struct Report {
 /// # Errors
 /// See [`PublishError`]. Interrupted at any point, the next run goes on with what is there.
 pub async fn run(
-    options: &Options,
+    options: &PublishOptions,
     kubo: Option<&Kubo>,
     progress: &mut dyn FnMut(Phase, u64, u64),
-) -> Result<Report, PublishError> {
+) -> Result<PublishReport, PublishError> {
     let _lock = last::lock(&options.state_dir)?;
-    let mut last = Last::open(&options.state_dir)?;
+    let mut last = PublisherMemory::open(&options.state_dir)?;
     if last.sequence > options.now + AHEAD_MOST {
         return Err(PublishError::Clock { last: last.sequence, now: options.now });
     }
@@ -132,7 +132,7 @@ pub async fn run(
     let files = repos.iter().map(|repo| repo.files.len() as u64).sum();
     progress(Phase::Scan, files, files);
     let paths: Vec<&Path> = repos.iter().flat_map(|repo| repo.files.values()).map(|found| &*found.path).collect();
-    let mut memory = Memory::open(&options.state_dir, options.out.as_deref());
+    let mut memory = HashMemory::open(&options.state_dir, options.out.as_deref());
     let hashed = memory.hash(&paths, progress)?;
     memory.keep_only(&paths)?;
     compare(&repos, &hashed)?;
@@ -144,7 +144,7 @@ pub async fn run(
 }
 
 /// Every package must be what the database says, byte for byte.
-fn compare(repos: &[Repo], hashed: &[Hashed]) -> Result<(), PublishError> {
+fn compare(repos: &[ScannedRepo], hashed: &[Hashed]) -> Result<(), PublishError> {
     for (found, hashed) in repos.iter().flat_map(|repo| repo.files.values()).zip(hashed) {
         let path = || found.path.clone();
         if found.key.is_some_and(|key| key != hashed.key) {
@@ -165,7 +165,11 @@ fn compare(repos: &[Repo], hashed: &[Hashed]) -> Result<(), PublishError> {
     Ok(())
 }
 
-fn offline(options: &Options, content: &Content, last: &mut Last) -> Result<Report, PublishError> {
+fn offline(
+    options: &PublishOptions,
+    content: &Content,
+    last: &mut PublisherMemory,
+) -> Result<PublishReport, PublishError> {
     let before = last.offline.as_ref().filter(|run| run.content == content.fingerprint);
     if let Some(run) = before.filter(|run| run.is_fresh(options.now) && is_written(options, run)) {
         return Ok(report(Did::Unchanged, run, content, None));
@@ -180,12 +184,12 @@ fn offline(options: &Options, content: &Content, last: &mut Last) -> Result<Repo
 }
 
 async fn online(
-    options: &Options,
+    options: &PublishOptions,
     kubo: &Kubo,
     content: &Content,
-    last: &mut Last,
+    last: &mut PublisherMemory,
     progress: &mut dyn FnMut(Phase, u64, u64),
-) -> Result<Report, PublishError> {
+) -> Result<PublishReport, PublishError> {
     let name = key(options, kubo).await?;
     // What the daemon still has of the last publication; its pin may have been removed by hand.
     let before = match &last.online {
@@ -236,7 +240,7 @@ async fn online(
 
     let record = check::record(kubo, &name, &sealed, options.now).await?;
     run.record = record.is_some();
-    let mut report = Report { new_files: new.len(), sent: cost, ..report(did, &run, content, Some(name)) };
+    let mut report = PublishReport { new_files: new.len(), sent: cost, ..report(did, &run, content, Some(name)) };
     if record.is_none() {
         let text = "the daemon does not give out the name's record (Routing.Type none?): others cannot find it";
         report.warnings.push(text.to_owned());
@@ -254,7 +258,12 @@ async fn online(
 }
 
 /// The sequence and its tables count as given out from here on, whatever happens next.
-fn give_out(options: &Options, content: &Content, sealed: &Sealed, last: &mut Last) -> Result<(), PublishError> {
+fn give_out(
+    options: &PublishOptions,
+    content: &Content,
+    sealed: &Sealed,
+    last: &mut PublisherMemory,
+) -> Result<(), PublishError> {
     let chain = Chain::at(&options.state_dir);
     chain.keep(content.plain.iter().map(|table| &table[..]), sealed.diffs.values().map(|diff| &diff[..]))?;
     last.sequence = sealed.manifest.sequence;
@@ -264,7 +273,7 @@ fn give_out(options: &Options, content: &Content, sealed: &Sealed, last: &mut La
     Ok(())
 }
 
-async fn key(options: &Options, kubo: &Kubo) -> Result<Name, PublishError> {
+async fn key(options: &PublishOptions, kubo: &Kubo) -> Result<Name, PublishError> {
     let found = kubo.keys().await?.into_iter().find(|(name, _)| *name == options.key);
     let name = match found {
         Some((_, name)) => name,
@@ -280,7 +289,7 @@ async fn upload(
     cost: u64,
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<(), PublishError> {
-    let upload = Upload::default();
+    let upload = UploadState::default();
     let body = upload.start(sealed.root, sealed.blocks.clone(), new.to_vec());
     let deadline = ANNOUNCE + Duration::from_secs(cost / SLOWEST);
     let import = kubo.import(body, sealed.root, deadline);
@@ -295,15 +304,20 @@ async fn upload(
     progress(Phase::Upload, upload.sent.load(Ordering::Relaxed), cost);
     match (done, upload.failure()) {
         (_, Some(ours)) => Err(ours),
-        (Err(fault), None) if fault.kind == Kind::NoSpace => {
-            Err(Fault::new(fault.call, fault.kind, format!("{}; nothing was switched", fault.text)).into())
+        (Err(fault), None) if fault.kind == KuboErrorKind::NoSpace => {
+            Err(KuboError::new(fault.call, fault.kind, format!("{}; nothing was switched", fault.text)).into())
         }
         (done, None) => Ok(done?),
     }
 }
 
 /// The plain copy for HTTP. The manifest is written last, so that a copy without it is seen to be incomplete.
-fn write_out(options: &Options, content: &Content, sealed: &Sealed, record: Option<&[u8]>) -> Result<(), PublishError> {
+fn write_out(
+    options: &PublishOptions,
+    content: &Content,
+    sealed: &Sealed,
+    record: Option<&[u8]>,
+) -> Result<(), PublishError> {
     let Some(out) = &options.out else { return Ok(()) };
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
@@ -343,14 +357,14 @@ fn write_out(options: &Options, content: &Content, sealed: &Sealed, record: Opti
 }
 
 /// Whether the plain copy, where one is wanted, is that of `run`.
-fn is_written(options: &Options, run: &Run) -> bool {
+fn is_written(options: &PublishOptions, run: &PublishedRun) -> bool {
     options.out.as_ref().is_none_or(|out| {
         std::fs::read(out.join("pkgswarm.json")).is_ok_and(|bytes| Sha256::of(&bytes) == run.manifest)
     })
 }
 
-fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> Run {
-    Run {
+fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> PublishedRun {
+    PublishedRun {
         root: sealed.root,
         sequence: sealed.manifest.sequence,
         created: sealed.manifest.created,
@@ -363,8 +377,8 @@ fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> Run {
     }
 }
 
-fn report(did: Did, run: &Run, content: &Content, name: Option<Name>) -> Report {
-    Report {
+fn report(did: Did, run: &PublishedRun, content: &Content, name: Option<Name>) -> PublishReport {
+    PublishReport {
         did,
         root: run.root,
         sequence: run.sequence,

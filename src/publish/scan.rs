@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::PublishError;
 use crate::digest::Sha256;
-use crate::distro::syncdb::{self, BadDatabase, Limits};
+use crate::distro::syncdb::{self, DatabaseError, Limits};
 use crate::distro::trusted::FileKey;
 use crate::index::manifest::is_arch;
 use crate::name::{FileName, RepoName};
@@ -17,16 +17,16 @@ const DEPTH: usize = 4;
 
 /// One repo for one architecture.
 #[derive(Debug)]
-pub(super) struct Repo {
+pub(super) struct ScannedRepo {
     pub(super) name: RepoName,
     pub(super) arch: String,
     /// Every file of the plain tree, by name.
-    pub(super) files: BTreeMap<FileName, Found>,
+    pub(super) files: BTreeMap<FileName, ScannedFile>,
 }
 
 /// A file to be published.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ScannedFile {
     pub(super) path: PathBuf,
     pub(super) role: Role,
     /// The state in which the database was read; only that state may be published.
@@ -43,7 +43,7 @@ pub(super) enum Role {
     Database,
 }
 
-impl Repo {
+impl ScannedRepo {
     /// Its place in the tree.
     pub(super) fn path(&self) -> String {
         format!("{}/os/{}", self.name, self.arch)
@@ -51,8 +51,8 @@ impl Repo {
 }
 
 /// Finds every repo in `dirs` and lists its files. Reads databases and looks at files, but hashes nothing yet.
-pub(super) fn scan(dirs: &[PathBuf]) -> Result<Vec<Repo>, PublishError> {
-    let mut repos: Vec<Repo> = Vec::new();
+pub(super) fn scan(dirs: &[PathBuf]) -> Result<Vec<ScannedRepo>, PublishError> {
+    let mut repos: Vec<ScannedRepo> = Vec::new();
     for dir in dirs {
         let before = repos.len();
         find(dir, DEPTH, &mut repos)?;
@@ -67,7 +67,7 @@ pub(super) fn scan(dirs: &[PathBuf]) -> Result<Vec<Repo>, PublishError> {
     }
 }
 
-fn find(dir: &Path, depth: usize, repos: &mut Vec<Repo>) -> Result<(), PublishError> {
+fn find(dir: &Path, depth: usize, repos: &mut Vec<ScannedRepo>) -> Result<(), PublishError> {
     let at = |error: io::Error| PublishError::Io { path: dir.to_owned(), error };
     let mut below = Vec::new();
     let before = repos.len();
@@ -91,7 +91,7 @@ fn find(dir: &Path, depth: usize, repos: &mut Vec<Repo>) -> Result<(), PublishEr
     Ok(())
 }
 
-fn read(dir: &Path, name: RepoName) -> Result<Repo, PublishError> {
+fn read(dir: &Path, name: RepoName) -> Result<ScannedRepo, PublishError> {
     if matches!(name.as_str(), "tables" | "diffs") || name.as_str().starts_with("pkgswarm") {
         return Err(PublishError::Reserved(name));
     }
@@ -100,7 +100,7 @@ fn read(dir: &Path, name: RepoName) -> Result<Repo, PublishError> {
     let file = File::open(&database).map_err(at)?;
     let key = FileKey::of(&file).map_err(at)?;
     let mut packages = Vec::new();
-    syncdb::read::<BadDatabase>(&file, &Limits::default(), |package| {
+    syncdb::read::<DatabaseError>(&file, &Limits::default(), |package| {
         packages.push(package);
         Ok(())
     })
@@ -127,21 +127,21 @@ fn read(dir: &Path, name: RepoName) -> Result<Repo, PublishError> {
             Err(error) => return Err(PublishError::Io { path, error }),
         }
         if let Some((name, signature)) = beside(dir, &format!("{}.sig", package.file)) {
-            files.insert(name, Found { path: signature, role: Role::PackageSignature, key: None });
+            files.insert(name, ScannedFile { path: signature, role: Role::PackageSignature, key: None });
         }
-        files.insert(package.file, Found { path, role: Role::Package { size, sha256 }, key: None });
+        files.insert(package.file, ScannedFile { path, role: Role::Package { size, sha256 }, key: None });
     }
     for suffix in ["db", "db.sig", "files", "files.sig"] {
         if let Some((file, path)) = beside(dir, &format!("{name}.{suffix}")) {
             let key = (suffix == "db").then_some(key);
-            files.insert(file, Found { path, role: Role::Database, key });
+            files.insert(file, ScannedFile { path, role: Role::Database, key });
         }
     }
     archs.retain(|arch| arch != "any");
     archs.sort();
     archs.dedup();
     let arch = arch(dir, archs)?;
-    Ok(Repo { name, arch, files })
+    Ok(ScannedRepo { name, arch, files })
 }
 
 /// The architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.
@@ -170,12 +170,12 @@ fn beside(dir: &Path, name: &str) -> Option<(FileName, PathBuf)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Made, package};
+    use super::super::tests::{RepoFixture, package};
     use super::*;
 
     #[test]
     fn a_repo_is_found_with_its_packages_signatures_and_databases() {
-        let made = Made::repo("custom", &[package("b-1-1-any", 10), package("a+x-1:2-1-any", 20)]);
+        let made = RepoFixture::repo("custom", &[package("b-1-1-any", 10), package("a+x-1:2-1-any", 20)]);
         made.write("b-1-1-any.pkg.tar.zst.sig", b"sig");
         made.write("custom.files", b"files");
         made.write("stray.txt", b"not ours");
@@ -194,14 +194,14 @@ mod tests {
 
     #[test]
     fn a_mirror_tree_is_searched_and_names_the_architecture() {
-        let made = Made::at("mirror/core/os/aarch64", "core", &[package("a-1-1-any", 10)]);
+        let made = RepoFixture::at("mirror/core/os/aarch64", "core", &[package("a-1-1-any", 10)]);
         let repos = scan(&[made.root().join("mirror")]).unwrap();
         assert_eq!((repos.len(), repos[0].path()), (1, "core/os/aarch64".to_owned()));
     }
 
     #[test]
     fn what_the_database_says_must_be_there() {
-        let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+        let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
         let a = made.path().join("a-1-1-any.pkg.tar.zst");
         made.write("a-1-1-any.pkg.tar.zst", b"short");
         let error = scan(&[made.path()]).unwrap_err().to_string();
@@ -215,9 +215,9 @@ mod tests {
     fn a_directory_without_a_repo_is_named() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(scan(&[dir.path().to_owned()]), Err(PublishError::NoRepo(_))));
-        let made = Made::repo("tables", &[]);
+        let made = RepoFixture::repo("tables", &[]);
         assert!(matches!(scan(&[made.path()]), Err(PublishError::Reserved(_))));
-        let made = Made::repo("custom", &[]);
+        let made = RepoFixture::repo("custom", &[]);
         assert!(matches!(scan(&[made.path(), made.path()]), Err(PublishError::Twice(_))));
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::index::accept::{Grant, Offer, accept};
+use crate::index::accept::{Grant, IndexOffer, accept};
 use crate::index::minisign;
 use crate::index::table::Reader;
 
@@ -15,12 +15,12 @@ pub(super) fn package(stem: &str, size: usize) -> (String, Vec<u8>) {
 }
 
 /// A repo in a temporary directory, with a database as repo-add makes it, uncompressed.
-pub(super) struct Made {
+pub(super) struct RepoFixture {
     dir: tempfile::TempDir,
     below: PathBuf,
 }
 
-impl Made {
+impl RepoFixture {
     pub(super) fn repo(name: &str, packages: &[(String, Vec<u8>)]) -> Self {
         Self::at("repo", name, packages)
     }
@@ -68,8 +68,8 @@ impl Made {
         fs::write(self.path().join(name), bytes).unwrap();
     }
 
-    fn options(&self, now: u64) -> Options {
-        Options {
+    fn options(&self, now: u64) -> PublishOptions {
+        PublishOptions {
             publisher: "tester".to_owned(),
             dirs: vec![self.path()],
             state_dir: self.root().join("state"),
@@ -84,25 +84,25 @@ impl Made {
     }
 }
 
-fn build(options: &Options) -> Result<Report, PublishError> {
+fn build(options: &PublishOptions) -> Result<PublishReport, PublishError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(options, None, &mut |_, _, _| {}))
 }
 
 #[test]
 fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
-    let made = Made::repo("custom", &[package("a-1-1-any", 10), package("b-1:2-1-any", (3 << 20) + 5)]);
+    let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10), package("b-1:2-1-any", (3 << 20) + 5)]);
     made.write("a-1-1-any.pkg.tar.zst.sig", b"signature");
     let secret = minisign::tests::secret();
     let public = secret.public();
-    let report = build(&Options { minisign: Some(secret), ..made.options(NOW) }).unwrap();
+    let report = build(&PublishOptions { minisign: Some(secret), ..made.options(NOW) }).unwrap();
     assert_eq!((report.did, report.sequence, report.files), (Did::Published, NOW, 4));
 
     let out = made.root().join("out");
     let read = |name: &str| fs::read(out.join(name)).unwrap();
     let grant = Grant { ipns: None, minisign: Some(public), repos: vec![RepoName::new("custom").unwrap()] };
     let (manifest, minisig) = (read("pkgswarm.json"), Some(read("pkgswarm.json.minisig")));
-    let accepted = accept(&grant, None, &Offer { manifest, minisig, ..Offer::default() }, NOW).unwrap();
+    let accepted = accept(&grant, None, &IndexOffer { manifest, minisig, ..IndexOffer::default() }, NOW).unwrap();
     let table = &accepted.manifest.tables[0];
     assert_eq!(table.databases[0].name.as_str(), "custom.db");
     let packed = read(&table.path());
@@ -127,7 +127,7 @@ fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
 
 #[test]
 fn a_second_run_changes_nothing_until_half_of_the_life_is_over() {
-    let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+    let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
     let first = build(&made.options(NOW)).unwrap();
     let second = build(&made.options(NOW + 86_400)).unwrap();
     assert_eq!((second.did, second.sequence, second.root), (Did::Unchanged, NOW, first.root));
@@ -138,7 +138,7 @@ fn a_second_run_changes_nothing_until_half_of_the_life_is_over() {
 
 #[test]
 fn changed_content_gets_a_higher_sequence_even_when_the_clock_went_back() {
-    let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+    let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
     build(&made.options(NOW)).unwrap();
     made.add("custom", &[package("a-1-1-any", 10), package("b-1-1-any", 5)]);
     let second = build(&made.options(NOW - 100)).unwrap();
@@ -149,7 +149,7 @@ fn changed_content_gets_a_higher_sequence_even_when_the_clock_went_back() {
 
 #[test]
 fn a_package_that_is_not_what_the_database_says_stops_everything_and_is_named() {
-    let made = Made::repo("custom", &[package("a-1-1-any", 10)]);
+    let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
     made.write("a-1-1-any.pkg.tar.zst", b"0123456789");
     let error = build(&made.options(NOW)).unwrap_err().to_string();
     assert!(error.contains("a-1-1-any.pkg.tar.zst: its sha256 is 84d8"), "{error}");
@@ -158,14 +158,14 @@ fn a_package_that_is_not_what_the_database_says_stops_everything_and_is_named() 
 
 #[test]
 fn two_runs_at_once_are_one_too_many() {
-    let made = Made::repo("custom", &[]);
+    let made = RepoFixture::repo("custom", &[]);
     let _first = last::lock(&made.root().join("state")).unwrap();
     assert!(matches!(build(&made.options(NOW)), Err(PublishError::Busy)));
 }
 
 #[test]
 fn a_damaged_memory_is_an_error_and_not_a_fresh_start() {
-    let made = Made::repo("custom", &[]);
+    let made = RepoFixture::repo("custom", &[]);
     fs::create_dir_all(made.root().join("state")).unwrap();
     fs::write(made.root().join("state/published.json"), "{").unwrap();
     assert!(matches!(build(&made.options(NOW)), Err(PublishError::Memory { .. })));
@@ -174,14 +174,14 @@ fn a_damaged_memory_is_an_error_and_not_a_fresh_start() {
 #[test]
 fn the_same_repo_always_gives_the_same_root() {
     let packages = [package("a-1-1-any", 10), package("b-1-1-any", 2 << 20)];
-    let (one, two) = (Made::repo("custom", &packages), Made::repo("custom", &packages));
+    let (one, two) = (RepoFixture::repo("custom", &packages), RepoFixture::repo("custom", &packages));
     assert_eq!(build(&one.options(NOW)).unwrap().root, build(&two.options(NOW)).unwrap().root);
 }
 
 #[test]
 fn what_changed_since_the_last_publication_is_a_diff_and_old_diffs_are_removed() {
     let mut packages: Vec<_> = (0..80).map(|n| package(&format!("p{n:02}-1-1-any"), 10 + n)).collect();
-    let made = Made::repo("custom", &packages);
+    let made = RepoFixture::repo("custom", &packages);
     let out = made.root().join("out");
     let manifest = || crate::index::manifest::Manifest::decode(&fs::read(out.join("pkgswarm.json")).unwrap()).unwrap();
     let plain = |table: &crate::index::manifest::Table| {
@@ -223,7 +223,7 @@ fn what_changed_since_the_last_publication_is_a_diff_and_old_diffs_are_removed()
 #[test]
 fn a_plain_copy_gets_the_roots_that_it_lacks_and_loses_those_that_nobody_needs() {
     let (big, other) = (package("big-1-1-any", 2 << 20), package("other-1-1-any", (1 << 20) + 1));
-    let made = Made::repo("custom", &[big.clone(), other.clone()]);
+    let made = RepoFixture::repo("custom", &[big.clone(), other.clone()]);
     let root = |bytes: &[u8]| {
         let cid = crate::dag::build::build(bytes).unwrap().root;
         made.root().join("out/ipfs").join(cid.to_string())

@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::Body;
 
-use super::chain::{Chain, Link};
+use super::chain::{Chain, ChainLink};
 use super::hash::Hashed;
-use super::scan::{Repo, Role};
-use super::{Options, PublishError};
+use super::scan::{Role, ScannedRepo};
+use super::{PublishError, PublishOptions};
 use crate::cid::Cid;
-use crate::dag::dir::{self, Built, Entry as DirEntry};
+use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
 use crate::dag::{Block, build, car};
 use crate::digest::{Hasher, Sha256};
 use crate::index::manifest::{Database, Manifest, Packed, Table};
-use crate::index::table::{self, Entry, ONE_BLOCK, Writer};
+use crate::index::table::{self, Entry, ONE_BLOCK, TableWriter};
 use crate::name::FileName;
 
 /// All that does not depend on when it is published.
@@ -60,7 +60,7 @@ pub(super) struct Sealed {
     /// All blocks that are not of files.
     pub(super) blocks: Vec<Block>,
     /// The state of each table, by [`place`].
-    pub(super) links: BTreeMap<String, Link>,
+    pub(super) links: BTreeMap<String, ChainLink>,
     /// The diffs, by their path in the tree.
     pub(super) diffs: BTreeMap<String, Vec<u8>>,
 }
@@ -71,8 +71,12 @@ fn place(table: &Table) -> String {
 }
 
 impl Content {
-    /// Builds tables and directories of `repos`; `hashed` has what is in `Repo::files`, in that order.
-    pub(super) fn build(options: &Options, repos: &[Repo], hashed: &[Hashed]) -> Result<Self, PublishError> {
+    /// Builds tables and directories of `repos`; `hashed` has what is in `ScannedRepo::files`, in that order.
+    pub(super) fn build(
+        options: &PublishOptions,
+        repos: &[ScannedRepo],
+        hashed: &[Hashed],
+    ) -> Result<Self, PublishError> {
         let mut out = Self {
             fingerprint: Sha256::of(b""),
             tables: Vec::new(),
@@ -117,12 +121,12 @@ impl Content {
     /// Writes one table, adds it to the manifest's list, and returns its place in `tables/`.
     fn table(
         &mut self,
-        options: &Options,
-        repo: &Repo,
+        options: &PublishOptions,
+        repo: &ScannedRepo,
         files: &BTreeMap<&FileName, Hashed>,
     ) -> Result<DirEntry, PublishError> {
         let local = |error| PublishError::Io { path: repo.path().into(), error };
-        let mut writer = Writer::new(Vec::new());
+        let mut writer = TableWriter::new(Vec::new());
         let (mut entries, mut databases) = (0, Vec::new());
         for (name, found) in &repo.files {
             let hashed = files[name];
@@ -172,11 +176,11 @@ impl Content {
         Ok(DirEntry { name, cid: built.root, dag_size: built.dag_size })
     }
 
-    fn directory(&mut self, entries: &[DirEntry]) -> Result<Built, PublishError> {
+    fn directory(&mut self, entries: &[DirEntry]) -> Result<BuiltDirectory, PublishError> {
         directory(&mut self.blocks, entries)
     }
 
-    fn fingerprint(&self, options: &Options) -> Sha256 {
+    fn fingerprint(&self, options: &PublishOptions) -> Sha256 {
         let mut hasher = Hasher::default();
         let manifest = self.manifest(options, 0, 0, 0);
         // Diffs are no content: they are about what was before.
@@ -189,16 +193,16 @@ impl Content {
         hasher.finish()
     }
 
-    fn manifest(&self, options: &Options, sequence: u64, created: u64, expires: u64) -> Manifest {
+    fn manifest(&self, options: &PublishOptions, sequence: u64, created: u64, expires: u64) -> Manifest {
         Manifest { publisher: options.publisher.clone(), sequence, created, expires, tables: self.tables.clone() }
     }
 
     /// Makes the manifest for `sequence`, with the diffs since `before`, signs it, and builds the root.
     pub(super) fn seal(
         &self,
-        options: &Options,
+        options: &PublishOptions,
         sequence: u64,
-        before: &BTreeMap<String, Link>,
+        before: &BTreeMap<String, ChainLink>,
     ) -> Result<Sealed, PublishError> {
         let mut manifest = self.manifest(options, sequence, options.now, options.now + options.lifetime.as_secs());
         let (mut links, mut diffs) = (BTreeMap::new(), BTreeMap::new());
@@ -244,13 +248,13 @@ impl Content {
 
 /// What an upload has done so far, and what ended it on our side.
 #[derive(Clone, Default)]
-pub(super) struct Upload {
+pub(super) struct UploadState {
     /// Bytes of blocks handed to the connection.
     pub(super) sent: Arc<AtomicU64>,
     failed: Arc<Mutex<Option<PublishError>>>,
 }
 
-impl Upload {
+impl UploadState {
     /// Why the upload was cut from this side, if it was.
     pub(super) fn failure(&self) -> Option<PublishError> {
         self.failed.lock().expect("nothing panics while it holds this").take()
@@ -302,12 +306,12 @@ impl Upload {
     }
 }
 
-fn directory(blocks: &mut Vec<Block>, entries: &[DirEntry]) -> Result<Built, PublishError> {
+fn directory(blocks: &mut Vec<Block>, entries: &[DirEntry]) -> Result<BuiltDirectory, PublishError> {
     let mut sorted = entries.to_vec();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(dir::build(&sorted, |block| blocks.push(block))?)
 }
 
-fn entry(name: &str, built: Built) -> DirEntry {
+fn entry(name: &str, built: BuiltDirectory) -> DirEntry {
     DirEntry { name: name.to_owned(), cid: built.root, dag_size: built.dag_size }
 }

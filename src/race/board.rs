@@ -9,11 +9,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::health::record::Record;
+use crate::health::record::SourceRecord;
 use crate::race::Log;
 use crate::race::pace::Pace;
 use crate::race::stretch::{Lane, Stretch};
-use crate::source::{Kind, Miss};
+use crate::source::{Miss, SourceKind};
 
 pub use crate::race::stretch::Time;
 
@@ -22,9 +22,9 @@ const RESUMES: u32 = 5;
 
 /// What is thought of one source.
 #[derive(Debug)]
-pub(super) struct Standing {
-    pub kind: Kind,
-    pub record: Record,
+pub(super) struct SourceState {
+    pub kind: SourceKind,
+    pub record: SourceRecord,
     /// Asked only when all others have failed.
     pub is_last_resort: bool,
     /// How often it may still be asked.
@@ -43,7 +43,7 @@ pub struct Board<'l> {
     pub(super) pace: Pace,
     /// Of the file, where known.
     pub(super) size: Option<u64>,
-    pub(super) sources: Vec<Standing>,
+    pub(super) sources: Vec<SourceState>,
     pub(super) stretches: Vec<Stretch>,
     /// Set after a mismatch that nobody can be blamed for: from then on no two sources share a file.
     pub(super) alone: bool,
@@ -99,12 +99,12 @@ impl<'l> Board<'l> {
     /// A file of `size` bytes, of which `have` are here.
     pub fn new(
         pace: Pace,
-        sources: impl IntoIterator<Item = (Kind, Record, bool)>,
+        sources: impl IntoIterator<Item = (SourceKind, SourceRecord, bool)>,
         size: Option<u64>,
         have: u64,
         log: &'l mut Log,
     ) -> Self {
-        let standing = |(kind, record, is_last_resort)| Standing {
+        let standing = |(kind, record, is_last_resort)| SourceState {
             kind,
             record,
             is_last_resort,

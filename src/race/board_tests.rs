@@ -20,8 +20,8 @@ fn pace() -> Pace {
     }
 }
 
-fn board<'l>(pace: Pace, kinds: &[Kind], size: u64, log: &'l mut Log) -> Board<'l> {
-    Board::new(pace, kinds.iter().map(|kind| (*kind, Record::default(), false)), Some(size), 0, log)
+fn board<'l>(pace: Pace, kinds: &[SourceKind], size: u64, log: &'l mut Log) -> Board<'l> {
+    Board::new(pace, kinds.iter().map(|kind| (*kind, SourceRecord::default(), false)), Some(size), 0, log)
 }
 
 /// Who is asked at `now`, for which bytes; and under which number.
@@ -41,7 +41,7 @@ fn sends(board: &mut Board<'_>, lane: u32, start: u64, len: u64, now: Time) -> T
 #[test]
 fn a_mirror_is_asked_when_the_head_start_of_a_peer_is_over_and_who_sends_first_goes_on() {
     let mut log = Log::default();
-    let mut board = board(pace(), &[Kind::Kubo, Kind::Mirror], 4 * MIB, &mut log);
+    let mut board = board(pace(), &[SourceKind::Kubo, SourceKind::Mirror], 4 * MIB, &mut log);
     let (kubo, ..) = asked(&mut board, ms(0));
     assert_eq!(board.next(ms(10)), Move::Wait(ms(300)));
     let (mirror, source, from, until) = asked(&mut board, ms(300));
@@ -55,7 +55,7 @@ fn a_mirror_is_asked_when_the_head_start_of_a_peer_is_over_and_who_sends_first_g
 #[test]
 fn without_budget_the_mirror_is_asked_at_once_and_a_peer_without_time_is_not_called_slow() {
     let mut log = Log::default();
-    let mut board = board(Pace { budget: ms(0), ..pace() }, &[Kind::Kubo, Kind::Mirror], MIB, &mut log);
+    let mut board = board(Pace { budget: ms(0), ..pace() }, &[SourceKind::Kubo, SourceKind::Mirror], MIB, &mut log);
     asked(&mut board, ms(0));
     let (mirror, source, ..) = asked(&mut board, ms(0));
     assert_eq!(source, 1);
@@ -67,7 +67,7 @@ fn without_budget_the_mirror_is_asked_at_once_and_a_peer_without_time_is_not_cal
 #[test]
 fn a_silent_source_is_overlapped_and_goes_on_when_it_sends_before_the_other() {
     let mut log = Log::default();
-    let mut board = board(pace(), &[Kind::Mirror, Kind::Mirror], 4 * MIB, &mut log);
+    let mut board = board(pace(), &[SourceKind::Mirror, SourceKind::Mirror], 4 * MIB, &mut log);
     let (first, ..) = asked(&mut board, ms(0));
     sends(&mut board, first, 0, MIB, ms(100));
     assert_eq!(board.next(ms(100)), Move::Wait(ms(5100)));
@@ -82,7 +82,7 @@ fn a_silent_source_is_overlapped_and_goes_on_when_it_sends_before_the_other() {
 #[test]
 fn a_silent_source_is_left_when_the_other_one_sends_and_nothing_is_written_twice() {
     let mut log = Log::default();
-    let mut board = board(pace(), &[Kind::Mirror, Kind::Mirror], 4 * MIB, &mut log);
+    let mut board = board(pace(), &[SourceKind::Mirror, SourceKind::Mirror], 4 * MIB, &mut log);
     let (first, ..) = asked(&mut board, ms(0));
     sends(&mut board, first, 0, MIB, ms(100));
     let (second, ..) = asked(&mut board, ms(5100));
@@ -97,7 +97,7 @@ fn a_silent_source_is_left_when_the_other_one_sends_and_nothing_is_written_twice
 fn who_is_below_the_floor_is_overlapped_only_when_somebody_else_is_left() {
     for others in [0, 1] {
         let mut log = Log::default();
-        let kinds = vec![Kind::Mirror; 1 + others];
+        let kinds = vec![SourceKind::Mirror; 1 + others];
         let mut board = board(pace(), &kinds, 4 * MIB, &mut log);
         let (first, ..) = asked(&mut board, ms(0));
         sends(&mut board, first, 0, 100, ms(0));
@@ -112,7 +112,7 @@ fn who_is_below_the_floor_is_overlapped_only_when_somebody_else_is_left() {
 #[test]
 fn the_last_one_has_as_long_as_patience_goes_and_then_nobody_is_left() {
     let mut log = Log::default();
-    let mut board = board(pace(), &[Kind::Mirror], MIB, &mut log);
+    let mut board = board(pace(), &[SourceKind::Mirror], MIB, &mut log);
     asked(&mut board, ms(0));
     assert_eq!(board.next(ms(1000)), Move::Wait(ms(30_000)));
     assert_eq!(board.next(ms(30_000)), Move::GiveUp);
@@ -123,7 +123,7 @@ fn the_last_one_has_as_long_as_patience_goes_and_then_nobody_is_left() {
 fn a_file_is_split_over_mirrors_in_equal_parts_when_that_is_allowed() {
     let (mut one, mut three) = (Log::default(), Log::default());
     for (mirrors, log) in [(1, &mut one), (3, &mut three)] {
-        let mut board = board(Pace { mirrors, ..pace() }, &[Kind::Mirror; 4], 300 * MIB, log);
+        let mut board = board(Pace { mirrors, ..pace() }, &[SourceKind::Mirror; 4], 300 * MIB, log);
         let (first, ..) = asked(&mut board, ms(0));
         sends(&mut board, first, 0, 1000, ms(10));
         if mirrors == 1 {
@@ -148,7 +148,7 @@ fn a_file_is_split_over_mirrors_in_equal_parts_when_that_is_allowed() {
 #[test]
 fn a_mirror_is_never_asked_for_less_than_its_least_part() {
     let mut log = Log::default();
-    let mut board = board(Pace { mirrors: 3, ..pace() }, &[Kind::Mirror; 3], 31 * MIB, &mut log);
+    let mut board = board(Pace { mirrors: 3, ..pace() }, &[SourceKind::Mirror; 3], 31 * MIB, &mut log);
     let (first, ..) = asked(&mut board, ms(0));
     sends(&mut board, first, 0, 1000, ms(10));
     assert!(matches!(board.next(ms(10)), Move::Wait(_)));
@@ -157,7 +157,7 @@ fn a_mirror_is_never_asked_for_less_than_its_least_part() {
 #[test]
 fn a_part_that_nobody_takes_over_stays_with_who_was_sending_it() {
     let mut log = Log::default();
-    let mut board = board(Pace { mirrors: 2, ..pace() }, &[Kind::Mirror; 2], 100 * MIB, &mut log);
+    let mut board = board(Pace { mirrors: 2, ..pace() }, &[SourceKind::Mirror; 2], 100 * MIB, &mut log);
     let (first, ..) = asked(&mut board, ms(0));
     sends(&mut board, first, 0, 1000, ms(10));
     let (second, ..) = asked(&mut board, ms(10));
@@ -171,9 +171,9 @@ fn a_part_that_nobody_takes_over_stays_with_who_was_sending_it() {
 fn a_mirror_helps_a_peer_that_is_far_slower_than_itself_where_leaves_can_be_proven() {
     for (has_leaves, rate, helps) in [(true, 40 * MIB, true), (false, 40 * MIB, false), (true, 3 * MIB, false)] {
         let mut log = Log::default();
-        let mut record = Record::default();
+        let mut record = SourceRecord::default();
         record.delivered(rate, ms(1000));
-        let sources = [(Kind::Kubo, Record::default(), false), (Kind::Mirror, record, false)];
+        let sources = [(SourceKind::Kubo, SourceRecord::default(), false), (SourceKind::Mirror, record, false)];
         let mut board = Board::new(pace(), sources, Some(200 * MIB), 0, &mut log);
         board.leaves(has_leaves);
         let (kubo, ..) = asked(&mut board, ms(0));
@@ -189,7 +189,8 @@ fn a_mirror_helps_a_peer_that_is_far_slower_than_itself_where_leaves_can_be_prov
 #[test]
 fn the_last_resort_is_asked_when_all_others_have_failed() {
     let mut log = Log::default();
-    let sources = [(Kind::Kubo, Record::default(), true), (Kind::Mirror, Record::default(), false)];
+    let sources =
+        [(SourceKind::Kubo, SourceRecord::default(), true), (SourceKind::Mirror, SourceRecord::default(), false)];
     let mut board = Board::new(pace(), sources, Some(MIB), 0, &mut log);
     let (mirror, source, ..) = asked(&mut board, ms(0));
     assert_eq!(source, 1);
@@ -201,7 +202,7 @@ fn the_last_resort_is_asked_when_all_others_have_failed() {
 #[test]
 fn a_server_that_cannot_send_parts_is_not_used_beside_others() {
     let mut log = Log::default();
-    let mut board = board(Pace { mirrors: 2, ..pace() }, &[Kind::Mirror; 2], 100 * MIB, &mut log);
+    let mut board = board(Pace { mirrors: 2, ..pace() }, &[SourceKind::Mirror; 2], 100 * MIB, &mut log);
     let (first, ..) = asked(&mut board, ms(0));
     sends(&mut board, first, 0, 1000, ms(10));
     let (second, ..) = asked(&mut board, ms(10));

@@ -19,10 +19,10 @@ const WAITING: usize = 8;
 pub(super) struct Hashing {
     /// Bytes that were handed in.
     size: u64,
-    way: Way,
+    way: HashingWay,
 }
 
-enum Way {
+enum HashingWay {
     Here(Verifier),
     Aside(SyncSender<Bytes>, JoinHandle<Verifier>),
 }
@@ -32,8 +32,8 @@ impl Hashing {
     pub(super) fn new(verifier: Verifier, whole: Option<u64>) -> Self {
         let size = verifier.size();
         match whole {
-            Some(whole) if whole.saturating_sub(size) > LARGE => Self { size, way: Way::of_large(verifier) },
-            _ => Self { size, way: Way::Here(verifier) },
+            Some(whole) if whole.saturating_sub(size) > LARGE => Self { size, way: HashingWay::of_large(verifier) },
+            _ => Self { size, way: HashingWay::Here(verifier) },
         }
     }
 
@@ -46,16 +46,16 @@ impl Hashing {
     pub(super) fn update(&mut self, bytes: Bytes) {
         self.size += bytes.len() as u64;
         match &mut self.way {
-            Way::Here(verifier) => verifier.update(&bytes),
-            Way::Aside(send, _) => send.send(bytes).expect("it listens for as long as there is a sender"),
+            HashingWay::Here(verifier) => verifier.update(&bytes),
+            HashingWay::Aside(send, _) => send.send(bytes).expect("it listens for as long as there is a sender"),
         }
     }
 
     /// Waits until everything that was handed in is hashed.
     pub(super) fn finish(self) -> Verifier {
         match self.way {
-            Way::Here(verifier) => verifier,
-            Way::Aside(send, thread) => {
+            HashingWay::Here(verifier) => verifier,
+            HashingWay::Aside(send, thread) => {
                 drop(send);
                 thread.join().expect("hashing does not panic")
             }
@@ -63,7 +63,7 @@ impl Hashing {
     }
 }
 
-impl Way {
+impl HashingWay {
     /// On a thread of its own; where this machine allows no more of them, here.
     fn of_large(verifier: Verifier) -> Self {
         keep_freed_memory();

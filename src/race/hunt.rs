@@ -1,7 +1,7 @@
 //! Whom to ask for a stretch that nobody sends, or whose holder has trouble: one source after the other, the next one
 //! when the last has failed or is slow to answer.
 
-use crate::race::board::{Board, Move, Standing};
+use crate::race::board::{Board, Move, SourceState};
 use crate::race::stretch::{Lane, Stretch, Time};
 use crate::source::Miss;
 
@@ -178,7 +178,7 @@ impl Board<'_> {
     }
 }
 
-impl Standing {
+impl SourceState {
     /// Whether it may be asked at all.
     pub(super) fn is_left(&self) -> bool {
         self.chances > 0 && !self.accused

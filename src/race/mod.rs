@@ -18,10 +18,10 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
-use crate::health::record::Record;
+use crate::health::record::SourceRecord;
 use crate::name::FileName;
 use crate::plan::Expect;
-use crate::report::Progress;
+use crate::report::ProgressLine;
 use crate::source::{Miss, Source};
 use crate::verify::Accepted;
 
@@ -53,7 +53,7 @@ pub struct Won {
 
 /// How a race ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum RaceOutcome {
     /// The partial file holds the whole, accepted file.
     Won(Won),
     /// A source says that what the caller has is still current.
@@ -78,17 +78,17 @@ pub struct Log {
 }
 
 /// Somebody to ask, and what earlier transfers showed about it.
-pub struct Entrant<'a> {
+pub struct Contender<'a> {
     /// The source.
     pub source: Box<dyn Source + 'a>,
     /// What it was like.
-    pub record: Record,
+    pub record: SourceRecord,
 }
 
 /// A race for one file.
 pub struct Race<'a> {
     /// Sources in the order in which they are asked.
-    pub entrants: Vec<Entrant<'a>>,
+    pub entrants: Vec<Contender<'a>>,
     /// The name, for looking at unproven files.
     pub name: &'a FileName,
     /// What the bytes must be.
@@ -102,17 +102,17 @@ pub struct Race<'a> {
     /// Not when older than this.
     pub not_older_than: Option<SystemTime>,
     /// Shown while it runs.
-    pub progress: &'a Progress,
+    pub progress: &'a ProgressLine,
 }
 
 impl Race<'_> {
     /// Runs until the file is accepted or every source has failed. `partial` holds `have` bytes of an earlier run.
-    pub async fn run(&self, partial: &File, have: u64, log: &mut Log) -> Outcome {
-        match run::Run::start(self, partial, have, log) {
+    pub async fn run(&self, partial: &File, have: u64, log: &mut Log) -> RaceOutcome {
+        match run::RaceRun::start(self, partial, have, log) {
             Ok(mut run) => run.finish().await,
             Err((log, e)) => {
                 log.misses.push((0, Miss::Local(e.to_string())));
-                Outcome::Lost
+                RaceOutcome::Lost
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::dag::CHUNK;
 
 /// What holds for every source of a race. What one source is like stands in its
-/// [`Record`](crate::health::record::Record).
+/// [`Record`](crate::health::record::SourceRecord).
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Longest wait for one peer before mirrors are asked as well, while `budget` lasts.

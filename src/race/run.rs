@@ -16,8 +16,8 @@ use crate::dag::proof::Leaves;
 use crate::race::board::{Board, Move, Take, Time};
 use crate::race::sheet::Sheet;
 use crate::race::trial::Trial;
-use crate::race::{Entrant, Log, Outcome, Race};
-use crate::source::{Body, Kind, Local, Miss, Offer, Question};
+use crate::race::{Contender, Log, Race, RaceOutcome};
+use crate::source::{Body, FetchRequest, Local, Miss, SourceAnswer, SourceKind};
 
 mod verdict;
 
@@ -26,14 +26,14 @@ mod verdict;
 const TAIL: u64 = 64 * 1024;
 
 /// A race that is being run.
-pub(super) struct Run<'r, 'f, 'l> {
+pub(super) struct RaceRun<'r, 'f, 'l> {
     race: &'r Race<'r>,
     board: Board<'l>,
     sheet: Sheet<'f>,
     trial: Trial,
     begun: Instant,
     /// What is being waited for: one answer or one piece of a body for each lane.
-    coming: FuturesUnordered<Abortable<Local<'r, Heard<'r>>>>,
+    coming: FuturesUnordered<Abortable<Local<'r, LaneEvent<'r>>>>,
     lanes: HashMap<u32, Open>,
     /// The root block on its way; it is asked for once.
     root: Fuse<Local<'r, Option<Arc<Leaves>>>>,
@@ -51,27 +51,27 @@ struct Open {
 }
 
 /// What a source said.
-enum Said<'r> {
-    Answer(Result<Offer<'r>, Miss>),
+enum LaneAnswer<'r> {
+    Answer(Result<SourceAnswer<'r>, Miss>),
     Piece(Option<Result<Bytes, Miss>>, Body<'r>),
 }
 
 /// Who said it: the number of the lane.
-type Heard<'r> = (u32, Said<'r>);
+type LaneEvent<'r> = (u32, LaneAnswer<'r>);
 
 /// Why a race ends before its time.
-enum End {
-    Done(Outcome),
+enum RaceEnd {
+    Done(RaceOutcome),
     Failed(io::Error),
 }
 
-impl From<io::Error> for End {
+impl From<io::Error> for RaceEnd {
     fn from(e: io::Error) -> Self {
-        End::Failed(e)
+        RaceEnd::Failed(e)
     }
 }
 
-impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
+impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
     /// Looks at what an earlier run left.
     pub(super) fn start(
         race: &'r Race<'_>,
@@ -83,7 +83,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
             Ok(sheet) => sheet,
             Err(e) => return Err((log, e)),
         };
-        let standing = |Entrant { source, record }: &Entrant<'_>| (source.kind(), *record, source.is_last_resort());
+        let standing = |Contender { source, record }: &Contender<'_>| (source.kind(), *record, source.is_last_resort());
         let board = Board::new(race.pace, race.entrants.iter().map(standing), race.expect.size(), sheet.front(), log);
         Ok(Self {
             race,
@@ -101,21 +101,21 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
     }
 
     /// Runs until there is an outcome.
-    pub(super) async fn finish(&mut self) -> Outcome {
+    pub(super) async fn finish(&mut self) -> RaceOutcome {
         loop {
             match self.step().await {
                 Ok(()) => {}
-                Err(End::Done(outcome)) => return outcome,
+                Err(RaceEnd::Done(outcome)) => return outcome,
                 // This machine cannot write: no other source can help.
-                Err(End::Failed(e)) => {
+                Err(RaceEnd::Failed(e)) => {
                     self.board.log.misses.push((0, Miss::Local(e.to_string())));
-                    return Outcome::Lost;
+                    return RaceOutcome::Lost;
                 }
             }
         }
     }
 
-    async fn step(&mut self) -> Result<(), End> {
+    async fn step(&mut self) -> Result<(), RaceEnd> {
         match self.board.next(self.now()) {
             Move::Ask { lane, source, from, until } => {
                 self.ask(lane, source, from, until);
@@ -136,11 +136,11 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         if self.board.keeps_apart() && self.sheet.senders(&(0..u64::MAX)).iter().any(|who| *who != source) {
             return self.restart();
         }
-        let question = Question { from, until, newer_than: self.race.newer_than };
+        let question = FetchRequest { from, until, newer_than: self.race.newer_than };
         let answer = self.race.entrants[source].source.open(question);
         let (stop, stopped) = AbortHandle::new_pair();
         self.lanes.insert(lane, Open { source, stop, modified: None });
-        let said = answer.map(move |answer| (lane, Said::Answer(answer))).boxed_local();
+        let said = answer.map(move |answer| (lane, LaneAnswer::Answer(answer))).boxed_local();
         self.coming.push(Abortable::new(said, stopped));
     }
 
@@ -149,11 +149,11 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         let Some(open) = self.lanes.get_mut(&lane) else { return };
         let (stop, stopped) = AbortHandle::new_pair();
         open.stop = stop;
-        let said = body.into_future().map(move |(piece, body)| (lane, Said::Piece(piece, body))).boxed_local();
+        let said = body.into_future().map(move |(piece, body)| (lane, LaneAnswer::Piece(piece, body))).boxed_local();
         self.coming.push(Abortable::new(said, stopped));
     }
 
-    async fn wait(&mut self, until: Time) -> Result<(), End> {
+    async fn wait(&mut self, until: Time) -> Result<(), RaceEnd> {
         let board = &self.board;
         self.lanes.retain(|lane, open| {
             let is_wanted = board.is_wanted(*lane);
@@ -171,8 +171,8 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
             biased;
             leaves = &mut self.root, if !self.root.is_terminated() => self.got_root(leaves),
             heard = self.coming.next(), if !self.coming.is_empty() => match heard {
-                Some(Ok((lane, Said::Answer(answer)))) => self.answered(lane, answer),
-                Some(Ok((lane, Said::Piece(piece, body)))) => self.arrived(lane, piece, body),
+                Some(Ok((lane, LaneAnswer::Answer(answer)))) => self.answered(lane, answer),
+                Some(Ok((lane, LaneAnswer::Piece(piece, body)))) => self.arrived(lane, piece, body),
                 Some(Err(Aborted)) | None => Ok(()),
             },
             () = tokio::time::sleep_until(until) => Ok(()),
@@ -186,7 +186,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         }
     }
 
-    fn got_root(&mut self, leaves: Option<Arc<Leaves>>) -> Result<(), End> {
+    fn got_root(&mut self, leaves: Option<Arc<Leaves>>) -> Result<(), RaceEnd> {
         if let Some(leaves) = leaves.filter(|_| !self.board.keeps_apart()) {
             self.trial.begin(leaves);
             self.board.leaves(true);
@@ -194,16 +194,16 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         Ok(())
     }
 
-    fn answered(&mut self, lane: u32, answer: Result<Offer<'r>, Miss>) -> Result<(), End> {
+    fn answered(&mut self, lane: u32, answer: Result<SourceAnswer<'r>, Miss>) -> Result<(), RaceEnd> {
         let Some(open) = self.lanes.get_mut(&lane) else { return Ok(()) };
         let (source, now) = (open.source, self.begun.elapsed());
         match answer {
-            Ok(Offer::Unchanged) => Err(End::Done(Outcome::Unchanged(source))),
-            Ok(Offer::Bytes { start, modified, body, .. }) => {
+            Ok(SourceAnswer::Unchanged) => Err(RaceEnd::Done(RaceOutcome::Unchanged(source))),
+            Ok(SourceAnswer::Bytes { start, modified, body, .. }) => {
                 if let (Some(floor), Some(date)) = (self.race.not_older_than, modified)
                     && date < floor
                 {
-                    return Err(End::Done(Outcome::Older(source, date)));
+                    return Err(RaceEnd::Done(RaceOutcome::Older(source, date)));
                 }
                 open.modified = modified;
                 if self.board.answered(lane, start, now) {
@@ -215,7 +215,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         }
     }
 
-    fn arrived(&mut self, lane: u32, piece: Option<Result<Bytes, Miss>>, mut body: Body<'r>) -> Result<(), End> {
+    fn arrived(&mut self, lane: u32, piece: Option<Result<Bytes, Miss>>, mut body: Body<'r>) -> Result<(), RaceEnd> {
         let Some(&Open { source, .. }) = self.lanes.get(&lane) else { return Ok(()) };
         let now = self.now();
         let piece = match piece {
@@ -247,10 +247,10 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         Ok(())
     }
 
-    fn failed(&mut self, lane: u32, why: Miss) -> Result<(), End> {
+    fn failed(&mut self, lane: u32, why: Miss) -> Result<(), RaceEnd> {
         let Some(&Open { source, .. }) = self.lanes.get(&lane) else { return Ok(()) };
         if let Miss::Local(why) = why {
-            return Err(End::Failed(io::Error::other(why)));
+            return Err(RaceEnd::Failed(io::Error::other(why)));
         }
         let is_wrong = matches!(why, Miss::Corrupt(_));
         self.board.failed(lane, why, self.now());
@@ -258,14 +258,14 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
     }
 
     /// Somebody stopped before the end. What it sent last may be an error text.
-    fn broke_off(&mut self, source: usize) -> Result<(), End> {
+    fn broke_off(&mut self, source: usize) -> Result<(), RaceEnd> {
         if self.race.expect.size().is_none() {
             // Nothing says that the next one has the same file.
             self.restart();
             return Ok(());
         }
         let last = self.sheet.parts_of(source).last();
-        if let Some(last) = last.filter(|_| self.race.entrants[source].source.kind() == Kind::Kubo) {
+        if let Some(last) = last.filter(|_| self.race.entrants[source].source.kind() == SourceKind::Kubo) {
             let tail = last.start.max(last.end.saturating_sub(TAIL))..last.end;
             // Who breaks off is not accused of what it sent last.
             drop(self.trial.look(&self.sheet, tail.clone())?);
@@ -276,7 +276,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         Ok(())
     }
 
-    fn sent_too_much(&mut self, lane: u32, source: usize) -> Result<(), End> {
+    fn sent_too_much(&mut self, lane: u32, source: usize) -> Result<(), RaceEnd> {
         let why = Miss::Corrupt(format!("sends more than {} bytes", self.race.expect.most()));
         if self.board.is_wanted(lane) {
             self.board.failed(lane, why, self.now());
@@ -287,7 +287,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
         self.erase_of(source)
     }
 
-    fn erase_of(&mut self, source: usize) -> Result<(), End> {
+    fn erase_of(&mut self, source: usize) -> Result<(), RaceEnd> {
         if self.race.expect.size().is_none() {
             self.restart();
         }
@@ -314,7 +314,7 @@ impl<'r, 'f, 'l> Run<'r, 'f, 'l> {
     }
 
     /// Looks at the leaves that may have become complete in `range`. Returns whether any was wrong.
-    fn check(&mut self, range: Range<u64>) -> Result<bool, End> {
+    fn check(&mut self, range: Range<u64>) -> Result<bool, RaceEnd> {
         let wrong = self.trial.check(&self.sheet, range)?;
         let now = self.now();
         for leaf in &wrong {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::race::board::{Board, Move};
 use crate::race::stretch::{Stretch, Time};
-use crate::source::Kind;
+use crate::source::SourceKind;
 
 /// A peer is not asked to help for less time than this: asking costs it something too.
 const WORTH_HELP: Duration = Duration::from_secs(2);
@@ -94,7 +94,7 @@ impl Board<'_> {
 
     /// Whether it is one of pacman's servers, which nearly always have the file.
     pub(super) fn is_mirror(&self, source: usize) -> bool {
-        matches!(self.sources[source].kind, Kind::Mirror | Kind::File)
+        matches!(self.sources[source].kind, SourceKind::Mirror | SourceKind::File)
     }
 
     /// How long the holder of stretch `i` will need at its rate; for ever when nothing is known about that.

@@ -19,12 +19,12 @@ pub(super) struct Sheet<'f> {
     /// Of the whole file, when it is known.
     size: Option<u64>,
     /// In order, without overlaps.
-    parts: Vec<Part>,
+    parts: Vec<SentRange>,
 }
 
 /// Bytes from one sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Part {
+struct SentRange {
     who: usize,
     from: u64,
     to: u64,
@@ -47,7 +47,7 @@ impl<'f> Sheet<'f> {
         if file.metadata()?.len() != have {
             file.set_len(have)?;
         }
-        let parts = if have > 0 { vec![Part { who: EARLIER, from: 0, to: have }] } else { Vec::new() };
+        let parts = if have > 0 { vec![SentRange { who: EARLIER, from: 0, to: have }] } else { Vec::new() };
         Ok(Self { file, hashing, size, parts })
     }
 
@@ -87,7 +87,7 @@ impl<'f> Sheet<'f> {
         let next = self.parts.partition_point(|part| part.from < at);
         match next.checked_sub(1).map(|last| &mut self.parts[last]) {
             Some(last) if last.who == who && last.to == at => last.to = to,
-            _ => self.parts.insert(next, Part { who, from: at, to }),
+            _ => self.parts.insert(next, SentRange { who, from: at, to }),
         }
         Ok(())
     }
@@ -114,8 +114,8 @@ impl<'f> Sheet<'f> {
     /// Forgets `range`.
     pub(super) fn erase(&mut self, range: &Range<u64>) {
         let kept = self.parts.iter().flat_map(|part| {
-            let before = Part { to: part.to.min(range.start), ..*part };
-            let after = Part { from: part.from.max(range.end), ..*part };
+            let before = SentRange { to: part.to.min(range.start), ..*part };
+            let after = SentRange { from: part.from.max(range.end), ..*part };
             [before, after].into_iter().filter(|part| part.from < part.to)
         });
         self.parts = kept.collect();

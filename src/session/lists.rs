@@ -13,18 +13,18 @@ use std::time::{Duration, SystemTime};
 use rustix::io::Errno;
 
 use super::Session;
-use crate::catalogue::{self, Catalogue, CatalogueError, Record};
+use crate::catalogue::{self, Catalogue, CatalogueEntry, CatalogueError};
 use crate::cid::Cid;
 use crate::digest::Sha256;
-use crate::distro::pacman_conf::{Check, PacmanConf, Repo};
-use crate::distro::question::{ConfError, PATIENCE, Question};
-use crate::distro::syncdb::{BadDatabase, Signature};
+use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
+use crate::distro::question::{ConfError, ConfQuestion, PATIENCE};
+use crate::distro::syncdb::{DatabaseError, Signature};
 use crate::error::Error;
 use crate::fsx;
 use crate::index;
 use crate::name::{FileName, RepoName};
-use crate::plan::{Knowledge, Known, Listed, Unread};
-use crate::program::Silent;
+use crate::plan::{IndexEntry, Knowledge, Known, Unread};
+use crate::program::SilentError;
 use crate::report;
 
 /// How long `pacman-conf` is waited for where no user waits: what it says then is kept, and proves what is asked for later.
@@ -89,8 +89,8 @@ impl Session {
     }
 
     /// What to ask `pacman-conf`.
-    fn question(&self) -> Result<Question, ConfError> {
-        let mut question = self.caller.as_ref().map(Question::of).transpose()?.unwrap_or_default();
+    fn question(&self) -> Result<ConfQuestion, ConfError> {
+        let mut question = self.caller.as_ref().map(ConfQuestion::of).transpose()?.unwrap_or_default();
         if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
             question.config = self.settings.pacman_conf.clone();
         }
@@ -102,7 +102,7 @@ impl Session {
 
     /// Asks unless the last answer holds. A program that gave no answer in time is not waited for again in this run of
     /// pacman; read-ahead waits for longer, and what it hears is there for later calls.
-    fn ask(&self, question: &Question) -> Result<PacmanConf, String> {
+    fn ask(&self, question: &ConfQuestion) -> Result<PacmanConf, String> {
         let directory = self.store.cache_dir();
         if let Some(conf) = question.recall(&directory) {
             return Ok(conf);
@@ -119,7 +119,7 @@ impl Session {
         let patience = if is_waited_for { PATIENCE } else { NO_HURRY };
         question.ask_and_keep(&directory, patience).map_err(|error| {
             let why = error.to_string();
-            if let (ConfError::Silent(Silent::TooSlow { .. }), Some(slow)) = (&error, slow) {
+            if let (ConfError::Silent(SilentError::TooSlow { .. }), Some(slow)) = (&error, slow) {
                 let _waited_for_again = fsx::replace(&slow, why.as_bytes(), 0o600);
             }
             why
@@ -157,7 +157,7 @@ impl Session {
         match compiled {
             Ok(catalogue) => Ok(List::Compiled(catalogue)),
             Err(error) if error.is_absence() => Ok(List::Missing),
-            Err(CatalogueError::Source { cause: cause @ BadDatabase::Unsupported(_), .. }) => {
+            Err(CatalogueError::Source { cause: cause @ DatabaseError::Unsupported(_), .. }) => {
                 // libalpm reads it and checks the package itself, as it would after curl.
                 self.say_once(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
                 Ok(List::Unread(Unread::Packed))
@@ -222,14 +222,14 @@ impl Session {
         let mut indexes = Vec::new();
         for (index, table) in tables {
             match known(&table, name) {
-                Ok(known) => indexes.extend(known.map(|known| Listed { index, known })),
+                Ok(known) => indexes.extend(known.map(|known| IndexEntry { index, known })),
                 Err(error) => {
                     self.say_unread(&format!("index {index}: {error}"));
                     is_unread = true;
                 }
             }
         }
-        let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == Check::Required);
+        let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == SignatureCheck::Required);
         // A pacman whose options are not known may use other lists.
         unread = unread.or((is_unread || self.is_hidden).then_some(Unread::List));
         Ok(Knowledge { in_repo: true, database, indexes, signatures_required, unread })
@@ -268,6 +268,7 @@ fn known(catalogue: &Catalogue, name: &FileName) -> Result<Option<Known>, Catalo
         let known = |signature: Signature| Known { size: signature.size.into(), sha256: signature.sha256, root: None };
         return Ok(signature.map(known));
     }
-    let known = |record: Record| Known { size: record.size, sha256: record.sha256, root: record.root.map(Cid::dag_pb) };
+    let known =
+        |record: CatalogueEntry| Known { size: record.size, sha256: record.sha256, root: record.root.map(Cid::dag_pb) };
     Ok(catalogue.find(name)?.map(known))
 }

@@ -10,7 +10,7 @@ const MARK: &str = "# Written by `pkgswarm setup`; `pkgswarm setup --undo` takes
 
 /// One line as pacman sees it.
 #[derive(PartialEq, Eq, Debug)]
-enum Line<'a> {
+enum PacmanConfLine<'a> {
     /// `[name]`
     Section(&'a [u8]),
     /// `XferCommand = …`
@@ -30,12 +30,12 @@ pub fn with_command(text: &[u8], command: &str) -> Vec<u8> {
     let mut lines: Vec<(bool, &[u8])> = Vec::new();
     for raw in text.split_inclusive(|byte| *byte == b'\n') {
         let line = read(raw);
-        if let Line::Section(name) = line {
+        if let PacmanConfLine::Section(name) = line {
             in_options = name == b"options";
             header = header.or(in_options.then_some(lines.len()));
         }
-        let is_command = in_options && line == Line::Command;
-        if is_command || in_options && line == Line::Example {
+        let is_command = in_options && line == PacmanConfLine::Command;
+        if is_command || in_options && line == PacmanConfLine::Example {
             last = Some(lines.len());
         }
         lines.push((is_command, raw));
@@ -75,20 +75,20 @@ fn add(out: &mut Vec<u8>, before: &[u8], lines: &str) {
     out.extend_from_slice(lines.as_bytes());
 }
 
-fn read(raw: &[u8]) -> Line<'_> {
+fn read(raw: &[u8]) -> PacmanConfLine<'_> {
     let line = trimmed(raw);
     if let [b'[', name @ .., b']'] = line {
-        return Line::Section(name);
+        return PacmanConfLine::Section(name);
     }
     let is_key = |line: &[u8]| {
         let key = line.split(|byte| *byte == b'=').next().unwrap_or_default();
         line.contains(&b'=') && trimmed(key) == b"XferCommand"
     };
     match line {
-        [b'#', rest @ ..] if is_key(rest) => Line::Example,
-        [b'#', ..] => Line::Other,
-        _ if is_key(line) => Line::Command,
-        _ => Line::Other,
+        [b'#', rest @ ..] if is_key(rest) => PacmanConfLine::Example,
+        [b'#', ..] => PacmanConfLine::Other,
+        _ if is_key(line) => PacmanConfLine::Command,
+        _ => PacmanConfLine::Other,
     }
 }
 

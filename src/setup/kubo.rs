@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::record::{KuboValue, Record};
-use super::{Change, Context, Offer};
-use crate::config::Ask;
+use super::record::{KuboValue, SetupRecord};
+use super::{Change, Context, SetupOffer};
+use crate::config::KuboPolicy;
 use crate::deliver::block_on;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::handover;
 use crate::http::Http;
-use crate::kubo::{self, Fault, Kubo};
+use crate::kubo::{self, Kubo, KuboError};
 
 /// One value that is offered.
-struct Wish {
+struct OfferedValue {
     key: &'static str,
     /// In JSON.
     value: &'static str,
@@ -29,43 +29,43 @@ struct Wish {
     why: &'static str,
 }
 
-const WISHES: &[Wish] = &[
-    Wish {
+const WISHES: &[OfferedValue] = &[
+    OfferedValue {
         key: "Provide.Enabled",
         value: "false",
         usual: "null",
         beside: "Provide.Strategy",
         why: "announce nothing to the whole network; machines of the local network still find it",
     },
-    Wish {
+    OfferedValue {
         key: "Routing.Type",
         value: "\"autoclient\"",
         usual: "\"auto\"",
         beside: "",
         why: "ask the DHT and do not serve it",
     },
-    Wish {
+    OfferedValue {
         key: "Swarm.ConnMgr.LowWater",
         value: "20",
         usual: "null",
         beside: "Swarm.ConnMgr.HighWater",
         why: "keep about 20 connections",
     },
-    Wish {
+    OfferedValue {
         key: "Swarm.ConnMgr.HighWater",
         value: "40",
         usual: "null",
         beside: "Swarm.ConnMgr.LowWater",
         why: "and at most 40, which home routers bear",
     },
-    Wish {
+    OfferedValue {
         key: "Swarm.DisableNatPortMap",
         value: "true",
         usual: "false",
         beside: "",
         why: "open no port in the router",
     },
-    Wish {
+    OfferedValue {
         key: "Swarm.ResourceMgr.MaxMemory",
         value: "\"1GB\"",
         usual: "\"\"",
@@ -95,7 +95,7 @@ impl Change for Values {
         out
     }
 
-    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+    fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         for (value, _) in &self.values {
             let to = if self.back { &value.before } else { &value.after };
             if !self.back {
@@ -114,9 +114,9 @@ impl Change for Values {
 }
 
 /// The values that nobody has chosen.
-pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
-    if context.settings.kubo == Ask::No {
-        return Ok(Offer::Nothing("kubo.enabled is false".to_owned()));
+pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
+    if context.settings.kubo == KuboPolicy::No {
+        return Ok(SetupOffer::Nothing("kubo.enabled is false".to_owned()));
     }
     if context.env.is_root() {
         return by_child(context, &[]);
@@ -124,7 +124,7 @@ pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
     let kubo = daemon(context);
     let config = match asked(kubo.config()) {
         Ok(config) => config,
-        Err(e) if e.kind == Kind::NoSource => return Ok(Offer::Nothing(e.message)),
+        Err(e) if e.kind == ErrorKind::NoSource => return Ok(SetupOffer::Nothing(e.message)),
         Err(e) => return Err(e),
     };
     let is_publisher = asked(kubo.keys())?.iter().any(|(name, _)| name != "self");
@@ -144,25 +144,25 @@ pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
     });
     let values: Vec<_> = values.collect();
     if values.is_empty() {
-        return Ok(Offer::Nothing("Kubo is set up, as far as nobody chose otherwise".to_owned()));
+        return Ok(SetupOffer::Nothing("Kubo is set up, as far as nobody chose otherwise".to_owned()));
     }
-    Ok(Offer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.clone(), values, back: false })))
+    Ok(SetupOffer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.clone(), values, back: false })))
 }
 
 /// The values that setup wrote and that are still as it wrote them.
-pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error> {
+pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     if context.env.is_root() {
         return by_child(context, &["--undo"]);
     }
     if record.done.kubo.is_empty() {
-        return Ok(Offer::Nothing("setup has not changed Kubo".to_owned()));
+        return Ok(SetupOffer::Nothing("setup has not changed Kubo".to_owned()));
     }
     let kubo = daemon(context);
     let config = asked(kubo.config())?;
     let still = record.done.kubo.iter().filter(|value| at(&config, &value.key) == value.after);
     let values = still.map(|value| (value.clone(), "")).collect();
     let at = context.settings.kubo_api.clone();
-    Ok(Offer::Change(Box::new(Forgetting { values: Values { kubo, at, values, back: true } })))
+    Ok(SetupOffer::Change(Box::new(Forgetting { values: Values { kubo, at, values, back: true } })))
 }
 
 /// Taking values back, after which nothing is left to take back: what others changed since stays theirs.
@@ -175,7 +175,7 @@ impl Change for Forgetting {
         self.values.shown()
     }
 
-    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+    fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         let mut said = self.values.apply(record)?;
         let theirs = std::mem::take(&mut record.done.kubo);
         record.write()?;
@@ -194,11 +194,11 @@ fn at(config: &Value, key: &str) -> Value {
     config.pointer(&format!("/{}", key.replace('.', "/"))).cloned().unwrap_or_default()
 }
 
-fn asked<T>(answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Error> {
-    let answer = block_on(answer).ok_or_else(|| Error::new(Kind::Interrupted, "kubo", "interrupted"))?;
+fn asked<T>(answer: impl Future<Output = Result<T, KuboError>>) -> Result<T, Error> {
+    let answer = block_on(answer).ok_or_else(|| Error::new(ErrorKind::Interrupted, "kubo", "interrupted"))?;
     answer.map_err(|fault| match fault.kind {
-        kubo::Kind::Unreachable => {
-            Error::new(Kind::NoSource, "kubo", format!("no Kubo daemon answers ({})", fault.text))
+        kubo::KuboErrorKind::Unreachable => {
+            Error::new(ErrorKind::NoSource, "kubo", format!("no Kubo daemon answers ({})", fault.text))
         }
         _ => Error::local("kubo", fault).hint("`pkgswarm doctor` says more about Kubo"),
     })
@@ -215,14 +215,14 @@ impl Change for Child {
         self.shown.clone()
     }
 
-    fn apply(&self, _record: &mut Record) -> Result<Vec<String>, Error> {
+    fn apply(&self, _record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         (self.apply)()
     }
 }
 
 /// What the child says about the part, as `pkgswarm setup --json` prints it.
 #[derive(serde::Deserialize)]
-struct Said {
+struct ChildReport {
     state: String,
     #[serde(default)]
     change: String,
@@ -230,7 +230,7 @@ struct Said {
     said: Vec<String>,
 }
 
-fn by_child(context: &Context<'_>, more: &[&str]) -> Result<Offer, Error> {
+fn by_child(context: &Context<'_>, more: &[&str]) -> Result<SetupOffer, Error> {
     let words = |last: &str| -> Vec<OsString> {
         let own = ["setup", "--only", "kubo", "--json", last].into_iter().chain(more.iter().copied());
         context.flags.iter().cloned().chain(own.map(OsString::from)).collect()
@@ -240,17 +240,17 @@ fn by_child(context: &Context<'_>, more: &[&str]) -> Result<Offer, Error> {
         return Err(Error::local("kubo", said.said.join("; ")).hint("`pkgswarm doctor` says more about Kubo"));
     }
     if said.state != "proposed" {
-        return Ok(Offer::Nothing(said.said.join("; ")));
+        return Ok(SetupOffer::Nothing(said.said.join("; ")));
     }
     let (env, settings, words) = (context.env.clone(), context.settings.clone(), words("--yes"));
     let apply = move || {
         let said = hear(&Context { env: &env, settings: &settings, flags: &[] }, &words)?;
         if said.state == "changed" { Ok(said.said) } else { Err(Error::local("kubo", said.said.join("; "))) }
     };
-    Ok(Offer::Change(Box::new(Child { shown: said.change, apply: Box::new(apply) })))
+    Ok(SetupOffer::Change(Box::new(Child { shown: said.change, apply: Box::new(apply) })))
 }
 
-fn hear(context: &Context<'_>, words: &[OsString]) -> Result<Said, Error> {
+fn hear(context: &Context<'_>, words: &[OsString]) -> Result<ChildReport, Error> {
     let only_looks = words.iter().any(|word| word == "--dry-run");
     let text = handover::hear(context.env, context.settings, words, only_looks)?;
     serde_json::from_str(text.trim())

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::record::Record;
-use super::{Change, Context, Offer};
+use super::record::SetupRecord;
+use super::{Change, Context, SetupOffer};
 use crate::error::Error;
 use crate::program;
 
@@ -31,7 +31,7 @@ impl Change for Trust {
         format!("pkgswarm lan {verb} {}\n{}", self.networks.join(" "), if self.on { about } else { "" })
     }
 
-    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+    fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         if self.on {
             record.done.networks.extend(self.networks.iter().cloned());
             record.write()?;
@@ -50,47 +50,47 @@ impl Change for Trust {
 
 /// A line of `pkgswarm lan ls --json`, as far as it is read.
 #[derive(Deserialize)]
-struct Listed {
-    here: Vec<Here>,
+struct ListedNetworks {
+    here: Vec<ListedAddress>,
     trusted: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Here {
+struct ListedAddress {
     network: String,
     trusted: bool,
     chosen: bool,
 }
 
 /// Trusting the networks that this machine is in.
-pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
+pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     if !super::DAEMON.is_enabled() {
-        return Ok(Offer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
+        return Ok(SetupOffer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
     }
     let (program, listed) = list(context)?;
     let missing = listed.here.into_iter().filter(|here| here.chosen && !here.trusted);
     let networks: Vec<String> = missing.map(|here| here.network).collect();
     if networks.is_empty() {
-        return Ok(Offer::Nothing("no network here that could be trusted and is not".to_owned()));
+        return Ok(SetupOffer::Nothing("no network here that could be trusted and is not".to_owned()));
     }
-    Ok(Offer::Change(Box::new(Trust { program, networks, on: true })))
+    Ok(SetupOffer::Change(Box::new(Trust { program, networks, on: true })))
 }
 
 /// Trusting them no more.
-pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error> {
+pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     if record.done.networks.is_empty() {
-        return Ok(Offer::Nothing("setup has trusted no network".to_owned()));
+        return Ok(SetupOffer::Nothing("setup has trusted no network".to_owned()));
     }
     let (program, listed) = list(context)?;
     let still = record.done.networks.iter().filter(|network| listed.trusted.contains(network));
     let networks: Vec<String> = still.cloned().collect();
     if networks.is_empty() {
-        return Ok(Offer::Nothing("the networks that setup trusted are not trusted any more".to_owned()));
+        return Ok(SetupOffer::Nothing("the networks that setup trusted are not trusted any more".to_owned()));
     }
-    Ok(Offer::Change(Box::new(Trust { program, networks, on: false })))
+    Ok(SetupOffer::Change(Box::new(Trust { program, networks, on: false })))
 }
 
-fn list(context: &Context<'_>) -> Result<(PathBuf, Listed), Error> {
+fn list(context: &Context<'_>) -> Result<(PathBuf, ListedNetworks), Error> {
     let program = context.env.program().map_err(|e| Error::local("pkgswarm", e))?;
     let mut command = Command::new(&program);
     command.args(["lan", "ls", "--json"]);

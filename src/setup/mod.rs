@@ -1,6 +1,6 @@
 //! Making this machine use pkgswarm, and taking that back: pacman.conf, units, Kubo's settings, trust in a network.
 //!
-//! Each [`Part`] looks first and makes an [`Offer`]: a [`Change`], which can be shown exactly as it will be made, or the
+//! Each [`SetupPart`] looks first and makes an [`SetupOffer`]: a [`Change`], which can be shown exactly as it will be made, or the
 //! reason why there is none. Applying one writes into the [`record`] first what it takes to undo it. Undoing makes
 //! offers of the same kind, and touches nothing that somebody else has changed since.
 
@@ -21,7 +21,7 @@ mod pacman;
 pub mod record;
 mod units;
 
-use record::Record;
+use record::SetupRecord;
 use units::Unit;
 
 const INDEX: Unit = Unit { name: "pkgswarm-index.timer", about: "refreshes the indexes in use", of_users: false };
@@ -40,7 +40,7 @@ const DAEMON: Unit = Unit {
 
 /// What can be set up by itself. The words of `--only` and their help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Part {
+pub enum SetupPart {
     /// XferCommand in pacman.conf
     Pacman,
     /// The timer that refreshes indexes, where any is in use
@@ -57,21 +57,28 @@ pub enum Part {
     Lan,
 }
 
-impl Part {
+impl SetupPart {
     /// All, in the order in which they are offered.
-    pub const ALL: [Part; 7] =
-        [Part::Pacman, Part::Index, Part::Prefetch, Part::Notify, Part::Kubo, Part::Daemon, Part::Lan];
+    pub const ALL: [SetupPart; 7] = [
+        SetupPart::Pacman,
+        SetupPart::Index,
+        SetupPart::Prefetch,
+        SetupPart::Notify,
+        SetupPart::Kubo,
+        SetupPart::Daemon,
+        SetupPart::Lan,
+    ];
 
     /// What it is called on the command line and in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Part::Pacman => "pacman",
-            Part::Index => "index",
-            Part::Prefetch => "prefetch",
-            Part::Notify => "notify",
-            Part::Kubo => "kubo",
-            Part::Daemon => "daemon",
-            Part::Lan => "lan",
+            SetupPart::Pacman => "pacman",
+            SetupPart::Index => "index",
+            SetupPart::Prefetch => "prefetch",
+            SetupPart::Notify => "notify",
+            SetupPart::Kubo => "kubo",
+            SetupPart::Daemon => "daemon",
+            SetupPart::Lan => "lan",
         }
     }
 }
@@ -87,7 +94,7 @@ pub struct Context<'a> {
 }
 
 /// What a part can do.
-pub enum Offer {
+pub enum SetupOffer {
     /// It would change this.
     Change(Box<dyn Change>),
     /// Nothing, for this reason.
@@ -103,7 +110,7 @@ pub trait Change {
     ///
     /// # Errors
     /// As the part has them. What the record then says suffices to undo what was done.
-    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error>;
+    fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error>;
 }
 
 /// What `part` would change.
@@ -111,18 +118,18 @@ pub trait Change {
 /// # Errors
 /// `Usage` where something is not understood, or would break downloads: the hint says what to do by hand. `Local` where
 /// something cannot be read or asked.
-pub fn offer(context: &Context<'_>, part: Part) -> Result<Offer, Error> {
+pub fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error> {
     match part {
-        Part::Pacman => pacman::offer(context),
-        Part::Index if context.settings.indexes.is_empty() => {
-            Ok(Offer::Nothing("no index is in use; `pkgswarm index add` adds one".to_owned()))
+        SetupPart::Pacman => pacman::offer(context),
+        SetupPart::Index if context.settings.indexes.is_empty() => {
+            Ok(SetupOffer::Nothing("no index is in use; `pkgswarm index add` adds one".to_owned()))
         }
-        Part::Index => Ok(units::offer(INDEX)),
-        Part::Prefetch => Ok(units::offer(PREFETCH)),
-        Part::Notify => Ok(units::offer(NOTIFY)),
-        Part::Kubo => kubo::offer(context),
-        Part::Daemon => Ok(units::offer(DAEMON)),
-        Part::Lan => lan::offer(context),
+        SetupPart::Index => Ok(units::offer(INDEX)),
+        SetupPart::Prefetch => Ok(units::offer(PREFETCH)),
+        SetupPart::Notify => Ok(units::offer(NOTIFY)),
+        SetupPart::Kubo => kubo::offer(context),
+        SetupPart::Daemon => Ok(units::offer(DAEMON)),
+        SetupPart::Lan => lan::offer(context),
     }
 }
 
@@ -130,14 +137,14 @@ pub fn offer(context: &Context<'_>, part: Part) -> Result<Offer, Error> {
 ///
 /// # Errors
 /// `Usage` where what was changed cannot be told from what somebody changed since: the hint says what to do by hand.
-pub fn offer_undo(context: &Context<'_>, part: Part, record: &Record) -> Result<Offer, Error> {
+pub fn offer_undo(context: &Context<'_>, part: SetupPart, record: &SetupRecord) -> Result<SetupOffer, Error> {
     match part {
-        Part::Pacman => pacman::offer_undo(context, record),
-        Part::Index => Ok(units::offer_undo(INDEX, record)),
-        Part::Prefetch => Ok(units::offer_undo(PREFETCH, record)),
-        Part::Notify => Ok(units::offer_undo(NOTIFY, record)),
-        Part::Kubo => kubo::offer_undo(context, record),
-        Part::Daemon => Ok(units::offer_undo(DAEMON, record)),
-        Part::Lan => lan::offer_undo(context, record),
+        SetupPart::Pacman => pacman::offer_undo(context, record),
+        SetupPart::Index => Ok(units::offer_undo(INDEX, record)),
+        SetupPart::Prefetch => Ok(units::offer_undo(PREFETCH, record)),
+        SetupPart::Notify => Ok(units::offer_undo(NOTIFY, record)),
+        SetupPart::Kubo => kubo::offer_undo(context, record),
+        SetupPart::Daemon => Ok(units::offer_undo(DAEMON, record)),
+        SetupPart::Lan => lan::offer_undo(context, record),
     }
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::file::Original;
-use super::record::{Record, Text};
-use super::{Change, Context, Offer, conf, diff};
+use super::record::{SetupRecord, Text};
+use super::{Change, Context, SetupOffer, conf, diff};
 use crate::distro::pacman_conf::PacmanConf;
-use crate::distro::question::Question;
+use crate::distro::question::ConfQuestion;
 use crate::distro::version;
 use crate::doctor::{self, Facts, Level, daemon, lan, pacman, store};
 use crate::error::Error;
@@ -29,7 +29,7 @@ impl Change for Edit {
         diff::unified(&self.original.path.display().to_string(), &self.original.bytes, &self.text)
     }
 
-    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+    fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         let path = self.original.path.display();
         if self.direction == Direction::Back {
             self.original.replace(&self.text)?;
@@ -48,7 +48,7 @@ impl Change for Edit {
 }
 
 /// The change that has pacman download with this program.
-pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
+pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     let path = &context.settings.pacman_conf;
     let original =
         Original::read(path).map_err(|e| with_hint(e, "is pacman installed? pacman.conf says where its file is"))?;
@@ -56,7 +56,7 @@ pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
     let before = dump(path, &original.bytes)?;
     let conf = parsed(path, &before)?;
     if let Some(used) = conf.xfer_command.as_ref().filter(|used| pacman::is_ours(used)) {
-        return Ok(Offer::Nothing(format!("{} has XferCommand = {used}", path.display())));
+        return Ok(SetupOffer::Nothing(format!("{} has XferCommand = {used}", path.display())));
     }
     let text = conf::with_command(&original.bytes, &command);
     let after = dump(path, &text)?;
@@ -71,13 +71,13 @@ pub fn offer(context: &Context<'_>) -> Result<Offer, Error> {
         return Err(Error::usage(path.display(), why).hint(by_hand(&command)));
     }
     refuse_what_breaks(path, changed)?;
-    Ok(Offer::Change(Box::new(Edit { original, text, direction: Direction::Forth })))
+    Ok(SetupOffer::Change(Box::new(Edit { original, text, direction: Direction::Forth })))
 }
 
 /// The change that takes it back.
-pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error> {
+pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     let Some(path) = &record.done.pacman_conf else {
-        return Ok(Offer::Nothing("setup has not changed pacman.conf".to_owned()));
+        return Ok(SetupOffer::Nothing("setup has not changed pacman.conf".to_owned()));
     };
     let (before, after) = (record.text(Text::Before)?, record.text(Text::After)?);
     let original = Original::read(path)?;
@@ -94,7 +94,7 @@ pub fn offer_undo(context: &Context<'_>, record: &Record) -> Result<Offer, Error
         dump(path, &text).map_err(|e| with_hint(e, &format!("{} has the file as it was", backup.display())))?;
     }
     let _ = context;
-    Ok(Offer::Change(Box::new(Edit { original, text, direction: Direction::Back })))
+    Ok(SetupOffer::Change(Box::new(Edit { original, text, direction: Direction::Back })))
 }
 
 /// Whether pacman would download with pkgswarm.
@@ -117,7 +117,7 @@ fn command(context: &Context<'_>) -> Result<String, Error> {
 
 /// What pacman-conf makes of a text.
 fn dump(path: &Path, text: &[u8]) -> Result<String, Error> {
-    Question::default().try_text(text).map_err(|e| {
+    ConfQuestion::default().try_text(text).map_err(|e| {
         Error::usage(path.display(), format!("is not understood: {e}")).hint("correct it, and run pkgswarm setup again")
     })
 }
@@ -140,7 +140,7 @@ fn with_hint(error: Error, hint: &str) -> Error {
 
 /// Refuses a configuration with which pacman would download nothing: what doctor calls an error.
 fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
-    let pacman = pacman::Pacman {
+    let pacman = pacman::PacmanFacts {
         version: version::installed(),
         conf: Ok(conf),
         closed_conf: None,
@@ -149,9 +149,9 @@ fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
     };
     let facts = Facts {
         pacman,
-        store: store::Store::unseen(),
+        store: store::StoreFacts::unseen(),
         indexes: Vec::new(),
-        kubo: daemon::Daemon::Off,
+        kubo: daemon::DaemonFacts::Off,
         lan: lan::Lan::default(),
     };
     let found = pacman::CHECKS.iter().flat_map(|check| (check.look)(&facts));

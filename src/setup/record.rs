@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 20;
 
 /// The directory and what is written in it.
 #[derive(Debug)]
-pub struct Record {
+pub struct SetupRecord {
     dir: PathBuf,
     uid: u32,
     /// What was done.
@@ -71,7 +71,7 @@ impl Text {
     }
 }
 
-impl Record {
+impl SetupRecord {
     /// Where the record of this user is: the system's for root, the state directory for root's child, else the user's.
     pub fn place(env: &Env, settings: &Settings) -> PathBuf {
         if env.var(HANDOVER).is_some() && !env.is_root() {

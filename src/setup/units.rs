@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::record::Record;
-use super::{Change, Offer};
+use super::record::SetupRecord;
+use super::{Change, SetupOffer};
 use crate::error::Error;
-use crate::program::{self, Silent};
+use crate::program::{self, SilentError};
 
 /// Longest wait for one call; stopping a service waits for it.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -33,7 +33,7 @@ impl Unit {
         let mut command = Command::new("systemctl");
         command.args(self.words("is-enabled")).arg(self.name);
         match program::hear(command, b"", PATIENCE, 4096) {
-            Ok(said) | Err(Silent::Refused { output: said, .. }) => Some(said.trim().to_owned()),
+            Ok(said) | Err(SilentError::Refused { output: said, .. }) => Some(said.trim().to_owned()),
             Err(_) => None,
         }
     }
@@ -45,12 +45,12 @@ impl Unit {
 }
 
 /// A unit that is to be switched.
-struct Switch {
+struct UnitSwitch {
     unit: Unit,
     on: bool,
 }
 
-impl Change for Switch {
+impl Change for UnitSwitch {
     fn shown(&self) -> String {
         let Unit { name, about, of_users } = self.unit;
         let now = if of_users { "--global " } else { "--now " };
@@ -60,7 +60,7 @@ impl Change for Switch {
         }
     }
 
-    fn apply(&self, record: &mut Record) -> Result<Vec<String>, Error> {
+    fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         let Unit { name, of_users, .. } = self.unit;
         if self.on {
             record.done.units.retain(|known| known != name);
@@ -88,22 +88,22 @@ impl Change for Switch {
 }
 
 /// Enabling `unit`, unless that was decided already.
-pub fn offer(unit: Unit) -> Offer {
+pub fn offer(unit: Unit) -> SetupOffer {
     let name = unit.name;
     match unit.state().as_deref() {
-        None => Offer::Nothing("there is no systemctl here; see README for a cron job".to_owned()),
-        Some("disabled") => Offer::Change(Box::new(Switch { unit, on: true })),
-        Some("" | "not-found") => Offer::Nothing(format!("{name} is not installed")),
-        Some(state) => Offer::Nothing(format!("{name} is {state}")),
+        None => SetupOffer::Nothing("there is no systemctl here; see README for a cron job".to_owned()),
+        Some("disabled") => SetupOffer::Change(Box::new(UnitSwitch { unit, on: true })),
+        Some("" | "not-found") => SetupOffer::Nothing(format!("{name} is not installed")),
+        Some(state) => SetupOffer::Nothing(format!("{name} is {state}")),
     }
 }
 
 /// Disabling `unit`, if setup has enabled it.
-pub fn offer_undo(unit: Unit, record: &Record) -> Offer {
+pub fn offer_undo(unit: Unit, record: &SetupRecord) -> SetupOffer {
     if !record.done.units.iter().any(|done| done == unit.name) {
-        return Offer::Nothing(format!("setup has not enabled {}", unit.name));
+        return SetupOffer::Nothing(format!("setup has not enabled {}", unit.name));
     }
-    Offer::Change(Box::new(Switch { unit, on: false }))
+    SetupOffer::Change(Box::new(UnitSwitch { unit, on: false }))
 }
 
 /// Whether systemd runs this machine.
@@ -112,7 +112,7 @@ fn is_running() -> bool {
     command.arg("is-system-running");
     match program::hear(command, b"", PATIENCE, 4096) {
         Ok(_) => true,
-        Err(Silent::Refused { output, .. }) => !matches!(output.trim(), "offline" | "unknown" | ""),
+        Err(SilentError::Refused { output, .. }) => !matches!(output.trim(), "offline" | "unknown" | ""),
         Err(_) => false,
     }
 }

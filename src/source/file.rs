@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use crate::fsx;
-use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// Bytes handed over at a time.
 const PIECE: usize = 256 * 1024;
@@ -23,7 +23,7 @@ impl LocalFile {
         Self { path, most }
     }
 
-    fn read(&self, question: Question) -> Result<Offer<'_>, Miss> {
+    fn read(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         // Mirrors on disk are often trees of links; the link is followed, what it leads to must be a regular file.
         let path = std::fs::canonicalize(&self.path).map_err(|e| miss(&e))?;
         let mut file = fsx::open_read(&path).map_err(|e| miss(&e))?;
@@ -33,7 +33,7 @@ impl LocalFile {
         }
         let modified = meta.modified().ok();
         if question.newer_than.is_some() && modified.map(whole_seconds) <= question.newer_than.map(whole_seconds) {
-            return Ok(Offer::Unchanged);
+            return Ok(SourceAnswer::Unchanged);
         }
         let start = question.from.min(meta.len());
         file.seek(SeekFrom::Start(start)).map_err(|e| miss(&e))?;
@@ -44,20 +44,20 @@ impl LocalFile {
             piece.truncate(got);
             Ok((got > 0).then(|| (bytes::Bytes::from(piece), file)))
         });
-        Ok(Offer::Bytes { start, size: Some(meta.len()), modified, body: body.boxed_local() })
+        Ok(SourceAnswer::Bytes { start, size: Some(meta.len()), modified, body: body.boxed_local() })
     }
 }
 
 impl Source for LocalFile {
-    fn kind(&self) -> Kind {
-        Kind::File
+    fn kind(&self) -> SourceKind {
+        SourceKind::File
     }
 
     fn place(&self) -> String {
         self.path.parent().unwrap_or(&self.path).display().to_string()
     }
 
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         std::future::ready(self.read(question)).boxed_local()
     }
 }

@@ -15,8 +15,8 @@ use crate::dag::MAX_BLOCK;
 use crate::dag::proof::Leaves;
 use crate::dag::walk::Walk;
 use crate::http::range::retry_after;
-use crate::http::{self, Ask, Http};
-use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+use crate::http::{self, GetOptions, Http};
+use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// Blocks asked for at the same time: enough for 100 ms at 40 MB/s with blocks of 1 MiB, few enough to be a guest.
 const AT_ONCE: usize = 4;
@@ -35,7 +35,7 @@ impl<'a> GatewayFile<'a> {
         Self { http, gateway: gateway.clone(), cid, most }
     }
 
-    async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {
+    async fn get(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let is_part = question.from > 0 || question.until.is_some();
         if is_part && self.cid.codec() == Codec::DagPb {
             let root = self.block(self.cid).await?;
@@ -48,7 +48,7 @@ impl<'a> GatewayFile<'a> {
     }
 
     /// The leaves from `question.from` to `question.until`.
-    async fn part(&self, leaves: Leaves, question: Question) -> Result<Offer<'_>, Miss> {
+    async fn part(&self, leaves: Leaves, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let size = leaves.size();
         let until = question.until.unwrap_or(size).min(size);
         let Some(first) = leaves.leaf_at(question.from) else {
@@ -73,12 +73,12 @@ impl<'a> GatewayFile<'a> {
         // The first block decides whether this gateway has the file at all.
         let first = body.next().await.transpose()?;
         let body = stream::iter(first.map(Ok)).chain(body);
-        Ok(Offer::Bytes { start: from, size: Some(size), modified: None, body: body.boxed_local() })
+        Ok(SourceAnswer::Bytes { start: from, size: Some(size), modified: None, body: body.boxed_local() })
     }
 
     /// The whole file, whatever its shape.
-    async fn whole(&self) -> Result<Offer<'_>, Miss> {
-        let mut blocks = Blocks {
+    async fn whole(&self) -> Result<SourceAnswer<'_>, Miss> {
+        let mut blocks = BlockWalk {
             file: self,
             walk: Walk::new(self.cid, self.most),
             asked: VecDeque::new(),
@@ -99,7 +99,7 @@ impl<'a> GatewayFile<'a> {
             }
         });
         let body = stream::iter((!first.is_empty()).then_some(Ok(first))).chain(rest);
-        Ok(Offer::Bytes { start: 0, size, modified: None, body: body.boxed_local() })
+        Ok(SourceAnswer::Bytes { start: 0, size, modified: None, body: body.boxed_local() })
     }
 
     async fn block(&self, cid: Cid) -> Result<Vec<u8>, Miss> {
@@ -108,28 +108,28 @@ impl<'a> GatewayFile<'a> {
 }
 
 impl Source for GatewayFile<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Gateway
+    fn kind(&self) -> SourceKind {
+        SourceKind::Gateway
     }
 
     fn place(&self) -> String {
         http::host(&self.gateway)
     }
 
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         self.get(question).boxed_local()
     }
 }
 
 /// The walk over the DAG and the blocks that are on their way for it.
-struct Blocks<'a> {
+struct BlockWalk<'a> {
     file: &'a GatewayFile<'a>,
     walk: Walk,
     asked: VecDeque<Cid>,
     coming: FuturesOrdered<Local<'a, Result<Vec<u8>, Miss>>>,
 }
 
-impl Blocks<'_> {
+impl BlockWalk<'_> {
     /// Takes the next block in order and returns the bytes of the file in it, which may be none.
     async fn next(&mut self) -> Result<bytes::Bytes, Miss> {
         // A node's children come before what was asked ahead: then the order is built anew.
@@ -162,7 +162,7 @@ pub fn block_url(gateway: &Url, cid: Cid) -> Url {
 
 /// Fetches the block `cid` from `url` and proves it. At most `MAX_BLOCK` bytes.
 pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool) -> Result<Vec<u8>, Miss> {
-    let ask = Ask { accept: Some("application/vnd.ipld.raw"), direct, ..Ask::default() };
+    let ask = GetOptions { accept: Some("application/vnd.ipld.raw"), direct, ..GetOptions::default() };
     let mut response = http.ask(url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());
     match response.status() {

@@ -15,10 +15,10 @@ use reqwest::{StatusCode, Url};
 use crate::cid::{Cid, Codec};
 use crate::config::value::below;
 use crate::dag::proof::Leaves;
-use crate::http::{self, Ask, Http};
+use crate::http::{self, GetOptions, Http};
 use crate::source::gateway::raw_block;
 use crate::source::mirror::offer;
-use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// How long the daemon may look for one block among those it is connected to. It asks them at once, and after a second
 /// it starts to search the whole network (Bitswap's ProviderSearchDelay, boxo, bitswap/client/internal/defaults);
@@ -31,7 +31,7 @@ pub const LATER: Duration = Duration::from_millis(10);
 
 /// Where the daemon may look for a file that it does not have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reach {
+pub enum KuboReach {
     /// Among those it is connected to: neighbours, peers that were configured, and whoever it met by chance.
     Near,
     /// Everywhere, by its routing (DHT, delegated routers). That takes seconds and tells strangers what is wanted.
@@ -43,7 +43,7 @@ pub struct KuboFile<'a> {
     http: &'a Http,
     gateway: Url,
     cid: Cid,
-    reach: Reach,
+    reach: KuboReach,
     size: Option<u64>,
     most: u64,
     had_it: Rc<Cell<Option<bool>>>,
@@ -56,7 +56,7 @@ pub struct KuboFile<'a> {
 
 impl<'a> KuboFile<'a> {
     /// The file `cid` through the gateway at `gateway`.
-    pub fn new(http: &'a Http, gateway: &Url, cid: Cid, reach: Reach, size: Option<u64>, most: u64) -> Self {
+    pub fn new(http: &'a Http, gateway: &Url, cid: Cid, reach: KuboReach, size: Option<u64>, most: u64) -> Self {
         let (had_it, is_found, later) = (Rc::default(), Cell::new(false), Duration::ZERO);
         Self { http, gateway: gateway.clone(), cid, reach, size, most, had_it, is_found, is_last_resort: false, later }
     }
@@ -82,11 +82,11 @@ impl<'a> KuboFile<'a> {
         below(&self.gateway, &format!("/ipfs/{}", self.cid))
     }
 
-    async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {
+    async fn get(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let url = self.url();
         if self.had_it.get().is_none() {
             // Tests the root block only, and asks no network (boxo, gateway/backend_blocks.go:755).
-            let ask = Ask { head: true, cached_only: true, direct: true, ..Ask::default() };
+            let ask = GetOptions { head: true, cached_only: true, direct: true, ..GetOptions::default() };
             match self.http.ask(&url, &ask).await?.status() {
                 StatusCode::OK => self.had_it.set(Some(true)),
                 StatusCode::PRECONDITION_FAILED => self.had_it.set(Some(false)),
@@ -100,7 +100,7 @@ impl<'a> KuboFile<'a> {
         if !is_found && self.cid.codec() == Codec::DagPb {
             self.find(question.from).await?;
         }
-        let ask = Ask { from: question.from, until: question.until, direct: true, ..Ask::default() };
+        let ask = GetOptions { from: question.from, until: question.until, direct: true, ..GetOptions::default() };
         let asked = self.http.ask(&url, &ask);
         // A file that is one block is looked for by this very question.
         let response = if is_found || self.is_found.get() { asked.await? } else { self.within_reach(asked).await? };
@@ -132,8 +132,8 @@ impl<'a> KuboFile<'a> {
 
     async fn within_reach<T>(&self, asked: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
         match self.reach {
-            Reach::Anywhere => asked.await,
-            Reach::Near => {
+            KuboReach::Anywhere => asked.await,
+            KuboReach::Near => {
                 let nobody = |_| Miss::Absent("nobody it is connected to has it".to_owned());
                 tokio::time::timeout(NEAR, asked).await.map_err(nobody)?
             }
@@ -142,8 +142,8 @@ impl<'a> KuboFile<'a> {
 }
 
 impl Source for KuboFile<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Kubo
+    fn kind(&self) -> SourceKind {
+        SourceKind::Kubo
     }
 
     fn place(&self) -> String {
@@ -154,7 +154,7 @@ impl Source for KuboFile<'_> {
         self.is_last_resort
     }
 
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         self.get(question).boxed_local()
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 
-use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// A source with a meter.
 pub struct Metered<'a> {
@@ -27,7 +27,7 @@ impl<'a> Metered<'a> {
 }
 
 impl Source for Metered<'_> {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> SourceKind {
         self.inner.kind()
     }
 
@@ -39,10 +39,12 @@ impl Source for Metered<'_> {
         self.inner.is_last_resort()
     }
 
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         let (sent, rate) = (Rc::clone(&self.sent), self.rate);
         let opened = self.inner.open(question).map(move |answer| {
-            let Offer::Bytes { start, size, modified, body } = answer? else { return Ok(Offer::Unchanged) };
+            let SourceAnswer::Bytes { start, size, modified, body } = answer? else {
+                return Ok(SourceAnswer::Unchanged);
+            };
             let body = body.inspect(move |piece| {
                 if let Ok(piece) = piece {
                     sent.set(sent.get() + piece.len() as u64);
@@ -52,7 +54,7 @@ impl Source for Metered<'_> {
                 Some(rate) => held_back(body, rate).boxed_local(),
                 None => body.boxed_local(),
             };
-            Ok(Offer::Bytes { start, size, modified, body })
+            Ok(SourceAnswer::Bytes { start, size, modified, body })
         });
         opened.boxed_local()
     }
@@ -85,14 +87,15 @@ mod tests {
         std::fs::write(dir.path().join("a"), vec![1; 700_000]).unwrap();
         let (source, sent) = Metered::new(Box::new(LocalFile::new(dir.path().join("a"), 1 << 20)), None);
         for _ in 0..2 {
-            let Ok(Offer::Bytes { mut body, .. }) = source.open(Question { from: 100, ..Question::default() }).await
+            let Ok(SourceAnswer::Bytes { mut body, .. }) =
+                source.open(FetchRequest { from: 100, ..FetchRequest::default() }).await
             else {
                 panic!("it is there")
             };
             while body.next().await.is_some() {}
         }
         assert_eq!(sent.get(), 2 * (700_000 - 100));
-        let Ok(Offer::Bytes { .. }) = source.open(Question::default()).await else { panic!("it is there") };
+        let Ok(SourceAnswer::Bytes { .. }) = source.open(FetchRequest::default()).await else { panic!("it is there") };
         assert_eq!(sent.get(), 2 * (700_000 - 100), "what nobody reads does not count");
     }
 
@@ -102,7 +105,9 @@ mod tests {
         std::fs::write(dir.path().join("a"), vec![1; 100_000]).unwrap();
         let (source, sent) = Metered::new(Box::new(LocalFile::new(dir.path().join("a"), 1 << 20)), Some(500_000));
         let begun = Instant::now();
-        let Ok(Offer::Bytes { mut body, .. }) = source.open(Question::default()).await else { panic!("it is there") };
+        let Ok(SourceAnswer::Bytes { mut body, .. }) = source.open(FetchRequest::default()).await else {
+            panic!("it is there")
+        };
         while body.next().await.is_some() {}
         assert_eq!(sent.get(), 100_000);
         assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());

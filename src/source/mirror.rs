@@ -4,8 +4,8 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use reqwest::{StatusCode, Url, header};
 
 use crate::http::range::{ContentRange, retry_after};
-use crate::http::{self, Ask, Http};
-use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+use crate::http::{self, GetOptions, Http};
+use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// A file at a URL.
 pub struct Mirror<'a> {
@@ -23,23 +23,28 @@ impl<'a> Mirror<'a> {
         Self { http, url, size, most }
     }
 
-    async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {
-        let ask = Ask { from: question.from, until: question.until, newer_than: question.newer_than, ..Ask::default() };
+    async fn get(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
+        let ask = GetOptions {
+            from: question.from,
+            until: question.until,
+            newer_than: question.newer_than,
+            ..GetOptions::default()
+        };
         let response = self.http.ask(&self.url, &ask).await?;
         offer(response, question, self.size, self.most)
     }
 }
 
 impl Source for Mirror<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Mirror
+    fn kind(&self) -> SourceKind {
+        SourceKind::Mirror
     }
 
     fn place(&self) -> String {
         http::host(&self.url)
     }
 
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         self.get(question).boxed_local()
     }
 }
@@ -47,10 +52,10 @@ impl Source for Mirror<'_> {
 /// Reads an HTTP answer as an offer. Shared with Kubo's gateway, which speaks the same protocol.
 pub(super) fn offer<'a>(
     response: reqwest::Response,
-    question: Question,
+    question: FetchRequest,
     size: Option<u64>,
     most: u64,
-) -> Result<Offer<'a>, Miss> {
+) -> Result<SourceAnswer<'a>, Miss> {
     let status = response.status();
     let headers = response.headers();
     let code = format!("HTTP {}", status.as_u16());
@@ -64,7 +69,7 @@ pub(super) fn offer<'a>(
             }
             None => return Err(Miss::Broken("a part without a Content-Range".to_owned())),
         },
-        StatusCode::NOT_MODIFIED if question.newer_than.is_some() => return Ok(Offer::Unchanged),
+        StatusCode::NOT_MODIFIED if question.newer_than.is_some() => return Ok(SourceAnswer::Unchanged),
         StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Miss::Absent(code)),
         StatusCode::RANGE_NOT_SATISFIABLE => return Err(Miss::Corrupt(format!("{code}: its file is shorter"))),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -83,5 +88,5 @@ pub(super) fn offer<'a>(
     }
     let modified = http::text(headers, header::LAST_MODIFIED).and_then(|text| httpdate::parse_http_date(text).ok());
     let body = response.bytes_stream().map_err(|e| Miss::Broken(http::reason(&e))).boxed_local();
-    Ok(Offer::Bytes { start, size: total, modified, body })
+    Ok(SourceAnswer::Bytes { start, size: total, modified, body })
 }

@@ -22,7 +22,7 @@ pub mod node;
 pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
 
 /// A source's answer.
-pub enum Offer<'a> {
+pub enum SourceAnswer<'a> {
     /// Bytes from an offset on.
     Bytes {
         /// Offset of the first byte: the one asked for, or 0 where the source cannot start elsewhere.
@@ -40,7 +40,7 @@ pub enum Offer<'a> {
 
 /// What is asked of a source.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Question {
+pub struct FetchRequest {
     /// First byte wanted.
     pub from: u64,
     /// Where to stop, after `from`; `None` for the end of the file.
@@ -54,7 +54,7 @@ pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What kind of place a source is; decides order and pacing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Kind {
+pub enum SourceKind {
     /// A directory of this machine (`file://`).
     File,
     /// The daemon of this program, and so the machines of the local network.
@@ -67,15 +67,15 @@ pub enum Kind {
     Mirror,
 }
 
-impl Kind {
+impl SourceKind {
     /// One word for people and for `--source`.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::File => "file",
-            Kind::Node => "lan",
-            Kind::Kubo => "kubo",
-            Kind::Gateway => "gateway",
-            Kind::Mirror => "mirror",
+            SourceKind::File => "file",
+            SourceKind::Node => "lan",
+            SourceKind::Kubo => "kubo",
+            SourceKind::Gateway => "gateway",
+            SourceKind::Mirror => "mirror",
         }
     }
 }
@@ -90,7 +90,7 @@ impl Kind {
 /// - dropping the future or the body ends the transfer.
 pub trait Source {
     /// What kind of place it is.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> SourceKind;
     /// Where: host and port, or a path. For people, without secrets.
     fn place(&self) -> String;
     /// Whether it is asked only when everybody else has failed.
@@ -98,5 +98,5 @@ pub trait Source {
         false
     }
     /// Asks for the file.
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>>;
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>>;
 }

@@ -25,13 +25,13 @@ const ANSWER_MOST: usize = 32 << 10;
 const PATIENCE: Duration = Duration::from_secs(35);
 
 /// The neighbours, by way of the daemon at a socket.
-pub struct Neighbours {
+pub struct LanSource {
     socket: PathBuf,
     /// Connections on which nothing is asked at the moment. The daemon remembers on each who had the last block.
     idle: RefCell<Vec<Connection>>,
 }
 
-impl Neighbours {
+impl LanSource {
     /// Through the daemon at `socket`.
     pub fn at(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), idle: RefCell::default() }

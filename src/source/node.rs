@@ -10,7 +10,7 @@ use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::socket::Connection;
-use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// A daemon that does not even say that it has heard is not waited for (`doc/design.md`, promise 5).
 const SILENCE: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ impl NodeFile {
         Self { socket: socket.to_owned(), sha256, cid, name: name.to_owned(), size }
     }
 
-    async fn ask(&self, question: Question) -> Result<Offer<'_>, Miss> {
+    async fn ask(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let connection = connect(&self.socket)?;
         let cid = self.cid.map_or_else(|| "-".to_owned(), |cid| cid.to_string());
         let request = format!("get {} {} {cid} {}", self.sha256, self.size, self.name);
@@ -48,28 +48,28 @@ impl NodeFile {
         // The file grows from its beginning, so it can be read from anywhere that has come.
         let start = question.from.min(self.size);
         let until = question.until.unwrap_or(u64::MAX);
-        let coming = Coming { connection, file, at: start, until, there: 0, is_done: false };
-        let body = stream::try_unfold(coming, Coming::next);
-        Ok(Offer::Bytes { start, size: Some(self.size), modified: None, body: body.boxed_local() })
+        let coming = GrowingFile { connection, file, at: start, until, there: 0, is_done: false };
+        let body = stream::try_unfold(coming, GrowingFile::next);
+        Ok(SourceAnswer::Bytes { start, size: Some(self.size), modified: None, body: body.boxed_local() })
     }
 }
 
 impl Source for NodeFile {
-    fn kind(&self) -> Kind {
-        Kind::Node
+    fn kind(&self) -> SourceKind {
+        SourceKind::Node
     }
 
     fn place(&self) -> String {
         "lan".to_owned()
     }
 
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         self.ask(question).boxed_local()
     }
 }
 
 /// A file that the daemon is writing.
-struct Coming {
+struct GrowingFile {
     connection: Connection,
     file: File,
     at: u64,
@@ -78,7 +78,7 @@ struct Coming {
     is_done: bool,
 }
 
-impl Coming {
+impl GrowingFile {
     async fn next(mut self) -> Result<Option<(bytes::Bytes, Self)>, Miss> {
         loop {
             let end = self.there.min(self.until);

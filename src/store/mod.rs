@@ -59,7 +59,7 @@ pub struct Slot<'a> {
 
 /// A file of the store, of which nothing is known yet.
 #[derive(Debug)]
-pub struct Kept {
+pub struct StoredFile {
     /// Holds the bytes.
     pub file: File,
     /// Where it comes from, for people: the store, and who delivered it there when that was noted.
@@ -70,9 +70,9 @@ pub struct Kept {
 
 /// A file of the store, proven.
 #[derive(Debug)]
-pub struct Held {
+pub struct ProvenFile {
     /// Its bytes.
-    pub kept: Kept,
+    pub kept: StoredFile,
     /// What they are.
     pub proof: Verified,
 }
@@ -209,10 +209,10 @@ impl Store {
     }
 
     /// The proven file of `sha256`, if the store has it. A file that does not prove any more is removed.
-    pub fn find(&self, sha256: Sha256, size: u64) -> Option<Held> {
+    pub fn find(&self, sha256: Sha256, size: u64) -> Option<ProvenFile> {
         let kept = self.open_unproven(sha256)?;
         match verify::prove(&kept.file, sha256, size) {
-            Ok(proof) => Some(Held { kept, proof }),
+            Ok(proof) => Some(ProvenFile { kept, proof }),
             Err(_) => {
                 let _ = std::fs::remove_file(self.dir.join("files").join(sha256.to_string()));
                 None
@@ -221,11 +221,11 @@ impl Store {
     }
 
     /// The file of `sha256`, if the store has it, for who proves it or a copy of it.
-    pub fn open_unproven(&self, sha256: Sha256) -> Option<Kept> {
+    pub fn open_unproven(&self, sha256: Sha256) -> Option<StoredFile> {
         let path = self.dir.join("files").join(sha256.to_string());
         let file = fsx::open_read(&path).ok()?;
         let Note { from, stay, .. } = Note::beside(&path);
-        Some(Kept { file, from: from.map_or("store".to_owned(), |from| format!("store ({from})")), stay })
+        Some(StoredFile { file, from: from.map_or("store".to_owned(), |from| format!("store ({from})")), stay })
     }
 
     /// Whether the store has a file of this name and size, which nobody has looked into.

@@ -10,10 +10,10 @@ use pkgswarm::http::Http;
 use pkgswarm::miss::Miss;
 use pkgswarm::source::file::LocalFile;
 use pkgswarm::source::gateway::GatewayFile;
-use pkgswarm::source::kubo::{KuboFile, Reach};
+use pkgswarm::source::kubo::{KuboFile, KuboReach};
 use pkgswarm::source::mirror::Mirror;
 use pkgswarm::source::node::NodeFile;
-use pkgswarm::source::{Offer, Question, Source};
+use pkgswarm::source::{FetchRequest, Source, SourceAnswer};
 use reqwest::Url;
 
 use crate::support::daemon::{Daemon, FakeDaemon};
@@ -59,8 +59,8 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
         ),
         (
             "kubo",
-            Box::new(KuboFile::new(&http, &gateway, cid, Reach::Near, size, MOST)),
-            Box::new(KuboFile::new(&http, &poor, other, Reach::Anywhere, size, MOST)),
+            Box::new(KuboFile::new(&http, &gateway, cid, KuboReach::Near, size, MOST)),
+            Box::new(KuboFile::new(&http, &poor, other, KuboReach::Anywhere, size, MOST)),
         ),
         (
             "gateway",
@@ -75,12 +75,12 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
 
 /// Opens and reads to the end: the offset of the first byte, the size that was told, and the bytes.
 fn read(source: &dyn Source, from: u64) -> Result<(u64, Option<u64>, Vec<u8>), Miss> {
-    ask(source, Question { from, ..Question::default() })
+    ask(source, FetchRequest { from, ..FetchRequest::default() })
 }
 
-fn ask(source: &dyn Source, question: Question) -> Result<(u64, Option<u64>, Vec<u8>), Miss> {
+fn ask(source: &dyn Source, question: FetchRequest) -> Result<(u64, Option<u64>, Vec<u8>), Miss> {
     let read = async {
-        let Offer::Bytes { start, size, mut body, .. } = source.open(question).await? else {
+        let SourceAnswer::Bytes { start, size, mut body, .. } = source.open(question).await? else {
             panic!("unchanged, though no date was named");
         };
         let mut bytes = Vec::new();
@@ -120,7 +120,7 @@ fn every_source_ends_where_it_is_asked_to() {
         let parts =
             [(0, 1), (0, MIB), (1, 2 * MIB), (MIB, 3 * MIB), (MIB + 5, MIB + 6), (2 * MIB + 7, end), (end - 1, end)];
         for (from, until) in parts {
-            let question = Question { from, until: Some(until), ..Question::default() };
+            let question = FetchRequest { from, until: Some(until), ..FetchRequest::default() };
             let (start, size, read) = ask(has, question).unwrap_or_else(|miss| panic!("{name}: {miss}"));
             assert_eq!((start, size), (from, Some(end)), "{name}: {from} to {until}");
             assert!(read == bytes[from as usize..until as usize], "{name}: {from} to {until}: {} bytes", read.len());
@@ -140,7 +140,9 @@ fn every_source_says_that_it_has_no_such_file() {
 fn every_source_can_be_left_and_asked_again() {
     for_every_source(|name, has, _, bytes| {
         let left = async {
-            let Ok(Offer::Bytes { mut body, .. }) = has.open(Question::default()).await else { panic!("{name}") };
+            let Ok(SourceAnswer::Bytes { mut body, .. }) = has.open(FetchRequest::default()).await else {
+                panic!("{name}")
+            };
             body.next().await.map(|piece| piece.map(|bytes| bytes.len()))
         };
         let first = block_on(left).unwrap().expect("a first piece").unwrap_or_else(|miss| panic!("{name}: {miss}"));
@@ -164,7 +166,7 @@ fn a_kubo_that_is_to_ask_others_later_says_at_once_what_it_has_itself() {
     let of = |bytes: &[u8], later| {
         let cid = build(bytes).unwrap().root;
         let size = Some(bytes.len() as u64);
-        KuboFile::new(&http, &gateway, cid, Reach::Anywhere, size, MOST).asking_others_after(later)
+        KuboFile::new(&http, &gateway, cid, KuboReach::Anywhere, size, MOST).asking_others_after(later)
     };
     let asked = || kubo.requests().iter().map(|request| request.method.clone()).collect::<Vec<_>>();
     let (hour, moment) = (Duration::from_secs(3600), Duration::from_millis(1));
@@ -172,7 +174,7 @@ fn a_kubo_that_is_to_ask_others_later_says_at_once_what_it_has_itself() {
     assert_eq!(asked(), ["HEAD", "GET"]);
     let waits = of(&far, hour);
     let patience = Duration::from_millis(300);
-    let opened = block_on(async { tokio::time::timeout(patience, waits.open(Question::default())).await.is_ok() });
+    let opened = block_on(async { tokio::time::timeout(patience, waits.open(FetchRequest::default())).await.is_ok() });
     assert_eq!((opened, asked()), (Some(false), ["HEAD", "GET", "HEAD"].map(str::to_owned).to_vec()));
     assert!(read(&of(&far, moment), 0).unwrap().2 == far);
 }

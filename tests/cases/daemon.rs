@@ -7,7 +7,7 @@ use cid::multibase::Base;
 use pkgswarm::cid::Cid;
 use pkgswarm::dag::node::{self, Piece};
 use pkgswarm::digest::Sha256;
-use pkgswarm::protobuf::Writer;
+use pkgswarm::protobuf::ProtobufWriter;
 
 use crate::support::daemon::{Daemon, FakeDaemon, Stock};
 use crate::support::*;
@@ -120,8 +120,8 @@ fn foreign(bytes: &[u8]) -> (String, Vec<Vec<u8>>) {
     let mut blocks: Vec<Vec<u8>> = Vec::new();
     let pieces = bytes.chunks(100_000).map(|chunk| {
         let size = chunk.len() as u64;
-        let file = Writer::default().varint(1, 2).bytes(2, chunk).varint(3, size).finish();
-        let leaf = Writer::default().bytes(1, &file).finish();
+        let file = ProtobufWriter::default().varint(1, 2).bytes(2, chunk).varint(3, size).finish();
+        let leaf = ProtobufWriter::default().bytes(1, &file).finish();
         let (cid, tsize) = (Cid::dag_pb(Sha256::of(&leaf)), leaf.len() as u64);
         blocks.push(leaf);
         Piece { cid, size, tsize }

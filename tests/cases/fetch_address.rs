@@ -1,9 +1,9 @@
 //! Files by CID, as others made them: foreign neighbours, inlined content, odd spellings, URLs of gateways.
 
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::node::{self, Link, Target};
+use pkgswarm::dag::node::{self, DagLink, Target};
 use pkgswarm::digest::Sha256;
-use pkgswarm::protobuf::Writer;
+use pkgswarm::protobuf::ProtobufWriter;
 
 use crate::support::repo::noise;
 use crate::support::*;
@@ -42,7 +42,7 @@ fn foreign_entries_make_no_directory_unreadable() {
     let plain = noise("plain", 5000);
     let (cbor, sha512) = (dag_cbor(), [&[1, 0x55, 0x13, 64][..], &[7; 64]].concat());
     let small = inlined(b"a small file");
-    let link = |name: &'static str, cid| Link { cid: Target::Foreign(cid), name: name.as_bytes(), tsize: 1 };
+    let link = |name: &'static str, cid| DagLink { cid: Target::Foreign(cid), name: name.as_bytes(), tsize: 1 };
     let raw = Cid::raw(Sha256::of(&plain)).to_bytes();
     let block =
         node::directory([link("cbor", &cbor), link("plain", &raw), link("sha512", &sha512), link("small", &small)]);
@@ -90,8 +90,8 @@ fn what_is_an_address_and_no_file_of_ours_gets_a_reason_of_its_own() {
 #[test]
 fn the_json_about_a_cid_names_that_cid() {
     let content = noise("old", 3000);
-    let data = Writer::default().varint(1, 2).bytes(2, &content).varint(3, 3000).finish();
-    let block = Writer::default().bytes(1, &data).finish();
+    let data = ProtobufWriter::default().varint(1, 2).bytes(2, &content).varint(3, 3000).finish();
+    let block = ProtobufWriter::default().bytes(1, &data).finish();
     let cid = Cid::from_bytes(&[&[0x12, 0x20], &Sha256::of(&block).0[..]].concat()).unwrap().to_string();
     assert!(cid.starts_with("Qm"), "{cid}");
     let kubo = FakeKubo::empty().holding_block(&cid, &block);

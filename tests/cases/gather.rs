@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use pkgswarm::config::Settings;
-use pkgswarm::deliver::Place;
+use pkgswarm::deliver::Candidate;
 use pkgswarm::env::Env;
-use pkgswarm::error::Kind;
+use pkgswarm::error::ErrorKind;
 use pkgswarm::gather::{Gathered, gather, into_store};
 use pkgswarm::journal::By;
 use pkgswarm::name::FileName;
@@ -34,7 +34,7 @@ fn want(mirror: &FakeMirror, package: &Package) -> Want {
     let known = Known { size: package.bytes.len() as u64, sha256: package.sha256(), root: None };
     let url = reqwest::Url::parse(&mirror.url("core", &package.file_name())).unwrap();
     let name = FileName::new(package.file_name()).unwrap();
-    Want { name, repo: None, plan: known.plan(), places: vec![Place::Mirror(url)] }
+    Want { name, repo: None, plan: known.plan(), places: vec![Candidate::Mirror(url)] }
 }
 
 fn packages(count: usize) -> Vec<Package> {
@@ -72,7 +72,7 @@ fn gather_goes_on_after_a_failure_and_names_it() {
         gather(&env, &settings, By::Prefetch, wants, 2, into_store).partition(|file| file.result.is_ok());
     assert_eq!((good.len(), bad.len()), (5, 1));
     assert_eq!(bad[0].want.name.as_str(), packages[2].file_name());
-    assert_eq!(bad[0].result.as_ref().unwrap_err().kind, Kind::NoSource);
+    assert_eq!(bad[0].result.as_ref().unwrap_err().kind, ErrorKind::NoSource);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pkgswarm::cid::Cid;
 use pkgswarm::digest::Sha256;
-use pkgswarm::socket::{Connection, Listener};
+use pkgswarm::socket::{Connection, SocketListener};
 
 use crate::support::server::eventually;
 
@@ -73,7 +73,7 @@ impl FakeDaemon {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let listener = Listener::at(&at).expect("a socket");
+                let listener = SocketListener::at(&at).expect("a socket");
                 let stock = Arc::new(stock);
                 while let Ok(connection) = listener.accept().await {
                     let (stock, noted) = (Arc::clone(&stock), Arc::clone(&noted));

@@ -11,8 +11,8 @@ use pkgswarm::digest::Sha256;
 use pkgswarm::index::in_use;
 use pkgswarm::index::ipns::Name;
 use pkgswarm::index::manifest::{Database, Manifest, Packed, Table};
-use pkgswarm::index::state::{Made, Seen, State};
-use pkgswarm::index::table::{Entry, Writer, pack};
+use pkgswarm::index::state::{IndexState, SeenSequence, TableBytes};
+use pkgswarm::index::table::{Entry, TableWriter, pack};
 use pkgswarm::name::{FileName, RepoName};
 
 use super::repo::Package;
@@ -72,7 +72,7 @@ impl FakeIndex {
     pub fn in_use(mut self, world: World) -> World {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         self.entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut writer = Writer::new(Vec::new());
+        let mut writer = TableWriter::new(Vec::new());
         self.entries.iter().for_each(|entry| writer.add(entry).expect("memory"));
         let plain = writer.finish();
         let packed = pack(&plain);
@@ -102,10 +102,10 @@ impl FakeIndex {
         let key = key.to_string();
         let config = IndexConfig { name: self.name.clone(), key: Some(key.clone()), ..IndexConfig::default() };
         let (bytes, name) = (manifest.encode(), in_use::copy_name(&config));
-        let state = State::at(world.path("state/index"));
-        state.keep_table(&name, &manifest.tables[0], Made::Packed(&packed)).expect("a state directory");
+        let state = IndexState::at(world.path("state/index"));
+        state.keep_table(&name, &manifest.tables[0], TableBytes::Packed(&packed)).expect("a state directory");
         state.hold(&name, &bytes, &[], &[repo]).expect("a state directory");
-        let seen = Seen { sequence: created, manifest: Sha256::of(&bytes), fetched: now, expires };
+        let seen = SeenSequence { sequence: created, manifest: Sha256::of(&bytes), fetched: now, expires };
         state.note(&[format!("ipns:{key}")], &seen).expect("a state directory");
         let parts = world.path("config/config.d");
         fs::create_dir_all(&parts).expect("our directory");

@@ -7,10 +7,10 @@ use pkgswarm::cid::Cid;
 use pkgswarm::dag::{build, dir};
 use pkgswarm::digest::Sha256;
 use pkgswarm::index::diff::Changes;
-use pkgswarm::index::ipns::{Name, Record};
+use pkgswarm::index::ipns::{IpnsRecord, Name};
 use pkgswarm::index::manifest::{Diff, Manifest, Packed, Table};
 use pkgswarm::index::minisign::SecretKey;
-use pkgswarm::index::table::{Entry, Writer, pack};
+use pkgswarm::index::table::{Entry, TableWriter, pack};
 use pkgswarm::name::{FileName, RepoName};
 
 use super::{FakeKubo, FakeMirror, Package};
@@ -65,7 +65,7 @@ impl Keys {
     pub fn index(&self, packages: &[&Package], sequence: u64, life: u64) -> Index {
         let mut entries: Vec<Entry> = packages.iter().map(|package| entry(package)).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut writer = Writer::new(Vec::new());
+        let mut writer = TableWriter::new(Vec::new());
         entries.iter().for_each(|entry| writer.add(entry).expect("sorted entries"));
         let plain = writer.finish();
         let table = pack(&plain);
@@ -119,14 +119,14 @@ impl Keys {
     pub fn record(&self, index: Index, signed: bool) -> Index {
         let raw = |name: &str, bytes: &[u8]| {
             let cid = Cid::raw(Sha256::of(bytes));
-            dir::Entry { name: name.to_owned(), cid, dag_size: bytes.len() as u64 }
+            dir::DirectoryEntry { name: name.to_owned(), cid, dag_size: bytes.len() as u64 }
         };
         let mut entries = vec![raw("pkgswarm.json", &index.bytes)];
         entries.extend(signed.then(|| raw("pkgswarm.json.minisig", &index.minisig)));
         let mut root = Vec::new();
         let built = dir::build(&entries, |block| root = block.bytes).expect("a small directory");
         let Manifest { sequence, expires, .. } = index.manifest;
-        let record = Record { value: format!("/ipfs/{}", built.root), sequence, expires, ttl: 300 };
+        let record = IpnsRecord { value: format!("/ipfs/{}", built.root), sequence, expires, ttl: 300 };
         Index { root, record: record.sign(&self.ipns), ..index }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pkgswarm::dag::build::{build, build_blocks};
-use pkgswarm::dag::dir::{self, Entry};
+use pkgswarm::dag::dir::{self, DirectoryEntry};
 
 use super::mirror::file_reply;
 use super::script::{Misbehaves, Script, Scripts};
@@ -139,7 +139,7 @@ impl FakeKubo {
         let mut state = self.state.lock().unwrap();
         let mut root = cid.parse().expect("a CID");
         for name in ["file", "dir"] {
-            let entry = Entry { name: name.to_owned(), cid: root, dag_size: 1 };
+            let entry = DirectoryEntry { name: name.to_owned(), cid: root, dag_size: 1 };
             let built = dir::build(&[entry], |block| _ = state.blocks.insert(block.cid.to_string(), block.bytes));
             root = built.expect("one entry").root;
         }

@@ -12,12 +12,12 @@ use pkgswarm::cid::Cid;
 use pkgswarm::dag::node::{self, Piece};
 use pkgswarm::dag::proof::Leaves;
 use pkgswarm::digest::Sha256;
-use pkgswarm::health::record::Record;
+use pkgswarm::health::record::SourceRecord;
 use pkgswarm::name::FileName;
 use pkgswarm::plan::Expect;
-use pkgswarm::race::{Entrant, Log, Outcome, Pace, Race, Roots};
-use pkgswarm::report::Progress;
-use pkgswarm::source::Kind;
+use pkgswarm::race::{Contender, Log, Pace, Race, RaceOutcome, Roots};
+use pkgswarm::report::ProgressLine;
+use pkgswarm::source::SourceKind;
 
 use crate::scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
 
@@ -30,7 +30,7 @@ const RATE: u64 = 10_000_000 / SCALE;
 const STALL: Duration = Duration::from_secs(5);
 
 /// Somebody with these bytes.
-fn source(kind: Kind, bytes: &Rc<Vec<u8>>, fault: Fault) -> Scripted {
+fn source(kind: SourceKind, bytes: &Rc<Vec<u8>>, fault: Fault) -> Scripted {
     let latency = Duration::from_millis(30);
     let manner = Manner { kind, latency, rate: RATE, piece: 500, ignores_range: false, faults: vec![fault] };
     Scripted { name: 0, bytes: Rc::clone(bytes), manner, opened: Cell::new(0), sent: Rc::default() }
@@ -45,12 +45,12 @@ fn leaves(bytes: &[u8]) -> Arc<Leaves> {
 /// Runs a race for `truth`: seconds, bytes that were sent beyond the file's size, and what happened.
 fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log) {
     let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
-    let progress = Progress::new(false, name.as_str(), None);
+    let progress = ProgressLine::new(false, name.as_str(), None);
     let partial = tempfile::tempfile().unwrap();
     let sent: Vec<Rc<Cell<u64>>> = sources.iter().map(|source| Rc::clone(&source.sent)).collect();
     // Mirrors are known by earlier transfers.
-    let known = |kind| Record { rate: (kind == Kind::Mirror).then_some(RATE), ..Record::default() };
-    let entrant = |source: Scripted| Entrant { record: known(source.manner.kind), source: Box::new(source) };
+    let known = |kind| SourceRecord { rate: (kind == SourceKind::Mirror).then_some(RATE), ..SourceRecord::default() };
+    let entrant = |source: Scripted| Contender { record: known(source.manner.kind), source: Box::new(source) };
     let root = ScriptedRoot { leaves: Some(leaves(truth)), after: Duration::from_millis(5) };
     let race = Race {
         entrants: sources.into_iter().map(entrant).collect(),
@@ -77,7 +77,7 @@ fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usi
     let seconds = runtime.block_on(async {
         let begun = tokio::time::Instant::now();
         let outcome = race.run(&partial, 0, &mut log).await;
-        assert!(matches!(outcome, Outcome::Won(_)), "{outcome:?}");
+        assert!(matches!(outcome, RaceOutcome::Won(_)), "{outcome:?}");
         begun.elapsed().as_secs_f64()
     });
     drop(race);
@@ -91,7 +91,7 @@ fn truth() -> Rc<Vec<u8>> {
 
 /// What one undisturbed mirror takes.
 fn alone(truth: &Rc<Vec<u8>>) -> f64 {
-    let (seconds, wasted, _) = run(truth, vec![source(Kind::Mirror, truth, Fault::None)], false, 1);
+    let (seconds, wasted, _) = run(truth, vec![source(SourceKind::Mirror, truth, Fault::None)], false, 1);
     assert_eq!(wasted, 0);
     seconds
 }
@@ -100,7 +100,7 @@ fn alone(truth: &Rc<Vec<u8>>) -> f64 {
 fn a_mirror_that_dies_in_the_middle_costs_its_silence_and_little_more() {
     let truth = truth();
     for (fault, silence) in [(Fault::Stalls(SIZE / 2), STALL), (Fault::Cut(SIZE / 2, false), Duration::ZERO)] {
-        let mirrors = vec![source(Kind::Mirror, &truth, fault), source(Kind::Mirror, &truth, Fault::None)];
+        let mirrors = vec![source(SourceKind::Mirror, &truth, fault), source(SourceKind::Mirror, &truth, Fault::None)];
         let (seconds, wasted, _) = run(&truth, mirrors, false, 1);
         let most = 1.05 * alone(&truth) + silence.as_secs_f64();
         assert!(seconds <= most && wasted <= SIZE / 50, "{seconds} s, not {most}; {wasted} bytes wasted");
@@ -111,7 +111,7 @@ fn a_mirror_that_dies_in_the_middle_costs_its_silence_and_little_more() {
 fn three_mirrors_are_nearly_three_times_as_fast_as_one() {
     let truth = truth();
     for has_root in [true, false] {
-        let mirrors = (0..3).map(|_| source(Kind::Mirror, &truth, Fault::None)).collect();
+        let mirrors = (0..3).map(|_| source(SourceKind::Mirror, &truth, Fault::None)).collect();
         let (seconds, wasted, _) = run(&truth, mirrors, has_root, 3);
         let ratio = alone(&truth) / seconds;
         assert!(ratio >= 2.7 && wasted <= SIZE / 50, "{ratio} times as fast; {wasted} bytes wasted");
@@ -127,7 +127,8 @@ fn lies_in_one_leaf_of_a_hundred_cost_these_leaves_and_no_new_start() {
     }
     let lies = Rc::new(lies);
     for mirrors in [1, 2] {
-        let both = vec![source(Kind::Mirror, &lies, Fault::None), source(Kind::Mirror, &truth, Fault::None)];
+        let both =
+            vec![source(SourceKind::Mirror, &lies, Fault::None), source(SourceKind::Mirror, &truth, Fault::None)];
         let (seconds, wasted, log) = run(&truth, both, true, mirrors);
         let most = 1.1 * alone(&truth) + 2.0 * LEAF as f64 / RATE as f64;
         assert!(seconds <= most && wasted <= SIZE / 50, "{seconds} s, not {most}; {wasted} bytes wasted");
@@ -140,7 +141,7 @@ fn a_peer_that_has_nothing_to_give_costs_the_head_start() {
     let truth = truth();
     for fault in [Fault::Hangs, Fault::Stalls(0), Fault::Absent, Fault::Unreachable] {
         let what = format!("{fault:?}");
-        let both = vec![source(Kind::Kubo, &truth, fault), source(Kind::Mirror, &truth, Fault::None)];
+        let both = vec![source(SourceKind::Kubo, &truth, fault), source(SourceKind::Mirror, &truth, Fault::None)];
         let (seconds, wasted, _) = run(&truth, both, true, 1);
         let cost = seconds - alone(&truth);
         assert!(cost <= 0.31 && wasted == 0, "{what} cost {cost} s; {wasted} bytes wasted");
@@ -150,9 +151,9 @@ fn a_peer_that_has_nothing_to_give_costs_the_head_start() {
 #[test]
 fn a_peer_far_slower_than_the_mirror_is_known_to_be_is_helped() {
     let truth = truth();
-    let mut peer = source(Kind::Kubo, &truth, Fault::None);
+    let mut peer = source(SourceKind::Kubo, &truth, Fault::None);
     peer.manner.rate = RATE / 10;
-    let (seconds, wasted, _) = run(&truth, vec![peer, source(Kind::Mirror, &truth, Fault::None)], true, 1);
+    let (seconds, wasted, _) = run(&truth, vec![peer, source(SourceKind::Mirror, &truth, Fault::None)], true, 1);
     let most = 1.2 * alone(&truth) + 1.0;
     assert!(seconds <= most && wasted <= SIZE / 50, "{seconds} s, not {most}; {wasted} bytes wasted");
 }

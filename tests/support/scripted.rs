@@ -10,7 +10,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use pkgswarm::dag::proof::Leaves;
 use pkgswarm::miss::Miss;
 use pkgswarm::race::Roots;
-use pkgswarm::source::{Kind, Local, Offer, Question, Source};
+use pkgswarm::source::{FetchRequest, Local, Source, SourceAnswer, SourceKind};
 use tokio::time::sleep;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): every seed gives another course of events, and always the same one.
@@ -83,7 +83,7 @@ pub enum Fault {
 /// What one source is like.
 #[derive(Clone, Debug)]
 pub struct Manner {
-    pub kind: Kind,
+    pub kind: SourceKind,
     pub latency: Duration,
     /// Bytes a second.
     pub rate: u64,
@@ -104,7 +104,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    async fn answer(&self, question: Question) -> Result<Offer<'_>, Miss> {
+    async fn answer(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let count = self.opened.replace(self.opened.get() + 1);
         let fault = self.manner.faults[count.min(self.manner.faults.len() - 1)].clone();
         sleep(self.manner.latency).await;
@@ -128,7 +128,7 @@ impl Scripted {
             let fault = fault.clone();
             async move { if over { None } else { self.piece(at, sent, end, &fault).await } }
         });
-        Ok(Offer::Bytes { start, size: Some(size), modified: None, body: body.boxed_local() })
+        Ok(SourceAnswer::Bytes { start, size: Some(size), modified: None, body: body.boxed_local() })
     }
 
     /// The next piece, and where that leaves it: offset, bytes sent in this answer, whether it is over.
@@ -174,13 +174,13 @@ impl Scripted {
 }
 
 impl Source for Scripted {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> SourceKind {
         self.manner.kind
     }
     fn place(&self) -> String {
         format!("source {}", self.name)
     }
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         self.answer(question).boxed_local()
     }
 }

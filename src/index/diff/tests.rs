@@ -66,25 +66,25 @@ fn lines_that_are_no_changes_are_refused_with_their_number() {
         format!("{{\"name\":\"b\",\"pad\":\"{}\"}}\n", "x".repeat(LINE_MOST)),
     ] {
         let refused = Changes::default().add(&packed(&format!("{good}{bad}")));
-        assert!(matches!(refused, Err(BadDiff::Line { line: 2, .. })), "{bad}: {refused:?}");
+        assert!(matches!(refused, Err(DiffError::Line { line: 2, .. })), "{bad}: {refused:?}");
     }
     for text in [format!("{good}{good}"), "{\"gone\":\"b\"}\n{\"name\":\"a\"}\n".to_owned()] {
-        assert!(matches!(Changes::default().add(&packed(&text)), Err(BadDiff::Order(2))));
+        assert!(matches!(Changes::default().add(&packed(&text)), Err(DiffError::Order(2))));
     }
-    assert!(matches!(Changes::default().add(b"not zstd"), Err(BadDiff::Read(_))));
+    assert!(matches!(Changes::default().add(b"not zstd"), Err(DiffError::Read(_))));
     for none in ["no table", "{\"name\":\"b\"}\n{\"name\":\"b\"}\n"] {
-        assert!(matches!(Changes::default().apply(none.as_bytes(), io::sink()), Err(BadDiff::Table)));
+        assert!(matches!(Changes::default().apply(none.as_bytes(), io::sink()), Err(DiffError::Table)));
     }
 }
 
 #[test]
 fn a_bomb_is_cut_off() {
     let bomb = zstd::encode_all(io::repeat(b' ').take(1 << 30), 1).unwrap();
-    assert!(matches!(Changes::default().add(&bomb), Err(BadDiff::Line { line: 1, .. })));
+    assert!(matches!(Changes::default().add(&bomb), Err(DiffError::Line { line: 1, .. })));
     // Many good lines are too much as well, in one diff or in several.
     let lines: String = (0..4).map(|n| format!("{{\"name\":\"{n}\",\"pad\":\"{}\"}}\n", "x".repeat(4000))).collect();
     let mut changes = Changes { bytes: DIFFS_PLAIN_MOST - 9000, ..Changes::default() };
-    assert!(matches!(changes.add(&packed(&lines)), Err(BadDiff::TooLong)));
+    assert!(matches!(changes.add(&packed(&lines)), Err(DiffError::TooLong)));
 }
 
 /// The repo `extra`: 15,000 packages with signatures, a quarter of them above 1 MiB, in `day` after so many days.
@@ -143,7 +143,7 @@ fn names_that_would_fill_the_memory_are_too_many() {
     let lines: String = (0..=CHANGES_MOST).map(|i| format!("{{\"gone\":\"{i:06}\"}}\n")).collect();
     let small = zstd::bulk::compress(lines.as_bytes(), 1).unwrap();
     let mut changes = Changes::default();
-    assert!(matches!(changes.add(&small), Err(BadDiff::TooLong)));
+    assert!(matches!(changes.add(&small), Err(DiffError::TooLong)));
     assert!(changes.pack().is_none(), "nor is it published");
 }
 

@@ -3,13 +3,13 @@
 use ed25519_dalek::{Signer as _, SigningKey};
 use minicbor::{Decoder, Encoder};
 
-use super::{BadRecord, RECORD_MOST, Record};
+use super::{IpnsRecord, RECORD_MOST, RecordError};
 use crate::index::time;
-use crate::protobuf::{BadProtobuf, Fields, Writer};
+use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
 /// The protobuf layer. All fields but `data` and `signature_v2` are unsigned copies for old readers.
 #[derive(Default)]
-pub(super) struct Entry<'a> {
+pub(super) struct IpnsEntry<'a> {
     value: Option<&'a [u8]>,
     signature_v1: Option<&'a [u8]>,
     validity_type: Option<u64>,
@@ -31,11 +31,11 @@ pub(super) struct Data<'a> {
     pub(super) ttl: u64,
 }
 
-impl<'a> Entry<'a> {
-    pub(super) fn decode(record: &'a [u8]) -> Result<Self, BadRecord> {
-        const BAD: fn(BadProtobuf) -> BadRecord = |_| BadRecord::Malformed("it is not the expected protobuf");
+impl<'a> IpnsEntry<'a> {
+    pub(super) fn decode(record: &'a [u8]) -> Result<Self, RecordError> {
+        const BAD: fn(ProtobufError) -> RecordError = |_| RecordError::Malformed("it is not the expected protobuf");
         if record.len() > RECORD_MOST {
-            return Err(BadRecord::TooBig(record.len()));
+            return Err(RecordError::TooBig(record.len()));
         }
         let mut entry = Self::default();
         for field in Fields::of(record) {
@@ -59,7 +59,7 @@ impl<'a> Entry<'a> {
 
     /// With a V1 signature or value every V1 field counts, a missing one as zero, as boxo does it
     /// (`ipns/validation.go`); without them only what is there.
-    pub(super) fn agrees_with(&self, signed: &Data<'_>) -> Result<(), BadRecord> {
+    pub(super) fn agrees_with(&self, signed: &Data<'_>) -> Result<(), RecordError> {
         let strict = self.signature_v1.is_some_and(|s| !s.is_empty()) || self.value.is_some_and(|v| !v.is_empty());
         let bytes = |unsigned: Option<&[u8]>, signed: &[u8]| match unsigned {
             None => !strict || signed.is_empty(),
@@ -77,7 +77,7 @@ impl<'a> Entry<'a> {
             (number(self.ttl, signed.ttl), "ttl"),
         ] {
             if !agrees {
-                return Err(BadRecord::Contradiction(field));
+                return Err(RecordError::Contradiction(field));
             }
         }
         Ok(())
@@ -85,12 +85,12 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> Data<'a> {
-    pub(super) fn decode(data: &'a [u8]) -> Result<Self, BadRecord> {
-        let bad = |_| BadRecord::Malformed("its signed data is not the expected CBOR");
+    pub(super) fn decode(data: &'a [u8]) -> Result<Self, RecordError> {
+        let bad = |_| RecordError::Malformed("its signed data is not the expected CBOR");
         let mut cbor = Decoder::new(data);
         let (mut value, mut validity, mut validity_type, mut sequence, mut ttl) = (None, None, None, None, None);
         // DAG-CBOR has no maps of unknown length.
-        let pairs = cbor.map().map_err(bad)?.ok_or(BadRecord::Malformed("its CBOR map has no length"))?;
+        let pairs = cbor.map().map_err(bad)?.ok_or(RecordError::Malformed("its CBOR map has no length"))?;
         for _ in 0..pairs {
             let twice = match cbor.str().map_err(bad)? {
                 "Value" => value.replace(cbor.bytes().map_err(bad)?).is_some(),
@@ -104,17 +104,17 @@ impl<'a> Data<'a> {
                 }
             };
             if twice {
-                return Err(BadRecord::Malformed("its CBOR names a field twice"));
+                return Err(RecordError::Malformed("its CBOR names a field twice"));
             }
         }
         if cbor.position() != data.len() {
-            return Err(BadRecord::Malformed("bytes follow its CBOR"));
+            return Err(RecordError::Malformed("bytes follow its CBOR"));
         }
         match (value, validity, validity_type, sequence, ttl) {
             (Some(value), Some(validity), Some(validity_type), Some(sequence), Some(ttl)) => {
                 Ok(Self { value, validity, validity_type, sequence, ttl })
             }
-            _ => Err(BadRecord::Malformed("its CBOR lacks a field")),
+            _ => Err(RecordError::Malformed("its CBOR lacks a field")),
         }
     }
 }
@@ -124,7 +124,7 @@ pub(super) fn to_sign(data: &[u8]) -> Vec<u8> {
     [b"ipns-signature:", data].concat()
 }
 
-pub(super) fn sign(record: &Record, key: &SigningKey) -> Vec<u8> {
+pub(super) fn sign(record: &IpnsRecord, key: &SigningKey) -> Vec<u8> {
     let mut cbor = Encoder::new(Vec::new());
     // Keys in DAG-CBOR order: shorter first, then by byte.
     cbor.map(5)
@@ -139,5 +139,5 @@ pub(super) fn sign(record: &Record, key: &SigningKey) -> Vec<u8> {
 
 pub(super) fn sign_data(data: &[u8], key: &SigningKey) -> Vec<u8> {
     let signature = key.sign(&to_sign(data)).to_bytes();
-    Writer::default().bytes(8, &signature).bytes(9, data).finish()
+    ProtobufWriter::default().bytes(8, &signature).bytes(9, data).finish()
 }

@@ -27,7 +27,7 @@ pub(crate) fn sample() -> Manifest {
     Manifest { publisher, sequence, created: sequence, expires: sequence + 172_800, tables: vec![table] }
 }
 
-fn changed(change: impl FnOnce(&mut Value)) -> Result<Manifest, BadManifest> {
+fn changed(change: impl FnOnce(&mut Value)) -> Result<Manifest, ManifestError> {
     let mut json: Value = serde_json::from_slice(&sample().encode()).unwrap();
     change(&mut json);
     Manifest::decode(&serde_json::to_vec(&json).unwrap())
@@ -46,14 +46,14 @@ fn an_unknown_field_is_skipped_unless_it_is_critical() {
     assert_eq!(changed(|m| m["critical"] = json!(["sequence", "tables.arch"])), Ok(sample()));
     for field in ["archive", "tables.deltas", "sequence.era"] {
         let refused = changed(|m| m["critical"] = json!([field]));
-        assert_eq!(refused, Err(BadManifest::Critical(field.to_owned())));
+        assert_eq!(refused, Err(ManifestError::Critical(field.to_owned())));
     }
 }
 
 #[test]
 fn another_format_is_refused_before_its_fields_are_read() {
     let bytes = br#"{"pkgswarm": 2, "tables": "elsewhere"}"#;
-    assert_eq!(Manifest::decode(bytes), Err(BadManifest::Format(2)));
+    assert_eq!(Manifest::decode(bytes), Err(ManifestError::Format(2)));
     assert!(Manifest::decode(bytes).unwrap_err().to_string().contains("newer pkgswarm"));
 }
 
@@ -76,15 +76,15 @@ fn values_outside_their_limits_are_refused() {
         ("/tables/0/upstream", json!(["x".repeat(2049)])),
     ] {
         let refused = changed(|m| *m.pointer_mut(path).unwrap() = value.clone());
-        assert!(matches!(refused, Err(BadManifest::Limit(_))), "{path} {value}: {refused:?}");
+        assert!(matches!(refused, Err(ManifestError::Limit(_))), "{path} {value}: {refused:?}");
     }
     let twice = changed(|m| m["tables"] = json!([m["tables"][0], m["tables"][0]]));
-    assert!(matches!(twice, Err(BadManifest::Limit(_))));
+    assert!(matches!(twice, Err(ManifestError::Limit(_))));
     let profile = changed(|m| m["profile"] = json!("unixfs-v0-2015"));
-    assert_eq!(profile, Err(BadManifest::Profile("unixfs-v0-2015".to_owned())));
+    assert_eq!(profile, Err(ManifestError::Profile("unixfs-v0-2015".to_owned())));
     let wrong = changed(|m| m["tables"][0]["packed"]["cid"] = json!("bafk"));
-    assert!(matches!(wrong, Err(BadManifest::Malformed(_))));
-    assert_eq!(Manifest::decode(&vec![b' '; MANIFEST_MOST + 1]), Err(BadManifest::TooBig(MANIFEST_MOST + 1)));
+    assert!(matches!(wrong, Err(ManifestError::Malformed(_))));
+    assert_eq!(Manifest::decode(&vec![b' '; MANIFEST_MOST + 1]), Err(ManifestError::TooBig(MANIFEST_MOST + 1)));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn diffs_lead_from_one_to_the_next_and_to_the_table() {
         ((0..65).map(|from| Diff { from, size: 1, sha256 }).collect(), "number of diffs"),
     ] {
         m.tables[0].diffs = diffs;
-        assert_eq!(Manifest::decode(&m.encode()), Err(BadManifest::Limit(why)));
+        assert_eq!(Manifest::decode(&m.encode()), Err(ManifestError::Limit(why)));
     }
 }
 
@@ -116,7 +116,7 @@ fn an_index_counts_from_a_day_before_its_date_until_it_expires() {
     let (m, at) = (sample(), sample().sequence);
     assert_eq!(m.check_time(at - AHEAD_MOST), Ok(()));
     assert_eq!(m.check_time(m.expires), Ok(()));
-    assert!(matches!(m.check_time(at - AHEAD_MOST - 1), Err(BadManifest::Future { .. })));
+    assert!(matches!(m.check_time(at - AHEAD_MOST - 1), Err(ManifestError::Future { .. })));
     let late = m.check_time(m.expires + 7200).unwrap_err();
     assert_eq!(late.to_string(), "the index expired 2 h ago");
 }

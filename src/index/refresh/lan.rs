@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::parts::Part;
-use super::{Failure, Work};
-use crate::index::accept::{Offer, Refusal, accept};
+use super::parts::IndexPart;
+use super::{RefreshError, Work};
+use crate::index::accept::{IndexOffer, RefusalError, accept};
 use crate::index::manifest::MANIFEST_MOST;
 use crate::index::passed::Passed;
-use crate::source::neighbours::Neighbours;
+use crate::source::neighbours::LanSource;
 
 /// Answers that are followed at the same time. Each may be a manifest of 1 MiB.
 const AT_ONCE: usize = 8;
@@ -21,18 +21,18 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An answer, and the sequence that the publisher signed with it.
-struct Told {
+struct LanAnswer {
     sequence: u64,
     passed: Passed,
 }
 
 impl Work<'_> {
     /// The newest index that any neighbour tells of and that counts.
-    pub(super) async fn of_neighbours(&self, neighbours: &Neighbours) -> Result<Offer, Failure> {
-        let key = self.source.grant.keys().into_iter().next().ok_or(Failure::Refused(Refusal::NoKey))?;
-        let answers = neighbours.index(&key).await.map_err(|miss| Failure::Failed(miss.to_string()))?;
+    pub(super) async fn of_neighbours(&self, neighbours: &LanSource) -> Result<IndexOffer, RefreshError> {
+        let key = self.source.grant.keys().into_iter().next().ok_or(RefreshError::Refused(RefusalError::NoKey))?;
+        let answers = neighbours.index(&key).await.map_err(|miss| RefreshError::Failed(miss.to_string()))?;
         let mut failure = None;
-        let mut told: Vec<Told> = Vec::new();
+        let mut told: Vec<LanAnswer> = Vec::new();
         for answer in answers {
             self.count(answer.len());
             match self.look(&answer) {
@@ -45,7 +45,7 @@ impl Work<'_> {
         let follow = |(at, found)| async move { (at, self.follow_told(found).await) };
         let mut following =
             futures_util::stream::iter(told.into_iter().enumerate()).map(follow).buffer_unordered(AT_ONCE);
-        let (mut best, mut open) = (None::<(u64, Offer)>, vec![true; sequences.len()]);
+        let (mut best, mut open) = (None::<(u64, IndexOffer)>, vec![true; sequences.len()]);
         loop {
             let next = match &best {
                 // Nobody who is still asked signed a higher one.
@@ -66,40 +66,44 @@ impl Work<'_> {
         match (best, failure) {
             (Some((_, offer)), _) => Ok(offer),
             // A neighbour that is behind is no attack.
-            (None, Some(Failure::Refused(older @ Refusal::Older { .. }))) => Err(Failure::Failed(older.to_string())),
+            (None, Some(RefreshError::Refused(older @ RefusalError::Older { .. }))) => {
+                Err(RefreshError::Failed(older.to_string()))
+            }
             (None, Some(why)) => Err(why),
-            (None, None) => Err(Failure::Failed("no neighbour has it".to_owned())),
+            (None, None) => Err(RefreshError::Failed("no neighbour has it".to_owned())),
         }
     }
 
     /// What of an answer the publisher signed: only that may send us after blocks.
-    fn look(&self, answer: &[u8]) -> Result<Told, Failure> {
-        let passed = Passed::read(answer).map_err(|why| Failure::Failed(format!("a neighbour's answer: {why}")))?;
-        let refused = |why: Refusal| Failure::Refused(why);
+    fn look(&self, answer: &[u8]) -> Result<LanAnswer, RefreshError> {
+        let passed =
+            Passed::read(answer).map_err(|why| RefreshError::Failed(format!("a neighbour's answer: {why}")))?;
+        let refused = |why: RefusalError| RefreshError::Refused(why);
         let sequence = match (&self.source.grant.ipns, &self.source.grant.minisign) {
             (Some(name), _) => {
-                let record = passed.record.as_ref().ok_or(refused(Refusal::Missing("the IPNS record")))?;
+                let record = passed.record.as_ref().ok_or(refused(RefusalError::Missing("the IPNS record")))?;
                 name.verify(record, self.now).map_err(|why| refused(why.into()))?.sequence
             }
             (None, Some(key)) => {
-                let minisig = passed.minisig.as_ref().ok_or(refused(Refusal::Missing("the minisign signature")))?;
+                let minisig =
+                    passed.minisig.as_ref().ok_or(refused(RefusalError::Missing("the minisign signature")))?;
                 key.comment(minisig).map_err(|why| refused(why.into()))?.sequence().unwrap_or(0)
             }
-            (None, None) => return Err(refused(Refusal::NoKey)),
+            (None, None) => return Err(refused(RefusalError::NoKey)),
         };
-        Ok(Told { sequence, passed })
+        Ok(LanAnswer { sequence, passed })
     }
 
     /// The index that an answer leads to, if it counts, and its sequence.
-    async fn follow_told(&self, told: Told) -> Result<(u64, Offer), Failure> {
+    async fn follow_told(&self, told: LanAnswer) -> Result<(u64, IndexOffer), RefreshError> {
         let Passed { record, manifest, minisig } = told.passed;
         let offer = match (self.source.grant.ipns, record, manifest) {
             (Some(name), Some(record), _) => self.follow(name, record).await?,
             (None, _, Some(cid)) => {
-                let manifest = self.part(&Part::block(cid, "pkgswarm.json", MANIFEST_MOST)).await?;
-                Offer { manifest, minisig, ..Offer::default() }
+                let manifest = self.part(&IndexPart::block(cid, "pkgswarm.json", MANIFEST_MOST)).await?;
+                IndexOffer { manifest, minisig, ..IndexOffer::default() }
             }
-            _ => return Err(Failure::Refused(Refusal::NoManifest)),
+            _ => return Err(RefreshError::Refused(RefusalError::NoManifest)),
         };
         let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now)?;
         Ok((accepted.manifest.sequence, offer))

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use reqwest::{Client, Url};
 
-use super::{Failure, IndexSource, Work};
+use super::{IndexSource, RefreshError, Work};
 use crate::cid::Cid;
 use crate::dag::walk::Walk;
 use crate::digest::Sha256;
@@ -19,7 +19,7 @@ use crate::index::manifest::Packed;
 use crate::kubo::{self, Kubo};
 use crate::name::shown;
 use crate::source::Miss;
-use crate::source::neighbours::Neighbours;
+use crate::source::neighbours::LanSource;
 
 /// How long a source is waited for before the next one joins; longer for larger parts.
 const HEDGE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const HEDGE_RATE: u64 = 512 << 10;
 
 /// Who has parts.
 #[derive(Clone)]
-pub(super) struct Source<'a> {
+pub(super) struct PartSource<'a> {
     name: String,
     from: From<'a>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Source<'a> {
 #[derive(Clone)]
 enum From<'a> {
     /// The local network, by blocks.
-    Lan(Rc<Neighbours>),
+    Lan(Rc<LanSource>),
     /// Kubo or a gateway, by blocks.
     Blocks(Box<Kubo>),
     /// A plain copy, by path.
@@ -44,7 +44,7 @@ enum From<'a> {
 }
 
 /// One part.
-pub(super) struct Part<'p> {
+pub(super) struct IndexPart<'p> {
     cid: Cid,
     path: &'p str,
     most: usize,
@@ -55,26 +55,26 @@ pub(super) struct Part<'p> {
 /// The sources of parts, nearest first.
 pub(super) fn sources<'a>(
     source: &'a IndexSource,
-    lan: Option<&Rc<Neighbours>>,
+    lan: Option<&Rc<LanSource>>,
     kubo: Option<&'a Kubo>,
     client: &Client,
-) -> Vec<Source<'a>> {
-    let lan = lan.map(|lan| Source { name: "lan".to_owned(), from: From::Lan(Rc::clone(lan)) });
-    let kubo = kubo.map(|kubo| Source { name: "kubo".to_owned(), from: From::Blocks(kubo.clone().into()) });
+) -> Vec<PartSource<'a>> {
+    let lan = lan.map(|lan| PartSource { name: "lan".to_owned(), from: From::Lan(Rc::clone(lan)) });
+    let kubo = kubo.map(|kubo| PartSource { name: "kubo".to_owned(), from: From::Blocks(kubo.clone().into()) });
     let copy = source.url.as_ref().map(|url| copy(url, client));
     let gateways = source
         .gateways
         .iter()
-        .map(|url| Source { name: host(url), from: From::Blocks(Kubo::at_gateway(url, client).into()) });
+        .map(|url| PartSource { name: host(url), from: From::Blocks(Kubo::at_gateway(url, client).into()) });
     lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect()
 }
 
 /// A plain copy as a source.
-pub(super) fn copy<'a>(url: &'a Url, client: &Client) -> Source<'a> {
-    Source { name: "url".to_owned(), from: From::Copy(url, client.clone()) }
+pub(super) fn copy<'a>(url: &'a Url, client: &Client) -> PartSource<'a> {
+    PartSource { name: "url".to_owned(), from: From::Copy(url, client.clone()) }
 }
 
-impl<'p> Part<'p> {
+impl<'p> IndexPart<'p> {
     /// One block of at most `most` bytes.
     pub(super) fn block(cid: Cid, path: &'p str, most: usize) -> Self {
         Self { cid, path, most, file: None }
@@ -85,19 +85,19 @@ impl<'p> Part<'p> {
         Self { cid: packed.cid, path, most: packed.size as usize, file: Some(packed.sha256) }
     }
 
-    fn check(&self, bytes: Vec<u8>) -> Result<Vec<u8>, Failed> {
+    fn check(&self, bytes: Vec<u8>) -> Result<Vec<u8>, PartError> {
         let found = Sha256::of(&bytes);
         match self.file {
             Some(sha256) if found == sha256 => Ok(bytes),
             None if self.cid.proves(&bytes) => Ok(bytes),
-            expected => Err(Failed::Corrupt { found, expected: expected.unwrap_or(self.cid.digest()) }),
+            expected => Err(PartError::Corrupt { found, expected: expected.unwrap_or(self.cid.digest()) }),
         }
     }
 }
 
 impl Work<'_> {
     /// A part, proven, from whoever delivers it first.
-    pub(super) async fn part(&self, part: &Part<'_>) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn part(&self, part: &IndexPart<'_>) -> Result<Vec<u8>, RefreshError> {
         if let Some(bytes) = self.at_hand(part) {
             return Ok(bytes);
         }
@@ -106,7 +106,7 @@ impl Work<'_> {
     }
 
     /// Most of what an unchanged index consists of is here already.
-    fn at_hand(&self, part: &Part<'_>) -> Option<Vec<u8>> {
+    fn at_hand(&self, part: &IndexPart<'_>) -> Option<Vec<u8>> {
         let held = self.held.as_ref()?;
         let bytes = match part.path {
             "pkgswarm.json" => Some(held.bytes.clone()),
@@ -117,7 +117,7 @@ impl Work<'_> {
         bytes.filter(|bytes| part.cid.proves(bytes))
     }
 
-    async fn race(&self, part: &Part<'_>) -> Result<Vec<u8>, Failure> {
+    async fn race(&self, part: &IndexPart<'_>) -> Result<Vec<u8>, RefreshError> {
         let wait = HEDGE + part.file.map_or(Duration::ZERO, |_| Duration::from_secs(part.most as u64 / HEDGE_RATE));
         let favourite = self.favourite.get();
         let others = (0..self.sources.len()).filter(|at| *at != favourite);
@@ -128,8 +128,10 @@ impl Work<'_> {
             if running.is_empty() {
                 match rest.next() {
                     Some(source) => running.push(self.ask(source, part)),
-                    None if said.is_empty() => return Err(Failure::Failed("nobody to ask is configured".to_owned())),
-                    None => return Err(Failure::Failed(format!("{}: {}", part.path, said.join("; ")))),
+                    None if said.is_empty() => {
+                        return Err(RefreshError::Failed("nobody to ask is configured".to_owned()));
+                    }
+                    None => return Err(RefreshError::Failed(format!("{}: {}", part.path, said.join("; ")))),
                 }
             }
             tokio::select! {
@@ -151,16 +153,16 @@ impl Work<'_> {
     }
 
     /// Asks the source number `at`.
-    async fn ask(&self, at: usize, part: &Part<'_>) -> (usize, Result<Vec<u8>, Failed>) {
+    async fn ask(&self, at: usize, part: &IndexPart<'_>) -> (usize, Result<Vec<u8>, PartError>) {
         let source = &self.sources[at];
         let bytes = match &source.from {
             From::Copy(..) => self.get(source, part.path, part.most).await,
             From::Lan(neighbours) => {
-                let block = async |cid| neighbours.block(cid).await.map_err(Failed::Neighbours);
+                let block = async |cid| neighbours.block(cid).await.map_err(PartError::Neighbours);
                 self.by_blocks(block, part).await
             }
             From::Blocks(kubo) => {
-                let block = async |cid| kubo.block(cid, self.enough()).await.map_err(Failed::Kubo);
+                let block = async |cid| kubo.block(cid, self.enough()).await.map_err(PartError::Kubo);
                 self.by_blocks(block, part).await
             }
         };
@@ -169,28 +171,28 @@ impl Work<'_> {
 
     async fn by_blocks(
         &self,
-        block: impl AsyncFn(Cid) -> Result<Vec<u8>, Failed>,
-        part: &Part<'_>,
-    ) -> Result<Vec<u8>, Failed> {
+        block: impl AsyncFn(Cid) -> Result<Vec<u8>, PartError>,
+        part: &IndexPart<'_>,
+    ) -> Result<Vec<u8>, PartError> {
         let fetch = async |cid| {
             let block = block(cid).await?;
             self.count(block.len());
-            Ok::<_, Failed>(block)
+            Ok::<_, PartError>(block)
         };
         if part.file.is_none() {
             let block = fetch(part.cid).await?;
-            return if block.len() > part.most { Err(Failed::TooLong(part.most)) } else { Ok(block) };
+            return if block.len() > part.most { Err(PartError::TooLong(part.most)) } else { Ok(block) };
         }
         let (mut walk, mut bytes) = (Walk::new(part.cid, part.most as u64), Vec::new());
         while let Some(cid) = walk.next_cid() {
             let block = fetch(cid).await?;
-            bytes.extend_from_slice(&walk.push(&block).map_err(|e| Failed::Dag(e.to_string()))?);
+            bytes.extend_from_slice(&walk.push(&block).map_err(|e| PartError::Dag(e.to_string()))?);
         }
         Ok(bytes)
     }
 
     /// A file of at most `most` bytes of a plain copy, unproven.
-    pub(super) async fn get(&self, source: &Source<'_>, path: &str, most: usize) -> Result<Vec<u8>, Failed> {
+    pub(super) async fn get(&self, source: &PartSource<'_>, path: &str, most: usize) -> Result<Vec<u8>, PartError> {
         let From::Copy(base, client) = &source.from else { unreachable!("only copies have paths") };
         let mut url = (*base).clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
@@ -200,7 +202,7 @@ impl Work<'_> {
             self.heard(&host(base), date.as_secs());
         }
         if !answer.status().is_success() {
-            return Err(Failed::Status(answer.status().as_u16()));
+            return Err(PartError::Status(answer.status().as_u16()));
         }
         let (mut bytes, mut stream) = (Vec::new(), answer.bytes_stream());
         while let Some(piece) = stream.next().await {
@@ -208,7 +210,7 @@ impl Work<'_> {
             self.count(piece.len());
             bytes.extend_from_slice(&piece);
             if bytes.len() > most {
-                return Err(Failed::TooLong(most));
+                return Err(PartError::TooLong(most));
             }
         }
         Ok(bytes)
@@ -217,7 +219,7 @@ impl Work<'_> {
 
 /// Why a source did not deliver a part.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failed {
+pub(super) enum PartError {
     #[error("HTTP {0}")]
     Status(u16),
     #[error("longer than {0} bytes")]
@@ -227,7 +229,7 @@ pub(super) enum Failed {
     #[error("{0}")]
     Dag(String),
     #[error("{}: {}", .0.call, .0.text)]
-    Kubo(kubo::Fault),
+    Kubo(kubo::KuboError),
     #[error("{0}")]
     Neighbours(Miss),
     /// Without the URL, which may hold a password.
@@ -236,6 +238,6 @@ pub(super) enum Failed {
 }
 
 /// A failed call, as a way's failure: the way is named beside it.
-pub(super) fn fault(fault: kubo::Fault) -> Failure {
-    Failure::Failed(format!("{}: {}", fault.call, fault.text))
+pub(super) fn fault(fault: kubo::KuboError) -> RefreshError {
+    RefreshError::Failed(format!("{}: {}", fault.call, fault.text))
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
-use super::parts::Part;
-use super::{Dead, Failure, Work};
+use super::parts::IndexPart;
+use super::{Dead, RefreshError, Work};
 use crate::digest::Sha256;
 use crate::index::diff::Changes;
 use crate::index::manifest::Table;
-use crate::index::state::{Made, NotKept};
+use crate::index::state::{KeepError, TableBytes};
 use crate::name::FileName;
-use crate::source::neighbours::Neighbours;
+use crate::source::neighbours::LanSource;
 
 /// How long a neighbour is waited for before others are asked as well.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -60,13 +60,13 @@ impl Work<'_> {
     }
 
     /// The table as a neighbour has it: not compressed.
-    async fn of_lan(&self, lan: &Neighbours, table: &Table) -> Result<(), Dead> {
+    async fn of_lan(&self, lan: &LanSource, table: &Table) -> Result<(), Dead> {
         let name = FileName::new(format!("{}-{}.ndjson", table.repo, table.arch));
-        let name = name.map_err(|why| Dead::Way(Failure::Failed(why.to_string())))?;
+        let name = name.map_err(|why| Dead::Way(RefreshError::Failed(why.to_string())))?;
         let file = lan.file(table.sha256, table.size, &name).await;
-        let file = file.map_err(|miss| Dead::Way(Failure::Failed(format!("{name}: {miss}"))))?;
+        let file = file.map_err(|miss| Dead::Way(RefreshError::Failed(format!("{name}: {miss}"))))?;
         self.count(usize::try_from(table.size).unwrap_or(usize::MAX));
-        let kept = self.state.keep_table(&self.source.name, table, Made::Plain(&file));
+        let kept = self.state.keep_table(&self.source.name, table, TableBytes::Plain(&file));
         kept.map_err(|error| dead(name.as_str(), error))
     }
 
@@ -85,8 +85,8 @@ impl Work<'_> {
             }
         }
         let path = table.path();
-        let packed = self.part(&Part::table(&table.packed, &path)).await.map_err(Dead::Way)?;
-        self.state.keep_table(name, table, Made::Packed(&packed)).map_err(|error| dead(&path, error))
+        let packed = self.part(&IndexPart::table(&table.packed, &path)).await.map_err(Dead::Way)?;
+        self.state.keep_table(name, table, TableBytes::Packed(&packed)).map_err(|error| dead(&path, error))
     }
 
     /// `false` when no diffs lead from the table at hand to this one.
@@ -97,21 +97,22 @@ impl Work<'_> {
         let path = held.table(old.sha256);
         let (Some(way), true) = (table.way_from(old.changed), path.exists()) else { return Ok(false) };
         let diffs = futures_util::stream::iter(
-            way.iter().map(async |(path, diff)| self.part(&Part::block(diff.cid(), path, diff.size as usize)).await),
+            way.iter()
+                .map(async |(path, diff)| self.part(&IndexPart::block(diff.cid(), path, diff.size as usize)).await),
         );
         let (mut diffs, mut changes) = (diffs.buffered(AT_ONCE), Changes::default());
         while let Some(packed) = diffs.next().await {
             let packed = packed.map_err(Dead::Way)?;
-            changes.add(&packed).map_err(|why| Dead::Way(Failure::Failed(why.to_string())))?;
+            changes.add(&packed).map_err(|why| Dead::Way(RefreshError::Failed(why.to_string())))?;
         }
-        let made = self.state.keep_table(&self.source.name, table, Made::Diffs(&path, &changes));
+        let made = self.state.keep_table(&self.source.name, table, TableBytes::Diffs(&path, &changes));
         made.map(|()| true).map_err(|error| dead(&way[0].0, error))
     }
 }
 
-fn dead(path: &str, error: NotKept) -> Dead {
+fn dead(path: &str, error: KeepError) -> Dead {
     match error {
-        NotKept::State(error) => Dead::Local(error),
-        NotKept::Wrong(why) => Dead::Way(Failure::Failed(format!("{path}: {why}"))),
+        KeepError::State(error) => Dead::Local(error),
+        KeepError::Wrong(why) => Dead::Way(RefreshError::Failed(format!("{path}: {why}"))),
     }
 }

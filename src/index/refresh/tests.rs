@@ -4,11 +4,11 @@ use super::*;
 use crate::catalogue::Catalogue;
 use crate::index::accept::tests::Publisher;
 use crate::index::manifest::tests::sample;
-use crate::index::manifest::{BadManifest, Manifest};
+use crate::index::manifest::{Manifest, ManifestError};
 use crate::index::manifest::{Packed, Table};
 use crate::index::table::pack;
 use crate::index::table::tests::{entry, plain};
-use crate::kubo::script::{Answer, Script, client, ok};
+use crate::kubo::script::{Script, ScriptedAnswer, client, ok};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -16,10 +16,10 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-struct Scene {
+struct RefreshScene {
     publisher: Publisher,
     _dir: tempfile::TempDir,
-    state: State,
+    state: IndexState,
 }
 
 /// A manifest with a real table of `core`, and the table.
@@ -35,10 +35,10 @@ fn index(sequence: u64) -> (Manifest, Vec<u8>) {
     (manifest, packed)
 }
 
-impl Scene {
+impl RefreshScene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let state = State::at(dir.path().join("state"));
+        let state = IndexState::at(dir.path().join("state"));
         Self { publisher: Publisher::new(), _dir: dir, state }
     }
 
@@ -97,7 +97,7 @@ const FIRST: u64 = 1_790_000_000;
 #[test]
 fn an_index_is_fetched_proven_and_compiled_by_either_way() {
     for by_kubo in [true, false] {
-        let scene = Scene::new();
+        let scene = RefreshScene::new();
         let (manifest, packed) = index(FIRST);
         let (mirror, daemon) = (scene.mirror(&manifest, &packed), scene.daemon(&manifest, &packed));
         let ask = || match by_kubo {
@@ -105,10 +105,10 @@ fn an_index_is_fetched_proven_and_compiled_by_either_way() {
             false => scene.refresh(Some(&mirror), None, FIRST + 60),
         };
         let first = ask();
-        assert_eq!(first.outcome, Outcome::Updated { sequence: FIRST, ignored: vec![] }, "{first:?}");
+        assert_eq!(first.outcome, RefreshOutcome::Updated { sequence: FIRST, ignored: vec![] }, "{first:?}");
         assert!(scene.lists(&format!("b-{FIRST}")));
         let tables = |script: &Script| script.asked().iter().filter(|a| a.line.contains("tables/")).count();
-        assert_eq!(ask().outcome, Outcome::Unchanged { sequence: FIRST });
+        assert_eq!(ask().outcome, RefreshOutcome::Unchanged { sequence: FIRST });
         assert!(by_kubo || tables(&mirror) == 1);
         assert_eq!(scene.state.seen(&scene.publisher.grant().keys()).unwrap().unwrap().fetched, FIRST + 60);
     }
@@ -116,39 +116,39 @@ fn an_index_is_fetched_proven_and_compiled_by_either_way() {
 
 #[test]
 fn the_highest_proven_sequence_wins_and_the_other_way_is_told() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let (old, old_table) = index(FIRST);
     let (new, new_table) = index(FIRST + 10);
     let (mirror, daemon) = (scene.mirror(&new, &new_table), scene.daemon(&old, &old_table));
     let done = scene.refresh(Some(&mirror), Some(&daemon), FIRST + 60);
-    assert_eq!(done.outcome, Outcome::Updated { sequence: FIRST + 10, ignored: vec![] });
+    assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: FIRST + 10, ignored: vec![] });
     let said = |via: &str| &done.routes.iter().find(|route| route.via == via).unwrap().said;
     assert_eq!((said("kubo"), said("url")), (&Ok(FIRST), &Ok(FIRST + 10)));
     // The daemon alone would now lead back.
     let back = scene.refresh(None, Some(&daemon), FIRST + 120);
-    assert_eq!(back.outcome, Outcome::Refused(Refusal::Older { has: FIRST + 10, offered: FIRST }));
+    assert_eq!(back.outcome, RefreshOutcome::Refused(RefusalError::Older { has: FIRST + 10, offered: FIRST }));
     assert!(scene.lists(&format!("b-{}", FIRST + 10)));
 }
 
 #[test]
 fn the_floor_survives_removal_of_the_copy() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let (new, table) = index(FIRST + 10);
     scene.refresh(Some(&scene.mirror(&new, &table)), None, FIRST + 60);
     scene.state.forget_copy(&FileName::new("arch").unwrap()).unwrap();
     let (old, table) = index(FIRST);
     let back = scene.refresh(Some(&scene.mirror(&old, &table)), None, FIRST + 60);
-    assert_eq!(back.outcome, Outcome::Refused(Refusal::Older { has: FIRST + 10, offered: FIRST }));
+    assert_eq!(back.outcome, RefreshOutcome::Refused(RefusalError::Older { has: FIRST + 10, offered: FIRST }));
 }
 
 #[test]
 fn a_table_with_other_bytes_is_refused_and_the_last_good_copy_stays() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let (old, table) = index(FIRST);
     scene.refresh(Some(&scene.mirror(&old, &table)), None, FIRST + 60);
     let (new, _) = index(FIRST + 10);
     let done = scene.refresh(Some(&scene.mirror(&new, &table)), None, FIRST + 60);
-    assert_eq!(done.outcome, Outcome::Unreachable);
+    assert_eq!(done.outcome, RefreshOutcome::Unreachable);
     let said = why(&done, "url");
     assert!(said.starts_with("tables/core-x86_64.ndjson.zst: url: corrupt: sha256 "), "{said}");
     assert!(scene.lists(&format!("b-{FIRST}")));
@@ -160,7 +160,7 @@ fn a_table_with_other_bytes_is_refused_and_the_last_good_copy_stays() {
 
 #[test]
 fn a_signed_table_that_is_none_changes_nothing() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let (good, table) = index(FIRST);
     scene.refresh(Some(&scene.mirror(&good, &table)), None, FIRST + 60);
     let (mut bad, table) = index(FIRST + 10);
@@ -174,7 +174,7 @@ fn a_signed_table_that_is_none_changes_nothing() {
 
 #[test]
 fn an_expired_index_is_refused_with_its_age() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let (manifest, packed) = index(FIRST);
     let late = FIRST + 172_800 + 7200;
     let done = scene.refresh(Some(&scene.mirror(&manifest, &packed)), None, late);
@@ -183,35 +183,35 @@ fn an_expired_index_is_refused_with_its_age() {
     let mirror = scene.mirror(&manifest, &packed);
     let source = IndexSource { grant, ..scene.source(Some(&mirror)) };
     let done = run(refresh(&source, None, &client(), &scene.state, late, LONG)).unwrap();
-    assert!(matches!(done.outcome, Outcome::Refused(Refusal::Manifest(BadManifest::Expired { .. }))));
+    assert!(matches!(done.outcome, RefreshOutcome::Refused(RefusalError::Manifest(ManifestError::Expired { .. }))));
 }
 
 #[test]
 fn a_daemon_that_hangs_ends_with_the_deadline_and_the_old_index_stays() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let (manifest, packed) = index(FIRST);
     scene.refresh(Some(&scene.mirror(&manifest, &packed)), None, FIRST + 60);
-    let hung = Script::answering(vec![("name/get", Answer::Silence)]);
+    let hung = Script::answering(vec![("name/get", ScriptedAnswer::Silence)]);
     let started = Instant::now();
     let (kubo, short) = (hung.kubo(), Duration::from_millis(200));
     let done = run(refresh(&scene.source(None), Some(&kubo), &client(), &scene.state, FIRST + 60, short)).unwrap();
-    assert_eq!(done.outcome, Outcome::Unreachable);
+    assert_eq!(done.outcome, RefreshOutcome::Unreachable);
     assert!(started.elapsed() < Duration::from_secs(5));
     assert!(scene.lists(&format!("b-{FIRST}")));
 }
 
 #[test]
 fn a_mirror_that_strips_a_proof_is_refused() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let offer = scene.publisher.offer(&index(FIRST).0);
     let mirror = Script::answering(vec![("/x/pkgswarm.json ", ok(offer.manifest))]);
     let done = scene.refresh(Some(&mirror), None, FIRST + 60);
-    assert_eq!(done.outcome, Outcome::Refused(Refusal::Missing("the IPNS record")));
+    assert_eq!(done.outcome, RefreshOutcome::Refused(RefusalError::Missing("the IPNS record")));
 }
 
 #[test]
 fn a_clock_that_went_back_is_noticed() {
-    let scene = Scene::new();
+    let scene = RefreshScene::new();
     let (manifest, packed) = index(FIRST);
     let mirror = scene.mirror(&manifest, &packed);
     assert_eq!(scene.refresh(Some(&mirror), None, FIRST + 60).clock, None);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How one way to an index fared when it was last asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Asked {
+pub struct WayRecord {
     /// Which way: `kubo`, `url`, a gateway's host, …
     pub via: String,
     /// Milliseconds from the first request to the decision.
@@ -22,6 +22,6 @@ pub struct Asked {
 }
 
 /// Reads what was noted; nothing of what is damaged.
-pub(super) fn from_bytes(bytes: &[u8]) -> Vec<Asked> {
+pub(super) fn from_bytes(bytes: &[u8]) -> Vec<WayRecord> {
     serde_json::from_slice(bytes).unwrap_or_default()
 }

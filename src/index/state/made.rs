@@ -12,7 +12,7 @@ use crate::digest::Hasher;
 
 /// What a table is made of.
 #[derive(Clone, Copy, Debug)]
-pub enum Made<'a> {
+pub enum TableBytes<'a> {
     /// The compressed table.
     Packed(&'a [u8]),
     /// The uncompressed table in this file, and what changed since.
@@ -21,7 +21,7 @@ pub enum Made<'a> {
     Plain(&'a File),
 }
 
-impl Made<'_> {
+impl TableBytes<'_> {
     /// Writes the table, when it is exactly `table`; else says what is wrong with what was delivered.
     ///
     /// # Errors
@@ -29,12 +29,12 @@ impl Made<'_> {
     pub(super) fn write(self, table: &Table, to: &mut dyn io::Write) -> io::Result<Result<(), String>> {
         let mut to = Measured { to, hasher: Hasher::default(), size: 0, most: table.size, failed: None };
         let result = match self {
-            Made::Packed(bytes) => unpack(bytes, table.size + 1)
+            TableBytes::Packed(bytes) => unpack(bytes, table.size + 1)
                 .and_then(|mut plain| io::copy(&mut plain, &mut to))
                 .map_err(|e| e.to_string())
                 .map(drop),
-            Made::Plain(file) => io::copy(&mut FromStart(file, 0), &mut to).map_err(|e| e.to_string()).map(drop),
-            Made::Diffs(old, changes) => match File::open(old) {
+            TableBytes::Plain(file) => io::copy(&mut FromStart(file, 0), &mut to).map_err(|e| e.to_string()).map(drop),
+            TableBytes::Diffs(old, changes) => match File::open(old) {
                 Ok(old) => changes.apply(io::BufReader::new(old), &mut to).map_err(|e| e.to_string()),
                 Err(error) => Err(error.to_string()),
             },

@@ -8,7 +8,7 @@ use crate::digest::Sha256;
 
 /// What is remembered of a publisher's key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenSequence {
     /// Highest sequence accepted.
     pub sequence: u64,
     /// Sha256 of the manifest with that sequence: a publisher has one manifest for a sequence.
@@ -21,9 +21,9 @@ pub struct Seen {
 
 /// What is remembered of all keys.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-pub struct Memory(BTreeMap<String, Seen>);
+pub struct SequenceMemory(BTreeMap<String, SeenSequence>);
 
-impl Memory {
+impl SequenceMemory {
     /// Reads the state file.
     ///
     /// # Errors
@@ -40,12 +40,12 @@ impl Memory {
     }
 
     /// What was seen of any of `keys`, the highest sequence of them.
-    pub fn highest(&self, keys: &[String]) -> Option<&Seen> {
+    pub fn highest(&self, keys: &[String]) -> Option<&SeenSequence> {
         keys.iter().filter_map(|key| self.0.get(key)).max_by_key(|seen| seen.sequence)
     }
 
     /// Remembers `seen` for each of `keys`; a higher sequence remembered before stays.
-    pub fn note(&mut self, keys: &[String], seen: &Seen) {
+    pub fn note(&mut self, keys: &[String], seen: &SeenSequence) {
         for key in keys {
             let old = self.0.entry(key.clone()).or_insert_with(|| seen.clone());
             if seen.sequence >= old.sequence {

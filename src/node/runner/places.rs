@@ -7,20 +7,20 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 
-use super::{DIALS_MOST, FOREVER, Listener, Runner};
+use super::{DIALS_MOST, FOREVER, ListenAddress, Runner};
 use crate::node::PeerInfo;
-use crate::node::discovery::Place;
+use crate::node::discovery::ActiveInterface;
 use crate::node::gate::tcp_address;
-use crate::node::mdns::Found;
-use crate::node::networks::{self, Here, Stands, Vicinity};
+use crate::node::mdns::FoundPeer;
+use crate::node::networks::{self, LocalAddress, NetworkStanding, Vicinity};
 
 impl Runner {
     /// Whether a further look may show more: the router's hardware address can become known a little after the address, and
     /// an address of IPv6 can be listened at when nobody else turns out to have it.
     pub(super) fn is_unsettled(&self) -> bool {
         let networks = self.node.networks();
-        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).count();
-        let is_untrusted = |(_, stands): &(Here, Stands)| *stands == Stands::NotTrusted;
+        let used = networks.iter().filter(|(_, stands)| *stands == NetworkStanding::Used).count();
+        let is_untrusted = |(_, stands): &(LocalAddress, NetworkStanding)| *stands == NetworkStanding::NotTrusted;
         self.is_blind || networks.iter().any(is_untrusted) || used > self.listeners.len()
     }
 
@@ -32,21 +32,21 @@ impl Runner {
         let Ok(found) = found else { return };
         let own: Vec<IpAddr> = found.iter().map(|here| here.address.addr()).collect();
         let is_other = std::mem::replace(&mut self.own, own) != self.own;
-        let networks: Vec<(Here, Stands)> = found
+        let networks: Vec<(LocalAddress, NetworkStanding)> = found
             .into_iter()
             .map(|here| {
                 let stands = self.allowed.stands(&here);
                 (here, stands)
             })
-            .filter(|(here, stands)| *stands == Stands::Used || here.is_lan())
+            .filter(|(here, stands)| *stands == NetworkStanding::Used || here.is_lan())
             .collect();
-        let used = networks.iter().filter(|(_, stands)| *stands == Stands::Used).map(|(here, _)| here.clone());
-        let wanted: Vec<Here> = used.collect();
+        let used = networks.iter().filter(|(_, stands)| *stands == NetworkStanding::Used).map(|(here, _)| here.clone());
+        let wanted: Vec<LocalAddress> = used.collect();
         self.node.seen().networks = networks;
         let mut ranges: Vec<IpNet> = wanted.iter().map(|here| here.address).collect();
         ranges.extend(self.statics.iter().filter_map(|(_, at)| tcp_address(at)).map(IpNet::from));
         self.reach.write().expect("nothing panics while it is held").ranges = ranges;
-        let is_wanted = |at: &IpNet, of: &Listener| {
+        let is_wanted = |at: &IpNet, of: &ListenAddress| {
             wanted.iter().any(|here| here.address == *at && here.index == of.index && here.interface == of.interface)
         };
         let gone: Vec<IpNet> = self.listeners.iter().filter(|(at, of)| !is_wanted(at, of)).map(|(at, _)| *at).collect();
@@ -70,12 +70,12 @@ impl Runner {
         self.statics.iter().for_each(|(peer, at)| self.book.add(*peer, at.clone(), FOREVER));
     }
 
-    fn listen(&mut self, here: Here) {
+    fn listen(&mut self, here: LocalAddress) {
         let address = |port| Multiaddr::from(here.address.addr()).with(Protocol::Tcp(port));
         // Another program may have the port; peers learn the one we get.
         let listening = self.swarm.listen_on(address(self.port)).or_else(|_| self.swarm.listen_on(address(0)));
         if let Ok(id) = listening {
-            let listener = Listener { id, interface: here.interface, index: here.index, at: None };
+            let listener = ListenAddress { id, interface: here.interface, index: here.index, at: None };
             self.listeners.insert(here.address, listener);
         }
     }
@@ -95,7 +95,7 @@ impl Runner {
 
     /// Lets others find us where we listen, and looks for them there.
     pub(super) fn announce(&mut self) {
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<ActiveInterface> = Vec::new();
         let mut listening = Vec::new();
         for (range, listener) in &self.listeners {
             let Some(at) = &listener.at else { continue };
@@ -109,7 +109,7 @@ impl Runner {
                     place.addresses.push(at.clone());
                     place.around.ranges.push(*range);
                 }
-                None => places.push(Place {
+                None => places.push(ActiveInterface {
                     interface: listener.interface.clone(),
                     index: listener.index,
                     addresses: vec![at.clone()],
@@ -127,7 +127,7 @@ impl Runner {
     }
 
     /// Somebody says that a peer is there.
-    pub(super) fn on_found(&mut self, found: Found) {
+    pub(super) fn on_found(&mut self, found: FoundPeer) {
         let is_near = {
             let reach = self.reach.read().expect("nothing panics while it is held");
             tcp_address(&found.address).is_some_and(|ip| {

@@ -16,7 +16,7 @@ use super::{Shelf, Shelved};
 const LINE_MOST: u64 = 8 << 20;
 
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Line {
+struct SavedLine {
     path: PathBuf,
     dev: u64,
     ino: u64,
@@ -47,8 +47,8 @@ pub fn load(path: &Path) -> Vec<Shelved> {
 
 /// Reads one line; `None` when it is damaged.
 pub fn parse(line: &[u8]) -> Option<Shelved> {
-    let line: Line = serde_json::from_slice(line).ok()?;
-    let Line { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves } = line;
+    let line: SavedLine = serde_json::from_slice(line).ok()?;
+    let SavedLine { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves } = line;
     let leaves: Arc<[Sha256]> = if leaves.is_empty() { [sha256].into() } else { leaves.into() };
     let count = size.div_ceil(CHUNK as u64).max(1);
     let key = FileKey { dev, ino, size, mtime_ns, ctime_ns };
@@ -56,11 +56,11 @@ pub fn parse(line: &[u8]) -> Option<Shelved> {
 }
 
 /// The line for one file.
-fn line(file: Shelved) -> Line {
+fn line(file: Shelved) -> SavedLine {
     let Shelved { path, key, sha256, repo, leaves } = file;
     let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
     let leaves = if leaves.len() == 1 { Vec::new() } else { leaves.to_vec() };
-    Line { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves }
+    SavedLine { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves }
 }
 
 /// Writes everything that is on the shelf to `path`.

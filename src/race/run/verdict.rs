@@ -3,15 +3,15 @@
 use futures_util::future::{Fuse, FusedFuture as _};
 
 use crate::plan::Expect;
-use crate::race::run::{End, Run};
+use crate::race::run::{RaceEnd, RaceRun};
 use crate::race::sheet::EARLIER;
-use crate::race::{Outcome, Won};
-use crate::source::{Kind, Miss};
+use crate::race::{RaceOutcome, Won};
+use crate::source::{Miss, SourceKind};
 use crate::verify::{self, Accepted};
 
-impl Run<'_, '_, '_> {
+impl RaceRun<'_, '_, '_> {
     /// Compares what arrived with what is expected.
-    pub(super) async fn judge(&mut self) -> Result<(), End> {
+    pub(super) async fn judge(&mut self) -> Result<(), RaceEnd> {
         let verdict = match self.race.expect {
             Expect::Exact { sha256, size } => {
                 let hash = self.sheet.finish_hash()?;
@@ -23,12 +23,12 @@ impl Run<'_, '_, '_> {
             }
         };
         match verdict {
-            Ok(accepted) => Err(End::Done(self.won(accepted)?)),
+            Ok(accepted) => Err(RaceEnd::Done(self.won(accepted)?)),
             Err(why) => self.mismatch(why).await,
         }
     }
 
-    fn won(&mut self, accepted: Accepted) -> Result<Outcome, End> {
+    fn won(&mut self, accepted: Accepted) -> Result<RaceOutcome, RaceEnd> {
         for (source, why) in std::mem::take(&mut self.trial).convicted(&self.sheet)? {
             self.board.log.misses.push((source, Miss::Corrupt(why)));
             self.board.log.liars.push(source);
@@ -40,11 +40,11 @@ impl Run<'_, '_, '_> {
         }
         let dates = self.lanes.values().filter(|open| shares.iter().any(|(source, _)| *source == open.source));
         let modified = dates.filter_map(|open| open.modified).max();
-        Ok(Outcome::Won(Won { accepted, modified, shares }))
+        Ok(RaceOutcome::Won(Won { accepted, modified, shares }))
     }
 
     /// Everything is here, and it is not the file.
-    async fn mismatch(&mut self, why: String) -> Result<(), End> {
+    async fn mismatch(&mut self, why: String) -> Result<(), RaceEnd> {
         if !self.asked_for_root && !self.board.keeps_apart() {
             self.ask_for_root();
         }
@@ -60,7 +60,7 @@ impl Run<'_, '_, '_> {
         if self.trial.has_leaves() {
             // All leaves are right and the file is wrong: these are the leaves of another file.
             for source in 0..self.race.entrants.len() {
-                if matches!(self.race.entrants[source].source.kind(), Kind::Kubo | Kind::Gateway) {
+                if matches!(self.race.entrants[source].source.kind(), SourceKind::Kubo | SourceKind::Gateway) {
                     self.board.exclude(source, Miss::Broken("its CID is that of another file".to_owned()), now);
                 }
             }
@@ -71,7 +71,7 @@ impl Run<'_, '_, '_> {
             [] => match self.last.take() {
                 Some(source) => self.board.exclude(source, Miss::Corrupt(why), now),
                 // An empty file is expected to be something else than empty.
-                None => return Err(End::Done(Outcome::Lost)),
+                None => return Err(RaceEnd::Done(RaceOutcome::Lost)),
             },
             [EARLIER] => {}
             [source] => {
@@ -91,7 +91,7 @@ impl Run<'_, '_, '_> {
     }
 
     /// Nobody is left to ask, as long as everything that was thought of them holds.
-    pub(super) fn give_up(&mut self) -> Result<(), End> {
+    pub(super) fn give_up(&mut self) -> Result<(), RaceEnd> {
         if self.board.ask_for_the_whole() {
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Run<'_, '_, '_> {
             self.drop_the_claim();
             return Ok(());
         }
-        Err(End::Done(Outcome::Lost))
+        Err(RaceEnd::Done(RaceOutcome::Lost))
     }
 
     fn drop_the_claim(&mut self) {

@@ -11,8 +11,8 @@ use pkgswarm::digest::Sha256;
 use pkgswarm::index::diff::Changes;
 use pkgswarm::index::manifest::{Diff, Manifest, Packed, Table};
 use pkgswarm::index::minisign::SecretKey;
-use pkgswarm::index::state::{Made, State};
-use pkgswarm::index::table::{Entry, ONE_BLOCK, Writer, pack};
+use pkgswarm::index::state::{IndexState, TableBytes};
+use pkgswarm::index::table::{Entry, ONE_BLOCK, TableWriter, pack};
 use pkgswarm::name::{FileName, RepoName};
 
 use super::measure::{Figures, Outcome, Run};
@@ -36,7 +36,7 @@ fn table(count: u64, day: u64) -> Vec<u8> {
         })
         .collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut writer = Writer::new(Vec::new());
+    let mut writer = TableWriter::new(Vec::new());
     entries.iter().for_each(|entry| writer.add(entry).expect("sorted entries"));
     writer.finish()
 }
@@ -69,9 +69,9 @@ pub fn lookup(run: &Run) -> Vec<Outcome> {
     const COUNT: u64 = 20_000;
     let dir = scratch("lookup");
     let plain = table(COUNT, 0);
-    let (state, index, core) = (State::at(dir.path()), name("bench"), RepoName::new("core").expect("a repo"));
+    let (state, index, core) = (IndexState::at(dir.path()), name("bench"), RepoName::new("core").expect("a repo"));
     let (manifest, packed, _) = manifest(&plain, COUNT, 1_790_000_000, None);
-    state.keep_table(&index, &manifest.tables[0], Made::Packed(&packed)).expect("a table");
+    state.keep_table(&index, &manifest.tables[0], TableBytes::Packed(&packed)).expect("a table");
     state.hold(&index, &manifest.encode(), &[], &[core]).expect("a copy");
     let wanted = String::from_utf8(plain.clone()).expect("text");
     let wanted =
@@ -97,7 +97,7 @@ pub fn lookup(run: &Run) -> Vec<Outcome> {
 /// What the child does: as a download does, one line of expiry and a search of the compiled table.
 pub fn one_lookup(state: &str, wanted: &str) {
     let start = Instant::now();
-    let (state, index) = (State::at(Path::new(state)), name("bench"));
+    let (state, index) = (IndexState::at(Path::new(state)), name("bench"));
     assert!(state.expires(&index).is_ok_and(|at| at.is_some()));
     let path = state.catalogue_path(&index, &RepoName::new("core").expect("a repo"), "x86_64");
     let catalogue = Catalogue::open(&path).expect("a compiled table").expect("it is there");
