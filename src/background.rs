@@ -23,6 +23,9 @@ pub fn after(session: &mut Session, is_refresh: bool) {
         // A file that is not noted is not trimmed: no harm beyond its size.
         let _ = ledger.note(*cid, *size, unix(now));
     }
+    if session.settings.storeless {
+        return;
+    }
     let due = is_refresh && (index::in_use::is_any_due(&session.settings, now) || session.store.needs_sweep());
     let is_over = || ledger.total().is_ok_and(|total| total > session.settings.kubo_keep);
     if due || (!cached.is_empty() && is_over()) {

@@ -126,6 +126,14 @@ impl Output {
 }
 
 impl Staged<'_> {
+    /// The file itself, for who reads it after it got its name.
+    ///
+    /// # Errors
+    /// When this process has too many open files.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Gives the file its name, mode 0644 and, when given, the source's date.
     ///
     /// What stood there before is replaced, a link itself and not what it points to.

@@ -289,6 +289,13 @@ impl Session {
 }
 
 fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Error> {
+    let passing = || {
+        passing_store(env, settings, beside)
+            .map_err(|e| Error::local(beside.display(), format!("no place for a store: {e}")))
+    };
+    if settings.storeless {
+        return passing();
+    }
     if let Some(dir) = &settings.store_dir {
         match Store::open(dir, env.uid, settings.store_max) {
             Ok(store) => return Ok(store),
@@ -299,8 +306,7 @@ fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Er
     let lasting = settings.store_dir.is_none().then(|| Store::open(&own, env.uid, settings.store_max));
     match lasting {
         Some(Ok(store)) => Ok(store),
-        _ => passing_store(env, settings, beside)
-            .map_err(|e| Error::local(beside.display(), format!("no place for a store: {e}"))),
+        _ => passing(),
     }
 }
 

@@ -14,6 +14,13 @@ pub struct User {
     pub gid: u32,
 }
 
+/// The users who may do the work of root where none is named, in this order.
+pub const USUAL: [&str; 3] = ["pkgswarm", "alpm", "nobody"];
+
+/// The number that no user has: where the kernel has no number for a user, it says this one
+/// (`/proc/sys/kernel/overflowuid`). Most systems call it nobody.
+pub const STRAY: User = User { uid: 65_534, gid: 65_534 };
+
 /// The user called `name`.
 pub fn named(name: &str) -> Option<User> {
     find(&passwd(), |fields| fields[0] == name)
@@ -22,6 +29,11 @@ pub fn named(name: &str) -> Option<User> {
 /// The user with this id.
 pub fn with_id(uid: u32) -> Option<User> {
     find(&passwd(), |fields| fields[2].parse() == Ok(uid))
+}
+
+/// Whether this is the number that no user has, on a system that gives it no name either: nothing is kept under it.
+pub fn is_stray(uid: u32) -> bool {
+    uid == STRAY.uid && with_id(uid).is_none()
 }
 
 /// The name of the user with this id, else the id itself.

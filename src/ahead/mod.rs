@@ -39,7 +39,7 @@ mod end;
 mod list;
 mod run;
 
-pub use run::run;
+pub use run::{outlive, run};
 
 /// Starts reading ahead when the file called `name` is the first one of its transaction that belongs to a package, and
 /// returns at once.
@@ -62,7 +62,10 @@ fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
     let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature);
     let asked = &session.caller.as_ref().filter(|_| is_package)?.arguments;
     let can_be_asked = asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers;
-    let is_on = session.settings.ahead && session.env.var(AHEAD).is_none() && !session.store.is_passing();
+    let is_on = session.settings.ahead
+        && session.env.var(AHEAD).is_none()
+        && !session.store.is_passing()
+        && !session.env.is_root();
     (can_be_asked && is_on).then(|| session.store.health_dir().join(format!("ahead-{}", session.run)))
 }
 

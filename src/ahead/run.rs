@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use crate::config::Settings;
@@ -46,6 +47,17 @@ pub fn run(session: &mut Session, run: &str) {
         thread::sleep(LOOK);
     }
     end.tidy();
+}
+
+/// Waits for the end of the run of pacman that is called `run`.
+pub fn outlive(run: &str) {
+    let Some(run) = transaction(run) else { return };
+    let pidfd = Pid::from_raw(run.pid).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+    // Opened before the look at the start time, so that a later process of this id is not waited for.
+    if let Some(pidfd) = pidfd.filter(|_| run.is_alive()) {
+        // An interrupted wait ends it before its time, which does no harm.
+        let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None);
+    }
 }
 
 fn transaction(run: &str) -> Option<Transaction> {

@@ -12,8 +12,10 @@ use crate::session::Session;
 /// Runs the command. Nobody hears what it says, and what it does not fetch is fetched by its own call.
 pub fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::Result<u8> {
     background::detach();
-    // Root never starts this: it would ask pacman, and mirrors, in its own name.
+    // Root fetches nothing ahead: it would ask pacman, and mirrors, in its own name. What it holds until the end of pacman
+    // is its standard input (`handover/once.rs`).
     if env.is_root() {
+        ahead::outlive(&args.run);
         return Ok(0);
     }
     let mut session = Session::open(env, settings, Path::new("/var/tmp"))?;

@@ -21,10 +21,11 @@ use crate::session::Session;
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
-    if env.is_root() {
-        // Packages are foreign bytes, and the indexes belong to the unprivileged user.
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
-    }
+    // Packages are foreign bytes, and the indexes belong to the unprivileged user.
+    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+}
+
+fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
     let session = Session::open(env, settings, Path::new("/var/tmp"))?;
     let is_index = |word: &PathBuf| settings.indexes.iter().any(|index| Path::new(&index.name) == word);
     let (names, paths): (Vec<PathBuf>, Vec<PathBuf>) = args.what.iter().cloned().partition(is_index);

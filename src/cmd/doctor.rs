@@ -16,14 +16,16 @@ const ILL: u8 = 1;
 
 /// Runs the command. By root, an unprivileged child looks, who sees what pacman's downloader sees.
 pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
-    if env.is_root() {
-        if handover::unprivileged_user(settings).is_ok() {
-            return Ok(handover::run(env, settings, env.words(), &Target::Looking)?);
-        }
+    if env.is_root() && handover::hands(settings).is_err() {
         // Root does not look itself: it would hear what strangers say.
-        let found = doctor::checks().filter(|check| check.name == "user").map(|check| (check, vec![store::no_user()]));
+        let found = doctor::checks().filter(|check| check.name == "user");
+        let found = found.map(|check| (check, vec![store::no_user(settings.download_user.as_deref())]));
         return tell(&found.collect::<Vec<_>>(), args);
     }
+    handover::through(env, settings, &Target::Looking, |_| run_here(env, flags, args))
+}
+
+fn run_here(env: &Env, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
     // pacman's downloader does not have the caller's own files and directories.
     let settings = Settings::read(&Env { uid: 0, ..env.clone() }, flags)?;
     let facts = Facts::gather(env, &settings, SystemTime::now());

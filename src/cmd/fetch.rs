@@ -17,32 +17,34 @@ use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::find::{self, FoundFile};
-use crate::handover::{self, DeliveryNote, Giver, Target};
+use crate::handover::{self, Arrival, Giver, Target, Tell};
 use crate::journal::By;
 use crate::name::FileName;
 use crate::output::Output;
 use crate::report;
 use crate::session::Session;
 use crate::source;
-use crate::want::Want;
+use crate::want::{self, Want};
 
 /// Runs the command. Every WHAT is tried; the first failure decides the exit status.
 pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
     if args.output.is_some() && args.what.len() > 1 {
         return Err(Error::usage("--output", "takes one file").hint("use --directory for several").into());
     }
-    if env.is_root() {
-        // Names are resolved by the child, so root opens the directory and not the files.
-        return Ok(handover::run(env, settings, env.words(), &target(args)?)?);
-    }
+    let tell = |arrival: &Arrival<'_>| told(args, arrival);
+    handover::through(env, settings, &target(args, &tell)?, |settings| run_here(env, settings, args))
+}
+
+/// Fetches as the user that this process is.
+fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
     let giver = Giver::of(env);
     let mut session = Session::open(env, settings, beside(args))?;
     if !is_to_stdout(args) {
         session = session.placing();
     }
     let mut first_failure = None;
-    for what in &args.what {
-        match one(&mut session, args, what, giver.as_ref()) {
+    for asked in 0..args.what.len() {
+        match one(&mut session, args, asked, giver.as_ref()) {
             Ok(()) => {}
             Err(e) if args.what.len() == 1 => return Err(e),
             Err(e) => {
@@ -69,18 +71,20 @@ fn beside(args: &FetchArgs) -> &Path {
     }
 }
 
-fn target(args: &FetchArgs) -> Result<Target, Error> {
+/// Where root puts what its child hands over. Names are resolved by the child, so root opens the directory and not the
+/// files.
+fn target<'a>(args: &FetchArgs, tell: &'a Tell<'a>) -> Result<Target<'a>, Error> {
     match args.output.as_deref() {
         // The child writes to standard output itself.
         Some(path) if path == Path::new("-") => Ok(Target::Nowhere),
-        Some(path) => Ok(Target::At(Output::at(path)?)),
+        Some(path) => Ok(Target::At(Output::at(path)?, tell)),
         None => {
             let dir = &args.directory;
             std::fs::metadata(dir)
                 .ok()
                 .filter(std::fs::Metadata::is_dir)
                 .ok_or_else(|| Error::local(dir.display(), "is not a directory").hint("mkdir it first"))?;
-            Ok(Target::In(dir.clone()))
+            Ok(Target::In(dir.clone(), args.what.iter().map(|what| name_in(what)).collect(), tell))
         }
     }
 }
@@ -92,9 +96,47 @@ struct Got {
     cid: Option<Cid>,
 }
 
-/// Fetches one WHAT and puts it where it belongs.
-fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver>) -> anyhow::Result<()> {
-    let begun = Instant::now();
+/// The file name that stands in a WHAT: the last part of a URL or a path, else all of it.
+fn name_in(what: &str) -> String {
+    match Address::parse(what) {
+        Some(Ok(address)) => address.name(),
+        _ => want::name_of(what).map_or_else(|_| what.to_owned(), |name| name.as_str().to_owned()),
+    }
+}
+
+/// Says what root has placed, in root's own words: of what the child says only who delivered it.
+fn told(args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
+    let (message, what) = (arrival.message, args.what[arrival.message.asked()].as_str());
+    // Of an output under another name the child alone knows what the file is called.
+    let is_package = message.name().is_some_and(|name| name.package().is_some());
+    let name = if is_package { arrival.name.to_owned() } else { name_in(what) };
+    if !args.json {
+        report::say(&message.line(&name));
+        return Ok(());
+    }
+    let (from, path) = (message.from(), place(args, &name));
+    // Below a CID only the child knows what it came to.
+    let cid = match Address::parse(what) {
+        Some(Ok(address)) if address.path.is_empty() => Some(address.cid),
+        _ => message.cid(),
+    };
+    let line = json(what, &name, arrival.file, cid, from, message.waiver(), path.as_deref());
+    say_json(&line.map_err(|e| Error::local(&name, e))?);
+    Ok(())
+}
+
+/// The path of a file; none for standard output.
+fn place(args: &FetchArgs, name: &str) -> Option<PathBuf> {
+    match (&args.output, is_to_stdout(args)) {
+        (_, true) => None,
+        (Some(path), _) => Some(path.clone()),
+        (None, _) => Some(args.directory.join(name)),
+    }
+}
+
+/// Fetches the WHAT of this number, from 0, and puts it where it belongs.
+fn one(session: &mut Session, args: &FetchArgs, asked: usize, giver: Option<&Giver>) -> anyhow::Result<()> {
+    let (begun, what) = (Instant::now(), args.what[asked].as_str());
     let got = obtain(session, args, what);
     let name = got.as_ref().map_or(what, |got| &got.name);
     if let Ok(name) = FileName::new(name) {
@@ -102,23 +144,23 @@ fn one(session: &mut Session, args: &FetchArgs, what: &str, giver: Option<&Giver
         background::note(session, By::Fetch, None, &name, delivered, begun);
     }
     let Got { name, obtained, cid } = got?;
-    let path = match (&args.output, is_to_stdout(args)) {
-        (_, true) => None,
-        (Some(path), _) => Some(path.clone()),
-        (None, _) => Some(args.directory.join(&name)),
-    };
-    let said = if args.json {
-        DeliveryNote::Json(json(what, &name, &obtained, cid, path.as_ref())?)
-    } else {
-        DeliveryNote::Line(obtained.line(&name))
-    };
+    let path = place(args, &name);
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,
-        (Some(_), Some(giver)) => return Ok(giver.give(&name, &obtained, said)?),
+        (Some(_), Some(giver)) => return Ok(giver.give(asked, &name, &obtained, cid)?),
         (Some(path), None) => obtained.place(&Output::at(path)?)?,
     }
-    said.say();
+    if args.json {
+        say_json(&json(what, &name, &obtained.file, cid, &obtained.from, obtained.waiver(), path.as_deref())?);
+    } else {
+        report::say(&obtained.line(&name));
+    }
     Ok(())
+}
+
+fn say_json(line: &str) {
+    // A closed pipe is the reader's choice.
+    drop(writeln!(report::out(), "{line}"));
 }
 
 fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<Got, Error> {
@@ -207,7 +249,7 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
         want.places.retain(|place| is_of(place, source));
         // Asked for by name, a peer may be asked even where the repository is not shared by itself.
         if want.places.is_empty() {
-            want.places = crate::want::peers(session, &want.plan);
+            want.places = want::peers(session, &want.plan);
             want.places.retain(|place| is_of(place, source));
         }
     }
@@ -244,16 +286,24 @@ fn to_standard_output(obtained: &Obtained) -> io::Result<()> {
 }
 
 /// One object about a file. Its CID is the one that was asked for: other shapes of the same bytes have others.
-fn json(what: &str, name: &str, obtained: &Obtained, cid: Option<Cid>, path: Option<&PathBuf>) -> io::Result<String> {
-    let built = build(FromStart(&obtained.file, 0))?;
+fn json(
+    what: &str,
+    name: &str,
+    file: &File,
+    cid: Option<Cid>,
+    from: &str,
+    waiver: Option<&str>,
+    path: Option<&Path>,
+) -> io::Result<String> {
+    let built = build(FromStart(file, 0))?;
     let line = serde_json::json!({
         "what": what,
         "name": name,
         "size": built.size,
         "sha256": built.sha256,
         "cid": cid.unwrap_or(built.root).to_string(),
-        "from": obtained.from,
-        "waiver": obtained.waiver(),
+        "from": from,
+        "waiver": waiver,
         "path": path.map(|path| path.to_string_lossy()),
     });
     Ok(line.to_string())

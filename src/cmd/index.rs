@@ -16,7 +16,7 @@ use crate::distro::question::ConfQuestion;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
-use crate::handover::{self, Target};
+use crate::handover::{self, Handed, Target};
 use crate::index::in_use;
 use crate::index::refresh::{Clock, IndexSource, RefreshOutcome, Refreshed, refresh};
 use crate::index::time;
@@ -27,9 +27,13 @@ use crate::session::Session;
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
     // The state is the download user's, and root takes nobody's word for what is in it.
-    if env.is_root() && matches!(command, IndexCommand::Ls(_) | IndexCommand::Show(_)) {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
+    if matches!(command, IndexCommand::Ls(_) | IndexCommand::Show(_)) {
+        return handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, command));
     }
+    run_here(env, settings, command)
+}
+
+fn run_here(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
     match command {
         IndexCommand::Add(args) => add(env, settings, args),
         IndexCommand::Ls(args) => ls(settings, args),
@@ -88,14 +92,20 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     report::say(&format!("added to {}", path.display()));
     // What was set for this run holds for the refresh that belongs to it.
     let set = Cli::try_parse_from(&env.args).map(|cli| cli.set).unwrap_or_default();
+    let here = |storeless| {
+        let settings = Settings { storeless, ..Settings::read(env, &set)? };
+        let refresh = RefreshArgs { names: vec![index.name.clone()], due: false, json: false };
+        refresh_here(env, &settings, &refresh)
+    };
     let status = if env.is_root() {
         let flags = set.iter().flat_map(|flag| ["--set", flag]);
         let words = flags.chain(["index", "refresh", &index.name]).map(OsString::from).collect::<Vec<_>>();
-        handover::run(env, settings, &words, &Target::Nowhere)?
+        match handover::run(env, settings, &words, &Target::Nowhere)? {
+            Handed::Done(status) => status,
+            Handed::Back(settings) => here(settings.storeless)?,
+        }
     } else {
-        let settings = Settings::read(env, &set)?;
-        let refresh = RefreshArgs { names: vec![index.name.clone()], due: false, json: false };
-        run_refresh(env, &settings, &refresh)?
+        here(false)?
     };
     if status != 0 {
         report::say("hint: it stays configured; `pkgswarm index refresh` tries again, `pkgswarm index rm` removes it");
@@ -140,9 +150,10 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
     for name in &args.names {
         configured(settings, name)?;
     }
-    if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
-    }
+    handover::through(env, settings, &Target::Nowhere, |settings| refresh_here(env, settings, args))
+}
+
+fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {
     if settings.indexes.is_empty() && args.due {
         // The timer may be enabled before there is one: nothing is due.
         return Ok(0);

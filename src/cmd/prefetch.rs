@@ -28,9 +28,10 @@ pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resul
     if args.notify {
         return super::notify::run(env, settings);
     }
-    if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
-    }
+    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+}
+
+fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Result<u8> {
     // Killed with kill -9, root takes its child along.
     let _channel = Giver::of(env);
     if let [own, systems, ..] = settings.stores.as_slice()

@@ -30,9 +30,10 @@ const OTHER: char = '◦';
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
-    if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
-    }
+    handover::through(env, settings, &Target::Nowhere, |settings| run_here(settings, args))
+}
+
+fn run_here(settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
     let zone = TimeZone::system();
     let stats = read(settings, &zone, since(&zone, args.days))?;
     let mut out = crate::report::out();

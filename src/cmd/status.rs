@@ -29,9 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
-    if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
-    }
+    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+}
+
+fn run_here(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
     let status = Status::now(env, settings);
     let mut out = crate::report::out();
     match args.json {

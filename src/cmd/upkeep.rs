@@ -33,9 +33,10 @@ pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<
     if settings.store_dir.as_ref().is_some_and(|dir| !dir.exists()) {
         return Ok(0);
     }
-    if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
-    }
+    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings))
+}
+
+fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     let session = Session::open(env, settings, std::path::Path::new("/var/tmp"))?;
     let Some(_alone) = alone(&session) else { return Ok(0) };
     session.store.sweep(session.cache_dirs())?;

@@ -33,9 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
-    if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::Nowhere)?);
-    }
+    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+}
+
+fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
     let session = Session::open(env, settings, Path::new("/var/tmp"))?;
     let FoundFile { repo, name, exact } = find::find(&session, &args.name)?;
     let knowledge = session.knowledge(&repo, &name)?;

@@ -18,7 +18,7 @@ use crate::deliver::{Candidate, Delivery, Obtained};
 use crate::distro::caller;
 use crate::env::{AHEAD, Env};
 use crate::error::{Error, ErrorKind};
-use crate::handover::{self, DeliveryNote, Giver, Target};
+use crate::handover::{self, Arrival, Giver, Target};
 use crate::interrupt;
 use crate::journal::By;
 use crate::name::NameKind;
@@ -38,25 +38,29 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         return Ok(ErrorKind::Interrupted.status());
     }
     if let Some(giver) = Giver::of(env) {
-        return run_here(env, settings, args, |obtained, line| giver.give("", &obtained, DeliveryNote::Line(line)));
+        return run_here(env, settings, args, |obtained, name| giver.give(0, name, &obtained, None));
     }
-    let output = Output::at(&args.output)?;
-    if env.is_root() {
-        return Ok(handover::run(env, settings, env.words(), &Target::At(output))?);
-    }
-    run_here(env, settings, args, |obtained, line| {
-        obtained.place(&output)?;
-        report::say(&line);
+    // Root's own line: under the name in the URL, whatever its child calls the file.
+    let tell = |arrival: &Arrival<'_>| {
+        report::say(&arrival.message.line(name.as_str()));
         Ok(())
+    };
+    let target = Target::At(Output::at(&args.output)?, &tell);
+    handover::through(env, settings, &target, |settings| {
+        run_here(env, settings, args, |obtained, name| {
+            obtained.place(&Output::at(&args.output)?)?;
+            report::say(&obtained.line(name));
+            Ok(())
+        })
     })
 }
 
-/// Gets the file and has it handed over with the line to say; takes note of a ^C, whenever it has come.
+/// Gets the file and has it handed over with its name; takes note of a ^C, whenever it has come.
 fn run_here(
     env: &Env,
     settings: &Settings,
     args: &XferArgs,
-    hand_over: impl FnOnce(Obtained, String) -> Result<(), Error>,
+    hand_over: impl FnOnce(Obtained, &str) -> Result<(), Error>,
 ) -> anyhow::Result<u8> {
     let begun = Instant::now();
     let name = want::name_of(&args.url)?;
@@ -70,10 +74,7 @@ fn run_here(
         let why = "you interrupted this pacman run; nothing more is fetched in it";
         Err(Error::new(ErrorKind::Interrupted, &name, why))
     } else {
-        obtain(&mut session, &args.url, &args.output, begun).and_then(|obtained| {
-            let line = obtained.line(name.as_str());
-            hand_over(obtained, line)
-        })
+        obtain(&mut session, &args.url, &args.output, begun).and_then(|obtained| hand_over(obtained, name.as_str()))
     };
     if interrupt::came() {
         session.interrupted();

@@ -32,7 +32,9 @@ pub const KEYS: &[SettingKey] = &[
         shape: Shape::Text,
         default: "auto",
         doc: "Unprivileged user to whom root gives everything that touches foreign bytes. `auto` is the owner of \
-              store.dir, else pkgswarm, alpm or nobody, whichever exists first.",
+              store.dir, else pkgswarm, alpm or nobody, whichever exists first; where none of them does, the number \
+              65534, for which nothing is kept. `root` has root do it all itself. It does so too where the kernel lets \
+              it become no other user, as in containers, and says so once; then only a store of its own is used.",
     },
     SettingKey {
         name: "download.connect",

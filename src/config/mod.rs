@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::env::Env;
+use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::name::RepoName;
+use crate::users;
 
 pub mod key;
 pub mod keys;
@@ -65,6 +66,9 @@ pub struct Prefetch {
 pub struct Settings {
     pub config_dir: PathBuf,
     pub store_dir: Option<PathBuf>,
+    /// Whether nothing may be kept from one call to the next, wherever `store_dir` points: for root where it works for
+    /// itself without a store of its own, and for the user that has no name.
+    pub storeless: bool,
     pub store_max: u64,
     pub state_dir: PathBuf,
     pub download_user: Option<String>,
@@ -135,6 +139,7 @@ impl Settings {
         Ok(Self {
             config_dir: layers::system_dir(env),
             store_dir: auto("store.dir").map(PathBuf::from).or_else(|| store_dir(env)),
+            storeless: env.var(HANDOVER).is_some() && users::is_stray(env.uid),
             store_max: size("store.max"),
             state_dir: auto("state.dir").map_or_else(|| state_dir(env), PathBuf::from),
             download_user: auto("download.user"),

@@ -84,11 +84,16 @@ impl Obtained {
 
     /// The line to say once it is in its place.
     pub fn line(&self, name: &str) -> String {
-        let waiver = self.waiver().map(|label| format!("unproven: {label}"));
-        let notes: Vec<String> = waiver.into_iter().chain(self.refused.iter().cloned()).collect();
-        let note = (!notes.is_empty()).then(|| notes.join("; "));
-        report::delivered(name, self.accepted.size(), &self.from, note.as_deref())
+        line(name, self.accepted.size(), &self.from, self.waiver(), &self.refused)
     }
+}
+
+/// The line of a delivered file: name, size, where from, under which waiver, and what was refused before.
+pub fn line(name: &str, size: u64, from: &str, waiver: Option<&str>, refused: &[String]) -> String {
+    let waiver = waiver.map(|label| format!("unproven: {label}"));
+    let notes: Vec<String> = waiver.into_iter().chain(refused.iter().cloned()).collect();
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    report::delivered(name, size, from, note.as_deref())
 }
 
 /// What a delivery came to.

@@ -56,9 +56,10 @@ impl StoreFacts {
         let owner = store.and_then(|dir| std::fs::symlink_metadata(dir).ok()).map(|found| found.uid());
         let owner = owner.and_then(users::with_id);
         // As handover.rs picks whom root has work for it.
-        let usual = ["pkgswarm", "alpm", "nobody"].iter().find_map(|name| Some((*name, users::named(name)?)));
+        let usual = users::USUAL.iter().find_map(|name| Some((*name, users::named(name)?)));
         let real = |user: Option<User>| user.filter(|user| user.uid != 0);
-        let chosen = real(downloader).or(real(named)).or(real(owner));
+        // Root only where the setting says so.
+        let chosen = real(downloader).or(named).or(real(owner));
         let directories = store.map(|dir| look_at(dir, "the store")).into_iter();
         Self {
             user: chosen.or(usual.map(|(_, user)| user)),
@@ -117,7 +118,7 @@ pub const CHECKS: &[Check] = &[
         name: "user",
         about: "There is an unprivileged user who downloads for root, and it is not nobody, who is many.",
         look: |facts| match (&facts.store.user, facts.store.is_nobody) {
-            (None, _) => vec![no_user()],
+            (None, _) => vec![no_user(None)],
             (Some(_), true) => vec![Finding::note(
                 "user nobody downloads for root, and shares its files with everything else that runs as nobody",
                 "sudo systemd-sysusers",
@@ -175,10 +176,14 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// Found also by whoever wants to look as that user, and cannot.
-pub fn no_user() -> Finding {
+/// Nobody downloads for root but the number that no user has, which keeps nothing; or, with the user that `download.user`
+/// names, not even that.
+pub fn no_user(named: Option<&str>) -> Finding {
     let mend = "sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml";
-    Finding::error("there is no unprivileged user to download for root", mend)
+    match named {
+        None => Finding::error("there is no unprivileged user to download for root", mend),
+        Some(name) => Finding::error(format!("download.user is {name:?}, and there is no such user"), mend),
+    }
 }
 
 fn directories(facts: &Facts) -> Vec<Finding> {

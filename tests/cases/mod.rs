@@ -26,6 +26,7 @@ mod lookup;
 mod prefetch;
 mod prefetch_conditions;
 mod review;
+mod root;
 mod screens;
 mod screens_index;
 mod screens_machine;

@@ -287,6 +287,34 @@ impl World {
         self.equip(command)
     }
 
+    /// Runs it by way of another program, which becomes it.
+    pub fn run_through(&self, prefix: &[&str], arguments: &[&str]) -> Run {
+        let mut command = Command::new(prefix[0]);
+        command.args(&prefix[1..]).arg(binary()).args(arguments);
+        Running::start(self.equip(command), self.base()).finish()
+    }
+
+    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, as one `pacman -S` that was started by way of another
+    /// program does, as far as /proc can tell.
+    pub fn transaction_through(&self, prefix: &[&str], files: &[(String, PathBuf)]) -> Run {
+        let mut command = Command::new(prefix[0]);
+        // The shell's own name is the first word of its command line, and stays it where it starts programs.
+        let pacman = "while [ $# -gt 1 ]; do \"$program\" xfer \"$1\" \"$2\" || exit; shift 2; done; exit 0";
+        let as_pacman = "exec -a pacman sh -c \"$0\" -S \"$@\"";
+        command.args(&prefix[1..]).args(["bash", "-c", as_pacman, pacman]);
+        for (url, out) in files {
+            command.arg(url).arg(out);
+        }
+        let mut command = self.equip(command);
+        command.env("program", binary());
+        Running::start(command, self.base()).finish()
+    }
+
+    /// Whether this machine lets a program be run by way of another one.
+    pub fn can_run_through(prefix: &[&str]) -> bool {
+        Command::new(prefix[0]).args(&prefix[1..]).arg("true").status().is_ok_and(|status| status.success())
+    }
+
     fn equip(&self, mut command: Command) -> Command {
         // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
         command.process_group(0).env_clear().current_dir(self.path("out"));

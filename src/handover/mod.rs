@@ -1,0 +1,266 @@
+//! Root keeps its hands clean: a child that has dropped to an unprivileged user does everything with foreign bytes and
+//! with the store, and hands over an open file; root copies it, proves the copy and places it.
+//!
+//! Root never opens anything in the store, parses nothing that came from outside, and runs no network code. The child
+//! gets no file of root's to write to, and no file that it could write to gets a name of root's. What it says for people
+//! is printed by root under a name that root knows. Tests: `tests/cases/root.rs`.
+//!
+//! Where the kernel lets root become no other user (`EPERM`, `EINVAL`: containers, user namespaces), this process does the
+//! work itself and says so once; `hands` tells who works.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{IoSlice, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::UNIX_EPOCH;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
+use rustix::process::{Pid, Signal};
+
+use crate::cid::Cid;
+use crate::config::Settings;
+use crate::deliver::Obtained;
+use crate::env::{Env, HANDOVER};
+use crate::error::{Error, ErrorKind};
+use crate::interrupt;
+use crate::output::Output;
+use crate::program;
+use crate::users::{self, User};
+use crate::verify::{self, Accepted};
+
+mod hands;
+mod message;
+mod once;
+mod receive;
+
+pub use hands::{Hands, hands};
+pub use message::Message;
+
+/// Where root puts what is handed over.
+pub enum Target<'a> {
+    /// One file; the other is told what came.
+    At(Output, &'a Tell<'a>),
+    /// Files in a directory, of which these names were asked for, in this order.
+    In(PathBuf, Vec<String>, &'a Tell<'a>),
+    /// Nothing comes: the child works for itself, in the store and the state.
+    Nowhere,
+    /// Nothing comes, and nothing is made: the child only looks.
+    Looking,
+}
+
+/// Says what there is to say of a file that is in its place.
+pub type Tell<'a> = dyn Fn(&Arrival<'_>) -> Result<(), Error> + 'a;
+
+/// A file that root has placed.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// What the child says of it.
+    pub message: &'a Message,
+    /// Its name: in a directory the one that it has there, else the one that the child gives it.
+    pub name: &'a str,
+    /// Its bytes, proven.
+    pub file: &'a File,
+}
+
+/// The child's end: hands files over instead of placing them.
+pub struct Giver(OwnedFd);
+
+impl Giver {
+    /// The channel of a child of root, if this process is one: its standard input is then a socket.
+    pub fn of(env: &Env) -> Option<Self> {
+        if env.is_root() || env.var(HANDOVER).is_none() {
+            return None;
+        }
+        // Killed with kill -9, root cannot take its child along; the kernel does. (Set here, because the change of user
+        // clears it: prctl(2), PR_SET_PDEATHSIG.)
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        // From here on no set-uid program can give anything back.
+        let _ = rustix::thread::set_no_new_privs(true);
+        std::io::stdin().as_fd().try_clone_to_owned().ok().map(Self)
+    }
+
+    /// Hands over the file that was asked for as number `asked`, from 0, and by this CID.
+    ///
+    /// # Errors
+    /// `Local` when it cannot be read, or root does not listen any more.
+    pub fn give(&self, asked: usize, name: &str, obtained: &Obtained, cid: Option<Cid>) -> Result<(), Error> {
+        let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("cannot hand the file to root: {e}"));
+        let (sha256, size, waiver) = match obtained.accepted {
+            Accepted::Proven(proof) => (proof.sha256(), proof.size(), None),
+            Accepted::Waived(waived) => {
+                let sha256 = verify::digest(&obtained.file, obtained.accepted.size()).map_err(|e| failed(&e))?;
+                (sha256, obtained.accepted.size(), Some(waived.why()))
+            }
+        };
+        let modified = obtained.modified.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
+        let (name, from, refused) = (name.to_owned(), obtained.from.clone(), obtained.refused.clone());
+        let cid = cid.map(|cid| cid.to_string());
+        let spent = obtained.loose.is_some();
+        let message = Message { asked, name, sha256, size, waiver, modified, from, refused, cid, spent };
+        let line = message.cut().to_line();
+        let files = [obtained.file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&files));
+        rustix::net::sendmsg(&self.0, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL)
+            .map_err(|e| failed(&e))?;
+        Ok(())
+    }
+}
+
+/// Has a child do what `here` does where root runs this, and places what it hands over; does it here for any other user,
+/// where `download.user` is root, and where the kernel lets root become no other user. Returns the exit status.
+///
+/// `here` gets the settings to use.
+///
+/// # Errors
+/// Those of [`run`] and of `here`.
+pub fn through(
+    env: &Env,
+    settings: &Settings,
+    target: &Target<'_>,
+    here: impl FnOnce(&Settings) -> anyhow::Result<u8>,
+) -> anyhow::Result<u8> {
+    if !env.is_root() {
+        return here(settings);
+    }
+    match run(env, settings, env.words(), target)? {
+        Handed::Done(status) => Ok(status),
+        Handed::Back(settings) => here(&settings),
+    }
+}
+
+/// What handing the work over came to.
+#[derive(Debug)]
+pub enum Handed {
+    /// A child did it, and ended with this status. It has said on stderr what there was to say.
+    Done(u8),
+    /// Root has to do it itself, with these settings.
+    Back(Box<Settings>),
+}
+
+/// Runs this program again as an unprivileged user with the arguments `words`, and places what it hands over.
+///
+/// # Errors
+/// `Usage` when `download.user` does not exist; `Local` when the child cannot be run, or hands over what cannot be placed.
+/// Trying again does not help.
+pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'_>) -> Result<Handed, Error> {
+    let Hands::Of(user) = hands(settings)? else { return Ok(Handed::Back(Box::new(settings.clone()))) };
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|e| Error::local("handover", e))?;
+    let mut command = call(env, words);
+    command.stdin(Stdio::from(theirs));
+    // A ^C, which the terminal sends to both, waits until the child is there to take note of it and to keep what has
+    // arrived; its status says so. Root dying at once would take the child along before that.
+    interrupt::hold();
+    let child = start_as(user, settings, matches!(target, Target::Looking), command);
+    interrupt::listen();
+    let Some(mut child) = child? else {
+        once::say(env, &as_is_line(user));
+        return Ok(Handed::Back(Box::new(hands::as_is(settings))));
+    };
+    if interrupt::came() {
+        // Before there was a child: a signal that waits is not inherited (fork(2)).
+        let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::INT);
+    }
+    let placed = receive::all(&ours, target);
+    // A child that has more to say than was taken must not wait for a reader.
+    drop(ours);
+    let failed = |what: String| Error::local("handover", format!("the unprivileged child {what}"));
+    let status = child.wait().map_err(|e| failed(format!("cannot be waited for: {e}")))?;
+    let placed = placed?;
+    match (status.code(), status.signal()) {
+        (Some(0), _) if placed == 0 && matches!(target, Target::At(..)) => {
+            Err(failed("handed nothing over".to_owned()))
+        }
+        (Some(code), _) => Ok(Handed::Done(u8::try_from(code).unwrap_or(ErrorKind::Local.status()))),
+        (None, Some(signal)) if signal == Signal::INT.as_raw() => Ok(Handed::Done(ErrorKind::Interrupted.status())),
+        (None, signal) => Err(failed(format!("was killed by signal {}", signal.unwrap_or(0)))),
+    }
+}
+
+/// Runs this program again as an unprivileged user with the arguments `words`, and returns what it printed. The store and
+/// the state are made where they are missing, unless it only looks. Where root does the work itself, it is root's.
+///
+/// # Errors
+/// `Local` when the child cannot be run, or printed more than a line of a MiB. Its exit status says nothing more.
+pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool) -> Result<String, Error> {
+    let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("the unprivileged child: {e}"));
+    let command = || {
+        let mut command = call(env, words);
+        command.stdin(program::nowhere()).stdout(Stdio::piped());
+        command
+    };
+    let child = match hands(settings)? {
+        Hands::Of(user) => start_as(user, settings, only_looks, command())?,
+        Hands::Own => None,
+    };
+    let mut child = child.map_or_else(|| command().spawn().map_err(|e| failed(&e)), Ok)?;
+    let mut text = String::new();
+    let mut stdout = child.stdout.take().expect("piped").take(1 << 20);
+    let read = stdout.read_to_string(&mut text);
+    drop(stdout);
+    child.wait().map_err(|e| failed(&e))?;
+    read.map_err(|e| failed(&e))?;
+    Ok(text)
+}
+
+/// This program with other arguments, for the same pacman.
+fn call(env: &Env, words: &[OsString]) -> Command {
+    let mut command = Command::new(crate::env::itself());
+    command.args(words).env(HANDOVER, env.parent.to_string()).env_remove("HOME");
+    command
+}
+
+/// Starts `command` as `user`. `None` when the kernel lets this process become no such user.
+fn start_as(user: User, settings: &Settings, only_looks: bool, mut command: Command) -> Result<Option<Child>, Error> {
+    // What is to be kept belongs to a user who has a name.
+    let made = if only_looks || users::is_stray(user.uid) { Vec::new() } else { make_store(settings, user) };
+    command.gid(user.gid).uid(user.uid);
+    command.spawn().map(Some).or_else(|e| {
+        let errno = Errno::from_io_error(&e);
+        if matches!(errno, Some(Errno::PERM | Errno::INVAL)) && hands::refusal(user).is_some() {
+            made.iter().for_each(|dir| drop(std::fs::remove_dir(dir)));
+            return Ok(None);
+        }
+        let error = Error::local("download.user", format!("cannot run as user {}: {e}", user.uid));
+        Err(if errno == Some(Errno::ACCESS) {
+            error.hint("the program must be executable for that user")
+        } else {
+            error
+        })
+    })
+}
+
+/// What is said where root does the work itself.
+fn as_is_line(user: User) -> String {
+    format!(
+        "warning: root cannot become user {} here, so it reads what comes from outside itself; set download.user = \"root\" \
+         where that is meant",
+        user.uid
+    )
+}
+
+/// Makes the store's and the state's directory for `user` where tmpfiles.d did not: all that root ever does there. Returns
+/// those that it made.
+fn make_store(settings: &Settings, user: User) -> Vec<PathBuf> {
+    let mut made = Vec::new();
+    for dir in settings.store_dir.iter().chain([&settings.state_dir]) {
+        if rustix::fs::mkdir(dir, rustix::fs::Mode::from(0o755)).is_ok() {
+            let (uid, gid) = (rustix::fs::Uid::from_raw(user.uid), rustix::fs::Gid::from_raw(user.gid));
+            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+            match rustix::fs::chownat(rustix::fs::CWD, dir, Some(uid), Some(gid), flags) {
+                Ok(()) => made.push(dir.clone()),
+                // What stays root's would be in the way of the user whose it is to be.
+                Err(_) => drop(std::fs::remove_dir(dir)),
+            }
+        }
+    }
+    made
+}

@@ -1,0 +1,65 @@
+//! What is said once in a run of pacman where no store remembers that it was said.
+//!
+//! A file would be left behind, in an image for ever. So the memory is a name of a socket that leads nowhere (an abstract
+//! one, unix(7)): it is there for as long as a process holds it, which ends with pacman.
+
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::distro::caller::{self, Transaction};
+use crate::env::{Env, HANDOVER};
+use crate::program;
+use crate::report;
+
+/// Says `text`, unless an earlier call of the same run of pacman has said it. Where `/proc` does not tell runs apart it is
+/// said each time.
+pub(super) fn say(env: &Env, text: &str) {
+    let pacman = || caller::is_parent_pacman().then(Transaction::parent)?.ok();
+    match pacman().map(|run| (run, name(&format!("{}-{}", run.pid, run.start_time)))) {
+        Some((_, Err(Errno::ADDRINUSE))) => {}
+        Some((run, Ok(held))) => {
+            report::say(text);
+            hold(env, run, held);
+        }
+        _ => report::say(text),
+    }
+}
+
+/// Takes the name of a run.
+fn name(run: &str) -> Result<OwnedFd, Errno> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(format!("pkgswarm-said-{run}").as_bytes())?)?;
+    Ok(socket)
+}
+
+/// Starts a process that keeps `held` open until this run of pacman ends; without it the next call says so again.
+fn hold(env: &Env, run: Transaction, held: OwnedFd) {
+    let child = Command::new(crate::env::itself())
+        .args(["ahead", &format!("{}-{}", run.pid, run.start_time)])
+        .args(env.settings())
+        .env(HANDOVER, run.pid.to_string())
+        .current_dir("/")
+        .stdin(Stdio::from(held))
+        .stdout(program::nowhere())
+        .stderr(program::nowhere())
+        .spawn();
+    // Not waited for: this process ends first, and init inherits it.
+    drop(child);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_once_and_leaves_nothing_behind() {
+        let run = format!("test-{}", std::process::id());
+        let held = name(&run).unwrap();
+        assert_eq!(name(&run).unwrap_err(), Errno::ADDRINUSE);
+        drop(held);
+        assert!(name(&run).is_ok());
+    }
+}

@@ -1,0 +1,115 @@
+//! Root's end: takes what the child hands over, proves a copy of it, and decides which name it gets.
+
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use super::message::{MOST, Message};
+use super::{Arrival, Target, Tell};
+use crate::error::Error;
+use crate::fsx;
+use crate::output::Output;
+use crate::verify::{self, Accepted};
+
+/// Places what comes until the child has closed its end; returns how many files that were.
+pub(super) fn all(channel: &OwnedFd, target: &Target<'_>) -> Result<usize, Error> {
+    let wrong = |what: &str| Error::local("handover", format!("the unprivileged child {what}"));
+    let mut placed = Vec::new();
+    loop {
+        let mut line = vec![0; MOST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut line)];
+        let got = match rustix::net::recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => continue,
+            Err(Errno::CONNRESET) => return Ok(placed.len()),
+            got => got.map_err(|e| wrong(&format!("cannot be heard: {e}")))?.bytes,
+        };
+        if got == 0 {
+            return Ok(placed.len());
+        }
+        let files = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        });
+        let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
+        let message = Message::read(&line[..got]).ok_or_else(|| wrong("sent no sense"))?;
+        let most = match target {
+            Target::At(..) => 1,
+            Target::In(_, asked, _) => asked.len(),
+            Target::Nowhere | Target::Looking => 0,
+        };
+        if message.asked >= most || placed.contains(&message.asked) {
+            return Err(wrong("sent a file that was not asked for"));
+        }
+        placed.push(message.asked);
+        match target {
+            Target::At(output, tell) => place(&file, &message, output, &message.name, tell)?,
+            Target::In(dir, _, tell) => {
+                let name = message.name().ok_or_else(|| wrong("sent a bad name"))?;
+                place(&file, &message, &Output::at(&dir.join(name.as_str()))?, name.as_str(), tell)?;
+            }
+            Target::Nowhere | Target::Looking => {}
+        }
+    }
+}
+
+/// Copies, proves the copy, gives it its name, and has that told.
+fn place(file: &File, message: &Message, output: &Output, name: &str, tell: &Tell<'_>) -> Result<(), Error> {
+    let failed = |e: &dyn std::fmt::Display| Error::local(output.path().display(), format!("was not placed: {e}"));
+    fsx::regular(file).map_err(|e| failed(&e))?;
+    let (staged, proof) = output.stage_and_prove(file, message.sha256, message.size)?;
+    let proof = proof.map_err(|e| failed(&e))?;
+    let accepted = match message.waiver {
+        None => Accepted::Proven(proof),
+        Some(why) => Accepted::Waived(verify::relay(why, proof)),
+    };
+    let copy = staged.file().map_err(|e| failed(&e))?;
+    staged.commit(&accepted, message.modified())?;
+    tell(&Arrival { message, name, file: &copy })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::verify::Waiver;
+    use std::io::Write as _;
+
+    fn message(name: &str, bytes: &[u8]) -> Message {
+        let (name, size) = (name.to_owned(), bytes.len() as u64);
+        let (from, refused) = ("m.example".to_owned(), Vec::new());
+        let sha256 = Sha256::of(bytes);
+        Message { asked: 0, name, sha256, size, waiver: None, modified: None, from, refused, cid: None, spent: false }
+    }
+
+    #[test]
+    fn root_places_nothing_but_what_its_child_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let from = tempfile::tempfile().unwrap();
+        (&from).write_all(b"bytes").unwrap();
+        let output = Output::at(&dir.path().join("to")).unwrap();
+        for waiver in [None, Some(Waiver::NotListed)] {
+            for (named, size) in [(&b"other"[..], 5), (b"bytes", 4), (b"bytes", 6)] {
+                let message = Message { size, waiver, ..message("to", named) };
+                let placed = place(&from, &message, &output, "to", &|_| panic!("nothing is told"));
+                assert!(placed.is_err(), "{named:?} of {size} bytes, {waiver:?}");
+                assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+            }
+        }
+    }
+
+    #[test]
+    fn a_date_that_no_clock_shows_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, b"x").unwrap();
+        let message = Message { modified: Some(u64::MAX), ..message("to", b"x") };
+        place(&File::open(&from).unwrap(), &message, &Output::at(&to).unwrap(), "to", &|_| Ok(())).unwrap();
+        assert_eq!(std::fs::read(&to).unwrap(), b"x");
+    }
+}

@@ -1,0 +1,176 @@
+//! Root in places where it is no whole root, and what it lets its child name.
+//!
+//! Image builders are a large part of pacman's users. What each makes of root, and the scenario that stands for it:
+//!
+//! | builder | root there | scenario |
+//! |---|---|---|
+//! | Docker as it comes | all users, the right to change to them | every other one by root |
+//! | Docker with `--cap-drop`, hardened pods | no `CAP_SETUID` | `..._without_the_right_to_change_users_...` |
+//! | Podman rootless with subordinate ids, `pacstrap -N` (`unshare --map-auto`) | 65,536 users | `..._of_a_mapped_range_...` |
+//! | Podman without subordinate ids, mkosi as a user (`mkosi-sandbox --become-root`), `unshare -r` | one user | `..._that_is_the_only_user_...` |
+//! | Docker and systemd-nspawn on a minimal image | passwd with root alone | `..._whose_passwd_has_root_alone_...` |
+//! | systemd-nspawn on a whole image, archiso (mkarchiso), pacstrap | as on a machine | every other one by root |
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::support::world::{UNPRIVILEGED, can_be_two_users, give, listing, loudly};
+use crate::support::*;
+
+const CANNOT: &str = "warning: root cannot become user";
+
+/// A package at a mirror, and a world whose store root must not touch where it is another user's.
+fn scene() -> (Package, FakeMirror, World) {
+    let zlib = Package::new("zlib", 40_000);
+    let mirror = FakeMirror::serving(&[zlib.file(), ("README".to_owned(), b"read me".to_vec())]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]);
+    (zlib, mirror, world)
+}
+
+/// What is below `path` belongs to `user`, and there is something.
+fn belongs_to(path: &Path, user: u32) {
+    let mut open = vec![path.to_owned()];
+    let mut files = 0;
+    while let Some(path) = open.pop() {
+        let found = fs::symlink_metadata(&path).unwrap();
+        assert_eq!(found.uid(), user, "{}", path.display());
+        files += usize::from(found.is_file());
+        if found.is_dir() {
+            open.extend(listing(&path).into_iter().map(|name| path.join(name)));
+        }
+    }
+    assert!(files > 0, "nothing is in {}", path.display());
+}
+
+/// Root through `prefix` fetches a package, says once a transaction that it reads what comes itself, and leaves nothing
+/// in a store that is not its own.
+fn goes_on_as_it_is(prefix: &[&str]) {
+    if !can_be_two_users(&format!("root by way of {prefix:?}")) {
+        return;
+    }
+    if !World::can_run_through(prefix) {
+        return loudly(&format!("root by way of {prefix:?}"));
+    }
+    let (zlib, mirror, world) = scene();
+    let (out, url) = (world.out(&zlib.file_name()), mirror.url("core", &zlib.file_name()));
+    let run = world.run_through(prefix, &["xfer", &url, out.to_str().unwrap()]);
+    run.succeeds();
+    assert_eq!(run.stderr.matches(CANNOT).count(), 1, "{}", run.stderr);
+    world.has(&out, &zlib.bytes);
+    assert_eq!(listing(&world.path("store")), [""; 0], "another user's store is not used");
+    fs::remove_file(&out).unwrap();
+
+    // Where there is none, none is made, which would be in the way of the user whose it is to be.
+    let nowhere = world.path("none").display().to_string();
+    let world = world.set("PKGSWARM_STORE_DIR", &nowhere).set("PKGSWARM_STATE_DIR", &nowhere);
+    let files = vec![(url.clone(), world.out("a")), (url.clone(), world.out("b")), (url, world.out("c"))];
+    for _ in 0..2 {
+        let run = world.transaction_through(prefix, &files);
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        assert_eq!(run.stderr.matches(CANNOT).count(), 1, "once a transaction: {}", run.stderr);
+        assert_eq!(run.stderr.matches("warning: ").count(), 1, "{}", run.stderr);
+        assert_eq!(listing(&world.path("out")), ["a.part", "b.part", "c.part"]);
+        assert!(!world.path("none").exists());
+        assert_eq!(listing(&world.path("tmp")), [""; 0], "nothing is left behind");
+    }
+
+    // A store of its own is used.
+    fs::create_dir(world.path("own")).unwrap();
+    let own = world.path("own").display().to_string();
+    let world = world.set("PKGSWARM_STORE_DIR", &own);
+    assert_eq!(world.transaction_through(prefix, &files).code(), 0);
+    belongs_to(&world.path("own"), 0);
+
+    // What is no matter of users fails as ever.
+    let run = world.run_through(prefix, &["xfer", &mirror.url("core", "zlib-9-9-any.pkg.tar.zst"), "x.part"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+}
+
+#[test]
+fn root_that_is_the_only_user_of_its_namespace_goes_on_as_it_is_and_says_so_once() {
+    goes_on_as_it_is(&["unshare", "--user", "--map-root-user"]);
+}
+
+#[test]
+fn root_without_the_right_to_change_users_goes_on_as_it_is_and_says_so_once() {
+    goes_on_as_it_is(&["setpriv", "--bounding-set", "-setuid,-setgid", "--"]);
+    goes_on_as_it_is(&["setpriv", "--bounding-set", "-setuid", "--"]);
+}
+
+#[test]
+fn root_of_a_mapped_range_of_users_has_a_child_do_the_work() {
+    let prefix = ["unshare", "--user", "--map-users=0,0,65536", "--map-groups=0,0,65536", "--setuid=0", "--setgid=0"];
+    if !can_be_two_users("root of a mapped range") {
+        return;
+    }
+    if !World::can_run_through(&prefix) {
+        return loudly("root of a mapped range of users");
+    }
+    let (zlib, mirror, world) = scene();
+    let out = world.out(&zlib.file_name());
+    let run = world.run_through(&prefix, &["xfer", &mirror.url("core", &zlib.file_name()), out.to_str().unwrap()]);
+    run.succeeds();
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    world.has(&out, &zlib.bytes);
+    belongs_to(&world.path("store"), UNPRIVILEGED);
+}
+
+#[test]
+fn root_whose_passwd_has_root_alone_works_through_the_number_that_no_user_has_and_keeps_nothing() {
+    if !can_be_two_users("root whose passwd has root alone") {
+        return;
+    }
+    let (zlib, mirror, world) = scene();
+    fs::write(world.path("passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
+    let script = format!("mount --bind {}/passwd /etc/passwd", world.base());
+    let out = world.out(&zlib.file_name());
+    let words = ["xfer", &mirror.url("core", &zlib.file_name()), out.to_str().unwrap()];
+    let before = listing(Path::new("/var/tmp"));
+    let Some(run) = world.run_elsewhere(false, &script, &words) else { return };
+    run.succeeds();
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    world.has(&out, &zlib.bytes);
+    assert_eq!(listing(&world.path("store")), [""; 0], "nothing is kept for everybody's number");
+    let after = listing(Path::new("/var/tmp"));
+    assert!(after.iter().all(|name| before.contains(name) || !name.contains("65534")), "{after:?}");
+    // A name that is set and does not exist is a mistake as ever.
+    let world = world.set("PKGSWARM_DOWNLOAD_USER", "ghost");
+    let run = world.run_elsewhere(false, &script, &words).unwrap();
+    assert_eq!(run.code(), 2, "{}", run.stderr);
+    assert!(run.stderr.contains("download.user") && run.stderr.contains("ghost"), "{}", run.stderr);
+}
+
+#[test]
+fn root_that_is_told_to_work_itself_does_so_in_its_own_store() {
+    if !can_be_two_users("root that is told to work itself") {
+        return;
+    }
+    let (zlib, mirror, world) = scene();
+    let world = world.set("PKGSWARM_DOWNLOAD_USER", "root");
+    give(&world.path("store"), 0);
+    let out = world.out(&zlib.file_name());
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+    run.succeeds();
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    world.has(&out, &zlib.bytes);
+    belongs_to(&world.path("store/files"), 0);
+}
+
+#[test]
+fn a_program_that_its_user_may_not_start_is_an_error_and_no_reason_to_go_on_as_root() {
+    if !can_be_two_users("a program that its user may not start") {
+        return;
+    }
+    let (zlib, mirror, world) = scene();
+    let closed = world.path("closed");
+    fs::create_dir(&closed).unwrap();
+    let copy =
+        format!("cp \"$0\" \"$0-full\" {0}/ && chmod 700 {0} {0}/* && exec {0}/pkgswarm \"$@\"", closed.display());
+    let out = world.out(&zlib.file_name());
+    let words = ["xfer", &mirror.url("core", &zlib.file_name()), out.to_str().unwrap()];
+    let run = world.run_through(&["sh", "-c", &copy], &words);
+    assert_eq!(run.code(), 4, "{}", run.stderr);
+    assert!(run.stderr.contains("must be executable for that user"), "{}", run.stderr);
+    world.has_no_output();
+}
