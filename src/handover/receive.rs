@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
@@ -12,6 +13,7 @@ use super::message::{MOST, Message};
 use super::{Arrival, Target, Tell};
 use crate::error::Error;
 use crate::fsx;
+use crate::name::{FileName, NameKind};
 use crate::output::Output;
 use crate::verify::{self, Accepted};
 
@@ -49,12 +51,32 @@ pub(super) fn all(channel: &OwnedFd, target: &Target<'_>) -> Result<usize, Error
         placed.push(message.asked);
         match target {
             Target::At(output, tell) => place(&file, &message, output, &message.name, tell)?,
-            Target::In(dir, _, tell) => {
-                let name = message.name().ok_or_else(|| wrong("sent a bad name"))?;
+            Target::In(dir, asked, tell) => {
+                let name = name_in(dir, &asked[message.asked], &message)?;
                 place(&file, &message, &Output::at(&dir.join(name.as_str()))?, name.as_str(), tell)?;
             }
             Target::Nowhere | Target::Looking => {}
         }
+    }
+}
+
+/// The name that the file gets in root's directory, which may be a home or `/etc`: that of a package, or the one that was
+/// asked for. No other file is hidden there or replaced.
+fn name_in(dir: &Path, asked: &str, message: &Message) -> Result<FileName, Error> {
+    let wrong = |what: String| Error::local("handover", format!("the unprivileged child {what}"));
+    let name = message.name().ok_or_else(|| wrong("sent a bad name".to_owned()))?;
+    let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature) && name.package().is_some();
+    if name.as_str().starts_with('.') || !(is_package || name.as_str() == asked) {
+        return Err(wrong(format!("names a file {name:?}, which is no package and was not asked for"))
+            .hint("name the file to write with --output"));
+    }
+    let path = dir.join(name.as_str());
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if !is_package || !found.is_file() => {
+            Err(Error::local(path.display(), "is there already, and no package")
+                .hint("name the file to write with --output, which replaces it"))
+        }
+        _ => Ok(name),
     }
 }
 
@@ -111,5 +133,35 @@ mod tests {
         let message = Message { modified: Some(u64::MAX), ..message("to", b"x") };
         place(&File::open(&from).unwrap(), &message, &Output::at(&to).unwrap(), "to", &|_| Ok(())).unwrap();
         assert_eq!(std::fs::read(&to).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_child_names_packages_or_what_was_asked_for_and_hides_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        for there in ["notes.txt", "zsh-1-1-any.pkg.tar.zst"] {
+            std::fs::write(dir.path().join(there), "mine").unwrap();
+        }
+        std::os::unix::fs::symlink("notes.txt", dir.path().join("link-1-1-any.pkg.tar.zst")).unwrap();
+        let is_named = |asked: &str, name: &str| name_in(dir.path(), asked, &message(name, b"")).is_ok();
+        for name in ["zlib-1-1-any.pkg.tar.zst", "zlib-1-1-any.pkg.tar.zst.sig", "zsh-1-1-any.pkg.tar.zst"] {
+            assert!(is_named("zlib", name), "{name}");
+        }
+        assert!(is_named("README", "README") && is_named("core.db", "core.db"));
+        for (asked, name) in [
+            ("zlib", ".bashrc"),
+            (".bashrc", ".bashrc"),
+            ("zlib", ".zlib-1-1-any.pkg.tar.zst"),
+            ("zlib", "authorized_keys"),
+            ("README", "Makefile"),
+            ("zlib", "PKGBUILD"),
+            ("zlib", "x.pkg.tar.zst"),
+            ("zlib", "core.db"),
+            ("zlib", "../zlib-1-1-any.pkg.tar.zst"),
+            ("..", ".."),
+            ("notes.txt", "notes.txt"),
+            ("link", "link-1-1-any.pkg.tar.zst"),
+        ] {
+            assert!(!is_named(asked, name), "{asked}: {name}");
+        }
     }
 }

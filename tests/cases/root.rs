@@ -174,3 +174,42 @@ fn a_program_that_its_user_may_not_start_is_an_error_and_no_reason_to_go_on_as_r
     assert!(run.stderr.contains("must be executable for that user"), "{}", run.stderr);
     world.has_no_output();
 }
+
+/// What a child that strangers have taken over could name is in `src/handover/receive.rs`.
+#[test]
+fn root_fetches_into_a_directory_what_was_asked_for_and_replaces_nothing_of_its_own() {
+    if !can_be_two_users("root fetches into a directory") {
+        return;
+    }
+    let (zlib, mirror, world) = scene();
+    mirror.publish(".bashrc", b"evil");
+    let into = world.path("home");
+    fs::create_dir(&into).unwrap();
+    let dir = into.to_str().unwrap();
+    let fetch = |what: &[&str]| world.run(&[&["fetch", "--directory", dir], what].concat());
+    let (readme, hidden) = (mirror.url("docs", "README"), mirror.url("docs", ".bashrc"));
+    fetch(&[&zlib.file_name()]).succeeds();
+    fetch(&[&zlib.file_name()]).succeeds();
+    fetch(&[&readme]).succeeds();
+    assert_eq!(fs::read(into.join(zlib.file_name())).unwrap(), zlib.bytes);
+
+    fs::write(into.join("README"), "my own").unwrap();
+    let run = fetch(&[&readme]);
+    assert_eq!(run.code(), 4, "{}", run.stderr);
+    assert!(run.stderr.contains("is there already") && run.stderr.contains("--output"), "{}", run.stderr);
+    assert_eq!(fs::read(into.join("README")).unwrap(), b"my own");
+    let run = fetch(&[&hidden]);
+    assert_eq!(run.code(), 4, "{}", run.stderr);
+    assert_eq!(listing(&into), ["README".to_owned(), zlib.file_name()]);
+    // By its own name it is replaced, as always.
+    world.run(&["fetch", &readme, "--output", into.join("README").to_str().unwrap()]).succeeds();
+    assert_eq!(fs::read(into.join("README")).unwrap(), b"read me");
+
+    let run = world.run(&["fetch", "--json", "--directory", dir, "zlib"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let line: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let cid = pkgswarm::cid::Cid::raw(zlib.sha256()).to_string();
+    assert_eq!((&line["what"], &line["name"]), (&"zlib".into(), &zlib.file_name().into()));
+    assert_eq!((&line["cid"], &line["size"]), (&cid.into(), &zlib.bytes.len().into()));
+    assert_eq!(line["path"], into.join(zlib.file_name()).to_str().unwrap());
+}
