@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::env::{self, HANDOVER};
+use crate::env::{self, BESIDE, HANDOVER};
 use crate::index;
 use crate::journal::{By, Journal, JournalRecord};
 use crate::kubo::keep::Ledger;
@@ -91,6 +91,7 @@ pub fn start(session: &Session, words: &[&str]) {
         .args(words)
         .args(session.env.settings())
         .env(HANDOVER, pacman)
+        .env_remove(BESIDE)
         .current_dir("/")
         .stdin(program::nowhere())
         .stdout(program::nowhere())

@@ -45,7 +45,7 @@ pub fn content(
     address: &Address,
     forced: Option<crate::source::SourceKind>,
 ) -> Result<(Cid, Obtained), Error> {
-    let scratch = session.store.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
+    let scratch = session.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
     let peers = Peers::of(session, forced);
     let name = address.name();
     let is_here = address.path.is_empty() && address.cid.inline().is_some();
@@ -67,7 +67,7 @@ pub fn content(
             let from = peers.label();
             session.received(from.clone(), accepted.size());
             let from = if from.is_empty() { "its CID".to_owned() } else { from };
-            Ok((cid, Obtained::new(scratch, accepted, from)))
+            Ok((cid, Obtained::new(scratch, accepted, from).loose()))
         }
         Some(Err(error)) => Err(error),
         None => Err(Error::new(ErrorKind::Interrupted, name, "interrupted")),

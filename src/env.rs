@@ -12,14 +12,17 @@ use std::path::{Path, PathBuf};
 /// root.
 pub const HANDOVER: &str = "PKGSWARM_HANDOVER";
 
+/// Tells a child of root of a directory of its own beside what it is to hand over, for want of a store with room.
+pub const BESIDE: &str = "PKGSWARM_BESIDE";
+
 /// Tells whoever pacman starts that it was only asked what it is about to fetch: nothing is to be fetched then.
 pub const AHEAD: &str = "PKGSWARM_AHEAD";
 
 /// Has every source that failed named on stderr, also when another one delivered.
 pub const VERBOSE: &str = "PKGSWARM_VERBOSE";
 
-/// The variables that users may set, and what each does. [`HANDOVER`] and [`AHEAD`] are
-/// between processes of ours alone.
+/// The variables that users may set, and what each does. [`HANDOVER`], [`BESIDE`] and [`AHEAD`]
+/// are between processes of ours alone.
 pub const VARIABLES: &[(&str, &str)] = &[
     (
         "PKGSWARM_CONFIG_DIR",

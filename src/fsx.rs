@@ -27,7 +27,16 @@ pub fn open_read(path: &Path) -> io::Result<File> {
 ///
 /// Nobody else may open a new one: who can open a file can lock it, and keep us waiting.
 pub fn open_own(path: &Path, uid: u32) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open_ours(path, uid, OFlags::CREATE)
+}
+
+/// The same, but makes none.
+pub fn reopen_own(path: &Path, uid: u32) -> io::Result<File> {
+    open_ours(path, uid, OFlags::empty())
+}
+
+fn open_ours(path: &Path, uid: u32, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
     let file = File::from(rustix::fs::open(path, flags, Mode::from(0o600))?);
     let stat = regular(&file)?;
     if stat.st_uid != uid || stat.st_nlink > 1 {
@@ -171,9 +180,20 @@ pub fn reflink(from: &File, to: &File, len: u64) -> bool {
     is_whole && rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
+/// Bytes of free room below which nothing is kept twice: less, and a large package does not fit, nor what pacman makes of
+/// what was fetched.
+pub const LITTLE_ROOM: u64 = 1 << 30;
+
+/// Bytes that an unprivileged user may still write on the file system of `at`; more than there can be where none can be
+/// told.
+pub fn room(at: &Path) -> u64 {
+    rustix::fs::statvfs(at).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
 /// The same as [`copy`]; `told` hears again and again how many bytes there are.
-pub fn copy_telling(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
+pub fn copy_telling(from: &File, to: &File, len: u64, told: impl FnMut(u64)) -> io::Result<()> {
     if reflink(from, to, len) {
+        let mut told = told;
         told(len);
         return Ok(());
     }
@@ -184,6 +204,28 @@ pub fn copy_telling(from: &File, to: &File, len: u64, mut told: impl FnMut(u64))
     {
         return Err(e.into());
     }
+    in_pieces(from, to, len, told)
+}
+
+/// Copies like [`copy_telling`], and gives the room of each piece of `from` back before the next one is copied: both
+/// together need the room of one and of a piece. What is left in `from` is of no use, however this ends; where holes cannot
+/// be made, or it is not open for writing, it stays as it was.
+pub fn move_telling(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
+    if reflink(from, to, len) {
+        told(len);
+        return Ok(());
+    }
+    let mut freed = 0;
+    in_pieces(from, to, len, |at| {
+        told(at);
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if rustix::fs::fallocate(from, hole, freed, at - freed).is_ok() {
+            freed = at;
+        }
+    })
+}
+
+fn in_pieces(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
     let (mut read_at, mut write_at) = (0, 0);
     while read_at < len {
         let want = usize::try_from(len - read_at).unwrap_or(usize::MAX).min(PIECE);
@@ -288,6 +330,28 @@ mod tests {
         assert!(own_dir(&path, uid() + 1).is_err());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         assert!(own_dir(&path, uid()).is_err());
+    }
+
+    #[test]
+    fn what_is_moved_leaves_no_room_taken_behind_it() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..3_500_000_u32).map(|i| (i % 251) as u8).collect();
+        let len = bytes.len() as u64;
+        let (from, to) = (unnamed(dir.path()).unwrap(), unnamed(dir.path()).unwrap());
+        from.write_all_at(&bytes, 0).unwrap();
+        let before = from.metadata().unwrap().blocks();
+        move_telling(&from, &to, len, |_| ()).unwrap();
+        assert_eq!(read_part(&to, 0, len).unwrap(), bytes);
+        let is_shared = reflink(&to, &unnamed(dir.path()).unwrap(), len);
+        let after = from.metadata().unwrap().blocks();
+        assert!(is_shared || after * 512 < 65_536 && before * 512 >= len, "{before} blocks, then {after}");
+        // What cannot be freed is copied all the same.
+        let path = dir.path().join("named");
+        std::fs::write(&path, &bytes).unwrap();
+        let third = unnamed(dir.path()).unwrap();
+        move_telling(&open_read(&path).unwrap(), &third, len, |_| ()).unwrap();
+        assert!(read_part(&third, 0, len).unwrap() == bytes && std::fs::read(&path).unwrap() == bytes);
     }
 
     #[test]

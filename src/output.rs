@@ -75,16 +75,36 @@ impl Output {
         Ok(staged)
     }
 
-    /// The same, and proves the copy: its bytes are those that `sha256` and `len` say, or the inner error says more.
+    /// The same of a file that is spent, of no use to anybody else: where room is short it loses what was copied of it.
+    pub fn stage_spent(&self, from: &File, len: u64) -> Result<Staged<'_>, Error> {
+        if !self.is_short(len) {
+            return self.stage(from, len);
+        }
+        let staged = self.stage_empty()?;
+        fsx::move_telling(from, &staged.file, len, |_| ()).map_err(|e| self.failed(&e))?;
+        Ok(staged)
+    }
+
+    /// Copies, and proves the copy: its bytes are those that `sha256` and `len` say, or the inner error says more. What is
+    /// `spent` loses what was copied of it where room is short.
     pub fn stage_and_prove(
         &self,
         from: &File,
         sha256: Sha256,
         len: u64,
+        spent: bool,
     ) -> Result<(Staged<'_>, Result<Verified, MismatchError>), Error> {
         let staged = self.stage_empty()?;
-        let proof = verify::prove_copy(from, &staged.file, sha256, len).map_err(|e| self.failed(&e))?;
-        Ok((staged, proof))
+        let proof = match spent && self.is_short(len) {
+            true => verify::prove_moved(from, &staged.file, sha256, len),
+            false => verify::prove_copy(from, &staged.file, sha256, len),
+        };
+        Ok((staged, proof.map_err(|e| self.failed(&e))?))
+    }
+
+    /// Whether there is little room beside a file of `len` bytes.
+    fn is_short(&self, len: u64) -> bool {
+        fsx::room(&self.dir_path) < len.saturating_add(fsx::LITTLE_ROOM)
     }
 
     fn stage_empty(&self) -> Result<Staged<'_>, Error> {

@@ -13,7 +13,7 @@ use crate::digest::Sha256;
 use crate::distro::caller::{Caller, CallerError, Transaction};
 use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::distro::server;
-use crate::env::{Env, HANDOVER};
+use crate::env::{BESIDE, Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
@@ -312,5 +312,7 @@ fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Er
 
 fn passing_store(env: &Env, settings: &Settings, beside: &Path) -> std::io::Result<Store> {
     let tried = |dir: &Path| Store::passing(dir, env.uid, settings.store_max);
-    tried(beside).or_else(|_| tried(Path::new("/var/tmp"))).or_else(|_| tried(&std::env::temp_dir()))
+    // Root's own directory is not its child's to write to; the one that root has made for it beside that is.
+    let first = env.var(HANDOVER).and(env.var(BESIDE)).map_or(beside, Path::new);
+    tried(first).or_else(|_| tried(Path::new("/var/tmp"))).or_else(|_| tried(&std::env::temp_dir()))
 }

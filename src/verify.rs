@@ -242,6 +242,21 @@ pub const LARGE: u64 = 2 << 20;
 /// # Errors
 /// The outer one when the copy cannot be made, for lack of room for example; the inner one when it is something else.
 pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, MismatchError>> {
+    prove_as(to, sha256, size, |told| fsx::copy_telling(from, to, size, told))
+}
+
+/// The same, and gives back the room of `from` while it is copied ([`fsx::move_telling`]): what is left of it is of no use.
+pub fn prove_moved(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, MismatchError>> {
+    prove_as(to, sha256, size, |told| fsx::move_telling(from, to, size, told))
+}
+
+/// Hashes `to` while `copy` writes it, which tells how far it is.
+fn prove_as(
+    to: &File,
+    sha256: Sha256,
+    size: u64,
+    copy: impl FnOnce(&mut dyn FnMut(u64)) -> io::Result<()>,
+) -> io::Result<Result<Verified, MismatchError>> {
     let hashed = thread::scope(|scope| {
         let (tell, told) = mpsc::channel();
         let hash = move || {
@@ -250,7 +265,7 @@ pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Resu
         };
         // Where this machine allows no more threads, after the copy.
         let hashing = (size >= LARGE).then(|| thread::Builder::new().spawn_scoped(scope, hash).ok()).flatten();
-        fsx::copy_telling(from, to, size, |len| {
+        copy(&mut |len| {
             let _ = tell.send(len);
         })?;
         drop(tell);

@@ -3,6 +3,8 @@
 
 #[path = "support/real/mod.rs"]
 mod real;
+#[path = "real_pacman/small_disk.rs"]
+mod small_disk;
 
 use real::{CURL, Compression, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, scratch};
 use std::collections::BTreeMap;

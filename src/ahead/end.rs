@@ -1,4 +1,4 @@
-//! When the process that reads ahead ends, and what it leaves: nothing.
+//! When the process that reads ahead ends, and what it leaves: nothing, nor in the store what pacman's cache has.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ use crate::want::Want;
 /// How often it looks whether the user has stopped this run, or everything was handed out.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
+/// How seldom it looks at last whether pacman has everything in its cache.
+pub(super) const LAST_LOOK: Duration = Duration::from_secs(4);
+
 /// What is cleared away at the end; shared by the thread that fetches and the one that watches pacman.
 #[derive(Clone)]
 pub(super) struct Cleanup {
@@ -27,6 +30,8 @@ pub(super) struct Cleanup {
     uid: u32,
     /// Files that may have been kept for this run alone.
     passing: Arc<Mutex<Vec<Sha256>>>,
+    /// Where pacman puts what it was given.
+    cache_dirs: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Cleanup {
@@ -34,7 +39,20 @@ impl Cleanup {
     pub fn of(session: &Session) -> Option<Self> {
         let store = Store::open(session.store.dir(), session.env.uid, session.settings.store_max).ok()?;
         let (run, health_dir, uid) = (session.run.clone(), store.health_dir(), session.env.uid);
-        Some(Self { store: Arc::new(store), run, health_dir, uid, passing: Arc::default() })
+        let (passing, cache_dirs) = (Arc::default(), Arc::default());
+        Some(Self { store: Arc::new(store), run, health_dir, uid, passing, cache_dirs })
+    }
+
+    /// pacman's caches are these.
+    pub fn cached_in(&self, dirs: &[PathBuf]) {
+        dirs.clone_into(&mut self.cache_dirs.lock().expect("nothing panics while it holds this"));
+    }
+
+    /// Removes from the store what is proven to be in a cache of pacman's.
+    pub fn clear_up(&self) {
+        let dirs = self.cache_dirs.lock().expect("nothing panics while it holds this").clone();
+        // What cannot be removed now is removed with the next -Sy.
+        let _ = self.store.leave_to(&dirs);
     }
 
     /// These files may be kept until they are handed out, and go at the end if nobody has asked for them.
@@ -60,6 +78,7 @@ impl Cleanup {
             let is_stopped = Health::read(&self.health_dir, &self.run, self.uid, SystemTime::now()).is_interrupted();
             if ended.is_ok_and(|ready| ready > 0) || is_stopped {
                 self.tidy();
+                self.clear_up();
                 // Itself too, since it leads its process group; files under way are resumed another time.
                 let _ = rustix::process::kill_current_process_group(Signal::KILL);
                 std::process::exit(0);

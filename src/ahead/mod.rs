@@ -13,7 +13,8 @@
 //! - What nobody can prove (a signature that no index lists) is set aside for this run of pacman alone, and looked at
 //!   again when it is handed out, once. What this machine has anyway (all of it in the local Kubo) is kept for this run
 //!   alone; from `file://` servers nothing is read ahead, since that would only copy it twice.
-//! - It ends with pacman, however that ends, at a ^C, and when everything was handed out.
+//! - It ends with pacman, however that ends, and at a ^C. Once everything was handed out, and until then, it removes from
+//!   the store what has come to pacman's cache, so that nothing lies on the disk twice.
 //!
 //! Tests: `tests/real_ahead.rs` with real pacman, `tests/cases/ahead.rs`.
 
@@ -42,11 +43,13 @@ mod run;
 pub use run::{outlive, run};
 
 /// Starts reading ahead when the file called `name` is the first one of its transaction that belongs to a package, and
-/// returns at once.
+/// returns at once. Where nothing may be read ahead, that process only clears up after pacman.
 pub fn start(session: &Session, name: &FileName) {
     let Some(mark) = mark(session, name) else { return };
     // Who makes this file is the first one. It goes with the memory of this transaction.
-    if std::fs::File::create_new(mark).is_err() || session.store.aside(&session.run).open().is_err() {
+    if std::fs::File::create_new(mark).is_err()
+        || (is_read_ahead(session) && session.store.aside(&session.run).open().is_err())
+    {
         return;
     }
     background::start(session, &["ahead", &session.run]);
@@ -57,16 +60,21 @@ pub fn is_to_start(session: &Session, name: &FileName) -> bool {
     mark(session, name).is_some_and(|mark| rustix::fs::stat(&mark).is_err())
 }
 
-/// The file that says that reading ahead has begun; `None` where there is none to do.
+/// The file that says that such a process was started; `None` where there is nothing for it to do.
 fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
     let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature);
-    let asked = &session.caller.as_ref().filter(|_| is_package)?.arguments;
-    let can_be_asked = asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers;
-    let is_on = session.settings.ahead
-        && session.env.var(AHEAD).is_none()
-        && !session.store.is_passing()
-        && !session.env.is_root();
-    (can_be_asked && is_on).then(|| session.store.health_dir().join(format!("ahead-{}", session.run)))
+    let is_called = is_package && session.caller.is_some() && session.env.var(AHEAD).is_none();
+    let is_kept = !session.store.is_passing() && !session.env.is_root();
+    (is_called && is_kept).then(|| session.store.health_dir().join(format!("ahead-{}", session.run)))
+}
+
+/// Whether pacman can be asked what is coming, and it is to be fetched.
+fn is_read_ahead(session: &Session) -> bool {
+    let asked = session.caller.as_ref().map(|caller| &caller.arguments);
+    session.settings.ahead
+        && asked.is_some_and(|asked| {
+            asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers
+        })
 }
 
 /// The file that this machine has: the one that was set aside for this run of pacman, or one of the store or a package

@@ -19,11 +19,15 @@ use crate::session::Session;
 use crate::store::{SetAside, Turn};
 use crate::want::Want;
 
-use super::end::{Cleanup, LOOK};
-use super::{is_set_aside, key, list, lock};
+use super::end::{Cleanup, LAST_LOOK, LOOK};
+use super::{is_read_ahead, is_set_aside, key, list, lock};
+
+/// How little the clearing up presses for the processor while pacman runs: as little as can be.
+const NICE: i32 = 19;
 
 /// Reads ahead for the run of pacman that is called `run`, until that one ends.
 ///
+/// Then, and while pacman installs, what is in its cache is removed from the store.
 /// When pacman ends or the user presses ^C in it, this ends the process and everything that it has started: it must be
 /// alone in its process group, as after `background::detach`.
 pub fn run(session: &mut Session, run: &str) {
@@ -40,13 +44,28 @@ pub fn run(session: &mut Session, run: &str) {
     let Some((pacman, pidfd, end)) = watched else { return session.store.aside(run).remove() };
     let watching = end.clone();
     thread::spawn(move || watching.watch(&pidfd));
-    let wants = list::wants(session, &pacman);
-    end.expect(&wants);
-    fetch_all(session, wants, begun);
-    while !end.is_all_handed_out() {
-        thread::sleep(LOOK);
+    if is_read_ahead(session) {
+        let wants = list::wants(session, &pacman);
+        end.expect(&wants);
+        end.cached_in(session.cache_dirs());
+        fetch_all(session, wants, begun);
+        while !end.is_all_handed_out() {
+            thread::sleep(LOOK);
+        }
+        end.tidy();
     }
-    end.tidy();
+    // pacman is installing by now, or has yet to move what it was given into its cache.
+    // Of this thread (setpriority(2)): what is installed meanwhile comes first.
+    let _ = rustix::process::nice(NICE);
+    let mut look = LOOK;
+    loop {
+        let dirs = session.kept_cache_dirs();
+        end.cached_in(&dirs);
+        end.clear_up();
+        thread::sleep(look);
+        // The call that has started this process may still be asking where they are.
+        look = if dirs.is_empty() { LOOK } else { (look * 2).min(LAST_LOOK) };
+    }
 }
 
 /// Waits for the end of the run of pacman that is called `run`.

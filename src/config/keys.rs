@@ -18,7 +18,7 @@ pub const KEYS: &[SettingKey] = &[
         shape: Shape::Size,
         default: "4 GiB",
         doc: "Most that the store may hold; the oldest files leave first. A file also leaves once it is proven in a \
-              CacheDir of pacman.",
+              CacheDir of pacman, and as soon as it is handed out where less than 1 GiB of the disk would be free.",
     },
     SettingKey {
         name: "state.dir",

@@ -79,7 +79,11 @@ impl Obtained {
         {
             return Ok(());
         }
-        output.stage(&self.file, self.accepted.size())?.commit(&self.accepted, self.modified)
+        let staged = match &self.loose {
+            Some(_) => output.stage_spent(&self.file, self.accepted.size())?,
+            None => output.stage(&self.file, self.accepted.size())?,
+        };
+        staged.commit(&self.accepted, self.modified)
     }
 
     /// The line to say once it is in its place.
@@ -134,7 +138,15 @@ pub fn deliver(
 ) -> Result<Delivery, Error> {
     match with_store(session, name, plan, places, manner) {
         // curl needs no store, so a full or broken one is no reason to fail.
-        Err(e) if e.kind == ErrorKind::Local && !manner.lasting && session.without_store() => {
+        Err(e) if e.kind == ErrorKind::Local && !manner.lasting && !session.store.is_passing() => {
+            // What has arrived is kept, but not in the way of what is wanted now.
+            if let (Expect::Exact { sha256, size }, true) = (plan.expect, session.store.is_short(0)) {
+                session.store.let_go(sha256);
+                session.store.make_room(size);
+            }
+            if !session.without_store() {
+                return Err(e);
+            }
             report::say(&format!("warning: {e}; going on without a lasting store"));
             with_store(session, name, plan, places, manner)
         }
@@ -150,8 +162,7 @@ fn with_store(
     manner: Manner,
 ) -> Result<Delivery, Error> {
     let Expect::Exact { sha256, size } = plan.expect else {
-        let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
-        return race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch);
+        return into_scratch(session, name, plan, places, manner);
     };
     if let (false, Some(found)) = (manner.elsewhere, here(session, name, plan, manner)) {
         return Ok(Delivery::File(found));
@@ -167,8 +178,16 @@ fn with_store(
                 return Ok(Delivery::File(found));
             }
             let partial = slot.partial().map_err(|e| store_failed(session, &e))?;
-            let have = partial.metadata().map_or(0, |meta| meta.len());
-            let raced = race(session, name, plan, places, manner, &partial, have);
+            let have = || partial.metadata().map_or(0, |meta| meta.len());
+            let mut raced = race(session, name, plan, places, manner, &partial, have());
+            // Others fill the disk meanwhile, and make room too.
+            for _ in 0..ROOM_TRIES {
+                let failed_here = raced.as_ref().is_err_and(|error| error.kind == ErrorKind::Local);
+                if !failed_here || !store.make_room(size.saturating_sub(have())) {
+                    break;
+                }
+                raced = race(session, name, plan, places, manner, &partial, have());
+            }
             if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
                 slot.discard();
             }
@@ -179,14 +198,15 @@ fn with_store(
                 && let Accepted::Proven(proof) = obtained.accepted
             {
                 debug_assert_eq!(proof.size(), size);
-                // What this machine has anyway is not stored a second time.
-                let stored = match (is_near && !manner.lasting, manner.ahead) {
-                    (true, false) => {
+                // What this machine has anyway is not stored a second time, and nothing is where room is short.
+                let is_once = is_near || store.is_passing() || store.is_short(size);
+                let stored = match (manner.lasting, manner.ahead) {
+                    (false, false) if is_once => {
                         aside.note_handed_out(&key);
                         slot.release().map(|path| obtained.loose = Some(TempFile { _name: Some(path) }))
                     }
-                    (true, true) => slot.keep(name, &proof, Stay::Passing, &obtained.from),
-                    (false, _) => slot.keep(name, &proof, Stay::Lasting, &obtained.from),
+                    (false, true) if is_near => slot.keep(name, &proof, Stay::Passing, &obtained.from),
+                    _ => slot.keep(name, &proof, Stay::Lasting, &obtained.from),
                 };
                 // It is proven and open: that the store cannot keep it is no reason to fetch it again.
                 if let Err(e) = stored {
@@ -198,11 +218,26 @@ fn with_store(
             }
             Ok(delivery)
         }
-        Turn::Stuck => {
-            let scratch = session.store.scratch().map_err(|e| store_failed(session, &e))?;
-            race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)
-        }
+        Turn::Stuck => into_scratch(session, name, plan, places, manner),
     }
+}
+
+/// How often room is made for one file: several may be arriving at the same time.
+const ROOM_TRIES: usize = 3;
+
+/// Without a place in the store: into a file that nobody else has a use for, where it will be placed if that can be.
+fn into_scratch(
+    session: &mut Session,
+    name: &FileName,
+    plan: &Plan,
+    places: &[Candidate],
+    manner: Manner,
+) -> Result<Delivery, Error> {
+    let scratch = session.scratch().map_err(|e| store_failed(session, &e))?;
+    Ok(match race(session, name, plan, places, manner, &scratch, 0)?.finish(scratch)? {
+        Delivery::File(obtained) => Delivery::File(obtained.loose()),
+        other => other,
+    })
 }
 
 /// Waits until nobody else fetches `key`, and meanwhile shows how far that one is.
@@ -236,6 +271,9 @@ pub fn turn<'s>(
 pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = plan.expect else { return None };
     let for_the_caller = !manner.ahead && !manner.lasting;
+    if let Some(taken) = for_the_caller.then(|| taken(session, sha256, size)).flatten() {
+        return Some(taken);
+    }
     if let Some(copied) = for_the_caller.then(|| copied(session, sha256, size)).flatten() {
         return Some(copied);
     }
@@ -257,6 +295,18 @@ pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> 
         }
     }
     None
+}
+
+/// The file of the store itself, where there is no room for two of it.
+fn taken(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
+    if !session.store.has(sha256, size) || !session.store.is_short(size) {
+        return None;
+    }
+    let (StoredFile { file, from, .. }, path) = session.store.take_out(sha256)?;
+    let proof = verify::prove(&file, sha256, size).ok()?;
+    session.store.aside(&session.run).note_handed_out(&sha256.to_string());
+    let loose = Some(TempFile { _name: Some(path) });
+    Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) })
 }
 
 /// A copy of a large file of the store, made where it will be placed and proven itself. `None` where copies cost nothing,

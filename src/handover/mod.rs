@@ -14,19 +14,21 @@ use std::io::{IoSlice, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::UNIX_EPOCH;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
 
 use crate::cid::Cid;
 use crate::config::Settings;
 use crate::deliver::Obtained;
-use crate::env::{Env, HANDOVER};
+use crate::env::{BESIDE, Env, HANDOVER};
 use crate::error::{Error, ErrorKind};
+use crate::fsx::{self, LITTLE_ROOM};
 use crate::interrupt;
 use crate::output::Output;
 use crate::program;
@@ -156,6 +158,10 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'
             .map_err(|e| Error::local("handover", e))?;
     let mut command = call(env, words);
     command.stdin(Stdio::from(theirs));
+    let beside = beside(target, settings, user);
+    if let Some(dir) = &beside {
+        command.env(BESIDE, dir.path());
+    }
     // A ^C, which the terminal sends to both, waits until the child is there to take note of it and to keep what has
     // arrived; its status says so. Root dying at once would take the child along before that.
     interrupt::hold();
@@ -236,6 +242,24 @@ fn start_as(user: User, settings: &Settings, only_looks: bool, mut command: Comm
             error
         })
     })
+}
+
+/// A directory of the child's own beside what it is to hand over, where it has no store, or one on another disk that is
+/// full. It goes with the value.
+fn beside(target: &Target<'_>, settings: &Settings, user: User) -> Option<TempDir> {
+    let dir = match target {
+        Target::At(output, _) => output.dir(),
+        Target::In(dir, ..) => dir,
+        Target::Nowhere | Target::Looking => return None,
+    };
+    let store = settings.store_dir.as_ref().filter(|_| !users::is_stray(user.uid));
+    let has_room = store.is_some_and(|store| {
+        let disk = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).ok();
+        disk(store).is_none_or(|of_store| disk(dir) == Some(of_store)) || fsx::room(store) >= LITTLE_ROOM
+    });
+    let made = (!has_room).then(|| tempfile::Builder::new().prefix(".pkgswarm-").tempdir_in(dir).ok()).flatten()?;
+    std::os::unix::fs::lchown(made.path(), Some(user.uid), Some(user.gid)).ok()?;
+    Some(made)
 }
 
 /// What is said where root does the work itself.

@@ -84,7 +84,7 @@ fn name_in(dir: &Path, asked: &str, message: &Message) -> Result<FileName, Error
 fn place(file: &File, message: &Message, output: &Output, name: &str, tell: &Tell<'_>) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local(output.path().display(), format!("was not placed: {e}"));
     fsx::regular(file).map_err(|e| failed(&e))?;
-    let (staged, proof) = output.stage_and_prove(file, message.sha256, message.size)?;
+    let (staged, proof) = output.stage_and_prove(file, message.sha256, message.size, message.spent)?;
     let proof = proof.map_err(|e| failed(&e))?;
     let accepted = match message.waiver {
         None => Accepted::Proven(proof),

@@ -110,7 +110,7 @@ impl Databases {
 
     fn put(&self, name: &str, obtained: &Obtained) -> Result<(), Error> {
         let output = Output::at(&self.sync(name))?;
-        output.stage(&obtained.file, obtained.accepted.size())?.commit(&obtained.accepted, obtained.modified)
+        obtained.place(&output)
     }
 
     /// Copies the system's database where it is newer than ours.

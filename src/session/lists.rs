@@ -67,6 +67,12 @@ impl Session {
         Knowledge { unread, ..Knowledge::default() }
     }
 
+    /// Where packages may lie, as far as an earlier call has kept it: nothing is asked for it.
+    pub fn kept_cache_dirs(&self) -> Vec<PathBuf> {
+        let kept = self.question().ok().and_then(|question| question.recall(&self.store.cache_dir()));
+        kept.map(|conf| conf.cache_dirs).unwrap_or_default()
+    }
+
     fn known_conf(&self) -> &Result<PacmanConf, NoConf> {
         self.conf.get_or_init(|| {
             if self.is_hidden {

@@ -31,6 +31,7 @@ use crate::verify::{self, Verified};
 mod aside;
 mod evict;
 mod note;
+mod room;
 pub mod shelf;
 mod sweep;
 
@@ -242,10 +243,19 @@ impl Store {
     /// Takes a file out of the store that was kept for passing on; its name there ends with the value. `None` for any
     /// other file, and when somebody else was quicker.
     pub fn take_passing(&self, sha256: Sha256) -> Option<TempPath> {
-        let path = self.dir.join("files").join(sha256.to_string());
-        if Note::beside(&path).stay == Stay::Lasting {
-            return None;
-        }
+        self.is_passing_on(sha256).then(|| self.rename_out(sha256)).flatten()
+    }
+
+    /// Takes any file out of the store, of which nothing is known yet, open for writing too: its name there ends with the
+    /// value. `None` when there is none, or somebody else was quicker.
+    pub fn take_out(&self, sha256: Sha256) -> Option<(StoredFile, TempPath)> {
+        let kept = self.open_unproven(sha256)?;
+        let file = fsx::reopen_own(&self.files_dir().join(sha256.to_string()), self.uid).ok()?;
+        Some((StoredFile { file, ..kept }, self.rename_out(sha256)?))
+    }
+
+    fn rename_out(&self, sha256: Sha256) -> Option<TempPath> {
+        let path = self.files_dir().join(sha256.to_string());
         let to = self.dir.join("partial").join(format!("{sha256}-{}", std::process::id()));
         std::fs::rename(&path, &to).ok()?;
         let _ = std::fs::remove_file(path.with_extension("name"));

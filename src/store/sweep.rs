@@ -7,8 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use crate::fsx;
-use crate::store::{Note, Store};
-use crate::verify;
+use crate::store::Store;
 
 /// Partials that nobody touched for this long are given up.
 const PARTIAL_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -58,19 +57,7 @@ impl Store {
     ///
     /// Returns how many bytes were freed.
     pub fn sweep(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
-        let mut freed = 0;
-        for (path, meta) in list(&self.dir().join("files"))?.filter(|(path, _)| path.extension().is_none()) {
-            let Some(sha256) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-            let Some(name) = Note::beside(&path).name else { continue };
-            let cached = cache_dirs.iter().any(|dir| {
-                let Ok(file) = fsx::open_read(&dir.join(&name)) else { return false };
-                verify::prove(&file, sha256, meta.len()).is_ok()
-            });
-            if cached {
-                remove(&path)?;
-                freed += meta.len();
-            }
-        }
+        let mut freed = self.leave_to(cache_dirs)?;
         let is_older = |meta: &Metadata, than| {
             let age = meta.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
             age.is_some_and(|age| age > than)

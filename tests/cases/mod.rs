@@ -32,6 +32,7 @@ mod screens_index;
 mod screens_machine;
 mod screens_xfer;
 mod setup;
+mod small_disk;
 mod stats;
 mod unread;
 mod why;

@@ -134,6 +134,14 @@ fn root_whose_passwd_has_root_alone_works_through_the_number_that_no_user_has_an
     assert_eq!(listing(&world.path("store")), [""; 0], "nothing is kept for everybody's number");
     let after = listing(Path::new("/var/tmp"));
     assert!(after.iter().all(|name| before.contains(name) || !name.contains("65534")), "{after:?}");
+    // Nor is there any other place that it could write to.
+    fs::remove_file(&out).unwrap();
+    let closed =
+        ["/var/tmp", world.path("tmp").to_str().unwrap()].map(|dir| format!("mount -t tmpfs -o ro none {dir}"));
+    let run =
+        world.run_elsewhere(false, &[std::slice::from_ref(&script), &closed[..]].concat().join("\n"), &words).unwrap();
+    run.succeeds();
+    world.has(&out, &zlib.bytes);
     // A name that is set and does not exist is a mistake as ever.
     let world = world.set("PKGSWARM_DOWNLOAD_USER", "ghost");
     let run = world.run_elsewhere(false, &script, &words).unwrap();

@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::measure::{Outcome, Run, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
-use super::{cost, databases, index, large, mirrors, miss, node, pending, small};
+use super::{cost, databases, index, large, mirrors, miss, node, pending, room, small};
 use crate::real::Release;
 
 /// One comparison.
@@ -202,6 +202,18 @@ pub const CASES: &[Case] = &[
         unit: "MB",
         rivals: &[against("curl", Bar::OursAtMost(30.0))],
         run: |_| Ok(cost::memory(true)),
+    },
+    Case {
+        name: "small-disk",
+        what: "smallest disk for package cache and store on which -Sw succeeds: one package of 200 MiB, 50 small ones",
+        unit: "MiB",
+        rivals: &[
+            against("curl, one", Bar::AtMost { times: 1.0, plus: 4.0 }),
+            against("one, 6.0.2", Bar::AtMost { times: 1.0, plus: 4.0 }),
+            against("curl, fifty", Bar::AtMost { times: 1.0, plus: 16.0 }),
+            against("fifty, 6.0.2", Bar::AtMost { times: 1.0, plus: 16.0 }),
+        ],
+        run: |_| room::small_disk(),
     },
     Case {
         name: "db-unchanged",

@@ -12,6 +12,7 @@ mod miss;
 pub mod node;
 mod pending;
 mod relay;
+mod room;
 mod scene;
 mod small;
 mod wire;

@@ -6,6 +6,7 @@
 
 mod daemon;
 mod desktop;
+mod disk;
 mod far;
 mod gpg;
 #[path = "../install.rs"]
@@ -25,6 +26,7 @@ mod systemd;
 
 pub use daemon::Daemon;
 pub use desktop::{Desktop, NetworkManager};
+pub use disk::{Disk, Inserted};
 pub use far::far_apart;
 pub use gpg::Signer;
 pub use install::{install, install_script};

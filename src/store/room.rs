@@ -1,0 +1,114 @@
+//! Room on the disk: whether it is short, and what makes some.
+//!
+//! A transaction needs no more room than with curl and a constant. So where little is left nothing is kept twice: a file
+//! leaves the store for its output, and what was fetched earlier makes room for what is wanted now
+//! (`tests/cases/small_disk.rs`, `tests/bench --case small-disk`).
+
+use std::fs::Metadata;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Sha256;
+use crate::fsx;
+use crate::store::sweep::{list, remove};
+use crate::store::{Note, Store};
+use crate::verify;
+
+/// Bytes that stay free when room is made: for directories, notes and the journal.
+const SPARE: u64 = 256 << 10;
+
+impl Store {
+    /// Bytes that may still be written on the store's disk.
+    pub fn room(&self) -> u64 {
+        fsx::room(self.dir())
+    }
+
+    /// Whether little is left beside a second copy of a file of `size` bytes.
+    pub fn is_short(&self, size: u64) -> bool {
+        self.room() < size.saturating_add(fsx::LITTLE_ROOM)
+    }
+
+    /// Makes room for `size` bytes, where there is none, at the cost of what was fetched longest ago. What is being fetched
+    /// stays. Returns whether it made any.
+    ///
+    /// Files are handed out in the order in which they were fetched: the oldest have been, or are of an earlier run.
+    pub fn make_room(&self, size: u64) -> bool {
+        let mut held: Vec<(PathBuf, Metadata)> = ["files", "partial"]
+            .iter()
+            .filter_map(|part| list(&self.dir().join(part)).ok())
+            .flatten()
+            .filter(|(path, _)| path.extension().is_none() && !is_being_handed_out(path))
+            .collect();
+        held.sort_by_key(|(_, meta)| meta.modified().ok());
+        let mut freed = false;
+        for (path, _) in held {
+            if self.room() >= size.saturating_add(SPARE) {
+                break;
+            }
+            freed |= !self.is_locked(&path) && remove(&path).is_ok();
+        }
+        freed
+    }
+
+    /// Removes each file that is proven to be in one of pacman's `cache_dirs`. Returns how many bytes were freed.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or one of them not be removed.
+    pub fn leave_to(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
+        let mut freed = 0;
+        for (path, meta) in list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none()) {
+            if self.is_in(&path, &meta, cache_dirs) {
+                remove(&path)?;
+                freed += meta.len();
+            }
+        }
+        Ok(freed)
+    }
+
+    fn is_in(&self, path: &Path, meta: &Metadata, cache_dirs: &[PathBuf]) -> bool {
+        let sha256: Option<Sha256> = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+        let Some((sha256, name)) = sha256.zip(Note::beside(path).name) else { return false };
+        let mut cached = cache_dirs.iter().filter_map(|dir| fsx::open_read(&dir.join(&name)).ok());
+        cached.any(|file| verify::prove(&file, sha256, meta.len()).is_ok())
+    }
+}
+
+/// Whether a process has taken the file out of the store, to place it at once. What a killed one has left goes with
+/// [`Store::sweep`].
+fn is_being_handed_out(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{keep, store};
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn room_is_made_by_the_oldest_and_only_where_it_is_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let (first, second) = (keep(&store, b"first"), keep(&store, b"second"));
+        let old = SystemTime::now() - Duration::from_secs(60);
+        store.peek(first).unwrap().set_modified(old).unwrap();
+        assert!(!store.make_room(0) && store.has(first, 5), "there is room enough");
+        let slot = store.try_lock(&first.to_string()).unwrap().expect("free");
+        // More than any disk has: everything goes that is not in use.
+        assert!(store.make_room(u64::MAX));
+        assert!(store.has(first, 5) && !store.has(second, 6));
+        drop(slot);
+        assert!(store.make_room(u64::MAX) && !store.has(first, 5));
+        assert!(!store.make_room(u64::MAX), "nothing is left");
+    }
+
+    #[test]
+    fn a_file_is_taken_out_once_and_can_be_emptied_while_it_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let sha256 = keep(&store, b"package");
+        let (kept, _name) = store.take_out(sha256).unwrap();
+        kept.file.set_len(0).unwrap();
+        assert!(store.take_out(sha256).is_none() && !store.has(sha256, 7));
+        assert_eq!(kept.from, "store (m.example)");
+    }
+}
