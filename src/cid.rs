@@ -192,6 +192,12 @@ impl fmt::Display for AnyCid {
     }
 }
 
+impl fmt::Debug for AnyCid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl FromStr for AnyCid {
     type Err = CidError;
 
