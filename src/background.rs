@@ -1,8 +1,9 @@
 //! Housekeeping that nobody waits for: a process of its own session, with closed standard streams, bounded in time.
 
 use std::process::Command;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
+use crate::clock;
 use crate::env::{self, BESIDE, HANDOVER};
 use crate::index;
 use crate::journal::{By, Journal, JournalRecord};
@@ -21,7 +22,7 @@ pub fn after(session: &mut Session, is_refresh: bool) {
     let cached = session.take_cached_by_kubo();
     for (cid, size) in &cached {
         // A file that is not noted is not trimmed: no harm beyond its size.
-        let _ = ledger.note(*cid, *size, unix(now));
+        let _ = ledger.note(*cid, *size, clock::unix(now));
     }
     if session.settings.storeless {
         return;
@@ -67,7 +68,7 @@ pub fn note(
         return;
     }
     let record = JournalRecord {
-        at: unix(SystemTime::now()),
+        at: clock::now(),
         took: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         by,
         repo: repo.cloned(),
@@ -77,10 +78,6 @@ pub fn note(
     };
     // Statistics are no reason to fail.
     let _ = Journal::at(session.store.dir()).note(&record);
-}
-
-fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Starts this program with these `words` and leaves it to itself; it belongs to the same pacman run, and has the same

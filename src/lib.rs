@@ -76,7 +76,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! name digest env fsx interrupt miss protobuf users
+//! clock name digest env fsx interrupt miss protobuf users
 //! program
 //! error cid distro health http journal socket
 //! address config dag catalogue look stats
@@ -102,6 +102,7 @@ pub mod background;
 pub mod catalogue;
 pub mod cid;
 pub mod cli;
+pub mod clock;
 pub mod cmd;
 pub mod config;
 pub mod content;

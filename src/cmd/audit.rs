@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::catalogue::Catalogue;
 use crate::cid::Cid;
 use crate::cli::AuditArgs;
+use crate::clock;
 use crate::config::Settings;
 use crate::dag::build::{BuiltFile, build};
 use crate::digest::Sha256;
@@ -70,7 +70,7 @@ fn voices(session: &Session, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
         let tables = session.tables(repo.as_str()).into_iter().filter(|(index, _)| is_wanted(index));
         voices.extend(tables.map(|(index, table)| Voice { who: format!("index {index} for {repo}"), table }));
     }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = clock::now();
     for index in session.settings.indexes.iter().filter(|index| is_wanted(&index.name)) {
         let expires = in_use::state(&session.settings).expires(&in_use::copy_name(index)).ok().flatten();
         match expires {

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Parser as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
+use crate::clock;
 use crate::config::{IndexConfig, Settings, layers};
 use crate::deliver::block_on;
 use crate::distro::question::ConfQuestion;
@@ -193,7 +194,7 @@ pub fn refresh_all(
     let kubo = session.asks_kubo().then(|| session.kubo());
     let (client, state) = (session.http.following(), in_use::state(settings));
     let works = sources.iter().map(|(index, source)| {
-        let work = refresh(source, kubo.as_ref(), &client, &state, unix(now), settings.index_deadline);
+        let work = refresh(source, kubo.as_ref(), &client, &state, clock::unix(now), settings.index_deadline);
         async move { (*index, work.await) }
     });
     let mut works: FuturesUnordered<_> = works.collect();
@@ -283,11 +284,11 @@ fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
     let held = in_use::state(settings).held(&in_use::copy_name(index)).ok().flatten();
     match held {
         Some(held) if !is_in_force(settings, index) => {
-            let ago = time::span(unix(SystemTime::now()).saturating_sub(held.manifest.expires));
+            let ago = time::span(clock::now().saturating_sub(held.manifest.expires));
             format!("the last copy expired {ago} ago and is not used; mirrors serve as without an index")
         }
         Some(held) => {
-            let age = unix(SystemTime::now()).saturating_sub(held.manifest.created);
+            let age = clock::now().saturating_sub(held.manifest.created);
             format!("the last good copy, {} old, stays in use until it expires", time::span(age))
         }
         None => "there is no earlier copy; mirrors serve as without an index".to_owned(),
@@ -295,12 +296,12 @@ fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
 }
 
 fn is_in_force(settings: &Settings, index: &IndexConfig) -> bool {
-    let now = unix(SystemTime::now());
+    let now = clock::now();
     in_use::state(settings).is_in_force(&in_use::copy_name(index), now).unwrap_or(false)
 }
 
 fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
-    let now = unix(SystemTime::now());
+    let now = clock::now();
     let mut out = report::out();
     for index in &settings.indexes {
         let name = in_use::copy_name(index);
@@ -418,8 +419,4 @@ fn configured<'a>(settings: &'a Settings, name: &str) -> Result<&'a IndexConfig,
         let hint = near.map_or("pkgswarm index ls".to_owned(), |near| format!("did you mean {near}?"));
         Error::usage(name, "no index of that name is in use").hint(hint)
     })
-}
-
-fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::PublishArgs;
+use crate::clock;
 use crate::config::{Settings, value};
 use crate::deliver::block_on;
 use crate::env::Env;
@@ -36,7 +37,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
         ttl: TTL,
         upstream: Default::default(),
         out: args.out.clone(),
-        now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        now: clock::now(),
     };
     let http = Http::new(settings.connect);
     let kubo = Kubo::configured(settings, &http);

@@ -4,11 +4,12 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::cli::JsonArgs;
+use crate::clock;
 use crate::cmd::neighbours::DaemonView;
 use crate::config::value::show_size;
 use crate::config::{IndexConfig, Settings};
@@ -93,7 +94,7 @@ impl<'a> Status<'a> {
             asked.unwrap_or_else(|| (KuboStatus::Silent(interrupted()), DaemonView::Silent(interrupted())));
         Self {
             settings,
-            now: now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            now: clock::unix(now),
             kubo,
             node,
             indexes: settings.indexes.iter().map(|one| index(settings, one, now)).collect(),

@@ -3,13 +3,14 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::cid::Codec;
 use crate::cli::WhyArgs;
+use crate::clock;
 use crate::config::value::below;
 use crate::config::value::show_size;
 use crate::config::{KuboPolicy as Asking, Settings};
@@ -204,7 +205,7 @@ impl Why<'_> {
             row("not asked", &format!("{who}: {why}"));
         }
         let (delivered, received) = self.last();
-        let ago = |record: &JournalRecord| time::span(unix().saturating_sub(record.at));
+        let ago = |record: &JournalRecord| time::span(clock::now().saturating_sub(record.at));
         match (&delivered, &received) {
             (None, None) => row("last", "never fetched by pkgswarm, as far as the journal goes back"),
             (delivered, received) => {
@@ -329,8 +330,4 @@ async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option
             other => (None, format!("HTTP {}", other.as_u16())),
         },
     }
-}
-
-fn unix() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::catalogue::Catalogue;
 use crate::cid::Cid;
+use crate::clock;
 use crate::config::IndexConfig;
 use crate::digest::Sha256;
 use crate::distro::trusted::FileKey;
@@ -59,7 +59,7 @@ impl IndexesInUse {
         let proofs = ["minisig", "ipns-record", "root"];
         let [minisig, record, root] = proofs.map(|kind| held.proof(kind));
         let offer = IndexOffer { manifest: held.bytes.clone(), minisig, record, root };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = clock::now();
         let accepted = accept(&grant, None, &offer, now).ok()?;
         let shared: Vec<&Table> = grant.tables(&accepted.manifest).filter(|it| session.may_share(&it.repo)).collect();
         let repo = &shared.first()?.repo;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::clock;
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::Repo;
@@ -119,9 +120,9 @@ impl DatabaseInUse {
 pub(super) fn remember(session: &Session, want: &Want, obtained: &Obtained) {
     let (Some(record), Some(repo)) = (session.beside_database(&want.name, "last"), &want.repo) else { return };
     let sha256 = verify::digest(&obtained.file, obtained.accepted.size()).ok();
-    match obtained.modified.and_then(unix).zip(sha256) {
+    match obtained.modified.and_then(clock::checked_unix).zip(sha256) {
         Some((modified, sha256)) => {
-            let fetched = unix(SystemTime::now()).unwrap_or(0);
+            let fetched = clock::now();
             let last = LastDelivered { servers: servers(repo), modified, fetched, sha256 };
             // Without it the next refresh asks without a date, which is only slower.
             let _ = fsx::replace(&record, &serde_json::to_vec(&last).expect("plain data"), 0o600);
@@ -132,8 +133,4 @@ pub(super) fn remember(session: &Session, want: &Want, obtained: &Obtained) {
 
 fn servers(repo: &Repo) -> String {
     Sha256::of(repo.servers.join("\n").as_bytes()).to_string()
-}
-
-pub(super) fn unix(time: SystemTime) -> Option<u64> {
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }

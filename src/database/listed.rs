@@ -5,8 +5,9 @@
 
 use std::io::{self, Read as _};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use crate::clock;
 use crate::config::IndexConfig;
 use crate::deliver::Candidate;
 use crate::digest::Sha256;
@@ -48,7 +49,7 @@ fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, 
     if !index.repos.iter().any(|granted| granted == repo.as_str()) {
         return None;
     }
-    let (state, own, now) = (in_use::state(&session.settings), in_use::copy_name(index), unix(now)?);
+    let (state, own, now) = (in_use::state(&session.settings), in_use::copy_name(index), clock::checked_unix(now)?);
     if !state.is_in_force(&own, now).ok()? {
         return None;
     }
@@ -82,7 +83,7 @@ impl Snapshot {
 
     /// Who says so, and how old it is: `index arch, 5 h old`.
     pub fn described(&self) -> String {
-        let now = unix(SystemTime::now()).unwrap_or(0);
+        let now = clock::now();
         let age = span(now.saturating_sub(self.database.modified.unwrap_or(self.sequence)));
         format!("index {}, {age} old", self.index)
     }
@@ -112,10 +113,6 @@ pub fn read_origin(text: &str) -> Option<(&str, Option<(u64, Sha256)>)> {
     let index = parts.next()?;
     let signature = parts.next().zip(parts.next());
     Some((index, signature.and_then(|(size, sha256)| Some((size.parse().ok()?, sha256.parse().ok()?)))))
-}
-
-fn unix(time: SystemTime) -> Option<u64> {
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 #[cfg(test)]

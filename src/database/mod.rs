@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
 
+use crate::clock;
 use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
 use crate::distro::pacman_conf::SignatureCheck;
 use crate::error::{Error, ErrorKind};
@@ -30,7 +31,7 @@ mod listed;
 mod question;
 mod signature;
 
-use in_use::{DatabaseInUse, unix};
+use in_use::DatabaseInUse;
 use listed::Snapshot;
 use question::DatabaseAnswer;
 
@@ -182,7 +183,8 @@ impl DatabaseUpdate<'_> {
         places.push(Candidate::Mirror(mirror.clone()));
         let got = deliver(session, &self.want.name, &snapshot.plan(), &places, Manner::default());
         let Some(mut obtained) = file_of(got)? else { return Ok(None) };
-        let same_date = modified.and_then(unix).is_some_and(|date| snapshot.database.modified == Some(date));
+        let same_date =
+            modified.and_then(clock::checked_unix).is_some_and(|date| snapshot.database.modified == Some(date));
         let read = |at: u64, len: u64| fsx::read_part(&obtained.file, at, len).unwrap_or_default();
         let size = snapshot.database.size;
         let ends_alike = tail.is_empty() || read(size - tail.len() as u64, tail.len() as u64) == tail;
@@ -228,13 +230,15 @@ impl DatabaseUpdate<'_> {
         let date = snapshot.database.modified;
         let behind = match &said {
             DatabaseAnswer::Unchanged => true,
-            DatabaseAnswer::Has { size, modified: Some(modified), .. } => match (unix(*modified), date) {
-                (its, Some(_)) if its == date && *size == snapshot.database.size => {
-                    return self.exactly(session, mirror, snapshot, Some(*modified), &[]);
+            DatabaseAnswer::Has { size, modified: Some(modified), .. } => {
+                match (clock::checked_unix(*modified), date) {
+                    (its, Some(_)) if its == date && *size == snapshot.database.size => {
+                        return self.exactly(session, mirror, snapshot, Some(*modified), &[]);
+                    }
+                    (Some(its), Some(date)) => its < date,
+                    _ => false,
                 }
-                (Some(its), Some(date)) => its < date,
-                _ => false,
-            },
+            }
             _ => false,
         };
         if behind {

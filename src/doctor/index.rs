@@ -1,8 +1,9 @@
 //! The indexes in use: whether they can be proven, were ever fetched, and still count.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::{Check, Finding};
+use crate::clock;
 use crate::config::Settings;
 use crate::index::{in_use, time};
 
@@ -35,7 +36,7 @@ pub struct HeldIndex {
 
 /// Looks at all indexes of the settings; nothing is fetched.
 pub fn look(settings: &Settings, now: SystemTime) -> Vec<IndexFacts> {
-    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = clock::unix(now);
     let look_at = |index: &crate::config::IndexConfig| {
         let grant = in_use::grant(index);
         let held = match &grant {

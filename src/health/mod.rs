@@ -6,8 +6,9 @@
 //! file of its own, which nobody overwrites with something else.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use crate::clock;
 use crate::fsx;
 use crate::health::memory::HealthMemory;
 use crate::health::record::{Records, SourceRecord};
@@ -44,7 +45,7 @@ pub struct Health {
 impl Health {
     /// Reads what is remembered in `dir` for the transaction `key`. What cannot be read is forgotten.
     pub fn read(dir: &Path, key: &str, uid: u32, now: SystemTime) -> Self {
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = clock::unix(now);
         let (path, hosts_path) = (dir.join(format!("run-{key}")), dir.join("hosts"));
         let stop_path = dir.join(format!("stop-{key}"));
         let stop = stop_until(&stop_path, uid);
@@ -56,7 +57,7 @@ impl Health {
 
     /// Reads again what other processes have learned meanwhile.
     pub fn learn_from_others(&mut self, now: SystemTime) {
-        self.now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.now = clock::unix(now);
         self.memory = HealthMemory::read(&self.path, self.uid);
         self.hosts = HealthMemory::read(&self.hosts_path, self.uid);
         self.stop = stop_until(&self.stop_path, self.uid);
@@ -92,7 +93,7 @@ impl Health {
     /// Takes note of a ^C that has come `now`, for everybody and at once.
     pub fn interrupt(&mut self, now: SystemTime) {
         // The call may have run for long.
-        self.now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.now = clock::unix(now);
         self.stop = self.now + INTERRUPTED;
         let _ = fsx::replace(&self.stop_path, self.stop.to_string().as_bytes(), 0o600);
     }
@@ -199,6 +200,8 @@ fn stop_until(path: &Path, uid: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn read(dir: &Path, key: &str, now: u64) -> Health {

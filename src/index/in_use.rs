@@ -1,10 +1,11 @@
 //! The indexes that the configuration names, as downloads see them: compiled tables, and whether a refresh is due.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::accept::Grant;
 use super::state::IndexState;
 use crate::catalogue::{Catalogue, CatalogueError};
+use crate::clock;
 use crate::config::{IndexConfig, Settings};
 use crate::digest::Sha256;
 use crate::error::Error;
@@ -39,7 +40,7 @@ pub fn table(
 ) -> Result<Option<Catalogue>, CatalogueError> {
     let name = copy_name(index);
     let state = state(settings);
-    if !state.is_in_force(&name, unix(now))? {
+    if !state.is_in_force(&name, clock::unix(now))? {
         return Ok(None);
     }
     let Ok(repo) = RepoName::new(repo) else { return Ok(None) };
@@ -65,17 +66,13 @@ pub fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool
     let state = state(settings);
     let Ok(grant) = grant(index) else { return false };
     let Ok(Some(seen)) = state.seen(&grant.keys()) else { return true };
-    let age = Duration::from_secs(unix(now).saturating_sub(seen.fetched));
-    age >= settings.index_refresh || seen.expires < unix(now)
+    let age = Duration::from_secs(clock::unix(now).saturating_sub(seen.fetched));
+    age >= settings.index_refresh || seen.expires < clock::unix(now)
 }
 
 /// Whether any index is due.
 pub fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
     settings.indexes.iter().any(|index| is_due(settings, index, now))
-}
-
-fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

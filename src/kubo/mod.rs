@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::cid::Cid;
 use crate::config::value::below;
+use crate::http::USER_AGENT;
 
 mod config;
 mod door;
@@ -27,9 +28,6 @@ mod wire;
 pub use door::Door;
 pub use error::{KuboError, KuboErrorKind};
 use wire::{WireImport, WireKey, WireRemoved};
-
-/// Names ourselves: a browser's name would be refused, and Kubo's own must match the daemon's version.
-pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
 /// Most bytes of a block (Bitswap specification: 2 MiB).
 pub const BLOCK_MOST: usize = 2 << 20;

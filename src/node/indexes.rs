@@ -7,13 +7,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::io::AsyncWriteExt as _;
 use libp2p::{PeerId, Stream, StreamProtocol};
 
+use crate::clock;
 use crate::node::frame;
 use crate::node::limits::Rates;
 use crate::node::streams::{Guard, Opener};
@@ -112,7 +113,7 @@ impl Indexes {
     }
 
     fn find(&self, key: &str) -> Option<Bytes> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = clock::now();
         let held = self.held.lock().expect("nothing panics while it is held");
         held.get(key).filter(|held| held.expires >= now).map(|held| held.answer.clone())
     }

@@ -12,8 +12,9 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use crate::clock;
 use crate::config::Settings;
 use crate::deliver::block_on;
 use crate::digest::Sha256;
@@ -102,7 +103,8 @@ pub fn run(
     let databases = Databases::open(&below, env.uid, &conf)?;
     let mut session = Session::open(env, settings, Path::new("/var/tmp"))?.with_databases(databases.dir());
     let mut failures = databases.refresh(&mut session, &conf)?;
-    let run = PrefetchRun { env, settings, options, conf: &conf, session, system, store: store.clone(), now: unix() };
+    let run =
+        PrefetchRun { env, settings, options, conf: &conf, session, system, store: store.clone(), now: clock::now() };
     let last = PrefetchState::read(&store);
     let updates = pending::pending(&run.session, databases.dir())?;
     let (wants, mut state) = run.plan(updates, &last, &mut failures);
@@ -302,8 +304,4 @@ fn in_cache(conf: &PacmanConf, file: &str, size: u64) -> bool {
     let is_it =
         |dir: &PathBuf| std::fs::metadata(dir.join(file)).is_ok_and(|meta| meta.is_file() && meta.len() == size);
     conf.cache_dirs.iter().any(is_it)
-}
-
-fn unix() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Body;
 
 use crate::cid::Cid;
+use crate::clock;
 use crate::dag::build::{build, build_blocks};
 use crate::dag::car;
 use crate::kubo::keep::Ledger;
@@ -60,7 +61,7 @@ pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> R
     kubo.import(blocks(file, built.root), built.root, deadline).await?;
     kubo.pin(built.root, &format!("{PREFIX}{name}"), deadline).await?;
     if !was_there {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = clock::now();
         ledger.note(built.root, built.size, now)?;
     }
     Ok(true)

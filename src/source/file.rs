@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
+use crate::clock;
 use crate::fsx;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
@@ -32,7 +33,7 @@ impl LocalFile {
             return Err(Miss::Corrupt(format!("more than {} bytes", self.most)));
         }
         let modified = meta.modified().ok();
-        if question.newer_than.is_some() && modified.map(whole_seconds) <= question.newer_than.map(whole_seconds) {
+        if question.newer_than.is_some() && modified.map(clock::unix) <= question.newer_than.map(clock::unix) {
             return Ok(SourceAnswer::Unchanged);
         }
         let start = question.from.min(meta.len());
@@ -67,8 +68,4 @@ fn miss(e: &std::io::Error) -> Miss {
         std::io::ErrorKind::NotFound => Miss::Absent("no such file".to_owned()),
         _ => Miss::Unreachable(e.to_string()),
     }
-}
-
-fn whole_seconds(time: std::time::SystemTime) -> u64 {
-    time.duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -14,7 +14,7 @@ use super::{IndexSource, RefreshError, Work};
 use crate::cid::Cid;
 use crate::dag::walk::Walk;
 use crate::digest::Sha256;
-use crate::http::{host, reason};
+use crate::http::{USER_AGENT, host, reason};
 use crate::index::manifest::Packed;
 use crate::kubo::{self, Kubo};
 use crate::name::shown;
@@ -196,7 +196,7 @@ impl Work<'_> {
         let From::Copy(base, client) = &source.from else { unreachable!("only copies have paths") };
         let mut url = (*base).clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-        let answer = client.get(url).header("User-Agent", kubo::USER_AGENT).send().await?;
+        let answer = client.get(url).header("User-Agent", USER_AGENT).send().await?;
         let date = answer.headers().get("Date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         if let Some(date) = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok()) {
             self.heard(&host(base), date.as_secs());
