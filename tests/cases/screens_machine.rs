@@ -29,10 +29,12 @@ fn screens_of_status() {
 #[test]
 fn screens_of_doctor() {
     let mut screens = Screens::of("doctor");
-    let world = healthy();
-    screens.run("all is well", &world, &["doctor"]);
+    let count = healthy().run(&["doctor"]).stderr;
+    let count = count.split(',').next().unwrap();
+    let equal = [(count, "$COUNT checks")];
+    screens.run_with("all is well", &healthy(), &["doctor"], &equal);
     let kubo = well_set_up();
-    screens.run("all is well, with Kubo", &healthy().kubo(&kubo), &["doctor", "--notes"]);
+    screens.run_with("all is well, with Kubo", &healthy().kubo(&kubo), &["doctor", "--notes"], &equal);
     let world = machine("7.1.0", |conf, _| conf.replace("XferCommand", "#XferCommand"));
     screens.run("pacman does not use it", &world, &["doctor"]);
     let world = machine("7.1.0", |conf, _| conf.replace("%o", "--out=%o"));
