@@ -1,4 +1,4 @@
-//! Housekeeping that nobody waits for: a process of its own session, with closed standard streams, bounded in time.
+//! Housekeeping in the background: a process of its own session, with closed standard streams, bounded in time.
 
 use std::process::Command;
 use std::time::{Instant, SystemTime};
@@ -12,16 +12,16 @@ use crate::name::{FileName, RepoName};
 use crate::program;
 use crate::session::Session;
 
-/// Starts the housekeeping after a delivery, when there is some to do.
+/// Starts the housekeeping after a delivery, when some is due.
 ///
 /// A database that was just fetched is the sign of a `-Sy`: once for each, the store is swept and due indexes are
-/// refreshed. What Kubo cached for us is noted, and trimmed when it is more than `kubo.keep`.
+/// refreshed. Blocks that Kubo cached for us are noted, and trimmed when they exceed `kubo.keep`.
 pub fn after(session: &mut Session, is_refresh: bool) {
     let now = SystemTime::now();
     let ledger = Ledger::at(session.store.dir());
     let cached = session.take_cached_by_kubo();
     for (cid, size) in &cached {
-        // A file that is not noted is not trimmed: no harm beyond its size.
+        // A file without a note is not trimmed: no harm beyond its size.
         let _ = ledger.note(*cid, *size, clock::unix(now));
     }
     if session.settings.storeless {
@@ -34,16 +34,16 @@ pub fn after(session: &mut Session, is_refresh: bool) {
     }
 }
 
-/// Leaves whoever started this process: its session, so that a ^C in pacman's terminal does not come here, and every
-/// file that it had open and did not close for its children (pacman leaks two sockets and a directory).
+/// Detaches this process from its caller: from its session, so that a ^C in pacman's terminal does not reach it,
+/// and from every file that the caller left open for its children (pacman leaks two sockets and a directory).
 ///
-/// First of all in a process: what is open then was inherited.
+/// Call it first in a process: all files that are open then were inherited.
 pub fn detach() {
-    // Fails for the first process of a session, which has nothing to leave.
+    // Fails for the first process of a session, which needs no detaching.
     let _ = rustix::process::setsid();
     let open: Vec<i32> = match std::fs::read_dir("/proc/self/fd") {
         Ok(open) => open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect(),
-        // Where /proc is not mounted: more than pacman ever has.
+        // Without /proc: more descriptors than pacman ever has.
         Err(_) => (0..1024).collect(),
     };
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
@@ -52,9 +52,10 @@ pub fn detach() {
     }
 }
 
-/// Writes the line of the journal for one file: `delivered` bytes were handed over, and `begun` is when it was asked for.
+/// Writes the line of the journal for one file: `delivered` bytes were handed over, and the request came at
+/// `begun`.
 ///
-/// A store that does not last has no journal.
+/// A temporary store has no journal.
 pub fn note(
     session: &mut Session,
     by: By,
@@ -76,12 +77,12 @@ pub fn note(
         delivered: delivered.unwrap_or(0),
         shares,
     };
-    // Statistics are no reason to fail.
+    // Statistics must not make a delivery fail.
     let _ = Journal::at(session.store.dir()).note(&record);
 }
 
-/// Starts this program with these `words` and leaves it to itself; it belongs to the same pacman run, and has the same
-/// settings.
+/// Starts this program with these `words` and does not wait for it. The new process belongs to the same run of
+/// pacman and has the same settings.
 pub fn start(session: &Session, words: &[&str]) {
     let pacman = session.run.split('-').next().unwrap_or_default();
     let child = Command::new(env::itself())

@@ -1,9 +1,9 @@
-//! Which packages of a transaction pacman fetches whatever its user has answered.
+//! The packages of a transaction that pacman fetches whatever its user answers.
 //!
-//! Asked with `-p`, pacman gives itself the answers that `--noconfirm` would give. A user may have chosen another provider,
-//! a part of a group, not to replace a package, or not to install an ignored one. What depends on such an answer is left
-//! to pacman's own calls: fetching nothing that nobody wants comes before speed. Certain is what was named, what is
-//! upgraded, and what these need by its very name.
+//! Run with `-p`, pacman gives itself the answers that `--noconfirm` would give. A user may have chosen another
+//! provider, a part of a group, not to replace a package, or not to install an ignored one. Packages that depend
+//! on such an answer are left to pacman's own calls: an unneeded download is worse than a slow one. Certain are
+//! the packages that were named, those that are upgraded, and those that these need by their very name.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,22 +13,22 @@ use crate::distro::arguments::Arguments;
 use crate::distro::pacman::{About, TransactionPackage, bare};
 use crate::distro::pacman_conf::PacmanConf;
 
-/// What there is to judge by.
+/// The facts to judge by.
 pub(super) struct ListFacts<'a> {
     /// The command line.
     pub arguments: &'a Arguments,
     /// The configuration.
     pub conf: &'a PacmanConf,
-    /// What the packages say of themselves.
+    /// The metadata of each package.
     pub about: &'a HashMap<String, About>,
-    /// Name and version of what is installed.
+    /// Names and versions of the installed packages.
     pub installed: &'a HashMap<String, String>,
 }
 
-/// The packages of `coming` that will be fetched in any case, in the same order.
+/// Returns the packages of `coming` that will be fetched in any case, in the same order.
 pub(super) fn certain(coming: Vec<TransactionPackage>, facts: &ListFacts<'_>) -> Vec<TransactionPackage> {
     let mut kept = if facts.arguments.no_confirm { coming } else { whatever_was_answered(coming, facts) };
-    // Asked with -p, pacman looks for no conflicts; in earnest it drops one of two that conflict. With -w it drops none.
+    // With -p, pacman looks for no conflicts; a real run drops one of two that conflict. With -w it drops none.
     if !facts.arguments.download_only {
         let dropped = in_conflict(&kept, facts.about);
         kept.retain(|package| !dropped.contains(&package.name));
@@ -64,7 +64,7 @@ fn whatever_was_answered(coming: Vec<TransactionPackage>, facts: &ListFacts<'_>)
     coming.into_iter().filter(|package| certain.contains(&package.name)).collect()
 }
 
-/// Whether pacman has asked if it is to be installed all the same.
+/// Returns true when pacman has asked whether to install this package although it is ignored.
 fn is_ignored(package: &TransactionPackage, facts: &ListFacts<'_>) -> bool {
     let matches = |pattern: &String, name: &str| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name));
     let names = facts.conf.ignored.iter().chain(&facts.arguments.ignored);
@@ -74,7 +74,8 @@ fn is_ignored(package: &TransactionPackage, facts: &ListFacts<'_>) -> bool {
         || groups.clone().any(|pattern| own.iter().any(|group| matches(pattern, group)))
 }
 
-/// Both of any two that name each other, or what the other provides, as a conflict, whatever the versions.
+/// Returns both of any two packages that conflict, by name or by a name that the other provides, whatever the
+/// versions.
 fn in_conflict(packages: &[TransactionPackage], about: &HashMap<String, About>) -> HashSet<String> {
     let mut known: HashMap<&str, Vec<&str>> = HashMap::new();
     for package in packages {
@@ -101,7 +102,7 @@ mod tests {
     use crate::name::{FileName, RepoName};
     use std::ffi::OsString;
 
-    /// `NAME: DEPENDS | PROVIDES | CONFLICTS | GROUPS`, one package a line.
+    /// Reads the packages from lines of `NAME: DEPENDS | PROVIDES | CONFLICTS | GROUPS`.
     fn judged(line: &str, installed: &[&str], ignored: &[&str], packages: &[&str]) -> Vec<String> {
         let names = |text: Option<&str>| text.unwrap_or("").split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let (mut coming, mut about) = (Vec::new(), HashMap::new());

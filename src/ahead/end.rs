@@ -1,4 +1,5 @@
-//! When the process that reads ahead ends, and what it leaves: nothing, nor in the store what pacman's cache has.
+//! The end of the process that reads ahead. It leaves nothing behind, and in the store no file that is in pacman's
+//! cache.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -15,13 +16,13 @@ use crate::session::Session;
 use crate::store::{Aside, Store};
 use crate::want::Want;
 
-/// How often it looks whether the user has stopped this run, or everything was handed out.
+/// Interval of the check for a ^C in this run, or for the last file handed out.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
-/// How seldom it looks at last whether pacman has everything in its cache.
+/// Longest interval of the check whether pacman has every file in its cache.
 pub(super) const LAST_LOOK: Duration = Duration::from_secs(4);
 
-/// What is cleared away at the end; shared by the thread that fetches and the one that watches pacman.
+/// The state to clear away at the end; shared by the thread that fetches and the one that watches pacman.
 #[derive(Clone)]
 pub(super) struct Cleanup {
     store: Arc<Store>,
@@ -35,7 +36,7 @@ pub(super) struct Cleanup {
 }
 
 impl Cleanup {
-    /// For the run of pacman that `session` belongs to. `None` when the store cannot be opened once more.
+    /// Prepares the clean-up for pacman's run of `session`. `None` when the store cannot be opened a second time.
     pub fn of(session: &Session) -> Option<Self> {
         let store = Store::open(session.store.dir(), session.env.uid, session.settings.store_max).ok()?;
         let (run, health_dir, uid) = (session.run.clone(), store.health_dir(), session.env.uid);
@@ -43,19 +44,20 @@ impl Cleanup {
         Some(Self { store: Arc::new(store), run, health_dir, uid, passing, cache_dirs })
     }
 
-    /// pacman's caches are these.
+    /// Sets the directories of pacman's cache.
     pub fn cached_in(&self, dirs: &[PathBuf]) {
         dirs.clone_into(&mut self.cache_dirs.lock().expect("nothing panics while it holds this"));
     }
 
-    /// Removes from the store what is proven to be in a cache of pacman's.
+    /// Removes from the store the files that are proven to be in a cache of pacman's.
     pub fn clear_up(&self) {
         let dirs = self.cache_dirs.lock().expect("nothing panics while it holds this").clone();
-        // What cannot be removed now is removed with the next -Sy.
+        // A file that cannot be removed now is removed with the next -Sy.
         let _ = self.store.leave_to(&dirs);
     }
 
-    /// These files may be kept until they are handed out, and go at the end if nobody has asked for them.
+    /// Adds files that may be kept until they are handed out, and that are removed at the end if pacman did not
+    /// ask for them.
     pub fn expect(&self, wants: &[Want]) {
         let exact = wants.iter().filter_map(|want| match want.plan.expect {
             Expect::Exact { sha256, .. } => Some(sha256),
@@ -64,13 +66,13 @@ impl Cleanup {
         *self.passing.lock().expect("nothing panics while it holds this") = exact.collect();
     }
 
-    /// Whether no later call can find anything here that would be gone with this process.
+    /// Returns true when no later call can find a file here that would disappear with this process.
     pub fn is_all_handed_out(&self) -> bool {
         let passing = self.passing.lock().expect("nothing panics while it holds this");
         self.aside().is_empty() && !passing.iter().any(|sha256| self.store.is_passing_on(*sha256))
     }
 
-    /// Waits for the end of pacman, or a ^C in it, and then ends this process and all that it has started.
+    /// Waits for the end of pacman, or a ^C in it, and then kills this process and all that it has started.
     pub fn watch(&self, pidfd: &OwnedFd) {
         let look = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
         loop {
@@ -79,14 +81,14 @@ impl Cleanup {
             if ended.is_ok_and(|ready| ready > 0) || is_stopped {
                 self.tidy();
                 self.clear_up();
-                // Itself too, since it leads its process group; files under way are resumed another time.
+                // Kills this process too, which leads its process group; a later run resumes partial files.
                 let _ = rustix::process::kill_current_process_group(Signal::KILL);
                 std::process::exit(0);
             }
         }
     }
 
-    /// Removes what nobody has taken.
+    /// Removes the files that pacman did not ask for.
     pub fn tidy(&self) {
         self.aside().remove();
         for sha256 in self.passing.lock().expect("nothing panics while it holds this").drain(..) {

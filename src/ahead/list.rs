@@ -1,4 +1,4 @@
-//! What pacman is about to ask for: the files of its transaction that are not in a cache, in its order.
+//! The files that pacman is about to ask for: those of its transaction that are in no cache, in its order.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ use super::certain::{ListFacts, certain};
 /// The first release that has its downloader fetch signatures of packages (pacman 6.0.2, dload.c:947, does not).
 const FETCHES_SIGNATURES: (u32, u32) = (6, 1);
 
-/// Everything that is certain to be fetched; empty when pacman does not say.
+/// Returns every file that is certain to be fetched; empty when pacman gives no list.
 pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
-    // Asked first: meanwhile the call that has started this process finds out what `conf` tells, and keeps it.
+    // Started first: meanwhile the call that started this process finds out what `conf` tells, and keeps it.
     let answers = ListAnswer::of(caller, &caller.arguments);
     let others = caller.otherwise.as_ref().map(|arguments| ListAnswer::of(caller, arguments));
     let listed = session.conf().and_then(|conf| Some((conf, packages(answers, others, conf)?)));
@@ -33,7 +33,7 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
     let mut wants = Vec::new();
     for package in packages {
         let Some(repo) = conf.repo(&package.repo) else { continue };
-        // A release that is not known may not want them, or not know cache servers.
+        // Without a known release, assume that it fetches no signatures and knows no cache servers.
         let knows = |release| version.is_some_and(|version| version >= release);
         let signed = knows(FETCHES_SIGNATURES) && repo.sig_level.package != SignatureCheck::Never;
         let Some(server) = first_server(repo, knows((6, 1))) else { continue };
@@ -45,7 +45,7 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
     wants
 }
 
-/// What pacman answers about one meaning of its command line.
+/// pacman's answers about one meaning of its command line.
 struct ListAnswer<'a> {
     arguments: &'a Arguments,
     coming: Vec<TransactionPackage>,
@@ -54,7 +54,7 @@ struct ListAnswer<'a> {
 }
 
 impl<'a> ListAnswer<'a> {
-    /// Asks. What needs no other answer is asked at the same time: where databases are large, each takes a while.
+    /// Asks pacman. Independent questions are asked at the same time: with large databases each takes a while.
     fn of(caller: &Caller, arguments: &'a Arguments) -> Option<Self> {
         let pacman = Pacman::of(caller, arguments, AHEAD)?;
         let (coming, installed) = thread::scope(|scope| {
@@ -75,7 +75,7 @@ impl<'a> ListAnswer<'a> {
     }
 }
 
-/// Where the command line may mean two things, what is fetched in both cases.
+/// Returns the packages that are fetched under both meanings, where the command line may mean two things.
 fn packages(
     first: Option<ListAnswer>,
     other: Option<Option<ListAnswer>>,
@@ -90,14 +90,15 @@ fn packages(
     Some(both)
 }
 
-/// The server that pacman asks first.
+/// Returns the server that pacman asks first.
 fn first_server(repo: &Repo, asks_caches: bool) -> Option<&str> {
     let caches = repo.cache_servers.iter().filter(|_| asks_caches);
     caches.chain(&repo.servers).next().map(|server| server.trim_end_matches('/'))
 }
 
-/// What of a package and its signature is fetched: by name alone, as pacman decides it (`find_dl_candidates`,
-/// libalpm/sync.c). A package whose signature is missing is asked for again, and then copied from the cache.
+/// Returns those of a package and its signature that pacman fetches, decided by name alone as pacman does it
+/// (`find_dl_candidates`, libalpm/sync.c). pacman asks again for a package whose signature is missing; that call
+/// copies it from the cache.
 fn missing(package: &FileName, signed: bool, caches: &[PathBuf]) -> Vec<FileName> {
     let is_cached = |name: &FileName| caches.iter().any(|dir| dir.join(name.as_str()).is_file());
     let signature = signed.then(|| FileName::new(format!("{package}.sig")).ok()).flatten();
@@ -107,8 +108,8 @@ fn missing(package: &FileName, signed: bool, caches: &[PathBuf]) -> Vec<FileName
     }
 }
 
-/// Not what would only be copied from one place of this machine to another, nor what nobody vouches for and nobody
-/// limits.
+/// Refuses files that would only be copied from one place of this machine to another, and files without any
+/// expected digest or size.
 fn is_worth_it(want: &Want) -> bool {
     let is_local = want.places.iter().any(|place| matches!(place, Candidate::File(_)));
     let is_bounded = matches!(want.plan.expect, Expect::Exact { .. } | Expect::Waived(Waiver::Signature));

@@ -1,20 +1,22 @@
-//! Read-ahead: while pacman handles the first file of a transaction, the rest of it is already on its way.
+//! Read-ahead: fetches the rest of a transaction while pacman handles its first file.
 //!
-//! pacman starts its downloader for one file after the other, each a new process with a new connection; that is what an
-//! XferCommand costs. The first call for a package therefore starts one process in the background ([`start`]), which asks
-//! pacman itself what is coming and fetches all of it, packages and signatures, several at a time, into the store
-//! ([`run`]). Later calls find their file there, or wait for it on its lock; a file that is not on its way they fetch
-//! themselves, as if there were no read-ahead. So nothing is lost when it fails, or is killed.
+//! pacman starts its downloader for one file after the other, each a new process with a new connection; that is
+//! what an XferCommand costs. The first call for a package therefore starts one process in the background
+//! ([`start`]), which asks pacman itself what is coming and fetches all of it, packages and signatures, several at
+//! a time, into the store ([`run`]). Later calls find their file there, or wait for it on its lock; a call fetches
+//! a file that is not under way itself, as if there were no read-ahead. So nothing is lost when the read-ahead
+//! fails or is killed.
 //!
-//! - It fetches nothing that pacman would not ask for: see `certain`. Where the list cannot be had again (targets from
-//!   standard input, `--ask`, `-U`), nothing is read ahead.
+//! - It fetches nothing that pacman would not ask for: see `certain`. Where the list cannot be repeated (targets
+//!   from standard input, `--ask`, `-U`), nothing is read ahead.
 //! - It fetches in pacman's order, and like a call it waits where a call is fetching: a mirror sees as many connections
 //!   as `ahead.parallel` says, the calls' own included.
-//! - What nobody can prove (a signature that no index lists) is set aside for this run of pacman alone, and looked at
-//!   again when it is handed out, once. What this machine has anyway (all of it in the local Kubo) is kept for this run
-//!   alone; from `file://` servers nothing is read ahead, since that would only copy it twice.
-//! - It ends with pacman, however that ends, and at a ^C. Once everything was handed out, and until then, it removes from
-//!   the store what has come to pacman's cache, so that nothing lies on the disk twice.
+//! - A file without proof (a signature that no index lists) is set aside for this run of pacman alone, and
+//!   inspected again when it is handed out, once. A file that this machine has anyway (all of it in the local
+//!   Kubo) is kept for this run alone; from `file://` servers nothing is read ahead, since that would only copy it
+//!   twice.
+//! - It ends with pacman, however that ends, and at a ^C. Until then, also after the last file was handed out, it
+//!   removes from the store the files that have come to pacman's cache, so that none lies on the disk twice.
 //!
 //! Tests: `tests/real_ahead.rs` with real pacman, `tests/cases/ahead.rs`.
 
@@ -42,11 +44,11 @@ mod run;
 
 pub use run::{outlive, run};
 
-/// Starts reading ahead when the file called `name` is the first one of its transaction that belongs to a package, and
-/// returns at once. Where nothing may be read ahead, that process only clears up after pacman.
+/// Starts reading ahead when `name` is the first file of its transaction that belongs to a package, and returns at
+/// once. Where nothing may be read ahead, that process only clears up after pacman.
 pub fn start(session: &Session, name: &FileName) {
     let Some(mark) = mark(session, name) else { return };
-    // Who makes this file is the first one. It goes with the memory of this transaction.
+    // The process that creates this file is the first one. The file is removed with the state of this transaction.
     if std::fs::File::create_new(mark).is_err()
         || (is_read_ahead(session) && session.store.aside(&session.run).open().is_err())
     {
@@ -55,12 +57,12 @@ pub fn start(session: &Session, name: &FileName) {
     background::start(session, &["ahead", &session.run]);
 }
 
-/// Whether [`start`] would start anything for the file called `name`.
+/// Returns true when [`start`] would start a process for the file called `name`.
 pub fn is_to_start(session: &Session, name: &FileName) -> bool {
     mark(session, name).is_some_and(|mark| rustix::fs::stat(&mark).is_err())
 }
 
-/// The file that says that such a process was started; `None` where there is nothing for it to do.
+/// Returns the file that marks the start of such a process; `None` where it has nothing to do.
 fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
     let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature);
     let is_called = is_package && session.caller.is_some() && session.env.var(AHEAD).is_none();
@@ -77,8 +79,7 @@ fn is_read_ahead(session: &Session) -> bool {
         })
 }
 
-/// The file that this machine has: the one that was set aside for this run of pacman, or one of the store or a package
-/// cache.
+/// Returns the file if this machine has it: set aside for this run of pacman, in the store, or in a package cache.
 pub fn here(session: &Session, want: &Want) -> Option<Obtained> {
     if is_set_aside(want) {
         taken(session, want)
@@ -87,12 +88,12 @@ pub fn here(session: &Session, want: &Want) -> Option<Obtained> {
     }
 }
 
-/// The file that was set aside for this run of pacman, taken out.
+/// Takes out the file that was set aside for this run of pacman.
 fn taken(session: &Session, want: &Want) -> Option<Obtained> {
     session.store.aside(&session.run).take(&key(want)).and_then(|file| accepted(session, want, file))
 }
 
-/// Gets a file: the one that was set aside for this run of pacman, else as [`deliver`] does.
+/// Delivers a file: the one that was set aside for this run of pacman, else as [`deliver`] does.
 ///
 /// # Errors
 /// As of [`deliver`].
@@ -104,7 +105,7 @@ pub fn deliver_or_take(session: &mut Session, want: &Want) -> Result<Delivery, E
         return fetch(session);
     }
     let key = key(want);
-    // What is there is complete, so only what is on its way is worth a lock.
+    // A file that is there is complete; only one that is under way needs the lock.
     if let Some(obtained) = taken(session, want) {
         return Ok(Delivery::File(obtained));
     }
@@ -120,23 +121,23 @@ pub fn deliver_or_take(session: &mut Session, want: &Want) -> Result<Delivery, E
     Ok(delivery)
 }
 
-/// Whether a file of this kind has no place in the store proper, but waits there for its run of pacman.
+/// Returns true when a file of this kind is not kept in the store proper, but set aside for its run of pacman.
 fn is_set_aside(want: &Want) -> bool {
     matches!(want.plan.expect, Expect::Waived(Waiver::Signature)) && want.repo.is_some()
 }
 
-/// Under which name a file is set aside: two repositories may have files of the same name.
+/// Returns the key of a set-aside file: two repositories may have files of the same name.
 fn key(want: &Want) -> String {
     let repo = want.repo.as_ref().map_or("", |repo| repo.name.as_str());
     Sha256::of(format!("{repo}/{}", want.name).as_bytes()).to_string()
 }
 
-/// The lock that is held while a file of this `key` is fetched for this run of pacman.
+/// Names the lock that is held while the file of this `key` is fetched for this run of pacman.
 fn lock(key: &str, session: &Session) -> String {
     format!("{key}-{}", session.run)
 }
 
-/// Looks at a file that was set aside, as if it had come from its source just now. `None` when it is not fit.
+/// Inspects a file that was set aside as if it had come from its source just now. `None` when it does not pass.
 fn accepted(session: &Session, want: &Want, aside: SetAside) -> Option<Obtained> {
     let Expect::Waived(why) = want.plan.expect else { return None };
     let mut file = session.scratch().ok()?;

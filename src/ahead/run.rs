@@ -1,4 +1,4 @@
-//! The process that reads ahead: what it fetches, in which order, and until when.
+//! The process that reads ahead: its files, their order, and its end.
 
 use std::rc::Rc;
 use std::thread;
@@ -25,7 +25,7 @@ use super::{is_read_ahead, is_set_aside, key, list, lock};
 /// How little the clearing up presses for the processor while pacman runs: as little as can be.
 const NICE: i32 = 19;
 
-/// Reads ahead for the run of pacman that is called `run`, until that one ends.
+/// Reads ahead for pacman's run `run` until that pacman ends.
 ///
 /// Then, and while pacman installs, what is in its cache is removed from the store.
 /// When pacman ends or the user presses ^C in it, this ends the process and everything that it has started: it must be
@@ -33,7 +33,7 @@ const NICE: i32 = 19;
 pub fn run(session: &mut Session, run: &str) {
     let begun = Instant::now();
     session.store.clear_aside(|other| other != run && transaction(other).is_none_or(|it| !it.is_alive()));
-    // Another one, when pacman has ended before we began.
+    // It is another pacman if ours ended before this process began.
     let pacman = session.caller.clone().filter(|_| session.run == run);
     // Opened before the second look at the start time, so that a later process of this id is not taken for pacman.
     let watched = pacman.and_then(|pacman| {
@@ -93,7 +93,7 @@ fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
     while let Some(Gathered { want, result }) = gathering.next() {
         let Err(error) = result else { continue };
         if matches!(error.kind, ErrorKind::NoSource | ErrorKind::Corrupt) {
-            // Its own call need not go from mirror to mirror again.
+            // The first call does not need to try every mirror again.
             session.learn_from_others();
             session.health.lost(want.name.as_str());
             session.health.save();
@@ -105,7 +105,7 @@ fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
     }
 }
 
-/// Gets one file into the store, or sets it aside.
+/// Fetches one file into the store, or sets it aside.
 fn fetch(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
     if !is_set_aside(want) {
         return into_store(session, want);
@@ -126,9 +126,9 @@ fn fetch(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> 
     Ok(Some(obtained))
 }
 
-/// The head start of peers here, `since` the call that has started this process began its own: both waits are to end at
-/// about the same time. Where pacman took long to answer, that call is done, and what it has waited in vain is noted as
-/// spent; then the most of it is left.
+/// Returns the head start that is left for peers, `since` the call that started this process began its own, so
+/// that both waits end at about the same time. If pacman took long to answer, that call has ended and noted the
+/// time that it spent waiting; then at most the remainder is left.
 fn head_start(whole: Duration, since: Duration) -> Duration {
     whole - since.min(whole / 4)
 }
