@@ -1,4 +1,4 @@
-//! What a user means by a CID: the CID alone, a path below it, an `ipfs://` URL, the URL of a gateway.
+//! The forms in which a user writes a CID: the CID alone, a path below it, an `ipfs://` URL, the URL of a gateway.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,16 +10,16 @@ use crate::cid::{Cid, CidError};
 /// A CID and the path below it, as in `ipfs://CID/a/b`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
-    /// The root. May hold its block itself.
+    /// The root. It may hold its block itself.
     pub cid: Cid,
     /// Names of directory entries: none is empty, `.` or `..`, none has a slash or a zero byte in it.
     pub path: Vec<String>,
 }
 
-/// Why a text that is plainly an address cannot be fetched. Trying again does not help.
+/// The reason why a text that is plainly an address cannot be fetched. Trying again does not help.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AddressError {
-    /// What it names is not read here, or it is no CID.
+    /// It names something that is not read here, or is no CID.
     #[error("{0}")]
     Cid(CidError),
     /// A name that points at one thing today and at another tomorrow.
@@ -34,7 +34,7 @@ pub enum AddressError {
 }
 
 impl AddressError {
-    /// What to do about it.
+    /// Returns the advice for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             AddressError::Cid(_) => {
@@ -47,13 +47,13 @@ impl AddressError {
     }
 }
 
-/// Shortest text that is taken for a CID of a foreign kind where it could be the name of a package. The shortest ones that
-/// are met with, of a sha1, have 38 characters.
+/// Shortest text that is read as a CID of a foreign kind where it could also be a package name. The shortest such
+/// CIDs in use, of a sha1, have 38 characters.
 const FOREIGN_LEAST: usize = 32;
 
 impl Address {
-    /// Reads `CID`, `CID/path`, `/ipfs/CID/path` and `ipfs://CID/path`; in a URL the path may be percent-encoded, and the
-    /// scheme is of either case. `None` when it is nothing of the kind.
+    /// Reads `CID`, `CID/path`, `/ipfs/CID/path` and `ipfs://CID/path`; in a URL the path may be percent-encoded,
+    /// and the scheme is of either case. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Result<Self, AddressError>> {
         if let Some((scheme, rest)) = text.split_once("://") {
             return match scheme.to_ascii_lowercase().as_str() {
@@ -75,7 +75,8 @@ impl Address {
         }
     }
 
-    /// What the URL of a `gateway` names; `None` when it is another one's, or asks for something else than a file's bytes.
+    /// Reads a URL below `gateway`; `None` for a URL elsewhere, or one that asks for more than the bytes of a
+    /// file.
     pub fn at_gateway(url: &Url, gateway: &Url) -> Option<Self> {
         let is_local = |url: &Url| match url.host_str() {
             Some(host) => host == "localhost" || host.ends_with(".localhost") || is_loopback(host),
@@ -84,7 +85,7 @@ impl Address {
         let same = url.scheme() == gateway.scheme()
             && url.port_or_known_default() == gateway.port_or_known_default()
             && (url.host_str() == gateway.host_str() || (is_local(url) && is_local(gateway)));
-        // What a browser is to do with the file changes no byte of it.
+        // These only tell a browser how to show the file; its bytes stay the same.
         let asks_more = url.query_pairs().any(|(key, _)| !matches!(&*key, "filename" | "download"));
         if !same || asks_more {
             return None;
@@ -96,7 +97,7 @@ impl Address {
         Self::of_url(&rest).ok()
     }
 
-    /// What follows the scheme of a URL.
+    /// Reads the part of a URL after the scheme.
     fn of_url(rest: &str) -> Result<Self, AddressError> {
         let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -120,7 +121,7 @@ impl Address {
         }
     }
 
-    /// What to call the file when nobody says.
+    /// Returns the file name to use when the user gives none.
     pub fn name(&self) -> String {
         self.path.last().cloned().unwrap_or_else(|| self.cid.to_string())
     }

@@ -1,4 +1,4 @@
-//! Content ids as values: which kinds are accepted, and the two that are made here.
+//! Content ids as values: the kinds that are accepted, and the two that are made here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,24 +18,24 @@ const LIBP2P_KEY: u64 = 0x72;
 /// Most bytes of a digest. Kubo takes identity CIDs of up to 128 bytes (boxo 0.42, `verifcid/allowlist.go`).
 const DIGEST_MOST: usize = 128;
 
-/// Longest text of a CID that is read: 128 bytes and what stands before them, in base 16.
+/// Longest text of a CID that is read: 128 bytes and their prefix, in base 16.
 const TEXT_MOST: usize = 300;
 
 type Wide = cid::CidGeneric<DIGEST_MOST>;
 
-/// A CID whose multihash is sha2-256 and whose codec is `raw` or `dag-pb`: all that files are made of. Read by
-/// [`Cid::of_link`] or [`Cid::of_address`] it may hold its whole block instead (identity), as `ipfs add --inline` makes
-/// them of small files.
+/// A CID whose multihash is sha2-256 and whose codec is `raw` or `dag-pb`, the kinds that files consist of. Read
+/// by [`Cid::of_link`] or [`Cid::of_address`] it may hold its whole block instead (identity), as `ipfs add
+/// --inline` does for small files.
 ///
-/// CIDv0 and CIDv1 of the same block are different values, as their texts are.
+/// CIDv0 and CIDv1 of the same block are different values, since their texts differ.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cid(Wide);
 
-/// A CID of any codec and any hash, as foreign nodes link to: told from others, and not to be read.
+/// A CID of any codec and any hash, as foreign nodes link to: can be compared, but not read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnyCid(Wide);
 
-/// How the bytes of a block are to be read (multicodec table: raw 0x55, dag-pb 0x70).
+/// The encoding of a block (multicodec table: raw 0x55, dag-pb 0x70).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Codec {
     /// The block is a piece of the file.
@@ -44,7 +44,7 @@ pub enum Codec {
     DagPb,
 }
 
-/// Why a text or byte string is not a CID of ours. Trying again does not help.
+/// The reason why a text or byte string is not a CID of an accepted kind. Trying again does not help.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CidError {
     /// Not a CID at all.
@@ -59,23 +59,23 @@ pub enum CidError {
 }
 
 impl CidError {
-    /// Whether it is a CID, and of a kind that is not read here.
+    /// Returns true for a CID of a kind that is not read here.
     pub fn is_foreign(&self) -> bool {
         matches!(self, CidError::Codec(_) | CidError::Hash(_))
     }
 
-    /// Whether it is the name of a key: an IPNS name.
+    /// Returns true for the name of a key: an IPNS name.
     pub fn is_key(&self) -> bool {
         *self == CidError::Codec(LIBP2P_KEY)
     }
 }
 
-/// The number of a codec, with its name where it is met with (multicodec table).
+/// Prints the number of a codec, with its name for the common ones (multicodec table).
 fn codec_name(code: u64) -> String {
     named(code, &[(0x71, "dag-cbor"), (0x72, "libp2p-key"), (0x78, "git-raw"), (0x129, "dag-json"), (0x202, "car")])
 }
 
-/// The same of a hash.
+/// Prints the number of a hash in the same way.
 fn hash_name(code: u64) -> String {
     named(code, &[(0, "identity"), (0x11, "sha1"), (0x13, "sha2-512"), (0x1e, "blake3"), (0xb220, "blake2b-256")])
 }
@@ -88,12 +88,12 @@ fn named(code: u64, names: &[(u64, &str)]) -> String {
 }
 
 impl Cid {
-    /// CIDv1 of a raw block with this digest. For a file of at most 1 MiB it is the file's own CID.
+    /// Makes the CIDv1 of a raw block with this digest. For a file of at most 1 MiB it is the file's own CID.
     pub fn raw(digest: Sha256) -> Self {
         Self::v1(RAW, digest)
     }
 
-    /// CIDv1 of a dag-pb block with this digest.
+    /// Makes the CIDv1 of a dag-pb block with this digest.
     pub fn dag_pb(digest: Sha256) -> Self {
         Self::v1(DAG_PB, digest)
     }
@@ -113,22 +113,22 @@ impl Cid {
         Self::accept(of_bytes(&bytes_of(text)?)?, true)
     }
 
-    /// The block, where the CID holds it: then nobody needs to be asked.
+    /// Returns the block if the CID itself holds it; then no source needs to be asked.
     pub fn inline(&self) -> Option<&[u8]> {
         (self.0.hash().code() == IDENTITY).then(|| self.0.hash().digest())
     }
 
-    /// The binary form (36 bytes for CIDv1, 34 for CIDv0).
+    /// Returns the binary form (36 bytes for CIDv1, 34 for CIDv0).
     pub fn to_bytes(self) -> Vec<u8> {
         self.0.to_bytes()
     }
 
-    /// How its block is to be read.
+    /// Returns the encoding of its block.
     pub fn codec(&self) -> Codec {
         if self.0.codec() == RAW { Codec::Raw } else { Codec::DagPb }
     }
 
-    /// The sha2-256 of its block.
+    /// Returns the sha2-256 of its block.
     pub fn digest(&self) -> Sha256 {
         if let Some(block) = self.inline() {
             return Sha256::of(block);
@@ -138,7 +138,7 @@ impl Cid {
         Sha256(digest)
     }
 
-    /// Whether `block` is the block that this CID names: the whole of content verification.
+    /// Returns true when `block` is the block that this CID names. All proof of content comes down to this.
     pub fn proves(&self, block: &[u8]) -> bool {
         Sha256::of(block) == self.digest()
     }
@@ -168,19 +168,19 @@ impl AnyCid {
         of_bytes(bytes).map(Self)
     }
 
-    /// The sha2-256 of its block, where that is what it names it by.
+    /// Returns the sha2-256 of its block, if its hash is of that kind.
     pub fn sha256(&self) -> Option<Sha256> {
         let hash = self.0.hash();
         let digest = hash.digest().try_into().ok().filter(|_| hash.code() == SHA2_256);
         digest.map(Sha256)
     }
 
-    /// Whether its block links to nothing.
+    /// Returns true when its block links to nothing.
     pub fn is_leaf(&self) -> bool {
         self.0.codec() == RAW
     }
 
-    /// The same as one whose block is read here.
+    /// Converts it to a CID whose block is read here.
     pub fn readable(self) -> Result<Cid, CidError> {
         Cid::accept(self.0, true)
     }
@@ -206,7 +206,7 @@ impl FromStr for AnyCid {
     }
 }
 
-/// The binary form, read whole.
+/// Reads the binary form, all of it.
 fn of_bytes(bytes: &[u8]) -> Result<Wide, CidError> {
     let cid = Wide::try_from(bytes).map_err(|e| CidError::Malformed(e.to_string()))?;
     // The cid crate (0.11.3) stops reading at the end of the multihash and ignores what follows.
@@ -216,7 +216,7 @@ fn of_bytes(bytes: &[u8]) -> Result<Wide, CidError> {
     Ok(cid)
 }
 
-/// The binary form of a text, in whatever base.
+/// Decodes a text, in whatever base, to the binary form.
 fn bytes_of(text: &str) -> Result<Vec<u8>, CidError> {
     // The cid crate would also take "/ipfs/CID", and overlook bytes that follow a CID: one CID, many texts.
     if text.len() > TEXT_MOST || !text.is_ascii() || text.contains('/') {

@@ -1,4 +1,4 @@
-//! From a sync database to its catalogue, and the decision whether the one at hand still holds.
+//! Compiles a sync database into its catalogue, and decides whether an existing catalogue is still valid.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,26 +8,28 @@ use crate::distro::trusted::FileKey;
 
 use super::{Catalogue, CatalogueEntry, CatalogueError, layout};
 
-/// The catalogue of the sync database at `database`, from `cache` if that was compiled from the same state of it.
+/// Returns the catalogue of the sync database at `database`, from `cache` if that was compiled from the same state
+/// of it.
 ///
-/// Otherwise the database is read and `cache` replaced; where that is not possible (no such directory, not ours,
-/// disk full) the answer is kept in memory and given all the same. Entries without `%SHA256SUM%` or `%CSIZE%` are left
-/// out: pacman takes them, but they hold nothing to prove a file by. Milliseconds for `core`, 60 for `extra`; 0.1 when
-/// the compiled file holds.
+/// Otherwise reads the database and replaces `cache`; where that is not possible (no such directory, another
+/// owner, disk full) the catalogue is kept in memory. Entries without `%SHA256SUM%` or `%CSIZE%` are left out:
+/// pacman accepts them, but they hold nothing to prove a file by. Takes milliseconds for `core`, 60 for `extra`;
+/// 0.1 when the compiled file is valid.
 ///
 /// # Errors
 /// `File` when the database cannot be opened, `Source` when it is none, `Changed` when it was written to meanwhile.
 pub fn for_database(database: &Path, cache: &Path) -> Result<Catalogue, CatalogueError> {
     // A damaged or foreign compiled file is no obstacle: it is compiled again.
     let compiled = Catalogue::open(cache).ok().flatten();
-    // Opened only when needed, but the key of the open file is what counts: the name may lead to another by then.
+    // The database is opened only when needed, but the key of the open file decides: the name may lead to another
+    // file by then.
     if let Some(compiled) = compiled.filter(|it| FileKey::at(database).is_ok_and(|key| it.matches(key))) {
         return Ok(compiled);
     }
     anew(database, cache)
 }
 
-/// The same from the database itself, whatever `cache` holds: it may be damaged where its header does not show it.
+/// Compiles from the database itself, whatever `cache` holds: damage in it may not show in its header.
 ///
 /// # Errors
 /// As of [`for_database`].

@@ -1,7 +1,7 @@
-//! The bytes of a catalogue: header, fixed records sorted by name, then names and what only some records have.
+//! The bytes of a catalogue: header, fixed records sorted by name, then names and optional fields.
 //!
-//! All numbers little-endian. Every record carries a check of its own, so that zeros or stray bytes are met as damage
-//! and never as "not listed", which would waive a proof.
+//! All numbers are little-endian. Every record has a check of its own, so that zeros or stray bytes are reported
+//! as damage and never as "not listed", which would waive a proof.
 //!
 //! ```text
 //! header   96  magic 8, version 4, record size 4, count 4, length of the tails 4,
@@ -34,7 +34,8 @@ const HAS_SIGNATURE: u8 = 2;
 
 /// Writes `records`, in any order, as the catalogue at `path`, replacing what was there, mode 0644.
 ///
-/// `source` is what it was made from, all zero when not from a file. A temporary file in the same directory is renamed.
+/// `source` is the database, all zero for a table that is not from a file. Writes a temporary file in the same
+/// directory and renames it.
 ///
 /// # Errors
 /// `Twice` for two records of one name, `TooLarge`, `File`; then the old file stays.
@@ -73,7 +74,7 @@ fn push(fixed: &mut Vec<u8>, tails: &mut Vec<u8>, offset: u32, record: &Catalogu
         tails.extend(root.0);
     }
     if let Some(signature) = record.signature {
-        // A larger one is refused wherever signatures are read (16 KiB); it is left out, not cut.
+        // A larger signature is refused wherever signatures are read (16 KiB); it is left out, not cut.
         if let Ok(size) = u16::try_from(signature.size) {
             flags |= HAS_SIGNATURE;
             tails.extend(size.to_le_bytes());
@@ -118,7 +119,7 @@ impl Header {
         out
     }
 
-    /// Checks everything that the header and the file's length say about each other.
+    /// Checks everything that the header and the file's length state about each other.
     pub fn decode(bytes: &[u8; HEADER], length: u64) -> Result<Self, &'static str> {
         if bytes[..8] != *MAGIC {
             return Err("not a catalogue");
@@ -149,7 +150,7 @@ impl Header {
     }
 }
 
-/// Where in the file the tail of a record is.
+/// The position of a record's tail in the file.
 pub(super) struct TailPosition {
     pub offset: u64,
     pub length: usize,
@@ -169,7 +170,7 @@ impl TailPosition {
     }
 }
 
-/// Puts a record together. `tail` is what its [`TailPosition`] names.
+/// Puts a record together from its fixed part and the `tail` that its [`TailPosition`] names.
 pub(super) fn decode(fixed: &[u8; FIXED], tail: &[u8]) -> Result<CatalogueEntry, &'static str> {
     if check(&fixed[..46], tail) != take::<4>(fixed, 46) {
         return Err("a record's checksum differs");
@@ -204,7 +205,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(take(bytes, at))
 }
 
-/// `N` bytes from a place that the layout guarantees; every caller has an array or a checked length.
+/// Returns `N` bytes from a position that the layout guarantees; every caller has an array or a checked length.
 fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("a range of N bytes makes an array of N")
 }

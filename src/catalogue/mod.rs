@@ -1,8 +1,9 @@
-//! The catalogue: one sorted file per source table, in which a fresh process finds a package without parsing anything.
+//! The catalogue: one sorted file per source table, in which a fresh process finds a package without parsing a
+//! table.
 //!
-//! Unpacking a database of 14,500 packages takes 50 ms, and pacman starts us anew for every file. So each table (a
-//! sync database, an index table) is compiled once into this form and then searched with a few `pread` calls:
-//! no memory map, which another process could change or shorten under us, and hence no unsafe code.
+//! Unpacking a database of 14,500 packages takes 50 ms, and pacman starts a new process for every file. So each
+//! table (a sync database, an index table) is compiled once into this form and then searched with a few `pread`
+//! calls: no memory map, which another process could change or shorten during a search, and hence no unsafe code.
 
 mod compile;
 mod layout;
@@ -24,7 +25,7 @@ pub use layout::write;
 /// Largest file whose CID follows from its sha256: one chunk of the profile `unixfs-v1-2025`, in bytes.
 pub const ONE_CHUNK: u64 = 1 << 20;
 
-/// What is expected of one file.
+/// The expected content of one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CatalogueEntry {
     /// Its name, unique in the table.
@@ -41,7 +42,7 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    /// The CID of the file; `None` when it is larger than one chunk and nobody has named its root.
+    /// Returns the CID of the file; `None` when it is larger than one chunk and no index names its root.
     pub fn cid(&self) -> Option<Cid> {
         if self.size <= ONE_CHUNK { Some(Cid::raw(self.sha256)) } else { self.root.map(Cid::dag_pb) }
     }
@@ -55,7 +56,7 @@ pub struct Catalogue {
     header: layout::Header,
 }
 
-/// Why a catalogue does not answer.
+/// The reason why a catalogue cannot be searched.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
     /// The compiled file is damaged. Compiling it again replaces it; [`for_database`] does so by itself.
@@ -63,17 +64,18 @@ pub enum CatalogueError {
     Damaged {
         /// The compiled file.
         path: PathBuf,
-        /// Where in it.
+        /// Offset of the damage.
         at: u64,
-        /// What is wrong there.
+        /// Description of the damage.
         problem: &'static str,
     },
-    /// The compiled file or its source cannot be opened, read or written, or somebody else could have written it.
+    /// The compiled file or its source cannot be opened, read or written, or another user could have written to
+    /// it.
     #[error("{}: {cause}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         cause: io::Error,
     },
     /// The source is not a database.
@@ -81,13 +83,13 @@ pub enum CatalogueError {
     Source {
         /// The database.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error in it.
         cause: DatabaseError,
     },
-    /// Two records with one name: nobody could say which is meant.
+    /// Two records with one name, which would be ambiguous.
     #[error("{0} is listed twice")]
     Twice(FileName),
-    /// The source was written to while it was read. Trying again helps.
+    /// Another process wrote to the source while it was read. Trying again helps.
     #[error("{}: changed while it was read", .0.display())]
     Changed(PathBuf),
     /// More than the layout can hold: 2^32 bytes.
@@ -96,8 +98,8 @@ pub enum CatalogueError {
 }
 
 impl CatalogueError {
-    /// Whether this says nothing about the table, only that it cannot be read here: it may be sound, and list anything.
-    /// What is read and makes no sense is no such case.
+    /// Returns true when the table cannot be read here, which proves nothing about the table: it may be sound, and
+    /// list any file. Content that was read and is malformed is another case.
     pub fn is_about_reading(&self) -> bool {
         match self {
             Self::File { .. } | Self::Changed(_) | Self::Damaged { .. } => true,
@@ -106,7 +108,7 @@ impl CatalogueError {
         }
     }
 
-    /// Whether there is no such file.
+    /// Returns true when there is no such file.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::File { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
@@ -116,7 +118,7 @@ impl Catalogue {
     /// Opens the compiled file at `path`; `None` when there is none.
     ///
     /// # Errors
-    /// `File` when it cannot be read or belongs to somebody else than the reader and root; `Damaged`.
+    /// `File` when it cannot be read or belongs to a user other than the reader and root; `Damaged`.
     pub fn open(path: &Path) -> Result<Option<Self>, CatalogueError> {
         let file = |cause| CatalogueError::File { path: path.to_owned(), cause };
         match trusted::open(path).map_err(file)? {
@@ -125,7 +127,7 @@ impl Catalogue {
         }
     }
 
-    /// Opens a compiled table that is nowhere but in memory; `at` is its name in messages.
+    /// Opens a compiled table in memory; `at` is its name in messages.
     ///
     /// # Errors
     /// `Damaged`.
@@ -142,17 +144,17 @@ impl Catalogue {
         Ok(out)
     }
 
-    /// Whether this was compiled from exactly that state of the source.
+    /// Returns true when this was compiled from exactly that state of the source.
     pub fn matches(&self, source: FileKey) -> bool {
         self.header.source == source
     }
 
-    /// How many files are listed.
+    /// Returns the number of listed files.
     pub fn len(&self) -> usize {
         self.header.count as usize
     }
 
-    /// Whether nothing is listed, which is legal.
+    /// Returns true for an empty table, which is legal.
     pub fn is_empty(&self) -> bool {
         self.header.count == 0
     }
@@ -168,7 +170,7 @@ impl Catalogue {
         Ok(self.get(at)?.filter(|record| record.name == *name))
     }
 
-    /// All files of the package called `name`: usually one, in some tables several versions.
+    /// Returns all files of the package called `name`: usually one, in some tables several versions.
     ///
     /// # Errors
     /// `Damaged`, `File`.
@@ -185,7 +187,8 @@ impl Catalogue {
         Ok(found)
     }
 
-    /// The first file with this sha256, by looking at every record (tens of milliseconds in the largest tables).
+    /// Returns the first file with this sha256, by reading every record (tens of milliseconds in the largest
+    /// tables).
     ///
     /// # Errors
     /// `Damaged`, `File`.
@@ -193,7 +196,7 @@ impl Catalogue {
         self.first(|record| record.sha256 == sha256)
     }
 
-    /// The first file with this CID, in either version of CIDs, by looking at every record.
+    /// Returns the first file with this CID, in either version of CIDs, by reading every record.
     ///
     /// # Errors
     /// `Damaged`, `File`.
@@ -205,7 +208,7 @@ impl Catalogue {
         }
     }
 
-    /// All records, sorted by name. After an error there are no more.
+    /// Iterates over all records, sorted by name, and ends after the first error.
     pub fn iter(&self) -> impl Iterator<Item = Result<CatalogueEntry, CatalogueError>> + '_ {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -219,7 +222,7 @@ impl Catalogue {
         self.iter().find(|record| record.as_ref().map_or(true, &wanted)).transpose()
     }
 
-    /// The position of the first record whose name is not before `name`.
+    /// Returns the position of the first record whose name is not before `name`.
     fn first_not_before(&self, name: &str) -> Result<u32, CatalogueError> {
         self.first_where(|record| record.name.as_str() < name)
     }

@@ -1,4 +1,4 @@
-//! Searching agrees with a plain map, and no bytes whatever make it panic.
+//! Searching agrees with a plain map, and no input makes it panic.
 
 use std::collections::BTreeMap;
 
