@@ -1,8 +1,8 @@
-//! A file by its CID alone: block by block from neighbours, Kubo or gateways, each block proven before the next one is
-//! believed.
+//! A file by its CID alone: block by block from neighbours, Kubo or gateways, each block proven before the next
+//! one is read.
 //!
-//! Works for every shape that others have published (CIDv0, small chunks, several levels). A path below a directory is
-//! followed here as well, so that no gateway can lead astray.
+//! Works for every shape in which files are published (CIDv0, small chunks, several levels). A path below a
+//! directory is followed here as well, so that no gateway can lead to another file.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -30,16 +30,18 @@ use crate::source::neighbours::LanSource;
 use crate::source::{Local, Miss};
 use crate::verify::{Accepted, Walked};
 
-/// Blocks on their way at once.
+/// Most blocks under way at once.
 const AT_ONCE: usize = 8;
 
-/// Blocks that neighbours lack after which they are not asked for the rest: a file is usually there whole or not at all.
+/// Blocks missing at neighbours after which they are not asked for the rest: a file is usually there whole or not
+/// at all.
 const LACKS_MOST: usize = 2;
 
 /// Largest file that is fetched by its CID alone.
 const MOST: u64 = 64 << 30;
 
-/// Fetches the file at `address`, and says which CID it has itself. What Kubo fetches for it counts against `kubo.keep`.
+/// Fetches the file at `address`, and returns its own CID as well. Blocks that Kubo fetches for it count against
+/// `kubo.keep`.
 pub fn content(
     session: &mut Session,
     address: &Address,
@@ -74,17 +76,17 @@ pub fn content(
     }
 }
 
-/// Who is asked for blocks, and how that went.
+/// The sources of blocks, and their results so far.
 struct Peers {
     http: Rc<Http>,
     list: Vec<BlockSource>,
     patience: Duration,
     used: RefCell<Vec<usize>>,
-    /// Blocks in a row that neighbours did not have.
+    /// Consecutive blocks that neighbours did not have.
     lacks: Cell<usize>,
 }
 
-/// Who may have blocks.
+/// A source of blocks.
 enum BlockSource {
     /// The local network, by way of the daemon.
     Lan(LanSource),
@@ -115,7 +117,7 @@ impl Peers {
     fn of(session: &Session, forced: Option<crate::source::SourceKind>) -> Self {
         use crate::source::SourceKind as Source;
         let mut list = Vec::new();
-        // Who has it on the network says so in a quarter of a second; Kubo may search for longer.
+        // A neighbour that has it answers within a quarter of a second; Kubo may search for longer.
         if session.asks_node() && forced.is_none_or(|kind| kind == Source::Node) {
             list.push(BlockSource::Lan(LanSource::at(&session.settings.socket)));
         }
@@ -134,7 +136,8 @@ impl Peers {
         used.iter().map(|index| self.list[*index].label()).collect::<Vec<_>>().join(" + ")
     }
 
-    /// Whether Kubo has the root without asking anybody; `None` when Kubo is not asked, or does not say.
+    /// Asks Kubo whether it has the root without asking its peers; `None` when Kubo is not asked, or does not
+    /// answer.
     async fn kubo_has(&self, cid: Cid) -> Option<bool> {
         let gateway = self.list.iter().find_map(|peer| match peer {
             BlockSource::Kubo(gateway) => Some(gateway),
@@ -154,7 +157,7 @@ impl Peers {
         self.used.borrow().iter().any(|index| matches!(self.list[*index], BlockSource::Kubo(_)))
     }
 
-    /// One block from the first who has it.
+    /// Fetches one block from the first source that has it.
     async fn block(&self, cid: Cid) -> Result<Vec<u8>, Vec<(usize, Miss)>> {
         if let Some(block) = cid.inline() {
             return Ok(block.to_vec());
@@ -162,7 +165,7 @@ impl Peers {
         let mut misses = Vec::new();
         for (index, peer) in self.list.iter().enumerate() {
             let asked = match peer {
-                // Where nobody else can be asked there is nothing to save.
+                // With no other source to ask, skipping neighbours saves nothing.
                 BlockSource::Lan(_) if self.lacks.get() >= LACKS_MOST && self.list.len() > 1 => continue,
                 BlockSource::Lan(neighbours) => self.of_neighbours(neighbours, cid).boxed_local(),
                 BlockSource::Kubo(url) => raw_block(&self.http, url, cid, true).boxed_local(),

@@ -11,7 +11,7 @@ use crate::digest::{Hasher, Sha256};
 use super::node::{self, Piece};
 use super::{CHUNK, WIDTH};
 
-/// What a file is called, and how large it is.
+/// The CID and the size of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuiltFile {
     /// The file's CID: of its only leaf, else of the node over all.
@@ -20,7 +20,7 @@ pub struct BuiltFile {
     pub size: u64,
     /// Of the whole file, as `sha256sum` prints it.
     pub sha256: Sha256,
-    /// Bytes of all its blocks, nodes included: what a directory's link to it says.
+    /// Bytes of all its blocks, nodes included, as a directory's link to it states them.
     pub dag_size: u64,
 }
 
@@ -41,7 +41,7 @@ pub fn build(mut reader: impl Read) -> io::Result<BuiltFile> {
     }
 }
 
-/// As [`build`], and hands out every block with its CID, children before parents, the root last.
+/// Works as [`build`], and hands out every block with its CID, children before parents, the root last.
 ///
 /// The bytes are lent, not copied: a leaf is the buffer it was read into. A leaf that occurs twice is handed out twice.
 ///
@@ -74,18 +74,18 @@ pub fn build_blocks(
 #[derive(Clone, Default)]
 pub struct FileDag {
     size: u64,
-    /// Of the whole file; `None` within the first leaf, whose hash it is.
+    /// Hash of the whole file; `None` within the first leaf, whose hash it is.
     whole: Option<Hasher>,
     leaf: Hasher,
     leaf_len: usize,
-    /// What has no parent yet, leaves first; at most [`WIDTH`] in each.
+    /// Pieces without a parent yet, leaves first; at most [`WIDTH`] in each.
     levels: Vec<Vec<Piece>>,
 }
 
 type OnBlock<'a> = &'a mut dyn FnMut(Cid, &[u8]) -> io::Result<()>;
 
 impl FileDag {
-    /// A file without bytes.
+    /// Begins a file without bytes.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,11 +1,11 @@
 //! CARv1: many blocks in one body, as Kubo's `dag/import` takes them (`ipld:specs/transport/car/carv1`).
 //!
-//! Only written: what comes from others is asked for block by block, and proven.
+//! Only written: blocks from others are fetched one by one, and proven.
 
 use crate::cid::Cid;
 use crate::protobuf;
 
-/// The bytes a CAR begins with: that `root` is what all following blocks belong to.
+/// Returns the beginning of a CAR, which names `root` as the root of all following blocks.
 pub fn header(root: Cid) -> Vec<u8> {
     let cid = root.to_bytes();
     // DAG-CBOR by hand, {"roots": [root], "version": 1}; a link is tag 42 over a zero byte and the CID.
@@ -20,7 +20,7 @@ pub fn header(root: Cid) -> Vec<u8> {
     out
 }
 
-/// The bytes that go before a block of `len` bytes; the block itself follows them uncopied.
+/// Returns the prefix of a block of `len` bytes; the block itself follows, uncopied.
 pub fn frame(cid: Cid, len: usize) -> Vec<u8> {
     let cid = cid.to_bytes();
     let mut out = Vec::with_capacity(cid.len() + 4);

@@ -1,9 +1,9 @@
-//! Directories: made natively, so that a publisher needs no daemon to know the root of its tree, and names looked up in
-//! proven blocks, so that no gateway's word is taken for what a path means.
+//! Directories: made natively, so that a publisher needs no daemon to know the root of its tree, and names looked
+//! up in proven blocks, so that no gateway decides what a path means.
 //!
 //! A directory is one block while that is at most [`MAX_BASIC`] bytes, else it is spread over shards by the names'
-//! hashes (`specs:src/unixfs.md`, `boxo:ipld/unixfs/hamt`). Either follows from the entries alone, in whatever order
-//! they were added.
+//! hashes (`specs:src/unixfs.md`, `boxo:ipld/unixfs/hamt`). The form follows from the entries alone, in whatever
+//! order they were added.
 
 use crate::cid::Cid;
 use crate::digest::Sha256;
@@ -16,7 +16,8 @@ use super::{Block, DagError};
 /// `>`).
 pub const MAX_BASIC: usize = 256 << 10;
 
-/// Bits of the hash. Each level takes as many as choose among its children, the highest first: 8 where there are 256.
+/// Bits of the hash. Each level uses as many as choose among its children, the highest first: 8 where there are
+/// 256.
 const HASH: u32 = u64::BITS;
 
 /// An entry: a file, or a directory made before.
@@ -30,22 +31,22 @@ pub struct DirectoryEntry {
     pub dag_size: u64,
 }
 
-/// What a directory is called.
+/// The CID and the size of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuiltDirectory {
     /// The directory's CID.
     pub root: Cid,
-    /// Bytes of its own blocks and all blocks of its entries: what the directory above says.
+    /// Bytes of its own blocks and all blocks of its entries, as the directory above states them.
     pub dag_size: u64,
 }
 
-/// Why entries are not a directory. Trying again does not help.
+/// The reason why entries do not form a directory. Trying again does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
     /// Empty, `.`, `..`, or with a slash or a zero byte in it: no path leads there.
     #[error("{0:?} cannot be the name of an entry")]
     Name(String),
-    /// Names are to be unique, and sorted by their bytes so that this shows.
+    /// Names out of order or repeated: they must be unique and sorted by their bytes.
     #[error("{0:?} is not sorted, or occurs twice")]
     Order(String),
     /// Names whose hashes agree in all 64 bits; nothing in IPFS can hold both.
@@ -81,14 +82,14 @@ pub fn build(entries: &[DirectoryEntry], mut on_block: impl FnMut(Block)) -> Res
 
 type Placed<'a> = (u64, &'a DirectoryEntry);
 
-/// The place of a name with this hash in a shard of `fan_out` places, where the shards above took `taken` bits; `None` when
-/// no more are left.
+/// Returns the place of a name with this hash in a shard of `fan_out` places, where the shards above used `taken`
+/// bits; `None` when no bits are left.
 fn place(hash: u64, taken: u32, fan_out: u64) -> Option<u64> {
     let left = HASH.checked_sub(taken + fan_out.trailing_zeros())?;
     Some((hash >> left) & (fan_out - 1))
 }
 
-/// The shard of entries whose hashes agree in their first `taken` bits.
+/// Makes the shard of entries whose hashes agree in their first `taken` bits.
 fn shard(
     placed: &[Placed],
     taken: u32,
@@ -135,10 +136,10 @@ impl DirectoryEntry {
     }
 }
 
-/// Where the search for a name stands after a block.
+/// The state of the search for a name after a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchState {
-    /// The entry and the bytes of all its blocks (a hint: whoever made the directory says so).
+    /// The entry and the bytes of all its blocks (a hint: the directory's maker states them).
     Entry(Cid, u64),
     /// Proven: the directory has no such name.
     Nothing,
@@ -146,22 +147,22 @@ pub enum SearchState {
     Below(Cid),
 }
 
-/// Looks one name up in a directory, block by block; a small directory has one, a large one two or three.
+/// A look-up of one name in a directory, block by block; a small directory has one, a large one two or three.
 #[derive(Clone, Debug)]
 pub struct DirectorySearch<'n> {
     name: &'n str,
     wanted: Cid,
-    /// Bits of the name's hash that the shards above took.
+    /// Bits of the name's hash that the shards above used.
     taken: u32,
 }
 
 impl<'n> DirectorySearch<'n> {
-    /// A search for `name` in the directory `root`.
+    /// Begins a search for `name` in the directory `root`.
     pub fn new(root: Cid, name: &'n str) -> Self {
         Self { name, wanted: root, taken: 0 }
     }
 
-    /// The block to push next.
+    /// Returns the CID of the block to push next.
     pub fn wanted(&self) -> Cid {
         self.wanted
     }
@@ -169,8 +170,9 @@ impl<'n> DirectorySearch<'n> {
     /// Takes the wanted block. After [`SearchState::Below`] the search goes on with the block named there.
     ///
     /// # Errors
-    /// Nothing has changed then. `NotTheBlock`, `TooLong`: another source may have the right one. `Foreign`: the entry is
-    /// there, and of a kind that is not read here. `NotADirectory` and the rest stay with the CID.
+    /// The search is unchanged then. `NotTheBlock`, `TooLong`: another source may have the right one. `Foreign`:
+    /// the entry is there, and of a kind that is not read here. `NotADirectory` and the rest are in the content
+    /// that the CID names.
     pub fn push(&mut self, block: &[u8]) -> Result<SearchState, DagError> {
         match super::open(self.wanted, block)? {
             DagNode::File { .. } => Err(DagError::NotADirectory),
@@ -219,7 +221,7 @@ pub fn entry(directory: Cid, block: &[u8], name: &str) -> Result<Option<(Cid, u6
     }
 }
 
-/// Of several entries with one name the first counts, as it does for Kubo (boxo 0.42, `ipld/merkledag/node.go`,
+/// Returns the first of several entries with one name, as Kubo does (boxo 0.42, `ipld/merkledag/node.go`,
 /// `GetNodeLink`).
 fn named(links: &[DagLink], name: &[u8]) -> Result<SearchState, DagError> {
     match links.iter().find(|link| link.name == name) {

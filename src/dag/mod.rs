@@ -29,7 +29,7 @@ mod vectors;
 use crate::cid::{Cid, CidError, Codec};
 use crate::protobuf::ProtobufError;
 
-/// The one profile that CIDs are made by, as the index names it (IPIP-499).
+/// The profile that CIDs are made by, as the index names it (IPIP-499).
 pub const PROFILE: &str = "unixfs-v1-2025";
 
 /// Bytes of file content in a leaf: 1 MiB (IPIP-499). The last leaf of a file may be shorter.
@@ -57,16 +57,16 @@ pub const MAX_NODES: u64 = 1 << 20;
 /// A block and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Follows from `bytes` and the codec.
+    /// The CID, which follows from `bytes` and the codec.
     pub cid: Cid,
-    /// At most [`MAX_BLOCK`].
+    /// The content, at most [`MAX_BLOCK`].
     pub bytes: Vec<u8>,
 }
 
-/// Why blocks are not the file or directory they were taken for.
+/// The reason why blocks are not the expected file or directory.
 ///
-/// `NotTheBlock` and `TooLong` are the fault of whoever delivered the block: another source may have the right one. All
-/// the others are in the content that the CID names, so no source can do better.
+/// For `NotTheBlock` and `TooLong` the source is at fault: another one may have the right block. All the others
+/// are in the content that the CID names, so no source can do better.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DagError {
     /// The bytes are not those that the CID names.
@@ -81,12 +81,12 @@ pub enum DagError {
     /// Not a dag-pb node, or not a UnixFS one, for the reason given.
     #[error("malformed node: {0}")]
     Malformed(&'static str),
-    /// The parts are not as long as is said about them.
+    /// The parts differ in length from the declaration.
     #[error("a part says it is {declared} bytes long and is {found}")]
     Size {
-        /// What the parent, or the caller, says.
+        /// Length that the parent, or the caller, declares.
         declared: u64,
-        /// What the block says or is.
+        /// Length that the block declares or has.
         found: u64,
     },
     /// A directory where a file was wanted. A name in it can be asked for instead.
@@ -95,26 +95,26 @@ pub enum DagError {
     /// A file where a directory was wanted.
     #[error("it is a file, not a directory")]
     NotADirectory,
-    /// What is asked for, or a piece of it, has a CID of a kind that is not read here.
+    /// The requested content, or a piece of it, has a CID of a kind that is not read here.
     #[error("{0}")]
     Foreign(CidError),
-    /// A symbolic link, or the metadata type that nobody writes.
+    /// A symbolic link, or the metadata type that no program writes.
     #[error("UnixFS type {0} is neither a file nor a directory")]
     Type(u64),
     /// Sound, but not one root over raw leaves: [`walk::Walk`] reads it.
     #[error("its blocks are nested deeper than one level")]
     NotFlat,
-    /// More than the caller or this module allows, for the limit given.
+    /// More than the caller or this module allows.
     #[error("it has more than the allowed {limit} {what}")]
     Limit {
-        /// Bytes, levels, links or blocks.
+        /// The unit: bytes, levels, links or blocks.
         what: &'static str,
-        /// How many are allowed.
+        /// The largest number allowed.
         limit: u64,
     },
 }
 
-/// Checks that `block` is what `cid` names and not too long to be a block.
+/// Checks that `block` is the one that `cid` names and not too long to be a block.
 pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), DagError> {
     if block.len() > MAX_BLOCK {
         return Err(DagError::TooLong(block.len()));
@@ -122,7 +122,7 @@ pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), DagError> {
     if cid.proves(block) { Ok(()) } else { Err(DagError::NotTheBlock(Box::new(cid))) }
 }
 
-/// The node that `cid` names, read from its proven block.
+/// Reads the node that `cid` names from its block, which it proves first.
 pub(crate) fn open(cid: Cid, block: &[u8]) -> Result<node::DagNode<'_>, DagError> {
     prove(cid, block)?;
     match cid.codec() {

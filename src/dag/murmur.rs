@@ -1,11 +1,11 @@
-//! Murmur3 (x64, 128 bit, seed 0), the first half: where a name belongs in a sharded directory.
+//! Murmur3 (x64, 128 bit, seed 0), the first half: the position of a name in a sharded directory.
 //!
 //! Not a hash to prove anything by; Kubo shards by it, so the same directory needs it (`spaolacci/murmur3` 1.1.0).
 
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
 
-/// The first 64 of the 128 bits.
+/// Returns the first 64 of the 128 bits.
 pub fn murmur3(bytes: &[u8]) -> u64 {
     let (mut h1, mut h2) = (0u64, 0u64);
     let mut blocks = bytes.chunks_exact(16);

@@ -38,17 +38,17 @@ const FAN_OUT_MOST: u64 = 1024;
 /// Murmur3 x64 in the multicodec table, the only hash that shards are made with.
 const MURMUR3: u64 = 0x22;
 
-/// What a link points at. A directory may hold what is not read here, and is read all the same.
+/// The target of a link. A directory with entries of kinds that are not read here stays readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// A block of ours.
     Cid(Cid),
-    /// The bytes where a CID should be: one of another kind, or none at all.
+    /// The bytes in the place of a CID: one of another kind, or none at all.
     Foreign(&'a [u8]),
 }
 
 impl Target<'_> {
-    /// The CID of a block that is read here.
+    /// Returns the CID of a block that is read here.
     ///
     /// # Errors
     /// `Foreign` with the reason.
@@ -73,14 +73,14 @@ impl From<Cid> for Target<'_> {
     }
 }
 
-/// A link as dag-pb has it.
+/// A link of a dag-pb node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DagLink<'a> {
     /// The block it points at.
     pub cid: Target<'a>,
     /// Empty in files; the entry's name in directories; hexadecimal digits and perhaps the entry's name in shards.
     pub name: &'a [u8],
-    /// Bytes of all blocks below it, as its maker says (a hint: never proven).
+    /// Bytes of all blocks below it, as its maker states them (a hint: never proven).
     pub tsize: u64,
 }
 
@@ -95,7 +95,7 @@ pub struct Piece {
     pub tsize: u64,
 }
 
-/// What a block is.
+/// The content of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DagNode<'a> {
     /// A file or a part of one: `inline`, then the pieces in their order.
@@ -113,19 +113,19 @@ pub enum DagNode<'a> {
     Shard {
         /// Sorted by their place; each name begins with it.
         links: Vec<DagLink<'a>>,
-        /// How many places there are: a power of two from 8 to 1024.
+        /// The number of places: a power of two from 8 to 1024.
         fan_out: u64,
     },
 }
 
 impl<'a> DagNode<'a> {
-    /// A raw block, which is all content.
+    /// Makes the node of a raw block, which is all content.
     pub fn leaf(block: &'a [u8]) -> Self {
         DagNode::File { inline: block, pieces: Vec::new(), size: block.len() as u64 }
     }
 }
 
-/// The block of a file node over `pieces`, canonically.
+/// Encodes the block of a file node over `pieces`, canonically.
 ///
 /// Their sizes must not add up to more than a `u64` holds, which no file does.
 pub fn file(pieces: &[Piece]) -> Vec<u8> {
@@ -138,13 +138,13 @@ pub fn file(pieces: &[Piece]) -> Vec<u8> {
     encode(links, &data.finish())
 }
 
-/// The block of a directory with `links` as entries, which the caller has sorted by name.
+/// Encodes the block of a directory with `links` as entries, which the caller has sorted by name.
 pub fn directory<'a>(links: impl IntoIterator<Item = DagLink<'a>>) -> Vec<u8> {
     encode(links, &ProtobufWriter::default().varint(TYPE, DIRECTORY).finish())
 }
 
-/// The block of a shard of `fan_out` places with `links`, which the caller has sorted and prefixed, and `bits` naming the
-/// children it has.
+/// Encodes the block of a shard of `fan_out` places with `links`, which the caller has sorted and prefixed, and
+/// `bits` naming the children it has.
 pub fn shard<'a>(links: impl IntoIterator<Item = DagLink<'a>>, fan_out: u64, bits: &[u8]) -> Vec<u8> {
     // Big endian without leading zeros (`boxo:ipld/unixfs/hamt`, `go-bitfield`).
     let used = bits.iter().position(|byte| *byte != 0).unwrap_or(bits.len());
@@ -163,7 +163,7 @@ fn encode<'a>(links: impl IntoIterator<Item = DagLink<'a>>, data: &[u8]) -> Vec<
     node.bytes(NODE_DATA, data).finish()
 }
 
-/// How many bytes `link` adds to a node's block.
+/// Returns the bytes that `link` adds to a node's block.
 pub fn link_len(link: &DagLink) -> usize {
     let field = |len: usize| 1 + protobuf::varint_len(len as u64) + len;
     field(field(link.cid.bytes().len()) + field(link.name.len()) + 1 + protobuf::varint_len(link.tsize))
@@ -172,7 +172,7 @@ pub fn link_len(link: &DagLink) -> usize {
 /// Reads a dag-pb block that is a file, a directory or a shard of one.
 ///
 /// # Errors
-/// Any [`DagError`] that is about one block; the block itself is to be proven by the caller.
+/// Any [`DagError`] that is about one block; the caller proves the block itself.
 pub fn decode(block: &[u8]) -> Result<DagNode<'_>, DagError> {
     if block.len() > MAX_BLOCK {
         return Err(DagError::TooLong(block.len()));
@@ -196,7 +196,7 @@ pub fn decode(block: &[u8]) -> Result<DagNode<'_>, DagError> {
     }
 }
 
-/// What a dag-pb block links to, as CIDs in binary, whether it is UnixFS or not.
+/// Returns the links of a dag-pb block, as CIDs in binary, whether it is UnixFS or not.
 ///
 /// # Errors
 /// `Protobuf` or `Malformed` when it is no dag-pb.
@@ -234,12 +234,13 @@ fn link(message: &[u8]) -> Result<DagLink<'_>, DagError> {
     Ok(DagLink { cid, name: name.unwrap_or_default(), tsize: tsize.unwrap_or_default() })
 }
 
-/// A neighbour that is not read here makes no directory unreadable: who asks for it is told.
+/// Reads the target of a link. One of a kind that is not read here leaves its siblings readable; asking for it is
+/// an error.
 fn target(bytes: &[u8]) -> Target<'_> {
     Cid::of_link(bytes).map_or(Target::Foreign(bytes), Target::Cid)
 }
 
-/// How many hexadecimal digits name the place of a link in a shard.
+/// Returns the number of hexadecimal digits that name the place of a link in a shard.
 pub fn digits(fan_out: u64) -> usize {
     // Kubo writes the last place without leading zeros (boxo 0.42, `ipld/unixfs/hamt/hamt.go`, `maxpadlen`).
     format!("{:X}", fan_out - 1).len()
@@ -271,7 +272,7 @@ impl<'a> UnixFs<'a> {
                     out.add_block_sizes(field.value)?;
                     false
                 }
-                // Mode and mtime (UnixFS 1.5), and what may come.
+                // Mode and mtime (UnixFS 1.5), and fields of later versions.
                 _ => false,
             };
             if taken {
@@ -282,7 +283,7 @@ impl<'a> UnixFs<'a> {
         Ok(out)
     }
 
-    /// One number, or many packed into bytes: proto2 writes the first and must read both.
+    /// Adds one number, or many packed into bytes: proto2 writes the first form and must read both.
     fn add_block_sizes(&mut self, value: FieldValue<'_>) -> Result<(), DagError> {
         match value {
             FieldValue::Varint(size) => self.block_sizes.push(size),

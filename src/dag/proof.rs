@@ -1,8 +1,8 @@
 //! Proof of a file leaf by leaf: once its root block is known, every leaf can be proven alone, from any source and in
 //! any order, a mirror that answers Range requests included.
 //!
-//! Whole-file proof says only at the end that something is wrong, and not where. With leaves, a source that lies or
-//! breaks off costs one leaf, and a partial file is cut back to its last proven one and continued.
+//! Proof of the whole file tells only at the end that it is wrong, and not where. With leaves, a source that sends
+//! wrong bytes or breaks off costs one leaf, and a partial file is cut back to its last proven leaf and continued.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::digest::{Hasher, Sha256};
 use super::node::DagNode;
 use super::{DagError, MAX_BLOCK};
 
-/// Where each leaf of a file lies and what it hashes to.
+/// The position and the hash of each leaf of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaves {
     digests: Vec<Sha256>,
@@ -22,7 +22,7 @@ pub struct Leaves {
 }
 
 impl Leaves {
-    /// Reads the leaves of the file `root` out of its block, whoever delivered it.
+    /// Reads the leaves of the file `root` out of its block, from whatever source.
     ///
     /// `expected_size` is the file's size in bytes where it is known (index, sync database).
     ///
@@ -58,17 +58,17 @@ impl Leaves {
         Ok(leaves)
     }
 
-    /// How many leaves there are: at least one, except in an empty file of foreign make.
+    /// Returns the number of leaves: at least one, except in an empty file of foreign make.
     pub fn count(&self) -> usize {
         self.ends.len()
     }
 
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// Where leaf `i` lies in the file.
+    /// Returns the range of leaf `i` in the file.
     ///
     /// # Panics
     /// When there is no leaf `i`, as with the others that take one.
@@ -77,32 +77,32 @@ impl Leaves {
         start..self.ends[i]
     }
 
-    /// The CID of leaf `i`, to ask for it as a block.
+    /// Returns the CID of leaf `i`, to ask for it as a block.
     pub fn cid(&self, i: usize) -> Cid {
         Cid::raw(self.digests[i])
     }
 
-    /// The leaf that holds the byte at `offset`; `None` at the end of the file and beyond.
+    /// Returns the leaf that holds the byte at `offset`; `None` at the end of the file and beyond.
     pub fn leaf_at(&self, offset: u64) -> Option<usize> {
         Some(self.ends.partition_point(|end| *end <= offset)).filter(|i| *i < self.count())
     }
 
-    /// Whether `bytes` are leaf `i`.
+    /// Returns true when `bytes` are leaf `i`.
     pub fn proves(&self, i: usize, bytes: &[u8]) -> bool {
         let range = self.range(i);
         bytes.len() as u64 == range.end - range.start && Sha256::of(bytes) == self.digests[i]
     }
 }
 
-/// Why bytes are not the file's. Trying again at another source helps.
+/// The reason why bytes are not the file's. Trying again at another source helps.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// This leaf is not what the root says. Which byte of it is wrong cannot be known.
+    /// This leaf is not the one that the root names. It is unknown which of its bytes are wrong.
     #[error("leaf {leaf} (bytes {} to {}) is not what the CID says", range.start, range.end)]
     Leaf {
-        /// Counted from 0.
+        /// Its number, counted from 0.
         leaf: usize,
-        /// Where it lies in the file.
+        /// Its range in the file.
         range: Range<u64>,
     },
     /// More bytes than the file has.
@@ -113,14 +113,14 @@ pub enum ProofError {
     },
 }
 
-/// Proves bytes that arrive in pieces of any length, from the beginning of a leaf onwards.
+/// A prover of bytes that arrive in pieces of any length, from the beginning of a leaf onwards.
 ///
 /// Test: `any_splitting_gives_the_same_verdict`.
 #[derive(Clone)]
 pub struct LeafProver {
     leaves: Arc<Leaves>,
     leaf: usize,
-    /// Bytes of the open leaf that have come.
+    /// Bytes of the open leaf received so far.
     filled: u64,
     hasher: Hasher,
     failed: Option<ProofError>,
@@ -137,7 +137,7 @@ impl LeafProver {
     /// Adds bytes. Those before [`proven`](Self::proven) are proven also when this fails.
     ///
     /// # Errors
-    /// The first thing that was wrong, again and again.
+    /// The first error, and the same at each later call.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), ProofError> {
         while !bytes.is_empty() && self.failed.is_none() {
             if self.is_done() {
@@ -155,17 +155,17 @@ impl LeafProver {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// The offset in the file up to which all bytes since the start are proven: a border between leaves.
+    /// Returns the offset in the file up to which all bytes since the start are proven: a border between leaves.
     pub fn proven(&self) -> u64 {
         if self.leaf == 0 { 0 } else { self.leaves.range(self.leaf - 1).end }
     }
 
-    /// Whether the last leaf is proven.
+    /// Returns true once the last leaf is proven.
     pub fn is_done(&self) -> bool {
         self.leaf == self.leaves.count()
     }
 
-    /// Bytes still to come until the end of the file.
+    /// Returns the number of bytes that are missing until the end of the file.
     pub fn missing(&self) -> u64 {
         self.leaves.size() - self.proven() - self.filled
     }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A file of leaves of 100 bytes, so that many fit into a test.
+    /// Returns a file of leaves of 100 bytes, so that many fit into a test.
     fn file(len: usize) -> (Vec<u8>, Arc<Leaves>) {
         let file: Vec<u8> = (0..len).map(|i| (i * 7 / 3) as u8).collect();
         let piece = |leaf: &[u8]| Piece { cid: Cid::raw(Sha256::of(leaf)), size: leaf.len() as u64, tsize: 0 };
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// Tells how far a partial file, from its beginning, is this file: always a border between leaves.
+    /// Returns the length of the proven beginning of a partial file: always a border between leaves.
     fn proven_prefix(leaves: &Arc<Leaves>, partial: &[u8]) -> u64 {
         let mut prover = LeafProver::new(Arc::clone(leaves), 0);
         let most = usize::try_from(prover.missing()).unwrap();

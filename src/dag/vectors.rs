@@ -74,7 +74,7 @@ fn files_of_one_full_node_and_of_one_byte_more_have_kubos_cids() {
     assert_eq!((full.size, over.size), (1 << 30, (1 << 30) + 1));
 }
 
-/// The root of a directory of files of at most one block, and the bytes of all blocks.
+/// Returns the root of a directory of files of at most one block, and the bytes of all blocks.
 fn root_of(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> (String, u64) {
     let entry = |(name, content): (String, Vec<u8>)| DirectoryEntry {
         name,
@@ -87,7 +87,7 @@ fn root_of(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> (String, u64) 
     (built.root.to_string(), built.dag_size)
 }
 
-/// 4766 files of one byte, the names drawn from a stream; the last one is `last` letters long.
+/// Returns the root of 4766 files of one byte, the names drawn from a stream; the last one is `last` letters long.
 fn root_of_drawn_names(last: usize) -> String {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz01234567890-_";
     let mut stream = Stream::new("hamt-unixfs-v1-2025");

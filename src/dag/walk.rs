@@ -1,7 +1,7 @@
 //! A file of any shape put together from its blocks: CIDv0, small chunks, several levels, content within nodes.
 //!
-//! Others published what `fetch CID` is asked for, and chose the shape. The walk does no I/O, so the same code runs
-//! over a gateway, Bitswap and a scripted fake.
+//! The publishers of the files that `fetch CID` names choose the shape. The walk does no I/O, so the same code
+//! runs over a gateway, Bitswap and a scripted fake.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::{DagError, MAX_DEPTH, MAX_NODES};
 
 /// A file's blocks in the order of their content, each proven before a byte of it is handed on.
 pub struct Walk {
-    /// What is left to read, the next one last.
+    /// The steps left, the next one last.
     stack: Vec<Step>,
     max_size: u64,
     size: Option<u64>,
@@ -22,26 +22,26 @@ pub struct Walk {
 #[derive(Clone, Copy)]
 struct Step {
     cid: Cid,
-    /// File bytes below it, as its parent says; only the root has none.
+    /// File bytes below it, as its parent declares them; only the root has none.
     size: Option<u64>,
     depth: usize,
 }
 
 impl Walk {
-    /// The file `root`, if it has at most `max_size` bytes.
+    /// Begins a walk over the file `root`, if it has at most `max_size` bytes.
     pub fn new(root: Cid, max_size: u64) -> Self {
         Self { stack: vec![Step { cid: root, size: None, depth: 1 }], max_size, size: None, nodes: 0 }
     }
 
-    /// All blocks known to be needed, [`next_cid`](Self::next_cid) first, to fetch several ahead. What lies below one
-    /// of them comes before its successors once it was pushed, so blocks fetched ahead stay useful. The same CID
-    /// can occur more than once. One that holds its block itself is there only as the root.
+    /// Returns all blocks known to be needed, [`next_cid`](Self::next_cid) first, to fetch several ahead. The
+    /// blocks below one of them come before its successors once it was pushed, so blocks fetched ahead stay
+    /// useful. The same CID can occur more than once. A CID that holds its block itself occurs only as the root.
     pub fn wants(&self) -> impl Iterator<Item = Cid> + '_ {
         let wanted = self.stack.iter().rev().filter(|step| step.depth == 1 || step.cid.inline().is_none());
         wanted.map(|step| step.cid)
     }
 
-    /// The block to push next; `None` when the walk is done.
+    /// Returns the CID of the block to push next; `None` when the walk is done.
     pub fn next_cid(&self) -> Option<Cid> {
         self.stack.last().map(|step| step.cid)
     }
@@ -50,14 +50,15 @@ impl Walk {
     /// hold themselves are among them: only a root of that kind is ever asked for.
     ///
     /// # Errors
-    /// Nothing has changed then. `NotTheBlock`, `TooLong`: push the same block from another source. All else is in the
-    /// content: `Directory`, `Limit` (of `max_size` as well), `Size`, `Foreign` and malformed nodes stay with the CID.
+    /// The walk is unchanged then. `NotTheBlock`, `TooLong`: push the same block from another source. All other
+    /// errors are in the content that the CID names: `Directory`, `Limit` (of `max_size` as well), `Size`,
+    /// `Foreign` and malformed nodes.
     ///
     /// # Panics
-    /// When the walk [is done](Self::is_done): nothing was asked for.
+    /// When the walk [is done](Self::is_done): it needs no block then.
     pub fn push<'b>(&mut self, block: &'b [u8]) -> Result<Cow<'b, [u8]>, DagError> {
         let step = *self.stack.last().expect("a block is pushed only when one is wanted");
-        // What is left is looked at from its end on, and changed only when all is well.
+        // The steps left are read from the end on, and changed only when all is well.
         let (mut left, mut fresh, mut nodes) = (self.stack.len() - 1, Vec::new(), self.nodes + 1);
         let (inline, size) = self.read(step, block, nodes + left as u64, &mut fresh)?;
         let mut content = Cow::Borrowed(inline);
@@ -77,8 +78,8 @@ impl Walk {
         Ok(content)
     }
 
-    /// The content within one block, and the bytes of the file that are there and below it. Its pieces go onto `fresh`,
-    /// beside which `used` blocks of the file are known.
+    /// Returns the content within one block, and the bytes of the file in and below it. Pushes its pieces onto
+    /// `fresh`, beside which `used` blocks of the file are known.
     fn read<'b>(
         &self,
         step: Step,
@@ -107,12 +108,12 @@ impl Walk {
         Ok((inline, size))
     }
 
-    /// Whether all bytes were handed out.
+    /// Returns true after all bytes were handed out.
     pub fn is_done(&self) -> bool {
         self.stack.is_empty()
     }
 
-    /// Bytes of the file, known once the root was pushed.
+    /// Returns the size of the file in bytes, known once the root was pushed.
     pub fn size(&self) -> Option<u64> {
         self.size
     }

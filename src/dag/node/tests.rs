@@ -9,7 +9,7 @@ fn leaf(content: &[u8]) -> Piece {
     Piece { cid: Cid::raw(Sha256::of(content)), size, tsize: size }
 }
 
-/// A node of `links` and UnixFS `data`, whatever they say.
+/// Encodes a node of `links` and UnixFS `data`, sound or not.
 fn forged(links: &[Vec<u8>], data: &[u8]) -> Vec<u8> {
     let mut node = ProtobufWriter::default();
     links.iter().for_each(|link| _ = node.bytes(NODE_LINKS, link));
@@ -24,7 +24,7 @@ fn forged_link(name: &[u8]) -> Vec<u8> {
     ProtobufWriter::default().bytes(LINK_HASH, &leaf(b"abc").cid.to_bytes()).bytes(LINK_NAME, name).finish()
 }
 
-/// A directory with one entry, of whatever kind.
+/// Encodes a directory with one entry, of whatever kind.
 pub(crate) fn linking_to(cid: &str) -> Vec<u8> {
     let hash = cid::multibase::decode(cid).unwrap().1;
     let data = ProtobufWriter::default().varint(TYPE, DIRECTORY).finish();
