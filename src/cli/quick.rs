@@ -1,8 +1,9 @@
 //! The command line that pacman uses, read without building the parser of all others.
 //!
-//! pacman starts `pkgswarm xfer URL FILE` for every file and every signature, and to build clap's description of all
-//! commands took a sixth of such a call's time before the small program answered most. What is not here, and root's calls,
-//! still come this way. Whatever looks different, a flag or one word more, is clap's.
+//! pacman starts `pkgswarm xfer URL FILE` for every file and every signature, and building clap's description of
+//! all commands took a sixth of such a call's time before the small program answered most of them. Calls for files
+//! that are not on this machine, and root's calls, still come this way. A command line of any other form, a flag
+//! or one word more, goes to clap.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ impl Cli {
     /// Reads a command line, the program's name first.
     ///
     /// # Errors
-    /// As `clap` says it, help and version included.
+    /// Those of `clap`, help and version included.
     pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
         match xfer(words) {
             Some(args) => Ok(Self { set: Vec::new(), command: Command::Xfer(args) }),

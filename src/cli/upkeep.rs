@@ -1,4 +1,4 @@
-//! What sets this machine up, fetches ahead, and explains what is going on.
+//! Arguments of the commands that configure this machine, fetch ahead, and explain its state.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `pkgswarm index audit`: what the packages on this machine are, against everybody who lists them.
+//! `pkgswarm index audit`: compares the packages on this machine with every list that names them.
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -21,7 +21,7 @@ use crate::session::Session;
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
-    // Packages are foreign bytes, and the indexes belong to the unprivileged user.
+    // Packages are untrusted bytes, and the indexes belong to the unprivileged user.
     handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
 }
 
@@ -53,13 +53,14 @@ fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<
     Ok(count.status())
 }
 
-/// Somebody who lists files.
+/// A list of files: a sync database or the table of an index.
 struct Voice {
     who: String,
     table: Catalogue,
 }
 
-/// The sync databases, and the tables of the indexes in use: those named, or all. An expired one says nothing.
+/// Returns the sync databases, and the tables of the indexes in use: those named, or all. Expired indexes are left
+/// out.
 fn voices(session: &Session, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
     let is_wanted = |index: &str| names.is_empty() || names.iter().any(|name| name == Path::new(index));
     let mut voices = Vec::new();
@@ -82,7 +83,7 @@ fn voices(session: &Session, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
     Ok(voices)
 }
 
-/// The files themselves, and the packages and signatures in directories, sorted by path within each.
+/// Returns the files themselves, and the packages and signatures in directories, sorted by path within each.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for path in paths {
@@ -109,7 +110,7 @@ fn name_of(path: &Path) -> Option<FileName> {
     FileName::new(path.file_name()?.to_str()?).ok()
 }
 
-/// What somebody says about one file.
+/// The statement of one list about one file.
 struct Claim<'a> {
     who: &'a str,
     size: u64,
@@ -124,7 +125,7 @@ impl Claim<'_> {
     }
 }
 
-/// One file, and who lists it.
+/// One file, and the lists that name it.
 struct Audited<'a> {
     path: &'a Path,
     here: BuiltFile,
@@ -140,7 +141,7 @@ fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &Pro
     let shown = name.to_string();
     let here = build(CountingReader { file, done, progress, name: &shown })?;
     let said = voices.iter().filter_map(|voice| {
-        // A table that is damaged says nothing; looking a package up says so.
+        // A damaged table is skipped here; looking a package up reports the damage.
         let (size, sha256, cid) = match name.signed() {
             Some(signed) => {
                 let signature = voice.table.find(&signed).ok()??.signature?;
@@ -161,7 +162,7 @@ impl Audited<'_> {
         self.said.iter().filter(|said| !said.agrees(&self.here))
     }
 
-    /// A line for each disagreement, or one object.
+    /// Prints a line for each disagreement, or one object.
     fn print(&self, json: bool) -> io::Result<()> {
         let (mut out, here) = (crate::report::out(), &self.here);
         if json {
@@ -227,7 +228,7 @@ impl Count {
     }
 }
 
-/// Counts what is read, for the progress of the whole.
+/// A reader that counts bytes, for the progress of the whole.
 struct CountingReader<'a> {
     file: File,
     done: &'a mut u64,

@@ -17,7 +17,7 @@ use crate::fsx;
 use crate::report;
 use crate::socket;
 
-/// Longest wait for an answer that is not a file.
+/// Longest wait for a document of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `daemon`.
@@ -28,7 +28,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
 /// Asks the running daemon for a document: `status` or `shared`.
 ///
 /// # Errors
-/// When no daemon runs, or it does not answer.
+/// Fails when no daemon runs, or it does not answer.
 pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
     let failed = |e: &dyn std::fmt::Display| {
         Error::local(settings.socket.display(), format!("the daemon does not answer: {e}"))

@@ -1,4 +1,4 @@
-//! `pkgswarm doctor`: runs the checks and says what mends what they find.
+//! `pkgswarm doctor`: runs the checks and prints the fixes for their findings.
 
 use std::io::Write as _;
 use std::time::SystemTime;
@@ -11,13 +11,13 @@ use crate::handover::{self, Target};
 use crate::name::shown;
 use crate::report;
 
-/// The status that says that there is something to mend.
+/// Exit status when a check found a problem.
 const ILL: u8 = 1;
 
-/// Runs the command. By root, an unprivileged child looks, who sees what pacman's downloader sees.
+/// Runs the command. For root, an unprivileged child runs the checks, with the view of pacman's downloader.
 pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
     if env.is_root() && handover::hands(settings).is_err() {
-        // Root does not look itself: it would hear what strangers say.
+        // Root runs no checks itself: they read what strangers send.
         let found = doctor::checks().filter(|check| check.name == "user");
         let found = found.map(|check| (check, vec![store::no_user(settings.download_user.as_deref())]));
         return tell(&found.collect::<Vec<_>>(), args);
@@ -32,7 +32,7 @@ fn run_here(env: &Env, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8
     tell(&doctor::checks().map(|check| (check, (check.look)(&facts))).collect::<Vec<_>>(), args)
 }
 
-/// Prints what each check found, and gives the status.
+/// Prints what each check found, and returns the exit status.
 fn tell(found: &[(&Check, Vec<Finding>)], args: &DoctorArgs) -> anyhow::Result<u8> {
     let all = || found.iter().flat_map(|(_, findings)| findings);
     let is_ill = all().any(|finding| finding.level > Level::Note);

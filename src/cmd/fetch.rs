@@ -61,7 +61,7 @@ fn is_to_stdout(args: &FetchArgs) -> bool {
     args.output.as_deref() == Some(Path::new("-"))
 }
 
-/// The directory that files will be in.
+/// Returns the directory that files will be in.
 fn beside(args: &FetchArgs) -> &Path {
     let parent = args.output.as_deref().filter(|_| !is_to_stdout(args)).and_then(Path::parent);
     match parent {
@@ -89,7 +89,7 @@ fn target<'a>(args: &FetchArgs, tell: &'a Tell<'a>) -> Result<Target<'a>, Error>
     }
 }
 
-/// What a WHAT was: the name for it, its bytes, and the CID by which it was asked for.
+/// The result for one WHAT: its name, its bytes, and the CID that was asked for.
 struct Got {
     name: String,
     obtained: Obtained,
@@ -187,7 +187,7 @@ fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<Got, Er
     Ok(Got { name, obtained, cid: None })
 }
 
-/// The address that is in the URL of the local gateway, or of another one in use: it proves what they send.
+/// Returns the address in the URL of the local gateway, or of another one in use, so that its bytes are proven.
 fn of_gateway(session: &Session, url: &str) -> Option<Address> {
     let url = reqwest::Url::parse(url).ok()?;
     let local = session.asks_kubo().then(|| session.settings.gateway_url());
@@ -195,7 +195,8 @@ fn of_gateway(session: &Session, url: &str) -> Option<Address> {
     local.into_iter().chain(others).find_map(|gateway| Address::at_gateway(&url, &gateway))
 }
 
-/// What has this CID: a file that somebody lists comes from its mirrors as well, anything else from IPFS alone.
+/// Fetches the file with this CID: a file that a list names comes from its mirrors as well, any other from IPFS
+/// alone.
 fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<Got, Error> {
     let plain = address.path.is_empty();
     // A CID needs no list: a sync database that does not parse is no reason to fail here.
@@ -216,7 +217,7 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
             Err(e) if !matches!(args.source, None | Some(SourceArg::Lan | SourceArg::Kubo | SourceArg::Gateway)) => {
                 return Err(e);
             }
-            // It may be on IPFS all the same, in blocks that somebody else cut.
+            // It may be on IPFS all the same, in blocks of another shape.
             Err(e) => return by_cid_alone(session, args, address).map_err(|_| e),
         }
     }
@@ -238,7 +239,7 @@ fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> R
     Ok(Got { name: address.name(), obtained, cid: Some(cid) })
 }
 
-/// Whether proven bytes have the CID that was asked for: what links a CID to a sha256 is an index's word.
+/// Returns true when the proven bytes have the requested CID: only an index states that a CID belongs to a sha256.
 fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
     let read = build(FromStart(&obtained.file, 0)).map_err(|e| Error::local(address.name(), e))?;
     Ok((read.root.codec(), read.root.digest()) == (address.cid.codec(), address.cid.digest()))
@@ -247,7 +248,7 @@ fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
 fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(String, Obtained), Error> {
     if let Some(source) = args.source {
         want.places.retain(|place| is_of(place, source));
-        // Asked for by name, a peer may be asked even where the repository is not shared by itself.
+        // For a file that the user names, peers may be asked even where the repository is not shared.
         if want.places.is_empty() {
             want.places = want::peers(session, &want.plan);
             want.places.retain(|place| is_of(place, source));
@@ -285,7 +286,8 @@ fn to_standard_output(obtained: &Obtained) -> io::Result<()> {
     out.flush()
 }
 
-/// One object about a file. Its CID is the one that was asked for: other shapes of the same bytes have others.
+/// Prints one object about a file. Its CID is the one that was asked for: other shapes of the same bytes have
+/// others.
 fn json(
     what: &str,
     name: &str,
@@ -309,7 +311,7 @@ fn json(
     Ok(line.to_string())
 }
 
-/// Reads a shared file from its start.
+/// A reader of a shared file from its start.
 struct FromStart<'a>(&'a File, u64);
 
 impl io::Read for FromStart<'_> {

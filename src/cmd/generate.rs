@@ -1,5 +1,5 @@
-//! `pkgswarm generate DIRECTORY` (hidden): man pages, completions and the example configuration, from the tables that the
-//! program itself works with. `tests/generated.rs` keeps what is in the repository equal to this.
+//! `pkgswarm generate DIRECTORY` (hidden): man pages, completions and the example configuration, from the tables
+//! that the program itself uses. `tests/generated.rs` keeps the files of the repository equal to this.
 
 use std::io;
 use std::path::Path;
@@ -17,11 +17,11 @@ use crate::doctor;
 use crate::env::VARIABLES;
 use crate::error::{Error, ErrorKind};
 
-/// What the pages say they belong to.
+/// The name and version that the pages give as their source.
 const SOURCE: &str = concat!("pkgswarm ", env!("CARGO_PKG_VERSION"));
 const MANUAL: &str = "pkgswarm manual";
 
-/// Files that the program reads or keeps, and what is in them.
+/// Files that the program reads or keeps, and their content.
 const FILES: &[(&str, &str)] = &[
     ("/etc/pkgswarm/config.toml, /etc/pkgswarm/config.d/*.toml", "The system's configuration, see pkgswarm.toml(5)."),
     (
@@ -50,7 +50,7 @@ const FILES: &[(&str, &str)] = &[
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
 ];
 
-/// What is where, relative to the directory that is written to.
+/// Paths relative to the target directory, and their content.
 type Pages = Vec<(String, Vec<u8>)>;
 
 /// Runs the command.
@@ -78,7 +78,8 @@ fn write(path: &Path, text: &[u8]) -> Result<(), Error> {
     std::fs::write(path, text).map_err(failed)
 }
 
-/// The grammar without its hidden commands, which clap_complete would offer, and without `help`, which has no page.
+/// Returns the grammar without its hidden commands, which clap_complete would offer, and without `help`, which has
+/// no page.
 fn visible() -> clap::Command {
     let whole = Cli::command();
     let shown: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
@@ -92,7 +93,7 @@ fn visible() -> clap::Command {
     command.long_about(whole.get_long_about().cloned().unwrap_or_default())
 }
 
-/// A page for the command, and one for each command below it.
+/// Writes a page for the command, and one for each command below it.
 fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let man = Man::new(command.clone()).title(name.to_uppercase()).source(SOURCE).manual(MANUAL);
@@ -180,7 +181,7 @@ fn see_also(page: &mut Roff, pages: &str) {
     page.control("SH", ["SEE ALSO"]).text([roman(pages)]);
 }
 
-/// pkgswarm.toml(5).
+/// Writes pkgswarm.toml(5).
 fn settings_page() -> Roff {
     let mut page = Roff::new();
     page.control("TH", ["PKGSWARM.TOML", "5", "", SOURCE, MANUAL]);
@@ -278,7 +279,7 @@ fn shape(key: &SettingKey) -> String {
     }
 }
 
-/// Every setting, commented out, with its default.
+/// Returns every setting, commented out, with its default.
 fn example() -> String {
     let mut out = String::from(
         "# Settings of pkgswarm: /etc/pkgswarm/config.toml. None is needed; each line below shows a default.\n\

@@ -1,4 +1,4 @@
-//! `pkgswarm index …`: the indexes in use: add one, list, refresh, show, remove.
+//! `pkgswarm index …`: adds, lists, refreshes, shows and removes indexes.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -27,7 +27,7 @@ use crate::session::Session;
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
-    // The state is the download user's, and root takes nobody's word for what is in it.
+    // The state belongs to the download user, and root does not trust its content.
     if matches!(command, IndexCommand::Ls(_) | IndexCommand::Show(_)) {
         return handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, command));
     }
@@ -91,7 +91,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     std::fs::create_dir_all(dir).map_err(|e| Error::local(dir.display(), e))?;
     fsx::replace(&path, to_toml(&index).as_bytes(), 0o644).map_err(|e| Error::local(path.display(), e))?;
     report::say(&format!("added to {}", path.display()));
-    // What was set for this run holds for the refresh that belongs to it.
+    // Settings of this run also apply to the refresh that belongs to it.
     let set = Cli::try_parse_from(&env.args).map(|cli| cli.set).unwrap_or_default();
     let here = |storeless| {
         let settings = Settings { storeless, ..Settings::read(env, &set)? };
@@ -114,7 +114,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     Ok(status)
 }
 
-/// Asked without a session: root must not make a store of its own, which the unprivileged user could not use then.
+/// Works without a session: root must not make a store of its own, which the unprivileged user could not use then.
 fn repos_of_pacman(settings: &Settings) -> Result<Vec<String>, Error> {
     let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
     let conf = question.ask().map_err(|e| e.to_string());
@@ -126,7 +126,7 @@ fn repos_of_pacman(settings: &Settings) -> Result<Vec<String>, Error> {
     Ok(repos)
 }
 
-/// The file that declares an index: the system's for root, else the user's own.
+/// Returns the file that declares an index: the system's for root, else the user's own.
 fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
     let dir = match layers::user_file(env) {
         Some(file) => file.parent()?.to_owned(),
@@ -156,7 +156,7 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
 
 fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {
     if settings.indexes.is_empty() && args.due {
-        // The timer may be enabled before there is one: nothing is due.
+        // The timer may be enabled before an index is added: nothing is due.
         return Ok(0);
     }
     if settings.indexes.is_empty() {
@@ -176,11 +176,12 @@ fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::R
     Ok(worst)
 }
 
-/// Refreshes the named indexes, or all; with `due`, only those that are due. All at the same time, each bounded by
-/// `index.deadline`: one publisher who cannot be reached does not keep the others waiting. `done` is called as they end.
+/// Refreshes the named indexes, or all; with `due`, only those that are due. All run at the same time, each
+/// bounded by `index.deadline`, so that an unreachable publisher does not delay the others. `done` is called as
+/// they end.
 ///
 /// # Errors
-/// `Interrupted`; the first one of this machine's state, once the others are done.
+/// `Interrupted`; the first error of this machine's state, after the others have ended.
 pub fn refresh_all(
     session: &Session,
     names: &[String],
@@ -211,7 +212,7 @@ pub fn refresh_all(
     failed.map_or(Ok(()), |e| Err(Error::local(settings.state_dir.display(), e).into()))
 }
 
-/// An index as it is asked for.
+/// Returns the source of an index as its configuration declares it.
 fn source(session: &Session, index: &IndexConfig) -> Result<IndexSource, Error> {
     let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
     let gateways = if session.asks_gateways() { session.settings.gateway_urls().collect() } else { Vec::new() };
@@ -219,7 +220,7 @@ fn source(session: &Session, index: &IndexConfig) -> Result<IndexSource, Error> 
     Ok(IndexSource { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways, lan })
 }
 
-/// One line, or one object, about a refresh.
+/// Prints one line, or one object, about a refresh.
 fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: bool) {
     let (word, text) = match &refreshed.outcome {
         RefreshOutcome::Updated { sequence, ignored } => {
@@ -265,7 +266,7 @@ fn tell(settings: &Settings, index: &IndexConfig, refreshed: &Refreshed, json: b
     }
 }
 
-/// What speaks against this machine's clock, in words.
+/// Describes the evidence against this machine's clock.
 fn clock(found: &Clock) -> String {
     match found {
         Clock::Behind(by) => {
@@ -279,7 +280,7 @@ fn clock(found: &Clock) -> String {
     }
 }
 
-/// What stays in use after a refresh that failed.
+/// Describes the index that stays in use after a failed refresh.
 fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
     let held = in_use::state(settings).held(&in_use::copy_name(index)).ok().flatten();
     match held {
@@ -395,7 +396,7 @@ fn rm(env: &Env, settings: &Settings, args: &NameArgs) -> anyhow::Result<u8> {
             .hint("`pkgswarm config` shows the file that declares it")
     })?;
     std::fs::remove_file(&path).map_err(|e| Error::local(path.display(), e))?;
-    // The state is the download user's, and is not touched by root.
+    // The state belongs to the download user; root does not touch it.
     let forgotten = match env.is_root() {
         true => {
             let set = Cli::try_parse_from(&env.args).map(|cli| cli.set).unwrap_or_default();

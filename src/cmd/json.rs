@@ -1,18 +1,18 @@
-//! What `--json` prints, field by field: a section of each command's manual page.
+//! The output of `--json`, field by field: a section of each command's manual page.
 //!
-//! `tests/cases/json.rs` runs the commands and insists that every field they print stands here.
+//! `tests/cases/json.rs` runs the commands and checks that every field they print is listed here.
 
 /// The output of one command.
 pub struct JsonOutput {
     /// Its manual page without the section, for example `pkgswarm-index-ls`.
     pub page: &'static str,
-    /// How many objects, of what.
+    /// Number and kind of the objects.
     pub form: &'static str,
     /// Path and meaning of each field; `[]` stands for every element of a list.
     pub fields: &'static [(&'static str, &'static str)],
 }
 
-/// What holds for all of them.
+/// Rules that apply to all of them.
 pub const COMMON: &str = "Sizes are bytes, times are seconds since 1970, null stands for what is not known or does not \
                           apply. Fields may be added; what is there keeps its meaning.";
 

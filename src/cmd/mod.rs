@@ -29,9 +29,9 @@ mod upkeep;
 mod why;
 mod xfer;
 
-/// Runs what was typed and returns the exit status; errors carry their own.
+/// Runs the command line and returns the exit status; errors carry their own.
 pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
-    // Held back until here by whoever started this program.
+    // The caller held these signals back until here.
     match cli.command {
         Command::Xfer(_) => interrupt::listen(),
         _ => interrupt::release(),
@@ -63,10 +63,10 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     }
 }
 
-/// Asks a question that `y` or `yes` answers with yes, anything else with no.
+/// Asks a question; `y` or `yes` confirms, any other answer does not.
 ///
 /// # Errors
-/// A usage error about `subject` where nobody can answer.
+/// A usage error about `subject` when standard input is not a terminal.
 fn confirmed(subject: &str, question: &str) -> Result<bool, Error> {
     if !io::stdin().is_terminal() {
         return Err(Error::usage(subject, "asks, and nobody can answer").hint("give --yes to have it done"));

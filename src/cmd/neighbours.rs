@@ -1,4 +1,4 @@
-//! What the running daemon says about itself and its neighbours, as `pkgswarm status` shows it.
+//! The running daemon's report about itself and its neighbours, as `pkgswarm status` shows it.
 
 use std::io;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use crate::config::{KuboPolicy, Settings};
 use crate::name::shown;
 use crate::socket;
 
-/// Longest wait for the daemon, which only has to look into its memory.
+/// Longest wait for the daemon, which answers from memory.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The daemon of this machine.
 pub enum DaemonView {
-    /// It is not asked, because `lan.enabled` is false.
+    /// Not asked, because `lan.enabled` is false.
     NotAsked,
-    /// None runs.
+    /// No daemon runs.
     Nobody,
-    /// It does not answer as it should; what happened.
+    /// It gave no proper answer; the text tells why.
     Silent(String),
-    /// What it says, and the same as it said it.
+    /// Its report, typed and as JSON.
     Answers(Box<NodeView>, Value),
 }
 
-/// The node.
+/// The daemon's report about itself.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl DaemonView {
         }
     }
 
-    /// Lines for people: what it is about, and the text.
+    /// Returns lines for people: subject and text.
     pub fn as_text(&self) -> Vec<(&'static str, String)> {
         let node = match self {
             Self::NotAsked => return vec![("daemon", "not asked: lan.enabled is false".to_owned())],
@@ -104,7 +104,7 @@ impl DaemonView {
         rows
     }
 
-    /// For programs: what the daemon said, and whether it runs.
+    /// Returns the daemon's report for programs, and whether it runs.
     pub fn as_json(&self) -> Value {
         match self {
             Self::NotAsked => json!({"asked": false, "why": "lan.enabled is false"}),
@@ -127,7 +127,7 @@ fn count(number: usize, what: &str) -> String {
 
 impl PeerView {
     fn as_text(&self) -> String {
-        // The port of who dialled says nothing, and the transport is always TCP.
+        // The port of an incoming connection carries no information, and the transport is always TCP.
         let ip = self.address.split('/').nth(2).unwrap_or(&self.address);
         let agent = if self.agent.is_empty() { "says nothing about itself" } else { &self.agent };
         let (sent, received) = (show_size(self.bytes_sent), show_size(self.bytes_received));

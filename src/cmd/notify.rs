@@ -1,8 +1,8 @@
 //! `pkgswarm prefetch --notify`: tells the desktop's user that updates are here, once for each set of them.
 //!
-//! Called by a unit of the user's own session, since whoever prefetches has no desktop. Over D-Bus by `busctl`, which is
-//! part of systemd, as the unit is: a D-Bus library of our own would bring an asynchronous runtime and some 40 crates for
-//! one call. Where nobody shows notifications it is silent.
+//! Called by a unit of the user's own session, since the account that prefetches has no desktop. Uses D-Bus
+//! through `busctl`, which is part of systemd, as the unit is: a D-Bus library would bring an asynchronous runtime
+//! and some 40 crates for one call. Silent where no notification server runs.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,12 +21,12 @@ use crate::program::{self, SilentError};
 const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_MOST: u64 = 4096;
 
-/// Longest memory that is read: a digest and a line break.
+/// Longest record that is read: a digest and a line break.
 const MEMORY: u64 = 128;
 
-/// Runs the command. Never fails for want of a desktop.
+/// Runs the command. Never fails for lack of a desktop.
 pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
-    // Without a home there is nowhere to remember what was told, and nobody to tell.
+    // Without a home there is no place to record the notification, and no desktop user.
     let Some(memory) = env.home().and_then(|_| memory()) else { return Ok(0) };
     let states = settings.stores.iter().map(|store| PrefetchState::now(store));
     let Some(state) = states.max_by_key(|state| state.checked) else { return Ok(0) };
@@ -52,8 +52,8 @@ pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Desktop Notifications Specification 1.3, `org.freedesktop.Notifications.Notify`: program, replaced one, icon, title,
-/// text, no actions, no hints, the server's own time to show it.
+/// Calls `org.freedesktop.Notifications.Notify` (Desktop Notifications Specification 1.3): program, replaced one,
+/// icon, title, text, no actions, no hints, the server's own time to show it.
 fn show(title: &str, text: &str) -> Result<String, SilentError> {
     let name = "org.freedesktop.Notifications";
     let call = ["--user", "--", "call", name, "/org/freedesktop/Notifications", name, "Notify", "susssasa{sv}i"];
@@ -63,7 +63,7 @@ fn show(title: &str, text: &str) -> Result<String, SilentError> {
     program::hear(busctl, b"", PATIENCE, ANSWER_MOST)
 }
 
-/// What was told last, in the user's own directory.
+/// Returns the record of the last notification, in the user's own directory.
 fn memory() -> Option<PathBuf> {
     let dirs = directories::ProjectDirs::from("", "", "pkgswarm")?;
     Some(dirs.state_dir().unwrap_or(dirs.cache_dir()).join("told"))

@@ -1,4 +1,4 @@
-//! `pkgswarm prefetch`: fetches pending updates before anybody asks. The exit status is that of `checkupdates`.
+//! `pkgswarm prefetch`: fetches pending updates in advance. The exit status is that of `checkupdates`.
 
 use std::io::{self, Write as _};
 
@@ -16,11 +16,11 @@ use crate::prefetch::state::{PendingUpdate, UpdateStanding};
 use crate::prefetch::{self, PrefetchOptions, PrefetchReport};
 use crate::report;
 
-/// There are updates.
+/// Exit status: there are updates.
 const SOME: u8 = 0;
-/// Something went wrong.
+/// Exit status: an error.
 const FAILED: u8 = 1;
-/// There are none, or it is not the time to look.
+/// Exit status: there are none, or it is not the time to look.
 const NONE: u8 = 2;
 
 /// Runs the command.
@@ -32,7 +32,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resul
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Result<u8> {
-    // Killed with kill -9, root takes its child along.
+    // The child ends with root's process, even after kill -9.
     let _channel = Giver::of(env);
     if let [own, systems, ..] = settings.stores.as_slice()
         && systems.exists()
@@ -87,7 +87,7 @@ fn tell(done: &PrefetchReport, args: &PrefetchArgs) -> anyhow::Result<u8> {
     Ok(status)
 }
 
-/// What people want to know after the list.
+/// Returns the lines that follow the list.
 fn summary(done: &PrefetchReport, args: &PrefetchArgs) -> Vec<String> {
     if let Some(why) = &done.postponed {
         return vec![format!("not now: {why}; --now does it anyway")];
@@ -109,7 +109,7 @@ fn summary(done: &PrefetchReport, args: &PrefetchArgs) -> Vec<String> {
             "{here} of {of} updates are here, {bytes} ({fetched} fetched now): pacman -Su needs no network for them"
         ));
     }
-    // Those of which nothing was said above.
+    // Those without a message above.
     let told = |one: &&PendingUpdate| done.failures.iter().any(|failure| failure.subject.starts_with(&one.file));
     if !args.dry_run {
         for one in done.updates.iter().filter(|one| !told(one)) {

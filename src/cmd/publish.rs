@@ -19,7 +19,7 @@ use crate::kubo::Kubo;
 use crate::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use crate::report;
 
-/// How long others may keep the name's answer, as Kubo's default.
+/// Lifetime of the name's answer in caches; Kubo's default.
 const TTL: Duration = Duration::from_secs(300);
 
 /// Runs the command.
@@ -52,7 +52,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
     Ok(0)
 }
 
-/// Where this publisher's memory is: beside the state of downloads, whose directory belongs to another user.
+/// Returns the directory of this publisher's state: beside the state of downloads, which belongs to another user.
 fn state_dir(settings: &Settings, publisher: &str) -> Result<PathBuf, Error> {
     let is_plain = publisher.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if publisher.is_empty() || publisher.len() > 64 || publisher.starts_with('.') || !is_plain {
@@ -119,7 +119,7 @@ fn print(args: &PublishArgs, report: &PublishReport) -> io::Result<()> {
     writeln!(out, "{}", name.unwrap_or_else(|| report.root.to_string()))
 }
 
-/// Bars on a terminal; the disk cost is always said.
+/// Progress bars, on a terminal, and the line about the disk cost, which is always printed.
 struct Shown {
     bars: bool,
     now: RefCell<Option<(Phase, ProgressBar)>>,

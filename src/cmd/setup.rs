@@ -1,4 +1,4 @@
-//! `pkgswarm setup`: shows each change, asks, makes it; and takes it back.
+//! `pkgswarm setup`: shows each change, asks, makes it; and undoes it.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -11,20 +11,20 @@ use crate::report;
 use crate::setup::record::SetupRecord;
 use crate::setup::{self, Context, SetupOffer, SetupPart};
 
-/// How a part ended.
+/// The result of one part.
 struct PartOutcome {
     state: &'static str,
     change: String,
     said: Vec<String>,
 }
 
-/// Runs the command. A part that fails does not keep the others from being offered; the first failure is the status.
+/// Runs the command. A failed part does not stop the others; the first failure is the status.
 pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
     let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
     let context = Context { env, settings, flags: &flags };
     let mut record = SetupRecord::read(env, settings)?;
     let wanted = |part: &SetupPart| match args.only.is_empty() {
-        // To share is to be asked for: neither a script nor haste does it by the way.
+        // Sharing needs a request of its own: neither a script nor a hasty answer enables it.
         true => args.undo || !args.yes || !matches!(part, SetupPart::Daemon | SetupPart::Lan),
         false => args.only.contains(part),
     };
@@ -93,7 +93,7 @@ fn tell(part: SetupPart, outcome: &PartOutcome, json: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// What was refused and what to do, in lines.
+/// Returns the error and its hint in lines.
 fn report_of(e: &Error) -> Vec<String> {
     let hint = e.hint.iter().map(|hint| format!("hint: {hint}"));
     std::iter::once(e.to_string()).chain(hint).collect()

@@ -1,4 +1,4 @@
-//! `pkgswarm stats`: who sent how much, on which days, and what that saved.
+//! `pkgswarm stats`: bytes by source and day, and the savings.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -21,11 +21,11 @@ use crate::stats::{Day, Stats};
 /// Cells of the longest bar.
 const BAR: u64 = 48;
 
-/// How each kind of source is drawn, the nearest first.
+/// The symbol of each kind of source, the nearest first.
 const KINDS: &[(&str, char)] =
     &[("here", '░'), ("file", '·'), ("lan", '▞'), ("kubo", '█'), ("gateway", '▓'), ("mirror", '▒')];
 
-/// What kinds without a row in [`KINDS`] are drawn as.
+/// The symbol of kinds without a row in [`KINDS`].
 const OTHER: char = '◦';
 
 /// Runs the command.
@@ -45,7 +45,7 @@ fn run_here(settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The start of the first of `days` days, Unix seconds; days are those of the local calendar.
+/// Returns the start of the first of `days` days, Unix seconds; days are those of the local calendar.
 fn since(zone: &TimeZone, days: u32) -> u64 {
     let first = Timestamp::now().to_zoned(zone.clone()).start_of_day().ok();
     let first = first.filter(|_| days > 0).and_then(|today| today.checked_sub((i64::from(days) - 1).days()).ok());
@@ -99,7 +99,7 @@ fn as_json(stats: &Stats) -> serde_json::Value {
     })
 }
 
-/// What was here already of the deliveries of a day.
+/// Counts the bytes of a day's deliveries that were here already.
 fn here(day: &Day) -> u64 {
     day.delivered.saturating_sub(day.received.values().sum())
 }
@@ -164,12 +164,12 @@ fn as_text(stats: &Stats, days: u32, chart: bool) -> String {
     out
 }
 
-/// Bytes of a day, wherever they came from.
+/// Counts the bytes of a day from all sources.
 fn total(day: &Day) -> u64 {
     here(day) + day.received.values().sum::<u64>()
 }
 
-/// The day's bytes by kind. Cells are cut from the running sum, so that rounding does not add up.
+/// Draws the day's bytes by kind. Cells are cut from the running sum, so that rounding does not add up.
 fn bar(day: &Day, most: u64) -> String {
     let of_kind = |kind: &str| if kind == "here" { here(day) } else { day.received.get(kind).copied().unwrap_or(0) };
     let named = KINDS.iter().map(|(kind, glyph)| (of_kind(kind), *glyph));
@@ -185,7 +185,7 @@ fn bar(day: &Day, most: u64) -> String {
     out
 }
 
-/// `-3 s`, `4 min 10 s`, `2 h 5 min`.
+/// Prints a time: `-3 s`, `4 min 10 s`, `2 h 5 min`.
 fn show_seconds(seconds: f64) -> String {
     let sign = if seconds < 0.0 { "-" } else { "" };
     let whole = seconds.abs().round() as u64;

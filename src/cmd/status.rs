@@ -1,5 +1,5 @@
-//! `pkgswarm status`: what is going on: Kubo, our own daemon and its neighbours, indexes, stores, pending updates. Bounded in time, changes
-//! nothing.
+//! `pkgswarm status`: the state of Kubo, our own daemon and its neighbours, indexes, stores, pending updates.
+//! Bounded in time, changes nothing.
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ use crate::prefetch::pins;
 use crate::prefetch::state::{PrefetchState, UpdateStanding};
 use crate::store::shelf::{self, Use};
 
-/// Longest wait for Kubo as a whole; what it has not said by then is left out.
+/// Longest wait for Kubo as a whole; answers that come later are left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
@@ -50,16 +50,16 @@ struct Status<'a> {
     kubo: KuboStatus,
     node: DaemonView,
     indexes: Vec<IndexStatus>,
-    /// Stores that are there, what they hold, and what Kubo cached on their behalf.
+    /// Existing stores, their use, and the bytes that Kubo cached on their behalf.
     stores: Vec<(&'a Path, Use, u64)>,
     updates: PrefetchState,
 }
 
 /// The local Kubo.
 enum KuboStatus {
-    /// It is not asked; why.
+    /// Not asked, for this reason.
     NotAsked(&'static str),
-    /// It did not answer; what happened.
+    /// It did not answer; the text tells why.
     Silent(String),
     Answers {
         version: String,
@@ -221,7 +221,7 @@ impl<'a> Status<'a> {
     }
 }
 
-/// What Kubo says, as far as it says it in time.
+/// Asks Kubo for its status, as far as it answers in time.
 async fn daemon(env: &Env, settings: &Settings) -> KuboStatus {
     match settings.kubo {
         crate::config::KuboPolicy::No => return KuboStatus::NotAsked("kubo.enabled is false"),
@@ -250,7 +250,7 @@ async fn daemon(env: &Env, settings: &Settings) -> KuboStatus {
     }
 }
 
-/// The address of a peer on the local network: a private one, and not by way of a relay.
+/// Returns the address of a peer on the local network: a private one, and not by way of a relay.
 fn near(peer: &KuboPeer) -> Option<IpAddr> {
     if peer.address.contains("p2p-circuit") {
         return None;

@@ -1,4 +1,5 @@
-//! `pkgswarm upkeep` (hidden): what downloads leave for later, bounded in time; started by them and by timers.
+//! `pkgswarm upkeep` (hidden): the work that downloads leave for later, bounded in time; started by them and by
+//! timers.
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +17,10 @@ use crate::kubo::keep::Ledger;
 use crate::name::FileName;
 use crate::session::Session;
 
-/// Longest time for removing what Kubo keeps; the rest follows next time.
+/// Longest time for removing blocks from Kubo; the rest follows next time.
 const TRIM: Duration = Duration::from_secs(60);
 
-/// Runs the command. Never fails for what can be done next time as well.
+/// Runs the command. Never fails for work that can be done next time as well.
 pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<u8> {
     if args.detached {
         background::detach();
@@ -29,7 +30,7 @@ pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<
         in_use::state(settings).forget_copy(&copy)?;
         return Ok(0);
     }
-    // A store that is gone is not made anew: there is nothing to keep up.
+    // A store that is gone is not made anew: there is nothing to clean.
     if settings.store_dir.as_ref().is_some_and(|dir| !dir.exists()) {
         return Ok(0);
     }
@@ -52,7 +53,7 @@ fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// One housekeeping at a time: who finds another one at work has nothing to do.
+/// Takes the lock of the housekeeping; if another process holds it, leave the work to that one.
 fn alone(session: &Session) -> Option<std::fs::File> {
     let file = crate::fsx::open_own(&session.store.dir().join("upkeep"), session.env.uid).ok()?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;

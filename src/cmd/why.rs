@@ -1,5 +1,5 @@
-//! `pkgswarm why NAME`: what is expected of a file and who says so, who has it now, who would be asked in which order,
-//! and where the last copy came from. Asks for no bytes of it.
+//! `pkgswarm why NAME`: what is expected of a file and by which list, which sources have it now, in which order
+//! they would be asked, and where the last copy came from. Asks for no bytes of it.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -71,25 +71,25 @@ struct Why<'a> {
     answers: Vec<Candidacy>,
 }
 
-/// One place, in the order of asking.
+/// One source, in the order of asking.
 struct Candidacy {
     source: String,
-    /// Whether it has the file; `None` when it did not say.
+    /// True when it has the file; `None` when it did not answer.
     has: Option<bool>,
     says: String,
-    /// Why it stands where it stands.
+    /// The reason for its place in the order.
     place: String,
 }
 
 impl Why<'_> {
-    /// Who lists the file, and what they say about it: (who, sha256, size).
+    /// Returns the lists that name the file, and their statements: (list, sha256, size).
     fn listed(&self) -> Vec<(String, String, u64)> {
         let database = self.knowledge.database.map(|known| (self.database(), known));
         let indexes = self.knowledge.indexes.iter().map(|listed| (format!("index {}", listed.index), listed.known));
         database.into_iter().chain(indexes).map(|(who, known)| (who, known.sha256.to_string(), known.size)).collect()
     }
 
-    /// The sync database with its age.
+    /// Describes the sync database and its age.
     fn database(&self) -> String {
         let path = self.session.conf().map(|conf| conf.database(&self.repo)).unwrap_or_default();
         let age = path.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
@@ -97,7 +97,7 @@ impl Why<'_> {
         format!("sync database {}{age}", path.display())
     }
 
-    /// The CID, and from where it is known; else why there is none.
+    /// Returns the CID, and its origin; else the reason why there is none.
     fn cid(&self) -> (Option<String>, String) {
         match self.want.plan.cid {
             Some(cid) if cid.codec() == Codec::Raw => {
@@ -116,7 +116,7 @@ impl Why<'_> {
         }
     }
 
-    /// Why Kubo and gateways are not asked for it, where they are not.
+    /// Returns the reasons why Kubo and gateways are not asked for it.
     fn left_out(&self) -> Vec<(&'static str, String)> {
         let (session, settings) = (self.session, &self.session.settings);
         let mut out = Vec::new();
@@ -146,7 +146,7 @@ impl Why<'_> {
         out
     }
 
-    /// Where it lies on this machine.
+    /// Returns its places on this machine.
     fn here(&self) -> Vec<String> {
         let Expect::Exact { sha256, size } = self.want.plan.expect else { return Vec::new() };
         let stores = self.session.settings.stores.iter().filter(|dir| shelf::holds(dir, sha256, size));
@@ -156,11 +156,11 @@ impl Why<'_> {
         stores.chain(caches.map(|path| format!("package cache {}", path.display()))).collect()
     }
 
-    /// The last delivery, and the last time that anybody sent bytes of it.
+    /// Returns the last delivery, and the last time that a source sent bytes of it.
     fn last(&self) -> (Option<JournalRecord>, Option<JournalRecord>) {
         let (mut delivered, mut received) = (None, None);
         for store in &self.session.settings.stores {
-            // A journal that cannot be read tells nothing.
+            // An unreadable journal is treated as empty.
             let _ = Journal::at(store).read(0, |record| {
                 if record.name == self.name {
                     let newer = |than: &Option<JournalRecord>| than.as_ref().is_none_or(|than| than.at <= record.at);
@@ -256,7 +256,8 @@ impl Why<'_> {
     }
 }
 
-/// Asks every place at the same time whether it has the file; who did not answer lately stands last, as in a download.
+/// Asks every source at the same time whether it has the file; those that were down lately come last, as in a
+/// download.
 fn probe(session: &Session, want: &Want) -> Vec<Candidacy> {
     let is_down = |place: &Candidate| place.host().is_some_and(|host| session.health.is_down(&host));
     let mut places: Vec<&Candidate> = want.places.iter().collect();
@@ -288,7 +289,7 @@ fn probe(session: &Session, want: &Want) -> Vec<Candidacy> {
     answer.collect()
 }
 
-/// Whether a place has the file, by a question that moves none of it; and what it says, in words.
+/// Asks one source whether it has the file, without moving any of it; returns the answer, also in words.
 async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option<bool>, String) {
     let ask = GetOptions { head: true, ..GetOptions::default() };
     let asked = match place {
@@ -298,7 +299,7 @@ async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option
         }
         Candidate::Node(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
         Candidate::Mirror(url) => session.http.ask(url, &ask).await,
-        // Answered from what it has, without asking others (boxo, gateway/backend_blocks.go:755).
+        // Kubo answers from its own blocks, without asking others (boxo, gateway/backend_blocks.go:755).
         Candidate::Kubo(cid, _) => {
             let url = below(&session.settings.gateway_url(), &format!("/ipfs/{cid}"));
             session.http.ask(&url, &GetOptions { cached_only: true, direct: true, ..ask }).await

@@ -3,8 +3,8 @@
 //! The contract (pacman 7.1.0, src/pacman/conf.c): one process a file, in series; exit 0 means that OUTPUT is complete;
 //! anything else makes pacman sleep two seconds and go to the next server.
 //!
-//! Where nobody has dropped privileges for it, a file that is here already never comes this far: [`hit`](crate::hit) goes
-//! through the same gates in the same order, and leaves to this whatever needs more.
+//! When this process still has the caller's privileges, [`hit`](crate::hit) has already served a file that is
+//! here, with the same checks in the same order; everything else is left to this command.
 
 use std::path::Path;
 use std::time::Instant;
@@ -55,7 +55,7 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     })
 }
 
-/// Gets the file and has it handed over with its name; takes note of a ^C, whenever it has come.
+/// Fetches the file and hands it over with its name; records a ^C, whenever it came.
 fn run_here(
     env: &Env,
     settings: &Settings,
@@ -67,7 +67,7 @@ fn run_here(
     let beside = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut session = Session::open(env, settings, beside)?.placing();
     let done = if session.health.is_interrupted() || interrupt::came() {
-        // For as long as pacman goes on; a shell would never be let off.
+        // Valid while pacman runs; for a shell the record would never expire.
         if session.caller.is_some() {
             session.interrupted();
         }
@@ -84,14 +84,14 @@ fn run_here(
 }
 
 fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
-    // Before anything is looked up here: it begins by asking pacman, which takes as long.
+    // Before any look-up here: reading ahead begins by asking pacman, which takes as long.
     ahead::start(session, &want::name_of(url)?);
     let mut want = Want::of(session, url)?;
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
     }
     if session.health.is_lost(want.name.as_str()) {
-        // pacman goes from server to server, and all of them have been asked the first time.
+        // pacman goes from server to server, and all of them were asked the first time.
         want.places = vec![Candidate::of_url(&want::parse(url)?)?];
     }
     let is_refresh = want.name.kind() == NameKind::Database;
@@ -117,7 +117,8 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
     Ok(obtained)
 }
 
-/// Where the database in use is a snapshot that is ahead of the mirrors, says how to go back to theirs.
+/// Adds the command that goes back to the mirrors' databases, when the database in use is a snapshot ahead of
+/// them.
 fn hinted(session: &Session, want: &Want, error: Error) -> Error {
     let table = want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name));
     if error.kind != ErrorKind::NoSource || !table.is_some_and(|table| table.exists()) {
