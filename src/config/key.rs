@@ -1,6 +1,6 @@
-//! What a setting is, and which one was meant.
+//! The definition of a setting, and the nearest one to a misspelt name.
 
-/// How the text of a setting is read.
+/// The syntax of a setting's text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
     /// Any text.
@@ -11,9 +11,9 @@ pub enum Shape {
     PathOrNone,
     /// An http or https URL.
     Url,
-    /// The same, or a Unix socket, or either as Kubo writes it.
+    /// An http or https URL, or a Unix socket, or either as a multiaddress of Kubo.
     Api,
-    /// Several of them.
+    /// A list of URLs.
     UrlList,
     /// Bytes: `512`, `100 KiB`, `2 GiB`, `1 GB`.
     Size,
@@ -25,7 +25,7 @@ pub enum Shape {
     Count,
     /// Names of repositories, possibly none.
     RepoList,
-    /// Words, possibly none; who uses them says what they must be.
+    /// Words, possibly none; checked where they are used.
     Words,
     /// A whole number.
     Number,
@@ -40,22 +40,22 @@ pub enum Shape {
 pub struct SettingKey {
     /// `section.key`, as in the file; `PKGSWARM_SECTION_KEY` in the environment.
     pub name: &'static str,
-    /// How its text is read.
+    /// The syntax of its text.
     pub shape: Shape,
-    /// What holds when nobody says anything.
+    /// The built-in default.
     pub default: &'static str,
     /// One paragraph for the manual.
     pub doc: &'static str,
 }
 
 impl SettingKey {
-    /// The environment variable that sets it.
+    /// Returns the environment variable that sets it.
     pub fn variable(&self) -> String {
         format!("PKGSWARM_{}", self.name.replace('.', "_").to_uppercase())
     }
 }
 
-/// The known name that is nearest to `wrong`, for an error that helps.
+/// Returns the known name that is nearest to `wrong`, for the hint of an error.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (strsim::levenshtein(wrong, name), name))

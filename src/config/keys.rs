@@ -134,7 +134,7 @@ pub const KEYS: &[SettingKey] = &[
     SettingKey {
         name: "kubo.head_start",
         shape: Shape::Span,
-        // What asking in vain costs besides comes on top, and all of it is to stay below 0.3 s: `tests/bench --case
+        // The requests themselves cost extra time, and the sum is to stay below 0.3 s: `tests/bench --case
         // miss-hung --case miss-empty`.
         default: "250 ms",
         doc: "How long Kubo may look for files before mirrors are asked as well: the total for one pacman run, not for \
@@ -328,7 +328,7 @@ pub const KEYS: &[SettingKey] = &[
     },
 ];
 
-/// What an `[index.NAME]` table may say, and what it means. All are texts; `repos` is a list of them.
+/// The fields of an `[index.NAME]` table and their meaning. All are texts; `repos` is a list of them.
 pub const INDEX_FIELDS: &[(&str, &str)] = &[
     ("key", "IPNS name (k51…) under which the index is published. Its record must carry the signature of this key."),
     (
@@ -340,7 +340,7 @@ pub const INDEX_FIELDS: &[(&str, &str)] = &[
     ("repos", "Repositories that the index may speak for. What it says about others is ignored."),
 ];
 
-/// The key named `name`.
+/// Returns the key named `name`.
 pub fn find(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.name == name)
 }

@@ -1,4 +1,5 @@
-//! Where values come from: defaults, files, environment, flags; the later layer wins and is remembered.
+//! The layers of the configuration: defaults, files, environment, flags. The later layer wins, and its origin is
+//! kept.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,7 @@ use crate::config::value;
 use crate::env::Env;
 use crate::error::Error;
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
     /// The table in this program.
@@ -40,7 +41,7 @@ impl fmt::Display for Origin {
 /// An index in use, as `[index.NAME]` declares it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct IndexConfig {
-    /// What the user calls it.
+    /// The user's name for it.
     pub name: String,
     /// IPNS name (`k51…`), when the index is found through IPNS.
     pub key: Option<String>,
@@ -55,18 +56,18 @@ pub struct IndexConfig {
 /// All layers merged: each key's text and origin, and the indexes.
 #[derive(Debug)]
 pub struct Layers {
-    /// Every key of [`KEYS`].
+    /// The values of every key of [`KEYS`].
     pub values: BTreeMap<&'static str, (String, Origin)>,
-    /// In the order of their names.
+    /// The indexes, in the order of their names.
     pub indexes: BTreeMap<String, (IndexConfig, Origin)>,
 }
 
-/// The directory of the system's configuration.
+/// Returns the directory of the system's configuration.
 pub fn system_dir(env: &Env) -> PathBuf {
     env.var("PKGSWARM_CONFIG_DIR").map_or_else(|| PathBuf::from("/etc/pkgswarm"), PathBuf::from)
 }
 
-/// The user's own configuration file; none for root and for users without a home of their own.
+/// Returns the user's own configuration file; none for root and for users without a home of their own.
 pub fn user_file(env: &Env) -> Option<PathBuf> {
     if env.is_root() || env.var("PKGSWARM_CONFIG_DIR").is_some() {
         return None;
@@ -105,7 +106,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// The table in this program alone.
+    /// Returns the built-in defaults alone.
     pub fn defaults() -> Self {
         let values = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Origin::Default))).collect();
         Self { values, indexes: BTreeMap::new() }
@@ -137,7 +138,7 @@ impl Layers {
         self.add_text(path, &text)
     }
 
-    /// Adds what the file at `path` says, which is `text`.
+    /// Adds the content `text` of the file at `path`.
     ///
     /// # Errors
     /// As [`Layers::read`].
@@ -172,7 +173,7 @@ impl Layers {
     }
 }
 
-/// The files of `dir`/config.d in the order of their names.
+/// Returns the files of `dir`/config.d in the order of their names.
 fn parts(dir: &Path) -> Vec<PathBuf> {
     let mut parts: Vec<PathBuf> = match std::fs::read_dir(dir.join("config.d")) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
@@ -183,7 +184,7 @@ fn parts(dir: &Path) -> Vec<PathBuf> {
     parts
 }
 
-/// Says what is wrong with the name of an index, which becomes a file name and a TOML key.
+/// Checks the name of an index, which becomes a file name and a TOML key.
 pub fn check_index_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     {
@@ -204,7 +205,7 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// One value as text; a list becomes its items with commas between them.
+/// Converts one value to text; the items of a list are joined with commas.
 fn scalar(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
     match value.get_ref() {
         DeValue::String(text) => Ok(text.to_string()),

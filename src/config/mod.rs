@@ -15,7 +15,7 @@ pub mod value;
 
 pub use layers::{IndexConfig, Layers, Origin};
 
-/// Whether Kubo is asked at all.
+/// The policy for asking Kubo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KuboPolicy {
     /// Unless a proxy is set.
@@ -26,10 +26,10 @@ pub enum KuboPolicy {
     No,
 }
 
-/// Whether Kubo may search the whole network for a file.
+/// The policy for searches of the whole network by Kubo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SearchPolicy {
-    /// When nobody else has delivered.
+    /// After all other sources failed.
     Last,
     /// From the start.
     Always,
@@ -37,7 +37,7 @@ pub enum SearchPolicy {
     Never,
 }
 
-/// Which repositories' files may be asked of peers.
+/// The repositories whose files peers may be asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SharePolicy {
     /// Those whose servers are all public.
@@ -107,10 +107,10 @@ pub struct Settings {
     pub index_refresh: Duration,
     pub index_deadline: Duration,
     pub indexes: Vec<IndexConfig>,
-    /// Stores whose contents may be looked at: one's own, and the system's where nobody chose another.
+    /// Stores that this user may look into: the own one, and the system's unless `store.dir` is set.
     pub stores: Vec<PathBuf>,
     pub prefetch: Prefetch,
-    /// Most bytes a second that one file comes in with: for work that nobody waits for.
+    /// Most bytes a second for one file, for background work.
     pub rate: Option<u64>,
     /// Draw a progress bar.
     pub progress: bool,
@@ -208,12 +208,12 @@ impl Settings {
 }
 
 impl Settings {
-    /// Kubo's gateway as a URL.
+    /// Returns Kubo's gateway as a URL.
     pub fn gateway_url(&self) -> reqwest::Url {
         reqwest::Url::parse(&self.kubo_gateway).expect("checked by Layers")
     }
 
-    /// The trustless gateways as URLs.
+    /// Returns the trustless gateways as URLs.
     pub fn gateway_urls(&self) -> impl Iterator<Item = reqwest::Url> + '_ {
         self.gateways.iter().map(|url| reqwest::Url::parse(url).expect("checked by Layers"))
     }
@@ -222,7 +222,7 @@ impl Settings {
 const SYSTEM_STORE: &str = "/var/cache/pkgswarm";
 const SYSTEM_STATE: &str = "/var/lib/pkgswarm";
 
-/// The system's store for root and its owner, else the user's, else none of lasting kind.
+/// Returns the system's store for root and its owner, else the user's, else none that lasts.
 fn store_dir(env: &Env) -> Option<PathBuf> {
     if env.is_root() || owned_by(Path::new(SYSTEM_STORE), env.uid) {
         return Some(PathBuf::from(SYSTEM_STORE));
@@ -231,7 +231,7 @@ fn store_dir(env: &Env) -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.cache_dir().to_owned())
 }
 
-/// Where stores may be that this user can look into: what pacman's downloader fetched is in the system's.
+/// Returns the stores that this user can look into: files for pacman are in the system's.
 fn stores(env: &Env) -> Vec<PathBuf> {
     let own = store_dir(env).unwrap_or_else(|| homeless_store(env.uid));
     let mut stores = vec![own, PathBuf::from(SYSTEM_STORE)];
@@ -239,12 +239,13 @@ fn stores(env: &Env) -> Vec<PathBuf> {
     stores
 }
 
-/// The store of a user without a home.
+/// Returns the store of a user without a home.
 pub fn homeless_store(uid: u32) -> PathBuf {
     PathBuf::from(format!("/var/tmp/pkgswarm-{uid}"))
 }
 
-/// Indexes of the system are for everybody to read; a user has own ones only where own ones were added.
+/// Returns the directory of indexes: the system's are readable for all users; a user has one only after adding an
+/// index.
 fn state_dir(env: &Env) -> PathBuf {
     let system = PathBuf::from(SYSTEM_STATE);
     if env.is_root() || owned_by(&system, env.uid) || env.home().is_none() {

@@ -51,7 +51,7 @@ pub fn url(text: &str) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// What stands before the path of a Unix socket in an address.
+/// Prefix of a Unix socket's path in an address.
 pub const UNIX: &str = "unix:";
 
 /// Reads the address of Kubo's RPC: an http or https URL, `unix:` and an absolute path, or a multiaddress as Kubo writes it.
@@ -74,7 +74,7 @@ pub fn api(text: &str) -> Option<String> {
     }
 }
 
-/// A text that was to be a URL and is not, without what may be a password.
+/// Hides a possible password in a text that was to be a URL and is not.
 pub fn without_secret(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((before, rest)) => {
@@ -85,8 +85,8 @@ pub fn without_secret(text: &str) -> String {
     }
 }
 
-/// The URL of `path`, which begins with a slash and may have a query, below `base`: what stands in the path of `base` is kept,
-/// as for a gateway behind a prefix of another server.
+/// Returns the URL of `path`, which begins with a slash and may have a query, below `base`. The path of `base` is
+/// kept, as for a gateway behind a prefix of another server.
 pub fn below(base: &reqwest::Url, path: &str) -> reqwest::Url {
     let mut url = base.clone();
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
@@ -126,7 +126,7 @@ pub fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
 }
 
-/// Says what is wrong with `text` for a setting of this shape, if anything.
+/// Checks `text` for a setting of this shape, and describes the error if there is one.
 pub fn check(shape: Shape, text: &str) -> Result<(), String> {
     let (good, wanted) = match shape {
         Shape::Text => (!text.is_empty(), "a text".to_owned()),
