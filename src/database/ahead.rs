@@ -1,7 +1,9 @@
-//! One question for all databases of a `-Sy`: pacman starts us anew for each, and each would pay for a connection.
+//! One question for all databases of a `-Sy`: pacman starts a process for each, and each would pay for a
+//! connection.
 //!
-//! The first call asks about all of them at the same time, as pacman's own downloader does; what is unchanged is noted
-//! for this pacman run, and the calls that follow need no network. HEAD, so that what has changed costs no bytes twice.
+//! The first call asks about all of them at the same time, as pacman's own downloader does. Unchanged databases
+//! are noted for this run of pacman, and the later calls need no network. HEAD, so that a changed database is not
+//! sent twice.
 
 use std::rc::Rc;
 use std::thread;
@@ -23,8 +25,9 @@ use crate::want::Want;
 /// Most databases that are asked about at once.
 const MOST: usize = 32;
 
-/// Who said in this pacman run that the database is unchanged since its file was in this `state`, asking about all of
-/// them when nobody has yet. Whoever is named, the file was proven then to be what was delivered.
+/// Returns the source that, in this run of pacman, reported the database as unchanged since its file was in this
+/// `state`. Asks about all databases unless an earlier call did. The file was proven then to be the delivered one,
+/// whatever the source.
 ///
 /// # Errors
 /// `Interrupted`.
@@ -56,9 +59,9 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
     if questions.len() < 2 {
         return Ok(());
     }
-    // Mirrors take longer to answer than files to be hashed.
+    // Mirrors take longer to answer than the files to be hashed.
     let hash = move || files.into_iter().map(|file| file.is_as_delivered().then(|| file.state())).collect::<Vec<_>>();
-    // Where this machine allows no more threads, each call asks for itself.
+    // If this machine allows no more threads, each call asks for itself.
     let Ok(proven) = thread::Builder::new().spawn(hash) else { return Ok(()) };
     let (http, limit) = (Rc::clone(&session.http), session.settings.connect);
     let answers = block_on(async {
@@ -89,14 +92,15 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is asked of the first server of a repository, when the database in use, which comes along, has a date to ask by.
+/// A request to the first server of a repository, when the database in use, which comes along, has a date to ask
+/// by.
 type DatedRequest = (FileName, Url, SystemTime);
 
 fn question(session: &Session, repo: &Repo, suffix: &str) -> Option<(DatedRequest, DatabaseInUse)> {
     let name = FileName::new(format!("{}.{suffix}", repo.name)).ok()?;
     let in_use = DatabaseInUse::found(session, &name, Some(repo))?;
     let date = in_use.strong_date()?;
-    // What a newer snapshot is wanted for is asked about by itself.
+    // A repository whose newer snapshots are wanted is asked about by itself.
     let server = repo.servers.first().filter(|_| !session.settings.from_index.contains(&repo.name))?;
     let url = Url::parse(&format!("{}/{name}", server.trim_end_matches('/'))).ok()?;
     let is_asked = matches!(url.scheme(), "http" | "https") && !session.health.is_down(&http::host(&url));

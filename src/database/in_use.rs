@@ -1,4 +1,4 @@
-//! The database that pacman uses now, and what is remembered of its delivery.
+//! The database that pacman uses now, and the record of its delivery.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -17,16 +17,17 @@ use crate::session::Session;
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::Want;
 
-/// What was delivered last for one database, kept beside the health of sources.
+/// The last delivery of one database, kept beside the health of sources.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct LastDelivered {
     /// Digest of the repository's `Server` lines.
     pub(super) servers: String,
     /// The source's date, Unix seconds.
     pub(super) modified: u64,
-    /// When it was fetched, Unix seconds.
+    /// Time of the fetch, Unix seconds.
     pub(super) fetched: u64,
-    /// What was delivered: a file that was damaged since, or comes from elsewhere, is not the one of this date.
+    /// Digest of the delivered file: one that was damaged since, or comes from elsewhere, is not the one of this
+    /// date.
     pub(super) sha256: Sha256,
 }
 
@@ -46,14 +47,14 @@ pub(super) struct DatabaseInUse {
     pub(super) size: u64,
     /// Its date, Unix seconds.
     pub(super) modified: u64,
-    /// How it was delivered. Only a file that we delivered has a date that is its source's.
+    /// The record of its delivery. Only a file that we delivered has a date that is its source's.
     pub(super) last: Option<LastDelivered>,
     servers: String,
 }
 
 impl DatabaseInUse {
-    /// The one in use. What is remembered of its delivery is not compared with its bytes yet, which takes a millisecond a
-    /// MiB.
+    /// Returns the one in use. The record of its delivery is not compared with its bytes yet, which takes a
+    /// millisecond a MiB.
     pub(super) fn found(session: &Session, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
         let path = session.database_path(name)?;
         let servers = servers(repo?);
@@ -65,13 +66,14 @@ impl DatabaseInUse {
         Some(Self { path, size: key.size, key, modified, last, servers })
     }
 
-    /// The same, proven: a file that was damaged since, or comes from elsewhere, has no date of its source.
+    /// Returns the same, proven: a file that was damaged since, or comes from elsewhere, has no date of its
+    /// source.
     pub(super) fn proven(mut self) -> Self {
         self.last = self.last.take().filter(|last| self.has(last.sha256));
         self
     }
 
-    /// Whether it still is what was delivered.
+    /// Returns true when it still is the delivered file.
     pub(super) fn is_as_delivered(&self) -> bool {
         self.last.as_ref().is_some_and(|last| self.has(last.sha256))
     }
@@ -80,30 +82,30 @@ impl DatabaseInUse {
         fsx::open_read(&self.path).is_ok_and(|file| verify::prove(&file, sha256, self.size).is_ok())
     }
 
-    /// One word that changes when the file does.
+    /// Returns one word that changes when the file does.
     pub(super) fn state(&self) -> String {
         let FileKey { dev, ino, size, mtime_ns, ctime_ns } = self.key;
         format!("{dev}-{ino}-{size}-{mtime_ns}-{ctime_ns}")
     }
 
-    /// The date by which the mirror may be asked for something newer.
+    /// Returns the date by which the mirror may be asked for a newer one.
     pub(super) fn strong_date(&self) -> Option<SystemTime> {
         self.last.as_ref().filter(|last| last.fetched >= last.modified + DATE_IS_STRONG_AFTER)?;
         Some(UNIX_EPOCH + Duration::from_secs(self.modified))
     }
 
-    /// The date that a mirror must not be behind; none where the `Server` lines have changed since.
+    /// Returns the date that a mirror must not be behind; none where the `Server` lines have changed since.
     pub(super) fn floor(&self) -> Option<SystemTime> {
         self.last.as_ref().filter(|last| last.servers == self.servers)?;
         Some(UNIX_EPOCH + Duration::from_secs(self.modified))
     }
 
-    /// Whether it is exactly this one.
+    /// Returns true when it is exactly this one.
     pub(super) fn is(&self, database: &Database) -> bool {
         self.size == database.size && self.has(database.sha256)
     }
 
-    /// Itself, to be copied: nobody writes to a database in use, pacman replaces it.
+    /// Returns the file, to be copied: no process writes to a database in use, pacman replaces it.
     pub(super) fn obtained(&self, name: &FileName, from: String) -> Result<Obtained, Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local(self.path.display(), e);
         let file: File = fsx::open_read(&self.path).map_err(|e| failed(&e))?;
@@ -116,7 +118,7 @@ impl DatabaseInUse {
     }
 }
 
-/// Takes note of the delivery of a database with this date; without one, of nothing.
+/// Records the delivery of a database with this date; does nothing without a date.
 pub(super) fn remember(session: &Session, want: &Want, obtained: &Obtained) {
     let (Some(record), Some(repo)) = (session.beside_database(&want.name, "last"), &want.repo) else { return };
     let sha256 = verify::digest(&obtained.file, obtained.accepted.size()).ok();

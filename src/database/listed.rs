@@ -1,4 +1,5 @@
-//! What the indexes in use say about a database: which bytes it may have, and whole snapshots of a repository.
+//! The statements of the indexes in use about a database: its permitted bytes, and whole snapshots of a
+//! repository.
 //!
 //! The manifest is read here, a few kilobytes of JSON, because a `-Sy` asks for few databases; packages never are
 //! looked up this way.
@@ -36,7 +37,7 @@ pub struct Snapshot {
     table: PathBuf,
 }
 
-/// The newest snapshot that any index in use has of the database `want`, by the date at its publisher.
+/// Returns the newest snapshot that any index in use has of the database `want`, by the date at its publisher.
 pub fn newest(session: &Session, want: &Want) -> Option<Snapshot> {
     let repo = &want.repo.as_ref()?.name;
     let now = SystemTime::now();
@@ -68,20 +69,21 @@ fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, 
 }
 
 impl Snapshot {
-    /// Exactly this database.
+    /// Plans exactly this database.
     pub fn plan(&self) -> Plan {
         let Database { sha256, size, .. } = self.database;
         Plan { cid: self.database.cid(), ..Plan::without_cid(Expect::Exact { sha256, size }) }
     }
 
-    /// Who may be asked for it, and did answer lately. The index was added for this repository, so peers may know.
+    /// Returns the peers to ask for it that are not known to be down. The user added the index for this
+    /// repository, so peers may learn of the request.
     pub fn peers(&self, session: &Session) -> Vec<Candidate> {
         let mut places = want::peers(session, &self.plan());
         places.retain(|place| !place.host().is_some_and(|host| session.health.is_down(&host)));
         places
     }
 
-    /// Who says so, and how old it is: `index arch, 5 h old`.
+    /// Describes the index and its age: `index arch, 5 h old`.
     pub fn described(&self) -> String {
         let now = clock::now();
         let age = span(now.saturating_sub(self.database.modified.unwrap_or(self.sequence)));
@@ -98,7 +100,7 @@ impl Snapshot {
         trusted::replace(to, |to| io::copy(&mut table, to).map(drop))
     }
 
-    /// How the origin of the delivered database is remembered, for the request of its signature that follows.
+    /// Returns the origin of the delivered database as text, for the request of its signature that follows.
     pub fn origin(&self) -> String {
         match &self.signature {
             Some(signature) => format!("index:{}:{}:{}", self.index, signature.size, signature.sha256),

@@ -1,9 +1,9 @@
-//! Databases, which nobody signs: the user's mirror decides what is current, and time does not run backwards.
+//! Databases, which have no signature: the user's mirror decides what is current, and time does not run backwards.
 //!
-//! pacman runs an XferCommand for every database on every `-Sy` and cannot be told "not modified"; asking the mirror
-//! with `If-Modified-Since` and handing out the file that is in use saves the bytes. Where an index describes exactly
-//! what the mirror has, peers save them too. A newer one of an index is taken where the user asked for it
-//! (`database.from_index`), and the newest of all when no mirror answers.
+//! pacman runs an XferCommand for every database on every `-Sy` and cannot be told "not modified"; asking the
+//! mirror with `If-Modified-Since` and handing out the file that is in use saves the bytes. Where an index
+//! describes exactly the mirror's database, peers save them too. A newer one of an index is used where the user
+//! asked for it (`database.from_index`), and the newest of all when no mirror answers.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -41,11 +41,11 @@ pub use signature::signature;
 /// round trips, and asking first would only cost one.
 const WORTH_ASKING: u64 = 32 << 10;
 
-/// Gets a database, or hands out the one in use when the mirror has nothing newer.
+/// Fetches a database, or hands out the one in use when the mirror has nothing newer.
 pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
     let found = DatabaseInUse::found(session, &want.name, want.repo.as_ref());
-    // -yy is how a user goes back on purpose, or mends a database.
-    // It may have been given where that cannot be read.
+    // With -yy the user goes back on purpose, or replaces a damaged database.
+    // The option may be out of sight of this process.
     let forced =
         session.is_hidden || session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     if !forced
@@ -80,7 +80,7 @@ struct DatabaseUpdate<'a> {
 }
 
 impl DatabaseUpdate<'_> {
-    /// From the mirrors, whatever it is.
+    /// Fetches it from the mirrors, whatever its date.
     fn fetch(&self, session: &mut Session) -> Result<Delivery, Error> {
         let plan = Plan::without_cid(Expect::Waived(Waiver::MirrorDatabase));
         let in_repo = self.want.name.kind() == NameKind::Database && self.want.repo.is_some();
@@ -97,7 +97,7 @@ impl DatabaseUpdate<'_> {
         }
     }
 
-    /// The one in use.
+    /// Returns the one in use, for this reason.
     fn kept(&self, why: String) -> Result<Obtained, Error> {
         match self.in_use {
             Some(in_use) => in_use.obtained(&self.want.name, why),
@@ -105,7 +105,7 @@ impl DatabaseUpdate<'_> {
         }
     }
 
-    /// The one in use, because the mirror is behind.
+    /// Returns the one in use, because the mirror is behind.
     fn kept_for(&self, from: &str, offered: SystemTime) -> Result<Obtained, Error> {
         let behind = self.floor.and_then(|floor| floor.duration_since(offered).ok()).unwrap_or_default();
         let behind = behind.as_secs().div_ceil(60);
@@ -125,13 +125,13 @@ impl DatabaseUpdate<'_> {
         Ok(obtained)
     }
 
-    /// Where the table of a snapshot belongs; packages follow the database alone, not `REPO.files`.
+    /// Returns the path for the table of a snapshot; packages follow the database alone, not `REPO.files`.
     fn table(&self, session: &Session) -> Option<PathBuf> {
         let repo = self.want.repo.as_ref().filter(|repo| self.want.name.as_str() == format!("{}.db", repo.name))?;
         session.snapshot_table(&repo.name)
     }
 
-    /// By way of an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
+    /// Uses an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
     /// when the mirror should be asked for all of it.
     fn with_index(&mut self, session: &mut Session) -> Result<Option<Obtained>, Error> {
         let Some(Candidate::Mirror(mirror)) = self.want.places.first() else { return Ok(None) };
@@ -143,13 +143,13 @@ impl DatabaseUpdate<'_> {
         if self.is_asked_for(session, &snapshot) {
             return self.newer_snapshot(session, mirror, &snapshot);
         }
-        // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another one that
-        // agrees in all three. Where pacman checks every package's signature that leads nowhere; elsewhere the database is
-        // what the mirror itself sends, and stays a check on the index.
+        // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another
+        // one that agrees in all three. Where pacman checks every package's signature, such a database does no
+        // harm; elsewhere only the mirror's own bytes are used, which stay a check on the index.
         if self.want.repo.as_ref().is_none_or(|repo| repo.sig_level.package != SignatureCheck::Required) {
             return Ok(None);
         }
-        // One of the size of ours is ours; the mirror has what it has.
+        // One of the same size as the one in use is the one in use.
         if size < WORTH_ASKING || self.in_use.is_some_and(|in_use| in_use.size == size) {
             return Ok(None);
         }
@@ -165,12 +165,12 @@ impl DatabaseUpdate<'_> {
         }
     }
 
-    /// The mirror's date, when it is behind.
+    /// Returns the mirror's date, when it is behind.
     fn older(&self, modified: Option<SystemTime>) -> Option<SystemTime> {
         modified.filter(|date| self.floor.is_some_and(|floor| *date < floor))
     }
 
-    /// The database that the mirror has, from whoever has it, proven by the index; `tail` is what the mirror's ends with.
+    /// Fetches the mirror's database from any source, proven by the index; `tail` is the end of the mirror's file.
     fn exactly(
         &self,
         session: &mut Session,
@@ -190,14 +190,15 @@ impl DatabaseUpdate<'_> {
         let ends_alike = tail.is_empty() || read(size - tail.len() as u64, tail.len() as u64) == tail;
         let tells = !tail.is_empty() && question::end_tells_all(&read(0, 16));
         if !ends_alike || !(tells || same_date) {
-            // The mirror has another one, which happens to be as long.
+            // The mirror has another one of the same length.
             return Ok(None);
         }
         (obtained.modified, obtained.url) = (modified, Some(mirror.clone()));
         self.remembered(session, obtained).map(Some)
     }
 
-    /// Whether the user wants newer ones of this repository, and `snapshot` is newer than what is in use.
+    /// Returns true when the user wants newer ones of this repository, and `snapshot` is newer than the one in
+    /// use.
     fn is_asked_for(&self, session: &Session, snapshot: &Snapshot) -> bool {
         let repo = self.want.repo.as_ref();
         let asked = repo.is_some_and(|repo| session.settings.from_index.contains(&repo.name));
@@ -212,13 +213,14 @@ impl DatabaseUpdate<'_> {
         }
     }
 
-    /// Whether pacman would take it: where it demands a signature, the publisher must have that too.
+    /// Returns true when pacman would accept it: where it demands a signature, the publisher must have that too.
     fn is_signed_enough(&self, snapshot: &Snapshot) -> bool {
         let required = self.want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Required);
         !required || snapshot.signature.is_some()
     }
 
-    /// The snapshot, when the mirror is behind it and peers have it at once: then they have its packages as well.
+    /// Fetches the snapshot, when the mirror is behind it and peers have it at once: then they have its packages
+    /// as well.
     fn newer_snapshot(
         &self,
         session: &mut Session,
@@ -242,7 +244,7 @@ impl DatabaseUpdate<'_> {
             _ => false,
         };
         if behind {
-            // Peers get what is left of the head start, so that asking in vain costs no more than ever.
+            // Peers get the rest of the head start, so that a miss costs no more than usual.
             let wait = session.health.head_start(session.settings.head_start);
             let begun = Instant::now();
             if let Some(mut obtained) = self.whole_snapshot(session, snapshot, Some(wait))? {
@@ -258,7 +260,7 @@ impl DatabaseUpdate<'_> {
         }
     }
 
-    /// The snapshot from peers, with its table kept for the packages; `wait` is the longest silence.
+    /// Fetches the snapshot from peers, and keeps its table for the packages; `wait` is the longest silence.
     fn whole_snapshot(
         &self,
         session: &mut Session,
@@ -270,7 +272,7 @@ impl DatabaseUpdate<'_> {
             // A search of the whole network takes seconds, and the mirror would have to wait for it.
             places.retain(|place| !matches!(place, Candidate::Kubo(_, KuboReach::Anywhere)));
         }
-        // Where a mirror could be had instead, a copy of our own does not show that peers have the packages.
+        // While a mirror is available, a copy of our own does not show that peers have the packages.
         let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
         let got = deliver(session, &self.want.name, &snapshot.plan(), &places, manner);
         let Some(mut obtained) = file_of(got)? else { return Ok(None) };
@@ -284,7 +286,7 @@ impl DatabaseUpdate<'_> {
         Ok(Some(obtained))
     }
 
-    /// The newest snapshot, when no mirror answered at all: `error` says how they did not.
+    /// Fetches the newest snapshot when no mirror answered at all; `error` is the mirrors' failure.
     fn without_mirrors(&self, session: &mut Session, error: Error) -> Result<Obtained, Error> {
         let no_answer = |miss: &Miss| matches!(miss, Miss::Unreachable(_) | Miss::Stalled(_) | Miss::Busy(..));
         let misses = session.last_misses();
@@ -309,7 +311,7 @@ impl DatabaseUpdate<'_> {
     }
 }
 
-/// The file of a delivery; `None` for failures after which another way is tried.
+/// Returns the file of a delivery; `None` for failures after which another way is tried.
 fn file_of(got: Result<Delivery, Error>) -> Result<Option<Obtained>, Error> {
     match got {
         Ok(Delivery::File(obtained)) => Ok(Some(obtained)),

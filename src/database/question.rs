@@ -1,4 +1,4 @@
-//! The one question to a mirror before its database is taken from somewhere else: what does it have now?
+//! The one question to a mirror before its database is fetched from another source: which one does it have now?
 //!
 //! It costs a round trip and almost no bytes, on the connection that a download would use next.
 
@@ -16,7 +16,7 @@ use crate::session::Session;
 /// tool writes it, holds a checksum of everything before it.
 pub const TAIL: u64 = 256;
 
-/// What a mirror says about its database.
+/// A mirror's answer about its database.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DatabaseAnswer {
     /// It is not newer than the one named in the question.
@@ -30,7 +30,7 @@ pub enum DatabaseAnswer {
         /// Its last bytes.
         tail: Vec<u8>,
     },
-    /// It did not say what was asked; a download will tell more.
+    /// It gave no usable answer; a download will tell more.
     Nothing,
 }
 
@@ -50,7 +50,7 @@ pub fn does_it_have(
     ask(session, url, &GetOptions { from, until: Some(size), newer_than, ..GetOptions::default() }, size - from)
 }
 
-/// Asks, and reads a body of exactly `expected` bytes when it is a part of the file.
+/// Sends the question, and reads a body of exactly `expected` bytes when it is a part of the file.
 fn ask(session: &mut Session, url: &Url, ask: &GetOptions, expected: u64) -> Result<DatabaseAnswer, Error> {
     let http = std::rc::Rc::clone(&session.http);
     let limit = session.settings.connect;
@@ -91,7 +91,7 @@ fn ask(session: &mut Session, url: &Url, ask: &GetOptions, expected: u64) -> Res
     }
 }
 
-/// Whether the end of a file that begins with `head` stands for all of it.
+/// Returns true when the end of a file that begins with `head` stands for all of it.
 ///
 /// gzip ends with the CRC-32 and length of the content, xz with a check and an index of lengths. zstd has a checksum
 /// only where bit 2 of its frame header says so (RFC 8878, section 3.1.1.1.1), which is the tool's default.

@@ -15,7 +15,7 @@ use crate::source::Miss;
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::{Want, peers};
 
-/// Gets the signature of a database, from where the database itself came.
+/// Fetches the signature of a database, from where the database itself came.
 ///
 /// An optional one that the mirror definitely lacks is answered with an empty file where pacman 7 drops that: failing
 /// costs two seconds a repository on every `-Sy` (pacman 7.1, src/pacman/conf.c: sleep after a failed XferCommand).
@@ -23,7 +23,7 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
     let signed = want.name.signed().map(|name| name.as_str().to_owned()).unwrap_or_default();
     let origin = session.health.origin(&signed).map(str::to_owned);
     if let Some((index, listed)) = origin.as_deref().and_then(read_origin) {
-        // What the mirror has signs the mirror's own database, not this one.
+        // The mirror's signature belongs to the mirror's own database, not to this one.
         let Some((size, sha256)) = listed else {
             let none = format!("the database is that of index {index}, which has no signature for it");
             return nothing_or(session, want, into, Error::new(ErrorKind::NoSource, &want.name, none));
@@ -48,17 +48,18 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
     }
 }
 
-/// Whether everybody who was asked definitely has none, and somebody was asked.
+/// Returns true when at least one source was asked, and all that were asked definitely have none.
 fn is_absent(misses: &[Miss]) -> bool {
     !misses.is_empty() && misses.iter().all(|miss| matches!(miss, Miss::Absent(_)))
 }
 
-/// An empty file where pacman takes it as none, else the error.
+/// Returns an empty file where pacman reads it as none, else the error.
 fn nothing_or(session: &Session, want: &Want, into: Option<&Path>, error: Error) -> Result<Obtained, Error> {
     if is_dropped_when_empty(session, want, into) { nothing(session, &want.name) } else { Err(error) }
 }
 
-/// Whether pacman takes an empty signature as none: pacman 7 in sandbox mode or any 7.0, where it is optional.
+/// Returns true when pacman reads an empty signature as none: pacman 7 in sandbox mode or any 7.0, where it is
+/// optional.
 fn is_dropped_when_empty(session: &Session, want: &Want, into: Option<&Path>) -> bool {
     let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Optional);
     let pacman_7 = session.env.pacman_version().is_some_and(|version| version >= (7, 0));
