@@ -1,4 +1,5 @@
-//! Gets one planned file: from the store, from a package cache, or by a race over sources; remembers what it learned.
+//! Delivers one planned file: from the store, from a package cache, or by a race over sources. Records what it
+//! learned.
 
 use std::fs::File;
 use std::rc::Rc;
@@ -35,35 +36,35 @@ pub struct Obtained {
     pub accepted: Accepted,
     /// Date at the source.
     pub modified: Option<SystemTime>,
-    /// Who delivered it, for people.
+    /// The source that delivered it, for people.
     pub from: String,
     /// The URL that delivered it, when one mirror did.
     pub url: Option<Url>,
-    /// What was refused before, and from whom, for people.
+    /// Sources that sent wrong bytes before, for people.
     pub refused: Vec<String>,
-    /// Set when it may be placed itself instead of a copy.
+    /// Set when the file itself may be placed instead of a copy.
     pub loose: Option<TempFile>,
 }
 
-/// Nobody else has a use for the file. A name that it has in passing ends with the value.
+/// A file whose only user is the caller. Its temporary name is removed on drop.
 #[derive(Default, Debug)]
 pub struct TempFile {
     _name: Option<TempPath>,
 }
 
 impl Obtained {
-    /// The file that `file` holds.
+    /// Wraps the accepted bytes in `file`.
     pub fn new(file: File, accepted: Accepted, from: impl Into<String>) -> Self {
         let from = from.into();
         Self { file, accepted, modified: None, from, url: None, refused: Vec::new(), loose: None }
     }
 
-    /// The same, of which nobody else has a use.
+    /// Marks the file as one whose only user is the caller.
     pub fn loose(self) -> Self {
         Self { loose: Some(TempFile::default()), ..self }
     }
 
-    /// The name of the waiver under which it was accepted, if it was not proven.
+    /// Returns the name of the waiver under which it was accepted, if it was not proven.
     pub fn waiver(&self) -> Option<&'static str> {
         match self.accepted {
             Accepted::Proven(_) => None,
@@ -71,7 +72,7 @@ impl Obtained {
         }
     }
 
-    /// Puts it where it belongs: a copy, or the file itself when nobody else has a use for it.
+    /// Puts the file in its place: a copy, or the file itself when the caller is its only user.
     pub fn place(&self, output: &Output) -> Result<(), Error> {
         if self.loose.is_some()
             && let Ok(staged) = output.stage_itself(&self.file)
@@ -86,13 +87,13 @@ impl Obtained {
         staged.commit(&self.accepted, self.modified)
     }
 
-    /// The line to say once it is in its place.
+    /// Returns the line to print once it is in its place.
     pub fn line(&self, name: &str) -> String {
         line(name, self.accepted.size(), &self.from, self.waiver(), &self.refused)
     }
 }
 
-/// The line of a delivered file: name, size, where from, under which waiver, and what was refused before.
+/// Returns the line of a delivered file: name, size, source, waiver, and the sources that were refused before.
 pub fn line(name: &str, size: u64, from: &str, waiver: Option<&str>, refused: &[String]) -> String {
     let waiver = waiver.map(|label| format!("unproven: {label}"));
     let notes: Vec<String> = waiver.into_iter().chain(refused.iter().cloned()).collect();
@@ -100,35 +101,35 @@ pub fn line(name: &str, size: u64, from: &str, waiver: Option<&str>, refused: &[
     report::delivered(name, size, from, note.as_deref())
 }
 
-/// What a delivery came to.
+/// The result of a delivery.
 #[derive(Debug)]
 pub enum Delivery {
     /// The file.
     File(Obtained),
-    /// What the caller has is current.
+    /// The caller's file is current.
     Unchanged(String),
-    /// The source has an older one than the caller takes, of this date.
+    /// The source has an older one than the caller accepts, of this date.
     Older(String, SystemTime),
 }
 
-/// How to ask.
+/// The options of one delivery.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Manner {
-    /// Only when newer than this.
+    /// Fetch only one that is newer than this.
     pub newer_than: Option<SystemTime>,
-    /// Not when it is older than this: a source that is behind is not asked for its bytes.
+    /// Refuse one that is older than this: a source that is behind is not asked for its bytes.
     pub not_older_than: Option<SystemTime>,
     /// Longest silence of the last source, when not `download.patience`.
     pub wait: Option<Duration>,
-    /// Do not take it from the store or a package cache.
+    /// Skip the store and the package caches.
     pub elsewhere: bool,
-    /// It is fetched for a later call: what this machine has anyway is kept until that one takes it.
+    /// The file is for a later call: a file that this machine has anyway is kept until that call gets it.
     pub ahead: bool,
-    /// It must be in the store afterwards and stay there until pacman has it, wherever it came from.
+    /// It must be in the store afterwards and stay there until pacman has it, whatever the source.
     pub lasting: bool,
 }
 
-/// Gets the file, or says from where it could not be had.
+/// Delivers the file, or reports why no source could.
 pub fn deliver(
     session: &mut Session,
     name: &FileName,
@@ -198,7 +199,7 @@ fn with_store(
                 && let Accepted::Proven(proof) = obtained.accepted
             {
                 debug_assert_eq!(proof.size(), size);
-                // What this machine has anyway is not stored a second time, and nothing is where room is short.
+                // A file that this machine has anyway is not stored a second time, and none is where room is short.
                 let is_once = is_near || store.is_passing() || store.is_short(size);
                 let stored = match (manner.lasting, manner.ahead) {
                     (false, false) if is_once => {
@@ -208,7 +209,7 @@ fn with_store(
                     (false, true) if is_near => slot.keep(name, &proof, Stay::Passing, &obtained.from),
                     _ => slot.keep(name, &proof, Stay::Lasting, &obtained.from),
                 };
-                // It is proven and open: that the store cannot keep it is no reason to fetch it again.
+                // The file is proven and open: a store that cannot keep it is no reason to fetch it again.
                 if let Err(e) = stored {
                     if manner.lasting {
                         return Err(store_failed(session, &e));
@@ -222,10 +223,11 @@ fn with_store(
     }
 }
 
-/// How often room is made for one file: several may be arriving at the same time.
+/// Times that room is made for one file: several may be arriving at the same time.
 const ROOM_TRIES: usize = 3;
 
-/// Without a place in the store: into a file that nobody else has a use for, where it will be placed if that can be.
+/// Delivers without a place in the store: into a file whose only user is the caller, where it will be placed if
+/// that is possible.
 fn into_scratch(
     session: &mut Session,
     name: &FileName,
@@ -240,7 +242,7 @@ fn into_scratch(
     })
 }
 
-/// Waits until nobody else fetches `key`, and meanwhile shows how far that one is.
+/// Waits until no other process fetches `key`, and meanwhile shows the progress of that one.
 ///
 /// # Errors
 /// `Interrupted`; `Local` when the store cannot be used.
@@ -267,7 +269,7 @@ pub fn turn<'s>(
     }
 }
 
-/// The file, when the store or a package cache has it.
+/// Returns the file, when the store or a package cache has it.
 pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = plan.expect else { return None };
     let for_the_caller = !manner.ahead && !manner.lasting;
@@ -288,7 +290,7 @@ pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> 
         if fsx::regular(&cached).is_ok_and(|stat| stat.st_size.unsigned_abs() != size) {
             continue;
         }
-        // Somebody else may be able to write to a cache's file: what is proven is our own copy of it.
+        // Another user may be able to write to a cache's file: prove a private copy of it.
         let Ok(copy) = session.scratch() else { continue };
         if let Ok(Ok(proof)) = verify::prove_copy(&cached, &copy, sha256, size) {
             return Some(Obtained::new(copy, Accepted::Proven(proof), "package cache").loose());
@@ -297,7 +299,7 @@ pub fn here(session: &Session, name: &FileName, plan: &Plan, manner: Manner) -> 
     None
 }
 
-/// The file of the store itself, where there is no room for two of it.
+/// Takes the file itself out of the store, where there is no room for two of it.
 fn taken(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
     if !session.store.has(sha256, size) || !session.store.is_short(size) {
         return None;
@@ -309,8 +311,9 @@ fn taken(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
     Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) })
 }
 
-/// A copy of a large file of the store, made where it will be placed and proven itself. `None` where copies cost nothing,
-/// and for all that [`Store::find`] must look at: a file that does not prove, a disk that is full.
+/// Copies a large file of the store to where it will be placed, and proves the copy itself. `None` where copies
+/// cost nothing, and for all cases that [`Store::find`] must handle: a file that does not prove, a disk that is
+/// full.
 fn copied(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
     if size < verify::LARGE {
         return None;

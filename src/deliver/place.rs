@@ -1,4 +1,4 @@
-//! Where a file may be: what is asked, and how it is called in what people read.
+//! The sources of a file, and their names in what people read.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::http;
 use crate::source::kubo::KuboReach;
 use crate::source::{Miss, SourceKind};
 
-/// A place to ask, in the order of asking.
+/// A source to ask, in the order of asking.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Candidate {
     /// A path of this machine.
@@ -27,7 +27,7 @@ pub enum Candidate {
 }
 
 impl Candidate {
-    /// What a URL of the package manager leads to.
+    /// Returns the source that a URL of the package manager leads to.
     ///
     /// # Errors
     /// Schemes other than http, https and file, which curl knows and this program does not.
@@ -44,7 +44,7 @@ impl Candidate {
         }
     }
 
-    /// What kind of source it is.
+    /// Returns its kind of source.
     pub fn kind(&self) -> SourceKind {
         match self {
             Candidate::File(_) => SourceKind::File,
@@ -55,7 +55,7 @@ impl Candidate {
         }
     }
 
-    /// Under which name its health is remembered.
+    /// Returns the name under which its health is recorded.
     pub fn host(&self) -> Option<String> {
         match self {
             Candidate::File(_) => None,
@@ -65,7 +65,7 @@ impl Candidate {
         }
     }
 
-    /// What the journal calls it: its kind and, where there are several of the kind, its host.
+    /// Returns its name in the journal: its kind and, where there are several of the kind, its host.
     pub fn source(&self) -> String {
         match self {
             Candidate::File(_) | Candidate::Node(_) | Candidate::Kubo(..) => self.kind().word().to_owned(),
@@ -75,7 +75,7 @@ impl Candidate {
         }
     }
 
-    /// The line of an error: what was asked, and what it did instead of delivering.
+    /// Returns its line of an error: the source, and what it did instead of delivering.
     pub(super) fn line(&self, miss: &Miss) -> String {
         let at = match self {
             Candidate::File(path) => path.display().to_string(),
@@ -86,7 +86,7 @@ impl Candidate {
         format!("{}{at}  {miss}", self.kind().word())
     }
 
-    /// What it is called in the line of a delivered file.
+    /// Returns its name in the line of a delivered file.
     pub(super) fn label(&self) -> String {
         match self {
             Candidate::File(_) => "a local directory".to_owned(),

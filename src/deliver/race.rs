@@ -1,4 +1,4 @@
-//! One race over the places of a file: makes their sources, runs it, and takes note of what it showed.
+//! One race over the sources of a file: makes them, runs the race, and records what it showed.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -28,7 +28,7 @@ use crate::source::mirror::Mirror;
 use crate::source::node::NodeFile;
 use crate::source::{Miss, Source, SourceKind};
 
-/// A race that was not lost.
+/// The result of a race that was not lost.
 pub(super) struct Raced {
     outcome: RaceOutcome,
     from: String,
@@ -39,7 +39,7 @@ pub(super) struct Raced {
 }
 
 impl Raced {
-    /// The delivery, of which `file` holds the bytes.
+    /// Makes the delivery of `file`, which holds its bytes.
     pub(super) fn finish(self, file: File) -> Result<Delivery, Error> {
         match self.outcome {
             RaceOutcome::Won(Won { accepted, modified, .. }) => {
@@ -53,7 +53,7 @@ impl Raced {
     }
 }
 
-/// Runs it. `partial` holds `have` bytes of an earlier run.
+/// Runs the race. `partial` holds `have` bytes of an earlier run.
 pub(super) fn race(
     session: &mut Session,
     name: &FileName,
@@ -113,7 +113,7 @@ pub(super) fn race(
     let from = shares.iter().map(|(index, _)| places[*index].label()).collect::<Vec<_>>().join(" + ");
     let from = match (from.is_empty(), have) {
         (false, _) => from,
-        // Known to be empty before anybody was asked.
+        // Known to be empty before any source was asked.
         (true, 0) => "nobody, it is empty".to_owned(),
         (true, _) => "an earlier run".to_owned(),
     };
@@ -126,7 +126,7 @@ pub(super) fn race(
     };
     let is_near = match shares.as_slice() {
         [(index, _)] => match &places[*index] {
-            // The daemon keeps what it fetched, for the neighbours.
+            // The daemon keeps the files that it fetched, for the neighbours.
             Candidate::File(_) | Candidate::Node(_) => true,
             Candidate::Kubo(..) => had_it == Some(true),
             Candidate::Gateway(..) | Candidate::Mirror(_) => false,
@@ -136,7 +136,8 @@ pub(super) fn race(
     Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
 }
 
-/// A source for every place, and a meter for each. `had_it` says later whether Kubo had the file by itself.
+/// Makes a source for every candidate, and a meter for each. `had_it` tells later whether Kubo had the file by
+/// itself.
 fn entrants<'a>(
     session: &Session,
     http: &'a Http,
@@ -179,7 +180,8 @@ fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
     Pace {
         head_start: settings.head_start,
         budget: session.health.head_start(settings.head_start),
-        // A database is wanted from the user's own mirror: another one is asked only when that one is really slow.
+        // A database should come from the user's own mirror: another one is asked only when that one is really
+        // slow.
         overlap: if plan.expect.size().is_some() { settings.connect / 5 } else { settings.connect },
         stall: settings.stall,
         patience: manner.wait.unwrap_or(settings.patience),
@@ -190,7 +192,8 @@ fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
     }
 }
 
-/// Who may have the root block of the file. One leaf has no other root than itself, and its sha256 is known anyway.
+/// Returns the sources that may have the root block of the file. The root of a file of one leaf is that leaf, and
+/// its sha256 is known anyway.
 fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Candidate]) -> Option<Box<dyn Roots + 'a>> {
     let (cid, size) = plan.cid.filter(|cid| cid.codec() == Codec::DagPb).zip(plan.expect.size())?;
     let peers = places.iter().filter_map(|place| match place {
@@ -210,7 +213,7 @@ fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Cand
     (!all.is_empty()).then(|| Box::new(RootBlock::new(http, all, cid, size)) as Box<dyn Roots>)
 }
 
-/// Who sent something else than expected: worth knowing even when somebody else then sent the right file.
+/// Lists the sources that sent something else than expected, which the user should know even after a success.
 fn refused(places: &[Candidate], log: &Log) -> Vec<String> {
     let lines = log.misses.iter().filter_map(|(index, miss)| match (miss, &places[*index]) {
         (Miss::Corrupt(why), place @ Candidate::Mirror(_)) => {
@@ -222,7 +225,7 @@ fn refused(places: &[Candidate], log: &Log) -> Vec<String> {
     lines.collect()
 }
 
-/// Who did not answer lately is asked last. The order within each group stays.
+/// Moves sources that did not answer lately to the end. The order within each group stays.
 fn in_order(session: &Session, places: &[Candidate]) -> Vec<Candidate> {
     let is_down = |place: &Candidate| place.host().is_some_and(|host| session.health.is_down(&host));
     let (mut order, last): (Vec<Candidate>, Vec<Candidate>) = places.iter().cloned().partition(|place| !is_down(place));
@@ -236,7 +239,7 @@ fn learn(session: &mut Session, places: &[Candidate], log: &Log, shares: &[(usiz
     for (index, miss) in &log.misses {
         let Some(host) = places[*index].host() else { continue };
         match miss {
-            // A daemon that searches is not down; one that does not even say whether it has the file is.
+            // A daemon that searches is not down; one that does not even report whether it has the file is.
             Miss::Stalled(_) if places[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
@@ -264,7 +267,7 @@ fn learn(session: &mut Session, places: &[Candidate], log: &Log, shares: &[(usiz
     health.save();
 }
 
-/// The error of a lost race: every source with what it did, the most telling kind, and what to do.
+/// Makes the error of a lost race: every source with its miss, the most telling kind, and the hint.
 fn lost(session: &Session, name: &FileName, plan: &Plan, places: &[Candidate], log: &Log) -> Error {
     if let Some((_, Miss::Local(why))) = log.misses.iter().find(|(_, miss)| matches!(miss, Miss::Local(_))) {
         return Error::local(session.store.dir().display(), why)
