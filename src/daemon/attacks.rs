@@ -1,6 +1,7 @@
-//! What one user of this machine does to the others: each test does it, and asks as another would.
+//! Attacks of one user of this machine on the others: each test makes one, and asks for a file as another user.
 //!
-//! The server runs on the only thread of its test, as in the program: where something holds that up, no answer comes.
+//! The server runs on the only thread of its test, as in the program: if something blocks that thread, no answer
+//! comes.
 
 use std::io::{IoSlice, Read as _};
 use std::mem::MaybeUninit;
@@ -23,7 +24,7 @@ use crate::node::tests::Started;
 use crate::socket::{Connection, SocketListener, ask};
 use crate::store::Store;
 
-/// A served socket, and what belongs to it.
+/// A served socket with its node, store and transfers.
 struct Scene {
     dir: TempDir,
     started: Started,
@@ -37,7 +38,7 @@ impl Scene {
         Self::with(listen, Started::new(&[]).await, 1 << 30)
     }
 
-    /// One whose store may hold so many bytes.
+    /// Starts a scene whose store may hold `most` bytes.
     fn with(listen: fn(&Path) -> std::io::Result<SocketListener>, started: Started, most: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let uid = rustix::process::getuid().as_raw();
@@ -50,7 +51,7 @@ impl Scene {
         Self { dir, started, socket, store, transfers }
     }
 
-    /// Asks for a file, and reads no answer yet.
+    /// Asks for a file, without reading an answer.
     async fn ask_for(&self, sha256: Sha256, size: u64) -> Connection {
         let connection = Connection::to(&self.socket).unwrap();
         connection.send(&format!("get {sha256} {size} - a-1-1-any.pkg.tar.zst"), None).await.unwrap();
@@ -62,7 +63,7 @@ impl Scene {
     }
 }
 
-/// A TCP socket whose closing waits for a reader, and that reader.
+/// Makes a TCP socket whose closing waits for a reader, and that reader.
 fn lingering() -> (OwnedFd, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 4096).unwrap();
@@ -76,8 +77,8 @@ fn lingering() -> (OwnedFd, TcpStream) {
     (sender.into(), reader)
 }
 
-/// Connects as a stranger would, and sends each of these, some with a descriptor. Returns the connection, and whether a
-/// descriptor was taken.
+/// Connects as another user would and sends each message, some with a descriptor. Returns the connection, and true
+/// if a descriptor was accepted.
 fn pass(socket: &Path, messages: &[(&[u8], Option<&OwnedFd>)]) -> (OwnedFd, bool) {
     let mut is_taken = false;
     let connection = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
@@ -96,7 +97,7 @@ fn pass(socket: &Path, messages: &[(&[u8], Option<&OwnedFd>)]) -> (OwnedFd, bool
     (connection, is_taken)
 }
 
-/// Reads what was sent if the test is not over in time, so that it ends; tells whether it had to.
+/// Reads the remaining data if the test takes too long, so that it ends; returns true if that was necessary.
 fn rescue(readers: Vec<TcpStream>) -> (Sender<()>, JoinHandle<bool>) {
     let (over, is_over) = channel();
     let wait = move || {
@@ -110,8 +111,8 @@ fn rescue(readers: Vec<TcpStream>) -> (Sender<()>, JoinHandle<bool>) {
     (over, std::thread::spawn(wait))
 }
 
-/// The attack in all its forms: the descriptor with a request, with nothing, behind a request, on connections that stay
-/// and that go, and on more of them than one user may have.
+/// Runs the attack in all its forms: the descriptor with a request, with nothing, behind a request, on connections
+/// that stay and that close, and on more of them than one user may have.
 async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io::Result<SocketListener>) {
     let scene = Scene::new(listen).await;
     assert!(scene.status().await["id"].is_string());
@@ -127,16 +128,16 @@ async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io
         let (connection, is_taken) = pass(&scene.socket, forms[number % 4]);
         kept.extend((number % 8 < 4).then_some(connection));
         readers.push(reader);
-        // What is under way is the last one; or closing this one would keep this test waiting.
+        // Of those accepted, only the last is in transit; closing the others would block this test.
         kept.extend((!is_taken).then_some(sender));
-        // As many as the kernel keeps for a server that does not come to accept them.
+        // The kernel's backlog for a server that does not accept.
         if number % 10 == 9 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
     let (over, rescued) = rescue(readers);
     for _ in 0..10 {
-        // Even the attacker himself is answered, as soon as his connections are closed.
+        // Even the attacker is answered, once the attacker's connections are closed.
         let answered = loop {
             match ask(&scene.socket, "status").await {
                 Ok(status) => break status,
@@ -166,7 +167,7 @@ async fn shared_documents_that_are_kept_open_take_no_more_room_than_a_few() {
         scene.started.shelve(&scene.dir.path().join(format!("file-{number}")), b"content");
     }
     let mut kept = Vec::new();
-    // A second's worth of requests; more are told off.
+    // Uses up the requests of one second; further ones are refused.
     for _ in 0..150 {
         for what in ["status", "shared"] {
             let connection = Connection::to(&scene.socket).unwrap();
@@ -182,7 +183,7 @@ async fn shared_documents_that_are_kept_open_take_no_more_room_than_a_few() {
     assert!(files.values().filter(|bytes| **bytes > 10_000).count() <= 8, "{files:?}");
 }
 
-/// The answers until the last one, and the descriptor that came with them.
+/// Returns the answers up to the last one, and the descriptor that came with them.
 async fn answers(connection: &Connection) -> (String, Option<std::fs::File>) {
     let mut given = None;
     loop {
@@ -208,7 +209,7 @@ async fn a_file_of_the_store_is_hashed_once_while_others_are_answered() {
     for connection in &asking {
         assert_eq!(connection.receive().await.unwrap().unwrap().0, "looking");
     }
-    // Its transfer is there, and waits; neither who asks nor another file does.
+    // The transfer exists and waits; the requester's other calls and other files do not.
     assert_eq!(scene.status().await["transfers"], 1);
     let other = scene.ask_for(Sha256::of(b"another"), 7).await;
     assert_eq!(answers(&other).await.0, "absent no neighbour is connected");
@@ -217,7 +218,7 @@ async fn a_file_of_the_store_is_hashed_once_while_others_are_answered() {
         assert_eq!(answers(connection).await.0, "done");
     }
     drop(asking);
-    // What was proven and has not changed is not read again.
+    // A file that was proven and has not changed is not read again.
     let _held_up = scene.transfers.hold_up_reading().await;
     assert_eq!(answers(&scene.ask_for(sha256, bytes.len() as u64).await).await.0, "done");
 }
@@ -231,7 +232,7 @@ async fn a_file_of_the_store_that_is_damaged_is_never_handed_out() {
     assert!(said.starts_with("absent ") && file.is_none() && !path.exists(), "{said}");
 }
 
-/// Bytes on the disk of the files in `dir`, and of these.
+/// Counts bytes on disk: the files in `dir`, and the open files `held`.
 fn on_disk(dir: &Path, held: &[std::fs::File]) -> u64 {
     let names = std::fs::read_dir(dir).unwrap().flatten().filter_map(|entry| entry.metadata().ok());
     let open = held.iter().filter_map(|file| file.metadata().ok());
@@ -299,7 +300,7 @@ async fn what_had_come_of_a_file_that_its_asker_gave_up_takes_no_room_though_he_
         }
     }
     assert!(!held.is_empty());
-    // Its last hold on the store goes when the transfer has noticed.
+    // The transfer releases its last hold on the store once it notices.
     for _ in 0..5000 {
         if on_disk(&scene.store.dir().join("partial"), &held) == 0 {
             return;

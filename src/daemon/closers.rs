@@ -1,8 +1,9 @@
-//! Threads for what may block when it is closed: connections with a descriptor in their queue, which only an attacker
-//! sends. Others never come here, so that nobody but him waits for them.
+//! Threads for closes that may block: connections with a descriptor in their queue, which only an attacker sends.
+//! Other connections are closed elsewhere, so only the attacker waits for these.
 //!
-//! Who is waited for is interrupted again and again: a socket that lingers is closed by then (net/core/stream.c of Linux,
-//! `sk_stream_wait_close`). So even many of them are gone soon; what no signal ends costs its user two threads.
+//! A blocked close is interrupted again and again: a lingering socket is closed by then (net/core/stream.c of
+//! Linux, `sk_stream_wait_close`), so even many of them are gone soon. A close that no signal ends costs its user
+//! two threads.
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -19,13 +20,13 @@ use nix::sys::signal::Signal;
 const THREADS_OF_USER: usize = 2;
 const THREADS: usize = 24;
 
-/// How often the threads are interrupted.
+/// Interval between interrupts of the threads.
 const TICK: Duration = Duration::from_millis(2);
 
-/// What is closed by dropping it.
+/// A value that is closed by being dropped.
 type Closed = Box<dyn Any + Send>;
 
-/// The threads, and what waits for them. Cheap to clone.
+/// The threads and their queue. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Closers(Arc<Mutex<State>>);
 
@@ -38,9 +39,9 @@ struct State {
 }
 
 struct Closer {
-    /// Whose things it closes.
+    /// The user whose values this thread closes.
     user: u32,
-    /// What it is interrupted by, once it runs. As a number: with some C libraries it is a pointer.
+    /// The pthread to interrupt, once the thread runs. As a number: with some C libraries it is a pointer.
     name: Option<usize>,
 }
 
@@ -57,14 +58,14 @@ impl Closers {
         if of_user < THREADS_OF_USER && state.threads.len() < THREADS {
             let (this, id) = (self.clone(), state.next_id);
             state.next_id += 1;
-            // Where there can be no more threads it waits for one that is there, or for the next who comes.
+            // If no thread can be started, the value waits for an existing one or for the next.
             if spawned(move || this.run(id)) {
                 state.threads.insert(id, Closer { user, name: None });
             }
         }
     }
 
-    /// Closes for the user of this thread, then for those who have none.
+    /// Closes values of this thread's user, then of users without a thread.
     fn run(&self, id: u64) {
         let name = pthread_self() as usize;
         loop {
@@ -77,7 +78,7 @@ impl Closers {
 
     /// Interrupts the threads for as long as there are any.
     fn interrupt(&self) {
-        // A signal that nobody handles, or that is ignored, interrupts nothing.
+        // A signal without a handler, or an ignored one, interrupts nothing.
         let handled = signal_hook::flag::register(signal_hook::consts::SIGURG, Arc::new(AtomicBool::new(false)));
         loop {
             thread::sleep(TICK);
@@ -86,7 +87,7 @@ impl Closers {
                 state.is_interrupting = false;
                 break;
             }
-            // None of them ends while this is locked.
+            // No thread ends while the state is locked.
             for name in state.threads.values().filter_map(|closer| closer.name) {
                 let _ = pthread_kill(name as Pthread, Signal::SIGURG);
             }
@@ -102,7 +103,7 @@ impl Closers {
 }
 
 impl State {
-    /// What the thread `id` closes next; `None` ends it.
+    /// Returns the next value for thread `id` to close; `None` ends the thread.
     fn next(&mut self, id: u64, name: usize) -> Option<Closed> {
         let mut user = self.threads.get(&id)?.user;
         if !self.waiting.contains_key(&user) {

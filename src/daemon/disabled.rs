@@ -10,7 +10,7 @@ fn missing() -> Error {
         .hint("build it with the cargo feature `node`, which is on by default")
 }
 
-/// Says that there is no daemon.
+/// Fails: this build has no daemon.
 ///
 /// # Errors
 /// Always.
@@ -18,7 +18,7 @@ pub fn run(_: &Env, _: &[String], _: &Settings) -> anyhow::Result<u8> {
     Err(missing().into())
 }
 
-/// Says that networks are not known.
+/// Fails: this build does not know networks.
 ///
 /// # Errors
 /// Always.
@@ -26,7 +26,7 @@ pub fn here(_: &Settings) -> Result<Vec<Nearby>, Error> {
     Err(missing())
 }
 
-/// Says that networks are not known.
+/// Fails: this build does not know networks.
 ///
 /// # Errors
 /// Always.

@@ -1,7 +1,7 @@
-//! The documents that are handed out: files, because they may be longer than a message.
+//! The documents that the daemon hands out: as files, because they may be longer than a message.
 //!
-//! Who has a descriptor keeps the file for as long as he likes, so there are few of them, written again and again: what
-//! they take on the disk does not grow with how often somebody asks (test `documents_kept_open_take_no_room`).
+//! A process with a descriptor can keep the file open for any time. So there are few files, rewritten in turn, and
+//! their disk use does not grow with the number of requests (test `documents_kept_open_take_no_room`).
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,22 +22,22 @@ pub(super) struct Documents {
 
 #[derive(Default)]
 struct Files {
-    /// The one that was written last is the last one.
+    /// In the order of writing; the newest is at the back.
     written: VecDeque<File>,
     last: Option<Instant>,
 }
 
 impl Documents {
-    /// Documents in `most` files. One that is younger than `fresh` is handed out again; so its reader has `most` times
-    /// `fresh` until it may be written to.
+    /// Creates documents in `most` files. A document younger than `fresh` is handed out again, so a reader has
+    /// `most` times `fresh` before its file may be rewritten.
     pub(super) fn new(most: usize, fresh: Duration) -> Self {
         Self { most, fresh, files: Mutex::default() }
     }
 
-    /// What `make` says, or said a moment ago, for reading only and from its beginning.
+    /// Returns the result of `make`, or a recent one, as a file for reading only, at its beginning.
     ///
     /// # Errors
-    /// When there is no room for it; trying again may help.
+    /// When the disk is full; trying again may help.
     pub(super) fn get(&self, make: impl FnOnce() -> Value) -> io::Result<File> {
         let mut files = self.files.lock().expect("nothing panics while it is held");
         let is_fresh = files.last.is_some_and(|last| last.elapsed() < self.fresh);
@@ -55,7 +55,7 @@ impl Documents {
     }
 }
 
-/// The same file, opened anew for reading only.
+/// Opens the same file anew for reading only.
 pub(super) fn reading(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

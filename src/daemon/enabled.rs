@@ -1,4 +1,4 @@
-//! The daemon's life: start, the loop, and the end; and what it tells systemd.
+//! The daemon's life: start, main loop, end, and its messages to systemd.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
@@ -33,7 +33,7 @@ use crate::report;
 use crate::socket::SocketListener;
 use crate::store::Store;
 
-/// How often the configuration is looked at for a change.
+/// Interval between checks of the configuration for a change.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Threads for reading and hashing blocks: with more, a slow disk is not faster.
@@ -42,7 +42,7 @@ const BLOCKING: usize = 4;
 /// Runs until it is told to end (SIGTERM, SIGINT).
 ///
 /// # Errors
-/// When it is root, or misconfigured; when the socket, the store or the network cannot be had.
+/// When it is root, or misconfigured; when the socket, the store or the network is unavailable.
 pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
     if env.is_root() {
         return Err(Error::usage("pkgswarm daemon", "does not run as root: it reads what strangers send")
@@ -57,14 +57,14 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
     })?;
     let store = Store::open(&dir, env.uid, settings.store_max)
         .map_err(|e| Error::local(dir.display(), e).hint("store.dir must belong to the user who runs the daemon"))?;
-    // Transfers hold parts of it for as long as the process runs.
+    // Transfers hold parts of the store for as long as the process runs.
     let store: &'static Store = Box::leak(Box::new(store));
     let own = dir.join("node");
     fsx::own_dir(&own, env.uid).map_err(|e| Error::local(own.display(), e))?;
     let key = key(&own.join("key"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()?;
     runtime.block_on(async {
-        // Closed by the kernel at the very end, when what waits there to be accepted keeps nobody waiting.
+        // The kernel closes it at the very end; connections waiting to be accepted then delay no other process.
         let listener: &'static SocketListener = Box::leak(Box::new(listener(&settings.socket)?));
         let shelf = Arc::new(Shelf::default());
         let (node, runner) = node::start(Config {
@@ -83,7 +83,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         let server = Server::new(node.clone(), transfers);
         let kubo = (settings.kubo != KuboPolicy::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        // What strangers send keeps no local user waiting.
+        // Data from other machines delays no local user.
         let mut running = runner.spawn(hear_allowed, BLOCKING)?;
         notify("READY=1");
         tokio::select! {
@@ -98,15 +98,15 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         library.save();
         anyhow::Ok(())
     })?;
-    // Reading threads that wait for a slow disk are not waited for.
+    // Does not wait for reading threads that are blocked by a slow disk.
     runtime.shutdown_background();
     Ok(0)
 }
 
-/// The private networks that this machine is in, and how it stands with each.
+/// Lists the private networks of this machine, with the standing of each.
 ///
 /// # Errors
-/// When the kernel does not tell its addresses, or the settings make no sense.
+/// When the kernel does not list its addresses, or the settings are malformed.
 pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
     let allowed = allowed(settings)?;
     let found =
@@ -122,10 +122,10 @@ pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
     Ok(nearby.collect())
 }
 
-/// How `lan.networks` writes the network that somebody typed.
+/// Returns a network in the form of `lan.networks`, from the text that the user typed.
 ///
 /// # Errors
-/// When it is none.
+/// When the text is no network.
 pub fn network(text: &str) -> Result<String, Error> {
     let network: Network = text.parse().map_err(|e| Error::usage("NETWORK", format!("{e}, found {text:?}")))?;
     Ok(network.to_string())
@@ -159,7 +159,7 @@ fn peers(settings: &Settings) -> Result<Vec<(PeerId, Multiaddr)>, Error> {
     parsed.collect()
 }
 
-/// The node's own key: its peer id stays the same, so that neighbours know it again.
+/// Loads or makes the daemon's own key: its peer id stays the same, so neighbours recognise it.
 fn key(path: &Path) -> Result<identity::Keypair, Error> {
     let failed = |e: io::Error| Error::local(path.display(), e);
     match std::fs::read(path) {
@@ -177,7 +177,7 @@ fn key(path: &Path) -> Result<identity::Keypair, Error> {
     }
 }
 
-/// The socket that systemd handed over, else one of our own.
+/// Returns the socket that systemd handed over, else a new one.
 fn listener(path: &Path) -> Result<SocketListener, Error> {
     if let Some(listener) = SocketListener::from_stdin() {
         return Ok(listener);
@@ -189,7 +189,7 @@ fn listener(path: &Path) -> Result<SocketListener, Error> {
     })
 }
 
-/// Takes over what `lan trust` and `shared` change, until the process ends.
+/// Applies changes made by `lan trust` and to `shared`, until the process ends.
 async fn follow_configuration(env: &Env, flags: &[String], tell: &watch::Sender<Allowed>, library: &Library) {
     let dir = layers::system_dir(env);
     let files: [PathBuf; 3] = [dir.join("config.toml"), dir.join("config.d"), dir];
@@ -212,13 +212,13 @@ async fn follow_configuration(env: &Env, flags: &[String], tell: &watch::Sender<
     }
 }
 
-/// Tells systemd, where it wants to know (sd_notify(3)).
+/// Notifies systemd, if it asked for that (sd_notify(3)).
 fn notify(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match path.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(&path),
     };
-    // Who started it otherwise does not wait for this.
+    // Other supervisors do not wait for this.
     let _ = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
 }

@@ -1,7 +1,7 @@
-//! The indexes in use on this machine, as far as neighbours may have them.
+//! The indexes in use on this machine, as far as they may be offered to neighbours.
 //!
-//! Another user refreshes them, and this process takes nobody's word: each copy is proven again by the keys that are
-//! configured, and its tables by their hashes, before anything is offered because of it.
+//! Another user refreshes them, and this process does not rely on that user: each copy is proven again with the
+//! configured keys, and its tables by their hashes, before any file is offered because of it.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,28 +26,28 @@ use crate::store::Store;
 /// A file that is offered because of its sha256, whatever its name.
 pub(super) struct OfferedBySha256 {
     pub(super) path: PathBuf,
-    /// The repository that it is about.
+    /// The repository that it belongs to.
     pub(super) repo: String,
     pub(super) sha256: Sha256,
 }
 
-/// What follows from the indexes in use.
+/// The offers and answers derived from the indexes in use.
 #[derive(Default)]
 pub(super) struct IndexesInUse {
-    /// What is answered to who asks about an index, by key.
+    /// Answers to index requests, by key.
     pub(super) answers: HashMap<String, indexes::IndexAnswer>,
-    /// Manifests and what proves them, tables, and the databases and their signatures that they list.
+    /// Manifests and their proofs, tables, and the databases and signatures that they list.
     pub(super) files: Vec<OfferedBySha256>,
-    /// For each repository, what is listed there.
+    /// The listed files of each repository.
     pub(super) tables: Vec<(RepoName, Catalogue)>,
 }
 
 impl IndexesInUse {
-    /// Reads and proves all of them. Tables that prove right are put on `shelf`, because they are hashed for that.
+    /// Reads and proves all of them. Proven tables are put on `shelf`, because they are hashed anyway.
     pub(super) fn of(session: &Session, shelf: &Shelf, store: &Store) -> Self {
         let mut all = Self::default();
         for index in session.settings.indexes.iter().filter(|index| session.may_pass_on(index)) {
-            // What does not prove itself is not there; `index refresh` tells why.
+            // A copy that is not proven is skipped; `index refresh` tells why.
             all.add(session, index, shelf, store);
         }
         all
@@ -85,7 +85,7 @@ impl IndexesInUse {
     }
 }
 
-/// What neighbours are told about an index: the same by whichever of its keys they ask.
+/// Makes the answers to neighbours about an index: the same for each of its keys.
 fn answers(
     grant: &Grant,
     offer: &IndexOffer,
@@ -101,7 +101,8 @@ fn answers(
     grant.keys().into_iter().map(|key| (key, answer.clone())).collect()
 }
 
-/// A table of the copy `held`, if it is what the manifest says, compiled at `compiled` by and for this user.
+/// Returns a table of the copy `held` if it is the one in the manifest, compiled at `compiled` by and for this
+/// user.
 fn proven_table(held: &IndexCopy, table: &Table, shelf: &Shelf, compiled: PathBuf) -> Option<Catalogue> {
     let path = held.table(table.sha256);
     let known = shelf.at(&path).filter(|file| file.sha256 == table.sha256);
@@ -126,7 +127,7 @@ fn proven_table(held: &IndexCopy, table: &Table, shelf: &Shelf, compiled: PathBu
     Catalogue::open(&compiled).ok().flatten().filter(|catalogue| is_of(catalogue, file.key))
 }
 
-/// The sync databases of a repository and their signatures, where pacman has them, as the index lists them.
+/// Lists the sync databases of a repository and their signatures at pacman's paths, as the index lists them.
 fn databases(session: &Session, table: &Table) -> Vec<OfferedBySha256> {
     let listed = table.databases.iter().filter_map(|database| {
         let path = session.database_path(&database.name)?;

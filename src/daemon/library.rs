@@ -1,8 +1,9 @@
-//! Keeps the shelf: which files of this machine may be offered, hashed at low priority, and followed as they come and go.
+//! Keeps the shelf: the files of this machine that may be offered, hashed at low priority, and followed as they
+//! come and go.
 //!
-//! A file is offered when a sync database or a proven index of a repository that may be shared lists it (`doc/design.md`, promise 13), and
-//! its bytes are what is listed. What was listed once stays offered while the file is there: it is as public as before,
-//! and a neighbour that has not refreshed yet wants just that version.
+//! A file is offered when a sync database or a proven index of a repository that may be shared lists it
+//! (`doc/design.md`, promise 13), and its bytes are as listed. A file listed once stays offered while it exists:
+//! it is as public as before, and a neighbour that has not refreshed yet needs just that version.
 
 use std::collections::HashMap;
 use std::io;
@@ -28,19 +29,19 @@ use crate::session::Session;
 use crate::store::Store;
 use crate::store::shelf::name_at;
 
-/// After a change of a database, and every so often, everything is looked at again: what inotify missed, for example.
+/// Interval between full scans; another follows a change of a database. Covers what inotify missed, for example.
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
 
-/// The same for the first time where pacman-conf did not answer, then ever later.
+/// Delay of the first scan after pacman-conf did not answer; each further delay is longer.
 const LOOK_SOON: Duration = Duration::from_secs(10);
 
-/// What changed is saved when nothing has changed for this long.
+/// Changes are saved after this long without another change.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Databases that keep changing are looked at after this time all the same.
+/// Databases that keep changing are scanned after this time all the same.
 const UNREST: Duration = Duration::from_secs(10);
 
-/// The thread's other end.
+/// The handle of the library thread.
 pub struct Library {
     tell: Mutex<Sender<WatchEvent>>,
     shelf: Arc<Shelf>,
@@ -48,7 +49,7 @@ pub struct Library {
 }
 
 impl Library {
-    /// Starts to fill the shelf of `node`, first with what was there when it was last saved to `saved`.
+    /// Starts to fill the shelf of `node`, first with what was on it when it was last saved to `saved`.
     pub fn open(env: &Env, settings: &Settings, node: &Node, store: &'static Store, saved: PathBuf) -> Self {
         let shelf = Arc::clone(&node.shelf);
         let (tell, told) = channel();
@@ -68,13 +69,13 @@ impl Library {
         Self { tell: Mutex::new(tell), shelf, saved }
     }
 
-    /// Works by these settings from now on.
+    /// Applies new settings from now on.
     pub fn follow(&self, settings: Settings) {
         let tell = self.tell.lock().expect("nothing panics while it is held");
         let _ = tell.send(WatchEvent::Settings(Box::new(settings)));
     }
 
-    /// Saves what was hashed.
+    /// Saves the hashes.
     pub fn save(&self) {
         if let Err(e) = saved::save(&self.shelf, &self.saved) {
             report::say(&format!("warning: {}: {e}; the files are hashed again next time", self.saved.display()));
@@ -82,7 +83,7 @@ impl Library {
     }
 }
 
-/// What works in the thread.
+/// The state of the library thread.
 struct Keeper {
     env: Env,
     settings: Settings,
@@ -93,20 +94,20 @@ struct Keeper {
     watcher: Option<Watcher>,
 }
 
-/// One look at everything: what is listed, and where files lie.
+/// One scan: the listed files, and where files lie.
 #[derive(Default)]
 struct Lists {
-    /// Of each repository that may be shared.
+    /// The catalogues of each repository that may be shared.
     tables: Vec<(String, Vec<Catalogue>)>,
     dirs: Vec<PathBuf>,
-    /// Files elsewhere: what indexes in use consist of, and the databases that they list.
+    /// Files elsewhere: those that indexes in use consist of, and the databases that they list.
     files: Vec<OfferedBySha256>,
-    /// Whether pacman's configuration is known.
+    /// True if pacman's configuration is known.
     is_whole: bool,
 }
 
 impl Lists {
-    /// Who lists a file of this name and size: its repository and sha256.
+    /// Lists the repositories that list a file of this name and size, with its sha256.
     fn find(&self, name: &FileName, size: u64) -> Vec<(&str, Sha256)> {
         let mut found = Vec::new();
         for (repo, tables) in &self.tables {
@@ -124,7 +125,7 @@ impl Lists {
         found
     }
 
-    /// Whether a file may be offered from there: where packages lie, or because it is listed by its path.
+    /// True if a file may be offered from there: in a package directory, or listed by its path.
     fn has_place_for(&self, path: &Path) -> bool {
         self.dirs.iter().any(|dir| path.parent() == Some(dir)) || self.files.iter().any(|file| file.path == path)
     }
@@ -179,7 +180,7 @@ impl Keeper {
         }
     }
 
-    /// Looks at everything.
+    /// Scans everything.
     fn look(&mut self, remembered: &mut HashMap<PathBuf, Shelved>) -> Lists {
         let lists = match self.lists() {
             Ok(lists) => lists,
@@ -221,15 +222,15 @@ impl Keeper {
         let mut ahead = Vec::new();
         for store in &self.settings.share_stores {
             dirs.push(store.join("files"));
-            // What was fetched ahead is listed by databases that the system does not have yet. Here its state is written
-            // once all of it has come.
+            // A database newer than the system's lists the files fetched ahead. Its state is written once all of
+            // it has come.
             lists.extend([store.clone(), store.join("prefetch")]);
             let databases = store.join("prefetch/db");
             if databases.join("sync").exists() {
                 ahead.push(Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?.with_databases(&databases));
             }
         }
-        // Before anything is read: what changes from now on is told.
+        // Before anything is read, so that changes from now on are reported.
         if let Some(watcher) = &mut self.watcher {
             lists.extend(copies_of_indexes(&self.settings));
             watcher.watch(&dirs, &lists);
@@ -262,7 +263,7 @@ impl Keeper {
             return;
         }
         self.shelf.remove(path);
-        // What was hashed before and has not changed is not read again.
+        // A file that was hashed before and has not changed is not read again.
         if let Some(known) = known.filter(|known| lists.offers(&known.repo) && known.is_current()) {
             self.shelf.add(known);
             return;
@@ -282,7 +283,7 @@ impl Keeper {
         }
     }
 
-    /// Puts a file on the shelf if it is the one that is listed.
+    /// Puts a file on the shelf if it is as listed.
     fn consider_listed(&self, listed: &OfferedBySha256) {
         if self.shelf.at(&listed.path).is_some_and(|file| file.sha256 == listed.sha256) {
             return;
@@ -295,7 +296,7 @@ impl Keeper {
         }
     }
 
-    /// What pacman calls a file: in the store, its name stands beside it.
+    /// Returns pacman's name of a file: in the store, the name is kept beside it.
     fn name_of(&self, path: &Path) -> Option<FileName> {
         let name = path.file_name()?.to_str()?;
         let dir = path.parent()?;
@@ -306,8 +307,8 @@ impl Keeper {
     }
 }
 
-/// Hashes a file on a thread of the lowest priority. Only there: pacman-conf is started by the thread that keeps the shelf,
-/// and at that priority it did not answer in time on a busy machine, so that nothing was offered.
+/// Hashes a file on a thread of the lowest priority. Only there: the library thread starts pacman-conf, which at
+/// that priority did not answer in time on a busy machine, so that nothing was offered.
 fn at_leisure(path: &Path, repo: &str) -> io::Result<Shelved> {
     let read = || {
         let _ = rustix::process::nice(19);
@@ -316,7 +317,8 @@ fn at_leisure(path: &Path, repo: &str) -> io::Result<Shelved> {
     std::thread::scope(|scope| scope.spawn(read).join().expect("reading does not panic"))
 }
 
-/// Where a newer index shows: the copy of each, and the directories above it, which may not be there yet.
+/// Returns the paths where a newer index shows: the copy of each, and the directories above it, which may not
+/// exist yet.
 fn copies_of_indexes(settings: &Settings) -> Vec<PathBuf> {
     let state = in_use::state(settings);
     let copies = settings.indexes.iter().map(|index| state.copy_dir(&in_use::copy_name(index)));

@@ -1,6 +1,6 @@
-//! Mends what Kubo on this machine misses on the local network: its multicast DNS names a peer once in 53 minutes, so one
-//! that was away stays away; and a peer that reached it while it started can be connected and yet be unknown to its
-//! Bitswap, which then never asks it.
+//! Fixes two gaps of Kubo on the local network: its multicast DNS names a peer once in 53 minutes, so a peer that
+//! was away stays away; and a peer that connected while Kubo started can stay unknown to its Bitswap, which then
+//! never asks it for blocks.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use crate::kubo::Kubo;
 use crate::node::Node;
 
-/// How often it is looked at, and how long nothing is asked of a Kubo that does not run.
+/// Interval between checks, and the pause after finding that Kubo does not run.
 const LOOK: Duration = Duration::from_secs(15);
 const REST: Duration = Duration::from_secs(60);
 
-/// How long one peer is left alone after an attempt.
+/// Pause for one peer after an attempt.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Mends for as long as the process runs.
+/// Repairs connections for as long as the process runs.
 pub async fn mend(node: &Node, kubo: Option<Kubo>) {
     let Some(kubo) = kubo else { return std::future::pending().await };
     let mut tried: HashMap<String, Instant> = HashMap::new();
@@ -40,7 +40,7 @@ pub async fn mend(node: &Node, kubo: Option<Kubo>) {
             if is_connected && !heard.contains(&peer) {
                 deaf.insert(peer.clone());
             }
-            // Twice in a row: a connection that has just been made takes a moment to be heard of.
+            // Twice in a row: Bitswap needs a moment to learn of a new connection.
             let is_deaf = is_connected && deaf.contains(&peer) && deaf_before.contains(&peer);
             if (is_connected && !is_deaf) || tried.contains_key(&peer) {
                 continue;
@@ -50,7 +50,7 @@ pub async fn mend(node: &Node, kubo: Option<Kubo>) {
                 let _ = kubo.disconnect(&peer).await;
             }
             for address in addresses {
-                // To itself, or to a peer that has gone, fails soon and costs nothing.
+                // A connection to itself, or to a peer that has gone, fails soon and costs nothing.
                 if kubo.connect(&format!("{address}/p2p/{peer}")).await.is_ok() {
                     break;
                 }

@@ -1,7 +1,7 @@
-//! `pkgswarm daemon`: the one resident process, never required. Its part so far is the node, which shares packages with
-//! the local network; the other commands ask it through [`crate::socket`].
+//! `pkgswarm daemon`: the one resident process, never required. It shares packages with the local network; the
+//! other commands reach it through [`crate::socket`].
 //!
-//! Without the cargo feature `node`, `disabled.rs` stands in for all of it and says so.
+//! Without the cargo feature `node`, `disabled.rs` replaces all of it and reports that.
 
 #[cfg(all(test, feature = "node"))]
 mod attacks;
@@ -33,17 +33,17 @@ mod watch;
 /// A private network that this machine is in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Nearby {
-    /// The interface that leads there.
+    /// The interface of the network.
     pub interface: String,
-    /// How `lan.networks` would call it.
+    /// The network in the form of `lan.networks`.
     pub network: String,
     /// This machine's address there.
     pub address: String,
-    /// Whether `lan.networks` has it.
+    /// True if `lan.networks` contains it.
     pub is_trusted: bool,
-    /// Whether `lan.interfaces` has the interface.
+    /// True if `lan.interfaces` contains the interface.
     pub is_chosen: bool,
-    /// What that comes to, in words.
+    /// The resulting standing, in words.
     pub stands: &'static str,
 }
 

@@ -1,7 +1,7 @@
-//! What the store has already, proven again before it is handed out: on threads for that, and once.
+//! Stored files, proven again before they are handed out: on threads of their own, and once.
 //!
-//! A file that has the state in which it was proven is not read again. To prove all that a store may hold takes seconds,
-//! which only those wait for who ask for it.
+//! A file whose state is the one in which it was proven is not read again. Proving all that a store may hold takes
+//! seconds, and only the requesters of those files wait for that.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,13 +13,13 @@ use crate::digest::Sha256;
 use crate::distro::trusted::FileKey;
 use crate::store::Store;
 
-/// Files that are read at a time: half of the daemon's threads for reading, so that blocks are sent meanwhile.
+/// Files that are read at a time: half of the daemon's reading threads, so that blocks are sent meanwhile.
 const READING: usize = 2;
 
 /// States that are remembered. Origin: chosen by us; a store holds fewer files.
 const REMEMBERED: usize = 10_000;
 
-/// What is known of the store's files.
+/// The proven states of the store's files.
 pub(super) struct Proven {
     store: &'static Store,
     states: Mutex<HashMap<Sha256, FileKey>>,
@@ -34,7 +34,8 @@ impl Proven {
         Self { store, states: Mutex::default(), reading, of_users: Mutex::default() }
     }
 
-    /// The file with this sha256 and size, if the store has it. One that does not prove any more is removed.
+    /// Returns the file with this sha256 and size, if the store has it. A file that is no longer proven is
+    /// removed.
     pub(super) async fn find(self: &Arc<Self>, user: u32, sha256: Sha256, size: u64) -> Option<File> {
         if !self.store.has(sha256, size) {
             return None;
@@ -45,7 +46,7 @@ impl Proven {
         let turn = self.turn(user).await?;
         let this = Arc::clone(self);
         let read = move || {
-            // Another one may have had it read meanwhile.
+            // Another request may have had it read meanwhile.
             if let Some(known) = this.known(sha256, size) {
                 return Some(known);
             }
@@ -57,13 +58,13 @@ impl Proven {
         tokio::task::spawn_blocking(read).await.ok()?
     }
 
-    /// The file, if it has the state in which it was proven.
+    /// Returns the file, if it is in the state in which it was proven.
     fn known(&self, sha256: Sha256, size: u64) -> Option<File> {
         let known = self.states().get(&sha256).copied().filter(|known| known.size == size)?;
         self.store.peek(sha256).ok().filter(|file| FileKey::of(file).is_ok_and(|now| now == known))
     }
 
-    /// Takes note that this file has just been proven.
+    /// Records that this file has just been proven.
     pub(super) fn note(&self, sha256: Sha256, file: &File) {
         let Ok(state) = FileKey::of(file) else { return };
         let mut states = self.states();
@@ -73,7 +74,7 @@ impl Proven {
         states.insert(sha256, state);
     }
 
-    /// The right to read a file, until it is dropped.
+    /// Waits for the right to read a file, held until drop.
     async fn turn(&self, user: u32) -> Option<[OwnedSemaphorePermit; 2]> {
         let own = {
             let mut of_users = self.of_users.lock().expect("nothing panics while it is held");
@@ -88,7 +89,7 @@ impl Proven {
         self.states.lock().expect("nothing panics while it is held")
     }
 
-    /// Has nothing read until the value is dropped.
+    /// Holds up all reading until the value is dropped.
     #[cfg(test)]
     pub(super) async fn hold_up(&self) -> OwnedSemaphorePermit {
         let all = Arc::clone(&self.reading).acquire_many_owned(READING as u32).await;

@@ -1,11 +1,11 @@
-//! Room for what is on its way: `store.max` holds for the files that are there and those that are coming together.
+//! Room for files that are being fetched: `store.max` holds for the stored files and the coming ones together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::store::Store;
 
-/// The store's room, as far as transfers have claimed it. Cheap to clone.
+/// The store's room and the claims of transfers on it. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Room(Arc<Inner>);
 
@@ -15,7 +15,7 @@ struct Inner {
     claimed: Mutex<HashMap<u32, u64>>,
 }
 
-/// So many bytes of the room, until it is dropped.
+/// A claim on bytes of the room, until drop.
 pub(super) struct Claim {
     room: Room,
     user: u32,
@@ -27,8 +27,9 @@ impl Room {
         Self(Arc::new(Inner { store, claimed: Mutex::default() }))
     }
 
-    /// Room for `bytes` that come for `user`; the oldest files make it. `None` when those that are coming leave none:
-    /// trying again later helps, unless it is more than the store may hold. Lists the store, on a thread for that.
+    /// Claims `bytes` of room for `user`; the oldest files are evicted for it. `None` when coming files leave no
+    /// room: trying again later helps, unless it is more than the store may hold. Lists the store, on a thread of
+    /// its own.
     pub(super) async fn claim(&self, user: u32, bytes: u64) -> Option<Claim> {
         let mut claim = Claim { room: self.clone(), user, bytes: 0 };
         claim.grow_to(bytes).await.then_some(claim)
@@ -40,9 +41,9 @@ impl Room {
 }
 
 impl Claim {
-    /// Makes it as large as this, if it is smaller. Returns whether there is room; if not, it stays as it was.
+    /// Grows the claim to `bytes`, if it is smaller. Returns whether there is room; if not, it stays as it was.
     ///
-    /// A user who has other claims gets no more than half of the room, so that he leaves some to others.
+    /// A user with other claims gets no more than half of the room, so that some is left for other users.
     pub(super) async fn grow_to(&mut self, bytes: u64) -> bool {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
         let store = self.room.0.store;

@@ -1,7 +1,7 @@
-//! The daemon's end of its socket: what each user may ask, and the answers.
+//! The daemon's end of its socket: the requests of local users, and the answers.
 //!
-//! Anybody on this machine may connect. What one user can cost is bounded: connections, requests in a second, transfers,
-//! and the time in which a request must come. Descriptors are handed over for reading only.
+//! Any user of this machine may connect. The cost of one user is bounded: connections, requests in a second,
+//! transfers, and the time in which a request must come. Descriptors are handed over for reading only.
 
 use std::collections::HashMap;
 use std::io;
@@ -31,15 +31,16 @@ const REQUESTS: u64 = 200;
 /// Blocks that one user may ask for in a second: 256 MB in pieces of 256 KiB.
 const BLOCKS: u64 = 1000;
 
-/// Files in which `status` and `shared` are handed out, and how old what they say may be. Origin: chosen by us: a reader has
-/// more than a second until his is written again, where others ask without end; `shared` takes milliseconds to make.
+/// Number of files in which `status` and `shared` are handed out, and the most age of their contents. Origin:
+/// chosen by us: a reader has more than a second until its file is rewritten while others ask without pause;
+/// `shared` takes milliseconds to make.
 const STATUS: (usize, Duration) = (64, Duration::from_millis(25));
 const SHARED: (usize, Duration) = (8, Duration::from_millis(200));
 
-/// How long a connection may stay without a request, and a message without a reader.
+/// Most time that a connection may stay without a request, and a message without a reader.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What is known about a user of this machine.
+/// The connections, rates and transfers of one local user.
 struct UserState {
     connections: usize,
     rate: Arc<Rate>,
@@ -59,7 +60,7 @@ struct ServerInner {
     shared: Documents,
 }
 
-/// A connection that counts until it is dropped.
+/// A connection, counted until drop.
 struct CountedConnection {
     server: Server,
     user: u32,
@@ -71,19 +72,19 @@ impl Drop for CountedConnection {
         if let Some(user) = users.get_mut(&self.user) {
             user.connections -= 1;
         }
-        // Rates of users who left are not remembered for longer than there is reason to.
+        // The rates of users who left are dropped once there are many.
         if users.len() > 64 {
             users.retain(|_, user| user.connections > 0);
         }
     }
 }
 
-/// A connection of a user. However it ends, nobody else waits while it is closed: a peer may have sent it what makes
-/// that take long (tests `a_socket_that_lingers_keeps_nobody_waiting…`).
+/// A connection of a user. However it ends, no other user waits while it is closed: a peer may have sent it
+/// something that makes closing slow (tests `a_socket_that_lingers_keeps_nobody_waiting…`).
 struct Served {
-    /// There until it is dropped.
+    /// Present until drop.
     connection: Option<Connection>,
-    /// Counts until it is closed, unless it was one too many.
+    /// Counted until closed, unless it was one too many.
     counted: Option<CountedConnection>,
     user: u32,
     closers: Closers,
@@ -99,14 +100,14 @@ impl Drop for Served {
 }
 
 impl Server {
-    /// Answers for `node`.
+    /// Creates a server for `node`.
     pub fn new(node: Node, transfers: Transfers) -> Self {
         let [status, shared] = [STATUS, SHARED].map(|(most, fresh)| Documents::new(most, fresh));
         let (users, closers) = Default::default();
         Self(Arc::new(ServerInner { node, transfers, users, closers, status, shared }))
     }
 
-    /// Takes connections for ever.
+    /// Accepts connections for ever.
     ///
     /// # Errors
     /// When the socket fails.
@@ -120,7 +121,7 @@ impl Server {
                     continue;
                 }
             };
-            // The kernel always tells.
+            // The kernel always reports the user.
             let user = connection.user().unwrap_or(u32::MAX);
             let counted = self.count(user);
             let is_one_too_many = counted.is_none();
@@ -160,7 +161,7 @@ impl Server {
         loop {
             let Ok(heard) = tokio::time::timeout(IDLE, connection.receive()).await else { return Ok(()) };
             let Some((text, _)) = heard? else { return Ok(()) };
-            // Blocks come by the thousand: for the next one he waits.
+            // Blocks come by the thousand: the caller waits for the next one.
             let is_block = text.starts_with("block ");
             if !is_block && self.rate(user, |user| &user.rate).is_some_and(|rate| !rate.take(1).is_zero()) {
                 say(connection, "busy too many requests", None).await?;
@@ -185,13 +186,13 @@ impl Server {
         }
     }
 
-    /// One of a user's rates.
+    /// Returns one of a user's rates.
     fn rate(&self, user: u32, which: impl Fn(&UserState) -> &Arc<Rate>) -> Option<Arc<Rate>> {
         let users = self.0.users.lock().expect("nothing panics while it is held");
         users.get(&user).map(|user| Arc::clone(which(user)))
     }
 
-    /// What neighbours have, as they send it.
+    /// Passes on a neighbour's blocks as they arrive.
     async fn pass_on(&self, connection: &Connection, user: u32, text: &str, blocks: &mut BlockFetch) -> io::Result<()> {
         say(connection, "looking", None).await?;
         let node = &self.0.node;
@@ -218,7 +219,7 @@ impl Server {
         }
     }
 
-    /// A block that is offered here, or that a neighbour has.
+    /// Returns a block that is offered here, or that a neighbour has.
     async fn block(&self, cid: Cid, blocks: &mut BlockFetch) -> Option<Bytes> {
         let (shelf, digest) = (Arc::clone(&self.0.node.shelf), cid.digest());
         match tokio::task::spawn_blocking(move || shelf.block(digest)).await {
@@ -255,14 +256,14 @@ impl Server {
                 changed = states.changed() => if changed.is_err() {
                     return say(connection, "failed the transfer ended", None).await;
                 },
-                // The asker has gone, or speaks out of turn: nobody waits here any more.
+                // The caller has gone, or sent out of turn: no process waits for this any more.
                 _ = connection.receive() => return Err(io::ErrorKind::ConnectionAborted.into()),
             }
         }
     }
 }
 
-/// Says something, to somebody who listens.
+/// Sends a message, to a caller that may have left.
 async fn say(connection: &Connection, text: &str, file: Option<&std::fs::File>) -> io::Result<()> {
     let said = tokio::time::timeout(IDLE, connection.send(text, file)).await;
     said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -273,7 +274,7 @@ async fn say_bytes(connection: &Connection, bytes: &[u8]) -> io::Result<()> {
     said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Reads `get SHA256 SIZE CID NAME`. A file that is known by its CID alone is asked for by its blocks.
+/// Reads `get SHA256 SIZE CID NAME`. A file of which only the CID is known is fetched by its blocks.
 pub fn request(text: &str) -> Option<Request> {
     let words: Vec<&str> = text.splitn(5, ' ').collect();
     let [_, sha256, size, cid, name] = words[..] else { return None };

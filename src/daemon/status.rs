@@ -1,11 +1,11 @@
-//! What the daemon tells about itself, as JSON: for `pkgswarm status`, `shared` and `lan ls`.
+//! The daemon's report on itself, as JSON: for `pkgswarm status`, `shared` and `lan ls`.
 
 use serde_json::{Value, json};
 
 use crate::node::networks::NetworkStanding;
 use crate::node::{AGENT, Node};
 
-/// The node, its networks and its neighbours.
+/// Reports the node, its networks and its neighbours.
 pub fn status(node: &Node, transfers: usize) -> Value {
     let peers = node.peers().into_iter().map(|(id, info)| {
         let traffic = node.bitswap.traffic(id);
@@ -42,7 +42,7 @@ pub fn status(node: &Node, transfers: usize) -> Value {
     })
 }
 
-/// Every file that is offered, and to whom.
+/// Lists every file that is offered, and to whose networks.
 pub fn shared(node: &Node) -> Value {
     let files = node.shelf.files().into_iter().map(|file| {
         json!({

@@ -1,4 +1,4 @@
-//! Files on their way from neighbours: one transfer for each, however many ask for it.
+//! Files on their way from neighbours: one transfer for each file, however many callers ask for it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,57 +24,57 @@ use crate::verify::Verified;
 const MOST: usize = 64;
 const MOST_OF_USER: usize = 40;
 
-/// What is asked for.
+/// The file that is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Of the whole file.
     pub sha256: Sha256,
     /// In bytes.
     pub size: u64,
-    /// Its CID, when the asker knows one.
+    /// Its CID, if the caller knows one.
     pub cid: Option<Cid>,
-    /// What it is called.
+    /// Its file name.
     pub name: FileName,
 }
 
-/// How far it is.
+/// The progress of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TransferState {
-    /// Nobody has said yes.
+    /// No neighbour has answered yet.
     Looking,
-    /// It comes; so many bytes are there.
+    /// Arriving; so many bytes are here.
     Coming(u64),
-    /// It is there, and proven.
+    /// Whole, and proven.
     Done(u64),
-    /// It does not come, for this reason.
+    /// Unavailable, for this reason.
     Absent(String),
-    /// Other bytes came than were asked for.
+    /// The neighbours sent other bytes than were asked for.
     Corrupt(String),
-    /// It stopped.
+    /// Ended by another failure.
     Failed(String),
 }
 
-/// A transfer that somebody waits for. It ends when nobody does.
+/// A transfer with waiting callers. It ends when none is left.
 pub struct Transfer {
     state: watch::Receiver<TransferState>,
     file: OnceLock<File>,
-    /// Who asked first.
+    /// The user who asked first.
     user: u32,
 }
 
 impl Transfer {
-    /// How far it is, now and later.
+    /// Returns the progress, now and later.
     pub fn state(&self) -> watch::Receiver<TransferState> {
         self.state.clone()
     }
 
-    /// What has come, for reading only; there once something has.
+    /// Returns the bytes so far, for reading only; present once some have come.
     pub fn file(&self) -> Option<&File> {
         self.file.get()
     }
 }
 
-/// All of them. Cheap to clone.
+/// All transfers. Cheap to clone.
 #[derive(Clone)]
 pub struct Transfers(Arc<TransfersInner>);
 
@@ -87,26 +87,26 @@ struct TransfersInner {
 }
 
 impl Transfers {
-    /// Fetches by `node` into `store`.
+    /// Creates transfers by `node` into `store`.
     pub fn new(node: Node, store: &'static Store) -> Self {
         let (proven, room) = (Arc::new(Proven::of(store)), Room::of(store));
         Self(Arc::new(TransfersInner { node, store, proven, room, running: Mutex::default() }))
     }
 
-    /// How many there are.
+    /// Counts the transfers.
     pub fn count(&self) -> usize {
         let running = self.0.running.lock().expect("nothing panics while it is held");
         running.values().filter(|transfer| transfer.strong_count() > 0).count()
     }
 
-    /// Has nothing of the store hashed until the value is dropped.
+    /// Holds up all hashing of stored files until the value is dropped.
     #[cfg(test)]
     pub(super) async fn hold_up_reading(&self) -> impl Drop + use<> {
         self.0.proven.hold_up().await
     }
 
-    /// The transfer of this file for `user`: the running one, else a new one, from the store where that has it. `None`
-    /// when there are too many.
+    /// Returns the transfer of this file for `user`: the running one, else a new one, from the store if it has the
+    /// file. `None` when there are too many.
     pub fn get(&self, user: u32, request: Request) -> Option<Arc<Transfer>> {
         let mut running = self.0.running.lock().expect("nothing panics while it is held");
         running.retain(|_, transfer| transfer.strong_count() > 0);
@@ -125,7 +125,7 @@ impl Transfers {
         tokio::spawn(async move {
             let ended = tokio::select! {
                 ended = this.deliver(user, &request, &tell, &shown) => ended,
-                // Nobody waits for it any more.
+                // No caller waits for it any more.
                 () = tell.closed() => TransferState::Failed("given up".to_owned()),
             };
             tell.send_replace(ended);
@@ -135,7 +135,7 @@ impl Transfers {
 }
 
 impl TransfersInner {
-    /// Shows the file in the store, or what comes from neighbours; how that ends.
+    /// Shows the file in the store, or the one coming from neighbours; returns the final state.
     async fn deliver(
         &self,
         user: u32,
@@ -160,11 +160,11 @@ impl TransfersInner {
         let key = request.sha256.to_string();
         let slot = match self.store.try_lock(&key) {
             Ok(Some(slot)) => slot,
-            // Only this process writes to its store: who holds the lock is a transfer that is ending.
+            // Only this process writes to its store: the lock is held by a transfer that is ending.
             Ok(None) => return TransferState::Absent("another transfer of it is ending".to_owned()),
             Err(e) => return TransferState::Failed(e.to_string()),
         };
-        // Dropped before it is whole, it takes no room: whoever asked may hold it open.
+        // Dropped before it is whole, it takes no room: a caller may still hold it open.
         let arriving = Partial(slot);
         let partial = match arriving.0.fresh_partial().and_then(|partial| show(&partial).map(|()| partial)) {
             Ok(partial) => partial,
@@ -185,24 +185,24 @@ impl TransfersInner {
     }
 }
 
-/// What comes into the store. Whatever of it has no proof at the end is gone then, for who holds it open as well.
+/// A file coming into the store. Any part without proof at the end is removed, also for callers that hold it open.
 struct Partial<'a>(Slot<'a>);
 
 impl Drop for Partial<'_> {
     fn drop(&mut self) {
-        // Where it was kept there is none any more.
+        // The path of the kept file no longer exists.
         self.0.discard_emptied();
     }
 }
 
-/// Why a transfer that would need more than `store.max` together with the others does not come.
+/// The reason for refusing a transfer that would need more than `store.max` together with the others.
 const NO_ROOM: &str = "the store has no room for it beside what is coming (store.max)";
 
 fn no_room() -> TransferState {
     TransferState::Absent(NO_ROOM.to_owned())
 }
 
-/// Where a file comes from and goes to.
+/// The source and the destination of a file.
 struct Into<'a> {
     node: &'a Node,
     partial: &'a File,
@@ -210,7 +210,7 @@ struct Into<'a> {
 }
 
 impl Into<'_> {
-    /// Fetches it by the CID that is known, else by one that neighbours name.
+    /// Fetches the file by its known CID, else by one that neighbours name.
     async fn run(&self, request: &Request, claim: &mut Claim) -> Result<Verified, TransferState> {
         let node = self.node;
         let among = node.bitswap.worth_asking();
@@ -220,7 +220,7 @@ impl Into<'_> {
         let known = if request.size <= CHUNK as u64 { Some(Cid::raw(request.sha256)) } else { request.cid };
         if let Some(root) = known {
             match self.by_root(request, root, &among, claim).await {
-                // What an index says of the CID may be of another shape than what neighbours have.
+                // The CID of an index may describe another DAG shape than the neighbours have.
                 Err(TransferState::Absent(why)) if request.size > CHUNK as u64 && why != NO_ROOM => {}
                 other => return other,
             }
@@ -229,7 +229,7 @@ impl Into<'_> {
         let claims = node.claims.ask(&node.ours(), question).await;
         for (root, who) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
             match self.by_root(request, root, &node.bitswap.worth_asking(), claim).await {
-                // A claim that leads to something else: nobody's word but theirs.
+                // A claim that leads to other bytes; it counts against the claimant only.
                 Err(TransferState::Corrupt(why)) => {
                     who.iter().for_each(|peer| node.bitswap.shun(*peer));
                     if *self.tell.borrow() != TransferState::Looking {
@@ -261,7 +261,7 @@ impl Into<'_> {
                 Ok(()) = seen.changed() => {
                     let bytes = seen.borrow_and_update().bytes;
                     if bytes > 0 {
-                        // Somebody has it. Before that it needs no more room than its first block.
+                        // A neighbour has it. Before that it needs no more room than its first block.
                         if !claim.grow_to(request.size).await {
                             return Err(no_room());
                         }
@@ -304,7 +304,7 @@ mod tests {
         Transfers::new(node.clone(), Box::leak(Box::new(Store::open(&dir.join("store"), uid, 1 << 30).unwrap())))
     }
 
-    /// Says of its own file that it is another one.
+    /// Claims that its own file is the honest one.
     fn forged(shelf: &Shelf, dir: &std::path::Path, honest: &Shelved) {
         let path = dir.join("forged");
         std::fs::write(&path, vec![6; usize::try_from(honest.key.size).unwrap()]).unwrap();
@@ -324,7 +324,7 @@ mod tests {
             let transfer = transfers.get(1, request(&file)).unwrap();
             states.push(ended(&transfer).await);
         }
-        // Either the honest one was asked first, or the liar was, and then not again.
+        // Either the honest neighbour was asked first, or the liar was, and then not again.
         assert_eq!(states[1], TransferState::Done(file.key.size), "{states:?}");
         assert!(matches!(states[0], TransferState::Done(_) | TransferState::Corrupt(_)), "{states:?}");
     }

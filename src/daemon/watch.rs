@@ -1,4 +1,4 @@
-//! Watches directories: where packages come and go, and where what lists them does.
+//! Watches directories: where packages come and go, and where the lists of them do.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -11,13 +11,13 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
 use crate::config::Settings;
 
-/// News for the thread that keeps the library.
+/// News for the library thread.
 pub(super) enum WatchEvent {
     /// The file at this path came, changed or went.
     File(PathBuf),
-    /// A database or the configuration changed.
+    /// A database or the configuration has changed.
     Lists,
-    /// These settings hold now.
+    /// New settings.
     Settings(Box<Settings>),
 }
 
@@ -53,8 +53,8 @@ impl Watcher {
         Some(Self { queue, dirs })
     }
 
-    /// Watches these directories; a change in `lists` means that everything has to be looked at.
-    /// Before the first `-Sy` there is no directory of databases yet: then the one above it tells.
+    /// Watches these directories; a change in `lists` causes a full scan. Before the first `-Sy` the directory of
+    /// databases does not exist: then the one above it is watched.
     pub(super) fn watch(&mut self, dirs: &[PathBuf], lists: &[PathBuf]) {
         let come_and_go = WatchFlags::CLOSE_WRITE
             | WatchFlags::MOVED_TO
@@ -72,7 +72,7 @@ impl Watcher {
     }
 }
 
-/// Whether what changes under this name in a watched directory is a list, or the directory of one.
+/// True if a change under this name in a watched directory is a list, or the directory of one.
 fn is_list(dir: &Path, name: &str) -> bool {
     let is_copy = || dir.ends_with("index/index") && !name.starts_with('.');
     let plain = ["sync", "index", "pkgswarm.json", "prefetch", "state.json"];

@@ -1,11 +1,11 @@
 //! The journal: one line for every file that was delivered or fetched, for `stats` and `why`.
 //!
-//! Writing it is on the way of every file, so it is one `write` to a file opened for appending: the kernel puts whole
-//! lines of concurrent writers one after the other (write(2), O_APPEND). A line that a crash or a full disk cut short is
-//! skipped by readers. Two files of [`TURN`] bytes are kept, together about 80,000 files; the older half goes first.
+//! Each delivery waits for this, so it is one `write` to a file opened for appending: the kernel puts whole lines
+//! of concurrent writers one after the other (write(2), O_APPEND). Readers skip a line that a crash or a full disk
+//! cut short. Two files of [`TURN`] bytes are kept, together about 80,000 files; the older half goes first.
 //!
-//! Each store has its own journal, written by the user to whom the store belongs. What the download user moved for pacman
-//! and what a person fetched are therefore in two journals; others may read them.
+//! Each store has its own journal, written by the user who owns the store. Files fetched by the download user for
+//! pacman and files fetched by a person are therefore in two journals; other users may read them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
@@ -18,10 +18,10 @@ mod record;
 
 pub use record::{By, Contribution, JournalRecord};
 
-/// Bytes at which the file is put aside and a new one begun.
+/// Bytes at which the file is rotated.
 const TURN: u64 = 4 << 20;
 
-/// Most bytes of one file that are read: beyond this it is not ours.
+/// Most bytes of one file that are read: a longer one was not written by pkgswarm.
 const READ_MOST: u64 = 4 * TURN;
 
 /// The journal of one store.
@@ -32,7 +32,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The journal in `dir`, the store's directory, which must exist.
+    /// Opens the journal in `dir`, the store's directory, which must exist.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into(), turn: TURN }
     }
@@ -40,7 +40,7 @@ impl Journal {
     /// Adds a line: one file opened, one write (`cargo bench -- journal` measures it).
     ///
     /// # Errors
-    /// The disk is full, or the directory is not ours. Nothing but these statistics depends on it.
+    /// The disk is full, or the directory belongs to another user. Nothing but these statistics depends on it.
     pub fn note(&self, record: &JournalRecord) -> io::Result<()> {
         let mut file = File::options().append(true).create(true).mode(0o644).open(self.file())?;
         file.write_all(record.to_line().as_bytes())?;
@@ -50,12 +50,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins a new file. Who finds somebody else at it leaves it to them; who still has the old one open writes to that.
+    /// Rotates the file. If another process is rotating, leaves it to that one; a process with the old file open
+    /// keeps writing to that.
     fn put_aside(&self) -> io::Result<()> {
         let lock =
             File::options().create(true).truncate(false).write(true).mode(0o600).open(self.dir.join("journal.lock"))?;
-        // Looked at again under the lock: putting a file aside twice would lose the first one. None is there where somebody
-        // else has just done it.
+        // Checked again under the lock: rotating twice would lose the first file. It is absent if another process
+        // has just rotated it.
         if lock.try_lock().is_ok() && std::fs::metadata(self.file()).is_ok_and(|meta| meta.len() > self.turn) {
             std::fs::rename(self.file(), self.old())?;
         }
@@ -65,7 +66,7 @@ impl Journal {
     /// Calls `each` with every record that ended at `since` (Unix seconds) or later, in the order of writing.
     ///
     /// # Errors
-    /// A file that is there and cannot be read. That there is none yet is fine.
+    /// A file that exists and cannot be read. A missing file is no error.
     pub fn read(&self, since: u64, mut each: impl FnMut(JournalRecord)) -> io::Result<()> {
         for path in [self.old(), self.file()] {
             let file = match fsx::open_read(&path) {
@@ -90,20 +91,20 @@ impl Journal {
         self.dir.join("journal.old")
     }
 
-    /// The store's directory.
+    /// Returns the store's directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 }
 
-/// Calls `each` with the record of every complete line that is one; others are skipped.
+/// Calls `each` with the record of every complete and well-formed line; others are skipped.
 ///
 /// # Errors
 /// Those of reading.
 pub fn records(mut text: impl BufRead, mut each: impl FnMut(JournalRecord)) -> io::Result<()> {
     let mut line = Vec::new();
     while text.read_until(b'\n', &mut line)? > 0 {
-        // What does not end is still being written.
+        // A line without its end is still being written.
         let whole = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
         if let Some(record) = whole.and_then(JournalRecord::from_line) {
             each(record);
@@ -155,7 +156,7 @@ mod tests {
     fn concurrent_writers_lose_nothing_and_the_size_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal { turn: 40_000, ..Journal::at(dir.path()) };
-        // Fewer bytes than two files hold, so that all of it must be there; more than one, so that it turns over.
+        // Fewer bytes than two files hold, so that all records must be there; more than one, so that it rotates.
         std::thread::scope(|scope| {
             for thread in 0..8 {
                 let journal = journal.clone();

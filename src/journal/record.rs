@@ -1,16 +1,16 @@
-//! One line of the journal: what was moved, for whom, from whom.
+//! One line of the journal: the file, its purpose, its sources.
 
 use std::fmt::Write as _;
 
 use crate::name::{FileName, RepoName};
 
-/// Longest line that is written or read, in bytes: four times what a file from a dozen sources needs.
+/// Longest line that is written or read, in bytes: four times the length for a file from a dozen sources.
 pub const LINE_MOST: usize = 4096;
 
 /// Most sources that are named in one line; the bytes of further ones are summed up under `others`.
 const SOURCES_MOST: usize = 12;
 
-/// For whom something was moved.
+/// The purpose of a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum By {
     /// pacman or makepkg, which waited for it.
@@ -19,14 +19,14 @@ pub enum By {
     Fetch,
     /// The rest of a pacman run, ahead of pacman.
     Ahead,
-    /// Pending updates, before anybody asked.
+    /// Pending updates, before a caller asked.
     Prefetch,
 }
 
 impl By {
     const ALL: [By; 4] = [By::Xfer, By::Fetch, By::Ahead, By::Prefetch];
 
-    /// Its word in the journal.
+    /// Returns its word in the journal.
     pub fn word(self) -> &'static str {
         match self {
             By::Xfer => "xfer",
@@ -37,48 +37,49 @@ impl By {
     }
 }
 
-/// How many bytes one source sent.
+/// The bytes that one source sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Contribution {
     /// Kind and, where it has one, host: `kubo`, `gateway g.example`, `mirror m.example:8080`.
     pub source: String,
-    /// Bytes of bodies that came from it, those that were thrown away included.
+    /// Bytes of bodies that it sent, discarded ones included.
     pub bytes: u64,
 }
 
 impl Contribution {
-    /// The kind of source: the first word.
+    /// Returns the kind of source: the first word.
     pub fn kind(&self) -> &str {
         self.source.split(' ').next().unwrap_or_default()
     }
 }
 
-/// One file that was delivered or fetched, or that was given up after some bytes had come.
+/// One file that was delivered or fetched, or given up after some bytes had come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalRecord {
-    /// When it was over, Unix seconds.
+    /// End time, Unix seconds.
     pub at: u64,
-    /// How long it took, in milliseconds.
+    /// Duration, in milliseconds.
     pub took: u64,
-    /// For whom.
+    /// The purpose.
     pub by: By,
     /// Its repository, where it belongs to one.
     pub repo: Option<RepoName>,
     /// Its name.
     pub name: FileName,
-    /// Bytes that were handed to whoever asked; 0 when it was only put into the store, or failed.
+    /// Bytes handed to the caller; 0 when it was only put into the store, or failed.
     pub delivered: u64,
-    /// Who sent how much over the network or from a local directory. What was here already is in nobody's share.
+    /// The bytes that each source sent over the network or from a local directory. Bytes already stored here are
+    /// in no share.
     pub shares: Vec<Contribution>,
 }
 
 impl JournalRecord {
-    /// Bytes that all sources together sent.
+    /// Counts the bytes that all sources together sent.
     pub fn received(&self) -> u64 {
         self.shares.iter().map(|share| share.bytes).fold(0, u64::saturating_add)
     }
 
-    /// The line, line break included. Fields are separated by tabs, which no name contains.
+    /// Formats the line, line break included. Fields are separated by tabs, which no name contains.
     pub fn to_line(&self) -> String {
         let repo = self.repo.as_ref().map_or("-", RepoName::as_str);
         let mut line =
@@ -96,7 +97,7 @@ impl JournalRecord {
         line
     }
 
-    /// Reads a line without its break; `None` for anything but a whole line of ours.
+    /// Reads a line without its break; `None` for anything but a complete and well-formed line.
     pub fn from_line(line: &str) -> Option<Self> {
         if line.len() > LINE_MOST {
             return None;
@@ -162,7 +163,7 @@ mod tests {
         let line = record(vec![Contribution { source: "kubo".to_owned(), bytes: 9 }]).to_line();
         let whole = line.trim_end();
         let cut = whole.rfind('\t').unwrap();
-        // Cut at the border of a field it is a shorter record; nobody writes those.
+        // Cut at the end of a field it is a shorter record; no version writes those.
         for at in (0..whole.len()).filter(|at| *at < cut - 2) {
             assert_eq!(JournalRecord::from_line(&whole[..at]), None, "{at}");
         }

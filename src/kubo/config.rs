@@ -1,4 +1,4 @@
-//! Kubo's own settings and state, as its RPC tells them: for showing, judging and changing them.
+//! Kubo's own settings and state, as its RPC reports them: for showing, judging and changing them.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,12 +6,12 @@ use serde_json::Value;
 use super::{ANSWER_MOST, Kubo, KuboError, QUICK};
 
 impl Kubo {
-    /// The whole configuration without its secrets. Values that nobody set are absent, `null` or empty.
+    /// Returns the whole configuration without its secrets. Unset values are absent, `null` or empty.
     pub async fn config(&self) -> Result<Value, KuboError> {
         self.json("config/show", &[], QUICK).await
     }
 
-    /// Sets one value, named like `Swarm.ConnMgr.HighWater`. Kubo reads it when it starts the next time.
+    /// Sets one value, named like `Swarm.ConnMgr.HighWater`. Kubo reads it at its next start.
     ///
     /// `null` is as good as absent: Kubo then uses its default. There is no call that removes a value; `config/replace`
     /// keeps what the new configuration leaves out (Kubo 0.43, `repo/fsrepo/fsrepo.go`, SetConfig; tried).
@@ -20,7 +20,7 @@ impl Kubo {
         self.call("config", &args, None, QUICK, ANSWER_MOST).await.map(drop)
     }
 
-    /// How many peers the daemon is connected to.
+    /// Counts the peers that the daemon is connected to.
     pub async fn peer_count(&self) -> Result<usize, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -31,7 +31,7 @@ impl Kubo {
         Ok(wire.peers.map_or(0, |peers| peers.len()))
     }
 
-    /// Whether what answers at the gateway's address is a Kubo gateway: it knows the empty file without looking.
+    /// Checks that a Kubo gateway answers at the gateway's address: it serves the empty file without a look-up.
     pub async fn has_gateway(&self) -> Result<(), KuboError> {
         // The identity CID of no bytes (multiformats: `01 55 00 00`).
         let answer = self.file("/ipfs/bafkqaaa", QUICK).await?;

@@ -1,4 +1,4 @@
-//! How Kubo's RPC is got at: over TCP or a Unix socket, with a secret where `API.Authorizations` asks for one.
+//! The way to Kubo's RPC: over TCP or a Unix socket, with a secret if `API.Authorizations` demands one.
 
 use std::fmt;
 use std::fs::File;
@@ -14,19 +14,19 @@ use crate::config::Settings;
 use crate::config::value;
 use crate::http::Http;
 
-/// Most bytes of a file with a secret: beyond this it is another file.
+/// Most bytes of a file with a secret: a longer one is another file.
 const SECRET_MOST: u64 = 4096;
 
-/// What calls of the RPC need besides its address.
+/// Requirements of RPC calls besides the address.
 #[derive(Clone, Default)]
 pub struct Door {
     /// Connected to a Unix socket; `None` for the client of the gateway.
     pub(super) client: Option<Client>,
-    /// `Authorization`, or why there is none although one is configured.
+    /// `Authorization`, or the reason for its lack although one is configured.
     pub(super) secret: Option<Result<HeaderValue, String>>,
 }
 
-/// Shows no secret.
+/// Omits the secret.
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secret = self.secret.as_ref().map(|secret| secret.as_ref().map(|_| "…"));
@@ -35,14 +35,14 @@ impl fmt::Debug for Door {
 }
 
 impl Kubo {
-    /// The daemon that the settings name.
+    /// Makes the door to the daemon that the settings name.
     pub fn configured(settings: &Settings, http: &Http) -> Self {
         let client = http.loopback().clone();
         let secret = settings.kubo_token.as_deref().map(secret);
         let gateway = settings.gateway_url();
         match settings.kubo_api.strip_prefix(value::UNIX) {
             Some(path) => {
-                // The name is not looked up; HTTP wants one.
+                // The name is not looked up; HTTP requires one.
                 let api = Url::parse("http://localhost").ok();
                 let door = Door { client: Some(http.unix(Path::new(path))), secret };
                 Self { api, gateway, client, door }
@@ -54,7 +54,7 @@ impl Kubo {
     }
 }
 
-/// The value of `Authorization` that the file at `path` stands for. It is read anew for each command.
+/// Returns the value of `Authorization` from the file at `path`. It is read anew for each command.
 fn secret(path: &Path) -> Result<HeaderValue, String> {
     let failed = |why: &dyn fmt::Display| format!("kubo.token_file: {}: {why}", path.display());
     let mut text = String::new();
@@ -63,8 +63,8 @@ fn secret(path: &Path) -> Result<HeaderValue, String> {
     header(text.trim()).ok_or_else(|| failed(&"expected one line like bearer:TOKEN or basic:USER:PASSWORD"))
 }
 
-/// `bearer:TOKEN`, `basic:USER:PASSWORD` and `basic:BASE64`, as Kubo's own configuration has them (`AuthSecret`, Kubo 0.43,
-/// `docs/config.md`); a text without a colon is a token.
+/// Accepts `bearer:TOKEN`, `basic:USER:PASSWORD` and `basic:BASE64`, as in Kubo's own configuration (`AuthSecret`,
+/// Kubo 0.43, `docs/config.md`); a text without a colon is a token.
 fn header(secret: &str) -> Option<HeaderValue> {
     let value = match secret.split_once(':') {
         None => format!("Bearer {secret}"),
@@ -113,7 +113,7 @@ mod tests {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(kubo.has_gateway());
         let sent: Vec<_> = script.asked().into_iter().map(|asked| asked.secret).collect();
         assert_eq!(sent, [Some("bearer hush-hush".to_owned()), None]);
-        // One that cannot be read is no reason to ask without it.
+        // An unreadable secret is no reason to ask without it.
         let gone =
             Kubo { door: Door { client: None, secret: Some(secret(&dir.path().join("gone"))) }, ..script.kubo() };
         let fault = run(gone.version()).unwrap_err();

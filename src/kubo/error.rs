@@ -1,4 +1,4 @@
-//! What a Kubo daemon answers when it cannot do something, sorted into what can be done about it.
+//! Failures that a Kubo daemon reports, sorted by remedy.
 //!
 //! Kubo has no error codes: nearly everything is HTTP 500 with a text. All knowledge of those texts is in this file
 //! (Kubo 0.43, `core/commands`, `boxo:gateway`).
@@ -7,53 +7,53 @@ use std::time::Duration;
 
 use crate::name::shown;
 
-/// Which kind of failure a call to Kubo ended in. Code matches on this, never on the text.
+/// The kind of a failed call to Kubo. Code matches on this, never on the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KuboErrorKind {
-    /// Nobody answers at the address. Starting the daemon helps.
+    /// No process answers at the address. Starting the daemon helps.
     Unreachable,
     /// No answer within the call's deadline. Trying again later may help.
     Deadline,
-    /// The daemon does not let us (`API.Authorizations`, or an address that is not its API). Configuration helps.
+    /// The daemon refuses the call (`API.Authorizations`, or an address that is not its API). Configuration helps.
     Forbidden,
-    /// The thing asked for is not there: no such key, record, pin or block.
+    /// The requested object does not exist: no such key, record, pin or block.
     Absent,
     /// The daemon is too old for the call; 0.40 is needed.
     TooOld,
     /// The disk or the daemon's `Datastore.StorageMax` is full.
     NoSpace,
-    /// The daemon has too much to do (429) or gave up waiting for the network (504). Trying again later may help.
+    /// The daemon is overloaded (429) or gave up waiting for the network (504). Trying again later may help.
     Busy,
-    /// The answer is not what this call answers, was cut off, or is larger than allowed.
+    /// The answer does not fit the call, was cut off, or is larger than allowed.
     Malformed,
-    /// Anything else; the text says what.
+    /// Any other failure; see the text.
     Other,
 }
 
-/// A failed call to Kubo: which call, which kind, and the daemon's own words.
+/// A failed call to Kubo: the call, the kind, and the daemon's own words.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("kubo: {call}: {text}")]
 pub struct KuboError {
     /// The call, for example `dag/import`.
     pub call: &'static str,
-    /// What can be done about it.
+    /// The kind of failure, which decides the remedy.
     pub kind: KuboErrorKind,
     /// The daemon's words, made fit to print.
     pub text: String,
 }
 
 impl KuboError {
-    /// A failure of `call` in our own words.
+    /// Makes a failure of `call` with a text of pkgswarm's own.
     pub fn new(call: &'static str, kind: KuboErrorKind, text: impl AsRef<str>) -> Self {
         Self { call, kind, text: shown(text.as_ref()).into_owned() }
     }
 
-    /// The call took longer than `deadline`.
+    /// Makes a failure of a call that took longer than `deadline`.
     pub(super) fn deadline(call: &'static str, deadline: Duration) -> Self {
         Self::new(call, KuboErrorKind::Deadline, format!("no complete answer within {} s", deadline.as_secs_f32()))
     }
 
-    /// The transport failed.
+    /// Makes a failure of the transport.
     pub(super) fn transport(call: &'static str, error: &reqwest::Error) -> Self {
         let kind = if error.is_connect() {
             KuboErrorKind::Unreachable
@@ -62,7 +62,7 @@ impl KuboError {
         } else {
             KuboErrorKind::Malformed
         };
-        // The URL may carry a password; the innermost cause is the one that says something.
+        // The URL may carry a password; the innermost cause is the informative one.
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {
             cause = inner;
@@ -70,8 +70,8 @@ impl KuboError {
         Self::new(call, kind, cause.to_string())
     }
 
-    /// The daemon answered with an HTTP status other than success. RPC bodies are `{"Message": …}`, gateway bodies
-    /// are plain text.
+    /// Makes a failure from an HTTP status other than success. RPC bodies are `{"Message": …}`, gateway bodies are
+    /// plain text.
     pub fn status(call: &'static str, status: u16, body: &[u8]) -> Self {
         #[derive(serde::Deserialize)]
         struct Wire {
@@ -95,7 +95,7 @@ impl KuboError {
         Self::new(call, kind, text)
     }
 
-    /// The daemon reported an error within an answer that began well.
+    /// Makes a failure from an error within an answer that began well.
     pub(super) fn said(call: &'static str, text: &str) -> Self {
         Self::new(call, of_text(text), text)
     }

@@ -1,12 +1,13 @@
-//! What downloads of ours made Kubo cache, and how it is kept below a limit: oldest first, never what the user keeps.
+//! The files that Kubo cached because of our downloads, kept below a limit: oldest first, never files that the
+//! user keeps.
 //!
-//! What the user keeps is what Kubo's own collector spares: everything that a pin reaches, and everything that MFS reaches
-//! (`ipfs files`), which no pin protects. The daemon looks at pins itself when it is told to remove blocks; MFS is looked
-//! through here ([`Mfs`]).
+//! The user keeps what Kubo's own collector spares: everything that a pin reaches, and everything that MFS reaches
+//! (`ipfs files`), which no pin protects. The daemon checks pins itself when it is told to remove blocks; MFS is
+//! checked here ([`Mfs`]).
 //!
-//! Kubo collects garbage only when told to (`--enable-gc`), so every file fetched through it stays on the user's disk
-//! a second time (`doc/facts/kubo.md`). The ledger lists what that was: a line `CID bytes time` for each
-//! file, appended when it was fetched. A line cut short by a crash is skipped: that file then stays until the user's own
+//! Kubo collects garbage only when told to (`--enable-gc`), so every file fetched through it stays on the user's
+//! disk a second time (`doc/facts/kubo.md`). The ledger lists these files: a line `CID bytes time` for each file,
+//! appended when it was fetched. A line cut short by a crash is skipped: that file then stays until the user's own
 //! garbage collection.
 
 use std::collections::HashMap;
@@ -22,9 +23,9 @@ use crate::dag::node::{self, DagNode};
 
 /// The ledger is rewritten without its repetitions when it grows beyond this many bytes (about 10,000 files).
 const COMPACT: u64 = 1 << 20;
-/// Most bytes of the ledger that are read: beyond this it is not ours.
+/// Most bytes of the ledger that are read: a longer one was not written by pkgswarm.
 const LEDGER_MOST: u64 = 64 << 20;
-/// Largest file that is believed: 1 TiB.
+/// Largest file that is accepted: 1 TiB.
 const FILE_MOST: u64 = 1 << 40;
 /// Most files removed in one go.
 const FILES_MOST: usize = 1000;
@@ -39,7 +40,7 @@ pub struct Ledger {
     dir: PathBuf,
 }
 
-/// What [`Ledger::trim`] did.
+/// The result of [`Ledger::trim`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trimmed {
     /// Files removed from the daemon's cache.
@@ -50,7 +51,8 @@ pub struct Trimmed {
     pub left: u64,
 }
 
-/// Why trimming ended early. What was removed until then is forgotten; trying again goes on with the rest.
+/// The reason why trimming ended early. Files removed until then are forgotten; trying again continues with the
+/// rest.
 #[derive(Debug, thiserror::Error)]
 pub enum TrimError {
     /// The daemon failed.
@@ -68,7 +70,7 @@ struct LedgerEntry {
 }
 
 impl Ledger {
-    /// The ledger in `dir`, which must exist.
+    /// Opens the ledger in `dir`, which must exist.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
@@ -86,15 +88,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Bytes of all files listed.
+    /// Returns the bytes of all listed files.
     pub fn total(&self) -> io::Result<u64> {
         Ok(self.read()?.values().map(|kept| kept.size).sum())
     }
 
     /// Removes the oldest files from the daemon's cache until at most `limit` bytes are left, or `budget` is over.
     ///
-    /// What the user keeps, pinned or in MFS, stays, and stays listed: it counts again once nothing keeps it. Never touches
-    /// what is not listed. Where MFS cannot be looked through, nothing is removed.
+    /// Files that the user keeps, pinned or in MFS, stay, and stay listed: they count again once they are not kept
+    /// any more. Never touches unlisted files. If MFS cannot be read, nothing is removed.
     pub async fn trim(&self, kubo: &Kubo, limit: u64, budget: Duration) -> Result<Trimmed, TrimError> {
         let listed = self.read()?;
         let until = Instant::now() + budget;
@@ -112,7 +114,7 @@ impl Ledger {
         if !gone.is_empty() {
             let _lock = self.lock()?;
             let mut now = self.read()?;
-            // What was fetched again in the meantime is in the cache again.
+            // A file that was fetched again in the meantime is in the cache again.
             now.retain(|cid, kept| gone.get(cid) != Some(kept));
             self.write(&now)?;
         }
@@ -134,7 +136,7 @@ impl Ledger {
             let parsed = parsed.and_then(|((cid, size), time)| {
                 Some((cid.parse::<Cid>().ok()?, LedgerEntry { size: size.parse().ok()?, time: time.parse().ok()? }))
             });
-            // Sums of sizes must not overflow, whatever is written there.
+            // Sums of sizes must not overflow, whatever the file contains.
             if let Some((cid, kept)) = parsed.filter(|(_, kept)| kept.size <= FILE_MOST) {
                 files.insert(cid, kept);
             }
@@ -159,8 +161,8 @@ impl Ledger {
     }
 }
 
-/// Removes these files from the daemon's disk, one after the other, and notes those that are `gone`. The bytes of all that
-/// were looked at, those that stay because the user keeps them included.
+/// Removes these files from the daemon's disk, one after the other, and records those that are `gone`. Returns the
+/// bytes of all files examined, including those that the user keeps.
 async fn remove_all(
     kubo: &Kubo,
     due: &[(Cid, LedgerEntry)],
@@ -172,7 +174,8 @@ async fn remove_all(
         if Instant::now() >= until {
             break;
         }
-        // Quick, and spares the daemon the walk for the usual pin; pins of directories above are found by block/rm itself.
+        // Quick, and spares the daemon the walk for the usual pin; block/rm itself finds pins of directories
+        // above.
         match kubo.is_pinned(*cid).await? {
             true => passed += kept.size,
             false => files.push((*cid, *kept, blocks(kubo, *cid).await?)),
@@ -192,12 +195,12 @@ async fn remove_all(
     Ok(passed)
 }
 
-/// Removes those blocks of a file that the user does not keep. `false`: they all stay.
+/// Removes the blocks of a file that the user does not keep. `false`: they all stay.
 async fn remove(kubo: &Kubo, mfs: &mut Mfs, blocks: &[Cid]) -> Result<bool, KuboError> {
     let mut gone = 0;
-    // Children first: as long as the root is there, an interrupted removal can be gone on with.
+    // Children first: as long as the root is there, an interrupted removal can be continued.
     for group in blocks.rchunks(AT_ONCE) {
-        // Asked again each time: what was put into MFS a moment ago stays as well.
+        // Asked again each time: files put into MFS a moment ago stay as well.
         let kept = mfs.reached(kubo).await?;
         let group: Vec<Cid> = group.iter().rev().filter(|cid| !kept.contains(&cid.digest())).copied().collect();
         if group.is_empty() {
@@ -208,11 +211,11 @@ async fn remove(kubo: &Kubo, mfs: &mut Mfs, blocks: &[Cid]) -> Result<bool, Kubo
             return Ok(false);
         }
     }
-    // A block that another file has as well, one that the user keeps, stays, and is no longer ours.
+    // A block that belongs to another file, or that the user keeps, stays, and is no longer ours.
     Ok(gone > 0)
 }
 
-/// The blocks of a file that are on the daemon's disk, parents before children.
+/// Lists the blocks of a file that are on the daemon's disk, parents before children.
 async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, KuboError> {
     let mut blocks = vec![root];
     let mut at = 0;
@@ -222,7 +225,7 @@ async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, KuboError> {
         if cid.codec() == Codec::Raw {
             continue;
         }
-        // Without this block nobody knows what lies below it; garbage collection does.
+        // Without this block the ones below it are unknown; garbage collection removes them.
         let Some(block) = kubo.local_block(cid).await? else { continue };
         if let Ok(DagNode::File { pieces, .. }) = node::decode(&block) {
             blocks.extend(pieces.iter().map(|piece| piece.cid));
@@ -264,10 +267,11 @@ mod tests {
         (dir, ledger)
     }
 
-    /// What it says of what has no pin.
+    /// Kubo's answer for a CID without a pin.
     const NOT: &str = r#"{"Message":"path 'x' is not pinned","Code":0,"Type":"error"}"#;
 
-    /// A daemon with nothing pinned, and an MFS of these nodes, the root first. Then it answers by these rules.
+    /// Scripts a daemon with nothing pinned, and an MFS of these nodes, the root first. Then it answers by these
+    /// rules.
     fn with_mfs(nodes: &[Vec<u8>], mut rules: Vec<(String, ScriptedAnswer)>) -> Script {
         let cids: Vec<Cid> = nodes.iter().map(|node| Cid::dag_pb(Sha256::of(node))).collect();
         for (cid, node) in cids.iter().zip(nodes) {
@@ -285,12 +289,12 @@ mod tests {
         with_mfs(&[node::directory([])], rules.into_iter().map(|(part, answer)| (part.to_owned(), answer)).collect())
     }
 
-    /// A directory with `cid` in it.
+    /// Encodes a directory with `cid` in it.
     fn directory_of(cid: Cid) -> Vec<u8> {
         node::directory([node::DagLink { cid: cid.into(), name: b"kept", tsize: 1 }])
     }
 
-    /// A daemon with nothing pinned that removes whatever it is told to.
+    /// Scripts a daemon with nothing pinned that removes every block it is told to.
     fn removing() -> Script {
         empty_mfs(vec![])
     }
@@ -340,7 +344,7 @@ mod tests {
         let (_dir, ledger) = ledger();
         ledger.note(cid(1), 100, 1).unwrap();
         ledger.note(cid(2), 100, 2).unwrap();
-        // A directory in the root has it, and what else is there is not on this disk.
+        // A directory in the root contains it, and the root's other entries are not on this disk.
         let below = node::directory([
             node::DagLink { cid: Cid::dag_pb(Sha256::of(b"elsewhere")).into(), name: b"a", tsize: 1 },
             node::DagLink { cid: cid(1).into(), name: b"kept", tsize: 1 },

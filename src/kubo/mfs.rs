@@ -1,8 +1,8 @@
-//! What MFS reaches (`ipfs files`): files that the user keeps and that no pin protects.
+//! The blocks that MFS reaches (`ipfs files`): files that the user keeps and that no pin protects.
 //!
-//! Kubo's own collector starts at the root of MFS as it does at pins, and passes over what is not on the disk (Kubo 0.43,
-//! `gc/gc.go`, `bestEffortRoots`). So does this: offline, whatever the nodes are made of, blocks compared by their hash, as
-//! Kubo's disk has them.
+//! Kubo's own collector starts at the root of MFS as it does at pins, and skips blocks that are not on the disk
+//! (Kubo 0.43, `gc/gc.go`, `bestEffortRoots`). This does the same: offline, for nodes of any codec, with blocks
+//! compared by their hash, as on Kubo's disk.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -15,28 +15,28 @@ use crate::cid::{AnyCid, Codec};
 use crate::dag::node;
 use crate::digest::Sha256;
 
-/// A look at MFS that is repeated when its root has changed.
+/// A walk of MFS that is repeated when its root has changed.
 pub(super) struct Mfs {
-    /// Blocks that are asked about.
+    /// Blocks whose reachability is in question.
     watched: HashSet<Sha256>,
-    /// Those of them that MFS reaches, or reached when it was looked at.
+    /// Those of them that MFS reaches, or reached at the last walk.
     reached: HashSet<Sha256>,
-    /// Nodes that were looked at; what they link to never changes.
+    /// Nodes that were read; their links never change.
     seen: HashSet<AnyCid>,
     root: Option<AnyCid>,
     until: Instant,
 }
 
 impl Mfs {
-    /// Asks about these blocks, and gives up at `until`.
+    /// Watches these blocks, and gives up at `until`.
     pub(super) fn watching(watched: HashSet<Sha256>, until: Instant) -> Self {
         Self { watched, reached: HashSet::new(), seen: HashSet::new(), root: None, until }
     }
 
-    /// Which of the blocks MFS reaches now.
+    /// Returns the watched blocks that MFS reaches now.
     ///
     /// # Errors
-    /// When MFS could not be looked through: then it is not known what it reaches.
+    /// When MFS could not be walked: then it is unknown what it reaches.
     pub(super) async fn reached(&mut self, kubo: &Kubo) -> Result<&HashSet<Sha256>, KuboError> {
         let root = kubo.mfs_root().await?;
         if self.root != Some(root) {
@@ -63,7 +63,7 @@ impl Mfs {
                 None if node == root => {
                     return Err(KuboError::new("files/stat", KuboErrorKind::Absent, "the root of MFS is missing"));
                 }
-                // Below it nothing is kept on this disk by way of this node.
+                // This node keeps no block below it on this disk.
                 None => Vec::new(),
             };
             for link in links {
@@ -83,7 +83,7 @@ impl Mfs {
 }
 
 impl Kubo {
-    /// The root of MFS as it is now.
+    /// Returns the current root of MFS.
     async fn mfs_root(&self) -> Result<AnyCid, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -94,7 +94,7 @@ impl Kubo {
         read("files/stat", &wire.hash)
     }
 
-    /// What a node on the daemon's own disk links to; `None` when it is not there. No network.
+    /// Lists the links of a node on the daemon's own disk; `None` when it is not there. No network.
     async fn local_links(&self, cid: AnyCid) -> Result<Option<Vec<AnyCid>>, KuboError> {
         const CALL: &str = "block/get";
         let malformed = |text: String| KuboError::new(CALL, KuboErrorKind::Malformed, text);
@@ -108,7 +108,7 @@ impl Kubo {
             let links = hashes.into_iter().map(AnyCid::from_bytes).collect::<Result<_, _>>();
             return links.map(Some).map_err(|e| malformed(format!("{cid}: {e}")));
         }
-        // The daemon reads what is not read here, and tells it as DAG-JSON.
+        // The daemon decodes codecs that are not decoded here, and returns DAG-JSON.
         let args = [("arg", &*cid.to_string()), ("output-codec", "dag-json"), ("offline", "true")];
         let answer = match self.call("dag/get", &args, None, QUICK, 16 * ANSWER_MOST).await {
             Err(fault) if fault.kind == KuboErrorKind::Absent => return Ok(None),
@@ -122,7 +122,7 @@ impl Kubo {
     }
 }
 
-/// The links in a node as DAG-JSON has them: `{"/": "CID"}`.
+/// Collects the links of a node in DAG-JSON: `{"/": "CID"}`.
 fn collect(value: &Value, links: &mut Vec<AnyCid>) -> Result<(), KuboError> {
     match value {
         Value::Object(fields) => match fields.get("/") {

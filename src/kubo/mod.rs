@@ -1,9 +1,9 @@
-//! The calls to a Kubo daemon that are used here, typed, each with a deadline and a limit on its answer.
+//! Typed calls to a Kubo daemon, each with a deadline and a limit on its answer.
 //!
-//! RPC (`/api/v0`, POST only) for what changes the daemon; the gateway for file bytes, because the RPC copies in 4 KiB
-//! pieces and hides errors. **An RPC stream that fails in the middle ends like a complete one; the error is only in the
-//! trailer `X-Stream-Error`, which HTTP clients do not show.** So no answer here is taken as complete because it ended:
-//! each is either proven by hash or signature, or must end with the line that marks success
+//! RPC (`/api/v0`, POST only) for changes of the daemon; the gateway for file bytes, because the RPC copies in 4
+//! KiB pieces and hides errors. **An RPC stream that fails in the middle ends like a complete one; the error is
+//! only in the trailer `X-Stream-Error`, which HTTP clients do not show.** So no answer here is taken as complete
+//! because it ended: each is either proven by hash or signature, or must end with the line that marks success
 //! (`doc/facts/kubo.md`).
 
 use std::time::Duration;
@@ -37,37 +37,37 @@ const RECORD_TYPE: &str = "application/vnd.ipfs.ipns-record";
 const RECORD_MOST: usize = 10 * 1024;
 /// Most bytes of a JSON answer: `pin/ls` of one pin, a list of keys, the lines of an import.
 const ANSWER_MOST: usize = 1 << 20;
-/// Answers that need neither network nor much disk.
+/// Deadline of calls that need neither network nor much disk.
 const QUICK: Duration = Duration::from_secs(10);
-/// Pinning and removing walk over what is stored; a tree of 15,000 files took 3 s.
+/// Deadline of pinning and removing, which walk the stored blocks; a tree of 15,000 files took 3 s.
 const WALK: Duration = Duration::from_secs(600);
 
 /// A Kubo daemon. Cheap to clone; the client's connections are shared.
 #[derive(Clone, Debug)]
 pub struct Kubo {
-    /// Address of the RPC, for example `http://127.0.0.1:5001`. `None`: only the gateway is used. Any host where `door`
-    /// leads to a Unix socket.
+    /// Address of the RPC, for example `http://127.0.0.1:5001`. `None`: only the gateway is used. Any host if
+    /// `door` leads to a Unix socket.
     pub api: Option<Url>,
     /// Address of the gateway. Use 127.0.0.1: the name `localhost` makes Kubo redirect.
     pub gateway: Url,
-    /// Must use no proxy for these addresses.
+    /// The HTTP client; must use no proxy for these addresses.
     pub client: Client,
-    /// What the RPC needs besides its address.
+    /// Requirements of the RPC besides its address.
     pub door: Door,
 }
 
-/// How a name is published.
+/// The parameters of publishing a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication<'a> {
     /// The key's name in the daemon.
     pub key: &'a str,
-    /// What the name shall point at.
+    /// The CID that the name shall point at.
     pub root: Cid,
-    /// Of the record; must be higher than the last one.
+    /// Sequence number of the record; must be higher than the last one.
     pub sequence: u64,
-    /// How long the record counts.
+    /// Validity of the record.
     pub lifetime: Duration,
-    /// How long others may keep the answer; at most `lifetime` (Kubo 0.43 refuses more).
+    /// How long caches may keep the answer; at most `lifetime` (Kubo 0.43 refuses more).
     pub ttl: Duration,
 }
 
@@ -83,19 +83,19 @@ pub struct KuboPeer {
 /// The daemon's disk use in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepoSize {
-    /// What the blocks take now.
+    /// Bytes that the blocks use now.
     pub used: u64,
-    /// `Datastore.StorageMax`: where garbage collection starts, when the daemon runs with it.
+    /// `Datastore.StorageMax`: where garbage collection starts, if the daemon runs with it.
     pub most: u64,
 }
 
 impl Kubo {
-    /// Makes a client of the trustless gateway at `url`, which is asked as Kubo's own is, without its RPC.
+    /// Makes a client of the trustless gateway at `url`: asked like Kubo's own, without its RPC.
     pub fn at_gateway(url: &Url, client: &Client) -> Self {
         Self { api: None, gateway: url.clone(), client: client.clone(), door: Door::default() }
     }
 
-    /// The daemon's version, for example `0.43.0`.
+    /// Returns the daemon's version, for example `0.43.0`.
     pub async fn version(&self) -> Result<String, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -106,7 +106,7 @@ impl Kubo {
         Ok(wire.version)
     }
 
-    /// The peers that the daemon is connected to.
+    /// Lists the peers that the daemon is connected to.
     pub async fn peers(&self) -> Result<Vec<KuboPeer>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -125,7 +125,7 @@ impl Kubo {
         Ok(peers.map(|peer| KuboPeer { id: peer.peer, address: peer.addr }).collect())
     }
 
-    /// The daemon's keys: their names in the daemon and their IPNS names (base36).
+    /// Lists the daemon's keys: their names in the daemon and their IPNS names (base36).
     pub async fn keys(&self) -> Result<Vec<(String, String)>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -145,7 +145,7 @@ impl Kubo {
 
     /// Signs and spreads a record; offline it is signed and spread once the daemon has peers again.
     ///
-    /// Putting it to 20 DHT servers takes a minute at times; `deadline` says how long to wait for that.
+    /// Putting it to 20 DHT servers takes a minute at times; `deadline` limits that.
     pub async fn publish(&self, what: &Publication<'_>, deadline: Duration) -> Result<(), KuboError> {
         let (value, sequence) = (format!("/ipfs/{}", what.root), what.sequence.to_string());
         let lifetime = format!("{}s", what.lifetime.as_secs());
@@ -163,7 +163,7 @@ impl Kubo {
         self.call("name/publish", &args, None, deadline, ANSWER_MOST).await.map(drop)
     }
 
-    /// The signed record of `name`, not verified yet (`index::ipns`). By RPC (Kubo 0.40) where one is configured,
+    /// Returns the signed record of `name`, unproven (`index::ipns`). By RPC (Kubo 0.40) if one is configured,
     /// else by the gateway.
     ///
     /// `Absent` also when the daemon's `Routing.Type` is `none`, even for a name that it published itself.
@@ -176,10 +176,11 @@ impl Kubo {
         self.call("name/get", &[("arg", name), ("timeout", &timeout)], None, deadline, RECORD_MOST).await
     }
 
-    /// The same by the gateway's routing service (`/routing/v1`, Kubo 0.40), which other servers offer as well.
+    /// Returns the same by the gateway's routing service (`/routing/v1`, Kubo 0.40), which other servers offer as
+    /// well.
     ///
-    /// `Absent` also where the answer is a success of any other type: that is how servers of this kind say that there is
-    /// no record (`specs:src/routing/http-routing-v1.md`, `GET /routing/v1/ipns/{name}`, response status codes).
+    /// `Absent` also if the answer is a success of any other type: servers of this kind report a missing record so
+    /// (`specs:src/routing/http-routing-v1.md`, `GET /routing/v1/ipns/{name}`, response status codes).
     pub async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         let path = format!("/routing/v1/ipns/{name}");
         self.raw("gateway routing", &path, RECORD_TYPE, deadline, RECORD_MOST).await
@@ -187,13 +188,13 @@ impl Kubo {
 
     /// Streams a CAR into the daemon and pins its `root`; success means that the daemon confirmed both.
     ///
-    /// Blocks that are there already are cheap. Blocks of an import that failed stay until garbage collection, so that
+    /// Blocks that are there already are cheap. Blocks of a failed import stay until garbage collection, so that
     /// trying again is cheap too. `deadline` is for the whole upload.
     pub async fn import(&self, car: impl Into<Body>, root: Cid, deadline: Duration) -> Result<(), KuboError> {
         const CALL: &str = "dag/import";
         let part = Part::stream(car).file_name("blocks.car");
         let part = part.mime_str("application/vnd.ipld.car").map_err(|e| KuboError::transport(CALL, &e))?;
-        // Announcing the root at once is the daemon's job afterwards; waiting for it would stall the publisher.
+        // The daemon announces the root afterwards; waiting for that would stall the publisher.
         let args = [("pin-roots", "true"), ("stats", "true")];
         let answer = self.call(CALL, &args, Some(Form::new().part("file", part)), deadline, ANSWER_MOST).await?;
         let (mut pinned, mut counted) = (false, false);
@@ -209,7 +210,7 @@ impl Kubo {
         if pinned && counted { Ok(()) } else { Err(cut(CALL)) }
     }
 
-    /// Pins what `root` names, whole, under `name`; missing blocks are fetched from the network.
+    /// Pins the whole DAG of `root` under `name`; missing blocks are fetched from the network.
     ///
     /// A pin that exists already gets the new name.
     pub async fn pin(&self, root: Cid, name: &str, deadline: Duration) -> Result<(), KuboError> {
@@ -223,7 +224,7 @@ impl Kubo {
         if wire.pins.contains(&root) { Ok(()) } else { Err(cut("pin/add")) }
     }
 
-    /// Whether `root` has a recursive pin of its own; pins of directories above it do not count.
+    /// True if `root` has a recursive pin of its own; pins of directories above it do not count.
     pub async fn is_pinned(&self, root: Cid) -> Result<bool, KuboError> {
         let root = root.to_string();
         let args = [("arg", &*root), ("type", "recursive")];
@@ -234,13 +235,13 @@ impl Kubo {
         }
     }
 
-    /// The roots pinned under exactly `name`.
+    /// Lists the roots pinned under exactly `name`.
     pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, KuboError> {
         let pins = self.pins_named(name).await?.into_iter().filter(|(_, found)| found == name);
         Ok(pins.map(|(cid, _)| cid).collect())
     }
 
-    /// The roots pinned under names that begin with `start`, and those names.
+    /// Lists the roots pinned under names that begin with `start`, with those names.
     pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -261,7 +262,7 @@ impl Kubo {
         Ok(pins.filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())
     }
 
-    /// Removes a pin; that there is none is fine.
+    /// Removes a pin; a missing pin is no error.
     pub async fn unpin(&self, root: Cid) -> Result<(), KuboError> {
         match self.call("pin/rm", &[("arg", &root.to_string())], None, WALK, ANSWER_MOST).await {
             Err(fault) if fault.kind != KuboErrorKind::Absent => Err(fault),
@@ -269,7 +270,7 @@ impl Kubo {
         }
     }
 
-    /// A block from the daemon's own disk, proven; `None` when it is not there. No network.
+    /// Returns a block from the daemon's own disk, proven; `None` when it is not there. No network.
     pub async fn local_block(&self, cid: Cid) -> Result<Option<Vec<u8>>, KuboError> {
         let text = cid.to_string();
         let args = [("arg", &*text), ("offline", "true")];
@@ -296,7 +297,8 @@ impl Kubo {
         Ok(lines::<WireRemoved>(CALL, &answer)?.iter().filter(|line| line.error.is_empty()).count())
     }
 
-    /// How much disk the daemon uses and may use. The full statistics can hang for minutes and are not asked for.
+    /// Returns the disk use and limit of the daemon. The full statistics can hang for minutes and are not asked
+    /// for.
     pub async fn repo_size(&self) -> Result<RepoSize, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -308,7 +310,7 @@ impl Kubo {
         Ok(RepoSize { used: wire.repo_size, most: wire.storage_max })
     }
 
-    /// A block through the gateway, proven; from the network when the daemon lacks it.
+    /// Returns a block through the gateway, proven; from the network when the daemon lacks it.
     pub async fn block(&self, cid: Cid, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         const CALL: &str = "gateway block";
         let path = format!("/ipfs/{cid}?format=raw");
@@ -334,7 +336,8 @@ impl Kubo {
         Err(KuboError::status(CALL, status, &text))
     }
 
-    /// One trustless answer of the gateway, whole. Both `format` and `Accept` are sent, as the specification advises.
+    /// Fetches one trustless answer of the gateway, whole. Both `format` and `Accept` are sent, as the
+    /// specification advises.
     async fn raw(
         &self,
         call: &'static str,
@@ -376,7 +379,7 @@ impl Kubo {
         serde_json::from_slice(&answer).map_err(|e| KuboError::new(call, KuboErrorKind::Malformed, e.to_string()))
     }
 
-    /// One RPC: POST, bounded in time and size.
+    /// Makes one RPC: POST, bounded in time and size.
     async fn call(
         &self,
         call: &'static str,
@@ -408,7 +411,7 @@ impl Kubo {
     }
 }
 
-/// The media type of an answer without its parameters, in lower case; `None` when it says none.
+/// Returns the media type of an answer without its parameters, in lower case; `None` when the header is missing.
 fn type_of(answer: &Response) -> Option<String> {
     let kind = answer.headers().get("content-type")?.to_str().ok()?;
     Some(kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! A daemon for tests that answers as scripted, broken answers included, and remembers what it was asked.
+//! A scripted daemon for tests, broken answers included, that remembers the requests.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ pub(crate) struct ScriptedRequest {
     pub(crate) secret: Option<String>,
 }
 
-/// What to answer to a request line that contains a text.
+/// The answer to a request line that contains a text.
 pub(crate) enum ScriptedAnswer {
     /// A complete answer.
     Status(u16, Vec<u8>),
@@ -38,7 +38,8 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Answers each request with the first rule whose text is in the request line, else with 404.
+    /// Starts a daemon that answers each request with the first rule whose text is in the request line, else with
+    /// 404.
     pub(crate) fn answering(rules: Vec<(impl Into<String>, ScriptedAnswer)>) -> Self {
         let rules: Vec<(String, ScriptedAnswer)> =
             rules.into_iter().map(|(part, answer)| (part.into(), answer)).collect();
@@ -59,14 +60,14 @@ impl Script {
         self.asked.lock().unwrap().clone()
     }
 
-    /// A client that uses it for everything.
+    /// Makes a client that uses it for everything.
     pub(crate) fn kubo(&self) -> Kubo {
         let door = super::Door::default();
         Kubo { api: Some(self.url.clone()), gateway: self.url.clone(), client: client(), door }
     }
 }
 
-/// A client as the program builds it, but without proxies.
+/// Makes a client as the program does, but without proxies.
 pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
@@ -80,7 +81,7 @@ fn serve(stream: TcpStream, rules: &[(String, ScriptedAnswer)], log: &Mutex<Vec<
     let head = |status: u16, length: usize| {
         format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
     };
-    // The client may be gone by now; that is its affair.
+    // The client may have gone; that is no error here.
     let _ = match answer {
         None => out.write_all(head(404, 18).as_bytes()).and_then(|()| out.write_all(b"404 page not found")),
         Some(ScriptedAnswer::Status(status, body)) => {

@@ -1,11 +1,11 @@
-//! Kubo's connections: who is there, and making one anew.
+//! Kubo's connections: listing, making and ending them.
 
 use serde::Deserialize;
 
 use super::{Kubo, KuboError, QUICK};
 
 impl Kubo {
-    /// The peer ids that its Bitswap knows: it asks nobody else for blocks.
+    /// Lists the peer ids that its Bitswap knows: it asks no other peer for blocks.
     pub async fn bitswap_peers(&self) -> Result<Vec<String>, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

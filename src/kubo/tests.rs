@@ -51,7 +51,7 @@ fn an_import_succeeds_only_with_the_pin_and_the_last_line() {
         result.map_err(|fault| fault.kind)
     };
     assert_eq!(import(format!("{pinned}\n{stats}\n")), Ok(()));
-    // The error is in a trailer that nobody shows: the lines end too early.
+    // The error is in a trailer that HTTP clients do not show: the lines end too early.
     assert_eq!(import(format!("{pinned}\n")), Err(KuboErrorKind::Malformed));
     assert_eq!(import(format!("{stats}\n")), Err(KuboErrorKind::Malformed));
     assert_eq!(import(format!("{failed}\n{stats}\n")), Err(KuboErrorKind::NoSpace));

@@ -1,4 +1,4 @@
-//! Lines that Kubo's RPC answers with, as far as they are read.
+//! Lines of Kubo's RPC answers, as far as they are read.
 
 use serde::Deserialize;
 
