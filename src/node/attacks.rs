@@ -1,4 +1,5 @@
-//! What a peer that means no good can do: waste its own time. Each of these fails when the guard that it is about is gone.
+//! Attacks by a hostile peer, which must only waste its own time. Each test fails when the guard that it is about
+//! is gone.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::protobuf::{ProtobufWriter, push_varint};
 
-/// Who has a file, who wants it, and who means no good, connected to both.
+/// A peer with a file, a peer that wants it, and a hostile peer, connected to both.
 struct AttackScene {
     has: Started,
     wants: Started,
@@ -43,7 +44,7 @@ impl AttackScene {
         Self { has, wants, hostile, file, bytes, dir }
     }
 
-    /// The file comes all the same, and nobody honest is blamed.
+    /// Checks that the file still arrives, and that no honest peer is blamed.
     async fn goes_on(&self) {
         assert!(self.wants.fetch(&self.file).await.unwrap() == self.bytes);
         for (node, honest) in [(&self.wants, &self.has), (&self.has, &self.wants)] {
@@ -71,12 +72,12 @@ async fn opened_at_all(opener: &Opener, victim: PeerId) -> Option<Stream> {
     tokio::time::timeout(Duration::from_secs(2), opener.open(victim)).await.ok().flatten()
 }
 
-/// Whether the other end has closed the stream or reset it, within this time.
+/// True if the other end closes or resets the stream within this time.
 async fn is_ended(stream: &mut Stream, within: Duration) -> bool {
     tokio::time::timeout(within, stream.read_to_end(&mut Vec::new())).await.is_ok()
 }
 
-/// A length as it stands before a message.
+/// Encodes the length before a message.
 fn length(len: usize) -> Vec<u8> {
     let mut out = Vec::new();
     push_varint(&mut out, len as u64);
@@ -88,10 +89,10 @@ async fn nonsense_and_oversized_messages_end_their_streams_and_nothing_else() {
     let scene = AttackScene::new().await;
     let for_bitswap: [&[u8]; 5] = [
         &[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], // a length without end
-        &length(3 << 19),                      // longer than who is asked for nothing may send; none of it comes
+        &length(3 << 19),                      // longer than an unasked peer may send; none of it comes
         &length(5 << 20),
         &[0x04, 0x0a, 0x7f, 0x00, 0x00], // a field longer than its message
-        &[0x03, 0x0b, 0x0b, 0x0b],       // wire types that do not exist
+        &[0x03, 0x0b, 0x0b, 0x0b],       // undefined wire types
     ];
     let for_the_others: [&[u8]; 4] =
         [&[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], &length(128), &[0x02, 0x0a, 0x7f], &[0x01, 0x0b]];
@@ -103,7 +104,7 @@ async fn nonsense_and_oversized_messages_end_their_streams_and_nothing_else() {
             let mut stream = opened(opener, victim).await;
             stream.write_all(bytes).await.unwrap();
             stream.flush().await.unwrap();
-            // It is not ended from here, so that it is the other end that does.
+            // Not ended from here, so that the other end does it.
             assert!(is_ended(&mut stream, Duration::from_secs(3)).await, "{bytes:x?}");
         }
     }
@@ -149,7 +150,7 @@ async fn thousands_of_connections_from_one_address_do_not_keep_another_out() {
     let file = has.shelve(&dir.path().join("file"), &bytes);
     let wants = Started::new(&[&has]).await;
     assert!(wants.fetch(&file).await.unwrap() == bytes, "with {} connections made", held.len());
-    // All but a few were hung up on at once.
+    // All but a few were disconnected at once.
     let is_open = |stream: &tokio::net::TcpStream| {
         let mut buffer = [0; 1024];
         loop {
@@ -161,7 +162,7 @@ async fn thousands_of_connections_from_one_address_do_not_keep_another_out() {
         }
     };
     let few = until(|| (held.iter().filter(|stream| is_open(stream)).count() <= 8).then_some(()));
-    // A connection that nobody refuses stays for as long as it may take to say who one is, which is 10 s.
+    // A connection that is not refused stays for the time that a peer has to identify itself, 10 s.
     tokio::time::timeout(Duration::from_secs(3), few).await.expect("they were hung up on");
 }
 
@@ -183,7 +184,7 @@ async fn blocks_that_nobody_asked_for_cost_their_sender_the_connection() {
     drop(opened(&scene.hostile.bitswap, scene.wants.node.id).await);
     let mut sent = 0;
     while sent < 200 {
-        // While something is wanted of it, it may send megabytes.
+        // While blocks are wanted of it, it may send megabytes.
         let (tell, _told) = mpsc::unbounded_channel();
         let cid = Cid::raw(scene.file.sha256);
         scene.wants.node.bitswap.ask(scene.hostile.id, WantEntry::new(cid, WantKind::Block), &tell);
@@ -202,16 +203,16 @@ async fn blocks_that_nobody_asked_for_cost_their_sender_the_connection() {
     scene.goes_on().await;
 }
 
-/// How a peer answers what is wanted of it.
+/// The way in which a peer answers wants.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Lie {
-    /// It has everything, and sends other blocks.
+    /// Has everything, and sends other blocks.
     OtherBlocks,
-    /// It has everything, says so again and again, and sends nothing.
+    /// Has everything, says so again and again, and sends nothing.
     Promises,
 }
 
-/// Answers every want of everybody for as long as the test runs.
+/// Answers every want of every peer for as long as the test runs.
 fn lie(mut wants: mpsc::UnboundedReceiver<(PeerId, Stream)>, opener: Opener, lie: Lie) {
     tokio::spawn(async move {
         while let Some((peer, mut stream)) = wants.recv().await {
@@ -292,7 +293,7 @@ async fn floods_of_every_kind_are_read_at_a_steady_rate() {
     let floods =
         [vec![0; 48_000], [presences.finish(), vec![0; 32_000]].concat(), [wants.finish(), vec![0; 32_000]].concat()];
     for flood in floods {
-        // The one block that is wanted comes after 48,000 entries, of which 16,384 a second are looked at.
+        // The one block that is wanted comes after 48,000 entries, of which 16,384 a second are processed.
         let mut hostile = Hostile::new().await;
         let victim = Started::among(vec![hostile.at()]).await;
         let file = victim.shelve(&scene.dir.path().join("small"), b"small");
@@ -318,7 +319,7 @@ async fn answers_that_are_too_long_or_never_end_are_no_answers() {
     scene.has.node.indexes.hold([("ipns:k51".to_owned(), answer)].into());
     let root = ProtobufWriter::default().bytes(1, &Cid::raw(Sha256::of(b"x")).to_bytes()).bytes(9, &[0; 200]).finish();
     let too_long = [frame::framed(&vec![1; indexes::ANSWER_MOST + 1]), frame::framed(&root)];
-    // Too long, promised and not sent, not even promised.
+    // Too long; promised and not sent; not even promised.
     let answers = [too_long, [length(100), length(100)], [Vec::new(), Vec::new()]];
     let peers = [scene.has.node.id, scene.hostile.id];
     for [of_index, of_root] in answers {
@@ -353,7 +354,7 @@ async fn questions_about_indexes_are_answered_at_a_steady_rate() {
         stream.write_all(&request).await.unwrap();
         assert!(is_ended(&mut stream, Duration::from_secs(9)).await);
     }
-    // A second's worth is free.
+    // The first second's worth is free.
     assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
     scene.goes_on().await;
 }

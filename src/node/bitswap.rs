@@ -1,9 +1,9 @@
-//! Bitswap 1.2 with every connected peer: their wants are answered from the shelf, and ours are answered to whoever
-//! asked for them (`super::fetch`).
+//! Bitswap 1.2 with every connected peer: their wants are answered from the shelf, and answers to ours go to the
+//! transfer that asked (`super::fetch`).
 //!
-//! What a peer can cost is bounded: the entries of its wantlist, its streams, the length of all its messages that are on
-//! their way (megabytes only from a peer that blocks are wanted of), the time a message takes, and the bytes that are sent
-//! to it. Blocks are read only when the stream to the peer has room, so a peer that does not read holds one message.
+//! The cost of a peer is bounded: the entries of its wantlist, its streams, the length of all its messages in
+//! transit (megabytes only from a peer that blocks are wanted of), the time for a message, and the bytes sent to
+//! it. Blocks are read only when the stream to the peer has room, so a peer that does not read holds one message.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,27 +25,27 @@ use crate::node::streams::{Guard, Opener};
 
 pub use crate::node::peer::{BlockAnswer, PeerEvent, Traffic};
 
-/// The only version that is spoken; Kubo offers it since 0.5.
+/// The only supported version; Kubo offers it since 0.5.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 
-/// A message takes no more blocks once it holds this many bytes: with one more block it stays below
+/// Bytes after which a message takes no more blocks: with one more block it stays below
 /// [`MOST`](crate::node::message::MOST).
 const FULL: usize = 1 << 20;
 
-/// Longest time for one message, either way: 4 MiB at 70 KB/s.
+/// Longest time for one message in either direction: 4 MiB at 70 KB/s.
 const MESSAGE_TIME: Duration = Duration::from_secs(60);
 
-/// How long the reader of a peer may have to wait for the rate of its entries; who makes it wait longer is cut off. A Kubo
-/// that wants 20,000 blocks says so at once, and takes a second of this. Origin: chosen by us.
+/// Longest wait of a peer's reader for the rate of its entries; a peer beyond it is cut off. A Kubo that wants
+/// 20,000 blocks sends them at once, and takes a second of this. Origin: chosen by us.
 const WAIT_MOST: Duration = Duration::from_secs(2);
 
-/// Bytes that nobody asked for after which a peer is cut off. A block may come late or twice. Origin: chosen by us.
+/// Unrequested bytes after which a peer is cut off. A block may come late or twice. Origin: chosen by us.
 pub(super) const JUNK_MOST: u64 = 16 << 20;
 
 /// How long a peer that wasted time is not asked. Origin: a pacman run; chosen by us.
 const SHUN: Duration = Duration::from_secs(30);
 
-/// Upload limits in bytes a second; 0 is none.
+/// Upload limits in bytes a second; 0 means none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UploadLimits {
     /// To all peers together.
@@ -54,7 +54,7 @@ pub struct UploadLimits {
     pub each: u64,
 }
 
-/// All peers. Cheap to clone.
+/// Bitswap with all peers. Cheap to clone.
 #[derive(Clone)]
 pub struct Bitswap(Arc<BitswapInner>);
 
@@ -66,13 +66,13 @@ struct BitswapInner {
     upload: UploadLimits,
     total: Rate,
     peers: Mutex<HashMap<PeerId, Arc<ConnectedPeer>>>,
-    /// Peers that wasted time, and until when others are asked instead.
+    /// Peers that wasted time; until then, other peers are asked instead.
     shunned: Mutex<HashMap<PeerId, Instant>>,
     transfers: AtomicUsize,
 }
 
 impl Bitswap {
-    /// Serves from `shelf`. Peers that misbehave are sent to `cut`.
+    /// Serves from `shelf`. Misbehaving peers are sent to `cut`.
     pub fn new(shelf: Arc<Shelf>, opener: Opener, upload: UploadLimits, cut: mpsc::UnboundedSender<PeerId>) -> Self {
         let total = Rate::new(upload.total);
         Self(Arc::new(BitswapInner {
@@ -87,7 +87,7 @@ impl Bitswap {
         }))
     }
 
-    /// A peer is connected.
+    /// Starts Bitswap with a peer that has connected.
     pub fn connected(&self, id: PeerId) {
         let mut peers = self.peers();
         if peers.contains_key(&id) {
@@ -100,7 +100,7 @@ impl Bitswap {
         tokio::spawn(async move { this.write(id, &peer).await });
     }
 
-    /// The last connection to a peer is gone.
+    /// Drops a peer whose last connection is gone.
     pub fn disconnected(&self, id: PeerId) {
         let Some(peer) = self.peers().remove(&id) else { return };
         let mut state = peer.state();
@@ -111,50 +111,50 @@ impl Bitswap {
         peer.wake.notify_one();
     }
 
-    /// How many files are being fetched.
+    /// Counts the files that are being fetched.
     pub fn transfers(&self) -> usize {
         self.0.transfers.load(Ordering::Relaxed)
     }
 
-    /// A file is being fetched from now on.
+    /// Counts a transfer that begins.
     pub(super) fn transfer_begins(&self) {
         self.0.transfers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One is not any more.
+    /// Counts a transfer that has ended.
     pub(super) fn transfer_ends(&self) {
         self.0.transfers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Everybody who is connected.
+    /// Lists all connected peers.
     pub fn connected_peers(&self) -> Vec<PeerId> {
         self.peers().keys().copied().collect()
     }
 
-    /// Everybody who is connected and has not wasted time lately.
+    /// Lists the connected peers that have not wasted time recently.
     pub fn worth_asking(&self) -> Vec<PeerId> {
         let mut shunned = self.0.shunned.lock().expect("nothing panics while it is held");
         shunned.retain(|_, until| *until > Instant::now());
         self.connected_peers().into_iter().filter(|peer| !shunned.contains_key(peer)).collect()
     }
 
-    /// Does not ask this peer for a while: it did not answer, or not with what it promised.
+    /// Stops asking this peer for a while: it did not answer, or not with what it promised.
     pub fn shun(&self, id: PeerId) {
         let mut shunned = self.0.shunned.lock().expect("nothing panics while it is held");
         shunned.insert(id, Instant::now() + SHUN);
     }
 
-    /// Whether bytes have come from this peer, or gone to it, in the last seconds.
+    /// True if bytes came from this peer, or went to it, in the last seconds.
     pub fn is_stirring(&self, id: PeerId) -> bool {
         self.peers().get(&id).is_some_and(|peer| peer.is_stirring())
     }
 
-    /// Bytes of blocks to and from a peer.
+    /// Returns the bytes of blocks to and from a peer.
     pub fn traffic(&self, id: PeerId) -> Traffic {
         self.peers().get(&id).map_or(Traffic::default(), |peer| peer.traffic())
     }
 
-    /// Asks a peer; the answer goes to `tell`. Says `Gone` at once when it is not connected.
+    /// Asks a peer; the answer goes to `tell`. Answers `Gone` at once when the peer is not connected.
     pub fn ask(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
         let Some(digest) = want.digest() else { return };
         let peer = self.peers().get(&id).cloned();
@@ -179,7 +179,7 @@ impl Bitswap {
         peer.wake.notify_one();
     }
 
-    /// Does not want a block of a peer any more. Others may still wait for the same one.
+    /// Cancels a want. Other transfers may still wait for the same block.
     pub fn cancel(&self, id: PeerId, want: WantEntry, tell: &mpsc::UnboundedSender<PeerEvent>) {
         let Some(digest) = want.digest() else { return };
         let Some(peer) = self.peers().get(&id).cloned() else { return };
@@ -201,7 +201,8 @@ impl Bitswap {
 
     /// Reads a stream that a peer opened, until it ends or breaks the rules.
     pub async fn read(&self, id: PeerId, mut stream: Stream, _guard: Guard) {
-        // The connection's own task hands streams over, at times before the swarm's loop has told of the connection.
+        // The connection's own task hands streams over, at times before the swarm's loop has reported the
+        // connection.
         self.connected(id);
         loop {
             let peer = self.peers().get(&id).cloned();
@@ -222,7 +223,7 @@ impl Bitswap {
     }
 
     async fn take(&self, id: PeerId, peer: &Arc<ConnectedPeer>, message: BitswapMessage) {
-        // An empty message costs a look as well.
+        // An empty message costs work as well.
         let entries = 1 + message.wants.len() + message.presences.len() + message.blocks.len();
         if message.full || !message.wants.is_empty() {
             peer.state().note(message.full, message.wants);
@@ -242,7 +243,7 @@ impl Bitswap {
                 let _ = self.0.cut.send(id);
             }
         }
-        // A flood is read no faster than this: its sender waits, and nothing of what it said is kept meanwhile.
+        // A flood is read no faster than this: its sender waits, and none of its messages is kept meanwhile.
         let wait = peer.entries.take(entries as u64);
         if wait > WAIT_MOST {
             let _ = self.0.cut.send(id);
@@ -250,7 +251,7 @@ impl Bitswap {
         limits::pause(wait.min(WAIT_MOST)).await;
     }
 
-    /// Sends to a peer what it wants and what is wanted of it, for as long as it is connected.
+    /// Sends our wants to a peer, and the blocks that it wants, for as long as it is connected.
     async fn write(&self, id: PeerId, peer: &Arc<ConnectedPeer>) {
         let mut stream: Option<Stream> = None;
         loop {
@@ -264,7 +265,7 @@ impl Bitswap {
             }
             let blocks = draft.len() as u64;
             let bytes = draft.finish();
-            // A stream can have ended while it was idle: once, another one is opened.
+            // A stream can have ended while it was idle: one retry opens another.
             let mut sent = false;
             for _ in 0..2 {
                 if stream.is_none() {
@@ -277,7 +278,7 @@ impl Bitswap {
                         break;
                     }
                     Ok(Err(_)) => stream = None,
-                    // It does not read. A second message would fare no better.
+                    // It does not read. A second message would not pass either.
                     Err(_) => {
                         stream = None;
                         break;
@@ -287,7 +288,7 @@ impl Bitswap {
             if sent {
                 peer.sent.fetch_add(blocks, Ordering::Relaxed);
             } else {
-                // Nothing asked here would be answered; whoever waits goes to another peer.
+                // Questions to this peer would stay unanswered; the waiting transfers go to another peer.
                 let _ = self.0.cut.send(id);
                 self.disconnected(id);
                 return;
@@ -295,7 +296,7 @@ impl Bitswap {
         }
     }
 
-    /// What is to be sent next: questions first, then answers up to a full message.
+    /// Drafts the next message: questions first, then answers up to a full message.
     async fn draft(&self, peer: &Arc<ConnectedPeer>) -> Draft {
         let mut draft = Draft::default();
         std::mem::take(&mut peer.state().to_ask).iter().for_each(|want| draft.want(want));

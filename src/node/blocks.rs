@@ -1,6 +1,8 @@
-//! One block after the other from whoever has it, for whoever walks a DAG himself: he proves it, and wants to see its nodes.
+//! Fetches single blocks from any peer that has them, for callers that walk a DAG themselves to prove it and read
+//! its nodes.
 //!
-//! Who had the last one is asked for the next one at once; everybody is asked only when he does not have it.
+//! The peer that had the last block is asked for the next one at once; all peers are asked only if it does not
+//! have that.
 
 use std::time::Duration;
 
@@ -13,32 +15,32 @@ use crate::cid::Cid;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
 use crate::node::message::{WantEntry, WantKind};
 
-/// How long peers may take to say whether they have a block, when none has said yes.
+/// Most time for peers to answer if they have a block, when none has said yes.
 const SEARCH: Duration = Duration::from_millis(250);
 
-/// Silence of a peer after which another one is asked for the block.
+/// Silence of a peer after which another peer is asked for the block.
 const STALL: Duration = Duration::from_secs(1);
 
 /// Longest time for one block: 2 MiB at 70 KB/s.
 const GIVE_UP: Duration = Duration::from_secs(30);
 
-/// How often silence is looked for.
+/// Interval between checks for silence.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Blocks that belong together.
+/// A sequence of block fetches that belong together.
 pub struct BlockFetch {
     bitswap: Bitswap,
-    /// Who had the last one.
+    /// The peer that had the last block.
     last: Option<PeerId>,
 }
 
 impl BlockFetch {
-    /// From the peers of `bitswap`.
+    /// Fetches from the peers of `bitswap`.
     pub fn new(bitswap: Bitswap) -> Self {
         Self { bitswap, last: None }
     }
 
-    /// The block `cid`; `None` when nobody who is connected has it, or says so in time. Its digest is the right one.
+    /// Returns the block `cid`, its digest checked; `None` when no connected peer has it, or none answers in time.
     pub async fn get(&mut self, cid: Cid) -> Option<Bytes> {
         let (tell, told) = mpsc::unbounded_channel();
         let mut search = BlockSearch {
@@ -58,20 +60,20 @@ impl BlockFetch {
     }
 }
 
-/// The search for one block. Nothing is wanted of anybody any more when it is dropped.
+/// The search for one block. All its wants are cancelled on drop.
 struct BlockSearch<'a> {
     bitswap: &'a Bitswap,
     cid: Cid,
     tell: mpsc::UnboundedSender<PeerEvent>,
-    /// Who was asked anything and has not said no.
+    /// Peers that were asked anything and have not said no.
     asked: Vec<PeerId>,
-    /// Said that they have it, and were not asked for the block yet.
+    /// Peers that said that they have it, and were not asked for the block yet.
     has: Vec<PeerId>,
-    /// Said no, or have gone.
+    /// Peers that said no, or have gone.
     without: Vec<PeerId>,
-    /// Who was asked for the block last, and when.
+    /// The peer that was asked for the block last, and when.
     of: Option<(PeerId, Instant)>,
-    /// When everybody was asked.
+    /// The time when all peers were asked.
     everybody: Option<Instant>,
 }
 
@@ -131,7 +133,7 @@ impl BlockSearch<'_> {
         self.bitswap.ask(peer, WantEntry::new(self.cid, WantKind::Block), &self.tell);
     }
 
-    /// A peer says that it has it. It may say so as often as it likes.
+    /// Records that a peer has the block. The peer may repeat that.
     fn is_with(&mut self, peer: PeerId) {
         if !self.has.contains(&peer) && self.of.is_none_or(|(of, _)| of != peer) {
             self.has.push(peer);
@@ -148,7 +150,7 @@ impl BlockSearch<'_> {
         }
     }
 
-    /// Asks somebody else as well when a block does not come, and leaves a peer that sends nothing at all.
+    /// Asks another peer as well when a block does not come, and leaves a peer that sends nothing at all.
     fn overtake(&mut self) {
         let Some((peer, since)) = self.of else { return };
         if since.elapsed() < STALL {

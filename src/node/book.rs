@@ -1,7 +1,8 @@
-//! The address book: who was seen on the network, where, and when to try again.
+//! The address book: the peers seen on the network, their addresses, and when to try again.
 //!
-//! Whoever is in the book and not connected is dialled again, each time a little later, for as long as somebody said the
-//! last time that it is there. One sender can introduce a few peers, and who was dialled in vain makes room for who was not.
+//! A peer in the book that is not connected is dialled again, each time a little later, for as long as the last
+//! announcement says that it is there. One sender can introduce a few peers, and a peer that could not be reached
+//! makes room for a new one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,24 +14,24 @@ use tokio::time::Instant;
 use crate::node::gate::tcp_address;
 use crate::node::mdns::FoundPeer;
 
-/// Most peers and most addresses of one: a LAN has fewer. Origin: chosen by us.
+/// Most peers, and most addresses of one peer: a LAN has fewer. Origin: chosen by us.
 const PEERS_MOST: usize = 256;
 const ADDRESSES_MOST: usize = 8;
 
-/// Most addresses of a peer that are the same but for the port. Origin: chosen by us; a peer has one.
+/// Most addresses of a peer that differ only in the port. Origin: chosen by us; a peer has one.
 const PORTS_MOST: usize = 2;
 
 /// Most peers that one sender introduces: a machine runs one or two. Origin: chosen by us.
 const OF_ONE_MOST: usize = 8;
 
-/// Attempts in vain after which a peer makes room for another one. Origin: chosen by us.
+/// Failed attempts after which a peer makes room for another one. Origin: chosen by us.
 const ENOUGH: u32 = 5;
 
 /// First and longest wait between two attempts.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// The longest for who was announced and never met.
+/// Longest wait for a peer that was announced and never met.
 const LONGEST_UNMET: Duration = Duration::from_secs(32);
 
 /// The book.
@@ -41,29 +42,29 @@ struct BookEntry {
     addresses: Vec<Place>,
     wait: Duration,
     next: Instant,
-    /// Attempts since it was last met.
+    /// Attempts since the last connection.
     tries: u32,
     was_met: bool,
-    /// Who introduced it; nobody, when it is named in the configuration.
+    /// The sender that introduced it; none when the configuration names it.
     by: Option<IpAddr>,
 }
 
-/// An address in it.
+/// An address of a peer.
 struct Place {
     address: Multiaddr,
-    /// Until when it is believed.
+    /// The end of its validity.
     until: Instant,
-    /// Whether the word came from there.
+    /// True if the announcement came from this address.
     is_senders: bool,
 }
 
 impl Book {
-    /// Takes note of an address, for so long. A new one is dialled at the next look.
+    /// Adds an address with its lifetime. A new one is dialled at the next check.
     pub fn add(&mut self, peer: PeerId, address: Multiaddr, life: Duration) {
         self.note(peer, address, life, None);
     }
 
-    /// Takes note of what was heard.
+    /// Adds an announced address.
     pub fn hear(&mut self, found: FoundPeer) {
         self.note(found.peer, found.address, found.life, Some(found.by));
     }
@@ -83,13 +84,13 @@ impl Book {
         let is_senders = by.is_none() || host == by.map(|ip| ip.to_canonical());
         entry.make_room(host);
         entry.addresses.push(Place { address, until: now + life, is_senders });
-        // Else one who names another port again and again would have it dialled again and again.
+        // Else a sender that names another port again and again would have each dialled at once.
         if entry.tries == 0 || entry.was_met || by.is_none() {
             (entry.wait, entry.next) = (FIRST, now);
         }
     }
 
-    /// Whether one more peer may be introduced by this sender, now that another one may have been crossed out for it.
+    /// True if this sender may introduce one more peer, after another may have been removed for it.
     fn has_room(&mut self, by: Option<IpAddr>) -> bool {
         let of_one = |book: &Self, by| book.0.values().filter(|entry| entry.by == by).count();
         let is_full = self.0.len() >= PEERS_MOST;
@@ -104,7 +105,7 @@ impl Book {
         self.0.remove(&peer).is_some()
     }
 
-    /// Keeps the addresses that may be dialled, and for which the time is not over.
+    /// Keeps the unexpired addresses that may be dialled.
     pub fn keep(&mut self, may_dial: impl Fn(&Multiaddr) -> bool) {
         let now = Instant::now();
         self.0.retain(|_, entry| {
@@ -113,15 +114,16 @@ impl Book {
         });
     }
 
-    /// A connection is there or has just ended: the next attempt, if one is needed, comes soon.
+    /// Records that a connection was made or has just ended: the next attempt, if one is needed, comes soon.
     pub fn met(&mut self, peer: PeerId) {
         if let Some(entry) = self.0.get_mut(&peer) {
             (entry.wait, entry.next, entry.tries, entry.was_met) = (FIRST, Instant::now() + FIRST / 4, 0, true);
         }
     }
 
-    /// Whom to dial now, of those who are not connected, as long as one more `may_be`: first who was dialled least often in
-    /// vain, so that a new neighbour does not wait behind many who are not there. Each gets a longer wait.
+    /// Returns the peers to dial now, of those not connected, while `may_be` allows one more: first those with the
+    /// fewest failed attempts, so that a new neighbour does not wait behind many absent ones. Each gets a longer
+    /// wait.
     pub fn due(
         &mut self,
         is_connected: impl Fn(&PeerId) -> bool,
@@ -135,7 +137,7 @@ impl Book {
         taken.map(|(peer, entry)| (*peer, entry.dialled(now))).collect()
     }
 
-    /// Everybody in it.
+    /// Lists all peers and their addresses.
     pub fn peers(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
         self.0.iter().map(|(peer, entry)| (*peer, entry.places())).collect()
     }
@@ -146,7 +148,7 @@ impl BookEntry {
         self.addresses.iter().map(|known| known.address.clone()).collect()
     }
 
-    /// It is dialled now, at these addresses.
+    /// Records that the peer is dialled now, and returns its addresses.
     fn dialled(&mut self, now: Instant) -> Vec<Multiaddr> {
         self.next = now + self.wait;
         let longest = if self.by.is_none() || self.was_met { LONGEST } else { LONGEST_UNMET };
@@ -155,7 +157,8 @@ impl BookEntry {
         self.places()
     }
 
-    /// Crosses out an address, where there are enough: of the same host, else one that others said, else the oldest.
+    /// Removes an address if there are enough: one of the same host, else one announced by another sender, else
+    /// the oldest.
     fn make_room(&mut self, host: Option<IpAddr>) {
         let is_same = |known: &Place| tcp_address(&known.address).map(|ip| ip.to_canonical()) == host;
         let of_host = self.addresses.iter().filter(|known| is_same(known)).count();
@@ -237,7 +240,7 @@ mod tests {
         }
         assert_eq!(book.0.len(), OF_ONE_MOST);
         assert!((OF_ONE_MOST..200).contains(&dialled), "{dialled} in a minute");
-        // A new one of the same sender gets in once others were tried in vain.
+        // A new one of the same sender gets in once others could not be reached.
         let new = said(7, 4001, 7);
         for _ in 0..600 {
             book.hear(new.clone());

@@ -1,8 +1,8 @@
-//! Our own small protocol beside Bitswap: which root belongs to a file of this sha256 and size.
+//! Our own small protocol beside Bitswap: the root of a file, by its sha256 and size.
 //!
-//! Bitswap needs a CID, and above 1 MiB it does not follow from the sha256. A neighbour that has the file knows it. Its
-//! answer is a claim: who follows it proves the whole file by the sha256 at the end. One request a stream, one answer;
-//! the format is in pkgswarm-protocol(7).
+//! Bitswap needs a CID, and above 1 MiB it does not follow from the sha256. A neighbour with the file knows it.
+//! Its answer is a claim: a daemon that follows it proves the whole file by the sha256 at the end. One request a
+//! stream, one answer; the format is in pkgswarm-protocol(7).
 
 use std::io;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/root/1");
 /// Longest request and longest answer, in bytes: the length before them takes one byte.
 pub(super) const MOST: usize = 127;
 
-/// Longest time for one request and its answer, for who asks and for who answers.
+/// Longest time for one request and its answer, on both sides.
 const PATIENCE: Duration = Duration::from_millis(250);
 const SERVE: Duration = Duration::from_secs(5);
 
 /// Requests that are answered to one peer in a second. Origin: chosen by us; a large update has a few hundred.
 pub(super) const RATE: u64 = 256;
 
-/// What a peer asks.
+/// A question: the file's sha256 and size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClaimQuestion {
     /// Of the whole file.
@@ -43,10 +43,10 @@ pub struct ClaimQuestion {
 }
 
 impl ClaimQuestion {
-    /// Reads a request: 1 is the sha256, 2 the size.
+    /// Reads a request: field 1 is the sha256, 2 the size.
     ///
     /// # Errors
-    /// Not protocol buffers. `Ok(None)` when the sha256 is missing or not one.
+    /// Not protocol buffers. `Ok(None)` when the sha256 is missing or malformed.
     pub fn read(bytes: &[u8]) -> Result<Option<Self>, ProtobufError> {
         let (mut sha256, mut size) = (None, 0);
         for field in Fields::of(bytes) {
@@ -65,7 +65,7 @@ impl ClaimQuestion {
     }
 }
 
-/// Reads an answer: 1 is the CID of the root; without it the peer does not have the file.
+/// Reads an answer: field 1 is the CID of the root; without it the peer does not have the file.
 ///
 /// # Errors
 /// Not protocol buffers.
@@ -89,12 +89,13 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Answers from `shelf`.
+    /// Serves answers from `shelf`.
     pub fn new(shelf: Arc<Shelf>, opener: Opener) -> Self {
         Self { shelf, opener, rates: Arc::new(Rates::new(RATE)) }
     }
 
-    /// Asks these peers, all at once. Returns each root that anybody named, with who named it, the most often named first.
+    /// Asks these peers, all at once. Returns each root that a peer named, with those peers, the most often named
+    /// first.
     pub async fn ask(&self, peers: &[PeerId], question: ClaimQuestion) -> Vec<(Cid, Vec<PeerId>)> {
         let asked = peers.iter().map(|peer| async move {
             let answer = tokio::time::timeout(PATIENCE, self.ask_one(*peer, question)).await;

@@ -1,7 +1,8 @@
-//! Finding and being found: multicast DNS over IPv4 and IPv6, on the interfaces of trusted networks and on no others.
+//! Discovery by multicast DNS over IPv4 and IPv6, in both directions, on the interfaces of trusted networks and no
+//! others.
 //!
-//! One socket for each family of each interface, bound to that interface: what comes in from another one is not heard, and
-//! nothing goes out there. All that is heard is a hint where to dial; who is there is proven by Noise.
+//! One socket for each family of each interface, bound to that interface: packets from other interfaces are not
+//! received, and none are sent there. An announcement is only a hint where to dial; Noise proves the peer.
 
 use std::collections::HashMap;
 use std::io;
@@ -26,42 +27,42 @@ const GROUP_4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 const PORT: u16 = 5353;
 
-/// First and longest wait between two questions; each wait is twice the last (RFC 6762, section 5.2). An announcement lives
-/// for three of the longest.
+/// First and longest wait between two questions; each wait is twice the last (RFC 6762, section 5.2). An
+/// announcement is valid for three of the longest.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// The same records are sent once in this time at most (RFC 6762, section 6).
+/// Least time between sending the same records (RFC 6762, section 6).
 const APART: Duration = Duration::from_secs(1);
 
-/// Packets of one interface and family that are looked at in a second, and those of one sender. A long one counts for
-/// several. Origin: chosen by us; a LAN of hundreds has fewer.
+/// Packets of one interface and family that are processed in a second, and those of one sender. A long one counts
+/// for several. Origin: chosen by us; a LAN of hundreds has fewer.
 const PACKETS: u64 = 256;
 const PACKETS_EACH: u64 = 32;
 
 /// Bytes that count as one packet: a frame of Ethernet.
 const PACKET: usize = 1500;
 
-/// Longest packet: as long as a datagram can be. Beyond 9000 bytes (RFC 6762, section 17) are those of Kubo on a host with
-/// many bridges.
+/// Longest packet: the longest datagram. Packets beyond 9000 bytes (RFC 6762, section 17) come from Kubo on a host
+/// with many bridges.
 const LONGEST_PACKET: usize = 65_535;
 
 /// Most senders whose packets are counted.
 const SENDERS_MOST: usize = 1024;
 
-/// Findings that wait for the event loop; beyond, they are dropped and come again.
+/// Announcements that wait for the event loop; beyond, they are dropped and come again.
 const WAITING: usize = 256;
 
-/// An interface to be active on, and the addresses where this node listens there.
+/// An interface to be active on, and the addresses on which this node listens there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ActiveInterface {
-    /// Its name.
+    /// The interface's name.
     pub interface: String,
-    /// Its number.
+    /// The interface's number.
     pub index: u32,
-    /// Over TCP.
+    /// Our addresses there, over TCP.
     pub addresses: Vec<Multiaddr>,
-    /// Where others can be.
+    /// The addresses that neighbours there can have.
     pub around: Vicinity,
 }
 
@@ -73,7 +74,7 @@ struct LinkKey {
     is_ipv6: bool,
 }
 
-/// All links.
+/// Discovery on all links.
 pub struct Discovery {
     peer: PeerId,
     links: HashMap<LinkKey, MdnsLink>,
@@ -82,14 +83,13 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// On no interface yet.
+    /// Creates it, active on no interface.
     pub fn new(peer: PeerId) -> Self {
         let (tell, found) = mpsc::channel(WAITING);
         Self { peer, links: HashMap::new(), tell, found }
     }
 
-    /// Is active in these places from now on, and in no others. Where multicast cannot be had, it is tried again the next
-    /// time.
+    /// Makes these the active interfaces, and no others. If multicast is unavailable, the next call tries again.
     pub fn follow(&mut self, places: &[ActiveInterface]) {
         let wanted: HashMap<LinkKey, &ActiveInterface> = places.iter().flat_map(keys).collect();
         self.links.retain(|key, _| wanted.contains_key(key));
@@ -112,20 +112,21 @@ impl Discovery {
         }
     }
 
-    /// The next peer that somebody says is there.
+    /// Waits for the next announced peer.
     pub async fn next(&mut self) -> FoundPeer {
         self.found.recv().await.expect("it holds a sender itself")
     }
 }
 
-/// The families in which a place has addresses.
+/// Lists the families in which an interface has addresses.
 fn keys(place: &ActiveInterface) -> impl Iterator<Item = (LinkKey, &ActiveInterface)> {
     let has = |is_ipv6| place.addresses.iter().filter_map(tcp_address).any(|ip| ip.is_ipv6() == is_ipv6);
     let key = |is_ipv6| LinkKey { interface: place.interface.clone(), index: place.index, is_ipv6 };
     [false, true].into_iter().filter(move |it| has(*it)).map(move |it| (key(it), place))
 }
 
-/// What an announcement is called: another name on each interface, where other addresses are announced.
+/// Returns the label of an announcement: a different one on each interface, because other addresses are announced
+/// there.
 fn label(peer: PeerId, key: &LinkKey) -> String {
     let end: String = peer.to_base58().chars().rev().take(20).collect();
     format!("{end}{}", key.index)
@@ -133,7 +134,7 @@ fn label(peer: PeerId, key: &LinkKey) -> String {
 
 impl Drop for Discovery {
     fn drop(&mut self) {
-        // Only at the end: when a network is left, the interface may lead to another one already.
+        // Only at the end: when a network is left, the interface may belong to another one already.
         self.links.values().for_each(MdnsLink::take_leave);
     }
 }
@@ -162,7 +163,7 @@ impl MdnsLink {
             true => SocketAddrV6::new(GROUP_6, PORT, 0, key.index).into(),
         };
         let (give, place) = watch::channel(place);
-        // Machines that answer the same question do so one after the other.
+        // Machines that answer the same question wait for different times.
         let delay = Duration::from_millis(20 + u64::from(*peer.to_bytes().last().unwrap_or(&0)) * 100 / 256);
         let serving = Serving { socket: Arc::clone(&socket), group, peer, label: label.clone(), place, delay, tell };
         let task = tokio::spawn(serving.run());
@@ -171,7 +172,7 @@ impl MdnsLink {
 }
 
 impl MdnsLink {
-    /// Says that this node is not there any more.
+    /// Announces that this node leaves.
     fn take_leave(&self) {
         let leave = mdns::announcement(&self.label, self.peer, &self.place.borrow().addresses, Duration::ZERO);
         let _ = self.socket.try_send_to(&leave, self.group);
@@ -184,11 +185,11 @@ impl Drop for MdnsLink {
     }
 }
 
-/// A socket for multicast DNS on one interface alone. Binding to an interface needs Linux 5.7 for who is not root.
+/// Opens a socket for multicast DNS on one interface alone. Without root, binding to an interface needs Linux 5.7.
 fn socket(key: &LinkKey) -> io::Result<Socket> {
     let domain = if key.is_ipv6 { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-    // Other programs of this machine listen there as well.
+    // Other programs of this machine use the port as well.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind_device(Some(key.interface.as_bytes()))?;
@@ -220,12 +221,13 @@ struct Serving {
 impl Serving {
     /// Asks, answers and listens, until it is aborted.
     async fn run(mut self) {
-        // Neighbours that start at the same time say all that they have to say in the first milliseconds.
+        // Neighbours that start at the same time send all their announcements in the first milliseconds.
         let (rate, mut packet) = (Rate::rested(PACKETS), vec![0; LONGEST_PACKET]);
         let mut senders: HashMap<IpAddr, Rate> = HashMap::new();
         self.speak_from_here();
         let (mut wait, mut ask_at) = (FIRST, Instant::now());
-        // The first word goes out at once, and a second time for who missed it (RFC 6762, section 8.3).
+        // The first announcement goes out at once, and again for neighbours that missed it (RFC 6762, section
+        // 8.3).
         let (mut again, mut answer_at, mut answered) = (1, Some(Instant::now()), None::<Instant>);
         loop {
             tokio::select! {
@@ -239,7 +241,7 @@ impl Serving {
                     if senders.len() > SENDERS_MOST {
                         senders.clear();
                     }
-                    // So that one who says much leaves others their part.
+                    // A sender of many packets leaves the others their part.
                     let each = senders.entry(by).or_insert_with(|| Rate::rested(PACKETS_EACH));
                     if !each.try_take(units) || !rate.try_take(units) {
                         continue;
@@ -249,7 +251,7 @@ impl Serving {
                         Some(Announcement::Asked) => {
                             let earliest = answered.map_or(Instant::now(), |last| last + APART);
                             answer_at.get_or_insert(earliest.max(Instant::now() + self.delay));
-                            // Everybody hears the answers: one question in a while is enough for all.
+                            // All neighbours hear the answers: one question in a while is enough for all.
                             if wait >= LONGEST {
                                 ask_at = Instant::now() + LONGEST + self.delay * 10;
                             }
@@ -282,8 +284,8 @@ impl Serving {
         }
     }
 
-    /// Sends from an address that is announced, else others take no note of it: an interface can have several of IPv4. That
-    /// of IPv6 is the link's own, which counts as well.
+    /// Sends from an announced address, else neighbours ignore the packet: an interface can have several IPv4
+    /// addresses. The IPv6 one is the link's own, which counts as well.
     fn speak_from_here(&self) {
         let place = self.place.borrow();
         let first = place.addresses.iter().filter_map(tcp_address).find_map(|ip| match ip {
@@ -291,13 +293,13 @@ impl Serving {
             _ => None,
         });
         if let Some(ip) = first {
-            // Gone again, at worst; then there will be another change.
+            // At worst the address is gone again; then there will be another change.
             let _ = SockRef::from(&*self.socket).set_multicast_if_v4(&ip);
         }
     }
 
     async fn send(&self, packet: &[u8]) {
-        // Without a cable nobody hears it; it is said again later.
+        // Without a cable the packet is lost; it is sent again later.
         let _ = self.socket.send_to(packet, self.group).await;
     }
 }

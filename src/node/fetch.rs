@@ -1,7 +1,8 @@
-//! Fetches one file from peers, block by block, in the order of its content: what has come is a growing beginning of it.
+//! Fetches one file from peers, block by block, in the order of its content: the part received so far is a growing
+//! prefix.
 //!
-//! Several peers serve one file at once. A block that does not come is asked of another peer; one that nobody wanted, a
-//! wrong one for example, never gets here. Memory is bounded by the blocks that are asked for ahead.
+//! Several peers serve one file at once. A block that does not come is asked of another peer; an unrequested one,
+//! for example a wrong one, never gets here. Memory is bounded by the blocks that are asked for ahead.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -25,28 +26,29 @@ use crate::verify::Verifier;
 /// Blocks that are asked of one peer at a time. With 8 and 16 a peer delivers 460 to 600 MB/s, with 1 it is a third less.
 const WINDOW: usize = 16;
 
-/// Blocks that are asked for or kept ahead of the first missing one, by all transfers together; each has at least two.
+/// Blocks that are requested or kept ahead of the first missing one, by all transfers together; each has at least
+/// two.
 const AHEAD: usize = 48;
 
-/// How long peers may take to say whether they have the file, when none has said yes. Origin: below the head start.
+/// Most time for peers to answer if they have the file, when none has said yes. Origin: below the head start.
 const SEARCH: Duration = Duration::from_millis(250);
 
-/// Silence after which the blocks that were asked of a peer are asked of another one as well.
+/// Silence after which the blocks asked of a peer are asked of another one as well.
 const STALL: Duration = Duration::from_secs(1);
 
-/// Silence of everybody after which the file is given up.
+/// Silence of all peers after which the file is given up.
 const GIVE_UP: Duration = Duration::from_secs(8);
 
-/// How often silence is looked for.
+/// Interval between checks for silence.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Why a file did not come.
+/// The reason why a file did not come.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Nobody who is connected has it, or says so in time.
+    /// No connected peer has it, or none answers in time.
     #[error("no peer has it")]
     Absent,
-    /// Somebody had it, and nothing came for seconds.
+    /// A peer had it, and nothing came for seconds.
     #[error("peers stopped sending at byte {0}")]
     Stalled(u64),
     /// The CID is not of such a file.
@@ -57,16 +59,16 @@ pub enum FetchError {
     Local(#[from] io::Error),
 }
 
-/// How far a transfer has come.
+/// The progress of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TransferProgress {
-    /// Bytes that are there, from the beginning on; proven by the root that was asked for.
+    /// Bytes received so far, from the beginning; proven by the requested root.
     pub bytes: u64,
     /// Peers that have sent any of them.
     pub peers: usize,
 }
 
-/// A file that is being put together.
+/// A file in transfer.
 pub struct Arriving {
     walk: Walk,
     file: File,
@@ -74,12 +76,12 @@ pub struct Arriving {
 }
 
 impl Arriving {
-    /// The file `root`, of at most `most` bytes, to be written to `file` from its beginning.
+    /// Begins a transfer of the file `root`, of at most `most` bytes, to be written to `file` from its beginning.
     pub fn new(root: Cid, most: u64, file: File) -> Self {
         Self { walk: Walk::new(root, most), file, verifier: Verifier::new() }
     }
 
-    /// Ends it: the hash of all bytes.
+    /// Ends the transfer and returns the hash of all bytes.
     pub fn into_verifier(self) -> Verifier {
         self.verifier
     }
@@ -143,7 +145,7 @@ struct BlockTransfer<'a> {
     arriving: Option<Arriving>,
     tell: mpsc::UnboundedSender<PeerEvent>,
     providers: HashMap<PeerId, Provider>,
-    /// Asked whether they have it, and have not answered yet.
+    /// Peers that were asked if they have it, and have not answered yet.
     silent: HashSet<PeerId>,
     pending: HashMap<Sha256, PendingBlock>,
     /// Blocks that came before their turn.
@@ -162,7 +164,7 @@ impl BlockTransfer<'_> {
         let mut tick = tokio::time::interval(TICK);
         loop {
             self.ask_for_more();
-            // With nothing to ask for, nobody who is known has the next block.
+            // With no request pending, no known peer has the next block.
             if self.pending.is_empty() && !self.ready_is_next() {
                 let late = begun.elapsed() >= SEARCH && heard.elapsed() >= SEARCH;
                 if self.silent.is_empty() || late {
@@ -202,7 +204,7 @@ impl BlockTransfer<'_> {
         self.arriving.as_ref().expect("it is there between two steps")
     }
 
-    /// Asks for the next blocks, each of the peer with the least to do.
+    /// Asks for the next blocks, each of the peer with the fewest pending ones.
     fn ask_for_more(&mut self) {
         if self.providers.is_empty() {
             return;
@@ -220,7 +222,7 @@ impl BlockTransfer<'_> {
         }
     }
 
-    /// The peer to ask for a block: with room, with the fewest questions, and none of `but`.
+    /// Returns the peer to ask for a block: one with room, with the fewest pending blocks, and none of `but`.
     fn idlest(&self, digest: Sha256, but: &[PeerId]) -> Option<PeerId> {
         let fit = self.providers.iter().filter(|(peer, provider)| {
             provider.asked < WINDOW && !provider.lacks.contains(&digest) && !but.contains(peer)
@@ -249,7 +251,7 @@ impl BlockTransfer<'_> {
             provider.heard = now;
         }
         match answer {
-            // Kubo sends a block of at most 1 KiB at once when it is asked whether it has it.
+            // Kubo sends a block of at most 1 KiB at once when it is asked if it has it.
             BlockAnswer::Have | BlockAnswer::Block(_) if digest == self.root.digest() => {
                 let new = || Provider { asked: 0, heard: now, lacks: HashSet::new() };
                 self.providers.entry(peer).or_insert_with(new);
@@ -284,7 +286,7 @@ impl BlockTransfer<'_> {
         }
     }
 
-    /// A block came from `peer`: nobody else needs to send it.
+    /// Handles a block from `peer`: no other peer needs to send it.
     fn answered(&mut self, pending: &PendingBlock, peer: PeerId) {
         for other in &pending.of {
             if let Some(provider) = self.providers.get_mut(other) {
@@ -296,7 +298,7 @@ impl BlockTransfer<'_> {
         }
     }
 
-    /// A block will not come from `peer`. Where nobody else was asked for it, it is asked for anew.
+    /// Handles a block that will not come from `peer`. If no other peer was asked for it, it is asked for anew.
     fn not_of(&mut self, peer: PeerId, digest: Sha256) {
         let Some(pending) = self.pending.get_mut(&digest) else { return };
         pending.of.retain(|other| *other != peer);
@@ -308,7 +310,8 @@ impl BlockTransfer<'_> {
         }
     }
 
-    /// Asks somebody else for what a silent peer owes, and for the next block when it alone holds everything up.
+    /// Asks another peer for the blocks that a silent peer owes, and for the next block when that peer alone
+    /// blocks the transfer.
     fn overtake(&mut self) {
         let next = self.arriving().walk.next_cid().map(|cid| cid.digest());
         let is_silent = |peer: &PeerId| self.providers.get(peer).is_none_or(|p| p.heard.elapsed() >= STALL);
@@ -323,11 +326,11 @@ impl BlockTransfer<'_> {
         }
     }
 
-    /// Writes down what is next, as far as it is there.
+    /// Writes the next blocks, as far as they are here.
     async fn put_together(&mut self, progress: &watch::Sender<TransferProgress>) -> Result<(), FetchError> {
         let mut arriving = self.arriving.take().expect("it is there between two steps");
         let ready = std::mem::take(&mut self.ready);
-        // Hashing and writing would hold up everything else.
+        // Hashing and writing would block all other tasks.
         let done = tokio::task::spawn_blocking(move || {
             let mut ready = ready;
             let result = loop {

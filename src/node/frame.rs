@@ -1,4 +1,4 @@
-//! Messages on a stream: each has its length before it, as a varint. What a peer promises is not believed before it comes.
+//! Messages on a stream: each has its length before it, as a varint. A promised length reserves no memory.
 
 use std::io;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt a
 
 use crate::protobuf;
 
-/// Bytes that are written or read before this is told.
+/// Bytes that are written or read between two calls of `moved`.
 const PIECE: usize = 64 << 10;
 
-/// The next message, if `admit` takes one of its length, within `patience` from its length on; `None` when the peer ended
-/// the stream between two. `moved` is called as its bytes come.
+/// Reads the next message, if `admit` accepts its length, within `patience` from its length on; `None` when the
+/// peer ended the stream between two messages. `moved` is called as its bytes come.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     admit: impl FnOnce(usize) -> bool,
@@ -23,7 +23,7 @@ pub(super) async fn read(
     if !admit(len) {
         return Err(bad("longer than a message may be"));
     }
-    // The buffer grows with what arrives, not with what is promised.
+    // The buffer grows with the bytes that arrive, not with the promised length.
     let mut buffer = BytesMut::with_capacity(len.min(PIECE));
     let body = async {
         while buffer.len() < len {
@@ -40,7 +40,7 @@ pub(super) async fn read(
     Ok(Some(buffer.freeze()))
 }
 
-/// A message with its length before it.
+/// Returns a message with its length before it.
 pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 3);
     protobuf::push_varint(&mut out, message.len() as u64);
@@ -57,7 +57,7 @@ pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], 
     stream.flush().await
 }
 
-/// The varint before a message. `None` at the end of the stream.
+/// Reads the varint before a message. `None` at the end of the stream.
 async fn read_length(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<usize>> {
     let mut len = 0;
     for shift in [0, 7, 14, 21] {
@@ -86,7 +86,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// What is there already, and then a byte every ten seconds.
+    /// Returns a stream of `first`, and then a byte every ten seconds.
     fn dripping(first: &[u8]) -> impl AsyncRead + Unpin {
         let drip = futures_util::stream::unfold(first.to_vec(), |next| async move {
             if next.len() == 1 {

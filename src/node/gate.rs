@@ -1,4 +1,5 @@
-//! Who may connect: addresses within reach, and not too many from one of them. Refused before any cryptography.
+//! The limits on connections: addresses within reach, and not too many from one of them. Refused before any
+//! cryptography.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -17,10 +18,10 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::node::networks::TrustedReach;
 
-/// Most connections from one address, those that are being made included. Origin: chosen by us.
+/// Most connections from one address, pending ones included. Origin: chosen by us.
 const FROM_ONE: usize = 8;
 
-/// Why a connection was refused.
+/// The reason for refusing a connection.
 #[derive(Debug, thiserror::Error)]
 enum GateError {
     #[error("the address is not within reach")]
@@ -29,14 +30,14 @@ enum GateError {
     TooMany,
 }
 
-/// The behaviour.
+/// The swarm behaviour that refuses connections.
 pub struct Gate {
     reach: Arc<RwLock<TrustedReach>>,
-    /// Inbound connections, by the address they come from.
+    /// Inbound connections, by remote address.
     inbound: HashMap<ConnectionId, IpAddr>,
 }
 
-/// The address of a multiaddr, when it is a plain one over TCP.
+/// Returns the address of a multiaddr that is a plain one over TCP.
 pub fn tcp_address(address: &Multiaddr) -> Option<IpAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
@@ -49,7 +50,7 @@ pub fn tcp_address(address: &Multiaddr) -> Option<IpAddr> {
 }
 
 impl Gate {
-    /// Lets through what `reach` allows at the time.
+    /// Creates a gate that admits what `reach` allows at the time.
     pub fn new(reach: Arc<RwLock<TrustedReach>>) -> Self {
         Self { reach, inbound: HashMap::new() }
     }

@@ -1,4 +1,4 @@
-//! A peer for tests that does as it likes: on each stream that is opened to it, and on each that it opens.
+//! A hostile peer for tests, which handles each stream itself: those opened to it, and those that it opens.
 
 use std::sync::Arc;
 
@@ -19,21 +19,21 @@ struct HostileBehaviour {
     indexes: Streams,
 }
 
-/// A running one.
+/// A running hostile peer.
 pub(super) struct Hostile {
     pub(super) id: PeerId,
     pub(super) address: Multiaddr,
-    /// Opens streams of Bitswap to who is connected.
+    /// Opens Bitswap streams to connected peers.
     pub(super) bitswap: Opener,
-    /// Opens streams of the request for roots.
+    /// Opens streams of the root protocol.
     pub(super) claims_opener: Opener,
-    /// Opens streams of the request for indexes.
+    /// Opens streams of the index protocol.
     pub(super) indexes_opener: Opener,
-    /// Streams of Bitswap that were opened to it, each with who opened it.
+    /// Bitswap streams that were opened to it, each with the peer that opened it.
     pub(super) wants: Handed,
-    /// Streams of the request for roots.
+    /// Streams of the root protocol.
     pub(super) claims: Handed,
-    /// Streams of the request for indexes.
+    /// Streams of the index protocol.
     pub(super) indexes: Handed,
     task: tokio::task::JoinHandle<()>,
 }
@@ -45,7 +45,7 @@ impl Drop for Hostile {
 }
 
 impl Hostile {
-    /// One that listens on loopback.
+    /// Starts a peer that listens on loopback.
     pub(super) async fn new() -> Self {
         let ((wants, on_wants), (asks, on_claims), (looks, on_indexes)) = (handed(), handed(), handed());
         let (bitswap, opener) = Streams::new(bitswap::PROTOCOL, on_wants);
@@ -74,12 +74,12 @@ impl Hostile {
         Self { id, address, bitswap, claims_opener, indexes_opener, wants, claims, indexes, task }
     }
 
-    /// Where it is reached.
+    /// Returns its peer id and address.
     pub(super) fn at(&self) -> (PeerId, Multiaddr) {
         (self.id, self.address.clone())
     }
 
-    /// The streams of Bitswap, for who answers them on his own.
+    /// Takes the Bitswap streams, for a test that answers them itself.
     pub(super) fn take_wants(&mut self) -> Handed {
         std::mem::replace(&mut self.wants, mpsc::unbounded_channel().1)
     }
@@ -87,11 +87,11 @@ impl Hostile {
 
 pub(super) type Handed = mpsc::UnboundedReceiver<(PeerId, Stream)>;
 
-/// Streams that wait to be taken, all of them.
+/// Makes a channel for all streams, which wait there to be taken.
 fn handed() -> (Handed, OnStream) {
     let (give, take) = mpsc::unbounded_channel();
     let on_stream = move |peer, stream, guard: Guard| {
-        // Nothing is counted here.
+        // These streams are not counted.
         std::mem::forget(guard);
         let _ = give.send((peer, stream));
     };

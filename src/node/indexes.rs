@@ -1,8 +1,9 @@
-//! Our own small protocol beside Bitswap for signed indexes: what a neighbour has of the index with this key.
+//! Our own small protocol beside Bitswap for signed indexes: a neighbour's copy of the index with this key.
 //!
-//! What it has proves itself, so it can come from anybody: the IPNS record, or the manifest's CID with its signature. Here
-//! an answer is a few kilobytes that nobody looks into; who asked judges them as if they came from a stranger
-//! (`crate::index::passed`). The blocks that they lead to come over Bitswap. The format is in pkgswarm-protocol(7).
+//! A copy proves itself, so any peer may send it: the IPNS record, or the manifest's CID with its signature. Here
+//! an answer is a few kilobytes that are not decoded; the caller judges them as if they came from a stranger
+//! (`crate::index::passed`). The blocks that they lead to come over Bitswap. The format is in
+//! pkgswarm-protocol(7).
 
 use std::collections::HashMap;
 use std::io;
@@ -29,17 +30,17 @@ pub(super) const REQUEST_MOST: usize = 127;
 /// Longest answer in bytes: an IPNS record of 10 KiB, a signature of 16 KiB, a CID.
 pub const ANSWER_MOST: usize = 32 << 10;
 
-/// Longest time for one request and its answer, for who asks and for who answers. Nobody waits for an index.
+/// Longest time for one request and its answer, on both sides. No user waits for an index.
 const PATIENCE: Duration = Duration::from_secs(1);
 const SERVE: Duration = Duration::from_secs(5);
 
 /// Requests that are answered to one peer in a second. Origin: chosen by us; a refresh asks once for each index.
 pub(super) const RATE: u64 = 16;
 
-/// Reads a request: 1 is the key, `ipns:k51…` or `minisign:RW…`.
+/// Reads a request: field 1 is the key, `ipns:k51…` or `minisign:RW…`.
 ///
 /// # Errors
-/// Not protocol buffers. `Ok(None)` when there is no key, or it is no text.
+/// Not protocol buffers. `Ok(None)` when the key is missing or no text.
 pub fn read_request(bytes: &[u8]) -> Result<Option<&str>, ProtobufError> {
     let mut key = None;
     for field in Fields::of(bytes) {
@@ -51,12 +52,12 @@ pub fn read_request(bytes: &[u8]) -> Result<Option<&str>, ProtobufError> {
     Ok(key)
 }
 
-/// What is answered about one key.
+/// The answer about one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IndexAnswer {
     /// The answer, at most [`ANSWER_MOST`] bytes.
     pub answer: Bytes,
-    /// Unix seconds after which nobody is told of it.
+    /// Unix seconds after which it is not sent any more.
     pub expires: u64,
 }
 
@@ -69,17 +70,17 @@ pub struct Indexes {
 }
 
 impl Indexes {
-    /// Has nothing to answer yet.
+    /// Creates both sides, without any answers yet.
     pub fn new(opener: Opener) -> Self {
         Self { held: Arc::default(), opener, rates: Arc::new(Rates::new(RATE)) }
     }
 
-    /// Answers with these from now on, by key, and with nothing else.
+    /// Replaces the answers, by key.
     pub fn hold(&self, held: HashMap<String, IndexAnswer>) {
         *self.held.lock().expect("nothing panics while it is held") = held;
     }
 
-    /// Asks these peers, all at once. Returns the answers that are different, none of them looked into.
+    /// Asks these peers, all at once. Returns the distinct answers, not decoded.
     pub async fn ask(&self, peers: &[PeerId], key: &str) -> Vec<Bytes> {
         let asked = peers.iter().map(|peer| tokio::time::timeout(PATIENCE, self.ask_one(*peer, key)));
         let mut answers = Vec::new();

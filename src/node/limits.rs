@@ -1,4 +1,4 @@
-//! Rates: how much may pass in a second, without a task or a timer of its own.
+//! Rates: a limit of units a second, without a task or a timer of its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,29 +7,29 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::time::Instant;
 
-/// As much as passes in this time is there after a rest.
+/// Most credit after a rest: the units of this time.
 const REST: Duration = Duration::from_secs(1);
 
-/// Waits shorter than this are left out.
+/// Shorter waits are left out.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// Peers whose rates are remembered. They come and go under new names.
+/// Most peers whose rates are kept. Peers come and go under new ids.
 const PEERS_MOST: usize = 1024;
 
-/// Lets `rate` units a second pass, and up to a second's worth at once after a rest.
+/// A limit of `rate` units a second, with up to a second's worth at once after a rest.
 pub struct Rate {
     rate: u64,
-    /// When everything that was let through is paid for.
+    /// The time when everything that was let through is paid for.
     paid: Mutex<Instant>,
 }
 
 impl Rate {
-    /// `rate` units a second; 0 is no limit.
+    /// Creates a limit of `rate` units a second; 0 is no limit.
     pub fn new(rate: u64) -> Self {
         Self { rate, paid: Mutex::new(Instant::now()) }
     }
 
-    /// The same, after a rest.
+    /// Creates the same, after a rest.
     pub fn rested(rate: u64) -> Self {
         let now = Instant::now();
         Self { rate, paid: Mutex::new(now.checked_sub(REST).unwrap_or(now)) }
@@ -47,7 +47,7 @@ impl Rate {
         from.saturating_duration_since(now)
     }
 
-    /// Takes `units` when their time has come.
+    /// Waits until `units` may be used, and takes them.
     pub async fn wait(&self, units: u64) {
         pause(self.take(units)).await;
     }
@@ -59,8 +59,8 @@ impl Rate {
     }
 }
 
-/// Waits, where that is worth a timer: one takes up to a millisecond even for nothing, and what is let through early is
-/// paid for by the next one.
+/// Sleeps, if that is worth a timer: one takes up to a millisecond even for nothing, and units let through early
+/// are paid for by the next ones.
 pub async fn pause(time: Duration) {
     if time >= SLACK {
         tokio::time::sleep(time).await;
@@ -74,12 +74,12 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// `rate` units a second for each; 0 is no limit.
+    /// Creates limits of `rate` units a second for each peer; 0 is no limit.
     pub fn new(rate: u64) -> Self {
         Self { rate, peers: Mutex::default() }
     }
 
-    /// That of one peer.
+    /// Returns the rate of one peer.
     pub fn of(&self, peer: PeerId) -> Arc<Rate> {
         let mut peers = self.peers.lock().expect("nothing panics while it is held");
         if peers.len() > PEERS_MOST {
@@ -97,7 +97,7 @@ mod tests {
     async fn who_begins_rested_takes_a_seconds_worth_at_once() {
         tokio::time::advance(Duration::from_secs(60)).await;
         let rate = Rate::rested(10);
-        // And one that is paid for later.
+        // The last one is paid for later.
         assert_eq!((0..20).filter(|_| rate.try_take(1)).count(), 11);
         assert!(Rate::new(10).try_take(1));
     }

@@ -1,4 +1,4 @@
-//! What `man/pkgswarm-protocol.7` tells other implementers, checked against this implementation.
+//! The examples for other implementers in `man/pkgswarm-protocol.7`, checked against this implementation.
 
 use super::bitswap;
 use super::claims::{self, ClaimQuestion};
@@ -25,7 +25,7 @@ fn names_and_limits_are_those_of_the_program() {
     }
 }
 
-/// The bytes of the example number `at`, after the byte that tells how many they are.
+/// Returns the bytes of example number `at`, after the byte with their count.
 fn example(at: usize) -> Vec<u8> {
     let text = PAGE.split(".nf\n").nth(at).unwrap().split_once(".fi").unwrap().0;
     let hex: String = text.split_whitespace().collect();

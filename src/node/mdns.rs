@@ -1,8 +1,9 @@
-//! Messages of multicast DNS, as libp2p uses it (`specs:discovery/mdns.md`) and as Kubo wants it: its library drops what
-//! comes without SRV and address records (zeroconf 2025-03).
+//! Messages of multicast DNS, as libp2p uses it (`specs:discovery/mdns.md`) and as Kubo requires it: its library
+//! drops announcements without SRV and address records (zeroconf 2025-03).
 //!
-//! libp2p's own multicast DNS cannot be kept to some interfaces, and speaks one family of addresses; `mdns-sd` keeps one of
-//! several `dnsaddr` strings, at times the one of loopback. Packets themselves are read and written by `simple-dns`.
+//! libp2p's own multicast DNS cannot be limited to some interfaces, and uses one family of addresses; `mdns-sd`
+//! keeps one of several `dnsaddr` strings, at times the one of loopback. `simple-dns` reads and writes the packets
+//! themselves.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,48 +20,48 @@ use crate::node::networks::{Vicinity, is_link_local};
 const SERVICE: &str = "_p2p._udp.local";
 const SERVICES: &str = "_services._dns-sd._udp.local";
 
-/// How long an announcement holds. Origin: rust-libp2p.
+/// TTL of an announcement. Origin: rust-libp2p.
 pub const LIFE: Duration = Duration::from_secs(6 * 60);
 
-/// Longest life of a record that is believed: Kubo says 53 minutes.
+/// Longest TTL that is accepted: Kubo sends 53 minutes.
 const LIFE_MOST: Duration = Duration::from_secs(60 * 60);
 
 /// Most addresses that are announced: with more, a message would not fit into one Ethernet frame.
 const ADDRESSES_MOST: usize = 8;
 
-/// Most addresses that are taken from one message, of those where a neighbour can be: a host with many bridges has as many
-/// addresses more that lead nowhere. Origin: chosen by us.
+/// Most addresses that are taken from one message, of those that a neighbour can have: a host with many bridges
+/// announces as many more that lead nowhere. Origin: chosen by us.
 const FOUND_MOST: usize = 32;
 
 /// The start of a TXT string with an address.
 const KEY: &[u8] = b"dnsaddr";
 
-/// What a packet says.
+/// The content of a packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Announcement {
-    /// Somebody asks who is there.
+    /// A question for peers.
     Asked,
-    /// Somebody says who is there.
+    /// Announced peers.
     Found(Vec<FoundPeer>),
 }
 
 /// A peer at an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FoundPeer {
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
-    /// Where, over TCP, without the peer.
+    /// Its address over TCP, without the peer id.
     pub address: Multiaddr,
-    /// How long that holds, from now.
+    /// Its TTL, from now.
     pub life: Duration,
-    /// Who said so: an address at which a packet was sent.
+    /// The sender: the source address of the packet.
     pub by: IpAddr,
 }
 
-/// Reads a packet that came from `by`. `None` when it is nothing of ours, or no DNS at all.
+/// Reads a packet that came from `by`. `None` when it is about another service, or no DNS at all.
 ///
-/// An announcement counts when its sender is among its addresses, or is link-local; then those count which a neighbour can
-/// have. Else one packet could send this machine to any address and port.
+/// An announcement counts when its sender is among its addresses, or is link-local; then those addresses count
+/// that a neighbour can have. Else one packet could send this machine to any address and port.
 pub fn read(packet: &[u8], by: IpAddr, around: &Vicinity) -> Option<Announcement> {
     let packet = Packet::parse(packet).ok()?;
     let (service, services) = (Name::new_unchecked(SERVICE), Name::new_unchecked(SERVICES));
@@ -84,12 +85,13 @@ pub fn read(packet: &[u8], by: IpAddr, around: &Vicinity) -> Option<Announcement
             found.extend(usable.take(room).map(|(peer, address)| FoundPeer { peer, address, life, by }));
         }
     }
-    // A life of nothing takes leave. Anybody could say that for another, and who has gone is soon missed anyway.
+    // A TTL of zero is a goodbye (RFC 6762, 10.1). Any host could send it for another, and a peer that has gone is
+    // soon missed anyway.
     found.retain(|it| !it.life.is_zero());
     (!found.is_empty()).then_some(Announcement::Found(found))
 }
 
-/// The host of an address, over whatever protocol.
+/// Returns the host of an address, over any protocol.
 fn host(text: &[u8]) -> Option<IpAddr> {
     let mut parts = std::str::from_utf8(text).ok()?.split('/').skip(1);
     match (parts.next()?, parts.next()?) {
@@ -99,7 +101,7 @@ fn host(text: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// An address over TCP, and who is there.
+/// Parses an address over TCP, and its peer.
 fn address(text: &[u8]) -> Option<(PeerId, Multiaddr)> {
     let mut address: Multiaddr = std::str::from_utf8(text).ok()?.parse().ok()?;
     let Some(Protocol::P2p(peer)) = address.pop() else { return None };
@@ -107,7 +109,7 @@ fn address(text: &[u8]) -> Option<(PeerId, Multiaddr)> {
     is_plain.then_some((peer, address))
 }
 
-/// The question who is there.
+/// Encodes the question for peers.
 pub fn question() -> Vec<u8> {
     let mut packet = Packet::new_query(0);
     let name = Name::new_unchecked(SERVICE);
@@ -115,8 +117,8 @@ pub fn question() -> Vec<u8> {
     packet.build_bytes_vec().expect("a question can be written")
 }
 
-/// Says that `peer` is at these addresses; a `life` of nothing takes it back. `label` names this announcement: at most
-/// 63 letters and digits, another one for each machine and interface.
+/// Encodes the announcement that `peer` is at these addresses; a `life` of zero takes it back. `label` names this
+/// announcement: at most 63 letters and digits, a different one for each machine and interface.
 pub fn announcement(label: &str, peer: PeerId, addresses: &[Multiaddr], life: Duration) -> Vec<u8> {
     build(label, peer, addresses, life).expect("every part is short enough")
 }
@@ -156,7 +158,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As heard from the first address, where everything private is near.
+    /// Reads the packet as from the first address, on a link where every private address is a neighbour's.
     fn heard(packet: &[u8]) -> Option<Announcement> {
         read(packet, "192.168.1.7".parse().unwrap(), &around())
     }
@@ -212,7 +214,7 @@ mod tests {
         assert!(matches!(heard(&forever), Some(Announcement::Found(found)) if found[0].life == LIFE_MOST));
     }
 
-    /// An announcement of these texts.
+    /// Encodes an announcement of these texts.
     fn saying(texts: &[String]) -> Vec<u8> {
         let (service, instance) = (Name::new_unchecked(SERVICE), Name::new_unchecked("x._p2p._udp.local"));
         let mut text = TXT::new();
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn a_host_with_many_bridges_is_heard_at_its_one_usable_address() {
         let peer = PeerId::random();
-        // As many as one datagram can take.
+        // As many as one datagram can hold.
         let bridge = |i: usize| format!("/ip4/172.18.{}.{}/tcp/4001/p2p/{peer}", i / 250, 1 + i % 250);
         let mut texts: Vec<String> = (0..600).map(bridge).collect();
         texts.push(format!("/ip4/192.168.1.7/tcp/4001/p2p/{peer}"));
@@ -256,7 +258,7 @@ mod tests {
         ] {
             assert_eq!((counts(&packet, by), counts(&ula, by)), (of_both, of_ula), "{by}");
         }
-        // Who listens over QUIC alone at the address from which it speaks is the one who speaks.
+        // A sender that listens over QUIC alone, at its own address, is still the sender.
         let texts = ["/ip4/192.168.1.9/udp/1/quic-v1", "/ip4/192.168.1.7/tcp/1"].map(|it| format!("{it}/p2p/{peer}"));
         assert_eq!(counts(&saying(&texts), "192.168.1.9"), 1);
     }
@@ -292,7 +294,7 @@ mod tests {
         packet.answers = vec![pointer; 630];
         let packet = packet.build_bytes_vec_compressed().unwrap();
         assert!((8000..=9000).contains(&packet.len()), "{} bytes", packet.len());
-        // Side by side with what has to be done in any case, so that a busy machine is busy for both.
+        // Compared with the unavoidable work, so that a busy machine slows both.
         let took = |work: &dyn Fn() -> bool| {
             let begun = std::time::Instant::now();
             assert!((0..200).all(|_| work()));

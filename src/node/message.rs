@@ -1,4 +1,4 @@
-//! Bitswap 1.2 messages: what peers want, what we have, and blocks, read and written with limits.
+//! Bitswap 1.2 messages: wants of peers, answers about our blocks, and blocks, read and written with limits.
 //!
 //! Source: `specs:src/bitswap-protocol.md`, section "Bitswap 1.2.0", message.proto. Bytes come from strangers, so the
 //! reader keeps only what is used: digests of blocks, not the CIDs that a peer claims for them.
@@ -14,25 +14,25 @@ use crate::protobuf::{self, Field, Fields, ProtobufError, ProtobufWriter};
 /// 4 MiB). Kubo resets a stream on which a longer one comes.
 pub const MOST: usize = 4 << 20;
 
-/// Most bytes of messages at a time of a peer of which no block is wanted: a wantlist of 20,000 entries takes 880 KB. Origin:
-/// chosen by us.
+/// Most bytes in transit at a time of messages from a peer of which no block is wanted: a wantlist of 20,000
+/// entries takes 880 KB. Origin: chosen by us.
 pub const MOST_UNASKED: usize = 1 << 20;
 
-/// Longest CID that is kept, in bytes. sha2-256 takes 36; longer ones only ever get the answer that we have no such block.
+/// Longest CID that is kept, in bytes. sha2-256 takes 36; a longer one is always answered with "no such block".
 const CID_MOST: usize = 128;
 
-/// Most entries and presences that one message may hold. Kubo sends as many as make 2 MiB (boxo v0.42.1,
+/// Most entries and presences of one message. Kubo sends as many as make 2 MiB (boxo v0.42.1,
 /// bitswap/client/internal/messagequeue). Origin: chosen by us.
 const ENTRIES_MOST: usize = 24_576;
 
-/// What is asked about a block.
+/// The kind of a want.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WantKind {
     /// The block itself.
     Block,
-    /// Whether it is there.
+    /// A question if the peer has the block.
     Have,
-    /// Nothing any more.
+    /// The end of an earlier want.
     Cancel,
 }
 
@@ -41,38 +41,38 @@ pub enum WantKind {
 pub struct WantEntry {
     /// The CID as the peer wrote it: the answer repeats it.
     pub cid: Bytes,
-    /// What is asked.
+    /// The kind of want.
     pub ask: WantKind,
-    /// Whether an answer is expected when the block is not there.
+    /// True if an answer is expected when the block is absent.
     pub tell_absence: bool,
 }
 
 impl WantEntry {
-    /// Asks for something about `cid`, and to be told when it is not there.
+    /// Makes a want for `cid` that asks to be told of absence.
     pub fn new(cid: Cid, ask: WantKind) -> Self {
         Self { cid: cid.to_bytes().into(), ask, tell_absence: ask != WantKind::Cancel }
     }
 
-    /// The digest of the wanted block, when it is one that files here can consist of.
+    /// Returns the digest of the wanted block, if files here can consist of such a block.
     pub fn digest(&self) -> Option<Sha256> {
         Cid::from_bytes(&self.cid).ok().map(|cid| cid.digest())
     }
 }
 
-/// A message that was read.
+/// A decoded message.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct BitswapMessage {
-    /// The wants replace all former ones.
+    /// True if the wants replace all former ones.
     pub full: bool,
-    /// What the peer wants, or does not want any more.
+    /// Wants of the peer, and ends of wants.
     pub wants: Vec<WantEntry>,
-    /// Blocks, not proven yet; parts of the message's own buffer.
+    /// Blocks, unproven; parts of the message's own buffer.
     pub blocks: Vec<Bytes>,
-    /// By digest: whether the peer has a block.
+    /// By digest: true if the peer has the block.
     pub presences: Vec<(Sha256, bool)>,
 }
 
-/// Why bytes are not a message. The stream they came on is of no use any more.
+/// The reason why bytes are not a message. The stream that they came on cannot be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// Not protocol buffers, or a field of another type.
@@ -91,7 +91,7 @@ impl BitswapMessage {
     /// can grow.
     ///
     /// # Errors
-    /// [`MessageError`]; nothing of such a message is used.
+    /// [`MessageError`]; the message is discarded.
     pub fn read(bytes: &Bytes) -> Result<Self, MessageError> {
         let mut message = Self::default();
         for field in Fields::of(bytes) {
@@ -125,7 +125,7 @@ impl BitswapMessage {
     }
 
     fn read_block(&mut self, whole: &Bytes, payload: &[u8]) -> Result<(), MessageError> {
-        // The prefix (1) says how the block is to be named; its digest alone decides here.
+        // The prefix (1) tells the CID's form; only the digest matters here.
         for field in Fields::of(payload) {
             let field = field?;
             if field.number == 2 {
@@ -154,7 +154,7 @@ impl BitswapMessage {
     }
 }
 
-/// One entry; none when its CID is longer than any that is served.
+/// Reads one entry; none when its CID is longer than any that is served.
 fn read_entry(field: Field<'_>) -> Result<Option<WantEntry>, MessageError> {
     let (mut cid, mut cancel, mut kind, mut tell_absence) = (Bytes::new(), false, 0, false);
     for field in Fields::of(field.bytes()?) {
@@ -176,7 +176,7 @@ fn read_entry(field: Field<'_>) -> Result<Option<WantEntry>, MessageError> {
     Ok((!cid.is_empty()).then_some(WantEntry { cid, ask, tell_absence }))
 }
 
-/// A message that is being written.
+/// A message being written.
 #[derive(Default)]
 pub struct Draft {
     wants: ProtobufWriter,
@@ -186,12 +186,12 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Whether there is nothing in it yet.
+    /// True while the message is empty.
     pub fn is_empty(&self) -> bool {
         !self.has_wants && self.len == 0
     }
 
-    /// Bytes of blocks and answers so far.
+    /// Counts the bytes of blocks and answers so far.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -199,7 +199,7 @@ impl Draft {
     /// Adds an entry to the wantlist.
     pub fn want(&mut self, want: &WantEntry) {
         let mut entry = ProtobufWriter::with_capacity(want.cid.len() + 12);
-        // Kubo takes entries of priority 0 last; ours are all alike.
+        // Kubo serves entries of priority 0 last; ours are all alike.
         entry.bytes(1, &want.cid).varint(2, 1);
         match want.ask {
             WantKind::Block => {}
@@ -223,7 +223,7 @@ impl Draft {
         self.len += block.len() + prefix.len();
     }
 
-    /// Adds the answer whether the block of `want` is here.
+    /// Adds the answer if the block of `want` is here.
     pub fn presence(&mut self, want: &WantEntry, is_here: bool) {
         let mut presence = ProtobufWriter::with_capacity(want.cid.len() + 4);
         presence.bytes(1, &want.cid);
@@ -234,7 +234,7 @@ impl Draft {
         self.len += want.cid.len() + 4;
     }
 
-    /// The message with its length before it, as it goes onto a stream.
+    /// Returns the message with its length before it, ready for a stream.
     pub fn finish(mut self) -> Vec<u8> {
         let mut body = ProtobufWriter::default();
         if self.has_wants {
@@ -259,7 +259,7 @@ mod tests {
         Cid::raw(Sha256::of(of))
     }
 
-    /// The message behind its length.
+    /// Returns the message without its length.
     fn sent(draft: Draft) -> Bytes {
         let bytes = Bytes::from(draft.finish());
         let mut rest = &bytes[..];

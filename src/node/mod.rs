@@ -1,21 +1,21 @@
-//! The node: a small IPFS peer for the local network, so that machines without Kubo share what they have.
+//! The node: a small IPFS peer for the local network, so that machines without Kubo share their files.
 //!
-//! It speaks what a Kubo neighbour speaks: libp2p over TCP with Noise and Yamux, multicast DNS, Bitswap 1.2. It asks and
-//! answers only on trusted networks, only private addresses, and knows no DHT, relay or port mapping.
+//! It uses the protocols of a Kubo neighbour: libp2p over TCP with Noise and Yamux, multicast DNS, Bitswap 1.2. It
+//! asks and answers only on trusted networks, only private addresses, and has no DHT, relay or port mapping.
 //!
 //! | file | what |
 //! |---|---|
-//! | `runner` | the event loop: listening, dialling, who is connected; a thread for it |
-//! | `shelf` | which block lies where in which file of this machine |
+//! | `runner` | the event loop: listening, dialling, connected peers; a thread for it |
+//! | `shelf` | the position of each block in the files of this machine |
 //! | `message`, `bitswap`, `peer` | Bitswap messages; peers' wants and ours; what one peer costs |
 //! | `fetch` | one file from several peers |
-//! | `claims` | which root belongs to a sha256, as one peer says: our own small protocol beside Bitswap |
-//! | `indexes` | what neighbours have of a signed index: another one |
-//! | `blocks` | one block from whoever has it |
-//! | `mux` | streams over one connection, and what a peer can make us hold for it |
+//! | `claims` | the root of a sha256, as one peer claims it: our own small protocol beside Bitswap |
+//! | `indexes` | neighbours' copies of a signed index: another one |
+//! | `blocks` | one block from any peer that has it |
+//! | `mux` | streams over one connection, and a bound on the memory that a peer can take |
 //! | `streams`, `frame` | streams of one protocol, both ways; messages on them |
-//! | `networks`, `gate` | which networks are trusted; who may connect |
-//! | `discovery`, `mdns`, `book` | finding and being found on an interface; its messages; who is there |
+//! | `networks`, `gate` | the trusted networks; the connections that are admitted |
+//! | `discovery`, `mdns`, `book` | discovery on an interface; its messages; the known peers |
 //!
 //! QUIC is left out: rust-libp2p and Kubo lose data on it, and TCP is as fast (`doc/facts/libp2p.md`).
 
@@ -59,39 +59,39 @@ pub(crate) mod tests;
 
 pub use runner::{Config, Runner, Running, start};
 
-/// How this program calls itself among peers.
+/// The agent string that this program sends to peers.
 pub const AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
 /// A connected peer.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
-    /// Where the newest connection leads.
+    /// The remote address of the newest connection.
     pub address: Multiaddr,
-    /// What it calls itself, once it has said so; at most 64 characters.
+    /// Its agent string, once it was received; at most 64 characters.
     pub agent: String,
-    /// Whether it speaks our small protocol.
+    /// True if it supports our small protocol.
     pub is_ours: bool,
-    /// Kubo said who it is before its Bitswap listened: it will not ask us on this connection.
+    /// True for a Kubo that identified itself before its Bitswap listened: it will not ask us on this connection.
     is_deaf: bool,
 }
 
-/// What others see of a running node. Cheap to clone.
+/// The public face of a running node. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
     /// Its peer id.
     pub id: PeerId,
-    /// Blocks, both ways.
+    /// Bitswap, both ways.
     pub bitswap: Bitswap,
     /// Roots of files, both ways.
     pub claims: Claims,
-    /// What is known of indexes, both ways.
+    /// Answers about indexes, both ways.
     pub indexes: Indexes,
-    /// What it serves.
+    /// The files that it serves.
     pub shelf: Arc<Shelf>,
     seen: Arc<Mutex<NodeSnapshot>>,
 }
 
-/// What the event loop tells.
+/// The event loop's report.
 #[derive(Default)]
 struct NodeSnapshot {
     peers: BTreeMap<PeerId, PeerInfo>,
@@ -101,27 +101,27 @@ struct NodeSnapshot {
 }
 
 impl Node {
-    /// Everybody who is connected.
+    /// Lists the connected peers.
     pub fn peers(&self) -> Vec<(PeerId, PeerInfo)> {
         self.seen().peers.iter().map(|(id, info)| (*id, info.clone())).collect()
     }
 
-    /// Everybody who is known to be on the network, connected or not.
+    /// Lists the peers known to be on the network, connected or not.
     pub fn known(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
         self.seen().known.clone()
     }
 
-    /// Where it listens.
+    /// Lists the addresses on which it listens.
     pub fn listening(&self) -> Vec<Multiaddr> {
         self.seen().listening.clone()
     }
 
-    /// The networks that this machine is in, and how it stands with them.
+    /// Lists the networks of this machine, with the standing of each.
     pub fn networks(&self) -> Vec<(LocalAddress, NetworkStanding)> {
         self.seen().networks.clone()
     }
 
-    /// Connected peers that speak our small protocol, or have not said yet.
+    /// Lists the connected peers that support our small protocol, or have not told yet.
     pub fn ours(&self) -> Vec<PeerId> {
         let seen = self.seen();
         let worth = self.bitswap.worth_asking();

@@ -1,11 +1,11 @@
-//! Streams over one connection: Yamux as Kubo speaks it, by the `yamux` crate, with a bound on what a peer can make this
-//! machine hold for it.
+//! Streams over one connection: Yamux as Kubo uses it, by the `yamux` crate, with a bound on the memory that a
+//! peer can take on this machine.
 //!
-//! A peer may send 256 KiB on each stream before any of it is read, and a window grows with the round trip that the peer
-//! itself measures out: up to 1 GiB a connection with libp2p's own upgrade, which has no setting for it. So here the windows
-//! grow within narrow limits, streams are few, and all that has come on a connection and is not read yet is counted, with
-//! what keeping it costs: once that is [`HELD_MOST`], the connection is not read from. A peer for which that lasts longer
-//! than [`PATIENCE`] is cut off. (`tests/real_node/floods.rs`)
+//! A peer may send 256 KiB on each stream before any of it is read, and a window grows with the round trip that
+//! the peer itself measures: up to 1 GiB a connection with libp2p's own upgrade, which has no setting for it. So
+//! here the windows grow within narrow limits, streams are few, and all unread bytes of a connection are counted,
+//! with the overhead of keeping them: beyond [`HELD_MOST`], the connection is not read from. A peer for which that
+//! lasts longer than [`PATIENCE`] is cut off. (`tests/real_node/floods.rs`)
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -22,7 +22,8 @@ use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade,
 use tokio::time::Sleep;
 use yamux::{Connection, ConnectionError, Mode};
 
-/// What a stream may carry before its reader says more (`hashicorp/yamux:spec.md`, "Flow Control"); no frame is longer.
+/// Bytes on a stream before its reader allows more (`hashicorp/yamux:spec.md`, "Flow Control"); no frame is
+/// longer.
 pub(super) const WINDOW: usize = yamux::DEFAULT_CREDIT as usize;
 
 /// Most streams of one connection, both sides together. With more the connection ends, as Yamux has no way to refuse one.
@@ -31,19 +32,20 @@ const STREAMS_MOST: usize = 48;
 /// Most streams that the peer may have open; further ones are reset. Kubo has about 12. Origin: chosen by us.
 pub(super) const INBOUND_MOST: usize = 32;
 
-/// By how much all windows of a connection together may grow: one stream can fill 1 Gbit/s over 10 ms. Origin: chosen by us.
+/// Growth of all windows of a connection together: one stream can fill 1 Gbit/s over 10 ms. Origin: chosen by us.
 pub(super) const GROWTH: usize = 1 << 20;
 
-/// What is held for one connection before it is not read from: with 64 connections, a quarter of the unit's `MemoryMax`.
+/// Bytes held for one connection before it is not read from: with 64 connections, a quarter of the unit's
+/// `MemoryMax`.
 pub(super) const HELD_MOST: usize = 2 << 20;
 
-/// What keeping a frame costs beside its bytes.
+/// Overhead of keeping a frame, in bytes.
 pub(super) const FRAME: usize = 96;
 
-/// How long a connection may have to wait until some of what it has sent is read.
+/// Longest time that a connection may wait until some of its bytes are read.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Length of a frame's header, and what is in it (`hashicorp/yamux:spec.md`, "Framing").
+/// Length of a frame's header, and its contents (`hashicorp/yamux:spec.md`, "Framing").
 const HEADER: usize = 12;
 const DATA: u8 = 0;
 const SYN: u16 = 1;
@@ -96,19 +98,19 @@ impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Yamux {
 pub(super) struct Muxer<C> {
     connection: Connection<Counted<C>>,
     held: Arc<Mutex<Held>>,
-    /// Streams that came while none was asked for.
+    /// Streams that came before a caller asked for one.
     inbound: VecDeque<Substream>,
-    /// Who asks for one.
+    /// The task that waits for one.
     waker: Option<Waker>,
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(super) struct MuxError(#[from] ConnectionError);
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
-    /// Lets the connection go on until the peer opens a stream that it may have.
+    /// Drives the connection until the peer opens a stream that it may have.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Substream, MuxError>> {
         loop {
             let stream = ready!(self.connection.poll_next_inbound(cx)).ok_or(ConnectionError::Closed)??;
@@ -116,7 +118,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
             if stream.held().inbound <= INBOUND_MOST {
                 return Poll::Ready(Ok(stream));
             }
-            // It is dropped, which resets it.
+            // Dropping it resets it.
         }
     }
 }
@@ -146,7 +148,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
     }
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, MuxError>> {
-        // Yamux goes on only while the next stream is asked for; one that comes is kept for who asks.
+        // Yamux makes progress only while the next stream is polled for; a stream that comes is kept for the next
+        // caller.
         let stream = ready!(self.next(cx))?;
         self.inbound.push_back(stream);
         if let Some(waker) = self.waker.take() {
@@ -157,19 +160,19 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
     }
 }
 
-/// What is held for one connection.
+/// The unread bytes of one connection.
 #[derive(Default)]
 struct Held {
     streams: HashMap<u32, Unread>,
-    /// The cost of all that is not read.
+    /// The cost of all unread bytes.
     cost: usize,
     /// Streams that the peer opened.
     inbound: usize,
-    /// The connection, where it waits for room.
+    /// The connection's task, if it waits for room.
     waker: Option<Waker>,
 }
 
-/// What has come on a stream and is not read.
+/// The unread bytes of one stream.
 #[derive(Clone, Copy, Default)]
 struct Unread {
     bytes: usize,
@@ -177,12 +180,12 @@ struct Unread {
 }
 
 impl Held {
-    /// A frame of a stream begins.
+    /// Counts the beginning of a frame.
     fn begin(&mut self, stream: u32, len: usize, is_new: bool) {
         if is_new {
             self.streams.entry(stream).or_default();
         }
-        // On a stream that is not there it is thrown away, and one without bytes is not kept.
+        // A frame for an unknown stream is discarded, and one without bytes is not kept.
         if let Some(unread) = self.streams.get_mut(&stream).filter(|_| len > 0) {
             unread.bytes += len;
             unread.cost += len + FRAME;
@@ -190,7 +193,7 @@ impl Held {
         }
     }
 
-    /// So many bytes of a stream are read.
+    /// Counts bytes of a stream as read.
     fn read(&mut self, stream: u32, len: usize) {
         if let Some(unread) = self.streams.get_mut(&stream) {
             let paid = if len >= unread.bytes { unread.cost } else { unread.cost * len / unread.bytes };
@@ -200,7 +203,7 @@ impl Held {
         }
     }
 
-    /// A stream is over, and what is left of it forgotten.
+    /// Forgets a stream that is over, with its unread bytes.
     fn end(&mut self, stream: u32) {
         if let Some(unread) = self.streams.remove(&stream) {
             self.paid(unread.cost);
@@ -217,21 +220,21 @@ impl Held {
     }
 }
 
-/// What Yamux reads from, as it knows what comes: frame by frame.
+/// The reader below Yamux, which counts frame by frame.
 struct Counted<C> {
     io: C,
     held: Arc<Mutex<Held>>,
     header: [u8; HEADER],
-    /// How much of a header has come.
+    /// Bytes of the current header so far.
     got: usize,
-    /// How much of a frame is still to come after its header.
+    /// Bytes of the current frame still to come after its header.
     body: usize,
     /// Runs while the peer has to wait.
     full: Option<Pin<Box<Sleep>>>,
 }
 
 impl<C> Counted<C> {
-    /// Whether there is room for a further frame.
+    /// Waits until there is room for a further frame.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut held = lock(&self.held);
         if held.cost < HELD_MOST {
@@ -246,7 +249,7 @@ impl<C> Counted<C> {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer sends more than can be read")))
     }
 
-    /// Counts what has come.
+    /// Counts received bytes.
     fn note(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.body > 0 {

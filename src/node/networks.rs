@@ -1,8 +1,9 @@
-//! Which networks are trusted, and with which addresses there is any traffic: private ones, and only on these networks.
+//! The trusted networks, and the addresses with which there is any traffic: private ones, and only on these
+//! networks.
 //!
 //! A trusted network is a range, `192.168.1.0/24`, and better a range with the hardware address of its router,
-//! `192.168.1.0/24@aa:bb:cc:dd:ee:ff`: the same range is found in every other café. What a neighbour claims is never
-//! asked about this.
+//! `192.168.1.0/24@aa:bb:cc:dd:ee:ff`: the same range is found in every other café. Claims of neighbours have no
+//! influence on this.
 
 use std::fmt;
 use std::io;
@@ -62,22 +63,22 @@ impl fmt::Display for Network {
     }
 }
 
-/// Where the node may be active.
+/// The networks and interfaces on which the node may be active.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Allowed {
-    /// Networks that are trusted.
+    /// Trusted networks.
     pub networks: Vec<Network>,
     /// Names of interfaces, with `*` and `?`; none means all.
     pub interfaces: Vec<Pattern>,
 }
 
 impl Allowed {
-    /// Whether this interface is one of those.
+    /// True if this interface is one of those.
     pub fn chooses(&self, interface: &str) -> bool {
         self.interfaces.is_empty() || self.interfaces.iter().any(|it| it.matches(interface))
     }
 
-    /// How it stands with a network that this machine is in.
+    /// Returns the standing of a network of this machine.
     pub fn stands(&self, here: &LocalAddress) -> NetworkStanding {
         match (self.chooses(&here.interface), here.is_trusted(&self.networks)) {
             (false, _) => NetworkStanding::NotChosen,
@@ -87,19 +88,19 @@ impl Allowed {
     }
 }
 
-/// How it stands with a network.
+/// The standing of a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NetworkStanding {
     /// The node asks and answers there.
     Used,
-    /// Nobody said that it is trusted.
+    /// The user has not trusted it.
     NotTrusted,
-    /// The interface is none of those that the node is to use.
+    /// The interface is not among the configured ones.
     NotChosen,
 }
 
 impl NetworkStanding {
-    /// In words.
+    /// Describes it in words.
     pub fn words(self) -> &'static str {
         match self {
             NetworkStanding::Used => "trusted",
@@ -116,19 +117,19 @@ pub struct LocalAddress {
     pub interface: String,
     /// The interface's number.
     pub index: u32,
-    /// Our address, and how far its network goes.
+    /// This machine's address, with the prefix length of its network.
     pub address: IpNet,
     /// Of the default router within that range.
     pub router: Option<String>,
 }
 
 impl LocalAddress {
-    /// The entry of `lan.networks` that means this network.
+    /// Returns the entry of `lan.networks` that means this network.
     pub fn network(&self) -> Network {
         Network::Range(self.address.trunc(), self.router.clone())
     }
 
-    /// Whether it is a network with others on it that can be trusted at all.
+    /// True for a network with other machines on it that can be trusted at all.
     pub fn is_lan(&self) -> bool {
         self.is_usable() && !self.address.addr().is_loopback()
     }
@@ -137,7 +138,7 @@ impl LocalAddress {
         is_private(self.address.addr()) && !is_link_local_6(self.address.addr())
     }
 
-    /// Whether one of these entries means this network. Loopback must be named: then peers of this machine alone.
+    /// True if one of these entries means this network. Loopback must be named: its peers are on this machine.
     pub fn is_trusted(&self, trusted: &[Network]) -> bool {
         self.is_usable()
             && trusted.iter().any(|network| match network {
@@ -149,36 +150,36 @@ impl LocalAddress {
     }
 }
 
-/// With whom there may be traffic now.
+/// The addresses with which there may be traffic now.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TrustedReach {
-    /// The ranges of the trusted networks that this machine is in, and those of static peers.
+    /// The ranges of this machine's trusted networks, and those of static peers.
     pub ranges: Vec<IpNet>,
 }
 
 impl TrustedReach {
-    /// Whether `address` is private and in one of the ranges. Loopback is: that is this machine.
+    /// True if `address` is private and in one of the ranges, or loopback, which is this machine.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         is_private(address) && (address.is_loopback() || self.ranges.iter().any(|range| range.contains(&address)))
     }
 }
 
-/// Where the neighbours on one interface can be.
+/// The addresses that neighbours on one interface can have.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Vicinity {
     /// The ranges of its trusted networks.
     pub ranges: Vec<IpNet>,
-    /// The addresses of this machine, on whatever interface.
+    /// The addresses of this machine, on all interfaces.
     pub own: Vec<IpAddr>,
 }
 
 impl Vicinity {
-    /// Whether a neighbour can have this address: none that is this machine's own, everybody's or that of a group.
+    /// True if a neighbour can have this address: not one of this machine, nor broadcast or multicast.
     pub fn has(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let is_of_one = |range: &IpNet| match range {
-            // A range of two has no address but theirs (RFC 3021).
+            // A range of two has no other addresses (RFC 3021).
             IpNet::V4(it) if it.prefix_len() < 31 => address != it.network() && address != it.broadcast(),
             _ => true,
         };
@@ -190,13 +191,13 @@ impl Vicinity {
     }
 }
 
-/// Whether an address says nothing beyond one link: such a sender is on it.
+/// True if an address is valid on one link only: such a sender is on it.
 pub fn is_link_local(address: IpAddr) -> bool {
     let address = address.to_canonical();
     is_link_local_6(address) || matches!(address, IpAddr::V4(it) if it.is_link_local())
 }
 
-/// Whether an address is one that no public host has.
+/// True if an address is one that no public host has.
 ///
 /// RFC 1918, RFC 3927 (link-local), RFC 6598 (shared, also used by private overlays), RFC 4193 (ULA), loopback.
 pub fn is_private(address: IpAddr) -> bool {
@@ -209,15 +210,15 @@ pub fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// Link-local addresses of IPv6 say nothing without their interface, which a multiaddr of a peer does not name.
+/// True for IPv6 link-local addresses: they need an interface, which a multiaddr of a peer does not name.
 fn is_link_local_6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(it) if it.segments()[0] & 0xffc0 == 0xfe80)
 }
 
-/// The networks that this machine is in, by the addresses of its interfaces that are up.
+/// Lists the networks of this machine, by the addresses of its interfaces that are up.
 ///
 /// # Errors
-/// When the kernel does not tell them.
+/// When the kernel does not list them.
 pub fn here() -> io::Result<Vec<LocalAddress>> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let routers = routers(&read("/proc/net/route"), &read("/proc/net/arp"));
@@ -228,7 +229,7 @@ pub fn here() -> io::Result<Vec<LocalAddress>> {
     Ok(getifaddrs()?.filter_map(|it| of_interface(&it)).map(with_router).collect())
 }
 
-/// The interface, and its address with the range.
+/// Returns the interface, and its address with the range.
 fn of_interface(it: &InterfaceAddress) -> Option<(String, u32, IpNet)> {
     let ip = |address: Option<SockaddrStorage>| {
         let address = address?;
@@ -244,7 +245,7 @@ fn of_interface(it: &InterfaceAddress) -> Option<(String, u32, IpNet)> {
     Some((name.to_owned(), if_nametoindex(name).ok()?, address))
 }
 
-/// The default routers of IPv4 and their hardware addresses (proc(5): /proc/net/route, /proc/net/arp).
+/// Lists the default routers of IPv4 with their hardware addresses (proc(5): /proc/net/route, /proc/net/arp).
 fn routers(route: &str, arp: &str) -> Vec<(IpAddr, String)> {
     let gateways = route.lines().skip(1).filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! What Bitswap knows of one connected peer: what it wants, what is wanted of it, and what it has cost.
+//! Bitswap's state for one connected peer: its wants, ours, and its cost.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,62 +18,62 @@ use crate::node::message::{MOST, MOST_UNASKED, WantEntry, WantKind};
 /// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
 pub(super) const WANTS_MOST: usize = 2048;
 
-/// Entries that a peer may send in a second; Kubo asks for a few hundred at its fastest, and for all that it misses when it
-/// connects. Origin: chosen by us.
+/// Entries that a peer may send in a second; Kubo asks for a few hundred at its fastest, and for all its missing
+/// blocks when it connects. Origin: chosen by us.
 pub(super) const ENTRIES_RATE: u64 = 16_384;
 
-/// Room for a block on its way with all around it: one of our files, and more for the first one, as others have blocks of up
-/// to 2 MiB.
+/// Room for a block in transit with its overhead: one of our files, and more for the first one, because other
+/// files have blocks of up to 2 MiB.
 pub(super) const BLOCK_ROOM: usize = CHUNK + (CHUNK >> 3);
 
-/// A peer with which bytes were exchanged in this time is there, whatever its ping says.
+/// A peer with traffic within this time is present, even if its ping fails.
 const STIRRED: Duration = Duration::from_secs(2);
 
-/// What a peer said about a block that was asked of it.
+/// The answer of a peer about a block.
 #[derive(Clone, Debug)]
 pub enum BlockAnswer {
-    /// The block. Its digest is the one asked for.
+    /// The block. Its digest is the requested one.
     Block(Bytes),
-    /// It has it.
+    /// The peer has it.
     Have,
-    /// It does not have it.
+    /// The peer does not have it.
     Absent,
     /// The connection is gone, or was cut.
     Gone,
 }
 
-/// An answer: who, about which block, what.
+/// An answer: the peer, the block, what it said.
 pub type PeerEvent = (PeerId, Sha256, BlockAnswer);
 
-/// What is known about the traffic with a peer, in bytes of blocks since it connected.
+/// The traffic with a peer, in bytes of blocks since it connected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Traffic {
-    /// To it.
+    /// Bytes to the peer.
     pub sent: u64,
-    /// From it.
+    /// Bytes from the peer.
     pub received: u64,
 }
 
 /// One connected peer.
 pub(super) struct ConnectedPeer {
-    /// There is something to send to it.
+    /// Wakes the writer when there is something to send.
     pub(super) wake: Notify,
-    /// What is sent to it.
+    /// The rate of what is sent to it.
     pub(super) each: Rate,
-    /// What it asks.
+    /// The rate of its entries.
     pub(super) entries: Rate,
     state: Mutex<PeerState>,
-    /// When bytes last came from it or went to it.
+    /// The time of the last bytes from it or to it.
     stirred: Mutex<Instant>,
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
-    /// Bytes of blocks that nobody asked for.
+    /// Bytes of unrequested blocks.
     pub(super) junk: AtomicU64,
-    /// Bytes of messages that are on their way from it, by the lengths that it promised.
+    /// Bytes of its messages in transit, by their promised lengths.
     coming: Arc<AtomicUsize>,
 }
 
-/// The room for a message, until it is dropped.
+/// The room for a message, held until drop.
 pub(super) struct Place {
     len: usize,
     of: Arc<AtomicUsize>,
@@ -87,21 +87,21 @@ impl Drop for Place {
 
 #[derive(Default)]
 pub(super) struct PeerState {
-    /// What it wants, in the order in which it asked.
+    /// Its wants, in the order in which it asked.
     pub(super) theirs: VecDeque<WantEntry>,
-    /// What is to be asked of it.
+    /// Questions still to be sent to it.
     pub(super) to_ask: Vec<WantEntry>,
-    /// What was asked of it, and who waits for the answer.
+    /// Questions sent to it, and the transfers that wait for the answers.
     pub(super) asked: HashMap<Sha256, Vec<mpsc::UnboundedSender<PeerEvent>>>,
-    /// Which blocks were asked of it.
+    /// The blocks that were asked of it.
     pub(super) owed: HashSet<Sha256>,
-    /// Asked and cancelled: may still come.
+    /// Asked and cancelled; may still come.
     pub(super) late: VecDeque<Sha256>,
     pub(super) gone: bool,
 }
 
 impl ConnectedPeer {
-    /// One that has just connected, to which `upload` bytes a second may be sent; 0 is no limit.
+    /// Creates the state of a peer that has just connected, with `upload` bytes a second for it; 0 is no limit.
     pub(super) fn new(upload: u64) -> Self {
         Self {
             wake: Notify::new(),
@@ -116,8 +116,9 @@ impl ConnectedPeer {
         }
     }
 
-    /// Room for a message of this length; none when that is more, with all others that are on their way, than the peer has
-    /// reason to send: what was asked of it, and a wantlist. Who waited for room would hold up those that have some.
+    /// Reserves room for a message of this length; none when that is more, with all others in transit, than the
+    /// peer has reason to send: the requested blocks, and a wantlist. A message that waited for room would block
+    /// those that have some.
     pub(super) fn admit(&self, len: usize) -> Option<Place> {
         let owed = self.state().owed.len();
         let of_blocks = if owed > 0 { (owed + 1) * BLOCK_ROOM } else { 0 };
@@ -127,17 +128,17 @@ impl ConnectedPeer {
         (len <= MOST && all <= MOST_UNASKED + of_blocks).then_some(place)
     }
 
-    /// Bytes have come from it or gone to it.
+    /// Records that bytes came from it or went to it.
     pub(super) fn stir(&self) {
         *self.stirred.lock().expect("nothing panics while it is held") = Instant::now();
     }
 
-    /// Whether they have in the last seconds.
+    /// True if that happened in the last seconds.
     pub(super) fn is_stirring(&self) -> bool {
         self.stirred.lock().expect("nothing panics while it is held").elapsed() < STIRRED
     }
 
-    /// Bytes of blocks to and from it.
+    /// Returns the bytes of blocks to and from it.
     pub(super) fn traffic(&self) -> Traffic {
         Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
     }
@@ -148,7 +149,7 @@ impl ConnectedPeer {
 }
 
 impl PeerState {
-    /// Takes note of what the peer wants, or does not want any more. What is beyond the limit is not answered.
+    /// Updates the peer's wants. Those beyond the limit are not answered.
     pub(super) fn note(&mut self, full: bool, wants: Vec<WantEntry>) {
         if full {
             self.theirs.clear();
@@ -162,9 +163,9 @@ impl PeerState {
         self.theirs.extend(wants.into_iter().filter(|want| want.ask != WantKind::Cancel).take(room));
     }
 
-    /// Passes an answer on. False when nobody asked, also not lately.
+    /// Passes an answer on. False when no transfer asked, also not recently.
     pub(super) fn answer(&mut self, id: PeerId, digest: Sha256, answer: &BlockAnswer) -> bool {
-        // Who has it is asked for the block next; any other answer is the last one.
+        // A peer that has it is asked for the block next; any other answer is the last one.
         let waiting = match answer {
             BlockAnswer::Have => self.asked.get(&digest).cloned(),
             _ => {
@@ -216,7 +217,7 @@ mod tests {
         let (peer, block) = (PeerId::random(), BlockAnswer::Block(Bytes::new()));
         assert!(!state.answer(peer, other, &block));
         assert!(state.answer(peer, asked, &block) && told.try_recv().is_ok());
-        // It was wanted once, and not twice.
+        // It was wanted once, not twice.
         assert!(!state.answer(peer, asked, &block));
         state.late.push_back(other);
         assert!(state.answer(peer, other, &block) && !state.answer(peer, other, &block));

@@ -1,4 +1,4 @@
-//! The event loop of a node: where it listens, whom it dials, who is connected.
+//! The event loop of a node: listening addresses, dialling, connected peers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -32,42 +32,42 @@ mod thread;
 
 pub use thread::Running;
 
-/// How often a peer is pinged, and the silence after which it is gone: noticed within 8 s. libp2p's own verdict comes after
-/// 16 s, because it overlooks the first failure and then waits for a new stream.
+/// Interval between pings, and the silence after which a peer is gone: noticed within 8 s. libp2p's own verdict
+/// comes after 16 s, because it overlooks the first failure and then waits for a new stream.
 const PING: Duration = Duration::from_millis(2500);
 const SILENCE: Duration = Duration::from_secs(7);
 
-/// How often the address book and the networks are looked at.
+/// Interval between checks of the address book and the networks.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long peers that were named in the configuration are known, from the last look around: a year.
+/// Lifetime of the peers named in the configuration, from the last check: a year.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 
-/// Most connections that are being made to us, not answered yet. Origin: chosen by us.
+/// Most inbound connections in the making. Origin: chosen by us.
 const PENDING_MOST: u32 = 64;
 
-/// Most peers that are being dialled, and how many in a second. Origin: chosen by us.
+/// Most pending dials, and most dials in a second. Origin: chosen by us.
 const DIALS_MOST: u32 = 16;
 const DIALS_RATE: u64 = 16;
 
 /// Most connections with one peer: one from each side, and as many that are dead and not closed yet.
 const CONNECTIONS_EACH: u32 = 4;
 
-/// How the node is to run.
+/// The settings of a node.
 pub struct Config {
-    /// Who it is.
+    /// Its identity.
     pub key: identity::Keypair,
     /// The port to listen on; 0 takes any.
     pub port: u16,
-    /// Where it may be active.
+    /// The networks on which it may be active.
     pub allowed: Allowed,
     /// Peers in other networks, each with its peer id.
     pub peers: Vec<(PeerId, Multiaddr)>,
     /// Most peers at a time.
     pub peers_most: u32,
-    /// Limits of what is sent.
+    /// Limits of sending.
     pub upload: UploadLimits,
-    /// What is served.
+    /// The files that it serves.
     pub shelf: Arc<Shelf>,
 }
 
@@ -93,17 +93,17 @@ pub struct Runner {
     book: Book,
     discovery: Discovery,
     listeners: HashMap<IpNet, ListenAddress>,
-    /// Every connection: to whom, and when its peer last answered a ping on it.
+    /// Every connection: its peer, and when that last answered a ping on it.
     connections: HashMap<ConnectionId, (PeerId, Instant)>,
-    /// The addresses of this machine, at the last look.
+    /// The addresses of this machine, at the last check.
     own: Vec<IpAddr>,
     dials: Rate,
-    /// Whether the last look at the networks of this machine failed.
+    /// True if the last check of the networks of this machine failed.
     is_blind: bool,
     cut: mpsc::UnboundedReceiver<PeerId>,
 }
 
-/// An address of ours where we listen.
+/// A listening address of this machine.
 struct ListenAddress {
     id: ListenerId,
     interface: String,
@@ -115,12 +115,12 @@ struct ListenAddress {
 /// Makes a node. It does nothing before [`Runner::run`].
 ///
 /// # Errors
-/// When the transport cannot be had; a fault of this machine.
+/// When the transport is unavailable; a fault of this machine.
 pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let id = config.key.public().to_peer_id();
     let reach = Arc::new(RwLock::new(TrustedReach::default()));
     let (give_cut, cut) = mpsc::unbounded_channel();
-    // Who reads the streams needs the way to open some, which is made with the behaviour.
+    // The readers of streams need the opener, which is made with the behaviour.
     let reader: Arc<std::sync::OnceLock<(Bitswap, Claims, Indexes)>> = Arc::default();
     let readers = Arc::clone(&reader);
     let (bitswap_streams, bitswap_opener) = Streams::new(
@@ -153,7 +153,7 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_MOST))
         .with_max_established_per_peer(Some(CONNECTIONS_EACH))
-        // A quarter is for those that we dial: who fills the rest keeps no neighbour away.
+        // A quarter is for peers that we dial: a peer that fills the rest keeps no neighbour away.
         .with_max_established_incoming(Some((config.peers_most * 3).div_ceil(2)))
         .with_max_established(Some(config.peers_most * 2));
     let gate = Gate::new(Arc::clone(&reach));
@@ -194,8 +194,8 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
 }
 
 impl Runner {
-    /// Runs the node, where it is `allowed` to be active at the time. Ends only when it is dropped, or when the addresses
-    /// of this machine cannot be watched.
+    /// Runs the node on the networks where it is `allowed` to be active at the time. Ends only when it is dropped,
+    /// or when the addresses of this machine cannot be watched.
     ///
     /// # Errors
     /// Those of the kernel's list of addresses.
@@ -251,7 +251,7 @@ impl Runner {
                 };
                 let info = PeerInfo { address, agent: String::new(), is_ours: false, is_deaf: false };
                 let mut seen = self.node.seen();
-                // A second connection is made when both dial at once, or when the first has died at one end.
+                // There is a second connection when both dial at once, or when the first has died at one end.
                 let known = seen.peers.entry(peer_id).or_insert_with(|| info.clone());
                 known.address = info.address;
                 drop(seen);
@@ -277,7 +277,7 @@ impl Runner {
         }
     }
 
-    /// Ends connections on which nothing is heard. On a slow link a ping waits behind megabytes, so blocks count too.
+    /// Ends silent connections. On a slow link a ping waits behind megabytes, so blocks count too.
     fn leave_the_silent(&mut self) {
         let bitswap = self.node.bitswap.clone();
         let is_silent = |peer: PeerId, heard: Instant| heard.elapsed() >= SILENCE && !bitswap.is_stirring(peer);
@@ -290,22 +290,24 @@ impl Runner {
             if is_last {
                 self.gone(peer);
             } else {
-                // What was asked over the dead one is asked again over the living one.
+                // Questions sent over the dead connection are asked again over the living one.
                 bitswap.disconnected(peer);
                 bitswap.connected(peer);
             }
         }
     }
 
-    /// A peer is gone, or as good as gone: closing a connection to nowhere takes its time, and is not waited for.
+    /// Drops a peer that is gone or unreachable: closing a connection to nowhere takes long, and is not waited
+    /// for.
     fn gone(&mut self, peer: PeerId) {
         self.book.met(peer);
         self.node.seen().peers.remove(&peer);
         self.node.bitswap.disconnected(peer);
     }
 
-    /// A Kubo that was reached while it started takes the connection before its Bitswap listens for any, and then never
-    /// asks that peer. It says so by the protocols it lists: once Bitswap is among them, the connection is made anew.
+    /// Handles a Kubo that was reached while it started: it takes the connection before its Bitswap listens for
+    /// any, and then never asks that peer. Its list of protocols shows that: once Bitswap is among them, the
+    /// connection is made anew.
     fn identified(&mut self, peer: PeerId, info: &identify::Info) {
         let speaks = |name: &str| info.protocols.iter().any(|protocol| protocol.as_ref().starts_with(name));
         let mut seen = self.node.seen();

@@ -1,9 +1,9 @@
-//! What can be served: which block lies where in which file of this machine. No second copy of anything.
+//! The files to serve: the position of each block in the files of this machine. No second copy of anything.
 //!
-//! A file is on the shelf with the digests of its leaves, 32 bytes for each MiB; nodes above the leaves are made again
-//! when somebody asks for one. **Every block is hashed when it is read to be sent**, so a file that changed is never
-//! served as what it was (test `a_changed_file_is_not_served_as_what_it_was`); a file whose size, times or inode
-//! changed leaves the shelf at the first look.
+//! A file is on the shelf with the digests of its leaves, 32 bytes for each MiB; nodes above the leaves are made
+//! again when a peer asks for one. **Every block is hashed when it is read to be sent**, so a file that changed is
+//! never served as what it was (test `a_changed_file_is_not_served_as_what_it_was`); a file whose size, times or
+//! inode changed leaves the shelf at the next use.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -23,14 +23,14 @@ use crate::fsx;
 
 pub mod saved;
 
-/// A file that was hashed: its state then, and what it consists of.
+/// A hashed file: its state then, and its digests.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Shelved {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// Its state when it was hashed; another one means that it has to be hashed again.
+    /// Its state when it was hashed; with another state it has to be hashed again.
     pub key: FileKey,
-    /// Of the whole file.
+    /// The digest of the whole file.
     pub sha256: Sha256,
     /// The repository that lists it.
     pub repo: String,
@@ -59,7 +59,7 @@ impl Shelved {
         Ok(Self { path: path.to_owned(), key, sha256: built.sha256, repo: repo.to_owned(), leaves: leaves.into() })
     }
 
-    /// The CID of the file.
+    /// Returns the CID of the file.
     pub fn root(&self) -> Cid {
         match self.nodes().last() {
             Some((digest, _)) => Cid::dag_pb(*digest),
@@ -67,7 +67,7 @@ impl Shelved {
         }
     }
 
-    /// The nodes above the leaves, the root last; none when the file is one leaf.
+    /// Makes the nodes above the leaves, the root last; none when the file is one leaf.
     fn nodes(&self) -> Vec<(Sha256, Vec<u8>)> {
         let sizes = (0..self.leaves.len()).map(|i| self.leaf_size(i));
         let leaf = |(digest, size): (&Sha256, u64)| Piece { cid: Cid::raw(*digest), size, tsize: size };
@@ -90,13 +90,13 @@ impl Shelved {
         (self.key.size - (i * CHUNK) as u64).min(CHUNK as u64)
     }
 
-    /// Whether the file is still the one that was hashed, by its state.
+    /// True if the file still is the one that was hashed, by its state.
     pub fn is_current(&self) -> bool {
         FileKey::at(&self.path).is_ok_and(|key| key == self.key)
     }
 }
 
-/// The files that can be served. Shared between threads; calls that read files block for as long as that takes.
+/// The files that can be served. Shared between threads; calls that read files block for that time.
 #[derive(Default)]
 pub struct Shelf(Mutex<ShelfState>);
 
@@ -106,11 +106,12 @@ struct ShelfState {
     next: u32,
     paths: HashMap<PathBuf, u32>,
     digests: BTreeSet<(Sha256, u32)>,
-    /// The beginning of a block's digest, the file, and the block's place in it: leaves first, then nodes.
+    /// The beginning of a block's digest, the file, and the block's position in it: leaves first, then nodes.
     blocks: BTreeSet<(u64, u32, u32)>,
 }
 
-/// What of a digest is kept in memory for each block; the rest is compared when the block is looked at.
+/// Returns the part of a digest that is kept in memory for each block; the rest is compared when the block is
+/// used.
 fn head(digest: Sha256) -> u64 {
     u64::from_be_bytes(digest.0[..8].try_into().expect("eight bytes"))
 }
@@ -120,7 +121,7 @@ impl Shelf {
         self.0.lock().expect("nothing panics while it is held")
     }
 
-    /// Puts a file there, in place of what lay at its path before.
+    /// Adds a file, in place of the former one at its path.
     pub fn add(&self, file: Shelved) {
         let nodes = file.nodes();
         let mut state = self.state();
@@ -136,12 +137,12 @@ impl Shelf {
         state.files.insert(id, file);
     }
 
-    /// Takes a file away. Returns whether it was there.
+    /// Removes a file. Returns whether it was there.
     pub fn remove(&self, path: &Path) -> bool {
         self.state().remove(path)
     }
 
-    /// The file at `path`, if it is on the shelf and has not changed since.
+    /// Returns the file at `path`, if it is on the shelf and has not changed since.
     pub fn at(&self, path: &Path) -> Option<Shelved> {
         let state = self.state();
         let found = state.paths.get(path).and_then(|id| state.files.get(id)).cloned();
@@ -149,20 +150,20 @@ impl Shelf {
         found.filter(Shelved::is_current)
     }
 
-    /// Every file there, by path.
+    /// Lists every file, by path.
     pub fn files(&self) -> Vec<Shelved> {
         let mut files: Vec<Shelved> = self.state().files.values().cloned().collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files
     }
 
-    /// How many files are there, and their bytes.
+    /// Counts the files and their bytes.
     pub fn size(&self) -> (usize, u64) {
         let state = self.state();
         (state.files.len(), state.files.values().map(|file| file.key.size).sum())
     }
 
-    /// The file with this sha256 and size.
+    /// Returns the file with this sha256 and size.
     pub fn find(&self, sha256: Sha256, size: u64) -> Option<Shelved> {
         let state = self.state();
         let ids = state.digests.range((sha256, 0)..=(sha256, u32::MAX));
@@ -171,7 +172,7 @@ impl Shelf {
         found.into_iter().find(|file| file.key.size == size && file.is_current())
     }
 
-    /// Whether the block with this digest can be served. Looks at the file's state, not at its bytes.
+    /// True if the block with this digest can be served. Checks the file's state, not its bytes.
     pub fn has(&self, digest: Sha256) -> bool {
         self.places(digest).iter().any(|(file, block)| {
             let same = match file.leaves.get(*block) {
@@ -182,7 +183,7 @@ impl Shelf {
         })
     }
 
-    /// The block with this digest, read and hashed now.
+    /// Reads and hashes the block with this digest.
     pub fn block(&self, digest: Sha256) -> Option<Bytes> {
         self.places(digest).into_iter().find_map(|(file, block)| {
             let bytes = match block.checked_sub(file.leaves.len()) {
@@ -196,7 +197,7 @@ impl Shelf {
         })
     }
 
-    /// Where a block may lie.
+    /// Lists the possible positions of a block.
     fn places(&self, digest: Sha256) -> Vec<(Shelved, usize)> {
         let state = self.state();
         let head = head(digest);
@@ -218,7 +219,7 @@ impl ShelfState {
     }
 }
 
-/// The bytes of a leaf, if the file is still the one that was hashed.
+/// Reads a leaf, if the file still is the one that was hashed.
 fn read_leaf(file: &Shelved, leaf: usize) -> Option<Vec<u8>> {
     let opened: File = fsx::open_read(&file.path).ok()?;
     if FileKey::of(&opened).ok()? != file.key {
@@ -272,13 +273,13 @@ mod tests {
         let shelf = Shelf::default();
         let file = shelved(dir.path(), "file", &bytes(2 * CHUNK));
         let leaf = file.leaves[1];
-        // Even where every time stamp and the size lie: the block itself is hashed.
+        // Even if every time stamp and the size are forged: the block itself is hashed.
         let mut forged = file.clone();
         std::fs::write(&file.path, vec![9; 2 * CHUNK]).unwrap();
         forged.key = FileKey::at(&file.path).unwrap();
         shelf.add(forged);
         assert!(shelf.has(leaf) && shelf.block(leaf).is_none());
-        // And with honest time stamps it leaves the shelf at the first look.
+        // And with true time stamps it leaves the shelf at the next use.
         shelf.add(file.clone());
         assert!(!shelf.has(leaf));
         assert_eq!(shelf.files(), []);

@@ -1,4 +1,5 @@
-//! One protocol on every connection: each stream that a peer opens is handed on, and streams are opened on request.
+//! One protocol on every connection: each stream that a peer opens is passed on, and streams are opened on
+//! request.
 //!
 //! The ready-made `libp2p-stream` drops inbound streams when its channel is full; Kubo opens a new one for each reply, so
 //! blocks would be lost (`doc/facts/libp2p.md`). Here every stream reaches its reader or is refused by a limit.
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Most streams of one peer that are read at the same time. Kubo opens 8. Origin: chosen by us.
 const STREAMS_MOST: usize = 16;
 
-/// Takes the streams that peers open. The guard counts the stream until it is dropped.
+/// A receiver of the streams that peers open. The guard counts the stream until drop.
 pub type OnStream = Arc<dyn Fn(PeerId, Stream, Guard) + Send + Sync>;
 
 /// One of the streams that a connection may have open at a time.
@@ -35,7 +36,8 @@ impl Drop for Guard {
     }
 }
 
-/// Wish for a stream to a peer. Dropped without an answer when the peer is gone or does not speak the protocol.
+/// A request for a stream to a peer. Dropped without an answer when the peer is gone or does not support the
+/// protocol.
 type StreamRequest = (PeerId, oneshot::Sender<Stream>);
 
 /// Opens streams to connected peers. Cheap to clone.
@@ -43,7 +45,7 @@ type StreamRequest = (PeerId, oneshot::Sender<Stream>);
 pub struct Opener(mpsc::UnboundedSender<StreamRequest>);
 
 impl Opener {
-    /// A new stream to `peer`; `None` when there is no connection, or the peer does not speak the protocol.
+    /// Opens a stream to `peer`; `None` when there is no connection, or the peer does not support the protocol.
     pub async fn open(&self, peer: PeerId) -> Option<Stream> {
         let (give, take) = oneshot::channel();
         self.0.send((peer, give)).ok()?;
@@ -51,7 +53,7 @@ impl Opener {
     }
 }
 
-/// The behaviour: one protocol, both ways.
+/// The swarm behaviour for one protocol, both ways.
 pub struct Streams {
     protocol: StreamProtocol,
     on_stream: OnStream,
@@ -60,7 +62,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Hands the streams of `protocol` to `on_stream`.
+    /// Creates the behaviour: the streams of `protocol` go to `on_stream`.
     pub fn new(protocol: StreamProtocol, on_stream: OnStream) -> (Self, Opener) {
         let (give, wishes) = mpsc::unbounded_channel();
         (Self { protocol, on_stream, wishes, connections: HashMap::new() }, Opener(give))
@@ -151,7 +153,7 @@ impl ConnectionHandler for Handler {
     }
 
     fn connection_keep_alive(&self) -> bool {
-        // The neighbours are few, and finding out that one has a file must not cost a handshake.
+        // Neighbours are few, and asking one for a file must not cost a handshake.
         true
     }
 
@@ -187,7 +189,7 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedOutbound(stream) => {
                 let _ = stream.info.send(stream.protocol);
             }
-            // The wish is dropped with the event, which tells who waits for it.
+            // The request is dropped with the event, which tells the waiting caller.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Nodes on loopback, in one process: the whole way of a block, without multicast.
+//! Nodes on loopback, in one process: the whole path of a block, without multicast.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::node::networks::Allowed;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::node::{Config, Node, start};
 
-/// A node that knows these others.
+/// Makes a node that knows these peers.
 fn node(peers: Vec<(PeerId, Multiaddr)>, peers_most: u32) -> Started {
     let config = Config {
         key: identity::Keypair::generate_ed25519(),
@@ -46,13 +46,13 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    /// A node that listens, connected to all of these.
+    /// Starts a node that listens, connected to all of these.
     pub(crate) async fn new(others: &[&Started]) -> Self {
         let others = others.iter().map(|other| (other.node.id, other.address.clone())).collect();
         Self::among(others).await
     }
 
-    /// The same with peers that are no nodes of ours.
+    /// Starts the same with peers of other programs.
     pub(super) async fn among(others: Vec<(PeerId, Multiaddr)>) -> Self {
         let count = others.len();
         let this = Self::taking(others, 16).await;
@@ -60,19 +60,19 @@ impl Started {
         this
     }
 
-    /// A node that listens, knows these, and takes so many peers.
+    /// Starts a node that listens, knows these, and takes so many peers.
     pub(super) async fn taking(others: Vec<(PeerId, Multiaddr)>, peers_most: u32) -> Self {
         let mut this = node(others, peers_most);
         this.address = until(|| this.node.listening().first().cloned()).await;
         this
     }
 
-    /// Where it is reached.
+    /// Returns its peer id and address.
     pub(super) fn at(&self) -> (PeerId, Multiaddr) {
         (self.node.id, self.address.clone())
     }
 
-    /// The port that it listens on.
+    /// Returns its listening port.
     pub(super) fn port(&self) -> u16 {
         let port = self.address.iter().find_map(|part| match part {
             Protocol::Tcp(port) => Some(port),
@@ -225,7 +225,7 @@ async fn what_a_neighbour_has_of_an_index_is_told_by_its_key_until_its_time_is_o
     for nothing in ["ipns:k51b", "minisign:RW", ""] {
         assert_eq!(wants.node.indexes.ask(&ours, nothing).await, [] as [Bytes; 0], "{nothing}");
     }
-    // The same from two is one answer.
+    // Two equal answers are one.
     lacks.node.indexes.hold([("ipns:k51a".to_owned(), held(b"record", u64::MAX))].into());
     assert_eq!(wants.node.indexes.ask(&ours, "ipns:k51a").await.len(), 1);
 }

@@ -1,11 +1,11 @@
-//! What a peer can make this machine hold, with connections that have said all already.
+//! The memory that a peer can take, with connections that have sent everything already.
 
 use super::*;
 use futures_util::AsyncReadExt as _;
 use std::collections::HashSet;
 use tokio::time::Instant;
 
-/// A peer that has sent all this already, and then says no more; what is sent to it is thrown away.
+/// A peer that has sent all this already, and then sends no more; bytes sent to it are discarded.
 struct Sends {
     bytes: Vec<u8>,
     at: Arc<std::sync::atomic::AtomicUsize>,
@@ -46,12 +46,12 @@ fn frame(kind: u8, flags: u16, stream: u32, body: &[u8]) -> Vec<u8> {
 /// Most frames of a stream below: with one byte each, all streams together come to more than may be held.
 const FRAMES: usize = 4096;
 
-/// What comes on each stream below.
+/// Returns the bytes of each stream below.
 fn each(len: usize) -> usize {
     WINDOW.min(FRAMES * len)
 }
 
-/// So many streams, each filled with frames of so many bytes.
+/// Encodes `streams` streams, each filled with frames of `len` bytes.
 fn filled(streams: u32, len: usize) -> Vec<u8> {
     let one = |i: u32| {
         let frames = (0..each(len) / len).flat_map(move |_| frame(DATA, 0, 2 * i + 1, &vec![7; len]));
@@ -79,7 +79,7 @@ async fn a_peer_is_not_read_from_beyond_what_may_be_held_and_soon_cut_off() {
         }
         assert!(begun.elapsed() >= PATIENCE && begun.elapsed() < PATIENCE * 2, "{:?}", begun.elapsed());
         let taken = at.load(std::sync::atomic::Ordering::Relaxed);
-        // But for the frames that open the streams.
+        // Except for the frames that open the streams.
         let cost = taken.saturating_sub(16 * HEADER) / (len + HEADER) * (len + FRAME);
         assert!(cost <= HELD_MOST + len + FRAME, "{taken} bytes in frames of {len} were taken");
     }
@@ -93,7 +93,7 @@ async fn whose_streams_are_read_is_read_from_to_the_end() {
         while readers.len() < 16 {
             let mut stream = inbound(&mut muxer).await.unwrap();
             readers.spawn(async move {
-                // Slowly, but never for as long as would be too long.
+                // Slowly, but never pausing for too long.
                 for _ in 0..4 {
                     tokio::time::sleep(PATIENCE / 4).await;
                     stream.read_exact(&mut vec![0; each(len) / len * len / 4]).await.unwrap();

@@ -1,4 +1,5 @@
-//! The places of a node: the networks of this machine where it listens, is found, and dials who is found.
+//! The active networks of a node: those of this machine on which it listens, announces itself, and dials announced
+//! peers.
 
 use std::net::IpAddr;
 
@@ -15,8 +16,8 @@ use crate::node::mdns::FoundPeer;
 use crate::node::networks::{self, LocalAddress, NetworkStanding, Vicinity};
 
 impl Runner {
-    /// Whether a further look may show more: the router's hardware address can become known a little after the address, and
-    /// an address of IPv6 can be listened at when nobody else turns out to have it.
+    /// True if a further check may show more: the router's hardware address can become known a little after the
+    /// address, and an IPv6 address can be used once no other machine turns out to have it.
     pub(super) fn is_unsettled(&self) -> bool {
         let networks = self.node.networks();
         let used = networks.iter().filter(|(_, stands)| *stands == NetworkStanding::Used).count();
@@ -26,7 +27,7 @@ impl Runner {
 
     /// Listens on the addresses in networks where this node may be active, and on no others.
     pub(super) fn look_around(&mut self) {
-        // When descriptors have run out, for example: everything stays as it is until the next look.
+        // Fails, for example, without free descriptors: everything stays as it is until the next check.
         let found = networks::here();
         self.is_blind = found.is_err();
         let Ok(found) = found else { return };
@@ -66,7 +67,7 @@ impl Runner {
                 self.listen(here);
             }
         }
-        // Those are in no announcement, and not forgotten.
+        // Static peers are in no announcement, and not forgotten.
         self.statics.iter().for_each(|(peer, at)| self.book.add(*peer, at.clone(), FOREVER));
     }
 
@@ -80,7 +81,7 @@ impl Runner {
         }
     }
 
-    /// Ends connections with whom there may be no traffic any more, and dials nobody there.
+    /// Ends connections with addresses that are out of reach now, and dials none of them.
     fn leave_out_of_reach(&mut self) {
         let reach = self.reach.read().expect("nothing panics while it is held").clone();
         let is_out = |at: &Multiaddr| tcp_address(at).is_none_or(|ip| !reach.allows(ip));
@@ -93,14 +94,14 @@ impl Runner {
         }
     }
 
-    /// Lets others find us where we listen, and looks for them there.
+    /// Announces the listening addresses, and looks for peers there.
     pub(super) fn announce(&mut self) {
         let mut places: Vec<ActiveInterface> = Vec::new();
         let mut listening = Vec::new();
         for (range, listener) in &self.listeners {
             let Some(at) = &listener.at else { continue };
             listening.push(at.clone());
-            // Loopback has no multicast, and nobody else on it.
+            // Loopback has no multicast, and no other machine on it.
             if tcp_address(at).is_none_or(|ip| ip.is_loopback()) {
                 continue;
             }
@@ -126,7 +127,7 @@ impl Runner {
         self.node.seen().listening = listening;
     }
 
-    /// Somebody says that a peer is there.
+    /// Handles an announced peer.
     pub(super) fn on_found(&mut self, found: FoundPeer) {
         let is_near = {
             let reach = self.reach.read().expect("nothing panics while it is held");
@@ -141,7 +142,8 @@ impl Runner {
         }
     }
 
-    /// Dials who is in the book and not connected: a few at a time, and no more in a second than a network has reason to.
+    /// Dials peers in the book that are not connected: a few at a time, and no more in a second than a network has
+    /// reason to.
     pub(super) fn dial_whom_is_due(&mut self) {
         let node = self.node.clone();
         self.book.keep(|_| true);
@@ -155,14 +157,14 @@ impl Runner {
         for (peer, addresses) in self.book.due(|peer| node.seen().peers.contains_key(peer), may_dial) {
             // Once each, else multicast DNS makes several connections between two peers.
             let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::NotDialing);
-            // From a port of its own: two that find each other at the same time and dial from the ports where they listen
-            // make one connection of which both are the dialer (RFC 9293, 3.5, simultaneous open), and wait in vain.
+            // From a new port: two peers that dial each other at the same time from their listening ports make one
+            // connection of which both are the dialer (RFC 9293, 3.5, simultaneous open), and neither is answered.
             let dial = dial.allocate_new_port();
             let _ = self.swarm.dial(dial.build());
         }
     }
 
-    /// Gives up connections to a network in which this machine has another address now, or none: nothing more comes.
+    /// Drops connections to a network in which this machine has another address now, or none: no more data comes.
     pub(super) fn leave_network(&mut self, network: IpNet) {
         let peers = self.node.peers().into_iter();
         let there = peers.filter(|(_, info)| tcp_address(&info.address).is_some_and(|ip| network.contains(&ip)));

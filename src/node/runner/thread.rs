@@ -1,5 +1,4 @@
-//! The thread of a node: what strangers send is worked off there, so that who asks this program something does not wait
-//! behind it.
+//! The thread of a node: it handles the data of other machines, so that a local caller does not wait behind that.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -12,7 +11,7 @@ use crate::node::networks::Allowed;
 
 /// A node that runs on a thread of its own, until this is dropped.
 pub struct Running {
-    /// Dropped to end it.
+    /// Dropped to end the thread.
     stop: Option<oneshot::Sender<()>>,
     ended: oneshot::Receiver<anyhow::Result<()>>,
     thread: Option<JoinHandle<()>>,
@@ -22,7 +21,7 @@ impl Runner {
     /// Does what [`Runner::run`] does on a new thread, with at most `reading` more that read files.
     ///
     /// # Errors
-    /// When there can be no further thread.
+    /// When no further thread can be started.
     pub fn spawn(self, allowed: watch::Receiver<Allowed>, reading: usize) -> io::Result<Running> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(reading).build()?;
         let ((stop, stopped), (tell, ended)) = (oneshot::channel::<()>(), oneshot::channel());
@@ -33,7 +32,7 @@ impl Runner {
                     _ = stopped => Ok(()),
                 }
             });
-            // Files on a slow disk are not waited for.
+            // Does not wait for files on a slow disk.
             runtime.shutdown_background();
             let _ = tell.send(ended);
         })?;
@@ -54,7 +53,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop = None;
-        // It takes its leave of the neighbours.
+        // Says goodbye to the neighbours.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

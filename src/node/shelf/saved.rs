@@ -1,4 +1,4 @@
-//! The shelf between two runs: what was hashed once is not hashed again while the file has not changed.
+//! The shelf on disk: a file that was hashed once is not hashed again while it has not changed.
 //!
 //! One JSON object a line, in a file that only its owner can write. A line that does not parse costs one file's hashing.
 
@@ -25,12 +25,12 @@ struct SavedLine {
     ctime_ns: i64,
     sha256: Sha256,
     repo: String,
-    /// Left out when it is the file's own.
+    /// Omitted when it is the file's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     leaves: Vec<Sha256>,
 }
 
-/// Reads what was saved at `path`: nothing where there is no such file, or somebody else could have written it.
+/// Reads the shelf saved at `path`: empty if there is no such file, or another user could have written it.
 pub fn load(path: &Path) -> Vec<Shelved> {
     let Ok(Some(file)) = trusted::open(path) else { return Vec::new() };
     let mut reader = BufReader::new(file);
@@ -55,7 +55,7 @@ pub fn parse(line: &[u8]) -> Option<Shelved> {
     (leaves.len() as u64 == count).then_some(Shelved { path, key, sha256, repo, leaves })
 }
 
-/// The line for one file.
+/// Makes the line for one file.
 fn line(file: Shelved) -> SavedLine {
     let Shelved { path, key, sha256, repo, leaves } = file;
     let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
@@ -63,7 +63,7 @@ fn line(file: Shelved) -> SavedLine {
     SavedLine { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves }
 }
 
-/// Writes everything that is on the shelf to `path`.
+/// Writes the whole shelf to `path`.
 ///
 /// # Errors
 /// Those of the file system; the old file stays.
