@@ -34,6 +34,8 @@ pub struct IndexEntry {
 pub struct Knowledge {
     /// Whether the URL belongs to a configured repository.
     pub in_repo: bool,
+    /// Whether another program than pacman wants it: makepkg, or a user by hand.
+    pub for_others: bool,
     /// What the repository's sync database says.
     pub database: Option<Known>,
     /// What unexpired, proven indexes say that may speak for the repository.
@@ -205,7 +207,10 @@ fn said<T>(camps: &[Camp<'_, T>], what: impl Fn(&T) -> String) -> String {
 }
 
 fn waiver(name: &FileName, knowledge: &Knowledge) -> Waiver {
+    let others = knowledge.for_others;
     match (name.kind(), knowledge.unread) {
+        // pacman asks a repository for packages, databases and their signatures alone.
+        (kind, None) if others && (!knowledge.in_repo || kind == NameKind::Other) => Waiver::NotPacmans,
         (NameKind::PackageSignature | NameKind::DatabaseSignature, _) => Waiver::Signature,
         (NameKind::Database, _) if knowledge.in_repo => Waiver::MirrorDatabase,
         (_, Some(Unread::Configuration)) => Waiver::NoConfiguration,
@@ -236,6 +241,7 @@ mod tests {
     fn the_database_outranks_the_index() {
         let knowledge = Knowledge {
             in_repo: true,
+            for_others: false,
             database: Some(known(b"db", 9)),
             indexes: listed(known(b"index", 9)),
             signatures_required: true,
@@ -253,6 +259,7 @@ mod tests {
         let indexes = vec![voice("a", two), voice("b", one), voice("c", two)];
         let knowledge = Knowledge {
             in_repo: true,
+            for_others: false,
             database: Some(one),
             indexes: indexes.clone(),
             signatures_required: true,
@@ -285,8 +292,7 @@ mod tests {
             known: Known { root: Some(Cid::dag_pb(Sha256::of(root))), ..big },
         };
         let indexes = vec![with("a", b"1"), with("b", b"2")];
-        let knowledge =
-            Knowledge { in_repo: true, database: Some(big), indexes, signatures_required: false, unread: None };
+        let knowledge = Knowledge { in_repo: true, database: Some(big), indexes, ..Knowledge::default() };
         let disputed = plan(&package(), &knowledge).unwrap();
         assert_eq!((disputed.cid, disputed.expect.size()), (None, Some(5 << 20)));
         let text = disputed.disagreement.unwrap();
@@ -297,6 +303,7 @@ mod tests {
     fn a_disagreement_without_signatures_is_refused() {
         let knowledge = Knowledge {
             in_repo: true,
+            for_others: false,
             database: Some(known(b"db", 9)),
             indexes: listed(known(b"index", 9)),
             signatures_required: false,
@@ -312,8 +319,7 @@ mod tests {
         let root = Cid::dag_pb(Sha256::of(b"root"));
         let big = Known { root: Some(root), ..known(b"x", 5 << 20) };
         let database = Some(Known { root: None, ..big });
-        let knowledge =
-            Knowledge { in_repo: true, database, indexes: listed(big), signatures_required: false, unread: None };
+        let knowledge = Knowledge { in_repo: true, database, indexes: listed(big), ..Knowledge::default() };
         assert_eq!(plan(&package(), &knowledge).unwrap().cid, Some(root));
         let alone = Knowledge { indexes: Vec::new(), ..knowledge };
         assert_eq!(plan(&package(), &alone).unwrap().cid, None);
@@ -341,5 +347,21 @@ mod tests {
         assert_eq!(waived("a-1-1-any.pkg.tar.zst.sig", false), Waiver::Signature);
         assert_eq!(waived("a-1-1-any.pkg.tar.zst", true), Waiver::NotListed);
         assert_eq!(waived("a-1-1-any.pkg.tar.zst", false), Waiver::NotARepoUrl);
+    }
+
+    #[test]
+    fn what_is_neither_pacmans_nor_of_a_repository_is_waived_whatever_its_name() {
+        for (in_repo, name, expected) in [
+            (false, "cities.db", Waiver::NotPacmans),
+            (false, "a-1-1-any.pkg.tar.zst.sig", Waiver::NotPacmans),
+            (true, "LICENSE.html", Waiver::NotPacmans),
+            (true, "core.db", Waiver::MirrorDatabase),
+            (true, "a-1-1-any.pkg.tar.zst.sig", Waiver::Signature),
+            (true, "a-1-1-any.pkg.tar.zst", Waiver::NotListed),
+        ] {
+            let knowledge = Knowledge { in_repo, for_others: true, ..Knowledge::default() };
+            let plan = plan(&FileName::new(name).unwrap(), &knowledge).unwrap();
+            assert!(matches!(plan.expect, Expect::Waived(why) if why == expected), "{name}: {plan:?}");
+        }
     }
 }

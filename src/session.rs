@@ -193,6 +193,11 @@ impl Session {
         self.beside_database(&FileName::new(format!("{repo}.db")).ok()?, "snapshot")
     }
 
+    /// Whether pacman called: by what its process is called, or where `/proc` hides that, by what it tells in the environment.
+    pub fn is_for_pacman(&self) -> bool {
+        self.caller.is_some() || self.env.pacman_version().is_some()
+    }
+
     /// Whether Kubo may be asked at all.
     pub fn asks_kubo(&self) -> bool {
         match self.settings.kubo {

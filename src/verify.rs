@@ -58,6 +58,9 @@ pub enum Waiver {
     ListUnread,
     /// The same where the list is packed as libalpm alone reads it.
     ListPacked,
+    /// It is nothing that pacman asks a configured repository for, and another program wants it: makepkg, for a source.
+    /// Then the name says nothing about what is in it.
+    NotPacmans,
 }
 
 impl Waiver {
@@ -68,7 +71,7 @@ impl Waiver {
             Waiver::MirrorDatabase => "database from a mirror",
             Waiver::DatabaseInUse => "database in use",
             Waiver::NoSignature => "no signature",
-            Waiver::NotARepoUrl => "not a repo URL",
+            Waiver::NotARepoUrl | Waiver::NotPacmans => "not a repo URL",
             Waiver::NotListed => "not listed with a checksum",
             Waiver::NoConfiguration => "pacman's configuration was not read",
             Waiver::ListUnread => "its list was not read",
@@ -84,7 +87,7 @@ impl Waiver {
             Waiver::Signature => 16 * 1024,
             Waiver::NoSignature => 0,
             Waiver::MirrorDatabase | Waiver::DatabaseInUse => 128 << 20,
-            Waiver::NotARepoUrl | Waiver::NotListed => 16 << 30,
+            Waiver::NotARepoUrl | Waiver::NotListed | Waiver::NotPacmans => 16 << 30,
             Waiver::NoConfiguration | Waiver::ListUnread | Waiver::ListPacked => 16 << 30,
         }
     }
@@ -326,7 +329,8 @@ impl Walked {
     }
 }
 
-/// Looks at a file for which nobody says what it should be, and accepts it for the reason `why`.
+/// Looks at a file for which nobody says what it should be, and accepts it for the reason `why`. What is neither pacman's
+/// nor of a repository may be anything.
 ///
 /// # Errors
 /// [`ShapeError`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
@@ -336,7 +340,7 @@ pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, ShapeE
         return Err(ShapeError::TooLarge(why.limit()));
     }
     match why {
-        Waiver::NoSignature => {}
+        Waiver::NoSignature | Waiver::NotPacmans => {}
         // It was looked at when it came, and pacman has been using it since.
         Waiver::DatabaseInUse => drop(look::not_a_web_page(file)?),
         _ => look::at(name, file, size)?,
@@ -395,6 +399,14 @@ mod tests {
             let other = prove_copy(&from, &file(b""), Sha256::of(b"other"), len).unwrap();
             assert!(matches!(other, Err(MismatchError::Digest { .. })));
             assert!(prove_copy(&from, &file(b""), sha256, len + 1).is_err(), "{size}: what is not there is not copied");
+        }
+    }
+
+    #[test]
+    fn what_pacman_does_not_want_may_have_any_shape() {
+        let page = file(b"<!DOCTYPE html><html>a licence</html>");
+        for name in ["LICENSE.html", "cities.db", "module.files", "base.db.sig", "rom-1-1-any.pkg.tar.bin"] {
+            assert!(waive(Waiver::NotPacmans, &FileName::new(name).unwrap(), &page).is_ok(), "{name}");
         }
     }
 

@@ -11,6 +11,7 @@ use crate::name::{FileName, NameKind, RepoName};
 use crate::plan::{Expect, Knowledge, Plan, plan};
 use crate::session::Session;
 use crate::source::kubo::KuboReach;
+use crate::verify::Waiver;
 
 /// A file that pacman wants.
 #[derive(Clone, Debug)]
@@ -60,6 +61,14 @@ impl Want {
         Ok(Self { name, repo, plan, places })
     }
 
+    /// What the file is to pacman: its name says so only where pacman or a repository gave it.
+    pub fn kind(&self) -> NameKind {
+        match self.plan.expect {
+            Expect::Waived(Waiver::NotPacmans) => NameKind::Other,
+            _ => self.name.kind(),
+        }
+    }
+
     /// Looks up what is known about a file of a repository, wherever it is.
     pub fn in_repo(session: &Session, repo: &RepoName, name: FileName) -> Result<Self, Error> {
         let plan = plan(&name, &session.knowledge(repo, &name)?)?;
@@ -86,7 +95,7 @@ fn listed(
     name: &FileName,
 ) -> Result<(Option<Repo>, Knowledge), Error> {
     let Some((first, _)) = conf.repo_of(url) else {
-        let of_another = if session.is_hidden { session.without_conf() } else { Knowledge::default() };
+        let of_another = if session.is_hidden { session.without_conf() } else { unlisted(session) };
         return Ok((None, of_another));
     };
     if is_database(name) {
@@ -104,8 +113,13 @@ fn listed(
             indexed = Some((Some(repo.clone()), knowledge));
         }
     }
-    let nothing = Knowledge { in_repo: true, unread, ..Knowledge::default() };
+    let nothing = Knowledge { in_repo: true, unread, ..unlisted(session) };
     Ok(indexed.unwrap_or_else(|| (Some(first.clone()), nothing)))
+}
+
+/// What is known of a file that no list has: who wants it.
+fn unlisted(session: &Session) -> Knowledge {
+    Knowledge { for_others: !session.is_for_pacman(), ..Knowledge::default() }
 }
 
 /// The neighbours, Kubo and the gateways, where they may be asked.

@@ -94,8 +94,8 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
         // pacman goes from server to server, and all of them were asked the first time.
         want.places = vec![Candidate::of_url(&want::parse(url)?)?];
     }
-    let is_refresh = want.name.kind() == NameKind::Database;
-    let obtained = match want.name.kind() {
+    let is_refresh = want.kind() == NameKind::Database;
+    let obtained = match want.kind() {
         NameKind::Database => database(session, &want, url),
         NameKind::DatabaseSignature => signature(session, &mut want, Some(into)),
         NameKind::PackageSignature if let Some(kept) = kept::first_time(session, &want) => Ok(kept),

@@ -64,7 +64,7 @@ impl Session {
     /// What is known of a file where the configuration of the calling pacman is not: nothing, and why.
     pub fn without_conf(&self) -> Knowledge {
         let unread = (*self.known_conf() != Err(NoConf::NoPacman)).then_some(Unread::Configuration);
-        Knowledge { unread, ..Knowledge::default() }
+        Knowledge { unread, for_others: !self.is_for_pacman(), ..Knowledge::default() }
     }
 
     /// Where packages may lie, as far as an earlier call has kept it: nothing is asked for it.
@@ -238,7 +238,8 @@ impl Session {
         let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == SignatureCheck::Required);
         // A pacman whose options are not known may use other lists.
         unread = unread.or((is_unread || self.is_hidden).then_some(Unread::List));
-        Ok(Knowledge { in_repo: true, database, indexes, signatures_required, unread })
+        let for_others = !self.is_for_pacman();
+        Ok(Knowledge { in_repo: true, for_others, database, indexes, signatures_required, unread })
     }
 
     /// What a compiled database says about a file, and whether it cannot be read after all: one that was damaged since it

@@ -23,6 +23,7 @@ mod interrupted;
 mod json;
 mod kubo_door;
 mod lookup;
+mod makepkg;
 mod prefetch;
 mod prefetch_conditions;
 mod review;
