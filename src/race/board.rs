@@ -162,13 +162,19 @@ impl<'l> Board<'l> {
         let Some(i) = self.stretches.iter().position(|stretch| stretch.lanes().any(|lane| lane.id == id)) else {
             return Take::Late;
         };
-        if self.stretches[i].holder.as_ref().is_none_or(|holder| holder.id != id) && !self.promote(i, id, now) {
-            return Take::Late;
+        if self.stretches[i].holder.as_ref().is_none_or(|holder| holder.id != id) {
+            if !self.promote(i, id, now) {
+                return Take::Late;
+            }
+            if self.size.is_none() {
+                // Another answer may be another file: what is here of an earlier one is written over.
+                self.stretches[i].at = 0;
+            }
         }
-        let (stall, floor) = (self.pace.stall, self.pace.floor);
+        let pace = self.pace;
         let stretch = &mut self.stretches[i];
         let lane = stretch.holder.as_mut().expect("who sends was made the holder");
-        lane.measure(len, now, stall, floor);
+        lane.measure(len, now, &pace);
         let from = lane.at;
         lane.at += len;
         if lane.at >= stretch.until {

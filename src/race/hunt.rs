@@ -135,7 +135,9 @@ impl Board<'_> {
     pub(super) fn ask(&mut self, i: usize, source: usize, now: Time) -> Move {
         let stretch = &mut self.stretches[i];
         let end = self.size.unwrap_or(u64::MAX);
-        let (at, until) = if self.whole { (0, end) } else { (stretch.at, stretch.until) };
+        // Where nothing is known of the file, nothing says that two answers are parts of the same one.
+        let is_whole = self.whole || self.size.is_none();
+        let (at, until) = if is_whole { (0, end) } else { (stretch.at, stretch.until) };
         self.next_id += 1;
         stretch.asked.push(Lane {
             id: self.next_id,

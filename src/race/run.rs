@@ -232,6 +232,10 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             Take::Write { at, skip, len } if at + len as u64 <= self.race.expect.most() => (at, skip, len),
             Take::Write { .. } | Take::TooMuch => return self.sent_too_much(lane, source),
         };
+        if at == 0 && self.race.expect.size().is_none() {
+            // Another answer began, which may be another file.
+            self.sheet.erase(&(0..u64::MAX));
+        }
         self.last = Some(source);
         self.sheet.add(source, at, piece.slice(skip..skip + len))?;
         self.race.progress.at(self.sheet.bytes(), &self.places[source]);
