@@ -31,9 +31,9 @@ pub(super) struct LastDelivered {
     pub(super) sha256: Sha256,
 }
 
-/// A source whose clock is further ahead than this (in seconds) has no date that could be compared with others: it would
-/// keep every newer database out.
-const AHEAD_MOST: u64 = 86_400;
+/// A source whose clock is further ahead of ours than this (in seconds) has no date that could be compared with others: it
+/// would keep every newer database out for as long. Clocks of machines without a time server are minutes apart.
+const AHEAD_MOST: u64 = 600;
 
 /// A date of the same second cannot tell two files apart (RFC 9110, section 8.8.2.2), so a file that was changed this
 /// shortly before it was fetched is fetched whole the next time.
@@ -86,6 +86,11 @@ impl DatabaseInUse {
     pub(super) fn state(&self) -> String {
         let FileKey { dev, ino, size, mtime_ns, ctime_ns } = self.key;
         format!("{dev}-{ino}-{size}-{mtime_ns}-{ctime_ns}")
+    }
+
+    /// Returns its date, where that can be compared with others': one that is still to come tells nothing.
+    pub(super) fn date(&self) -> Option<u64> {
+        Some(self.modified).filter(|date| *date <= clock::now().saturating_add(AHEAD_MOST))
     }
 
     /// Returns the date by which the mirror may be asked for a newer one.

@@ -206,9 +206,9 @@ impl DatabaseUpdate<'_> {
     }
 
     fn is_newer(&self, snapshot: &Snapshot) -> bool {
-        match (self.in_use, snapshot.database.modified) {
+        match (self.in_use.map(InUse::date), snapshot.database.modified) {
             (None, _) => true,
-            (Some(in_use), Some(modified)) => modified > in_use.modified,
+            (Some(in_use), Some(modified)) => in_use.is_none_or(|date| modified > date),
             (Some(_), None) => false,
         }
     }

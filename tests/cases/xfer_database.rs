@@ -161,6 +161,42 @@ fn an_older_database_does_not_replace_the_one_in_use() {
 }
 
 #[test]
+fn the_databases_of_two_mirrors_are_never_mixed() {
+    let (old, new) = (Package::new("zlib", 3000), Package::new("zlib", 3000).version("1.1-1"));
+    // Without a compression nothing would show it.
+    let (old, new) = (database(&[&old], Compression::None), database(&[&new], Compression::None));
+    assert_eq!(old.len(), new.len());
+    let breaks: [Bend; 3] = [|m| m.stall_after(600), |m| m.cut_after(600), |m| m.slow(100)];
+    for bend in breaks {
+        for ranges in [true, false] {
+            let stalls = bend(FakeMirror::serving(&[("core.db", &old)]));
+            let good = FakeMirror::serving(&[("core.db", &new)]);
+            let good = if ranges { good } else { good.ignoring_range() };
+            let world = World::new().servers("core", &[stalls.repo("core"), good.repo("core")], &[]);
+            let out = world.out("core.db");
+            world.xfer(&stalls.url("core", "core.db"), &out).succeeds();
+            world.has(&out, &new);
+        }
+    }
+}
+
+#[test]
+fn a_date_that_is_still_to_come_keeps_no_newer_database_out() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for hours in [1, 3, 23, 24 * 365] {
+        let (old, new) = old_and_new();
+        let ahead = FakeMirror::serving(&[("core.db", &old)]).modified(now + hours * 3600);
+        let world = World::new().servers("core", &[ahead.repo("core")], &[]);
+        sync(&world, &ahead);
+        // The same servers, whose clock is right again.
+        ahead.publish("core.db", &new);
+        let mirror = ahead.modified(now - 7200);
+        sync(&world, &mirror);
+        assert!(in_use(&world) == new, "{hours} hours");
+    }
+}
+
+#[test]
 fn a_newer_database_replaces_the_one_in_use() {
     let (old, new) = old_and_new();
     let mirror = FakeMirror::serving(&[("core.db", &old)]);
