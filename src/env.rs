@@ -33,7 +33,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("PKGSWARM_MINISIGN_PASSWORD", "Password of the key file that publish --minisign-key names."),
     (
         "http_proxy, https_proxy, all_proxy, no_proxy",
-        "As curl reads them. With a proxy set, Kubo and gateways are not asked unless kubo.enabled and \
+        "As curl reads them, in capitals too, except that HTTP_PROXY is ignored. With a proxy set, Kubo and gateways are not asked unless kubo.enabled and \
          gateways.behind_proxy say so.",
     ),
     (
@@ -180,12 +180,13 @@ impl Env {
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     }
 
-    /// Whether the environment asks for a proxy, which then must not be bypassed.
+    /// Whether the environment asks for a proxy, which then must not be bypassed. As curl reads it: not `HTTP_PROXY`, and
+    /// with a `no_proxy` of `*` there is none.
     pub fn has_proxy(&self) -> bool {
-        // curl does not read HTTP_PROXY; our HTTP client does.
-        ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
-            .iter()
-            .any(|name| self.var(name).is_some())
+        let is_for_none =
+            ["no_proxy", "NO_PROXY"].iter().find_map(|name| self.var(name)).is_some_and(|list| list.trim() == "*");
+        let names = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+        !is_for_none && names.iter().any(|name| self.var(name).is_some())
     }
 }
 
@@ -219,6 +220,8 @@ mod tests {
     fn empty_means_unset() {
         assert_eq!(env(&[("x", "")]).var("x"), None);
         assert!(!env(&[("http_proxy", "")]).has_proxy());
+        assert!(!env(&[("HTTP_PROXY", "http://127.0.0.1:1")]).has_proxy());
+        assert!(!env(&[("http_proxy", "http://127.0.0.1:1"), ("no_proxy", "*")]).has_proxy());
         assert!(env(&[("all_proxy", "socks5h://127.0.0.1:9050")]).has_proxy());
     }
 

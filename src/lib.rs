@@ -76,7 +76,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! clock name digest env fsx interrupt miss protobuf users
+//! clock name digest env fsx interrupt miss protobuf public users
 //! program
 //! error cid distro health http journal socket
 //! address config dag catalogue look stats
@@ -136,6 +136,7 @@ pub mod plan;
 pub mod prefetch;
 pub mod program;
 pub mod protobuf;
+pub mod public;
 pub mod publish;
 pub mod race;
 pub mod report;

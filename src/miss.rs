@@ -12,6 +12,8 @@ pub enum Miss {
     Busy(String, Duration),
     /// No connection, no answer.
     Unreachable(String),
+    /// It answered, and this machine does not trust its TLS, or cannot speak it.
+    Untrusted(String),
     /// It answered, or began to, and then did not do what it should.
     Broken(String),
     /// Nothing came for this long.
@@ -25,12 +27,33 @@ pub enum Miss {
 }
 
 impl Miss {
+    /// The same of another host than the one that was asked: the one that it redirected to.
+    pub fn at(mut self, host: &str) -> Self {
+        match &mut self {
+            Miss::Absent(why)
+            | Miss::Busy(why, _)
+            | Miss::Unreachable(why)
+            | Miss::Untrusted(why)
+            | Miss::Broken(why)
+            | Miss::Corrupt(why) => why.push_str(&format!(" (redirected to {host})")),
+            Miss::Stalled(_) | Miss::Slow(_) | Miss::Local(_) => {}
+        }
+        self
+    }
+
+    /// Whether it did not answer at all, or not in a way that could be used: something else may be wrong than with the
+    /// file.
+    pub fn is_no_answer(&self) -> bool {
+        matches!(self, Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) | Miss::Busy(..))
+    }
+
     /// One word for the line that tells what was tried.
     pub fn word(&self) -> &'static str {
         match self {
             Miss::Absent(_) => "absent",
             Miss::Busy(..) => "busy",
             Miss::Unreachable(_) => "unreachable",
+            Miss::Untrusted(_) => "untrusted",
             Miss::Broken(_) => "broken",
             Miss::Stalled(_) => "stalled",
             Miss::Slow(_) => "slow",
@@ -44,11 +67,15 @@ impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.word())?;
         match self {
-            Miss::Absent(why) | Miss::Unreachable(why) | Miss::Broken(why) | Miss::Corrupt(why) | Miss::Local(why) => {
-                f.write_str(why)
-            }
+            Miss::Absent(why)
+            | Miss::Unreachable(why)
+            | Miss::Untrusted(why)
+            | Miss::Broken(why)
+            | Miss::Corrupt(why)
+            | Miss::Local(why) => f.write_str(why),
             Miss::Busy(why, after) => write!(f, "{why}, asks to wait {} s", after.as_secs()),
             Miss::Stalled(silence) => write!(f, "nothing for {:.1} s", silence.as_secs_f64()),
+            Miss::Slow(0) => f.write_str("less than 1 B/s"),
             Miss::Slow(rate) => write!(f, "only {rate} B/s"),
         }
     }

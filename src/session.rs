@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
 use crate::http::Http;
+use crate::http::Proxies;
 use crate::journal::Contribution;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
@@ -94,7 +95,7 @@ impl Session {
             env: env.clone(),
             settings: settings.clone(),
             store: Rc::new(store),
-            http: Rc::new(Http::new(settings.connect)),
+            http: Rc::new(Http::new(settings.connect).through(Proxies::of(env))),
             health,
             caller,
             is_hidden,
@@ -195,7 +196,15 @@ impl Session {
 
     /// Whether pacman called: by what its process is called, or where `/proc` hides that, by what it tells in the environment.
     pub fn is_for_pacman(&self) -> bool {
-        self.caller.is_some() || self.env.pacman_version().is_some()
+        self.caller.is_some() || self.is_hidden || self.env.pacman_version().is_some()
+    }
+
+    /// Whether a source that sends nothing may be given up when no other is left: not where the user lifted that
+    /// (`DisableDownloadTimeout` in pacman.conf, `--disable-download-timeout`).
+    pub fn has_timeouts(&self) -> bool {
+        let lifted = |caller: &Caller| caller.arguments.disable_download_timeout;
+        let configured = || self.conf().is_some_and(|conf| conf.has_flag("DisableDownloadTimeout"));
+        !self.caller.as_ref().is_some_and(lifted) && !configured()
     }
 
     /// Whether Kubo may be asked at all.

@@ -193,7 +193,8 @@ pub fn refresh_all(
     let wanted = wanted.filter(|index| !due || in_use::is_due(settings, index, now));
     let sources = wanted.map(|index| Ok((index, source(session, index)?))).collect::<Result<Vec<_>, Error>>()?;
     let kubo = session.asks_kubo().then(|| session.kubo());
-    let (client, state) = (session.http.following(), in_use::state(settings));
+    let refused = |miss| Error::new(ErrorKind::NoSource, "index", miss);
+    let (client, state) = (session.http.following().map_err(refused)?, in_use::state(settings));
     let works = sources.iter().map(|(index, source)| {
         let work = refresh(source, kubo.as_ref(), &client, &state, clock::unix(now), settings.index_deadline);
         async move { (*index, work.await) }

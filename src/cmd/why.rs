@@ -314,7 +314,7 @@ async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option
         Err(Miss::Unreachable(why)) => (None, format!("unreachable: {why}")),
         Err(other) => (None, other.to_string()),
         Ok(answer) => match answer.status() {
-            StatusCode::OK => {
+            StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
                 let told = http::text(answer.headers(), reqwest::header::CONTENT_LENGTH);
                 let told: Option<u64> = told.and_then(|text| text.parse().ok());
                 match (is_mirror, size, told) {

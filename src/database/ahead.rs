@@ -68,7 +68,8 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
         let asked = futures_util::stream::iter(questions).map(|(name, url, newer_than)| {
             let http = &http;
             async move {
-                let ask = GetOptions { head: true, newer_than: Some(newer_than), ..GetOptions::default() };
+                let ask =
+                    GetOptions { head: true, newer_than: Some(newer_than), unproven: true, ..GetOptions::default() };
                 let answer = tokio::time::timeout(limit, http.ask(&url, &ask)).await;
                 let unchanged =
                     answer.ok().and_then(Result::ok).map(|answer| answer.status() == StatusCode::NOT_MODIFIED);

@@ -206,7 +206,7 @@ impl DatabaseUpdate<'_> {
     }
 
     fn is_newer(&self, snapshot: &Snapshot) -> bool {
-        match (self.in_use.map(InUse::date), snapshot.database.modified) {
+        match (self.in_use.map(DatabaseInUse::date), snapshot.database.modified) {
             (None, _) => true,
             (Some(in_use), Some(modified)) => in_use.is_none_or(|date| modified > date),
             (Some(_), None) => false,
@@ -288,9 +288,8 @@ impl DatabaseUpdate<'_> {
 
     /// Fetches the newest snapshot when no mirror answered at all; `error` is the mirrors' failure.
     fn without_mirrors(&self, session: &mut Session, error: Error) -> Result<Obtained, Error> {
-        let no_answer = |miss: &Miss| matches!(miss, Miss::Unreachable(_) | Miss::Stalled(_) | Miss::Busy(..));
         let misses = session.last_misses();
-        if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(no_answer) {
+        if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(Miss::is_no_answer) {
             return Err(error);
         }
         let Some(snapshot) = listed::newest(session, self.want) else { return Err(error) };

@@ -36,7 +36,7 @@ pub enum DatabaseAnswer {
 
 /// Asks for size and date.
 pub fn what_it_has(session: &mut Session, url: &Url, newer_than: Option<SystemTime>) -> Result<DatabaseAnswer, Error> {
-    ask(session, url, &GetOptions { head: true, newer_than, ..GetOptions::default() }, 0)
+    ask(session, url, &GetOptions { head: true, newer_than, unproven: true, ..GetOptions::default() }, 0)
 }
 
 /// Asks for the end of a database that is supposed to have `size` bytes.
@@ -47,7 +47,12 @@ pub fn does_it_have(
     newer_than: Option<SystemTime>,
 ) -> Result<DatabaseAnswer, Error> {
     let from = size.saturating_sub(TAIL).max(1);
-    ask(session, url, &GetOptions { from, until: Some(size), newer_than, ..GetOptions::default() }, size - from)
+    ask(
+        session,
+        url,
+        &GetOptions { from, until: Some(size), newer_than, unproven: true, ..GetOptions::default() },
+        size - from,
+    )
 }
 
 /// Sends the question, and reads a body of exactly `expected` bytes when it is a part of the file.
@@ -62,7 +67,9 @@ fn ask(session: &mut Session, url: &Url, ask: &GetOptions, expected: u64) -> Res
         let size = match (response.status(), range) {
             (StatusCode::NOT_MODIFIED, _) if ask.newer_than.is_some() => return Some(DatabaseAnswer::Unchanged),
             // Of HEAD; the length of a body that does not come. A mirror without ranges sends it all: it is left unread.
-            (StatusCode::OK, _) if ask.head => http::text(headers, header::CONTENT_LENGTH)?.parse().ok()?,
+            (StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION, _) if ask.head => {
+                http::text(headers, header::CONTENT_LENGTH)?.parse().ok()?
+            }
             (StatusCode::PARTIAL_CONTENT, Some(range)) if range.first == ask.from => range.total?,
             _ => return Some(DatabaseAnswer::Nothing),
         };

@@ -1,8 +1,11 @@
 //! One race over the sources of a file: makes them, runs the race, and records what it showed.
 
 use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::rc::Rc;
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -15,7 +18,8 @@ use crate::error::{Error, ErrorKind};
 use crate::health::record::SourceRecord;
 use crate::http::Http;
 use crate::name::FileName;
-use crate::plan::Plan;
+use crate::name::NameKind;
+use crate::plan::{Expect, Plan};
 use crate::race::leaves::RootBlock;
 use crate::race::{Contender, Log, Pace, Race, RaceOutcome, Roots, Won};
 use crate::report::{self, ProgressLine};
@@ -27,6 +31,10 @@ use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
 use crate::source::node::NodeFile;
 use crate::source::{Miss, Source, SourceKind};
+use crate::verify::Waiver;
+
+/// Patience with the last source where the user lifted pacman's timeouts: as good as for ever.
+const WITHOUT_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The result of a race that was not lost.
 pub(super) struct Raced {
@@ -66,8 +74,8 @@ pub(super) fn race(
     let places = in_order(session, places);
     let http = Rc::clone(&session.http);
     let progress = ProgressLine::new(session.settings.progress, name.as_str(), plan.expect.size());
-    let had_it = Rc::default();
-    let (entrants, meters) = entrants(session, &http, name, plan, &places, &had_it);
+    let (had_it, led_to) = (Rc::default(), LedTo::default());
+    let (entrants, meters) = entrants(session, &http, name, plan, &places, &had_it, &led_to);
     let race = Race {
         entrants,
         name,
@@ -110,7 +118,11 @@ pub(super) fn race(
             report::say(&places[*index].line(miss));
         }
     }
-    let from = shares.iter().map(|(index, _)| places[*index].label()).collect::<Vec<_>>().join(" + ");
+    let label = |index: usize| match led_to.borrow().get(&index).and_then(|last| last.borrow().clone()) {
+        Some(last) => format!("{}, redirected to {last}", places[index].label()),
+        None => places[index].label(),
+    };
+    let from = shares.iter().map(|(index, _)| label(*index)).collect::<Vec<_>>().join(" + ");
     let from = match (from.is_empty(), have) {
         (false, _) => from,
         // Known to be empty before any source was asked.
@@ -136,6 +148,15 @@ pub(super) fn race(
     Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
 }
 
+/// Where mirrors redirected to, of a file that is believed without a proof, by index of the place.
+type LedTo = RefCell<BTreeMap<usize, Rc<RefCell<Option<String>>>>>;
+
+/// Returns whether the file is taken without a proof: pacman takes a database as it comes.
+fn is_believed(name: &FileName, plan: &Plan) -> bool {
+    let is_database = matches!(name.kind(), NameKind::Database | NameKind::DatabaseSignature);
+    is_database && matches!(plan.expect, Expect::Waived(why) if why != Waiver::NotPacmans)
+}
+
 /// Makes a source for every candidate, and a meter for each. `had_it` tells later whether Kubo had the file by
 /// itself.
 fn entrants<'a>(
@@ -145,15 +166,24 @@ fn entrants<'a>(
     plan: &Plan,
     places: &[Candidate],
     had_it: &Rc<Cell<Option<bool>>>,
+    led_to: &LedTo,
 ) -> (Vec<Contender<'a>>, Vec<Rc<Cell<u64>>>) {
     let (size, most) = (plan.expect.size(), plan.expect.most());
     let gateway = session.settings.gateway_url();
     let has_near = places.iter().any(|place| matches!(place, Candidate::Kubo(_, KuboReach::Near)));
     let is_spent = session.health.head_start(session.settings.head_start).is_zero();
-    let entrant = |place: &Candidate| {
+    let is_believed = is_believed(name, plan);
+    let entrant = |(index, place): (usize, &Candidate)| {
         let source: Box<dyn Source + 'a> = match place {
             Candidate::File(path) => Box::new(LocalFile::new(path.clone(), most)),
-            Candidate::Mirror(url) => Box::new(Mirror::new(http, url.clone(), size, most)),
+            Candidate::Mirror(url) => {
+                let source = Mirror::new(http, url.clone(), size, most);
+                let led_to = is_believed.then(|| Rc::clone(led_to.borrow_mut().entry(index).or_default()));
+                Box::new(match led_to {
+                    Some(led_to) => source.unproven(&led_to),
+                    None => source,
+                })
+            }
             Candidate::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
             Candidate::Node(sha256) => {
                 Box::new(NodeFile::new(&session.settings.socket, *sha256, plan.cid, most, name.as_str()))
@@ -172,11 +202,13 @@ fn entrants<'a>(
         let (source, meter) = Metered::new(source, session.settings.rate);
         (Contender { source: Box::new(source), record }, meter)
     };
-    places.iter().map(entrant).unzip()
+    places.iter().enumerate().map(entrant).unzip()
 }
 
 fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
     let settings = &session.settings;
+    // pacman waits for what it asks; what is fetched before anybody asks is left for the next time.
+    let patience = if manner.lasting || session.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
     Pace {
         head_start: settings.head_start,
         budget: session.health.head_start(settings.head_start),
@@ -184,7 +216,7 @@ fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
         // slow.
         overlap: if plan.expect.size().is_some() { settings.connect / 5 } else { settings.connect },
         stall: settings.stall,
-        patience: manner.wait.unwrap_or(settings.patience),
+        patience: manner.wait.unwrap_or(patience),
         floor: settings.floor,
         mirrors: settings.split,
         least: Pace::LEAST,
@@ -241,7 +273,7 @@ fn learn(session: &mut Session, places: &[Candidate], log: &Log, shares: &[(usiz
         match miss {
             // A daemon that searches is not down; one that does not even report whether it has the file is.
             Miss::Stalled(_) if places[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
-            Miss::Unreachable(_) | Miss::Stalled(_) => health.down(&host, None),
+            Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
             _ => {}
         }

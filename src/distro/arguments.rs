@@ -58,6 +58,8 @@ pub struct Arguments {
     pub no_confirm: bool,
     /// `--ask` turns some default answers around, and implies `no_confirm`.
     pub turns_answers: bool,
+    /// `--disable-download-timeout`: a slow source is waited for.
+    pub disable_download_timeout: bool,
     /// `--ignore`, all of them, split at commas; those of the configuration come on top.
     pub ignored: Vec<String>,
     /// `--ignoregroup`, likewise.
@@ -280,6 +282,10 @@ impl Arguments {
             }
             "sysupgrade" => {
                 self.upgrade = true;
+                return;
+            }
+            "disable-download-timeout" => {
+                self.disable_download_timeout = true;
                 return;
             }
             "noconfirm" | "confirm" => {

@@ -94,6 +94,11 @@ pub struct PacmanConf {
 pub struct IncompleteConfError(pub &'static str);
 
 impl PacmanConf {
+    /// Whether an option without a value is set, such as `DisableDownloadTimeout`.
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.iter().any(|set| set == flag)
+    }
+
     /// Reads the whole dump, as `pacman-conf` without a directive prints it. Unknown lines are skipped.
     ///
     /// # Errors

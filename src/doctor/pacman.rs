@@ -391,7 +391,7 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
 
 fn sandbox(facts: &Facts) -> Vec<Finding> {
     let Some((conf, version)) = facts.pacman.known() else { return vec![] };
-    let has = |flag: &str| conf.flags.iter().any(|set| set == flag);
+    let has = |flag: &str| conf.has_flag(flag);
     // pacman-conf prints DisableSandbox as these two.
     let off = has("DisableSandbox") || has("DisableSandboxFilesystem") && has("DisableSandboxSyscalls");
     if version < Version(7, 1, 0) || conf.download_user.is_none() || !off {

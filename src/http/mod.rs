@@ -10,8 +10,13 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, ClientBuilder, Method, StatusCode, Url, redirect};
 
 use crate::miss::Miss;
+use crate::public::is_public_address;
+use crate::public::is_public_host;
 
+pub mod proxy;
 pub mod range;
+
+pub use proxy::Proxies;
 
 /// Most redirects that are followed, as many as reqwest and browsers of old follow (curl: 50).
 const MOST_REDIRECTS: usize = 10;
@@ -19,13 +24,18 @@ const MOST_REDIRECTS: usize = 10;
 /// What this program calls itself. Not `Mozilla…` nor `…/kubo/…`, which Kubo's RPC refuses.
 pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
+/// Most headers of one answer, and most bytes of them where HTTP/2 counts them: as many as curl takes (curl 8,
+/// lib/http.h: `MAX_HTTP_RESP_HEADER_COUNT`, `MAX_HTTP_RESP_HEADER_SIZE`).
+const MOST_HEADERS: (usize, u32) = (5000, 300 << 10);
+
 /// Lazily built clients.
 #[derive(Debug)]
 pub struct Http {
     connect: Duration,
+    proxies: Proxies,
     loopback: OnceCell<Client>,
-    plain: OnceCell<Client>,
-    tls: OnceCell<Client>,
+    plain: OnceCell<Result<Client, &'static str>>,
+    tls: OnceCell<Result<Client, &'static str>>,
 }
 
 /// How to ask.
@@ -45,12 +55,21 @@ pub struct GetOptions {
     pub head: bool,
     /// Straight to loopback, whatever proxy the environment names.
     pub direct: bool,
+    /// What comes is believed without a proof: it is not taken from an http address that an https one redirects to, nor
+    /// from a private address that a public host redirects to.
+    pub unproven: bool,
 }
 
 impl Http {
-    /// `connect` bounds name look-up, TCP and TLS of one connection.
+    /// Without proxies. `connect` bounds name look-up, TCP and TLS of one connection.
     pub fn new(connect: Duration) -> Self {
-        Self { connect, loopback: OnceCell::new(), plain: OnceCell::new(), tls: OnceCell::new() }
+        let (loopback, plain, tls) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { connect, proxies: Proxies::default(), loopback, plain, tls }
+    }
+
+    /// The same through these proxies, for all but services on this machine.
+    pub fn through(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// The client for services on this machine: no proxy, no TLS.
@@ -64,59 +83,154 @@ impl Http {
     }
 
     /// A client that follows redirects by itself, for what is off the path of downloads and proven afterwards.
-    pub fn following(&self) -> Client {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        built(self.builder().redirect(redirect::Policy::limited(MOST_REDIRECTS)))
+    ///
+    /// # Errors
+    /// [`Miss::Unreachable`] where the environment names a proxy that is none.
+    pub fn following(&self) -> Result<Client, Miss> {
+        self.proxied(with_tls(self.builder()).redirect(redirect::Policy::limited(MOST_REDIRECTS))).map_err(no_proxy)
     }
 
-    fn client(&self, url: &Url, direct: bool) -> &Client {
-        match (direct, url.scheme()) {
-            (true, "http") => self.loopback(),
-            (false, "http") => self.plain.get_or_init(|| built(without_tls(self.builder()))),
-            _ => self.tls.get_or_init(|| {
-                // Fails only when a provider is installed already, which is as good.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                built(self.builder())
-            }),
-        }
+    fn client(&self, url: &Url, direct: bool) -> Result<&Client, Miss> {
+        let client = match (direct, url.scheme()) {
+            (true, "http") => return Ok(self.loopback()),
+            (false, "http") if !self.proxies.needs_tls_for_http() => {
+                self.plain.get_or_init(|| self.proxied(without_tls(self.builder())))
+            }
+            _ => self.tls.get_or_init(|| self.proxied(with_tls(self.builder()))),
+        };
+        client.as_ref().map_err(|variable| no_proxy(variable))
+    }
+
+    fn proxied(&self, builder: ClientBuilder) -> Result<Client, &'static str> {
+        self.proxies.apply(builder).map(built)
     }
 
     fn builder(&self) -> ClientBuilder {
+        let (most_headers, most_bytes) = MOST_HEADERS;
         Client::builder()
             .user_agent(USER_AGENT)
             .redirect(redirect::Policy::none())
             .connect_timeout(self.connect)
             .tcp_nodelay(true)
+            // What curl overlooks in old and home-made servers.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http1_max_headers(most_headers)
+            .http2_max_header_list_size(most_bytes)
     }
 
-    /// Sends a request and follows redirects to http and https URLs. Any final status is an answer.
+    /// Sends a request and follows redirects to http and https URLs. Any final status is an answer. The answer's URL tells
+    /// who gave it.
     ///
     /// # Errors
-    /// [`Miss::Unreachable`] when no answer came; [`Miss::Broken`] for redirects in circles.
+    /// [`Miss::Unreachable`] when no answer came, [`Miss::Untrusted`] when its TLS cannot be used, [`Miss::Broken`] for an
+    /// answer that is not HTTP and for redirects that are not followed. What happened elsewhere than at `url` names the
+    /// last host.
     pub async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
-        let mut url = url.clone();
+        let mut path = Path { first: url, now: url.clone(), was_public: false };
         for _ in 0..=MOST_REDIRECTS {
             let method = if ask.head { Method::HEAD } else { Method::GET };
-            let request = self.client(&url, ask.direct).request(method, url.clone()).headers(headers(ask));
-            let response = request.send().await.map_err(|e| Miss::Unreachable(reason(&e)))?;
+            let client = self.client(&path.now, ask.direct)?;
+            let request = client.request(method, path.now.clone()).headers(headers(ask));
+            let response = request.send().await.map_err(|e| path.told(missed(&e)))?;
+            if ask.unproven {
+                path.look(&response, self.proxies.is_empty()).map_err(|miss| path.told(miss))?;
+            }
             let status = response.status();
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 return Ok(response);
             }
-            let target = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
-            let target = target.ok_or_else(|| Miss::Broken(format!("HTTP {} without a target", status.as_u16())))?;
-            let next = url.join(target).map_err(|_| Miss::Broken("redirected to nonsense".to_owned()))?;
-            if !matches!(next.scheme(), "http" | "https") {
-                return Err(Miss::Broken(format!("redirected to a {} address", next.scheme())));
-            }
-            // What listens on loopback is asked past any proxy; it must not send us somewhere else that way.
-            if ask.direct && host(&next) != host(&url) {
-                return Err(Miss::Broken(format!("redirected to {}", host(&next))));
-            }
-            url = next;
+            path.follow(&response, ask).map_err(|miss| path.told(miss))?;
         }
         Err(Miss::Broken(format!("redirected more than {MOST_REDIRECTS} times")))
     }
+}
+
+/// The way of a question from host to host.
+struct Path<'u> {
+    first: &'u Url,
+    now: Url,
+    /// Whether a host on it was one that everybody can reach.
+    was_public: bool,
+}
+
+impl Path<'_> {
+    /// Names the last host, when it is not the first.
+    fn told(&self, miss: Miss) -> Miss {
+        if host(&self.now) == host(self.first) { miss } else { miss.at(&host(&self.now)) }
+    }
+
+    /// Refuses the answer of a private host that a public one has sent us to. `is_direct`: no proxy stands between.
+    fn look(&mut self, response: &reqwest::Response, is_direct: bool) -> Result<(), Miss> {
+        let by_name = is_public_host(&self.now.host_str().unwrap_or_default().to_ascii_lowercase());
+        // A public name may lead to a private address: of this machine's own network when it is the first, and when it is
+        // not, to something that nobody meant us to ask.
+        let address = response.remote_addr().filter(|_| is_direct);
+        let is_public = by_name && address.is_none_or(|address| is_public_address(address.ip()));
+        if self.was_public && !is_public {
+            return Err(Miss::Broken("a redirect from a public host to a private address is not followed".to_owned()));
+        }
+        self.was_public |= is_public;
+        Ok(())
+    }
+
+    /// Goes on to where the answer leads.
+    fn follow(&mut self, response: &reqwest::Response, ask: &GetOptions) -> Result<(), Miss> {
+        let target = response.headers().get(header::LOCATION).map(location);
+        let code = response.status().as_u16();
+        let target = target.ok_or_else(|| Miss::Broken(format!("HTTP {code} without a target")))?;
+        let next = self.now.join(&target).map_err(|_| Miss::Broken("redirected to nonsense".to_owned()))?;
+        if !matches!(next.scheme(), "http" | "https") {
+            return Err(Miss::Broken(format!("redirected to a {} address", next.scheme())));
+        }
+        // What listens on loopback is asked past any proxy; it must not send us somewhere else that way.
+        if ask.direct && host(&next) != host(&self.now) {
+            return Err(Miss::Broken(format!("redirected to {}", host(&next))));
+        }
+        if ask.unproven && self.now.scheme() == "https" && next.scheme() == "http" {
+            let why =
+                format!("a redirect from https to http://{} is not followed for what cannot be proven", host(&next));
+            return Err(Miss::Broken(why));
+        }
+        if ask.unproven && self.was_public && !is_public_host(&next.host_str().unwrap_or_default().to_ascii_lowercase())
+        {
+            let why = format!("a redirect from a public host to {}, a private address, is not followed", host(&next));
+            return Err(Miss::Broken(why));
+        }
+        self.now = next;
+        Ok(())
+    }
+}
+
+/// The target of a redirect as a URL has it: servers write UTF-8 as it is, and what is no UTF-8 as well.
+fn location(value: &header::HeaderValue) -> String {
+    let mut target = String::new();
+    for byte in value.as_bytes() {
+        if byte.is_ascii() { target.push(char::from(*byte)) } else { target.push_str(&format!("%{byte:02X}")) }
+    }
+    target
+}
+
+/// Why there was no answer, or what was wrong with it.
+fn missed(error: &reqwest::Error) -> Miss {
+    let is_no_http = causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse));
+    if is_no_http {
+        Miss::Broken(format!("its answer is not HTTP: {}", reason(error)))
+    } else {
+        Miss::Unreachable(reason(error))
+    }
+}
+
+/// An error and what caused it, one after the other.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+fn no_proxy(variable: &'static str) -> Miss {
+    Miss::Unreachable(format!("{variable} in the environment is not the URL of a proxy"))
 }
 
 /// A URL for people and logs: without user name, password and query.
@@ -144,11 +258,7 @@ pub fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 
 /// Why a request failed, without the URL (which may hold a password) and without repeating itself.
 pub fn reason(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let text = cause.to_string();
+    let text = causes(error).last().expect("there is the error itself").to_string();
     if error.is_timeout() && !text.contains("timed out") { format!("timed out: {text}") } else { text }
 }
 
@@ -172,8 +282,13 @@ fn headers(ask: &GetOptions) -> HeaderMap {
 
 /// An empty set of CAs: the client never speaks TLS, so none needs to be read.
 fn without_tls(builder: ClientBuilder) -> ClientBuilder {
+    with_tls(builder).tls_certs_only([])
+}
+
+fn with_tls(builder: ClientBuilder) -> ClientBuilder {
+    // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    builder.tls_certs_only([])
+    builder
 }
 
 fn built(builder: ClientBuilder) -> Client {
@@ -189,6 +304,14 @@ mod tests {
         let url = Url::parse("https://user:secret@mirror.example:8443/a/b?token=secret").unwrap();
         assert_eq!(shown(&url), "https://mirror.example:8443/a/b");
         assert_eq!(host(&url), "mirror.example:8443");
+    }
+
+    #[test]
+    fn raw_utf_8_in_a_redirect_is_escaped() {
+        let value = |bytes: &[u8]| location(&header::HeaderValue::from_bytes(bytes).unwrap());
+        assert_eq!(value("/größe/b?x=ß".as_bytes()), "/gr%C3%B6%C3%9Fe/b?x=%C3%9F");
+        assert_eq!(value(b"/latin-\xe9"), "/latin-%E9");
+        assert_eq!(value(b"http://m/a%20b"), "http://m/a%20b");
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool) -> Result<
     let mut response = http.ask(url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());
     match response.status() {
-        StatusCode::OK => {}
+        StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {}
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::GATEWAY_TIMEOUT => return Err(Miss::Absent(code)),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let after = http::text(response.headers(), reqwest::header::RETRY_AFTER).unwrap_or("60");

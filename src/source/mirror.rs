@@ -1,5 +1,8 @@
 //! An HTTP server of the package manager: one GET, with Range on resume, believed only where it is consistent.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use reqwest::{StatusCode, Url, header};
 
@@ -15,23 +18,38 @@ pub struct Mirror<'a> {
     size: Option<u64>,
     /// Most bytes when the size is not known.
     most: u64,
+    /// Set where what comes is believed without a proof; takes the last host, when the mirror redirected.
+    led_to: Option<Rc<RefCell<Option<String>>>>,
 }
 
 impl<'a> Mirror<'a> {
     /// The file at `url`, which is `size` bytes long, or at most `most` when that is not known.
     pub fn new(http: &'a Http, url: Url, size: Option<u64>, most: u64) -> Self {
-        Self { http, url, size, most }
+        Self { http, url, size, most, led_to: None }
+    }
+
+    /// The same for a file that is believed without a proof: not every redirect is followed, and `led_to` will say where
+    /// one led.
+    pub fn unproven(self, led_to: &Rc<RefCell<Option<String>>>) -> Self {
+        Self { led_to: Some(Rc::clone(led_to)), ..self }
     }
 
     async fn get(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
-        let ask = GetOptions {
-            from: question.from,
-            until: question.until,
-            newer_than: question.newer_than,
-            ..GetOptions::default()
-        };
+        let FetchRequest { from, until, newer_than } = question;
+        let ask = GetOptions { from, until, newer_than, unproven: self.led_to.is_some(), ..GetOptions::default() };
         let response = self.http.ask(&self.url, &ask).await?;
-        offer(response, question, self.size, self.most)
+        let last = http::host(response.url());
+        if last == http::host(&self.url) {
+            return offer(response, question, self.size, self.most);
+        }
+        self.led_to.iter().for_each(|led_to| *led_to.borrow_mut() = Some(last.clone()));
+        match offer(response, question, self.size, self.most).map_err(|miss| miss.at(&last))? {
+            SourceAnswer::Bytes { start, size, modified, body } => {
+                let body = body.map_err(move |miss| miss.at(&last)).boxed_local();
+                Ok(SourceAnswer::Bytes { start, size, modified, body })
+            }
+            SourceAnswer::Unchanged => Ok(SourceAnswer::Unchanged),
+        }
     }
 }
 
@@ -61,7 +79,9 @@ pub(super) fn offer<'a>(
     let code = format!("HTTP {}", status.as_u16());
     let said = http::text(headers, header::CONTENT_RANGE).and_then(ContentRange::parse);
     let (start, total) = match status {
-        StatusCode::OK => (0, response.content_length()),
+        // A proxy that changed something says 203; others say something of their own. curl takes them all.
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => return Err(Miss::Broken(code)),
+        other if other.is_success() && other != StatusCode::PARTIAL_CONTENT => (0, response.content_length()),
         StatusCode::PARTIAL_CONTENT => match said {
             Some(range) if range.first == question.from => (range.first, range.total),
             Some(range) => {

@@ -14,6 +14,7 @@ mod fakes;
 mod fetch_address;
 mod front;
 mod gather;
+mod http_tolerance;
 mod index_attacks;
 mod index_audit;
 mod index_lan;

@@ -149,6 +149,53 @@ fn no_proxy_is_honoured() {
 }
 
 #[test]
+fn a_star_in_no_proxy_counts_for_addresses_too() {
+    for variable in ["no_proxy", "NO_PROXY"] {
+        let zlib = Package::new("zlib", SIZE);
+        let mirror = FakeMirror::serving(&[zlib.file()]);
+        let proxy = FakeProxy::forwarding(&[]);
+        let world = World::new().repo("core", &[&zlib], &[&mirror]).set("all_proxy", &proxy.url()).set(variable, "*");
+        let out = world.out(&zlib.file_name());
+        world.xfer(&mirror.url("core", &zlib.file_name()), &out).succeeds();
+        world.has(&out, &zlib.bytes);
+        assert_eq!(proxy.asked(), [""; 0], "{variable}");
+    }
+}
+
+#[test]
+fn http_proxy_in_capitals_is_none_as_with_curl() {
+    let zlib = Package::new("zlib", SIZE);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let proxy = FakeProxy::forwarding(&[]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]).set("HTTP_PROXY", &proxy.url());
+    let out = world.out(&zlib.file_name());
+    world.xfer(&mirror.url("core", &zlib.file_name()), &out).succeeds();
+    assert_eq!(proxy.asked(), [""; 0]);
+}
+
+#[test]
+fn lower_case_counts_before_upper_case() {
+    let (zlib, _mirror, proxy, world) = behind_proxy();
+    let other = FakeProxy::forwarding(&[]);
+    let world = world.unset("http_proxy").set("all_proxy", &proxy.url()).set("ALL_PROXY", &other.url());
+    let url = format!("http://mirror.test/core/os/x86_64/{}", zlib.file_name());
+    world.xfer(&url, &world.out(&zlib.file_name())).succeeds();
+    assert_eq!((proxy.asked(), other.asked()), (vec![url], vec![]));
+}
+
+#[test]
+fn a_proxy_that_is_none_is_not_gone_around() {
+    let zlib = Package::new("zlib", SIZE);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]).set("http_proxy", "http://user:hunter2@[nonsense");
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &world.out(&zlib.file_name()));
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.said.contains("unreachable: http_proxy in the environment is not the URL of a proxy"), "{}", run.said);
+    assert!(!run.stderr.contains("hunter2"));
+    assert_eq!(mirror.requests().len(), 0);
+}
+
+#[test]
 fn credentials_reach_the_mirror_and_no_log() {
     let zlib = Package::new("zlib", SIZE);
     let ways: [Bend; 5] = [|m| m, |m| m.status(404), |m| m.lying(), |m| m.hanging(), |m| m.redirecting_in_circles()];

@@ -42,8 +42,15 @@ fn leaves(bytes: &[u8]) -> Arc<Leaves> {
     Arc::new(Leaves::from_root(Cid::dag_pb(Sha256::of(&root)), &root, None).unwrap())
 }
 
-/// Runs a race for `truth`: seconds, bytes that were sent beyond the file's size, and what happened.
+/// Runs a race for `truth` that is won: seconds, bytes that were sent beyond the file's size, and what happened.
 fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log) {
+    let (seconds, sent, log, is_won) = end(truth, sources, has_root, mirrors);
+    assert!(is_won, "{:?}", log.misses);
+    (seconds, sent - truth.len() as u64, log)
+}
+
+/// Runs a race for `truth`: seconds, bytes that were sent, what happened, and whether it was won.
+fn end(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log, bool) {
     let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
     let progress = ProgressLine::new(false, name.as_str(), None);
     let partial = tempfile::tempfile().unwrap();
@@ -74,15 +81,14 @@ fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usi
     };
     let mut log = Log::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let seconds = runtime.block_on(async {
+    let (seconds, outcome) = runtime.block_on(async {
         let begun = tokio::time::Instant::now();
         let outcome = race.run(&partial, 0, &mut log).await;
-        assert!(matches!(outcome, RaceOutcome::Won(_)), "{outcome:?}");
-        begun.elapsed().as_secs_f64()
+        (begun.elapsed().as_secs_f64(), outcome)
     });
     drop(race);
     let sent: u64 = sent.iter().map(|sent| sent.get()).sum();
-    (seconds, sent - truth.len() as u64, log)
+    (seconds, sent, log, matches!(outcome, RaceOutcome::Won(_)))
 }
 
 fn truth() -> Rc<Vec<u8>> {
@@ -156,4 +162,19 @@ fn a_peer_far_slower_than_the_mirror_is_known_to_be_is_helped() {
     let (seconds, wasted, _) = run(&truth, vec![peer, source(SourceKind::Mirror, &truth, Fault::None)], true, 1);
     let most = 1.2 * alone(&truth) + 1.0;
     assert!(seconds <= most && wasted <= SIZE / 50, "{seconds} s, not {most}; {wasted} bytes wasted");
+}
+
+#[test]
+fn a_last_source_that_drips_is_given_up_after_patience_wherever_it_begins_to() {
+    let truth = truth();
+    for each in [1.1, 4.0, 29.0] {
+        let fault = Fault::Drips(Duration::from_secs_f64(each));
+        let (seconds, _, log, is_won) = end(&truth, vec![source(SourceKind::Mirror, &truth, fault)], false, 1);
+        assert!(!is_won && seconds <= 30.1, "a byte every {each} s is waited for {seconds} s");
+        assert_eq!(log.misses.len(), 1, "asked once: {:?}", log.misses);
+    }
+    // Two of them cost their time one after the other, and a good one after them delivers.
+    let drips = || source(SourceKind::Mirror, &truth, Fault::Drips(Duration::from_secs(4)));
+    let (seconds, ..) = run(&truth, vec![drips(), drips(), source(SourceKind::Mirror, &truth, Fault::None)], false, 1);
+    assert!(seconds <= alone(&truth) + 2.0 * STALL.as_secs_f64() + 1.0, "{seconds} s");
 }

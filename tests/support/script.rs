@@ -10,6 +10,9 @@ pub struct Script {
     instead: Option<Instead>,
     ending: Option<Ending>,
     rate: Option<u64>,
+    drip: Option<Duration>,
+    headers: Vec<(String, String)>,
+    code: Option<u16>,
     after: Option<Duration>,
     lying: bool,
     extra: u64,
@@ -83,6 +86,8 @@ impl Script {
                 reply = reply.with("Content-Range", "bytes 1-2/3");
             }
         }
+        reply.headers.extend(self.headers.iter().cloned());
+        reply.status = self.code.filter(|_| reply.status == 200).unwrap_or(reply.status);
         if self.no_length {
             reply.framing = Framing::Close;
         }
@@ -93,6 +98,7 @@ impl Script {
             reply.framing = Framing::Chunked(self.trailer.clone());
         }
         reply.rate = self.rate.or(reply.rate);
+        reply.drip = self.drip;
         reply.after = self.after.unwrap_or(reply.after);
         reply.ending = self.ending.clone().unwrap_or(reply.ending);
         reply
@@ -139,6 +145,10 @@ pub trait Misbehaves: Sized {
     fn stall_after(self, bytes: u64) -> Self {
         self.bend(|s| s.ending = Some(Ending::Stall(bytes)))
     }
+    /// Falls silent for so long, and goes on.
+    fn pausing_after(self, bytes: u64, pause: Duration) -> Self {
+        self.bend(|s| s.ending = Some(Ending::Pause(bytes, pause)))
+    }
     /// Accepts and never answers.
     fn hanging(self) -> Self {
         self.bend(|s| s.ending = Some(Ending::Silence))
@@ -146,6 +156,10 @@ pub trait Misbehaves: Sized {
     /// Sends no faster than this.
     fn slow(self, bytes_per_second: u64) -> Self {
         self.bend(|s| s.rate = Some(bytes_per_second))
+    }
+    /// Sends one byte at a time, each after this long.
+    fn dripping(self, each: Duration) -> Self {
+        self.bend(|s| s.drip = Some(each))
     }
     /// Waits this long before each answer.
     fn answering_after(self, wait: Duration) -> Self {
@@ -179,6 +193,14 @@ pub trait Misbehaves: Sized {
     /// Writes an error text into the body and resets, as Kubo's gateway does after a stall.
     fn junk_and_reset_after(self, bytes: u64) -> Self {
         self.bend(|s| s.ending = Some(Ending::Junk(bytes, JUNK.to_owned())))
+    }
+    /// Adds a header line, its name and value as they are.
+    fn with_header(self, name: &str, value: &str) -> Self {
+        self.bend(|s| s.headers.push((name.to_owned(), value.to_owned())))
+    }
+    /// Calls 200 something else, and sends the file all the same.
+    fn calling_success(self, code: u16) -> Self {
+        self.bend(|s| s.code = Some(code))
     }
     /// Answers with this status and a short text.
     fn status(self, code: u16) -> Self {

@@ -76,6 +76,8 @@ pub enum Fault {
     Stalls(u64),
     /// After so many bytes: silence for so long, then on.
     Pauses(u64, Duration),
+    /// Sends one byte each time, after so long.
+    Drips(Duration),
     /// Goes on after the end of the file.
     SendsMore,
 }
@@ -164,8 +166,14 @@ impl Scripted {
         }
         let paused = matches!(fault, Fault::Pauses(..)) && sent >= limit;
         let room = if sent < limit { limit - sent } else { u64::MAX };
-        let len = self.manner.piece.min(end - at).min(room);
-        sleep(Duration::from_secs_f64(len as f64 / self.manner.rate as f64)).await;
+        let (len, takes) = match fault {
+            Fault::Drips(each) => (1, *each),
+            _ => {
+                let len = self.manner.piece.min(end - at).min(room);
+                (len, Duration::from_secs_f64(len as f64 / self.manner.rate as f64))
+            }
+        };
+        sleep(takes).await;
         self.sent.set(self.sent.get() + len);
         let bytes = Bytes::copy_from_slice(&self.bytes[at as usize..(at + len) as usize]);
         let sent = if paused { u64::MAX / 2 } else { sent + len };

@@ -90,6 +90,8 @@ pub enum Ending {
     Junk(u64, String),
     /// Says nothing more, connection open.
     Stall(u64),
+    /// Says nothing for so long, then goes on.
+    Pause(u64, Duration),
     /// Chunked only: ends the body properly, too early.
     Early(u64),
     /// Not even a status line.
@@ -106,6 +108,8 @@ pub struct Reply {
     pub ending: Ending,
     /// Bytes a second.
     pub rate: Option<u64>,
+    /// Silence before each single byte.
+    pub drip: Option<Duration>,
     /// Silence before the first byte.
     pub after: Duration,
 }
@@ -114,7 +118,16 @@ impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let framing = Framing::Length(body.len() as u64);
-        Self { status, headers: Vec::new(), body, framing, ending: Ending::Whole, rate: None, after: Duration::ZERO }
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+            framing,
+            ending: Ending::Whole,
+            rate: None,
+            drip: None,
+            after: Duration::ZERO,
+        }
     }
 
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
@@ -242,8 +255,8 @@ fn converse(stream: TcpStream, shared: &Shared, answer: &dyn Fn(&Request) -> Rep
         let reply = answer(&request);
         // What happens to a body does not happen to an answer without one.
         let bodiless = request.method == "HEAD" && reply.ending != Ending::Silence;
-        let broken =
-            !matches!(reply.ending, Ending::Whole | Ending::Early(_)) || matches!(reply.framing, Framing::Close);
+        let broken = !matches!(reply.ending, Ending::Whole | Ending::Early(_) | Ending::Pause(..))
+            || matches!(reply.framing, Framing::Close);
         let lasts = (bodiless || !broken) && request.header("connection") != Some("close");
         deliver(&stream, &request, reply, shared)?;
         if !lasts {
@@ -279,12 +292,24 @@ fn deliver(mut stream: &TcpStream, request: &Request, reply: Reply, shared: &Sha
     let whole = reply.body.len() as u64;
     let sent = match reply.ending {
         Ending::Cut(n) | Ending::Reset(n) | Ending::Junk(n, _) | Ending::Stall(n) | Ending::Early(n) => n.min(whole),
+        Ending::Pause(n, _) => n.min(whole),
         Ending::Whole | Ending::Silence => whole,
     };
     let chunked = matches!(reply.framing, Framing::Chunked(_));
-    write_paced(stream, &reply.body[..sent as usize], chunked, reply.rate, shared)?;
+    if let Some(each) = reply.drip {
+        for byte in reply.body[..sent as usize].chunks(1) {
+            client_leaves(stream, Some(each))?;
+            write_paced(stream, byte, chunked, None, shared)?;
+        }
+    } else {
+        write_paced(stream, &reply.body[..sent as usize], chunked, reply.rate, shared)?;
+    }
+    if let Ending::Pause(_, pause) = reply.ending {
+        client_leaves(stream, Some(pause))?;
+        write_paced(stream, &reply.body[sent as usize..], chunked, reply.rate, shared)?;
+    }
     match (reply.ending, reply.framing) {
-        (Ending::Whole | Ending::Early(_), Framing::Chunked(trailer)) => {
+        (Ending::Whole | Ending::Early(_) | Ending::Pause(..), Framing::Chunked(trailer)) => {
             let trailer = trailer.map(|line| line + "\r\n").unwrap_or_default();
             stream.write_all(format!("0\r\n{trailer}\r\n").as_bytes())
         }

@@ -86,6 +86,15 @@ impl World {
         self
     }
 
+    /// Sets an option without a value, such as `DisableDownloadTimeout`.
+    pub fn option(mut self, flag: &str) -> Self {
+        for text in [&mut self.conf, &mut self.dump] {
+            *text = text.replacen("[options]\n", &format!("[options]\n{flag}\n"), 1);
+        }
+        self.write_pacman_conf();
+        self
+    }
+
     /// The same repos on other servers: what was said of `name` before is forgotten.
     pub fn other_servers<S: AsRef<str>>(mut self, name: &str, servers: &[S]) -> Self {
         for text in [&mut self.conf, &mut self.dump] {
@@ -258,8 +267,13 @@ impl World {
 
     /// Starts one call of `pkgswarm xfer` by what looks like pacman, as far as /proc can tell; it is that which is killed.
     pub fn called_by_pacman(&self, url: &str, out: &Path) -> Running {
+        self.called_by_pacman_with(&["-S", "it"], url, out)
+    }
+
+    /// The same by a pacman with these words on its command line; it ends as the call does.
+    pub fn called_by_pacman_with(&self, words: &[&str], url: &str, out: &Path) -> Running {
         let mut command = Command::new("/bin/sh");
-        command.arg0("pacman").args(["-c", "\"$program\" xfer \"$url\" \"$out\"; exit 0", "-S", "it"]);
+        command.arg0("pacman").args(["-c", "\"$program\" xfer \"$url\" \"$out\"; exit $?"]).args(words);
         let mut command = self.equip(command);
         command.env("program", binary()).env("url", url).env("out", out);
         Running::start(command, self.base())
