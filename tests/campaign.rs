@@ -132,7 +132,7 @@ fn honest_manner(dice: &mut Dice) -> Manner {
 fn any_manner(dice: &mut Dice, size: u64) -> Manner {
     let fault = |dice: &mut Dice| {
         let at = dice.between(0, size);
-        match dice.between(0, 15) {
+        match dice.between(0, 17) {
             0 => Fault::Absent,
             1 => Fault::Unreachable,
             2 => Fault::Busy,
@@ -146,6 +146,7 @@ fn any_manner(dice: &mut Dice, size: u64) -> Manner {
             10 => Fault::Stalls(at),
             11 => Fault::Pauses(at, Duration::from_secs(dice.between(1, 40))),
             12 => Fault::SendsMore,
+            16 => Fault::Drips(Duration::from_secs(dice.between(1, 29))),
             _ => Fault::None,
         }
     };

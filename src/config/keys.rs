@@ -52,14 +52,15 @@ pub const KEYS: &[SettingKey] = &[
         name: "download.patience",
         shape: Shape::Span,
         default: "30 s",
-        doc: "Longest silence of the last source that is left, before the file is given up.",
+        doc: "How long the last source that is left may send less than 1 B/s on average, before the file is given up. \
+              pacman's DisableDownloadTimeout and --disable-download-timeout lift this.",
     },
     SettingKey {
         name: "download.floor",
         shape: Shape::Size,
         default: "10 KiB",
         doc: "Bytes a second below which a source is left for the next one, measured over download.stall. The last \
-              source that is left is kept, however slow.",
+              source that is left is kept (see download.patience).",
     },
     SettingKey {
         name: "ahead.enabled",

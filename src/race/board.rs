@@ -239,7 +239,10 @@ impl<'l> Board<'l> {
         if nonsense && lane.is_part && lane.first.is_none() {
             standing.partless = true;
         }
-        let again = lane.got > 0 && matches!(why, Miss::Broken(_) | Miss::Stalled(_) | Miss::Slow(_));
+        // A source that drips would drip on.
+        let again = lane.got > 0
+            && !matches!(why, Miss::Slow(0))
+            && matches!(why, Miss::Broken(_) | Miss::Stalled(_) | Miss::Slow(_));
         standing.chances = if again { standing.chances.saturating_sub(1) } else { 0 };
         self.log.misses.push((lane.source, why));
         self.seen(&lane, now);

@@ -209,3 +209,74 @@ fn a_server_that_cannot_send_parts_is_not_used_beside_others() {
     assert!(!board.answered(second, 0, ms(20)));
     assert!(!board.is_wanted(second) && board.is_wanted(first));
 }
+
+#[test]
+fn of_a_file_of_which_nothing_is_known_every_answer_begins_anew() {
+    let mut log = Log::default();
+    let sources = [Kind::Mirror, Kind::Mirror].map(|kind| (kind, Record::default(), false));
+    let mut board = Board::new(pace(), sources, None, 0, &mut log);
+    let (first, _, from, until) = asked(&mut board, ms(0));
+    assert_eq!((from, until), (0, None));
+    sends(&mut board, first, 0, 100, ms(10));
+    let (second, source, from, _) = asked(&mut board, ms(5010));
+    assert_eq!((source, from), (1, 0), "not from where the first one stopped");
+    assert_eq!(sends(&mut board, second, 0, 70, ms(5020)), Take::Write { at: 0, skip: 0, len: 70 });
+    assert_eq!(board.arrived(second, 30, ms(5030)), Take::Write { at: 70, skip: 0, len: 30 });
+    assert_eq!(board.arrived(first, 30, ms(5040)), Take::Late);
+}
+
+/// The first moment after `from` at which there is nothing to wait for.
+fn gives_up(board: &mut Board<'_>, mut now: Time) -> Time {
+    loop {
+        match board.next(now) {
+            Move::Wait(until) => now = until,
+            Move::GiveUp => return now,
+            other => panic!("{other:?} at {now:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_last_source_that_drips_is_given_up_and_not_asked_again() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[Kind::Mirror], 4 * MIB, &mut log);
+    let (lane, ..) = asked(&mut board, ms(0));
+    assert!(board.answered(lane, 0, ms(20_000)), "what it says it will do does not count");
+    board.arrived(lane, 1, ms(29_000));
+    assert_eq!(gives_up(&mut board, ms(29_000)), ms(30_000));
+    assert_eq!(log.misses, [(0, Miss::Slow(0))]);
+}
+
+#[test]
+fn the_last_source_that_answers_and_then_is_silent_has_no_longer_than_one_that_does_not_answer() {
+    for answers in [false, true] {
+        let mut log = Log::default();
+        let mut board = board(pace(), &[Kind::Mirror], 4 * MIB, &mut log);
+        let (lane, ..) = asked(&mut board, ms(0));
+        assert!(!answers || board.answered(lane, 0, ms(20_000)));
+        assert_eq!(gives_up(&mut board, ms(20_000)), ms(30_000), "answers: {answers}");
+        assert_eq!(log.misses, [(0, Miss::Stalled(ms(30_000)))]);
+    }
+}
+
+#[test]
+fn the_last_source_is_kept_as_long_as_a_byte_a_second_comes() {
+    let mut log = Log::default();
+    // Without a floor, so that nothing else looks at its rate.
+    let mut board = board(Pace { floor: 0, ..pace() }, &[Kind::Mirror], 4 * MIB, &mut log);
+    let (lane, ..) = asked(&mut board, ms(0));
+    assert!(board.answered(lane, 0, ms(0)));
+    for lump in 1..=10 {
+        board.arrived(lane, 29, ms(lump * 29_000 - 1000));
+        assert!(matches!(board.next(ms(lump * 29_000 - 1000)), Move::Wait(_)), "{lump}");
+    }
+    // One byte every four seconds is neither silence nor below a floor of nothing.
+    let mut now = ms(289_000);
+    while board.is_wanted(lane) {
+        now += ms(4000);
+        assert!(now < ms(289_000 + 60_000), "it drips for ever");
+        board.arrived(lane, 1, now);
+        let _ = board.next(now);
+    }
+    assert_eq!(log.misses, [(0, Miss::Slow(0))]);
+}

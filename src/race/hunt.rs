@@ -45,7 +45,7 @@ impl Board<'_> {
         if let Some(holder) = &stretch.holder
             && self.trouble(holder, now).is_none()
         {
-            return Look::Until(holder.heard + self.pace.stall);
+            return Look::Until((holder.heard + self.pace.stall).min(holder.worth.0 + self.pace.longest()));
         }
         let last = stretch.asked.last();
         if let Some(time) = last.map(|last| self.next_after(last)).filter(|time| now < *time) {
@@ -64,7 +64,8 @@ impl Board<'_> {
     /// Nobody else can be asked: those who were asked have as long as the last one needs.
     fn out_of_patience(&mut self, i: usize, now: Time) -> Look {
         let stretch = &self.stretches[i];
-        if let Some(last) = stretch.asked.iter().map(|lane| lane.heard).max() {
+        // That it says it will send is no reason to wait longer for its first byte.
+        if let Some(last) = stretch.asked.iter().map(|lane| lane.asked).max() {
             if now < last + self.pace.patience {
                 return Look::Until(last + self.pace.patience);
             }
@@ -73,12 +74,11 @@ impl Board<'_> {
             return Look::Again;
         }
         if let Some(holder) = &stretch.holder {
-            let longest = self.pace.patience.max(self.pace.stall);
-            let (id, silent) = (holder.id, now - holder.heard);
-            if silent < longest {
-                return Look::Until(holder.heard + longest);
-            }
-            self.failed(id, Miss::Stalled(silent), now);
+            let id = holder.id;
+            let Some(why) = holder.hopeless(now, &self.pace) else {
+                return Look::Until(holder.worth.0 + self.pace.longest());
+            };
+            self.failed(id, why, now);
             return Look::Again;
         }
         if self.give_back(i) { Look::Again } else { Look::Idle }
@@ -152,6 +152,7 @@ impl Board<'_> {
             got: 0,
             window: (now, 0),
             slow: None,
+            worth: (now, 0),
         });
         Move::Ask { lane: self.next_id, source, from: at, until: Some(until).filter(|until| *until < end) }
     }
@@ -159,7 +160,10 @@ impl Board<'_> {
     /// What is wrong with who sends, if anything.
     pub(super) fn trouble(&self, holder: &Lane, now: Time) -> Option<Miss> {
         let silent = now - holder.heard;
-        if silent >= self.pace.stall { Some(Miss::Stalled(silent)) } else { holder.slow.map(Miss::Slow) }
+        if silent >= self.pace.stall {
+            return Some(Miss::Stalled(silent));
+        }
+        holder.slow.map(Miss::Slow).or_else(|| holder.hopeless(now, &self.pace))
     }
 
     /// When the next source is asked as well, unless this one sends before. A peer has no more than its head start for

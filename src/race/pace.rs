@@ -18,7 +18,8 @@ pub struct Pace {
     /// Longest silence of a source that has begun to send, and the time over which its rate is measured. After it the
     /// next source is asked as well; the silent one is left when that one sends.
     pub stall: Duration,
-    /// Longest silence when nobody else is left to ask.
+    /// Longest wait when no other source is left to ask, from the question on: a source that has sent less than
+    /// [`Pace::LEAST_RATE`] on average over this time is given up.
     pub patience: Duration,
     /// Bytes a second below which a source is overlapped by the next one.
     pub floor: u64,
@@ -35,4 +36,17 @@ impl Pace {
     pub const LEAST: u64 = 16 << 20;
     /// `border` of our own profile.
     pub const BORDER: u64 = CHUNK as u64;
+    /// Bytes a second below which even the last source is given up, as curl does for pacman (pacman 7.1, lib/libalpm/dload.c:
+    /// `CURLOPT_LOW_SPEED_LIMIT`).
+    pub const LEAST_RATE: u64 = 1;
+
+    /// How long the last source has for [`Pace::worth`] bytes.
+    pub(super) fn longest(&self) -> Duration {
+        self.patience.max(self.stall)
+    }
+
+    /// Bytes in that time that let it go on for as long again; at least one.
+    pub(super) fn worth(&self) -> u64 {
+        (self.longest().as_secs_f64().ceil() as u64).saturating_mul(Self::LEAST_RATE).max(1)
+    }
 }

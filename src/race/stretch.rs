@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::race::pace::Pace;
+use crate::source::Miss;
+
 /// How long a rate is measured before it counts.
 const MEASURED: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ pub(super) struct Lane {
     pub window: (Time, u64),
     /// Its rate, when that is below the floor.
     pub slow: Option<u64>,
+    /// When it last had sent enough to be waited for, from the question on, and how much it had sent then.
+    pub worth: (Time, u64),
 }
 
 /// Missing bytes next to each other.
@@ -67,19 +72,30 @@ impl Stretch {
 }
 
 impl Lane {
-    /// Counts bytes that came, and looks at the rate once in `span`.
-    pub(super) fn measure(&mut self, len: u64, now: Time, span: Duration, floor: u64) {
+    /// Counts bytes that came, and looks at the rate once in `stall`.
+    pub(super) fn measure(&mut self, len: u64, now: Time, pace: &Pace) {
         if self.first.is_none() {
             (self.first, self.window) = (Some(now), (now, 0));
         }
         self.got += len;
         self.heard = now;
+        if self.got - self.worth.1 >= pace.worth() {
+            self.worth = (now, self.got);
+        }
         let took = now - self.window.0;
-        if took >= span {
+        if took >= pace.stall {
             let rate = ((self.got - self.window.1) as f64 / took.as_secs_f64()) as u64;
-            self.slow = (rate < floor).then_some(rate);
+            self.slow = (rate < pace.floor).then_some(rate);
             self.window = (now, self.got);
         }
+    }
+
+    /// Why it is not waited for any longer, whoever else is left: it sent next to nothing in the time that the last source
+    /// has.
+    pub(super) fn hopeless(&self, now: Time, pace: &Pace) -> Option<Miss> {
+        let silent = now.saturating_sub(self.heard);
+        let is_over = now.saturating_sub(self.worth.0) >= pace.longest();
+        is_over.then(|| if self.got == self.worth.1 { Miss::Stalled(silent) } else { Miss::Slow(0) })
     }
 
     /// Bytes a second since its first byte, once that was long enough ago.

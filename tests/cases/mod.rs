@@ -34,6 +34,7 @@ mod screens_index;
 mod screens_machine;
 mod screens_xfer;
 mod setup;
+mod slow_sources;
 mod small_disk;
 mod stats;
 mod unread;
