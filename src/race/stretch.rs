@@ -95,7 +95,8 @@ impl Lane {
     pub(super) fn hopeless(&self, now: Time, pace: &Pace) -> Option<Miss> {
         let silent = now.saturating_sub(self.heard);
         let is_over = now.saturating_sub(self.worth.0) >= pace.longest();
-        is_over.then(|| if self.got == self.worth.1 { Miss::Stalled(silent) } else { Miss::Slow(0) })
+        let why = if self.got == self.worth.1 { Miss::Stalled(silent) } else { Miss::Slow(0) };
+        is_over.then_some(why)
     }
 
     /// Bytes a second since its first byte, once that was long enough ago.
