@@ -213,7 +213,7 @@ fn a_server_that_cannot_send_parts_is_not_used_beside_others() {
 #[test]
 fn of_a_file_of_which_nothing_is_known_every_answer_begins_anew() {
     let mut log = Log::default();
-    let sources = [Kind::Mirror, Kind::Mirror].map(|kind| (kind, Record::default(), false));
+    let sources = [SourceKind::Mirror, SourceKind::Mirror].map(|kind| (kind, SourceRecord::default(), false));
     let mut board = Board::new(pace(), sources, None, 0, &mut log);
     let (first, _, from, until) = asked(&mut board, ms(0));
     assert_eq!((from, until), (0, None));
@@ -239,7 +239,7 @@ fn gives_up(board: &mut Board<'_>, mut now: Time) -> Time {
 #[test]
 fn the_last_source_that_drips_is_given_up_and_not_asked_again() {
     let mut log = Log::default();
-    let mut board = board(pace(), &[Kind::Mirror], 4 * MIB, &mut log);
+    let mut board = board(pace(), &[SourceKind::Mirror], 4 * MIB, &mut log);
     let (lane, ..) = asked(&mut board, ms(0));
     assert!(board.answered(lane, 0, ms(20_000)), "what it says it will do does not count");
     board.arrived(lane, 1, ms(29_000));
@@ -251,7 +251,7 @@ fn the_last_source_that_drips_is_given_up_and_not_asked_again() {
 fn the_last_source_that_answers_and_then_is_silent_has_no_longer_than_one_that_does_not_answer() {
     for answers in [false, true] {
         let mut log = Log::default();
-        let mut board = board(pace(), &[Kind::Mirror], 4 * MIB, &mut log);
+        let mut board = board(pace(), &[SourceKind::Mirror], 4 * MIB, &mut log);
         let (lane, ..) = asked(&mut board, ms(0));
         assert!(!answers || board.answered(lane, 0, ms(20_000)));
         assert_eq!(gives_up(&mut board, ms(20_000)), ms(30_000), "answers: {answers}");
@@ -263,7 +263,7 @@ fn the_last_source_that_answers_and_then_is_silent_has_no_longer_than_one_that_d
 fn the_last_source_is_kept_as_long_as_a_byte_a_second_comes() {
     let mut log = Log::default();
     // Without a floor, so that nothing else looks at its rate.
-    let mut board = board(Pace { floor: 0, ..pace() }, &[Kind::Mirror], 4 * MIB, &mut log);
+    let mut board = board(Pace { floor: 0, ..pace() }, &[SourceKind::Mirror], 4 * MIB, &mut log);
     let (lane, ..) = asked(&mut board, ms(0));
     assert!(board.answered(lane, 0, ms(0)));
     for lump in 1..=10 {
