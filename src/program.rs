@@ -1,4 +1,5 @@
-//! Running other programs to hear what they say: bounded in time and output, and only those that may be run ([`found`]).
+//! Runs other programs and returns their output: bounded in time and size, and only programs that may be run
+//! ([`found`]).
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -9,60 +10,61 @@ use std::time::{Duration, Instant};
 
 mod trust;
 
-/// Why a program's answer is not there. Only after `TooSlow` trying again may help.
+/// The reason why a program gave no answer. Trying again may help only after `TooSlow`.
 #[derive(Debug, thiserror::Error)]
 pub enum SilentError {
     /// It is not installed, or cannot be run by this user.
     #[error("{} cannot be run: {cause}", program.display())]
     Program {
-        /// The program asked for.
+        /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The error of the system.
         cause: io::Error,
     },
     /// It ended with another status than 0.
     #[error("{} failed ({status}): {message}", program.display())]
     Refused {
-        /// The program asked for.
+        /// The program.
         program: PathBuf,
         /// Its exit status.
         status: ExitStatus,
-        /// What it printed.
+        /// Its standard output.
         output: String,
-        /// The beginning of what it complained about.
+        /// The beginning of its standard error.
         message: String,
     },
     /// No answer in time.
     #[error("{} did not answer in {} s", program.display(), patience.as_secs())]
     TooSlow {
-        /// The program asked for.
+        /// The program.
         program: PathBuf,
-        /// How long was waited.
+        /// Time that it had.
         patience: Duration,
     },
     /// More output than its answers have.
     #[error("{} printed more than {most} bytes", program.display())]
     TooMuch {
-        /// The program asked for.
+        /// The program.
         program: PathBuf,
-        /// How much was allowed.
+        /// Bytes allowed.
         most: u64,
     },
 }
 
-/// Standard input that has ended, or output that is not read: `/dev/null`, and where `/dev` is empty an end of a pipe.
+/// Returns an ended standard input, or an unread output: `/dev/null`, and where `/dev` is empty an end of a pipe.
 pub fn nowhere() -> Stdio {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").map(Stdio::from);
     null.unwrap_or_else(|_| std::io::pipe().map_or_else(|_| Stdio::inherit(), |(end, _)| end.into()))
 }
 
-/// Where running `program` finds it: a path, or a name that is looked for in `PATH` as execvp(3) does. Where another user
-/// decides what `PATH` is, or this is root, only at a fixed place, or where root alone may write on the whole way to it.
+/// Finds the file that running `program` means: a path, or a name that is looked up in `PATH` as execvp(3) does.
+/// Where another user decides about `PATH`, or this is root, only at a fixed place, or where root alone may write
+/// on the whole way to it.
 pub fn found(program: &Path) -> Option<PathBuf> {
     trust::found(program, std::env::var_os("PATH").as_deref())
 }
 
-/// The same command with the program at the place where it is found.
+/// Returns the same command with the path at which the program was found.
 fn placed(command: &Command) -> io::Result<Command> {
     let own_path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
     let path = own_path.map(ToOwned::to_owned).or_else(|| std::env::var_os("PATH"));
@@ -90,7 +92,7 @@ fn placed(command: &Command) -> io::Result<Command> {
 /// Runs `command` with `input` on its stdin, in the C locale, and returns its output when it ends with status 0.
 ///
 /// # Errors
-/// `SilentError`. A program that is too slow or says too much is killed.
+/// `SilentError`. A program that is too slow or prints too much is killed.
 pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Result<String, SilentError> {
     let program = PathBuf::from(command.get_program());
     let failed = |cause| SilentError::Program { program: program.clone(), cause };
@@ -131,7 +133,7 @@ pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Re
     Err(SilentError::Refused { program, status, output, message })
 }
 
-/// Its status, or nothing when it is still running at `until`.
+/// Returns its status, or `None` when it is still running at `until`.
 fn ended(child: &mut Child, until: Instant) -> io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -149,7 +151,7 @@ fn collect(from: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receive
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What could be read before an error is as much as there is to know.
+        // Bytes read before an error are the whole answer.
         let _partial = from.map(|from| from.take(most).read_to_end(&mut bytes));
         let _nobody_waits_any_more = send.send(bytes);
     });

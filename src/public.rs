@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-// Names that are never public: RFC 6761, RFC 6762, RFC 8375, RFC 9476, ICANN's `internal`, and what routers use.
+// Names that are never public: RFC 6761, RFC 6762, RFC 8375, RFC 9476, ICANN's `internal`, and those that routers
+// use.
 const PRIVATE_SUFFIXES: [&str; 14] = [
     "localhost",
     "local",
@@ -20,8 +21,9 @@ const PRIVATE_SUFFIXES: [&str; 14] = [
     "alt",
 ];
 
-/// Whether everybody can reach `host`, in lower case, an IPv6 address in brackets: a name with a dot whose end is public,
-/// or an address of no private, local or otherwise special range. A public name may still lead to a private address.
+/// Returns true when everybody can reach `host`, in lower case, an IPv6 address in brackets: a name with a dot
+/// whose end is public, or an address of no private, local or otherwise special range. A public name may still
+/// lead to a private address.
 pub fn is_public_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner.strip_suffix(']').and_then(|text| text.parse().ok());
@@ -34,12 +36,13 @@ pub fn is_public_host(host: &str) -> bool {
     let Some((_, last)) = name.rsplit_once('.') else { return false };
     // "127.1" and "0x7f.0.0.1" are addresses to most resolvers (WHATWG URL, "ends in a number").
     let number = last.is_empty() || last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
-    // HTTP clients map other letters to these (IDNA): full-width 127.0.0.1 is loopback. A mirror has an ASCII spelling.
+    // HTTP clients map other letters to these (IDNA): full-width 127.0.0.1 is loopback. A mirror has an ASCII
+    // spelling.
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
     !number && plain && !PRIVATE_SUFFIXES.contains(&last)
 }
 
-/// Whether everybody can reach an address.
+/// Returns true when everybody can reach an address.
 pub fn is_public_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {

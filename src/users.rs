@@ -1,4 +1,4 @@
-//! User names and ids as `/etc/passwd` has them, and what a user may do with a file: the users in question are always
+//! User names and ids from `/etc/passwd`, and the access of a user to a file. The users in question are always
 //! local ones.
 
 use std::io;
@@ -14,36 +14,37 @@ pub struct User {
     pub gid: u32,
 }
 
-/// The users who may do the work of root where none is named, in this order.
+/// The users that may do the work of root where none is named, in this order.
 pub const USUAL: [&str; 3] = ["pkgswarm", "alpm", "nobody"];
 
-/// The number that no user has: where the kernel has no number for a user, it says this one
-/// (`/proc/sys/kernel/overflowuid`). Most systems call it nobody.
+/// The number that belongs to no user: the kernel returns it where it has no number for a user
+/// (`/proc/sys/kernel/overflowuid`). Most systems name it `nobody`.
 pub const STRAY: User = User { uid: 65_534, gid: 65_534 };
 
-/// The user called `name`.
+/// Returns the user called `name`.
 pub fn named(name: &str) -> Option<User> {
     find(&passwd(), |fields| fields[0] == name)
 }
 
-/// The user with this id.
+/// Returns the user with this id.
 pub fn with_id(uid: u32) -> Option<User> {
     find(&passwd(), |fields| fields[2].parse() == Ok(uid))
 }
 
-/// Whether this is the number that no user has, on a system that gives it no name either: nothing is kept under it.
+/// Returns true when this is the number that no user has, on a system that gives it no name either: nothing is
+/// kept under it.
 pub fn is_stray(uid: u32) -> bool {
     uid == STRAY.uid && with_id(uid).is_none()
 }
 
-/// The name of the user with this id, else the id itself.
+/// Returns the name of the user with this id, else the id itself.
 pub fn name_of(uid: u32) -> String {
     let passwd = passwd();
     let line = passwd.lines().find(|line| line.split(':').nth(2).and_then(|id| id.parse().ok()) == Some(uid));
     line.and_then(|line| line.split(':').next()).map_or_else(|| uid.to_string(), str::to_owned)
 }
 
-/// What somebody wants of a file.
+/// The kind of access to a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
     /// To read it.
@@ -52,11 +53,12 @@ pub enum Access {
     Run = 1,
 }
 
-/// What keeps `user` from reading or running `path`: the file, or the first directory on the way to it that is closed.
+/// Returns the path that keeps `user` from reading or running `path`: the file, or the first closed directory on
+/// the way.
 ///
-/// By owner, group and mode alone, with no other groups than the main one, as pacman leaves its download user none
-/// (pacman 7.1.0, `lib/libalpm/sandbox.c`). `None` also where something cannot be looked at from here; what is closed to
-/// this process is found all the same, since its own mode can be looked at from above.
+/// Decides by owner, group and mode alone, with no other groups than the main one, as pacman leaves its download
+/// user none (pacman 7.1.0, `lib/libalpm/sandbox.c`). `None` also where a part cannot be inspected from here; a
+/// directory that is closed to this process is found all the same, since its own mode can be read from above.
 pub fn obstacle(path: &Path, user: User, wish: Access) -> Option<PathBuf> {
     if user.uid == 0 {
         return None;
@@ -79,7 +81,7 @@ pub fn obstacle(path: &Path, user: User, wish: Access) -> Option<PathBuf> {
     way.into_iter().enumerate().find(closed).map(|(_, path)| path.to_owned())
 }
 
-/// A process as the kernel knows it: none of this can be made up by what it is called.
+/// A process as the kernel knows it: a process cannot fake this by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Process {
     /// Its parent; 0 where that is in another process namespace.
@@ -88,10 +90,10 @@ pub struct Process {
     pub uids: [u32; 3],
 }
 
-/// Looks at the process `pid`.
+/// Inspects the process `pid`.
 ///
 /// # Errors
-/// `NotFound` when it has ended or is hidden, `InvalidData` when the kernel says something unexpected; those of reading.
+/// `NotFound` when it has ended or is hidden, `InvalidData` for unexpected content; those of reading.
 pub fn of_process(pid: i32) -> io::Result<Process> {
     process(&std::fs::read_to_string(format!("/proc/{pid}/status"))?).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
@@ -108,7 +110,7 @@ fn passwd() -> String {
     std::fs::read_to_string("/etc/passwd").unwrap_or_default()
 }
 
-/// passwd(5): name, password, uid, gid, and three more, with colons between.
+/// Finds a line of passwd(5): name, password, uid, gid, and three more, with colons between.
 fn find(text: &str, is_it: impl Fn(&[&str]) -> bool) -> Option<User> {
     text.lines()
         .map(|line| line.split(':').collect::<Vec<_>>())

@@ -1,8 +1,8 @@
 //! A database file as a stream of plain tar bytes: compression told by its first bytes, every size bounded.
 //!
-//! A database comes from a mirror and is read before anyone has vouched for it, so it may be a bomb, cut off, or a
-//! captive portal's page. libalpm itself accepts whatever libarchive does; here only what `repo-add` makes and Arch
-//! and its relatives publish: gzip, zstd, xz and plain tar.
+//! A database comes from a mirror and is read before it is proven, so it may be a bomb, cut off, or a captive
+//! portal's page. libalpm itself reads everything that libarchive does; here only the formats that `repo-add`
+//! makes and Arch and its relatives publish: gzip, zstd, xz and plain tar.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -10,10 +10,10 @@ use std::rc::Rc;
 
 use super::package::{DatabaseError, Limits};
 
-/// Memory that xz and zstd may ask for: their windows of at most 128 MiB, and what they need besides.
+/// Memory limit of xz and zstd: their windows of at most 128 MiB, and their other buffers.
 const XZ_MEMORY: u64 = 160 << 20;
 const ZSTD_WINDOW_LOG: u32 = 27;
-/// Enough of the beginning to know every format, and to show that it is tar (`ustar` at byte 257).
+/// Bytes of the beginning that tell every format, and show that it is tar (`ustar` at byte 257).
 const HEAD: usize = 512;
 
 /// The unpacked bytes of a database.
@@ -25,7 +25,7 @@ pub(super) struct UnpackedDatabase<'a> {
 }
 
 impl<'a> UnpackedDatabase<'a> {
-    /// Looks at the first bytes of `from` and unpacks accordingly.
+    /// Unpacks `from` by the format that its first bytes tell.
     pub(super) fn new(mut from: impl Read + 'a, limits: &Limits) -> Result<Self, DatabaseError> {
         let mut head = Vec::with_capacity(HEAD);
         (&mut from).take(HEAD as u64).read_to_end(&mut head).map_err(DatabaseError::Read)?;
@@ -67,12 +67,12 @@ impl<'a> UnpackedDatabase<'a> {
         Ok(())
     }
 
-    /// What an error on the way really was.
+    /// Finds the cause of an error that a decoder wrapped.
     pub(super) fn explain(&self, error: io::Error) -> DatabaseError {
         explain(&self.over, error)
     }
 
-    /// The same, for code to which the reader itself is lent.
+    /// Works as [`explain`](Self::explain), for code that borrows the reader itself.
     pub(super) fn explainer(&self) -> impl Fn(io::Error) -> DatabaseError + use<> {
         let over = self.over.clone();
         move |error| explain(&over, error)
@@ -137,7 +137,7 @@ fn xz_decoder<'a, R: BufRead + 'a>(from: R) -> Result<impl Read + 'a, DatabaseEr
     Ok(liblzma::bufread::XzDecoder::new_stream(from, stream))
 }
 
-/// Ends with an error, not with an early end of file, when there is more than allowed.
+/// A reader that ends with an error, not with an early end of file, when there is more than allowed.
 struct Bounded<R> {
     from: R,
     left: u64,
@@ -151,7 +151,7 @@ impl<R: Read> Read for Bounded<R> {
         match self.left.checked_sub(n as u64) {
             Some(left) => self.left = left,
             None => {
-                // Decoders wrap errors in their own; hence the note on the side.
+                // Decoders wrap errors in their own; hence the separate note.
                 self.over.set(Some((self.what)()));
                 return Err(io::Error::other("larger than allowed"));
             }

@@ -2,13 +2,13 @@
 //!
 //! pacman uses `getopt_long` with the option string and table of `src/pacman/pacman.c` (`parseargs`): flags may be
 //! bundled, long options may be shortened while unambiguous, options may follow targets, and `--` ends them.
-//! What pacman would refuse is skipped here: pacman has already accepted the line that it runs.
+//! Words that pacman would refuse are skipped here: the running pacman has already accepted its line.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// What pacman does in this run.
+/// The operation of a pacman run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {
     /// `-D`
@@ -32,7 +32,7 @@ pub enum Operation {
 pub struct Arguments {
     /// The operation; `None` when there is none or more than one, which pacman refuses.
     pub operation: Option<Operation>,
-    /// How often `y` was given: 1 refreshes, 2 and more force it.
+    /// Number of `y` flags: 1 refreshes, 2 and more force it.
     pub refresh: u8,
     /// `-w`: nothing is installed.
     pub download_only: bool,
@@ -50,13 +50,14 @@ pub struct Arguments {
     pub gpg_dir: Option<PathBuf>,
     /// `--arch`, all of them, in order; those of the configuration come after them.
     pub architectures: Vec<OsString>,
-    /// What is not an option: package names, groups, URLs. A single `-` means that pacman read more from its stdin.
+    /// The words that are no options: package names, groups, URLs. A single `-` means that pacman read more from
+    /// its stdin.
     pub targets: Vec<OsString>,
-    /// Whether `u` was given, which with `-S` upgrades the system.
+    /// True when `u` was given, which with `-S` upgrades the system.
     pub upgrade: bool,
     /// `--noconfirm`, unless `--confirm` came later: every question gets its default answer.
     pub no_confirm: bool,
-    /// `--ask` turns some default answers around, and implies `no_confirm`.
+    /// `--ask`, which inverts some default answers and implies `no_confirm`.
     pub turns_answers: bool,
     /// `--disable-download-timeout`: a slow source is waited for.
     pub disable_download_timeout: bool,
@@ -68,7 +69,7 @@ pub struct Arguments {
     operations: u8,
 }
 
-/// A piece of the command line that counts when it is run again.
+/// A piece of the command line that is kept when it is run again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum ArgumentPart {
     /// As it was written.
@@ -80,7 +81,7 @@ enum ArgumentPart {
 // optstring of pacman 6.0 to 7.1: "DFQRSTUVb:cdefghiklmnopqr:stuvwxy"
 const SHORT_WITH_VALUE: &[u8] = b"br";
 
-/// Options whose value is a path, and means something else in another directory.
+/// Options whose value is a path, and so depends on the directory.
 const PATHS: &[&str] = &["config", "dbpath", "cachedir", "root", "sysroot", "gpgdir", "hookdir", "logfile"];
 
 /// Options whose value pacman cuts at commas.
@@ -89,12 +90,12 @@ const LISTS: &[&str] = &["assume-installed", "ignore", "ignoregroup", "overwrite
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ArgumentValue {
     None,
-    /// Only as `--name=value` (`--debug`).
+    /// The value comes only as `--name=value` (`--debug`).
     Glued,
     Needed,
 }
 
-// The table of `parseargs`, all versions from 6.0 to 7.1 together; what matters is which prefixes are unambiguous.
+// The table of `parseargs`, all versions from 6.0 to 7.1 together; it decides which prefixes are unambiguous.
 #[rustfmt::skip]
 const LONG: &[(&str, ArgumentValue)] = &[
     ("database", ArgumentValue::None), ("files", ArgumentValue::None), ("query", ArgumentValue::None), ("remove", ArgumentValue::None),
@@ -146,7 +147,7 @@ impl Arguments {
         out
     }
 
-    /// The other meaning that the same words may have, if there is one.
+    /// Returns the other meaning that the same words may have, if there is one.
     ///
     /// pacman cuts the values of some options at their commas, and does so in the very memory that `/proc` shows
     /// (`parsearg_util_addlist` in `src/pacman/pacman.c` calls strtok on them): after `--ignore a,b` it reads
@@ -180,15 +181,15 @@ impl Arguments {
         is_other.then(|| Self::parse(&joined))
     }
 
-    /// `-yy`: the user wants the databases anew, whatever their age.
+    /// Returns true for `-yy`: the user wants fresh databases, whatever their age.
     pub fn is_refresh_forced(&self) -> bool {
         self.refresh > 1
     }
 
-    /// Returns the same words without any `y`, to be run in another directory: what to ask pacman for the list of a
-    /// transaction without another refresh. `resolve` makes a path absolute. `None` when it cannot.
+    /// Returns the same words without any `y`, to be run in another directory: the command that lists a
+    /// transaction without another refresh. `resolve` makes a path absolute; `None` when it cannot.
     ///
-    /// Cannot be run again when [`Arguments::reads_stdin`].
+    /// The result is incomplete when [`Arguments::reads_stdin`].
     pub fn again(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
         let again = self.parts.iter().map(|part| match part {
             ArgumentPart::Word(word) => Some(word.clone()),
@@ -197,7 +198,7 @@ impl Arguments {
         again.collect()
     }
 
-    /// Only where pacman is to look: its configuration, databases and root, each path made absolute by `resolve`.
+    /// Returns only the options for configuration, databases and root, each path made absolute by `resolve`.
     pub fn places(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
         let paths = self.parts.iter().filter_map(|part| match part {
             ArgumentPart::Path(option, path) => Some((option, path)),
@@ -206,7 +207,7 @@ impl Arguments {
         paths.map(|(option, path)| option_word(option, &resolve(Path::new(path))?)).collect()
     }
 
-    /// Whether targets came through pacman's stdin (a target `-`), where nobody can read them again.
+    /// Returns true when targets came through pacman's stdin (a target `-`), which cannot be read twice.
     pub fn reads_stdin(&self) -> bool {
         self.targets.iter().any(|target| target == "-")
     }
@@ -322,18 +323,18 @@ impl Arguments {
     }
 }
 
-/// Whether a word of short options is one whose last letter takes the next word as its value.
+/// Returns true for a word of short options whose last letter uses the next word as its value.
 fn ends_with_value(word: &[u8]) -> bool {
     let letters = word.strip_prefix(b"-").unwrap_or_default();
     letters.iter().position(|letter| SHORT_WITH_VALUE.contains(letter)).is_some_and(|at| at + 1 == letters.len())
 }
 
-/// pacman splits these at commas (`parsearg_util_addlist` in `src/pacman/pacman.c`).
+/// Splits a value at commas, as pacman does (`parsearg_util_addlist` in `src/pacman/pacman.c`).
 fn split(value: &OsStr) -> Vec<String> {
     value.to_string_lossy().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// `--option=value`, in one word so that nothing can be taken for something else.
+/// Makes `--option=value`, in one word so that it has only one meaning.
 fn option_word(option: &str, value: &Path) -> Option<OsString> {
     let mut word = OsString::from(format!("--{option}="));
     word.push(value);
@@ -356,7 +357,7 @@ fn short_flag(letter: u8) -> &'static str {
     }
 }
 
-/// An exact name, or the only one that begins so (getopt_long(3)).
+/// Finds an exact name, or the only one with this prefix (getopt_long(3)).
 fn long_option(text: &[u8]) -> Option<(&'static str, ArgumentValue)> {
     let mut begin = LONG.iter().filter(|(name, _)| name.as_bytes().starts_with(text));
     let exact = LONG.iter().find(|(name, _)| name.as_bytes() == text);

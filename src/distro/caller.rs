@@ -1,8 +1,8 @@
-//! Who called us: the pacman process above, its arguments, and the key of its run.
+//! The caller: the pacman process above this one, its arguments, and the key of its run.
 //!
-//! pacman tells its `XferCommand` a URL and a path and nothing else. Which configuration, which database directory and
-//! whether the user forces a refresh stand only in pacman's own command line, which `/proc` shows to everybody
-//! (`environ`, `cwd` and `exe` it does not show to `DownloadUser`; `doc/facts/pacman.md`).
+//! pacman passes its `XferCommand` a URL and a path, and no more. The configuration, the database directory and a
+//! forced refresh appear only in pacman's own command line, which `/proc` shows to every user (`environ`, `cwd`
+//! and `exe` it does not show to `DownloadUser`; `doc/facts/pacman.md`).
 
 use std::ffi::OsString;
 use std::fs;
@@ -20,10 +20,10 @@ use crate::users;
 /// three quarters of `_STK_LIM`, `fs/exec.c`).
 const LONGEST_CMDLINE: u64 = 6 << 20;
 
-/// How many processes upwards a pacman is looked for.
+/// Most ancestors among which pacman is looked for.
 const HIGHEST: usize = 16;
 
-/// What most of these files fit into, in bytes: the kernel makes them anew for each read.
+/// Usual size of these files in bytes, at most: the kernel makes them anew for each read.
 const USUAL: usize = 4096;
 
 /// One pacman run: the process id and when it started, which together never come back until the machine restarts.
@@ -35,53 +35,54 @@ pub struct Transaction {
     pub start_time: u64,
 }
 
-/// The pacman process that called, and what it was asked to do.
+/// The calling pacman process and its command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {
     /// The run that this call belongs to.
     pub transaction: Transaction,
-    /// How it was started: a path, or a name that was found in `PATH`.
+    /// Its program as it was started: a path, or a name that was found in `PATH`.
     pub program: PathBuf,
     /// Its command line, read as pacman reads it.
     pub arguments: Arguments,
-    /// The other meaning that it may have: see [`Arguments::parse_otherwise`].
+    /// The other possible meaning: see [`Arguments::parse_otherwise`].
     pub otherwise: Option<Arguments>,
 }
 
-/// Why nothing is known about a process. Trying again does not help.
+/// The reason why a process cannot be identified. Trying again does not help.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
     /// It ended, or `/proc` is mounted with `hidepid`.
     #[error("process {0} has ended or is hidden")]
     Gone(i32),
-    /// On the way up stands a process of a user who has no say here. What is above it proves nothing, whatever it is called.
+    /// An ancestor belongs to a user who must not decide what runs here. Its own ancestors prove nothing, whatever
+    /// their names.
     #[error("process {pid} belongs to another user")]
     Foreign {
-        /// The process looked at.
+        /// The inspected process.
         pid: i32,
     },
-    /// Somebody else runs us: a shell, makepkg, a front end of its own. Defaults apply.
+    /// The caller is another program: a shell, makepkg, a front end of its own. Defaults apply.
     #[error("process {pid} is {name:?}, not pacman")]
     NotPacman {
-        /// The process looked at.
+        /// The inspected process.
         pid: i32,
         /// The last part of its `argv[0]`.
         name: String,
     },
-    /// `/proc` says something unexpected.
+    /// `/proc` has unexpected content.
     #[error("/proc/{pid}/{file} cannot be read: {cause}")]
     Unreadable {
-        /// The process looked at.
+        /// The inspected process.
         pid: i32,
-        /// Which of its files.
+        /// The unreadable file.
         file: &'static str,
-        /// What is wrong with it.
+        /// The error.
         cause: io::Error,
     },
 }
 
 impl Transaction {
-    /// The run of process `pid`, whatever program it is.
+    /// Returns the run of process `pid`, whatever its program.
     ///
     /// # Errors
     /// `Gone` and `Unreadable`.
@@ -95,7 +96,7 @@ impl Transaction {
         Ok(Self { pid, start_time })
     }
 
-    /// The run of our parent process.
+    /// Returns the run of our parent process.
     ///
     /// # Errors
     /// As [`Transaction::of`]; `Gone(0)` where the parent lives in another process namespace.
@@ -103,18 +104,18 @@ impl Transaction {
         Self::of(parent_pid()?)
     }
 
-    /// Whether the process still runs and is still the same one.
+    /// Returns true while the same process still runs.
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid).is_ok_and(|now| now == *self)
     }
 }
 
 impl Caller {
-    /// The pacman above the process of user `uid` that `pid` has started: `pid` itself, or, where a shell, a script or
-    /// `timeout` stands between them, the nearest of its ancestors.
+    /// Finds the pacman above the process of user `uid` that `pid` has started: `pid` itself, or, where a shell, a
+    /// script or `timeout` stands between them, the nearest of its ancestors.
     ///
-    /// Only processes of `uid` and of root are looked at, and above one of root's only root's: what a user calls pacman and
-    /// runs sudo in has no say in what runs as another user.
+    /// Only processes of `uid` and of root are inspected, and above one of root's only root's: a user who names a
+    /// program pacman and runs sudo in it must not decide what runs as another user.
     ///
     /// # Errors
     /// `NotPacman` when there is none, `Foreign` when the way up ends before, `Gone` and `Unreadable` when a process on it
@@ -141,14 +142,14 @@ impl Caller {
         Err(first.unwrap_or(CallerError::Gone(pid)))
     }
 
-    /// The pacman with process id `pid`.
+    /// Returns the pacman with process id `pid`.
     ///
     /// # Errors
-    /// `NotPacman` when it is something else, which is normal under makepkg and by hand.
+    /// `NotPacman` when it is another program, which is normal under makepkg and by hand.
     pub fn of(pid: i32) -> Result<Self, CallerError> {
         let transaction = Transaction::of(pid)?;
         let words = words(&read(pid, "cmdline", LONGEST_CMDLINE)?);
-        // The id may have been given to another process between the two reads.
+        // The kernel may have reused the id between the two reads.
         if !transaction.is_alive() {
             return Err(CallerError::Gone(pid));
         }
@@ -165,8 +166,9 @@ impl Caller {
 
     /// Makes a path from pacman's command line absolute, by the directory in which pacman was started.
     ///
-    /// That directory is taken from `PWD`, inherited from the shell, because pacman 6 itself changes directory before
-    /// it calls us and `DownloadUser` may not read `/proc/PID/cwd`. `None` when neither leads to something that exists.
+    /// That directory is read from `PWD`, inherited from the shell, because pacman 6 itself changes directory
+    /// before it calls us and `DownloadUser` may not read `/proc/PID/cwd`. `None` when neither leads to an
+    /// existing path.
     pub fn resolve(&self, path: &Path) -> Option<PathBuf> {
         if path.is_absolute() {
             return Some(path.to_owned());
@@ -182,14 +184,15 @@ impl Caller {
     }
 }
 
-/// Whether the process that started this one is called as pacman is; no more is read of it.
+/// Returns true when the parent process has pacman's name; reads nothing else of it.
 pub fn is_parent_pacman() -> bool {
     let cmdline = parent_pid().and_then(|pid| read(pid, "cmdline", LONGEST_CMDLINE));
     cmdline.is_ok_and(|cmdline| cmdline.split(|byte| *byte == 0).next().is_some_and(is_pacman))
 }
 
-/// Has the kernel kill this process, and whatever it becomes, when the one that started it ends: a pacman that is killed
-/// needs nothing any more, and nobody would look after what it has started. False when `parent` has ended already.
+/// Has the kernel kill this process, also after it runs another program, when its parent ends: a killed pacman
+/// needs no more files, and no process would be left to end its downloads. Returns false when `parent` has ended
+/// already.
 pub fn end_with(parent: u32) -> bool {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     Env::parent_now() == parent
@@ -218,14 +221,16 @@ fn unreadable(pid: i32, file: &'static str, cause: io::Error) -> CallerError {
     }
 }
 
-/// Field 22. The second field, the program's name in parentheses, may itself hold spaces and parentheses (proc(5)).
+/// Reads field 22. The second field, the program's name in parentheses, may itself hold spaces and parentheses
+/// (proc(5)).
 pub fn start_time(stat: &[u8]) -> Option<u64> {
     let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&stat[name_ends + 1..]).ok()?;
     rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
-/// The words of a command line, each of which ends with a zero byte; none when it has been written over.
+/// Returns the words of a command line, each of which ends with a zero byte; none when the process has overwritten
+/// it.
 pub fn words(cmdline: &[u8]) -> Vec<OsString> {
     let Some(text) = cmdline.strip_suffix(b"\0") else { return Vec::new() };
     text.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect()

@@ -1,7 +1,7 @@
 //! One `desc` entry of a sync database, read line by line as libalpm reads it (`sync_db_read` in `lib/libalpm/be_sync.c`).
 //!
-//! Reading it differently would let one file mean one thing to pacman and another to us. Hence: a known single field
-//! takes the next line, whatever it is; any other line begins something that ends at the next blank line.
+//! A different reading would let one file mean one thing to pacman and another to us. Hence: a known single field
+//! uses the next line, whatever it is; any other line begins a field that ends at the next blank line.
 
 use data_encoding::BASE64_NOPAD;
 
@@ -31,9 +31,9 @@ const SINGLE: [&[u8]; 14] = [
     b"PGPSIG",
 ];
 
-/// Reads `text`, whose entry stands in the directory `directory` (`name-version`); the error says what is wrong.
+/// Reads `text`, the entry in the directory `directory` (`name-version`); the error describes what is wrong.
 pub(super) fn parse(directory: &str, text: &[u8]) -> Result<Package, String> {
-    // To libalpm a zero byte ends the line, and the line may then be another one.
+    // For libalpm a zero byte ends the line, which may then be another one.
     if text.contains(&0) {
         return Err("it holds a zero byte".to_owned());
     }
@@ -121,7 +121,7 @@ impl<'a> DescFields<'a> {
     }
 }
 
-/// Plain decimal digits, at most what a signed 64-bit file offset holds.
+/// Reads plain decimal digits, at most the value of a signed 64-bit file offset.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|n| digits && *n <= i64::MAX as u64)

@@ -15,7 +15,7 @@ const DEEPEST: usize = 10;
 const MOST_FILES: usize = 256;
 const LARGEST: u64 = 8 << 20;
 
-/// Where the answer to one question is kept.
+/// The place where the answer to one question is kept.
 pub(super) struct KeptAnswer {
     path: PathBuf,
     question: Sha256,
@@ -27,10 +27,10 @@ impl KeptAnswer {
         Self { path: directory.join(format!("pacman-conf-{}.txt", &question.to_string()[..16])), question }
     }
 
-    /// The answer, if there is one that we believe and all its sources are as they were.
+    /// Returns the answer, if there is a trusted one and all its sources are unchanged.
     pub fn recall(&self) -> Option<String> {
         let mut text = String::new();
-        // Whatever is wrong with the file, asking anew replaces or ignores it.
+        // Whatever the damage of the file, asking again replaces or ignores it.
         trusted::open(&self.path).ok()??.take(LARGEST).read_to_string(&mut text).ok()?;
         let (head, dump) = text.split_once("\n\n")?;
         let mut lines = head.lines();
@@ -48,7 +48,7 @@ impl KeptAnswer {
             let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
             head += &format!("{dev} {ino} {size} {mtime_ns} {ctime_ns} {path}\n");
         }
-        // For nobody else to read: servers can have passwords in them, and pacman.conf may be closed for that reason.
+        // Private to this user: servers can have passwords in them, and pacman.conf may be closed for that reason.
         let _asked_again_next_time = fsx::replace(&self.path, format!("{head}\n{dump}").as_bytes(), 0o600);
     }
 }
@@ -65,7 +65,7 @@ fn is_as_it_was(line: &str) -> Option<bool> {
     Some(state(Path::new(words.next()?)) == key)
 }
 
-/// The state of a path; all zero while there is nothing.
+/// Returns the state of a path; all zero while it does not exist.
 fn state(path: &Path) -> FileKey {
     FileKey::at(path).unwrap_or_default()
 }
@@ -73,11 +73,11 @@ fn state(path: &Path) -> FileKey {
 /// Files and directories with their states.
 pub(super) struct Sources {
     files: Vec<(PathBuf, FileKey)>,
-    /// Whether these are all, as far as can be told.
+    /// True when these are all, as far as can be told.
     is_whole: bool,
 }
 
-/// A file or directory that is there, as far as can be told, and cannot be read by this user.
+/// An existing file or directory, as far as can be told, that this user cannot read.
 #[derive(Debug)]
 pub(super) struct Closed {
     pub path: PathBuf,
@@ -85,18 +85,19 @@ pub(super) struct Closed {
 }
 
 impl Sources {
-    /// The configuration file, everything it includes, and the directories that its globs look into.
+    /// Finds the configuration file, everything it includes, and the directories that its globs look into.
     ///
     /// # Errors
-    /// `Closed` when one of them cannot be read: `pacman-conf` then skips what a glob cannot see and says nothing of it
-    /// (`process_include` in `src/pacman/conf.c`), so that its answer may lack servers.
+    /// `Closed` when one of them cannot be read: `pacman-conf` then silently skips the files that a glob cannot
+    /// see (`process_include` in `src/pacman/conf.c`), so that its answer may lack servers.
     pub fn of_config(config: &Path) -> Result<Self, Closed> {
         let mut out = Self { files: Vec::new(), is_whole: true };
         out.scan(config, 0)?;
         Ok(out)
     }
 
-    /// Whether these are all. Not with a relative include, or too many files: then nothing can be kept.
+    /// Returns true when these are all. Not with a relative include, or too many files: then no answer can be
+    /// kept.
     pub fn are_whole(&self) -> bool {
         self.is_whole
     }
@@ -143,7 +144,7 @@ impl Sources {
                 self.add(&directory);
             }
             if !is_glob(parent) {
-                // glob(3) takes a directory that it cannot read for an empty one.
+                // glob(3) treats an unreadable directory as an empty one.
                 match std::fs::read_dir(parent) {
                     Ok(_) => {}
                     Err(cause) => told(Path::new(parent), cause)?,
@@ -157,7 +158,7 @@ impl Sources {
         Ok(())
     }
 
-    /// What a pattern matches.
+    /// Returns the matches of a pattern.
     fn found(&mut self, pattern: &str) -> Result<Vec<PathBuf>, Closed> {
         let Ok(paths) = glob::glob(pattern) else {
             self.is_whole = false;
@@ -178,7 +179,7 @@ impl Sources {
     }
 }
 
-/// Nothing, where `cause` says that there is no such file to read.
+/// Accepts `cause` when it means that there is no such file to read.
 fn told(path: &Path, cause: io::Error) -> Result<(), Closed> {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
     match cause.kind() {

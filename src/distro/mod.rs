@@ -1,7 +1,7 @@
-//! What the distribution's own tools say: who called us, how pacman is configured, what its databases list.
+//! The output of the distribution's own tools: the caller, pacman's configuration, the content of its databases.
 //!
-//! Everything here is read from this machine (`/proc`, `pacman-conf`, the sync directory). Nothing here talks to the
-//! network, and nothing here believes a file that another unprivileged user could have written ([`trusted`]).
+//! Everything here is read from this machine (`/proc`, `pacman-conf`, the sync directory). No code here uses the
+//! network, and none trusts a file that another unprivileged user could have written ([`trusted`]).
 
 mod archive;
 pub mod arguments;

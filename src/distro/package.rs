@@ -1,11 +1,12 @@
-//! What a sync database holds, how much of it is read, and why one is refused: the words that its readers share.
+//! The vocabulary of the sync database's readers: a package, the limits of a database, and the reasons to refuse
+//! one.
 
 use std::io;
 
 use crate::digest::Sha256;
 use crate::name::FileName;
 
-/// One package as a database lists it.
+/// A package of a database.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Package {
     /// `%FILENAME%`
@@ -18,11 +19,11 @@ pub struct Package {
     pub base: Option<String>,
     /// `%ARCH%`
     pub arch: Option<String>,
-    /// `%CSIZE%`: size of the file in bytes. pacman takes databases without it.
+    /// `%CSIZE%`: size of the file in bytes. pacman accepts databases without it.
     pub size: Option<u64>,
     /// `%ISIZE%`: size of the installed files in bytes.
     pub installed_size: Option<u64>,
-    /// `%SHA256SUM%`. pacman takes databases without it, and then has only the signature to go by.
+    /// `%SHA256SUM%`. pacman accepts databases without it, and then has only the signature to check.
     pub sha256: Option<Sha256>,
     /// `%PGPSIG%`, which has the same bytes as the `.sig` file beside the package (`repo-add --include-sigs`).
     pub signature: Option<Signature>,
@@ -30,7 +31,7 @@ pub struct Package {
     pub build_date: Option<u64>,
 }
 
-/// A detached signature, by what proves its bytes.
+/// A detached signature, by the size and digest that prove its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Signature {
     /// Size in bytes, 1 to 16 KiB.
@@ -39,7 +40,7 @@ pub struct Signature {
     pub sha256: Sha256,
 }
 
-/// How much a database may hold.
+/// The limits of a database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Bytes as they come from the mirror. Default 128 MiB, as in `lib/libalpm/be_sync.c` (`MAX_DB_SIZE`).
@@ -58,8 +59,8 @@ impl Default for Limits {
     }
 }
 
-/// Why a file is not a database to be used. Fetching it again, from somebody else, may help; `Read` is about this
-/// machine or about the compressed data, and `Unsupported` stays as it is.
+/// The reason why a file is no usable database. Fetching it again, from another source, may help; `Read` is about
+/// this machine or about the compressed data, and `Unsupported` is permanent.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// No bytes at all. A repository without packages is not empty: its tar has an end.
@@ -74,18 +75,18 @@ pub enum DatabaseError {
     /// None of the known beginnings.
     #[error("this is not a database: neither tar nor gzip, zstd or xz")]
     NotADatabase,
-    /// Something that libarchive may read and we do not.
+    /// A format that libarchive may read and we do not.
     #[error("databases packed with {0} are not supported")]
     Unsupported(&'static str),
-    /// One of [`Limits`].
+    /// A size or a number beyond [`Limits`].
     #[error("the database is larger than allowed ({0})")]
     TooLarge(&'static str),
-    /// An entry does not say what it must.
+    /// An entry lacks required content.
     #[error("database entry {entry}: {problem}")]
     Entry {
         /// Its path in the archive, fit to print.
         entry: String,
-        /// What is wrong with it.
+        /// The error in it.
         problem: String,
     },
     /// The file or its compression cannot be read.

@@ -1,10 +1,10 @@
-//! Asking pacman itself, as anybody may: what a transaction would fetch, what packages say of themselves, what is
-//! installed.
+//! Queries to pacman itself, which any user may run: the files of a transaction, the metadata of packages, the
+//! installed packages.
 //!
-//! `pacman -S… -p` needs no root, takes no lock and uses no network (pacman 7.1.0, src/pacman/pacman.c:1293, and
-//! 6.0.2:1209). It asks nobody anything: it replaces, installs ignored packages that were named, takes the first
-//! provider and whole groups (src/pacman/callback.c:221, sync.c:587), and looks for no conflicts. `certain` in `ahead`
-//! takes care of what a user may have answered instead.
+//! `pacman -S… -p` needs no root, uses no lock and no network (pacman 7.1.0, src/pacman/pacman.c:1293, and
+//! 6.0.2:1209). It asks its user nothing: it replaces, installs ignored packages that were named, chooses the
+//! first provider and whole groups (src/pacman/callback.c:221, sync.c:587), and looks for no conflicts. `certain`
+//! in `ahead` allows for the other answers that a user may have given.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -18,17 +18,17 @@ use crate::program;
 use super::arguments::Arguments;
 use super::caller::Caller;
 
-/// Longest wait for one answer. The databases of a whole distribution take 0.1 s; a hung disk is what takes longer.
+/// Longest wait for one answer. The databases of a whole distribution need 0.1 s; only a hung disk needs longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Most bytes of an answer: 3000 packages make 2 MiB of descriptions.
 const MOST: u64 = 64 << 20;
-/// Begins every line that we asked for, so that none of `--verbose` or `--debug` is taken for one.
+/// Prefix of every line that we asked for, which tells them from those of `--verbose` or `--debug`.
 pub const MARK: &str = "pkgswarm:coming";
-/// What a line tells, each after a tab. The last four are lists, which 7.1.0 has (src/pacman/util.c) and 6.0.2 repeats as
-/// they stand here.
+/// The fields of a line, each after a tab. The last four are lists, which 7.1.0 has (src/pacman/util.c) and 6.0.2
+/// prints unchanged.
 const FIELDS: [&str; 8] = ["%r", "%n", "%v", "%l", "%D", "%P", "%H", "%G"];
 
-/// pacman, ready to be asked about the configuration and databases of one that is running.
+/// A pacman to query about the configuration and databases of a running one.
 #[derive(Clone, Debug)]
 pub struct Pacman {
     program: PathBuf,
@@ -48,47 +48,48 @@ pub struct TransactionPackage {
     pub version: String,
     /// Its file's name.
     pub file: FileName,
-    /// What it says of itself, where pacman has told that as well.
+    /// Its metadata, where pacman has printed it as well.
     pub about: Option<About>,
 }
 
-/// What a package says of itself: names without versions.
+/// The metadata of a package: names without versions.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct About {
-    /// What it needs.
+    /// Its dependencies.
     pub depends: Vec<String>,
-    /// What it stands for besides its own name.
+    /// The names that it provides besides its own.
     pub provides: Vec<String>,
-    /// What it cannot be installed with.
+    /// The packages that it conflicts with.
     pub conflicts: Vec<String>,
     /// Its groups.
     pub groups: Vec<String>,
 }
 
 impl Pacman {
-    /// The pacman that is `caller`, whose command line means `arguments`. Every process that it starts has the environment
-    /// variable `guard` set, so that it can be told from a real downloader.
+    /// Makes a query to the pacman that is `caller`, whose command line means `arguments`. Every process that it
+    /// starts has the environment variable `guard` set, so that it can be told from a real downloader.
     ///
     /// `None` where a path of its command line is relative to a directory that is not known.
     pub fn of(caller: &Caller, arguments: &Arguments, guard: &'static str) -> Option<Self> {
         let resolve = |path: &Path| caller.resolve(path);
-        // A name without a slash is looked for in PATH, by pacman's shell as by us.
+        // A name without a slash is looked up in PATH, by pacman's shell as by us.
         let is_name = caller.program.components().count() == 1 && !caller.program.is_absolute();
         let program = if is_name { caller.program.clone() } else { resolve(&caller.program)? };
         let (transaction, places) = (arguments.again(resolve)?, arguments.places(resolve)?);
         Some(Self { program, transaction, places, guard })
     }
 
-    /// The packages of its transaction in the order in which it will ask for them, those in a cache included.
+    /// Returns the packages of its transaction in the order in which it will ask for them, those in a cache
+    /// included.
     ///
-    /// `None` when it does not say: a transaction that cannot be, or no answer in time.
+    /// `None` for a transaction that pacman refuses, or without an answer in time.
     pub fn transaction(&self) -> Option<Vec<TransactionPackage>> {
         let mut words: Vec<OsString> = vec![format!("--print-format={MARK}\t{}", FIELDS.join("\t")).into()];
         words.extend(self.transaction.iter().cloned());
         Some(self.ask(&words)?.lines().filter_map(coming).collect())
     }
 
-    /// What these packages say of themselves, by name.
+    /// Returns the metadata of these packages, by name.
     pub fn about(&self, packages: &[TransactionPackage]) -> Option<HashMap<String, About>> {
         let mut words: Vec<OsString> = vec!["-Si".into()];
         words.extend(self.places.iter().cloned());
@@ -96,7 +97,7 @@ impl Pacman {
         Some(about(&self.ask(&words)?))
     }
 
-    /// Name and version of everything that is installed. `None` also where nothing is.
+    /// Returns the names and versions of all installed packages. `None` also where none is.
     pub fn installed(&self) -> Option<HashMap<String, String>> {
         let mut words: Vec<OsString> = vec!["-Q".into()];
         words.extend(self.places.iter().cloned());
@@ -113,7 +114,8 @@ impl Pacman {
     }
 }
 
-/// One line of the answer. The server's part of the URL is not used: it may hold `%`, which pacman replaces once more.
+/// Reads one line of the answer. The server's part of the URL is not used: it may hold `%`, which pacman replaces
+/// once more.
 pub fn coming(line: &str) -> Option<TransactionPackage> {
     let mut fields = line.strip_prefix(MARK)?.strip_prefix('\t')?.split('\t');
     let [repo, name, version, url] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
@@ -130,7 +132,7 @@ pub fn coming(line: &str) -> Option<TransactionPackage> {
     })
 }
 
-/// Reads what `pacman -Si` prints in the C locale: `Key : value` lines, an empty line after each package.
+/// Reads the output of `pacman -Si` in the C locale: `Key : value` lines, an empty line after each package.
 pub fn about(text: &str) -> HashMap<String, About> {
     let mut all = HashMap::new();
     let (mut name, mut one) = (String::new(), About::default());
@@ -156,7 +158,7 @@ fn names(value: &str) -> Vec<String> {
     words.filter(|word| !matches!(*word, "" | "None")).map(str::to_owned).collect()
 }
 
-/// The name in a dependency: `glibc` of `glibc>=2.38`.
+/// Returns the name in a dependency: `glibc` of `glibc>=2.38`.
 pub fn bare(dependency: &str) -> &str {
     dependency.split(['<', '>', '=']).next().unwrap_or_default()
 }
@@ -165,7 +167,7 @@ pub fn bare(dependency: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// A line of these fields.
+    /// Makes a line of these fields.
     fn line(fields: &[&str]) -> String {
         format!("{MARK}\t{}", fields.join("\t"))
     }

@@ -1,7 +1,7 @@
 //! pacman's configuration as pacman itself understands it: the dump of `pacman-conf`, read into values.
 //!
-//! Parsing `pacman.conf` here would mean copying its rules for globs, defaults and merged signature levels, version by
-//! version. `pacman-conf` ships with pacman and prints everything expanded. Asking it is in `question.rs`.
+//! Parsing `pacman.conf` here would mean copying its rules for globs, defaults and merged signature levels,
+//! version by version. `pacman-conf` ships with pacman and prints everything expanded; `question.rs` runs it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +9,18 @@ use crate::name::{FileName, NameKind, RepoName};
 
 use super::server;
 
-/// How a signature is treated (`SigLevel` in pacman.conf(5)).
+/// The treatment of a signature (`SigLevel` in pacman.conf(5)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum SignatureCheck {
-    /// Not fetched, not looked at.
+    /// Not fetched, not checked.
     Never,
     /// Checked when there is one.
     Optional,
-    /// Nothing is accepted without one.
+    /// Required: pacman refuses a file without one.
     Required,
 }
 
-/// What has to be signed. Without any setting pacman requires both (`config_new` in `src/pacman/conf.c`).
+/// The files that must be signed. Without any setting pacman requires both (`config_new` in `src/pacman/conf.c`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SigLevel {
     /// Package files.
@@ -29,7 +29,7 @@ pub struct SigLevel {
     pub database: SignatureCheck,
 }
 
-/// What a repository is used for (`Usage` in pacman.conf(5)).
+/// The purposes of a repository (`Usage` in pacman.conf(5)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
     /// Its database is refreshed.
@@ -53,7 +53,7 @@ pub struct Repo {
     pub cache_servers: Vec<String>,
     /// Its own level, or that of the options.
     pub sig_level: SigLevel,
-    /// What it is used for.
+    /// Its purposes.
     pub usage: Usage,
 }
 
@@ -88,13 +88,13 @@ pub struct PacmanConf {
     pub repos: Vec<Repo>,
 }
 
-/// A dump that lacks what every version of `pacman-conf` prints. Trying again does not help.
+/// A dump without a line that every version of `pacman-conf` prints. Trying again does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("its output names no {0}")]
 pub struct IncompleteConfError(pub &'static str);
 
 impl PacmanConf {
-    /// Whether an option without a value is set, such as `DisableDownloadTimeout`.
+    /// Returns true when an option without a value is set, such as `DisableDownloadTimeout`.
     pub fn has_flag(&self, flag: &str) -> bool {
         self.flags.iter().any(|set| set == flag)
     }
@@ -140,11 +140,12 @@ impl PacmanConf {
         })
     }
 
-    /// The repository that `url` is a file of, and the name of that file.
+    /// Returns the repository that `url` is a file of, and the name of that file.
     ///
-    /// pacman joins server and file name with `/` and encodes nothing, so the text has to match; only slashes between
-    /// the two are overlooked. Where several repositories share a server, a database goes to the one it is named
-    /// after and anything else to the first; [`PacmanConf::repos_of`] gives them all. `None` for every other URL.
+    /// pacman joins server and file name with `/` and encodes nothing, so the text has to match; only slashes
+    /// between the two are ignored. Where several repositories share a server, a database belongs to the one it is
+    /// named after and any other file to the first; [`PacmanConf::repos_of`] returns them all. `None` for every
+    /// other URL.
     pub fn repo_of(&self, url: &str) -> Option<(&Repo, FileName)> {
         let (_, file) = self.repos_of(url).next()?;
         let named = match file.kind() {
@@ -156,7 +157,7 @@ impl PacmanConf {
         Some((first.or_else(|| repos.next())?, file))
     }
 
-    /// Every repository that `url` could be a file of, in their order.
+    /// Returns every repository that `url` could be a file of, in their order.
     pub fn repos_of<'a>(&'a self, url: &str) -> impl Iterator<Item = (&'a Repo, FileName)> {
         self.repos.iter().filter_map(move |repo| {
             let mut servers = repo.cache_servers.iter().chain(&repo.servers);
@@ -164,12 +165,12 @@ impl PacmanConf {
         })
     }
 
-    /// The repository called `name`.
+    /// Returns the repository called `name`.
     pub fn repo(&self, name: &RepoName) -> Option<&Repo> {
         self.repos.iter().find(|repo| repo.name == *name)
     }
 
-    /// Where pacman keeps the sync database of `repo`.
+    /// Returns the path of pacman's sync database of `repo`.
     pub fn database(&self, repo: &RepoName) -> PathBuf {
         self.db_path.join("sync").join(format!("{repo}.db"))
     }
@@ -184,7 +185,8 @@ impl PacmanConf {
 }
 
 impl Repo {
-    /// Whether everybody can fetch the files of this repository: all its servers are public, and there is one.
+    /// Returns true when every user of the network can fetch the files of this repository: it has servers, all of
+    /// them public.
     ///
     /// Cache servers hold copies only and do not count. See [`server::is_public`].
     pub fn is_public(&self) -> bool {

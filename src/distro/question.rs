@@ -1,8 +1,9 @@
-//! Asking `pacman-conf`: with the caller's own arguments, bounded in time and output, and only when something changed.
+//! Runs `pacman-conf`: with the caller's own arguments, bounded in time and output, and only after a change.
 //!
-//! Running it costs milliseconds and pacman starts us anew for every file. So its answer is kept in a small text file
-//! together with the state of everything it was made from: `pacman.conf`, all files it includes, the directories that
-//! its globs look into, and the program itself. A later process compares those states and runs nothing.
+//! Running it costs milliseconds and pacman starts a process for every file. So its answer is kept in a small text
+//! file together with the state of everything it was made from: `pacman.conf`, all files it includes, the
+//! directories that its globs look into, and the program itself. A later process compares those states and runs
+//! nothing.
 
 use std::ffi::OsString;
 use std::io;
@@ -18,13 +19,13 @@ use super::caller::Caller;
 use super::kept;
 use super::pacman_conf::{IncompleteConfError, PacmanConf};
 
-/// Longest wait for `pacman-conf`. It needs 5 ms; a hung network file system is what takes longer.
+/// Longest wait for `pacman-conf`. It needs 5 ms; only a hung network file system needs longer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of output that are read; 200 mirrors in 20 repositories make 250 KiB.
 const MOST_OUTPUT: u64 = 4 << 20;
 const DEFAULT_CONFIG: &str = "/etc/pacman.conf";
 
-/// What has to be known to ask: which configuration, and what pacman's own command line says against it.
+/// The parameters of a query: the configuration, and the options of pacman's own command line that override it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfQuestion {
     /// The program; found in `PATH` when it has no slash.
@@ -45,21 +46,21 @@ pub struct ConfQuestion {
     pub architectures: Vec<OsString>,
 }
 
-/// Why the configuration is not known. Only after `SilentError::TooSlow` trying again may help.
+/// The reason why the configuration is unknown. Trying again may help only after `SilentError::TooSlow`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
-    /// pacman was given a relative path and where it was started is not known.
+    /// pacman has a relative path on its command line, and its working directory at the start is unknown.
     #[error("{}: relative to a directory that is not known", .0.display())]
     Relative(PathBuf),
     /// A path or name that cannot stand in a configuration file.
     #[error("{0:?} cannot be passed on: it holds a control character")]
     Unwritable(OsString),
-    /// A file that the configuration is made of is there and cannot be read by this user.
+    /// A file of the configuration exists and cannot be read by this user.
     #[error("{}: {cause}", path.display())]
     Closed {
         /// The file, or a directory that it includes files from.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         cause: io::Error,
     },
     /// The program gave no answer.
@@ -72,9 +73,9 @@ pub enum ConfError {
 
 /// A configuration that only this process knows, under a path at which `pacman-conf` finds it.
 enum Input {
-    /// It is written to its standard input.
+    /// Written to its standard input.
     Stdin(&'static str),
-    /// Where neither /dev nor /proc shows that: in a file, for as long as this lives.
+    /// A file that lives as long as this value, for machines without /dev and /proc.
     File(tempfile::NamedTempFile),
 }
 
@@ -103,7 +104,7 @@ impl Input {
 }
 
 impl Default for ConfQuestion {
-    /// The system's own configuration.
+    /// Returns the query for the system's own configuration.
     fn default() -> Self {
         Self {
             program: "pacman-conf".into(),
@@ -119,10 +120,10 @@ impl Default for ConfQuestion {
 }
 
 impl ConfQuestion {
-    /// The configuration under which `caller` runs.
+    /// Returns the query for the configuration under which `caller` runs.
     ///
     /// # Errors
-    /// `Relative` where nothing tells what a relative path of its command line is relative to.
+    /// `Relative` where the directory of a relative path on its command line is unknown.
     pub fn of(caller: &Caller) -> Result<Self, ConfError> {
         let given = &caller.arguments;
         let resolve = |path: &PathBuf| caller.resolve(path).ok_or_else(|| ConfError::Relative(path.clone()));
@@ -145,7 +146,7 @@ impl ConfQuestion {
         })
     }
 
-    /// Asks `pacman-conf`, always.
+    /// Runs `pacman-conf`, always.
     ///
     /// # Errors
     /// `ConfError`.
@@ -154,19 +155,21 @@ impl ConfQuestion {
         self.read(&self.dump(PATIENCE)?)
     }
 
-    /// What `pacman-conf` would print if the configuration file were `text`; nothing is written. For trying a change.
+    /// Returns the output of `pacman-conf` if the configuration file were `text`; writes no file. For trying a
+    /// change.
     ///
     /// # Errors
-    /// `ConfError::Silent`, where pacman would not understand it either.
+    /// `ConfError::Silent`, when pacman would not accept it either.
     pub fn try_text(&self, text: &[u8]) -> Result<String, ConfError> {
         let (input, mut command) = (Input::of(text)?, Command::new(&self.program));
         command.arg("--config").arg(input.path());
         Ok(program::hear(command, text, PATIENCE, MOST_OUTPUT)?)
     }
 
-    /// Asks `pacman-conf` unless its last answer, kept in `directory`, still holds.
+    /// Runs `pacman-conf` unless its last answer, kept in `directory`, is still valid.
     ///
-    /// Where nothing can be kept it asks every time. Measured, unoptimised build: 0.13 ms when the answer holds, else 9 ms.
+    /// Where no answer can be kept it runs every time. Measured, unoptimised build: 0.13 ms for a kept answer,
+    /// else 9 ms.
     ///
     /// # Errors
     /// `ConfError`.
@@ -174,17 +177,18 @@ impl ConfQuestion {
         self.recall(directory).map_or_else(|| self.ask_and_keep(directory, PATIENCE), Ok)
     }
 
-    /// The last answer, kept in `directory`, if it still holds.
+    /// Returns the last answer, kept in `directory`, if it is still valid.
     pub fn recall(&self, directory: &Path) -> Option<PacmanConf> {
         kept::KeptAnswer::of(directory, &self.identity()).recall().and_then(|dump| self.read(&dump).ok())
     }
 
-    /// Asks `pacman-conf`, waits for it no longer than `patience`, and keeps the answer in `directory`.
+    /// Runs `pacman-conf`, waits for it no longer than `patience`, and keeps the answer in `directory`.
     ///
     /// # Errors
     /// `ConfError`.
     pub fn ask_and_keep(&self, directory: &Path, patience: Duration) -> Result<PacmanConf, ConfError> {
-        // Looked at before the program does, so that a change meanwhile makes the answer stale and not wrong.
+        // The states are read before the program runs, so that a change meanwhile makes the answer stale and not
+        // wrong.
         let sources = self.sources()?;
         let dump = self.dump(patience)?;
         let conf = self.read(&dump)?;
@@ -223,11 +227,11 @@ impl ConfQuestion {
         Ok(program::hear(command, wrapper.as_deref().unwrap_or_default(), patience, MOST_OUTPUT)?)
     }
 
-    /// A configuration that says first what the command line says, and then includes the real one.
+    /// Makes a configuration that begins with the options of the command line, and then includes the real one.
     ///
     /// pacman reads its command line first, and the first `DBPath` wins while `CacheDir` and `Architecture` add up
-    /// (`_parse_options` in `src/pacman/conf.c`): so this has exactly pacman's result, defaults included. `None` when
-    /// there is nothing to say, or with a sysroot, below which nothing of ours can be included.
+    /// (`_parse_options` in `src/pacman/conf.c`): so this has exactly pacman's result, defaults included. `None`
+    /// without any such option, or with a sysroot, below which no file of ours can be included.
     fn wrapper(&self) -> Result<Option<Vec<u8>>, ConfError> {
         let mut lines: Vec<(&str, &[u8])> = Vec::new();
         let paths = [("DBPath", &self.db_path), ("GPGDir", &self.gpg_dir)];
@@ -257,12 +261,12 @@ impl ConfQuestion {
         Ok(Some(out))
     }
 
-    /// Everything that the answer depends on besides the files.
+    /// Returns everything that the answer depends on besides the files.
     fn identity(&self) -> Vec<u8> {
         format!("{self:?} {:?}", program::found(&self.program)).into_bytes()
     }
 
-    /// The files that the answer is made from; `None` when they cannot be told, and nothing should be kept.
+    /// Returns the files that the answer is made from; `None` when they are unknown, and no answer should be kept.
     ///
     /// # Errors
     /// `Closed`.

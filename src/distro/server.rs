@@ -1,18 +1,18 @@
-//! Server URLs as pacman.conf has them: which file below them a URL names, and whether everybody can reach them.
+//! Server URLs of pacman.conf: the file below them that a URL names, and whether they are public.
 
 use crate::name::FileName;
 use crate::public::is_public_host;
 
-/// The file that `url` names directly below `server`.
+/// Returns the file that `url` names directly below `server`.
 ///
-/// libalpm cuts trailing slashes from a server and joins with one; more of them are overlooked here.
+/// libalpm cuts trailing slashes from a server and joins with one; additional ones are ignored here.
 pub(super) fn file_below(server: &str, url: &str) -> Option<FileName> {
     let rest = url.strip_prefix(server.trim_end_matches('/'))?;
     let file = rest.trim_start_matches('/');
     (file.len() < rest.len()).then(|| FileName::new(file).ok()).flatten()
 }
 
-/// Whether everybody can fetch from `url`: http or https, a public host, no credentials and no query.
+/// Returns true for a public URL: http or https, a public host, no credentials and no query.
 ///
 /// A query may hold a token, so it counts as credentials. A host without a dot, with a suffix that is never public or
 /// an address of a private, local or otherwise special range is not public. Nothing is resolved: a public name may
@@ -23,7 +23,7 @@ pub fn is_public(url: &str) -> bool {
         return false;
     }
     let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
-    // '@' before the path gives credentials; anywhere else it is a sign of something that is not a plain mirror.
+    // '@' before the path gives credentials; anywhere else it is no sign of a plain mirror.
     if rest.contains(['?', '@', '\\']) || rest.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return false;
     }
@@ -33,7 +33,7 @@ pub fn is_public(url: &str) -> bool {
     }
 }
 
-/// The host without its port, brackets kept.
+/// Returns the host without its port, brackets kept.
 fn host(authority: &str) -> Option<&str> {
     let (host, port) = match authority.rfind(']') {
         Some(end) => authority.split_at(end + 1),

@@ -1,4 +1,4 @@
-//! Sync databases: what a repository lists, with the size and sha256 that pacman itself will check.
+//! Sync databases: the packages of a repository, with the size and sha256 that pacman itself will check.
 //!
 //! A `.db` or `.files` file is a (compressed) tar of `name-version/desc` entries (`repo-add`; alpm-repo-db(7)). It is
 //! read as a stream, once, and every size in it is bounded, because a mirror may send anything under that name.
@@ -15,7 +15,7 @@ pub use super::package::{DatabaseError, Limits, Package, Signature};
 
 /// Calls `visit` for every package of the database in `from`, in the order of the archive.
 ///
-/// What was visited counts only when this returns `Ok`: checksums stand at the end.
+/// The visits are valid only when this returns `Ok`: checksums come at the end.
 ///
 /// # Errors
 /// `DatabaseError`, or whatever `visit` returns.
@@ -67,7 +67,7 @@ pub fn read<E: From<DatabaseError>>(
     Ok(archive.into_inner().finish()?)
 }
 
-/// Whether `from` is a sync database that pacman could use; returns how many packages it lists, possibly none.
+/// Checks that `from` is a sync database that pacman could use; returns the number of its packages, possibly 0.
 ///
 /// # Errors
 /// As [`read`].
@@ -80,7 +80,7 @@ pub fn check(from: impl Read) -> Result<usize, DatabaseError> {
     Ok(packages)
 }
 
-/// All packages of the database in `from`.
+/// Returns all packages of the database in `from`.
 ///
 /// # Errors
 /// As [`read`].
@@ -93,7 +93,7 @@ pub fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
     Ok(packages)
 }
 
-/// The path of an entry that stays where it belongs.
+/// The path of an entry, which cannot lead out of the archive.
 struct Path(String);
 
 impl Path {
@@ -107,7 +107,7 @@ impl Path {
         Ok(path)
     }
 
-    /// The directory, if this is the `desc` of a package.
+    /// Returns the directory, if this is the `desc` of a package.
     fn of_desc(&self) -> Option<&str> {
         self.0.strip_suffix("/desc").filter(|directory| !directory.contains('/'))
     }
@@ -128,11 +128,11 @@ fn body(
     }
     let mut bytes = Vec::with_capacity(size as usize);
     entry.read_to_end(&mut bytes).map_err(explain)?;
-    // The tar reader takes the end of the stream for the end of the entry.
+    // The tar reader treats the end of the stream as the end of the entry.
     if (bytes.len() as u64) < size { Err(DatabaseError::CutOff) } else { Ok(bytes) }
 }
 
-/// The path in a pax header, which bsdtar writes for large user ids and for what does not fit.
+/// Reads the path in a pax header, which bsdtar writes for large user ids and for values that do not fit.
 fn pax_name(body: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
     let bad = |problem: &str| DatabaseError::Entry { entry: "(pax header)".to_owned(), problem: problem.to_owned() };
     let mut name = None;

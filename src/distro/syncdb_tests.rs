@@ -1,4 +1,4 @@
-//! Databases made here, well and badly, and the real ones where this machine has them.
+//! Databases made here, sound and damaged, and the real ones where this machine has them.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use crate::digest::Sha256;
 
 const ORIGIN: &str = include_str!("../../tests/data/core-2025-02.desc");
 
-/// A tar of these entries; no entry makes the tar that `repo-add` writes for an empty repository.
+/// Makes a tar of these entries; without entries, the tar that `repo-add` writes for an empty repository.
 fn tar_of(entries: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, text) in entries {

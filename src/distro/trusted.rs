@@ -1,8 +1,8 @@
-//! Small files of our own that are believed without proof: caches of what a program said, compiled tables.
+//! Small files of our own that are trusted without proof: cached output of programs, compiled tables.
 //!
-//! They live in directories that several users may write to, so only what the reader itself or root owns is believed,
-//! and it is replaced by rename, never written in place. Ownership is asked of the kernel directly: `fakeroot`
-//! (checkupdates runs pacman in it) lies through libc about owners and about who we are.
+//! They live in directories that several users may write to, so only files of the reader itself or of root are
+//! trusted. They are replaced by rename, never written in place. The owner is read by a system call: `fakeroot`
+//! (checkupdates runs pacman in it) fakes the owners and the user id that libc returns.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 
-/// Identifies one state of one file: it changes when the file is replaced or written to.
+/// The state of one file: it changes when the file is replaced or written to.
 ///
 /// All zero stands for "not from a file".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -24,12 +24,12 @@ pub struct FileKey {
     pub size: u64,
     /// Last modification, nanoseconds since 1970.
     pub mtime_ns: i64,
-    /// Last status change, nanoseconds since 1970; unlike the modification time nobody can set it.
+    /// Last status change, nanoseconds since 1970; unlike the modification time no program can set it.
     pub ctime_ns: i64,
 }
 
 impl FileKey {
-    /// The state of an open file.
+    /// Returns the state of an open file.
     ///
     /// # Errors
     /// Those of fstat(2).
@@ -37,7 +37,7 @@ impl FileKey {
         Ok(Self::from_stat(&rustix::fs::fstat(file)?))
     }
 
-    /// The state of what `path` names, symbolic links followed, as pacman follows them.
+    /// Returns the state of the file at `path`, symbolic links followed, as pacman follows them.
     ///
     /// # Errors
     /// Those of stat(2).
@@ -59,12 +59,13 @@ impl FileKey {
     }
 }
 
-/// Opens `path` for reading if it is a regular file that the reader's real user or root owns and nobody else may write.
+/// Opens `path` for reading if it is a regular file of the reader's real user or root that no other user may write
+/// to.
 ///
 /// `None` when there is no such file. A symbolic link in the last component is not followed.
 ///
 /// # Errors
-/// `PermissionDenied` for a file of somebody else, a link, or something that is not a file; otherwise those of open(2).
+/// `PermissionDenied` for a file of another user, a link, or another type of file; otherwise those of open(2).
 pub fn open(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
@@ -87,12 +88,12 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Puts a new file at `path`, mode 0644, by way of a hidden temporary neighbour and rename.
+/// Puts a new file at `path`, mode 0644, by way of a hidden temporary file beside it and rename.
 ///
 /// The bytes are on disk before the rename: a power cut must not leave a file full of zeros that lists nothing.
 ///
 /// # Errors
-/// Those of `write` and of the file system; then nothing is left behind and the old file stays.
+/// Those of `write` and of the file system; then no temporary file is left and the old file stays.
 pub fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,4 +1,4 @@
-//! Which pacman is installed: releases have traps of their own.
+//! The release of the installed pacman: some need special treatment.
 
 use std::fmt;
 use std::process::Command;
@@ -19,11 +19,11 @@ impl fmt::Display for Version {
     }
 }
 
-/// The version of the `pacman` in `PATH`; `None` when there is none, or it does not say.
+/// Returns the version of the `pacman` in `PATH`; `None` when there is none, or it prints none.
 pub fn installed() -> Option<Version> {
     let mut command = Command::new("pacman");
     command.arg("--version");
-    // One that fails has still said it.
+    // A pacman that fails has still printed it.
     program::hear(command, b"", PATIENCE, 64 << 10).ok().and_then(|text| parse(&text))
 }
 

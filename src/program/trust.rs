@@ -1,9 +1,9 @@
-//! Which programs may be run by their name, or by a path that someone else wrote.
+//! Programs that may be run by name, or by a path that another user wrote.
 //!
-//! `PATH`, and the words with which pacman was started, come from above. Where that is another user than this process's
-//! (pacman and its `DownloadUser`, sudo and whoever it was allowed to), they must not decide what runs here: sudo leaves
-//! both to its caller. Then a program counts at a fixed place, or where only root may write on the whole way to it.
-//! Root asks as much of every program.
+//! `PATH`, and the words with which pacman was started, come from the processes above. If those belong to another
+//! user than this process (pacman and its `DownloadUser`, sudo and the user it admits), they must not decide what
+//! runs here: sudo leaves both to its caller. Then a program is accepted at a fixed place, or where only root may
+//! write on the whole way to it. Root demands as much of every program.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -14,26 +14,26 @@ use std::sync::OnceLock;
 use crate::env::HANDOVER;
 use crate::users;
 
-/// Where distributions put programs.
+/// Directories in which distributions put programs.
 const FIXED: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 /// Most symbolic links on the way to a program, as in the kernel (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// Whether `PATH` and what the caller is called come from this process's own user, who is not root.
+/// Returns true when `PATH` and the caller's name come from this process's own user, who is not root.
 fn is_own() -> bool {
     static OWN: OnceLock<bool> = OnceLock::new();
     *OWN.get_or_init(|| {
         let own = rustix::process::getuid().as_raw();
         let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
         let is_ours = |pid: i32| users::of_process(pid).is_ok_and(|process| process.uids.iter().all(|uid| *uid == own));
-        // In the background pacman is no parent any more; init has taken that place.
+        // In the background pacman is no longer the parent; init has replaced it.
         let caller = std::env::var(HANDOVER).ok().map(|pid| pid.parse().unwrap_or(0));
         let is_callers = caller.is_none_or(is_ours);
         own != 0 && is_callers && (is_ours(parent) || parent == 1 && caller.is_some())
     })
 }
 
-/// The program that running `program` means, by a name that is looked for in `path`, or by a path.
+/// Finds the program that running `program` means, by a name that is looked up in `path`, or by a path.
 ///
 /// `None` when there is none, or none that may be run.
 pub(super) fn found(program: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
@@ -45,7 +45,7 @@ fn found_by(program: &Path, path: Option<&OsStr>, is_own: bool) -> Option<PathBu
         if is_own || is_fixed(program) || is_roots(program) || is_beside_this(program) {
             return Some(program.to_owned());
         }
-        // What is not there at all is not replaced by another.
+        // A program that does not exist at all is not replaced by another.
         return fixed(program.file_name().filter(|_| program.exists())?);
     }
     let mut was_passed_over = path.is_none_or(OsStr::is_empty);
@@ -73,13 +73,14 @@ fn fixed(name: &OsStr) -> Option<PathBuf> {
     FIXED.iter().map(|dir| Path::new(dir).join(name)).find(|path| is_program(path))
 }
 
-/// One of ours: who could replace it has replaced this one.
+/// Returns true for a program of ours: a user who could replace it could replace this one.
 fn is_beside_this(path: &Path) -> bool {
     std::env::current_exe().is_ok_and(|this| this.parent() == path.parent())
 }
 
-/// Whether only root may change what `path` leads to: every directory, link and file on the way is root's, and no other
-/// user may write to it. In a directory with the sticky bit others may write, but not replace an entry of root's.
+/// Returns true when only root may change what `path` leads to: every directory, link and file on the way is
+/// root's, and no other user may write to it. In a directory with the sticky bit others may write, but not replace
+/// an entry of root's.
 fn is_roots(path: &Path) -> bool {
     let (mut at, mut links) = (PathBuf::from("/"), 0);
     let mut way: VecDeque<OsString> = words(path);
@@ -120,7 +121,7 @@ fn words(path: &Path) -> VecDeque<OsString> {
     path.components().filter(is_step).map(|part| part.as_os_str().to_owned()).collect()
 }
 
-/// Whether this is root's, and others can neither write to it nor replace what is root's in it.
+/// Returns true when this is root's, and others can neither write to it nor replace root's entries in it.
 fn is_closed(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| {
         let is_sticky = found.is_dir() && found.mode() & 0o1000 != 0;
