@@ -1,4 +1,4 @@
-//! What a Kubo daemon says about itself: asked in parallel, each question with a deadline.
+//! A Kubo daemon's report about itself: asked in parallel, each question with a deadline.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,36 +14,36 @@ use crate::kubo::{Kubo, KuboError, KuboErrorKind, RepoSize};
 /// Longest wait for all answers together.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The daemon, as far as it can be seen.
+/// The state of the daemon, as far as it can be seen.
 #[derive(Debug)]
 pub enum DaemonFacts {
-    /// It is not to be asked.
+    /// The settings forbid asking it.
     Off,
-    /// It is not asked because the environment sets a proxy.
+    /// Not asked, because the environment sets a proxy.
     BehindProxy,
-    /// Nobody answers at either address.
+    /// Neither address answers.
     Gone {
-        /// Whether the settings say that there is one.
+        /// True when the settings demand one.
         wanted: bool,
-        /// What was heard instead.
+        /// The reason.
         why: String,
     },
-    /// Somebody answers.
+    /// It answers.
     Here(Box<Answers>),
 }
 
-/// What was heard. What is `None` was not answered in time.
+/// The answers. `None` stands for no answer in time.
 #[derive(Debug, Default)]
 pub struct Answers {
     /// Address of the RPC.
     pub api: String,
     /// Address of the gateway.
     pub gateway_url: String,
-    /// Where the secret for the RPC is.
+    /// The file with the secret for the RPC.
     pub token_file: Option<PathBuf>,
-    /// Whether the RPC lets us in, and what it says when not.
+    /// The RPC's acceptance of our requests, or its refusal.
     pub rpc: Option<Result<(), KuboError>>,
-    /// Whether the gateway is one.
+    /// The gateway's acceptance of a request that every gateway serves.
     pub gateway: Option<Result<(), KuboError>>,
     /// The release as (0, 43) for 0.43.0.
     pub version: Option<(u32, u32)>,
@@ -53,13 +53,13 @@ pub struct Answers {
     pub repo: Option<RepoSize>,
     /// Peers that it is connected to.
     pub peers: Option<usize>,
-    /// Whether the process was started with `--enable-gc`; `None` when that cannot be seen, or it is at another port than
-    /// Kubo's own.
+    /// True when the process was started with `--enable-gc`; `None` when that cannot be seen, or it uses another
+    /// port than Kubo's own.
     pub collects: Option<bool>,
 }
 
 impl DaemonFacts {
-    /// Asks. Takes at most three seconds.
+    /// Asks the daemon. Needs at most three seconds.
     pub fn ask(env: &Env, settings: &Settings) -> Self {
         match settings.kubo {
             KuboPolicy::No => return Self::Off,
@@ -97,7 +97,7 @@ impl DaemonFacts {
             config: config.and_then(Result::ok).unwrap_or_default(),
             repo: repo.and_then(Result::ok),
             peers: peers.and_then(Result::ok),
-            // Which process is behind another port cannot be seen from here.
+            // The process behind another port cannot be seen from here.
             collects: settings.kubo_api.ends_with(":5001").then(collects).flatten(),
         }))
     }
@@ -107,13 +107,14 @@ async fn timely<T>(answer: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(PATIENCE, answer).await.ok()
 }
 
-/// `0.43.0-rc1` is (0, 43).
+/// Reads a release: `0.43.0-rc1` is (0, 43).
 fn release(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split('.').map_while(|part| part.parse().ok());
     Some((numbers.next()?, numbers.next()?))
 }
 
-/// Whether any `ipfs daemon` of this machine collects garbage, by its command line. `None` when there is none to see.
+/// Returns true when an `ipfs daemon` of this machine collects garbage, by its command line. `None` when none is
+/// visible.
 fn collects() -> Option<bool> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
@@ -121,7 +122,7 @@ fn collects() -> Option<bool> {
     daemons.reduce(|one, other| one || other)
 }
 
-/// Whether this command line (words ended by NUL) is an `ipfs daemon`, and if so, one with `--enable-gc`.
+/// Tells whether this command line (words ended by NUL) is an `ipfs daemon`, and if so, one with `--enable-gc`.
 fn is_collecting(line: &[u8]) -> Option<bool> {
     let mut words = line.split(|byte| *byte == 0);
     let program = words.next()?;

@@ -1,4 +1,4 @@
-//! The indexes in use: whether they can be proven, were ever fetched, and still count.
+//! The indexes in use: whether they can be proven, were ever fetched, and are still valid.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,34 +7,34 @@ use crate::clock;
 use crate::config::Settings;
 use crate::index::{in_use, time};
 
-/// Seconds by which clocks may differ.
+/// Tolerated difference between clocks, in seconds.
 const CLOCK: u64 = 300;
 
 /// One index, as it is on this machine.
 #[derive(Clone, Debug)]
 pub struct IndexFacts {
-    /// What the user calls it.
+    /// The user's name for it.
     pub name: String,
-    /// What is wrong with its keys.
+    /// The error in its keys.
     pub bad_key: Option<String>,
-    /// What is held of it; an error when it cannot be read by this user.
+    /// The copy of it; an error when it cannot be read by this user.
     pub held: Result<Option<HeldIndex>, String>,
-    /// How old a copy may be before it is due (`index.refresh`).
+    /// Age of a copy at which it is due (`index.refresh`).
     pub due: Duration,
 }
 
-/// The copy that is held.
+/// A copy of an index.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldIndex {
-    /// Since a source last confirmed it.
+    /// Time since a source last confirmed it.
     pub age: Duration,
-    /// Until it expires, in seconds; negative when it has.
+    /// Time until it expires, in seconds; negative when it has.
     pub left: i64,
-    /// How far ahead of this machine's clock it was made, in seconds.
+    /// Seconds by which its date is ahead of this machine's clock.
     pub ahead: u64,
 }
 
-/// Looks at all indexes of the settings; nothing is fetched.
+/// Inspects all indexes of the settings; fetches nothing.
 pub fn look(settings: &Settings, now: SystemTime) -> Vec<IndexFacts> {
     let now = clock::unix(now);
     let look_at = |index: &crate::config::IndexConfig| {

@@ -1,4 +1,4 @@
-//! Kubo's traps: what users of it complain about, as far as it can be seen from here.
+//! Kubo's traps: the problems that its users report, as far as they can be seen from here.
 //!
 //! Facts: `doc/facts/kubo.md`.
 
@@ -9,7 +9,7 @@ use super::{Check, Finding};
 use crate::config::value::show_size;
 use crate::kubo::KuboErrorKind;
 
-/// What `ipfs` writes there is read as it stands, sockets included.
+/// `kubo.api` accepts every address that `ipfs` writes to that file, sockets included.
 const AT_ITS_ADDRESS: &str = "set kubo.api in /etc/pkgswarm/config.toml to its address, as `cat ~/.ipfs/api` prints it";
 
 const SETUP: &str = "pkgswarm setup --only kubo";
@@ -310,7 +310,7 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// What an RPC that refuses says, and what lets pkgswarm in.
+/// Describes a refusal of the RPC, and the fix.
 fn refused(kubo: &Answers, said: &str) -> (String, String) {
     match &kubo.token_file {
         None => (
@@ -319,7 +319,7 @@ fn refused(kubo: &Answers, said: &str) -> (String, String) {
              pkgswarm can read and others cannot, and set kubo.token_file in /etc/pkgswarm/config.toml to its path"
                 .to_owned(),
         ),
-        // It could not be read, or is not one: the text names the file.
+        // The file could not be read, or holds no secret: the text names the file.
         Some(file) if said.starts_with("kubo.token_file") => {
             let mend = format!("write one line like bearer:TOKEN into {}, readable by this user", file.display());
             (said.to_owned(), mend)
@@ -335,7 +335,7 @@ fn at<'a>(config: &'a Value, pointer: &str) -> &'a Value {
     config.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-/// One address, or a list of them.
+/// Returns one address, or a list of them.
 fn addresses(config: &Value, pointer: &str) -> Vec<String> {
     match at(config, pointer) {
         Value::String(one) => vec![one.clone()],
@@ -344,7 +344,7 @@ fn addresses(config: &Value, pointer: &str) -> Vec<String> {
     }
 }
 
-/// Whether only this machine reaches a multiaddr.
+/// Returns true when only this machine can reach the multiaddr.
 fn is_local(address: &str) -> bool {
     ["/ip4/127.", "/ip6/::1/", "/unix/", "/dns/localhost/", "/dns4/localhost/", "/dns6/localhost/"]
         .iter()

@@ -1,4 +1,4 @@
-//! The daemon that shares with the local network: running, answering, and with somebody to share with.
+//! The daemon that shares with the local network: running, answering, and with a network to share with.
 
 use std::io;
 use std::time::Duration;
@@ -14,16 +14,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Our own daemon.
 #[derive(Clone, Debug, Default)]
 pub struct Lan {
-    /// Whether it answers; `None` where none runs.
+    /// Its answer; `None` where no daemon runs.
     pub answers: Option<Result<(), String>>,
-    /// How many networks are trusted.
+    /// Number of trusted networks.
     pub trusted: usize,
-    /// How many networks it is active in now.
+    /// Number of networks in which it is active now.
     pub used: usize,
 }
 
 impl Lan {
-    /// Asks it.
+    /// Asks the daemon.
     pub fn look(settings: &Settings) -> Self {
         let mut this = Self { trusted: settings.lan_networks.len(), ..Self::default() };
         let asked = async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, "status")).await };

@@ -1,8 +1,8 @@
-//! What is misconfigured, why it matters, and which command mends it.
+//! Configuration problems: each with its consequence and the command that fixes it.
 //!
-//! [`Facts`] are gathered once, in parallel where the network is asked, each with a deadline. A check is a function of
-//! them: it looks at nothing itself and changes nothing, so a test sets its trap up as plain values. [`CHECKS`] is the
-//! table; the manual is made from it.
+//! [`Facts`] are gathered once, in parallel where the network is asked, each with a deadline. A check is a
+//! function of them: it reads nothing else and changes nothing, so a test sets its trap up as plain values.
+//! [`CHECKS`] is the table; the manual is made from it.
 
 use std::time::SystemTime;
 
@@ -16,52 +16,52 @@ pub mod lan;
 pub mod pacman;
 pub mod store;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Good to know; all works as it is.
+    /// Information; everything works.
     Note,
     /// It works less well than it could: slower, from fewer sources, or not for long.
     Warning,
-    /// Downloads fail, or this machine is open to others.
+    /// Makes a finding about failing downloads, or a machine that is open to others.
     Error,
 }
 
-/// Something that is not as it should be.
+/// One problem that a check found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its severity.
     pub level: Level,
-    /// What is so, and what that means.
+    /// The problem and its consequence.
     pub says: String,
-    /// What to do; a command to run where there is one.
+    /// The fix; a command to run where there is one.
     pub mend: String,
 }
 
 impl Finding {
-    /// Good to know.
+    /// Makes a finding of information; everything works.
     pub fn note(says: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { level: Level::Note, says: says.into(), mend: mend.into() }
     }
 
-    /// It works less well than it could.
+    /// Makes a finding about something that works less well than it could.
     pub fn warning(says: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { level: Level::Warning, says: says.into(), mend: mend.into() }
     }
 
-    /// Downloads fail, or this machine is open to others.
+    /// Makes a finding about failing downloads, or a machine that is open to others.
     pub fn error(says: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { level: Level::Error, says: says.into(), mend: mend.into() }
     }
 }
 
-/// Everything that checks look at.
+/// Everything that checks read.
 #[derive(Debug)]
 pub struct Facts {
     /// pacman and its configuration.
     pub pacman: pacman::PacmanFacts,
-    /// The store, the state, and who uses them.
+    /// The store, the state, and their users.
     pub store: store::StoreFacts,
     /// The indexes in use.
     pub indexes: Vec<index::IndexFacts>,
@@ -72,10 +72,10 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Looks at everything once. `settings` are those of the system, as pacman's downloader has them.
+    /// Gathers everything once. `settings` are those of the system, as pacman's downloader has them.
     pub fn gather(env: &Env, settings: &Settings, now: SystemTime) -> Self {
         std::thread::scope(|scope| {
-            // The only one that asks a network, and what can take seconds.
+            // The only part that asks a network, and that can need seconds.
             let kubo = scope.spawn(|| daemon::DaemonFacts::ask(env, settings));
             let pacman = pacman::PacmanFacts::ask(settings, now);
             let store = store::StoreFacts::look(env, settings, pacman.conf.as_ref().ok());
@@ -86,17 +86,17 @@ impl Facts {
     }
 }
 
-/// One thing that is looked at.
+/// One check.
 pub struct Check {
-    /// What it is called, in JSON and in the manual.
+    /// Its name, in JSON and in the manual.
     pub name: &'static str,
-    /// What it looks for, and why that matters.
+    /// The problem that it looks for, and why that matters.
     pub about: &'static str,
-    /// Looks at the facts; nothing found means that all is well, or that it does not apply.
+    /// Checks the facts; an empty result means that all is well, or that the check does not apply.
     pub look: fn(&Facts) -> Vec<Finding>,
 }
 
-/// All checks, in the order in which they are reported.
+/// Returns all checks, in the order in which they are reported.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
     [pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS, lan::CHECKS].into_iter().flatten()
 }

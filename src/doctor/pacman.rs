@@ -1,4 +1,4 @@
-//! pacman's own traps: releases that fail with any XferCommand, settings that do, and what is left lying about.
+//! pacman's own traps: releases and settings that fail with any XferCommand, and leftover files.
 //!
 //! Facts: `doc/facts/pacman.md`, seen with pacman 6.0.2, 6.1.0, 7.0.0 and 7.1.0.
 
@@ -15,27 +15,27 @@ use crate::distro::version::{self, Version};
 use crate::env::full_program_of;
 use crate::users::{self, Access, User};
 
-/// pacman as it is configured.
+/// The installation and configuration of pacman.
 #[derive(Debug)]
 pub struct PacmanFacts {
-    /// Its release; `None` when it does not say.
+    /// Its release; `None` when it prints none.
     pub version: Option<Version>,
-    /// What `pacman-conf` says, or why it says nothing.
+    /// The output of `pacman-conf`, or why there is none.
     pub conf: Result<PacmanConf, String>,
-    /// The file or directory that `conf` is made of and that is closed to whoever downloads.
+    /// The file or directory of the configuration that the download user cannot read.
     pub closed_conf: Option<PathBuf>,
-    /// Names of directories that a download left behind, and of databases that the downloader cannot read.
+    /// Directories that a download left behind, and databases that the download user cannot read.
     pub leftovers: Leftovers,
     /// The sync database with the latest date, and how far that is ahead of this machine's clock.
     pub ahead: Option<(PathBuf, Duration)>,
 }
 
-/// What lies in pacman's directories and should not.
+/// Files in pacman's directories that should not be there.
 #[derive(Clone, Default, Debug)]
 pub struct Leftovers {
     /// `download-XXXXXX` directories that belong to no running pacman.
     pub downloads: Vec<PathBuf>,
-    /// Sync databases that are closed to the download user, each with what is in the way.
+    /// Sync databases that are closed to the download user, each with the closed path on the way.
     pub closed_databases: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -55,13 +55,13 @@ impl PacmanFacts {
         Self { version: version::installed(), conf, closed_conf, leftovers, ahead }
     }
 
-    /// The configuration and the release, where both are known.
+    /// Returns the configuration and the release, where both are known.
     fn known(&self) -> Option<(&PacmanConf, Version)> {
         Some((self.conf.as_ref().ok()?, self.version?))
     }
 }
 
-/// Who runs the XferCommand of this configuration: `DownloadUser` from pacman 7 on, else root.
+/// Returns the user that runs the XferCommand of this configuration: `DownloadUser` from pacman 7 on, else root.
 pub fn runner(conf: &PacmanConf) -> Option<User> {
     match &conf.download_user {
         Some(name) => users::named(name),
@@ -80,7 +80,7 @@ fn is_database(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "db")
 }
 
-/// pacman gives a database the date that its mirror has for it.
+/// Finds the latest database. pacman gives a database the date of its mirror.
 fn ahead_of(conf: &PacmanConf, now: SystemTime) -> Option<(PathBuf, Duration)> {
     let databases = names(&conf.db_path.join("sync")).into_iter().filter(|path| is_database(path));
     let dated = databases.filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)));
@@ -106,8 +106,9 @@ fn look_about(conf: &PacmanConf) -> Leftovers {
     left
 }
 
-/// What keeps whoever downloads from reading `path`, which is there as far as can be told. For root, who has an
-/// unprivileged user do it, what keeps this process from it: that is run as the same user.
+/// Returns the closed path that keeps the download user from reading `path`, which exists as far as can be told.
+/// If that is root, which leaves the work to an unprivileged user, returns the one that keeps this process from
+/// it: the doctor runs as the same user.
 fn closed_to(user: Option<User>, path: &Path) -> Option<PathBuf> {
     if let Some(user) = user.filter(|user| user.uid != 0) {
         return users::obstacle(path, user, Access::Read);
@@ -118,13 +119,13 @@ fn closed_to(user: Option<User>, path: &Path) -> Option<PathBuf> {
     is_closed.then(|| users::obstacle(path, this, Access::Read).unwrap_or_else(|| path.to_owned()))
 }
 
-/// `download-XXXXXX`, as mkdtemp(3) makes it for pacman 7 (7.1.0, `lib/libalpm/util.c`).
+/// Returns true for `download-XXXXXX`, as mkdtemp(3) makes it for pacman 7 (7.1.0, `lib/libalpm/util.c`).
 fn is_download_dir(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("download-"));
     name.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// The words of an XferCommand, split as pacman does at white space outside quotes (7.1.0, wordsplit in
+/// Splits an XferCommand into words as pacman does, at white space outside quotes (7.1.0, wordsplit in
 /// `src/common/util-common.c`).
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
@@ -144,19 +145,19 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Whether a command runs this program.
+/// Returns true when a command runs this program.
 pub fn is_ours(command: &str) -> bool {
     words(command).first().is_some_and(|program| {
         Path::new(program).file_name().is_some_and(|name| name == "pkgswarm") || is_full(Path::new(program))
     })
 }
 
-/// Whether it is the full program, called without the small one before it.
+/// Returns true for the full program, called without the small one before it.
 fn is_full(program: &Path) -> bool {
     program.file_name().is_some_and(|name| name == "pkgswarm-full")
 }
 
-/// The command that opens a file or directory.
+/// Returns the command that opens a file or directory.
 fn opened(closed: &Path) -> String {
     format!("sudo chmod a+rX {}", closed.display())
 }
@@ -336,7 +337,7 @@ fn xfer_command(facts: &Facts) -> Vec<Finding> {
     }
 }
 
-/// The XferCommand, when it is ours.
+/// Returns the XferCommand, when it is ours.
 fn ours(facts: &Facts) -> Option<(&PacmanConf, Vec<String>)> {
     let conf = facts.pacman.conf.as_ref().ok()?;
     let command = conf.xfer_command.as_deref().filter(|command| is_ours(command))?;
@@ -407,7 +408,7 @@ fn sandbox(facts: &Facts) -> Vec<Finding> {
 
 fn database_optional(facts: &Facts) -> Vec<Finding> {
     let Some((conf, version)) = facts.pacman.known() else { return vec![] };
-    // pacman 7.0 always, and later ones with DownloadUser, take the empty file that says "there is none".
+    // pacman 7.0 always, and later releases with DownloadUser, accept the empty file that means "there is none".
     let asks = version >= Version(6, 1, 0);
     let spared = version.0 == 7 && version.1 == 0 || version.0 >= 7 && conf.download_user.is_some();
     let optional = conf.repos.iter().filter(|repo| repo.sig_level.database == Signed::Optional).count();

@@ -1,4 +1,4 @@
-//! The store and the state: whose they are, whether there is room, and who works for root.
+//! The store and the state: their owners, their free space, and the user that works for root.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,16 @@ use crate::distro::pacman_conf::PacmanConf;
 use crate::env::Env;
 use crate::users::{self, User};
 
-/// Less than this, and a large package does not fit.
+/// Free space below which a large package does not fit.
 const ROOM: u64 = 1 << 30;
 
-/// The directories of the system, and who downloads.
+/// The directories of the system, and the user that downloads.
 #[derive(Debug)]
 pub struct StoreFacts {
-    /// Who downloads: pacman's DownloadUser, else whoever works for root. `None` when there is nobody.
+    /// The user that downloads: pacman's DownloadUser, else the one that works for root. `None` when there is
+    /// neither.
     pub user: Option<User>,
-    /// Whether that is `nobody`, for want of a user of our own.
+    /// True when that is `nobody`, for lack of a user of our own.
     pub is_nobody: bool,
     /// The store and the state.
     pub directories: Vec<Directory>,
@@ -31,31 +32,31 @@ pub struct StoreFacts {
 /// One of our directories.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it is for.
+    /// Its purpose.
     pub what: &'static str,
-    /// Its owner and mode; `None` when it is not there.
+    /// Its owner and mode; `None` when it does not exist.
     pub found: Option<(u32, u32)>,
-    /// Bytes and files that it has room for; `None` when that cannot be told.
+    /// Free bytes and files; `None` when that cannot be told.
     pub room: Option<(u64, u64)>,
 }
 
 impl StoreFacts {
-    /// As if nothing had been looked at: for checks of pacman alone.
+    /// Makes empty facts, for checks of pacman alone.
     pub fn unseen() -> Self {
         let (directories, failed_units, services) = (Vec::new(), Vec::new(), Vec::new());
         Self { user: None, is_nobody: false, directories, failed_units, services }
     }
 
-    /// Looks at the directories and asks systemd.
+    /// Inspects the directories and asks systemd.
     pub fn look(env: &Env, settings: &Settings, conf: Option<&PacmanConf>) -> Self {
         let named = settings.download_user.as_deref().and_then(users::named);
         let downloader = conf.and_then(|conf| users::named(conf.download_user.as_deref()?));
         let store = settings.store_dir.as_deref();
         let owner = store.and_then(|dir| std::fs::symlink_metadata(dir).ok()).map(|found| found.uid());
         let owner = owner.and_then(users::with_id);
-        // As handover.rs picks whom root has work for it.
+        // The same choice of the user that works for root as in handover.rs.
         let usual = users::USUAL.iter().find_map(|name| Some((*name, users::named(name)?)));
         let real = |user: Option<User>| user.filter(|user| user.uid != 0);
         // Root only where the setting says so.
@@ -81,13 +82,13 @@ fn look_at(path: &Path, what: &'static str) -> Directory {
     Directory { path: path.to_owned(), what, found, room }
 }
 
-/// What `systemctl` lists as failed. Nothing where there is no systemd.
+/// Returns the units that `systemctl` lists as failed; none without systemd.
 fn failed_units(env: &Env) -> Vec<String> {
     let said = systemctl(env, &["list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "pkgswarm-*"]);
     said.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// What timers start, and as whom. Nothing where systemd does not run.
+/// Returns the services that timers start, and their users; none where systemd does not run.
 fn services(env: &Env) -> Vec<(String, String)> {
     let units = ["pkgswarm-index", "pkgswarm-prefetch"];
     let names: Vec<String> =
@@ -176,8 +177,8 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// Nobody downloads for root but the number that no user has, which keeps nothing; or, with the user that `download.user`
-/// names, not even that.
+/// Makes the finding that only the number 65534, which keeps no files, could download for root; or that the user
+/// in `download.user` does not exist.
 pub fn no_user(named: Option<&str>) -> Finding {
     let mend = "sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml";
     match named {
