@@ -1,4 +1,4 @@
-//! What one file of the memory holds: lines of words, written by this program and read by it again.
+//! The content of one health file: lines of words, written by this program and read by it again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,31 +9,31 @@ use crate::fsx;
 /// Longest file that is read; a real one has a few hundred bytes.
 const MOST: u64 = 64 * 1024;
 
-/// The memory of one transaction, or of all.
+/// The record of one transaction, or of all.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct HealthMemory {
-    /// How much of the head start brought nothing.
+    /// The part of the head start that was spent without a result.
     pub head_start_spent: Duration,
-    /// Host, and until when it is asked last, in Unix seconds.
+    /// Hosts that are asked last, until a time in Unix seconds.
     pub down: BTreeMap<String, u64>,
-    /// Which URL a file came from.
+    /// The URL that a file came from.
     pub from: BTreeMap<String, String>,
-    /// File that no source delivered, and until when that counts, in Unix seconds.
+    /// Files that no source delivered, until a time in Unix seconds.
     pub lost: BTreeMap<String, u64>,
-    /// Whether the mirrors were asked about all databases.
+    /// True when the mirrors were asked about all databases.
     pub asked: bool,
-    /// Databases that have not changed: of which state of the file in use that was said, and which host said so.
+    /// Unchanged databases: the state of the file in use that this is about, and the host that reported it.
     pub unchanged: BTreeMap<String, (String, String)>,
 }
 
 impl HealthMemory {
-    /// Reads the file at `path`, which must be of `uid`. What cannot be read is forgotten.
+    /// Reads the file at `path`, which must belong to `uid`. Unreadable content is dropped.
     pub fn read(path: &Path, uid: u32) -> Self {
         let bytes = fsx::read_small(path, uid, MOST).unwrap_or_default();
         Self::from_text(&String::from_utf8_lossy(&bytes))
     }
 
-    /// Reads the text of such a file. A line that is not understood is skipped.
+    /// Reads the text of such a file. An unknown line is skipped.
     pub fn from_text(text: &str) -> Self {
         let mut memory = Self::default();
         for line in text.lines() {
@@ -63,11 +63,11 @@ impl HealthMemory {
         memory
     }
 
-    /// The text of such a file, without what is over at `now` (Unix seconds).
+    /// Returns the text of such a file, without entries that have expired at `now` (Unix seconds).
     pub fn to_text(&self, now: u64) -> String {
         let mut out = String::new();
         if self.head_start_spent > Duration::ZERO {
-            // Rounded up, so that what was spent is never forgotten bit by bit.
+            // Rounded up, so that spent time is never lost bit by bit.
             out += &format!("spent {}\n", self.head_start_spent.as_micros().div_ceil(1000));
         }
         for (name, until) in self.lost.iter().filter(|(_, until)| **until > now) {

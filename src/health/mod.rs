@@ -1,9 +1,10 @@
-//! What earlier calls learned about sources: who is down, how much of the head start is spent, whether the user said stop.
+//! Earlier calls' knowledge of sources: which are down, how much of the head start is spent, whether the user
+//! pressed ^C.
 //!
-//! pacman starts one process a file; without this every file would pay again for a dead daemon or mirror. What is
-//! remembered only reorders sources: it never removes the last one. Small text files in the store, replaced whole;
-//! when two processes write at once the last one wins, which costs at most one more try. That the user said stop has a
-//! file of its own, which nobody overwrites with something else.
+//! pacman starts one process a file; without this every file would pay again for a dead daemon or mirror. The
+//! record only reorders sources: it never removes the last one. Small text files in the store, replaced whole;
+//! when two processes write at once the last one wins, which costs at most one more try. A ^C has a file of its
+//! own, which no other record overwrites.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,17 +17,17 @@ use crate::health::record::{Records, SourceRecord};
 pub mod memory;
 pub mod record;
 
-/// How long a host that did not answer is asked last, by every transaction.
+/// Time for which every transaction asks a host last after it did not answer.
 const BRIEFLY: Duration = Duration::from_secs(60);
 
-/// How long after a ^C nothing more is fetched in its transaction. pacman goes on with the next server after two seconds,
-/// and each refusal counts anew; a parent that is a shell goes on for ever.
+/// Seconds after a ^C in which its transaction fetches nothing more. pacman goes on with the next server after two
+/// seconds, and each refusal starts them anew; a parent that is a shell goes on for ever.
 const INTERRUPTED: u64 = 60;
 
-/// How long a file that no source delivered is asked only of the server that pacman names.
+/// Seconds for which a file that no source delivered is asked only of the server that pacman names.
 const LOST: u64 = 600;
 
-/// The memory of one transaction, and of all for hosts.
+/// The record of one transaction, and of hosts for all.
 #[derive(Debug)]
 pub struct Health {
     path: PathBuf,
@@ -34,7 +35,7 @@ pub struct Health {
     stop_path: PathBuf,
     uid: u32,
     now: u64,
-    /// Until when nothing is fetched, in Unix seconds.
+    /// End of the time in which nothing is fetched, in Unix seconds.
     stop: u64,
     memory: HealthMemory,
     hosts: HealthMemory,
@@ -43,7 +44,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Reads what is remembered in `dir` for the transaction `key`. What cannot be read is forgotten.
+    /// Reads the record in `dir` for the transaction `key`. Unreadable content is dropped.
     pub fn read(dir: &Path, key: &str, uid: u32, now: SystemTime) -> Self {
         let now = clock::unix(now);
         let (path, hosts_path) = (dir.join(format!("run-{key}")), dir.join("hosts"));
@@ -55,7 +56,7 @@ impl Health {
         Self { path, hosts_path, stop_path, uid, now, stop, memory, hosts, records, changed: false }
     }
 
-    /// Reads again what other processes have learned meanwhile.
+    /// Reads again, for what other processes have recorded meanwhile.
     pub fn learn_from_others(&mut self, now: SystemTime) {
         self.now = clock::unix(now);
         self.memory = HealthMemory::read(&self.path, self.uid);
@@ -64,33 +65,33 @@ impl Health {
         self.records.read_again(self.now);
     }
 
-    /// What earlier transfers showed about `host`.
+    /// Returns the record of earlier transfers from `host`.
     pub fn record(&self, host: &str) -> SourceRecord {
         self.records.of(host)
     }
 
-    /// Takes note of something about `host`.
+    /// Records an observation of `host`.
     pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
         self.records.note(host, learn);
     }
 
-    /// What is left of the head start.
+    /// Returns the rest of the head start.
     pub fn head_start(&self, whole: Duration) -> Duration {
         whole.saturating_sub(self.memory.head_start_spent)
     }
 
-    /// Takes note of head start that brought nothing.
+    /// Records head start that was spent without a result.
     pub fn spend(&mut self, spent: Duration) {
         self.changed |= spent > Duration::ZERO;
         self.memory.head_start_spent += spent;
     }
 
-    /// Whether the user pressed ^C in this transaction.
+    /// Returns true after the user pressed ^C in this transaction.
     pub fn is_interrupted(&self) -> bool {
         self.stop > self.now
     }
 
-    /// Takes note of a ^C that has come `now`, for everybody and at once.
+    /// Records a ^C at `now`, for all processes and at once.
     pub fn interrupt(&mut self, now: SystemTime) {
         // The call may have run for long.
         self.now = clock::unix(now);
@@ -98,24 +99,24 @@ impl Health {
         let _ = fsx::replace(&self.stop_path, self.stop.to_string().as_bytes(), 0o600);
     }
 
-    /// Whether every source of the file has failed in this transaction.
+    /// Returns true when every source of the file has failed in this transaction.
     pub fn is_lost(&self, name: &str) -> bool {
         self.memory.lost.get(name).is_some_and(|until| *until > self.now)
     }
 
-    /// Takes note that every source of the file has failed.
+    /// Records that every source of the file has failed.
     pub fn lost(&mut self, name: &str) {
         self.memory.lost.insert(name.to_owned(), self.now + LOST);
         self.changed = true;
     }
 
-    /// Whether `host` did not answer lately.
+    /// Returns true when `host` did not answer lately.
     pub fn is_down(&self, host: &str) -> bool {
         let down = |memory: &HealthMemory| memory.down.get(host).is_some_and(|until| *until > self.now);
         down(&self.memory) || down(&self.hosts)
     }
 
-    /// Takes note that `host` did not answer, or asked to be left alone for `rest`.
+    /// Records that `host` did not answer, or asked for no requests during `rest`.
     pub fn down(&mut self, host: &str, rest: Option<Duration>) {
         let until = self.now + rest.unwrap_or(BRIEFLY).as_secs();
         self.hosts.down.insert(host.to_owned(), until);
@@ -124,51 +125,51 @@ impl Health {
         self.changed = true;
     }
 
-    /// Takes note that `host` sent something else than what was expected: asked last in this transaction.
+    /// Records that `host` sent something else than expected: it is asked last in this transaction.
     pub fn lied(&mut self, host: &str) {
         self.memory.down.insert(host.to_owned(), self.now + 24 * 3600);
         self.changed = true;
     }
 
-    /// Takes note that `host` answers again.
+    /// Records that `host` answers again.
     pub fn up(&mut self, host: &str) {
         self.changed |= self.hosts.down.remove(host).is_some() | self.memory.down.remove(host).is_some();
     }
 
-    /// Which URL delivered `name` in this transaction.
+    /// Returns the URL that delivered `name` in this transaction.
     pub fn origin(&self, name: &str) -> Option<&str> {
         self.memory.from.get(name).map(String::as_str)
     }
 
-    /// Takes note of which URL delivered `name`.
+    /// Records the URL that delivered `name`.
     pub fn delivered(&mut self, name: &str, url: &str) {
         if self.memory.from.len() < 64 {
             self.changed |= self.memory.from.insert(name.to_owned(), url.to_owned()).as_deref() != Some(url);
         }
     }
 
-    /// Whether mirrors are to be asked about all databases: true once in a transaction.
+    /// Returns true once in a transaction: the caller then asks the mirrors about all databases.
     pub fn ask_ahead(&mut self) -> bool {
         self.changed |= !self.memory.asked;
         !std::mem::replace(&mut self.memory.asked, true)
     }
 
-    /// Takes note that `host` said that the database `name` has not changed since the file in use, which was in this
-    /// `state` (one word).
+    /// Records the answer of `host` that the database `name` has not changed since the file in use, which was in
+    /// this `state` (one word).
     pub fn unchanged(&mut self, name: &str, state: &str, host: &str) {
         self.memory.unchanged.insert(name.to_owned(), (state.to_owned(), host.to_owned()));
         self.changed = true;
     }
 
-    /// Who said in this transaction that the database `name` has not changed, if its file is still in this `state`.
-    /// Counts once: who asks again wants to know.
+    /// Returns the host that reported in this transaction that the database `name` has not changed, if its file is
+    /// still in this `state`. Valid once: a second request is a new question.
     pub fn take_unchanged(&mut self, name: &str, state: &str) -> Option<String> {
         let (then, host) = self.memory.unchanged.remove(name)?;
         self.changed = true;
         (then == state).then_some(host)
     }
 
-    /// Writes what is new. A store that cannot be written to forgets, and nothing else happens.
+    /// Writes new observations. In a store that cannot be written to they are lost, without further harm.
     pub fn save(&mut self) {
         self.records.save();
         if std::mem::take(&mut self.changed) {
@@ -180,7 +181,7 @@ impl Health {
         }
     }
 
-    /// Removes the memory of transactions older than a day.
+    /// Removes the records of transactions older than a day.
     pub fn tidy(dir: &Path) {
         let Ok(entries) = std::fs::read_dir(dir) else { return };
         for entry in entries.flatten() {
@@ -192,7 +193,7 @@ impl Health {
     }
 }
 
-/// What [`Health::interrupt`] has written; 0 where nobody has.
+/// Returns the time that [`Health::interrupt`] has written; 0 without one.
 fn stop_until(path: &Path, uid: u32) -> u64 {
     let bytes = fsx::read_small(path, uid, 20).unwrap_or_default();
     std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(0)

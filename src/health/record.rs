@@ -1,4 +1,4 @@
-//! What earlier transfers showed about one source: how soon it answers, how fast it sends, how often it had nothing.
+//! The record of one source's earlier transfers: its latency, its rate, and how often it lacked the file.
 //!
 //! A pure value: times are handed in. [`Records`] keeps them on disk, one line a host.
 
@@ -8,40 +8,40 @@ use std::time::{Duration, Instant};
 
 use crate::fsx;
 
-/// Shortest wait for a source that may be nearer: what a neighbour needs for two questions over a slow wireless link.
+/// Shortest wait for a source that may be nearer: a neighbour's time for two questions over a slow wireless link.
 pub const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
-/// Files in a row that a source did not have, after which it gets no more than the shortest wait.
+/// Consecutive files missing at a source after which it gets no more than the shortest wait.
 const HOPELESS: u32 = 8;
 
-/// Fewest bytes from which a rate is learned: less than that says more about latency.
+/// Fewest bytes from which a rate is learned: fewer tell more about latency.
 const ENOUGH: u64 = 1 << 20;
 
-/// Most hosts that are remembered; who was not heard of for longest is forgotten first.
+/// Most hosts in the record; the one that was silent for longest is dropped first.
 const MOST_HOSTS: usize = 64;
 
 /// Longest file that is read; a real one has at most `MOST_HOSTS` lines of about 50 bytes.
 const MOST: u64 = 64 * 1024;
 
-/// One source. Nothing is known of a new one: [`SourceRecord::default`].
+/// The record of one source. That of a new one is empty: [`SourceRecord::default`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct SourceRecord {
-    /// From the question to the first byte, averaged over the last few answers; `None` before the first.
+    /// Time from the request to the first byte, averaged over the last few answers; `None` before the first.
     pub latency: Option<Duration>,
     /// Bytes a second, averaged over the last few transfers of 1 MiB and more; `None` before the first.
     pub rate: Option<u64>,
-    /// How many questions in a row it had no answer to.
+    /// Consecutive requests that it could not answer.
     pub misses: u32,
 }
 
 impl SourceRecord {
-    /// Takes note of a first byte after `latency`.
+    /// Records a first byte after `latency`.
     pub fn answered(&mut self, latency: Duration) {
         self.misses = 0;
         self.latency = Some(self.latency.map_or(latency, |known| (known * 3 + latency) / 4));
     }
 
-    /// Takes note of `bytes` that came within `took`. Too few of them say nothing.
+    /// Records `bytes` received within `took`. Too few of them are ignored.
     pub fn delivered(&mut self, bytes: u64, took: Duration) {
         if bytes < ENOUGH {
             return;
@@ -50,14 +50,14 @@ impl SourceRecord {
         self.rate = Some(self.rate.map_or(rate, |known| (known / 4) * 3 + rate / 4));
     }
 
-    /// Takes note of a question that brought nothing.
+    /// Records a request without a result.
     pub fn missed(&mut self) {
         self.misses = self.misses.saturating_add(1);
     }
 
-    /// How long this source, which may be nearer than a mirror, is waited for: as long as allowed while it has what is
-    /// wanted, which costs nothing; half of that for each miss in a row, but three times what it usually takes. At least
-    /// [`SHORTEST_WAIT`], and no more than that after `HOPELESS` misses.
+    /// Returns the longest wait for this source, which may be nearer than a mirror: as long as allowed while it
+    /// has the files, which costs nothing; half of that for each miss in a row, but three times its usual latency.
+    /// At least [`SHORTEST_WAIT`], and no more than that after `HOPELESS` misses.
     pub fn head_start(&self, most: Duration) -> Duration {
         if self.misses >= HOPELESS {
             return SHORTEST_WAIT.min(most);
@@ -66,16 +66,16 @@ impl SourceRecord {
         (most / 2u32.pow(self.misses)).max(usual).max(SHORTEST_WAIT).min(most)
     }
 
-    /// How long a mirror may take to answer before the next one is asked as well: at first as long as allowed, later
-    /// eight times what it usually takes, and at least a quarter of what is allowed. Generous, because a question too
-    /// many is a burden for the second mirror.
+    /// Returns the time that a mirror may take to answer before the next one is asked as well: at first as long as
+    /// allowed, later eight times its usual latency, and at least a quarter of the allowed time. Generous, because
+    /// an unneeded request is a burden for the second mirror.
     pub fn overlap(&self, most: Duration) -> Duration {
         self.latency.map_or(most, |latency| (latency * 8).clamp(most / 4, most))
     }
 }
 
-/// What is known about hosts, on disk: `HOST LATENCY RATE MISSES SEEN` a line; microseconds, bytes a second, count, Unix
-/// seconds; `-` for what is not known.
+/// The records of hosts, on disk: `HOST LATENCY RATE MISSES SEEN` a line; microseconds, bytes a second, count,
+/// Unix seconds; `-` for unknown.
 #[derive(Debug)]
 pub struct Records {
     path: PathBuf,
@@ -86,29 +86,29 @@ pub struct Records {
     saved: Option<Instant>,
 }
 
-/// How often one process writes at most: who fetches a hundred small files learns something from each.
+/// Shortest interval between writes of one process: a hundred small files bring a hundred observations.
 const OFTEN: Duration = Duration::from_millis(250);
 
 impl Records {
-    /// Reads the file at `path`, which must be of `uid`. What cannot be read is forgotten. `now` in Unix seconds.
+    /// Reads the file at `path`, which must belong to `uid`. Unreadable content is dropped. `now` in Unix seconds.
     pub fn read(path: &Path, uid: u32, now: u64) -> Self {
         let known = parse(&fsx::read_small(path, uid, MOST).unwrap_or_default());
         Self { path: path.to_owned(), uid, now, known, changed: BTreeMap::new(), saved: None }
     }
 
-    /// Reads again what others have learned meanwhile.
+    /// Reads again, for what other processes have recorded meanwhile.
     pub fn read_again(&mut self, now: u64) {
         self.known = parse(&fsx::read_small(&self.path, self.uid, MOST).unwrap_or_default());
         self.known.extend(self.changed.iter().map(|(host, record)| (host.clone(), *record)));
         self.now = now;
     }
 
-    /// What is known about `host`.
+    /// Returns the record of `host`.
     pub fn of(&self, host: &str) -> SourceRecord {
         self.known.get(host).map_or_else(SourceRecord::default, |(record, _)| *record)
     }
 
-    /// Takes note of something about `host`.
+    /// Records an observation of `host`.
     pub fn note(&mut self, host: &str, learn: impl FnOnce(&mut SourceRecord)) {
         let (before, seen) = self.known.get(host).copied().unwrap_or_default();
         let mut after = before;
@@ -120,10 +120,11 @@ impl Records {
         self.changed.insert(host.to_owned(), (after, self.now));
     }
 
-    /// Writes what is new over what others have written meanwhile about other hosts; the file is replaced whole. What is
-    /// new since a moment ago is written a moment later, and at the end at the latest.
+    /// Writes new observations; those of other processes about other hosts are kept. The file is replaced whole.
+    /// Observations since the last write a moment ago are written a moment later, and at the end at the latest.
     ///
-    /// Of two that learn about one host at the same moment, one is forgotten: that costs a guess.
+    /// Of two processes that write about one host at the same moment, one observation is lost, which costs a
+    /// guess.
     pub fn save(&mut self) {
         if self.saved.is_none_or(|last| last.elapsed() >= OFTEN) {
             self.write();
@@ -151,20 +152,20 @@ impl Drop for Records {
     }
 }
 
-/// One line of it, break included.
+/// Returns one line of it, break included.
 pub fn line(host: &str, record: &SourceRecord, seen: u64) -> String {
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     let latency = record.latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     format!("{host} {} {} {} {seen}\n", number(latency), number(record.rate), record.misses)
 }
 
-/// What the text of such a file says: each host's record, and when it was heard of.
+/// Reads the text of such a file: each host's record, and when the host was last seen.
 pub fn parse(bytes: &[u8]) -> BTreeMap<String, (SourceRecord, u64)> {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().filter_map(|line| {
         let words: Vec<&str> = line.split(' ').collect();
         let [host, latency, rate, misses, seen] = words.as_slice() else { return None };
-        // An hour of latency is no latency; sums of what is believed must not overflow.
+        // An hour of latency is no latency; sums of these values must not overflow.
         let latency = latency.parse().ok().filter(|micros| *micros < 3_600_000_000).map(Duration::from_micros);
         let record = SourceRecord { latency, rate: rate.parse().ok(), misses: misses.parse().ok()? };
         Some(((*host).to_owned(), (record, seen.parse().ok()?)))
