@@ -8,21 +8,21 @@ use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Tells a child of root, or a process in the background, which pacman its work is for. Set by hand it has no effect on
-/// root.
+/// Names, for a child of root or a process in the background, the pacman that its work is for. Set by hand it has
+/// no effect on root.
 pub const HANDOVER: &str = "PKGSWARM_HANDOVER";
 
-/// Tells a child of root of a directory of its own beside what it is to hand over, for want of a store with room.
+/// Names, for a child of root that has no store with room, a directory of its own beside the target of its files.
 pub const BESIDE: &str = "PKGSWARM_BESIDE";
 
-/// Tells whoever pacman starts that it was only asked what it is about to fetch: nothing is to be fetched then.
+/// Tells a downloader of a pacman that is only asked for its list to fetch nothing.
 pub const AHEAD: &str = "PKGSWARM_AHEAD";
 
-/// Has every source that failed named on stderr, also when another one delivered.
+/// Prints every source that failed on stderr, also when another one delivered.
 pub const VERBOSE: &str = "PKGSWARM_VERBOSE";
 
-/// The variables that users may set, and what each does. [`HANDOVER`], [`BESIDE`] and [`AHEAD`]
-/// are between processes of ours alone.
+/// The variables that users may set, and their effects. [`HANDOVER`], [`BESIDE`] and [`AHEAD`] are for processes
+/// of this program alone.
 pub const VARIABLES: &[(&str, &str)] = &[
     (
         "PKGSWARM_CONFIG_DIR",
@@ -58,29 +58,30 @@ pub struct Env {
     pub vars: BTreeMap<String, String>,
     /// The real user id, from the kernel: fakeroot cannot change what a system call answers.
     pub uid: u32,
-    /// Whether stderr is a terminal, so that a bar may be drawn.
+    /// True when stderr is a terminal, so that a bar may be drawn.
     pub terminal: bool,
     /// The process that started this one.
     pub parent: u32,
 }
 
-/// The program that can do everything; `pkgswarm` itself is a small one that starts it (`front.rs`).
+/// The full program; `pkgswarm` itself is a small one that starts it (`front.rs`).
 const FULL: &str = "pkgswarm-full";
 
-/// A path from the directory of `program`.
+/// Returns a path relative to the directory of `program`.
 fn beside(program: &Path, place: &str) -> PathBuf {
     program.parent().unwrap_or(Path::new("/")).join(place)
 }
 
-/// The full program that the command at `program` starts: beside it, or in `../lib/pkgswarm`.
+/// Returns the full program that the command at `program` starts: beside it, or in `../lib/pkgswarm`.
 pub fn full_program_of(program: &Path) -> PathBuf {
     let near = beside(program, FULL);
     let installed = || Some(program.parent()?.parent()?.join("lib/pkgswarm").join(FULL));
     if near.exists() { near } else { installed().unwrap_or(near) }
 }
 
-/// The program that this process runs, to be started again: the very file, whatever has taken its name since, and where
-/// `/proc` is not mounted the file under the path with which the kernel was told to run it (`AT_EXECFN`, getauxval(3)).
+/// Returns the program that this process runs, to be started again: the very file, even if another one has its
+/// name since. Where `/proc` is not mounted, the path with which the kernel was told to run it (`AT_EXECFN`,
+/// getauxval(3)).
 pub fn itself() -> PathBuf {
     let very = Path::new("/proc/self/exe");
     if very.exists() {
@@ -109,17 +110,17 @@ impl Env {
         }
     }
 
-    /// Whose child this process is now: init's, when the one that started it has ended.
+    /// Returns the current parent process: init, when the one that started this process has ended.
     pub fn parent_now() -> u32 {
         rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
-    /// The arguments after the program's name.
+    /// Returns the arguments after the program's name.
     pub fn words(&self) -> &[OsString] {
         self.args.get(1..).unwrap_or_default()
     }
 
-    /// The path of the command, for a file that names it: of `pkgswarm` where this is `pkgswarm-full`.
+    /// Returns the path of the command, for a file that names it: of `pkgswarm` where this is `pkgswarm-full`.
     ///
     /// # Errors
     /// Where `/proc` is hidden and the path that it was started with is gone; trying again does not help.
@@ -130,13 +131,13 @@ impl Env {
         Ok(found.filter(|_| this.ends_with(FULL)).unwrap_or(this))
     }
 
-    /// The path of `pkgswarm-full`; `None` where this is it.
+    /// Returns the path of `pkgswarm-full`; `None` where this is it.
     pub fn full_program(&self) -> Option<PathBuf> {
         let this = std::env::current_exe().ok().or_else(started_as).unwrap_or_else(|| "/usr/bin/pkgswarm".into());
         (!this.ends_with(FULL)).then(|| full_program_of(&this))
     }
 
-    /// The arguments that set settings, for another process of ours.
+    /// Returns the arguments that set settings, for another process of this program.
     pub fn settings(&self) -> Vec<&OsStr> {
         let mut words = self.words().iter().map(OsString::as_os_str).take_while(|word| *word != "--");
         let mut settings = Vec::new();
@@ -150,17 +151,17 @@ impl Env {
         settings
     }
 
-    /// The value of a variable; empty means unset.
+    /// Returns the value of a variable; empty means unset.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether root runs this.
+    /// Returns true when root runs this process.
     pub fn is_root(&self) -> bool {
         self.uid == 0
     }
 
-    /// The home directory, when it is this user's own.
+    /// Returns the home directory, when it is this user's own.
     ///
     /// pacman leaves `HOME=/root` to its download user, who can neither read it nor should.
     pub fn home(&self) -> Option<PathBuf> {
@@ -171,7 +172,7 @@ impl Env {
         (home.is_absolute() && (owner == self.uid || faked)).then_some(home)
     }
 
-    /// The version of the pacman that runs this as its downloader, as (major, minor).
+    /// Returns the version of the pacman that runs this as its downloader, as (major, minor).
     ///
     /// Source: pacman sets `HTTP_USER_AGENT=pacman/7.1.0 (…)` (pacman 7.1.0, src/pacman/pacman.c:289).
     pub fn pacman_version(&self) -> Option<(u32, u32)> {
@@ -180,8 +181,8 @@ impl Env {
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     }
 
-    /// Whether the environment asks for a proxy, which then must not be bypassed. As curl reads it: not `HTTP_PROXY`, and
-    /// with a `no_proxy` of `*` there is none.
+    /// Returns true when the environment sets a proxy, which then must not be bypassed. Read as curl does: not
+    /// `HTTP_PROXY`, and with a `no_proxy` of `*` there is none.
     pub fn has_proxy(&self) -> bool {
         let is_for_none =
             ["no_proxy", "NO_PROXY"].iter().find_map(|name| self.var(name)).is_some_and(|list| list.trim() == "*");

@@ -1,4 +1,5 @@
-//! pkgswarm, the command: hands out what is here already, and starts the full program, `pkgswarm-full`, for all else.
+//! The command `pkgswarm`: hands out a file that is here already, and starts the full program, `pkgswarm-full`,
+//! for the rest.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
     ExitCode::from(error::status(&error))
 }
 
-/// Returns only when it fails.
+/// Runs `program` in place of this process; returns only on failure.
 fn become_it(env: &Env, program: &Path) -> std::io::Error {
     let mut command = Command::new(program);
     if let Some(name) = env.args.first() {

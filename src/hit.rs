@@ -1,13 +1,14 @@
-//! What is here already, handed out by a small program that holds nothing else.
+//! Serves a file that is here already from a small program that holds nothing else.
 //!
-//! Most calls of a pacman that has a `DownloadUser` find their file fetched ahead. To load all of this library for them
-//! would take as long as they take themselves, so the command `pkgswarm` is a small program (`front.rs`), which does what
-//! this module does and starts the full one (`main.rs`) for everything else. Neither the network nor anything that draws
-//! is reachable from here; that keeps the small program small (`tests/bench --case store-hit` measures what it spares).
+//! Most calls of a pacman that has a `DownloadUser` find their file fetched ahead. Loading all of this library
+//! would take as long as such a call itself, so the command `pkgswarm` is a small program (`front.rs`), which runs
+//! this module and starts the full one (`main.rs`) for everything else. Neither the network nor any drawing is
+//! reachable from here; that keeps the small program small (`tests/bench --case store-hit` measures the
+//! difference).
 //!
 //! The proof is the same, and so is the one place that gives a file its name: [`Obtained::place`].
 //!
-//! Tests: whatever the scenarios call is `pkgswarm`; `tests/cases/front.rs` tells who did the work.
+//! Tests: the scenarios all call `pkgswarm`; `tests/cases/front.rs` shows which program did the work.
 
 use std::path::Path;
 use std::time::Instant;
@@ -27,16 +28,16 @@ use crate::prefetch::kept;
 use crate::session::Session;
 use crate::want::{self, Want};
 
-/// Places the file that `pkgswarm xfer URL OUTPUT` asks for when this machine has it, and returns the line to say.
+/// Serves `pkgswarm xfer URL OUTPUT` from this machine; returns the line to print.
 ///
-/// `None` when it is not here, and whenever there is anything to report, to fetch or to start: then nothing is at OUTPUT,
-/// and the full program begins from the beginning.
+/// `None` when the file is not here, and whenever there is anything to report, to fetch or to start: then no file
+/// is at OUTPUT, and the full program starts from the beginning.
 pub fn hand_out(env: &Env) -> Option<String> {
     let [command, url, output] = env.words() else { return None };
     let (url, output) = (url.to_str()?, Path::new(output));
     let is_plain =
         command == "xfer" && !url.starts_with('-') && !output.as_os_str().as_encoded_bytes().starts_with(b"-");
-    // What root is given comes out of the hands of an unprivileged child.
+    // Root's files come from an unprivileged child.
     let is_direct = !env.is_root() && env.var(HANDOVER).is_none() && env.var(AHEAD).is_none();
     let name = want::name_of(url).ok()?;
     if !is_plain || !is_direct || !matches!(name.kind(), NameKind::Package | NameKind::PackageSignature) {

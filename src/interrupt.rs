@@ -1,12 +1,12 @@
-//! ^C in a call of pacman's: noted whenever it comes, so that the rest of the transaction knows of it.
+//! ^C in a call of pacman's: recorded whenever it comes, so that the rest of the transaction knows of it.
 //!
-//! pacman itself takes no notice of a ^C while its downloader runs (7.1.0, src/pacman/conf.c, 230): what it learns is that
-//! this file has failed, and it goes on with the next. The call that is interrupted therefore writes it down for all
-//! later ones and for the read-ahead. Until it can do so the signal waits: [`hold`] comes first in the small program, and
-//! lasts through execve(2) until the full one [`listen`]s.
+//! pacman itself ignores a ^C while its downloader runs (7.1.0, src/pacman/conf.c, 230): it learns only that this
+//! file has failed, and goes on with the next. The interrupted call therefore records it for all later ones and
+//! for the read-ahead. Until it can do so the signal waits: [`hold`] comes first in the small program, and lasts
+//! through execve(2) until the full one [`listen`]s.
 //!
-//! Not noted is one that comes while root copies what its child has handed over: the child, who keeps the notes, is gone by
-//! then.
+//! A ^C that comes while root copies the child's file is not recorded: the child, which keeps the record, is gone
+//! by then.
 //!
 //! Tests: `tests/cases/interrupted.rs`, `tests/real_ahead.rs`.
 
@@ -16,39 +16,39 @@ use std::sync::{Arc, OnceLock};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Set by the handler.
+/// The flag that the handler sets.
 static CAME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 fn interrupt() -> SigSet {
     SigSet::from(Signal::SIGINT)
 }
 
-/// Has an interrupt wait from now on, for this thread and whatever it becomes or starts.
+/// Blocks interrupts from now on, for this thread, its children and the programs it runs.
 pub fn hold() {
     // Fails for no set that exists (sigprocmask(2)).
     let _ = interrupt().thread_block();
 }
 
-/// Lets interrupts through again, to what they do by default or to whoever listens.
+/// Unblocks interrupts, which then end the process or set the flag of [`listen`].
 pub fn release() {
     let _ = interrupt().thread_unblock();
 }
 
-/// Whether one waits that came since [`hold`]. It is told once.
+/// Returns true when one is pending that came since [`hold`], and clears it.
 pub fn is_waiting() -> bool {
     let waiting = SignalFd::with_flags(&interrupt(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     waiting.and_then(|waiting| waiting.read_signal()).is_ok_and(|signal| signal.is_some())
 }
 
-/// Has interrupts end nothing by themselves from now on, but be told by [`came`]; then lets them through.
+/// Keeps interrupts from ending the process from now on, and lets [`came`] report them; then unblocks them.
 pub fn listen() {
     let flag = CAME.get_or_init(Arc::default);
-    // What cannot be listened to ends this process, as it does by default.
+    // Without a handler an interrupt ends this process, as by default.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(flag));
     release();
 }
 
-/// Whether an interrupt has come since [`listen`], or had waited for it.
+/// Returns true when an interrupt has come since [`listen`], or was pending before it.
 pub fn came() -> bool {
     CAME.get().is_some_and(|came| came.load(Ordering::Relaxed))
 }

@@ -1,4 +1,4 @@
-//! Who does the work for root: an unprivileged user, or root itself where the kernel lets it become no other.
+//! The user that does the work for root: an unprivileged one, or root itself where the kernel allows no other.
 
 use std::thread;
 
@@ -9,19 +9,19 @@ use crate::config::Settings;
 use crate::error::Error;
 use crate::users::{self, STRAY, User};
 
-/// Whose hands touch foreign bytes.
+/// The process that handles foreign bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hands {
-    /// A child's, which has become this user.
+    /// A child, which has become this user.
     Of(User),
-    /// Root's own: `download.user` says so.
+    /// Root itself: `download.user` says so.
     Own,
 }
 
-/// Who is to do the work for root.
+/// Returns the user that is to do the work for root.
 ///
-/// Where no user is named at all, in an image whose passwd has root alone, it is the user with the number that no user
-/// has, and nothing is kept under that number.
+/// Where `/etc/passwd` has no such user, as in an image with root alone, it is the number 65534, which belongs to
+/// no user, and no file is kept under it.
 ///
 /// # Errors
 /// `Usage` when `download.user` names a user who does not exist.
@@ -40,8 +40,8 @@ pub fn hands(settings: &Settings) -> Result<Hands, Error> {
     Ok(Hands::Of(owner.or_else(first).unwrap_or(STRAY)))
 }
 
-/// Why the kernel does not let this process become `user`: `EPERM` without the right to change users, `EINVAL` where the
-/// user namespace has no such user. `None` when it does, or when it fails for a reason that may pass.
+/// Returns the kernel's reason not to let this process become `user`: `EPERM` without the right to change users,
+/// `EINVAL` where the user namespace has no such user. `None` when it does, or for a failure that may pass.
 ///
 /// Tried on a thread, which ends with it: Linux changes users one thread at a time (setuid(2)).
 pub(super) fn refusal(user: User) -> Option<Errno> {
@@ -54,8 +54,8 @@ pub(super) fn refusal(user: User) -> Option<Errno> {
     tried.err().filter(|e| matches!(*e, Errno::PERM | Errno::INVAL))
 }
 
-/// The settings for root where it has to do the work itself: with a store that is its own, or without a lasting one. What
-/// root made here would be in the way of the user whose it is to be.
+/// Returns the settings for root where it has to do the work itself: with a store of its own, or without a lasting
+/// one. Files that root made elsewhere would be in the way of the user that they should belong to.
 pub(super) fn as_is(settings: &Settings) -> Settings {
     let is_ours =
         settings.store_dir.as_ref().and_then(|dir| rustix::fs::lstat(dir).ok()).is_some_and(|stat| stat.st_uid == 0);

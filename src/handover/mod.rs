@@ -1,12 +1,12 @@
-//! Root keeps its hands clean: a child that has dropped to an unprivileged user does everything with foreign bytes and
+//! Root handles no foreign bytes: a child that has dropped to an unprivileged user does everything with them and
 //! with the store, and hands over an open file; root copies it, proves the copy and places it.
 //!
-//! Root never opens anything in the store, parses nothing that came from outside, and runs no network code. The child
-//! gets no file of root's to write to, and no file that it could write to gets a name of root's. What it says for people
-//! is printed by root under a name that root knows. Tests: `tests/cases/root.rs`.
+//! Root never opens a file of the store, parses no input from outside, and runs no network code. The child gets no
+//! file of root's to write to, and no file that it could write to gets a name of root's. Root prints its messages
+//! for people under a name that root knows. Tests: `tests/cases/root.rs`.
 //!
-//! Where the kernel lets root become no other user (`EPERM`, `EINVAL`: containers, user namespaces), this process does the
-//! work itself and says so once; `hands` tells who works.
+//! Where the kernel lets root become no other user (`EPERM`, `EINVAL`: containers, user namespaces), this process
+//! does the work itself and says so once; `hands` decides.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -43,45 +43,46 @@ mod receive;
 pub use hands::{Hands, hands};
 pub use message::Message;
 
-/// Where root puts what is handed over.
+/// The place where root puts the files.
 pub enum Target<'a> {
-    /// One file; the other is told what came.
+    /// One file; the function reports its arrival.
     At(Output, &'a Tell<'a>),
-    /// Files in a directory, of which these names were asked for, in this order.
+    /// Files in a directory, of which these names were asked for, in this order; the function reports each
+    /// arrival.
     In(PathBuf, Vec<String>, &'a Tell<'a>),
-    /// Nothing comes: the child works for itself, in the store and the state.
+    /// No file comes: the child works for itself, in the store and the state.
     Nowhere,
-    /// Nothing comes, and nothing is made: the child only looks.
+    /// No file comes, and none is made: the child only reads.
     Looking,
 }
 
-/// Says what there is to say of a file that is in its place.
+/// A function that reports a placed file.
 pub type Tell<'a> = dyn Fn(&Arrival<'_>) -> Result<(), Error> + 'a;
 
 /// A file that root has placed.
 #[derive(Debug)]
 pub struct Arrival<'a> {
-    /// What the child says of it.
+    /// The child's message about it.
     pub message: &'a Message,
-    /// Its name: in a directory the one that it has there, else the one that the child gives it.
+    /// Its name: the one that it has in a directory, else the one in the message.
     pub name: &'a str,
     /// Its bytes, proven.
     pub file: &'a File,
 }
 
-/// The child's end: hands files over instead of placing them.
+/// The child's end: it hands files over instead of placing them.
 pub struct Giver(OwnedFd);
 
 impl Giver {
-    /// The channel of a child of root, if this process is one: its standard input is then a socket.
+    /// Returns the channel of a child of root, if this process is one: its standard input is then a socket.
     pub fn of(env: &Env) -> Option<Self> {
         if env.is_root() || env.var(HANDOVER).is_none() {
             return None;
         }
-        // Killed with kill -9, root cannot take its child along; the kernel does. (Set here, because the change of user
-        // clears it: prctl(2), PR_SET_PDEATHSIG.)
+        // After kill -9 root cannot end its child; the kernel does. (Set here, because the change of user clears
+        // it: prctl(2), PR_SET_PDEATHSIG.)
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-        // From here on no set-uid program can give anything back.
+        // From here on no set-uid program can restore privileges.
         let _ = rustix::thread::set_no_new_privs(true);
         std::io::stdin().as_fd().try_clone_to_owned().ok().map(Self)
     }
@@ -89,7 +90,7 @@ impl Giver {
     /// Hands over the file that was asked for as number `asked`, from 0, and by this CID.
     ///
     /// # Errors
-    /// `Local` when it cannot be read, or root does not listen any more.
+    /// `Local` when it cannot be read, or root has stopped listening.
     pub fn give(&self, asked: usize, name: &str, obtained: &Obtained, cid: Option<Cid>) -> Result<(), Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("cannot hand the file to root: {e}"));
         let (sha256, size, waiver) = match obtained.accepted {
@@ -115,8 +116,9 @@ impl Giver {
     }
 }
 
-/// Has a child do what `here` does where root runs this, and places what it hands over; does it here for any other user,
-/// where `download.user` is root, and where the kernel lets root become no other user. Returns the exit status.
+/// Leaves the work of `here` to a child where root runs this, and places the files that it hands over. Does it
+/// here for any other user, where `download.user` is root, and where the kernel lets root become no other user.
+/// Returns the exit status.
 ///
 /// `here` gets the settings to use.
 ///
@@ -137,19 +139,20 @@ pub fn through(
     }
 }
 
-/// What handing the work over came to.
+/// The result of handing the work over.
 #[derive(Debug)]
 pub enum Handed {
-    /// A child did it, and ended with this status. It has said on stderr what there was to say.
+    /// A child did it, and ended with this status. It has printed all messages on stderr.
     Done(u8),
     /// Root has to do it itself, with these settings.
     Back(Box<Settings>),
 }
 
-/// Runs this program again as an unprivileged user with the arguments `words`, and places what it hands over.
+/// Runs this program again as an unprivileged user with the arguments `words`, and places the files that it hands
+/// over.
 ///
 /// # Errors
-/// `Usage` when `download.user` does not exist; `Local` when the child cannot be run, or hands over what cannot be placed.
+/// `Usage` when `download.user` does not exist; `Local` when the child cannot be run, or a file cannot be placed.
 /// Trying again does not help.
 pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'_>) -> Result<Handed, Error> {
     let Hands::Of(user) = hands(settings)? else { return Ok(Handed::Back(Box::new(settings.clone()))) };
@@ -162,8 +165,8 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'
     if let Some(dir) = &beside {
         command.env(BESIDE, dir.path());
     }
-    // A ^C, which the terminal sends to both, waits until the child is there to take note of it and to keep what has
-    // arrived; its status says so. Root dying at once would take the child along before that.
+    // A ^C, which the terminal sends to both, waits until the child can record it and keep the partial file; its
+    // status shows it. Root dying at once would take the child along before that.
     interrupt::hold();
     let child = start_as(user, settings, matches!(target, Target::Looking), command);
     interrupt::listen();
@@ -172,11 +175,11 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'
         return Ok(Handed::Back(Box::new(hands::as_is(settings))));
     };
     if interrupt::came() {
-        // Before there was a child: a signal that waits is not inherited (fork(2)).
+        // It came before there was a child: a pending signal is not inherited (fork(2)).
         let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::INT);
     }
     let placed = receive::all(&ours, target);
-    // A child that has more to say than was taken must not wait for a reader.
+    // A child that has more to send than was read must not wait for a reader.
     drop(ours);
     let failed = |what: String| Error::local("handover", format!("the unprivileged child {what}"));
     let status = child.wait().map_err(|e| failed(format!("cannot be waited for: {e}")))?;
@@ -191,11 +194,12 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'
     }
 }
 
-/// Runs this program again as an unprivileged user with the arguments `words`, and returns what it printed. The store and
-/// the state are made where they are missing, unless it only looks. Where root does the work itself, it is root's.
+/// Runs this program again as an unprivileged user with the arguments `words`, and returns its output. The store
+/// and the state are made where they are missing, unless it only reads. Where root does the work itself, it runs
+/// as root.
 ///
 /// # Errors
-/// `Local` when the child cannot be run, or printed more than a line of a MiB. Its exit status says nothing more.
+/// `Local` when the child cannot be run, or printed more than a line of a MiB. Its exit status adds nothing.
 pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool) -> Result<String, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("the unprivileged child: {e}"));
     let command = || {
@@ -217,7 +221,7 @@ pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool
     Ok(text)
 }
 
-/// This program with other arguments, for the same pacman.
+/// Makes the command that runs this program with other arguments, for the same pacman.
 fn call(env: &Env, words: &[OsString]) -> Command {
     let mut command = Command::new(crate::env::itself());
     command.args(words).env(HANDOVER, env.parent.to_string()).env_remove("HOME");
@@ -226,7 +230,7 @@ fn call(env: &Env, words: &[OsString]) -> Command {
 
 /// Starts `command` as `user`. `None` when the kernel lets this process become no such user.
 fn start_as(user: User, settings: &Settings, only_looks: bool, mut command: Command) -> Result<Option<Child>, Error> {
-    // What is to be kept belongs to a user who has a name.
+    // Files are kept only for a user with a name.
     let made = if only_looks || users::is_stray(user.uid) { Vec::new() } else { make_store(settings, user) };
     command.gid(user.gid).uid(user.uid);
     command.spawn().map(Some).or_else(|e| {
@@ -244,8 +248,8 @@ fn start_as(user: User, settings: &Settings, only_looks: bool, mut command: Comm
     })
 }
 
-/// A directory of the child's own beside what it is to hand over, where it has no store, or one on another disk that is
-/// full. It goes with the value.
+/// Makes a directory of the child's own beside the target of its files, where it has no store, or one on another
+/// disk that is full. It is removed on drop.
 fn beside(target: &Target<'_>, settings: &Settings, user: User) -> Option<TempDir> {
     let dir = match target {
         Target::At(output, _) => output.dir(),
@@ -262,7 +266,7 @@ fn beside(target: &Target<'_>, settings: &Settings, user: User) -> Option<TempDi
     Some(made)
 }
 
-/// What is said where root does the work itself.
+/// Returns the warning that root does the work itself.
 fn as_is_line(user: User) -> String {
     format!(
         "warning: root cannot become user {} here, so it reads what comes from outside itself; set download.user = \"root\" \
@@ -271,8 +275,8 @@ fn as_is_line(user: User) -> String {
     )
 }
 
-/// Makes the store's and the state's directory for `user` where tmpfiles.d did not: all that root ever does there. Returns
-/// those that it made.
+/// Makes the store's and the state's directory for `user` where tmpfiles.d did not: root does nothing else there.
+/// Returns those that it made.
 fn make_store(settings: &Settings, user: User) -> Vec<PathBuf> {
     let mut made = Vec::new();
     for dir in settings.store_dir.iter().chain([&settings.state_dir]) {
@@ -281,7 +285,7 @@ fn make_store(settings: &Settings, user: User) -> Vec<PathBuf> {
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
             match rustix::fs::chownat(rustix::fs::CWD, dir, Some(uid), Some(gid), flags) {
                 Ok(()) => made.push(dir.clone()),
-                // What stays root's would be in the way of the user whose it is to be.
+                // A directory of root's would be in the way of the user that it should belong to.
                 Err(_) => drop(std::fs::remove_dir(dir)),
             }
         }

@@ -1,7 +1,7 @@
-//! What is said once in a run of pacman where no store remembers that it was said.
+//! Messages that appear once in a run of pacman, where no store can record them.
 //!
-//! A file would be left behind, in an image for ever. So the memory is a name of a socket that leads nowhere (an abstract
-//! one, unix(7)): it is there for as long as a process holds it, which ends with pacman.
+//! A file would be left behind, in an image for ever. So the record is the name of an unconnected socket (an
+//! abstract one, unix(7)): it exists as long as a process holds it, which ends with pacman.
 
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -14,8 +14,8 @@ use crate::env::{Env, HANDOVER};
 use crate::program;
 use crate::report;
 
-/// Says `text`, unless an earlier call of the same run of pacman has said it. Where `/proc` does not tell runs apart it is
-/// said each time.
+/// Prints `text`, unless an earlier call of the same run of pacman has. Where `/proc` does not tell runs apart it
+/// is printed each time.
 pub(super) fn say(env: &Env, text: &str) {
     let pacman = || caller::is_parent_pacman().then(Transaction::parent)?.ok();
     match pacman().map(|run| (run, name(&format!("{}-{}", run.pid, run.start_time)))) {
@@ -28,14 +28,15 @@ pub(super) fn say(env: &Env, text: &str) {
     }
 }
 
-/// Takes the name of a run.
+/// Binds the name of a run.
 fn name(run: &str) -> Result<OwnedFd, Errno> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(format!("pkgswarm-said-{run}").as_bytes())?)?;
     Ok(socket)
 }
 
-/// Starts a process that keeps `held` open until this run of pacman ends; without it the next call says so again.
+/// Starts a process that keeps `held` open until this run of pacman ends; without it the next call prints the text
+/// again.
 fn hold(env: &Env, run: Transaction, held: OwnedFd) {
     let child = Command::new(crate::env::itself())
         .args(["ahead", &format!("{}-{}", run.pid, run.start_time)])

@@ -1,4 +1,4 @@
-//! Root's end: takes what the child hands over, proves a copy of it, and decides which name it gets.
+//! Root's end: receives the files that the child hands over, proves a copy of each, and decides its name.
 
 use std::fs::File;
 use std::io::IoSliceMut;
@@ -17,7 +17,7 @@ use crate::name::{FileName, NameKind};
 use crate::output::Output;
 use crate::verify::{self, Accepted};
 
-/// Places what comes until the child has closed its end; returns how many files that were.
+/// Places the files until the child has closed its end; returns their number.
 pub(super) fn all(channel: &OwnedFd, target: &Target<'_>) -> Result<usize, Error> {
     let wrong = |what: &str| Error::local("handover", format!("the unprivileged child {what}"));
     let mut placed = Vec::new();
@@ -60,8 +60,8 @@ pub(super) fn all(channel: &OwnedFd, target: &Target<'_>) -> Result<usize, Error
     }
 }
 
-/// The name that the file gets in root's directory, which may be a home or `/etc`: that of a package, or the one that was
-/// asked for. No other file is hidden there or replaced.
+/// Decides the name of the file in root's directory, which may be a home or `/etc`: that of a package, or the one
+/// that was asked for. No other file is hidden there or replaced.
 fn name_in(dir: &Path, asked: &str, message: &Message) -> Result<FileName, Error> {
     let wrong = |what: String| Error::local("handover", format!("the unprivileged child {what}"));
     let name = message.name().ok_or_else(|| wrong("sent a bad name".to_owned()))?;
@@ -80,7 +80,7 @@ fn name_in(dir: &Path, asked: &str, message: &Message) -> Result<FileName, Error
     }
 }
 
-/// Copies, proves the copy, gives it its name, and has that told.
+/// Copies, proves the copy, gives it its name, and reports it.
 fn place(file: &File, message: &Message, output: &Output, name: &str, tell: &Tell<'_>) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local(output.path().display(), format!("was not placed: {e}"));
     fsx::regular(file).map_err(|e| failed(&e))?;
