@@ -1,11 +1,11 @@
 //! Fetches a list of files into the store, several at a time, over connections that are kept.
 //!
-//! For whoever knows more than one file that is wanted: read-ahead knows the rest of a transaction, prefetch knows what
-//! is pending. Each of `at_once` threads is a downloader like the one that pacman starts: it takes the next [`Want`] of
-//! the list, waits where another process is fetching that very file, races the sources, and proves the end. What is
-//! proven is in the store when its result comes. A file that nobody can prove (a signature that no index lists) has no
-//! place there; its [`Obtained`] holds it, and the caller decides where it stays.
-//! `None` in place of an `Obtained` says that whoever wants the file has got it meanwhile.
+//! For callers that know more than one file that is wanted: read-ahead knows the rest of a transaction, prefetch
+//! the pending updates. Each of `at_once` threads is a downloader like the one that pacman starts: it picks the
+//! next [`Want`] of the list, waits where another process is fetching that very file, races the sources, and
+//! proves the result. A proven file is in the store when its result comes. A file without proof (a signature that
+//! no index lists) has no place there; its [`Obtained`] holds it, and the caller decides where it stays. `None` in
+//! place of an `Obtained` means that the process that wants the file has fetched it meanwhile.
 //!
 //! A thread has connections of its own and one file at a time, so a mirror never sees more than `at_once` of them.
 //!
@@ -18,8 +18,8 @@
 //! }
 //! ```
 //!
-//! It ends early when the [`Gathering`] is dropped or [`Gathering::stop`] is called: no file is begun after that, and
-//! files under way go on until they are here or the process ends; what has arrived of them is resumed another time. A ^C
+//! It ends early when the [`Gathering`] is dropped or [`Gathering::stop`] is called: no file is begun after that,
+//! and files under way go on until they are complete or the process ends; a later run resumes partial ones. A ^C
 //! ends files under way too, which then are `Interrupted`.
 
 use std::path::Path;
@@ -38,30 +38,30 @@ use crate::journal::By;
 use crate::session::Session;
 use crate::want::Want;
 
-/// Most files at a time, whatever is asked for: as many connections as one mirror is ever bothered with.
+/// Most files at a time, whatever the caller asks for: the most connections that one mirror ever sees.
 pub const MOST_AT_ONCE: usize = 16;
 
-/// What became of one file.
+/// The result for one file.
 #[derive(Debug)]
 pub struct Gathered {
     /// The file.
     pub want: Want,
-    /// Here it is, or it is not wanted any more, or why it could not be had.
+    /// The file, or `None` when it is not wanted any more, or the error.
     pub result: Result<Option<Obtained>, Error>,
 }
 
-/// What waiting for the next file came to.
+/// The result of waiting for the next file.
 #[derive(Debug)]
 pub enum Next {
     /// This one is done.
     Done(Box<Gathered>),
-    /// None is done yet.
+    /// No file is done yet.
     NotYet,
-    /// All are done.
+    /// All files are done.
     Over,
 }
 
-/// The files on their way; an iterator over those that are done, in the order in which they are.
+/// The files under way; an iterator over finished ones, in the order in which they finish.
 #[derive(Debug)]
 pub struct Gathering {
     done: Receiver<Gathered>,
@@ -70,9 +70,9 @@ pub struct Gathering {
 
 /// Starts fetching `wants`, in their order, at most `at_once` at a time (1 to [`MOST_AT_ONCE`]).
 ///
-/// `fetch` gets one file; it is [`into_store`] unless somebody has a place for files that cannot be proven. Each thread
-/// opens a [`Session`] of its own: with the environment and settings given, and no progress bar. What sources sent is
-/// noted in the journal as fetched for `by`.
+/// `fetch` delivers one file; it is [`into_store`] unless the caller has a place for unproven files. Each thread
+/// opens a [`Session`] of its own: with the environment and settings given, and no progress bar. The journal
+/// records the bytes of the sources as fetched for `by`.
 pub fn gather<F>(env: &Env, settings: &Settings, by: By, wants: Vec<Want>, at_once: usize, fetch: F) -> Gathering
 where
     F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error> + Send + Sync + 'static,
@@ -90,14 +90,14 @@ where
     });
     for _ in 0..at_once {
         let (shared, send) = (Arc::clone(&shared), send.clone());
-        // They end by themselves: with the list, when stopped, or when nobody listens any more.
+        // The threads end by themselves: with the list, when stopped, or when the receiver is gone.
         thread::spawn(move || shared.work(&send));
     }
     Gathering { done, stopped }
 }
 
-/// Gets one file into the store. One of this machine's own (in a package cache, or wholly in the local Kubo) is kept
-/// there only until it is handed out.
+/// Fetches one file into the store. One of this machine's own (in a package cache, or wholly in the local Kubo) is
+/// kept there only until it is handed out.
 ///
 /// # Errors
 /// As of [`deliver`].
@@ -105,7 +105,7 @@ pub fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>
     let manner = Manner { ahead: true, ..Manner::default() };
     match deliver(session, &want.name, &want.plan, &want.places, manner)? {
         Delivery::File(obtained) => Ok(Some(obtained)),
-        // No date was given, so this is no database: a later call has been quicker.
+        // Without a date this is no database: a later call has been quicker.
         Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
     }
 }
@@ -116,7 +116,7 @@ impl Gathering {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// The next one, waited for no longer than `patience`: for whoever shows progress meanwhile.
+    /// Waits for the next one, no longer than `patience`, so that the caller can show progress meanwhile.
     pub fn next_within(&mut self, patience: Duration) -> Next {
         match self.done.recv_timeout(patience) {
             Ok(gathered) => Next::Done(Box::new(gathered)),
@@ -140,7 +140,7 @@ impl Drop for Gathering {
     }
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared<F> {
     env: Env,
     settings: Settings,

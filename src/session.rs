@@ -1,4 +1,4 @@
-//! What one command works with: settings, store, HTTP clients, pacman's configuration, and what is known about files.
+//! The means of one command: settings, store, HTTP clients, pacman's configuration, and the lists of files.
 
 use std::cell::{Cell, OnceCell};
 use std::fs::File;
@@ -33,48 +33,51 @@ mod once;
 pub struct Session {
     /// The process.
     pub env: Env,
-    /// What is configured.
+    /// The settings.
     pub settings: Settings,
     /// The staging area.
     pub store: Rc<Store>,
     /// The HTTP clients.
     pub http: Rc<Http>,
-    /// What earlier calls learned.
+    /// The record of earlier calls.
     pub health: Health,
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
-    /// Whether a pacman has called whose command line cannot be read: `/proc` is not mounted, or hides other users.
+    /// True when a pacman has called whose command line cannot be read: `/proc` is not mounted, or hides other
+    /// users.
     pub is_hidden: bool,
-    /// The name of this pacman run in the store: its process id and when it started.
+    /// The name of this pacman run in the store: its process id and start time.
     pub run: String,
     conf: OnceCell<Result<PacmanConf, lists::NoConf>>,
-    /// Stands in for pacman's DBPath.
+    /// A replacement for pacman's DBPath.
     databases: Option<PathBuf>,
     cached_by_kubo: Vec<(Cid, u64)>,
     misses: Vec<Miss>,
     received: Vec<Contribution>,
-    /// Where a passing store goes.
+    /// The directory for a temporary store.
     beside: PathBuf,
-    /// Whether what is obtained is placed there, by this process.
+    /// True when this process places the results there.
     places: bool,
-    /// Set where nothing is said: whether there was something to say.
+    /// Set for a silent session: true when a message was withheld.
     unsaid: Option<Cell<bool>>,
 }
 
 impl Session {
-    /// Opens the store and reads what is remembered. `beside` takes a passing store when no lasting one can be had.
+    /// Opens the store and reads the record of earlier calls. A temporary store in `beside` replaces a lasting one
+    /// that cannot be had.
     pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Self, Error> {
         Ok(Self::with_store(env, settings, open_store(env, settings, beside)?, beside))
     }
 
-    /// The same with the lasting store or not at all, and without a word: what there is to say, [`Session::has_unsaid`].
+    /// Works as [`open`](Self::open) with the lasting store or not at all, and prints nothing: see
+    /// [`Session::has_unsaid`].
     pub fn open_silent(env: &Env, settings: &Settings, beside: &Path) -> Option<Self> {
         let store = Store::open(settings.store_dir.as_ref()?, env.uid, settings.store_max).ok()?;
         Some(Self { unsaid: Some(Cell::new(false)), ..Self::with_store(env, settings, store, beside) })
     }
 
     fn with_store(env: &Env, settings: &Settings, store: Store, beside: &Path) -> Self {
-        // Under root's child the pacman is the grandparent, whose id root passed on.
+        // For root's child the pacman is the grandparent, whose id root passed on.
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
         let found = Caller::above(parent, env.uid);
@@ -111,50 +114,53 @@ impl Session {
         }
     }
 
-    /// Whether there was something to say that was not said.
+    /// Returns true when a message was withheld.
     pub fn has_unsaid(&self) -> bool {
         self.unsaid.as_ref().is_some_and(Cell::get)
     }
 
-    /// The same where files are placed in `beside`. Not by root's child, which cannot write there.
+    /// Marks `beside` as the directory in which files are placed. Not for root's child, which cannot write there.
     pub fn placing(self) -> Self {
         Self { places: self.env.var(HANDOVER).is_none(), ..self }
     }
 
-    /// An unnamed file for what comes: where it will be placed, so that it can be placed itself, else in the store.
+    /// Makes an unnamed file for the download: where it will be placed, so that it can be placed itself, else in
+    /// the store.
     ///
     /// # Errors
-    /// When neither takes a file; trying again does not help.
+    /// When neither accepts a file; trying again does not help.
     pub fn scratch(&self) -> io::Result<File> {
         self.scratch_beside().map_or_else(|| self.store.scratch(), Ok)
     }
 
-    /// The same where it will be placed; `None` when this process places nothing, or the file could not be given a name.
+    /// Makes it where it will be placed; `None` when this process places nothing, or the file could not be given a
+    /// name.
     pub fn scratch_beside(&self) -> Option<File> {
         self.places.then(|| fsx::unnamed_yet(&self.beside).ok()).flatten()
     }
 
-    /// Takes note of a ^C that has just come.
+    /// Records a ^C that has just come.
     pub fn interrupted(&mut self) {
         self.health.interrupt(SystemTime::now());
     }
 
-    /// Reads again what other processes have learned meanwhile. For whoever lives longer than one file.
+    /// Reads again, for what other processes have recorded meanwhile. For processes that live longer than one
+    /// file.
     pub fn learn_from_others(&mut self) {
         self.health.learn_from_others(SystemTime::now());
     }
 
-    /// The same with the sync databases below `databases` in place of pacman's own.
+    /// Uses the sync databases below `databases` in place of pacman's own.
     pub fn with_databases(self, databases: &Path) -> Self {
         Self { databases: Some(databases.to_owned()), conf: OnceCell::new(), ..self }
     }
 
-    /// A repository of pacman.conf.
+    /// Returns a repository of pacman.conf.
     pub fn repo(&self, name: &RepoName) -> Option<&Repo> {
         self.conf()?.repo(name)
     }
 
-    /// The repositories of pacman.conf in their order, then those that only an index speaks for.
+    /// Returns the repositories of pacman.conf in their order, then those that only an index speaks for.
     pub fn repo_names(&self) -> Vec<RepoName> {
         let configured = self.conf().into_iter().flat_map(|conf| &conf.repos).map(|repo| repo.name.clone());
         let mut names: Vec<RepoName> = configured.collect();
@@ -167,47 +173,49 @@ impl Session {
         names
     }
 
-    /// Where packages may lie already.
+    /// Returns the package caches.
     pub fn cache_dirs(&self) -> &[PathBuf] {
         self.conf().map_or(&[], |conf| &conf.cache_dirs)
     }
 
-    /// The architecture that `$arch` in `Server` lines stands for.
+    /// Returns the architecture that `$arch` in `Server` lines stands for.
     pub fn arch(&self) -> String {
         let first = self.conf().and_then(|conf| conf.architectures.first().cloned());
         first.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
     }
 
-    /// Where pacman has the database called `name`, or its signature.
+    /// Returns pacman's path for the database called `name`, or its signature.
     pub fn database_path(&self, name: &FileName) -> Option<PathBuf> {
         Some(self.conf()?.db_path.join("sync").join(name.as_str()))
     }
 
-    /// A file of ours that is about the database `name` of this pacman.
+    /// Returns the path of a file of ours that is about the database `name` of this pacman.
     pub fn beside_database(&self, name: &FileName, kind: &str) -> Option<PathBuf> {
         let key = &Sha256::of(self.database_path(name)?.as_os_str().as_encoded_bytes()).to_string()[..12];
         Some(self.store.cache_dir().join(format!("{name}-{key}.{kind}")))
     }
 
-    /// Where the table of an index is kept while the database in use is a snapshot of it (`database::listed`).
+    /// Returns the path at which the table of an index is kept while the database in use is a snapshot of it
+    /// (`database::listed`).
     pub fn snapshot_table(&self, repo: &RepoName) -> Option<PathBuf> {
         self.beside_database(&FileName::new(format!("{repo}.db")).ok()?, "snapshot")
     }
 
-    /// Whether pacman called: by what its process is called, or where `/proc` hides that, by what it tells in the environment.
+    /// Returns true when pacman called: by what its process is called, or where `/proc` hides that, by what it
+    /// tells in the environment.
     pub fn is_for_pacman(&self) -> bool {
         self.caller.is_some() || self.is_hidden || self.env.pacman_version().is_some()
     }
 
-    /// Whether a source that sends nothing may be given up when no other is left: not where the user lifted that
-    /// (`DisableDownloadTimeout` in pacman.conf, `--disable-download-timeout`).
+    /// Returns true when a source that sends nothing may be given up when no other is left: not where the user
+    /// lifted that (`DisableDownloadTimeout` in pacman.conf, `--disable-download-timeout`).
     pub fn has_timeouts(&self) -> bool {
         let lifted = |caller: &Caller| caller.arguments.disable_download_timeout;
         let configured = || self.conf().is_some_and(|conf| conf.has_flag("DisableDownloadTimeout"));
         !self.caller.as_ref().is_some_and(lifted) && !configured()
     }
 
-    /// Whether Kubo may be asked at all.
+    /// Returns true when Kubo may be asked at all.
     pub fn asks_kubo(&self) -> bool {
         match self.settings.kubo {
             KuboPolicy::Yes => true,
@@ -216,7 +224,7 @@ impl Session {
         }
     }
 
-    /// Whether the daemon may be asked for what neighbours have, and there is one.
+    /// Returns true when there is a daemon that may be asked for the files of neighbours.
     pub fn asks_node(&self) -> bool {
         let may = match self.settings.lan {
             KuboPolicy::Yes => true,
@@ -226,17 +234,17 @@ impl Session {
         may && rustix::fs::stat(&self.settings.socket).is_ok()
     }
 
-    /// The daemon's RPC and gateway.
+    /// Returns the RPC and gateway of the Kubo daemon.
     pub fn kubo(&self) -> Kubo {
         Kubo::configured(&self.settings, &self.http)
     }
 
-    /// Whether gateways may be asked at all.
+    /// Returns true when gateways may be asked at all.
     pub fn asks_gateways(&self) -> bool {
         !self.env.has_proxy() || self.settings.gateways_behind_proxy
     }
 
-    /// Whether peers may be asked for files of `repo`, and so learn that they are wanted here.
+    /// Returns true when peers may be asked for files of `repo`, and so learn that they are wanted here.
     pub fn may_share(&self, repo: &RepoName) -> bool {
         let name = repo.as_str();
         let indexed = self.settings.indexes.iter().any(|index| index.repos.iter().any(|granted| granted == name));
@@ -247,8 +255,8 @@ impl Session {
         indexed || allowed
     }
 
-    /// Whether neighbours may be asked for an index, and be told of it: everybody can have it. One with a private copy is
-    /// passed on where all of its repositories are named in `share.repos`.
+    /// Returns true when neighbours may be asked for an index, and so learn of it: it is public. One with a
+    /// private copy is passed on where all of its repositories are named in `share.repos`.
     pub fn may_pass_on(&self, index: &IndexConfig) -> bool {
         let is_named = match &self.settings.share {
             Sharing::Public => false,
@@ -267,17 +275,17 @@ impl Session {
         true
     }
 
-    /// What went wrong in the last race, won or lost.
+    /// Returns the misses of the last race, won or lost.
     pub fn last_misses(&self) -> &[Miss] {
         &self.misses
     }
 
-    /// Takes note of what went wrong.
+    /// Records the misses of a race.
     pub fn noted_misses(&mut self, misses: Vec<Miss>) {
         self.misses = misses;
     }
 
-    /// Takes note that `source` sent so many bytes.
+    /// Records that `source` sent so many bytes.
     pub fn received(&mut self, source: String, bytes: u64) {
         match self.received.iter_mut().find(|share| share.source == source) {
             Some(share) => share.bytes += bytes,
@@ -286,17 +294,17 @@ impl Session {
         }
     }
 
-    /// Who sent how much since this was asked last.
+    /// Returns the bytes of each source since the last call of this function.
     pub fn take_received(&mut self) -> Vec<Contribution> {
         std::mem::take(&mut self.received)
     }
 
-    /// Takes note of what Kubo fetched for us.
+    /// Records a file that Kubo fetched for us.
     pub fn kubo_cached(&mut self, cid: Cid, size: u64) {
         self.cached_by_kubo.push((cid, size));
     }
 
-    /// What Kubo fetched for us since the last time this was asked.
+    /// Returns the files that Kubo fetched for us since the last call of this function.
     pub fn take_cached_by_kubo(&mut self) -> Vec<(Cid, u64)> {
         std::mem::take(&mut self.cached_by_kubo)
     }

@@ -1,4 +1,4 @@
-//! From the URL that pacman passed to what is wanted: the repository, the expectation, and the places to ask.
+//! From the URL that pacman passed to the wanted file: the repository, the expectation, and the sources to ask.
 
 use reqwest::Url;
 
@@ -20,13 +20,13 @@ pub struct Want {
     pub name: FileName,
     /// The repository whose servers the URL matches.
     pub repo: Option<Repo>,
-    /// What is expected of it.
+    /// Its expected content.
     pub plan: Plan,
-    /// Where to ask, in order.
+    /// The sources to ask, in order.
     pub places: Vec<Candidate>,
 }
 
-/// The file name at the end of a URL, as pacman sees it: nothing is decoded, a query stays in the name.
+/// Returns the file name at the end of a URL, as pacman sees it: nothing is decoded, a query stays in the name.
 pub fn name_of(url: &str) -> Result<FileName, Error> {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let last = after_scheme.rsplit_once('/').map_or("", |(_, last)| last);
@@ -39,7 +39,7 @@ pub fn parse(url: &str) -> Result<Url, Error> {
 }
 
 impl Want {
-    /// Looks up what is known about the file at `url`.
+    /// Looks up the entries for the file at `url`.
     pub fn of(session: &Session, url: &str) -> Result<Self, Error> {
         let name = name_of(url)?;
         let first = Candidate::of_url(&parse(url)?)?;
@@ -61,7 +61,7 @@ impl Want {
         Ok(Self { name, repo, plan, places })
     }
 
-    /// What the file is to pacman: its name says so only where pacman or a repository gave it.
+    /// Returns the kind of the file for pacman: its name tells it only where pacman or a repository gave the name.
     pub fn kind(&self) -> NameKind {
         match self.plan.expect {
             Expect::Waived(Waiver::NotPacmans) => NameKind::Other,
@@ -69,13 +69,13 @@ impl Want {
         }
     }
 
-    /// Looks up what is known about a file of a repository, wherever it is.
+    /// Looks up the entries for a file of a repository, and all sources of it.
     pub fn in_repo(session: &Session, repo: &RepoName, name: FileName) -> Result<Self, Error> {
         let plan = plan(&name, &session.knowledge(repo, &name)?)?;
         Ok(Self::planned(session, repo, name, plan))
     }
 
-    /// The file that `plan` says, wherever it is; `repo` has it under the name `name`.
+    /// Makes the want of the file in `plan`, with all sources of it; `repo` has it under the name `name`.
     pub fn planned(session: &Session, repo: &RepoName, name: FileName, plan: Plan) -> Self {
         let configured = session.repo(repo).cloned();
         let mut places = if session.may_share(repo) { peers(session, &plan) } else { Vec::new() };
@@ -86,8 +86,8 @@ impl Want {
     }
 }
 
-/// The repository that `url` belongs to, and what is known there. Of several that share a server, the first one whose
-/// database lists the file, which is what pacman goes by; else the first one of which an index does.
+/// Returns the repository that `url` belongs to, and its entries. Of several that share a server, the first one
+/// whose database lists the file, as pacman decides it; else the first one of which an index does.
 fn listed(
     session: &Session,
     conf: &PacmanConf,
@@ -99,7 +99,7 @@ fn listed(
         return Ok((None, of_another));
     };
     if is_database(name) {
-        // Databases have no expectation: the user's mirror says what they are.
+        // Databases have no expectation: the user's mirror decides their content.
         return Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }));
     }
     let (mut unread, mut indexed) = (None, None);
@@ -117,15 +117,15 @@ fn listed(
     Ok(indexed.unwrap_or_else(|| (Some(first.clone()), nothing)))
 }
 
-/// What is known of a file that no list has: who wants it.
+/// Returns the knowledge of a file that no list has: only the kind of caller.
 fn unlisted(session: &Session) -> Knowledge {
     Knowledge { for_others: !session.is_for_pacman(), ..Knowledge::default() }
 }
 
-/// The neighbours, Kubo and the gateways, where they may be asked.
+/// Returns the neighbours, Kubo and the gateways, where they may be asked.
 pub fn peers(session: &Session, plan: &Plan) -> Vec<Candidate> {
     let mut places = Vec::new();
-    // The daemon finds what has no CID that is known here: a neighbour names it.
+    // The daemon also finds files without a CID that is known here: a neighbour names it.
     if session.asks_node()
         && let Expect::Exact { sha256, .. } = plan.expect
     {
@@ -141,13 +141,13 @@ pub fn peers(session: &Session, plan: &Plan) -> Vec<Candidate> {
         places.extend(session.settings.gateway_urls().map(|url| Candidate::Gateway(url, cid)));
     }
     if session.asks_kubo() && session.settings.kubo_search == SearchPolicy::Last {
-        // Beside the near one it is the last resort of a race, wherever it stands.
+        // Besides the near one, it is the last resort of a race, whatever its position.
         places.push(Candidate::Kubo(cid, KuboReach::Anywhere));
     }
     places
 }
 
-/// The file at each of the repository's servers, in the order in which pacman would try them.
+/// Returns the file at each of the repository's servers, in the order in which pacman would try them.
 fn servers(repo: &Repo, name: &FileName) -> impl Iterator<Item = (String, Candidate)> {
     repo.servers.iter().filter_map(move |server| {
         let url = format!("{}/{name}", server.trim_end_matches('/'));
@@ -156,12 +156,12 @@ fn servers(repo: &Repo, name: &FileName) -> impl Iterator<Item = (String, Candid
     })
 }
 
-/// Whether a name is a database or its signature.
+/// Returns true for the name of a database or its signature.
 pub fn is_database(name: &FileName) -> bool {
     matches!(name.kind(), NameKind::Database | NameKind::DatabaseSignature)
 }
 
-/// A text that may be a URL, without secrets: one that does not parse may hold a password all the same.
+/// Prints a text that may be a URL, without secrets: one that does not parse may hold a password all the same.
 fn shown(url: &str) -> String {
     if let Ok(url) = Url::parse(url) {
         return http::shown(&url);

@@ -1,9 +1,10 @@
-//! What pacman and the indexes list, and what of that cannot be read.
+//! The lists of pacman and the indexes, and which of them cannot be read.
 //!
-//! Only "no such file" says that there is none. What is there and cannot be read (a closed directory, a database that only
-//! root may read, a `pacman-conf` that does not answer) may list any file, so that nothing may be said of a file but that:
-//! it gets a waiver of its own ([`Unread`]), and what could not be read is named with its cause, once in a run of pacman.
-//! A list that can be read and makes no sense is refused instead. Tests: `tests/cases/unread.rs`.
+//! Only "no such file" means that there is no list. One that exists and cannot be read (a closed directory, a
+//! database that only root may read, a `pacman-conf` that does not answer) may list any file, so that no other
+//! statement about a file is possible: it gets a waiver of its own ([`Unread`]), and a warning names the
+//! unreadable list with its cause, once in a run of pacman. A list that can be read and is malformed is refused
+//! instead. Tests: `tests/cases/unread.rs`.
 
 use std::fmt::Display;
 use std::io;
@@ -27,15 +28,15 @@ use crate::plan::{IndexEntry, Knowledge, Known, Unread};
 use crate::program::SilentError;
 use crate::report;
 
-/// How long `pacman-conf` is waited for where no user waits: what it says then is kept, and proves what is asked for later.
+/// Longest wait for `pacman-conf` in the background: its answer is kept, and proves later requests.
 const NO_HURRY: Duration = Duration::from_secs(60);
-/// How often a database that is being replaced is opened again.
+/// Tries to open a database that is being replaced.
 const TRIES: usize = 3;
 
 const HIDDEN: &str = "warning: the command line of the pacman that has called cannot be read (/proc is not mounted, or hides \
     it): its options are not known, files that the usual lists do not have are not proven, and nothing is fetched ahead";
 
-/// Why there is no configuration.
+/// The reason why there is no configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NoConf {
     /// This machine has no pacman.
@@ -48,26 +49,26 @@ pub(super) enum NoConf {
 enum List {
     /// There is none.
     Missing,
-    /// There is one, which could not be read. That was said.
+    /// There is one, which could not be read. The user was warned.
     Unread(Unread),
-    /// This one.
+    /// A list that was read.
     Compiled(Catalogue),
 }
 
 impl Session {
-    /// pacman's configuration; `None` where there is none, or it cannot be read. Runs `pacman-conf` only when a file
-    /// changed.
+    /// Returns pacman's configuration; `None` where there is none, or it cannot be read. Runs `pacman-conf` only
+    /// when a file changed.
     pub fn conf(&self) -> Option<&PacmanConf> {
         self.known_conf().as_ref().ok()
     }
 
-    /// What is known of a file where the configuration of the calling pacman is not: nothing, and why.
+    /// Returns the knowledge of a file without the calling pacman's configuration: none, and why.
     pub fn without_conf(&self) -> Knowledge {
         let unread = (*self.known_conf() != Err(NoConf::NoPacman)).then_some(Unread::Configuration);
         Knowledge { unread, for_others: !self.is_for_pacman(), ..Knowledge::default() }
     }
 
-    /// Where packages may lie, as far as an earlier call has kept it: nothing is asked for it.
+    /// Returns the package caches, if an earlier call has kept the answer; runs no program.
     pub fn kept_cache_dirs(&self) -> Vec<PathBuf> {
         let kept = self.question().ok().and_then(|question| question.recall(&self.store.cache_dir()));
         kept.map(|conf| conf.cache_dirs).unwrap_or_default()
@@ -94,7 +95,7 @@ impl Session {
         })
     }
 
-    /// What to ask `pacman-conf`.
+    /// Returns the query for `pacman-conf`.
     fn question(&self) -> Result<ConfQuestion, ConfError> {
         let mut question = self.caller.as_ref().map(ConfQuestion::of).transpose()?.unwrap_or_default();
         if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
@@ -106,8 +107,8 @@ impl Session {
         Ok(question)
     }
 
-    /// Asks unless the last answer holds. A program that gave no answer in time is not waited for again in this run of
-    /// pacman; read-ahead waits for longer, and what it hears is there for later calls.
+    /// Runs `pacman-conf` unless the last answer is valid. A program that gave no answer in time is not run again
+    /// in this run of pacman; read-ahead waits for longer, and keeps the answer for later calls.
     fn ask(&self, question: &ConfQuestion) -> Result<PacmanConf, String> {
         let directory = self.store.cache_dir();
         if let Some(conf) = question.recall(&directory) {
@@ -132,10 +133,11 @@ impl Session {
         })
     }
 
-    /// The compiled sync database of a repository; `None` when there is none yet, or it cannot be read, which is said.
+    /// Returns the compiled sync database of a repository; `None` when there is none yet, or, with a warning, when
+    /// it cannot be read.
     ///
     /// # Errors
-    /// A usage error when there is one that does not parse: nothing of that repository can be proven then.
+    /// A usage error when there is one that does not parse: no file of that repository can be proven then.
     pub fn database(&self, repo: &Repo) -> Result<Option<Catalogue>, Error> {
         Ok(match self.list(repo)? {
             List::Compiled(catalogue) => Some(catalogue),
@@ -176,7 +178,7 @@ impl Session {
         }
     }
 
-    /// Where pacman has the database of a repository, and where its compiled form is kept.
+    /// Returns pacman's path for the database of a repository, and the path of its compiled form.
     fn database_paths(&self, repo: &Repo) -> Option<(PathBuf, PathBuf)> {
         let database = self.conf()?.database(&repo.name);
         let key = &Sha256::of(database.as_os_str().as_encoded_bytes()).to_string()[..12];
@@ -188,13 +190,13 @@ impl Session {
         self.say_once(&format!("warning: {what}: this list cannot be read, and what it says is not known here"));
     }
 
-    /// The indexes that may speak for a repository, with their compiled tables. Expired ones are left out, and those that
-    /// cannot be read, which is said.
+    /// Returns the indexes that may speak for a repository, with their compiled tables. Leaves out expired ones
+    /// and, with a warning, unreadable ones.
     pub fn tables(&self, repo: &str) -> Vec<(String, Catalogue)> {
         self.tables_and_unread(repo).0
     }
 
-    /// The same, and whether there is one that cannot be read.
+    /// Returns the same, and whether one of them cannot be read.
     fn tables_and_unread(&self, repo: &str) -> (Vec<(String, Catalogue)>, bool) {
         let allowed = self.settings.indexes.iter().filter(|index| index.repos.iter().any(|name| name == repo));
         let (arch, mut tables, mut is_unread) = (self.arch(), Vec::new(), false);
@@ -210,7 +212,7 @@ impl Session {
         (tables, is_unread)
     }
 
-    /// Everything that is known about a file of a repository.
+    /// Returns everything that the lists contain about a file of a repository.
     ///
     /// # Errors
     /// As of [`Session::database`].
@@ -236,14 +238,14 @@ impl Session {
             }
         }
         let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == SignatureCheck::Required);
-        // A pacman whose options are not known may use other lists.
+        // A pacman whose options are unknown may use other lists.
         unread = unread.or((is_unread || self.is_hidden).then_some(Unread::List));
         let for_others = !self.is_for_pacman();
         Ok(Knowledge { in_repo: true, for_others, database, indexes, signatures_required, unread })
     }
 
-    /// What a compiled database says about a file, and whether it cannot be read after all: one that was damaged since it
-    /// was compiled is compiled once more.
+    /// Returns the entry of a file in a compiled database, and whether that turned out to be unreadable: one that
+    /// was damaged since it was compiled is compiled once more.
     fn listed(&self, repo: &Repo, list: &Catalogue, name: &FileName) -> Result<(Option<Known>, Option<Unread>), Error> {
         if let Ok(known) = known(list, name) {
             return Ok((known, None));
@@ -259,8 +261,8 @@ impl Session {
         }
     }
 
-    /// The root of a file as the index names it whose snapshot is the database in use. It proves nothing more than the
-    /// database does, and an index that has moved on since does not know it any more.
+    /// Returns the root of a file from the index whose snapshot is the database in use. It proves nothing more
+    /// than the database does, and an index that has moved on since does not list it any more.
     fn root_in_snapshot(&self, repo: &RepoName, name: &FileName, listed: &Known) -> Option<Cid> {
         let table = Catalogue::open(&self.snapshot_table(repo)?).ok()??;
         let found = known(&table, name).ok()??;
@@ -268,7 +270,7 @@ impl Session {
     }
 }
 
-/// What a table says about a file, or about the file that a signature signs.
+/// Returns the entry of a file in a table, or, for a signature, that of the signed file.
 fn known(catalogue: &Catalogue, name: &FileName) -> Result<Option<Known>, CatalogueError> {
     if let Some(signed) = name.signed() {
         let signature = catalogue.find(&signed)?.and_then(|record| record.signature);

@@ -1,4 +1,4 @@
-//! What is said once in a run of pacman, which starts a process for each file.
+//! Messages that appear once in a run of pacman, which starts a process for each file.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,17 +10,18 @@ use super::Session;
 use crate::digest::Sha256;
 use crate::report;
 
-/// What this process has said.
+/// The messages of this process.
 static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 impl Session {
-    /// Says `text` unless it was said before in this run of pacman; by a caller that is no pacman, in this process.
+    /// Prints `text` unless an earlier call of this run of pacman printed it; without a pacman, once in this
+    /// process.
     pub(super) fn say_once(&self, text: &str) {
         let mark = self.mark("said", text);
         if let Some(unsaid) = &self.unsaid {
             return unsaid.set(unsaid.get() || mark.is_none_or(|mark| !mark.exists()));
         }
-        // Only what is heard counts as said: read-ahead, which begins first, has no reader.
+        // Only a message with a reader is recorded: read-ahead, which begins first, has none.
         if !report::is_heard() || !SAID.lock().is_ok_and(|mut said| said.insert(text.to_owned())) {
             return;
         }
@@ -30,8 +31,8 @@ impl Session {
         }
     }
 
-    /// A file that tells the later calls of this run of pacman about `what`; it goes with the memory of the run. `None`
-    /// where no pacman calls, or nothing lasts.
+    /// Returns a file that tells the later calls of this run of pacman about `what`; it is removed with the record
+    /// of the run. `None` where no pacman calls, or without a lasting store.
     pub(super) fn mark(&self, kind: &str, what: &str) -> Option<PathBuf> {
         let key = &Sha256::of(what.as_bytes()).to_string()[..12];
         let is_run = (self.caller.is_some() || self.is_hidden) && !self.store.is_passing();
