@@ -1,23 +1,24 @@
-//! The daemon's Unix socket: how one message and one descriptor go over it, and who may be at the other end.
+//! The daemon's Unix socket: the form of a message and its descriptor, and the users permitted at the other end.
 //!
 //! A sequenced-packet socket keeps messages apart, so there is no framing to get wrong. Messages are a line of words:
 //!
-//! | who | says | meaning |
+//! | sender | message | meaning |
 //! |---|---|---|
 //! | client | `get SHA256 SIZE CID NAME` | fetch this file; `-` for a CID that is not known |
-//! | client | `index KEY` | what neighbours have of this index |
+//! | client | `index KEY` | the neighbours' copies of this index |
 //! | client | `block CID` | one block from a neighbour |
-//! | client | `status`, `shared` | what is going on; what is offered |
-//! | daemon | `looking` | heard; an answer follows |
-//! | daemon | `coming` with a descriptor | the file, to be read from its beginning as far as `have` says |
+//! | client | `status`, `shared` | the state of the daemon; the files that it offers |
+//! | daemon | `looking` | received; an answer follows |
+//! | daemon | `coming` with a descriptor | the file, to be read from its beginning up to the length in `have` |
 //! | daemon | `have BYTES` | so much of it is there |
-//! | daemon | `done` | all of it is there, and the daemon found it to be what was asked for |
+//! | daemon | `done` | all of it is there, and the daemon proved it to be the requested file |
 //! | daemon | `bytes LENGTH` | so many bytes follow in messages of their own: a block, or one neighbour's answer |
 //! | daemon | `absent WHY`, `failed WHY` | it will not come |
 //! | daemon | `answer` with a descriptor | a file with one JSON document |
 //!
-//! Neither end believes the other: the client proves what it reads, the daemon counts what each user costs. Both look at
-//! the other's user id, which the kernel vouches for (SO_PEERCRED). The daemon takes no descriptors (`rights.rs`).
+//! Neither end trusts the other: the client proves the bytes that it reads, the daemon counts the cost of each
+//! user. Both check the other's user id, which comes from the kernel (SO_PEERCRED). The daemon accepts no
+//! descriptors (`rights.rs`).
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _};
@@ -38,8 +39,8 @@ mod rights;
 /// Longest message in bytes.
 pub const MOST: usize = 1024;
 
-/// Bytes in one message after `bytes LENGTH`. The kernel keeps a few of them for a reader who does not read; a descriptor
-/// would let him keep as much as he likes.
+/// Bytes in one message after `bytes LENGTH`. For a reader that does not read, the kernel keeps a few of them; a
+/// descriptor would let it keep as much as it likes.
 const PIECE: usize = 32 << 10;
 
 /// One end of a connection. tokio's type is for streams, but only its readiness is used.
@@ -48,24 +49,25 @@ pub struct Connection {
     takes: Takes,
 }
 
-/// Which descriptors may come over a connection.
+/// The descriptors that may come over a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Takes {
-    /// Those that are wanted: this is a client's end.
+    /// Requested ones: this is a client's end.
     Wanted,
-    /// None, and the kernel sees to that.
+    /// None; the kernel refuses them.
     None,
-    /// None, and each message is looked at before it is taken: the kernel knows no better, or the message may have been
-    /// sent before it was told.
+    /// None; each message is checked before it is received: the kernel cannot refuse descriptors, or the message
+    /// may have been sent before it was told to.
     Unasked,
 }
 
 impl Connection {
-    /// Connects to the daemon at `path`, if it runs as root, as this user, or as the owner of the socket's directory,
-    /// which nobody else can write to.
+    /// Connects to the daemon at `path`, if it runs as root, as this user, or as the owner of the socket's
+    /// directory, which no other user can write to.
     ///
     /// # Errors
-    /// `NotFound` and `ConnectionRefused` when no daemon runs; `PermissionDenied` when somebody else answers there.
+    /// `NotFound` and `ConnectionRefused` when no daemon runs; `PermissionDenied` when another user's process
+    /// answers there.
     pub fn to(path: &Path) -> io::Result<Self> {
         let socket = seqpacket()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -80,12 +82,12 @@ impl Connection {
         Self::over(socket)
     }
 
-    /// A connection over a socket that is there. Must be called within a runtime.
+    /// Makes a connection over an existing socket. Must be called within a runtime.
     pub fn over(socket: OwnedFd) -> io::Result<Self> {
         Ok(Self { socket: UnixStream::from_std(socket.into())?, takes: Takes::Wanted })
     }
 
-    /// The user at the other end.
+    /// Returns the user at the other end.
     pub fn user(&self) -> io::Result<u32> {
         user_of(self.socket.as_fd())
     }
@@ -117,7 +119,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The bytes of which `text` tells the length; `None` when it does not. At most `most` of them.
+    /// Receives the bytes whose length `text` announces; `None` when it announces none. At most `most` of them.
     ///
     /// # Errors
     /// `InvalidData` when there are more, or when they do not come as announced.
@@ -143,10 +145,10 @@ impl Connection {
         Ok(Some(bytes))
     }
 
-    /// The next message; `None` when the other end has closed.
+    /// Receives the next message; `None` when the other end has closed.
     ///
     /// # Errors
-    /// `InvalidData` for what is no text, and for a descriptor that was not asked for; it stays in the queue.
+    /// `InvalidData` for a message that is no text, and for an unrequested descriptor, which stays in the queue.
     pub async fn receive(&self) -> io::Result<Option<(String, Option<File>)>> {
         let mut line = [0; MOST];
         loop {
@@ -164,7 +166,7 @@ impl Connection {
         }
     }
 
-    /// One message, if none came with a descriptor that was not asked for.
+    /// Receives one message, unless it comes with an unrequested descriptor.
     fn take(&self, into: &mut [u8]) -> io::Result<(usize, Option<File>)> {
         if self.takes == Takes::Unasked && rights::look(&self.socket)? == rights::Waiting::Descriptor {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "passed a descriptor"));
@@ -172,8 +174,8 @@ impl Connection {
         receive(&self.socket, into)
     }
 
-    /// Ends the connection: no more is read from it. Returns whether dropping it cannot block; where that is not so, a
-    /// descriptor lies in its queue, and the thread that drops it waits for as long as the peer likes.
+    /// Ends the connection: no more is read from it. Returns false when dropping it can block: then a descriptor
+    /// is in its queue, and the thread that drops it waits for as long as the peer likes.
     pub fn end(&self) -> bool {
         self.takes == Takes::None || rights::is_free_of_them(&self.socket)
     }
@@ -182,32 +184,33 @@ impl Connection {
 /// Longest document that is read.
 const DOCUMENT_MOST: u64 = 64 << 20;
 
-/// Asks the daemon at `path` for a document: `status` or `shared`. Waits for as long as it takes.
+/// Asks the daemon at `path` for a document: `status` or `shared`. Waits without a limit.
 ///
 /// # Errors
-/// Those of [`Connection::to`], `NotFound` and `ConnectionRefused` among them; `InvalidData` for an answer that is none.
+/// Those of [`Connection::to`], `NotFound` and `ConnectionRefused` among them; `InvalidData` for a malformed
+/// answer.
 pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
     let connection = Connection::to(path)?;
     connection.send(what, None).await?;
     let Some((_, Some(mut file))) = connection.receive().await? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it says nothing"));
     };
-    // Where its writer stands is not where it begins.
+    // The writer's position is not the beginning.
     file.rewind()?;
     let mut text = String::new();
     file.take(DOCUMENT_MOST).read_to_string(&mut text)?;
     serde_json::from_str(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
-/// The listening end. What it accepts takes no descriptors.
+/// The listening end. Its connections accept no descriptors.
 pub struct SocketListener {
     socket: UnixListener,
-    /// Whether the kernel is asked to refuse them; false in tests of what is done where it cannot.
+    /// True when the kernel is asked to refuse them; false in tests of older kernels.
     asks_kernel: bool,
 }
 
 impl SocketListener {
-    /// Listens at `path`, which everybody may connect to. What a daemon that ended left there is replaced.
+    /// Listens at `path`, to which every user may connect. Replaces the socket of a daemon that has ended.
     ///
     /// # Errors
     /// `AddrInUse` when a daemon answers there; else those of the file system.
@@ -221,7 +224,7 @@ impl SocketListener {
         Self::bound(&address, path, true)
     }
 
-    /// Listens at `path` as where the kernel knows no way to refuse descriptors, as Linux below 6.16.
+    /// Listens at `path` like on a kernel that cannot refuse descriptors: Linux before 6.16.
     #[cfg(all(test, feature = "node"))]
     pub(crate) fn at_on_an_older_kernel(path: &Path) -> io::Result<Self> {
         Self::bound(&SocketAddrUnix::new(path)?, path, false)
@@ -238,7 +241,7 @@ impl SocketListener {
         Ok(Self { socket: UnixListener::from_std(socket.into())?, asks_kernel })
     }
 
-    /// Standard input, when it is a listening socket: so systemd hands it over with `StandardInput=socket`.
+    /// Returns standard input, when it is a listening socket: systemd passes it so with `StandardInput=socket`.
     pub fn from_stdin() -> Option<Self> {
         let stdin = io::stdin();
         if !sockopt::socket_acceptconn(stdin.as_fd()).ok()? {
@@ -246,12 +249,12 @@ impl SocketListener {
         }
         let socket = stdin.as_fd().try_clone_to_owned().ok()?;
         rustix::io::ioctl_fionbio(&socket, true).ok()?;
-        // Those who have connected by now, which is why this was started, connected to one that did not refuse yet.
+        // Clients that have connected by now, which is why this was started, did so before it refused descriptors.
         rights::refuse(&socket);
         UnixListener::from_std(socket.into()).ok().map(|socket| Self { socket, asks_kernel: true })
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
     /// When the other end has gone already, or descriptors have run out; trying again helps.
@@ -260,7 +263,7 @@ impl SocketListener {
         if self.asks_kernel && rights::are_refused(&socket) {
             return Ok(Connection { socket, takes: Takes::None });
         }
-        // From here on, where the kernel can; what lies in its queue was sent before.
+        // From here on, where the kernel can; messages in its queue were sent before.
         if self.asks_kernel {
             rights::refuse(&socket);
         }
@@ -290,7 +293,7 @@ fn send(socket: impl AsFd, bytes: &[u8], file: Option<&File>) -> io::Result<()> 
     Ok(())
 }
 
-/// One message, as far as there is room, and its descriptor; 0 bytes when the other end has closed.
+/// Receives one message, as far as there is room, and its descriptor; 0 bytes when the other end has closed.
 fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<(usize, Option<File>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -341,7 +344,7 @@ mod tests {
             for len in [bytes.len(), 0] {
                 server.send_bytes(&bytes[..len]).await.unwrap();
             }
-            // Who has read enough hangs up.
+            // A client that has read enough disconnects.
             let _ = server.send_bytes(&bytes).await;
         };
         let receiving = async {

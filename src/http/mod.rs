@@ -1,6 +1,6 @@
-//! The one HTTP client: redirects counted, addresses shown without secrets, TLS built only when an https URL is asked.
+//! The one HTTP client: redirects counted, addresses shown without secrets, TLS built only for https URLs.
 //!
-//! Building a TLS client reads every CA of the system (2.5 ms, half of what curl needs in all); Kubo and many mirrors
+//! Building a TLS client reads every CA of the system (2.5 ms, half of curl's total time); Kubo and many mirrors
 //! speak plain HTTP, so three clients are made lazily.
 
 use std::cell::OnceCell;
@@ -18,10 +18,10 @@ pub mod range;
 
 pub use proxy::Proxies;
 
-/// Most redirects that are followed, as many as reqwest and browsers of old follow (curl: 50).
+/// Most redirects that are followed, as many as reqwest and early browsers follow (curl: 50).
 const MOST_REDIRECTS: usize = 10;
 
-/// What this program calls itself. Not `Mozilla…` nor `…/kubo/…`, which Kubo's RPC refuses.
+/// The user agent. Not `Mozilla…` nor `…/kubo/…`, which Kubo's RPC refuses.
 pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
 
 /// Most headers of one answer, and most bytes of them where HTTP/2 counts them: as many as curl takes (curl 8,
@@ -38,14 +38,14 @@ pub struct Http {
     tls: OnceCell<Result<Client, &'static str>>,
 }
 
-/// How to ask.
+/// The options of a request.
 #[derive(Clone, Default, Debug)]
 pub struct GetOptions {
     /// First byte wanted; 0 for the whole file.
     pub from: u64,
-    /// Where to stop, after `from`; `None` for the end of the file.
+    /// The end, after `from`; `None` for the end of the file.
     pub until: Option<u64>,
-    /// Answer 304 when the file is not newer.
+    /// Ask for status 304 when the file is not newer.
     pub newer_than: Option<SystemTime>,
     /// Additional `Accept`.
     pub accept: Option<&'static str>,
@@ -53,36 +53,37 @@ pub struct GetOptions {
     pub cached_only: bool,
     /// HEAD instead of GET.
     pub head: bool,
-    /// Straight to loopback, whatever proxy the environment names.
+    /// Connect straight to loopback, whatever proxy the environment names.
     pub direct: bool,
-    /// What comes is believed without a proof: it is not taken from an http address that an https one redirects to, nor
-    /// from a private address that a public host redirects to.
+    /// The file has no proof: refuse it from an http address that an https one redirects
+    /// to, nor from a private address that a public host redirects to.
     pub unproven: bool,
 }
 
 impl Http {
-    /// Without proxies. `connect` bounds name look-up, TCP and TLS of one connection.
+    /// Makes lazy clients without proxies. `connect` bounds name look-up, TCP and TLS of one connection.
     pub fn new(connect: Duration) -> Self {
         let (loopback, plain, tls) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Self { connect, proxies: Proxies::default(), loopback, plain, tls }
     }
 
-    /// The same through these proxies, for all but services on this machine.
+    /// Uses these proxies, for all but services on this machine.
     pub fn through(self, proxies: Proxies) -> Self {
         Self { proxies, ..self }
     }
 
-    /// The client for services on this machine: no proxy, no TLS.
+    /// Returns the client for services on this machine: no proxy, no TLS.
     pub fn loopback(&self) -> &Client {
         self.loopback.get_or_init(|| built(without_tls(self.builder()).no_proxy()))
     }
 
-    /// A client whose every connection is one to this Unix socket.
+    /// Makes a client that connects only to this Unix socket.
     pub fn unix(&self, socket: &std::path::Path) -> Client {
         built(without_tls(self.builder()).no_proxy().unix_socket(socket))
     }
 
-    /// A client that follows redirects by itself, for what is off the path of downloads and proven afterwards.
+    /// Makes a client that follows redirects by itself, for requests outside of downloads whose results are proven
+    /// afterwards.
     ///
     /// # Errors
     /// [`Miss::Unreachable`] where the environment names a proxy that is none.
@@ -120,13 +121,13 @@ impl Http {
             .http2_max_header_list_size(most_bytes)
     }
 
-    /// Sends a request and follows redirects to http and https URLs. Any final status is an answer. The answer's URL tells
-    /// who gave it.
+    /// Sends a request and follows redirects to http and https URLs. Any final status is an answer. The answer's
+    /// URL tells who gave it.
     ///
     /// # Errors
-    /// [`Miss::Unreachable`] when no answer came, [`Miss::Untrusted`] when its TLS cannot be used, [`Miss::Broken`] for an
-    /// answer that is not HTTP and for redirects that are not followed. What happened elsewhere than at `url` names the
-    /// last host.
+    /// [`Miss::Unreachable`] when no answer came, [`Miss::Untrusted`] when its TLS cannot be used,
+    /// [`Miss::Broken`] for an answer that is not HTTP and for redirects that are not followed. What happened
+    /// elsewhere than at `url` names the last host.
     pub async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
         let mut path = Path { first: url, now: url.clone(), was_public: false };
         for _ in 0..=MOST_REDIRECTS {
@@ -147,11 +148,11 @@ impl Http {
     }
 }
 
-/// The way of a question from host to host.
+/// The path of a request from host to host.
 struct Path<'u> {
     first: &'u Url,
     now: Url,
-    /// Whether a host on it was one that everybody can reach.
+    /// True when a host on it was public.
     was_public: bool,
 }
 
@@ -161,11 +162,12 @@ impl Path<'_> {
         if host(&self.now) == host(self.first) { miss } else { miss.at(&host(&self.now)) }
     }
 
-    /// Refuses the answer of a private host that a public one has sent us to. `is_direct`: no proxy stands between.
+    /// Refuses the answer of a private host that a public one has redirected to. `is_direct`: no proxy stands
+    /// between.
     fn look(&mut self, response: &reqwest::Response, is_direct: bool) -> Result<(), Miss> {
         let by_name = is_public_host(&self.now.host_str().unwrap_or_default().to_ascii_lowercase());
-        // A public name may lead to a private address: of this machine's own network when it is the first, and when it is
-        // not, to something that nobody meant us to ask.
+        // A public name may lead to a private address: the first one to this machine's own network, which is
+        // legitimate, and a later one to a service that no configuration names.
         let address = response.remote_addr().filter(|_| is_direct);
         let is_public = by_name && address.is_none_or(|address| is_public_address(address.ip()));
         if self.was_public && !is_public {
@@ -175,7 +177,7 @@ impl Path<'_> {
         Ok(())
     }
 
-    /// Goes on to where the answer leads.
+    /// Follows the answer's redirect.
     fn follow(&mut self, response: &reqwest::Response, ask: &GetOptions) -> Result<(), Miss> {
         let target = response.headers().get(header::LOCATION).map(location);
         let code = response.status().as_u16();
@@ -184,7 +186,7 @@ impl Path<'_> {
         if !matches!(next.scheme(), "http" | "https") {
             return Err(Miss::Broken(format!("redirected to a {} address", next.scheme())));
         }
-        // What listens on loopback is asked past any proxy; it must not send us somewhere else that way.
+        // A service on loopback is asked past any proxy; it must not redirect that request elsewhere.
         if ask.direct && host(&next) != host(&self.now) {
             return Err(Miss::Broken(format!("redirected to {}", host(&next))));
         }
@@ -203,7 +205,7 @@ impl Path<'_> {
     }
 }
 
-/// The target of a redirect as a URL has it: servers write UTF-8 as it is, and what is no UTF-8 as well.
+/// Returns the target of a redirect as a URL has it: servers write UTF-8, and other bytes, unescaped.
 fn location(value: &header::HeaderValue) -> String {
     let mut target = String::new();
     for byte in value.as_bytes() {
@@ -212,7 +214,7 @@ fn location(value: &header::HeaderValue) -> String {
     target
 }
 
-/// Why there was no answer, or what was wrong with it.
+/// Classifies the reason why there was no answer, or no valid one.
 fn missed(error: &reqwest::Error) -> Miss {
     let is_no_http = causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse));
     if is_no_http {
@@ -222,7 +224,7 @@ fn missed(error: &reqwest::Error) -> Miss {
     }
 }
 
-/// An error and what caused it, one after the other.
+/// Iterates over an error and its causes.
 fn causes<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
@@ -233,7 +235,7 @@ fn no_proxy(variable: &'static str) -> Miss {
     Miss::Unreachable(format!("{variable} in the environment is not the URL of a proxy"))
 }
 
-/// A URL for people and logs: without user name, password and query.
+/// Prints a URL for people and logs: without user name, password and query.
 pub fn shown(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_username("");
@@ -242,7 +244,7 @@ pub fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// The host and, where it is not the scheme's own, the port.
+/// Returns the host and, where it is not the scheme's own, the port.
 pub fn host(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -251,12 +253,12 @@ pub fn host(url: &Url) -> String {
     }
 }
 
-/// Text of a header, when there is one and it is text.
+/// Returns the text of a header, when there is one and it is text.
 pub fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Why a request failed, without the URL (which may hold a password) and without repeating itself.
+/// Describes why a request failed, without the URL (which may hold a password) and without repeating itself.
 pub fn reason(error: &reqwest::Error) -> String {
     let text = causes(error).last().expect("there is the error itself").to_string();
     if error.is_timeout() && !text.contains("timed out") { format!("timed out: {text}") } else { text }
@@ -280,7 +282,7 @@ fn headers(ask: &GetOptions) -> HeaderMap {
     headers
 }
 
-/// An empty set of CAs: the client never speaks TLS, so none needs to be read.
+/// Removes all CAs: the client never speaks TLS, so none needs to be read.
 fn without_tls(builder: ClientBuilder) -> ClientBuilder {
     with_tls(builder).tls_certs_only([])
 }

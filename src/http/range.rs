@@ -9,7 +9,7 @@ pub struct ContentRange {
     pub first: u64,
     /// Offset of the last byte.
     pub last: u64,
-    /// Size of the whole file, when told.
+    /// Size of the whole file, when stated.
     pub total: Option<u64>,
 }
 
@@ -25,7 +25,7 @@ impl ContentRange {
     }
 }
 
-/// `Retry-After` in seconds, at most one hour. The date form is read as one minute.
+/// Reads `Retry-After` in seconds, at most one hour. The date form is read as one minute.
 pub fn retry_after(text: &str) -> Duration {
     Duration::from_secs(text.trim().parse::<u64>().unwrap_or(60).min(3600))
 }

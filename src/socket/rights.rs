@@ -1,8 +1,8 @@
-//! What a connection may carry beside its bytes: descriptors, from a peer that may be a stranger.
+//! Descriptors on a connection, from a peer that may be hostile.
 //!
 //! Closing a descriptor may block for as long as its sender likes: a TCP socket with SO_LINGER and unsent bytes does, and
 //! so does a message that carries one and is thrown away, and a connection with such a message in its queue. Linux 6.16
-//! lets a socket refuse them (SO_PASSRIGHTS); below that, each message is looked at before it is taken.
+//! lets a socket refuse them (SO_PASSRIGHTS); before that, each message is inspected before it is received.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,33 +16,33 @@ use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, sockopt};
 /// SO_PASSRIGHTS of Linux 6.16 (include/uapi/asm-generic/socket.h; arch/sparc has a number of its own).
 const SO_PASSRIGHTS: libc::c_int = if cfg!(target_arch = "sparc64") { 0x5c } else { 83 };
 
-/// Whether a Unix socket, and what is accepted from it, takes descriptors. True unless that is switched off.
+/// The option that a Unix socket, and every one accepted from it, accepts descriptors. True unless switched off.
 #[derive(Clone, Copy)]
 struct PassRights;
 setsockopt_impl!(PassRights, libc::SOL_SOCKET, SO_PASSRIGHTS, bool, nix::sys::socket::sockopt::SetBool);
 getsockopt_impl!(PassRights, libc::SOL_SOCKET, SO_PASSRIGHTS, bool, nix::sys::socket::sockopt::GetBool);
 
-/// Has the kernel refuse descriptors on this socket and on those that are accepted from it.
+/// Makes the kernel refuse descriptors on this socket and on those that are accepted from it.
 ///
-/// Returns whether it does. A message that came before may carry one all the same.
+/// Returns true when it does. A message that came before may still carry one.
 pub(super) fn refuse(socket: impl AsFd) -> bool {
     setsockopt(&socket.as_fd(), PassRights, &false).is_ok()
 }
 
-/// Whether the kernel has refused descriptors on this socket from its first message on: it was accepted from one that
-/// refuses them.
+/// Returns true when the kernel has refused descriptors on this socket from its first message on: it was accepted
+/// from one that refuses them.
 pub(super) fn are_refused(socket: impl AsFd) -> bool {
     getsockopt(&socket.as_fd(), PassRights).is_ok_and(|takes| !takes)
 }
 
-/// What a socket holds for its reader.
+/// The next item in a socket's queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Waiting {
     /// A message of bytes alone.
     Bytes,
-    /// A message with a descriptor. To take it, or to close the socket, may block.
+    /// A message with a descriptor. Receiving it, or closing the socket, may block.
     Descriptor,
-    /// The other end has closed, or this one reads no more, and all messages are taken.
+    /// The end: the other side has closed, or this one reads no more, and all messages were received.
     End,
 }
 
@@ -51,13 +51,13 @@ pub(super) fn prepare(socket: impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_passcred(socket, true)?)
 }
 
-/// What comes next, without taking it; descriptors are not taken either (test
+/// Tells the next item, without receiving it or its descriptor (test
 /// `a_message_with_a_descriptor_is_known_before_it_is_taken`).
 ///
 /// # Errors
 /// `WouldBlock` when nothing is there yet.
 pub(super) fn look(socket: impl AsFd) -> io::Result<Waiting> {
-    // Room for the credentials alone: the kernel says so when there would have been more, and installs none.
+    // Room for the credentials alone: the kernel reports when there would have been more, and installs none.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
@@ -69,8 +69,8 @@ pub(super) fn look(socket: impl AsFd) -> io::Result<Waiting> {
     })
 }
 
-/// Whether closing this socket cannot block: nothing can be sent to it any more, and nothing in its queue carries a
-/// descriptor. What is in its queue is thrown away.
+/// Returns true when closing this socket cannot block: nothing can be sent to it any more, and nothing in its
+/// queue carries a descriptor. Messages in its queue are thrown away.
 pub(super) fn is_free_of_them(socket: impl AsFd) -> bool {
     if rustix::net::shutdown(&socket, rustix::net::Shutdown::Read).is_err() {
         return false;
@@ -78,7 +78,7 @@ pub(super) fn is_free_of_them(socket: impl AsFd) -> bool {
     loop {
         match look(&socket) {
             Ok(Waiting::Bytes) => {
-                // An error is met again at the next look.
+                // An error comes again with the next call of `look`.
                 let _ = rustix::net::recv(&socket, &mut [0; 1], RecvFlags::DONTWAIT);
             }
             Ok(Waiting::End) => return true,
