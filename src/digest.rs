@@ -21,19 +21,19 @@ impl Sha256 {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// First and last four digits, for messages in which two digests stand side by side.
+    /// Returns the first and last four digits, for messages in which two digests stand side by side.
     pub fn short(&self) -> String {
         let hex = self.to_string();
         format!("{}…{}", &hex[..4], &hex[60..])
     }
 }
 
-/// SHA-256 of bytes that arrive in pieces.
+/// A hasher for bytes that arrive in pieces.
 #[derive(Clone, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
-    /// Adds `bytes` to what is hashed.
+    /// Adds `bytes` to the hash.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }

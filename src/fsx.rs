@@ -1,4 +1,4 @@
-//! Files among strangers: opened without following links, written under a name only when complete.
+//! Files in directories that others may write to: opened without following links, named only when complete.
 //!
 //! System calls go through rustix, not libc: fakeroot, under which checkupdates runs pacman, fakes libc's answers.
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-/// Bytes that the kernel copies at a time: few calls, and what was copied is still near when it is read.
+/// Bytes that the kernel copies at a time: few calls, and the copy is still cached when it is read.
 const PIECE: usize = 1 << 20;
 
 /// Opens a regular file for reading; a link, FIFO, device or directory in its place is an error, not a wait.
@@ -25,12 +25,12 @@ pub fn open_read(path: &Path) -> io::Result<File> {
 
 /// Opens or makes a regular file for reading and writing, which must belong to `uid` and have no second name.
 ///
-/// Nobody else may open a new one: who can open a file can lock it, and keep us waiting.
+/// A new file is private to this user: another process that can open a file can lock it, and block this one.
 pub fn open_own(path: &Path, uid: u32) -> io::Result<File> {
     open_ours(path, uid, OFlags::CREATE)
 }
 
-/// The same, but makes none.
+/// Returns the same, but makes none.
 pub fn reopen_own(path: &Path, uid: u32) -> io::Result<File> {
     open_ours(path, uid, OFlags::empty())
 }
@@ -47,7 +47,7 @@ fn open_ours(path: &Path, uid: u32, more: OFlags) -> io::Result<File> {
 
 /// Opens or makes the lock file at `path` and waits for its lock, but not longer than `patience`.
 ///
-/// Nobody else may open it: who can open a file can lock it.
+/// The file is private to this user: another process that can open it can lock it.
 pub fn lock(path: &Path, patience: Duration) -> io::Result<File> {
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     let begun = Instant::now();
@@ -64,7 +64,7 @@ pub fn lock(path: &Path, patience: Duration) -> io::Result<File> {
     }
 }
 
-/// The status of an open file that must be a regular one.
+/// Returns the status of an open file that must be a regular one.
 pub fn regular(file: &File) -> io::Result<Stat> {
     let stat = rustix::fs::fstat(file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -73,9 +73,9 @@ pub fn regular(file: &File) -> io::Result<Stat> {
     Ok(stat)
 }
 
-/// Makes a directory of ours, and its parents, or accepts one that nobody but `uid` and root can write to.
+/// Makes a directory of ours, and its parents, or accepts one that only `uid` and root can write to.
 pub fn own_dir(path: &Path, uid: u32) -> io::Result<()> {
-    // It is there nearly always, and to ask for that is cheaper than to be refused.
+    // It nearly always exists, and asking for that is cheaper than being refused.
     let stat = match rustix::fs::lstat(path) {
         Err(Errno::NOENT) => {
             make_dir(path)?;
@@ -96,7 +96,7 @@ pub fn own_dir(path: &Path, uid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory and its parents; one that somebody else has just made is as good.
+/// Makes a directory and its parents; one that another process has just made is as good.
 fn make_dir(path: &Path) -> io::Result<()> {
     let made = match rustix::fs::mkdir(path, Mode::from(0o755)) {
         Err(Errno::NOENT) => {
@@ -118,7 +118,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a small file of ours or root's; anything else, or more than `most` bytes, is an error.
+/// Reads a small file of ours or root's; any other owner, or more than `most` bytes, is an error.
 pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
     let file = open_read(path)?;
     let stat = rustix::fs::fstat(&file)?;
@@ -133,12 +133,12 @@ pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// An unnamed file in `dir`, or one without a name from then on where the file system has no unnamed files.
+/// Makes an unnamed file in `dir`; where the file system has none, one whose name is removed at once.
 pub fn unnamed(dir: &Path) -> io::Result<File> {
     unnamed_yet(dir).or_else(|_| tempfile::tempfile_in(dir))
 }
 
-/// An unnamed file in `dir` that [`link`] can give a name.
+/// Makes an unnamed file in `dir` that [`link`] can give a name.
 ///
 /// # Errors
 /// Where the file system has none (NFS, FAT), where it could not be linked (no `/proc`), and those of making a file.
@@ -148,7 +148,7 @@ pub fn unnamed_yet(dir: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(dir, flags, Mode::from(0o644))?))
 }
 
-/// Reads `len` bytes at `at`, or what there is of them.
+/// Reads `len` bytes at `at`, or as many as there are.
 pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
@@ -165,39 +165,40 @@ pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
 
 /// Copies the first `len` bytes of `from` to the start of `to`, in the kernel where it can.
 ///
-/// A copy or reflink, never a link: pacman changes owner and mode of what it is given (pacman 7.1, dload.c:76-91).
+/// A copy or reflink, never a link: pacman changes owner and mode of the file that it gets (pacman 7.1,
+/// dload.c:76-91).
 ///
-/// Where blocks cannot be shared their room is taken first: a full disk is met at once, and ext4, which else begins to
-/// write a file out when it is renamed over another one (its mount option `auto_da_alloc`), has pacman wait for nothing
-/// when it puts a database in the place of the last one.
+/// Where blocks cannot be shared their space is allocated first: a full disk is an error at once. It also spares
+/// pacman a wait when it replaces a database: ext4 otherwise begins to write a file out when it is renamed over
+/// another one (its mount option `auto_da_alloc`).
 pub fn copy(from: &File, to: &File, len: u64) -> io::Result<()> {
     copy_telling(from, to, len, |_| ())
 }
 
-/// Makes `to` share the blocks of the first `len` bytes of `from`, which costs next to nothing; false where it cannot.
+/// Makes `to` share the blocks of the first `len` bytes of `from`, at almost no cost; false where it cannot.
 pub fn reflink(from: &File, to: &File, len: u64) -> bool {
     let is_whole = regular(from).is_ok_and(|stat| stat.st_size.unsigned_abs() == len);
     is_whole && rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
-/// Bytes of free room below which nothing is kept twice: less, and a large package does not fit, nor what pacman makes of
-/// what was fetched.
+/// Bytes of free room below which nothing is kept twice: less, and a large package does not fit, nor what pacman
+/// makes of what was fetched.
 pub const LITTLE_ROOM: u64 = 1 << 30;
 
-/// Bytes that an unprivileged user may still write on the file system of `at`; more than there can be where none can be
-/// told.
+/// Returns bytes that an unprivileged user may still write on the file system of `at`; more than there can be
+/// where none can be told.
 pub fn room(at: &Path) -> u64 {
     rustix::fs::statvfs(at).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
-/// The same as [`copy`]; `told` hears again and again how many bytes there are.
+/// Works as [`copy`]; calls `told` again and again with the number of bytes copied.
 pub fn copy_telling(from: &File, to: &File, len: u64, told: impl FnMut(u64)) -> io::Result<()> {
     if reflink(from, to, len) {
         let mut told = told;
         told(len);
         return Ok(());
     }
-    // What file systems answer that cannot take room, and to none at all, is no obstacle to copying.
+    // An error of a file system that cannot allocate in advance is no obstacle to copying; these three are.
     let full = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG];
     if let Err(e) = rustix::fs::fallocate(to, FallocateFlags::empty(), 0, len)
         && full.contains(&e)
@@ -207,9 +208,9 @@ pub fn copy_telling(from: &File, to: &File, len: u64, told: impl FnMut(u64)) -> 
     in_pieces(from, to, len, told)
 }
 
-/// Copies like [`copy_telling`], and gives the room of each piece of `from` back before the next one is copied: both
-/// together need the room of one and of a piece. What is left in `from` is of no use, however this ends; where holes cannot
-/// be made, or it is not open for writing, it stays as it was.
+/// Copies like [`copy_telling`], and gives the room of each piece of `from` back before the next one is copied:
+/// both together need the room of one and of a piece. What is left in `from` is of no use, however this ends;
+/// where holes cannot be made, or it is not open for writing, it stays as it was.
 pub fn move_telling(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io::Result<()> {
     if reflink(from, to, len) {
         told(len);
@@ -230,7 +231,7 @@ fn in_pieces(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> io:
     while read_at < len {
         let want = usize::try_from(len - read_at).unwrap_or(usize::MAX).min(PIECE);
         match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
-            // Some file systems say so when they cannot; a file that is too short is found by hand as well.
+            // Some file systems return this when they cannot; a file that is too short is found by hand as well.
             Ok(0) if read_at == 0 => return copy_by_hand(from, to, len, told),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => told(write_at),
@@ -261,7 +262,7 @@ fn copy_by_hand(from: &File, to: &File, len: u64, mut told: impl FnMut(u64)) -> 
     Ok(())
 }
 
-/// Whether [`link`] can work here.
+/// Checks whether [`link`] can work here.
 ///
 /// # Errors
 /// `NOENT` where `/proc` is not mounted.

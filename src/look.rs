@@ -1,4 +1,4 @@
-//! A look at files that nobody vouches for: is this a database, a signature, a package, or a login page?
+//! A check of files without any expectation: is this a database, a signature, a package, or a login page?
 //!
 //! It proves nothing. It keeps plain mistakes and captive portals from reaching pacman, which would not fail over.
 
@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use crate::distro::syncdb::{self, DatabaseError};
 use crate::name::{FileName, NameKind};
 
-/// Why a file is plainly not what its name says. Another source may have the right one.
+/// The reason why a file is plainly not of the type that its name tells. Another source may have the right one.
 #[derive(Debug, thiserror::Error)]
 pub enum ShapeError {
     /// A captive portal, or an error page with status 200.
@@ -24,15 +24,15 @@ pub enum ShapeError {
     /// The archive does not parse as a sync database.
     #[error("is not a sync database: {0}")]
     NotADatabase(String),
-    /// Larger than anything of its kind may be.
+    /// Larger than any file of its kind may be.
     #[error("is larger than {0} bytes")]
     TooLarge(u64),
-    /// Could not be read.
+    /// An error while reading it.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
 }
 
-/// Looks at `file` under the name `name`; it is `len` bytes long.
+/// Checks `file` under the name `name`; it is `len` bytes long.
 pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), ShapeError> {
     let head = not_a_web_page(file)?;
     match name.kind() {
@@ -44,7 +44,7 @@ pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), ShapeError> {
             let mut file = file;
             file.seek(SeekFrom::Start(0))?;
             match syncdb::check(file) {
-                // libalpm reads more compressions than we do; that is no sign of a wrong file.
+                // libalpm reads more compressions than we do; an unknown one is no sign of a wrong file.
                 Ok(_) | Err(DatabaseError::Unsupported { .. }) => Ok(()),
                 Err(e) => Err(ShapeError::NotADatabase(e.to_string())),
             }
@@ -71,13 +71,13 @@ fn is_web_page(head: &[u8]) -> bool {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let starts = |prefix: &[u8]| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     let has = |part: &[u8]| text.windows(part.len()).any(|here| here.eq_ignore_ascii_case(part));
-    // XML is also what drawings and metadata are written in, which makepkg has to fetch.
+    // Drawings and metadata are also XML, and makepkg has to fetch those.
     let is_markup = [&b"<!doctype"[..], b"<?xml", b"<!--"].iter().any(|tag| starts(tag));
     [&b"<html"[..], b"<head", b"<body", b"<script"].iter().any(|tag| starts(tag))
         || (is_markup && (has(b"<html") || has(b"doctype html")))
 }
 
-/// A signature packet (tag 2) in the old or new format, RFC 9580 section 4.2, or ASCII armour.
+/// Recognises a signature packet (tag 2) in the old or new format, RFC 9580 section 4.2, or ASCII armour.
 fn is_signature(head: &[u8], len: u64) -> bool {
     let Some(first) = head.first() else { return false };
     let new_format = first & 0xc0 == 0xc0 && first & 0x3f == 2;
@@ -85,7 +85,7 @@ fn is_signature(head: &[u8], len: u64) -> bool {
     (new_format || old_format || head.starts_with(b"-----BEGIN PGP SIGNATURE")) && len >= 32
 }
 
-/// Magic numbers of the compressions that makepkg offers (makepkg.conf(5), PKGEXT), and of plain tar.
+/// Recognises the compressions that makepkg offers (makepkg.conf(5), PKGEXT), and plain tar, by magic numbers.
 fn is_archive(head: &[u8]) -> bool {
     const MAGIC: [&[u8]; 8] =
         [b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x04\x22\x4d\x18", b"LRZI", b"LZIP", b"\x1f\x9d"];

@@ -1,33 +1,33 @@
-//! Why a source did not deliver: the race decides by the kind, never by the text.
+//! The reasons why a source did not deliver: the race decides by the kind, never by the text.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why a source did not deliver. Every kind lets the race go on with the next source.
+/// The reason why a source did not deliver. Every kind lets the race go on with the next source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Miss {
     /// It does not have the file (HTTP 404, 410).
     Absent(String),
-    /// It has no time now (HTTP 429, 503), and says when to come back.
+    /// It is busy (HTTP 429, 503), and names a time to come back.
     Busy(String, Duration),
     /// No connection, no answer.
     Unreachable(String),
     /// It answered, and this machine does not trust its TLS, or cannot speak it.
     Untrusted(String),
-    /// It answered, or began to, and then did not do what it should.
+    /// It answered, or began to, and then broke the protocol.
     Broken(String),
-    /// Nothing came for this long.
+    /// It sent nothing for this long.
     Stalled(Duration),
     /// Slower than the floor, in bytes a second.
     Slow(u64),
-    /// What it gave is not what was expected.
+    /// It sent something else than expected.
     Corrupt(String),
     /// This machine failed while writing: disk full, for example. No other source can help.
     Local(String),
 }
 
 impl Miss {
-    /// The same of another host than the one that was asked: the one that it redirected to.
+    /// Returns the same of another host than the one that was asked: the one that it redirected to.
     pub fn at(mut self, host: &str) -> Self {
         match &mut self {
             Miss::Absent(why)
@@ -41,13 +41,13 @@ impl Miss {
         self
     }
 
-    /// Whether it did not answer at all, or not in a way that could be used: something else may be wrong than with the
-    /// file.
+    /// Returns true when it did not answer at all, or not in a way that could be used: something else may be wrong
+    /// than with the file.
     pub fn is_no_answer(&self) -> bool {
         matches!(self, Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) | Miss::Busy(..))
     }
 
-    /// One word for the line that tells what was tried.
+    /// Returns one word for the line about a source that was tried.
     pub fn word(&self) -> &'static str {
         match self {
             Miss::Absent(_) => "absent",

@@ -1,8 +1,8 @@
 //! The only place where a file gets the name that the caller asked for.
 //!
-//! pacman takes whatever is at `%o` as complete when we exit 0. So the bytes are first in a file without a name in the
-//! same directory, a copy where somebody else goes on using them, and the name is given only in exchange for
-//! [`Accepted`]. Killed at any instant, there is either nothing new or the whole file (`tests/cases/xfer_kill.rs`).
+//! pacman takes whatever is at `%o` as complete when we exit 0. So the bytes are first in a file without a name in
+//! the same directory, a copy where the source file stays in use, and the name is given only in exchange for
+//! [`Accepted`]. Killed at any instant, there is either no new file or the whole one (`tests/cases/xfer_kill.rs`).
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::fsx;
 use crate::verify::{self, Accepted, MismatchError, Verified};
 
-/// A path to which a file will be delivered. Nothing is touched before [`Staged::commit`].
+/// A path to which a file will be delivered. It is unchanged until [`Staged::commit`].
 #[derive(Debug)]
 pub struct Output {
     dir: OwnedFd,
@@ -27,11 +27,11 @@ pub struct Output {
     path: PathBuf,
 }
 
-/// The copy that has no name yet. Dropped, it is gone.
+/// The copy that has no name yet. Dropping it removes it.
 pub struct Staged<'a> {
     output: &'a Output,
     file: File,
-    /// The temporary name, where the file system cannot do without one.
+    /// The temporary name, where the file system has no unnamed files.
     named: Option<tempfile::TempPath>,
 }
 
@@ -58,12 +58,12 @@ impl Output {
         Ok(output)
     }
 
-    /// The path that was asked for.
+    /// Returns the path that was asked for.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory that the file will be in.
+    /// Returns the directory that the file will be in.
     pub fn dir(&self) -> &Path {
         &self.dir_path
     }
@@ -75,7 +75,8 @@ impl Output {
         Ok(staged)
     }
 
-    /// The same of a file that is spent, of no use to anybody else: where room is short it loses what was copied of it.
+    /// Stages a file that no other process uses: where room is short, each part is removed from it once it was
+    /// copied.
     pub fn stage_spent(&self, from: &File, len: u64) -> Result<Staged<'_>, Error> {
         if !self.is_short(len) {
             return self.stage(from, len);
@@ -85,8 +86,8 @@ impl Output {
         Ok(staged)
     }
 
-    /// Copies, and proves the copy: its bytes are those that `sha256` and `len` say, or the inner error says more. What is
-    /// `spent` loses what was copied of it where room is short.
+    /// Stages a copy and proves it to have the digest `sha256` and `len` bytes; else the inner error tells the
+    /// difference. From a `spent` file each part is removed once it was copied, where room is short.
     pub fn stage_and_prove(
         &self,
         from: &File,
@@ -102,7 +103,7 @@ impl Output {
         Ok((staged, proof.map_err(|e| self.failed(&e))?))
     }
 
-    /// Whether there is little room beside a file of `len` bytes.
+    /// Returns true when there is little room beside a file of `len` bytes.
     fn is_short(&self, len: u64) -> bool {
         fsx::room(&self.dir_path) < len.saturating_add(fsx::LITTLE_ROOM)
     }
@@ -122,7 +123,7 @@ impl Output {
         }
     }
 
-    /// Stages a file itself, which nobody else must have a use for. [`Staged::commit`] fails on another file system.
+    /// Stages a file itself, whose only user must be the caller. [`Staged::commit`] fails on another file system.
     pub fn stage_itself(&self, file: &File) -> io::Result<Staged<'_>> {
         Ok(Staged { output: self, file: file.try_clone()?, named: None })
     }
@@ -146,7 +147,7 @@ impl Output {
 }
 
 impl Staged<'_> {
-    /// The file itself, for who reads it after it got its name.
+    /// Returns the file itself, for who reads it after it got its name.
     ///
     /// # Errors
     /// When this process has too many open files.
@@ -156,7 +157,7 @@ impl Staged<'_> {
 
     /// Gives the file its name, mode 0644 and, when given, the source's date.
     ///
-    /// What stood there before is replaced, a link itself and not what it points to.
+    /// Replaces a file at that path; a link is replaced itself, not its target.
     pub fn commit(self, accepted: &Accepted, modified: Option<SystemTime>) -> Result<(), Error> {
         let output = self.output;
         let found = fsx::regular(&self.file).map_err(|e| output.failed(&e))?.st_size.unsigned_abs();

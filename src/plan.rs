@@ -1,6 +1,7 @@
-//! From what is known about a file to what is expected of it. No input, no output, no clock.
+//! From the entries for a file to its expected content. No input, no output, no clock.
 //!
-//! Order of trust: the sync database of the repository; else a signed index that speaks for it; else a named waiver.
+//! Order of trust: the sync database of the repository; else a signed index that may speak for it; else a named
+//! waiver.
 
 use crate::cid::Cid;
 use crate::dag::CHUNK;
@@ -9,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::name::{FileName, NameKind};
 use crate::verify::Waiver;
 
-/// What a sync database or an index says about one file.
+/// The content of one file as a sync database or an index lists it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Known {
     /// Size in bytes.
@@ -20,59 +21,59 @@ pub struct Known {
     pub root: Option<Cid>,
 }
 
-/// What an index says, and which one.
+/// The entry of an index, with the index's name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IndexEntry {
     /// The index's name.
     pub index: String,
-    /// What it says.
+    /// The listed content.
     pub known: Known,
 }
 
 /// Everything that is known about one wanted file.
 #[derive(Clone, Default, Debug)]
 pub struct Knowledge {
-    /// Whether the URL belongs to a configured repository.
+    /// True when the URL belongs to a configured repository.
     pub in_repo: bool,
-    /// Whether another program than pacman wants it: makepkg, or a user by hand.
+    /// True when another program than pacman wants it: makepkg, or a user by hand.
     pub for_others: bool,
-    /// What the repository's sync database says.
+    /// The entry in the repository's sync database.
     pub database: Option<Known>,
-    /// What unexpired, proven indexes say that may speak for the repository.
+    /// Entries of unexpired, proven indexes that may speak for the repository.
     pub indexes: Vec<IndexEntry>,
-    /// Whether the package manager itself demands package signatures for the repository.
+    /// True when the package manager itself demands package signatures for the repository.
     pub signatures_required: bool,
-    /// What could not be read, and so may say more.
+    /// A list that could not be read, and so may have more entries.
     pub unread: Option<Unread>,
 }
 
-/// Something of pacman's that is there and could not be read.
+/// A file of pacman's that exists and could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unread {
     /// Its configuration: every file may belong to a repository.
     Configuration,
     /// A sync database or an index of the repository.
     List,
-    /// A sync database that is packed as libalpm alone reads it.
+    /// A sync database with a compression that libalpm alone reads.
     Packed,
 }
 
-/// What the bytes must be.
+/// The expected content of a file.
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
-    /// Exactly this.
+    /// Exactly these bytes.
     Exact {
         /// SHA-256 of the whole file.
         sha256: Sha256,
         /// Its size in bytes.
         size: u64,
     },
-    /// Nobody says; accepted for a stated reason after a look.
+    /// Unknown; accepted for a stated reason after a check.
     Waived(Waiver),
 }
 
 impl Expect {
-    /// The size, when it is known.
+    /// Returns the size, when it is known.
     pub fn size(&self) -> Option<u64> {
         match self {
             Expect::Exact { size, .. } => Some(*size),
@@ -80,7 +81,7 @@ impl Expect {
         }
     }
 
-    /// Most bytes that may come.
+    /// Returns the most bytes that may come.
     pub fn most(&self) -> u64 {
         match self {
             Expect::Exact { size, .. } => *size,
@@ -89,26 +90,26 @@ impl Expect {
     }
 }
 
-/// What is expected of a file, and under which content id it can be asked for.
+/// The expected content of a file, and the content id under which it can be asked for.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What the bytes must be.
+    /// The expected bytes.
     pub expect: Expect,
     /// Its CID, when it has one that can be known.
     pub cid: Option<Cid>,
     /// The indexes that name this CID; empty where it follows from the sha256.
     pub named_by: Vec<String>,
-    /// Who disagrees about what, and what is done about it, for the log: it proves nobody's guilt.
+    /// The lists that disagree, about what, and the consequence, for the log: it does not show which one is wrong.
     pub disagreement: Option<String>,
 }
 
 impl Known {
-    /// Its CID: up to one chunk it follows from the sha256.
+    /// Returns its CID: up to one chunk it follows from the sha256.
     pub fn cid(&self) -> Option<Cid> {
         if self.size <= CHUNK as u64 { Some(Cid::raw(self.sha256)) } else { self.root }
     }
 
-    /// Exactly this, whatever it is called.
+    /// Plans exactly this content, whatever its name.
     pub fn plan(&self) -> Plan {
         let expect = Expect::Exact { sha256: self.sha256, size: self.size };
         Plan { cid: self.cid(), ..Plan::without_cid(expect) }
@@ -116,7 +117,7 @@ impl Known {
 }
 
 impl Plan {
-    /// What is expected of a file that cannot be asked for by its content, and that nobody disagrees about.
+    /// Makes the plan of a file that cannot be asked for by its content, and about which no lists disagree.
     pub fn without_cid(expect: Expect) -> Self {
         Self { expect, cid: None, named_by: Vec::new(), disagreement: None }
     }
@@ -124,12 +125,12 @@ impl Plan {
 
 /// Decides what is expected of `name`.
 ///
-/// Where nobody contradicts, everybody who lists it agrees. Where somebody does and pacman checks signatures itself, the
-/// database decides as it would with curl, else the first index; the plan says who said what. Indexes that agree about a
-/// file and not about its root cost only the CID: the file is proven all the same.
+/// Without a contradiction, all lists that have it agree. With one, and if pacman checks signatures itself, the
+/// database decides as it would with curl, else the first index; the plan records the entry of each. Indexes that
+/// agree about a file and not about its root cost only the CID: the file is proven all the same.
 ///
 /// # Errors
-/// Refuses a file about which database and index, or two indexes, disagree where nothing but them vouches for it
+/// Refuses a file about which database and index, or two indexes, disagree when they are its only proof
 /// (`doc/design.md`, promise 2).
 pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
     let camps = camps(knowledge, |known| Some((known.sha256, known.size)));
@@ -174,10 +175,11 @@ pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
     Ok(Plan { expect, cid, named_by, disagreement })
 }
 
-/// Who says the same: `(what, [(who, all of it)])`.
+/// The lists that agree: `(what, [(list, all of its entry)])`.
 type Camp<'k, T> = (T, Vec<(&'k str, Known)>);
 
-/// Groups everybody who lists the file by what `of` finds in it; the database's group first, then in the order of indexes.
+/// Groups all lists that have the file by the value that `of` finds in it; the database's group first, then in the
+/// order of indexes.
 fn camps<T: PartialEq>(knowledge: &Knowledge, of: impl Fn(&Known) -> Option<T>) -> Vec<Camp<'_, T>> {
     let database = knowledge.database.map(|known| (None, known));
     let indexes = knowledge.indexes.iter().map(|listed| (Some(&*listed.index), listed.known));
@@ -193,7 +195,7 @@ fn camps<T: PartialEq>(knowledge: &Knowledge, of: impl Fn(&Known) -> Option<T>) 
     camps
 }
 
-/// `the sync database says A, index x and index y say B`.
+/// Describes the camps: `the sync database says A, index x and index y say B`.
 fn said<T>(camps: &[Camp<'_, T>], what: impl Fn(&T) -> String) -> String {
     let sides = camps.iter().map(|(said, voices)| {
         let who = voices.iter().map(|(index, _)| match *index {

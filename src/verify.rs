@@ -1,6 +1,6 @@
 //! The sole maker of [`Verified`] and [`Waived`], without one of which no file appears anywhere.
 //!
-//! A proof is made by hashing; a waiver has a name, and even then the bytes are looked at ([`look`]).
+//! A proof is made by hashing; a waiver has a name, and even then the bytes are checked ([`look`]).
 //! `output.rs` is the only place that gives a file its name, and it asks for one of the two.
 
 use std::borrow::Cow;
@@ -26,21 +26,21 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The digest that was proven.
+    /// Returns the digest that was proven.
     pub fn sha256(&self) -> Sha256 {
         self.sha256
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 }
 
-/// Why no expectation exists for a file. Printed in the log line; never silent.
+/// The reason why no expectation exists for a file. Printed in the log line; never silent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Waiver {
-    /// A signature that no index lists. It proves the package, nothing here proves it.
+    /// A signature that no index lists. It proves the package; there is no proof of the signature itself.
     Signature,
     /// A database as the user's mirror has it now. Arch does not sign databases.
     MirrorDatabase,
@@ -52,19 +52,19 @@ pub enum Waiver {
     NotARepoUrl,
     /// No list of the repository has the name with a checksum, and all of them were read.
     NotListed,
-    /// pacman's configuration could not be read: which repository the URL belongs to, if any, is not known.
+    /// pacman's configuration could not be read: the repository of the URL, if any, is unknown.
     NoConfiguration,
     /// A list of the repository could not be read, and none of the others has the name.
     ListUnread,
-    /// The same where the list is packed as libalpm alone reads it.
+    /// The list has a compression that libalpm alone reads, and none of the others has the name.
     ListPacked,
-    /// It is nothing that pacman asks a configured repository for, and another program wants it: makepkg, for a source.
-    /// Then the name says nothing about what is in it.
+    /// It is nothing that pacman asks a configured repository for, and another program wants it: makepkg, for a
+    /// source. Then the name says nothing about what is in it.
     NotPacmans,
 }
 
 impl Waiver {
-    /// One or two words for the log line.
+    /// Returns one or two words for the log line.
     pub fn label(self) -> &'static str {
         match self {
             Waiver::Signature => "signature",
@@ -79,7 +79,7 @@ impl Waiver {
         }
     }
 
-    /// Most bytes that are accepted without an expectation.
+    /// Returns the most bytes that are accepted without an expectation.
     ///
     /// Signatures 16 KiB and databases 128 MiB, as pacman's own downloader limits them (pacman 7.1, be_sync.c:213).
     pub fn limit(self) -> u64 {
@@ -93,7 +93,7 @@ impl Waiver {
     }
 }
 
-/// An unproven file that was looked at and accepted for a stated reason. Only this module can make it.
+/// An unproven file that was checked and accepted for a stated reason. Only this module can make it.
 #[derive(Clone, Copy, Debug)]
 pub struct Waived {
     why: Waiver,
@@ -101,23 +101,23 @@ pub struct Waived {
 }
 
 impl Waived {
-    /// The reason.
+    /// Returns the reason.
     pub fn why(&self) -> Waiver {
         self.why
     }
 }
 
-/// What lets a file appear.
+/// The permission for a file to appear.
 #[derive(Clone, Copy, Debug)]
 pub enum Accepted {
     /// The bytes are the expected ones.
     Proven(Verified),
-    /// Nobody says what they should be.
+    /// The expected bytes are unknown.
     Waived(Waived),
 }
 
 impl Accepted {
-    /// Size of the file in bytes.
+    /// Returns size of the file in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Accepted::Proven(proof) => proof.size,
@@ -132,17 +132,17 @@ pub enum MismatchError {
     /// Wrong length.
     #[error("has {found} bytes, expected {expected}")]
     Size {
-        /// What was expected.
+        /// Size that was expected.
         expected: u64,
-        /// What was there.
+        /// Size that was found.
         found: u64,
     },
     /// Right length, wrong bytes.
     #[error("sha256 is {}, expected {}", found.short(), expected.short())]
     Digest {
-        /// What was expected.
+        /// Digest that was expected.
         expected: Sha256,
-        /// What was there.
+        /// Digest that was found.
         found: Sha256,
     },
     /// The file could not be read.
@@ -150,33 +150,33 @@ pub enum MismatchError {
     Unreadable(#[from] io::Error),
 }
 
-/// Bytes that are read at a time. Few, and the same memory each time: a page that was not in use before costs more than
-/// the call that it spares.
+/// Bytes that are read at a time. Few, and the same memory each time: a page that was not in use before costs more
+/// than the call that it saves.
 const AT_A_TIME: usize = 32 * 1024;
 
-/// Hashes bytes on their way into a file and knows how many there may be.
+/// A hasher of bytes on their way into a file, which counts them.
 pub struct Verifier {
     hasher: Hasher,
     size: u64,
-    /// For reading.
+    /// The buffer for reading.
     buffer: Vec<u8>,
 }
 
 impl Verifier {
-    /// Starts with nothing seen.
+    /// Begins before the first byte.
     pub fn new() -> Self {
         Self { hasher: Hasher::default(), size: 0, buffer: Vec::new() }
     }
 
-    /// Continues after the first `len` bytes of a partial file, which are hashed again: there is no record of what was
-    /// hashed before that could outrun the data.
+    /// Continues after the first `len` bytes of a partial file, which are hashed again: a record of an earlier
+    /// hash could be ahead of the data on disk.
     pub fn resume(file: &File, len: u64) -> io::Result<Self> {
         let mut verifier = Self::new();
         verifier.read(file, len)?;
         Ok(verifier)
     }
 
-    /// Goes on with what `file` has from where this one is up to `len`.
+    /// Continues with the bytes of `file` from its own position up to `len`.
     ///
     /// # Errors
     /// `UnexpectedEof` when it has less.
@@ -197,7 +197,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Bytes seen so far.
+    /// Returns the number of bytes so far.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -236,19 +236,22 @@ pub fn prove(file: &File, sha256: Sha256, size: u64) -> Result<Verified, Mismatc
     Verifier::resume(file, size)?.finish(sha256, size)
 }
 
-/// From this size on [`prove_copy`] hashes while it copies. Below it, a second thread costs more than it spares. Bytes.
+/// Size from which [`prove_copy`] hashes while it copies. Below it, a second thread costs more than it saves.
+/// Bytes.
 pub const LARGE: u64 = 2 << 20;
 
-/// Copies the first `size` bytes of `from` into the empty file `to`, and proves the copy, not what it was made from. Of a
-/// large file what is copied is hashed while the rest is being copied.
+/// Copies the first `size` bytes of `from` into the empty file `to`, and proves the copy, not the original. A
+/// large file is hashed while its rest is being copied.
 ///
 /// # Errors
-/// The outer one when the copy cannot be made, for lack of room for example; the inner one when it is something else.
+/// The outer one when the copy cannot be made, for lack of room for example; the inner one when it has other
+/// bytes.
 pub fn prove_copy(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, MismatchError>> {
     prove_as(to, sha256, size, |told| fsx::copy_telling(from, to, size, told))
 }
 
-/// The same, and gives back the room of `from` while it is copied ([`fsx::move_telling`]): what is left of it is of no use.
+/// Returns the same, and gives back the room of `from` while it is copied ([`fsx::move_telling`]): what is left of
+/// it is of no use.
 pub fn prove_moved(from: &File, to: &File, sha256: Sha256, size: u64) -> io::Result<Result<Verified, MismatchError>> {
     prove_as(to, sha256, size, |told| fsx::move_telling(from, to, size, told))
 }
@@ -266,7 +269,7 @@ fn prove_as(
             let mut verifier = Verifier::new();
             told.iter().try_for_each(|len| verifier.read(to, len)).map(|()| verifier)
         };
-        // Where this machine allows no more threads, after the copy.
+        // If this machine allows no more threads, after the copy.
         let hashing = (size >= LARGE).then(|| thread::Builder::new().spawn_scoped(scope, hash).ok()).flatten();
         copy(&mut |len| {
             let _ = tell.send(len);
@@ -275,7 +278,7 @@ fn prove_as(
         let hashed = hashing.map(|thread| thread.join().expect("hashing does not panic"));
         io::Result::Ok(hashed.unwrap_or_else(|| Verifier::resume(to, size)))
     })?;
-    // A source that grew while its blocks were shared has more than was hashed.
+    // An original that grew while its blocks were shared has more than was hashed.
     let found = fsx::regular(to)?.st_size.unsigned_abs();
     if found != size {
         return Ok(Err(MismatchError::Size { expected: size, found }));
@@ -283,7 +286,7 @@ fn prove_as(
     Ok(hashed.map_err(MismatchError::from).and_then(|verifier| verifier.finish(sha256, size)))
 }
 
-/// A file put together from proven blocks: complete, it is what its CID names.
+/// A file put together from proven blocks: complete, it is the one that its CID names.
 pub struct Walked {
     walk: Walk,
     hasher: Hasher,
@@ -291,22 +294,22 @@ pub struct Walked {
 }
 
 impl Walked {
-    /// Starts at `root`; the file may have `most` bytes.
+    /// Begins at `root`; the file may have `most` bytes.
     pub fn new(root: Cid, most: u64) -> Self {
         Self { walk: Walk::new(root, most), hasher: Hasher::default(), size: 0 }
     }
 
-    /// Blocks that are needed, in order.
+    /// Returns the blocks that are needed, in order.
     pub fn wants(&self) -> impl Iterator<Item = Cid> + '_ {
         self.walk.wants()
     }
 
-    /// Whether everything is here.
+    /// Returns true when all blocks are here.
     pub fn is_done(&self) -> bool {
         self.walk.is_done()
     }
 
-    /// Size of the file, once the root is here.
+    /// Returns the size of the file, once the root is here.
     pub fn size(&self) -> Option<u64> {
         self.walk.size()
     }
@@ -319,7 +322,7 @@ impl Walked {
         Ok(bytes)
     }
 
-    /// The proof.
+    /// Returns the proof.
     ///
     /// # Panics
     /// When blocks are still missing.
@@ -329,8 +332,8 @@ impl Walked {
     }
 }
 
-/// Looks at a file for which nobody says what it should be, and accepts it for the reason `why`. What is neither pacman's
-/// nor of a repository may be anything.
+/// Checks a file without any expectation, and accepts it for the reason `why`. A file that belongs neither to
+/// pacman nor to a repository may have any content.
 ///
 /// # Errors
 /// [`ShapeError`] when it is plainly something else: a login page, an archive that does not parse, no OpenPGP packet.
@@ -341,21 +344,21 @@ pub fn waive(why: Waiver, name: &FileName, file: &File) -> Result<Waived, ShapeE
     }
     match why {
         Waiver::NoSignature | Waiver::NotPacmans => {}
-        // It was looked at when it came, and pacman has been using it since.
+        // It was checked when it came, and pacman has been using it since.
         Waiver::DatabaseInUse => drop(look::not_a_web_page(file)?),
         _ => look::at(name, file, size)?,
     }
     Ok(Waived { why, size })
 }
 
-/// Accepts a file that an unprivileged process of ours has looked at: root does not parse foreign bytes itself.
+/// Accepts a file that an unprivileged process of ours has checked: root does not parse foreign bytes itself.
 ///
-/// The proof shows that it is the very file that was looked at.
+/// The proof shows that it is the very file that was checked.
 pub fn relay(why: Waiver, proof: Verified) -> Waived {
     Waived { why, size: proof.size }
 }
 
-/// The digest of the first `size` bytes of a file.
+/// Returns the digest of the first `size` bytes of a file.
 pub fn digest(file: &File, size: u64) -> io::Result<Sha256> {
     Ok(Verifier::resume(file, size)?.hasher.finish())
 }
