@@ -1,9 +1,10 @@
 //! pkgswarm: a package downloader that stands in for curl.
 //!
-//! It fetches the files of a package manager by content id from whoever is nearest (this machine, the local Kubo
-//! daemon, gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a reason with a
-//! name. The program is `main.rs`, `cli` and `cmd`; all else is this library. It is started by `front.rs`, a small program
-//! that hands out by itself what is here already ([`hit`]): most calls of a pacman that has a `DownloadUser`.
+//! It fetches the files of a package manager by content id from the nearest source (this machine, neighbours, the
+//! local Kubo daemon, gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a
+//! reason with a name. The program is `main.rs`, `cli` and `cmd`; all else is this library. It is started by
+//! `front.rs`, a small program that serves a file that is here already ([`hit`]): most calls of a pacman that has
+//! a `DownloadUser`.
 //!
 //! # The way of one file
 //!
@@ -13,24 +14,24 @@
 //!                       store  <-----------+
 //! ```
 //!
-//! 1. [`want`] reads the URL that pacman passed: the file's name, the repository whose server it belongs to, what its
-//!    sync database and the indexes say about it, and which places to ask.
+//! 1. [`want`] reads the URL that pacman passed: the file's name, the repository whose server it belongs to, its
+//!    entries in the sync database and the indexes, and the sources to ask.
 //! 2. [`plan`] decides what is expected of the bytes and under which CID they can be asked for. It does no input or
 //!    output and knows no clock.
-//! 3. [`deliver`] takes the file's lock in the [`store`] and looks there and in pacman's caches; else the [`race`]
-//!    asks one [`source`] after the other, overlaps who is slow, lets several share a file where its leaves are known,
+//! 3. [`deliver`] locks the file in the [`store`] and looks there and in pacman's caches; else the [`race`] asks
+//!    one [`source`] after the other, overlaps slow ones, lets several share a file where its leaves are known,
 //!    and goes on with the next where the last one stopped.
-//! 4. [`verify`] hashes what arrived. Proven, it gets its place in the store.
-//! 5. [`output`] copies it to where the caller wants it, under a name that it gets last of all. What nobody else has a use
-//!    for is not copied but gets its name there.
+//! 4. [`verify`] hashes the received bytes. A proven file gets its place in the store.
+//! 5. [`output`] copies it to the path that the caller named, under a name that it gets last of all. A file whose
+//!    only user is the caller is not copied but gets its name there.
 //!
 //! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.
 //!
 //! The rest of a pacman run is fetched [`ahead`], several files at a time, by [`gather`].
 //!
-//! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`]. Indexes are fetched
-//! and judged in [`index`](mod@index), away from this path, and made in [`publish`].
+//! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`].
+//! Indexes are fetched and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
 //! # Words
 //!
@@ -39,8 +40,8 @@
 //! | index | the signed list of files of one publisher, per repository; it has a sequence and an expiry |
 //! | entry | one line of it: name, size, sha256, CID |
 //! | catalogue | one table of an index, or one sync database, compiled for look-ups without parsing |
-//! | want | what must be fetched: name, repository, expectation, original URL |
-//! | waiver | the named reason why nothing is expected of a file, as with signatures |
+//! | want | a file to fetch: name, repository, expectation, original URL |
+//! | waiver | the named reason why a file has no expectation, as with signatures |
 //! | source | a place that may have it: package cache, Kubo, gateway, mirror |
 //! | miss | why a source did not deliver |
 //! | race | asking several sources for one want, and changing over between them |
@@ -48,29 +49,31 @@
 //! | store | our own staging: proven files and resumable partials, keyed by sha256; not a second package cache |
 //! | transaction | one pacman run: parent process id and its start time |
 //! | read-ahead | fetching the rest of a transaction while pacman handles the first file |
-//! | publisher | who signs an index |
+//! | publisher | the person or project that signs an index |
 //! | mirror | an HTTP server from pacman's mirror list, nothing else |
-//! | journal | one line for each file that was delivered or fetched: who sent how much of it |
+//! | journal | one line for each file that was delivered or fetched, with the bytes of each source |
 //!
 //! # Checking the trust
 //!
-//! Five files decide what reaches the package manager. Each has its own tests; those named here prove it from outside.
+//! Five files decide which bytes reach the package manager. Each has its own tests; those named here prove it from
+//! outside.
 //!
-//! - `plan.rs`: the sync database decides, else an index, else a named waiver. Where both speak and differ, and pacman
-//!   demands no package signatures, the file is refused. (`tests/cases/xfer.rs`, `tests/cases/xfer_index.rs`)
-//! - `verify.rs`: nobody else can make a [`Verified`](verify::Verified) or [`Waived`](verify::Waived).
+//! - `plan.rs`: the sync database decides, else an index, else a named waiver. Where both list a file and differ,
+//!   and pacman demands no package signatures, the file is refused. (`tests/cases/xfer.rs`,
+//!   `tests/cases/xfer_index.rs`)
+//! - `verify.rs`: no other module can make a [`Verified`](verify::Verified) or [`Waived`](verify::Waived).
 //!   (`tests/cases/xfer_mirror.rs`, `tests/cases/xfer_kubo.rs`)
 //! - `output.rs`: a file gets its name in exchange for one of these, after its last byte. (`tests/cases/xfer_kill.rs`,
 //!   `tests/cases/xfer_hostile.rs`)
 //! - `dag/walk.rs`: a file that is asked for by its CID alone consists of blocks with the digests that the CID leads
 //!   to. (`tests/cases/xfer_kubo.rs`)
-//! - `index/accept.rs`: an index counts only with every proof that is configured, unexpired, and never backwards.
+//! - `index/accept.rs`: an index is accepted only with every configured proof, unexpired, and never backwards.
 //!   (`src/index/refresh/tests.rs`, `tests/real_publish.rs`)
 //!
-//! `dag/proof.rs` proves single leaves. It decides who is asked for what again, not what is accepted: a file with an
-//! expectation is always hashed whole at the end.
+//! `dag/proof.rs` proves single leaves. It decides which source is asked again and for what, not what is accepted:
+//! a file with an expectation is always hashed whole at the end.
 //!
-//! # Who may use whom
+//! # Order of the modules
 //!
 //! A module uses modules in lines above its own, and none in its own line or below. `tests/layers.rs` reads this very
 //! list and fails where an import goes the other way.
@@ -92,9 +95,9 @@
 //! cmd
 //! ```
 //!
-//! So the way of a file and the imports run alike: wants use plans, the race uses plans, sources and proofs. Nothing
-//! below `cmd` sees [`cli`], what was typed. What comes from outside comes through few doors: [`env`](mod@env) for the
-//! process, [`config`] for settings, [`distro`] for pacman's files, [`http`] and [`kubo`] for the network.
+//! So the way of a file and the imports run alike: wants use plans, the race uses plans, sources and proofs. No
+//! module below `cmd` sees [`cli`], the command line. Input from outside comes through few doors: [`env`](mod@env)
+//! for the process, [`config`] for settings, [`distro`] for pacman's files, [`http`] and [`kubo`] for the network.
 
 pub mod address;
 pub mod ahead;

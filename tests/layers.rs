@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The line of the list in which each module stands.
 fn layers() -> HashMap<String, usize> {
     let docs = fs::read_to_string("src/lib.rs").unwrap();
-    let section = docs.lines().skip_while(|line| *line != "//! # Who may use whom");
+    let section = docs.lines().skip_while(|line| *line != "//! # Order of the modules");
     let list = section.skip_while(|line| *line != "//! ```text").skip(1).take_while(|line| *line != "//! ```");
     let mut layers = HashMap::new();
     for (line, text) in list.enumerate() {
