@@ -1,12 +1,12 @@
-//! The error as the user meets it, and the exit status it leads to.
+//! The error that a user reads, and the exit status it leads to.
 //!
-//! Modules keep small error enums of their own for code to match on; this type is what a command ends with.
+//! Modules keep small error enums of their own for code to match on; a command ends with this type.
 
 use std::fmt;
 
 use crate::name;
 
-/// What kind of failure ended a command. Decides the exit status, never the text.
+/// The kind of failure that ended a command. It decides the exit status; the text never does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ErrorKind {
     /// No source delivered. Trying again later may help.
@@ -22,7 +22,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The exit status, as the manual lists it (0 is success).
+    /// Returns the exit status, as the manual lists it (0 is success).
     pub fn status(self) -> u8 {
         match self {
             ErrorKind::NoSource => 1,
@@ -34,38 +34,38 @@ impl ErrorKind {
     }
 }
 
-/// A failure with its subject, what happened, what was tried, and what to do next.
+/// A failure: its subject, what happened, what was tried, and what to do next.
 #[derive(Debug)]
 pub struct Error {
-    /// Decides the exit status.
+    /// The kind, which decides the exit status.
     pub kind: ErrorKind,
-    /// What the sentence is about: a file name, a setting, a path.
+    /// The subject of the sentence: a file name, a setting, a path.
     pub subject: String,
-    /// What was expected and what happened.
+    /// Description of what was expected and what happened.
     pub message: String,
     /// One line for each source or step that was tried.
     pub tried: Vec<String>,
-    /// What to do, preferably a command to run.
+    /// The next step, preferably a command to run.
     pub hint: Option<String>,
 }
 
 impl Error {
-    /// A failure of `kind` about `subject`.
+    /// Makes a failure of `kind` about `subject`.
     pub fn new(kind: ErrorKind, subject: impl fmt::Display, message: impl fmt::Display) -> Self {
         Self { kind, subject: subject.to_string(), message: message.to_string(), tried: Vec::new(), hint: None }
     }
 
-    /// Wrong arguments or configuration.
+    /// Makes a failure of kind `Usage`: wrong arguments or configuration.
     pub fn usage(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Usage, subject, message)
     }
 
-    /// This machine failed.
+    /// Makes a failure of kind `Local`: this machine failed.
     pub fn local(subject: impl fmt::Display, message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Local, subject, message)
     }
 
-    /// Adds what to do next.
+    /// Adds the next step.
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
         self
@@ -86,7 +86,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Formats what ended a command for stderr: the sentence, what was tried, the hint.
+/// Formats the error that ended a command for stderr: the sentence, what was tried, the hint.
 ///
 /// Control characters in foreign text are escaped line by line (`crate::name::shown`).
 pub fn report(error: &anyhow::Error) -> String {
@@ -96,7 +96,7 @@ pub fn report(error: &anyhow::Error) -> String {
     }
 }
 
-/// The same for an error of ours.
+/// Formats an [`Error`] in the same way.
 pub fn shown(own: &Error) -> String {
     use crate::name::shown;
     let mut out = format!("error: {}\n", shown(&own.to_string()));
@@ -109,7 +109,7 @@ pub fn shown(own: &Error) -> String {
     out
 }
 
-/// The exit status for what ended a command; what is not an [`Error`] is this machine's failure.
+/// Returns the exit status for the error that ended a command; any other than [`Error`] is this machine's failure.
 pub fn status(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Error>().map_or(ErrorKind::Local, |own| own.kind).status()
 }

@@ -1,4 +1,4 @@
-//! From what people type to a file of a repository: file name, package name, name-version, sha256, or CID.
+//! From a user's words to a file of a repository: file name, package name, name-version, sha256, or CID.
 
 use crate::catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 use crate::cid::Cid;
@@ -15,14 +15,14 @@ pub struct FoundFile {
     pub repo: RepoName,
     /// The file.
     pub name: FileName,
-    /// What it must be, when it was found by its content: then nobody's word about the name counts.
+    /// Its expected content, when it was found by that: then no list is needed for the name.
     pub exact: Option<Known>,
 }
 
 /// Finds `what`; the first repository in pacman.conf that has it wins, as with pacman, then those of indexes alone.
 ///
 /// # Errors
-/// `NoSource` when nothing is called so; the hint says what to try.
+/// `NoSource` when no file matches; the hint names what to try.
 pub fn find(session: &Session, what: &str) -> Result<FoundFile, Error> {
     let repos = session.repo_names();
     if repos.is_empty() {
@@ -62,7 +62,7 @@ fn by_content(
         let catalogues = catalogues(session, &repo)?;
         let Some(record) = catalogues.iter().find_map(|catalogue| look(catalogue).ok()?) else { continue };
         let same = |other: &CatalogueEntry| (other.sha256, other.size) == (record.sha256, record.size);
-        // The sync database knows no roots.
+        // The sync database lists no roots.
         let others = catalogues.iter().filter_map(|catalogue| catalogue.find(&record.name).ok()?.filter(same));
         let root = record.root.or_else(|| others.filter_map(|other| other.root).next()).map(Cid::dag_pb);
         let exact = Some(Known { size: record.size, sha256: record.sha256, root });
@@ -71,7 +71,7 @@ fn by_content(
     Ok(None)
 }
 
-/// The sync database of a repository, if there is one, and the tables of indexes.
+/// Returns the sync database of a repository, if there is one, and the tables of indexes.
 fn catalogues(session: &Session, repo: &RepoName) -> Result<Vec<Catalogue>, Error> {
     let database = session.repo(repo).map(|configured| session.database(configured)).transpose()?.flatten();
     Ok(database.into_iter().chain(session.tables(repo.as_str()).into_iter().map(|(_, table)| table)).collect())
@@ -79,7 +79,7 @@ fn catalogues(session: &Session, repo: &RepoName) -> Result<Vec<Catalogue>, Erro
 
 fn in_catalogue(catalogue: &Catalogue, what: &str) -> Option<FileName> {
     if let Ok(name) = FileName::new(what) {
-        // A signature is listed with what it signs.
+        // A signature is listed with the file that it signs.
         let listed = name.signed().unwrap_or_else(|| name.clone());
         if let Ok(Some(_)) = catalogue.find(&listed) {
             return Some(name);
@@ -89,7 +89,7 @@ fn in_catalogue(catalogue: &Catalogue, what: &str) -> Option<FileName> {
     if let Some(name) = newest(catalogue.by_package_name(what).ok()?) {
         return Some(name);
     }
-    // name-version-release: the version is what follows one of the dashes.
+    // name-version-release: the version follows one of the dashes.
     what.match_indices('-').find_map(|(dash, _)| {
         let (name, version) = (&what[..dash], &what[dash + 1..]);
         let mut records = catalogue.by_package_name(name).ok()?.into_iter();
@@ -99,7 +99,7 @@ fn in_catalogue(catalogue: &Catalogue, what: &str) -> Option<FileName> {
     })
 }
 
-/// Whether `asked` means `version`: `1.0-2`, or `1.0` without the release.
+/// Returns true when `asked` means `version`: `1.0-2`, or `1.0` without the release.
 fn is_version(version: &str, asked: &str) -> bool {
     version == asked || version.rsplit_once('-').is_some_and(|(upstream, _)| upstream == asked)
 }

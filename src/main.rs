@@ -1,4 +1,4 @@
-//! pkgswarm, the program: gather the process, parse, run one command, turn its end into an exit status.
+//! The program: gathers the process, parses, runs one command, and turns its end into an exit status.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the reader of stdout went away, as `head` does: no failure of ours.
+/// Returns true when the reader of stdout went away, as `head` does: no failure of ours.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -9,10 +9,10 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileName(String);
 
-/// Why a text cannot be a [`FileName`] or [`RepoName`].
+/// The reason why a text cannot be a [`FileName`] or [`RepoName`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NameError {
-    /// Nothing there, as in a URL that ends in `/`.
+    /// Empty, as in a URL that ends in `/`.
     #[error("the file name is empty")]
     Empty,
     /// Longer than 255 bytes, the limit of Linux file systems.
@@ -23,7 +23,7 @@ pub enum NameError {
     NotPlain(String),
 }
 
-/// What kind of file a name stands for, in pacman's world.
+/// The kind of file that a name stands for, in pacman's world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NameKind {
     /// `NAME-VERSION-RELEASE-ARCH.pkg.tar[.*]`
@@ -55,7 +55,7 @@ impl FileName {
         check(text.into()).map(Self)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -76,13 +76,13 @@ impl FileName {
         }
     }
 
-    /// The name of what a signature signs: the name without `.sig`. None of `..sig` and `...sig`, which would leave
-    /// their directory.
+    /// Returns the name of the signed file: the name without `.sig`. None of `..sig` and `...sig`, which would
+    /// leave their directory.
     pub fn signed(&self) -> Option<FileName> {
         self.0.strip_suffix(".sig").and_then(|base| Self::new(base).ok())
     }
 
-    /// The repository of a database name: `core` of `core.db`, `core.files` and their signatures.
+    /// Returns the repository of a database name: `core` of `core.db`, `core.files` and their signatures.
     pub fn repo(&self) -> Option<RepoName> {
         let base = self.0.strip_suffix(".sig").unwrap_or(&self.0);
         let repo = base.strip_suffix(".db").or_else(|| base.strip_suffix(".files"))?;
@@ -117,7 +117,7 @@ impl RepoName {
         check(text.into()).map(Self)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -152,11 +152,11 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a character is not seen where it stands but changes what is seen: it moves the cursor, turns the direction of
-/// what follows, or leaves no mark at all.
+/// Returns true when a character is not visible itself but changes what is visible: it moves the cursor, turns the
+/// direction of the text after it, or leaves no mark at all.
 ///
-/// Categories Cc, Cf, Zl and Zp (Unicode 17), without the few of Cf that stand before Arabic numbers and are seen; and the
-/// fillers and selectors that leave no mark (Default_Ignorable_Code_Point).
+/// Categories Cc, Cf, Zl and Zp (Unicode 17), without the few of Cf that stand before Arabic numbers and are
+/// visible; and the fillers and selectors that leave no mark (Default_Ignorable_Code_Point).
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,

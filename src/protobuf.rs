@@ -1,9 +1,10 @@
 //! Protocol buffers, as far as UnixFS nodes and IPNS records need them: fields in, fields out.
 //!
-//! A generated reader would bring a build step and a dependency for four small messages, and would accept what must be
-//! refused here: these bytes come from strangers and are hashed, so there is one spelling for each value.
+//! A generated reader would bring a build step and a dependency for four small messages, and would accept forms
+//! that must be refused here: these bytes come from strangers and are hashed, so there is one spelling for each
+//! value.
 
-/// Why bytes are not a message. Trying again does not help; other bytes may.
+/// The reason why bytes are not a message. Trying again does not help; other bytes may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtobufError {
     /// The message ends within a field.
@@ -18,7 +19,7 @@ pub enum ProtobufError {
     /// Groups (3, 4), which were given up before UnixFS began, or no wire type at all (6, 7).
     #[error("wire type {0} is not supported")]
     WireType(u8),
-    /// A known field that holds another type of value than its message says.
+    /// A known field that holds another type of value than its message defines.
     #[error("field {0} has the wrong type")]
     FieldType(u32),
 }
@@ -39,17 +40,17 @@ pub enum FieldValue<'a> {
 /// One field: its number and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// 1 to 2^29-1.
+    /// The number, 1 to 2^29-1.
     pub number: u32,
-    /// What it holds.
+    /// The value.
     pub value: FieldValue<'a>,
 }
 
 impl<'a> Field<'a> {
-    /// The integer in it.
+    /// Returns the integer in it.
     ///
     /// # Errors
-    /// `FieldType` when it holds something else.
+    /// `FieldType` when it holds another type.
     pub fn varint(&self) -> Result<u64, ProtobufError> {
         match self.value {
             FieldValue::Varint(value) => Ok(value),
@@ -57,10 +58,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The bytes in it.
+    /// Returns the bytes in it.
     ///
     /// # Errors
-    /// `FieldType` when it holds something else.
+    /// `FieldType` when it holds another type.
     pub fn bytes(&self) -> Result<&'a [u8], ProtobufError> {
         match self.value {
             FieldValue::Bytes(value) => Ok(value),
@@ -69,7 +70,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Reads a message field by field, in the order written, repeated fields as often as they occur.
+/// A reader of a message, field by field, in the order written, repeated fields as often as they occur.
 ///
 /// Borrows from the message and allocates nothing, so a message costs no more than its own length. Ends after the first
 /// error.
@@ -79,7 +80,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `message`.
+    /// Reads the fields of `message`.
     pub fn of(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
@@ -120,7 +121,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Takes a varint off the front of `input` (1 to 10 bytes). On an error `input` is somewhere within it.
+/// Reads a varint off the front of `input` (1 to 10 bytes). On an error `input` is somewhere within it.
 ///
 /// # Errors
 /// `Truncated` and `LongVarint`.
@@ -151,17 +152,17 @@ pub fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// How many bytes [`push_varint`] writes for `value`: 1 to 10.
+/// Returns the number of bytes that [`push_varint`] writes for `value`: 1 to 10.
 pub fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-/// Writes a message; fields come out in the order of the calls.
+/// A writer of a message; fields come out in the order of the calls.
 #[derive(Clone, Debug, Default)]
 pub struct ProtobufWriter(Vec<u8>);
 
 impl ProtobufWriter {
-    /// A message with room for `capacity` bytes.
+    /// Begins a message with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
@@ -181,7 +182,7 @@ impl ProtobufWriter {
         self
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn finish(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)
     }

@@ -1,4 +1,4 @@
-//! What people see while and after a file is fetched: a bar on a terminal, one quiet line otherwise.
+//! Output during and after a fetch: a bar on a terminal, one quiet line otherwise.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::config::value::show_size;
 use crate::name::{is_hidden, shown};
 
-/// Progress of one file. Draws nothing before `SOON`, so that short transfers do not flicker.
+/// The progress of one file. Draws nothing before `SOON`, so that short transfers do not flicker.
 pub struct ProgressLine {
     bar: RefCell<Option<ProgressBar>>,
     wanted: bool,
@@ -21,13 +21,13 @@ pub struct ProgressLine {
 const SOON: Duration = Duration::from_millis(150);
 
 impl ProgressLine {
-    /// A bar when `wanted`, else silence.
+    /// Makes a bar when `wanted`, else one that draws nothing.
     pub fn new(wanted: bool, name: &str, total: Option<u64>) -> Self {
         let bar = RefCell::new(None);
         Self { bar, wanted, name: shown(name).into_owned(), total, since: Instant::now() }
     }
 
-    /// Sets how many bytes are here and who sends them.
+    /// Sets the number of bytes received and their source.
     pub fn at(&self, bytes: u64, from: &str) {
         if !self.wanted || (self.bar.borrow().is_none() && self.since.elapsed() < SOON) {
             return;
@@ -73,10 +73,10 @@ pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", shown(line));
 }
 
-/// Standard output for text and JSON: whatever a command prints goes through here, files aside.
+/// Standard output for text and JSON: all output of a command goes through here, files aside.
 ///
-/// Names are foreign text. What is not seen ([`is_hidden`]) is written as `\u202e`, which in JSON is the same text. Ends of
-/// lines stay.
+/// Names are foreign text. Invisible characters ([`is_hidden`]) are written as `\u202e`, which in JSON is the same
+/// text. Ends of lines stay.
 pub struct Out(io::StdoutLock<'static>);
 
 /// Locks standard output for printing.
@@ -115,7 +115,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Whether stderr leads anywhere: not where it is /dev/null, as in the background.
+/// Returns true when stderr has a reader: not where it is /dev/null, as in the background.
 pub fn is_heard() -> bool {
     let null = rustix::fs::makedev(1, 3); // null(4)
     rustix::fs::fstat(std::io::stderr()).is_ok_and(|found| {
@@ -124,7 +124,7 @@ pub fn is_heard() -> bool {
     })
 }
 
-/// The line of a delivered file: name, size, where from, and the waiver if there is one.
+/// Returns the line of a delivered file: name, size, source, and the waiver if there is one.
 pub fn delivered(name: &str, size: u64, from: &str, note: Option<&str>) -> String {
     let note = note.map(|note| format!(" ({note})")).unwrap_or_default();
     format!("{name}  {}  from {from}{note}", show_size(size))

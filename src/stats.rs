@@ -1,19 +1,19 @@
-//! Sums over the journal: who sent how much, on which days, and what that saved.
+//! Sums over the journal: the bytes of each source, on which days, and the savings.
 //!
-//! Three kinds of bytes are told apart. *Delivered* is what pacman and people were handed: what curl would have fetched
-//! from mirrors. *Received* is what sources sent, thrown away or not. What was delivered and not received was here
-//! already: in the store, in a package cache, or as a database that had not changed.
+//! There are three kinds of bytes. *Delivered* ones were handed to pacman and to users: curl would have fetched
+//! them from mirrors. *Received* ones came from sources, thrown away or not. Those that were delivered and not
+//! received were here already: in the store, in a package cache, or as a database that had not changed.
 
 use std::collections::BTreeMap;
 
 use crate::journal::{By, Contribution, JournalRecord};
 
-/// Files up to this size (bytes) tell how long a mirror takes to answer.
+/// Largest file (bytes) that shows a mirror's latency.
 const SMALL: u64 = 64 << 10;
-/// Files from this size on (bytes) tell how fast a mirror is.
+/// Smallest file (bytes) that shows a mirror's rate.
 const LARGE: u64 = 256 << 10;
 
-/// What one source sent.
+/// The contribution of one source.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Sent {
     /// Bytes.
@@ -31,14 +31,14 @@ pub struct Day {
     pub received: BTreeMap<String, u64>,
 }
 
-/// How fast mirrors were here: the measure for time saved.
+/// The speed of mirrors on this machine: the measure for time saved.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Yardstick {
-    /// Milliseconds until a small file was there: the middle of all of them.
+    /// Milliseconds until a small file was complete: the median.
     pub wait: u64,
     /// Bytes a second of large files, taken together.
     pub rate: f64,
-    /// How many files these are taken from.
+    /// Number of files that these are computed from.
     pub files: usize,
 }
 
@@ -57,7 +57,7 @@ pub struct Stats {
     pub days: BTreeMap<String, Day>,
     /// Files handed over that did not come from mirrors alone: (bytes, milliseconds that they took).
     spared: Vec<(u64, u64)>,
-    /// Files that one mirror sent to somebody who waited: (bytes, milliseconds).
+    /// Files that one mirror sent to a waiting caller: (bytes, milliseconds).
     measured: Vec<(u64, u64)>,
 }
 
@@ -84,40 +84,40 @@ impl Stats {
             [share] if share.kind() == "mirror" && share.bytes == record.delivered => {
                 self.measured.push((record.delivered, record.took));
             }
-            // A person who fetches has no curl to compare with.
+            // A user who fetches by hand has no curl to compare with.
             _ if record.by == By::Xfer => self.spared.push((record.delivered, record.took)),
             _ => {}
         }
     }
 
-    /// Bytes that mirrors sent.
+    /// Returns the bytes that mirrors sent.
     pub fn from_mirrors(&self) -> u64 {
         self.of_kind("mirror")
     }
 
-    /// Bytes that sources of this kind sent.
+    /// Returns the bytes that sources of this kind sent.
     pub fn of_kind(&self, kind: &str) -> u64 {
         let of_kind = self.sources.iter().filter(|(source, _)| source.split(' ').next() == Some(kind));
         of_kind.map(|(_, sent)| sent.bytes).sum()
     }
 
-    /// Bytes that everybody together sent.
+    /// Returns the bytes that all sources together sent.
     pub fn received(&self) -> u64 {
         self.sources.values().map(|sent| sent.bytes).sum()
     }
 
-    /// Bytes that were here already when they were asked for.
+    /// Returns the bytes that were here already when they were asked for.
     pub fn here(&self) -> u64 {
         self.delivered.saturating_sub(self.received())
     }
 
-    /// Mirror traffic that was spared, in bytes: what was delivered, less what mirrors sent. Negative while more was
-    /// fetched ahead than was asked for. What lay in a `file://` server would have cost curl nothing either.
+    /// Returns the saved mirror traffic in bytes: deliveries, less what mirrors sent. Negative while more was
+    /// fetched ahead than was asked for. A file from a `file://` server would have cost curl nothing either.
     pub fn saved(&self) -> i128 {
         i128::from(self.delivered) - i128::from(self.from_mirrors()) - i128::from(self.of_kind("file"))
     }
 
-    /// How fast mirrors were; `None` before one has sent anything worth measuring.
+    /// Returns the speed of mirrors; `None` before one has sent a file that can be measured.
     pub fn yardstick(&self) -> Option<Yardstick> {
         let mut small: Vec<u64> = self.measured.iter().filter(|(size, _)| *size <= SMALL).map(|(_, ms)| *ms).collect();
         let large: Vec<_> = self.measured.iter().filter(|(size, _)| *size >= LARGE).collect();
@@ -127,13 +127,14 @@ impl Stats {
         small.sort_unstable();
         let wait = small.get(small.len() / 2).copied().unwrap_or(0);
         let bytes: u64 = large.iter().map(|(size, _)| size).sum();
-        // Where the wait is most of it, what is left after it is noise.
+        // Where the wait is most of it, the rest is noise.
         let time: u64 = large.iter().map(|(_, ms)| ms.saturating_sub(wait).max(ms / 2).max(1)).sum();
         Some(Yardstick { wait, rate: bytes as f64 * 1000.0 / time as f64, files: small.len() + large.len() })
     }
 
-    /// Seconds that pacman did not have to wait: for each file that did not come from a mirror alone, what a mirror
-    /// would have taken (its wait and its rate, [`Stats::yardstick`]) less what it took. Can be negative.
+    /// Returns the seconds that pacman did not have to wait: for each file that did not come from a mirror alone,
+    /// a mirror's time for it (its wait and its rate, [`Stats::yardstick`]) less the time that it took. Can be
+    /// negative.
     pub fn seconds_saved(&self) -> Option<f64> {
         let Yardstick { wait, rate, .. } = self.yardstick()?;
         let of_mirror = |size: u64| wait as f64 / 1000.0 + size as f64 / rate;

@@ -31,7 +31,7 @@ pub(super) struct Cleanup {
     uid: u32,
     /// Files that may have been kept for this run alone.
     passing: Arc<Mutex<Vec<Sha256>>>,
-    /// Where pacman puts what it was given.
+    /// The directories in which pacman puts the files.
     cache_dirs: Arc<Mutex<Vec<PathBuf>>>,
 }
 

@@ -70,7 +70,7 @@ fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
     (is_called && is_kept).then(|| session.store.health_dir().join(format!("ahead-{}", session.run)))
 }
 
-/// Whether pacman can be asked what is coming, and it is to be fetched.
+/// Returns true when pacman can be asked what is coming, and it is to be fetched.
 fn is_read_ahead(session: &Session) -> bool {
     let asked = session.caller.as_ref().map(|caller| &caller.arguments);
     session.settings.ahead

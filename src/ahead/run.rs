@@ -22,14 +22,14 @@ use crate::want::Want;
 use super::end::{Cleanup, LAST_LOOK, LOOK};
 use super::{is_read_ahead, is_set_aside, key, list, lock};
 
-/// How little the clearing up presses for the processor while pacman runs: as little as can be.
+/// Nice value of the clean-up while pacman runs: the lowest priority.
 const NICE: i32 = 19;
 
 /// Reads ahead for pacman's run `run` until that pacman ends.
 ///
-/// Then, and while pacman installs, what is in its cache is removed from the store.
-/// When pacman ends or the user presses ^C in it, this ends the process and everything that it has started: it must be
-/// alone in its process group, as after `background::detach`.
+/// Then, and while pacman installs, files in its cache are removed from the store. When pacman ends or the user
+/// presses ^C in it, this ends the process and everything that it has started: it must be alone in its process
+/// group, as after `background::detach`.
 pub fn run(session: &mut Session, run: &str) {
     let begun = Instant::now();
     session.store.clear_aside(|other| other != run && transaction(other).is_none_or(|it| !it.is_alive()));
@@ -54,8 +54,8 @@ pub fn run(session: &mut Session, run: &str) {
         }
         end.tidy();
     }
-    // pacman is installing by now, or has yet to move what it was given into its cache.
-    // Of this thread (setpriority(2)): what is installed meanwhile comes first.
+    // pacman is installing by now, or has yet to move the files into its cache.
+    // For this thread alone (setpriority(2)): pacman's installation comes first.
     let _ = rustix::process::nice(NICE);
     let mut look = LOOK;
     loop {

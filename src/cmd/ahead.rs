@@ -12,8 +12,8 @@ use crate::session::Session;
 /// Runs the command. Its output goes nowhere, and a file that it does not fetch is fetched by the call for it.
 pub fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::Result<u8> {
     background::detach();
-    // Root fetches nothing ahead: it would ask pacman, and mirrors, as root. It holds its standard input until the end
-    // of pacman (`handover/once.rs`).
+    // Root fetches nothing ahead: it would ask pacman, and mirrors, as root. It holds its standard input until the
+    // end of pacman (`handover/once.rs`).
     if env.is_root() {
         ahead::outlive(&args.run);
         return Ok(0);

@@ -71,8 +71,8 @@ fn beside(args: &FetchArgs) -> &Path {
     }
 }
 
-/// Where root puts what its child hands over. Names are resolved by the child, so root opens the directory and not the
-/// files.
+/// Returns the place where root puts its child's files. The child resolves names, so root opens the directory and
+/// not the files.
 fn target<'a>(args: &FetchArgs, tell: &'a Tell<'a>) -> Result<Target<'a>, Error> {
     match args.output.as_deref() {
         // The child writes to standard output itself.
@@ -96,7 +96,7 @@ struct Got {
     cid: Option<Cid>,
 }
 
-/// The file name that stands in a WHAT: the last part of a URL or a path, else all of it.
+/// Returns the file name that stands in a WHAT: the last part of a URL or a path, else all of it.
 fn name_in(what: &str) -> String {
     match Address::parse(what) {
         Some(Ok(address)) => address.name(),
@@ -104,10 +104,10 @@ fn name_in(what: &str) -> String {
     }
 }
 
-/// Says what root has placed, in root's own words: of what the child says only who delivered it.
+/// Reports a file that root has placed, in root's own words: from the child's message it uses only the source.
 fn told(args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
     let (message, what) = (arrival.message, args.what[arrival.message.asked()].as_str());
-    // Of an output under another name the child alone knows what the file is called.
+    // For an output under another name, the child alone knows the file's own name.
     let is_package = message.name().is_some_and(|name| name.package().is_some());
     let name = if is_package { arrival.name.to_owned() } else { name_in(what) };
     if !args.json {
@@ -115,7 +115,7 @@ fn told(args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (from, path) = (message.from(), place(args, &name));
-    // Below a CID only the child knows what it came to.
+    // Below a CID, only the child knows the CID of the file.
     let cid = match Address::parse(what) {
         Some(Ok(address)) if address.path.is_empty() => Some(address.cid),
         _ => message.cid(),
@@ -125,7 +125,7 @@ fn told(args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The path of a file; none for standard output.
+/// Returns the path of a file; none for standard output.
 fn place(args: &FetchArgs, name: &str) -> Option<PathBuf> {
     match (&args.output, is_to_stdout(args)) {
         (_, true) => None,

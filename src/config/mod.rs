@@ -66,8 +66,8 @@ pub struct Prefetch {
 pub struct Settings {
     pub config_dir: PathBuf,
     pub store_dir: Option<PathBuf>,
-    /// Whether nothing may be kept from one call to the next, wherever `store_dir` points: for root where it works for
-    /// itself without a store of its own, and for the user that has no name.
+    /// True when nothing may be kept from one call to the next, wherever `store_dir` points: for root where it
+    /// works for itself without a store of its own, and for the user that has no name.
     pub storeless: bool,
     pub store_max: u64,
     pub state_dir: PathBuf,

@@ -31,8 +31,9 @@ pub(super) struct LastDelivered {
     pub(super) sha256: Sha256,
 }
 
-/// A source whose clock is further ahead of ours than this (in seconds) has no date that could be compared with others: it
-/// would keep every newer database out for as long. Clocks of machines without a time server are minutes apart.
+/// A source whose clock is further ahead of ours than this (in seconds) has no date that could be compared with
+/// others: it would keep every newer database out for as long. Clocks of machines without a time server are
+/// minutes apart.
 const AHEAD_MOST: u64 = 600;
 
 /// A date of the same second cannot tell two files apart (RFC 9110, section 8.8.2.2), so a file that was changed this

@@ -199,7 +199,8 @@ fn with_store(
                 && let Accepted::Proven(proof) = obtained.accepted
             {
                 debug_assert_eq!(proof.size(), size);
-                // A file that this machine has anyway is not stored a second time, and none is where room is short.
+                // A file that this machine has anyway is not stored a second time, and none is where room is
+                // short.
                 let is_once = is_near || store.is_passing() || store.is_short(size);
                 let stored = match (manner.lasting, manner.ahead) {
                     (false, false) if is_once => {

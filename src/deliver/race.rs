@@ -148,7 +148,7 @@ pub(super) fn race(
     Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
 }
 
-/// Where mirrors redirected to, of a file that is believed without a proof, by index of the place.
+/// Targets of the mirrors' redirects, for a file that is accepted without a proof, by index of the source.
 type LedTo = RefCell<BTreeMap<usize, Rc<RefCell<Option<String>>>>>;
 
 /// Returns whether the file is taken without a proof: pacman takes a database as it comes.
@@ -207,7 +207,7 @@ fn entrants<'a>(
 
 fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
     let settings = &session.settings;
-    // pacman waits for what it asks; what is fetched before anybody asks is left for the next time.
+    // pacman waits for its files; a file that is fetched in advance can be left for the next time.
     let patience = if manner.lasting || session.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
     Pace {
         head_start: settings.head_start,
