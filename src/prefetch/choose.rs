@@ -1,34 +1,34 @@
-//! Which of the pending updates are fetched: quota and age. Pure.
+//! The choice of pending updates to fetch: quota and age. Pure.
 
 use std::time::Duration;
 
-/// What is known of one pending file before it is fetched.
+/// A pending file, as known before it is fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UpdateCandidate {
     /// Its size in bytes.
     pub size: u64,
     /// For how long some version of this package has been pending.
     pub waits: Duration,
-    /// Whether the user named it, or named nothing.
+    /// True if the user named it, or named nothing.
     pub wanted: bool,
-    /// Whether it is here already: in the store or in a package cache.
+    /// True if it is here already: in the store or in a package cache.
     pub here: bool,
 }
 
-/// Why one is left out.
+/// The reason for leaving one out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeftOut {
     /// It does not fit any more.
     Quota,
-    /// It has been pending for too long: nobody seems to upgrade.
+    /// It has been pending for too long: the user does not seem to upgrade.
     Age,
-    /// Others were asked for.
+    /// The user asked for others.
     Unasked,
 }
 
 impl LeftOut {
-    /// For people, with the setting that decides.
+    /// Describes it for people, with the setting that decides.
     pub fn words(self) -> &'static str {
         match self {
             LeftOut::Quota => "does not fit (prefetch.max)",
@@ -38,10 +38,10 @@ impl LeftOut {
     }
 }
 
-/// The verdict on each of `candidates`, in their order; `None` means that it is fetched, or kept.
+/// Decides on each of `candidates`, in their order; `None` means that it is fetched, or kept.
 ///
-/// Those that fit are taken in pacman's order, and one that does not fit keeps no smaller one out. What is here already
-/// is kept as long as it fits, so that nothing goes back and forth between two runs.
+/// Those that fit are taken in pacman's order, and one that does not fit keeps no smaller one out. A file that is
+/// here already is kept as long as it fits, so that no file is removed and fetched in turns.
 pub fn choose(candidates: &[UpdateCandidate], most: u64, age: Duration) -> Vec<Option<LeftOut>> {
     let mut verdicts = vec![None; candidates.len()];
     let mut held: u64 = 0;

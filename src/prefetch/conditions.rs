@@ -1,7 +1,8 @@
-//! When prefetch keeps still: a metered line, battery, a VPN, the wrong time of day. Each has a setting.
+//! The conditions under which prefetch does nothing: a metered line, battery, a VPN, the wrong time of day. Each
+//! has a setting.
 //!
-//! Nothing of this may keep a machine without a desktop from being served: who does not answer (no NetworkManager, no
-//! battery, no `ip`) has no objection. Tests: `tests/cases/prefetch_conditions.rs`, and below.
+//! No condition may keep a machine without a desktop from being served: a missing source of facts (no
+//! NetworkManager, no battery, no `ip`) is no objection. Tests: `tests/cases/prefetch_conditions.rs`, and below.
 
 use std::fs;
 use std::path::Path;
@@ -20,24 +21,24 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Most bytes of their answers: one line.
 const ANSWER_MOST: u64 = 64 << 10;
 
-/// Addresses that belong to nobody (RFC 5737, RFC 3849): the way to them is the way to the Internet.
+/// Reserved addresses (RFC 5737, RFC 3849): the route to them is the route to the Internet.
 const FAR_AWAY: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
-/// What this machine is like at the moment. `None` means that nothing tells.
+/// The present conditions of this machine. `None` means unknown.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Surroundings {
-    /// Whether NetworkManager says or guesses that the line is metered.
+    /// True if NetworkManager knows or guesses that the line is metered.
     pub metered: Option<bool>,
-    /// Whether no power supply is online and a battery is there.
+    /// True if no power supply is online and a battery is present.
     pub on_battery: Option<bool>,
-    /// The interface by which the Internet is reached, when it is a tunnel.
+    /// The interface to the Internet, if it is a tunnel.
     pub vpn: Option<String>,
     /// Minutes since midnight, local time.
     pub minute: u16,
 }
 
 impl Surroundings {
-    /// Looks around.
+    /// Reads the present conditions.
     pub fn now() -> Self {
         let sys = Path::new("/sys");
         let now = Zoned::now();
@@ -45,7 +46,7 @@ impl Surroundings {
         Self { metered: metered(), on_battery: on_battery(sys), vpn: vpn(sys), minute }
     }
 
-    /// Why nothing should be fetched now, with the setting that says otherwise.
+    /// Returns the reason not to fetch now, with the setting that overrides it.
     pub fn objection(&self, settings: &Settings) -> Option<String> {
         if self.metered == Some(true) && !settings.prefetch.metered {
             return Some("the connection is metered (prefetch.metered)".to_owned());
@@ -65,17 +66,17 @@ impl Surroundings {
     }
 }
 
-/// Whether `minute` is in `from..until`, which may go over midnight.
+/// True if `minute` is in `from..until`, which may go over midnight.
 fn is_within(minute: u16, from: u16, until: u16) -> bool {
     if from <= until { (from..until).contains(&minute) } else { minute >= from || minute < until }
 }
 
-/// NMMetered: 0 unknown, 1 yes, 2 no, 3 guessed yes, 4 guessed no (NetworkManager 1.52, nm-dbus-types). A phone that
-/// shares its line is guessed to be metered. systemd-networkd has no such property.
+/// Asks NetworkManager: NMMetered is 0 unknown, 1 yes, 2 no, 3 guessed yes, 4 guessed no (NetworkManager 1.52,
+/// nm-dbus-types). A phone that shares its line is guessed to be metered. systemd-networkd has no such property.
 fn metered() -> Option<bool> {
     let name = "org.freedesktop.NetworkManager";
     let mut busctl = Command::new("busctl");
-    // Not started for this when it does not run.
+    // Does not start NetworkManager when it does not run.
     busctl.args(["--system", "--auto-start=no", "--timeout=2", "get-property", name]);
     busctl.args(["/org/freedesktop/NetworkManager", name, "Metered"]);
     let answer = program::hear(busctl, b"", PATIENCE, ANSWER_MOST);
@@ -86,8 +87,8 @@ fn metered() -> Option<bool> {
     }
 }
 
-/// From `/sys/class/power_supply` (Linux, Documentation/ABI/testing/sysfs-class-power): on battery is who has one of the
-/// system's own, and no other supply that is online.
+/// Reads `/sys/class/power_supply` (Linux, Documentation/ABI/testing/sysfs-class-power): a machine is on battery
+/// if it has a system battery, and no other supply that is online.
 fn on_battery(sys: &Path) -> Option<bool> {
     let supplies = fs::read_dir(sys.join("class/power_supply")).ok()?.flatten();
     let (mut battery, mut online) = (false, false);
@@ -103,7 +104,8 @@ fn on_battery(sys: &Path) -> Option<bool> {
     battery.then_some(!online)
 }
 
-/// The tunnel through which packets to the Internet leave, as the kernel itself decides: policies of wg-quick included.
+/// Returns the tunnel through which packets to the Internet leave, as the kernel itself decides: policies of
+/// wg-quick included.
 fn vpn(sys: &Path) -> Option<String> {
     let way = |to: &str| {
         let mut ip = Command::new("ip");
@@ -116,7 +118,8 @@ fn vpn(sys: &Path) -> Option<String> {
     FAR_AWAY.into_iter().filter_map(way).find(|device| is_tunnel(sys, device))
 }
 
-/// WireGuard, a TUN device, or a point-to-point link as of PPTP and L2TP. TAP devices carry virtual machines.
+/// True for WireGuard, a TUN device, or a point-to-point link as of PPTP and L2TP. TAP devices carry virtual
+/// machines.
 fn is_tunnel(sys: &Path, device: &str) -> bool {
     if device.contains('/') {
         return false;

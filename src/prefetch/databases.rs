@@ -18,11 +18,11 @@ use crate::output::Output;
 use crate::session::Session;
 use crate::want::Want;
 
-/// The directory that pacman takes for its DBPath.
+/// The directory that serves pacman as DBPath.
 #[derive(Debug)]
 pub struct Databases {
     dir: PathBuf,
-    /// The system's own.
+    /// The system's DBPath.
     system: PathBuf,
 }
 
@@ -45,15 +45,15 @@ impl Databases {
         Ok(Self { dir, system: conf.db_path.clone() })
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Brings every repository up to date, as `pacman -Sy` would; `session` must take these for pacman's databases.
+    /// Updates every repository, as `pacman -Sy` would; `session` must take these for pacman's databases.
     ///
-    /// A repository that cannot be reached keeps the newest database that is here, its own or the system's. Returns what
-    /// went wrong, repository by repository.
+    /// A repository that is unreachable keeps the newest database that is here, its own or the system's. Returns
+    /// the failures, repository by repository.
     ///
     /// # Errors
     /// `Interrupted`.
@@ -77,7 +77,7 @@ impl Databases {
         Ok(failures)
     }
 
-    /// One database with its signature; both or none is put in place.
+    /// Updates one database and its signature; both or none is put in place.
     fn one(&self, session: &mut Session, repo: &Repo) -> Result<(), Error> {
         let name = FileName::new(format!("{}.db", repo.name)).map_err(|e| Error::usage(&repo.name, e))?;
         let Some(server) = repo.servers.first() else {
@@ -101,7 +101,7 @@ impl Databases {
         match sig {
             Some(sig) => self.put(&signed, &sig),
             None => {
-                // Of an older database it would be wrong.
+                // The signature of an older database would not fit.
                 let _ = fs::remove_file(self.sync(&signed));
                 Ok(())
             }
@@ -125,7 +125,7 @@ impl Databases {
             let (from, to) = (theirs.with_extension(format!("db{suffix}")), ours.with_extension(format!("db{suffix}")));
             let copied = fs::copy(&from, &to).is_ok();
             if let (true, Some(date), Ok(file)) = (copied, date(&from), fs::File::options().write(true).open(&to)) {
-                // A newer one is recognised by this.
+                // The date identifies a newer one.
                 let _ = file.set_modified(date);
             } else {
                 let _ = fs::remove_file(&to);

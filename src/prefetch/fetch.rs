@@ -1,4 +1,4 @@
-//! Fetching what was chosen, several at a time, into the store; signatures that nobody can prove beside it.
+//! Fetches the chosen updates, several at a time, into the store; signatures without proof are kept beside it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,24 +17,25 @@ use crate::session::Session;
 use crate::verify::Accepted;
 use crate::want::Want;
 
-/// How often progress is told while no file is done.
+/// Interval between progress reports while no file is done.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefetchProgress {
     /// Packages that have arrived.
     pub files: usize,
-    /// Packages in all.
+    /// Number of all packages.
     pub of_files: usize,
-    /// Bytes that have arrived, those of files that are not complete included.
+    /// Bytes that have arrived, including those of incomplete files.
     pub bytes: u64,
-    /// Bytes in all.
+    /// Bytes of all packages.
     pub of_bytes: u64,
 }
 
 impl PrefetchRun<'_> {
-    /// Fetches, several at a time; what cannot be had keeps none of the others back. Returns bytes of packages.
+    /// Fetches, several at a time; a file that is unavailable keeps none of the others back. Returns bytes of
+    /// packages.
     pub(super) fn fetch(
         &self,
         wants: Vec<Want>,
@@ -55,7 +56,7 @@ impl PrefetchRun<'_> {
         let rate = self.settings.prefetch.rate;
         let each = (rate > 0).then(|| (rate / at_once.min(wants.len().max(1)) as u64).max(1));
         let settings = match each {
-            // Slowed down on purpose, nobody is too slow.
+            // With a rate limit, no source is too slow.
             Some(each) => {
                 let pause = Duration::from_secs((512 << 10) / each);
                 let (stall, patience) = (self.settings.stall + pause, self.settings.patience + pause);
@@ -110,7 +111,7 @@ impl PrefetchRun<'_> {
             }
         }
         match fatal {
-            // What has arrived is in order, and is said to be.
+            // Files that have arrived are kept, and reported.
             Some(e) => {
                 let _ = state.write(&self.store);
                 Err(e)
@@ -120,7 +121,7 @@ impl PrefetchRun<'_> {
     }
 }
 
-/// Gets one file so that it stays.
+/// Fetches one file so that it stays.
 fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
     let manner = Manner { lasting: true, ..Manner::default() };
     match deliver(session, &want.name, &want.plan, &want.places, manner)? {

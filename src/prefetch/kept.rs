@@ -1,12 +1,12 @@
-//! Signatures of pending updates, which nobody can prove: kept until their package is installed or superseded.
+//! Signatures of pending updates, which have no proof: kept until their package is installed or superseded.
 //!
-//! The store proper is keyed by sha256, which a signature has only where an index lists it. Others wait here under the
-//! sha256 of the package that they came with, and are handed out under the same waiver, after the same look, as if the
+//! The store proper is keyed by sha256, which is known for a signature only if an index lists it. Others wait here
+//! under the sha256 of their package, and are handed out under the same waiver, after the same sniffing, as if the
 //! mirror had sent them now. pacman checks them.
 //!
-//! A wrong one must not be handed out for ever: the first call gets it at once; whoever asks again in another run of
-//! pacman is sent to the mirrors first and gets it only when none of them answers
-//! (`tests/cases/prefetch.rs`, `a_bad_signature_that_was_kept_is_not_handed_out_twice`).
+//! A wrong one must not be handed out for ever: the first call gets it at once; a further call in another run of
+//! pacman goes to the mirrors first and gets it only when none of them answers (`tests/cases/prefetch.rs`,
+//! `a_bad_signature_that_was_kept_is_not_handed_out_twice`).
 
 use std::fs;
 use std::io;
@@ -33,7 +33,7 @@ pub struct KeptSignatures {
 }
 
 impl KeptSignatures {
-    /// Those of the store in `store`.
+    /// Opens those of the store in `store`.
     pub fn of(store: &Path) -> Self {
         Self { dir: store.join("prefetch").join("signatures") }
     }
@@ -50,12 +50,12 @@ impl KeptSignatures {
         Ok(())
     }
 
-    /// Whether there is one.
+    /// True if there is one.
     pub fn has(&self, package: Sha256) -> bool {
         self.fresh(package).exists() || self.used(package).exists()
     }
 
-    /// Throws away all but those of `packages`.
+    /// Removes all but those of `packages`.
     pub fn retain(&self, packages: &[Sha256]) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -75,21 +75,21 @@ impl KeptSignatures {
     }
 }
 
-/// The kept signature for `want`, not handed out before. It counts as handed out then.
+/// Returns the kept signature for `want` if it was never handed out, and marks it as handed out.
 pub fn first_time(session: &Session, want: &Want) -> Option<Obtained> {
     let (kept, package) = signed(session, want)?;
     let found = open(session, want, &kept.fresh(package))?;
-    // Before it is used: whatever happens next, it is not the first time any more.
+    // Before it is used: after any outcome, the next call is not the first.
     fs::rename(kept.fresh(package), kept.used(package)).ok()?;
     Some(found)
 }
 
-/// Whether [`first_time`] would find one: then nobody needs to fetch it.
+/// True if [`first_time`] would find one: then it need not be fetched.
 pub fn is_at_hand(session: &Session, want: &Want) -> bool {
     signed(session, want).is_some_and(|(kept, package)| kept.fresh(package).exists())
 }
 
-/// The kept signature for `want`, handed out before or not, where `error` is that no mirror has delivered it.
+/// Returns the kept signature for `want`, handed out before or not, if `error` is that no mirror delivered it.
 pub fn at_last(session: &Session, want: &Want, error: &Error) -> Option<Obtained> {
     if error.kind != ErrorKind::NoSource {
         return None;
@@ -98,10 +98,10 @@ pub fn at_last(session: &Session, want: &Want, error: &Error) -> Option<Obtained
     open(session, want, &kept.fresh(package)).or_else(|| open(session, want, &kept.used(package)))
 }
 
-/// The package that `want` signs, by what pacman's database says about it.
+/// Returns the package that `want` signs, according to pacman's database.
 fn signed(session: &Session, want: &Want) -> Option<(KeptSignatures, Sha256)> {
     let kept = KeptSignatures::of(session.store.dir());
-    // Nothing more is looked up where nothing was ever kept.
+    // If no signature was ever kept, nothing more is looked up.
     if !matches!(want.plan.expect, Expect::Waived(Waiver::Signature)) || !kept.dir.exists() {
         return None;
     }

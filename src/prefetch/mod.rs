@@ -1,14 +1,14 @@
-//! Fetching pending updates before anybody asks, so that `pacman -Su` needs no network for them.
+//! Fetches pending updates before the user upgrades, so that `pacman -Su` needs no network for them.
 //!
-//! One run: refresh a private copy of the databases, ask pacman what an upgrade would take, choose by quota and age, let
-//! go what is superseded, fetch the rest with its signatures into the store, pin it in Kubo, remember how it stands. Each
-//! step leaves the machine in order, so a run that was killed is gone on with by the next one.
+//! One run: refresh a private copy of the databases, ask pacman for the upgrade's packages, choose by quota and
+//! age, remove superseded files, fetch the rest with its signatures into the store, pin it in Kubo, save the
+//! state. Each step leaves the machine in order, so the next run continues one that was killed.
 //!
 //! ```text
 //! <store>/prefetch/lock         one run at a time
 //! <store>/prefetch/db/          private databases (`databases.rs`)
-//! <store>/prefetch/signatures/  what nobody can prove (`kept.rs`)
-//! <store>/prefetch/state.json   how each update stands (`state.rs`)
+//! <store>/prefetch/signatures/  signatures without proof (`kept.rs`)
+//! <store>/prefetch/state.json   the state of each update (`state.rs`)
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -45,36 +45,36 @@ use kept::KeptSignatures;
 use pending::Update;
 use state::{PendingUpdate, PrefetchState, UpdateStanding};
 
-/// What is asked for.
+/// The options of a run.
 #[derive(Clone, Default, Debug)]
 pub struct PrefetchOptions {
     /// Only these packages; all when empty.
     pub only: Vec<String>,
-    /// Look, and fetch nothing.
+    /// List, and fetch nothing.
     pub dry_run: bool,
-    /// Whatever the conditions say.
+    /// Ignore the conditions.
     pub now: bool,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Default, Debug)]
 pub struct PrefetchReport {
-    /// Why nothing was done, if nothing was.
+    /// The reason why nothing was done, if so.
     pub postponed: Option<String>,
-    /// Everything that is pending, as it stands.
+    /// All pending updates and their standing.
     pub updates: Vec<PendingUpdate>,
     /// Bytes of the packages that were fetched in this run.
     pub fetched: u64,
-    /// What went wrong. The updates that are here are here all the same.
+    /// Failures. Updates that have arrived are kept all the same.
     pub failures: Vec<Error>,
-    /// What could not be done and matters little.
+    /// Minor failures.
     pub warnings: Vec<String>,
 }
 
-/// One run. `arrived` is told how far it is, again and again.
+/// Makes one run. `arrived` receives the progress repeatedly.
 ///
 /// # Errors
-/// `Interrupted`; `Local` without a lasting store, or when its disk is full; `Usage` when pacman cannot be asked.
+/// `Interrupted`; `Local` without a lasting store, or when its disk is full; `Usage` when pacman is not usable.
 pub fn run(
     env: &Env,
     settings: &Settings,
@@ -110,7 +110,7 @@ pub fn run(
     let (wants, mut state) = run.plan(updates, &last, &mut failures);
     let (mut fetched, mut warnings) = (0, Vec::new());
     if !options.dry_run {
-        // What pacman has by now makes room first. A sweep that fails leaves more there, and nothing worse.
+        // Files that pacman has by now make room first. A failed sweep only leaves more files.
         let _ = run.session.store.sweep(&conf.cache_dirs);
         run.let_go(&last, &state);
         fetched = run.fetch(wants, &mut state, &mut failures, arrived)?;
@@ -126,16 +126,16 @@ struct PrefetchRun<'a> {
     settings: &'a Settings,
     options: &'a PrefetchOptions,
     conf: &'a PacmanConf,
-    /// Takes the private databases for pacman's.
+    /// A session on the private databases.
     session: Session,
-    /// Takes pacman's own.
+    /// A session on pacman's own databases.
     system: Session,
     store: PathBuf,
     now: u64,
 }
 
 impl PrefetchRun<'_> {
-    /// How each update stands before anything is fetched, and the files to fetch.
+    /// Returns the standing of each update before anything is fetched, and the files to fetch.
     fn plan(
         &self,
         updates: Vec<Update>,
@@ -146,7 +146,7 @@ impl PrefetchRun<'_> {
         for update in updates {
             match Want::in_repo(&self.session, &update.repo, update.file.clone()) {
                 Ok(want) => known.push((update, want)),
-                // A disagreement about one file is no reason to leave out the others.
+                // A disagreement about one file does not exclude the others.
                 Err(e) => failures.push(e),
             }
         }
@@ -201,18 +201,18 @@ impl PrefetchRun<'_> {
         (wants, state)
     }
 
-    /// Whether the file of `want` is in the store or in one of pacman's caches.
+    /// True if the file of `want` is in the store or in one of pacman's caches.
     fn has(&self, want: &Want) -> bool {
         let Expect::Exact { sha256, size } = want.plan.expect else { return false };
         self.session.store.has(sha256, size) || in_cache(self.conf, want.name.as_str(), size)
     }
 
-    /// Whether pacman would ask the network for the signature of a package.
+    /// True if pacman would fetch the signature of a package from the network.
     fn lacks_signature(&self, want: &Want, package: Option<Sha256>) -> bool {
         self.signature(want, package).is_some()
     }
 
-    /// The signature of a package, where pacman looks at it and it is not here.
+    /// Returns the signature of a package to fetch, if pacman checks it and it is not here.
     fn signature(&self, want: &Want, package: Option<Sha256>) -> Option<Want> {
         let repo = want.repo.as_ref().filter(|repo| repo.sig_level.package != SignatureCheck::Never)?;
         let name = FileName::new(format!("{}.sig", want.name)).ok()?;
@@ -227,7 +227,8 @@ impl PrefetchRun<'_> {
         }
     }
 
-    /// Removes from the store what was pending and is not kept any more, and the signatures of all that is not.
+    /// Removes from the store former updates that are not kept any more, and the signatures of all updates that
+    /// are not kept.
     fn let_go(&self, last: &PrefetchState, state: &PrefetchState) {
         let kept: Vec<Sha256> =
             state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
@@ -235,7 +236,7 @@ impl PrefetchRun<'_> {
             self.session.store.let_go(old);
         }
         KeptSignatures::of(&self.store).retain(&kept);
-        // Younger than all else, they are the last to make room.
+        // As the youngest files, they are evicted last.
         kept.iter().for_each(|sha256| self.session.store.freshen(*sha256));
     }
 
@@ -244,7 +245,8 @@ impl PrefetchRun<'_> {
         self.session.store.has(sha256, one.size) || in_cache(self.conf, &one.file, one.size)
     }
 
-    /// Lets the daemon offer what is here and may be shared (`share.stores`): it looks when the state is written.
+    /// Lets the daemon offer files that are here and may be shared (`share.stores`): it scans when the state is
+    /// written.
     fn offer(&self, state: &PrefetchState) {
         for one in state.updates.iter().filter(|one| one.is_here()) {
             let repo = RepoName::new(&one.repo).ok().filter(|repo| self.system.may_share(repo));
@@ -254,14 +256,14 @@ impl PrefetchRun<'_> {
         }
     }
 
-    /// Pins what is here and may be shared, and unpins what is not pending any more. Kubo is a favour to neighbours: when
-    /// it does not answer, that is said and nothing has failed.
+    /// Pins files that are here and may be shared, and unpins those that are not pending any more. Kubo serves
+    /// neighbours only: if it does not answer, that is a warning, not a failure.
     fn pin(&self, state: &mut PrefetchState, warnings: &mut Vec<String>) {
         if !self.settings.prefetch.pin || !self.system.asks_kubo() {
             return;
         }
         let (kubo, ledger) = (self.system.kubo(), Ledger::at(&self.store));
-        // Nobody there, which is usual where there is no Kubo.
+        // No answer is usual on machines without Kubo.
         let Some(Ok(pinned)) = block_on(pins::ours(&kubo)) else { return };
         let mut failed = None;
         for one in state.updates.iter_mut().filter(|one| one.is_here()) {
@@ -294,12 +296,12 @@ impl PrefetchRun<'_> {
     }
 }
 
-/// Whether it was decided not to have it. What was not asked for this time stays as it is.
+/// True if the update was left out by choice. Updates that this run did not ask for stay as they are.
 fn is_let_go(one: &PendingUpdate) -> bool {
     matches!(one.stands, UpdateStanding::Left(LeftOut::Quota | LeftOut::Age))
 }
 
-/// Whether a package cache has a file of this name and size; pacman proves it.
+/// True if a package cache has a file of this name and size; pacman proves it.
 fn in_cache(conf: &PacmanConf, file: &str, size: u64) -> bool {
     let is_it =
         |dir: &PathBuf| std::fs::metadata(dir.join(file)).is_ok_and(|meta| meta.is_file() && meta.len() == size);

@@ -1,7 +1,7 @@
-//! Which updates are pending: pacman itself is asked, over the private databases, and changes nothing.
+//! Lists the pending updates: pacman itself is asked, over the private databases, and changes nothing.
 //!
-//! `pacman -Su --print` resolves what an upgrade would take: new dependencies and replacements are in it, what
-//! `IgnorePkg` names is not. It works for ordinary users and beside a running pacman (`doc/facts/pacman.md`).
+//! `pacman -Su --print` resolves an upgrade: new dependencies and replacements are in it, packages of `IgnorePkg`
+//! are not. It works for ordinary users and beside a running pacman (`doc/facts/pacman.md`).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::want;
 const PATIENCE: Duration = Duration::from_secs(120);
 const OUTPUT_MOST: u64 = 16 << 20;
 
-/// What stands between the fields of a line: no name, version or URL holds it.
+/// The separator of the fields of a line, which no name, version or URL contains.
 const FORMAT: &str = "%r\t%n\t%v\t%l";
 
 /// One pending update.
@@ -30,21 +30,21 @@ pub struct Update {
     pub repo: RepoName,
     /// The package's name.
     pub name: String,
-    /// The version that is installed; none for what comes in newly.
+    /// The installed version; none for a new package.
     pub old: Option<String>,
-    /// The version that is pending.
+    /// The pending version.
     pub new: String,
     /// The package's file.
     pub file: FileName,
 }
 
-/// What an upgrade over `session`'s databases would fetch, in pacman's order.
+/// Lists what an upgrade over `session`'s databases would fetch, in pacman's order.
 ///
-/// Where pacman cannot resolve the upgrade (a package of the user's own needs an old library, say), what is newer than
-/// what is installed counts all the same, with a warning: the user will decide with pacman, and wants most of it.
+/// If pacman cannot resolve the upgrade (a package of the user's own needs an old library, say), every package
+/// with a newer version counts, with a warning: the user will decide with pacman, and needs most of them.
 ///
 /// # Errors
-/// pacman is not there, or cannot read the databases.
+/// pacman is not installed, or cannot read the databases.
 pub fn pending(session: &Session, databases: &Path) -> Result<Vec<Update>, Error> {
     let installed = installed(&databases.join("local"));
     match ask(session, databases, &["-Su", "--print", "--print-format", FORMAT]) {
@@ -62,7 +62,7 @@ fn unanswered(e: SilentError) -> Error {
     Error::usage("pending updates", e).hint("`pacman -Sup` shows what pacman says")
 }
 
-/// `pacman -Qu` fails without a word when nothing is newer.
+/// Accepts the silent failure of `pacman -Qu` when nothing is newer.
 fn nothing(e: SilentError) -> Result<String, SilentError> {
     match e {
         SilentError::Refused { message, .. } if message.is_empty() => Ok(String::new()),
@@ -77,7 +77,7 @@ fn ask(session: &Session, databases: &Path, words: &[&str]) -> Result<String, Si
     program::hear(pacman, b"", PATIENCE, OUTPUT_MOST)
 }
 
-/// Reads a line of [`FORMAT`]. Targets without a server have no URL, and cannot be fetched by anybody.
+/// Reads a line of [`FORMAT`]. Targets without a server have no URL, and cannot be fetched.
 fn update(line: &str, installed: &HashMap<String, String>) -> Option<Update> {
     let mut fields = line.split('\t');
     let mut field = || fields.next();
@@ -91,7 +91,7 @@ fn update(line: &str, installed: &HashMap<String, String>) -> Option<Update> {
     })
 }
 
-/// Reads a line of `pacman -Qu`: `name old -> new`, and `[ignored]` behind what is not wanted.
+/// Reads a line of `pacman -Qu`: `name old -> new`, and `[ignored]` after a package that is not upgraded.
 fn newer(session: &Session, line: &str) -> Option<Update> {
     let words: Vec<&str> = line.split(' ').collect();
     let [name, old, "->", new] = words.as_slice() else { return None };
@@ -100,7 +100,8 @@ fn newer(session: &Session, line: &str) -> Option<Update> {
     Some(Update { repo: found.repo, name, old, new, file: found.name })
 }
 
-/// Names and versions of what is installed: the directories of the local database are called `name-version-release`.
+/// Lists names and versions of installed packages: the directories of the local database are called
+/// `name-version-release`.
 pub fn installed(local: &Path) -> HashMap<String, String> {
     let entries = std::fs::read_dir(local).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());

@@ -1,7 +1,7 @@
-//! Pins in Kubo: what is pending is put there and pinned under its file's name, so that neighbours can have it; what is
-//! not pending any more is unpinned, and counts against `kubo.keep` from then on.
+//! Pins in Kubo: pending files are added and pinned under their names, so that neighbours can fetch them; files
+//! that are not pending any more are unpinned, and count against `kubo.keep` from then on.
 //!
-//! Only pins with our prefix are ever touched. What somebody else has pinned keeps their name and stays theirs.
+//! Only pins with our prefix are ever touched. A pin of the user keeps its name and stays.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,24 +19,24 @@ use crate::kubo::keep::Ledger;
 use crate::kubo::{Kubo, KuboError};
 use crate::name::FileName;
 
-/// What our pins are called: this and the name of the file.
+/// The prefix of our pins' names; the name of the file follows.
 pub const PREFIX: &str = "pkgswarm-prefetch ";
 
-/// Longest time for a file to go over loopback: this and a second for each MiB.
+/// Longest time to send a file over loopback: this and a second for each MiB.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why a file is not pinned.
+/// The reason why a file is not pinned.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// The daemon failed. Trying again later may help.
     #[error(transparent)]
     Kubo(#[from] KuboError),
-    /// Our own copy could not be read.
+    /// The file in the store could not be read.
     #[error("{0}")]
     File(#[from] io::Error),
 }
 
-/// Our pins by CID, with the files they are for.
+/// Lists our pins by CID, with their files.
 ///
 /// # Errors
 /// Those of the daemon.
@@ -46,7 +46,7 @@ pub async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, KuboError> {
     Ok(named.collect())
 }
 
-/// Puts `file` into the daemon and pins it as `name`. `false` when somebody else has pinned it already: it stays theirs.
+/// Adds `file` to the daemon and pins it as `name`. `false` when it has a pin already, which stays as it is.
 ///
 /// # Errors
 /// [`PinError`].
@@ -55,7 +55,7 @@ pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> R
     if kubo.is_pinned(built.root).await? {
         return Ok(false);
     }
-    // What was there before is the user's, and does not count as cached on our behalf.
+    // A file that was there before is the user's, and does not count as cached on our behalf.
     let was_there = kubo.local_block(built.root).await?.is_some();
     let deadline = PATIENCE + Duration::from_secs(built.size >> 20);
     kubo.import(blocks(file, built.root), built.root, deadline).await?;
@@ -67,7 +67,7 @@ pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> R
     Ok(true)
 }
 
-/// The file as a CAR, read by a thread that ends with its reader.
+/// Returns the file as a CAR, read by a thread that ends with its reader.
 fn blocks(file: File, root: Cid) -> Body {
     let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(4);
     std::thread::spawn(move || {
@@ -77,7 +77,7 @@ fn blocks(file: File, root: Cid) -> Body {
             build_blocks(&file, |cid, block| push(car::frame(cid, block.len())).and_then(|()| push(block.to_vec())))
         });
         if let Err(e) = done {
-            // Without it a file that could not be read would look like one that is over.
+            // Without it a file that could not be read would look like a complete one.
             let _nobody_listens_any_more = send.blocking_send(Err(e));
         }
     });

@@ -1,5 +1,5 @@
-//! What prefetch remembers between two runs, and what `status`, `why` and the notification read: one small JSON file in
-//! the store, replaced as a whole.
+//! The state that prefetch keeps between two runs, and that `status`, `why` and the notification read: one small
+//! JSON file in the store, replaced as a whole.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,15 +16,15 @@ use crate::name::{FileName, RepoName};
 /// Most bytes that are read: some 30,000 pending packages.
 const MOST: u64 = 16 << 20;
 
-/// How one pending update stands.
+/// The standing of one pending update.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "stands", content = "why")]
 pub enum UpdateStanding {
-    /// It is here, proven, with its signature where pacman wants one.
+    /// Here, proven, with its signature if pacman checks one.
     Here,
-    /// It was not fetched, for this reason.
+    /// Left out, for this reason.
     Left(LeftOut),
-    /// It could not be had; in words.
+    /// Not available; in words.
     Failed(String),
 }
 
@@ -43,24 +43,24 @@ pub struct PendingUpdate {
     pub file: String,
     /// Size of the file in bytes.
     pub size: u64,
-    /// What the file must be; none where the database names no sha256.
+    /// The expected digest; none if the database has no sha256.
     pub sha256: Option<Sha256>,
-    /// Since when some version of the package has been pending, Unix seconds.
+    /// Unix seconds since when a version of the package has been pending.
     pub since: u64,
-    /// How it stands.
+    /// Its standing.
     #[serde(flatten)]
     pub stands: UpdateStanding,
-    /// Whether it is pinned in Kubo.
+    /// True if it is pinned in Kubo.
     pub pinned: bool,
 }
 
 impl PendingUpdate {
-    /// Whether it is here.
+    /// True if it is here.
     pub fn is_here(&self) -> bool {
         self.stands == UpdateStanding::Here
     }
 
-    /// As `checkupdates` prints it; what comes in newly has no old version.
+    /// Formats it like `checkupdates`; a new package has no old version.
     pub fn line(&self) -> String {
         match &self.old {
             Some(old) => format!("{} {old} -> {}", self.name, self.new),
@@ -72,19 +72,19 @@ impl PendingUpdate {
 /// The last run.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PrefetchState {
-    /// When the databases were looked at, Unix seconds.
+    /// When the databases were refreshed, Unix seconds.
     pub checked: u64,
-    /// Everything that was pending then, in pacman's order.
+    /// All updates pending then, in pacman's order.
     pub updates: Vec<PendingUpdate>,
-    /// Since when each package has been pending, those included that are let go by now.
+    /// Since when each package has been pending, including those left out by now.
     #[serde(default)]
     pub since: BTreeMap<String, u64>,
 }
 
 impl PrefetchState {
-    /// What the last run in `store` left; nothing when there was none, or when it cannot be read.
+    /// Reads the state of the last run in `store`; empty when there was none, or when it cannot be read.
     ///
-    /// Names come from a file that somebody else may own: what is not a plain name is left out.
+    /// Another user may own the file that names come from: names that are not plain are left out.
     pub fn read(store: &Path) -> Self {
         let Ok(file) = fsx::open_read(&path(store)) else { return Self::default() };
         let mut bytes = Vec::new();
@@ -92,7 +92,7 @@ impl PrefetchState {
         read.map_or_else(|_| Self::default(), |_| Self::from_bytes(&bytes))
     }
 
-    /// The same of the file's bytes.
+    /// Reads the same from the file's bytes.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut state: Self = serde_json::from_slice(bytes).unwrap_or_default();
         let plain = |text: &str| FileName::new(text).is_ok();
@@ -103,7 +103,7 @@ impl PrefetchState {
         state
     }
 
-    /// What the last run in `store` left, without what has been installed since.
+    /// Reads the state of the last run in `store`, without updates that have been installed since.
     pub fn now(store: &Path) -> Self {
         let mut state = Self::read(store);
         let installed = installed(&store.join("prefetch/db/local"));
@@ -111,24 +111,24 @@ impl PrefetchState {
         state
     }
 
-    /// Replaces what is remembered in `store`.
+    /// Replaces the state in `store`.
     ///
     /// # Errors
-    /// When it cannot be written; then the last one stays.
+    /// When it cannot be written; then the former one stays.
     pub fn write(&self, store: &Path) -> io::Result<()> {
         let mut json = serde_json::to_vec(self).expect("plain data makes JSON");
         json.push(b'\n');
         fsx::replace(&path(store), &json, 0o644)
     }
 
-    /// Number and bytes of what is here.
+    /// Counts the files that are here, and their bytes.
     pub fn ready(&self) -> (usize, u64) {
         let here = self.updates.iter().filter(|update| update.is_here());
         here.fold((0, 0), |(count, bytes), update| (count + 1, bytes + update.size))
     }
 }
 
-/// The file; a user's unit watches it for the notification.
+/// Returns the path of the state; a user's unit watches it for the notification.
 pub fn path(store: &Path) -> PathBuf {
     store.join("prefetch").join("state.json")
 }

@@ -1,10 +1,11 @@
-//! The board of a race: what is missing, who is doing what, and what to do next. No clock, no socket, no file: times are
-//! handed in, and what to do comes out as a [`Move`].
+//! The board of a race: the missing bytes, the work of each source, and the next move. No clock, no socket, no
+//! file: times are passed in, and the next action comes out as a [`Move`].
 //!
-//! The missing bytes are a list of stretches. Each is held by the one source that sends it, or by nobody; beside the
-//! holder there may be others who were asked for the same bytes: before anybody has sent anything, or because the holder
-//! is silent or slow. Whoever of them sends first becomes the holder, so nobody is left for one who does not deliver.
-//! `hunt` says whom to ask for a stretch, `hold` who of them sends it, `share` how a stretch is divided.
+//! The missing bytes are a list of stretches. One source holds and sends each stretch, or none does; beside the
+//! holder, other sources may have been asked for the same bytes: before any has sent bytes, or because the holder
+//! is silent or slow. The first of them to send becomes the holder, so a working source is never dropped for one
+//! that does not deliver. `hunt` chooses the source to ask for a stretch, `hold` the one that sends it, `share`
+//! divides stretches.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -20,20 +21,21 @@ pub use crate::race::stretch::Time;
 /// Times that one source may be asked again after it broke off and had delivered something.
 const RESUMES: u32 = 5;
 
-/// What is thought of one source.
+/// The race's current view of one source.
 #[derive(Debug)]
 pub(super) struct SourceState {
     pub kind: SourceKind,
     pub record: SourceRecord,
     /// Asked only when all others have failed.
     pub is_last_resort: bool,
-    /// How often it may still be asked.
+    /// Number of times that it may still be asked.
     pub chances: u32,
-    /// A leaf of it was not what the root says. Whether it lied is known when the whole file is.
+    /// True if a leaf from it did not match the root. If the source or the root was wrong is known once the whole
+    /// file is proven.
     pub accused: bool,
-    /// It answered a question for a part with nonsense.
+    /// True if it answered a request for a part with something else.
     pub partless: bool,
-    /// It was asked, and another one answered sooner.
+    /// True if it was asked, and another source answered sooner.
     pub outrun: bool,
 }
 
@@ -41,46 +43,46 @@ pub(super) struct SourceState {
 #[derive(Debug)]
 pub struct Board<'l> {
     pub(super) pace: Pace,
-    /// Of the file, where known.
+    /// Size of the file, if known.
     pub(super) size: Option<u64>,
     pub(super) sources: Vec<SourceState>,
     pub(super) stretches: Vec<Stretch>,
-    /// Set after a mismatch that nobody can be blamed for: from then on no two sources share a file.
+    /// Set after a mismatch that cannot be attributed to a source: from then on no two sources share a file.
     pub(super) alone: bool,
-    /// Whether those who cannot send parts are asked for the whole file.
+    /// True once sources that cannot send parts are asked for the whole file.
     pub(super) whole: bool,
-    /// Whether single leaves can be proven.
+    /// True if single leaves can be proven.
     pub(super) has_leaves: bool,
     pub(super) next_id: u32,
     pub(super) log: &'l mut Log,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Move {
     /// Ask a source.
     Ask {
-        /// The number of the question.
+        /// The number of the request.
         lane: u32,
         /// Index of the source.
         source: usize,
-        /// The first byte wanted.
+        /// The first byte to fetch.
         from: u64,
-        /// Where to stop; `None` for the end of the file.
+        /// The end; `None` for the end of the file.
         until: Option<u64>,
     },
     /// Wait for answers and bytes, at most until then.
     Wait(Time),
-    /// Everything is here: compare it with what is expected.
+    /// All bytes are here: compare them with the expectation.
     Judge,
-    /// Nobody is left to ask.
+    /// No source is left to ask.
     GiveUp,
 }
 
-/// What to do with bytes that came.
+/// The use of received bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Take {
-    /// Nobody waits for this answer any more.
+    /// No stretch waits for this answer any more.
     Late,
     /// Leave out the first `skip` bytes and write `len` at `at`.
     Write {
@@ -91,12 +93,12 @@ pub enum Take {
         /// Bytes to write.
         len: usize,
     },
-    /// More came than the file has: none of it is taken.
+    /// More bytes came than the file has: none of them is used.
     TooMuch,
 }
 
 impl<'l> Board<'l> {
-    /// A file of `size` bytes, of which `have` are here.
+    /// Creates the board of a file of `size` bytes, of which `have` are here.
     pub fn new(
         pace: Pace,
         sources: impl IntoIterator<Item = (SourceKind, SourceRecord, bool)>,
@@ -128,7 +130,7 @@ impl<'l> Board<'l> {
         board
     }
 
-    /// What to do at the time `now`.
+    /// Returns the action at the time `now`.
     pub fn next(&mut self, now: Time) -> Move {
         if self.stretches.is_empty() {
             return Move::Judge;
@@ -139,11 +141,11 @@ impl<'l> Board<'l> {
         }
     }
 
-    /// A source says that it sends from `start` on. False when that is of no use: then it is not listened to any more.
+    /// Records that a source sends from `start` on. False when that is useless: then the answer is dropped.
     pub fn answered(&mut self, id: u32, start: u64, now: Time) -> bool {
         let (is_only, end) = (self.stretches.len() == 1, self.size.unwrap_or(u64::MAX));
         let Some((_, lane)) = self.lane(id) else { return false };
-        // Who cannot start in the middle is listened to from the beginning, unless others are at work.
+        // A source that cannot start in the middle is read from the beginning, unless others are at work.
         let is_useful = start == lane.at || (start == 0 && is_only);
         if is_useful {
             (lane.at, lane.answered, lane.heard) = (start, true, now);
@@ -157,7 +159,7 @@ impl<'l> Board<'l> {
         is_useful
     }
 
-    /// `len` bytes of an answer came.
+    /// Handles `len` received bytes of an answer.
     pub fn arrived(&mut self, id: u32, len: u64, now: Time) -> Take {
         let Some(i) = self.stretches.iter().position(|stretch| stretch.lanes().any(|lane| lane.id == id)) else {
             return Take::Late;
@@ -197,7 +199,7 @@ impl<'l> Board<'l> {
         Take::Write { at: start, skip: (start - from) as usize, len: (end - start) as usize }
     }
 
-    /// An answer ended as if that were all. True when it may have been all.
+    /// Handles the regular end of an answer. True when the answer may be complete.
     pub fn ended(&mut self, id: u32, now: Time) -> bool {
         let size = self.size;
         let Some((i, lane)) = self.lane(id) else { return false };
@@ -216,7 +218,7 @@ impl<'l> Board<'l> {
         }
     }
 
-    /// A question or its answer came to nothing.
+    /// Handles a request or an answer that failed.
     pub fn failed(&mut self, id: u32, why: Miss, now: Time) {
         let Some(i) = self.stretches.iter().position(|stretch| stretch.lanes().any(|lane| lane.id == id)) else {
             return;
@@ -248,14 +250,14 @@ impl<'l> Board<'l> {
         self.seen(&lane, now);
     }
 
-    /// These bytes are missing again, or for the first time.
+    /// Adds missing bytes, lost again or new.
     pub fn missing(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
         let next = self.stretches.partition_point(|stretch| stretch.at < range.start);
         self.stretches.insert(next, Stretch::new(range));
-        // Nobody is doing anything about it, so it may as well be asked for together with what comes after it.
+        // No source works on them, so they may be requested together with the bytes after them.
         if let Some(after) = self.stretches.get(next + 1)
             && after.at == self.stretches[next].until
             && after.lanes().next().is_none()
@@ -272,7 +274,7 @@ impl<'l> Board<'l> {
         }
     }
 
-    /// Everything is missing, and nobody is asked any more.
+    /// Marks everything as missing, and drops all requests.
     pub fn restart(&mut self, now: Time) {
         for stretch in std::mem::take(&mut self.stretches) {
             stretch.into_lanes().for_each(|lane| self.seen(&lane, now));
@@ -280,47 +282,48 @@ impl<'l> Board<'l> {
         self.missing(0..self.size.unwrap_or(u64::MAX));
     }
 
-    /// From now on no two sources share the file.
+    /// Lets no two sources share the file from now on.
     pub fn keep_apart(&mut self) {
         self.alone = true;
     }
 
-    /// Whether no two sources share the file any more.
+    /// True if no two sources share the file any more.
     pub fn keeps_apart(&self) -> bool {
         self.alone
     }
 
-    /// Single leaves can be proven, or not any more.
+    /// Records that single leaves can be proven, or not any more.
     pub fn leaves(&mut self, known: bool) {
         self.has_leaves = known;
     }
 
-    /// A leaf of this source was wrong: it is not asked while that is open.
+    /// Accuses a source of a wrong leaf: it is not asked while that is open.
     pub fn accuse(&mut self, source: usize, now: Time) {
         self.sources[source].accused = true;
         self.dismiss(source, now);
     }
 
-    /// Those who were accused may be asked once more.
+    /// Lets the accused sources be asked once more.
     pub fn acquit(&mut self) {
         for standing in self.sources.iter_mut().filter(|standing| standing.accused) {
             (standing.accused, standing.chances) = (false, 1);
         }
     }
 
-    /// Whether anybody is accused.
+    /// True if a source is accused.
     pub fn has_accused(&self) -> bool {
         self.sources.iter().any(|standing| standing.accused)
     }
 
-    /// This source cannot deliver the file.
+    /// Excludes a source that cannot deliver the file.
     pub fn exclude(&mut self, source: usize, why: Miss, now: Time) {
         self.dismiss(source, now);
         self.sources[source].chances = 0;
         self.log.misses.push((source, why));
     }
 
-    /// Those who cannot send parts get their only chance to send the whole. False when there is nobody like that.
+    /// Gives sources that cannot send parts their only chance to send the whole file. False when there is no such
+    /// source.
     pub fn ask_for_the_whole(&mut self) -> bool {
         let mut anybody = false;
         if !std::mem::replace(&mut self.whole, true) {
@@ -331,12 +334,12 @@ impl<'l> Board<'l> {
         anybody
     }
 
-    /// Whether anybody still waits for this answer.
+    /// True if a stretch still waits for this answer.
     pub fn is_wanted(&self, id: u32) -> bool {
         self.stretches.iter().any(|stretch| stretch.lanes().any(|lane| lane.id == id))
     }
 
-    /// Whether somebody sends who may need to be helped, or several do: then the root block is worth a question.
+    /// True if a sending source may need help, or several send: then the root block is worth a request.
     pub fn wants_leaves(&self) -> bool {
         let holders = || self.stretches.iter().filter_map(|stretch| stretch.holder.as_ref());
         let is_peer = |lane: &Lane| !self.is_mirror(lane.source);
@@ -352,17 +355,17 @@ impl<'l> Board<'l> {
         })
     }
 
-    /// Takes note of what a lane has shown about its source.
+    /// Records what a lane has shown about its source.
     pub(super) fn seen(&mut self, lane: &Lane, now: Time) {
         let Some(first) = lane.first else { return };
         let standing = &mut self.sources[lane.source];
         standing.record.answered(first - lane.asked);
-        // Without the time after the last byte, which says nothing about the rate.
+        // Without the time after the last byte, which tells nothing about the rate.
         standing.record.delivered(lane.got, lane.heard.min(now) - first);
         self.log.heard.push((lane.source, first - lane.asked, lane.got, lane.heard.min(now) - first));
     }
 
-    /// Counts what was waited for a peer that brought nothing.
+    /// Counts the time spent waiting for a peer that sent nothing.
     pub(super) fn spend(&mut self, source: usize, waited: Duration) {
         if self.has_head_start(source) {
             self.log.head_start_spent += waited;

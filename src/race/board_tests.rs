@@ -24,7 +24,7 @@ fn board<'l>(pace: Pace, kinds: &[SourceKind], size: u64, log: &'l mut Log) -> B
     Board::new(pace, kinds.iter().map(|kind| (*kind, SourceRecord::default(), false)), Some(size), 0, log)
 }
 
-/// Who is asked at `now`, for which bytes; and under which number.
+/// Returns the request that is made at `now`: its number, source and bytes.
 fn asked(board: &mut Board<'_>, now: Time) -> (u32, usize, u64, Option<u64>) {
     match board.next(now) {
         Move::Ask { lane, source, from, until } => (lane, source, from, until),
@@ -32,7 +32,7 @@ fn asked(board: &mut Board<'_>, now: Time) -> (u32, usize, u64, Option<u64>) {
     }
 }
 
-/// It answers, and sends so many bytes.
+/// Answers a request, and sends `len` bytes.
 fn sends(board: &mut Board<'_>, lane: u32, start: u64, len: u64, now: Time) -> Take {
     assert!(board.answered(lane, start, now));
     board.arrived(lane, len, now)
@@ -137,7 +137,7 @@ fn a_file_is_split_over_mirrors_in_equal_parts_when_that_is_allowed() {
         assert_eq!((source, from / MIB, until), (2, 100, Some(200 * MIB)));
         sends(&mut board, third, from, 1000, ms(30));
         assert!(matches!(board.next(ms(30)), Move::Wait(_)), "the fourth one is not needed");
-        // Who is done first helps who has most left.
+        // The source that is done first helps the one with the most left.
         let rest = 100 * MIB - 1000;
         board.arrived(third, rest, ms(2000));
         let (_, source, from, _) = asked(&mut board, ms(2000));

@@ -7,17 +7,17 @@ use bytes::Bytes;
 
 use crate::verify::Verifier;
 
-/// Files up to this size are hashed where they are received: to start a thread costs as much as to hash 100 KiB, and what a
-/// small file would gain nobody notices. Bytes.
+/// Files up to this size are hashed where they are received: starting a thread costs as much as hashing 100 KiB,
+/// and a small file gains too little. Bytes.
 const LARGE: u64 = 8 << 20;
 
-/// Pieces that may wait for being hashed. A piece is what one read of a connection gave, at most some 400 KiB (hyper 1,
-/// `DEFAULT_MAX_BUFFER_SIZE`); more are not received until one was hashed.
+/// Pieces that may wait for hashing. A piece is one read of a connection, at most some 400 KiB (hyper 1,
+/// `DEFAULT_MAX_BUFFER_SIZE`); no more are received until one is hashed.
 const WAITING: usize = 8;
 
-/// Hashes the beginning of a file.
+/// The hash of a file's beginning.
 pub(super) struct Hashing {
-    /// Bytes that were handed in.
+    /// Bytes passed in so far.
     size: u64,
     way: HashingWay,
 }
@@ -28,7 +28,7 @@ enum HashingWay {
 }
 
 impl Hashing {
-    /// Goes on where `verifier` is, in a file of `whole` bytes, when that is known.
+    /// Continues from the state of `verifier`, in a file of `whole` bytes, if that is known.
     pub(super) fn new(verifier: Verifier, whole: Option<u64>) -> Self {
         let size = verifier.size();
         match whole {
@@ -37,7 +37,7 @@ impl Hashing {
         }
     }
 
-    /// Bytes handed in so far.
+    /// Counts the bytes passed in so far.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -51,7 +51,7 @@ impl Hashing {
         }
     }
 
-    /// Waits until everything that was handed in is hashed.
+    /// Waits until all bytes passed in are hashed.
     pub(super) fn finish(self) -> Verifier {
         match self.way {
             HashingWay::Here(verifier) => verifier,
@@ -64,7 +64,7 @@ impl Hashing {
 }
 
 impl HashingWay {
-    /// On a thread of its own; where this machine allows no more of them, here.
+    /// Hashes on a thread of its own; if this machine allows no further thread, here.
     fn of_large(verifier: Verifier) -> Self {
         keep_freed_memory();
         let (give, given) = sync_channel::<Verifier>(1);
@@ -84,12 +84,13 @@ impl HashingWay {
     }
 }
 
-/// Has the allocator keep what is freed, up to twice [`KEPT`], for what is received next.
+/// Makes the allocator keep freed memory, up to twice [`KEPT`], for the next bytes.
 ///
-/// While bytes wait for being hashed their memory is in use, and the connection receives into other memory. glibc gives
-/// memory at the end of the heap back to the kernel once it is more than 128 KiB, and to take it again costs a page fault
-/// for each 4 KiB: 17,000 of them for 200 MiB, a sixth of the time. Freeing one large block raises that limit to twice its
-/// size, as mallopt(3) says of M_MMAP_THRESHOLD; the block itself is never touched. Other allocators take no notice.
+/// While bytes wait for hashing their memory is in use, and the connection receives into other memory. glibc gives
+/// memory at the end of the heap back to the kernel once it is more than 128 KiB, and taking it again costs a page
+/// fault for each 4 KiB: 17,000 of them for 200 MiB, a sixth of the time. Freeing one large block raises that
+/// limit to twice its size, as mallopt(3) describes for M_MMAP_THRESHOLD; the block itself is never touched. Other
+/// allocators ignore this.
 fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT)));
 }

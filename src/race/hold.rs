@@ -1,4 +1,4 @@
-//! Who sends a stretch: of those who were asked the one who sends first, until it has trouble or is at its end.
+//! The holder of a stretch: of the sources asked for it, the first to send, until it is in trouble or at its end.
 
 use crate::health::record::SHORTEST_WAIT;
 use crate::race::board::Board;
@@ -6,7 +6,8 @@ use crate::race::stretch::{Lane, Time};
 use crate::source::Miss;
 
 impl Board<'_> {
-    /// Somebody who was asked for a stretch begins to send it. False when its holder is well, and goes on.
+    /// Handles a source that begins to send a stretch it was asked for. False when the holder is well, and goes
+    /// on.
     pub(super) fn promote(&mut self, i: usize, id: u32, now: Time) -> bool {
         let trouble = self.stretches[i].holder.as_ref().map(|holder| self.trouble(holder, now));
         match trouble {
@@ -26,7 +27,7 @@ impl Board<'_> {
         true
     }
 
-    /// Of those who were asked for a stretch only `winner` goes on.
+    /// Keeps only `winner` of the sources that were asked for a stretch.
     pub(super) fn outrun_others(&mut self, i: usize, winner: u32, now: Time) {
         let asked = std::mem::take(&mut self.stretches[i].asked);
         for lane in asked {
@@ -36,15 +37,15 @@ impl Board<'_> {
             }
             self.sources[lane.source].outrun = true;
             let waited = now - lane.asked;
-            // Who had no time to answer is not slow.
+            // A source that had no time to answer is not slow.
             if waited >= SHORTEST_WAIT {
                 self.log.misses.push((lane.source, Miss::Stalled(waited)));
             }
         }
     }
 
-    /// The holder of a stretch is at its end. Where nobody has begun to send what comes next, and its answer goes on, it
-    /// goes on itself.
+    /// Handles a holder at the end of its stretch. If no source has begun to send the next one, and its answer
+    /// goes on, it becomes the holder of that too.
     pub(super) fn go_on(&mut self, i: usize, now: Time) {
         let goes_to = self.stretches[i].holder.as_ref().map_or(0, |holder| holder.until);
         while let Some(next) = self.stretches.get(i + 1)
@@ -58,7 +59,7 @@ impl Board<'_> {
         }
     }
 
-    /// Nobody listens to this source any more.
+    /// Drops all lanes of this source.
     pub(super) fn dismiss(&mut self, source: usize, now: Time) {
         for i in 0..self.stretches.len() {
             let stretch = &mut self.stretches[i];

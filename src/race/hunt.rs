@@ -1,23 +1,23 @@
-//! Whom to ask for a stretch that nobody sends, or whose holder has trouble: one source after the other, the next one
-//! when the last has failed or is slow to answer.
+//! The choice of a source for a stretch without a sender, or whose holder is in trouble: one source after the
+//! other, the next one when the last has failed or is slow to answer.
 
 use crate::race::board::{Board, Move, SourceState};
 use crate::race::stretch::{Lane, Stretch, Time};
 use crate::source::Miss;
 
-/// What a look at one stretch came to.
+/// The result of examining one stretch.
 enum Look {
     Ask(Move),
     /// Nothing to do before then.
     Until(Time),
-    /// Nobody works on it, and nobody can be asked as long as all others are busy.
+    /// No source works on it, and none can be asked while all others are busy.
     Idle,
-    /// Something was given up: look again.
+    /// A lane was given up: examine the stretch again.
     Again,
 }
 
 impl Board<'_> {
-    /// Looks after every stretch.
+    /// Examines every stretch.
     pub(super) fn hunt(&mut self, now: Time) -> Move {
         let mut wake = Time::MAX;
         let mut i = 0;
@@ -61,7 +61,7 @@ impl Board<'_> {
         self.out_of_patience(i, now)
     }
 
-    /// Nobody else can be asked: those who were asked have as long as the last one needs.
+    /// Handles a stretch without further candidates: the sources asked have as long as the last one needs.
     fn out_of_patience(&mut self, i: usize, now: Time) -> Look {
         let stretch = &self.stretches[i];
         // That it says it will send is no reason to wait longer for its first byte.
@@ -84,7 +84,7 @@ impl Board<'_> {
         if self.give_back(i) { Look::Again } else { Look::Idle }
     }
 
-    /// Gives a stretch that nobody took over back to who was sending it: its answer goes on there.
+    /// Gives a stretch that no source took over back to the one that was sending it: its answer goes on there.
     fn give_back(&mut self, i: usize) -> bool {
         let Some(before) = i.checked_sub(1) else { return false };
         let at = self.stretches[i].at;
@@ -97,11 +97,12 @@ impl Board<'_> {
         true
     }
 
-    /// Who is asked next for stretch `i`: in the given order, but later who has failed before or was outrun.
+    /// Returns the next source to ask for stretch `i`: in the given order, but sources that failed or were outrun
+    /// come later.
     fn candidate(&self, i: usize) -> Option<usize> {
         let all = 0..self.sources.len();
         if self.alone {
-            // The first that has a chance, and nobody beside it.
+            // The first one with a chance, and no other beside it.
             let first = all.filter(|source| self.may_be_asked(*source, i)).min_by_key(|source| {
                 let standing = &self.sources[*source];
                 (standing.is_last_resort, !self.is_mirror(*source))
@@ -113,20 +114,21 @@ impl Board<'_> {
             let standing = &self.sources[*source];
             (standing.is_last_resort, standing.outrun, u32::MAX - standing.chances)
         })?;
-        // The last resort is for when everybody else has failed, not for when they are busy.
+        // The last resort is for when all others have failed, not for when they are busy.
         let others = || self.sources.iter().any(|standing| !standing.is_last_resort && standing.is_left());
         (!self.sources[next].is_last_resort || !others()).then_some(next)
     }
 
     fn may_be_asked(&self, source: usize, i: usize) -> bool {
         let standing = &self.sources[source];
-        // Only beside itself is a mirror asked for the same bytes as another one, not for others at the same time.
+        // A mirror is asked for bytes that another source was asked for only as its backup, not while it is busy
+        // elsewhere.
         let elsewhere = self.stretches.iter().enumerate().filter(|(other, _)| *other != i);
         let at_work = elsewhere.flat_map(|(_, stretch)| stretch.lanes()).filter(|lane| self.is_mirror(lane.source));
         standing.is_left() && (!self.is_mirror(source) || at_work.count() < self.pace.mirrors)
     }
 
-    /// Whether it is being listened to, or asked.
+    /// True if it has a lane.
     pub(super) fn is_busy(&self, source: usize) -> bool {
         self.stretches.iter().flat_map(Stretch::lanes).any(|lane| lane.source == source)
     }
@@ -157,7 +159,7 @@ impl Board<'_> {
         Move::Ask { lane: self.next_id, source, from: at, until: Some(until).filter(|until| *until < end) }
     }
 
-    /// What is wrong with who sends, if anything.
+    /// Returns the trouble of a sending source, if any.
     pub(super) fn trouble(&self, holder: &Lane, now: Time) -> Option<Miss> {
         let silent = now - holder.heard;
         if silent >= self.pace.stall {
@@ -166,8 +168,8 @@ impl Board<'_> {
         holder.slow.map(Miss::Slow).or_else(|| holder.hopeless(now, &self.pace))
     }
 
-    /// When the next source is asked as well, unless this one sends before. A peer has no more than its head start for
-    /// that, whatever it has said: one that has only the beginning of a file says the same.
+    /// Returns when the next source is asked as well, unless this one sends before. A peer has no more than its
+    /// head start for that, even after an answer: a peer with only the beginning of a file answers the same.
     fn next_after(&self, lane: &Lane) -> Time {
         let record = &self.sources[lane.source].record;
         if self.has_head_start(lane.source) {
@@ -178,14 +180,14 @@ impl Board<'_> {
         }
     }
 
-    /// Whether waiting for it is paid from the head start: it may not have the file, which mirrors nearly always do.
+    /// True if waiting for it is paid from the head start: it may lack the file, which mirrors nearly always have.
     pub(super) fn has_head_start(&self, source: usize) -> bool {
         !self.is_mirror(source)
     }
 }
 
 impl SourceState {
-    /// Whether it may be asked at all.
+    /// True if it may be asked at all.
     pub(super) fn is_left(&self) -> bool {
         self.chances > 0 && !self.accused
     }

@@ -1,4 +1,4 @@
-//! The leaves of a file whose root is known: they prove single parts of it, from whoever they come.
+//! The leaves of a file with a known root: they prove single parts of it, from any source.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,27 +13,26 @@ use crate::source::Local;
 use crate::source::gateway::block_at;
 use crate::source::kubo::NEAR;
 
-/// Longest wait for the root block from one place: without it the file is fetched all the same, only less is kept.
+/// Longest wait for the root block from one place: without it the file is still fetched, but less of it is kept.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Somebody who can tell the leaves of one file.
+/// A provider of the leaves of one file.
 pub trait Roots {
-    /// The leaves, when its root block can be had and is that of a file in one level. Bounded in time.
+    /// Fetches the leaves, when the root block is available and describes a file in one level. Bounded in time.
     fn leaves(&self) -> Local<'_, Option<Arc<Leaves>>>;
 }
 
-/// Places that may have the root block: gateways, and the plain copies of indexes.
+/// The places that may have the root block: gateways, and the plain copies of indexes.
 pub struct RootBlock<'a> {
     http: &'a Http,
-    /// Where it would be. The flag says that this is Kubo's own gateway on loopback, which may ask only who it is
-    /// connected to.
+    /// The URLs to try. The flag marks Kubo's own gateway on loopback, which may ask only its connected peers.
     places: Vec<(Url, bool)>,
     root: Cid,
     size: u64,
 }
 
 impl<'a> RootBlock<'a> {
-    /// The root block of the file `root` of `size` bytes.
+    /// Prepares to fetch the root block of the file `root` of `size` bytes.
     pub fn new(http: &'a Http, places: Vec<(Url, bool)>, root: Cid, size: u64) -> Self {
         Self { http, places, root, size }
     }

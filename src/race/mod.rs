@@ -1,19 +1,20 @@
-//! Gets one file from several sources: opens them in order, overlaps who is slow, changes over in the middle, shares the
-//! file leaf by leaf where that helps, and proves the end.
+//! Fetches one file from several sources: opens them in order, overlaps slow ones, changes over in the middle,
+//! shares the file leaf by leaf if that helps, and proves the result.
 //!
 //! | part | what it is |
 //! |---|---|
-//! | [`board`] | what is missing, who is doing what, what to do next; pure, on times that are handed in |
+//! | [`board`] | the missing bytes, the work of each source, the next move; pure, on times that are passed in |
 //! | [`pace`] | the clocks and measures |
-//! | `stretch` | missing bytes next to each other, and who works on them |
-//! | `hunt`, `hold`, `share` | whom to ask for a stretch; who sends it; how to divide one. More of the board |
-//! | `sheet`, `hashing` | what has arrived, and from whom; its running hash |
-//! | `trial` | which leaves are right, and who sent those that are not |
-//! | `run` | carries out what the board says: asks, listens, writes; `run/verdict` judges the end |
+//! | `stretch` | adjacent missing bytes, and the sources that work on them |
+//! | `hunt`, `hold`, `share` | the source to ask for a stretch; the source that sends it; its division. More of the board |
+//! | `sheet`, `hashing` | the received bytes and their senders; their running hash |
+//! | `trial` | which leaves are right, and the senders of wrong ones |
+//! | `run` | carries out the board's moves: asks, listens, writes; `run/verdict` judges the end |
 //!
-//! The whole file is always proven at the end. Leaves are looked at only when bytes of several senders are mixed, or when
-//! the proof fails: with one honest source every byte is hashed once. Leaves say who sent something wrong and what to
-//! fetch again; without them a file that was mixed and is wrong starts again from zero on one source alone.
+//! The whole file is always proven at the end. Leaves are checked only when bytes of several senders are mixed, or
+//! when the proof fails: with one honest source every byte is hashed once. Leaves tell the sender of wrong bytes
+//! and the bytes to fetch again; without them a mixed file that is wrong starts again from zero on one source
+//! alone.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime};
@@ -40,48 +41,48 @@ mod trial;
 pub use leaves::Roots;
 pub use pace::Pace;
 
-/// How a race was won.
+/// The result of a race that was won.
 #[derive(Debug)]
 pub struct Won {
     /// The proof or waiver.
     pub accepted: Accepted,
     /// Date of the file at the source.
     pub modified: Option<SystemTime>,
-    /// Who delivered how many bytes in this run, by index of the source.
+    /// Bytes that each source delivered in this run, by index of the source.
     pub shares: Vec<(usize, u64)>,
 }
 
-/// How a race ended.
+/// The end of a race.
 #[derive(Debug)]
 pub enum RaceOutcome {
     /// The partial file holds the whole, accepted file.
     Won(Won),
-    /// A source says that what the caller has is still current.
+    /// A source reports that the caller's file is still current.
     Unchanged(usize),
-    /// A source has an older one than is taken, of this date.
+    /// A source has an older file than is accepted, of this date.
     Older(usize, SystemTime),
     /// No source delivered. The partial keeps what arrived.
     Lost,
 }
 
-/// What happened, for the error's lines and for the health of sources.
+/// The events of a race, for the error's lines and for the health of sources.
 #[derive(Debug, Default)]
 pub struct Log {
     /// Misses in order, with the index of the source.
     pub misses: Vec<(usize, Miss)>,
-    /// Part of the head start that was spent for nothing.
+    /// Part of the head start that was spent without a result.
     pub head_start_spent: Duration,
     /// Answers: source, time to the first byte, bytes, time from the first to the last byte.
     pub heard: Vec<(usize, Duration, u64, Duration)>,
-    /// Who certainly sent something else than the file. Nobody stands here because of a root alone.
+    /// Sources that certainly sent something else than the file. A root alone is no proof of that.
     pub liars: Vec<usize>,
 }
 
-/// Somebody to ask, and what earlier transfers showed about it.
+/// A source to try, with its record from earlier transfers.
 pub struct Contender<'a> {
     /// The source.
     pub source: Box<dyn Source + 'a>,
-    /// What it was like.
+    /// Its record.
     pub record: SourceRecord,
 }
 
@@ -89,13 +90,13 @@ pub struct Contender<'a> {
 pub struct Race<'a> {
     /// Sources in the order in which they are asked.
     pub entrants: Vec<Contender<'a>>,
-    /// The name, for looking at unproven files.
+    /// The name, for sniffing unproven files.
     pub name: &'a FileName,
-    /// What the bytes must be.
+    /// The expectation on the bytes.
     pub expect: Expect,
     /// The clocks.
     pub pace: Pace,
-    /// Where to find the leaves, when the file's root is known.
+    /// The provider of the leaves, when the file's root is known.
     pub roots: Option<Box<dyn Roots + 'a>>,
     /// Only when newer than this.
     pub newer_than: Option<SystemTime>,

@@ -1,24 +1,24 @@
-//! The clocks and measures of a race. Three clocks are kept apart, because they mean different things: nothing in flight
-//! (`stall`), a question open for too long (`overlap`, `head_start`), nobody left to ask (`patience`).
+//! The clocks and measures of a race. Three clocks are kept apart, because they mean different things: nothing in
+//! flight (`stall`), a request open for too long (`overlap`, `head_start`), no source left to ask (`patience`).
 
 use std::time::Duration;
 
 use crate::dag::CHUNK;
 
-/// What holds for every source of a race. What one source is like stands in its
+/// The measures that hold for every source of a race. Those of one source are in its
 /// [`Record`](crate::health::record::SourceRecord).
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Longest wait for one peer before mirrors are asked as well, while `budget` lasts.
     pub head_start: Duration,
-    /// What is left of the head start of this transaction: all waits for peers that bring nothing come out of it.
+    /// The rest of the head start of this transaction: all waits for peers that send nothing come out of it.
     pub budget: Duration,
     /// Silence before an answer after which the next source is asked as well.
     pub overlap: Duration,
-    /// Longest silence of a source that has begun to send, and the time over which its rate is measured. After it the
-    /// next source is asked as well; the silent one is left when that one sends.
+    /// Longest silence of a source that has begun to send, and the time over which its rate is measured. After it
+    /// the next source is asked as well, and the silent one is dropped when that one sends.
     pub stall: Duration,
-    /// Longest wait when no other source is left to ask, from the question on: a source that has sent less than
+    /// Longest wait when no other source is left to ask, from the request on: a source that has sent less than
     /// [`Pace::LEAST_RATE`] on average over this time is given up.
     pub patience: Duration,
     /// Bytes a second below which a source is overlapped by the next one.
@@ -32,20 +32,21 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// `least`: what a mirror sends for one question costs it as little as before (`doc/design.md`, promise 14).
+    /// Default of `least`: one request of this size costs a mirror as little as before (`doc/design.md`, promise
+    /// 14).
     pub const LEAST: u64 = 16 << 20;
-    /// `border` of our own profile.
+    /// Default of `border`: the chunk of our own profile.
     pub const BORDER: u64 = CHUNK as u64;
     /// Bytes a second below which even the last source is given up, as curl does for pacman (pacman 7.1, lib/libalpm/dload.c:
     /// `CURLOPT_LOW_SPEED_LIMIT`).
     pub const LEAST_RATE: u64 = 1;
 
-    /// How long the last source has for [`Pace::worth`] bytes.
+    /// Returns the time that the last source has for [`Pace::worth`] bytes.
     pub(super) fn longest(&self) -> Duration {
         self.patience.max(self.stall)
     }
 
-    /// Bytes in that time that let it go on for as long again; at least one.
+    /// Returns the bytes in that time that let it go on for as long again; at least one.
     pub(super) fn worth(&self) -> u64 {
         (self.longest().as_secs_f64().ceil() as u64).saturating_mul(Self::LEAST_RATE).max(1)
     }

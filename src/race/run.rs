@@ -1,4 +1,4 @@
-//! Carries out what the board says: asks sources, listens to them, writes what they send, and has the end judged.
+//! Carries out the board's moves: asks sources, listens to them, writes their bytes, and has the end judged.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,45 +21,45 @@ use crate::source::{Body, FetchRequest, Local, Miss, SourceAnswer, SourceKind};
 
 mod verdict;
 
-/// Bytes that are distrusted at the end of a broken stream of Kubo's when no leaves are known: the error text that it
-/// writes into the body is about 100 bytes long.
+/// Bytes that are distrusted at the end of a broken stream of Kubo's when no leaves are known: the error text that
+/// it writes into the body is about 100 bytes long.
 const TAIL: u64 = 64 * 1024;
 
-/// A race that is being run.
+/// A running race.
 pub(super) struct RaceRun<'r, 'f, 'l> {
     race: &'r Race<'r>,
     board: Board<'l>,
     sheet: Sheet<'f>,
     trial: Trial,
     begun: Instant,
-    /// What is being waited for: one answer or one piece of a body for each lane.
+    /// Pending events: one answer or one piece of a body for each lane.
     coming: FuturesUnordered<Abortable<Local<'r, LaneEvent<'r>>>>,
     lanes: HashMap<u32, Open>,
-    /// The root block on its way; it is asked for once.
+    /// The pending root block; it is asked for once.
     root: Fuse<Local<'r, Option<Arc<Leaves>>>>,
     asked_for_root: bool,
     places: Vec<String>,
-    /// Who was heard last.
+    /// The source that was heard last.
     last: Option<usize>,
 }
 
-/// A lane that is listened to.
+/// An open lane.
 struct Open {
     source: usize,
     stop: AbortHandle,
     modified: Option<SystemTime>,
 }
 
-/// What a source said.
+/// An event of a source.
 enum LaneAnswer<'r> {
     Answer(Result<SourceAnswer<'r>, Miss>),
     Piece(Option<Result<Bytes, Miss>>, Body<'r>),
 }
 
-/// Who said it: the number of the lane.
+/// The number of the lane, and its event.
 type LaneEvent<'r> = (u32, LaneAnswer<'r>);
 
-/// Why a race ends before its time.
+/// The reason why a race ends early.
 enum RaceEnd {
     Done(RaceOutcome),
     Failed(io::Error),
@@ -72,7 +72,7 @@ impl From<io::Error> for RaceEnd {
 }
 
 impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
-    /// Looks at what an earlier run left.
+    /// Takes over the bytes of an earlier run.
     pub(super) fn start(
         race: &'r Race<'_>,
         partial: &'f File,
@@ -132,7 +132,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
     }
 
     fn ask(&mut self, lane: u32, source: usize, from: u64, until: Option<u64>) {
-        // Alone means alone: what others have sent is given up.
+        // Alone means alone: bytes of other sources are given up.
         if self.board.keeps_apart() && self.sheet.senders(&(0..u64::MAX)).iter().any(|who| *who != source) {
             return self.restart();
         }
@@ -243,7 +243,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             self.check(at..at + len as u64)?;
         }
         let is_last = self.race.expect.size() == Some(at + len as u64);
-        // One look for bytes beyond the end, without waiting for them.
+        // Checks once for bytes beyond the end, without waiting for them.
         if is_last && matches!(body.next().now_or_never(), Some(Some(Ok(more))) if !more.is_empty()) {
             return self.sent_too_much(lane, source);
         }
@@ -261,17 +261,17 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
         if is_wrong { self.erase_of(source) } else { self.broke_off(source) }
     }
 
-    /// Somebody stopped before the end. What it sent last may be an error text.
+    /// Handles a source that stopped before the end. Its last bytes may be an error text.
     fn broke_off(&mut self, source: usize) -> Result<(), RaceEnd> {
         if self.race.expect.size().is_none() {
-            // Nothing says that the next one has the same file.
+            // The next source may have another file.
             self.restart();
             return Ok(());
         }
         let last = self.sheet.parts_of(source).last();
         if let Some(last) = last.filter(|_| self.race.entrants[source].source.kind() == SourceKind::Kubo) {
             let tail = last.start.max(last.end.saturating_sub(TAIL))..last.end;
-            // Who breaks off is not accused of what it sent last.
+            // A source that breaks off is not accused of its last bytes.
             drop(self.trial.look(&self.sheet, tail.clone())?);
             for doubtful in self.trial.doubtful(tail) {
                 self.erase(doubtful.start.max(last.start)..doubtful.end.min(last.end));
@@ -312,12 +312,12 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
         self.board.restart(self.now());
     }
 
-    /// Whether bytes of several senders are here: then leaves are looked at as they come.
+    /// True if bytes of several senders are here: then leaves are checked as they come.
     fn is_mixed(&self) -> bool {
         self.sheet.is_mixed()
     }
 
-    /// Looks at the leaves that may have become complete in `range`. Returns whether any was wrong.
+    /// Checks the leaves that may have become complete in `range`. Returns whether any was wrong.
     fn check(&mut self, range: Range<u64>) -> Result<bool, RaceEnd> {
         let wrong = self.trial.check(&self.sheet, range)?;
         let now = self.now();

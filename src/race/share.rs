@@ -1,8 +1,8 @@
-//! How a file is divided among several sources, when that is worth it.
+//! The division of a file among several sources, if that is worth it.
 //!
-//! Mirrors are guests: one of them a file, unless the user allows more (`mirrors.split`), and then each is asked for at
-//! least `Pace::least` at a time. A mirror helps a peer only when the peer is far slower than the mirror is known to be.
-//! Peers help wherever single leaves can be proven and much is left to fetch.
+//! Mirrors are asked sparingly: one of them a file, unless the user allows more (`mirrors.split`), and then each
+//! is asked for at least `Pace::least` at a time. A mirror helps a peer only when the peer is far slower than the
+//! mirror is known to be. Peers help if single leaves can be proven and much is left to fetch.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::race::board::{Board, Move};
 use crate::race::stretch::{Stretch, Time};
 use crate::source::SourceKind;
 
-/// A peer is not asked to help for less time than this: asking costs it something too.
+/// Least time for which a peer is asked to help: the request costs it something too.
 const WORTH_HELP: Duration = Duration::from_secs(2);
 
 /// A mirror helps a peer that is slower than the mirror's usual rate divided by this.
 const FAR_SLOWER: u64 = 4;
 
 impl Board<'_> {
-    /// Has one more source help with the stretch that would take longest.
+    /// Lets one more source help with the stretch that would take longest.
     pub(super) fn share(&mut self, now: Time) -> Option<Move> {
         let settled = |stretch: &Stretch| stretch.holder.is_some() && stretch.asked.is_empty();
         if self.size.is_none() || self.alone || self.whole || !self.stretches.iter().all(settled) {
@@ -54,7 +54,7 @@ impl Board<'_> {
         }
     }
 
-    /// Where to cut stretch `i`, so that its holder and all who will help end at the same time.
+    /// Returns where to cut stretch `i`, so that its holder and all helpers end at the same time.
     fn cut(&self, i: usize, helper: usize, now: Time) -> Option<u64> {
         let Stretch { at, until, holder, .. } = &self.stretches[i];
         let (at, until, holder) = (*at, *until, holder.as_ref()?);
@@ -71,7 +71,7 @@ impl Board<'_> {
             share = share.max(self.pace.least);
         }
         let border = self.pace.border;
-        // The leaf that is being sent stays with its sender.
+        // The leaf in transit stays with its sender.
         let first = (at / border + 1) * border;
         let cut = (until.saturating_sub(share) / border * border).max(first);
         (cut < until).then_some(cut)
@@ -82,7 +82,7 @@ impl Board<'_> {
         lanes.filter(|lane| self.is_mirror(lane.source)).count()
     }
 
-    /// How many mirrors can still join.
+    /// Counts the mirrors that can still join.
     fn mirrors_to_come(&self) -> usize {
         let is_free = |source: &usize| {
             let standing = &self.sources[*source];
@@ -92,12 +92,13 @@ impl Board<'_> {
         free.min(self.pace.mirrors.saturating_sub(self.mirrors_at_work())).max(1)
     }
 
-    /// Whether it is one of pacman's servers, which nearly always have the file.
+    /// True if it is one of pacman's servers, which nearly always have the file.
     pub(super) fn is_mirror(&self, source: usize) -> bool {
         matches!(self.sources[source].kind, SourceKind::Mirror | SourceKind::File)
     }
 
-    /// How long the holder of stretch `i` will need at its rate; for ever when nothing is known about that.
+    /// Returns the time that the holder of stretch `i` still needs at its rate; unlimited when the rate is
+    /// unknown.
     fn time_left(&self, i: usize, now: Time) -> Duration {
         let Stretch { at, until, holder, .. } = &self.stretches[i];
         let Some(holder) = holder else { return Duration::MAX };

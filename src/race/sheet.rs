@@ -1,4 +1,4 @@
-//! What has arrived so far: the partial file, its running hash, and who sent which part.
+//! The received bytes: the partial file, its running hash, and the sender of each part.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use crate::verify::Verifier;
 pub(super) struct Sheet<'f> {
     file: &'f File,
     hashing: Hashing,
-    /// Of the whole file, when it is known.
+    /// Size of the whole file, when it is known.
     size: Option<u64>,
     /// In order, without overlaps.
     parts: Vec<SentRange>,
@@ -30,20 +30,20 @@ struct SentRange {
     to: u64,
 }
 
-/// Stands for an earlier run, whose sources are not known any more.
+/// The index for an earlier run, whose sources are unknown.
 pub(super) const EARLIER: usize = usize::MAX;
 
-/// What a run that was killed may have left unwritten before a hole: the rest of its last page.
+/// Bytes before a hole that a killed run may have left unwritten: the rest of its last page.
 const PAGE: u64 = 64 * 1024;
 
 impl<'f> Sheet<'f> {
-    /// Takes over the first `have` bytes of an earlier run, as far as they were written without a gap. They are hashed
-    /// again: there is no record of them that could outrun the data.
+    /// Takes over the first `have` bytes of an earlier run, as far as they were written without a gap. They are
+    /// hashed again: no record of them exists that could be ahead of the data.
     pub(super) fn start(file: &'f File, have: u64, size: Option<u64>) -> io::Result<Self> {
         let have = without_holes(file, have.min(file.metadata()?.len()));
         let hashing = Hashing::new(Verifier::resume(file, have)?, size);
-        // Not when nothing is to be cut: ext4 takes a cut to zero for a rewrite, and closing the file then waits for the
-        // disk (fs/ext4/inode.c, EXT4_STATE_DA_ALLOC_CLOSE).
+        // Only if there is something to cut: ext4 takes a cut to zero for a rewrite, and closing the file then
+        // waits for the disk (fs/ext4/inode.c, EXT4_STATE_DA_ALLOC_CLOSE).
         if file.metadata()?.len() != have {
             file.set_len(have)?;
         }
@@ -51,7 +51,7 @@ impl<'f> Sheet<'f> {
         Ok(Self { file, hashing, size, parts })
     }
 
-    /// How far it is here from its beginning without a gap.
+    /// Returns the end of the part from the beginning without a gap.
     pub(super) fn front(&self) -> u64 {
         self.parts
             .iter()
@@ -59,17 +59,17 @@ impl<'f> Sheet<'f> {
             .unwrap_or_else(|at| at)
     }
 
-    /// Bytes that are here.
+    /// Counts the received bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.to - part.from).sum()
     }
 
-    /// Whether bytes of several senders are here.
+    /// True if bytes of several senders are here.
     pub(super) fn is_mixed(&self) -> bool {
         self.parts.windows(2).any(|two| two[0].who != two[1].who)
     }
 
-    /// The file itself.
+    /// Returns the file itself.
     pub(super) fn file(&self) -> &'f File {
         self.file
     }
@@ -92,7 +92,7 @@ impl<'f> Sheet<'f> {
         Ok(())
     }
 
-    /// Whether all of `range` is here.
+    /// True if all of `range` is here.
     pub(super) fn has(&self, range: &Range<u64>) -> bool {
         let mut at = range.start;
         for part in self.parts.iter().skip_while(|part| part.to <= range.start) {
@@ -129,12 +129,12 @@ impl<'f> Sheet<'f> {
         }
     }
 
-    /// What `who` has sent.
+    /// Lists the ranges that `who` has sent.
     pub(super) fn parts_of(&self, who: usize) -> impl Iterator<Item = Range<u64>> + '_ {
         self.parts.iter().filter(move |part| part.who == who).map(|part| part.from..part.to)
     }
 
-    /// Hashes what the running hash does not cover yet, and hands it over. Everything must be here.
+    /// Hashes the bytes that the running hash does not cover yet, and returns it. All bytes must be here.
     pub(super) fn finish_hash(&mut self) -> io::Result<Verifier> {
         let hashing = std::mem::replace(&mut self.hashing, Hashing::new(Verifier::new(), None));
         let mut verifier = hashing.finish();
@@ -142,7 +142,7 @@ impl<'f> Sheet<'f> {
         Ok(verifier)
     }
 
-    /// Who sent anything in `range`, without repetition.
+    /// Lists the senders of bytes in `range`, without repetition.
     pub(super) fn senders(&self, range: &Range<u64>) -> Vec<usize> {
         let parts = self.parts.iter().filter(|part| part.from < range.end && part.to > range.start);
         let mut senders: Vec<usize> = parts.map(|part| part.who).collect();
@@ -151,7 +151,7 @@ impl<'f> Sheet<'f> {
         senders
     }
 
-    /// Bytes by source of this run, in the order of the file.
+    /// Lists bytes by source of this run, in the order of the file.
     pub(super) fn shares(&self) -> Vec<(usize, u64)> {
         let mut shares: Vec<(usize, u64)> = Vec::new();
         for part in self.parts.iter().filter(|part| part.who != EARLIER) {
@@ -165,7 +165,7 @@ impl<'f> Sheet<'f> {
 }
 
 impl Drop for Sheet<'_> {
-    /// What lies behind a gap cannot be told from the gap by the next run.
+    /// The next run cannot tell bytes behind a gap from the gap.
     fn drop(&mut self) {
         let front = self.front();
         if self.parts.last().is_some_and(|last| last.to > front) {
@@ -174,11 +174,12 @@ impl Drop for Sheet<'_> {
     }
 }
 
-/// How many of the first `len` bytes were surely written. A run that was killed while several sources shared the file
-/// leaves holes; they end the part that is kept. Where the file system does not tell, the proof at the end does.
+/// Counts how many of the first `len` bytes were surely written. A run that was killed while several sources
+/// shared the file leaves holes; they end the part that is kept. If the file system does not report them, the
+/// proof at the end does.
 fn without_holes(file: &File, len: u64) -> u64 {
     let hole = rustix::fs::seek(file, SeekFrom::Hole(0));
-    // Whoever reads the file later finds its position where it was.
+    // Restores the position for later readers of the file.
     let _ = rustix::fs::seek(file, SeekFrom::Start(0));
     hole.ok().filter(|hole| *hole < len).map_or(len, |hole| hole.saturating_sub(PAGE))
 }

@@ -1,4 +1,4 @@
-//! Missing bytes next to each other, and who works on them.
+//! Adjacent missing bytes, and the sources that work on them.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -6,53 +6,53 @@ use std::time::Duration;
 use crate::race::pace::Pace;
 use crate::source::Miss;
 
-/// How long a rate is measured before it counts.
+/// Least time of measuring before a rate counts.
 const MEASURED: Duration = Duration::from_secs(1);
 
 /// Time since the race began.
 pub type Time = Duration;
 
-/// A question to one source, and the bytes that answer it.
+/// A request to one source, and the bytes that answer it.
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// Never used twice in a race.
+    /// Unique in a race.
     pub id: u32,
     /// Index of the source.
     pub source: usize,
-    /// Offset of the byte that comes next.
+    /// Offset of the next byte.
     pub at: u64,
     /// Where the answer ends.
     pub until: u64,
-    /// Whether it was asked for something else than the whole file.
+    /// True if it asked for something else than the whole file.
     pub is_part: bool,
-    /// When it was asked.
+    /// Time of the request.
     pub asked: Time,
-    /// Whether it has said that it will send.
+    /// True once the source has answered that it will send.
     pub answered: bool,
-    /// When it last showed that it lives.
+    /// Time of the last sign of life.
     pub heard: Time,
-    /// When its first byte came.
+    /// Time of its first byte.
     pub first: Option<Time>,
-    /// Bytes that came.
+    /// Bytes received.
     pub got: u64,
-    /// Where the present measurement of its rate began, and with how many bytes.
+    /// Start of the present measurement of its rate, and the bytes then.
     pub window: (Time, u64),
     /// Its rate, when that is below the floor.
     pub slow: Option<u64>,
-    /// When it last had sent enough to be waited for, from the question on, and how much it had sent then.
+    /// Time when it last had sent enough to be waited for, from the request on, and the bytes sent until then.
     pub worth: (Time, u64),
 }
 
-/// Missing bytes next to each other.
+/// Adjacent missing bytes.
 #[derive(Debug)]
 pub(super) struct Stretch {
     /// The first missing byte.
     pub at: u64,
     /// The first byte that belongs to the next stretch.
     pub until: u64,
-    /// Who sends it.
+    /// The lane that sends it.
     pub holder: Option<Lane>,
-    /// Who was asked as well, in the order of asking.
+    /// The other lanes, in the order of asking.
     pub asked: Vec<Lane>,
 }
 
@@ -61,7 +61,7 @@ impl Stretch {
         Self { at: range.start, until: range.end, holder: None, asked: Vec::new() }
     }
 
-    /// Everybody who works on it.
+    /// Lists all lanes.
     pub(super) fn lanes(&self) -> impl Iterator<Item = &Lane> {
         self.holder.iter().chain(&self.asked)
     }
@@ -72,7 +72,7 @@ impl Stretch {
 }
 
 impl Lane {
-    /// Counts bytes that came, and looks at the rate once in `stall`.
+    /// Counts received bytes, and checks the rate once in `stall`.
     pub(super) fn measure(&mut self, len: u64, now: Time, pace: &Pace) {
         if self.first.is_none() {
             (self.first, self.window) = (Some(now), (now, 0));
@@ -90,7 +90,7 @@ impl Lane {
         }
     }
 
-    /// Why it is not waited for any longer, whoever else is left: it sent next to nothing in the time that the last source
+    /// Returns the reason to give it up, even as the last source: it sent next to nothing in the time that such a source
     /// has.
     pub(super) fn hopeless(&self, now: Time, pace: &Pace) -> Option<Miss> {
         let silent = now.saturating_sub(self.heard);
@@ -99,7 +99,7 @@ impl Lane {
         is_over.then_some(why)
     }
 
-    /// Bytes a second since its first byte, once that was long enough ago.
+    /// Returns bytes a second since its first byte, once that was long enough ago.
     pub(super) fn rate(&self, now: Time) -> Option<u64> {
         let took = now.saturating_sub(self.first?);
         (took >= MEASURED).then(|| (self.got as f64 / took.as_secs_f64()) as u64)

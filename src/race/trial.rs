@@ -1,8 +1,8 @@
-//! Who sent something wrong: leaf by leaf, where the root is known.
+//! The search for the sender of wrong bytes: leaf by leaf, when the root is known.
 //!
-//! A root is only as right as the index that names it. So a source whose leaf does not fit is accused and set aside; it is
-//! convicted when the whole file is proven and the leaf was still wrong. Where nobody else can deliver, the claim of the
-//! root is dropped, everybody is acquitted, and whole files decide.
+//! A root is only as right as the index that names it. So a source whose leaf does not match is accused and set
+//! aside; it is convicted once the whole file is proven and the leaf is still wrong. If no other source can
+//! deliver, the claim of the root is dropped, all sources are acquitted, and whole files decide.
 
 use std::io;
 use std::ops::Range;
@@ -11,22 +11,22 @@ use std::sync::Arc;
 use crate::dag::proof::Leaves;
 use crate::race::sheet::{EARLIER, Sheet};
 
-/// What is known about the leaves of a file.
+/// The knowledge about the leaves of a file.
 #[derive(Default)]
 pub(super) struct Trial {
     leaves: Option<Arc<Leaves>>,
     /// Leaves that are here and right.
     proven: Vec<bool>,
-    /// Who sent which wrong leaf.
+    /// The sources of wrong leaves, with the leaves.
     accused: Vec<(usize, Range<u64>)>,
 }
 
-/// A leaf that is not what the root says.
+/// A leaf that does not match the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Wrong {
-    /// Where it lies.
+    /// Its range in the file.
     pub range: Range<u64>,
-    /// Who sent all of it, if that was one source in this run.
+    /// The sender of all of it, if that was one source in this run.
     pub sender: Option<usize>,
 }
 
@@ -37,12 +37,12 @@ impl Trial {
         self.leaves = Some(leaves);
     }
 
-    /// Whether single leaves can be proven.
+    /// True if single leaves can be proven.
     pub(super) fn has_leaves(&self) -> bool {
         self.leaves.is_some()
     }
 
-    /// As [`Trial::look`], and accuses whoever sent a whole wrong leaf.
+    /// Checks like [`Trial::look`], and accuses the sender of each whole wrong leaf.
     pub(super) fn check(&mut self, sheet: &Sheet<'_>, range: Range<u64>) -> io::Result<Vec<Wrong>> {
         let wrong = self.look(sheet, range)?;
         for Wrong { range, sender } in &wrong {
@@ -72,8 +72,7 @@ impl Trial {
         Ok(wrong)
     }
 
-    /// The parts of `range` that belong to incomplete leaves and to leaves that are not proven. All of `range` where
-    /// there are no leaves.
+    /// Lists the parts of `range` in incomplete and in unproven leaves; all of `range` if there are no leaves.
     pub(super) fn doubtful(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let Some(leaves) = &self.leaves else { return vec![range] };
         let first = leaves.leaf_at(range.start).unwrap_or(leaves.count());
@@ -81,7 +80,7 @@ impl Trial {
         touched.filter(|leaf| !self.proven[*leaf]).map(|leaf| leaves.range(leaf)).collect()
     }
 
-    /// What was proven in `range` is gone.
+    /// Forgets the proofs in `range`.
     pub(super) fn forget(&mut self, range: &Range<u64>) {
         let Some(leaves) = &self.leaves else { return };
         let first = leaves.leaf_at(range.start).unwrap_or(leaves.count());
@@ -90,13 +89,13 @@ impl Trial {
         }
     }
 
-    /// Forgets the leaves and who was accused because of them.
+    /// Forgets the leaves and the accusations because of them.
     pub(super) fn drop_the_claim(&mut self) {
         *self = Self::default();
     }
 
-    /// Who lied, and how, now that the whole file is proven: their leaf is here from somebody else, and it is what the root
-    /// says. Where it is not, the root is wrong.
+    /// Returns the sources that sent wrong bytes, and how, now that the whole file is proven: their leaf is here
+    /// from another source, and it matches the root. If it does not, the root is wrong.
     pub(super) fn convicted(mut self, sheet: &Sheet<'_>) -> io::Result<Vec<(usize, String)>> {
         let mut convicted: Vec<(usize, String)> = Vec::new();
         for (source, range) in std::mem::take(&mut self.accused) {
@@ -121,7 +120,7 @@ mod tests {
     use crate::dag::node::{self, Piece};
     use crate::digest::Sha256;
 
-    /// Leaves of 100 bytes.
+    /// Makes leaves of 100 bytes.
     fn leaves(bytes: &[u8]) -> Arc<Leaves> {
         let piece = |leaf: &[u8]| Piece { cid: Cid::raw(Sha256::of(leaf)), size: leaf.len() as u64, tsize: 0 };
         let root = node::file(&bytes.chunks(100).map(piece).collect::<Vec<_>>());
@@ -175,7 +174,7 @@ mod tests {
         trial.begin(leaves(&[8; 200]));
         sheet.add(0, 0, Bytes::copy_from_slice(&[7; 200])).unwrap();
         assert_eq!(trial.check(&sheet, 0..200).unwrap().len(), 2);
-        // The file is what the accused one sent, as everybody else says too.
+        // The file is as the accused source sent it, and as all other sources sent it.
         assert!(trial.convicted(&sheet).unwrap().is_empty());
     }
 }

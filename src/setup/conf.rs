@@ -5,7 +5,7 @@
 //! wins. Whether pacman understands the result as meant, `pacman-conf` says before anything is written
 //! ([`super::pacman`]).
 
-/// What our lines begin with.
+/// The beginning of our lines.
 const MARK: &str = "# Written by `pkgswarm setup`; `pkgswarm setup --undo` takes it back.";
 
 /// One line as pacman sees it.
@@ -21,7 +21,8 @@ enum PacmanConfLine<'a> {
     Other,
 }
 
-/// `text` with `command` as the value of `XferCommand`. All other bytes stay; comments are all that is added to lines.
+/// Returns `text` with `command` as the value of `XferCommand`. All other bytes stay; comments are all that is
+/// added to lines.
 ///
 /// Ours goes below the last `XferCommand`, commented out or not, of any `[options]`; else below the first `[options]`;
 /// else, with an `[options]` of its own, to the end.
@@ -58,17 +59,17 @@ pub fn with_command(text: &[u8], command: &str) -> Vec<u8> {
     out
 }
 
-/// Whether the line that introduces ours is still there.
+/// True if the line that introduces ours is still there.
 pub fn has_mark(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| trimmed(line) == MARK.as_bytes())
 }
 
-/// Adds lines after `before`, with its way of ending lines.
+/// Adds lines after `before`, with its line endings.
 fn add(out: &mut Vec<u8>, before: &[u8], lines: &str) {
     let ending = if before.ends_with(b"\r\n") { "\r\n" } else { "\n" };
     let mut lines = lines.replace('\n', ending);
     if !before.ends_with(b"\n") {
-        // Then the end of the file goes on being one without a line's end.
+        // So the file still ends without a line ending.
         lines.insert_str(0, ending);
         lines.truncate(lines.len() - ending.len());
     }
@@ -92,7 +93,7 @@ fn read(raw: &[u8]) -> PacmanConfLine<'_> {
     }
 }
 
-/// Without the white space of C's isspace(3) at both ends.
+/// Trims the white space of C's isspace(3) at both ends.
 fn trimmed(text: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let from = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
@@ -100,8 +101,8 @@ fn trimmed(text: &[u8]) -> &[u8] {
     &text[from..to]
 }
 
-/// `path` as one word of an XferCommand, which pacman splits at white space and quotes (pacman 7.1.0,
-/// `src/common/util-common.c`, wordsplit). `None` when it cannot be one.
+/// Quotes `path` as one word of an XferCommand, which pacman splits at white space and quotes (pacman 7.1.0,
+/// `src/common/util-common.c`, wordsplit). `None` when that is impossible.
 pub fn word(path: &str) -> Option<String> {
     if path.contains(['"', '\'', '\\']) || path.contains(char::is_control) {
         return None;

@@ -1,13 +1,13 @@
-//! What changes between two texts, line by line: shown to people, and taken out of a text that was edited since.
+//! Differences between two texts, line by line: shown to people, and removed from a text that was edited since.
 
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 
 use crate::name::shown;
 
-/// Lines shown around a change, as diff(1) has them.
+/// Lines of context around a change, as in diff(1).
 const AROUND: usize = 3;
 
-/// Neighbouring lines that became others; either side may be empty.
+/// Adjacent lines that were replaced; either side may be empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Hunk {
     old: Vec<u8>,
@@ -18,7 +18,7 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
     text.split_inclusive(|byte| *byte == b'\n').collect()
 }
 
-/// The change as `diff -u` prints it, with control characters made visible. Empty when there is none.
+/// Formats the change like `diff -u`, with control characters made visible. Empty when there is none.
 pub fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
     let (old, new) = (lines(before), lines(after));
     let ops = capture_diff_slices(Algorithm::Myers, &old, &new);
@@ -47,7 +47,7 @@ pub fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
     out
 }
 
-/// `from,count` as in a hunk's header: counted from 1, and from the line before where there is none.
+/// Formats `from,count` as in a hunk's header: counted from 1, and from the line before when there is none.
 fn place(from: usize, to: usize) -> String {
     let count = to - from;
     format!("{},{count}", if count == 0 { from } else { from + 1 })
@@ -63,9 +63,9 @@ fn shown_line(sign: char, line: &[u8]) -> String {
     format!("{sign}{}{end}", text.join("\t"))
 }
 
-/// `now` without what made `after` of `before`, all that was changed besides kept.
+/// Reverts in `now` the change from `before` to `after`, and keeps all other changes.
 ///
-/// `None` where the two cannot be told apart: lines that were written are not there any more just as they were, or
+/// `None` if the two cannot be told apart: lines that were written are not there any more just as they were, or
 /// are there more than once.
 pub fn without(now: &[u8], before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
     if now == after {
@@ -82,11 +82,11 @@ pub fn without(now: &[u8], before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// `text` with the old lines of the hunk in place of its new ones, which must be there once, as whole lines.
+/// Replaces the hunk's new lines by its old ones in `text`; the new ones must be there once, as whole lines.
 fn replaced(text: &[u8], hunk: &Hunk) -> Option<Vec<u8>> {
     let (have, want) = (lines(text), lines(&hunk.new));
     if want.is_empty() {
-        return None; // where lines were only taken away, nothing tells the place
+        return None; // lines that were only removed leave no mark of their place
     }
     let mut places = (0..have.len()).filter(|at| have[*at..].starts_with(&want));
     let (at, None) = (places.next()?, places.next()) else { return None };

@@ -1,4 +1,5 @@
-//! A system file that is changed as a whole: read with what belongs to it, and replaced so that nobody sees half of it.
+//! A system file that is changed as a whole: read with its owner and mode, and replaced so that no process sees
+//! half of it.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -13,14 +14,14 @@ use crate::fsx;
 /// Most bytes of a file that is edited; pacman.conf has three thousand.
 const MOST: u64 = 1 << 20;
 
-/// A file as it was found.
+/// A file as it was read.
 #[derive(Debug)]
 pub struct Original {
-    /// As it was named, for people.
+    /// Its path as given, for people.
     pub path: PathBuf,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Where it is, links followed.
+    /// Its path with links resolved.
     place: PathBuf,
     uid: u32,
     gid: u32,
@@ -28,7 +29,7 @@ pub struct Original {
 }
 
 impl Original {
-    /// Reads the file; a symbolic link is followed, and it is the link's target that will be replaced.
+    /// Reads the file; a symbolic link is followed, and the link's target will be replaced.
     ///
     /// # Errors
     /// `Local` when it cannot be read, is no regular file or larger than a MiB. `Usage` when it has a second name (a
@@ -50,12 +51,14 @@ impl Original {
         Ok(Self { path: path.to_owned(), bytes, place, uid, gid, mode })
     }
 
-    /// Gives the file these bytes, with the owner and mode that it has.
+    /// Replaces the content, and keeps owner and mode.
     ///
-    /// They are on the disk under another name before they get this one: a crash leaves the old file or the new one.
+    /// The bytes are on the disk under another name before they get this one: a crash leaves the old file or the
+    /// new one.
     ///
     /// # Errors
-    /// `Local`, with the file unchanged: when it is not what was read any more, or the directory cannot be written to.
+    /// `Local`, with the file unchanged: when it has changed since it was read, or the directory cannot be written
+    /// to.
     pub fn replace(&self, bytes: &[u8]) -> Result<(), Error> {
         let failed = |e: io::Error| {
             let error = Error::local(self.path.display(), format!("was not changed: {e}"));
@@ -66,7 +69,7 @@ impl Original {
         temp.write_all(bytes).map_err(failed)?;
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         rustix::fs::fchown(temp.as_file(), Some(uid), Some(gid)).map_err(|e| failed(e.into()))?;
-        // After the owner, whose change clears some bits.
+        // After the owner, because that change clears some bits.
         rustix::fs::fchmod(temp.as_file(), Mode::from(self.mode)).map_err(|e| failed(e.into()))?;
         temp.as_file().sync_all().map_err(failed)?;
         if Self::read(&self.place)?.bytes != self.bytes {

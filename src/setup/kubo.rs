@@ -1,7 +1,7 @@
 //! Settings of the local Kubo daemon that suit a machine which downloads: few connections, nothing announced.
 //!
-//! Only values that nobody has set are offered: what somebody chose stays. Origin: `doc/facts/kubo.md`.
-//! Root has its unprivileged child talk to Kubo; the child keeps the record of this part.
+//! Only values that the user has not set are offered: a chosen value stays. Origin: `doc/facts/kubo.md`. Root has
+//! its unprivileged child talk to Kubo; the child keeps the record of this part.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::kubo::{self, Kubo, KuboError};
 /// One value that is offered.
 struct OfferedValue {
     key: &'static str,
-    /// In JSON.
+    /// The value, in JSON.
     value: &'static str,
-    /// In JSON, what Kubo itself writes where nobody has chosen.
+    /// The value, in JSON, that Kubo itself writes when the user has chosen none.
     usual: &'static str,
-    /// Nor is it offered when this was chosen.
+    /// A value with which it is not offered either.
     beside: &'static str,
     why: &'static str,
 }
@@ -74,10 +74,10 @@ const WISHES: &[OfferedValue] = &[
     },
 ];
 
-/// Values that are to be set.
+/// Values to set.
 struct Values {
     kubo: Kubo,
-    /// Its address as the settings have it.
+    /// Its address as in the settings.
     at: String,
     values: Vec<(KuboValue, &'static str)>,
     back: bool,
@@ -113,7 +113,7 @@ impl Change for Values {
     }
 }
 
-/// The values that nobody has chosen.
+/// Offers the values that the user has not chosen.
 pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     if context.settings.kubo == KuboPolicy::No {
         return Ok(SetupOffer::Nothing("kubo.enabled is false".to_owned()));
@@ -135,7 +135,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
         };
         is_free(wish.key, wish.usual)
             && (wish.beside.is_empty() || is_free(wish.beside, "\"\""))
-            // Who publishes must announce.
+            // A publisher must announce.
             && !(is_publisher && wish.key == "Provide.Enabled")
     });
     let values = values.map(|wish| {
@@ -149,7 +149,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     Ok(SetupOffer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.clone(), values, back: false })))
 }
 
-/// The values that setup wrote and that are still as it wrote them.
+/// Offers to restore the values that setup wrote and that have not changed since.
 pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     if context.env.is_root() {
         return by_child(context, &["--undo"]);
@@ -165,7 +165,7 @@ pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOf
     Ok(SetupOffer::Change(Box::new(Forgetting { values: Values { kubo, at, values, back: true } })))
 }
 
-/// Taking values back, after which nothing is left to take back: what others changed since stays theirs.
+/// Undoing without any value left to restore: values that the user changed since stay.
 struct Forgetting {
     values: Values,
 }
@@ -189,7 +189,7 @@ fn daemon(context: &Context<'_>) -> Kubo {
     Kubo::configured(context.settings, &http)
 }
 
-/// The value at `A.B.C`; `null` when there is none.
+/// Returns the value at `A.B.C`; `null` when there is none.
 fn at(config: &Value, key: &str) -> Value {
     config.pointer(&format!("/{}", key.replace('.', "/"))).cloned().unwrap_or_default()
 }
@@ -204,7 +204,7 @@ fn asked<T>(answer: impl Future<Output = Result<T, KuboError>>) -> Result<T, Err
     })
 }
 
-/// What an unprivileged child offers, and has done when it is told to.
+/// An unprivileged child's offer, which the child makes when told to.
 struct Child {
     shown: String,
     apply: Box<dyn Fn() -> Result<Vec<String>, Error>>,
@@ -220,7 +220,7 @@ impl Change for Child {
     }
 }
 
-/// What the child says about the part, as `pkgswarm setup --json` prints it.
+/// The child's report about the part, as `pkgswarm setup --json` prints it.
 #[derive(serde::Deserialize)]
 struct ChildReport {
     state: String,

@@ -1,6 +1,6 @@
-//! Trusting the network that this machine is in, which is asked for only where the daemon is enabled.
+//! Trust in the network of this machine, offered only if the daemon is enabled.
 //!
-//! `pkgswarm lan` knows the networks and keeps the list; it is asked and told as a program, like pacman-conf.
+//! `pkgswarm lan` knows the networks and keeps the list; it is run as a program, like pacman-conf.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::program;
 /// Longest wait for an answer, which needs no network.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Networks that are to be trusted, or not any more.
+/// Networks to trust, or to trust no more.
 struct Trust {
     program: PathBuf,
     networks: Vec<String>,
@@ -62,7 +62,7 @@ struct ListedAddress {
     chosen: bool,
 }
 
-/// Trusting the networks that this machine is in.
+/// Offers to trust the networks of this machine.
 pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     if !super::DAEMON.is_enabled() {
         return Ok(SetupOffer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
@@ -76,7 +76,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     Ok(SetupOffer::Change(Box::new(Trust { program, networks, on: true })))
 }
 
-/// Trusting them no more.
+/// Offers to trust them no more.
 pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     if record.done.networks.is_empty() {
         return Ok(SetupOffer::Nothing("setup has trusted no network".to_owned()));

@@ -1,8 +1,10 @@
-//! Making this machine use pkgswarm, and taking that back: pacman.conf, units, Kubo's settings, trust in a network.
+//! Configures this machine to use pkgswarm, and undoes that: pacman.conf, units, Kubo's settings, trust in a
+//! network.
 //!
-//! Each [`SetupPart`] looks first and makes an [`SetupOffer`]: a [`Change`], which can be shown exactly as it will be made, or the
-//! reason why there is none. Applying one writes into the [`record`] first what it takes to undo it. Undoing makes
-//! offers of the same kind, and touches nothing that somebody else has changed since.
+//! Each [`SetupPart`] inspects first and makes an [`SetupOffer`]: a [`Change`], which can be shown exactly as it
+//! will be made, or the reason why there is none. Applying one first writes into the [`record`] all that undoing
+//! needs. Undoing makes offers of the same kind, and touches nothing that the user or another program has changed
+//! since.
 
 use std::ffi::OsString;
 
@@ -69,7 +71,7 @@ impl SetupPart {
         SetupPart::Lan,
     ];
 
-    /// What it is called on the command line and in JSON.
+    /// Returns its name on the command line and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             SetupPart::Pacman => "pacman",
@@ -83,41 +85,41 @@ impl SetupPart {
     }
 }
 
-/// What the parts work with.
+/// The inputs of the parts.
 pub struct Context<'a> {
     /// The process.
     pub env: &'a Env,
-    /// What is configured.
+    /// The configuration.
     pub settings: &'a Settings,
-    /// `--set` and what was given with it, for a child that does a part of the work.
+    /// `--set` and its values, for a child that does a part of the work.
     pub flags: &'a [OsString],
 }
 
-/// What a part can do.
+/// The offer of a part.
 pub enum SetupOffer {
-    /// It would change this.
+    /// A change that it would make.
     Change(Box<dyn Change>),
     /// Nothing, for this reason.
     Nothing(String),
 }
 
-/// A change that was worked out and not made yet.
+/// A change that was prepared and not made yet.
 pub trait Change {
-    /// All that it changes, for people to decide on. Lines, the last one ended.
+    /// Describes all that it changes, for people to decide on. Lines, the last one ended.
     fn shown(&self) -> String;
 
-    /// Makes the change and says what is to be said afterwards, one line each.
+    /// Makes the change and returns the messages to print afterwards, one line each.
     ///
     /// # Errors
-    /// As the part has them. What the record then says suffices to undo what was done.
+    /// Those of the part. The record then suffices to undo what was done.
     fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error>;
 }
 
-/// What `part` would change.
+/// Offers the change of `part`.
 ///
 /// # Errors
-/// `Usage` where something is not understood, or would break downloads: the hint says what to do by hand. `Local` where
-/// something cannot be read or asked.
+/// `Usage` if a configuration is not understood, or the change would break downloads: the hint tells what to do by
+/// hand. `Local` if a file cannot be read or a program cannot be run.
 pub fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error> {
     match part {
         SetupPart::Pacman => pacman::offer(context),
@@ -133,10 +135,10 @@ pub fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error
     }
 }
 
-/// What undoing `part` would change.
+/// Offers to undo `part`.
 ///
 /// # Errors
-/// `Usage` where what was changed cannot be told from what somebody changed since: the hint says what to do by hand.
+/// `Usage` if setup's changes cannot be told from later ones: the hint tells what to do by hand.
 pub fn offer_undo(context: &Context<'_>, part: SetupPart, record: &SetupRecord) -> Result<SetupOffer, Error> {
     match part {
         SetupPart::Pacman => pacman::offer_undo(context, record),

@@ -1,4 +1,4 @@
-//! The `XferCommand` of pacman.conf: worked out as text, tried on `pacman-conf`, and only then written.
+//! The `XferCommand` of pacman.conf: prepared as text, checked with `pacman-conf`, and only then written.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::distro::version;
 use crate::doctor::{self, Facts, Level, daemon, lan, pacman, store};
 use crate::error::Error;
 
-/// A pacman.conf that shall get other bytes.
+/// An edit of pacman.conf.
 struct Edit {
     original: Original,
     text: Vec<u8>,
@@ -47,7 +47,7 @@ impl Change for Edit {
     }
 }
 
-/// The change that has pacman download with this program.
+/// Offers the change that makes pacman download with this program.
 pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     let path = &context.settings.pacman_conf;
     let original =
@@ -74,7 +74,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     Ok(SetupOffer::Change(Box::new(Edit { original, text, direction: Direction::Forth })))
 }
 
-/// The change that takes it back.
+/// Offers to undo it.
 pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOffer, Error> {
     let Some(path) = &record.done.pacman_conf else {
         return Ok(SetupOffer::Nothing("setup has not changed pacman.conf".to_owned()));
@@ -89,7 +89,7 @@ pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOf
         let hint = format!("edit it by hand; `diff {} {}` shows what is different", backup.display(), path.display());
         return Err(Error::usage(path.display(), why).hint(hint));
     };
-    // What pacman does not understand now, it need not understand then.
+    // A file that pacman does not understand now need not be understood afterwards.
     if dump(path, &original.bytes).is_ok() {
         dump(path, &text).map_err(|e| with_hint(e, &format!("{} has the file as it was", backup.display())))?;
     }
@@ -97,13 +97,13 @@ pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOf
     Ok(SetupOffer::Change(Box::new(Edit { original, text, direction: Direction::Back })))
 }
 
-/// Whether pacman would download with pkgswarm.
+/// True if pacman would download with pkgswarm.
 fn is_ours(path: &Path, text: &[u8]) -> bool {
     let conf = dump(path, text).ok().and_then(|dump| PacmanConf::parse(&dump).ok());
     conf.and_then(|conf| conf.xfer_command).is_some_and(|command| pacman::is_ours(&command))
 }
 
-/// `/usr/bin/pkgswarm xfer %u %o`, with this program.
+/// Returns `/usr/bin/pkgswarm xfer %u %o`, with the path of this program.
 fn command(context: &Context<'_>) -> Result<String, Error> {
     let program: PathBuf =
         context.env.program().map_err(|e| Error::local("pkgswarm", format!("cannot tell where it is: {e}")))?;
@@ -115,7 +115,7 @@ fn command(context: &Context<'_>) -> Result<String, Error> {
     Ok(format!("{word} xfer %u %o"))
 }
 
-/// What pacman-conf makes of a text.
+/// Returns pacman-conf's output for a text.
 fn dump(path: &Path, text: &[u8]) -> Result<String, Error> {
     ConfQuestion::default().try_text(text).map_err(|e| {
         Error::usage(path.display(), format!("is not understood: {e}")).hint("correct it, and run pkgswarm setup again")
@@ -138,7 +138,7 @@ fn with_hint(error: Error, hint: &str) -> Error {
     if error.hint.is_some() { error } else { error.hint(hint) }
 }
 
-/// Refuses a configuration with which pacman would download nothing: what doctor calls an error.
+/// Refuses a configuration with which pacman could not download: one that doctor reports as an error.
 fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
     let pacman = pacman::PacmanFacts {
         version: version::installed(),

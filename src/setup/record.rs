@@ -1,7 +1,6 @@
-//! What setup has done, kept beside the configuration until it is undone: `/etc/pkgswarm/setup`.
+//! The record of setup's changes, kept beside the configuration until they are undone: `/etc/pkgswarm/setup`.
 //!
-//! There and not in the state directory, which belongs to the download user: root would write into pacman.conf what it
-//! finds here.
+//! Not in the state directory, which belongs to the download user: root writes the record's text into pacman.conf.
 
 use std::fs;
 use std::io;
@@ -18,24 +17,24 @@ use crate::fsx;
 /// Most bytes of any file here.
 const MOST: u64 = 1 << 20;
 
-/// The directory and what is written in it.
+/// The directory and its record.
 #[derive(Debug)]
 pub struct SetupRecord {
     dir: PathBuf,
     uid: u32,
-    /// What was done.
+    /// The changes made.
     pub done: Done,
 }
 
-/// What was done.
+/// The changes made.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Done {
-    /// The pacman.conf that was changed. Its text before and after is beside this, in files of their own.
+    /// The changed pacman.conf. Its text before and after is beside this, in files of their own.
     pub pacman_conf: Option<PathBuf>,
-    /// Units that were enabled, and were not before.
+    /// Units that were enabled by setup.
     pub units: Vec<String>,
-    /// Networks that were trusted, and were not before.
+    /// Networks that were trusted by setup.
     pub networks: Vec<String>,
     /// Values that were set in Kubo.
     pub kubo: Vec<KuboValue>,
@@ -47,13 +46,13 @@ pub struct Done {
 pub struct KuboValue {
     /// For example `Swarm.ConnMgr.HighWater`.
     pub key: String,
-    /// `null` when nobody had set it.
+    /// `null` when it was unset.
     pub before: Value,
-    /// What setup wrote.
+    /// The value that setup wrote.
     pub after: Value,
 }
 
-/// A text that is kept as it is.
+/// A text that is kept verbatim.
 #[derive(Clone, Copy, Debug)]
 pub enum Text {
     /// pacman.conf as it was: the backup.
@@ -72,7 +71,8 @@ impl Text {
 }
 
 impl SetupRecord {
-    /// Where the record of this user is: the system's for root, the state directory for root's child, else the user's.
+    /// Returns the directory of this user's record: the system's for root, the state directory for root's child,
+    /// else the user's.
     pub fn place(env: &Env, settings: &Settings) -> PathBuf {
         if env.var(HANDOVER).is_some() && !env.is_root() {
             return settings.state_dir.join("setup");
@@ -81,10 +81,10 @@ impl SetupRecord {
         own.unwrap_or_else(|| layers::system_dir(env)).join("setup")
     }
 
-    /// Reads the record; nothing was done where there is none.
+    /// Reads the record; empty if there is none.
     ///
     /// # Errors
-    /// `Local` when it cannot be read, belongs to somebody else, or was written by a later version.
+    /// `Local` when it cannot be read, belongs to another user, or was written by a later version.
     pub fn read(env: &Env, settings: &Settings) -> Result<Self, Error> {
         let dir = Self::place(env, settings);
         let path = dir.join("record.json");
@@ -106,7 +106,7 @@ impl SetupRecord {
             for name in ["record.json", Text::Before.name(), Text::After.name()] {
                 let _ = fs::remove_file(self.dir.join(name));
             }
-            // Fails when somebody has put something there, which then stays.
+            // Fails when the directory has another program's files, which then stay.
             let _ = fs::remove_dir(&self.dir);
             return Ok(());
         }
@@ -123,13 +123,13 @@ impl SetupRecord {
         fsx::replace(&path, bytes, 0o600).map_err(|e| failed(&path, e))
     }
 
-    /// A text that was kept.
+    /// Reads a kept text.
     pub fn text(&self, text: Text) -> Result<Vec<u8>, Error> {
         let path = self.path(text);
         fsx::read_small(&path, self.uid, MOST).map_err(|e| Error::local(path.display(), format!("cannot be read: {e}")))
     }
 
-    /// Where a text is kept.
+    /// Returns the path of a kept text.
     pub fn path(&self, text: Text) -> PathBuf {
         self.dir.join(text.name())
     }

@@ -1,4 +1,4 @@
-//! Timers, the daemon and what tells desktop users, switched by `systemctl`.
+//! Timers, the daemon and the desktop notification, switched by `systemctl`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,19 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(100);
 pub struct Unit {
     /// Its name, by which the record knows it.
     pub name: &'static str,
-    /// What it does, for who is asked.
+    /// Its purpose, for the question to the user.
     pub about: &'static str,
-    /// Whether it belongs to the session of each user: then root can enable it for all of them, and start none.
+    /// True if it belongs to each user's session: then root can enable it for all users, and start none.
     pub of_users: bool,
 }
 
 impl Unit {
-    /// The words of systemctl that come before the unit's name.
+    /// Returns the words of systemctl that come before the unit's name.
     fn words(self, verb: &'static str) -> Vec<&'static str> {
         if self.of_users { vec!["--global", verb] } else { vec![verb] }
     }
 
-    /// What `systemctl is-enabled` says, one word; nothing for a unit that is not installed, `None` without systemctl.
+    /// Returns the word of `systemctl is-enabled`; empty for a unit that is not installed, `None` without
+    /// systemctl.
     fn state(self) -> Option<String> {
         let mut command = Command::new("systemctl");
         command.args(self.words("is-enabled")).arg(self.name);
@@ -38,13 +39,13 @@ impl Unit {
         }
     }
 
-    /// Whether it is enabled.
+    /// True if it is enabled.
     pub fn is_enabled(self) -> bool {
         self.state().is_some_and(|state| state.starts_with("enabled"))
     }
 }
 
-/// A unit that is to be switched.
+/// A unit to switch.
 struct UnitSwitch {
     unit: Unit,
     on: bool,
@@ -87,7 +88,7 @@ impl Change for UnitSwitch {
     }
 }
 
-/// Enabling `unit`, unless that was decided already.
+/// Offers to enable `unit`, unless a choice was made already.
 pub fn offer(unit: Unit) -> SetupOffer {
     let name = unit.name;
     match unit.state().as_deref() {
@@ -98,7 +99,7 @@ pub fn offer(unit: Unit) -> SetupOffer {
     }
 }
 
-/// Disabling `unit`, if setup has enabled it.
+/// Offers to disable `unit`, if setup has enabled it.
 pub fn offer_undo(unit: Unit, record: &SetupRecord) -> SetupOffer {
     if !record.done.units.iter().any(|done| done == unit.name) {
         return SetupOffer::Nothing(format!("setup has not enabled {}", unit.name));
@@ -106,7 +107,7 @@ pub fn offer_undo(unit: Unit, record: &SetupRecord) -> SetupOffer {
     SetupOffer::Change(Box::new(UnitSwitch { unit, on: false }))
 }
 
-/// Whether systemd runs this machine.
+/// True if systemd runs this machine.
 fn is_running() -> bool {
     let mut command = Command::new("systemctl");
     command.arg("is-system-running");

@@ -1,4 +1,4 @@
-//! A `file://` server: a directory of this machine, read without following links out of a regular file.
+//! A `file://` server: a directory of this machine, of which only regular files are read.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::clock;
 use crate::fsx;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
-/// Bytes handed over at a time.
+/// Bytes in one piece.
 const PIECE: usize = 256 * 1024;
 
 /// A local path.
@@ -19,13 +19,13 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// The file at `path`, of at most `most` bytes.
+    /// Makes a source of the file at `path`, of at most `most` bytes.
     pub fn new(path: PathBuf, most: u64) -> Self {
         Self { path, most }
     }
 
     fn read(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
-        // Mirrors on disk are often trees of links; the link is followed, what it leads to must be a regular file.
+        // Mirrors on disk are often trees of links; the link is followed, but its target must be a regular file.
         let path = std::fs::canonicalize(&self.path).map_err(|e| miss(&e))?;
         let mut file = fsx::open_read(&path).map_err(|e| miss(&e))?;
         let meta = file.metadata().map_err(|e| miss(&e))?;

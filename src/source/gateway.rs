@@ -1,7 +1,7 @@
 //! A trustless HTTP gateway: one raw block a request, each proven by its CID before it counts.
 //!
 //! Spec: trustless gateway, `GET /ipfs/{cid}?format=raw` (ipfs/specs, src/http-gateways/trustless-gateway.md).
-//! Several blocks are on their way at once. Directories give an error that says so.
+//! Several blocks are in transit at once. Directories give an error that names them.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,8 @@ use crate::http::range::retry_after;
 use crate::http::{self, GetOptions, Http};
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
-/// Blocks asked for at the same time: enough for 100 ms at 40 MB/s with blocks of 1 MiB, few enough to be a guest.
+/// Blocks requested at the same time: enough for 100 ms at 40 MB/s with blocks of 1 MiB, few enough not to be a
+/// burden.
 const AT_ONCE: usize = 4;
 
 /// One file, block by block.
@@ -30,7 +31,7 @@ pub struct GatewayFile<'a> {
 }
 
 impl<'a> GatewayFile<'a> {
-    /// The file `cid`, of at most `most` bytes, through a gateway somewhere.
+    /// Makes a source of the file `cid`, of at most `most` bytes, through a remote gateway.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, most: u64) -> Self {
         Self { http, gateway: gateway.clone(), cid, most }
     }
@@ -39,7 +40,7 @@ impl<'a> GatewayFile<'a> {
         let is_part = question.from > 0 || question.until.is_some();
         if is_part && self.cid.codec() == Codec::DagPb {
             let root = self.block(self.cid).await?;
-            // What has more than one level is read from its beginning.
+            // A file of more than one level is read from its beginning.
             if let Ok(leaves) = Leaves::from_root(self.cid, &root, None) {
                 return self.part(leaves, question).await;
             }
@@ -47,7 +48,7 @@ impl<'a> GatewayFile<'a> {
         self.whole().await
     }
 
-    /// The leaves from `question.from` to `question.until`.
+    /// Streams the leaves from `question.from` to `question.until`.
     async fn part(&self, leaves: Leaves, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let size = leaves.size();
         let until = question.until.unwrap_or(size).min(size);
@@ -76,7 +77,7 @@ impl<'a> GatewayFile<'a> {
         Ok(SourceAnswer::Bytes { start: from, size: Some(size), modified: None, body: body.boxed_local() })
     }
 
-    /// The whole file, whatever its shape.
+    /// Streams the whole file, in any DAG shape.
     async fn whole(&self) -> Result<SourceAnswer<'_>, Miss> {
         let mut blocks = BlockWalk {
             file: self,
@@ -121,7 +122,7 @@ impl Source for GatewayFile<'_> {
     }
 }
 
-/// The walk over the DAG and the blocks that are on their way for it.
+/// The walk over the DAG and its blocks in transit.
 struct BlockWalk<'a> {
     file: &'a GatewayFile<'a>,
     walk: Walk,
@@ -130,9 +131,9 @@ struct BlockWalk<'a> {
 }
 
 impl BlockWalk<'_> {
-    /// Takes the next block in order and returns the bytes of the file in it, which may be none.
+    /// Takes the next block in order and returns its bytes of the file, which may be none.
     async fn next(&mut self) -> Result<bytes::Bytes, Miss> {
-        // A node's children come before what was asked ahead: then the order is built anew.
+        // A node's children come before blocks requested ahead: then the order is built anew.
         let wanted: Vec<Cid> = self.walk.wants().take(AT_ONCE).collect();
         if !self.asked.iter().zip(&wanted).all(|(asked, wanted)| asked == wanted) {
             self.asked.clear();
@@ -144,7 +145,7 @@ impl BlockWalk<'_> {
         }
         let block = self.coming.next().await.expect("an unfinished walk wants a block")?;
         self.asked.pop_front();
-        // The block is the one that its CID names: if it is no part of this file, that is not the gateway's fault.
+        // The block matches its CID: if it is no part of this file, that is not the gateway's fault.
         let bytes = self.walk.push(&block).map_err(|e| Miss::Broken(e.to_string()))?;
         Ok(bytes::Bytes::copy_from_slice(&bytes))
     }
@@ -155,7 +156,7 @@ pub async fn raw_block(http: &Http, gateway: &Url, cid: Cid, direct: bool) -> Re
     block_at(http, &block_url(gateway, cid), cid, direct).await
 }
 
-/// Where a gateway has a block.
+/// Returns the URL of a block at a gateway.
 pub fn block_url(gateway: &Url, cid: Cid) -> Url {
     below(gateway, &format!("/ipfs/{cid}?format=raw"))
 }

@@ -1,8 +1,9 @@
 //! The local Kubo daemon, read through its deserialised gateway on loopback.
 //!
-//! The gateway has two ways to end a file early that look fine: a clean end with the error in a trailer, and a text
-//! written *into the body* before the connection is reset (boxo, gateway/middleware_retrieval_timeout.go). Neither
-//! matters to a reader that proves what it got; the race cuts back to the last proven leaf.
+//! The gateway has two ways to end a file early that look like success: a clean end with the error in a trailer,
+//! and a text written *into the body* before the connection is reset (boxo,
+//! gateway/middleware_retrieval_timeout.go). Neither matters to a reader that proves the bytes; the race cuts back
+//! to the last proven leaf.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -20,21 +21,23 @@ use crate::source::gateway::raw_block;
 use crate::source::mirror::offer;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
-/// How long the daemon may look for one block among those it is connected to. It asks them at once, and after a second
-/// it starts to search the whole network (Bitswap's ProviderSearchDelay, boxo, bitswap/client/internal/defaults);
-/// hanging up ends the search before it begins.
+/// Time for the daemon to find one block among its connected peers. It asks them at once, and after a second it
+/// starts to search the whole network (Bitswap's ProviderSearchDelay, boxo, bitswap/client/internal/defaults);
+/// closing the request ends the search before it begins.
 pub const NEAR: Duration = Duration::from_millis(900);
 
-/// How long mirrors may answer before the daemon, whose head start is used up, asks others. A mirror that is as near as a
-/// neighbour needs less, and what it sends costs no search then. One that is far does not: a neighbour may still be first.
+/// Time for mirrors to answer before the daemon, whose head start is used up, asks other peers. A mirror as near
+/// as a neighbour needs less, and then no search is made. A distant mirror needs more: a neighbour may still be
+/// first.
 pub const LATER: Duration = Duration::from_millis(10);
 
-/// Where the daemon may look for a file that it does not have.
+/// The reach of the daemon's search for a file that it lacks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KuboReach {
-    /// Among those it is connected to: neighbours, peers that were configured, and whoever it met by chance.
+    /// Its connected peers: neighbours, configured peers, and those it met by chance.
     Near,
-    /// Everywhere, by its routing (DHT, delegated routers). That takes seconds and tells strangers what is wanted.
+    /// Everywhere, by its routing (DHT, delegated routers). That takes seconds and tells strangers which file is
+    /// wanted.
     Anywhere,
 }
 
@@ -47,33 +50,33 @@ pub struct KuboFile<'a> {
     size: Option<u64>,
     most: u64,
     had_it: Rc<Cell<Option<bool>>>,
-    /// Whether a part of it is known to be there: the rest is then streamed, wherever the daemon gets it from.
+    /// True if a part of it is known to be available: the rest is then streamed from any of the daemon's sources.
     is_found: Cell<bool>,
     is_last_resort: bool,
-    /// How long it waits before it has the daemon ask others.
+    /// The wait before the daemon asks other peers.
     later: Duration,
 }
 
 impl<'a> KuboFile<'a> {
-    /// The file `cid` through the gateway at `gateway`.
+    /// Makes a source of the file `cid` through the gateway at `gateway`.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, reach: KuboReach, size: Option<u64>, most: u64) -> Self {
         let (had_it, is_found, later) = (Rc::default(), Cell::new(false), Duration::ZERO);
         Self { http, gateway: gateway.clone(), cid, reach, size, most, had_it, is_found, is_last_resort: false, later }
     }
 
-    /// The same; a daemon that does not have the file asks others only after this time.
+    /// Sets the wait before a daemon without the file asks other peers.
     pub fn asking_others_after(self, later: Duration) -> Self {
         Self { later, ..self }
     }
 
-    /// The same, asked only when everybody else has failed.
+    /// Makes it a last resort, asked only after all other sources have failed.
     pub fn as_last_resort(self) -> Self {
         Self { is_last_resort: true, ..self }
     }
 
-    /// The same; `had_it` will say whether the daemon had the file before it was first asked.
+    /// Stores in `had_it` if the daemon had the file before it was first asked.
     ///
-    /// What it had is the user's; what it fetched for us counts against `kubo.keep`.
+    /// A file that it had is the user's; one that it fetched for us counts against `kubo.keep`.
     pub fn telling(self, had_it: &Rc<Cell<Option<bool>>>) -> Self {
         Self { had_it: Rc::clone(had_it), ..self }
     }
@@ -102,23 +105,23 @@ impl<'a> KuboFile<'a> {
         }
         let ask = GetOptions { from: question.from, until: question.until, direct: true, ..GetOptions::default() };
         let asked = self.http.ask(&url, &ask);
-        // A file that is one block is looked for by this very question.
+        // For a file of one block, this request itself is the search.
         let response = if is_found || self.is_found.get() { asked.await? } else { self.within_reach(asked).await? };
         self.is_found.set(true);
         match response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
                 let offer = offer(response, question, self.size, self.most);
-                // Its size belongs to the CID: that this is another file's is no lie of the daemon's.
+                // The size belongs to the CID: another file's size is not the daemon's fault.
                 offer.map_err(|miss| if let Miss::Corrupt(why) = miss { Miss::Broken(why) } else { miss })
             }
             other => Err(refused(other)),
         }
     }
 
-    /// Looks for the root, and for the leaf at `from`: who has both has the file.
+    /// Searches the root, and the leaf at `from`: a peer with both has the file.
     ///
-    /// The gateway itself would answer only once it has begun to fetch ten leaves at once, which takes seconds over a slow
-    /// line, and a daemon that has but the root could not be told from one that is about to send.
+    /// The gateway itself would answer only once it has begun to fetch ten leaves at once, which takes seconds
+    /// over a slow line, and a daemon that has only the root could not be told from one that is about to send.
     async fn find(&self, from: u64) -> Result<(), Miss> {
         let root = self.within_reach(raw_block(self.http, &self.gateway, self.cid, true)).await?;
         if let Ok(leaves) = Leaves::from_root(self.cid, &root, self.size)

@@ -1,5 +1,5 @@
-//! Counts what a source sends, wherever the bytes end up: what a mirror was asked for in vain is traffic too. Where a
-//! rate is set it also holds the source back: a reader that reads slowly is sent no more than that.
+//! Counts the bytes that a source sends, used or not: bytes that a mirror sent and that were discarded are traffic
+//! too. With a rate it also slows the source: a slow reader is sent no more than that.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,8 +18,8 @@ pub struct Metered<'a> {
 }
 
 impl<'a> Metered<'a> {
-    /// Puts a meter on `inner`; the counter goes on counting bytes of bodies for as long as one of them lives. No body
-    /// gives more than `rate` bytes a second.
+    /// Puts a meter on `inner`; the counter counts bytes of bodies for as long as one of them lives. No body gives
+    /// more than `rate` bytes a second.
     pub fn new(inner: Box<dyn Source + 'a>, rate: Option<u64>) -> (Self, Rc<Cell<u64>>) {
         let sent = Rc::new(Cell::new(0));
         (Self { inner, sent: Rc::clone(&sent), rate }, sent)
@@ -60,7 +60,7 @@ impl Source for Metered<'_> {
     }
 }
 
-/// Gives each piece when its time has come, counted from the first one.
+/// Yields each piece at its time, counted from the first one.
 fn held_back<'a>(
     body: impl Stream<Item = Result<Bytes, Miss>> + 'a,
     rate: u64,

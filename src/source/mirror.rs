@@ -1,4 +1,5 @@
-//! An HTTP server of the package manager: one GET, with Range on resume, believed only where it is consistent.
+//! An HTTP server of the package manager: one GET, with Range on resume, accepted only if the answer is
+//! consistent.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind}
 pub struct Mirror<'a> {
     http: &'a Http,
     url: Url,
-    /// Exact size, when known: another one is refused before the first byte.
+    /// Exact size, if known: another one is refused before the first byte.
     size: Option<u64>,
     /// Most bytes when the size is not known.
     most: u64,
@@ -23,7 +24,7 @@ pub struct Mirror<'a> {
 }
 
 impl<'a> Mirror<'a> {
-    /// The file at `url`, which is `size` bytes long, or at most `most` when that is not known.
+    /// Makes a source of the file at `url`, which is `size` bytes long, or at most `most` when that is not known.
     pub fn new(http: &'a Http, url: Url, size: Option<u64>, most: u64) -> Self {
         Self { http, url, size, most, led_to: None }
     }
@@ -67,7 +68,7 @@ impl Source for Mirror<'_> {
     }
 }
 
-/// Reads an HTTP answer as an offer. Shared with Kubo's gateway, which speaks the same protocol.
+/// Reads an HTTP answer. Shared with Kubo's gateway, which has the same protocol.
 pub(super) fn offer<'a>(
     response: reqwest::Response,
     question: FetchRequest,

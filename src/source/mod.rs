@@ -1,6 +1,7 @@
-//! Where bytes can come from: one trait, one implementation a file, and what a source answers.
+//! The sources of bytes: one trait, one implementation a file, and the answers of a source.
 //!
-//! A source never judges bytes; it hands them over from an offset and says why it cannot. Proof is the race's business.
+//! A source never judges bytes; it yields them from an offset on, or the reason why it cannot. The race proves
+//! them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,32 +19,32 @@ pub mod mirror;
 pub mod neighbours;
 pub mod node;
 
-/// Bytes on their way, in order.
+/// A stream of bytes, in order.
 pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
 
 /// A source's answer.
 pub enum SourceAnswer<'a> {
     /// Bytes from an offset on.
     Bytes {
-        /// Offset of the first byte: the one asked for, or 0 where the source cannot start elsewhere.
+        /// Offset of the first byte: the requested one, or 0 if the source cannot start elsewhere.
         start: u64,
-        /// Size of the whole file, when told, whatever part of it was asked for.
+        /// Size of the whole file, if told, for requests of a part too.
         size: Option<u64>,
         /// Date of the file at the source: a hint, never proof.
         modified: Option<SystemTime>,
         /// The bytes.
         body: Body<'a>,
     },
-    /// Not newer than what was named in the question.
+    /// Not newer than the date in the request.
     Unchanged,
 }
 
-/// What is asked of a source.
+/// A request to a source.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct FetchRequest {
-    /// First byte wanted.
+    /// First byte to send.
     pub from: u64,
-    /// Where to stop, after `from`; `None` for the end of the file.
+    /// The end, after `from`; `None` for the end of the file.
     pub until: Option<u64>,
     /// Only when newer.
     pub newer_than: Option<SystemTime>,
@@ -52,12 +53,12 @@ pub struct FetchRequest {
 /// A future that stays on this thread.
 pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// What kind of place a source is; decides order and pacing.
+/// The kind of a source; decides order and pacing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum SourceKind {
     /// A directory of this machine (`file://`).
     File,
-    /// The daemon of this program, and so the machines of the local network.
+    /// The daemon of this program, and so the neighbours on the local network.
     Node,
     /// The local Kubo daemon.
     Kubo,
@@ -68,7 +69,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// One word for people and for `--source`.
+    /// Returns one word for people and for `--source`.
     pub fn word(self) -> &'static str {
         match self {
             SourceKind::File => "file",
@@ -80,20 +81,20 @@ impl SourceKind {
     }
 }
 
-/// A place that may have one certain file.
+/// A source that may have one certain file.
 ///
 /// Contract (`tests/cases/contract.rs` runs it over every implementation and the fakes):
-/// - `open` gives the file's bytes from `from` or from 0, or says why not; it never waits without bound on its own
-///   account beyond the connection, the race sets the clocks;
-/// - bytes from `from` on end at `until`, where that is named; bytes from 0 may go on to the end of the file;
-/// - the body ends cleanly only when the source believes that it has delivered everything;
+/// - `open` gives the file's bytes from `from` or from 0, or the reason why not; by itself it never waits without
+///   bound beyond the connection, the race sets the clocks;
+/// - bytes from `from` on end at `until`, if set; bytes from 0 may go on to the end of the file;
+/// - the body ends cleanly only when the source has delivered everything, as far as it knows;
 /// - dropping the future or the body ends the transfer.
 pub trait Source {
-    /// What kind of place it is.
+    /// Returns its kind.
     fn kind(&self) -> SourceKind;
-    /// Where: host and port, or a path. For people, without secrets.
+    /// Returns host and port, or a path. For people, without secrets.
     fn place(&self) -> String;
-    /// Whether it is asked only when everybody else has failed.
+    /// True if it is asked only after all other sources have failed.
     fn is_last_resort(&self) -> bool {
         false
     }

@@ -1,5 +1,5 @@
-//! What the daemon of this machine asks its neighbours besides whole files: single blocks, for who walks a DAG himself, and
-//! what they have of a signed index.
+//! Requests to neighbours through this machine's daemon, besides whole files: single blocks, for callers that walk
+//! a DAG themselves, and copies of a signed index.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -15,32 +15,32 @@ use crate::socket::Connection;
 use crate::source::Miss;
 use crate::source::node::{ask, connect, refusal, said};
 
-/// Most answers about one index that are looked at: more neighbours than a daemon has.
+/// Most answers about one index that are read: more neighbours than a daemon has.
 const ANSWERS_MOST: usize = 256;
 
 /// Longest answer about an index in bytes, as pkgswarm-protocol(7) has it.
 const ANSWER_MOST: usize = 32 << 10;
 
-/// Longest silence of the daemon once it has heard: it gives up a block after 30 s itself.
+/// Longest silence of the daemon once it has acknowledged: it gives up a block after 30 s itself.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// The neighbours, by way of the daemon at a socket.
+/// The neighbours, reached through the daemon at a socket.
 pub struct LanSource {
     socket: PathBuf,
-    /// Connections on which nothing is asked at the moment. The daemon remembers on each who had the last block.
+    /// Connections without a pending request. For each, the daemon remembers the peer that had the last block.
     idle: RefCell<Vec<Connection>>,
 }
 
 impl LanSource {
-    /// Through the daemon at `socket`.
+    /// Reaches them through the daemon at `socket`.
     pub fn at(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), idle: RefCell::default() }
     }
 
-    /// One block, proven.
+    /// Fetches one block, proven.
     ///
     /// # Errors
-    /// Why it does not come; after `Absent` and `Stalled` a neighbour may have it later.
+    /// The reason why it does not come; after `Absent` and `Stalled` a neighbour may have it later.
     pub async fn block(&self, cid: Cid) -> Result<Vec<u8>, Miss> {
         let idle = self.idle.borrow_mut().pop();
         let connection = idle.map_or_else(|| connect(&self.socket), Ok)?;
@@ -54,7 +54,7 @@ impl LanSource {
             }
         };
         let answer = patient(asked).await;
-        // After an answer that makes no sense the next one would not either.
+        // After a malformed answer the connection is not used again.
         if matches!(answer, Ok(_) | Err(Miss::Absent(_))) {
             self.idle.borrow_mut().push(connection);
         }
@@ -64,7 +64,7 @@ impl LanSource {
         })
     }
 
-    /// What neighbours have of the index with this key (`ipns:…`, `minisign:…`): their answers as they are.
+    /// Returns the neighbours' answers about the index with this key (`ipns:…`, `minisign:…`), not decoded.
     ///
     /// # Errors
     /// Those of the daemon; a neighbour that does not answer gives none.
@@ -87,16 +87,16 @@ impl LanSource {
         patient(asked).await
     }
 
-    /// A whole file, unproven, to be read from its beginning; `name` is what the daemon keeps it under.
+    /// Fetches a whole file, unproven, to be read from its beginning; `name` is the daemon's name for it.
     ///
     /// # Errors
-    /// Why it does not come.
+    /// The reason why it does not come.
     pub async fn file(&self, sha256: Sha256, size: u64, name: &FileName) -> Result<File, Miss> {
         let connection = connect(&self.socket)?;
         ask(&connection, &format!("get {sha256} {size} - {name}")).await?;
         let mut file = None;
         loop {
-            // As long as something comes.
+            // For as long as bytes come.
             let (text, given) = patient(async { said(connection.receive().await) }).await?;
             file = given.or(file);
             match (text.split(' ').next(), file.take()) {

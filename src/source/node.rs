@@ -1,4 +1,4 @@
-//! The daemon on this machine: it looks among its neighbours and hands over a descriptor of what arrives.
+//! The daemon on this machine: it asks its neighbours and hands over a descriptor of the arriving file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::fsx;
 use crate::socket::Connection;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
-/// A daemon that does not even say that it has heard is not waited for (`doc/design.md`, promise 5).
+/// Time for the daemon to acknowledge a request; after it the daemon is skipped (`doc/design.md`, promise 5).
 const SILENCE: Duration = Duration::from_millis(50);
 
-/// Bytes handed over at a time.
+/// Bytes in one piece.
 const PIECE: u64 = 256 * 1024;
 
 /// One file in the daemon's reach.
@@ -29,8 +29,8 @@ pub struct NodeFile {
 }
 
 impl NodeFile {
-    /// Makes a source of the file with this sha256 and size through the daemon at `socket`. `name` is what the daemon
-    /// keeps it under.
+    /// Makes a source of the file with this sha256 and size through the daemon at `socket`. `name` is the daemon's
+    /// name for it.
     pub fn new(socket: &Path, sha256: Sha256, cid: Option<Cid>, size: u64, name: &str) -> Self {
         Self { socket: socket.to_owned(), sha256, cid, name: name.to_owned(), size }
     }
@@ -45,7 +45,7 @@ impl NodeFile {
             (text, _) => return Err(refusal(&text)),
         };
         fsx::regular(&file).map_err(|e| Miss::Broken(e.to_string()))?;
-        // The file grows from its beginning, so it can be read from anywhere that has come.
+        // The file grows from its beginning, so it can be read from any offset that has come.
         let start = question.from.min(self.size);
         let until = question.until.unwrap_or(u64::MAX);
         let coming = GrowingFile { connection, file, at: start, until, there: 0, is_done: false };
@@ -109,7 +109,7 @@ pub(super) fn connect(socket: &Path) -> Result<Connection, Miss> {
     Connection::to(socket).map_err(|e| Miss::Unreachable(e.to_string()))
 }
 
-/// Asks, and waits until the daemon has heard.
+/// Sends a request, and waits until the daemon acknowledges it.
 pub(super) async fn ask(connection: &Connection, request: &str) -> Result<(), Miss> {
     let heard = async {
         connection.send(request, None).await?;
@@ -122,7 +122,7 @@ pub(super) async fn ask(connection: &Connection, request: &str) -> Result<(), Mi
     }
 }
 
-/// A message, or the miss that its absence is.
+/// Returns the message, or the miss for its absence.
 pub(super) fn said(received: std::io::Result<Option<(String, Option<File>)>>) -> Result<(String, Option<File>), Miss> {
     match received {
         Ok(Some(message)) => Ok(message),
@@ -131,7 +131,7 @@ pub(super) fn said(received: std::io::Result<Option<(String, Option<File>)>>) ->
     }
 }
 
-/// What the daemon says when the file does not come.
+/// Maps the daemon's refusal to a miss.
 pub(super) fn refusal(text: &str) -> Miss {
     match text.split_once(' ') {
         Some(("absent", why)) => Miss::Absent(why.to_owned()),

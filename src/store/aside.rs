@@ -1,8 +1,8 @@
-//! Files that nobody can prove and that are wanted soon: set aside for one pacman run, and handed out once.
+//! Files without a proof that are needed soon: set aside for one pacman run, and handed out once.
 //!
-//! The store proper is keyed by sha256, which a signature has only where an index lists it. Fetched ahead, it waits here
-//! under its name, in a directory of this run of pacman, and is looked at again by whoever takes it out. When the run is
-//! over its directory is removed, by the process that made it or by the next one.
+//! The store proper is keyed by sha256, which is known for a signature only if an index lists it. Fetched ahead,
+//! it waits here under its name, in a directory of this run of pacman, and is sniffed again when it is taken out.
+//! When the run is over its directory is removed, by the process that made it or by the next one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::store::Store;
 /// Most bytes that one of these files may have, with its first line: signatures have at most 16 KiB.
 const MOST: u64 = 64 << 10;
 
-/// Ends the name of a file that stands for one that pacman has; what it holds does not matter.
+/// The extension of a file that marks one as delivered to pacman; its content does not matter.
 const HANDED_OUT: &str = "handed-out";
 
 /// The directory of one run.
@@ -27,21 +27,22 @@ pub struct Aside {
 /// A file that was set aside.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetAside {
-    /// What it holds.
+    /// Its content.
     pub bytes: Vec<u8>,
-    /// Who delivered it, for people.
+    /// The source that delivered it, for people.
     pub from: String,
     /// Its date at the source, to the second.
     pub modified: Option<SystemTime>,
 }
 
 impl Store {
-    /// What is set aside for the run of pacman called `run`. Nothing is made before something is put there.
+    /// Opens the files set aside for the run of pacman called `run`. Makes nothing on disk before a file is put
+    /// there.
     pub fn aside(&self, run: &str) -> Aside {
         Aside { dir: self.dir().join("aside").join(run), uid: self.uid }
     }
 
-    /// Removes what was set aside for runs that are over.
+    /// Removes the files set aside for runs that are over.
     pub fn clear_aside(&self, is_over: impl Fn(&str) -> bool) {
         let Ok(entries) = std::fs::read_dir(self.dir().join("aside")) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_none_or(&is_over)) {
@@ -51,23 +52,24 @@ impl Store {
 }
 
 impl Aside {
-    /// Puts a file there under `key`, a plain file name without a dot.
+    /// Adds a file under `key`, a plain file name without a dot.
     ///
     /// # Errors
-    /// When it cannot be written, or files are not set aside for this run any more; then it is not there.
+    /// When it cannot be written, or files are not set aside for this run any more; then it is not added.
     pub fn put(&self, key: &str, file: &SetAside) -> io::Result<()> {
         let date = file.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs());
         let head = format!("{date} {}\n", file.from.replace('\n', " "));
         fsx::replace(&self.dir.join(key), &[head.as_bytes(), &file.bytes].concat(), 0o600)
     }
 
-    /// Takes the file called `key` out. `None` when there is none, when somebody else was quicker, or when it is not
-    /// ours.
+    /// Takes out the file called `key`. `None` when there is none, when another process took it first, or when it
+    /// belongs to another user.
     pub fn take(&self, key: &str) -> Option<SetAside> {
         let path = self.dir.join(key);
         let bytes = fsx::read_small(&path, self.uid, MOST).ok()?;
-        // In one step, in which only one of several can succeed. To remove it and make a note would cost a new inode, and
-        // ext4 searches long for one where many were freed lately (fs/ext4/ialloc.c, recently_deleted).
+        // In one step, in which only one of several processes can succeed. Removing it and creating a mark would
+        // cost a new inode, and ext4 searches long for one if many were freed lately (fs/ext4/ialloc.c,
+        // recently_deleted).
         std::fs::rename(&path, path.with_extension(HANDED_OUT)).ok()?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (date, from) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
@@ -76,7 +78,7 @@ impl Aside {
         Some(SetAside { bytes: bytes[end + 1..].to_vec(), from: from.to_owned(), modified })
     }
 
-    /// Whether there is a file called `key`.
+    /// True if there is a file called `key`.
     pub fn has(&self, key: &str) -> bool {
         std::fs::symlink_metadata(self.dir.join(key)).is_ok()
     }
@@ -89,36 +91,36 @@ impl Aside {
         fsx::own_dir(&self.dir, self.uid)
     }
 
-    /// Whether files are being set aside for this run.
+    /// True if files are being set aside for this run.
     pub fn is_open(&self) -> bool {
         self.dir.is_dir()
     }
 
-    /// Takes note that pacman has got the file called `key` in another way: it is not to be fetched again.
+    /// Records that pacman got the file called `key` in another way: it is not to be fetched again.
     pub fn note_handed_out(&self, key: &str) {
         if self.is_open() {
-            // Not noted, it is fetched once more than needed.
+            // Without the mark, it is fetched once more than needed.
             let _ = std::fs::File::create_new(self.dir.join(key).with_extension(HANDED_OUT));
         }
     }
 
-    /// Whether pacman has got the file called `key` already.
+    /// True if pacman has got the file called `key` already.
     pub fn was_handed_out(&self, key: &str) -> bool {
         std::fs::symlink_metadata(self.dir.join(key).with_extension(HANDED_OUT)).is_ok()
     }
 
-    /// Whether nothing is left to hand out.
+    /// True if no file is left to hand out.
     pub fn is_empty(&self) -> bool {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         entries.map(|entry| PathBuf::from(entry.file_name())).all(|name| name.extension() == Some(HANDED_OUT.as_ref()))
     }
 
-    /// Throws away what nobody took.
+    /// Removes the files that were not taken.
     pub fn remove(&self) {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 
-    /// Where it is.
+    /// Returns its directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -1,4 +1,4 @@
-//! Room in a store whose files are handed out: a descriptor keeps the bytes of a file that has no name any more.
+//! Eviction from a store whose files are handed out: a descriptor keeps the bytes of a file without a name.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -10,13 +10,13 @@ use super::sweep::{list, remove};
 use super::{Slot, Store};
 
 impl Store {
-    /// Most bytes that it is to hold (`store.max`).
+    /// Returns the most bytes that it is to hold (`store.max`).
     pub fn most(&self) -> u64 {
         self.max
     }
 
-    /// Removes the oldest proven files until at most `most` bytes of them are left, and returns how many are. What is
-    /// removed is emptied: whoever holds it open holds nothing, and has to get it elsewhere.
+    /// Removes the oldest proven files until at most `most` bytes of them are left, and returns how many are. A
+    /// removed file is emptied: a process that has it open finds it empty, and has to fetch it elsewhere.
     ///
     /// # Errors
     /// Those of the file system.
@@ -41,7 +41,7 @@ impl Store {
 }
 
 impl Slot<'_> {
-    /// The partial file, with nothing in it, for bytes that others may read as they come.
+    /// Makes an empty partial file, for bytes that others may read as they come.
     ///
     /// # Errors
     /// Those of the file system; trying again does not help.
@@ -51,14 +51,14 @@ impl Slot<'_> {
         Ok(partial)
     }
 
-    /// Throws the partial away. Whoever holds it open holds nothing.
+    /// Removes the partial. A process that has it open finds it empty.
     pub fn discard_emptied(&self) {
         empty(&self.path("partial"));
         self.discard();
     }
 }
 
-/// Takes the bytes out of a file of ours, if there is one. Through a link nothing is touched.
+/// Empties a file of this store, if there is one. Follows no link.
 fn empty(path: &Path) {
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) {

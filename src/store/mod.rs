@@ -1,16 +1,16 @@
 //! Our own staging area: proven files and resumable partials, keyed by sha256; not a second package cache.
 //!
-//! The store is the only meeting point of concurrent processes: one lock per key (`flock`). Who holds it fetches, the
-//! others wait and look again. A partial is hashed again when it is resumed. Exactly one user writes to a store
-//! directory; others neither read nor write it here.
+//! The store is the only meeting point of concurrent processes: one lock per key (`flock`). Its holder fetches,
+//! the others wait and check again. A partial is hashed again when it is resumed. Exactly one user writes to a
+//! store directory; others neither read nor write it here.
 //!
 //! ```text
-//! <store>/lock/<key>       locked while somebody fetches
-//! <store>/partial/<key>    what has arrived so far
-//! <store>/files/<key>      proven once, and proven again by whoever delivers it
-//! <store>/files/<key>.name under which name pacman knows it, and who delivered it
+//! <store>/lock/<key>       locked while a process fetches
+//! <store>/partial/<key>    the bytes that have arrived so far
+//! <store>/files/<key>      proven once, and proven again at each delivery
+//! <store>/files/<key>.name pacman's name for it, and the source that delivered it
 //! <store>/aside/<run>/     unproven files for one pacman run (`aside.rs`)
-//! <store>/health/, cache/  what `health.rs` and `catalogue` keep
+//! <store>/health/, cache/  files of `health.rs` and `catalogue`
 //! ```
 
 use std::fs::File;
@@ -38,15 +38,15 @@ mod sweep;
 pub use aside::{Aside, SetAside};
 use note::Note;
 
-/// A store directory that belongs to the user who runs this.
+/// A store directory that belongs to the user of this process.
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
     uid: u32,
     max: u64,
-    /// What may be kept before the store has to be measured again, in bytes of everybody who keeps something.
+    /// Bytes that may still be kept before the store has to be measured again, with those of all other processes.
     room: AtomicU64,
-    /// Set when no lasting directory could be had: removed at the end.
+    /// Set when no lasting directory was available: removed at the end.
     _own: Option<tempfile::TempDir>,
 }
 
@@ -58,27 +58,27 @@ pub struct Slot<'a> {
     _lock: File,
 }
 
-/// A file of the store, of which nothing is known yet.
+/// A stored file, not yet proven.
 #[derive(Debug)]
 pub struct StoredFile {
-    /// Holds the bytes.
+    /// The open file.
     pub file: File,
-    /// Where it comes from, for people: the store, and who delivered it there when that was noted.
+    /// Its origin, for people: the store, and the source that delivered it there if that was recorded.
     pub from: String,
-    /// Whether it is to be taken out when it is handed out.
+    /// How long it stays; decides if handing it out removes it.
     pub stay: Stay,
 }
 
-/// A file of the store, proven.
+/// A stored file, proven.
 #[derive(Debug)]
 pub struct ProvenFile {
-    /// Its bytes.
+    /// The file.
     pub kept: StoredFile,
-    /// What they are.
+    /// Its proof.
     pub proof: Verified,
 }
 
-/// How long a file stays.
+/// The duration of a file's stay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stay {
     /// Until pacman has it, or room is needed.
@@ -87,16 +87,16 @@ pub enum Stay {
     Passing,
 }
 
-/// What waiting for a slot came to.
+/// The result of waiting for a slot.
 #[derive(Debug)]
 pub enum Turn<'a> {
-    /// It is our turn.
+    /// The slot, now ours.
     Ours(Slot<'a>),
-    /// Who holds the slot makes no progress; go on without the store.
+    /// The holder of the slot makes no progress; go on without the store.
     Stuck,
 }
 
-/// How long a slot is asked for often.
+/// How long a slot is polled at short intervals.
 const SOON: Duration = Duration::from_millis(500);
 const SHORT_NAP: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_millis(15);
@@ -111,7 +111,7 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), uid, max, room: AtomicU64::new(0), _own: None })
     }
 
-    /// A store for this process alone, inside `parent`, removed at the end. Nothing is resumed from it.
+    /// Makes a store for this process alone, inside `parent`, removed at the end. Nothing is resumed from it.
     pub fn passing(parent: &Path, uid: u32, max: u64) -> io::Result<Self> {
         let own = tempfile::Builder::new().prefix(".pkgswarm-").tempdir_in(parent)?;
         let mut store = Self::open(own.path(), uid, max)?;
@@ -119,47 +119,47 @@ impl Store {
         Ok(store)
     }
 
-    /// Where compiled tables may be kept.
+    /// Returns the directory for compiled tables.
     pub fn cache_dir(&self) -> PathBuf {
         self.dir.join("cache")
     }
 
-    /// Where the health of sources is kept.
+    /// Returns the directory for the health of sources.
     pub fn health_dir(&self) -> PathBuf {
         self.dir.join("health")
     }
 
-    /// Whether it is for this process alone.
+    /// True if it is for this process alone.
     pub fn is_passing(&self) -> bool {
         self._own.is_some()
     }
 
-    /// Where proven files lie, each under its sha256.
+    /// Returns the directory of proven files, each under its sha256.
     pub fn files_dir(&self) -> PathBuf {
         self.dir.join("files")
     }
 
-    /// Gives up the proven file of `sha256`, which lies elsewhere as well.
+    /// Removes the proven file of `sha256`, of which another copy exists elsewhere.
     pub fn forget(&self, sha256: Sha256) {
         let path = self.files_dir().join(sha256.to_string());
         let _ = std::fs::remove_file(path.with_extension("name"));
         let _ = std::fs::remove_file(path);
     }
 
-    /// The store's own directory.
+    /// Returns the store's own directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// An unnamed file in the store, for what has no key.
+    /// Opens an unnamed file in the store, for content without a key.
     pub fn scratch(&self) -> io::Result<File> {
         fsx::unnamed(&self.dir)
     }
 
-    /// Waits until nobody else fetches `key`.
+    /// Waits until no other process fetches `key`.
     ///
     /// While the holder's partial is written to, waiting goes on; `patience` without that gives [`Turn::Stuck`].
-    /// `waiting` is told again and again how many bytes of it are here.
+    /// `waiting` is called repeatedly with the bytes of it that are here.
     pub async fn lock(&self, key: &str, patience: Duration, mut waiting: impl FnMut(u64)) -> io::Result<Turn<'_>> {
         let (mut seen, mut since, begun) = (None, Instant::now(), Instant::now());
         loop {
@@ -176,12 +176,12 @@ impl Store {
                 return Ok(Turn::Stuck);
             }
             waiting(partial.map_or(0, |meta| meta.len().min(meta.blocks() * 512)));
-            // Small files are a matter of one round trip, large ones of seconds.
+            // A small file takes one round trip, a large one seconds.
             tokio::time::sleep(if begun.elapsed() < SOON { SHORT_NAP } else { NAP }).await;
         }
     }
 
-    /// The slot, when nobody holds it.
+    /// Takes the slot, if it is free.
     ///
     /// # Errors
     /// When the lock file cannot be made; trying again does not help.
@@ -190,7 +190,7 @@ impl Store {
         loop {
             let file = self.open_own(&path)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                // The holder removes the file before it lets go, so look whether the path still means this file.
+                // The holder removes the file before it unlocks, so check that the path still means this file.
                 Ok(()) if same_file(&file, &path) => {
                     return Ok(Some(Slot { store: self, key: key.to_owned(), _lock: file }));
                 }
@@ -201,7 +201,8 @@ impl Store {
         }
     }
 
-    /// Opens or makes a file of ours. A link, a FIFO or a file with a second name makes room for a fresh one.
+    /// Opens or makes a file of this store. A link, a FIFO or a file with a second name is replaced by a fresh
+    /// one.
     fn open_own(&self, path: &Path) -> io::Result<File> {
         fsx::open_own(path, self.uid).or_else(|_| {
             std::fs::remove_file(path)?;
@@ -209,7 +210,7 @@ impl Store {
         })
     }
 
-    /// The proven file of `sha256`, if the store has it. A file that does not prove any more is removed.
+    /// Returns the proven file of `sha256`, if the store has it. A file that fails the proof is removed.
     pub fn find(&self, sha256: Sha256, size: u64) -> Option<ProvenFile> {
         let kept = self.open_unproven(sha256)?;
         match verify::prove(&kept.file, sha256, size) {
@@ -221,7 +222,7 @@ impl Store {
         }
     }
 
-    /// The file of `sha256`, if the store has it, for who proves it or a copy of it.
+    /// Opens the file of `sha256`, if the store has it, for a caller that proves it or a copy of it.
     pub fn open_unproven(&self, sha256: Sha256) -> Option<StoredFile> {
         let path = self.dir.join("files").join(sha256.to_string());
         let file = fsx::open_read(&path).ok()?;
@@ -229,13 +230,13 @@ impl Store {
         Some(StoredFile { file, from: from.map_or("store".to_owned(), |from| format!("store ({from})")), stay })
     }
 
-    /// Whether the store has a file of this name and size, which nobody has looked into.
+    /// True if the store has a file of this name and size, not proven here.
     pub fn has(&self, sha256: Sha256, size: u64) -> bool {
         let path = self.dir.join("files").join(sha256.to_string());
         std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
     }
 
-    /// Whether the file of `sha256` is here for passing on.
+    /// True if the file of `sha256` is kept for passing on.
     pub fn is_passing_on(&self, sha256: Sha256) -> bool {
         Note::beside(&self.dir.join("files").join(sha256.to_string())).stay == Stay::Passing
     }
@@ -264,12 +265,13 @@ impl Store {
 }
 
 impl Slot<'_> {
-    /// The partial file, made when there is none.
+    /// Opens the partial file, made if there is none.
     pub fn partial(&self) -> io::Result<File> {
         self.store.open_own(&self.path("partial"))
     }
 
-    /// Turns the partial into a stored file, in exchange for its proof. `from` is who delivered it, for people.
+    /// Turns the partial into a stored file, in exchange for its proof. `from` is the source that delivered it,
+    /// for people.
     pub fn keep(&self, name: &FileName, proof: &Verified, stay: Stay, from: &str) -> io::Result<()> {
         let to = self.store.dir.join("files").join(proof.sha256().to_string());
         Note::write(&to, name, stay, from)?;
@@ -277,14 +279,15 @@ impl Slot<'_> {
         self.store.kept(&to, proof.size())
     }
 
-    /// Takes the complete partial out of the store: nobody else finds it, and its name there ends with the value.
+    /// Takes the complete partial out of the store: no other process finds it, and its name there is removed on
+    /// drop.
     pub fn release(&self) -> io::Result<TempPath> {
         let to = self.store.dir.join("partial").join(format!("{}-{}", self.key, std::process::id()));
         std::fs::rename(self.path("partial"), &to)?;
         TempPath::try_from_path(to)
     }
 
-    /// Throws the partial away.
+    /// Removes the partial.
     pub fn discard(&self) {
         let _ = std::fs::remove_file(self.path("partial"));
     }

@@ -1,4 +1,4 @@
-//! What is known of a stored file beside its bytes: a small file of its own, `<key>.name`.
+//! The facts about a stored file beside its bytes: a small file of its own, `<key>.name`.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::Stay;
 use crate::fsx;
 use crate::name::FileName;
 
-/// What stands beside a file: the name by which pacman knows it, then how long it stays, then who delivered it.
+/// The content of that file: pacman's name, then how long the file stays, then the source that delivered it.
 pub(super) struct Note {
     pub(super) name: Option<String>,
     pub(super) stay: Stay,

@@ -1,4 +1,4 @@
-//! Looking at the files of a store without taking any: by whoever keeps them there, and from outside.
+//! Views of a store that take no file out of it: for processes that keep files there, and for others.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,33 +12,33 @@ use crate::name::FileName;
 use crate::store::Store;
 use crate::store::note::Note;
 
-/// What a store holds.
+/// The contents of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Use {
     /// Proven files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Bytes of what has not arrived completely.
+    /// Bytes of incomplete files.
     pub partial: u64,
 }
 
-/// Whether the store in `dir`, which may be another user's, has a file of this name and size. It is not proven here;
-/// whoever takes it does that.
+/// True if the store in `dir`, which may be another user's, has a file of this name and size. It is not proven
+/// here, but by the process that takes it.
 pub fn holds(dir: &Path, sha256: Sha256, size: u64) -> bool {
     fs::symlink_metadata(dir.join("files").join(sha256.to_string()))
         .is_ok_and(|meta| meta.is_file() && meta.len() == size)
 }
 
-/// What pacman calls the proven file at `path`, in any store.
+/// Returns pacman's name of the proven file at `path`, in any store.
 pub fn name_at(path: &Path) -> Option<FileName> {
     FileName::new(Note::beside(path).name?).ok()
 }
 
-/// What the store in `dir` holds.
+/// Measures the store in `dir`.
 ///
 /// # Errors
-/// When it is not there, or may not be read.
+/// When it does not exist, or may not be read.
 pub fn usage(dir: &Path) -> io::Result<Use> {
     let sizes = |part: &str| -> io::Result<Vec<u64>> {
         let entries = fs::read_dir(dir.join(part))?.filter_map(|entry| {
@@ -53,7 +53,7 @@ pub fn usage(dir: &Path) -> io::Result<Use> {
 }
 
 impl Store {
-    /// Makes a file young again, so that it is the last to make room for others.
+    /// Makes a file young again, so that it is evicted last.
     pub fn freshen(&self, sha256: Sha256) {
         // Its owner may do this without write access; opened for writing, a missing one would be made.
         if let Ok(file) = self.peek(sha256) {
@@ -61,7 +61,7 @@ impl Store {
         }
     }
 
-    /// What is arriving, or has arrived in part: each file with its bytes so far.
+    /// Lists incomplete files, each with its bytes so far.
     pub fn arriving(&self) -> Vec<(Sha256, u64)> {
         let entries = fs::read_dir(self.dir().join("partial")).into_iter().flatten().flatten();
         let arriving = entries.filter_map(|entry| {
@@ -73,19 +73,19 @@ impl Store {
         arriving.collect()
     }
 
-    /// Opens a file without proving it; whoever reads it does that.
+    /// Opens a file without proving it; the reader does that.
     pub fn peek(&self, sha256: Sha256) -> io::Result<File> {
         fsx::open_read(&self.dir().join("files").join(sha256.to_string()))
     }
 
-    /// Lets everybody on this machine read a file: the daemon has a user of its own.
+    /// Lets every user of this machine read a file: the daemon has a user of its own.
     pub fn open_to_all(&self, sha256: Sha256) {
         if let Ok(file) = self.peek(sha256) {
             let _ = rustix::fs::fchmod(file, rustix::fs::Mode::from(0o644));
         }
     }
 
-    /// Removes a file and what has arrived of it, unless somebody is fetching it now.
+    /// Removes a file and its partial, unless a process is fetching it now.
     pub fn let_go(&self, sha256: Sha256) {
         for part in ["files", "partial"] {
             let path = self.dir().join(part).join(sha256.to_string());

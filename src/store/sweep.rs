@@ -1,4 +1,4 @@
-//! Keeping the store small: what pacman has by now leaves, then the oldest, until `store.max` holds.
+//! Keeps the store small: files that pacman has by now are removed, then the oldest, until `store.max` holds.
 
 use std::fs::Metadata;
 use std::io;
@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use crate::fsx;
 use crate::store::Store;
 
-/// Partials that nobody touched for this long are given up.
+/// Age at which untouched partials are given up.
 const PARTIAL_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Compiled tables, answers of pacman-conf and left-over locks of this age are removed; who needs one makes it anew.
+/// Age at which compiled tables, answers of pacman-conf and left-over locks are removed; a process that needs one
+/// makes it anew.
 const LEFT_OVER_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// So many may be keeping files at the same time as this, each as much as this one: read-ahead's sixteen, prefetch's, the
@@ -53,9 +54,9 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what is proven to be in one of pacman's `cache_dirs`, old partials and left-over locks.
+    /// Removes files proven to be in one of pacman's `cache_dirs`, old partials and left-over locks.
     ///
-    /// Returns how many bytes were freed.
+    /// Returns the bytes freed.
     pub fn sweep(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
         let mut freed = self.leave_to(cache_dirs)?;
         let is_older = |meta: &Metadata, than| {
@@ -68,7 +69,8 @@ impl Store {
                 freed += meta.len();
             }
         }
-        // Every DBPath that was ever used has files of its own here. What was last delivered is small, and is kept.
+        // Every DBPath that was ever used has files of its own here. The last delivered databases are small, and
+        // are kept.
         for (path, meta) in
             list(&self.dir().join("cache"))?.filter(|(path, _)| path.extension() != Some("last".as_ref()))
         {
@@ -86,7 +88,7 @@ impl Store {
         Ok(freed)
     }
 
-    /// Whether the store holds anything that a sweep could remove.
+    /// True if the store holds anything that a sweep could remove.
     pub fn needs_sweep(&self) -> bool {
         ["files", "partial"].iter().any(|part| list(&self.dir().join(part)).is_ok_and(|mut held| held.next().is_some()))
     }

@@ -1,4 +1,4 @@
-//! How a race ends: everything is here and is the file or not, or nobody is left to ask.
+//! The end of a race: all bytes are here and are the file or not, or no source is left to ask.
 
 use futures_util::future::{Fuse, FusedFuture as _};
 
@@ -10,7 +10,7 @@ use crate::source::{Miss, SourceKind};
 use crate::verify::{self, Accepted};
 
 impl RaceRun<'_, '_, '_> {
-    /// Compares what arrived with what is expected.
+    /// Compares the received bytes with the expectation.
     pub(super) async fn judge(&mut self) -> Result<(), RaceEnd> {
         let verdict = match self.race.expect {
             Expect::Exact { sha256, size } => {
@@ -35,7 +35,7 @@ impl RaceRun<'_, '_, '_> {
         }
         let mut shares = self.sheet.shares();
         if self.sheet.bytes() == 0 {
-            // Who said that there is nothing to send has delivered it.
+            // A source that reported nothing to send has delivered the file.
             shares.extend(self.last.map(|source| (source, 0)));
         }
         let dates = self.lanes.values().filter(|open| shares.iter().any(|(source, _)| *source == open.source));
@@ -43,7 +43,7 @@ impl RaceRun<'_, '_, '_> {
         Ok(RaceOutcome::Won(Won { accepted, modified, shares }))
     }
 
-    /// Everything is here, and it is not the file.
+    /// Handles complete bytes that are not the file.
     async fn mismatch(&mut self, why: String) -> Result<(), RaceEnd> {
         if !self.asked_for_root && !self.board.keeps_apart() {
             self.ask_for_root();
@@ -70,7 +70,7 @@ impl RaceRun<'_, '_, '_> {
         match senders.as_slice() {
             [] => match self.last.take() {
                 Some(source) => self.board.exclude(source, Miss::Corrupt(why), now),
-                // An empty file is expected to be something else than empty.
+                // The file should not be empty, and is.
                 None => return Err(RaceEnd::Done(RaceOutcome::Lost)),
             },
             [EARLIER] => {}
@@ -90,13 +90,13 @@ impl RaceRun<'_, '_, '_> {
         Ok(())
     }
 
-    /// Nobody is left to ask, as long as everything that was thought of them holds.
+    /// Handles a race without sources left, as long as all exclusions hold.
     pub(super) fn give_up(&mut self) -> Result<(), RaceEnd> {
         if self.board.ask_for_the_whole() {
             return Ok(());
         }
         if self.board.has_accused() {
-            // That everybody else failed may be the fault of a false root.
+            // The failure of all other sources may be the fault of a wrong root.
             self.drop_the_claim();
             return Ok(());
         }
