@@ -1,4 +1,4 @@
-//! The decision: whether an offered index counts, and why not. Pure; what it is made of comes from `index::refresh`.
+//! The decision if an offered index counts, and the reason if not. Pure; its inputs come from `index::refresh`.
 
 use super::ipns::{Name, RecordError};
 use super::manifest::{Manifest, ManifestError, Table};
@@ -9,18 +9,18 @@ use crate::dag::{DagError, dir};
 use crate::digest::Sha256;
 use crate::name::RepoName;
 
-/// What the user trusts a publisher with. Every key in it is a proof that is required.
+/// The user's trust in a publisher. Every key in it is a proof that is required.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
-    /// The key of the name that the index is published under.
+    /// The key of the index's IPNS name.
     pub ipns: Option<Name>,
     /// The key of the manifest's signature.
     pub minisign: Option<PublicKey>,
-    /// The only repos that it may speak for.
+    /// The only repos that the index may describe.
     pub repos: Vec<RepoName>,
 }
 
-/// What a source delivered, all of it unproven.
+/// A source's delivery, all of it unproven.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct IndexOffer {
     /// `pkgswarm.json`
@@ -29,38 +29,38 @@ pub struct IndexOffer {
     pub minisig: Option<Vec<u8>>,
     /// The IPNS record.
     pub record: Option<Vec<u8>>,
-    /// The block of the directory that the record points at.
+    /// The block of the directory that the record names.
     pub root: Option<Vec<u8>>,
 }
 
-/// An index that counts.
+/// An accepted index.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptedIndex {
-    /// As signed; use [`Grant::tables`] to see what it may speak for.
+    /// As signed; use [`Grant::tables`] for the repos that it may describe.
     pub manifest: Manifest,
-    /// What to remember of its keys.
+    /// The facts to remember about its keys.
     pub seen: SeenSequence,
 }
 
-/// Why an offer does not count. The last good copy stays in use.
+/// The reason why an offer does not count. The last good copy stays in use.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RefusalError {
-    /// Configuration: nothing could prove it.
+    /// No key is configured, so no proof is possible.
     #[error("no key is configured for this index, so nothing can prove it")]
     NoKey,
-    /// A configured proof did not come along, or was taken out.
+    /// A configured proof was not delivered, or was removed.
     #[error("{0} is required for this index and was not delivered")]
     Missing(&'static str),
     /// The IPNS record.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The block that the record points at is not a directory, or not that one.
+    /// The block that the record names is not a directory, or not that one.
     #[error("what the IPNS record points at is not an index: {0}")]
     Root(#[from] DagError),
     /// The directory has no `pkgswarm.json`.
     #[error("what the IPNS record points at has no pkgswarm.json")]
     NoManifest,
-    /// The manifest is not the one in the directory that the record points at.
+    /// The manifest is not the one in the directory that the record names.
     #[error("the manifest is not the one that the IPNS record points at")]
     OtherManifest,
     /// The minisign signature.
@@ -69,7 +69,7 @@ pub enum RefusalError {
     /// The manifest itself: malformed, too new, expired, from the future.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// Replayed, or a source that is behind.
+    /// Replayed, or from a source with an old copy.
     #[error("older index refused: has {has}, offered {offered}")]
     Older {
         /// Highest sequence seen from this key.
@@ -83,33 +83,34 @@ pub enum RefusalError {
 }
 
 impl Grant {
-    /// The keys under which the highest sequence is remembered.
+    /// Returns the keys under which the highest sequence is remembered.
     pub fn keys(&self) -> Vec<String> {
         let ipns = self.ipns.iter().map(|name| format!("ipns:{name}"));
         ipns.chain(self.minisign.iter().map(|key| format!("minisign:{key}"))).collect()
     }
 
-    /// The keys for people to compare.
+    /// Returns the keys' fingerprints for people to compare.
     pub fn fingerprints(&self) -> Vec<String> {
         let ipns = self.ipns.iter().map(|name| format!("IPNS {name}"));
         ipns.chain(self.minisign.iter().map(|key| format!("minisign {}  {key}", key.fingerprint()))).collect()
     }
 
-    /// The tables of `manifest` that the publisher was added for.
+    /// Lists the tables of `manifest` that the user added the publisher for.
     pub fn tables<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m Table> {
         manifest.tables.iter().filter(|table| self.repos.contains(&table.repo))
     }
 
-    /// The repos of `manifest` that are ignored, because the publisher was not added for them.
+    /// Lists the repos of `manifest` that are ignored, because the user did not add the publisher for them.
     pub fn ignored<'m>(&self, manifest: &'m Manifest) -> impl Iterator<Item = &'m RepoName> {
         manifest.tables.iter().map(|table| &table.repo).filter(|repo| !self.repos.contains(repo))
     }
 }
 
-/// Decides at the time `now` (Unix seconds) whether `offer` counts; `floor` is what was seen of the grant's keys.
+/// Decides at the time `now` (Unix seconds) if `offer` counts; `floor` is the remembered state of the grant's
+/// keys.
 ///
 /// # Errors
-/// See [`RefusalError`]; the offer is then to be thrown away as a whole.
+/// See [`RefusalError`]; the whole offer is then to be discarded.
 pub fn accept(
     grant: &Grant,
     floor: Option<&SeenSequence>,
@@ -183,7 +184,7 @@ pub(crate) mod tests {
             Grant { ipns: Some(name), minisign: Some(self.minisign.public()), repos }
         }
 
-        /// A complete and honest offer of `manifest`.
+        /// Makes a complete and honest offer of `manifest`.
         pub(crate) fn offer(&self, manifest: &Manifest) -> IndexOffer {
             self.offer_of(manifest.encode(), manifest.sequence, manifest.expires)
         }

@@ -1,8 +1,8 @@
-//! `diffs/<repo>-<arch>/<from>-<to>.ndjson.zst`: what changed in a table, so that a refresh moves only that.
+//! `diffs/<repo>-<arch>/<from>-<to>.ndjson.zst`: the changes of a table, so that a refresh transfers only those.
 //!
-//! One line a change, sorted by the name it is about: the table's new line as it stands there, or `{"gone":"NAME"}`.
-//! Lines are carried over as they are, unknown fields included, so that the result is the publisher's table byte for
-//! byte and can be checked against its sha256.
+//! One line a change, sorted by name: the table's new line verbatim, or `{"gone":"NAME"}`. Lines are copied
+//! verbatim, unknown fields included, so that the result is the publisher's table byte for byte and can be checked
+//! against its sha256.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _, Write};
@@ -13,17 +13,17 @@ use super::manifest::DIFF_MOST;
 use super::table::{LINE_MOST, pack, unpack};
 use crate::name::{FileName, shown};
 
-/// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh moves.
+/// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh transfers.
 pub const DIFFS_KEPT: usize = 24;
 
 /// Most uncompressed bytes of all diffs that are applied together (32 MiB); a table of more changes is fetched whole.
 pub const DIFFS_PLAIN_MOST: u64 = 32 << 20;
 
-/// Most names that all diffs together are about. Names alone fit two million times into [`DIFFS_PLAIN_MOST`] and half a
+/// Most names in all diffs together. Names alone fit two million times into [`DIFFS_PLAIN_MOST`] and half a
 /// megabyte of zstd, and would take a quarter of a gigabyte of memory.
 pub const CHANGES_MOST: usize = 200_000;
 
-/// What became of some names: a new line, or nothing.
+/// The changes of some names: a new line, or none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Changes {
     names: BTreeMap<FileName, Option<Vec<u8>>>,
@@ -31,7 +31,7 @@ pub struct Changes {
     bytes: u64,
 }
 
-/// Why a diff cannot be applied. The whole table replaces it.
+/// The reason why a diff cannot be applied. The whole table replaces it.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
     /// Could not be read or decompressed.
@@ -42,13 +42,13 @@ pub enum DiffError {
     Line {
         /// From 1.
         line: u64,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Its name is not greater than the one before it.
     #[error("line {0} of the diff is out of order")]
     Order(u64),
-    /// The table that it is applied to is none.
+    /// The table that it applies to is malformed.
     #[error("the table that the diff applies to is malformed")]
     Table,
     /// More than [`DIFFS_PLAIN_MOST`] or [`CHANGES_MOST`].
@@ -65,7 +65,7 @@ struct WireChange {
 }
 
 impl Changes {
-    /// The changes that lead from the uncompressed table `old` to `new`.
+    /// Returns the changes from the uncompressed table `old` to `new`.
     ///
     /// # Errors
     /// When either is not a table.
@@ -93,17 +93,17 @@ impl Changes {
         Ok(Self { names, bytes: 0 })
     }
 
-    /// How many names changed.
+    /// Counts the changed names.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether nothing changed.
+    /// True if no name changed.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// The diff as it is published; `None` when it would be larger than [`DIFF_MOST`] or than one that is read.
+    /// Returns the diff in its published form; `None` when it would exceed [`DIFF_MOST`] or the limits of readers.
     pub fn pack(&self) -> Option<Vec<u8>> {
         if self.names.len() > CHANGES_MOST {
             return None;
@@ -125,7 +125,7 @@ impl Changes {
     /// Adds the changes of the next diff, which win over earlier ones.
     ///
     /// # Errors
-    /// When it is not a diff, or all together are too much. What was added before the bad line stays: throw it away.
+    /// When it is not a diff, or all together are too much. Changes before the bad line stay: discard them all.
     pub fn add(&mut self, packed: &[u8]) -> Result<(), DiffError> {
         let left = DIFFS_PLAIN_MOST - self.bytes;
         let mut lines = DiffLines::of(unpack(packed, left + 1)?);
@@ -156,12 +156,12 @@ impl Changes {
         Ok(())
     }
 
-    /// Writes the uncompressed table that `old` becomes by these changes, in constant memory.
+    /// Applies these changes to the uncompressed table `old`, and writes the result, in constant memory.
     ///
-    /// Whether it is the right one is for its sha256 to say.
+    /// The result must be checked against its sha256.
     ///
     /// # Errors
-    /// When `old` is not a table, or on the way to `to`.
+    /// When `old` is not a table, or on writing to `to`.
     pub fn apply(&self, old: impl BufRead, mut to: impl Write) -> Result<(), DiffError> {
         let mut old = DiffLines::of(old);
         let mut changes = self.names.iter().peekable();
@@ -179,7 +179,7 @@ impl Changes {
     }
 }
 
-/// Lines of JSON, each bounded, with their ends.
+/// Lines of JSON, each bounded, with their line ends.
 struct DiffLines<R> {
     from: R,
     line: u64,
@@ -210,7 +210,7 @@ impl<R: BufRead> DiffLines<R> {
         serde_json::from_slice(line).map_err(|e| self.bad(&e.to_string()))
     }
 
-    /// A line of a table, with its name, which is greater than the last one.
+    /// Reads a line of a table, with its name, which must be greater than the last one.
     fn table_line(&mut self) -> Result<Option<(FileName, Vec<u8>)>, DiffError> {
         let Some(line) = self.next().map_err(|_| DiffError::Table)? else { return Ok(None) };
         let name = self.parse(&line).ok().and_then(|wire| FileName::new(wire.name?).ok()).ok_or(DiffError::Table)?;

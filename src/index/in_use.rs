@@ -1,4 +1,4 @@
-//! The indexes that the configuration names, as downloads see them: compiled tables, and whether a refresh is due.
+//! The configured indexes, as downloads see them: compiled tables, and if a refresh is due.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,23 +11,23 @@ use crate::digest::Sha256;
 use crate::error::Error;
 use crate::name::{FileName, RepoName};
 
-/// The state directory of these settings.
+/// Opens the state directory of these settings.
 pub fn state(settings: &Settings) -> IndexState {
     IndexState::at(settings.state_dir.join("index"))
 }
 
-/// Under which name the copy of an index is kept: its own, and its keys. What another key has proven is not the copy of
-/// an index that was removed and added anew, nor of one that has to be signed by one more key since.
+/// Returns the name of an index's copy: its own name, and its keys. A copy proven by another key is not that of an
+/// index that was removed and added anew, nor of one that needs a further key since.
 pub fn copy_name(index: &IndexConfig) -> FileName {
     let keys = format!("{:?} {:?}", index.key, index.minisign);
     let keys = Sha256::of(keys.as_bytes()).to_string();
     FileName::new(format!("{}.{}", index.name, &keys[..12])).expect("the name of an index is short and plain")
 }
 
-/// The compiled table of `repo` in an index that may speak for it, and is not expired at `now`; `None` where there is
-/// none.
+/// Opens the compiled table of `repo` in an index that may describe it, and is not expired at `now`; `None` if
+/// there is none.
 ///
-/// Reads one line and opens one file; no JSON, no proof: that was made when the copy was taken.
+/// Reads one line and opens one file; no JSON, no proof: the copy was proven when it was stored.
 ///
 /// # Errors
 /// `File` and `Damaged` when there is one and it cannot be read here.
@@ -47,10 +47,10 @@ pub fn table(
     Catalogue::open(&state.catalogue_path(&name, &repo, arch))
 }
 
-/// What an index must be proven by and may speak for.
+/// Returns the proofs that an index needs, and the repos that it may describe.
 ///
 /// # Errors
-/// A usage error when a key or a name is not one.
+/// A usage error when a key or a name is malformed.
 pub fn grant(index: &IndexConfig) -> Result<Grant, Error> {
     let wrong = |field: &str, why: &dyn std::fmt::Display| {
         Error::usage(format!("index.{}.{field}", index.name), why).hint("pkgswarm index rm and add it again")
@@ -61,7 +61,7 @@ pub fn grant(index: &IndexConfig) -> Result<Grant, Error> {
     Ok(Grant { ipns, minisign, repos })
 }
 
-/// Whether an index was last confirmed longer ago than `index.refresh`, or never.
+/// True if an index was last confirmed longer ago than `index.refresh`, or never.
 pub fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool {
     let state = state(settings);
     let Ok(grant) = grant(index) else { return false };
@@ -70,7 +70,7 @@ pub fn is_due(settings: &Settings, index: &IndexConfig, now: SystemTime) -> bool
     age >= settings.index_refresh || seen.expires < clock::unix(now)
 }
 
-/// Whether any index is due.
+/// True if any index is due.
 pub fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
     settings.indexes.iter().any(|index| is_due(settings, index, now))
 }

@@ -1,4 +1,4 @@
-//! IPNS names and records, verified here, so that no daemon or gateway has to be believed.
+//! IPNS names and records, verified here, so that no daemon or gateway has to be trusted.
 //!
 //! Facts: `ipfs/specs` `src/ipns/ipns-record.md`; `doc/facts/kubo.md`; records made by boxo in
 //! `tests/data/ipns`. Only Ed25519 names are read: their public key is inside the name.
@@ -17,7 +17,7 @@ mod wire;
 /// Most bytes that a record may have (specification: 10 KiB).
 pub const RECORD_MOST: usize = 10 * 1024;
 
-/// What an Ed25519 public key looks like inside a libp2p key: protobuf {type = 1, data = 32 bytes}.
+/// The beginning of an Ed25519 public key inside a libp2p key: protobuf {type = 1, data = 32 bytes}.
 const KEY_PREFIX: [u8; 4] = [0x08, 0x01, 0x12, 0x20];
 /// CIDv1, codec libp2p-key, multihash identity of 36 bytes.
 const NAME_PREFIX: [u8; 4] = [0x01, 0x72, 0x00, 0x24];
@@ -26,7 +26,7 @@ const NAME_PREFIX: [u8; 4] = [0x01, 0x72, 0x00, 0x24];
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name([u8; 32]);
 
-/// Why a text is not such a name. Trying again does not help.
+/// The reason why a text is not such a name. Trying again does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IpnsNameError {
     /// Neither a multibase text nor a peer id, or cut short.
@@ -40,7 +40,7 @@ pub enum IpnsNameError {
 /// A record whose signature was checked; the only way to have one is [`Name::verify`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IpnsRecord {
-    /// What the name points at, as written: `/ipfs/…` or `/ipns/…`.
+    /// The target, as written: `/ipfs/…` or `/ipns/…`.
     pub value: String,
     /// Grows with every change of the value.
     pub sequence: u64,
@@ -50,8 +50,8 @@ pub struct IpnsRecord {
     pub ttl: u64,
 }
 
-/// Why a record does not count. A newer record may; the same one never will, except [`RecordError::Expired`]
-/// when this machine's clock is wrong.
+/// The reason why a record does not count. A newer record may; the same one never will, except
+/// [`RecordError::Expired`] when this machine's clock is wrong.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RecordError {
     /// More than [`RECORD_MOST`] bytes.
@@ -60,13 +60,13 @@ pub enum RecordError {
     /// Bytes that are not a record; the text names the part.
     #[error("the IPNS record is malformed: {0}")]
     Malformed(&'static str),
-    /// Signed by somebody else, changed on the way, or only signed the old way (V1).
+    /// Signed by another key, changed on the way, or only signed the old way (V1).
     #[error("the IPNS record is not signed by the key in its name")]
     Signature,
-    /// The unsigned copy of a field says something else than the signed one.
+    /// The unsigned copy of a field differs from the signed one.
     #[error("the IPNS record contradicts itself: its unsigned {0} differs from the signed one")]
     Contradiction(&'static str),
-    /// Its time is over.
+    /// It has expired.
     #[error("the IPNS record expired {} ago", time::span(now.saturating_sub(*expired)))]
     Expired {
         /// Unix seconds.
@@ -74,25 +74,25 @@ pub enum RecordError {
         /// Unix seconds.
         now: u64,
     },
-    /// Does not point at a directory of files.
+    /// Its target is not a directory of files.
     #[error("the IPNS record points at {0}, which is not an /ipfs/ path of a file or directory")]
     Target(String),
 }
 
 impl Name {
-    /// The name of this public key.
+    /// Makes the name of this public key.
     pub fn from_key(key: [u8; 32]) -> Self {
         Self(key)
     }
 
-    /// The Ed25519 public key in the name.
+    /// Returns the Ed25519 public key in the name.
     pub fn key(&self) -> [u8; 32] {
         self.0
     }
 
-    /// Checks `record` against this name at the time `now` (Unix seconds) and returns what it says.
+    /// Checks `record` against this name at the time `now` (Unix seconds) and returns its content.
     ///
-    /// Never panics, whatever the bytes are, and reads at most [`RECORD_MOST`] of them.
+    /// Never panics on any bytes, and reads at most [`RECORD_MOST`] of them.
     pub fn verify(&self, record: &[u8], now: u64) -> Result<IpnsRecord, RecordError> {
         let entry = wire::IpnsEntry::decode(record)?;
         if entry.public_key.is_some_and(|key| key.strip_prefix(&KEY_PREFIX) != Some(&self.0)) {
@@ -122,7 +122,7 @@ impl Name {
 }
 
 impl IpnsRecord {
-    /// The CID that the record points at, when it points at exactly `/ipfs/CID`.
+    /// Returns the record's target, if that is exactly `/ipfs/CID`.
     ///
     /// A path below a CID is refused: the index is the root itself, one block proves it.
     pub fn root(&self) -> Result<Cid, RecordError> {
@@ -131,7 +131,7 @@ impl IpnsRecord {
             .ok_or_else(|| RecordError::Target(crate::name::shown(&self.value).into()))
     }
 
-    /// Makes the bytes of a record, signed with `key`, as Kubo makes them without V1 (`v1compat=false`).
+    /// Makes the bytes of a record, signed with `key`, like Kubo without V1 (`v1compat=false`).
     ///
     /// For publishers without a daemon, and for tests.
     pub fn sign(&self, key: &SigningKey) -> Vec<u8> {
@@ -230,7 +230,7 @@ mod tests {
             let (name, bytes) = fixture(ending);
             let record = name.verify(&bytes, NOW).unwrap();
             assert_eq!(record.value, value, "{ending}");
-            // They point at identity CIDs, which are no files.
+            // Identity CIDs are no files.
             assert!(matches!(record.root(), Err(RecordError::Target(_))));
         }
     }
@@ -318,7 +318,7 @@ mod tests {
             let mut bytes = record().sign(&key());
             let at = at % bytes.len();
             bytes[at] ^= flip;
-            // A flip in a field number can turn the field into an unknown one, never into another statement.
+            // A flip in a field number can turn the field into an unknown one, never into another content.
             if let Ok(said) = name.verify(&bytes, NOW) {
                 prop_assert_eq!(said, record());
             }

@@ -1,4 +1,4 @@
-//! `pkgswarm.json`: the one signed file of an index, from which everything else hangs by hash.
+//! `pkgswarm.json`: the one signed file of an index; it names everything else by hash.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,13 @@ use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::name::{FileName, RepoName, shown};
 
-/// The format that is written and the only one that is read.
+/// The written format, and the only one that is read.
 pub const FORMAT: u32 = 1;
-/// The way CIDs are made (IPIP-499): CIDv1, 1 MiB chunks, raw leaves, 1024 links.
+/// The CID profile (IPIP-499): CIDv1, 1 MiB chunks, raw leaves, 1024 links.
 pub const PROFILE: &str = "unixfs-v1-2025";
 /// Most bytes of a manifest: a few hundred for each table, and a table for each repo.
 pub const MANIFEST_MOST: usize = 1 << 20;
-/// How far a sequence may be ahead of this machine's clock, in seconds: one day.
+/// Most seconds that a sequence may be ahead of this machine's clock: one day.
 pub const AHEAD_MOST: u64 = 86_400;
 
 pub(super) const TABLES_MOST: usize = 256;
@@ -30,75 +30,76 @@ pub const DIFFS_MOST: usize = 64;
 /// Most bytes of a compressed diff: it is always one raw block, so that its CID follows from its sha256 (1 MiB).
 pub const DIFF_MOST: u64 = ONE_BLOCK;
 
-/// Fields that may be named as critical because they are understood here.
+/// Fields that may be named as critical because this reader supports them.
 const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables"];
 const KNOWN_IN_TABLES: &[&str] =
     &["repo", "arch", "changed", "entries", "sha256", "size", "packed", "diffs", "databases", "upstream"];
 
-/// A manifest whose form was checked. Whether it is signed and fresh is for `index::accept`.
+/// A manifest whose form was checked. `index::accept` checks its proof and its age.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Manifest {
-    /// Who says so, for people; at most 64 bytes without control characters.
+    /// The publisher, for people; at most 64 bytes without control characters.
     pub publisher: String,
     /// Unix seconds; grows with every change.
     pub sequence: u64,
     /// Unix seconds.
     pub created: u64,
-    /// Unix seconds after which nothing in it counts.
+    /// Unix seconds after which the manifest does not count.
     pub expires: u64,
     /// One for each repo and architecture.
     pub tables: Vec<Table>,
 }
 
-/// Where the entries of one repo are, and which databases they were made from.
+/// The entries of one repo, and the databases that they were made from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Table {
-    /// The repo it speaks for.
+    /// The repo that it describes.
     pub repo: RepoName,
     /// `x86_64`, `aarch64`, …: 1 to 32 letters, digits and underscores.
     pub arch: String,
-    /// Sequence of the first manifest with exactly this table: where its last diff leads.
+    /// Sequence of the first manifest with exactly this table: the target of its last diff.
     pub changed: u64,
     /// Lines of the table.
     pub entries: u64,
-    /// Of the uncompressed table.
+    /// Digest of the uncompressed table.
     pub sha256: Sha256,
     /// Bytes of the uncompressed table.
     pub size: u64,
-    /// The table as it is fetched whole.
+    /// The table in one file.
     pub packed: Packed,
-    /// Ways to it from earlier ones, oldest first. Each leads to where the next one begins, the last one to `changed`.
+    /// Diffs from earlier tables, oldest first. Each leads to the start of the next one, the last one to
+    /// `changed`.
     pub diffs: Vec<Diff>,
     /// The database files of this repo as published in the plain tree.
     pub databases: Vec<Database>,
-    /// Where the files come from: `Server` URLs.
+    /// The origin of the files: `Server` URLs.
     pub upstream: Vec<String>,
 }
 
 /// A table compressed with zstd.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packed {
-    /// Of the compressed bytes as `unixfs-v1-2025`.
+    /// CID of the compressed bytes as `unixfs-v1-2025`.
     pub cid: Cid,
-    /// Of the compressed bytes.
+    /// Digest of the compressed bytes.
     pub sha256: Sha256,
     /// Compressed bytes.
     pub size: u64,
 }
 
-/// What changed in a table from one sequence on.
+/// The changes of a table since one sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Diff {
     /// The `changed` of the table that it applies to.
     pub from: u64,
     /// Compressed bytes; at most [`DIFF_MOST`].
     pub size: u64,
-    /// Of the compressed bytes.
+    /// Digest of the compressed bytes.
     pub sha256: Sha256,
 }
 
 impl Diff {
-    /// Its one block.
+    /// Returns the CID of its one block.
     pub fn cid(&self) -> Cid {
         Cid::raw(self.sha256)
     }
@@ -111,22 +112,22 @@ pub struct Database {
     pub name: FileName,
     /// Bytes.
     pub size: u64,
-    /// Of the file as published.
+    /// Digest of the file as published.
     pub sha256: Sha256,
-    /// Of the file as `unixfs-v1-2025`; up to 1 MiB it follows from the sha256 and is left out.
+    /// CID of the file as `unixfs-v1-2025`; up to 1 MiB it follows from the sha256 and is left out.
     pub cid: Option<Cid>,
-    /// Date of the file at the publisher, Unix seconds: when the repo was in this state.
+    /// Date of the file at the publisher, Unix seconds: the time of this state of the repo.
     pub modified: Option<u64>,
 }
 
 impl Database {
-    /// Under which it can be asked for; `None` when it is larger than 1 MiB and the publisher did not say.
+    /// Returns its CID; `None` when it is larger than 1 MiB and the publisher gave none.
     pub fn cid(&self) -> Option<Cid> {
         if self.size <= ONE_BLOCK { Some(Cid::raw(self.sha256)) } else { self.cid }
     }
 }
 
-/// Why a manifest is refused.
+/// The reason why a manifest is refused.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ManifestError {
     /// More than [`MANIFEST_MOST`] bytes.
@@ -135,19 +136,19 @@ pub enum ManifestError {
     /// Not JSON, or a field is missing or of the wrong kind.
     #[error("the manifest is malformed: {0}")]
     Malformed(String),
-    /// Made for another reader. A newer pkgswarm may read it.
+    /// Made for another format. A newer pkgswarm may read it.
     #[error("the manifest has format {0}, this pkgswarm reads format {FORMAT}: a newer pkgswarm may be needed")]
     Format(u64),
-    /// The publisher says it must not be read without understanding this field. A newer pkgswarm may.
+    /// The publisher marked this field as critical, and this reader does not support it. A newer pkgswarm may.
     #[error("the manifest requires {0:?}, which this pkgswarm does not know: a newer pkgswarm may be needed")]
     Critical(String),
-    /// CIDs are made in another way than ours.
+    /// CIDs are made with another profile than ours.
     #[error("the manifest uses the CID profile {0:?}, only {PROFILE:?} is supported")]
     Profile(String),
     /// A value outside its limits.
     #[error("the manifest's {0} is outside its limits")]
     Limit(&'static str),
-    /// Its time is over. Refreshing later helps once the publisher renewed it.
+    /// It has expired. Refreshing later helps once the publisher renewed it.
     #[error("the index expired {} ago", span(now.saturating_sub(*expired)))]
     Expired {
         /// Unix seconds.
@@ -166,7 +167,7 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// Reads a manifest. Fields that are not known are skipped unless `critical` names them.
+    /// Reads a manifest. Unknown fields are skipped unless `critical` names them.
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         if bytes.len() > MANIFEST_MOST {
             return Err(ManifestError::TooBig(bytes.len()));
@@ -216,13 +217,13 @@ impl Manifest {
             profile: PROFILE.to_owned(),
             tables: self.tables.iter().map(Table::to_wire).collect(),
         };
-        // Without blanks: every refresh after a change moves it.
+        // Without blanks: every refresh after a change transfers it.
         let mut bytes = serde_json::to_vec(&wire).expect("numbers and texts always make JSON");
         bytes.push(b'\n');
         bytes
     }
 
-    /// Whether it counts at the time `now` (Unix seconds).
+    /// Checks that it counts at the time `now` (Unix seconds).
     pub fn check_time(&self, now: u64) -> Result<(), ManifestError> {
         if self.sequence.max(self.created) > now.saturating_add(AHEAD_MOST) {
             return Err(ManifestError::Future { sequence: self.sequence.max(self.created), now });
@@ -235,27 +236,27 @@ impl Manifest {
 }
 
 impl Table {
-    /// Its path below the root of the index.
+    /// Returns its path below the root of the index.
     pub fn path(&self) -> String {
         format!("tables/{}-{}.ndjson.zst", self.repo, self.arch)
     }
 
-    /// The directory of its diffs below the root of the index.
+    /// Returns the directory of its diffs below the root of the index.
     pub fn diff_dir(&self) -> String {
         format!("diffs/{}-{}", self.repo, self.arch)
     }
 
-    /// The path of its diff number `at` below the root of the index.
+    /// Returns the path of its diff number `at` below the root of the index.
     ///
     /// # Panics
-    /// When there are no so many diffs.
+    /// When there are fewer diffs.
     pub fn diff_path(&self, at: usize) -> String {
         let to = self.diffs.get(at + 1).map_or(self.changed, |next| next.from);
         format!("{}/{}-{to}.ndjson.zst", self.diff_dir(), self.diffs[at].from)
     }
 
-    /// The diffs that lead here from the table that was `changed` at this sequence, with their paths; none when it is
-    /// too old, or when they are no smaller than the whole table.
+    /// Returns the diffs that lead here from the table that was `changed` at this sequence, with their paths; none
+    /// when that is too old, or when they are no smaller than the whole table.
     pub fn way_from(&self, changed: u64) -> Option<Vec<(String, Diff)>> {
         let first = self.diffs.iter().position(|diff| diff.from == changed)?;
         let way: Vec<_> = (first..self.diffs.len()).map(|at| (self.diff_path(at), self.diffs[at])).collect();
@@ -269,7 +270,7 @@ impl Table {
         let packed = wire.packed.check()?;
         within(wire.diffs.len() <= DIFFS_MOST, "number of diffs")?;
         within(wire.diffs.iter().all(|diff| diff.size <= DIFF_MOST), "size of a diff")?;
-        // Rising: a circle would lead nowhere.
+        // Rising, so that there is no circle.
         let ends = wire.diffs.iter().map(|diff| diff.from).chain([wire.changed]).collect::<Vec<_>>();
         within(ends.windows(2).all(|two| two[0] < two[1]), "order of diffs")?;
         within(wire.entries <= ENTRIES_MOST, "number of entries")?;
@@ -281,10 +282,10 @@ impl Table {
         )?;
         let databases = wire.databases.into_iter().map(|database| {
             let name = FileName::new(database.name).map_err(|_| ManifestError::Limit("database name"))?;
-            // A publisher must not describe `core.db` under the cover of another repo.
+            // A publisher must not describe `core.db` under the name of another repo.
             within(name.repo().as_ref() == Some(&repo), "database name")?;
             let WireDatabase { size, sha256, cid, modified, .. } = database;
-            // It becomes the date of a file, and later that of a question to a mirror.
+            // It becomes the date of a file, and later of a request to a mirror.
             within(modified.is_none_or(|at| at <= LAST), "date of a database")?;
             Ok(Database { name, size, sha256, cid, modified })
         });
@@ -320,7 +321,7 @@ impl Table {
     }
 }
 
-/// Whether `text` can be an architecture: it becomes part of a file name.
+/// True if `text` can be an architecture: it becomes part of a file name.
 pub fn is_arch(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

@@ -1,4 +1,4 @@
-//! What `man/pkgswarm-index.5` tells other implementers, checked against this implementation.
+//! The facts for other implementers in `man/pkgswarm-index.5`, checked against this implementation.
 
 use cid::multibase::Base;
 
@@ -12,7 +12,7 @@ use crate::name::RepoName;
 
 const PAGE: &str = include_str!("../../man/pkgswarm-index.5");
 
-/// The example that follows this text, as its reader sees it.
+/// Returns the example that follows this text, as rendered.
 fn example(after: &str) -> String {
     let (_, rest) = PAGE.split_once(after).unwrap_or_else(|| panic!("no {after:?} in the page"));
     let (_, rest) = rest.split_once(".nf\n").expect("an example");
@@ -59,7 +59,7 @@ fn the_limits_are_those_of_the_program() {
     assert_eq!(PAGE.split(".SH ").find(|part| part.starts_with("LIMITS")).unwrap().matches(".br\n").count(), 18);
 }
 
-/// The lines of the section on limits.
+/// Returns the lines of the section on limits.
 fn limits() -> Vec<String> {
     let window = 1u64 << WINDOW_LOG_MOST;
     vec![

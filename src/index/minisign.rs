@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use cid::multibase::Base;
 
-/// Most bytes of a `.minisig` that are looked at.
+/// Most bytes of a `.minisig` that are read.
 pub const SIGNATURE_MOST: usize = 16 * 1024;
 
 /// A minisign public key (`RWQ…`), compared by its bytes, not by its comment.
@@ -15,12 +15,12 @@ pub struct PublicKey {
     text: String,
 }
 
-/// Why a text is not a minisign public key. Trying again does not help.
+/// The reason why a text is not a minisign public key. Trying again does not help.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a minisign public key: expected RWQ… or the content of a .pub file")]
 pub struct KeyError;
 
-/// Why a signature does not prove the bytes.
+/// The reason why a signature does not prove the bytes.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SignatureError {
     /// Not a minisign signature.
@@ -35,7 +35,7 @@ pub enum SignatureError {
     /// Right key, other bytes: changed on the way, or signature and manifest do not belong together.
     #[error("the minisign signature does not fit the manifest")]
     Forged,
-    /// The signed comment tells another sequence or expiry than the manifest.
+    /// The signed comment has another sequence or expiry than the manifest.
     #[error("the signed comment says {comment:?}, which is not what the manifest says")]
     Comment {
         /// The trusted comment, made fit to print.
@@ -44,14 +44,14 @@ pub enum SignatureError {
 }
 
 impl PublicKey {
-    /// The key's number as minisign prints it: 16 hexadecimal digits, for people to compare.
+    /// Returns the key's number as minisign prints it: 16 hexadecimal digits, for people to compare.
     pub fn fingerprint(&self) -> String {
         let bytes = Base::Base64Pad.decode(&self.text).expect("the text was written by from_str");
         bytes[2..10].iter().rev().map(|byte| format!("{byte:02X}")).collect()
     }
 
-    /// Checks that `signature` (the text of a `.minisig`, prehashed or plain) was made by this key over `manifest`, and
-    /// returns the comment that is signed along, for [`Comment::agrees`].
+    /// Checks that this key made `signature` (the text of a `.minisig`, prehashed or plain) over `manifest`, and
+    /// returns the signed comment, for [`Comment::agrees`].
     pub fn verify(&self, manifest: &[u8], signature: &[u8]) -> Result<Comment, SignatureError> {
         if signature.len() > SIGNATURE_MOST {
             return Err(SignatureError::Malformed);
@@ -66,8 +66,8 @@ impl PublicKey {
         Ok(Comment(signature.trusted_comment().to_owned()))
     }
 
-    /// The comment of a signature, when this key signed it; whatever it is that the signature is of. For deciding what is
-    /// worth fetching: it proves no manifest.
+    /// Returns the comment of a signature, if this key signed the comment; the signed bytes may be any. For
+    /// choosing what to fetch: it proves no manifest.
     pub fn comment(&self, signature: &[u8]) -> Result<Comment, SignatureError> {
         if signature.len() > SIGNATURE_MOST {
             return Err(SignatureError::Malformed);
@@ -96,12 +96,12 @@ impl PublicKey {
     }
 }
 
-/// The trusted comment of a signature that was checked.
+/// The trusted comment of a checked signature.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Comment(String);
 
 impl Comment {
-    /// The sequence that it tells, if it does.
+    /// Returns the sequence in it, if there is one.
     pub fn sequence(&self) -> Option<u64> {
         self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix("sequence=")?.parse().ok())
     }
@@ -164,7 +164,7 @@ impl Eq for PublicKey {}
 /// A minisign secret key, ready to sign.
 pub struct SecretKey(minisign::SecretKey);
 
-/// Why a secret key cannot be used.
+/// The reason why a secret key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretKeyError {
     /// Encrypted, and no password was given.
@@ -190,7 +190,7 @@ impl SecretKey {
         }
     }
 
-    /// The key that others check with.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         let key = minisign::PublicKey::from_secret_key(&self.0).expect("a secret key holds its public half");
         key.to_base64().parse().expect("both crates read the same format")
@@ -206,7 +206,8 @@ impl SecretKey {
     }
 }
 
-/// The unencrypted key that `minisign -G -W` makes: it has zeros for the checksum that the crate wants (minisign 0.11).
+/// Reads the unencrypted key of `minisign -G -W`: it has zeros for the checksum that the crate demands (minisign
+/// 0.11).
 ///
 /// Algorithms (6 bytes), salt and limits (48), key number (8), seed and public half (64), checksum (32).
 fn without_checksum(text: &str) -> Option<minisign::SecretKey> {
@@ -242,7 +243,7 @@ trusted comment: timestamp:1555779966\tfile:test
 QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==
 ";
 
-    // What `minisign -G -W` of minisign 0.11 writes. Made for this test.
+    // The output of `minisign -G -W` of minisign 0.11. Made for this test.
     const UNENCRYPTED: &str = "untrusted comment: minisign encrypted secret key
 RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABVP+KGhZf6pWthJzj5JNZygXXlloAeQd0T6kznNKZaJhK+5tnn97Vuti5XBSg7K/JsbYS6d4xcMLay9bVsxjGZFRT51LEom6AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 ";

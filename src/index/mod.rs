@@ -1,6 +1,6 @@
-//! The signed index: its format, its proofs, what is kept of it, and how it is refreshed.
+//! The signed index: its format, its proofs, its stored state, and its refresh.
 //!
-//! Nothing here is on the path of a download; that path reads the catalogue.
+//! Not used during a download; a download reads the catalogue.
 
 pub mod accept;
 pub mod diff;

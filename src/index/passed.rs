@@ -1,7 +1,7 @@
-//! What one machine tells another about an index: so little that it fits a short message, and all of it proves itself.
+//! The facts about an index that one machine sends another: few enough for a short message, and self-proving.
 //!
-//! With an IPNS name that is the record, from which everything else follows by hash. Without one it is the CID of the
-//! manifest and its signature. Where the blocks are to be had is not said: the neighbour who tells offers them too.
+//! With an IPNS name that is the record, from which everything else follows by hash. Without one it is the CID of
+//! the manifest and its signature. A source of the blocks is not named: the answering neighbour offers them too.
 
 use crate::cid::Cid;
 use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
@@ -9,7 +9,7 @@ use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 use super::ipns::RECORD_MOST;
 use super::minisign::SIGNATURE_MOST;
 
-/// What was told, unproven.
+/// A received message, unproven.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Passed {
     /// The IPNS record.
@@ -21,7 +21,8 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// Reads it: 1 is the record, 2 the manifest's CID, 3 the signature. What is longer than it may be counts as left out.
+    /// Reads a message: field 1 is the record, 2 the manifest's CID, 3 the signature. A field beyond its limit
+    /// counts as missing.
     ///
     /// # Errors
     /// Not protocol buffers.
@@ -40,7 +41,7 @@ impl Passed {
         Ok(passed)
     }
 
-    /// Writes it.
+    /// Writes the message.
     pub fn write(&self) -> Vec<u8> {
         let mut out = ProtobufWriter::default();
         let manifest = self.manifest.map(|cid| cid.to_bytes());

@@ -1,8 +1,8 @@
-//! Getting a newer index: every way is asked at once, the first proven answer is used at once, and one with a higher
-//! sequence replaces it when it comes in time.
+//! Fetches a newer index: every way is asked at once, the first proven answer is used at once, and one with a
+//! higher sequence replaces it when it comes in time.
 //!
-//! Never on the path of a download. Whatever fails here, the last good copy stays in use. All ways are waited for until
-//! the deadline even when one has answered: else whoever answers quickest could keep an old index in use.
+//! Never during a download. After any failure here, the last good copy stays in use. All ways are waited for until
+//! the deadline even when one has answered: else the fastest source could keep an old index in use.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -32,13 +32,13 @@ mod ways;
 use parts::PartSource;
 use ways::IndexWay;
 
-/// A clock that differs by less than this many seconds is as good as right.
+/// Most seconds that a clock may differ and still count as right.
 const CLOCK_MOST: u64 = 600;
 
 /// An index as configured.
 #[derive(Clone, Debug)]
 pub struct IndexSource {
-    /// What the user calls it; names its copy in the state directory.
+    /// The user's name for it; names its copy in the state directory.
     pub name: FileName,
     /// Its keys and its repos.
     pub grant: Grant,
@@ -46,11 +46,11 @@ pub struct IndexSource {
     pub url: Option<Url>,
     /// Trustless gateways to ask as well.
     pub gateways: Vec<Url>,
-    /// The socket of the daemon, where neighbours may be asked for it.
+    /// The socket of the daemon, if neighbours may be asked for it.
     pub lan: Option<PathBuf>,
 }
 
-/// What a refresh led to.
+/// The result of a refresh.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RefreshOutcome {
     /// A newer index is in use now.
@@ -65,43 +65,43 @@ pub enum RefreshOutcome {
         /// Its sequence.
         sequence: u64,
     },
-    /// Ways answered, and nothing they offered counts. Says why; trying again helps once the publisher acts.
+    /// Ways answered, and none of their offers counts. Trying again helps once the publisher acts.
     Refused(RefusalError),
-    /// No way delivered a whole index. Trying again later may help; [`Refreshed::routes`] says what happened.
+    /// No way delivered a whole index. Trying again later may help; [`Refreshed::routes`] has the details.
     Unreachable,
 }
 
-/// How one way fared.
+/// The result of one way.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// `lan`, `kubo`, `kubo routing`, `url`, or a gateway's host and what was asked of it.
+    /// `lan`, `kubo`, `kubo routing`, `url`, or a gateway's host and the kind of request.
     pub via: String,
     /// From the first request to the decision.
     pub took: Duration,
-    /// The sequence it offered, or why nothing of it counts.
+    /// The sequence that it offered, or the reason why its offer does not count.
     pub said: Result<u64, RefreshError>,
 }
 
-/// Why nothing of a way's answer counts.
+/// The reason why a way's answer does not count.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefreshError {
-    /// It was proven wrong, or could not be proven.
+    /// The proof failed or is missing.
     #[error(transparent)]
     Refused(#[from] RefusalError),
-    /// It did not come, or not whole. Made fit to print.
+    /// It did not arrive, or not whole. Made fit to print.
     #[error("{0}")]
     Failed(String),
-    /// It did not come within the deadline.
+    /// It did not arrive within the deadline.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Late(Duration),
 }
 
-/// What speaks against this machine's clock; while it is wrong, expiry means nothing.
+/// Evidence against this machine's clock; while it is wrong, expiry means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// Seconds behind what was proven before.
+    /// Seconds behind an earlier proof.
     Behind(u64),
-    /// Off by so many seconds from what a server says: a hint, no proof. Positive: ahead.
+    /// Seconds off from a server's clock: a hint, no proof. Positive: ahead.
     Off {
         /// The server.
         host: String,
@@ -110,25 +110,25 @@ pub enum Clock {
     },
 }
 
-/// The result of a refresh, with what is needed to explain it.
+/// The result of a refresh, with its explanation.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refreshed {
-    /// What it led to.
+    /// The outcome.
     pub outcome: RefreshOutcome,
     /// Each way that was asked, in the order of their answers.
     pub routes: Vec<Route>,
-    /// What speaks against this machine's clock.
+    /// Evidence against this machine's clock.
     pub clock: Option<Clock>,
-    /// Bytes that came over all ways, headers not counted.
+    /// Bytes received on all ways, headers not counted.
     pub moved: u64,
-    /// What the user should know although it did not prevent anything.
+    /// Warnings for the user that prevented nothing.
     pub warnings: Vec<String>,
 }
 
 /// Refreshes one index within `deadline`; `now` is in Unix seconds.
 ///
 /// # Errors
-/// Only those of this machine's state directory; what others do wrong is in the [`RefreshOutcome`].
+/// Only those of this machine's state directory; faults of others are in the [`RefreshOutcome`].
 pub async fn refresh(
     source: &IndexSource,
     kubo: Option<&Kubo>,
@@ -161,7 +161,7 @@ fn asked(route: &Route, at: u64) -> WayRecord {
     }
 }
 
-/// One refresh under way.
+/// One refresh in progress.
 struct Work<'a> {
     source: &'a IndexSource,
     state: &'a IndexState,
@@ -171,30 +171,30 @@ struct Work<'a> {
     started: Instant,
     deadline: Duration,
     ways: Vec<IndexWay<'a>>,
-    /// Neighbours, where they may be asked.
+    /// Neighbours, if they may be asked.
     lan: Option<Rc<LanSource>>,
-    /// Where parts come from, nearest first.
+    /// The sources of parts, nearest first.
     sources: Vec<PartSource<'a>>,
-    /// Parts that came or are coming: ways that lead to the same index share them.
+    /// Received and pending parts: ways that lead to the same index share them.
     parts: RefCell<HashMap<Cid, Rc<OnceCell<Vec<u8>>>>>,
-    /// Tables on the way, so that two answers do not fetch one twice.
+    /// Pending tables, so that two answers do not fetch one twice.
     tables: RefCell<HashMap<Sha256, Rc<OnceCell<()>>>>,
-    /// Which source delivered last: it is asked first the next time.
+    /// The source that delivered last: it is asked first the next time.
     favourite: Cell<usize>,
-    /// Highest sequence that is in use or whose tables are there.
+    /// Highest sequence that is in use or whose tables are here.
     best: Cell<u64>,
     moved: Cell<u64>,
     warnings: RefCell<Vec<String>>,
     clock: RefCell<Option<Clock>>,
 }
 
-/// A way's answer: proven, and its tables at hand.
+/// A way's answer: proven, and its tables here.
 struct Proven {
     offer: IndexOffer,
     accepted: AcceptedIndex,
 }
 
-/// Why a way led nowhere, or this machine failed.
+/// The reason why a way failed, or this machine's failure.
 enum Dead {
     Way(RefreshError),
     Local(StateError),
@@ -210,9 +210,9 @@ impl<'a> Work<'a> {
         deadline: Duration,
     ) -> Result<Self, StateError> {
         let floor = state.seen(&source.grant.keys())?;
-        // A damaged copy is replaced; it is no reason to stay without one.
+        // A damaged copy is replaced; the refresh goes on without it.
         let held = state.held(&source.name).ok().flatten();
-        // The last refresh was at a time of this clock, the sequence is the publisher's, at most a day ahead.
+        // The last refresh has a time of this clock, the sequence is the publisher's, at most a day ahead.
         let known = floor.as_ref().map_or(0, |seen| seen.fetched.max(seen.sequence.saturating_sub(AHEAD_MOST)));
         let behind = known.saturating_sub(now);
         let lan = source.lan.as_ref().map(|socket| Rc::new(LanSource::at(socket)));
@@ -258,7 +258,7 @@ impl<'a> Work<'a> {
                 Ok(proven) => {
                     let sequence = proven.accepted.manifest.sequence;
                     if let Some(now) = self.adopt(proven)? {
-                        // An update stays one when another way confirms it.
+                        // An update stays an update when another way confirms it.
                         match (&outcome, &now) {
                             (Some(RefreshOutcome::Updated { .. }), RefreshOutcome::Unchanged { .. }) => {}
                             _ => outcome = Some(now),
@@ -290,13 +290,13 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// From a way to a proven index with its tables at hand.
+    /// Follows a way to a proven index with its tables here.
     async fn answer(&self, way: &IndexWay<'_>) -> Result<Proven, Dead> {
         let offer = self.offer(way).await.map_err(Dead::Way)?;
         let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now);
         let mut accepted = accepted.map_err(|why| Dead::Way(why.into()))?;
         if way.via == ways::LAN {
-            // Neighbours know no more than they were told: they do not confirm that it is still the newest.
+            // Neighbours may have old copies: they do not confirm that it is still the newest.
             let confirmed = self.floor.as_ref().map_or(0, |seen| seen.fetched);
             accepted.seen.fetched = confirmed.max(accepted.manifest.sequence.min(self.now));
         }
@@ -324,7 +324,7 @@ impl<'a> Work<'a> {
             self.best.set(sequence);
             return Ok(Some(RefreshOutcome::Unchanged { sequence }));
         }
-        // First the memory, then the copy: the other way round a crash would leave a copy that an older one may replace.
+        // First the memory, then the copy: after a crash in the other order, an older copy could replace this one.
         self.state.note(&keys, &accepted.seen)?;
         let proofs = [("minisig", &offer.minisig), ("ipns-record", &offer.record), ("root", &offer.root)];
         let proofs: Vec<_> = proofs.iter().filter_map(|(kind, bytes)| Some((*kind, bytes.as_deref()?))).collect();
@@ -334,12 +334,12 @@ impl<'a> Work<'a> {
         Ok(Some(RefreshOutcome::Updated { sequence, ignored }))
     }
 
-    /// What is left of the deadline.
+    /// Returns the time left until the deadline.
     fn left(&self) -> Duration {
         self.deadline.saturating_sub(self.started.elapsed())
     }
 
-    /// A limit for single calls that the deadline of the whole comes before.
+    /// Returns a limit for single calls, later than the deadline of the whole.
     fn enough(&self) -> Duration {
         self.left() + Duration::from_secs(1)
     }
@@ -348,7 +348,7 @@ impl<'a> Work<'a> {
         self.moved.set(self.moved.get() + bytes as u64);
     }
 
-    /// Takes note of what a server says the time is (Unix seconds).
+    /// Compares the clock with a server's date (Unix seconds).
     fn heard(&self, host: &str, time: u64) {
         let by = (self.now + self.started.elapsed().as_secs()).cast_signed() - time.cast_signed();
         if by.unsigned_abs() > CLOCK_MOST {

@@ -1,7 +1,7 @@
-//! What outlives a refresh: the highest sequence seen from each key, and the last good copy of each index.
+//! The state between refreshes: the highest sequence seen from each key, and the last good copy of each index.
 //!
-//! Lives in the state directory (`/var/lib/pkgswarm`), because removing a cache must not open the way back to an old
-//! index. One writer at a time, by a lock beside it; readers need no lock, files are replaced by rename.
+//! It is in the state directory (`/var/lib/pkgswarm`), because removing a cache must not allow the return of an
+//! old index. One writer at a time, by a lock beside it; readers need no lock, files are replaced by rename.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -29,7 +29,7 @@ pub use memory::{SeenSequence, SequenceMemory};
 /// Most bytes of the state file; a key takes about 200.
 const STATE_MOST: u64 = 1 << 20;
 
-/// The directory that all of this is in.
+/// The directory of all state.
 #[derive(Clone, Debug)]
 pub struct IndexState {
     dir: PathBuf,
@@ -40,16 +40,16 @@ pub struct IndexState {
 pub struct IndexCopy {
     /// The manifest, which was proven when it was stored.
     pub manifest: Manifest,
-    /// Its bytes as signed, for handing on.
+    /// Its bytes as signed, for passing on.
     pub bytes: Vec<u8>,
-    /// Where its tables are.
+    /// The directory of its tables.
     dir: PathBuf,
 }
 
-/// Why a table was not kept.
+/// The reason why a table was not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
-    /// What was delivered is not the table; the text says how.
+    /// The delivered bytes are not the table; the text has the difference.
     #[error("{0}")]
     Wrong(String),
     /// This machine failed.
@@ -57,43 +57,43 @@ pub enum KeepError {
     State(#[from] StateError),
 }
 
-/// Why the state cannot be read or written.
+/// The reason why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// This machine failed; the text names the path.
     #[error("{path}: {error}")]
     Io {
-        /// What was read or written.
+        /// The file or directory.
         path: PathBuf,
         /// The cause.
         error: io::Error,
     },
-    /// The memory of sequences is damaged. It is not thrown away silently: old indexes could come back then.
+    /// The memory of sequences is damaged. It is not discarded silently: old indexes could come back then.
     #[error("{path} is damaged ({reason}); remove it to forget which sequences were seen")]
     Damaged {
         /// The state file.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         reason: String,
     },
-    /// A table is not what a table is: the publisher's mistake.
+    /// A table is malformed: the publisher's mistake.
     #[error(transparent)]
     Table(#[from] TableError),
     /// A table could not be compiled.
     #[error(transparent)]
     Compile(#[from] CatalogueError),
-    /// The stored copy is no longer what was stored. A refresh replaces it.
+    /// The stored copy has changed since it was stored. A refresh replaces it.
     #[error("the stored copy of the index is damaged: {0}")]
     Copy(#[from] ManifestError),
 }
 
 impl IndexState {
-    /// The state in `dir`, which is made when first written.
+    /// Opens the state in `dir`, which is made when first written.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
-    /// What was seen of any of `keys` (as [`super::accept::Grant::keys`] gives them), the highest sequence of them.
+    /// Returns the highest sequence seen from any of `keys` (those of [`super::accept::Grant::keys`]).
     pub fn seen(&self, keys: &[String]) -> Result<Option<SeenSequence>, StateError> {
         Ok(self.read()?.highest(keys).cloned())
     }
@@ -106,7 +106,7 @@ impl IndexState {
         replace(&self.file(), &all.to_bytes()).map_err(at(&self.file()))
     }
 
-    /// The last good copy of the index called `name`; `None` when there is none yet.
+    /// Returns the last good copy of the index called `name`; `None` when there is none yet.
     pub fn held(&self, name: &FileName) -> Result<Option<IndexCopy>, StateError> {
         let dir = self.copy_dir(name);
         let path = dir.join("pkgswarm.json");
@@ -116,13 +116,13 @@ impl IndexState {
         Ok(Some(IndexCopy { manifest: Manifest::decode(&bytes)?, bytes, dir }))
     }
 
-    /// Where the uncompressed table with this sha256 belongs in the copy of `name`; may exist already.
+    /// Returns the path of the uncompressed table with this sha256 in the copy of `name`; may exist already.
     pub fn table_path(&self, name: &FileName, sha256: Sha256) -> PathBuf {
         self.copy_dir(name).join(format!("{sha256}.ndjson"))
     }
 
-    /// Puts `table` there, made of what sources delivered, when that gives exactly the table and all of its lines
-    /// are entries.
+    /// Stores `table`, made of what sources delivered, if that gives exactly the table and all of its lines are
+    /// entries.
     ///
     /// # Errors
     /// `Wrong` when it is not the table: another source, or another way, may give it.
@@ -141,7 +141,7 @@ impl IndexState {
             return Err(KeepError::Wrong(why));
         }
         written.map_err(at(&path))?;
-        // Read once before anything is switched: a publisher can sign nonsense.
+        // Read once before anything is switched: a publisher can sign a malformed table.
         let file = File::open(&path).map_err(at(&path))?;
         let mut lines = Reader::plain(io::BufReader::new(file), table.entries);
         lines.try_for_each(|line| line.map(drop)).map_err(|why| {
@@ -150,8 +150,8 @@ impl IndexState {
         })
     }
 
-    /// Makes `manifest` the last good copy of `name`, with the proofs that came along, compiles the tables of `repos`,
-    /// and removes what only older copies needed. Those tables must be there already, and proven.
+    /// Makes `manifest` the last good copy of `name`, with its proofs, compiles the tables of `repos`, and removes
+    /// files that only older copies needed. Those tables must be there already, and proven.
     pub fn hold(
         &self,
         name: &FileName,
@@ -163,7 +163,7 @@ impl IndexState {
         let dir = self.copy_dir(name);
         let parsed = Manifest::decode(manifest)?;
         let own = Sha256::of(manifest);
-        // It names the copy that it is about by its expiry.
+        // Its content names the copy by its expiry.
         let mut keep = vec![dir.join("expired")];
         for table in parsed.tables.iter().filter(|table| repos.contains(&table.repo)) {
             let plain = self.table_path(name, table.sha256);
@@ -171,31 +171,33 @@ impl IndexState {
             compile(&plain, table, &compiled)?;
             keep.extend([plain, compiled]);
         }
-        // Everything has the hash of what it belongs to in its name, so the rename of the manifest is the switch.
+        // All other files have the manifest's hashes in their names, so the rename of the manifest is the switch.
         for (kind, bytes) in proofs {
             let path = dir.join(format!("{own}.{kind}"));
             replace(&path, bytes).map_err(at(&path))?;
             keep.push(path);
         }
-        // After the catalogues: a crash in between must not lengthen the life of old ones.
+        // After the catalogues: a crash in between must not lengthen the validity of old ones.
         let life = dir.join("expires");
         replace(&life, format!("{}\n", parsed.expires).as_bytes()).map_err(at(&life))?;
         let path = dir.join("pkgswarm.json");
         replace(&path, manifest).map_err(at(&path))?;
         keep.extend([life, path]);
         for old in fs::read_dir(&dir).map_err(at(&dir))?.flatten().filter(|old| !keep.contains(&old.path())) {
-            // What cannot be removed now is removed next time.
+            // A file that cannot be removed now is removed next time.
             let _ = fs::remove_file(old.path());
         }
         Ok(())
     }
 
-    /// The compiled table of one repo of the index `name`: what a download looks its file up in.
+    /// Returns the path of the compiled table of one repo of the index `name`, in which a download looks its file
+    /// up.
     pub fn catalogue_path(&self, name: &FileName, repo: &RepoName, arch: &str) -> PathBuf {
         self.copy_dir(name).join(format!("{repo}-{arch}.catalogue"))
     }
 
-    /// Unix seconds at which the copy of `name` stops to count; `None` when there is none. Reads one line, no JSON.
+    /// Returns the Unix seconds at which the copy of `name` expires; `None` when there is none. Reads one line, no
+    /// JSON.
     ///
     /// # Errors
     /// `File` when there is one and it cannot be read here.
@@ -206,8 +208,8 @@ impl IndexState {
         Ok(line.and_then(|line| line.trim().parse().ok()))
     }
 
-    /// Whether there is a copy of `name` that is not expired at `now` (Unix seconds), and was not seen expired before: it
-    /// does not come back when the clock is set back. Reads one line or two.
+    /// True if there is a copy of `name` that is not expired at `now` (Unix seconds), and was not seen expired
+    /// before: it does not come back when the clock is set back. Reads one line or two.
     ///
     /// # Errors
     /// As [`IndexState::expires`].
@@ -222,13 +224,13 @@ impl IndexState {
             return Ok(!was_seen());
         }
         if !was_seen() {
-            // Who may not write here does not keep it in force either; it is noted by those who may.
+            // A user without write access does not keep it in force either; users with access record it.
             let _ = replace(&over, format!("{expires}\n").as_bytes());
         }
         Ok(false)
     }
 
-    /// Whether the copy of `name` is that of `manifest` and complete for `repos`.
+    /// True if the copy of `name` is that of `manifest` and complete for `repos`.
     pub fn has(&self, name: &FileName, manifest: Sha256, repos: &[RepoName]) -> bool {
         let Ok(Some(held)) = self.held(name) else { return false };
         let mut tables = held.manifest.tables.iter().filter(|table| repos.contains(&table.repo));
@@ -241,20 +243,20 @@ impl IndexState {
             })
     }
 
-    /// How each way to the index `name` fared when it was last refreshed; nothing when that is not known.
+    /// Returns the results of the ways to the index `name` at its last refresh; empty when unknown.
     pub fn asked(&self, name: &FileName) -> Vec<WayRecord> {
         let bytes = read_most(&self.asked_path(name), STATE_MOST).ok().flatten();
         bytes.map(|bytes| asked::from_bytes(&bytes)).unwrap_or_default()
     }
 
-    /// Remembers that.
+    /// Stores those results.
     pub fn note_asked(&self, name: &FileName, asked: &[WayRecord]) -> Result<(), StateError> {
         let path = self.asked_path(name);
         let json = serde_json::to_vec(asked).expect("texts and numbers always make JSON");
         replace(&path, &json).map_err(at(&path))
     }
 
-    /// Removes the copy of `name`; what was seen of its keys stays.
+    /// Removes the copy of `name`; the memory of its keys stays.
     pub fn forget_copy(&self, name: &FileName) -> Result<(), StateError> {
         let dir = self.copy_dir(name);
         let _ = fs::remove_file(self.asked_path(name));
@@ -275,7 +277,7 @@ impl IndexState {
         }
     }
 
-    /// Waits for the other writer; a refresh holds this for as long as it compiles tables.
+    /// Waits for another writer; a refresh holds this lock for as long as it compiles tables.
     fn lock(&self) -> Result<File, StateError> {
         let path = self.dir.join("index.lock");
         fs::create_dir_all(&self.dir).map_err(at(&self.dir))?;
@@ -290,29 +292,29 @@ impl IndexState {
         self.dir.join("asked").join(name.as_str())
     }
 
-    /// Where the copy of the index `name` is, once there is one.
+    /// Returns the directory of the copy of the index `name`, once there is one.
     pub fn copy_dir(&self, name: &FileName) -> PathBuf {
         self.dir.join("index").join(name.as_str())
     }
 }
 
 impl IndexCopy {
-    /// The file of the table with this sha256.
+    /// Returns the path of the table with this sha256.
     pub fn table(&self, sha256: Sha256) -> PathBuf {
         self.dir.join(format!("{sha256}.ndjson"))
     }
 
-    /// A proof stored with it: `minisig`, `ipns-record` or `root`.
+    /// Reads a proof stored with it: `minisig`, `ipns-record` or `root`.
     pub fn proof(&self, kind: &str) -> Option<Vec<u8>> {
         read_most(&self.proof_path(kind), 2 << 20).ok().flatten()
     }
 
-    /// Where such a proof is, if it is stored.
+    /// Returns the path of such a proof, if it is stored.
     pub fn proof_path(&self, kind: &str) -> PathBuf {
         self.dir.join(format!("{}.{kind}", Sha256::of(&self.bytes)))
     }
 
-    /// The file of the manifest.
+    /// Returns the path of the manifest.
     pub fn path(&self) -> PathBuf {
         self.dir.join("pkgswarm.json")
     }
@@ -336,7 +338,7 @@ pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), StateError>
     Ok(catalogue::write(to, records, key)?)
 }
 
-/// Replaces the file at `path`, synced, by way of a temporary neighbour; the directory is made when missing.
+/// Replaces the file at `path`, synced, through a temporary file beside it; the directory is made when missing.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     trusted::replace(path, |to| to.write_all(bytes))

@@ -1,7 +1,7 @@
 //! `tables/<repo>-<arch>.ndjson.zst`: one entry a line, sorted by name, read and written as a stream.
 //!
-//! A line is JSON without blanks, its fields in one order, so that the uncompressed table is the same bytes whoever
-//! writes it. Its sha256 is what the manifest names, and what the result of diffs is checked against.
+//! A line is JSON without blanks, its fields in one order, so that every writer makes the same bytes of the same
+//! uncompressed table. The manifest names its sha256, and the result of diffs is checked against that.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -22,26 +22,26 @@ pub const ENTRIES_MOST: u64 = 1_000_000;
 /// Largest file that can be listed: 1 TiB, far above any package, so that sums cannot overflow.
 pub const FILE_MOST: u64 = 1 << 40;
 
-/// zstd may be asked for windows of gigabytes; level 19 uses 8 MiB.
+/// zstd can be told to use windows of gigabytes; level 19 uses 8 MiB.
 pub(super) const WINDOW_LOG_MOST: u32 = 24;
 const LEVEL: i32 = 19;
 
-/// One file that the publisher vouches for.
+/// One file listed by the publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     /// The file's name, unique in its table.
     pub name: FileName,
     /// Bytes.
     pub size: u64,
-    /// Of the whole file.
+    /// Digest of the whole file.
     pub sha256: Sha256,
-    /// Of the file as `unixfs-v1-2025`.
+    /// CID of the file as `unixfs-v1-2025`.
     pub cid: Cid,
     /// Size and sha256 of `NAME.sig`, where there is one.
     pub signature: Option<(u64, Sha256)>,
 }
 
-/// Why a table is refused, with the line (from 1) where it went wrong.
+/// The reason why a table is refused, with the faulty line (from 1).
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The file could not be read or decompressed.
@@ -52,7 +52,7 @@ pub enum TableError {
     Line {
         /// From 1.
         line: u64,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The name is not greater than the one before it.
@@ -71,20 +71,20 @@ pub enum TableError {
     },
 }
 
-/// What comes out of a compressed table or diff: at most as many bytes as asked for, in about 20 MiB of memory.
+/// A reader of a compressed table or diff: at most as many bytes as requested, in about 20 MiB of memory.
 pub type UnpackedTable<R> = BufReader<io::Take<zstd::stream::read::Decoder<'static, R>>>;
 
-/// Decompresses `packed`, and ends without an error after `most` bytes: whoever reads counts them.
+/// Decompresses `packed`, and ends without an error after `most` bytes: the caller counts them.
 ///
 /// # Errors
-/// When zstd cannot be set up; damaged input is met while reading, windows above 16 MiB included.
+/// When zstd cannot be set up; damaged input shows while reading, windows above 16 MiB included.
 pub fn unpack<R: BufRead>(packed: R, most: u64) -> io::Result<UnpackedTable<R>> {
     let mut plain = zstd::stream::read::Decoder::with_buffer(packed)?;
     plain.window_log_max(WINDOW_LOG_MOST)?;
     Ok(BufReader::new(plain.take(most)))
 }
 
-/// Reads a table entry by entry in constant memory.
+/// A reader of a table, entry by entry in constant memory.
 pub struct Reader<R: BufRead> {
     lines: R,
     announced: u64,
@@ -96,7 +96,7 @@ pub struct Reader<R: BufRead> {
 }
 
 impl<R: BufRead> Reader<UnpackedTable<R>> {
-    /// Starts reading a compressed table; `announced` is the number of entries that the manifest promises.
+    /// Starts reading a compressed table; `announced` is the number of entries in the manifest.
     pub fn new(from: R, announced: u64) -> Result<Self, TableError> {
         Ok(Self::plain(unpack(from, PLAIN_MOST + 1)?, announced))
     }
@@ -149,16 +149,16 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-/// Compresses a table or a diff as it is published.
+/// Compresses a table or a diff in its published form.
 ///
 /// # Panics
-/// Never: nothing fails in memory.
+/// Never: compressing in memory does not fail.
 pub fn pack(plain: &[u8]) -> Vec<u8> {
-    // The whole at once: zstd then sizes its tables to what there is, which for a small diff is most of the work.
+    // All in one call: zstd then sizes its tables to the input, which for a small diff is most of the work.
     zstd::bulk::compress(plain, LEVEL).expect("compressing from memory to memory does not fail")
 }
 
-/// Writes a table uncompressed, in its one canonical form: the same entries always give the same bytes.
+/// A writer of an uncompressed table, in its one canonical form: the same entries always give the same bytes.
 pub struct TableWriter<W: Write> {
     out: W,
     last: Option<FileName>,
@@ -181,13 +181,13 @@ impl<W: Write> TableWriter<W> {
         self.out.write_all(&line)
     }
 
-    /// What it was written to.
+    /// Returns the underlying writer.
     pub fn finish(self) -> W {
         self.out
     }
 }
 
-/// The CID of a file, which is left out up to [`ONE_BLOCK`], where it follows from the sha256.
+/// Returns the CID of a file, which is left out up to [`ONE_BLOCK`], because it follows from the sha256.
 pub(super) fn cid(size: u64, sha256: Sha256, written: Option<Cid>) -> Result<Cid, &'static str> {
     match written {
         written if size <= ONE_BLOCK => {
@@ -257,7 +257,7 @@ pub(crate) mod tests {
         Entry { name: FileName::new(name).unwrap(), size, sha256, cid, signature: None }
     }
 
-    /// The canonical bytes of a table.
+    /// Returns the canonical bytes of a table.
     pub(crate) fn plain(entries: &[Entry]) -> Vec<u8> {
         let mut writer = TableWriter::new(Vec::new());
         entries.iter().for_each(|entry| writer.add(entry).unwrap());

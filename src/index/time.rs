@@ -1,4 +1,4 @@
-//! Points in time as texts: IPNS writes them as RFC 3339, everything of ours is Unix seconds.
+//! Points in time as texts: IPNS writes them as RFC 3339, our own formats have Unix seconds.
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
@@ -53,7 +53,7 @@ pub fn to_rfc3339(unix: u64) -> String {
     format!("{}Z", EPOCH.checked_add(since).expect("civil time has every second up to LAST"))
 }
 
-/// A length of time for people: `40 s`, `12 min`, `5 h`, `3 d`.
+/// Formats a length of time for people: `40 s`, `12 min`, `5 h`, `3 d`.
 pub fn span(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),

@@ -1,6 +1,6 @@
-//! How the tables came to be what they are: the last one of each repo, and the diffs that lead to it.
+//! The history of the tables: the last one of each repo, and the diffs that lead to it.
 //!
-//! Kept in the publisher's state directory under the sha256 of their content. What is missing or damaged there costs
+//! Kept in the publisher's state directory under the sha256 of their content. A missing or damaged file costs
 //! clients a whole table once, and is never an error.
 
 use std::collections::BTreeSet;
@@ -16,12 +16,12 @@ use crate::index::diff::Changes;
 use crate::index::manifest::{DIFF_MOST, Diff};
 use crate::index::table::PLAIN_MOST;
 
-/// The last state of one table that was given out.
+/// The last published state of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ChainLink {
-    /// The sequence that it was first given out with.
+    /// The sequence that it was first published with.
     pub(super) changed: u64,
-    /// Of the uncompressed table.
+    /// Digest of the uncompressed table.
     pub(super) sha256: Sha256,
     /// Oldest first.
     pub(super) diffs: Vec<Diff>,
@@ -37,8 +37,8 @@ impl Chain {
         Self { dir: state_dir.join("tables") }
     }
 
-    /// What is given out with `sequence` for the table `plain`, which takes `whole` bytes compressed: the state after
-    /// `before`, and the bytes of its diffs.
+    /// Returns the state to publish with `sequence` for the table `plain`, which takes `whole` bytes compressed:
+    /// the state after `before`, and the bytes of its diffs.
     pub(super) fn next(
         &self,
         before: Option<&ChainLink>,
@@ -55,7 +55,7 @@ impl Chain {
         for diff in before.iter().flat_map(|before| &before.diffs) {
             match self.read(diff.sha256, "ndjson.zst", DIFF_MOST) {
                 Some(bytes) => diffs.push((*diff, bytes)),
-                // What leads up to a gap leads nowhere.
+                // Diffs before a gap lead nowhere.
                 None => diffs.clear(),
             }
         }
@@ -79,7 +79,7 @@ impl Chain {
         (link, bytes)
     }
 
-    /// Writes tables and diffs that are not there yet. To be done before they count as given out.
+    /// Writes new tables and diffs. To be done before they count as published.
     pub(super) fn keep<'b>(
         &self,
         tables: impl Iterator<Item = &'b [u8]>,
@@ -97,7 +97,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Removes what none of `links` needs. To be done after they were remembered.
+    /// Removes files that none of `links` needs. To be done after the links were saved.
     pub(super) fn sweep<'l>(&self, links: impl Iterator<Item = &'l ChainLink>) {
         let mut needed = BTreeSet::new();
         for link in links {
@@ -105,7 +105,7 @@ impl Chain {
             needed.extend(link.diffs.iter().map(|diff| self.path(diff.sha256, "ndjson.zst")));
         }
         for old in fs::read_dir(&self.dir).into_iter().flatten().flatten().filter(|old| !needed.contains(&old.path())) {
-            // What cannot be removed now is removed next time.
+            // A file that cannot be removed now is removed next time.
             let _ = fs::remove_file(old.path());
         }
     }
@@ -124,7 +124,7 @@ impl Chain {
 mod tests {
     use super::*;
 
-    /// A table of `count` entries, the first of them of this day.
+    /// Makes a table of `count` entries, the first of them of this day.
     fn table(day: u64, count: u64) -> Vec<u8> {
         let line = |n| format!("{{\"name\":\"{n:04}\",\"sha256\":\"{}\"}}\n", Sha256::of(format!("{n}").as_bytes()));
         let first = format!("{{\"name\":\"0000\",\"sha256\":\"{}\"}}\n", Sha256::of(&day.to_le_bytes()));

@@ -1,4 +1,4 @@
-//! The publisher reads its own work back, as a client would, and believes only what is proven.
+//! The publisher's check of its own work: read back as by a client, with every proof.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::dag::build::FileDag;
 use crate::index::ipns::Name;
 use crate::kubo::{Kubo, KuboErrorKind};
 
-/// What is read comes from the daemon's own disk.
+/// The blocks come from the daemon's own disk.
 const STEP: Duration = Duration::from_secs(60);
 /// Longest wait for our own record.
 const RECORD: Duration = Duration::from_secs(90);
@@ -41,7 +41,7 @@ pub(super) async fn read_back(
     Ok(())
 }
 
-/// One file through the plain tree, which proves the path as well.
+/// Reads one file through the plain tree, which proves the path as well.
 async fn read_file(kubo: &Kubo, root: Cid, file: &TreeFile) -> Result<u64, PublishError> {
     let wrong = |what: String| PublishError::ReadBack { what: file.path.clone(), why: what };
     let answer = kubo.file(&format!("/ipfs/{root}/{}", encode(&file.path)), STEP).await?;
@@ -68,7 +68,8 @@ async fn read_file(kubo: &Kubo, root: Cid, file: &TreeFile) -> Result<u64, Publi
     }
 }
 
-/// Whether the daemon gives out the record that was just published. `None`: it gives out none, because its routing is off.
+/// Checks that the daemon serves the record that was just published. `None`: it serves none, because its routing
+/// is off.
 pub(super) async fn record(
     kubo: &Kubo,
     name: &Name,
@@ -92,7 +93,7 @@ pub(super) async fn record(
     }
 }
 
-/// Everything but what RFC 3986 allows in a path.
+/// All characters except those that RFC 3986 allows in a path.
 const NO_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -113,7 +114,7 @@ const NO_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b';')
     .remove(b'=');
 
-/// Writes a path for a URL.
+/// Encodes a path for a URL.
 fn encode(path: &str) -> String {
     utf8_percent_encode(path, NO_PATH).to_string()
 }

@@ -1,4 +1,4 @@
-//! Why a publication did not come about, in words that say what to do.
+//! Errors of publishing, with their remedies.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,32 +9,32 @@ use crate::index::manifest::ManifestError;
 use crate::kubo::KuboError;
 use crate::name::RepoName;
 
-/// Why nothing was published. Unless it says otherwise, what was published before stays as it was.
+/// The reason why nothing was published. Unless noted otherwise, the former publication stays as it was.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The fields are what the messages name.
 pub enum PublishError {
-    /// Nothing like a repo in a given directory.
+    /// No repo in a given directory.
     #[error("{}: no REPO.db here or below; make one with repo-add", .0.display())]
     NoRepo(PathBuf),
     /// The name is needed for the index itself.
     #[error("a repo called {0} cannot be published: the name is used by the index")]
     Reserved(RepoName),
-    /// Two directories give the same place in the tree.
+    /// Two directories map to the same path in the tree.
     #[error("{0} is there twice; publish one of them")]
     Twice(String),
-    /// The architecture cannot be told.
+    /// The architecture cannot be determined.
     #[error("{}: packages of several architectures ({archs}); put the repo into REPO/os/ARCH", dir.display())]
     Arch { dir: PathBuf, archs: String },
     /// The database cannot be read.
     #[error("{}: {cause}", path.display())]
     Database { path: PathBuf, cause: DatabaseError },
-    /// A package is not what the database says. Running repo-add again helps, or restoring the file.
+    /// A package does not match the database. Running repo-add again helps, or restoring the file.
     #[error("{}: {why}", path.display())]
     Package { path: PathBuf, why: String },
-    /// Trying again helps once nobody writes to it.
+    /// Trying again helps once no process writes to it.
     #[error("{}: it changed while it was published; try again", .0.display())]
     Changed(PathBuf),
-    /// The manifest would be refused by clients.
+    /// Clients would refuse the manifest.
     #[error("the index cannot be published: {0}")]
     Manifest(#[from] ManifestError),
     /// Names that no directory can hold.
@@ -43,16 +43,16 @@ pub enum PublishError {
     /// Not enough room in the daemon's repository.
     #[error("{need} bytes are needed and {free} are free; raise Datastore.StorageMax or remove pins")]
     Space { need: u64, free: u64 },
-    /// The daemon failed. Trying again goes on where it ended.
+    /// The daemon failed. Trying again continues there.
     #[error(transparent)]
     Kubo(#[from] KuboError),
     /// The daemon's key is of another kind.
     #[error("the key {0:?} is not an Ed25519 key; choose another name with --key")]
     Key(String),
-    /// What was read back is not what was published.
+    /// The blocks read back differ from those published.
     #[error("{what}: read back wrongly: {why}")]
     ReadBack { what: String, why: String },
-    /// The memory of sequences is damaged; it is not thrown away silently.
+    /// The memory of sequences is damaged; it is not discarded silently.
     #[error("{} is damaged ({why}); remove it to publish everything again", path.display())]
     Memory { path: PathBuf, why: String },
     /// This machine's clock is more than a day behind the last publication: clients would refuse the next one.

@@ -1,8 +1,8 @@
-//! CIDs of files, computed once: what did not change since the last run is not read again.
+//! CIDs of files, computed once: a file that did not change since the last run is not read again.
 //!
-//! Where a plain copy is wanted, it gets the root block of each longer file as `ipfs/<CID>`, the path that a trustless
-//! gateway has for it: whoever has the root can prove single leaves, and so mirrors may share a file or go on in each
-//! other's place. A file whose root block is missing there is read again.
+//! A plain copy, if configured, gets the root block of each longer file as `ipfs/<CID>`, the path of a trustless
+//! gateway: a client with the root can prove single leaves, so mirrors may share a file or replace each other. A
+//! file whose root block is missing there is read again.
 //!
 //! The memory is a file of lines in the publisher's state directory. A file counts as unchanged while device, inode,
 //! size, modification and change time (in nanoseconds) are the same; the change time cannot be set by hand.
@@ -21,7 +21,7 @@ use crate::dag::{CHUNK, WIDTH};
 use crate::digest::Sha256;
 use crate::distro::trusted::{self, FileKey};
 
-/// The memory is written whenever this many bytes were hashed, so that an interrupted run is not for nothing.
+/// Bytes hashed between two saves of the memory, so that an interrupted run keeps most of its work.
 const SAVE_EVERY: u64 = 4 << 30;
 /// A file whose change time is this close could change again without a new one: its hash is not remembered.
 const FRESH_NS: i128 = 1_000_000_000;
@@ -29,7 +29,7 @@ const FRESH_NS: i128 = 1_000_000_000;
 /// The directory of a plain copy in which the root blocks of files are.
 const ROOTS: &str = "ipfs";
 
-/// A file by its content.
+/// The facts about a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hashed {
     pub(super) cid: Cid,
@@ -40,16 +40,17 @@ pub(super) struct Hashed {
     pub(super) key: FileKey,
 }
 
-/// What was hashed before, by path.
+/// The hashes of earlier runs, by path.
 pub(super) struct HashMemory {
     path: PathBuf,
     known: HashMap<PathBuf, Hashed>,
-    /// Where root blocks go.
+    /// The directory for root blocks.
     roots: Option<PathBuf>,
 }
 
 impl HashMemory {
-    /// The memory in `dir`, for a plain copy in `out`. A damaged one is forgotten line by line: it only saves work.
+    /// Opens the memory in `dir`, for a plain copy in `out`. Damaged lines are dropped: the memory only saves
+    /// work.
     pub(super) fn open(dir: &Path, out: Option<&Path>) -> Self {
         let path = dir.join("hashes");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -130,21 +131,21 @@ impl HashMemory {
     }
 }
 
-/// Removes the root blocks in the plain copy `out` that no file of `files` has, and nothing else: what lies there and is no
-/// root block was put there by somebody else.
+/// Removes root blocks in the plain copy `out` that belong to no file of `files`, and nothing else: other files
+/// there belong to the user.
 pub(super) fn sweep_roots<'f>(out: &Path, files: impl Iterator<Item = &'f Hashed>) {
     let listed: std::collections::HashSet<Cid> = files.map(|file| file.cid).collect();
     for old in std::fs::read_dir(out.join(ROOTS)).into_iter().flatten().flatten() {
         let Some(cid) = old.file_name().to_str().and_then(|name| name.parse::<Cid>().ok()) else { continue };
         let is_root = || std::fs::read(old.path()).is_ok_and(|block| cid.proves(&block));
         if cid.codec() == Codec::DagPb && !listed.contains(&cid) && is_root() {
-            // What cannot be removed now is removed next time.
+            // A file that cannot be removed now is removed next time.
             let _ = std::fs::remove_file(old.path());
         }
     }
 }
 
-/// Whether the root block of a file lists its leaves.
+/// True if the root block of a file lists its leaves.
 fn has_leaves(file: &Hashed) -> bool {
     file.cid.codec() == Codec::DagPb && file.size <= (WIDTH * CHUNK) as u64
 }
@@ -154,7 +155,7 @@ fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, PublishError> 
     let at = |error: io::Error| PublishError::Io { path: path.to_owned(), error };
     let file = File::open(path).map_err(at)?;
     let key = FileKey::of(&file).map_err(at)?;
-    // Above the leaves only nodes are handed out, the root last of all.
+    // Above the leaves the builder passes only nodes, the root last of all.
     let mut root = Vec::new();
     let built = build::build_blocks(&file, |cid, block| {
         if cid.codec() == Codec::DagPb {

@@ -1,4 +1,4 @@
-//! What was published last: the sequence that must not go back, and the blocks that need not be sent again.
+//! The last publication: the sequence that must not go back, and the blocks that need not be sent again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -16,16 +16,16 @@ use crate::distro::trusted;
 /// The memory of one publisher, in its state directory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct PublisherMemory {
-    /// Highest sequence ever given out, offline or online.
+    /// Highest sequence ever published, offline or online.
     pub(super) sequence: u64,
     /// The publication that the daemon has.
     pub(super) online: Option<PublishedRun>,
-    /// Roots that were handed over and perhaps pinned, and never became the publication: to be let go.
+    /// Roots that were sent and perhaps pinned, and never became the publication: to be unpinned.
     #[serde(default)]
     pub(super) pending: Vec<Cid>,
     /// The publication written by `--offline`.
     pub(super) offline: Option<PublishedRun>,
-    /// The tables as they were given out last, online or offline.
+    /// The tables as they were published last, online or offline.
     #[serde(default)]
     pub(super) tables: BTreeMap<String, ChainLink>,
 }
@@ -41,18 +41,18 @@ pub(super) struct PublishedRun {
     pub(super) expires: u64,
     /// `Content::fingerprint`.
     pub(super) content: Sha256,
-    /// Of the manifest.
+    /// Digest of the manifest.
     pub(super) manifest: Sha256,
     /// The IPNS name.
     pub(super) name: Option<String>,
-    /// Whether the record could be read back.
+    /// True if the record could be read back.
     pub(super) record: bool,
     /// CIDs of all files in it.
     pub(super) files: HashSet<Cid>,
 }
 
 impl PublishedRun {
-    /// Whether more than half of its life is left.
+    /// True if more than half of its validity is left.
     pub(super) fn is_fresh(&self, now: u64) -> bool {
         let life = self.expires.saturating_sub(self.created);
         now >= self.created && now.saturating_sub(self.created) <= life / 2

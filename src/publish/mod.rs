@@ -1,8 +1,8 @@
-//! `publish`: from a directory that repo-add made to a signed index and a plain tree under one IPNS name.
+//! `publish`: from a directory made by repo-add to a signed index and a plain tree under one IPNS name.
 //!
-//! Everything is computed here (`tree`), so that the daemon is handed blocks and a root and has nothing to decide. The
-//! order makes an interruption harmless: check and hash, hand over the blocks with the root pinned, read them back,
-//! publish the name, read the record back, and only then let go of what was published before.
+//! Everything is computed here (`tree`), so that the daemon receives blocks and a root and decides nothing. The
+//! order makes an interruption harmless: check and hash, send the blocks with the root pinned, read them back,
+//! publish the name, read the record back, and only then unpin the former publication.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -34,32 +34,33 @@ use tree::{Content, Sealed, TreeFile, UploadState};
 
 /// Putting a record to the DHT takes a minute at times.
 const ANNOUNCE: Duration = Duration::from_secs(300);
-/// Slowest upload that is waited for, in bytes a second: the daemon is near.
+/// Slowest upload that is waited for, in bytes a second: the daemon is on this machine or near.
 const SLOWEST: u64 = 1 << 20;
 
 /// Most diffs that are kept for a table; fewer when they would not be smaller than the table.
 ///
 pub use crate::index::diff::DIFFS_KEPT;
 
-/// What is published, and how.
+/// The parameters of a publication.
 pub struct PublishOptions {
     /// The publisher's name in manifest and pins, at most 64 bytes.
     pub publisher: String,
     /// Directories made by repo-add, or trees `<repo>/os/<arch>` of them.
     pub dirs: Vec<PathBuf>,
-    /// Where this publisher's memory is; of its own, kept between runs.
+    /// The directory of this publisher's memory; for this publisher alone, kept between runs.
     pub state_dir: PathBuf,
-    /// The daemon's key to publish under; made when it has none of that name.
+    /// The daemon's key to publish under; made if there is none of that name.
     pub key: String,
     /// Signs the manifest, when given.
     pub minisign: Option<SecretKey>,
-    /// How long manifest and record count. Default 48 h, as long as DHT servers keep records.
+    /// Validity of manifest and record. Default 48 h, as long as DHT servers keep records.
     pub lifetime: Duration,
-    /// How long others may keep the name's answer. Default 5 min, as Kubo.
+    /// How long caches may keep the name's answer. Default 5 min, as in Kubo.
     pub ttl: Duration,
     /// `Server` URLs named in the manifest, by repo.
     pub upstream: BTreeMap<RepoName, Vec<String>>,
-    /// Where a plain copy of manifest, signature, tables, root blocks and record is written, to be served over HTTP.
+    /// The directory for a plain copy of manifest, signature, tables, root blocks and record, to be served over
+    /// HTTP.
     pub out: Option<PathBuf>,
     /// Unix seconds.
     pub now: u64,
@@ -74,31 +75,31 @@ pub enum Phase {
     Hash,
     /// Once, before anything is sent: (bytes that the daemon's disk use will grow by, bytes that are free there).
     Cost,
-    /// Handing blocks to the daemon.
+    /// Sending blocks to the daemon.
     Upload,
     /// Reading them back.
     Check,
 }
 
-/// What a run did.
+/// The effect of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Did {
     /// Content changed and is published.
     Published,
-    /// Nothing changed; manifest and record got a new life.
+    /// Nothing changed; manifest and record were renewed.
     Renewed,
-    /// Nothing changed and more than half of the life is left.
+    /// Nothing changed and more than half of the validity is left.
     Unchanged,
 }
 
 /// The result of a run.
 #[derive(Clone, Debug)]
 pub struct PublishReport {
-    /// What it did.
+    /// The effect.
     pub did: Did,
     /// The published directory.
     pub root: Cid,
-    /// Of manifest and record.
+    /// Sequence of manifest and record.
     pub sequence: u64,
     /// Unix seconds.
     pub expires: u64,
@@ -108,16 +109,16 @@ pub struct PublishReport {
     pub files: usize,
     /// Files that were not in the last publication.
     pub new_files: usize,
-    /// Bytes of blocks that were handed to the daemon.
+    /// Bytes of blocks that were sent to the daemon.
     pub sent: u64,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
 /// Publishes; without `kubo` only builds and signs, into `options.out`.
 ///
 /// # Errors
-/// See [`PublishError`]. Interrupted at any point, the next run goes on with what is there.
+/// See [`PublishError`]. After an interruption at any point, the next run continues.
 pub async fn run(
     options: &PublishOptions,
     kubo: Option<&Kubo>,
@@ -143,7 +144,7 @@ pub async fn run(
     }
 }
 
-/// Every package must be what the database says, byte for byte.
+/// Checks every package against the database, byte for byte.
 fn compare(repos: &[ScannedRepo], hashed: &[Hashed]) -> Result<(), PublishError> {
     for (found, hashed) in repos.iter().flat_map(|repo| repo.files.values()).zip(hashed) {
         let path = || found.path.clone();
@@ -191,7 +192,7 @@ async fn online(
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<PublishReport, PublishError> {
     let name = key(options, kubo).await?;
-    // What the daemon still has of the last publication; its pin may have been removed by hand.
+    // The blocks of the last publication that the daemon still has; its pin may have been removed by hand.
     let before = match &last.online {
         Some(run) if kubo.is_pinned(run.root).await? => Some(run.clone()),
         _ => None,
@@ -257,7 +258,7 @@ async fn online(
     Ok(report)
 }
 
-/// The sequence and its tables count as given out from here on, whatever happens next.
+/// Records the sequence and its tables as published, before anything else happens.
 fn give_out(
     options: &PublishOptions,
     content: &Content,
@@ -311,7 +312,7 @@ async fn upload(
     }
 }
 
-/// The plain copy for HTTP. The manifest is written last, so that a copy without it is seen to be incomplete.
+/// Writes the plain copy for HTTP. The manifest is written last, so that an incomplete copy has none.
 fn write_out(
     options: &PublishOptions,
     content: &Content,
@@ -348,7 +349,7 @@ fn write_out(
             let is_diff = name.to_str().is_some_and(|name| name.ends_with(".ndjson.zst"));
             let is_listed = |path: &String| out.join(path) == old.path();
             if is_diff && !sealed.diffs.keys().any(is_listed) {
-                // What cannot be removed now is removed next time.
+                // A file that cannot be removed now is removed next time.
                 let _ = std::fs::remove_file(old.path());
             }
         }
@@ -356,7 +357,7 @@ fn write_out(
     Ok(())
 }
 
-/// Whether the plain copy, where one is wanted, is that of `run`.
+/// True if the plain copy, if one is configured, is that of `run`.
 fn is_written(options: &PublishOptions, run: &PublishedRun) -> bool {
     options.out.as_ref().is_none_or(|out| {
         std::fs::read(out.join("pkgswarm.json")).is_ok_and(|bytes| Sha256::of(&bytes) == run.manifest)

@@ -1,4 +1,4 @@
-//! What is to be published: the repos that repo-add made, and every file in them that clients may ask for.
+//! The repos to publish, made by repo-add, and every file in them that clients may ask for.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use crate::distro::trusted::FileKey;
 use crate::index::manifest::is_arch;
 use crate::name::{FileName, RepoName};
 
-/// How deep below a given directory repos are looked for: `<repo>/os/<arch>` and one more.
+/// Depth of the search for repos below a given directory: `<repo>/os/<arch>` and one more.
 const DEPTH: usize = 4;
 
 /// One repo for one architecture.
@@ -35,7 +35,7 @@ pub(super) struct ScannedFile {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A package, and what the database says about it.
+    /// A package, with the database's facts about it.
     Package { size: u64, sha256: Sha256 },
     /// `….sig` beside a package.
     PackageSignature,
@@ -44,13 +44,13 @@ pub(super) enum Role {
 }
 
 impl ScannedRepo {
-    /// Its place in the tree.
+    /// Returns its path in the tree.
     pub(super) fn path(&self) -> String {
         format!("{}/os/{}", self.name, self.arch)
     }
 }
 
-/// Finds every repo in `dirs` and lists its files. Reads databases and looks at files, but hashes nothing yet.
+/// Finds every repo in `dirs` and lists its files. Reads databases and file states, but hashes nothing yet.
 pub(super) fn scan(dirs: &[PathBuf]) -> Result<Vec<ScannedRepo>, PublishError> {
     let mut repos: Vec<ScannedRepo> = Vec::new();
     for dir in dirs {
@@ -144,7 +144,7 @@ fn read(dir: &Path, name: RepoName) -> Result<ScannedRepo, PublishError> {
     Ok(ScannedRepo { name, arch, files })
 }
 
-/// The architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.
+/// Returns the architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.
 fn arch(dir: &Path, packages: Vec<String>) -> Result<String, PublishError> {
     // A relative path may hide its parents.
     let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());

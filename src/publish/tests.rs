@@ -1,4 +1,4 @@
-//! Publishing without a daemon: what is built, what is refused, what a second run does.
+//! Publishing without a daemon: the result, the refusals, the second run.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::index::table::Reader;
 
 const NOW: u64 = 1_790_000_000;
 
-/// A package of `size` bytes called `NAME-VERSION-RELEASE-ARCH`.
+/// Makes a package of `size` bytes called `NAME-VERSION-RELEASE-ARCH`.
 pub(super) fn package(stem: &str, size: usize) -> (String, Vec<u8>) {
     (format!("{stem}.pkg.tar.zst"), (0..size).map(|n| (n / 7 + stem.len()) as u8).collect())
 }
@@ -114,7 +114,7 @@ fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
     assert_eq!((entries[1].name.as_str(), entries[1].cid, entries[1].sha256), (&*name, built.root, built.sha256));
     assert_eq!(entries[0].signature, Some((9, Sha256::of(b"signature"))));
 
-    // The root block of the longer file, under the path that a gateway has for it; the shorter one is its own.
+    // The root block of the longer file, under its path at a gateway; the shorter file is its own block.
     let roots: Vec<_> = fs::read_dir(out.join("ipfs")).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(roots, [std::ffi::OsString::from(built.root.to_string())]);
     assert!(built.root.proves(&read(&format!("ipfs/{}", built.root))));
@@ -211,7 +211,7 @@ fn what_changed_since_the_last_publication_is_a_diff_and_old_diffs_are_removed()
     let table = &manifest().tables[0];
     let names: Vec<_> = fs::read_dir(out.join(table.diff_dir())).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(names.len(), table.diffs.len());
-    // A renewal changes no table, so that it leads nowhere new.
+    // A renewal changes no table, so that there is no new diff.
     let renewed = build(&made.options(NOW + 200_000)).unwrap();
     let again = manifest();
     assert_eq!(
@@ -233,7 +233,7 @@ fn a_plain_copy_gets_the_roots_that_it_lacks_and_loses_those_that_nobody_needs()
     fs::remove_dir_all(made.root().join("out")).unwrap();
     build(&made.options(NOW + 1)).unwrap();
     assert!(root(&big.1).exists() && root(&other.1).exists());
-    // What somebody else put there stays.
+    // Files that the user put there stay.
     let others = [made.root().join("out/ipfs/index.html"), root(&[9; (1 << 20) + 7])];
     others.iter().for_each(|path| fs::write(path, b"theirs").unwrap());
     made.add("custom", std::slice::from_ref(&big));

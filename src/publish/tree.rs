@@ -21,9 +21,9 @@ use crate::index::manifest::{Database, Manifest, Packed, Table};
 use crate::index::table::{self, Entry, ONE_BLOCK, TableWriter};
 use crate::name::FileName;
 
-/// All that does not depend on when it is published.
+/// The parts that do not depend on the time of publication.
 pub(super) struct Content {
-    /// Of everything in here: equal means that nothing changed.
+    /// Digest of all parts: equal means that nothing changed.
     pub(super) fingerprint: Sha256,
     pub(super) tables: Vec<Table>,
     /// The compressed tables, by their path in the tree.
@@ -41,14 +41,14 @@ pub(super) struct Content {
 /// A file of the plain tree.
 #[derive(Clone, Debug)]
 pub(super) struct TreeFile {
-    /// Below the root.
+    /// Its path below the root.
     pub(super) path: String,
-    /// On this machine.
+    /// Its path on this machine.
     pub(super) source: PathBuf,
     pub(super) hashed: Hashed,
 }
 
-/// A publication, ready to be handed over.
+/// A publication, ready to be sent.
 pub(super) struct Sealed {
     pub(super) manifest: Manifest,
     /// The manifest as signed.
@@ -57,7 +57,7 @@ pub(super) struct Sealed {
     pub(super) root: Cid,
     /// The root's own block.
     pub(super) root_block: Vec<u8>,
-    /// All blocks that are not of files.
+    /// All blocks except those of files.
     pub(super) blocks: Vec<Block>,
     /// The state of each table, by [`place`].
     pub(super) links: BTreeMap<String, ChainLink>,
@@ -65,13 +65,13 @@ pub(super) struct Sealed {
     pub(super) diffs: BTreeMap<String, Vec<u8>>,
 }
 
-/// What a table is called among others: `<repo>-<arch>`.
+/// Returns a table's key: `<repo>-<arch>`.
 fn place(table: &Table) -> String {
     format!("{}-{}", table.repo, table.arch)
 }
 
 impl Content {
-    /// Builds tables and directories of `repos`; `hashed` has what is in `ScannedRepo::files`, in that order.
+    /// Builds tables and directories of `repos`; `hashed` matches `ScannedRepo::files`, in that order.
     pub(super) fn build(
         options: &PublishOptions,
         repos: &[ScannedRepo],
@@ -118,7 +118,7 @@ impl Content {
         Ok(out)
     }
 
-    /// Writes one table, adds it to the manifest's list, and returns its place in `tables/`.
+    /// Writes one table, adds it to the manifest's list, and returns its path in `tables/`.
     fn table(
         &mut self,
         options: &PublishOptions,
@@ -158,7 +158,7 @@ impl Content {
         let table = Table {
             repo: repo.name.clone(),
             arch: repo.arch.clone(),
-            // Known when it is sealed.
+            // Set when it is sealed.
             changed: 0,
             entries,
             sha256: Sha256::of(&plain),
@@ -183,7 +183,7 @@ impl Content {
     fn fingerprint(&self, options: &PublishOptions) -> Sha256 {
         let mut hasher = Hasher::default();
         let manifest = self.manifest(options, 0, 0, 0);
-        // Diffs are no content: they are about what was before.
+        // Diffs are no content: they depend on the former publication.
         hasher.update(&manifest.encode());
         for entry in &self.top {
             hasher.update(&entry.cid.to_bytes());
@@ -230,7 +230,7 @@ impl Content {
             top.push(entry("diffs", directory(&mut blocks, &places)?));
         }
         let bytes = manifest.encode();
-        // What clients would refuse must not be published.
+        // A manifest that clients would refuse must not be published.
         Manifest::decode(&bytes)?;
         let minisig = options.minisign.as_ref().map(|key| key.sign(&bytes, sequence, manifest.expires));
         let signature = minisig.as_ref().map(|text| ("pkgswarm.json.minisig", text.as_bytes()));
@@ -246,28 +246,29 @@ impl Content {
     }
 }
 
-/// What an upload has done so far, and what ended it on our side.
+/// The progress of an upload, and the local failure that ended it.
 #[derive(Clone, Default)]
 pub(super) struct UploadState {
-    /// Bytes of blocks handed to the connection.
+    /// Bytes of blocks passed to the connection.
     pub(super) sent: Arc<AtomicU64>,
     failed: Arc<Mutex<Option<PublishError>>>,
 }
 
 impl UploadState {
-    /// Why the upload was cut from this side, if it was.
+    /// Returns why the upload was cut on this side, if it was.
     pub(super) fn failure(&self) -> Option<PublishError> {
         self.failed.lock().expect("nothing panics while it holds this").take()
     }
 
-    /// One CAR of `blocks` and the blocks of `files`, read in a thread of its own while it is sent, in constant memory.
+    /// Streams one CAR of `blocks` and the blocks of `files`, read in a thread of its own while it is sent, in
+    /// constant memory.
     ///
-    /// A file that is not what was hashed any more cuts the stream.
+    /// A file that changed since it was hashed cuts the stream.
     pub(super) fn start(&self, root: Cid, blocks: Vec<Block>, files: Vec<TreeFile>) -> Body {
         let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Vec<u8>>>(4);
         let this = self.clone();
         std::thread::spawn(move || {
-            // The other end is gone when the request ended; there is nobody left to tell.
+            // The other end is gone when the request has ended.
             let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
             let put = |bytes: Vec<u8>| send.blocking_send(Ok(bytes)).map_err(|_| gone());
             let block = |cid: Cid, bytes: &[u8]| {
@@ -288,7 +289,7 @@ impl UploadState {
                         return Err(PublishError::Changed(file.source.clone()));
                     }
                 }
-                // Directories after files: whoever finds the root finds everything below it.
+                // Directories after files: a reader that finds the root finds everything below it.
                 blocks.iter().try_for_each(|b| block(b.cid, &b.bytes)).map_err(at(&PathBuf::new()))
             };
             match all() {

@@ -1,4 +1,4 @@
-//! Diffs between tables as a distribution makes them, and between any two.
+//! Diffs between tables of a distribution, and between any two.
 
 use proptest::prelude::*;
 
@@ -87,13 +87,13 @@ fn a_bomb_is_cut_off() {
     assert!(matches!(changes.add(&packed(&lines)), Err(DiffError::TooLong)));
 }
 
-/// The repo `extra`: 15,000 packages with signatures, a quarter of them above 1 MiB, in `day` after so many days.
+/// Makes the repo `extra`: 15,000 packages with signatures, a quarter of them above 1 MiB, on day `day`.
 ///
 /// Every day another fiftieth of the packages gets a new release: its name changes, and every digest with it.
 fn extra(day: u64) -> Vec<Entry> {
     let mut entries: Vec<Entry> = (0..15_000u64)
         .map(|n| {
-            // Cheap noise in place of the words that packages are called by.
+            // Cheap noise in place of the words in packages' names.
             let word = Sha256::of(&n.to_le_bytes()).to_string();
             let release = 1 + (0..day).filter(|day| (n + day) % 50 == 0).count();
             let (name, major) = (&word[..6 + n as usize % 9], n % 40);

@@ -57,8 +57,8 @@ impl<'a> IpnsEntry<'a> {
         Ok(entry)
     }
 
-    /// With a V1 signature or value every V1 field counts, a missing one as zero, as boxo does it
-    /// (`ipns/validation.go`); without them only what is there.
+    /// Compares the unsigned fields. With a V1 signature or value every V1 field counts, a missing one as zero, as
+    /// in boxo (`ipns/validation.go`); without them only fields that are present.
     pub(super) fn agrees_with(&self, signed: &Data<'_>) -> Result<(), RecordError> {
         let strict = self.signature_v1.is_some_and(|s| !s.is_empty()) || self.value.is_some_and(|v| !v.is_empty());
         let bytes = |unsigned: Option<&[u8]>, signed: &[u8]| match unsigned {
@@ -119,7 +119,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// What the V2 signature signs.
+/// Returns the bytes that the V2 signature covers.
 pub(super) fn to_sign(data: &[u8]) -> Vec<u8> {
     [b"ipns-signature:", data].concat()
 }

@@ -1,11 +1,11 @@
-//! What a manifest may say, and what is refused.
+//! Manifests that are accepted, and those that are refused.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 
-/// An index of the repo `core` with sequence 1_790_000_000 that lives two days.
+/// Makes an index of the repo `core` with sequence 1_790_000_000 that is valid for two days.
 pub(crate) fn sample() -> Manifest {
     let sha256 = Sha256::of(b"table");
     let name = FileName::new("core.db").unwrap();

@@ -1,7 +1,7 @@
-//! The way by neighbours: they tell what they have of an index, and nobody knows who they are.
+//! The way through neighbours: they send their copies of an index, and are not identified.
 //!
-//! Only what the publisher signed is followed, the highest signed sequence first. A neighbour can make this take longer,
-//! up to the deadline of the refresh, and nothing else (`tests/cases/index_lan.rs`).
+//! Only data that the publisher signed is followed, the highest signed sequence first. A neighbour can make this
+//! take longer, up to the deadline of the refresh, and nothing else (`tests/cases/index_lan.rs`).
 
 use std::time::Duration;
 
@@ -17,17 +17,18 @@ use crate::source::neighbours::LanSource;
 /// Answers that are followed at the same time. Each may be a manifest of 1 MiB.
 const AT_ONCE: usize = 8;
 
-/// How long one with a higher sequence is waited for when an index is proven already. Whoever told of it may not have it.
+/// Time to wait for a higher sequence when one index is proven already. The neighbour that announced it may not
+/// have it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// An answer, and the sequence that the publisher signed with it.
+/// An answer, and the publisher's signed sequence in it.
 struct LanAnswer {
     sequence: u64,
     passed: Passed,
 }
 
 impl Work<'_> {
-    /// The newest index that any neighbour tells of and that counts.
+    /// Returns the newest index that any neighbour offers and that counts.
     pub(super) async fn of_neighbours(&self, neighbours: &LanSource) -> Result<IndexOffer, RefreshError> {
         let key = self.source.grant.keys().into_iter().next().ok_or(RefreshError::Refused(RefusalError::NoKey))?;
         let answers = neighbours.index(&key).await.map_err(|miss| RefreshError::Failed(miss.to_string()))?;
@@ -48,7 +49,7 @@ impl Work<'_> {
         let (mut best, mut open) = (None::<(u64, IndexOffer)>, vec![true; sequences.len()]);
         loop {
             let next = match &best {
-                // Nobody who is still asked signed a higher one.
+                // No pending neighbour has a higher signed sequence.
                 Some((has, _)) if !open.iter().zip(&sequences).any(|(open, sequence)| *open && sequence > has) => break,
                 Some(_) => tokio::time::timeout(PATIENCE, following.next()).await.unwrap_or(None),
                 None => following.next().await,
@@ -65,7 +66,7 @@ impl Work<'_> {
         }
         match (best, failure) {
             (Some((_, offer)), _) => Ok(offer),
-            // A neighbour that is behind is no attack.
+            // A neighbour with an old copy is no attack.
             (None, Some(RefreshError::Refused(older @ RefusalError::Older { .. }))) => {
                 Err(RefreshError::Failed(older.to_string()))
             }
@@ -74,7 +75,7 @@ impl Work<'_> {
         }
     }
 
-    /// What of an answer the publisher signed: only that may send us after blocks.
+    /// Reads the signed part of an answer: only that may cause fetching of blocks.
     fn look(&self, answer: &[u8]) -> Result<LanAnswer, RefreshError> {
         let passed =
             Passed::read(answer).map_err(|why| RefreshError::Failed(format!("a neighbour's answer: {why}")))?;
@@ -94,7 +95,7 @@ impl Work<'_> {
         Ok(LanAnswer { sequence, passed })
     }
 
-    /// The index that an answer leads to, if it counts, and its sequence.
+    /// Returns the index that an answer leads to, if it counts, and its sequence.
     async fn follow_told(&self, told: LanAnswer) -> Result<(u64, IndexOffer), RefreshError> {
         let Passed { record, manifest, minisig } = told.passed;
         let offer = match (self.source.grant.ipns, record, manifest) {

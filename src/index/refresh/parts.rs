@@ -1,4 +1,4 @@
-//! Parts of an index that are known by hash: whoever has them may deliver them, whichever way named them.
+//! Parts of an index that are known by hash: any source may deliver them, for any way that named them.
 //!
 //! The nearest source is asked first and the next one joins when it fails or takes long, so that a slow or hanging
 //! source costs a second and not the refresh.
@@ -21,12 +21,12 @@ use crate::name::shown;
 use crate::source::Miss;
 use crate::source::neighbours::LanSource;
 
-/// How long a source is waited for before the next one joins; longer for larger parts.
+/// Time to wait for a source before the next one joins; longer for larger parts.
 const HEDGE: Duration = Duration::from_secs(1);
-/// Bytes a second that a source is trusted to deliver meanwhile.
+/// Bytes a second that a source is expected to deliver meanwhile.
 const HEDGE_RATE: u64 = 512 << 10;
 
-/// Who has parts.
+/// A source of parts.
 #[derive(Clone)]
 pub(super) struct PartSource<'a> {
     name: String,
@@ -48,11 +48,11 @@ pub(super) struct IndexPart<'p> {
     cid: Cid,
     path: &'p str,
     most: usize,
-    /// Of a file of several blocks; a single block is proven by its CID.
+    /// The digest of a file of several blocks; a single block is proven by its CID.
     file: Option<Sha256>,
 }
 
-/// The sources of parts, nearest first.
+/// Lists the sources of parts, nearest first.
 pub(super) fn sources<'a>(
     source: &'a IndexSource,
     lan: Option<&Rc<LanSource>>,
@@ -69,18 +69,18 @@ pub(super) fn sources<'a>(
     lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect()
 }
 
-/// A plain copy as a source.
+/// Makes a source of a plain copy.
 pub(super) fn copy<'a>(url: &'a Url, client: &Client) -> PartSource<'a> {
     PartSource { name: "url".to_owned(), from: From::Copy(url, client.clone()) }
 }
 
 impl<'p> IndexPart<'p> {
-    /// One block of at most `most` bytes.
+    /// Names one block of at most `most` bytes.
     pub(super) fn block(cid: Cid, path: &'p str, most: usize) -> Self {
         Self { cid, path, most, file: None }
     }
 
-    /// A compressed table.
+    /// Names a compressed table.
     pub(super) fn table(packed: &Packed, path: &'p str) -> Self {
         Self { cid: packed.cid, path, most: packed.size as usize, file: Some(packed.sha256) }
     }
@@ -96,7 +96,7 @@ impl<'p> IndexPart<'p> {
 }
 
 impl Work<'_> {
-    /// A part, proven, from whoever delivers it first.
+    /// Returns a part, proven, from the first source that delivers it.
     pub(super) async fn part(&self, part: &IndexPart<'_>) -> Result<Vec<u8>, RefreshError> {
         if let Some(bytes) = self.at_hand(part) {
             return Ok(bytes);
@@ -105,7 +105,7 @@ impl Work<'_> {
         cell.get_or_try_init(|| self.race(part)).await.cloned()
     }
 
-    /// Most of what an unchanged index consists of is here already.
+    /// Returns a part that is here already, as most of an unchanged index is.
     fn at_hand(&self, part: &IndexPart<'_>) -> Option<Vec<u8>> {
         let held = self.held.as_ref()?;
         let bytes = match part.path {
@@ -191,7 +191,7 @@ impl Work<'_> {
         Ok(bytes)
     }
 
-    /// A file of at most `most` bytes of a plain copy, unproven.
+    /// Fetches a file of at most `most` bytes from a plain copy, unproven.
     pub(super) async fn get(&self, source: &PartSource<'_>, path: &str, most: usize) -> Result<Vec<u8>, PartError> {
         let From::Copy(base, client) = &source.from else { unreachable!("only copies have paths") };
         let mut url = (*base).clone();
@@ -217,7 +217,7 @@ impl Work<'_> {
     }
 }
 
-/// Why a source did not deliver a part.
+/// The reason why a source did not deliver a part.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PartError {
     #[error("HTTP {0}")]
@@ -237,7 +237,7 @@ pub(super) enum PartError {
     Transport(#[from] reqwest::Error),
 }
 
-/// A failed call, as a way's failure: the way is named beside it.
+/// Converts a failed call into a way's failure: the way is named beside it.
 pub(super) fn fault(fault: kubo::KuboError) -> RefreshError {
     RefreshError::Failed(format!("{}: {}", fault.call, fault.text))
 }

@@ -1,4 +1,4 @@
-//! The tables of an index: by what changed since the one at hand, whole only where that is not possible.
+//! The tables of an index: by the changes since the present one, whole only if that is impossible.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::index::state::{KeepError, TableBytes};
 use crate::name::FileName;
 use crate::source::neighbours::LanSource;
 
-/// How long a neighbour is waited for before others are asked as well.
+/// Time to wait for a neighbour before others are asked as well.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Diffs that are fetched at the same time.
@@ -34,7 +34,7 @@ impl Work<'_> {
             return Ok(());
         }
         let Some(lan) = &self.lan else { return self.of_all(table).await };
-        // From a neighbour it comes whole, which costs nobody anything. One who hangs is not waited for.
+        // A neighbour sends it whole, which costs no operator anything. One that hangs is not waited for.
         let failed = Notify::new();
         let near = async {
             let done = self.of_lan(lan, table).await;
@@ -59,7 +59,7 @@ impl Work<'_> {
         }
     }
 
-    /// The table as a neighbour has it: not compressed.
+    /// Fetches the table from a neighbour: not compressed.
     async fn of_lan(&self, lan: &LanSource, table: &Table) -> Result<(), Dead> {
         let name = FileName::new(format!("{}-{}.ndjson", table.repo, table.arch));
         let name = name.map_err(|why| Dead::Way(RefreshError::Failed(why.to_string())))?;
@@ -70,7 +70,7 @@ impl Work<'_> {
         kept.map_err(|error| dead(name.as_str(), error))
     }
 
-    /// The table by its diffs, or compressed, from whoever has that.
+    /// Fetches the table's diffs, or the compressed table, from any source.
     async fn of_all(&self, table: &Table) -> Result<(), Dead> {
         let name = &self.source.name;
         match self.by_diffs(table).await {
@@ -89,7 +89,7 @@ impl Work<'_> {
         self.state.keep_table(name, table, TableBytes::Packed(&packed)).map_err(|error| dead(&path, error))
     }
 
-    /// `false` when no diffs lead from the table at hand to this one.
+    /// Applies diffs; `false` when none lead from the present table to this one.
     async fn by_diffs(&self, table: &Table) -> Result<bool, Dead> {
         let Some(held) = &self.held else { return Ok(false) };
         let same = |old: &&Table| (&old.repo, &old.arch) == (&table.repo, &table.arch);

@@ -22,7 +22,7 @@ struct RefreshScene {
     state: IndexState,
 }
 
-/// A manifest with a real table of `core`, and the table.
+/// Makes a manifest with a real table of `core`, and the table.
 fn index(sequence: u64) -> (Manifest, Vec<u8>) {
     let plain = plain(&[entry("a-1-1-any.pkg.tar.zst", 1), entry(&format!("b-{sequence}"), 2 << 20)]);
     let packed = pack(&plain);
@@ -42,7 +42,7 @@ impl RefreshScene {
         Self { publisher: Publisher::new(), _dir: dir, state }
     }
 
-    /// An HTTP server with a plain copy of the index, as `publish --out` writes it.
+    /// Scripts an HTTP server with a plain copy of the index, as `publish --out` writes it.
     fn mirror(&self, manifest: &Manifest, packed: &[u8]) -> Script {
         let offer = self.publisher.offer(manifest);
         Script::answering(vec![
@@ -54,7 +54,7 @@ impl RefreshScene {
         ])
     }
 
-    /// A daemon that can deliver the record and every block.
+    /// Scripts a daemon that can deliver the record and every block.
     fn daemon(&self, manifest: &Manifest, packed: &[u8]) -> Script {
         let offer = self.publisher.offer(manifest);
         let root = Cid::dag_pb(Sha256::of(offer.root.as_ref().unwrap()));
@@ -86,7 +86,7 @@ impl RefreshScene {
     }
 }
 
-/// Why nothing of this way counts.
+/// Returns the reason why this way does not count.
 fn why(done: &Refreshed, via: &str) -> String {
     let route = done.routes.iter().find(|route| route.via == via).unwrap();
     route.said.as_ref().unwrap_err().to_string()

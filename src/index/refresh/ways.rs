@@ -1,4 +1,4 @@
-//! The ways to an index: who is asked for its IPNS record, and how the rest follows from that by hash.
+//! The ways to an index: the sources to ask for its IPNS record, and how the rest follows from that by hash.
 //!
 //! `name/resolve` is not among them: it streams paths, and a path without its signed record proves nothing.
 
@@ -18,20 +18,20 @@ use crate::index::minisign::SIGNATURE_MOST;
 use crate::kubo::{BLOCK_MOST, Kubo};
 use crate::source::neighbours::LanSource;
 
-/// What the way by neighbours is called.
+/// The name of the way through neighbours.
 pub(super) const LAN: &str = "lan";
 
 /// One way.
 pub(super) struct IndexWay<'a> {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(super) via: String,
     ask: WayKind<'a>,
 }
 
 enum WayKind<'a> {
-    /// Neighbours, by way of the daemon: each tells what it has.
+    /// Neighbours, through the daemon: each sends its copy.
     Lan(Rc<LanSource>),
-    /// `name/get` of the RPC, or `/ipns/NAME?format=ipns-record` of a gateway where no RPC is known.
+    /// `name/get` of the RPC, or `/ipns/NAME?format=ipns-record` of a gateway if no RPC is known.
     Record(Kubo, Name),
     /// `/routing/v1/ipns/NAME`.
     Routing(Kubo, Name),
@@ -41,7 +41,7 @@ enum WayKind<'a> {
     Whole(PartSource<'a>),
 }
 
-/// All ways to `source`.
+/// Lists all ways to `source`.
 pub(super) fn of<'a>(
     source: &'a IndexSource,
     lan: Option<&Rc<LanSource>>,
@@ -72,7 +72,7 @@ pub(super) fn of<'a>(
 }
 
 impl Work<'_> {
-    /// What this way offers, unproven but for what had to be proven to get the rest.
+    /// Fetches the offer of this way, unproven except for the parts that had to be proven to fetch the rest.
     pub(super) async fn offer(&self, way: &IndexWay<'_>) -> Result<IndexOffer, RefreshError> {
         let missing = |error: parts::PartError| match error {
             parts::PartError::Status(404 | 410) => RefreshError::Refused(RefusalError::Missing("the IPNS record")),
@@ -99,7 +99,7 @@ impl Work<'_> {
                 let failed = |e: parts::PartError| RefreshError::Failed(e.to_string());
                 let manifest = self.get(copy, "pkgswarm.json", MANIFEST_MOST).await.map_err(failed)?;
                 let minisig = match self.get(copy, "pkgswarm.json.minisig", SIGNATURE_MOST).await {
-                    // Missed where it is decided.
+                    // `accept` decides if it is missed.
                     Err(parts::PartError::Status(404 | 410)) => None,
                     other => Some(other.map_err(failed)?),
                 };
@@ -108,9 +108,9 @@ impl Work<'_> {
         }
     }
 
-    /// From the record to root, manifest and signature, each from wherever it is had.
+    /// Follows the record to root, manifest and signature, each from any source.
     pub(super) async fn follow(&self, name: Name, record: Vec<u8>) -> Result<IndexOffer, RefreshError> {
-        // Checked here as well, because only a proven record may send us after blocks.
+        // Checked here as well, because only a proven record may cause fetching of blocks.
         let root = name.verify(&record, self.now).and_then(|record| record.root());
         let root = root.map_err(|why| RefreshError::Refused(why.into()))?;
         let block = self.part(&IndexPart::block(root, "pkgswarm.root", BLOCK_MOST)).await?;

@@ -1,11 +1,11 @@
-//! How the ways to an index fared when they were last asked: for people, nothing depends on it.
+//! The results of the ways to an index at the last refresh: for people, nothing depends on it.
 
 use serde::{Deserialize, Serialize};
 
-/// How one way to an index fared when it was last asked.
+/// The result of one way to an index at the last refresh.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WayRecord {
-    /// Which way: `kubo`, `url`, a gateway's host, …
+    /// The way: `kubo`, `url`, a gateway's host, …
     pub via: String,
     /// Milliseconds from the first request to the decision.
     pub took_ms: u64,
@@ -14,14 +14,14 @@ pub struct WayRecord {
     /// The sequence that was proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// Why nothing of it counts.
+    /// The reason why its answer does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Unix seconds.
     pub at: u64,
 }
 
-/// Reads what was noted; nothing of what is damaged.
+/// Reads the results; empty for a damaged file.
 pub(super) fn from_bytes(bytes: &[u8]) -> Vec<WayRecord> {
     serde_json::from_slice(bytes).unwrap_or_default()
 }

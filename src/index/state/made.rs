@@ -1,4 +1,4 @@
-//! Making a table of what sources delivered: measured while it is written, so that nothing grows beyond what was signed.
+//! Makes a table of delivered bytes: measured while it is written, so that it cannot exceed the signed size.
 
 use std::fs::File;
 use std::io;
@@ -10,19 +10,19 @@ use super::super::manifest::Table;
 use super::super::table::unpack;
 use crate::digest::Hasher;
 
-/// What a table is made of.
+/// The material of a table.
 #[derive(Clone, Copy, Debug)]
 pub enum TableBytes<'a> {
     /// The compressed table.
     Packed(&'a [u8]),
-    /// The uncompressed table in this file, and what changed since.
+    /// The uncompressed table in this file, and the changes since.
     Diffs(&'a Path, &'a Changes),
     /// The uncompressed table, to be read from the beginning of this file.
     Plain(&'a File),
 }
 
 impl TableBytes<'_> {
-    /// Writes the table, when it is exactly `table`; else says what is wrong with what was delivered.
+    /// Writes the table, if the result is exactly `table`; else returns what is wrong with the delivered bytes.
     ///
     /// # Errors
     /// When this machine fails.
@@ -51,7 +51,7 @@ impl TableBytes<'_> {
     }
 }
 
-/// Reads a file from its start, wherever others have read it to.
+/// Reads a file from its start, independent of its position.
 struct FromStart<'f>(&'f File, u64);
 
 impl io::Read for FromStart<'_> {
@@ -62,7 +62,7 @@ impl io::Read for FromStart<'_> {
     }
 }
 
-/// Counts and hashes what is written, refuses what is too much, and remembers when this machine is to blame.
+/// Counts and hashes the written bytes, refuses excess, and records failures of this machine.
 struct Measured<'w> {
     to: &'w mut dyn io::Write,
     hasher: Hasher,

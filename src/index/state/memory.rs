@@ -1,4 +1,4 @@
-//! The highest sequence seen from each key, as the state file has it.
+//! The highest sequence seen from each key, as stored in the state file.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
 
-/// What is remembered of a publisher's key.
+/// The memory of a publisher's key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SeenSequence {
     /// Highest sequence accepted.
@@ -19,7 +19,7 @@ pub struct SeenSequence {
     pub expires: u64,
 }
 
-/// What is remembered of all keys.
+/// The memory of all keys.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct SequenceMemory(BTreeMap<String, SeenSequence>);
 
@@ -27,19 +27,19 @@ impl SequenceMemory {
     /// Reads the state file.
     ///
     /// # Errors
-    /// What is wrong with it, where that is: nothing of a damaged one counts.
+    /// The damage, if there is any: a damaged file counts in no part.
     pub fn from_bytes(bytes: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }
 
-    /// The state file.
+    /// Writes the state file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec_pretty(self).expect("texts and numbers always make JSON");
         json.push(b'\n');
         json
     }
 
-    /// What was seen of any of `keys`, the highest sequence of them.
+    /// Returns the memory of `keys` with the highest sequence.
     pub fn highest(&self, keys: &[String]) -> Option<&SeenSequence> {
         keys.iter().filter_map(|key| self.0.get(key)).max_by_key(|seen| seen.sequence)
     }

@@ -1,4 +1,4 @@
-//! What is remembered, what is kept, and what is not.
+//! The state that is remembered, kept, and removed.
 
 use super::super::manifest::tests::sample;
 use super::super::table::pack;
