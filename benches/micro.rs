@@ -1,7 +1,7 @@
 //! The parts whose speed the promises rest on, each by itself: `cargo bench [-- NAME]`.
 //!
-//! For finding what became slower; `tests/bench` measures whole programs against others. Each case runs for a second
-//! in batches and prints the median batch: what a benchmark library adds to that is not needed here.
+//! For finding slower parts; `tests/bench` measures whole programs against others. Each case runs for a second in
+//! batches and prints the median batch: the further features of a benchmark library are not needed here.
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -20,7 +20,7 @@ use pkgswarm::race::{Log, Pace};
 use pkgswarm::source::SourceKind;
 
 const MIB: usize = 1 << 20;
-/// As many packages as Arch Linux has in its largest repository, and some room.
+/// The number of packages in Arch Linux's largest repository, and some room.
 const ENTRIES: u32 = 20_000;
 
 fn main() {
@@ -76,7 +76,7 @@ fn main() {
     });
 }
 
-/// The bookkeeping of a race, without a byte of the file: three mirrors that share it and answer at once.
+/// Measures the bookkeeping of a race, without a byte of the file: three mirrors that share it and answer at once.
 fn race() {
     const SIZE: u64 = 1 << 30;
     const PIECE: u64 = 64 << 10;
@@ -117,7 +117,7 @@ fn measure(name: &str, bytes: usize, work: &mut dyn FnMut()) {
     const WHOLE: Duration = Duration::from_secs(1);
     let start = Instant::now();
     work();
-    // A batch is long against the clock, and there are some of them.
+    // A batch is long against the clock, and there are several.
     let once = start.elapsed().max(Duration::from_nanos(100));
     let calls = u32::try_from((WHOLE / 50).as_nanos() / once.as_nanos()).unwrap_or(u32::MAX).max(1);
     let mut batches = Vec::new();
@@ -159,7 +159,7 @@ fn record(name: &FileName) -> CatalogueEntry {
     CatalogueEntry { name: name.clone(), size: 3 << 20, sha256, root: Some(sha256), signature: None }
 }
 
-/// Bytes that do not compress, the same in every run: a generator of G. Marsaglia's.
+/// Returns bytes that do not compress, the same in every run: a generator of G. Marsaglia's.
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut bytes = Vec::with_capacity(len);
@@ -172,7 +172,7 @@ fn noise(len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A database as repo-add makes it, with a description of usual length for each package.
+/// Makes a database like repo-add, with a description of usual length for each package.
 fn database(names: &[FileName]) -> Vec<u8> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     let mut tar = tar::Builder::new(gzip);

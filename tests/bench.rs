@@ -1,5 +1,5 @@
-//! The figures behind the promises of speed: each case runs pkgswarm and what a user would run instead in turn, with
-//! real programs, and compares the median of the ratios with a bar. `tests/bench` builds and starts this.
+//! The figures behind the promises of speed: each case runs pkgswarm and the user's alternative in turn, with real
+//! programs, and compares the median of the ratios with a bar. `tests/bench` builds and starts this.
 
 #[path = "support/bench/mod.rs"]
 mod bench;
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     let run = Run { rounds: wanted.rounds, traffic: Traffic::default(), old: None };
     let (mut missed, mut skipped) = (false, false);
     for case in wanted.cases() {
-        // What broke in one case is told by its panic, and is no reason to lose the others.
+        // The panic tells what broke in one case; the other cases still run.
         let Ok(outcomes) = catch_unwind(AssertUnwindSafe(|| case.outcomes(&run))) else {
             missed = true;
             broken(case, wanted.json);
@@ -118,7 +118,7 @@ fn against_old(wanted: &Wanted, programs: &Path) -> ExitCode {
             broken(case, wanted.json);
         }
         for Compared { figures, larger, pairs } in compared {
-            // More is better of speeds, less of all else.
+            // More is better for speeds, less for all else.
             let (ratio, worse) = match case.unit {
                 "MB/s" => (1.0 / figures.ratio, pairs - larger),
                 _ => (figures.ratio, larger),
@@ -142,7 +142,7 @@ fn against_old(wanted: &Wanted, programs: &Path) -> ExitCode {
     if is_slower { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// How much more than the old program the new one may cost.
+/// Most cost of the new program, relative to the old one.
 const SLOWER: f64 = 1.05;
 
 fn broken(case: &Case, json: bool) {
@@ -179,7 +179,7 @@ fn table_line(case: &Case, rival: &Rival, outcome: &Outcome) {
     }
 }
 
-/// What these figures were measured on.
+/// Describes the machine of these figures.
 fn machine() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {

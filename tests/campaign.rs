@@ -1,4 +1,4 @@
-//! Races with every mixture of trouble, each made from a seed, on a clock that does not wait: lies, cuts, stalls, resets,
+//! Races with every mixture of trouble, each made from a seed, on a simulated clock: lies, cuts, stalls, resets,
 //! wrong lengths, slow drips, 404, junk tails, false roots.
 //!
 //! ```text
@@ -7,10 +7,11 @@
 //! PKGSWARM_CAMPAIGN_SEED=42 PKGSWARM_CAMPAIGN_RUNS=1 cargo test --test campaign    that one
 //! ```
 //!
-//! `race_times` holds races on the same clock that are not left to chance, and what they may cost.
+//! `race_times` holds planned races on the same clock, and their most cost.
 //!
-//! A run that fails says its seed. Where at least one source is honest, a run must end with the right bytes; no run may
-//! pass its deadline; what is not proven must not appear; and no honest source may be convicted, whatever the root says.
+//! A failing run prints its seed. If at least one source is honest, a run must end with the right bytes; no run
+//! may pass its deadline; unproven bytes must not appear; and no honest source may be convicted, even with a false
+//! root.
 
 #[path = "support/race_times.rs"]
 mod race_times;
@@ -43,13 +44,13 @@ const LEAF: u64 = 4096;
 /// Seeds of runs that failed once.
 const FAILED_ONCE: &[u64] = &[102, 232, 770, 1195, 1348, 7451];
 
-/// One race as its seed says.
+/// One race, made from its seed.
 struct Scene {
     truth: Rc<Vec<u8>>,
     sources: Vec<Scripted>,
     honest: Vec<usize>,
     root: Option<ScriptedRoot>,
-    /// What an earlier run left.
+    /// The partial file of an earlier run.
     left: Vec<u8>,
     pace: Pace,
 }
@@ -59,7 +60,7 @@ impl Scene {
         let mut dice = Dice::new(seed);
         let size = dice.of(&[1, 100, LEAF - 1, LEAF, LEAF + 1, 10 * LEAF, 40 * LEAF, 77 * LEAF + 5]);
         let truth = Rc::new(dice.bytes(size as usize));
-        // What a false root names: another file of the same size, which some source may even have.
+        // The target of a false root: another file of the same size, which some source may even have.
         let mut other = truth.as_ref().clone();
         for _ in 0..dice.between(1, 5) {
             let at = dice.between(0, size - 1) as usize;
@@ -76,7 +77,7 @@ impl Scene {
             let is_honest = honest.contains(&name);
             let mut manner = if is_honest { honest_manner(&mut dice) } else { any_manner(&mut dice, size) };
             if is_honest && has_false_root {
-                // Who is asked by CID has what the CID names.
+                // A source that is asked by CID has the file of that CID.
                 manner.kind = SourceKind::Mirror;
             }
             let bytes = if is_honest { Rc::clone(&truth) } else { served(&mut dice, &truth, &other) };
@@ -159,7 +160,7 @@ fn any_manner(dice: &mut Dice, size: u64) -> Manner {
     }
 }
 
-/// What a source that is not honest has: the file, a false one, or the file with wrong bytes here and there.
+/// Returns the bytes of a dishonest source: the file, a false one, or the file with some wrong bytes.
 fn served(dice: &mut Dice, truth: &Rc<Vec<u8>>, other: &Rc<Vec<u8>>) -> Rc<Vec<u8>> {
     match dice.between(0, 3) {
         0 => Rc::clone(truth),
@@ -211,7 +212,7 @@ fn check(seed: u64, dir: &Path) {
         progress: &progress,
     };
     let mut log = Log::default();
-    // Every source may be asked a handful of times, wait as long as patience goes, and send at the floor.
+    // Every source may be asked a handful of times, wait as long as patience lasts, and send at the floor.
     let deadline = Duration::from_secs(3600);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let run = race.run(&partial, scene.left.len() as u64, &mut log);
@@ -237,7 +238,7 @@ fn check(seed: u64, dir: &Path) {
     }
 }
 
-/// What happened in a race, for the message of a failure.
+/// Lists the events of a race, for the message of a failure.
 fn told(log: &Log, kinds: &[SourceKind]) -> String {
     let lines = log.misses.iter().map(|(who, miss)| format!("{who} {} {miss}\n", kinds[*who].word()));
     lines.collect()

@@ -1,4 +1,4 @@
-//! What `pkgswarm generate` writes is what the repository holds, and it holds together.
+//! The output of `pkgswarm generate` matches the repository, and is consistent.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ fn pkgswarm() -> Command {
     Command::new(env!("CARGO_BIN_EXE_pkgswarm"))
 }
 
-/// Name and text of every file below `top`.
+/// Returns name and text of every file below `top`.
 fn files(top: &Path, below: &str) -> BTreeMap<String, String> {
     let entries = fs::read_dir(top.join(below)).unwrap_or_else(|e| panic!("{below}: {e}; {AGAIN}"));
     let files = entries.map(Result::unwrap).filter(|entry| entry.file_type().unwrap().is_file());
@@ -22,7 +22,7 @@ fn files(top: &Path, below: &str) -> BTreeMap<String, String> {
 #[test]
 fn manual_completions_and_example_are_what_generate_writes() {
     let made = tempfile::tempdir().unwrap();
-    // Configuration is not read: a broken one is no obstacle.
+    // Configuration is not read: a broken one does no harm.
     fs::write(made.path().join("config.toml"), "broken").unwrap();
     let run = pkgswarm().arg("generate").arg(made.path()).env("PKGSWARM_CONFIG_DIR", made.path()).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -31,7 +31,7 @@ fn manual_completions_and_example_are_what_generate_writes() {
         for (name, text) in &made {
             assert!(held.get(name) == Some(text), "{name} is out of date: {AGAIN}");
         }
-        // The format of the index is written by hand and checked by `src/index/manual.rs`.
+        // The format of the index is documented by hand and checked by `src/index/manual.rs`.
         let by_hand =
             |name: &str| below == "dist" || ["man/pkgswarm-index.5", "man/pkgswarm-protocol.7"].contains(&name);
         let left = held.keys().find(|name| !by_hand(name) && !made.contains_key(*name));

@@ -1,6 +1,6 @@
-//! The house in numbers: what there is to be less of, held against `tests/house.toml`. `tests/house` prints them.
+//! The house in numbers: faults to reduce, held against `tests/house.toml`. `tests/house` prints them.
 //!
-//! | number | what is counted |
+//! | number | counts |
 //! |---|---|
 //! | shared_type_names | names of structs, enums, traits and aliases that two or more modules give to things of their own |
 //! | pronouns_… | nobody, somebody, whoever, anybody, everybody, whom, in comments and texts, for 1,000 lines of comments |
@@ -10,7 +10,7 @@
 //! | files_over_450_lines | files of src/ |
 //! | long_doc_lines | lines of documents over 115 columns, tables and the changelog aside |
 //!
-//! Printed and not held: lines, rooms (what src/ has for entries), files over 400 lines.
+//! Printed and not held: lines, rooms (entries of src/), files over 400 lines.
 
 #[path = "support/house/cycles.rs"]
 mod cycles;
@@ -30,7 +30,7 @@ const PRONOUNS: [&str; 6] = ["nobody", "somebody", "whoever", "anybody", "everyb
 struct Measure {
     name: &'static str,
     now: usize,
-    /// Each thing that was counted, and where.
+    /// Each counted item, with its place.
     counted: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Measure {
         Self { name, now: counted.len(), counted }
     }
 
-    /// So many for 1,000 of `lines`, rounded up: the last one shows.
+    /// Counts per 1,000 of `lines`, rounded up, so that the last one shows.
     fn per_thousand(name: &'static str, counted: Vec<String>, lines: usize) -> Self {
         Self { name, now: (counted.len() * 1000).div_ceil(lines.max(1)), counted }
     }
@@ -56,7 +56,7 @@ fn shared_type_names(sources: &[Source]) -> Vec<String> {
     shared.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect()
 }
 
-/// Every pronoun but the user that is called so: `nobody` or "nobody".
+/// Lists every pronoun, except the user of that name: `nobody` or "nobody".
 fn pronouns(sources: &[Source]) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources {
@@ -114,7 +114,7 @@ fn long_doc_lines() -> Vec<String> {
     long
 }
 
-/// What src/ has for entries, the three roots aside.
+/// Counts the entries of src/, without the three roots.
 fn rooms() -> usize {
     let entries = fs::read_dir("src").expect("src/").map(|entry| entry.expect("an entry").path());
     let stems: BTreeSet<_> = entries.map(|path| path.file_stem().expect("a name").to_owned()).collect();

@@ -1,7 +1,7 @@
-//! The program from outside: its binary is run against servers that misbehave as told.
+//! The program from outside: its binary is run against misbehaving servers.
 //!
-//! `support` holds the actors, `cases` the sentences. Nothing here leaves this machine, and every port is one
-//! that the kernel chose.
+//! `support` holds the actors, `cases` the scenarios. Nothing here leaves this machine, and the kernel chooses
+//! every port.
 
 mod cases;
 mod support;

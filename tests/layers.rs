@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The line of the list in which each module stands.
+/// Returns the line of the list that names each module.
 fn layers() -> HashMap<String, usize> {
     let docs = fs::read_to_string("src/lib.rs").unwrap();
     let section = docs.lines().skip_while(|line| *line != "//! # Order of the modules");
@@ -29,7 +29,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The top-level modules that a line of code names.
+/// Lists the top-level modules in a line of code.
 fn used(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
     assert!(!code.contains("crate::{"), "one module a `use crate::` line: {line}");

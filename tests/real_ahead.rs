@@ -1,5 +1,5 @@
-//! Real pacman with and without read-ahead: the mirror's log shows the same files, each once, as with curl, and one
-//! second after pacman has ended nothing of ours runs and nothing lies aside.
+//! Real pacman with and without read-ahead: the mirror's log shows the same files, each once, as with curl, and
+//! one second after pacman has ended no process of ours runs and no file is set aside.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -15,10 +15,10 @@ use tempfile::TempDir;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// How long anything of ours may outlive pacman.
+/// Most time that a process of ours may outlive pacman.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Repositories, and what to do with them.
+/// Repositories, and a pacman to run on them.
 struct Scene {
     parts: Parts,
     tree: TempDir,
@@ -54,8 +54,8 @@ impl Scene {
             .fold(pacman, |pacman, repo| pacman.repo(repo, &[&format!("{}/{}", mirror.url(), repo.name())]))
     }
 
-    /// Does the same with curl and with ours, and compares what the mirrors were asked for and what is installed.
-    /// Returns what ours has left of its journal: who fetched what for whom.
+    /// Does the same with curl and with ours, and compares the requests at the mirrors and the installed packages.
+    /// Returns our journal: the purpose and sources of each file.
     fn alike(
         &self,
         release: Release,
@@ -76,7 +76,7 @@ impl Scene {
     }
 }
 
-/// Names of files that were found, packages and signatures, as often as they were asked for, in order of names.
+/// Lists the packages and signatures that were found, once for each request, in order of names.
 fn fetched(mirror: &Mirror) -> Vec<String> {
     let found = mirror.requests().into_iter().filter(|request| request.status == 200 && request.method == "GET");
     let mut names: Vec<String> = found.map(|request| request.path).filter(|path| path.contains(".pkg.tar")).collect();
@@ -84,7 +84,7 @@ fn fetched(mirror: &Mirror) -> Vec<String> {
     names
 }
 
-/// A second after pacman, nothing runs of what we have started, and nothing waits for a pacman that is gone.
+/// Asserts that a second after pacman, no process of ours runs, and no file waits for a pacman that is gone.
 #[track_caller]
 fn assert_nothing_left(swarm: &Swarm, pacman: &PacmanRoot) {
     let is_over = || running(&swarm.program()).is_empty() && running(&pacman.program()).is_empty();
@@ -141,7 +141,7 @@ fn a_system_upgrade_over_two_repositories_fetches_what_curl_fetches() {
                 for (repo, server) in scene.repos.iter().zip(&new) {
                     pacman.set_servers(repo, &[server]);
                 }
-                // Forced: the databases may be of the same second.
+                // Forced: the databases may have the same second as date.
                 pacman.run(&["-Syyu"]).ok();
                 assert_eq!(pacman.installed().iter().filter(|(_, version)| version == "2-1").count(), 12);
             },
@@ -446,7 +446,7 @@ fn a_package_that_no_server_has_fails_the_transaction_as_with_curl_and_costs_not
     }
 }
 
-/// A transaction on its way over a slow line, ahead and all, with big files.
+/// Starts a transaction over a slow line, with read-ahead and big files.
 fn under_way(scene: &Scene, release: Release, mirror: &Mirror, swarm: &Swarm) -> (PacmanRoot, Process) {
     let pacman = swarm.around(scene.pacman(release, &swarm.xfer_command(), mirror));
     pacman.run(&["-Sy"]).ok();

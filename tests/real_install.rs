@@ -1,5 +1,5 @@
-//! The package as a user meets it: built by makepkg, installed by pacman into a system of its own, used there, and
-//! removed, after which nothing of it is left.
+//! The package from a user's view: built by makepkg, installed by pacman into a system of its own, used there, and
+//! removed without a trace.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the package holds, directories left out.
+/// The files of the package, directories left out.
 const FILES: &[&str] = &[
     "etc/pkgswarm/config.toml",
     "usr/bin/pkgswarm",
@@ -40,7 +40,7 @@ const FILES: &[&str] = &[
     "usr/share/zsh/site-functions/_pkgswarm",
 ];
 
-/// Builds the package as `makepkg` does for a user, of an archive of this tree.
+/// Builds the package as a user does with `makepkg`, from an archive of this tree.
 fn makepkg(into: &Path) -> PathBuf {
     for file in ["PKGBUILD", "pkgswarm.install"] {
         fs::copy(Path::new("dist").join(file), into.join(file)).expect("a file of dist");
@@ -51,12 +51,12 @@ fn makepkg(into: &Path) -> PathBuf {
     tar.args(["-czf"]).arg(into.join(format!("pkgswarm-{version}.tar.gz"))).arg(prefix);
     let parts = ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "completions", "man", "dist"];
     run(tar.args(parts).args(["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"])).ok();
-    // makepkg refuses root. In a user namespace nobody is root, and cargo still finds what is root's.
+    // makepkg refuses root. In a user namespace no process is root, and cargo still finds root's files.
     let mut unshare = command("unshare");
     unshare.args(["--user", "--map-user=1000", "--map-group=1000", "makepkg"]);
     unshare.args(["--nodeps", "--nocheck", "--noconfirm"]).current_dir(into);
     unshare.env("PKGDEST", into).env("PKGEXT", ".pkg.tar.zst").env("PACKAGER", "Tests <tests@example.invalid>");
-    // A release build takes minutes; this one is kept for the next run, and nothing here looks at its speed.
+    // A release build takes minutes; this one is kept for the next run, and no test here measures its speed.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("makepkg");
     unshare.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("CARGO_INCREMENTAL", "1");
     unshare.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
@@ -66,13 +66,13 @@ fn makepkg(into: &Path) -> PathBuf {
     package.unwrap_or_else(|| panic!("makepkg made no package:\n{said}"))
 }
 
-/// The versions that a system has.
+/// Lists the versions of a system's packages.
 fn installed(live: &Live) -> Vec<String> {
     let listing = live.run(&["pacman", "-Q"]).ok().stdout;
     listing.lines().filter(|line| line.starts_with("alpha ")).map(str::to_owned).collect()
 }
 
-/// What `pacman -Ql` lists is what the package should hold, and belongs where Arch Linux wants it.
+/// Asserts that `pacman -Ql` lists the package's files, at Arch Linux's places.
 fn assert_its_files_are_in_place(live: &Live) {
     let listing = live.run(&["pacman", "-Ql", "pkgswarm"]).ok().stdout;
     let names: BTreeSet<&str> = listing.lines().filter_map(|line| line.strip_prefix("pkgswarm /")).collect();
@@ -87,7 +87,7 @@ fn assert_its_files_are_in_place(live: &Live) {
     assert_eq!(version, format!("pkgswarm {}\n", env!("CARGO_PKG_VERSION")));
 }
 
-/// A system that downloads as pacman does by itself, and has its dependencies.
+/// Makes a system with pacman's own downloader, and with the dependencies.
 fn system(parts: &Parts, release: &str, mirror: &Mirror) -> Option<Live> {
     let live = Live::start(parts, release)?;
     let user = if release == "6.0.2" { "" } else { "DownloadUser = alpm\n" };
@@ -133,7 +133,7 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
             "etc/systemd/user/default.target.wants/pkgswarm-notify.path",
         ];
         assert!(wanted.iter().all(|unit| live.path(unit).is_symlink()), "{ran}");
-        // pacman 7.1.0 itself leaves directories behind, which is found and mended as is said.
+        // pacman 7.1.0 itself leaves directories behind; doctor finds that, and its hint fixes it.
         let said = live.run(&["pkgswarm", "doctor", "--notes"]).ok().stdout;
         if let Some(mend) = said.lines().find_map(|line| line.strip_prefix("  mend: sudo ")) {
             assert!(release == "7.1.0" && said.contains("[leftover-downloads]"), "{said}");
@@ -146,7 +146,7 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
         let ran = live.run(&["pacman", "-Syu", "--noconfirm"]).ok();
         assert_eq!(installed(&live), ["alpha 2-1"], "{ran}");
         assert!(ran.stderr.contains("alpha-2-1-any.pkg.tar.zst  2") && ran.stderr.contains("from 127.0.0.1"), "{ran}");
-        // As the timer's unit calls it, after which the cable is cut.
+        // As called by the timer's unit, after which the network is cut.
         repo.add(&[Package::new("alpha", "3-1").size(400_000)]);
         let user = fs::metadata(live.path("var/cache/pkgswarm")).expect("the store");
         let user = std::os::unix::fs::MetadataExt::uid(&user).to_string();
@@ -160,7 +160,7 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
         live.run(&["pkgswarm", "setup", "--undo", "--yes"]).ok();
         assert_eq!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before);
         assert!(!wanted.iter().any(|unit| live.path(unit).is_symlink()));
-        // Whoever forgets that has it undone by the package.
+        // If the user forgets that, the package undoes it.
         live.run(&["pkgswarm", "setup", "--yes"]).ok();
         assert_ne!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before);
         let ran = live.run(&["pacman", "-R", "--noconfirm", "pkgswarm"]).ok();

@@ -1,5 +1,5 @@
-//! Real Kubo nodes: as publisher and reader that know each other only by multicast DNS, and as daemons that fail in
-//! every way, which must never keep a file from arriving.
+//! Real Kubo nodes: as publisher and reader that find each other only by multicast DNS, and as daemons that fail
+//! in every way, which must never keep a file from arriving.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -36,17 +36,17 @@ struct Scene {
     reader: Node,
     publisher: Node,
     mirror: Mirror,
-    // Dropped after what runs there.
+    // Dropped after the processes there.
     _mirror_host: Host,
     repo: Repo,
     _tree: TempDir,
 }
 
-/// No connection of the mirror is faster, so that there is a middle of a transfer to break.
+/// The most rate of a connection to the mirror, so that there is a middle of a transfer to break.
 const MIRROR_RATE: u64 = 8 * MIB;
 
 impl Scene {
-    /// With these packages published, and the reader using the publisher's index.
+    /// Makes a scene with these packages published, and the reader using the publisher's index.
     fn publishing(packages: &[Package]) -> Scene {
         let parts = Parts::demand();
         let lan = Lan::new();
@@ -63,7 +63,7 @@ impl Scene {
         scene
     }
 
-    /// Publishes the repository as it is; gives the name that the index has.
+    /// Publishes the repository as it is; returns the name of the index.
     fn publish(&self) -> String {
         let said = self.publisher.swarm.run(&["publish", &self.repo.dir().display().to_string()]).ok();
         let key = said.stdout.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.starts_with("k51"));
@@ -74,21 +74,21 @@ impl Scene {
         self.reader.swarm.run(&["index", "refresh"]).ok();
     }
 
-    /// A pacman on the reader's machine.
+    /// Returns a pacman on the reader's machine.
     fn pacman(&self) -> PacmanRoot {
         let server = format!("{}/core", self.mirror.url());
         let pacman = PacmanRoot::new(&self.parts, Release::New, &self.reader.swarm.xfer_command());
         self.reader.swarm.around(pacman.repo(&self.repo, &[&server]))
     }
 
-    /// What happens to a transfer of one package of 24 MiB when `trouble` strikes in its middle, or before it.
+    /// Asserts that a transfer of one package of 24 MiB survives `trouble` in its middle, or before it.
     fn survives(when: When, trouble: impl FnOnce(&mut Scene)) {
         let package = Package::new("big", "1-1").size(24 * MIB);
         let file = package.file_name();
         let mut scene = Scene::publishing(&[package]);
         scene.publisher.host.throttle(MIRROR_RATE);
         if let When::Amid = when {
-            // The transfer is to begin with the publisher, however busy this machine is.
+            // The transfer must begin with the publisher, even on a busy machine.
             scene.reader.swarm.set("PKGSWARM_KUBO_HEAD_START", "5 s");
         }
         let pacman = scene.pacman();
@@ -106,7 +106,7 @@ impl Scene {
             }
         };
         let ran = transfer.wait().ok();
-        // The mirror alone takes three seconds. What the trouble may add is a few, never a time-out of Kubo's.
+        // The mirror alone takes three seconds. The trouble may add a few, never a time-out of Kubo's.
         assert!(ran.took < Duration::from_secs(20), "{ran}");
         assert_eq!(pacman.cache_files(), std::slice::from_ref(&file), "{ran}");
         let (got, published) = (fs::read(pacman.cache().join(&file)), fs::read(scene.repo.dir().join(&file)));
@@ -121,7 +121,7 @@ impl Scene {
     }
 }
 
-/// When trouble strikes.
+/// The moment of the trouble.
 enum When {
     Before,
     Amid,
@@ -220,7 +220,7 @@ fn twenty_rounds_of_upgrades_keep_what_kubo_cached_for_us_within_its_limit() {
         }
         pacman.run(&["-Syu", "alpha"]).ok();
         assert_eq!(pacman.installed(), [("alpha".to_owned(), format!("{round}-1"))]);
-        // One file more than allowed is there while it is in use.
+        // One file more than allowed exists while it is in use.
         let kept = scene.reader.kubo.bytes_kept() - before;
         assert!(kept <= keep + 4 * MIB, "Kubo keeps {kept} bytes of ours after round {round}");
     }

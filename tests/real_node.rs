@@ -1,4 +1,4 @@
-//! Machines that share what they have, in network namespaces with real multicast DNS and real pacmans: each update
+//! Machines that share their files, in network namespaces with real multicast DNS and real pacmans: each update
 //! crosses the uplink once, without Kubo, without a publisher.
 
 #[path = "real_node/announcers.rs"]
@@ -46,7 +46,7 @@ fn three_machines_fetch_each_package_once_over_the_uplink() {
             first = scene.uplink();
             assert!(first > 10 * MIB, "{first} bytes: {ran}");
         } else {
-            // What was read ahead comes "from store (lan)".
+            // Files that were read ahead come "from store (lan)".
             let of_neighbours = ran.stderr.lines().filter(|line| line.ends_with("from lan") || line.ends_with("(lan)"));
             assert_eq!(of_neighbours.count(), 4, "{ran}");
         }
@@ -54,7 +54,7 @@ fn three_machines_fetch_each_package_once_over_the_uplink() {
     let all = scene.uplink();
     assert!(all * 100 <= first * 105, "{all} bytes over the uplink, {first} for one machine");
     for machine in &scene.machines[1..] {
-        // The daemon lets go of its copy once it has seen the one in the cache.
+        // The daemon removes its copy once it has seen the one in the cache.
         until("nothing is kept a second time", Duration::from_secs(10), || {
             (machine.swarm.store_bytes() + machine.daemon.store_bytes() < MIB).then_some(())
         });
@@ -120,7 +120,7 @@ fn a_neighbour_whose_address_changes_is_found_at_the_new_one_within_ten_seconds(
     assert!(begun.elapsed() < Duration::from_secs(10), "found again after {:?}", begun.elapsed());
 }
 
-/// The middle one of how much longer each second one took than the first one of its pair.
+/// Returns the median of how much longer each second duration is than the first of its pair.
 fn median_of_more(pairs: &[(Duration, Duration)]) -> Duration {
     let mut more: Vec<Duration> = pairs.iter().map(|(without, with)| with.saturating_sub(*without)).collect();
     more.sort();
@@ -142,7 +142,7 @@ fn neighbours_that_hang_delay_a_transaction_by_no_more_than_0_3_s() {
         machine.daemon.forget();
         machine.pacman.run(&words).ok().took
     };
-    // In turn, so that whatever else this machine does weighs on both alike.
+    // In turn, so that other load of this machine affects both alike.
     let mut pairs = Vec::new();
     for _ in 0..5 {
         scene.machines[1..].iter_mut().for_each(|other| drop(other.daemon.stop()));
@@ -229,7 +229,7 @@ fn nothing_is_asked_or_answered_on_an_interface_that_is_not_chosen_or_not_truste
     machine.swarm.configure("[lan]\nnetworks = \"any\"\ninterfaces = \"eth0\"\n");
     until_it_is("not used");
     assert_eq!(stands("eth0"), "trusted");
-    // It asks again on the interface that it uses, and nowhere else.
+    // It asks again on the interface in use, and on no other.
     until("eth0 is asked on", Duration::from_secs(20), || (machine.host.mdns_sent("eth0") > 0).then_some(()));
     assert_eq!(machine.host.mdns_sent("eth1"), 0);
     assert_eq!(
@@ -305,14 +305,14 @@ fn another_local_user_who_floods_the_socket_is_the_only_one_who_waits() {
     has.pacman.run(&["-Syu", "alpha"]).ok();
     has.daemon.offers(1);
     wants.daemon.meets(1);
-    // This test is root; pacman's downloader is somebody else.
+    // This test is root; pacman's downloader is another user.
     let held = wants.daemon.flood(300);
     assert!(held <= 64, "{held} connections of one user are held");
     let ran = wants.pacman.run(&["-Syu", "alpha"]).ok();
     assert!(ran.stderr.contains("from lan"), "{ran}");
 }
 
-/// Sixteen digits that look like noise.
+/// Makes sixteen digits that look like noise.
 fn noise_of(n: u64) -> u64 {
     n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }

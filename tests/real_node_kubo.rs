@@ -10,7 +10,7 @@ use real::{Host, Kubo, Package, Routing, Scene, scratch};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// A machine with Kubo and no daemon, on the network of these.
+/// Makes a machine with Kubo and no daemon, on the network of these.
 fn kubo_beside(scene: &Scene) -> (Host, Kubo) {
     let host = scene.lan.host();
     let kubo = Kubo::start_on(&scene.parts, &host, Routing::None);
@@ -72,7 +72,7 @@ fn a_file_of_any_shape_is_fetched_by_its_cid_without_kubo() {
         let path = path.display().to_string();
         kubo.ipfs(&[&["add", "--quieter"], words, &[&path]].concat()).ok().stdout.trim().to_owned()
     };
-    // CIDv0 with leaves of dag-pb, as `ipfs add` makes by default; many small chunks in two levels; a directory.
+    // CIDv0 with leaves of dag-pb, the default of `ipfs add`; many small chunks in two levels; a directory.
     let old = add(&["--cid-version=0", "--raw-leaves=false"]);
     assert!(old.starts_with("Qm"), "{old}");
     let deep = add(&["--chunker=size-4096", "--max-file-links=174"]);
@@ -85,7 +85,7 @@ fn a_file_of_any_shape_is_fetched_by_its_cid_without_kubo() {
         assert!(std::fs::read(&got).expect("a file") == bytes, "{ran}");
         assert!(ran.stderr.contains("from lan"), "{ran}");
     }
-    // Held by a neighbour's node alone.
+    // Held by a neighbour's daemon alone.
     has.pacman.run(&["-Sy"]).ok();
     has.pacman.run(&["-Sw", "beta"]).ok();
     has.daemon.offers(1);

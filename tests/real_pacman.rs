@@ -1,5 +1,5 @@
-//! Real pacman against real mirrors, once with curl as its downloader and once with pkgswarm: whatever pacman records
-//! and installs must be the same, and where curl lets pacman fail, pkgswarm must not.
+//! Real pacman against real mirrors, once with curl as its downloader and once with pkgswarm: pacman must record
+//! and install the same, and a mirror that makes pacman fail with curl must not do so with pkgswarm.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Does the same with both downloaders, for one release of pacman, and compares what is left behind.
+/// Does the same with both downloaders, for one release of pacman, and compares the results.
 fn as_with_curl(
     parts: &Parts,
     release: Release,
@@ -159,7 +159,7 @@ fn a_package_given_as_a_url_is_installed_as_with_curl() {
     let elsewhere = format!("{}/unknown/beta-1-1-any.pkg.tar.zst", mirror.url());
     let unlisted = Repo::new(&parts, tree.path(), "unknown");
     Package::new("beta", "1-1").pack(unlisted.dir());
-    // Release 6.0.2 fails by itself after such a download.
+    // Release 6.0.2 itself fails after such a download.
     let setup = |pacman: PacmanRoot| pacman.repo(&core, &[&format!("{}/core", mirror.url())]);
     as_with_curl(&parts, Release::New, setup, |pacman| {
         pacman.run(&["-Sy"]).ok();
@@ -280,7 +280,7 @@ fn a_first_server_that_lies_is_overruled_by_an_honest_one() {
     let (lie, truth) = (format!("{}/lying/core", mirror.url()), format!("{}/honest/core", mirror.url()));
     for release in Release::ALL {
         let swarm = Swarm::install();
-        // curl would let pacman fail here, so it is given only the honest one.
+        // curl would let pacman fail here, so it gets only the honest one.
         let curl = PacmanRoot::new(&parts, release, CURL).repo(&core, &[&truth]);
         let ours = PacmanRoot::new(&parts, release, &swarm.xfer_command()).repo(&core, &[&lie, &truth]);
         compare(curl, swarm.around(ours), |pacman| {

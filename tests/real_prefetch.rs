@@ -1,5 +1,6 @@
-//! Real pacman, mirrors and Kubo: updates that were prefetched are installed without a network, with their signatures
-//! checked; neighbours get them from the first one's Kubo; nothing piles up; the statistics are those of the servers.
+//! Real pacman, mirrors and Kubo: prefetched updates are installed without a network, with their signatures
+//! checked; neighbours get them from the first machine's Kubo; nothing accumulates; the statistics match the
+//! servers'.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// `pkgswarm WORDS` for this pacman, as its timer would call it.
+/// Builds `pkgswarm WORDS` for this pacman, as called by its timer.
 fn command(swarm: &Swarm, pacman: &PacmanRoot, words: &[&str]) -> Command {
     let mut command = swarm.command(words);
     let path = std::env::var("PATH").unwrap_or_default();
@@ -36,7 +37,7 @@ fn versions(pacman: &PacmanRoot) -> Vec<String> {
     pacman.installed().into_iter().map(|(name, version)| format!("{name} {version}")).collect()
 }
 
-/// A repository whose packages are signed, and a system that has their first versions.
+/// A repository with signed packages, and a system that has their first versions.
 struct Scene {
     swarm: Swarm,
     pacman: PacmanRoot,
@@ -62,7 +63,7 @@ impl Scene {
         Scene { swarm, pacman, repo, mirror, _tree: tree }
     }
 
-    /// Newer versions are out; beta needs a package that is new.
+    /// Releases newer versions; beta needs a new package.
     fn release(&self) {
         let beta = Package::new("beta", "1:1-1").size(5 * MIB).depends("gamma");
         self.repo.add(&[
@@ -72,7 +73,7 @@ impl Scene {
         ]);
     }
 
-    /// The upgrade with the network cut is complete.
+    /// Asserts that the upgrade completes with the network cut.
     fn upgrades_without_a_network(&mut self) {
         self.pacman.run(&["-Sy"]).ok();
         self.mirror.stop();
@@ -108,7 +109,7 @@ fn a_signature_that_is_none_of_ours_is_refused_by_pacman_after_a_prefetch_as_wel
     assert!(versions(&scene.pacman).contains(&"alpha 1-1".to_owned()));
 }
 
-/// Ten moments from 0 to `longest`, as `seed` has them.
+/// Returns ten moments from 0 to `longest`, from `seed`.
 fn moments(seed: u64, longest: Duration) -> [Duration; 10] {
     std::array::from_fn(|turn| {
         let digest = Sha256::of(format!("{seed} {turn}").as_bytes());
@@ -116,7 +117,8 @@ fn moments(seed: u64, longest: Duration) -> [Duration; 10] {
     })
 }
 
-/// `PKGSWARM_KILLS_SEED=N cargo test --test real_prefetch killed -- --nocapture` has the moments of a run again.
+/// Repeats the moments of a run with
+/// `PKGSWARM_KILLS_SEED=N cargo test --test real_prefetch killed -- --nocapture`.
 #[test]
 fn a_prefetch_killed_at_ten_random_moments_is_gone_on_with() {
     let parts = Parts::demand();
@@ -126,11 +128,11 @@ fn a_prefetch_killed_at_ten_random_moments_is_gone_on_with() {
     for release in Release::ALL {
         let mut scene = Scene::new(&parts, release, &format!("limit_rate {};", 2 * MIB));
         scene.release();
-        // How long it takes here and now, into another store.
+        // The time that it takes here and now, into another store.
         let took = prefetch(&Swarm::install(), &scene.pacman).ok().took;
         let (whole, before) = (7 * MIB + 700 * KIB, scene.mirror.bytes_served());
         let mut finished = 0;
-        // Each on a third of the way on average, so that the ten kills spread over starts, transfers and ends.
+        // Each after a third of the time on average, so that the ten kills spread over starts, transfers and ends.
         for moment in moments(seed, took * 2 / 3) {
             let begun = Instant::now();
             let mut process = Process::start(&mut command(&scene.swarm, &scene.pacman, &["prefetch"]));
@@ -143,14 +145,14 @@ fn a_prefetch_killed_at_ten_random_moments_is_gone_on_with() {
         }
         assert!(finished < 10, "none of them was killed");
         prefetch(&scene.swarm, &scene.pacman).ok();
-        // Each kill may cost what was in flight, no more.
+        // Each kill may cost the bytes in flight, no more.
         let served = scene.mirror.bytes_served() - before;
         assert!(served < 3 * whole, "{served} bytes for {whole}");
         scene.upgrades_without_a_network();
     }
 }
 
-/// One machine with a Kubo, on which the packages of `core` may be shared.
+/// Makes a machine with a Kubo, on which the packages of `core` may be shared.
 fn machine(parts: &Parts, lan: &Lan) -> (Host, Kubo, Swarm) {
     let host = lan.host();
     let kubo = Kubo::start_on(parts, &host, Routing::Dht);
@@ -159,7 +161,7 @@ fn machine(parts: &Parts, lan: &Lan) -> (Host, Kubo, Swarm) {
     (host, kubo, swarm)
 }
 
-/// The names of the pins that are prefetch's.
+/// Lists prefetch's pins.
 fn pins(kubo: &Kubo) -> Vec<String> {
     let listing = kubo.ipfs(&["pin", "ls", "--type=recursive", "--names"]).ok().stdout;
     let mut names: Vec<String> =
@@ -304,7 +306,7 @@ fn stats_are_the_counters_of_mirror_neighbour_and_kubo() {
     let its_swarm = Swarm::install().on(&a).sharing("core", "any");
     let neighbour = its_swarm.daemon(&elsewhere);
     neighbour.offers(2);
-    // This machine's Kubo has one, and asks nobody.
+    // This machine's Kubo has one, and asks no other peer.
     let mut kubo = Kubo::start_on(&parts, &b, Routing::None);
     kubo.stop();
     kubo.configure(|config| config["Discovery"]["MDNS"]["Enabled"] = false.into());
@@ -317,7 +319,7 @@ fn stats_are_the_counters_of_mirror_neighbour_and_kubo() {
     let daemon = swarm.daemon(&pacman);
     daemon.meets(1);
     let ran = pacman.run(&["-Sy", "near", "nearer", "kubo", "far"]).ok();
-    // Fetched ahead and then installed, from the mirror and from what is here.
+    // Fetched ahead and then installed, from the mirror and from local sources.
     repo.add(&[Package::new("far", "2-1").size(MIB)]);
     prefetch(&swarm, &pacman).ok();
     pacman.run(&["-Syu"]).ok();
@@ -337,7 +339,7 @@ fn stats_are_the_counters_of_mirror_neighbour_and_kubo() {
         .iter()
         .filter_map(|peer| peer["bytes_sent"].as_u64())
         .sum();
-    // It counts blocks, those included that tell the leaves of the larger file; they are no bytes of files.
+    // It counts blocks, including those with the leaves of the larger file; they are no bytes of files.
     let about_them = sent.checked_sub(of("lan")).expect("no more came than was sent");
     assert!((1..KIB).contains(&about_them), "{about_them} bytes: {said}{ran}");
     let files = [0, 1].map(|at: usize| fs::metadata(path(&packages[at])).expect("a package").len());
@@ -383,7 +385,7 @@ fn a_real_desktop_shows_one_notification_for_each_set_of_updates() {
     prefetch(&scene.swarm, &scene.pacman).ok();
     notify();
     assert_eq!(notify(), [one[0].clone(), ("3 updates ready".to_owned(), text("7.3 MiB"))], "told when it changed");
-    // Nobody there to show it.
+    // No notification daemon is there.
     drop(desktop);
     let ran = run(scene.swarm.command_as_user(&["prefetch", "--notify"]).env("HOME", scene.swarm.store())).ok();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""), "{ran}");

@@ -1,4 +1,4 @@
-//! Publishing into real Kubo nodes and refreshing from them, by the library: what is copied, pinned, renewed, refused.
+//! Publishing into real Kubo nodes and refreshing from them, by the library: copies, pins, renewals, refusals.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -40,7 +40,7 @@ fn client(node: &Kubo) -> pkgswarm::kubo::Kubo {
     pkgswarm::kubo::Kubo { api: Some(url(node.api())), gateway: url(node.gateway()), client, door: Default::default() }
 }
 
-/// A node that finds names among the nodes of this machine.
+/// Starts a node that finds names among the nodes of this machine.
 fn node(parts: &Parts, change: impl FnOnce(&mut serde_json::Value)) -> Kubo {
     let mut node = Kubo::start(parts);
     node.stop();
@@ -139,7 +139,7 @@ fn an_index_goes_from_one_node_to_another_and_every_file_with_it() {
     let done = reader.refresh(&other, now());
     assert_eq!(done.outcome, RefreshOutcome::Updated { sequence: report.sequence, ignored: vec![] }, "{done:?}");
     let cid = reader.finds(&large.file_name()).expect("an entry");
-    // Kubo agrees about the CID, and the other node gets the file by it.
+    // Kubo makes the same CID, and the other node gets the file by it.
     let source = publisher.repo.dir().join(large.file_name());
     assert_eq!(publisher.node.add(&source), cid.to_string());
     let file = wait(async {
@@ -202,7 +202,7 @@ fn a_package_that_is_not_what_the_database_says_stops_publishing_before_anything
     assert_eq!((publisher.pins(), publisher.node.bytes_kept()), (vec![first.root], kept));
 }
 
-/// The daemon dies at the first sign of `phase`, and the run after that has to repair everything.
+/// Kills the daemon at the first sign of `phase`, and asserts that the next run repairs everything.
 fn survives_death_in(phase: Phase) {
     let mut publisher = Publisher::with(&[Package::new("a", "1-1").size(MIB)]);
     let first = publisher.publish(now()).expect("a publication");
@@ -275,7 +275,7 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     let reader = Reader::of(&first);
     let updated = |report: &PublishReport| RefreshOutcome::Updated { sequence: report.sequence, ignored: vec![] };
     assert_eq!(reader.refresh(&other, start).outcome, updated(&first));
-    // Somebody keeps all of it, to serve it again later.
+    // An attacker keeps all of it, to serve it again later.
     let name = first.name.expect("published under a name").to_string();
     let (record, car) = (publisher.tree.path().join("record"), publisher.tree.path().join("car"));
     let limit = Duration::from_secs(60);
@@ -309,7 +309,7 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
     let back = reader.refresh(&thief, later);
     let refusal = RefusalError::Older { has: second.sequence, offered: first.sequence };
     assert_eq!(back.outcome, RefreshOutcome::Refused(refusal), "{back:?}");
-    // It is the memory that refuses it: whoever sees this publisher for the first time takes it.
+    // The memory refuses it: a reader that sees this publisher for the first time accepts it.
     assert_eq!(Reader::of(&first).refresh(&thief, later).outcome, updated(&first));
 }
 
@@ -353,7 +353,7 @@ fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
             let mut changed = whole.clone();
             changed[at] ^= 1;
             fs::write(out.join(part), changed).expect("a part of the index");
-            // A table is not among what decides about the index; its hash is.
+            // A table is not among the inputs of the decision; its hash is.
             let (ran, counts) = (theirs(start), part != table && ours(start).is_ok());
             assert_eq!(ran.status.success(), counts, "byte {at} of {part}: {ran}");
             assert!(counts || ran.stderr.starts_with("refused: "), "byte {at} of {part}: {ran}");
@@ -439,7 +439,8 @@ fn a_days_change_costs_a_refresh_its_part_of_the_table_also_when_the_publisher_w
     assert_eq!(reader.finds("package-00059-1.0-1-any.pkg.tar.zst"), None);
 }
 
-/// A repo named as `dir`: small packages and a database of them, the first ones in a newer release; repo-add would take minutes.
+/// Makes a repo named as `dir`: small packages and their database, the first ones in a newer release; repo-add
+/// would take minutes.
 fn many(dir: &Path, count: usize, newer: usize) {
     let mut tar = tar::Builder::new(Vec::new());
     for n in 0..count {
@@ -479,7 +480,7 @@ fn what_we_caused_kubo_to_cache_is_removed_oldest_first_and_pinned_files_stay() 
     for (n, cid) in files.iter().enumerate() {
         ledger.note(*cid, 3 * MIB, n as u64).unwrap();
     }
-    // One pinned itself, one by a directory above it.
+    // One pinned itself, one through a directory above it.
     node.ipfs(&["pin", "add", &files[0].to_string()]).ok();
     node.ipfs(&["files", "mkdir", "--cid-version=1", "/d"]).ok();
     node.ipfs(&["files", "cp", &format!("/ipfs/{}", files[1]), "/d/one"]).ok();

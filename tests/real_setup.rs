@@ -1,5 +1,5 @@
-//! Setting up with real programs: pacman-conf reads what `setup` wrote, Kubo starts with it, systemd accepts the units.
-//! Where systemd is not there, what needs it is skipped, loudly.
+//! Setting up with real programs: pacman-conf reads the result of `setup`, Kubo starts with it, systemd accepts
+//! the units. Without systemd, the tests that need it are skipped, loudly.
 
 #[path = "support/real/mod.rs"]
 mod real;
@@ -86,13 +86,13 @@ impl Machine {
         run(command.arg("--config").arg(self.path("pacman.conf")).arg(directive)).ok().stdout
     }
 
-    /// What the doctor finds.
+    /// Lists the doctor's findings.
     fn found(&self) -> BTreeSet<String> {
         found(&self.pkgswarm(&["doctor", "--json"]))
     }
 }
 
-/// The names of the checks that found something.
+/// Lists the checks that found something.
 fn found(said: &Ran) -> BTreeSet<String> {
     let all: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|e| panic!("{e}\n{said}"));
     let checks = all["checks"].as_array().expect("checks").iter();
@@ -200,7 +200,7 @@ fn kubo_takes_the_settings_starts_with_them_and_with_what_undo_left() {
     assert_eq!(machine.found(), before);
 }
 
-/// Where there is no other process and no other network: a daemon at Kubo's own ports, started with `$3`.
+/// A machine without other processes and networks: a daemon at Kubo's own ports, started with `$3`.
 const ALONE: &str = "
     ip link set lo up
     \"$1\" daemon $3 >\"$IPFS_PATH/log\" 2>&1 &
@@ -223,7 +223,7 @@ fn a_kubo_that_collects_no_garbage_is_found() {
     }
 }
 
-/// Without values that are as good as absent.
+/// Removes values that equal absent ones.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -234,7 +234,7 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// Whether a program of systemd is here; says loudly when not.
+/// True if a program of systemd is here; prints loudly if not.
 fn has(program: &str) -> bool {
     let there = Command::new(program).arg("--version").output().is_ok_and(|ran| ran.status.success());
     if !there {
@@ -243,7 +243,7 @@ fn has(program: &str) -> bool {
     there
 }
 
-/// The units of `dist`, of one kind, with a program that exists on this machine.
+/// Copies the units of `dist`, of one kind, with a program that exists on this machine.
 fn units(into: &Path, kind: &str) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(Path::new("dist/systemd").join(kind)).expect("units") {
@@ -267,7 +267,7 @@ fn systemd_finds_no_fault_with_the_units() {
     assert_eq!(said.stderr, "", "{said}");
     for service in all.iter().filter(|path| path.extension().is_some_and(|end| end == "service")) {
         let mut analyze = command("systemd-analyze");
-        // The figure that the README gives, times ten.
+        // The figure in the README, times ten.
         let said = run(analyze.args(["security", "--offline=true", "--threshold=20"]).arg(service));
         said.ok();
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 const SERVICE: &str = "pkgswarm-daemon.service";
 const SOCKET: &str = "pkgswarm-daemon.socket";
 
-/// What `pkgswarm status` says of the daemon, asked by an ordinary user.
+/// Returns the daemon's part of `pkgswarm status`, run by an ordinary user.
 fn status(machine: &Systemd) -> serde_json::Value {
     let nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
     let said = machine.ok(&[&nobody[..], &["pkgswarm", "status", "--json"]].concat());
@@ -21,7 +21,7 @@ fn status(machine: &Systemd) -> serde_json::Value {
 fn the_daemon_is_ready_when_systemd_says_so_and_ends_in_good_order() {
     let machine = Systemd::boot();
     machine.ok(&["systemctl", "enable", "--now", SERVICE]);
-    // Type=notify: the command above has waited for the daemon's word, so nobody has to wait now.
+    // Type=notify: the command above has waited for the daemon's notification, so no wait is needed here.
     let said = status(&machine);
     assert_eq!(said["answers"], true, "{said}");
     assert_eq!(said["networks"][0]["network"], "10.78.0.0/24", "{said}");
@@ -40,7 +40,7 @@ fn whoever_asks_first_starts_the_daemon_by_its_socket() {
     let machine = Systemd::boot();
     machine.ok(&["systemctl", "start", SOCKET]);
     assert_eq!(machine.property(SERVICE, "ActiveState"), "inactive");
-    // The first question waits in the socket until the daemon takes it, or is given up after a second.
+    // The first request waits in the socket until the daemon takes it, or is given up after a second.
     until("the daemon answers", Duration::from_secs(20), || (status(&machine)["answers"] == true).then_some(()));
     assert_eq!(machine.property(SERVICE, "ActiveState"), "active");
     assert_eq!(machine.ok(&["stat", "--format", "%a", "/run/pkgswarm/socket"]).trim(), "666");
@@ -95,7 +95,7 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_that_they_may_do() {
     assert_eq!(units.len(), 6, "{units:?}");
     let verified = machine.run(&[&["systemd-analyze", "verify", "--recursive-errors=no"][..], &units].concat());
     assert!(verified.status.success() && verified.stderr.is_empty(), "{verified}");
-    // 0 is the best there is, 10 the worst; what systemd calls OK ends at 5.
+    // 0 is the best, 10 the worst; systemd's OK ends at 5.
     for unit in units.iter().filter(|unit| unit.ends_with(".service")) {
         machine.ok(&["systemd-analyze", "security", "--no-pager", "--offline=yes", "--threshold=25", unit]);
     }

@@ -1,4 +1,4 @@
-//! Read-ahead with fakes: what it keeps, what it holds of others, and that nobody misses it when it is gone.
+//! Read-ahead with fakes: its own files, its descriptors of others, and that its death harms no call.
 //!
 //! `tests/real_ahead.rs` has the transactions of real pacman.
 
@@ -8,7 +8,7 @@ use crate::support::install::install_script;
 use crate::support::world::listing;
 use crate::support::*;
 
-/// The world's pacman answers `-p` for these packages: they need nothing, as 7.1.0 tells in the same line.
+/// Makes the world's pacman answer `-p` for these packages: they need nothing, and 7.1.0 prints the same line.
 fn knowing(world: World, mirror: &FakeMirror, packages: &[&Package]) -> World {
     let coming: String = packages
         .iter()
@@ -30,7 +30,7 @@ fn stored(package: &Package) -> String {
     format!("until [ -e \"$PKGSWARM_STORE_DIR/files/{}\" ]; do sleep 0.01; done", package.sha256())
 }
 
-/// Leads to the process that reads ahead for this shell.
+/// Finds the process that reads ahead for this shell.
 const AHEAD: &str =
     "until ahead=$(grep -lzs \"^$$-\" /proc/[0-9]*/cmdline | head -n 1) && [ \"$ahead\" ]; do sleep 0.01; done
     ahead=${ahead%/cmdline}";

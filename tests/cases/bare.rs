@@ -1,12 +1,12 @@
-//! Machines where things are missing that programs count on: no /proc, an empty /dev, processes of others hidden. There
-//! it works as curl does; what cannot be known is said once.
+//! Machines without things that programs rely on: no /proc, an empty /dev, processes of others hidden. The program
+//! works there like curl; it warns once about unknown facts.
 
 use crate::support::world::can_be_two_users;
 use crate::support::*;
 
 const AGENT: &str = "pacman/7.1.0 (Linux x86_64) libalpm/16.0.0";
 
-/// What a machine is made of, and how many warnings that is worth.
+/// The setup of each machine, and the number of warnings on it.
 const MACHINES: [(&str, usize); 4] = [
     ("mount -t tmpfs none /proc", 1),
     ("mount -t tmpfs none /dev", 0),

@@ -20,11 +20,11 @@ use crate::support::daemon::{Daemon, FakeDaemon};
 use crate::support::repo::noise;
 use crate::support::*;
 
-/// Three leaves and a bit, so that sources which think in leaves show it.
+/// Three leaves and a bit, so that sources that work in leaves show it.
 const SIZE: usize = (3 << 20) + 4711;
 const MOST: u64 = 64 << 20;
 
-/// A source that has the file and one that has not.
+/// A source that has the file and one that does not.
 type Pair<'a> = (&'static str, Box<dyn Source + 'a>, Box<dyn Source + 'a>);
 
 /// Runs `check` over every kind of source.
@@ -36,7 +36,7 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     let mirror = FakeMirror::serving(&[("file", &bytes)]);
     let kubo = FakeKubo::empty().holding(&bytes);
     let gateway = Url::parse(&kubo.gateway_url()).unwrap();
-    // One that searches goes on for 30 s before it says so.
+    // A searching source continues for 30 s before it reports that.
     let without = FakeKubo::empty().status(404);
     let poor = Url::parse(&without.gateway_url()).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -73,7 +73,7 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     }
 }
 
-/// Opens and reads to the end: the offset of the first byte, the size that was told, and the bytes.
+/// Opens and reads to the end: the offset of the first byte, the reported size, and the bytes.
 fn read(source: &dyn Source, from: u64) -> Result<(u64, Option<u64>, Vec<u8>), Miss> {
     ask(source, FetchRequest { from, ..FetchRequest::default() })
 }

@@ -1,5 +1,5 @@
-//! The daemon and the commands around it: what neighbours have comes from there, and a daemon that misbehaves costs
-//! next to nothing.
+//! The daemon and the commands around it: files of neighbours come through it, and a misbehaving daemon costs next
+//! to nothing.
 
 use std::time::Duration;
 
@@ -115,7 +115,8 @@ fn where_no_daemon_runs_shared_says_so() {
     refuses(&world, &["shared"], 4, "the daemon does not answer");
 }
 
-/// A file as others publish it: CIDv0, small chunks, each in a node of its own. Its CID, and its blocks.
+/// Makes a file as other publishers do: CIDv0, small chunks, each in a node of its own. Returns its CID and its
+/// blocks.
 fn foreign(bytes: &[u8]) -> (String, Vec<Vec<u8>>) {
     let mut blocks: Vec<Vec<u8>> = Vec::new();
     let pieces = bytes.chunks(100_000).map(|chunk| {

@@ -1,4 +1,4 @@
-//! The real daemon, started as systemd starts it, on loopback: when it is ready, what it was handed, what it tells.
+//! The real daemon, started as by systemd, on loopback: its readiness, its inherited socket, its answers.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -13,7 +13,7 @@ use crate::support::server::eventually;
 use crate::support::world::{UNPRIVILEGED, give, loudly};
 use crate::support::*;
 
-/// A machine whose daemon trusts loopback, and that this peer is at this address.
+/// Makes a machine whose daemon trusts loopback and knows the peers `peers`.
 fn machine(peers: &str) -> World {
     let world = World::new().run_by_user();
     let run = world.path("run");
@@ -83,12 +83,12 @@ fn a_socket_that_systemd_hands_over_is_served_from_the_first_question_on() {
     command = through(activate, &words, command, &daemon);
     let running = Running::start(command, world.base());
     eventually("systemd-socket-activate listens", || socket.exists());
-    // Nothing runs yet: the question waits in the socket until the daemon that it starts takes it.
+    // Nothing runs yet: the request waits in the socket until the daemon, which it starts, takes it.
     eventually("the daemon answers", || status(&world)["answers"] == true);
     running.kill();
 }
 
-/// `program` with `words`, in the environment and as the user of `like`, which then starts `what`.
+/// Runs `program` with `words`, in the environment and as the user of `like`; the program then starts `what`.
 fn through(
     program: &str,
     words: &[String],

@@ -1,4 +1,4 @@
-//! Databases whose bytes an index saves: exactly what the mirror has, from whoever is nearer.
+//! Databases whose bytes an index saves: the same bytes as the mirror's, from the nearest source.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +21,7 @@ pub fn database_of(packages: &[Package], compression: Compression) -> Vec<u8> {
     database(&packages.iter().collect::<Vec<_>>(), compression)
 }
 
-/// Fetches the database in a pacman run of its own and puts it where pacman would.
+/// Fetches the database in a pacman run of its own and moves it to pacman's place.
 pub fn sync(world: &World, mirror: &FakeMirror) -> Run {
     let out = world.out("core.db");
     let run = world.xfer_of_another_pacman(&mirror.url("core", "core.db"), &out);
@@ -46,7 +46,7 @@ fn what_the_index_describes_and_the_mirror_has_comes_from_peers_and_is_proven() 
             assert_eq!(new.len() > 1 << 20, count > 10_000, "by its root, or by its sha256 alone: {}", new.len());
             let (mirror, kubo) = (FakeMirror::serving(&[("core.db", &new)]), FakeKubo::empty().holding(&new));
             let world = world.servers("core", &[mirror.repo("core")], SIGNED).kubo(&kubo);
-            // The publisher's date is another one: the end of the file tells.
+            // The publisher's date differs: the end of the file decides.
             let world = FakeIndex::called("arch").with_database("core.db", &new, MODIFIED + 7).in_use(world);
             let run = sync(&world, &mirror);
             assert!(in_use(&world) == new);
@@ -60,7 +60,8 @@ fn what_the_index_describes_and_the_mirror_has_comes_from_peers_and_is_proven() 
 
 #[test]
 fn where_packages_need_no_signature_the_mirror_itself_sends_the_database() {
-    // Size, date and last bytes can be made to agree, so the index would choose the database by which it is checked.
+    // Size, date and last bytes can be made to match, so the index would choose the database by which it is
+    // checked.
     let new = database_of(&packages(800, "1.1-1"), Compression::Gzip);
     for level in [&[][..], &["PackageOptional"], &["PackageNever"]] {
         let (mirror, kubo) = (FakeMirror::serving(&[("core.db", &new)]), FakeKubo::empty().holding(&new));
@@ -151,7 +152,7 @@ fn a_mirror_without_ranges_delivers_as_ever() {
     assert!(in_use(&world) == new);
 }
 
-/// Its gateway is asked for records as well, by the refresh in the background.
+/// True if it is asked for files; the refresh in the background asks its gateway for records as well.
 fn is_asked_for_files(kubo: &FakeKubo) -> bool {
     kubo.gateway().requests().iter().any(|request| request.path().starts_with("ipfs/"))
 }
@@ -189,7 +190,7 @@ fn a_mirror_that_is_behind_costs_no_body() {
     assert!(mirror.bytes() - before < old.len() as u64 / 2, "its date was enough");
 }
 
-/// Three repos on one mirror, synchronised once.
+/// Makes three repos on one mirror, synchronised once.
 fn three_repos() -> (FakeMirror, World, Vec<(String, PathBuf)>) {
     let names = ["core", "extra", "multilib"];
     let files: Vec<_> =

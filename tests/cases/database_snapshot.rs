@@ -10,7 +10,7 @@ use crate::support::*;
 
 const LATER: u64 = MODIFIED + 3600;
 
-/// A mirror that is behind, and an index and a Kubo that have a newer state with one more package of 3 MB.
+/// A mirror with an old state, and an index and a Kubo with a newer state with one more package of 3 MB.
 struct Scene {
     old: Vec<u8>,
     new: Vec<u8>,
@@ -186,7 +186,7 @@ fn without_mirrors_nothing_expired_or_older_is_used() {
     let world = World::new().servers("core", &[&dead], &[]).kubo(&kubo);
     fails(&index.expired().in_use(world));
 
-    // In use is what the mirror had an hour later.
+    // The mirror's state of an hour later is in use.
     mirror.publish("core.db", &new);
     let mirror = mirror.modified(LATER);
     let world = World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo);

@@ -1,10 +1,10 @@
-//! Sync database and indexes say different things about one file: reported, and judged by nobody here.
+//! Sync database and indexes disagree about a file: reported, and no side is declared right.
 
 use crate::support::*;
 
 const SIGNED: [&str; 2] = ["PackageRequired", "DatabaseOptional"];
 
-/// A package as the database has it, and two indexes of which the second lists other bytes under its name.
+/// Makes a package as in the database, and two indexes of which the second lists other bytes under its name.
 fn scene(levels: &[&str], in_database: bool) -> (Package, FakeMirror, World) {
     let zlib = Package::new("zlib", 4000);
     let mirror = FakeMirror::serving(&[zlib.file()]);

@@ -1,4 +1,5 @@
-//! `pkgswarm doctor`: silent where all is well, and each trap is found, and nothing else, when it is set up on purpose.
+//! `pkgswarm doctor`: silent if all is well, and each trap is found, and nothing else, when it is set up on
+//! purpose.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,13 +13,13 @@ use crate::support::run::Run;
 use crate::support::world::{UNPRIVILEGED, binary, can_be_two_users, is_root, listing};
 use crate::support::{FakeKubo, FakeMirror, World, dead_address};
 
-/// Whom pacman downloads as here: whoever owns the store of a world.
+/// Returns pacman's download user here: the owner of a world's store.
 pub(super) fn user() -> String {
     let uid = if is_root() { UNPRIVILEGED } else { rustix::process::getuid().as_raw() };
     users::name_of(uid)
 }
 
-/// A configuration with which nothing is wrong.
+/// Returns a configuration without faults.
 fn conf(world: &World) -> String {
     format!(
         "[options]\nRootDir = /\nDBPath = {at}/root/var/lib/pacman/\nCacheDir = {at}/cache/\nDownloadUser = {user}\n\
@@ -30,7 +31,7 @@ fn conf(world: &World) -> String {
     )
 }
 
-/// A healthy machine without Kubo, with this pacman, and its configuration changed like this.
+/// Makes a healthy machine without Kubo, with this pacman, and its configuration changed like this.
 pub(super) fn machine(version: &str, change: impl FnOnce(String, &World) -> String) -> World {
     let world = World::new();
     let text = change(conf(&world), &world);
@@ -45,7 +46,7 @@ pub(super) fn healthy() -> World {
     machine("7.1.0", |conf, _| conf)
 }
 
-/// A Kubo that is set up as `pkgswarm setup` does it, and the rest as its makers advise.
+/// Makes a Kubo as set up by `pkgswarm setup`, and otherwise as its makers advise.
 pub(super) fn well_set_up() -> FakeKubo {
     FakeKubo::empty()
         .configured("/Addresses", json!({"API": "/ip4/127.0.0.1/tcp/5001", "Gateway": "/ip4/127.0.0.1/tcp/8080"}))
@@ -58,7 +59,7 @@ pub(super) fn well_set_up() -> FakeKubo {
         .configured("/AutoConf/Enabled", json!(false))
 }
 
-/// The names of the checks that found something, with their levels.
+/// Lists the checks that found something, with their levels.
 pub(super) fn found(run: &Run) -> Vec<(String, String)> {
     let all: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"));
     let mut names = Vec::new();
@@ -71,7 +72,7 @@ pub(super) fn found(run: &Run) -> Vec<(String, String)> {
     names
 }
 
-/// Asserts that the doctor finds this and nothing else, and that its status says so.
+/// Asserts that the doctor finds this and nothing else, and that its exit status fits.
 #[track_caller]
 pub(super) fn finds(world: &World, check: &str, level: &str) {
     let run = world.run(&["doctor", "--json"]);
@@ -201,7 +202,7 @@ fn a_program_that_the_download_user_may_not_run_is_found() {
         world.pacman_conf(text.as_bytes()).script("systemctl", "exit 0").script("pacman", "echo 'Pacman v7.1.0'");
     fs::create_dir(world.path("closed")).unwrap();
     install(binary(), &world.path("closed/pkgswarm"));
-    // Without the full program it can hand out what is here, and nothing else.
+    // Without the full program it can serve files from the store, and nothing else.
     finds(&world, "xfer-program", "error");
     install(env!("CARGO_BIN_EXE_pkgswarm-full").as_ref(), &world.path("closed/pkgswarm-full"));
     finds_none(&world);

@@ -1,5 +1,5 @@
-//! `pkgswarm doctor` on machines that are wrong themselves: without room, without a user to work, with a clock that is
-//! behind. And what the doctor costs.
+//! `pkgswarm doctor` on faulty machines: without room, without a user to work as, with a clock that is behind. And
+//! the cost of the doctor.
 
 use std::fs;
 use std::net::TcpListener;
@@ -62,7 +62,7 @@ fn a_machine_without_a_user_for_downloads_is_found() {
     assert_eq!((run.code(), run.stdout.as_str(), run.stderr.as_str()), (1, want, ""));
     let run = doctor(&(root.to_owned() + nobody), &["doctor", "--json"]).unwrap();
     let note = |check: &str| (check.to_owned(), "note".to_owned());
-    // As these two were never made.
+    // These two were never made.
     let missing = [note("directories"), note("directories")];
     assert_eq!(found(&run), [&[note("user")][..], &missing].concat(), "{}", run.stdout);
     let run = doctor(&(root.to_owned() + nobody + "pkgswarm:x:980:980::/:/bin/sh\n"), &["doctor", "--json"]).unwrap();
@@ -122,7 +122,7 @@ fn a_clock_that_is_behind_what_it_was_when_an_index_was_fetched_is_found() {
 fn the_doctor_is_quick_and_waits_three_seconds_for_a_kubo_that_hangs() {
     let kubo = well_set_up();
     healthy().kubo(&kubo).run(&["doctor"]).within(Duration::from_millis(500));
-    // Connections are taken by the kernel, and nobody ever answers.
+    // The kernel accepts connections, and no process answers.
     let hung = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", hung.local_addr().unwrap());
     let world = healthy().set("PKGSWARM_KUBO_ENABLED", "auto");

@@ -10,7 +10,7 @@ use crate::support::repo::{Compression, Package, compressed, noise};
 use crate::support::script::{JUNK, PORTAL};
 use crate::support::*;
 
-/// What came back before the connection ended, and how it ended.
+/// The received bytes, and how the connection ended.
 struct Answer {
     head: String,
     body: Vec<u8>,
@@ -28,7 +28,7 @@ impl Answer {
     }
 }
 
-/// One request on a connection of its own; gives up after two seconds of silence.
+/// Makes one request on a connection of its own; gives up after two seconds of silence.
 fn ask(at: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();

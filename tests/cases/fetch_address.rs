@@ -1,4 +1,4 @@
-//! Files by CID, as others made them: foreign neighbours, inlined content, odd spellings, URLs of gateways.
+//! Files by CID, made by other programs: foreign neighbours, inlined content, odd spellings, URLs of gateways.
 
 use pkgswarm::cid::Cid;
 use pkgswarm::dag::node::{self, DagLink, Target};
@@ -10,7 +10,7 @@ use crate::support::*;
 
 const NO_SUCH_PACKAGE: &str = "no sync database";
 
-/// The CID that holds these bytes itself.
+/// Makes the CID that contains these bytes itself.
 fn inlined(bytes: &[u8]) -> Vec<u8> {
     [&[1, 0x55, 0, bytes.len() as u8], bytes].concat()
 }
@@ -19,7 +19,7 @@ fn dag_cbor() -> Vec<u8> {
     [&[1, 0x71, 0x12, 32][..], &[7; 32]].concat()
 }
 
-/// Fetches `what`, with what is printed about it.
+/// Fetches `what`, and asserts the printed lines.
 #[track_caller]
 fn fetched(world: &World, what: &str, name: &str, bytes: &[u8]) -> String {
     let run = world.run(&["fetch", "--json", what]);
@@ -103,7 +103,7 @@ fn the_json_about_a_cid_names_that_cid() {
 fn a_url_of_the_local_gateway_is_proven_by_the_cid_in_it() {
     let content = noise("file", 5000);
     let cid = Cid::raw(Sha256::of(&content)).to_string();
-    // What the gateway says the file is has nothing to do with its block.
+    // The gateway's claim about the file has nothing to do with its block.
     let kubo = FakeKubo::empty().holding(&content).holding_as(&cid, b"a lie");
     let world = World::new().kubo(&kubo);
     let said = fetched(&world, &format!("{}/ipfs/{cid}", kubo.gateway_url()), &cid, &content);

@@ -1,4 +1,4 @@
-//! The small program hands out what is here, by itself, and leaves all else to the full one.
+//! The small program serves files from the store by itself, and leaves all else to the full one.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::install::install;
 use crate::support::world::{binary, is_root, loudly};
 use crate::support::*;
 
-/// A file that was fetched and is in the store now, its URL and where to put it.
+/// Makes a file that was fetched and is in the store now; returns its URL and an output path too.
 fn fetched(zlib: &Package) -> (World, FakeMirror, String, std::path::PathBuf) {
     let mirror = FakeMirror::serving(&[zlib.file(), zlib.signature()]);
     let world = World::new().repo("core", &[zlib], &[&mirror]).run_by_user();
@@ -113,7 +113,7 @@ fn the_full_program_begins_where_the_small_one_gave_up() {
     assert!(usage.stderr.contains("Usage: pkgswarm xfer"), "{}", usage.stderr);
 }
 
-/// How many symbols of this program belong to this crate.
+/// Counts the symbols of this program that belong to this crate.
 fn symbols_of(package: &str, program: &Path) -> usize {
     let listed = Command::new("nm").arg(program).output().expect("nm is there where programs are linked");
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));

@@ -1,4 +1,4 @@
-//! Attacks on an index, called as The Update Framework calls them, and what stays in use.
+//! Attacks on an index, named as in The Update Framework, and the index that stays in use.
 
 use std::fs;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Scene {
         self.world.run(&["index", "refresh"])
     }
 
-    /// An index of another package, `seconds` younger than the first.
+    /// Makes an index of another package, `seconds` younger than the first.
     fn later(&self, seconds: u64) -> Index {
         let curl = Package::new("curl", 50_000);
         self.publisher.index(&[&self.zlib, &curl], self.first.sequence() + seconds, LIFE)
@@ -86,7 +86,7 @@ fn rollback_is_refused_even_after_the_cache_was_removed() {
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
     }
     scene.fails(3, &lines, &newer);
-    // Nor does it help to be added anew, or under another name: the memory is of the key.
+    // Adding it anew, or under another name, does not help either: the memory belongs to the key.
     assert_eq!(scene.world.run(&["index", "refresh", "arch"]).code(), 3);
     let config = scene.publisher.config(Some(&scene.mirror)).replace("index.arch", "index.other");
     let world = scene.world.config(&config);
@@ -97,7 +97,7 @@ fn rollback_is_refused_even_after_the_cache_was_removed() {
 #[test]
 fn freeze_ends_when_the_index_expires_and_an_expired_one_is_not_used() {
     let scene = scene();
-    // Confirmed again and again by a mirror that hides what is newer, until its time is over.
+    // Confirmed again and again by a mirror that hides newer ones, until it expires.
     let sequence = scene.first.sequence() + 1;
     let short = scene.publisher.index(&[&scene.zlib], sequence, now() + 2 - sequence);
     short.publish_on(&scene.mirror);
@@ -121,14 +121,14 @@ fn freeze_ends_when_the_index_expires_and_an_expired_one_is_not_used() {
 #[test]
 fn fast_forward_is_bounded_to_a_day() {
     let scene = scene();
-    // An hour more, lest it be two whole days a second later.
+    // An hour more, so that it is not two whole days a second later.
     let far = scene.publisher.index(&[&scene.zlib], now() + 3 * 86_400 + 3600, LIFE);
     far.publish_on(&scene.mirror);
     let said = "the index is dated 3 d ahead of this machine's clock; check both clocks";
     let lines = [&*format!("error: index arch: {said}"), &*format!("  url  {said}"), KEPT];
     assert_eq!(scene.refresh().said.lines().collect::<Vec<_>>(), lines);
     scene.uses(&scene.first);
-    // What an honest publisher signs afterwards is not locked out.
+    // A later index of an honest publisher is still accepted.
     let honest = scene.later(60);
     honest.publish_on(&scene.mirror);
     assert_eq!(scene.refresh().code(), 0);
@@ -222,7 +222,7 @@ fn a_slow_source_costs_a_moment_where_another_one_has_the_part() {
 fn a_wrong_name_for_a_file_is_no_way_in() {
     let scene = scene();
     let (zlib, evil) = (&scene.zlib, Package::new("evil", scene.zlib.bytes.len()));
-    // Both are listed and signed; the mirror gives one under the name of the other. No database knows either.
+    // Both are listed and signed; the mirror delivers one under the name of the other. No database lists either.
     scene.publisher.index(&[zlib, &evil], scene.first.sequence() + 9, LIFE).publish_on(&scene.mirror);
     assert_eq!(scene.refresh().code(), 0);
     scene.mirror.publish(&zlib.file_name(), &evil.bytes);
@@ -251,11 +251,11 @@ fn key_substitution_is_refused_and_so_is_a_stolen_ipns_key_alone() {
 fn a_stripped_signature_is_missed() {
     let scene = scene();
     let newer = scene.later(60);
-    // By who holds the IPNS key: the root has no signature at all.
+    // By a holder of the IPNS key: the root has no signature at all.
     scene.publisher.record(newer.clone(), false).publish_on(&scene.mirror);
     let said = "the minisign signature is required for this index and was not delivered";
     scene.fails(3, &[&format!("error: index arch: {said}"), &format!("  url  {said}"), KEPT], &scene.first);
-    // By who holds the mirror: the record is gone.
+    // By a holder of the mirror: the record is gone.
     newer.publish_on(&scene.mirror);
     let scene = Scene { mirror: scene.mirror.on("pkgswarm.ipns-record").status(404), ..scene };
     let said = "the IPNS record is required for this index and was not delivered";
@@ -265,7 +265,7 @@ fn a_stripped_signature_is_missed() {
 #[test]
 fn a_clock_that_is_behind_is_noticed_by_what_was_proven_before() {
     let scene = scene();
-    // What a machine remembers whose clock fell back by three days since.
+    // The memory of a machine whose clock has fallen back by three days since.
     let path = scene.world.path("state/index/index.json");
     let mut seen: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     for key in seen.as_object_mut().unwrap().values_mut() {
@@ -281,7 +281,7 @@ fn a_clock_that_is_behind_is_noticed_by_what_was_proven_before() {
 #[test]
 fn a_clock_that_is_far_ahead_is_noticed_when_everything_looks_expired() {
     let (publisher, zlib) = (Keys::new(1), Package::new("zlib", 40_000));
-    // To a clock that is 400 days ahead, the world looks like this.
+    // The world as seen with a clock that is 400 days ahead.
     let then = now() - 400 * 86_400;
     let mirror = FakeMirror::serving::<&str, &[u8]>(&[]).dated(then);
     publisher.index(&[&zlib], then - 60, LIFE).publish_on(&mirror);

@@ -1,4 +1,4 @@
-//! `index audit`: local packages against everybody who lists them.
+//! `index audit`: local packages against every list that names them.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// Three packages in the cache, the last one larger than a chunk, all of them listed by database and index.
+/// Makes three packages in the cache, the last one larger than a chunk, all of them listed by database and index.
 fn scene() -> ([Package; 3], FakeMirror, World) {
     let packages = [Package::new("a", 1000), Package::new("b", 2000), Package::new("c", 3 << 20)];
     let mirror = FakeMirror::serving(&[("nothing", b"")]);

@@ -1,4 +1,4 @@
-//! An index that neighbours pass on: it is proven like any other, and a neighbour who means no good wastes time only.
+//! An index that neighbours pass on: it is proven like any other, and a hostile neighbour only wastes time.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ fn index(publisher: &Keys, names: &[&str], sequence: u64) -> Index {
     publisher.index(&packages.iter().collect::<Vec<_>>(), sequence, LIFE)
 }
 
-/// What a neighbour tells who has this index.
+/// Returns the answer of a neighbour that has this index.
 fn told(index: &Index) -> Vec<u8> {
     let (record, minisig) = (Some(index.record.clone()), Some(index.minisig.clone()));
     Passed { record, minisig, manifest: Some(Cid::raw(Sha256::of(&index.bytes))) }.write()
 }
 
-/// A neighbour who has it: tells of it, and has its blocks and its table.
+/// Makes a neighbour that has it: answers about it, and has its blocks and its table.
 fn holding(index: &Index) -> Stock {
     let blocks = vec![index.root.clone(), index.bytes.clone(), index.minisig.clone()];
     Stock { files: vec![index.plain.clone()], blocks, answers: vec![told(index)] }
@@ -42,7 +42,7 @@ fn ls(world: &World) -> serde_json::Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"))
 }
 
-/// How the way by neighbours fared, as `index ls --json` tells.
+/// Returns the result of the way through neighbours, from `index ls --json`.
 fn lan(world: &World) -> serde_json::Value {
     let row = ls(world);
     let ways = row["transports"].as_array().expect("a list");
@@ -67,7 +67,7 @@ fn a_machine_out_of_reach_of_its_publisher_gets_a_newer_index_from_a_neighbour()
     }
     let shown = world.run(&["index", "show", "arch", "--entries"]).stdout;
     assert!(shown.contains("core/curl-"), "{shown}");
-    // Neighbours do not know whether it is the newest: that it was confirmed is nobody's word but the publisher's.
+    // Neighbours do not know if it is the newest: only the publisher's word confirms that.
     assert_eq!(ls(&world)["confirmed"], new.sequence());
 }
 
@@ -77,7 +77,7 @@ fn an_index_without_a_name_is_passed_on_by_its_minisign_key() {
     let (old, new) = (index(&publisher, &["zlib"], now() - 3600), index(&publisher, &["curl"], now() - 60));
     let mut stock = holding(&new);
     stock.blocks.push(old.bytes.clone());
-    // Somebody signed something else, and an older one that the publisher did sign.
+    // Another signer's index, and an older one that the publisher did sign.
     stock.answers = vec![told(&index(&thief, &["evil"], now())), told(&old), told(&new)];
     let daemon = FakeDaemon::with(stock, Daemon::Honest);
     let key = publisher.minisign.public();
@@ -100,9 +100,9 @@ fn whatever_neighbours_tell_the_index_in_use_stays() {
     let mut forged = newer.clone();
     let last = forged.record.len() - 1;
     forged.record[last] ^= 1;
-    // A record that the publisher signed, and a root that is not the one that it names.
+    // A record that the publisher signed, and a root that it does not name.
     let swapped = Stock { blocks: holding(&has).blocks, ..holding(&newer) };
-    // A record of the thief's that leads to what the publisher made.
+    // A record of the thief's that leads to the publisher's index.
     let foreign = thief.record(newer.clone(), true);
     let expired = publisher.index(&[&Package::new("zlib", 1000)], now() - LIFE - 3600, LIFE);
     let future = index(&publisher, &["zlib"], now() + 90_000);
@@ -155,7 +155,7 @@ fn liars_beside_an_honest_neighbour_cost_time_alone() {
     };
     let old = index(&publisher, &["old"], now() - 7200);
     let foreign = told(&index(&thief, &["evil"], now()));
-    // Of the newest one the publisher's record is passed on, and nothing else of it.
+    // Of the newest one the publisher's record is passed on, and nothing else.
     stock.answers = vec![vec![0xff; 100], forged, foreign, told(&newest), told(&old), told(&new)];
     let daemon = FakeDaemon::with(stock, Daemon::Honest);
     let world = out_of_reach(&publisher, &daemon);

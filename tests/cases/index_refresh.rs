@@ -1,4 +1,4 @@
-//! Refreshing an index: what moves, who wins, and what happens where the network is not.
+//! Refreshing an index: the bytes transferred, the answer chosen, and the result without a network.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn is_asked_for_diffs(mirror: &FakeMirror) -> bool {
     mirror.requests().iter().any(|request| request.path().contains("/diffs/"))
 }
 
-/// Two publications a minute apart: 200 packages, of which one gets a new version.
+/// Makes two publications a minute apart: 200 packages, of which one gets a new version.
 fn two(publisher: &Keys) -> (Index, Index) {
     let mut packages = packages(200);
     let old = index(publisher, &packages, now() - 3600);
@@ -53,7 +53,7 @@ fn a_refresh_moves_what_changed_and_not_the_table() {
     assert!(moved < 2500 && is_asked_for_diffs(&mirror), "{moved} bytes");
     let shown = world.run(&["index", "show", "arch", "--entries"]).stdout;
     assert!(shown.contains("core/package7-2.0-1-x86_64.pkg.tar.zst") && !shown.contains("package7-1.0-1"), "{shown}");
-    // Nothing new moves the record and nothing else.
+    // A refresh without news transfers the record and nothing else.
     let before = mirror.bytes();
     assert_eq!(world.run(&["index", "refresh"]).code(), 0);
     assert_eq!(mirror.bytes() - before, new.record.len() as u64);
@@ -79,7 +79,7 @@ fn diffs_that_are_no_use_are_reported_and_the_whole_table_is_fetched() {
         assert!(run.said.lines().any(|line| line.starts_with(warning)), "{what}: {}", run.said);
         assert_eq!(ls(&world)["sequence"], new.sequence(), "{what}");
     }
-    // Signed, and leading elsewhere: only the sha256 of the result tells.
+    // Signed, and leading elsewhere: only the sha256 of the result shows it.
     let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
     old.publish_on(&mirror);
     let world = World::new().config(&publisher.config(Some(&mirror)));
@@ -155,7 +155,7 @@ fn every_way_to_a_record_leads_to_the_index() {
             "gateway" => world.set("PKGSWARM_GATEWAYS_URLS", &kubo.gateway_url()),
             _ => world,
         };
-        // The RPC of this daemon is closed to us: nothing but its gateway answers.
+        // The RPC of this daemon is closed to us: only its gateway answers.
         let world = if way == "kubo routing" { world.set("PKGSWARM_KUBO_API", "http://127.0.0.1:1") } else { world };
         let run = world.run(&["index", "refresh"]);
         assert_eq!(run.code(), 0, "{way}: {}", run.stderr);
@@ -167,7 +167,7 @@ fn every_way_to_a_record_leads_to_the_index() {
 fn the_first_proven_answer_is_used_at_once_and_a_newer_one_replaces_it_when_it_comes() {
     let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
     let (old, new) = two(&publisher);
-    // The plain copy is behind; the daemon knows better and takes its time.
+    // The plain copy is old; the daemon has a newer one and is slow.
     old.publish_on(&mirror);
     let kubo = new.publish_in(FakeKubo::empty(), &publisher);
     let routing = format!("routing/v1/ipns/{}", publisher.name());

@@ -1,4 +1,4 @@
-//! The tests' own way to put programs in place, on which most scenarios stand.
+//! The tests' own way to install programs, on which most scenarios depend.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,7 +20,7 @@ fn a_program_that_a_test_puts_in_place_runs_though_other_threads_start_programs_
         for number in 0..50 {
             let program = dir.path().join(format!("program-{number}"));
             install_script("#!/bin/sh\nexit 7\n", &program);
-            // "Text file busy" where a descriptor for writing to it went along into another program.
+            // "Text file busy" if another program inherited a descriptor for writing to it.
             let ran = Command::new(&program).status();
             is_over.store(ran.is_err() || number == 49, Relaxed);
             assert_eq!(ran.unwrap().code(), Some(7));

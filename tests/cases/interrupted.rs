@@ -1,4 +1,4 @@
-//! ^C at moments when nobody listens to it yet: it counts for the whole transaction all the same.
+//! ^C before the program handles it: it still ends the whole transaction.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -8,7 +8,7 @@ use crate::support::run::Run;
 use crate::support::world::loudly;
 use crate::support::*;
 
-/// The first time that pacman-conf is asked there, a ^C reaches whoever asks it, at that moment.
+/// Makes the first call of pacman-conf send ^C to its caller.
 fn interrupting(world: World) -> World {
     let (real, once) = (world.path("bin/real"), world.path("tmp/once"));
     fs::rename(world.path("bin/pacman-conf"), &real).unwrap();
@@ -16,14 +16,14 @@ fn interrupting(world: World) -> World {
     world.script("pacman-conf", &format!("{interrupt}\nexec {} \"$@\"", real.display()))
 }
 
-/// Of a call that came to nothing because of it.
+/// Asserts that a call was refused because of it.
 fn refused(world: &World, run: &Run) {
     assert_eq!(run.code(), 130, "{}", run.stderr);
     assert!(run.stderr.lines().count() == 1 && run.stderr.contains("interrupted"), "{}", run.stderr);
     world.has_no_output();
 }
 
-/// The next call of the same transaction comes to nothing, one of another does not.
+/// Asserts that the next call of the same transaction is refused, and one of another is not.
 fn ends_the_transaction(world: &World, url: &str, out: &Path, mirror: &FakeMirror) {
     let asked = mirror.requests().len();
     let run = world.xfer(url, out);
@@ -38,7 +38,7 @@ fn before_anything_is_fetched_it_ends_the_call_and_the_transaction() {
     let zlib = Package::new("zlib", 70_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
     let world = || World::new().repo("core", &[&zlib], &[&mirror]);
-    // By root it is root that it comes to, before there is a child.
+    // As root it reaches root, before there is a child.
     for world in [world(), world().run_by_user()] {
         let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
         let asked = mirror.requests().len();
@@ -53,7 +53,7 @@ fn while_it_is_looked_what_is_there_it_ends_the_call_and_the_transaction() {
     let zlib = Package::new("zlib", 70_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
     let world = || World::new().repo("core", &[&zlib], &[&mirror]);
-    // By root it is the child that it comes to.
+    // As root it reaches the child.
     for world in [world(), world().run_by_user()] {
         let world = interrupting(world);
         let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));

@@ -1,4 +1,4 @@
-//! Every field that `--json` prints stands in the manual page of its command.
+//! Every field that `--json` prints is documented in the manual page of its command.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::prefetch::{mirror_of, world_of};
 use crate::support::*;
 
-/// The paths of all fields, `[]` for the elements of lists.
+/// Collects the paths of all fields, `[]` for the elements of lists.
 fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(name, value)| {
@@ -18,13 +18,13 @@ fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
         Value::Array(all) if all.iter().any(Value::is_object) => {
             all.iter().for_each(|one| paths(one, &format!("{above}[]"), found));
         }
-        // Nothing of its elements is seen.
+        // An empty list shows none of its elements.
         Value::Array(all) if all.is_empty() => {}
         _ => drop(found.insert(above.to_owned())),
     }
 }
 
-/// Runs it and asserts that what it prints is documented; returns what was seen.
+/// Runs it and asserts that the output is documented; returns the fields.
 pub(super) fn documented(world: &World, page: &str, words: &[&str]) -> BTreeSet<String> {
     let output = OUTPUTS.iter().find(|output| output.page == page).expect("a page");
     let run = world.run(&[words, &["--json"]].concat());
@@ -48,7 +48,7 @@ fn every_field_that_is_printed_is_in_the_manual_of_its_command() {
     let mirror = mirror_of(&[&zlib, &gone]).on(&gone.file_name()).status(404);
     let world = world_of(&mirror, &[&zlib, &gone]).kubo(&FakeKubo::empty());
     let world = FakeIndex::called("a").listing(&zlib).in_use(world);
-    // What the tests made is to be refreshed by the user of the program.
+    // The program's user must be able to refresh what the tests made.
     if world::is_root() {
         let owner = format!("{0}:{0}", world::UNPRIVILEGED);
         let chown = std::process::Command::new("chown").args(["-R", &owner]).arg(world.path("state")).status();
@@ -71,7 +71,7 @@ fn every_field_that_is_printed_is_in_the_manual_of_its_command() {
         ("pkgswarm-stats", &["stats"]),
     ];
     let seen: Vec<_> = rest.iter().map(|(page, words)| documented(&world, page, words)).collect();
-    // Nor does the manual promise what nobody prints: this mix of good and bad has nearly all of it.
+    // Nor does the manual list fields that no command prints: this mix of good and bad has nearly all of them.
     let prefetch: Vec<&str> = OUTPUTS
         .iter()
         .find(|output| output.page == "pkgswarm-prefetch")

@@ -1,4 +1,4 @@
-//! Kubo whose RPC asks for a secret, or listens on a Unix socket.
+//! Kubo whose RPC demands a secret, or listens on a Unix socket.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use crate::support::*;
 
 const TOKEN: &str = "hush-hush-do-not-tell";
 
-/// Writes the secret where only who runs pkgswarm can read it.
+/// Writes the secret so that only the user who runs pkgswarm can read it.
 fn token_file(world: &World, text: &str) -> String {
     let path = world.path("token");
     fs::write(&path, text).unwrap();

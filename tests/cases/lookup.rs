@@ -1,4 +1,4 @@
-//! Files by what they are: sha256 and CID, looked up in sync databases and indexes.
+//! Files by content: sha256 and CID, looked up in sync databases and indexes.
 
 use pkgswarm::cid::Cid;
 use pkgswarm::dag::build::build;

@@ -1,4 +1,4 @@
-//! The sentences, grouped by what they are about.
+//! The scenarios, one file for each subject.
 
 mod ahead;
 mod bare;

@@ -1,4 +1,4 @@
-//! Updates are here before anybody asks: in the store, with their signatures, and nothing is left of what is superseded.
+//! Updates are here before the user asks: in the store, with their signatures, and superseded ones are removed.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +16,13 @@ pub(super) fn mirror_of(packages: &[&Package]) -> FakeMirror {
     mirror
 }
 
-/// A machine whose pacman has an empty database of `core`, and would upgrade to these.
+/// Makes a machine whose pacman has an empty database of `core`, and would upgrade to these.
 pub(super) fn world_of(mirror: &FakeMirror, packages: &[&Package]) -> World {
     let world = World::new().sync_database("core", &database(&[], Compression::Gzip));
     world.servers("core", &[&mirror.repo("core")], &["PackageRequired", "DatabaseNever"]).pending(packages, mirror)
 }
 
-/// The names of the files in the store proper.
+/// Lists the files in the store proper.
 fn stored(world: &World) -> Vec<String> {
     listing(&world.path("store/files")).into_iter().filter(|name| !name.ends_with(".name")).collect()
 }
@@ -50,7 +50,7 @@ fn pending_updates_and_their_signatures_need_no_network_later() {
     assert_eq!(listing(&world.path("root/var/lib/pacman/sync")), ["core.db"]);
     world.store_is_settled();
 
-    // The system refreshes its databases; then the cable is cut.
+    // The system refreshes its databases; then the network is cut.
     world = world.sync_database("core", &database(&[&zlib, &xz], Compression::Gzip));
     let urls = [&zlib, &xz].map(|package| mirror.url("core", &package.file_name()));
     drop(mirror);
@@ -323,7 +323,7 @@ fn the_desktop_is_told_once_for_each_set_of_updates() {
     assert_eq!(world.run(&["prefetch", "--now"]).code(), 0);
     notify(&world);
     assert!(calls(&world).contains("2 updates ready 488.3 KiB are on"), "{}", calls(&world));
-    // Installed meanwhile: there is nothing to tell any more.
+    // Installed meanwhile: there is nothing to notify of any more.
     for name in ["zlib-1.0-1", "xz-1.0-1"] {
         fs::create_dir_all(world.path("root/var/lib/pacman/local").join(name)).unwrap();
     }
@@ -335,7 +335,7 @@ fn the_desktop_is_told_once_for_each_set_of_updates() {
     assert_eq!(calls(&world), before);
 }
 
-/// As if nobody had been told anything.
+/// Forgets all notifications.
 fn forget_told(home: &Path) {
     let _ = fs::remove_dir_all(home.join(".local/state/pkgswarm"));
 }

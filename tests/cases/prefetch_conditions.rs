@@ -1,16 +1,16 @@
-//! When prefetch keeps still, with the line that the user sees.
+//! The conditions under which prefetch does nothing, with the line that the user sees.
 
 use jiff::{ToSpan, Zoned};
 
 use crate::support::*;
 
-/// A machine with one pending update, of which nothing was fetched yet.
+/// Makes a machine with one pending update, not fetched yet.
 fn scene() -> (Package, FakeMirror, World) {
     let (zlib, mirror, world) = plain_scene();
     (zlib, mirror, world.program("busctl", "exit 1").program("ip", "exit 1"))
 }
 
-/// The same with the machine's own `busctl` and `ip`.
+/// Makes the same with the machine's own `busctl` and `ip`.
 fn plain_scene() -> (Package, FakeMirror, World) {
     let zlib = Package::new("zlib", 30_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
@@ -62,7 +62,7 @@ fn without_anybody_who_knows_it_goes_on() {
     assert_eq!(mirror.hits(&zlib.file_name()), 1);
 }
 
-/// A machine with a battery of its own, that of a mouse, and mains that are connected or not.
+/// Makes a machine with a battery of its own, that of a mouse, and mains that are connected or not.
 fn powered(mains: u8) -> String {
     format!(
         "mount -t tmpfs none /sys/class/power_supply && cd /sys/class/power_supply && mkdir BAT0 mouse AC
@@ -88,7 +88,7 @@ fn on_battery_it_is_postponed_unless_allowed() {
     assert_eq!(run.code(), 0, "with mains: {}", run.stderr);
 }
 
-/// A machine with a cable and a tunnel; what is not for a neighbour goes by the way that is named.
+/// Makes a machine with a cable and a tunnel; packets that are not for a neighbour take the named way.
 fn reached_by(way: &str) -> String {
     format!(
         "set -e; mount -t sysfs none /sys; ip link set lo up
@@ -102,7 +102,7 @@ fn behind_a_vpn_it_is_postponed_unless_allowed() {
     if !world::can_be_two_users("behind_a_vpn_it_is_postponed_unless_allowed") {
         return;
     }
-    // The mirror is on another machine: whoever goes on finds it down.
+    // The mirror is on another machine: a run that goes on finds it down.
     let goes_on = |run: &run::Run| {
         assert_eq!(run.code(), 1, "{}", run.stderr);
         assert!(run.said.starts_with("error: core.db: no source delivered it\n"), "{}", run.said);

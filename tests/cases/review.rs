@@ -1,4 +1,4 @@
-//! What a reader of the code with bad intentions found: each sentence failed once.
+//! Faults that a hostile reader of the code found: each test failed once.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use crate::support::*;
 
 const SIZE: usize = 400_000;
 
-/// The same world with a partial of this package in its store, as an earlier run left it.
+/// Adds a partial of this package to the world's store, as left by an earlier run.
 fn with_partial(world: World, package: &Package, bytes: &[u8]) -> World {
     let dir = world.path("store/partial");
     fs::create_dir_all(&dir).unwrap();
@@ -43,7 +43,7 @@ fn a_mirror_that_cannot_do_parts_is_asked_for_the_whole() {
 fn after_a_mismatch_no_mirror_is_blamed_for_the_bytes_of_another() {
     let zlib = Package::new("zlib", SIZE);
     let name = zlib.file_name();
-    // The first one breaks off twice and is gone then; the second one is honest.
+    // The first one breaks off twice and is then gone; the second one is honest.
     let first = FakeMirror::serving(&[zlib.file()]).status(404).on(&name).cut_after(100_000).times(2);
     let second = FakeMirror::serving(&[zlib.file()]);
     let world = World::new().repo("core", &[&zlib], &[&first, &second]);
@@ -59,7 +59,7 @@ fn after_a_mismatch_no_mirror_is_blamed_for_the_bytes_of_another() {
 #[test]
 fn a_damaged_partial_convicts_no_honest_mirror_where_leaves_are_known() {
     let linux = Package::new("linux", (3 << 20) + 5);
-    // Kubo has the root block alone and looks for the rest in vain.
+    // Kubo has the root block alone and finds no source of the rest.
     let mut last = Vec::new();
     let built = pkgswarm::dag::build::build_blocks(&*linux.bytes, |_, block| {
         last = block.to_vec();
@@ -118,7 +118,8 @@ fn gateways_that_lack_it_cost_one_budget_in_a_transaction() {
         let urls = format!("{},{}", gateways[0].gateway_url(), gateways[1].gateway_url());
         let with = all(&world().set("PKGSWARM_GATEWAYS_URLS", &urls).set("PKGSWARM_SHARE_REPOS", "core"));
         let without = all(&world());
-        // The promise is 0.3 s; paid by each of the eight files it would be sixteen. The rest is for a busy machine.
+        // The promise is 0.3 s; paid for each of the eight files it would be sixteen. The rest is for a busy
+        // machine.
         assert!(with < without + Duration::from_secs(5), "a gateway {what}: {with:?}, without one {without:?}");
     }
 }
@@ -194,7 +195,7 @@ fn a_database_from_the_future_does_not_keep_newer_ones_out() {
         (mirror.url("core", "core.db"), world.out("core.db"), world.path("root/var/lib/pacman/sync/core.db"));
     world.xfer_of_another_pacman(&url, &out).succeeds();
     fs::rename(&out, &used).unwrap();
-    // Its clock is set right, and it has a newer one.
+    // The fake's clock is set right, and it has a newer one.
     let mirror = mirror.honest();
     mirror.publish("core.db", &new);
     world.xfer_of_another_pacman(&url, &out).succeeds();

@@ -1,6 +1,6 @@
-//! Root in places where it is no whole root, and what it lets its child name.
+//! Root with less than root's usual rights, and the names that its child may send.
 //!
-//! Image builders are a large part of pacman's users. What each makes of root, and the scenario that stands for it:
+//! Image builders are a large part of pacman's users. Root's rights in each, and its scenario:
 //!
 //! | builder | root there | scenario |
 //! |---|---|---|
@@ -20,7 +20,7 @@ use crate::support::*;
 
 const CANNOT: &str = "warning: root cannot become user";
 
-/// A package at a mirror, and a world whose store root must not touch where it is another user's.
+/// Makes a package at a mirror, and a world whose store root must not touch if it is another user's.
 fn scene() -> (Package, FakeMirror, World) {
     let zlib = Package::new("zlib", 40_000);
     let mirror = FakeMirror::serving(&[zlib.file(), ("README".to_owned(), b"read me".to_vec())]);
@@ -28,7 +28,7 @@ fn scene() -> (Package, FakeMirror, World) {
     (zlib, mirror, world)
 }
 
-/// What is below `path` belongs to `user`, and there is something.
+/// Asserts that everything below `path` belongs to `user`, and that it is not empty.
 fn belongs_to(path: &Path, user: u32) {
     let mut open = vec![path.to_owned()];
     let mut files = 0;
@@ -43,8 +43,8 @@ fn belongs_to(path: &Path, user: u32) {
     assert!(files > 0, "nothing is in {}", path.display());
 }
 
-/// Root through `prefix` fetches a package, says once a transaction that it reads what comes itself, and leaves nothing
-/// in a store that is not its own.
+/// Lets root through `prefix` fetch a package, asserts one warning a transaction that root reads network data
+/// itself, and that another user's store stays empty.
 fn goes_on_as_it_is(prefix: &[&str]) {
     if !can_be_two_users(&format!("root by way of {prefix:?}")) {
         return;
@@ -61,7 +61,7 @@ fn goes_on_as_it_is(prefix: &[&str]) {
     assert_eq!(listing(&world.path("store")), [""; 0], "another user's store is not used");
     fs::remove_file(&out).unwrap();
 
-    // Where there is none, none is made, which would be in the way of the user whose it is to be.
+    // A missing store is not made: root's would block its later owner.
     let nowhere = world.path("none").display().to_string();
     let world = world.set("PKGSWARM_STORE_DIR", &nowhere).set("PKGSWARM_STATE_DIR", &nowhere);
     let files = vec![(url.clone(), world.out("a")), (url.clone(), world.out("b")), (url, world.out("c"))];
@@ -75,14 +75,14 @@ fn goes_on_as_it_is(prefix: &[&str]) {
         assert_eq!(listing(&world.path("tmp")), [""; 0], "nothing is left behind");
     }
 
-    // A store of its own is used.
+    // Root's own store is used.
     fs::create_dir(world.path("own")).unwrap();
     let own = world.path("own").display().to_string();
     let world = world.set("PKGSWARM_STORE_DIR", &own);
     assert_eq!(world.transaction_through(prefix, &files).code(), 0);
     belongs_to(&world.path("own"), 0);
 
-    // What is no matter of users fails as ever.
+    // A failure that has nothing to do with users stays the same.
     let run = world.run_through(prefix, &["xfer", &mirror.url("core", "zlib-9-9-any.pkg.tar.zst"), "x.part"]);
     assert_eq!(run.code(), 1, "{}", run.stderr);
 }
@@ -134,7 +134,7 @@ fn root_whose_passwd_has_root_alone_works_through_the_number_that_no_user_has_an
     assert_eq!(listing(&world.path("store")), [""; 0], "nothing is kept for everybody's number");
     let after = listing(Path::new("/var/tmp"));
     assert!(after.iter().all(|name| before.contains(name) || !name.contains("65534")), "{after:?}");
-    // Nor is there any other place that it could write to.
+    // Nor is there another directory that it could write to.
     fs::remove_file(&out).unwrap();
     let closed =
         ["/var/tmp", world.path("tmp").to_str().unwrap()].map(|dir| format!("mount -t tmpfs -o ro none {dir}"));
@@ -142,7 +142,7 @@ fn root_whose_passwd_has_root_alone_works_through_the_number_that_no_user_has_an
         world.run_elsewhere(false, &[std::slice::from_ref(&script), &closed[..]].concat().join("\n"), &words).unwrap();
     run.succeeds();
     world.has(&out, &zlib.bytes);
-    // A name that is set and does not exist is a mistake as ever.
+    // A configured name that does not exist is still a mistake.
     let world = world.set("PKGSWARM_DOWNLOAD_USER", "ghost");
     let run = world.run_elsewhere(false, &script, &words).unwrap();
     assert_eq!(run.code(), 2, "{}", run.stderr);
@@ -183,7 +183,7 @@ fn a_program_that_its_user_may_not_start_is_an_error_and_no_reason_to_go_on_as_r
     world.has_no_output();
 }
 
-/// What a child that strangers have taken over could name is in `src/handover/receive.rs`.
+/// `src/handover/receive.rs` tests the names that a compromised child could send.
 #[test]
 fn root_fetches_into_a_directory_what_was_asked_for_and_replaces_nothing_of_its_own() {
     if !can_be_two_users("root fetches into a directory") {
@@ -209,7 +209,7 @@ fn root_fetches_into_a_directory_what_was_asked_for_and_replaces_nothing_of_its_
     let run = fetch(&[&hidden]);
     assert_eq!(run.code(), 4, "{}", run.stderr);
     assert_eq!(listing(&into), ["README".to_owned(), zlib.file_name()]);
-    // By its own name it is replaced, as always.
+    // Root replaces a file that it names itself, as always.
     world.run(&["fetch", &readme, "--output", into.join("README").to_str().unwrap()]).succeeds();
     assert_eq!(fs::read(into.join("README")).unwrap(), b"read me");
 

@@ -1,4 +1,4 @@
-//! What the commands show that need no network: help, version, settings, content ids, and what is typed wrongly.
+//! The screens of commands that need no network: help, version, settings, content ids, and typing errors.
 
 use std::fs;
 

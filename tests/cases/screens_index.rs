@@ -1,4 +1,4 @@
-//! What the commands about indexes show, and `publish`.
+//! The screens of the commands about indexes, and of `publish`.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::support::run::Running;
 use crate::support::screens::Screens;
 use crate::support::*;
 
-/// Three and a half hours, of which only the three show, however slow this machine is.
+/// Three and a half hours, of which only the three show, even on a slow machine.
 const AGO: u64 = 12_600;
 
 #[test]
@@ -110,7 +110,7 @@ fn screens_of_publish() {
     let mut run = |about: &str, words: Vec<String>| {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let run = world.run(&words);
-        // The index says when it was made.
+        // The index contains its creation time.
         let root = run.stdout.trim();
         let equal = [(root, "$ROOT")];
         screens.add(about, &world, &words, &run, if root.is_empty() { &[] } else { &equal });

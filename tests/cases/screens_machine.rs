@@ -1,4 +1,4 @@
-//! What the commands show that look at this machine: status, doctor, setup, sharing.
+//! The screens of commands that inspect this machine: status, doctor, setup, sharing.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! What `xfer`, `fetch`, `why` and `prefetch` show: a line when all is well, and who failed how when it is not.
+//! The screens of `xfer`, `fetch`, `why` and `prefetch`: one line when all is well, and each source's failure when
+//! not.
 
 use std::fs;
 
@@ -15,7 +16,7 @@ fn zlib() -> Package {
     Package::new("zlib", 300_000)
 }
 
-/// Runs `xfer` for this file of core and adds what it shows.
+/// Runs `xfer` for this file of core and adds its screen.
 fn xfer(screens: &mut Screens, about: &str, world: &World, mirror: &FakeMirror, file: &str) {
     let (url, out) = (mirror.url("core", file), world.out(file));
     let arguments = ["xfer", &url, out.to_str().unwrap()];

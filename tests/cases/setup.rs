@@ -1,5 +1,5 @@
-//! `pkgswarm setup` on pacman.conf as it is found in the wild: changed as shown, understood by pacman-conf, and after
-//! --undo what it was, byte for byte.
+//! `pkgswarm setup` on pacman.conf files as found in practice: changed as shown, understood by pacman-conf, and
+//! restored by --undo byte for byte.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -12,13 +12,13 @@ use crate::support::{FakeKubo, World};
 
 const MARK: &str = "# Written by `pkgswarm setup`; `pkgswarm setup --undo` takes it back.";
 
-/// A machine with this pacman.conf and pacman 7.1.0.
+/// Makes a machine with this pacman.conf and pacman 7.1.0.
 fn machine(text: &[u8]) -> World {
     let world = World::new();
     for (name, included) in INCLUDED {
         fs::write(world.path(name), included).unwrap();
     }
-    // Only what is not Latin-1 includes anything.
+    // Only texts that are not Latin-1 include files.
     let text = String::from_utf8(text.to_vec())
         .map_or(text.to_vec(), |text| text.replace("AT/", &format!("{}/", world.base())).into_bytes());
     world.pacman_conf(&text).script("pacman", "echo ' .--.  Pacman v7.1.0 - libalpm v16.0.0'")
@@ -39,7 +39,7 @@ fn understood(world: &World) -> String {
     String::from_utf8(run.stdout).unwrap()
 }
 
-/// The XferCommand that setup writes.
+/// Returns the XferCommand that setup writes.
 fn ours() -> String {
     format!("XferCommand = {} xfer %u %o", binary().display())
 }
@@ -210,7 +210,7 @@ fn setup_without_pacman_says_so() {
     );
 }
 
-/// A systemctl that keeps the states of units in files and notes what it was told.
+/// A systemctl that keeps the states of units in files and records its arguments.
 const SYSTEMCTL: &str = r#"
 units=${0%/*}/../units
 all=

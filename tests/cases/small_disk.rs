@@ -1,4 +1,4 @@
-//! Where room is short nothing lies on the disk twice, and what was fetched earlier makes room. `tests/real_pacman.rs` has
+//! On a small disk no file is stored twice, and files fetched earlier are evicted. `tests/real_pacman.rs` has
 //! whole transactions, `tests/bench --case small-disk` the figures.
 
 use std::fs::{self, File};
@@ -11,8 +11,8 @@ use crate::support::*;
 
 const MIB: u64 = 1 << 20;
 
-/// A world whose store and output are on one disk of so many bytes, the package that is wanted, and who calls: pacman's
-/// download user, or root.
+/// Makes a world whose store and output are on one disk of `bytes`, with a package and its mirror; the caller is
+/// pacman's download user, or root.
 fn on_a_disk_of(bytes: u64, by_user: bool) -> Option<(World, FakeMirror, Package, PathBuf, Mounted)> {
     if !can_be_two_users("on a small disk") {
         return None;
@@ -33,7 +33,7 @@ fn on_a_disk_of(bytes: u64, by_user: bool) -> Option<(World, FakeMirror, Package
     Some((world, mirror, zlib, out.join("zlib.part"), mounted))
 }
 
-/// Puts bytes where the store keeps a proven file, as an earlier run has left them.
+/// Writes bytes as a stored file of an earlier run.
 fn store(world: &World, name: &str, sha256: &str, bytes: &[u8]) -> PathBuf {
     let files = world.path("disk/store/files");
     fs::create_dir_all(&files).unwrap();
@@ -48,7 +48,7 @@ fn store(world: &World, name: &str, sha256: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Nothing of it is in the store, whole or in part.
+/// Asserts that no part of the package is in the store.
 fn holds_none_of_it(world: &World) {
     for part in ["files", "partial", "lock"] {
         assert_eq!(listing(&world.path("disk/store").join(part)), [""; 0], "{part}");
@@ -87,7 +87,7 @@ fn a_file_of_the_store_leaves_it_where_there_is_no_room_for_two() {
     for by_user in [true, false] {
         let Some((world, mirror, zlib, out, _disk)) = on_a_disk_of(3 * MIB + MIB + MIB / 2, by_user) else { return };
         let stored = store(&world, &zlib.file_name(), &zlib.sha256().to_string(), &zlib.bytes);
-        // Whoever fetched it may still have it open.
+        // Its fetcher may still have it open.
         let held = File::options().read(true).write(true).open(&stored).unwrap();
         let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
         run.succeeds();
@@ -98,7 +98,7 @@ fn a_file_of_the_store_leaves_it_where_there_is_no_room_for_two() {
         let (placed, fetched) = (fs::metadata(&out).unwrap(), held.metadata().unwrap());
         let caller = if by_user { UNPRIVILEGED } else { 0 };
         assert_eq!((placed.uid(), placed.nlink()), (caller, 1));
-        // No file of the user's gets a name of root's.
+        // A user's file must not become root's by a second name.
         assert_eq!(placed.ino() == fetched.ino(), by_user);
         assert!(by_user || fetched.blocks() * 512 < MIB, "its room is given back");
     }
@@ -135,7 +135,7 @@ fn what_was_fetched_earlier_makes_room() {
     }
 }
 
-/// What fails for lack of room leaves none taken: the next run finds the same disk.
+/// A failure for lack of room leaves no bytes behind: the next run finds the same disk.
 #[test]
 fn a_file_that_does_not_fit_fails_and_leaves_its_room() {
     let Some((world, mirror, zlib, out, _disk)) = on_a_disk_of(2 * MIB, false) else { return };

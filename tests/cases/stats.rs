@@ -1,17 +1,17 @@
-//! What `stats` says is what the servers counted.
+//! The figures of `stats` match the servers' own counts.
 
 use std::fs;
 
 use crate::support::*;
 
-/// `pkgswarm stats --json` of this world.
+/// Runs `pkgswarm stats --json` in this world.
 fn stats(world: &World) -> serde_json::Value {
     let run = world.run(&["stats", "--json"]);
     assert_eq!((run.code(), run.stderr.as_str()), (0, ""));
     serde_json::from_str(&run.stdout).expect("one JSON object")
 }
 
-/// The bytes of one source.
+/// Returns the bytes of one source.
 fn of(stats: &serde_json::Value, source: &str) -> u64 {
     let sources = stats["sources"].as_array().expect("a list");
     sources.iter().find(|row| row["source"] == source).map_or(0, |row| row["bytes"].as_u64().expect("a number"))

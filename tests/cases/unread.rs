@@ -1,4 +1,4 @@
-//! Lists that are there and cannot be read: nothing untrue is said of a file, what could not be read is named with its
+//! Lists that exist and cannot be read: no false claim is made about a file, an unreadable list is named with its
 //! cause once in a run of pacman, and equal causes end equally.
 
 use std::fs::{self, Permissions};
@@ -36,7 +36,8 @@ impl Scene {
         self.packages.iter().map(file).collect()
     }
 
-    /// Both files arrive, in one run of pacman, under this waiver; what this word names is warned of once, with the cause.
+    /// Asserts that both files arrive, in one run of pacman, under this waiver, and that one warning names this
+    /// word and the cause.
     #[track_caller]
     fn is_waived(&self, waiver: &str, named: &str, cause: &str) {
         let run: Run = self.world.refreshing(&self.files());
@@ -103,7 +104,7 @@ fn a_compiled_list_that_was_damaged_is_no_licence() {
     let mut compiled = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).filter(is_compiled);
     let compiled = compiled.next().expect("a compiled database");
     let mut bytes = fs::read(&compiled).unwrap();
-    // Behind the header, so that only a search meets it.
+    // Behind the header, so that only a search reaches it.
     bytes[96..].fill(0);
     fs::write(&compiled, bytes).unwrap();
     let liar = FakeMirror::serving(&[scene.packages[1].file()]).lying();
@@ -138,7 +139,7 @@ fn a_configuration_that_cannot_be_read_is_named_once_and_waived() {
                 "[options]\nDBPath = {at}/root/var/lib/pacman/\nCacheDir = {at}/cache/\n[core]\n{server}{}",
                 included.replace("AT", at)
             );
-            // As the real one, this pacman-conf is silent about what its globs do not see.
+            // Like the real one, this pacman-conf is silent about files that its globs cannot see.
             fs::write(world.path("pacman.conf"), text).unwrap();
             if !by_root {
                 scene.world = scene.world.run_by_user();

@@ -24,7 +24,7 @@ fn why_says_what_is_expected_who_has_it_and_where_it_came_from() {
     let order: Vec<_> =
         why["order"].as_array().unwrap().iter().map(|one| (one["source"].clone(), one["has"].clone())).collect();
     let mirror = |mirror: &FakeMirror| format!("mirror {}", mirror.address());
-    // Kubo stands for two: those that it is connected to, and the whole network.
+    // Kubo counts twice: its connected peers, and the whole network.
     let kubo_has_it = ("kubo".to_owned(), true);
     let expected = [kubo_has_it.clone(), kubo_has_it, (mirror(&without), false), (mirror(&with), true)];
     assert_eq!(order, expected.map(|(source, has)| (source.into(), has.into())));
@@ -105,7 +105,7 @@ fn status_tells_kubo_stores_and_pending_updates() {
         (Some(1), Some(300_000))
     );
     assert_eq!(status["updates"]["pending"][0]["stands"], "here");
-    // What was installed since is not pending any more.
+    // An update that was installed since is not pending any more.
     let local = world.path("root/var/lib/pacman/local");
     std::fs::rename(local.join("zlib-0.9-1"), local.join("zlib-1.0-1")).unwrap();
     let status = json(&world, &["status", "--json"]);

@@ -1,4 +1,4 @@
-//! Who has called: pacman itself, with a wrapper between, or nobody that has a say; and which programs run then.
+//! The caller: pacman itself, pacman behind a wrapper, or an unrelated process; and which programs run then.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -10,8 +10,8 @@ use crate::support::run::{Run, Running};
 use crate::support::world::{UNPRIVILEGED, binary, can_be_two_users};
 use crate::support::*;
 
-/// A world in which pacman's usual database lists nothing, that below `other` lists the package, and the mirror lies: only
-/// who knows of `--dbpath` refuses what it sends.
+/// Makes a world in which pacman's usual database lists nothing, the one below `other` lists the package, and the
+/// mirror lies: only a call that knows of `--dbpath` refuses its bytes.
 fn other_database() -> (World, FakeMirror, String, PathBuf) {
     let zlib = Package::new("zlib", 40_000);
     let liar = FakeMirror::serving(&[zlib.file()]).lying();
@@ -22,7 +22,7 @@ fn other_database() -> (World, FakeMirror, String, PathBuf) {
     (world, liar, url, out)
 }
 
-/// What looks like `pacman -b other -S zlib` runs this line of shell, in which `$program xfer $url $out` is a call.
+/// Runs this line of shell in what looks like `pacman -b other -S zlib`; `$program xfer $url $out` is a call.
 fn pacman_runs(world: &World, url: &str, out: &std::path::Path, line: &str) -> Run {
     let mut command = world.equipped(Command::new("/bin/sh"));
     // Two commands, so that the shell cannot replace itself.
@@ -63,7 +63,7 @@ fn a_users_process_called_pacman_above_one_of_roots_changes_nothing() {
     let zlib = Package::new("zlib", 40_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
     let world = World::new().repo("core", &[&zlib], &[&mirror]);
-    // By this one what the mirror has would be refused.
+    // With this entry the mirror's bytes would be refused.
     let other = Package { bytes: vec![1; 40_000], ..zlib.clone() };
     fs::create_dir_all(world.path("other/sync")).unwrap();
     fs::write(world.path("other/sync/core.db"), database(&[&other], Compression::Gzip)).unwrap();
@@ -82,7 +82,7 @@ fn a_users_process_called_pacman_above_one_of_roots_changes_nothing() {
     assert!(fs::read(&out).unwrap() == zlib.bytes && !said.contains("unproven"), "{said}");
 }
 
-/// A directory of the unprivileged user with programs of these names, each of which leaves a trace.
+/// Makes a directory of the unprivileged user with programs of these names, each of which leaves a trace.
 fn users_programs(world: &World, names: &[&str]) -> (PathBuf, PathBuf) {
     let (dir, trace) = (world.path("evil"), world.path("tmp/trace"));
     fs::create_dir(&dir).unwrap();
@@ -129,7 +129,7 @@ fn reading_ahead_does_not_run_what_roots_pacman_is_called() {
         let path = format!("{}:{}/bin:/usr/bin:/bin", dir.display(), world.base());
         let mut command = world.equipped(Command::new("/bin/sh"));
         let name = if by_path { dir.join("pacman") } else { PathBuf::from("pacman") };
-        // Set aside is what read-ahead holds; it goes with it.
+        // Files set aside are those of read-ahead; they are removed with it.
         let line = "\"$program\" xfer \"$url\" \"$out\" || exit
             until [ -z \"$(ls \"$PKGSWARM_STORE_DIR/aside\")\" ]; do sleep 0.01; done";
         command.arg0(name).args(["-c", line, "-S", "it", "--noconfirm"]).env("PATH", path);

@@ -7,7 +7,7 @@ use pkgswarm::cid::Cid;
 use crate::support::world::listing;
 use crate::support::*;
 
-/// As root, as CI and pacman 6 run it, and as the unprivileged user of pacman 7.
+/// Makes a world as root, like CI and pacman 6, and one as the unprivileged user of pacman 7.
 fn both_users() -> [World; 2] {
     [World::new(), World::new().run_by_user()]
 }
@@ -32,7 +32,7 @@ fn a_package_from_a_mirror_is_proven_by_the_sync_database() {
 fn every_compression_of_a_sync_database_is_read() {
     for compression in [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Xz] {
         let (zlib, other) = (Package::new("zlib", 3000), Package::new("other", 10));
-        // Lying: only an expectation that was read can refuse it.
+        // Lying: only an expectation that was read can refuse its bytes.
         let liar = FakeMirror::serving(&[zlib.file()]).lying();
         let world = World::new().sync_database("core", &database(&[&other, &zlib], compression)).servers(
             "core",
@@ -166,7 +166,7 @@ fn a_package_that_the_database_does_not_list_is_named_as_unproven() {
 fn ten_at_once_fetch_a_file_once() {
     for world in both_users() {
         let zlib = Package::new("zlib", 400_000);
-        // Slow enough that all ten are there before the first is done.
+        // Slow enough that all ten calls run before the first is done.
         let mirror = FakeMirror::serving(&[zlib.file()]).slow(400_000);
         let world = world.repo("core", &[&zlib], &[&mirror]);
         let outs: Vec<_> = (0..10).map(|i| world.out(&format!("{i}"))).collect();

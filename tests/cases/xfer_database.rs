@@ -1,4 +1,5 @@
-//! Databases and their signatures: what the user's mirror has now, with its date, and never a login page.
+//! Databases and their signatures: the present ones of the user's mirror, with their dates, and never a login
+//! page.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -104,7 +105,7 @@ fn a_database_that_never_ends_is_cut_off() {
     // 130 MiB, two more than pacman's own limit; zeros, so that only the size can be wrong.
     let (_, new) = old_and_new();
     let mirror = FakeMirror::serving(&[("core.db", &new)]).oversized(130 << 20).without_content_length();
-    // The fake takes its time to make so much.
+    // The fake needs time to make so many bytes.
     let patient = World::new().set("PKGSWARM_DOWNLOAD_PATIENCE", "60 s");
     let world = patient.servers("core", &[mirror.repo("core")], &[]);
     let run = world.xfer(&mirror.url("core", "core.db"), &world.out("core.db"));
@@ -112,7 +113,7 @@ fn a_database_that_never_ends_is_cut_off() {
     world.has_no_output();
 }
 
-/// Fetches the database and puts it where pacman would.
+/// Fetches the database and moves it to pacman's place.
 fn sync(world: &World, mirror: &FakeMirror) -> Run {
     let out = world.out("core.db");
     let run = world.xfer_of_another_pacman(&mirror.url("core", "core.db"), &out);
@@ -153,7 +154,7 @@ fn an_older_database_does_not_replace_the_one_in_use() {
     assert!(in_use(&world) == new);
     assert!(run.stderr.contains("older"), "one line says so: {:?}", run.stderr);
 
-    // On other servers, the Arch Linux Archive for one, older is what the user wants.
+    // On other servers, for example the Arch Linux Archive, the user means the older one.
     let archive = FakeMirror::serving(&[("core.db", &old)]).modified(MODIFIED - 86_400);
     let world = world.other_servers("core", &[archive.repo("core")]);
     sync(&world, &archive);
@@ -208,7 +209,7 @@ fn a_newer_database_replaces_the_one_in_use() {
     assert!(in_use(&world) == new);
 }
 
-/// A world whose mirror has no database signature, and the `%o` of it as pacman 7 with DownloadUser gives it.
+/// Makes a world whose mirror has no database signature, and its `%o` as pacman 7 with DownloadUser passes it.
 fn unsigned(sig_level: &[&str]) -> (FakeMirror, World, PathBuf) {
     let (_, new) = old_and_new();
     let mirror = FakeMirror::serving(&[("core.db", &new)]);

@@ -1,6 +1,6 @@
-//! Another local user prepared things: nothing outside is written, nothing unproven is used, nothing hangs.
+//! Traps of another local user: nothing outside is written, nothing unproven is used, nothing hangs.
 //!
-//! The scenarios that need a second user say so when they cannot have one; CI runs as root.
+//! Scenarios that need a second user report when they cannot have one; CI runs as root.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -23,7 +23,7 @@ fn scene() -> (Package, FakeMirror, World) {
     (zlib, mirror, world)
 }
 
-/// A file that must stay as it is.
+/// Makes a file that must stay as it is.
 fn victim(world: &World) -> PathBuf {
     let path = world.path("victim");
     fs::write(&path, "mine").unwrap();
@@ -105,7 +105,7 @@ fn a_file_that_cannot_be_replaced_is_an_error_and_stays() {
     let (zlib, mirror, world) = scene();
     let world = world.run_by_user();
     let (dir, out) = (world.path("out"), world.out(&zlib.file_name()));
-    // Like /tmp: everybody may add, only the owner may remove.
+    // Like /tmp: any user may add files, only the owner may remove them.
     give(&dir, 0);
     fs::set_permissions(&dir, Permissions::from_mode(0o1777)).unwrap();
     fs::write(&out, "theirs").unwrap();

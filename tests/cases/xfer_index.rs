@@ -1,4 +1,4 @@
-//! A signed index: big files by content id, leaf by leaf, and what happens when it contradicts the database.
+//! A signed index: big files by content id, leaf by leaf, and the results of a contradiction with the database.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::support::*;
 const SIZE: usize = (5 << 20) + 12_345;
 const MIB: usize = 1 << 20;
 
-/// A machine with a big package, an index that names its root, one mirror, and a Kubo bent as told.
+/// Makes a machine with a big package, an index that names its root, one mirror, and a misbehaving Kubo.
 fn scene(bend: BendKubo) -> (Package, FakeKubo, FakeMirror, World) {
     let linux = Package::new("linux", SIZE);
-    // Only the file itself is bent: its root block can be had and proven.
+    // Only the file itself is bent: its root block is available and proven.
     let root = pkgswarm::dag::build::build(&*linux.bytes).expect("memory can be read").root;
     let kubo = bend(FakeKubo::empty().holding(&linux.bytes).on(&format!("ipfs/{root}")));
     let mirror = FakeMirror::serving(&[linux.file()]);
@@ -38,7 +38,7 @@ fn what_a_broken_kubo_delivered_is_kept_up_to_the_last_proven_leaf() {
         ("ends early with an error trailer", |k| k.trailer_error_after(3 * MIB as u64 + 1000)),
     ];
     for (what, bend) in breaks {
-        // Slow, so that what was sent has also been read when the connection dies.
+        // Slow, so that all sent bytes have also been read when the connection dies.
         let (linux, kubo, mirror, world) = scene(|k| k.slow(20 << 20));
         let kubo = bend(kubo);
         let out = world.out(&linux.file_name());
@@ -94,7 +94,7 @@ fn a_flag_holds_for_the_refresh_that_adding_an_index_starts() {
     assert!(asked.is_empty(), "Kubo is off: {asked:?}");
 }
 
-/// The database says one thing about a package, the index another.
+/// Makes a package about which database and index disagree.
 fn disagreement(sig_level: &[&str]) -> (Package, FakeMirror, FakeKubo, World) {
     let (ours, theirs) = (Package::new("zlib", 40_000), Package::new("zlib-forged", 40_000));
     let theirs = Package { name: "zlib".into(), ..theirs };

@@ -141,7 +141,7 @@ fn a_wrong_value_in_the_environment_is_named() {
 
 #[test]
 fn without_pacman_conf_the_url_itself_is_still_served() {
-    // pkgswarm may be used where pacman is not: then nothing is known of repos, and that is said.
+    // pkgswarm may be used without pacman: then no repos are known, and a warning tells that.
     let (zlib, mirror, world) = scene();
     fs::remove_file(world.path("bin/pacman-conf")).unwrap();
     let world = world.set("PATH", "/nonexistent");
@@ -154,7 +154,7 @@ fn without_pacman_conf_the_url_itself_is_still_served() {
 
 #[test]
 fn a_malformed_sync_database_is_no_licence() {
-    // pacman would refuse it too. Nobody says what the package must be, so nothing is fetched.
+    // pacman would refuse it too. No list has an expectation for the package, so nothing is fetched.
     let good = database(&[&Package::new("zlib", 40_000)], Compression::Gzip);
     for bytes in [&b"garbage"[..], b"", &good[..good.len() / 2], &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]] {
         let (zlib, mirror, world) = scene();

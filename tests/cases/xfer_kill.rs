@@ -12,13 +12,13 @@ use crate::support::*;
 
 const SIZE: usize = 1 << 20;
 
-/// Bytes of this package that an ended run has left in the store, as a partial or complete.
+/// Counts bytes of this package that an ended run has left in the store, as a partial or complete.
 fn kept(world: &World, package: &Package) -> u64 {
     let size = |part: &str| fs::metadata(world.path(part).join(package.sha256().to_string())).map(|found| found.len());
     size("store/files").or_else(|_| size("store/partial")).unwrap_or(0)
 }
 
-/// Asserts that the last run asked `mirror` for what was missing and for nothing else.
+/// Asserts that the last run asked `mirror` for the missing bytes and for nothing else.
 #[track_caller]
 fn fetched_only_the_rest(mirror: &FakeMirror, runs_before: usize, kept: u64, when: &str) {
     let ranges: Vec<_> =
@@ -30,7 +30,7 @@ fn fetched_only_the_rest(mirror: &FakeMirror, runs_before: usize, kept: u64, whe
     }
 }
 
-/// Numbers that look random and are the same in every run (splitmix64).
+/// Returns pseudo-random numbers, the same in every run (splitmix64).
 fn random(seed: u64) -> impl Iterator<Item = u64> {
     (1..).map(move |i: u64| {
         let mut z = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -40,7 +40,7 @@ fn random(seed: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// There is either nothing at `out`, or the whole file; and nothing with another visible name.
+/// Asserts that `out` is absent or the whole file, and that no other visible name exists.
 #[track_caller]
 fn nothing_or_everything(world: &World, out: &Path, package: &Package, when: &str) {
     let name = out.file_name().unwrap().to_str().unwrap();
@@ -93,7 +93,7 @@ fn killed_while_the_file_is_being_placed_leaves_nothing_or_everything() {
         let before = mirror.bytes();
         let running = world.start(&url, &out);
         mirror.server().wait_for_bytes(before + package.bytes.len() as u64);
-        // The moment itself is random: some land before the proof, some in the copy, some after the end.
+        // The moment itself is random: some are before the proof, some in the copy, some after the end.
         let (begun, wait) = (Instant::now(), Duration::from_micros(number % 60_000));
         while begun.elapsed() < wait {
             std::thread::yield_now();
@@ -128,7 +128,7 @@ fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
         mirror.server().wait_until_idle();
         let (mirror, asked, kept) = (mirror.honest(), 1, kept(&world, &package));
         if signal == Signal::INT {
-            // pacman goes on with the next server after ^C; the user meant all of it (doc/facts/pacman.md).
+            // pacman continues with the next server after ^C; the user meant all of it (doc/facts/pacman.md).
             assert_eq!(world.xfer(&url, &out).code(), 130, "the same transaction");
             assert_eq!(mirror.requests().len(), asked, "nobody is asked any more");
         }
@@ -140,7 +140,7 @@ fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
 
 #[test]
 fn nobody_goes_on_working_after_the_caller_was_killed() {
-    // As root the work is done by a child that has dropped its rights; it must not outlive its parent.
+    // As root, a child that has dropped its rights does the work; it must not outlive its parent.
     let package = Package::new("victim", SIZE);
     let mirror = FakeMirror::serving(&[package.file()]).stall_after(500_000);
     let world = World::new().repo("core", &[&package], &[&mirror]).set("PKGSWARM_DOWNLOAD_PATIENCE", "600 s");
@@ -151,7 +151,7 @@ fn nobody_goes_on_working_after_the_caller_was_killed() {
     mirror.server().wait_until_idle();
 }
 
-/// The processes that have this word on their command line.
+/// Counts the processes with this word on their command line.
 fn processes_with(word: &str) -> usize {
     let lines =
         fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
@@ -166,7 +166,7 @@ fn when_pacman_is_killed_nothing_is_fetched_any_more_however_soon_that_was() {
         let mirror = FakeMirror::serving(&[package.file()]);
         let world = world.repo("core", &[&package], &[&mirror]);
         let (url, out) = (mirror.url("core", &package.file_name()), world.out(&package.file_name()));
-        // It is asked before anything is fetched, and takes its time.
+        // It runs before anything is fetched, and is slow.
         let (conf, asked) = (world.path("bin/pacman-conf"), world.path("store/asked"));
         fs::rename(&conf, world.path("bin/answer")).unwrap();
         let slow = format!("#!/bin/sh\n: >{}\nsleep 1\nexec {}/bin/answer \"$@\"\n", asked.display(), world.base());

@@ -1,4 +1,4 @@
-//! A local Kubo that misbehaves: the file arrives intact from the mirror, and soon.
+//! A misbehaving local Kubo: the file arrives intact from the mirror, and soon.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::*;
 
 const SIZE: usize = 600_000;
 
-/// One machine with a Kubo that was given the package, and one honest mirror.
+/// Makes a machine with a Kubo that has the package, and one honest mirror.
 fn scene(bend: BendKubo) -> (Package, FakeKubo, FakeMirror, World) {
     let zlib = Package::new("zlib", SIZE);
     let kubo = bend(FakeKubo::empty().holding(&zlib.bytes));
@@ -108,12 +108,12 @@ fn a_kubo_that_has_had_its_head_start_still_helps_where_mirrors_do_not() {
 fn a_kubo_that_has_had_its_head_start_asks_nobody_for_what_a_near_mirror_sends() {
     let packages: Vec<Package> = (0..60).map(|i| Package::new(&format!("p{i}"), 1000)).collect();
     let files: Vec<_> = packages.iter().map(Package::file).collect();
-    // Half of what it is waited for, and time enough for a daemon to be asked twice.
+    // Half of the time that the mirror has, and time enough to ask the daemon twice.
     let mirror = FakeMirror::serving(&files).answering_after(Duration::from_millis(5));
     let kubo = FakeKubo::empty();
     let world = World::new().repo("core", &packages.iter().collect::<Vec<_>>(), &[&mirror]).kubo(&kubo);
     let world = world.set("PKGSWARM_KUBO_HEAD_START", "0 s");
-    // On a busy machine even a mirror on loopback now and then takes longer than it is waited for; not each time.
+    // On a busy machine even a mirror on loopback is late now and then; not each time.
     let is_left_alone = |package: &Package| {
         let (out, before) = (world.out(&package.file_name()), kubo.gateway().requests().len());
         world.xfer(&mirror.url("core", &package.file_name()), &out).succeeds();
@@ -153,7 +153,7 @@ fn a_kubo_that_has_but_the_root_is_paid_for_once() {
     let packages: Vec<Package> = (0..4).map(|i| Package::new(&format!("p{i}"), 2 * MIB)).collect();
     let files: Vec<_> = packages.iter().map(Package::file).collect();
     let mirror = FakeMirror::serving(&files);
-    // The root is there; who asks for the file waits in vain.
+    // The root is there; a request for the file gets no answer.
     let kubo = packages.iter().fold(FakeKubo::empty(), |kubo, package| {
         let cid = pkgswarm::dag::build::build(&package.bytes[..]).unwrap().root;
         kubo.holding(&package.bytes).on(&format!("ipfs/{cid}")).stall_after(0)

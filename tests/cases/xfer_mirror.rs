@@ -1,11 +1,11 @@
-//! A mirror that does what mirrors do: the next one is asked, and without a next one the user learns why.
+//! Mirrors with the usual faults: the next one is asked, and without a next one the user learns the reason.
 
 use std::time::Duration;
 
 use crate::support::*;
 
-/// What a mirror does wrong with a package of [`SIZE`] bytes, and, when it is the only one, the exit status and what is
-/// said about it: each line once for each time that the mirror was asked.
+/// A fault of a mirror with a package of [`SIZE`] bytes, and, when it is the only one, the exit status and the
+/// message: each line once for each time that the mirror was asked.
 struct Misdeed {
     what: &'static str,
     bend: Bend,
@@ -19,7 +19,7 @@ const fn misdeed(what: &'static str, bend: Bend, code: i32, lines: &'static [&'s
     Misdeed { what, bend, code, lines }
 }
 
-/// Who delivers something and breaks off is asked this often in all.
+/// How often a source that delivers bytes and breaks off is asked in all.
 const TRIES: usize = 6;
 
 const MISDEEDS: &[Misdeed] = &[
@@ -73,7 +73,7 @@ fn the_next_server_delivers_what_the_first_does_not() {
         let out = world.out(&zlib.file_name());
         let run = world.xfer(&bad.url("core", &zlib.file_name()), &out);
         assert_eq!(run.code(), 0, "first server {what}: {}", run.stderr);
-        // Only who sends something else is named; one line all the same.
+        // Only the server of other bytes is named; one line all the same.
         let refused = run.said.contains("  from 127.0.0.1:A (refused from mirror 127.0.0.1:B: ");
         assert_eq!((refused, run.said.lines().count()), (*code == 3, 1), "first server {what}: {}", run.said);
         run.succeeds();

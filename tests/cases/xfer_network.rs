@@ -1,4 +1,4 @@
-//! `file://` servers, proxies, credentials: as with curl.
+//! `file://` servers, proxies, credentials: the same as with curl.
 
 use std::fs;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::support::*;
 
 const SIZE: usize = 40_000;
 
-/// A repo on this machine's disk, as a `Server =` line.
+/// Makes a repo on this machine's disk, as a `Server =` line.
 fn local_repo(world: &World, files: &[(String, Vec<u8>)]) -> String {
     let dir = world.path("srv/core/os/x86_64");
     fs::create_dir_all(&dir).unwrap();
@@ -82,7 +82,7 @@ fn a_fifo_on_a_file_server_is_not_waited_for() {
     world.has_no_output();
 }
 
-/// A repo whose mirror exists only behind the proxy.
+/// Makes a repo whose mirror exists only behind the proxy.
 fn behind_proxy() -> (Package, FakeMirror, FakeProxy, World) {
     let zlib = Package::new("zlib", SIZE);
     let mirror = FakeMirror::serving(&[zlib.file()]);

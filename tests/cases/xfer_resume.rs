@@ -1,4 +1,4 @@
-//! Partial work survives, and is never believed.
+//! Partial files survive, and are never used without proof.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use crate::support::*;
 const SIZE: usize = 400_000;
 const HALF: u64 = 200_000;
 
-/// A world after a run that got the first half: the mirror broke off and had no more for that run.
+/// Makes a world after a run that got the first half: the mirror broke off and had no more for that run.
 fn interrupted() -> (Package, FakeMirror, World) {
     let zlib = Package::new("zlib", SIZE);
     let name = zlib.file_name();
-    // The file's own script is used up by the first request; then everybody's holds.
+    // The file's own script is used up by the first request; then the general one applies.
     let mirror = FakeMirror::serving(&[zlib.file()]).status(404).on(&name).cut_after(HALF).times(1);
     let world = World::new().repo("core", &[&zlib], &[&mirror]);
     let run = world.xfer(&mirror.url("core", &name), &world.out(&name));
@@ -23,7 +23,7 @@ fn interrupted() -> (Package, FakeMirror, World) {
     (zlib, mirror.honest(), world)
 }
 
-/// The one partial in the store.
+/// Returns the one partial in the store.
 fn partial(world: &World) -> PathBuf {
     let names = listing(&world.path("store/partial"));
     assert_eq!(names.len(), 1, "{names:?}");
@@ -58,7 +58,7 @@ fn a_wrong_content_range_is_not_written_into_the_file() {
     let mirror = mirror.with_wrong_content_range();
     let world = world.servers("extra", &[second.repo("core")], &[]);
     let run = world.xfer(&mirror.url("core", &zlib.file_name()), &world.out(&zlib.file_name()));
-    // Either it is asked again without a Range, or it is refused; never is the tail of something else appended.
+    // Either it is asked again without a Range, or it is refused; the tail of another file is never appended.
     if run.code() == 0 {
         world.has(&world.out(&zlib.file_name()), &zlib.bytes);
     } else {
@@ -132,7 +132,8 @@ fn a_stored_file_that_was_damaged_is_not_used() {
 #[test]
 fn a_file_that_was_rebuilt_does_not_inherit_the_old_partial() {
     let (zlib, mirror, world) = interrupted();
-    // The same name with other bytes, as after a rebuild: the database knows, the partial is of the old one.
+    // The same name with other bytes, as after a rebuild: the database has the new one, the partial is of the old
+    // one.
     let rebuilt = Package { bytes: Package::new("zlib-rebuilt", SIZE).bytes, ..zlib.clone() };
     mirror.publish(&rebuilt.file_name(), &rebuilt.bytes);
     let world = world.sync_database("core", &database(&[&rebuilt], Compression::Gzip));

@@ -1,16 +1,16 @@
-//! One large file from several mirrors at a time, where the user allows that.
+//! One large file from several mirrors at a time, if the user allows that.
 
 use crate::support::*;
 
 const MIB: u64 = 1 << 20;
 const SIZE: usize = 40 * MIB as usize + 777;
 
-/// A large package on so many mirrors, each of which sends no faster than a middling line.
+/// Makes a large package on so many mirrors, each of which sends no faster than a middling line.
 fn scene(count: usize) -> (Package, Vec<FakeMirror>, World) {
     let big = Package::new("big", SIZE);
     let mirrors: Vec<FakeMirror> = (0..count).map(|_| FakeMirror::serving(&[big.file()]).slow(16 * MIB)).collect();
     let world = World::new().repo("core", &[&big], &mirrors.iter().collect::<Vec<_>>());
-    // The fakes read all of a file before they answer, and a second mirror must not be asked for that reason.
+    // The fakes read all of a file before they answer, which must not cause a second mirror to be asked.
     let world = world.set("PKGSWARM_DOWNLOAD_CONNECT", "60 s");
     (big, mirrors, world)
 }
@@ -59,7 +59,7 @@ fn a_mirror_that_dies_leaves_its_part_to_the_other() {
 fn a_lie_in_a_shared_file_costs_one_leaf_where_its_root_is_known() {
     let (big, mirrors, world) = scene(2);
     let mut mirrors = mirrors;
-    // The last byte of the file is the second one's, and it is wrong.
+    // The last byte of the file comes from the second one, and is wrong.
     let liar = mirrors.pop().unwrap().lying();
     let kubo = FakeKubo::empty().holding(&big.bytes);
     let root = pkgswarm::dag::build::build(&big.bytes[..]).unwrap().root;

@@ -1,4 +1,4 @@
-//! What pkgswarm and Kubo keep stays within limits, and a store that cannot be used is no reason to fail.
+//! The files that pkgswarm and Kubo keep stay within limits, and an unusable store is no failure.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::support::mount::Mounted;
 use crate::support::world::{can_be_two_users, listing};
 use crate::support::*;
 
-/// Bytes of all files below a directory.
+/// Counts the bytes of all files below a directory.
 fn held(world: &World, below: &str) -> u64 {
     let dir = world.path(below);
     listing(&dir).iter().map(|name| fs::metadata(dir.join(name)).map_or(0, |found| found.len())).sum()
@@ -63,7 +63,7 @@ fn what_pacman_has_by_now_leaves_the_store() {
     let out = world.out(&zlib.file_name());
     world.xfer_of_another_pacman(&mirror.url("core", &zlib.file_name()), &out).succeeds();
     assert!(held(&world, "store/files") >= 40_000);
-    // pacman takes it over, and some later run begins, as they all do, with the database.
+    // pacman takes it over, and a later run begins, as they all do, with the database.
     fs::rename(&out, world.path("cache").join(zlib.file_name())).unwrap();
     let out = world.out("core.db");
     world.xfer_of_another_pacman(&mirror.url("core", "core.db"), &out).succeeds();
@@ -76,7 +76,7 @@ fn what_pacman_has_by_now_leaves_the_store() {
     assert!(stored.contains(&xz.sha256().to_string()), "{stored:?}");
 }
 
-/// Large: it is hashed while it is copied.
+/// A large file is hashed while it is copied.
 #[test]
 fn a_large_file_of_the_store_is_copied_once_and_the_copy_is_proven() {
     let big = Package::new("big", 3 << 20);
@@ -91,7 +91,7 @@ fn a_large_file_of_the_store_is_copied_once_and_the_copy_is_proven() {
         run.succeeds();
         assert!(run.stderr.contains("from store (127.0.0.1"), "{}", run.stderr);
         world.has(&out, &big.bytes);
-        // Not the store's own: pacman may do with it what it likes.
+        // Not the store's own: pacman may change it.
         fs::write(&out, "scratched").unwrap();
         assert_eq!(fs::metadata(&stored).unwrap().len(), big.bytes.len() as u64);
     }

@@ -1,4 +1,4 @@
-//! What strangers say of others by multicast DNS, and neighbours that have little to say.
+//! Hosts that announce other hosts by multicast DNS, and neighbours that announce little.
 
 use super::packages;
 use super::real::{Host, Scene, run};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Announces three hundred strangers again and again, each at eight ports, at addresses as `of` gives them.
+/// Announces three hundred peers again and again, each at eight ports, at the addresses of `of`.
 fn announce(host: &Host, of: impl Fn(usize) -> String + Send + 'static, over: Arc<AtomicBool>) -> JoinHandle<()> {
     let from: Ipv4Addr = host.address().parse().expect("an address");
     run(host.command("ip").args(["route", "add", "224.0.0.0/4", "dev", "eth0"])).ok();
@@ -33,7 +33,7 @@ fn announce(host: &Host, of: impl Fn(usize) -> String + Send + 'static, over: Ar
 #[test]
 fn hundreds_of_announced_strangers_cause_a_few_dials_and_keep_no_neighbour_away() {
     let mut scene = Scene::new(&packages()[..1], 1);
-    // One that speaks for itself alone, one that speaks for all the network.
+    // One that announces itself alone, one that announces the whole network.
     let strangers = [scene.lan.host(), scene.lan.host()];
     let over = Arc::new(AtomicBool::new(false));
     let own = strangers[0].address().to_owned();
@@ -46,7 +46,7 @@ fn hundreds_of_announced_strangers_cause_a_few_dials_and_keep_no_neighbour_away(
     scene.add_machine();
     let found = scene.machines[1].daemon.meets(1);
     println!("the neighbour was found after {found:?}");
-    // As long as it takes until most of what would be dialled were dialled.
+    // The time in which most of the announced peers would have been dialled.
     std::thread::sleep(Duration::from_secs(15).saturating_sub(begun.elapsed()));
     let (dials, seconds) = (scene.machines[0].host.dials(), begun.elapsed().as_secs_f64());
     over.store(true, Ordering::Relaxed);

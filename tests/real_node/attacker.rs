@@ -1,4 +1,4 @@
-//! A peer that speaks Noise and Yamux by hand, so that it can do what no library would: TCP, Noise, and then frames.
+//! A peer that makes Noise and Yamux frames by hand, to do things that no library would.
 
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use libp2p::core::upgrade::OutboundConnectionUpgrade as _;
@@ -16,7 +16,7 @@ const PING: u8 = 2;
 const SYN: u16 = 1;
 const ACK: u16 = 2;
 
-/// What may be sent on a new stream.
+/// Bytes that may be sent on a new stream.
 const CREDIT: usize = 256 << 10;
 
 type Secured = noise::Output<tcp::tokio::TcpStream>;
@@ -26,11 +26,11 @@ pub struct Attacker {
     out: WriteHalf<Secured>,
     seen: Arc<Mutex<Seen>>,
     next: u32,
-    /// How late it answers pings, so that the round trip looks long.
+    /// Delay of its answers to pings, so that the round trip looks long.
     late: Duration,
 }
 
-/// What the other end has said.
+/// The frames of the other end.
 #[derive(Default)]
 struct Seen {
     credit: HashMap<u32, usize>,
@@ -65,22 +65,22 @@ impl Attacker {
         Ok(stream)
     }
 
-    /// What may still be sent on a stream.
+    /// Returns the bytes that may still be sent on a stream.
     pub fn credit(&self, stream: u32) -> usize {
         self.seen.lock().unwrap().credit.get(&stream).copied().unwrap_or_default()
     }
 
-    /// Whether the other end has ended the connection.
+    /// True if the other end has ended the connection.
     pub fn is_over(&self) -> bool {
         self.seen.lock().unwrap().is_over
     }
 
-    /// Sends as much as may be sent on a stream, in frames of at most 60 kB; how much that was.
+    /// Sends as much as may be sent on a stream, in frames of at most 60 kB; returns the number of bytes.
     pub async fn send(&mut self, stream: u32, bytes: &[u8]) -> io::Result<usize> {
         self.send_in_pieces(stream, bytes, 60_000).await
     }
 
-    /// The same in frames of so many bytes.
+    /// Sends the same in frames of `piece` bytes.
     pub async fn send_in_pieces(&mut self, stream: u32, bytes: &[u8], piece: usize) -> io::Result<usize> {
         let mut sent = 0;
         while sent < bytes.len() {
@@ -100,7 +100,7 @@ impl Attacker {
         Ok(sent)
     }
 
-    /// Answers pings when it is late enough.
+    /// Answers pings when they are old enough.
     pub async fn answer_pings(&mut self) -> io::Result<()> {
         let due: Vec<u32> = {
             let mut seen = self.seen.lock().unwrap();
@@ -125,7 +125,7 @@ impl Attacker {
     }
 }
 
-/// Takes note of what the other end says, until it says no more.
+/// Records the frames of the other end, until it closes.
 async fn listen(mut read: ReadHalf<Secured>, seen: Arc<Mutex<Seen>>) {
     let mut header = [0; 12];
     while read.read_exact(&mut header).await.is_ok() {
@@ -147,7 +147,7 @@ async fn listen(mut read: ReadHalf<Secured>, seen: Arc<Mutex<Seen>>) {
     seen.lock().unwrap().is_over = true;
 }
 
-/// Agrees on a protocol (`libp2p/specs:connections/README.md`, multistream-select).
+/// Negotiates a protocol (`libp2p/specs:connections/README.md`, multistream-select).
 async fn agree(
     socket: &mut (impl futures_util::AsyncRead + futures_util::AsyncWrite + Unpin),
     protocol: &str,
@@ -170,12 +170,12 @@ fn proposal(line: &str) -> Vec<u8> {
     [&[line.len() as u8 + 1][..], line.as_bytes(), b"\n"].concat()
 }
 
-/// A message with its length before it.
+/// Returns a message with its length before it.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     [&varint(message.len())[..], message].concat()
 }
 
-/// A field of bytes (protobuf, wire type 2).
+/// Encodes a field of bytes (protobuf, wire type 2).
 pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2][..], &varint(bytes.len()), bytes].concat()
 }

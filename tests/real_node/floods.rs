@@ -1,5 +1,5 @@
-//! Neighbours that mean to take this machine's memory and time, by what they send to its daemon: what they can make it hold
-//! fits what its unit allows, and others are served meanwhile.
+//! Neighbours that attack this machine's memory and time with data for its daemon: the memory stays within the
+//! unit's limit, and others are served meanwhile.
 
 use super::attacker::{Attacker, field, framed};
 use super::packages;
@@ -11,20 +11,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What the attack of one host came to.
+/// The result of one host's attack.
 #[derive(Default)]
 struct Attack {
-    /// Connections that have filled what they could.
+    /// Connections that have filled all they could.
     filled: AtomicUsize,
-    /// Connections that were ended by the daemon.
+    /// Connections that the daemon ended.
     ended: AtomicUsize,
     is_over: AtomicBool,
 }
 
-/// How the windows are filled.
+/// The way of filling the windows.
 #[derive(Clone, Copy)]
 struct Fill {
-    /// For how long the windows are made to grow first.
+    /// Time to grow the windows first.
     grow: Duration,
     /// Bytes of a message for that.
     message: usize,
@@ -32,8 +32,8 @@ struct Fill {
     piece: usize,
 }
 
-/// Opens so many connections from a host, and on each 16 streams: lets the windows grow, makes the readers wait, and fills
-/// every window. Holds them until it is told that all is over.
+/// Opens so many connections from a host, and on each 16 streams: lets the windows grow, makes the readers wait,
+/// and fills every window. Holds them until the end of the attack.
 fn attack(host: &Host, to: SocketAddr, connections: usize, fill: Fill, attack: Arc<Attack>) -> JoinHandle<()> {
     let from = host.address().parse().expect("an address");
     host.inside(move || {
@@ -41,7 +41,7 @@ fn attack(host: &Host, to: SocketAddr, connections: usize, fill: Fill, attack: A
         runtime.block_on(async {
             let one = async |attack: &Attack| {
                 let Ok(mut attacker) = Attacker::new(from, to, Duration::from_millis(500)).await else { return };
-                // Where it is not read, it waits, until it is cut off or all is over.
+                // An unread connection waits, until it is cut off or the attack is over.
                 let over = async {
                     while !attacker_is_over(attack) {
                         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -72,7 +72,7 @@ async fn fill_windows(attacker: &mut Attacker, fill: Fill) -> std::io::Result<()
     for _ in 0..16 {
         streams.push(attacker.open().await?);
     }
-    // Each message has one field that is not known.
+    // Each message has one unknown field.
     let small = framed(&field(15, &vec![0; fill.message]));
     let wants = framed(&field(1, &field(1, &field(1, b"a")).repeat(4000))).repeat(4);
     let mut places = vec![0; streams.len()];
@@ -102,7 +102,7 @@ async fn fill_windows(attacker: &mut Attacker, fill: Fill) -> std::io::Result<()
     Ok(())
 }
 
-/// Where the node of a daemon listens.
+/// Returns the address of a daemon's node.
 fn node_of(daemon: &Daemon) -> SocketAddr {
     let address = until("it listens", Duration::from_secs(10), || {
         let listening = daemon.status()["listening"].as_array()?.clone();
@@ -112,7 +112,7 @@ fn node_of(daemon: &Daemon) -> SocketAddr {
     format!("{}:{}", parts[2], parts[4]).parse().expect("an address and a port")
 }
 
-/// Watches a daemon while `work` goes on: the most memory it had, in KiB, and how long its answers took.
+/// Watches a daemon during `work`: returns its most memory, in KiB, and the durations of its answers.
 fn watched(daemon: &Daemon, mut work: impl FnMut() -> bool) -> (u64, Vec<Duration>) {
     let (mut peak, mut took) = (0, Vec::new());
     while work() {
@@ -126,7 +126,7 @@ fn watched(daemon: &Daemon, mut work: impl FnMut() -> bool) -> (u64, Vec<Duratio
     (peak, took)
 }
 
-/// What the unit allows, in KiB.
+/// Returns the unit's limit, in KiB.
 fn memory_most() -> u64 {
     let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/dist/systemd/system/pkgswarm-daemon.service");
     let unit = std::fs::read_to_string(unit).expect("the unit");
@@ -135,8 +135,8 @@ fn memory_most() -> u64 {
     most.parse::<u64>().expect("a number") << 10
 }
 
-/// Attacks the first machine from hosts with so many connections each; while that goes on, another machine comes and is
-/// found. The most memory, in KiB.
+/// Attacks the first machine from hosts with so many connections each; meanwhile another machine joins and is
+/// found. Returns the most memory, in KiB.
 fn attacked(scene: &mut Scene, hosts: &[Host], connections: usize, fill: Fill) -> u64 {
     let daemon = &scene.machines[0].daemon;
     let (to, id) = (node_of(daemon), daemon.id());
@@ -163,7 +163,7 @@ fn attacked(scene: &mut Scene, hosts: &[Host], connections: usize, fill: Fill) -
     threads.into_iter().for_each(|it| it.join().expect("an attack"));
     assert_eq!(scene.machines[0].daemon.id(), id, "it runs as before");
     assert!(all.ended.load(Ordering::Relaxed) > 0, "nobody was cut off");
-    // One that takes long can be this machine's own doing; half of them cannot.
+    // One slow answer can be this machine's own doing; half of them cannot.
     assert!(took[took.len() / 2] < Duration::from_millis(50), "{took:?}");
     peak
 }

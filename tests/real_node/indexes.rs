@@ -1,17 +1,17 @@
-//! Indexes, and what they list by sha256 alone, that neighbours pass on.
+//! Indexes, and files listed by sha256 alone, that neighbours pass on.
 
 use super::real::{Machine, Package, Ran, Scene, until};
 use super::{KIB, MIB, noise_of, packages};
 use std::time::Duration;
 
 impl Machine {
-    /// What `index ls --json` tells of the one index.
+    /// Returns the one index of `index ls --json`.
     fn index(&self) -> serde_json::Value {
         let listed = self.swarm.run(&["index", "ls", "--json"]).ok().stdout;
         serde_json::from_str(&listed).expect("an index")
     }
 
-    /// Waits until it has told a neighbour's daemon what it has of the index: that one's file of it is offered.
+    /// Waits until it has sent its copy of the index to a neighbour's daemon, which offers it as a file.
     fn offers_index(&self, sequence: u64) {
         until("the index is offered", Duration::from_secs(30), || {
             let own = self.index()["sequence"] == sequence;
@@ -59,7 +59,7 @@ fn packages_signatures_databases_and_the_index_itself_come_from_neighbours() {
             assert!(scene.requests_for(".sig") >= 3, "{ran}");
             // Packages, signatures, the database, manifest, its signature, and the table.
             machine.daemon.offers(10);
-            // From here on they come from neighbours or not at all, however long that takes on a busy machine.
+            // From here on they come from neighbours or not at all, also on a busy machine.
             scene.take_packages_from_mirror();
             continue;
         }
@@ -77,7 +77,7 @@ fn packages_signatures_databases_and_the_index_itself_come_from_neighbours() {
     }
 }
 
-/// How long neighbours may take for something, on a machine that has other things to do.
+/// Most time for neighbours, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn has_all(machine: &Machine, ran: &Ran) {
@@ -107,7 +107,7 @@ fn a_newer_index_is_passed_on_and_a_machine_that_has_the_old_one_takes_it() {
         far.swarm.run(&["index", "refresh"]);
         (far.index()["sequence"] == new).then_some(())
     });
-    // Where it is not to be shared, nothing is told of it.
+    // An index that is not shared is not announced.
     near.swarm.run(&["shared", "off"]).ok();
     until("nothing is offered", Duration::from_secs(30), || {
         near.daemon.shared()["files"].as_array().is_some_and(Vec::is_empty).then_some(())

@@ -1,4 +1,4 @@
-//! Packets of strangers that are none of ours.
+//! Malformed packets of other hosts.
 
 use super::real::{Scene, run};
 use super::{noise_of, packages};
@@ -40,7 +40,7 @@ fn packets_that_are_no_multicast_dns_do_not_keep_neighbours_apart() {
     assert!(kib < 100 << 10, "{kib} KiB are resident");
 }
 
-/// Memory of a process that is resident, in KiB.
+/// Returns the resident memory of a process, in KiB.
 pub fn resident(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");

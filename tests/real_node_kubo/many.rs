@@ -1,4 +1,4 @@
-//! A Kubo that wants much and has many addresses, as honest ones at times do.
+//! A Kubo with many wants and many addresses, as honest ones have at times.
 
 use super::kubo_beside;
 use super::real::{Kubo, Package, Routing, Scene, run, scratch, until};
@@ -8,15 +8,15 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// How many of the wants below one pin keeps up at a time (boxo v0.42.1, ipld/merkledag, `defaultConcurrentFetch`).
+/// Number of wants of one pin at a time (boxo v0.42.1, ipld/merkledag, `defaultConcurrentFetch`).
 const LEAVES: usize = 32;
 
-/// A field of bytes (protobuf), of less than 128 bytes.
+/// Encodes a field of bytes (protobuf), of less than 128 bytes.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, u8::try_from(bytes.len()).expect("a short field")], bytes].concat()
 }
 
-/// A node of a DAG with so many leaves that no peer has, and its CID.
+/// Makes a node of a DAG with so many leaves that no peer has, and its CID.
 fn root(number: usize) -> (Vec<u8>, Vec<u8>) {
     let leaf = |i: usize| Cid::raw(Sha256::of(format!("leaf {i} of {number}").as_bytes())).to_bytes();
     let links = (0..LEAVES).flat_map(|i| field(2, &[field(1, &leaf(i)), field(2, b""), vec![0x18, 1]].concat()));
@@ -27,7 +27,7 @@ fn root(number: usize) -> (Vec<u8>, Vec<u8>) {
     (cid, block)
 }
 
-/// Puts such nodes into Kubo's store, and gives their CIDs as text.
+/// Adds such nodes to Kubo's store, and returns their CIDs as text.
 fn import(kubo: &Kubo, count: usize) -> Vec<String> {
     // A CAR (`ipld/specs:transport/car/carv1`): each part behind its length, as a varint.
     let part = |bytes: &[u8]| {
@@ -62,7 +62,7 @@ fn import(kubo: &Kubo, count: usize) -> Vec<String> {
     roots.iter().map(|(cid, _)| base32(cid)).collect()
 }
 
-/// How many blocks it wants.
+/// Counts the blocks that it wants.
 fn wants(kubo: &Kubo) -> usize {
     let stat = kubo.ipfs(&["bitswap", "stat"]).ok().stdout;
     let line = stat.lines().find_map(|line| line.trim().strip_prefix("wantlist ["));
@@ -86,7 +86,7 @@ fn a_kubo_that_wants_twenty_thousand_blocks_is_not_cut_off() {
         kubo.ipfs(&["block", "get", "--timeout", "60s", &root]).ok();
     };
     gets(&packages[0]);
-    // What went over the connection is counted anew when it is made anew.
+    // A new connection is counted from zero.
     let sent = || machine.daemon.status()["peers"][0]["bytes_sent"].as_u64().unwrap_or_default();
     assert!(sent() >= 300 << 10);
     let roots = import(&kubo, 20_000 / LEAVES + 1);
@@ -107,7 +107,7 @@ fn a_kubo_that_wants_twenty_thousand_blocks_is_not_cut_off() {
         assert!(sent() >= 300 << 10, "the connection was cut off");
         std::thread::sleep(Duration::from_millis(50));
     }
-    // It is served as before, all the while.
+    // It is served as before, all the time.
     gets(&packages[1]);
     assert!(sent() >= 1200 << 10, "the connection was cut off");
     assert!(wants(&kubo) >= 20_000);
@@ -123,7 +123,7 @@ fn a_kubo_on_a_host_with_many_bridges_is_found() {
     let add = "for i in $(seq 1 90); do ip addr add 172.20.$i.1/24 dev bridges; done";
     run(host.command("sh").args(["-c", add])).ok();
     let _kubo = Kubo::start_on(&scene.parts, &host, Routing::None);
-    // It looks for others on its own as well; the daemon is found by it, and must find it.
+    // It also searches on its own; the daemon is found by it, and must find it.
     scene.machines[0].daemon.meets(1);
     let known = || scene.machines[0].daemon.status()["known_peers"].as_u64().unwrap_or_default();
     until("it is known", Duration::from_secs(30), || (known() >= 1).then_some(()));
