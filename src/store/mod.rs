@@ -241,14 +241,14 @@ impl Store {
         Note::beside(&self.dir.join("files").join(sha256.to_string())).stay == Stay::Passing
     }
 
-    /// Takes a file out of the store that was kept for passing on; its name there ends with the value. `None` for any
-    /// other file, and when somebody else was quicker.
+    /// Takes out a file that was kept for passing on; its temporary name is removed on drop. `None` for any other
+    /// file, and when another process took it first.
     pub fn take_passing(&self, sha256: Sha256) -> Option<TempPath> {
         self.is_passing_on(sha256).then(|| self.rename_out(sha256)).flatten()
     }
 
-    /// Takes any file out of the store, of which nothing is known yet, open for writing too: its name there ends with the
-    /// value. `None` when there is none, or somebody else was quicker.
+    /// Takes out any file, not yet proven, open for writing too; its temporary name is removed on drop. `None` when
+    /// there is none, or when another process took it first.
     pub fn take_out(&self, sha256: Sha256) -> Option<(StoredFile, TempPath)> {
         let kept = self.open_unproven(sha256)?;
         let file = fsx::reopen_own(&self.files_dir().join(sha256.to_string()), self.uid).ok()?;

@@ -98,7 +98,7 @@ fn a_file_of_the_store_leaves_it_where_there_is_no_room_for_two() {
         let (placed, fetched) = (fs::metadata(&out).unwrap(), held.metadata().unwrap());
         let caller = if by_user { UNPRIVILEGED } else { 0 };
         assert_eq!((placed.uid(), placed.nlink()), (caller, 1));
-        // A user's file must not become root's by a second name.
+        // Root places a copy: the user's own file gets no second name.
         assert_eq!(placed.ino() == fetched.ino(), by_user);
         assert!(by_user || fetched.blocks() * 512 < MIB, "its room is given back");
     }

@@ -73,7 +73,7 @@ fn the_next_server_delivers_what_the_first_does_not() {
         let out = world.out(&zlib.file_name());
         let run = world.xfer(&bad.url("core", &zlib.file_name()), &out);
         assert_eq!(run.code(), 0, "first server {what}: {}", run.stderr);
-        // Only the server of other bytes is named; one line all the same.
+        // Only a server that sends other bytes is named; one line all the same.
         let refused = run.said.contains("  from 127.0.0.1:A (refused from mirror 127.0.0.1:B: ");
         assert_eq!((refused, run.said.lines().count()), (*code == 3, 1), "first server {what}: {}", run.said);
         run.succeeds();

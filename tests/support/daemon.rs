@@ -12,18 +12,18 @@ use pkgswarm::socket::{Connection, SocketListener};
 
 use crate::support::server::eventually;
 
-/// What it does when it is asked for a file.
+/// The fake's behaviour when it is asked for a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Daemon {
-    /// Delivers what it has.
+    /// Delivers its file.
     Honest,
-    /// Accepts and says nothing.
+    /// Accepts and stays silent.
     Silent,
-    /// Says that it looks, and nothing more.
+    /// Answers that it is searching, and nothing more.
     Searching,
     /// Hangs up at once.
     HangsUp,
-    /// Speaks no sense.
+    /// Sends malformed replies.
     Babbling,
     /// Delivers other bytes.
     Lying,
@@ -33,38 +33,38 @@ pub enum Daemon {
     Dying,
     /// Promises more than the file holds.
     Boasting,
-    /// Says how it stands: it trusts nothing, or nothing that is here.
+    /// Reports its standing: it trusts nothing, or no network of this machine.
     Idle,
-    /// Asked about an index, it answers for ever, with nothing in it.
+    /// Answers about an index for ever, with empty answers.
     Endless,
-    /// Announces more bytes than anybody asked for.
+    /// Announces more bytes than were requested.
     Oversized,
 }
 
-/// What its neighbours have.
+/// The neighbours' files.
 #[derive(Clone, Default)]
 pub struct Stock {
     /// Whole files, by their sha256.
     pub files: Vec<Vec<u8>>,
     /// Single blocks.
     pub blocks: Vec<Vec<u8>>,
-    /// What they say about any index.
+    /// Their answers about any index.
     pub answers: Vec<Vec<u8>>,
 }
 
-/// A daemon whose neighbours have something.
+/// A daemon whose neighbours have files.
 pub struct FakeDaemon {
     dir: tempfile::TempDir,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeDaemon {
-    /// Has a file of these bytes, and behaves like this.
+    /// Makes one with a file of these bytes, and this behaviour.
     pub fn holding(bytes: &[u8], manner: Daemon) -> Self {
         Self::with(Stock { files: vec![bytes.to_vec()], ..Stock::default() }, manner)
     }
 
-    /// Has this, and behaves like this.
+    /// Makes one with this stock, and this behaviour.
     pub fn with(stock: Stock, manner: Daemon) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (path, asked) = (dir.path().join("socket"), Arc::default());
@@ -82,18 +82,18 @@ impl FakeDaemon {
             });
         });
         eventually("the fake daemon listens", || path.exists());
-        // Whoever runs the test is one of several users.
+        // The tests run as one of several users.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), mode).expect("our directory");
         Self { dir, asked }
     }
 
-    /// Where it is asked.
+    /// Returns its socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("socket")
     }
 
-    /// What it was asked.
+    /// Lists the requests it received.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("a list").clone()
     }
@@ -165,7 +165,7 @@ async fn tell(connection: &Connection, stock: &Stock, manner: Daemon) -> Option<
     connection.send("done", None).await.ok()
 }
 
-/// Gives a block.
+/// Sends a block.
 async fn pass(connection: &Connection, stock: &Stock, cid: Cid, manner: Daemon) -> Option<()> {
     match (stock.blocks.iter().find(|block| cid.proves(block)), manner) {
         (None, _) => connection.send("absent no neighbour has it", None).await.ok(),

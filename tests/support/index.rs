@@ -1,4 +1,4 @@
-//! An index as a refresh leaves it in the state directory: proven then, believed now.
+//! An index as stored by a refresh in the state directory: proven then, used now.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use pkgswarm::name::{FileName, RepoName};
 use super::repo::Package;
 use super::world::{World, listing};
 
-/// An index of the repo `core`, an hour old, that lives two days.
+/// An index of the repo `core`, an hour old, that is valid for two days.
 pub struct FakeIndex {
     name: String,
     entries: Vec<Entry>,
@@ -62,13 +62,13 @@ impl FakeIndex {
         self
     }
 
-    /// Its time is over.
+    /// Makes it expired.
     pub fn expired(mut self) -> Self {
         self.expires_in = -60;
         self
     }
 
-    /// In use in this world, in place of an earlier one of its name.
+    /// Installs it in this world, in place of an earlier one of its name.
     pub fn in_use(mut self, world: World) -> World {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         self.entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -115,7 +115,7 @@ impl FakeIndex {
     }
 }
 
-/// Where the copy of this index is kept in this world, once there is one.
+/// Returns the directory of this index's copy in this world, once there is one.
 pub fn copy_of_index(world: &World, name: &str) -> PathBuf {
     let all = world.path("state/index/index");
     let own = listing(&all).into_iter().find(|found| found.split('.').next() == Some(name));

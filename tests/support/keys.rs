@@ -1,4 +1,4 @@
-//! A publisher of indexes, with keys of its own, who publishes whatever a scenario wants.
+//! A publisher of indexes, with keys of its own, that publishes any index a scenario needs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,14 +15,14 @@ use pkgswarm::name::{FileName, RepoName};
 
 use super::{FakeKubo, FakeMirror, Package};
 
-/// Where the plain copy of an index lies on a [`FakeMirror`].
+/// The directory of an index's plain copy on a [`FakeMirror`].
 pub const BELOW: &str = "index";
 
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
 }
 
-/// Who signs.
+/// A publisher's keys.
 pub struct Keys {
     pub ipns: SigningKey,
     pub minisign: SecretKey,
@@ -42,7 +42,7 @@ pub struct Index {
 }
 
 impl Keys {
-    /// One of 256; the minisign key is another one every time.
+    /// Makes one of 256 publishers; the minisign key is a new one every time.
     pub fn new(seed: u8) -> Self {
         let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
         let text = pair.sk.to_box(None).expect("a key file").into_string();
@@ -54,14 +54,14 @@ impl Keys {
         Name::from_key(self.ipns.verifying_key().to_bytes()).to_string()
     }
 
-    /// What a user writes to trust this publisher for `core`; `url` is where a plain copy is.
+    /// Returns the configuration that trusts this publisher for `core`; `url` has a plain copy.
     pub fn config(&self, url: Option<&FakeMirror>) -> String {
         let url = url.map(|mirror| format!("url = \"http://{}/{BELOW}\"\n", mirror.address())).unwrap_or_default();
         let (name, minisign) = (self.name(), self.minisign.public());
         format!("[index.arch]\nkey = \"{name}\"\nminisign = \"{minisign}\"\n{url}repos = [\"core\"]\n")
     }
 
-    /// An index of these packages with this sequence, valid for `life` seconds from then on.
+    /// Makes an index of these packages with this sequence, valid for `life` seconds from then on.
     pub fn index(&self, packages: &[&Package], sequence: u64, life: u64) -> Index {
         let mut entries: Vec<Entry> = packages.iter().map(|package| entry(package)).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -96,14 +96,14 @@ impl Keys {
         })
     }
 
-    /// The same index with the diff that leads to it from `old`.
+    /// Returns the same index with the diff from `old`.
     pub fn after(&self, old: &Index, mut index: Index) -> Index {
         let changes = Changes::between(&old.plain[..], &index.plain[..]).expect("two tables");
         let diff = changes.pack().expect("a small diff");
         let from = old.manifest.tables[0].changed;
         index.manifest.tables[0].diffs = vec![Diff { from, size: diff.len() as u64, sha256: Sha256::of(&diff) }];
         index.diffs = vec![diff];
-        // Small tables are smaller than any diff of them; the reader would rightly take those whole.
+        // Small tables are smaller than any diff of them; the reader would rightly fetch those whole.
         self.sign(index)
     }
 
@@ -115,7 +115,7 @@ impl Keys {
         self.record(Index { bytes, minisig, ..index }, true)
     }
 
-    /// Makes root and record for the bytes that are there; without the signature in the root when `signed` is false.
+    /// Makes root and record for the present bytes; without the signature in the root when `signed` is false.
     pub fn record(&self, index: Index, signed: bool) -> Index {
         let raw = |name: &str, bytes: &[u8]| {
             let cid = Cid::raw(Sha256::of(bytes));

@@ -1,7 +1,7 @@
-//! A Kubo daemon without a network: gateway and RPC over what it was given, with Kubo's traps on request.
+//! A Kubo daemon without a network: gateway and RPC over its given content, with Kubo's traps on request.
 //!
-//! Facts: `doc/facts/kubo.md`. What it does not have, it looks for in vain, as the real one does:
-//! the gateway stays silent, `block/get` until its `timeout`.
+//! Facts: `doc/facts/kubo.md`. A missing block is searched without a result, as by the real one: the gateway stays
+//! silent, `block/get` until its `timeout`.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ use super::mirror::file_reply;
 use super::script::{Misbehaves, Script, Scripts};
 use super::server::{Ending, Reply, Request, Server};
 
-/// The directory without entries, which MFS is at first.
+/// The directory without entries, the first root of MFS.
 const EMPTY: &str = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn";
 
 /// One way to misbehave, for tables of them.
@@ -36,11 +36,11 @@ struct State {
     files: HashMap<String, Vec<u8>>,
     blocks: HashMap<String, Vec<u8>>,
     pinned: Vec<String>,
-    /// What `Authorization` has to be, where its API is guarded.
+    /// The demanded `Authorization`, if its API is guarded.
     secret: Option<&'static str>,
     /// The root of MFS.
     mfs: Option<String>,
-    /// Not here yet, but somebody in the network has it.
+    /// Not here yet, but a peer of the network has it.
     far: HashSet<String>,
     records: HashMap<String, Vec<u8>>,
     /// Its configuration, as `config/show` prints it.
@@ -48,13 +48,13 @@ struct State {
     version: Option<&'static str>,
     used: Option<u64>,
     peers: usize,
-    /// Names are looked for without end, as where the DHT cannot be reached.
+    /// True if searches for names never end, as with an unreachable DHT.
     lost: bool,
     scripts: Scripts,
 }
 
 impl FakeKubo {
-    /// A healthy daemon that has nothing.
+    /// Makes a healthy daemon without content.
     pub fn empty() -> Self {
         let state = Arc::new(Mutex::new(State { peers: 1, config: serde_json::json!({}), ..State::default() }));
         let (a, b) = (state.clone(), state.clone());
@@ -65,7 +65,7 @@ impl FakeKubo {
         }
     }
 
-    /// Has a file with all its blocks, under the CID that it has in our profile.
+    /// Adds a file with all its blocks, under its CID in our profile.
     pub fn holding(self, bytes: &[u8]) -> Self {
         let mut blocks = Vec::new();
         let built = build_blocks(bytes, |cid, block| {
@@ -77,26 +77,26 @@ impl FakeKubo {
         self.holding_as(&cid, bytes)
     }
 
-    /// Can get a file from the network; from then on it has it.
+    /// Makes a file available from the network; once fetched, it is kept.
     pub fn finding(self, bytes: &[u8]) -> Self {
         let cid = build(bytes).expect("memory can be read").root.to_string();
         self.state.lock().unwrap().far.insert(cid);
         self.holding(bytes)
     }
 
-    /// Bytes of the files that it keeps, near ones only.
+    /// Counts bytes of the files that it keeps, local ones only.
     pub fn kept(&self) -> usize {
         let state = self.state.lock().unwrap();
         state.files.iter().filter(|(cid, _)| !state.far.contains(*cid)).map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// Has a file under this CID, believed as given.
+    /// Adds a file under this CID, unchecked.
     pub fn holding_as(self, cid: &str, bytes: &[u8]) -> Self {
         self.state.lock().unwrap().files.insert(cid.to_owned(), bytes.to_vec());
         self
     }
 
-    /// Has a single block, believed as given.
+    /// Adds a single block, unchecked.
     pub fn holding_block(self, cid: &str, bytes: &[u8]) -> Self {
         self.state.lock().unwrap().blocks.insert(cid.to_owned(), bytes.to_vec());
         self
@@ -108,13 +108,13 @@ impl FakeKubo {
         self
     }
 
-    /// Lets in only who sends this as `Authorization`, as with `API.Authorizations`.
+    /// Lets in only requests with this `Authorization`, as with `API.Authorizations`.
     pub fn guarded(self, secret: &'static str) -> Self {
         self.state.lock().unwrap().secret = Some(secret);
         self
     }
 
-    /// Has its API on a Unix socket at this path as well.
+    /// Serves its API on a Unix socket at this path as well.
     pub fn on_socket(&self, path: &Path) {
         let (listener, api) = (UnixListener::bind(path).expect("a socket of ours"), self.api.address());
         std::thread::spawn(move || {
@@ -134,7 +134,7 @@ impl FakeKubo {
         });
     }
 
-    /// Has this CID in MFS, in a directory below its root.
+    /// Adds this CID to MFS, in a directory below its root.
     pub fn keeping_in_mfs(self, cid: &str) -> Self {
         let mut state = self.state.lock().unwrap();
         let mut root = cid.parse().expect("a CID");
@@ -148,43 +148,43 @@ impl FakeKubo {
         self
     }
 
-    /// Knows the signed record of an IPNS name.
+    /// Adds the signed record of an IPNS name.
     pub fn naming(self, name: &str, record: &[u8]) -> Self {
         self.state.lock().unwrap().records.insert(name.to_owned(), record.to_vec());
         self
     }
 
-    /// Looks for names without end.
+    /// Makes searches for names never end.
     pub fn without_a_network(self) -> Self {
         self.state.lock().unwrap().lost = true;
         self
     }
 
-    /// Has this value in its configuration, by a JSON pointer.
+    /// Sets this value of its configuration, by a JSON pointer.
     pub fn configured(self, pointer: &str, value: serde_json::Value) -> Self {
         put(&mut self.state.lock().unwrap().config, pointer, value);
         self
     }
 
-    /// Is this release.
+    /// Sets its version.
     pub fn version(self, version: &'static str) -> Self {
         self.state.lock().unwrap().version = Some(version);
         self
     }
 
-    /// Uses so many bytes of its ten gigabytes.
+    /// Makes its repo use so many bytes of its ten gigabytes.
     pub fn using(self, bytes: u64) -> Self {
         self.state.lock().unwrap().used = Some(bytes);
         self
     }
 
-    /// Is connected to nobody.
+    /// Removes all its peers.
     pub fn alone(self) -> Self {
         self.state.lock().unwrap().peers = 0;
         self
     }
 
-    /// Its configuration as it is now.
+    /// Returns its present configuration.
     pub fn config(&self) -> serde_json::Value {
         self.state.lock().unwrap().config.clone()
     }
@@ -205,12 +205,12 @@ impl FakeKubo {
         &self.api
     }
 
-    /// Whether the block is still there.
+    /// True if the block is still there.
     pub fn has_block(&self, cid: &str) -> bool {
         self.state.lock().unwrap().blocks.contains_key(cid)
     }
 
-    /// Requests to gateway and RPC together.
+    /// Lists the requests to gateway and RPC together.
     pub fn requests(&self) -> Vec<Request> {
         [self.gateway.requests(), self.api.requests()].concat()
     }
@@ -239,7 +239,8 @@ impl State {
             let script = self.scripts.take(&path);
             let mut reply = self.record(name);
             if path.starts_with("routing/") && reply.status == 404 {
-                // Servers of this kind say so with a success of another type (`specs:src/routing/http-routing-v1.md`).
+                // Servers of this kind report it with a success of another type
+                // (`specs:src/routing/http-routing-v1.md`).
                 reply = Reply::new(200, "delegate error: routing: not found\n").with("Content-Type", "text/plain");
                 reply.ending = self.record(name).ending;
             }
@@ -278,12 +279,12 @@ impl State {
             .with("X-Ipfs-Path", format!("/ipfs/{cid}"))
             .with("X-Ipfs-Roots", &cid)
             .with("Cache-Control", "public, max-age=29030400, immutable");
-        // The real gateway tells no date for immutable content.
+        // The real gateway sends no date for immutable content.
         reply.headers.retain(|(name, _)| name != "Last-Modified" && name != "Content-Type");
         script.bend(request, reply.with("Content-Type", kind), last)
     }
 
-    /// The record of a name, as the gateway gives it out.
+    /// Answers with the record of a name, like the gateway.
     fn record(&self, name: &str) -> Reply {
         let mut reply = match self.records.get(name) {
             Some(record) => Reply::new(200, record.as_slice()).with("Content-Type", "application/vnd.ipfs.ipns-record"),
@@ -413,7 +414,7 @@ fn failure(message: &str) -> Reply {
     reply
 }
 
-/// The part of Go's durations that clients use: `900ms`, `5s`.
+/// Parses the part of Go's durations that clients use: `900ms`, `5s`.
 fn duration(text: &str) -> Duration {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let count = text[..split].parse().unwrap_or(60);

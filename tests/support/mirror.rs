@@ -48,17 +48,17 @@ impl FakeMirror {
         self.server.address()
     }
 
-    /// What stands in a `Server =` line for this repo.
+    /// Returns the URL in a `Server =` line for this repo.
     pub fn repo(&self, repo: &str) -> String {
         format!("http://{}/{repo}/os/x86_64", self.address())
     }
 
-    /// The URL of a file of this repo, as pacman would build it.
+    /// Returns the URL of a file of this repo, as pacman builds it.
     pub fn url(&self, repo: &str, file: &str) -> String {
         format!("{}/{file}", self.repo(repo))
     }
 
-    /// How often this path or file name was asked for, in any method.
+    /// Counts the requests for this path or file name, in any method.
     pub fn hits(&self, name: &str) -> usize {
         self.requests_of(name).len()
     }
@@ -71,7 +71,7 @@ impl FakeMirror {
         self.server.requests()
     }
 
-    /// Body bytes sent so far.
+    /// Counts body bytes sent so far.
     pub fn bytes(&self) -> u64 {
         self.server.bytes()
     }
@@ -110,7 +110,7 @@ impl State {
     }
 }
 
-/// An honest answer for a file, and whether it holds the file's last byte.
+/// Makes an honest answer for a file; the flag is true if it holds the file's last byte.
 pub(super) fn file_reply(bytes: &[u8], request: &Request, script: &Script) -> (Reply, bool) {
     let size = bytes.len() as u64;
     let modified = http_date(script.modified().unwrap_or(MODIFIED));
@@ -135,7 +135,7 @@ pub(super) fn file_reply(bytes: &[u8], request: &Request, script: &Script) -> (R
     (if script.ignoring_range { reply } else { reply.with("Accept-Ranges", "bytes") }, last)
 }
 
-/// `Mon, 02 Jun 2025 10:00:00 GMT` (RFC 9110, section 5.6.7).
+/// Formats a date: `Mon, 02 Jun 2025 10:00:00 GMT` (RFC 9110, section 5.6.7).
 pub fn http_date(seconds: u64) -> String {
     let (days, clock) = (seconds / 86_400, seconds % 86_400);
     let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(days % 7) as usize];

@@ -1,4 +1,4 @@
-//! The actors of the scenarios. Each is told in words how to misbehave and remembers what it was asked.
+//! The actors of the scenarios. Each misbehaves as scripted and records its requests.
 
 pub mod daemon;
 pub mod index;

@@ -9,7 +9,7 @@ use super::world::loudly;
 pub struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Mounts with these options (mount(8), tmpfs(5)). `None`, said loudly, where that is not allowed.
+    /// Mounts with these options (mount(8), tmpfs(5)). `None`, with a loud message, if that is not allowed.
     pub fn on(path: &Path, options: &str) -> Option<Self> {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(path);

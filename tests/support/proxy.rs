@@ -1,4 +1,4 @@
-//! A forward HTTP proxy, to see who asks through it and who goes around it.
+//! A forward HTTP proxy, to see which requests go through it and which go around it.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -6,13 +6,13 @@ use std::net::{SocketAddr, TcpStream};
 
 use super::server::{Reply, Request, Server};
 
-/// Forwards absolute-form GETs. Hosts that it was told about exist only behind it.
+/// Forwards absolute-form GETs. Its given hosts exist only behind it.
 pub struct FakeProxy {
     server: Server,
 }
 
 impl FakeProxy {
-    /// `hosts`: names that this proxy alone resolves, and where they really are.
+    /// Starts it. `hosts`: names that this proxy alone resolves, and their real addresses.
     pub fn forwarding(hosts: &[(&str, SocketAddr)]) -> Self {
         let hosts: HashMap<String, SocketAddr> = hosts.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
         Self { server: Server::start(move |request| forward(request, &hosts)) }
@@ -22,7 +22,7 @@ impl FakeProxy {
         format!("http://{}", self.server.address())
     }
 
-    /// The URLs that were asked for, in order; `CONNECT` shows as `host:port`.
+    /// Lists the requested URLs, in order; `CONNECT` shows as `host:port`.
     pub fn asked(&self) -> Vec<String> {
         self.server.requests().into_iter().map(|request| request.target).collect()
     }
@@ -39,7 +39,7 @@ fn forward(request: &Request, hosts: &HashMap<String, SocketAddr>) -> Reply {
         .unwrap_or_else(|| Reply::new(502, "the proxy cannot reach it\n"))
 }
 
-/// One GET over a connection of its own; the reply's framing is told anew.
+/// Makes one GET over a connection of its own; the reply's framing is made anew.
 fn fetch(at: SocketAddr, host: &str, path: &str, range: Option<&str>) -> Option<Reply> {
     let mut stream = TcpStream::connect(at).ok()?;
     let range = range.map(|range| format!("Range: {range}\r\n")).unwrap_or_default();

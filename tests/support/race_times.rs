@@ -1,7 +1,7 @@
-//! How long a race takes, on a clock that does not wait: what trouble costs, in the proportions of real transfers.
+//! The duration of a race, on a simulated clock: the cost of trouble, in the proportions of real transfers.
 //!
-//! A file of 200 leaves stands for one of 200 MiB; leaves, rates and least parts are all smaller by the same factor, so
-//! seconds are seconds. `tests/bench` measures the same with real programs.
+//! A file of 200 leaves represents one of 200 MiB; leaves, rates and least parts are all smaller by the same
+//! factor, so seconds are seconds. `tests/bench` measures the same with real programs.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -22,14 +22,14 @@ use pkgswarm::source::SourceKind;
 use crate::scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
 
 const LEAF: u64 = 4096;
-/// By how much everything is smaller.
+/// The factor by which everything is smaller.
 const SCALE: u64 = (1 << 20) / LEAF;
 const SIZE: u64 = 200 * LEAF;
 /// 10 MB/s.
 const RATE: u64 = 10_000_000 / SCALE;
 const STALL: Duration = Duration::from_secs(5);
 
-/// Somebody with these bytes.
+/// Makes a source with these bytes.
 fn source(kind: SourceKind, bytes: &Rc<Vec<u8>>, fault: Fault) -> Scripted {
     let latency = Duration::from_millis(30);
     let manner = Manner { kind, latency, rate: RATE, piece: 500, ignores_range: false, faults: vec![fault] };
@@ -42,7 +42,7 @@ fn leaves(bytes: &[u8]) -> Arc<Leaves> {
     Arc::new(Leaves::from_root(Cid::dag_pb(Sha256::of(&root)), &root, None).unwrap())
 }
 
-/// Runs a race for `truth` that is won: seconds, bytes that were sent beyond the file's size, and what happened.
+/// Runs a race for `truth` that is won: seconds, bytes that were sent beyond the file's size, and the events.
 fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log) {
     let (seconds, sent, log, is_won) = end(truth, sources, has_root, mirrors);
     assert!(is_won, "{:?}", log.misses);
@@ -55,7 +55,7 @@ fn end(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usi
     let progress = ProgressLine::new(false, name.as_str(), None);
     let partial = tempfile::tempfile().unwrap();
     let sent: Vec<Rc<Cell<u64>>> = sources.iter().map(|source| Rc::clone(&source.sent)).collect();
-    // Mirrors are known by earlier transfers.
+    // Mirrors have a record of earlier transfers.
     let known = |kind| SourceRecord { rate: (kind == SourceKind::Mirror).then_some(RATE), ..SourceRecord::default() };
     let entrant = |source: Scripted| Contender { record: known(source.manner.kind), source: Box::new(source) };
     let root = ScriptedRoot { leaves: Some(leaves(truth)), after: Duration::from_millis(5) };
@@ -95,7 +95,7 @@ fn truth() -> Rc<Vec<u8>> {
     Rc::new(Dice::new(7).bytes(SIZE as usize))
 }
 
-/// What one undisturbed mirror takes.
+/// Returns the time of one undisturbed mirror.
 fn alone(truth: &Rc<Vec<u8>>) -> f64 {
     let (seconds, wasted, _) = run(truth, vec![source(SourceKind::Mirror, truth, Fault::None)], false, 1);
     assert_eq!(wasted, 0);

@@ -1,4 +1,4 @@
-//! Packages and sync databases, made in memory as repo-add would make them.
+//! Packages and sync databases, made in memory in repo-add's format.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ pub struct Package {
     pub bytes: Vec<u8>,
 }
 
-/// The compressions under which Arch and its relatives publish databases.
+/// The compressions that Arch and its relatives use for databases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compression {
     None,
@@ -23,10 +23,10 @@ pub enum Compression {
 }
 
 impl Package {
-    /// A package of `size` bytes, version 1.0-1, for x86_64.
+    /// Makes a package of `size` bytes, version 1.0-1, for x86_64.
     pub fn new(name: &str, size: usize) -> Self {
         let mut bytes = noise(name, size);
-        // What nobody vouches for must at least begin like an archive: the magic number of zstd.
+        // An unproven file must at least begin like an archive: the magic number of zstd.
         let magic = b"\x28\xb5\x2f\xfd";
         let len = size.min(magic.len());
         bytes[..len].copy_from_slice(&magic[..len]);
@@ -41,12 +41,12 @@ impl Package {
         format!("{}-{}-{}.pkg.tar.zst", self.name, self.version, self.arch)
     }
 
-    /// Name and content, as [`super::FakeMirror::serving`] takes them.
+    /// Returns name and content, as for [`super::FakeMirror::serving`].
     pub fn file(&self) -> (String, Vec<u8>) {
         (self.file_name(), self.bytes.clone())
     }
 
-    /// Name and content of a signature that looks right and signs nothing.
+    /// Returns name and content of a signature that looks right and signs nothing.
     pub fn signature(&self) -> (String, Vec<u8>) {
         (self.file_name() + ".sig", signature(&self.name))
     }
@@ -55,7 +55,7 @@ impl Package {
         Sha256::of(&self.bytes)
     }
 
-    /// `desc` as repo-add 7.1 orders it.
+    /// Formats `desc` in the order of repo-add 7.1.
     fn desc(&self) -> String {
         let Self { name, version, arch, bytes } = self;
         format!(
@@ -70,7 +70,7 @@ impl Package {
     }
 }
 
-/// A sync database that lists these packages.
+/// Makes a sync database that lists these packages.
 pub fn database(packages: &[&Package], compression: Compression) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for package in packages {
@@ -89,7 +89,7 @@ pub fn database(packages: &[&Package], compression: Compression) -> Vec<u8> {
     compressed(&tar.into_inner().expect("memory takes it all"), compression)
 }
 
-/// `bytes` as the named tool would write them.
+/// Compresses `bytes` like the named tool.
 pub fn compressed(bytes: &[u8], compression: Compression) -> Vec<u8> {
     match compression {
         Compression::None => bytes.to_vec(),
@@ -107,7 +107,7 @@ pub fn compressed(bytes: &[u8], compression: Compression) -> Vec<u8> {
     }
 }
 
-/// A detached OpenPGP v4 signature packet by a key that does not exist (RFC 4880, section 5.2.3).
+/// Makes a detached OpenPGP v4 signature packet by a key that does not exist (RFC 4880, section 5.2.3).
 pub fn signature(seed: &str) -> Vec<u8> {
     let mut body = vec![4, 0, 1, 10, 0, 6, 5, 2, 0x68, 0x3d, 0x77, 0xe0, 0, 10, 9, 16];
     body.extend(noise(seed, 8 + 2));
@@ -120,7 +120,7 @@ pub fn signature(seed: &str) -> Vec<u8> {
     packet
 }
 
-/// Bytes that do not compress and do not repeat (xorshift64*), the same for the same seed.
+/// Makes bytes that do not compress and do not repeat (xorshift64*), the same for the same seed.
 pub fn noise(seed: &str, size: usize) -> Vec<u8> {
     let mut state =
         seed.bytes().fold(0x9e37_79b9_7f4a_7c15u64, |sum, byte| (sum ^ u64::from(byte)).rotate_left(13) | 1);

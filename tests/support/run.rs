@@ -1,4 +1,4 @@
-//! One run of the program: how it is started, watched, killed, and what it said.
+//! One run of the program: its start, its end, its output.
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -17,13 +17,13 @@ pub struct Run {
     pub stdout: String,
     /// As printed.
     pub stderr: String,
-    /// With paths, ports, times and digests made equal for every run.
+    /// With paths, ports, times and digests replaced by constants.
     pub said: String,
     pub took: Duration,
 }
 
 impl Run {
-    /// The exit status; a signal shows as 128 + its number.
+    /// Returns the exit status; a signal shows as 128 + its number.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
     }
@@ -52,7 +52,7 @@ impl Run {
     /// Asserts that the run was over within this time.
     #[track_caller]
     pub fn within(&self, limit: Duration) -> &Self {
-        // A machine with other work may take four times as long; what is to be noticed takes ten times or for ever.
+        // A machine with other work may take four times as long; a fault takes ten times or for ever.
         let limit = limit * 4;
         assert!(self.took <= limit, "took {:?}, not at most {limit:?}; stderr: {}", self.took, self.stderr);
         self
@@ -74,14 +74,14 @@ impl Running {
         Self::reading(Stdio::null(), command, base)
     }
 
-    /// Started by somebody who sits at a terminal and types this.
+    /// Starts the command at a terminal, with a user who types this.
     pub fn asked(typed: &str, command: Command, base: &str) -> Self {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
         let mut master = std::fs::File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal"));
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
         let name = ptsname(&master, Vec::new()).expect("a terminal has a name");
         let end = std::fs::File::options().read(true).write(true).open(name.to_str().expect("a plain name"));
-        // The kernel keeps what is typed until it is read.
+        // The kernel keeps typed text until it is read.
         std::io::Write::write_all(&mut master, typed.as_bytes()).expect("a terminal takes what is typed");
         let mut running = Self::reading(end.expect("the other end").into(), command, base);
         running.terminal = Some(master);
@@ -117,7 +117,7 @@ impl Running {
         Run { status, stdout, stderr, said, took: self.started.elapsed() }
     }
 
-    /// Kills it as `kill -9` does, and returns once it is gone.
+    /// Kills it like `kill -9`, and returns once it is gone.
     pub fn kill(mut self) {
         self.child.kill().expect("our child can be killed");
         self.child.wait().expect("our child can be waited for");
@@ -143,7 +143,7 @@ fn text(from: &mut impl Read) -> String {
     String::from_utf8(bytes).expect("everything said is UTF-8")
 }
 
-/// Makes what differs between runs the same: our directory, ports (A, B, … by appearance), times, digests.
+/// Replaces the parts that differ between runs: our directory, ports (A, B, … by appearance), times, digests.
 pub fn redacted(text: &str, base: &str) -> String {
     const HOST: &str = "127.0.0.1:";
     let text = text.replace(base, "$WORLD");
@@ -165,7 +165,7 @@ pub fn redacted(text: &str, base: &str) -> String {
     out.split_inclusive('\n').map(|line| line.split(' ').collect::<Vec<_>>()).map(times_hidden).collect()
 }
 
-/// `0.3 s`, `120 ms` become `N s`, `N ms`; so does what a server's clock had to do with.
+/// Replaces `0.3 s`, `120 ms` by `N s`, `N ms`, and text that depends on a server's clock.
 fn times_hidden(mut words: Vec<&str>) -> String {
     for at in 1..words.len() {
         let unit = words[at].trim_end_matches(['\n', ',', ')', ';', ':', '.']);

@@ -1,4 +1,4 @@
-//! What the program shows, word for word, in one file a command: `tests/screens/`.
+//! The program's screens, word for word, in one file a command: `tests/screens/`.
 //!
 //! A change of a message shows as a change of these files. `PKGSWARM_SCREENS=write cargo test --test it screens` writes
 //! them anew; read the difference before it is committed.
@@ -10,7 +10,7 @@ use super::World;
 use super::run::{Run, redacted};
 use super::world::binary;
 
-/// The screens of one command, as they come.
+/// The screens of one command, in order.
 pub struct Screens {
     file: String,
     text: String,
@@ -21,13 +21,13 @@ impl Screens {
         Self { file: format!("tests/screens/{command}.txt"), text: String::new() }
     }
 
-    /// Runs this in the world and adds what it shows, under what this scene is about.
+    /// Runs this in the world and adds its screen, under the description of the scene.
     pub fn run(&mut self, about: &str, world: &World, arguments: &[&str]) -> &mut Self {
         let run = world.run(arguments);
         self.add(about, world, arguments, &run, &[])
     }
 
-    /// The same, where these texts are others each time, and what stands for them.
+    /// Does the same, and replaces these texts, which differ in each run, by constants.
     pub fn run_with(&mut self, about: &str, world: &World, arguments: &[&str], equal: &[(&str, &str)]) -> &mut Self {
         let run = world.run(arguments);
         self.add(about, world, arguments, &run, equal)
@@ -65,7 +65,7 @@ impl Screens {
         self
     }
 
-    /// Asserts that the file holds these screens; writes it where that is wanted.
+    /// Asserts that the file holds these screens; writes it when asked to.
     #[track_caller]
     pub fn held(&self) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&self.file);
@@ -79,7 +79,7 @@ impl Screens {
     }
 }
 
-/// The lines that differ, each with - or + before it.
+/// Lists the lines that differ, each with - or + before it.
 fn differences(held: &str, now: &str) -> String {
     use similar::{Algorithm, DiffOp, capture_diff_slices};
     let (held, now): (Vec<_>, Vec<_>) = (held.lines().collect(), now.lines().collect());
@@ -117,7 +117,7 @@ fn equal_every_time(line: &str) -> String {
     out
 }
 
-/// Every digit a zero.
+/// Replaces every digit by zero.
 fn shape(word: &str) -> String {
     word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }

@@ -1,10 +1,10 @@
-//! The words in which a fake is told how to misbehave, shared by mirrors and gateways.
+//! The words for a fake's misbehaviour, shared by mirrors and gateways.
 
 use std::time::Duration;
 
 use super::server::{Ending, Framing, Reply, Request};
 
-/// How one path, or everything, is answered. The default is honest.
+/// The answer for one path, or for all. The default is honest.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     instead: Option<Instead>,
@@ -24,7 +24,7 @@ pub struct Script {
     modified: Option<u64>,
     date: Option<u64>,
     pub(super) ignoring_range: bool,
-    /// How many more requests this holds for; `None` is for ever.
+    /// Number of further requests it holds for; `None` is for ever.
     times: Option<usize>,
 }
 
@@ -36,11 +36,11 @@ enum Instead {
     Portal,
 }
 
-/// What a captive portal says to everything.
+/// The answer of a captive portal to any request.
 pub const PORTAL: &str =
     "<!DOCTYPE html>\n<html><head><title>Hotel Wi-Fi</title></head><body><form>Room number</form></body></html>\n";
 
-/// What Kubo writes into a body that it truncates (`boxo:gateway/middleware_retrieval_timeout.go`).
+/// Kubo's text in a body that it truncates (`boxo:gateway/middleware_retrieval_timeout.go`).
 pub const JUNK: &str = "\n\n[Gateway Error: Response truncated - unable to retrieve remaining data within timeout]";
 
 impl Script {
@@ -56,7 +56,7 @@ impl Script {
         }
     }
 
-    /// Turns the honest reply into the scripted one. `last` tells whether it holds the file's last byte.
+    /// Turns the honest reply into the scripted one. `last` is true if it holds the file's last byte.
     pub(super) fn bend(&self, request: &Request, honest: Reply, last: bool) -> Reply {
         let mut reply = match &self.instead {
             None => honest,
@@ -104,7 +104,7 @@ impl Script {
         reply
     }
 
-    /// Seconds of the Last-Modified that is told, when it is not the usual one.
+    /// Returns the scripted Last-Modified in seconds, if it is not the usual one.
     pub(super) fn modified(&self) -> Option<u64> {
         self.modified
     }
@@ -112,16 +112,16 @@ impl Script {
 
 /// Misbehaviour in words. Counts of bytes are body bytes of one answer, not positions in the file.
 pub trait Misbehaves: Sized {
-    /// Changes the script that is being written: that of everything, or of the path after `on`.
+    /// Changes the current script: the general one, or that of the path after `on`.
     fn bend(self, change: impl FnOnce(&mut Script)) -> Self;
 
-    /// The words that follow are about this path (or this file name, wherever it lies).
+    /// Starts the script of this path (or this file name, in any directory).
     fn on(self, path: &str) -> Self;
 
     /// Forgets every script.
     fn honest(self) -> Self;
 
-    /// The script so far holds for this many requests.
+    /// Lets the script so far hold for this many requests.
     fn times(self, count: usize) -> Self {
         self.bend(|s| s.times = Some(count))
     }
@@ -129,7 +129,7 @@ pub trait Misbehaves: Sized {
     fn ignoring_range(self) -> Self {
         self.bend(|s| s.ignoring_range = true)
     }
-    /// Answers a Range with 206 and a Content-Range of something else.
+    /// Answers a Range with 206 and another Content-Range.
     fn with_wrong_content_range(self) -> Self {
         self.bend(|s| s.wrong_content_range = true)
     }
@@ -165,11 +165,11 @@ pub trait Misbehaves: Sized {
     fn answering_after(self, wait: Duration) -> Self {
         self.bend(|s| s.after = Some(wait))
     }
-    /// Right size, one wrong bit in the last byte.
+    /// Sends the right size, with one wrong bit in the last byte.
     fn lying(self) -> Self {
         self.bend(|s| s.lying = true)
     }
-    /// Sends more than the file, and says so in Content-Length.
+    /// Sends more than the file, and counts that in Content-Length.
     fn oversized(self, extra: u64) -> Self {
         self.bend(|s| s.extra = extra)
     }
@@ -222,11 +222,11 @@ pub trait Misbehaves: Sized {
     fn captive_portal(self) -> Self {
         self.bend(|s| s.instead = Some(Instead::Portal))
     }
-    /// The server's clock, as it tells it: Unix seconds.
+    /// Sets the server's clock in its answers: Unix seconds.
     fn dated(self, seconds: u64) -> Self {
         self.bend(|s| s.date = Some(seconds))
     }
-    /// Last-Modified in Unix seconds.
+    /// Sets Last-Modified in Unix seconds.
     fn modified(self, seconds: u64) -> Self {
         self.bend(|s| s.modified = Some(seconds))
     }
@@ -256,7 +256,7 @@ impl Scripts {
         change(&mut self.scripts[at].1);
     }
 
-    /// The script for this request; a path's own before everybody's.
+    /// Takes the script for this request; a path's own before the general one.
     pub fn take(&mut self, path: &str) -> Script {
         let own = self.scripts.iter().position(|(p, _)| p.as_deref().is_some_and(|p| names(p, path)));
         let general = self.scripts.iter().position(|(p, _)| p.is_none());
@@ -269,7 +269,7 @@ impl Scripts {
     }
 }
 
-/// Whether `wanted` (a path, or only a file name) stands for `path`.
+/// True if `wanted` (a path, or only a file name) stands for `path`.
 pub fn names(wanted: &str, path: &str) -> bool {
     path == wanted || (!wanted.contains('/') && path.rsplit('/').next() == Some(wanted))
 }

@@ -1,4 +1,5 @@
-//! A source that does what a seed says, on the runtime's paused clock: no socket, no thread, no wall clock.
+//! A source whose behaviour follows from a seed, on the runtime's paused clock: no socket, no thread, no wall
+//! clock.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -30,12 +31,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.roll() % (high - low + 1)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in `chance` of a hundred cases.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.roll() % 100 < chance
     }
@@ -44,7 +45,7 @@ impl Dice {
         all[(self.roll() % all.len() as u64) as usize].clone()
     }
 
-    /// Noise of this length.
+    /// Returns noise of this length.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(len + 8);
         while bytes.len() < len {
@@ -55,7 +56,7 @@ impl Dice {
     }
 }
 
-/// How one answer goes wrong.
+/// The fault of one answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
     None,
@@ -66,11 +67,11 @@ pub enum Fault {
     WrongSize,
     /// Never answers.
     Hangs,
-    /// Starts where nobody asked it to.
+    /// Starts at another offset than the requested one.
     StartsElsewhere,
     /// After so many bytes: an error, with or without a text in the body before it.
     Cut(u64, bool),
-    /// After so many bytes: as if that were all.
+    /// After so many bytes: a clean end.
     EndsEarly(u64),
     /// After so many bytes: silence for ever.
     Stalls(u64),
@@ -82,7 +83,7 @@ pub enum Fault {
     SendsMore,
 }
 
-/// What one source is like.
+/// The behaviour of one source.
 #[derive(Clone, Debug)]
 pub struct Manner {
     pub kind: SourceKind,
@@ -95,7 +96,7 @@ pub struct Manner {
     pub faults: Vec<Fault>,
 }
 
-/// A source that serves `bytes` in its manner.
+/// A source that serves `bytes` with its behaviour.
 pub struct Scripted {
     pub name: usize,
     pub bytes: Rc<Vec<u8>>,
@@ -133,7 +134,7 @@ impl Scripted {
         Ok(SourceAnswer::Bytes { start, size: Some(size), modified: None, body: body.boxed_local() })
     }
 
-    /// The next piece, and where that leaves it: offset, bytes sent in this answer, whether it is over.
+    /// Returns the next piece, and the state after it: offset, bytes sent in this answer, true if it is over.
     async fn piece(
         &self,
         at: u64,
@@ -155,7 +156,7 @@ impl Scripted {
                 Fault::Cut(_, false) => return Some((Err(Miss::Broken("reset".to_owned())), (at, sent, true))),
                 Fault::EndsEarly(_) => return None,
                 Fault::Stalls(_) => std::future::pending().await,
-                // Once: afterwards less was sent than the limit for a long time.
+                // Once: afterwards fewer bytes were sent than the limit for a long time.
                 Fault::Pauses(_, pause) if sent < u64::MAX / 2 => sleep(*pause).await,
                 _ => {}
             }

@@ -10,10 +10,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Longest wait for something that a test knows must happen.
+/// Longest wait for an event that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for what nobody can announce: something that a process in the background does to files.
+/// Waits for changes that no process announces: those that a background process makes to files.
 #[track_caller]
 pub fn eventually(what: &str, met: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -23,40 +23,40 @@ pub fn eventually(what: &str, met: impl Fn() -> bool) {
     }
 }
 
-/// What a client asked.
+/// A client's request.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
-    /// As it stands in the request line: a path, or a whole URL when we are taken for a proxy.
+    /// The target in the request line: a path, or a whole URL in a request to a proxy.
     pub target: String,
     headers: HashMap<String, String>,
 }
 
 impl Request {
-    /// The value of a header, by its lower-case name.
+    /// Returns the value of a header, by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 
-    /// The path without its leading slash and its query, percent-decoded.
+    /// Returns the path without its leading slash and its query, percent-decoded.
     pub fn path(&self) -> String {
         let path = self.target.split('?').next().unwrap_or_default();
         percent_decoded(path.trim_start_matches('/'))
     }
 
-    /// The value of a query parameter.
+    /// Returns the value of a query parameter.
     pub fn query(&self, key: &str) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
         query.split('&').find_map(|pair| Some(percent_decoded(pair.strip_prefix(key)?.strip_prefix('=')?)))
     }
 
-    /// All values of a query parameter that may repeat.
+    /// Returns all values of a query parameter that may repeat.
     pub fn queries(&self, key: &str) -> Vec<String> {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
         query.split('&').filter_map(|pair| Some(percent_decoded(pair.strip_prefix(key)?.strip_prefix('=')?))).collect()
     }
 
-    /// The bytes wanted of a file of `size` bytes; the end is exclusive. `None` without a usable Range.
+    /// Returns the requested bytes of a file of `size` bytes; the end is exclusive. `None` without a usable Range.
     pub fn range(&self, size: u64) -> Option<(u64, u64)> {
         let (from, to) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
         if from.is_empty() {
@@ -67,7 +67,7 @@ impl Request {
     }
 }
 
-/// How the end of a body is told.
+/// The framing of a body.
 #[derive(Clone, Debug)]
 pub enum Framing {
     /// `Content-Length`, true or not.
@@ -78,7 +78,7 @@ pub enum Framing {
     Close,
 }
 
-/// How far the body goes, counted from the body's start, and what happens then.
+/// The length of the sent body, and the event after it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
     Whole,
@@ -88,7 +88,7 @@ pub enum Ending {
     Reset(u64),
     /// Writes this text into the body, then resets the connection.
     Junk(u64, String),
-    /// Says nothing more, connection open.
+    /// Sends nothing more, connection open.
     Stall(u64),
     /// Says nothing for so long, then goes on.
     Pause(u64, Duration),
@@ -98,7 +98,7 @@ pub enum Ending {
     Silence,
 }
 
-/// What is answered.
+/// A reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
@@ -194,17 +194,17 @@ impl Server {
         self.address
     }
 
-    /// Every request so far, in order of arrival.
+    /// Lists every request so far, in order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.seen.lock().unwrap().requests.clone()
     }
 
-    /// Body bytes written so far.
+    /// Counts body bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.shared.seen.lock().unwrap().body_bytes
     }
 
-    /// Connections accepted so far.
+    /// Counts connections accepted so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
@@ -253,7 +253,7 @@ fn converse(stream: TcpStream, shared: &Shared, answer: &dyn Fn(&Request) -> Rep
             shared.changed.notify_all();
         }
         let reply = answer(&request);
-        // What happens to a body does not happen to an answer without one.
+        // Faults of a body do not apply to an answer without one.
         let bodiless = request.method == "HEAD" && reply.ending != Ending::Silence;
         let broken = !matches!(reply.ending, Ending::Whole | Ending::Early(_) | Ending::Pause(..))
             || matches!(reply.framing, Framing::Close);
@@ -338,7 +338,7 @@ fn write_paced(
             let due = Duration::from_secs_f64(done as f64 / rate as f64);
             thread::sleep(due.saturating_sub(started.elapsed()));
         }
-        // Counted first: who has read the last byte may rely on the count.
+        // Counted first: a client that has read the last byte may rely on the count.
         shared.seen.lock().unwrap().body_bytes += part.len() as u64;
         shared.changed.notify_all();
         if chunked {
@@ -368,7 +368,7 @@ fn client_leaves(mut stream: &TcpStream, limit: Option<Duration>) -> io::Result<
     end
 }
 
-/// Closes with RST once everything sent has reached the client's side: RST throws away what has not.
+/// Closes with RST once everything sent has reached the client's side: RST discards bytes that have not.
 fn reset(stream: &TcpStream) -> io::Result<()> {
     let begun = Instant::now();
     while unsent(stream)? && begun.elapsed() < PATIENCE {
@@ -380,7 +380,7 @@ fn reset(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the kernel still holds bytes of ours (`tx_queue` in proc(5), /proc/net/tcp).
+/// True if the kernel still holds bytes of ours (`tx_queue` in proc(5), /proc/net/tcp).
 fn unsent(stream: &TcpStream) -> io::Result<bool> {
     let end = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
     let both = format!(" {} {} ", end(stream.local_addr()?), end(stream.peer_addr()?));
@@ -408,7 +408,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>
     Ok(Some(Request { method, target, headers }))
 }
 
-/// An address of 127.0.0.1 where nobody listens, and nobody will: the port stays taken while the tests run.
+/// Returns an address of 127.0.0.1 without a listener: the port stays taken while the tests run.
 pub fn dead_address() -> SocketAddr {
     use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
     let taken = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket can be made");

@@ -1,6 +1,6 @@
-//! pacman.conf as it is found in the wild. `AT` stands for the directory that it is in.
+//! pacman.conf files as found in practice. `AT` stands for the directory of the file.
 
-/// A name for what is special, and the text.
+/// Lists a name for each special case, and the text.
 pub fn shapes() -> Vec<(&'static str, Vec<u8>)> {
     let text = |text: &str| text.as_bytes().to_vec();
     let crlf = ARCH.replace('\n', "\r\n").into_bytes();
@@ -57,7 +57,7 @@ pub fn shapes() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What the shapes include.
+/// The files that the shapes include.
 pub const INCLUDED: &[(&str, &str)] = &[
     ("options.conf", "VerbosePkgLists\n"),
     ("mirrorlist", "# mirrors\nServer = https://m.example/$repo/os/$arch\nServer = https://n.example/$repo/os/$arch\n"),

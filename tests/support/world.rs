@@ -13,7 +13,7 @@ use super::repo::{Compression, Package, database};
 use super::run::{Run, Running};
 use super::{FakeKubo, FakeMirror};
 
-/// Who owns store and state when the tests run as root, and whom `run_by_user` means: nobody.
+/// The owner of store and state when the tests run as root, and the user of `run_by_user`: `nobody`.
 pub const UNPRIVILEGED: u32 = 65_534;
 
 /// A world; its directory goes when it is dropped.
@@ -26,7 +26,7 @@ pub struct World {
 }
 
 impl World {
-    /// Without repos, without Kubo, without proxies. The output directory belongs to whoever runs pkgswarm.
+    /// Makes a world without repos, Kubo and proxies. The output directory belongs to the user who runs pkgswarm.
     pub fn new() -> Self {
         let base = tempfile::Builder::new().prefix("pkgswarm-world-").tempdir().expect("a temporary directory");
         open_to_all(base.path());
@@ -36,7 +36,7 @@ impl World {
             fs::create_dir_all(&path).expect("a directory of ours");
             open_to_all(&path);
         }
-        // As /tmp is: everybody's, and nobody removes what is another's.
+        // Like /tmp: any user may add files, and no user removes another's.
         fs::set_permissions(world.path("tmp"), Permissions::from_mode(0o1777)).expect("a directory of ours");
         for ours in ["store", "state"] {
             give(&world.path(ours), UNPRIVILEGED);
@@ -67,13 +67,13 @@ impl World {
         self.sync_database(name, &database(packages, Compression::Gzip)).servers(name, &servers, &[])
     }
 
-    /// Puts these bytes where pacman keeps the database of the repo.
+    /// Writes these bytes as pacman's database of the repo.
     pub fn sync_database(self, name: &str, bytes: &[u8]) -> Self {
         fs::write(self.path("root/var/lib/pacman/sync").join(format!("{name}.db")), bytes).expect("a database");
         self
     }
 
-    /// Adds a repo's section: server URLs as they are, SigLevel as pacman-conf prints it (`DatabaseOptional`, …).
+    /// Adds a repo's section: server URLs as they are, SigLevel as printed by pacman-conf (`DatabaseOptional`, …).
     pub fn servers<S: AsRef<str>>(mut self, name: &str, servers: &[S], sig_level: &[&str]) -> Self {
         let lines = |key: &str, values: &mut dyn Iterator<Item = String>| {
             values.map(|value| format!("{key} = {value}\n")).collect::<String>()
@@ -95,7 +95,7 @@ impl World {
         self
     }
 
-    /// The same repos on other servers: what was said of `name` before is forgotten.
+    /// Puts the same repos on other servers: the former section of `name` is dropped.
     pub fn other_servers<S: AsRef<str>>(mut self, name: &str, servers: &[S]) -> Self {
         for text in [&mut self.conf, &mut self.dump] {
             let from = text.find(&format!("[{name}]\n")).expect("a repo of this world");
@@ -105,7 +105,7 @@ impl World {
         self.servers(name, servers, &[])
     }
 
-    /// pacman would upgrade to these, of `core` at this mirror; installed is version 0.9-1 of each.
+    /// Makes pacman upgrade to these, of `core` at this mirror; installed is version 0.9-1 of each.
     pub fn pending(self, packages: &[&Package], mirror: &FakeMirror) -> Self {
         let line = |p: &&Package| format!("core\t{}\t{}\t{}\n", p.name, p.version, mirror.url("core", &p.file_name()));
         fs::write(self.path("pacman.targets"), packages.iter().map(line).collect::<String>()).expect("a list");
@@ -117,16 +117,17 @@ impl World {
         self
     }
 
-    /// A program of this name is found in PATH: this shell script.
+    /// Adds a program of this name to PATH: this shell script.
     pub fn program(self, name: &str, script: &str) -> Self {
         install_script(&format!("#!/bin/sh\n{script}\n"), &self.path("bin").join(name));
         self
     }
 
-    /// The fake daemon is the local Kubo, and may be asked for files of `core`, although our mirrors are private.
+    /// Makes the fake daemon the local Kubo, which may be asked for files of `core`, although our mirrors are
+    /// private.
     pub fn kubo(self, kubo: &FakeKubo) -> Self {
         self.set("PKGSWARM_KUBO_ENABLED", "true")
-            // On a busy machine it needs more than the usual time for what it has.
+            // On a busy machine it needs more than the usual time for its files.
             .set("PKGSWARM_KUBO_HEAD_START", "2 s")
             .set("PKGSWARM_SHARE_REPOS", "core")
             .set("PKGSWARM_KUBO_GATEWAY", &kubo.gateway_url())
@@ -140,7 +141,7 @@ impl World {
         self
     }
 
-    /// Takes an environment variable away again.
+    /// Removes an environment variable again.
     pub fn unset(mut self, name: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);
         self
@@ -152,7 +153,7 @@ impl World {
         self
     }
 
-    /// Runs are made as an unprivileged user from now on, as pacman 7 does; the output directory is theirs.
+    /// Makes runs as an unprivileged user from now on, like pacman 7; the output directory becomes that user's.
     pub fn run_by_user(mut self) -> Self {
         if is_root() {
             self.user = Some(UNPRIVILEGED);
@@ -162,7 +163,7 @@ impl World {
         self
     }
 
-    /// A pacman.conf of this text instead, and a pacman-conf that reads it.
+    /// Replaces pacman.conf by this text, with a pacman-conf that reads it.
     pub fn pacman_conf(self, text: &[u8]) -> Self {
         fs::write(self.path("pacman.conf"), text).expect("a pacman.conf");
         fs::remove_file(self.path("bin/pacman-conf")).expect("the one that prints a fixed dump");
@@ -171,7 +172,7 @@ impl World {
         self
     }
 
-    /// A program of this name, as a shell script, before all others in `PATH`.
+    /// Adds a program of this name, as a shell script, before all others in `PATH`.
     pub fn script(self, name: &str, text: &str) -> Self {
         install_script(&format!("#!/bin/sh\n{text}\n"), &self.path("bin").join(name));
         self
@@ -185,19 +186,19 @@ impl World {
         self.base.path().join(below)
     }
 
-    /// `%o` for this file, as pacman names it.
+    /// Returns `%o` for this file, as pacman names it.
     pub fn out(&self, file: &str) -> PathBuf {
         self.path("out").join(format!("{file}.part"))
     }
 
-    /// The command `pkgswarm xfer URL OUT` in a clean environment.
+    /// Builds the command `pkgswarm xfer URL OUT` in a clean environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments);
         self.equip(command)
     }
 
-    /// The same as the child of another parent: to pkgswarm another run of pacman, another transaction.
+    /// Builds the same as the child of another parent: to pkgswarm another run of pacman, another transaction.
     pub fn command_of_another_parent(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("/bin/sh");
         // Two commands, so that the shell cannot replace itself by the program.
@@ -205,7 +206,7 @@ impl World {
         self.equip(command)
     }
 
-    /// Runs it with a ^C that has come already, to it alone, and waits.
+    /// Runs it with a pending ^C, to it alone, and waits.
     pub fn run_interrupted(&self, arguments: &[&str]) -> Run {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "kill -INT $$; exec \"$0\" \"$@\""]).arg(binary()).args(arguments);
@@ -215,12 +216,12 @@ impl World {
         running.finish()
     }
 
-    /// Runs `pkgswarm` where there is no full program for it to start.
+    /// Runs `pkgswarm` without a full program for it to start.
     pub fn run_front_alone(&self, arguments: &[&str]) -> Run {
         Running::start(self.front_alone(arguments), self.base()).finish()
     }
 
-    /// The same by root; `None` where the tests are not root.
+    /// Runs the same as root; `None` if the tests are not root.
     pub fn run_front_alone_as_root(&self, arguments: &[&str]) -> Option<Run> {
         let mut command = self.front_alone(arguments);
         command.uid(0).gid(0);
@@ -237,7 +238,8 @@ impl World {
         self.equip(command)
     }
 
-    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, as one `pacman -Sy` does, as far as /proc can tell.
+    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, like one `pacman -Sy`, as far as /proc can
+    /// tell.
     pub fn refreshing(&self, files: &[(String, PathBuf)]) -> Run {
         let mut command = Command::new("/bin/sh");
         let script = "while [ $# -gt 1 ]; do \"$program\" xfer \"$1\" \"$2\" || exit; shift 2; done; exit 0";
@@ -250,8 +252,9 @@ impl World {
         Running::start(command, self.base()).finish()
     }
 
-    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, as one `pacman -S --noconfirm` does, as far as /proc
-    /// can tell. After the first of them the shell does what `between` says; it has the file `secret` open, if there is one.
+    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, like one `pacman -S --noconfirm`, as far as
+    /// /proc can tell. After the first of them the shell runs `between`; it has the file `secret` open, if there
+    /// is one.
     pub fn transaction(&self, files: &[(String, PathBuf)], between: &str) -> Run {
         let mut command = Command::new("/bin/sh");
         let script = "[ ! -e secret ] || exec 7<secret; between=$1; shift 2
@@ -265,7 +268,7 @@ impl World {
         Running::start(command, self.base()).finish()
     }
 
-    /// Starts one call of `pkgswarm xfer` by what looks like pacman, as far as /proc can tell; it is that which is killed.
+    /// Starts one call of `pkgswarm xfer` by what looks like pacman to /proc; a kill reaches that parent.
     pub fn called_by_pacman(&self, url: &str, out: &Path) -> Running {
         self.called_by_pacman_with(&["-S", "it"], url, out)
     }
@@ -279,8 +282,9 @@ impl World {
         Running::start(command, self.base())
     }
 
-    /// Runs it on a machine that this script has changed: in a mount namespace of its own, and where `network` says so, a
-    /// network of its own. `None`, said loudly, where the script fails: this kernel cannot be such a machine.
+    /// Runs it on a machine that this script has changed: in a mount namespace of its own, and with `network`, in
+    /// a network of its own. `None`, with a loud message, if the script fails: this kernel cannot be such a
+    /// machine.
     pub fn run_elsewhere(&self, network: bool, script: &str, arguments: &[&str]) -> Option<Run> {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--kill-child", "--fork"]).args(network.then_some("--net"));
@@ -296,23 +300,23 @@ impl World {
         Some(run)
     }
 
-    /// This command in the environment of the world, as its user.
+    /// Sets the environment and the user of the world on this command.
     pub fn equipped(&self, command: Command) -> Command {
         self.equip(command)
     }
 
-    /// Runs it by way of another program, which becomes it.
+    /// Runs it through another program, which becomes it.
     pub fn run_through(&self, prefix: &[&str], arguments: &[&str]) -> Run {
         let mut command = Command::new(prefix[0]);
         command.args(&prefix[1..]).arg(binary()).args(arguments);
         Running::start(self.equip(command), self.base()).finish()
     }
 
-    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, as one `pacman -S` that was started by way of another
-    /// program does, as far as /proc can tell.
+    /// Runs `pkgswarm xfer` for each of these (URL, output) in turn, like one `pacman -S` that was started through
+    /// another program, as far as /proc can tell.
     pub fn transaction_through(&self, prefix: &[&str], files: &[(String, PathBuf)]) -> Run {
         let mut command = Command::new(prefix[0]);
-        // The shell's own name is the first word of its command line, and stays it where it starts programs.
+        // The shell's own name is the first word of its command line, and stays it while it starts programs.
         let pacman = "while [ $# -gt 1 ]; do \"$program\" xfer \"$1\" \"$2\" || exit; shift 2; done; exit 0";
         let as_pacman = "exec -a pacman sh -c \"$0\" -S \"$@\"";
         command.args(&prefix[1..]).args(["bash", "-c", as_pacman, pacman]);
@@ -324,13 +328,13 @@ impl World {
         Running::start(command, self.base()).finish()
     }
 
-    /// Whether this machine lets a program be run by way of another one.
+    /// True if this machine can run a program through another one.
     pub fn can_run_through(prefix: &[&str]) -> bool {
         Command::new(prefix[0]).args(&prefix[1..]).arg("true").status().is_ok_and(|status| status.success())
     }
 
     fn equip(&self, mut command: Command) -> Command {
-        // A process group of its own, as a shell gives to each job: ^C reaches all of it and nobody else.
+        // A process group of its own, as a shell gives to each job: ^C reaches all of it and no other process.
         command.process_group(0).env_clear().current_dir(self.path("out"));
         command.env("PATH", format!("{}/bin:/usr/bin:/bin", self.base()));
         command.env("TMPDIR", self.path("tmp")).env("HOME", "/nonexistent");
@@ -388,13 +392,13 @@ impl World {
         assert_eq!(listing(out.parent().expect("outputs have a directory")), [name], "strays beside the output");
     }
 
-    /// Asserts that the output directory holds nothing at all.
+    /// Asserts that the output directory is empty.
     #[track_caller]
     pub fn has_no_output(&self) {
         assert_eq!(listing(&self.path("out")), [""; 0], "nothing may be left at or beside %o");
     }
 
-    /// Asserts that nothing of an unfinished transfer is in the store: no lock, no partial.
+    /// Asserts that the store has no lock and no partial of an unfinished transfer.
     #[track_caller]
     pub fn store_is_settled(&self) {
         for part in ["store/lock", "store/partial"] {
@@ -402,7 +406,7 @@ impl World {
         }
     }
 
-    /// A directory as pacman 7 makes it for DownloadUser, below `below`; the runs' user owns it.
+    /// Makes a directory like pacman 7 for DownloadUser, below `below`; the runs' user owns it.
     pub fn download_dir(&self, below: &str) -> PathBuf {
         let path = self.path(below).join("download-Xa3k9Q");
         fs::create_dir_all(&path).expect("a directory of ours");
@@ -423,7 +427,7 @@ impl World {
     }
 }
 
-/// The names in a directory, sorted; none when it does not exist.
+/// Lists the names in a directory, sorted; none when it does not exist.
 pub fn listing(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory)
         .map(|entries| entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect())
@@ -432,17 +436,17 @@ pub fn listing(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Whether the tests may change owners.
+/// True if the tests may change owners.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Says past the test harness, which hides what passing tests print, that something was not tested.
+/// Prints that something was not tested, past the test harness, which hides the output of passing tests.
 pub fn loudly(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED, NOT PASSED: {why}");
 }
 
-/// For scenarios that need a second user: true for root, else says loudly that nothing was tested.
+/// True for root, for scenarios that need a second user; else prints loudly that nothing was tested.
 pub fn can_be_two_users(test: &str) -> bool {
     if !is_root() {
         loudly(&format!("{test} needs root to act as a second user"));
@@ -450,7 +454,7 @@ pub fn can_be_two_users(test: &str) -> bool {
     is_root()
 }
 
-/// Changes the owner, where that is possible at all.
+/// Changes the owner, if that is possible at all.
 pub fn give(path: &Path, user: u32) {
     if is_root() {
         std::os::unix::fs::lchown(path, Some(user), Some(user)).expect("root may give things away");
@@ -461,7 +465,8 @@ fn open_to_all(path: &Path) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).expect("our own directory");
 }
 
-/// The program, where an unprivileged user can start it: build directories are often closed to others.
+/// Returns the program, in a directory where an unprivileged user can start it: build directories are often closed
+/// to others.
 pub fn binary() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
@@ -470,7 +475,8 @@ pub fn binary() -> &'static Path {
         if !is_root() || built.ancestors().all(open) {
             return built;
         }
-        // One place for all runs, so that they do not fill the disk; renamed, so that a run under way keeps its own.
+        // One directory for all runs, so that they do not fill the disk; renamed, so that a running test keeps its
+        // own.
         let place = std::env::temp_dir().join("pkgswarm-programs-under-test");
         let _ = fs::create_dir(&place);
         let found = fs::symlink_metadata(&place).expect("a directory");

@@ -1,7 +1,7 @@
-//! What the fuzz targets share: their clock, cutting an input into parts, containers around it.
+//! The common parts of the fuzz targets: their clock, cutting an input into parts, containers around it.
 //!
-//! A fuzzer finds no hash and no signature, so wherever a parser asks for one the target makes it: blocks get the CID
-//! that they have, records are signed by a key known here, checksums are mended.
+//! A fuzzer finds no hash and no signature, so the target makes those that a parser demands: blocks get their
+//! right CIDs, records are signed by a key known here, checksums are corrected.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// Most processor time that one input may take.
 const MOST: Duration = Duration::from_secs(1);
 
-/// The whole of a target: what is done with one input, timed.
+/// Defines a target: the code to run with one input, timed.
 #[macro_export]
 macro_rules! fuzz_target {
     (|$data:ident: &[u8]| $body:block) => {
@@ -29,13 +29,13 @@ macro_rules! fuzz_target {
     };
 }
 
-/// Runs `once`, which must not take longer than [`MOST`], and says when it took longer than ever before.
+/// Runs `once`, which must not take longer than [`MOST`], and prints each new longest time.
 ///
-/// The time that counts is the processor's: the other work of a machine is not the parser's. Asking for it costs a system
-/// call, so the clock on the wall is looked at first, and what seems slow is done once more.
+/// Processor time counts: other work of the machine is not the parser's. Reading it costs a system call, so the
+/// wall clock is read first, and a slow run is repeated.
 ///
 /// # Panics
-/// When it takes too long. What never ends is left to libFuzzer's own `-timeout`.
+/// When it takes too long. An endless run is left to libFuzzer's own `-timeout`.
 pub fn timed(data: &[u8], once: fn(&[u8])) {
     static SLOWEST: AtomicU64 = AtomicU64::new(0);
     let began = Instant::now();
@@ -59,10 +59,10 @@ fn processor_time() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
-/// What stands between the parts of one input.
+/// The separator of the parts of one input.
 const BETWEEN: &[u8] = b"\n~\n";
 
-/// The first `N` parts of an input; what is not there is empty, and the last part takes the rest.
+/// Returns the first `N` parts of an input; missing ones are empty, and the last part takes the rest.
 pub fn parts<const N: usize>(mut data: &[u8]) -> [&[u8]; N] {
     let mut out = [&data[..0]; N];
     for (i, part) in out.iter_mut().enumerate() {
@@ -76,34 +76,35 @@ pub fn parts<const N: usize>(mut data: &[u8]) -> [&[u8]; N] {
     out
 }
 
-/// A few small numbers taken off the front of an input; zeros when it is used up.
+/// Small numbers taken off the front of an input; zeros when it is used up.
 pub struct Choices<'a>(pub &'a [u8]);
 
 impl Choices<'_> {
-    /// The next byte.
+    /// Returns the next byte.
     pub fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *first
     }
 
-    /// The next byte, brought below `end`.
+    /// Returns the next byte, brought below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         usize::from(self.byte()) % end.max(1)
     }
 
-    /// Whether anything is left to choose by.
+    /// True when the input is used up.
     pub fn is_over(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The dag-pb CID that a block has.
+/// Returns a block's dag-pb CID.
 pub fn cid_of(block: &[u8]) -> Cid {
     Cid::dag_pb(Sha256::of(block))
 }
 
-/// `plain` as a zstd frame of one uncompressed block (RFC 8878, section 3.1.1): compressing would take all the time.
+/// Returns `plain` as a zstd frame of one uncompressed block (RFC 8878, section 3.1.1): compressing would take all
+/// the time.
 pub fn zstd_frame(plain: &[u8]) -> Vec<u8> {
     let plain = &plain[..plain.len().min(100_000)];
     // A single segment with a content size of four bytes; a raw block, the last one.
@@ -112,7 +113,7 @@ pub fn zstd_frame(plain: &[u8]) -> Vec<u8> {
     [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &size.to_le_bytes(), &block[..3], plain].concat()
 }
 
-/// The open file of this process, which then holds `bytes` and lies in memory.
+/// Returns this process's open file, in memory, with `bytes` as its content.
 pub fn file(bytes: &[u8]) -> &'static File {
     static FILE: OnceLock<File> = OnceLock::new();
     let file = FILE.get_or_init(|| {

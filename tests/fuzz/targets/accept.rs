@@ -1,4 +1,4 @@
-//! The decision about an offered index: whichever proofs are configured, nothing passes without each of them.
+//! The decision about an offered index: with any set of configured proofs, nothing passes without each of them.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -30,12 +30,12 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let (asks_ipns, asks_minisign) = (choices.below(4) > 0, choices.below(4) > 1);
     let (grant, floor) = (grant(asks_ipns, asks_minisign), floor(&mut choices, manifest));
 
-    // All of it by a stranger: refused wherever a key is asked for.
+    // All parts by another key: refused if any key is configured.
     let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| bytes.to_vec());
     let foreign = Offer { manifest: manifest.to_vec(), minisig: some(minisig), record: some(record), root: some(root) };
     assert!(accept(&grant, floor.as_ref(), &foreign, NOW).is_err());
 
-    // Signed by the publisher, and then perhaps one part from the stranger.
+    // Signed by the publisher, and then perhaps one part by the other key.
     let Ok(decoded) = Manifest::decode(manifest) else { return };
     let mut offer = honest(&decoded, manifest, asks_ipns, asks_minisign);
     let changed = match choices.below(8) {

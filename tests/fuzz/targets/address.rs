@@ -1,4 +1,4 @@
-//! Content addresses and server URLs: what counts as public is public to an HTTP client as well.
+//! Content addresses and server URLs: a public address here is public to an HTTP client as well.
 #![no_main]
 
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         at_gateway(&address);
     }
     if is_public(text) {
-        // What the client makes of it decides where it connects to.
+        // The client's reading of it decides where it connects.
         let Ok(url) = url::Url::parse(text) else { return };
         assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none(), "{url}");
         match url.host() {
@@ -29,7 +29,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What a gateway's URL names is what it was made of.
+/// Checks that a gateway's URL gives back its address.
 fn at_gateway(address: &Address) {
     // URLs drop these.
     if address.path.iter().any(|name| name.contains(['\t', '\n', '\r'])) {

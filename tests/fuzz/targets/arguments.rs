@@ -1,4 +1,5 @@
-//! pacman's command line: without its refreshes it means the same transaction, and taking them out twice changes nothing.
+//! pacman's command line: without its refreshes it means the same transaction, and removing them twice changes
+//! nothing.
 #![no_main]
 
 use std::ffi::OsString;

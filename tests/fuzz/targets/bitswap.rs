@@ -1,4 +1,5 @@
-//! What neighbours send: Bitswap messages and the small messages beside them. What is read is written and read alike.
+//! Messages of neighbours: Bitswap and the small messages beside it. A message that is read is written and read
+//! alike.
 #![no_main]
 
 use bytes::Bytes;

@@ -1,6 +1,6 @@
-//! Compiled tables: damage is met as damage, and where a file is sound, searching it and reading through it agree.
+//! Compiled tables: damage is reported as damage, and in a sound file, searching and reading through agree.
 //!
-//! Every record carries a checksum, which the target mends: the fuzzer makes the rest.
+//! Every record carries a checksum, which the target corrects: the fuzzer makes the rest.
 #![no_main]
 
 use std::path::Path;
@@ -41,7 +41,7 @@ fn judge(bytes: Vec<u8>) {
     }
 }
 
-/// The same with a header and checks that fit: all that is wrong then is what the records say.
+/// Returns the same with a right header and right checks: only the records can be wrong then.
 fn mended(data: &[u8]) -> Vec<u8> {
     let mut out = data.to_vec();
     if out.len() < HEADER {

@@ -1,4 +1,5 @@
-//! Configuration files: what passes the check of the layers has a type, and errors name the file and fit on a terminal.
+//! Configuration files: values that pass the check of the layers have a type, and errors name the file and fit on
+//! a terminal.
 #![no_main]
 
 use std::path::Path;
@@ -40,7 +41,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// As `config::value::url` promises: http, no credentials, query or fragment, and settled.
+/// Checks the promise of `config::value::url`: http, no credentials, query or fragment, and normalised.
 fn plain(text: &str) {
     let url = url::Url::parse(text).expect("it was a URL");
     assert!(matches!(url.scheme(), "http" | "https"), "{text}");

@@ -1,4 +1,4 @@
-//! Sync databases in every compression that is read: limits hold whatever comes, and what is listed is plain.
+//! Sync databases in every supported compression: limits hold for any input, and listed names are plain.
 #![no_main]
 
 use std::collections::HashSet;
@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use pkgswarm::distro::syncdb::{BadDatabase, Limits, Package, read};
 use pkgswarm_fuzz::zstd_frame;
 
-/// Low, so that each of them is met.
+/// Low, so that each of them is reached.
 const LIMITS: Limits = Limits { packed: 64 << 10, unpacked: 1 << 20, desc: 4 << 10, packages: 20 };
 
-/// gzip, zstd, xz: these are looked for first.
+/// gzip, zstd, xz: these are recognised first.
 const PACKED: [&[u8]; 3] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0"];
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

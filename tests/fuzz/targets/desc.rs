@@ -1,7 +1,7 @@
-//! Entries of a sync database: what is read from one is what pacman's own reader finds in it.
+//! Entries of a sync database: the same fields as pacman's own reader finds.
 //!
-//! The rule it is compared with is that of `sync_db_read` (libalpm 7.1.0, `lib/libalpm/be_sync.c`), written down once
-//! more in the plainest way, on C strings as libalpm has them.
+//! The reference is `sync_db_read` (libalpm 7.1.0, `lib/libalpm/be_sync.c`), written once more in the plainest
+//! way, on C strings as in libalpm.
 #![no_main]
 
 use cid::multibase::Base;
@@ -11,7 +11,7 @@ use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [directory, desc] = parts(data);
-    // Longer paths are of no interest here, other ones are in `database`.
+    // Longer paths do not matter here, other ones are in `database`.
     if directory.len() > 90 || directory.is_empty() || directory.contains(&0) {
         return;
     }
@@ -45,7 +45,7 @@ fn parsed(directory: &[u8], desc: &[u8]) -> Result<Option<Package>, BadDatabase>
     Ok(out)
 }
 
-/// A tar of one file (POSIX ustar).
+/// Makes a tar of one file (POSIX ustar).
 fn tar(directory: &[u8], desc: &[u8]) -> Vec<u8> {
     let mut header = vec![0; 512];
     let path = [directory, b"/desc"].concat();
@@ -62,7 +62,7 @@ fn tar(directory: &[u8], desc: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What libalpm takes a text for: the lines after each known key, the last one counting.
+/// libalpm's reading of a text: the lines after each known key, the last one counting.
 struct Model(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Model {

@@ -1,5 +1,5 @@
-//! Diffs of tables: what lies between two tables leads from the one to the other byte for byte, and what a stranger calls
-//! a diff changes a table once, however often it is applied.
+//! Diffs of tables: the diff between two tables leads from the one to the other byte for byte, and a forged diff
+//! changes a table once, however often it is applied.
 #![no_main]
 
 use pkgswarm::index::diff::{BadDiff, Changes};
@@ -15,7 +15,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     {
         assert_eq!(applied(&between, old).expect("it was made for that table"), new);
         assert_eq!(between.is_empty(), old == new);
-        // The real compression takes its time: now and then it is compared.
+        // The real compression is slow: now and then it is compared.
         if choice == b"p" {
             let mut read = Changes::default();
             read.add(&between.pack().expect("it is small")).expect("what we write we read");
@@ -41,7 +41,7 @@ fn applied(changes: &Changes, old: &[u8]) -> Result<Vec<u8>, BadDiff> {
     Ok(out)
 }
 
-/// Whether the names of a table rise, as a difference to itself shows: each then is there once.
+/// True if the names of a table rise, as a difference to itself shows: each is then there once.
 fn is_sorted(table: &[u8]) -> bool {
     let lines = table.iter().filter(|byte| **byte == b'\n').count();
     let Ok(all) = Changes::between(&b""[..], table) else { return false };

@@ -1,4 +1,4 @@
-//! Directories: two ways to look a name up agree on any block, and what was put in is found.
+//! Directories: two ways of look-up agree on any block, and every added name is found.
 #![no_main]
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,7 +44,7 @@ fn ours(names: &str, name: &str) {
         Err(BadEntries::Name(bad)) => return assert!(matches!(&*bad, "" | "." | "..") || bad.contains(['/', '\0'])),
         Err(other) => panic!("sorted and unique, and yet: {other}"),
     };
-    // Of many names a few: each is looked for from the root down.
+    // A few of many names: each is looked up from the root down.
     for wanted in there.keys().copied().step_by(there.len().div_ceil(6)).chain([name]) {
         let mut search = Search::new(root, wanted);
         let found = loop {

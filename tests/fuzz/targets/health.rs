@@ -1,4 +1,5 @@
-//! The memory of earlier calls: no text of it stops a download, and what is read of it is written and read back.
+//! The memory of earlier calls: no text of it stops a download, and a record that is read is written and read
+//! back.
 #![no_main]
 
 use std::time::Duration;
@@ -12,10 +13,10 @@ const NOW: u64 = 1_790_000_000;
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [run, pace] = parts(data);
     let read = |text: &str| Memory::from_text(text);
-    // Nobody writes carriage returns; lines that end in several would lose one each time.
+    // No version writes carriage returns; lines that end in several would lose one each time.
     let memory = read(&String::from_utf8_lossy(run).replace('\r', " "));
     let again = read(&memory.to_text(NOW));
-    // What is over is forgotten, and a name that would not be one word; nothing else.
+    // Expired entries are dropped, and names that would not be one word; nothing else.
     assert_eq!(again.head_start_spent, memory.head_start_spent);
     for (host, until) in memory.down.iter().filter(|(_, until)| **until > NOW) {
         assert_eq!(again.down.get(host), Some(until));

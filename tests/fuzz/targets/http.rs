@@ -1,4 +1,4 @@
-//! What HTTP servers say about ranges and patience.
+//! Headers of HTTP servers about ranges and waiting times.
 #![no_main]
 
 use std::time::Duration;

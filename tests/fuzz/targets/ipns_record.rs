@@ -1,4 +1,4 @@
-//! IPNS records: nothing unsigned is believed, and what a record says is what its key signed.
+//! IPNS records: no unsigned field is used, and the parsed content is the one that the key signed.
 //!
 //! The target signs the CBOR that the fuzzer makes, so that the parser behind the signature is reached, and adds
 //! unsigned fields of the fuzzer's choice.
@@ -19,14 +19,14 @@ static NAME: LazyLock<Name> = LazyLock::new(|| Name::from_key(KEY.verifying_key(
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [cbor, unsigned] = parts(data);
     assert!(NAME.verify(data, NOW).is_err(), "nobody signed that");
-    // A signature takes most of the time; it is made where a map could follow.
+    // A signature takes most of the time; it is made if a map could follow.
     if cbor.first().is_none_or(|first| first >> 5 != 5) {
         return;
     }
     let signature = KEY.sign(&[b"ipns-signature:", cbor].concat()).to_bytes();
     let signed = Writer::default().bytes(8, &signature).bytes(9, cbor).finish();
     let whole = NAME.verify(&[&signed, unsigned].concat(), NOW);
-    // Where they are refused there is nothing to compare.
+    // If they are refused there is nothing to compare.
     if !unsigned.is_empty() && whole.is_err() {
         return;
     }

@@ -1,4 +1,4 @@
-//! The journal: whatever stands in it is skipped or read, and what was read is written as the same record.
+//! The journal: any line is skipped or read, and a record that is read is written as the same record.
 #![no_main]
 
 use pkgswarm::journal::{self, Record};

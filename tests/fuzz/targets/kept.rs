@@ -1,5 +1,5 @@
-//! What is kept between two runs: the sequences seen, pending updates, the shelf of the node. A damaged file is refused or
-//! costs its line, sequences never fall, and names that are shown or joined to a path stay plain.
+//! Files kept between two runs: the sequences seen, pending updates, the shelf of the node. A damaged file is
+//! refused or costs its line, sequences never fall, and names that are shown or joined to a path stay plain.
 #![no_main]
 
 use pkgswarm::dag::CHUNK;

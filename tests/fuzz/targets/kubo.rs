@@ -1,4 +1,4 @@
-//! What Kubo says when it refuses: any bytes become a kind of failure and a short text that moves no cursor.
+//! Kubo's refusals: any bytes become a kind of failure and a short text that moves no cursor.
 #![no_main]
 
 use pkgswarm::kubo::Fault;

@@ -1,5 +1,5 @@
-//! Proof leaf by leaf: the leaves of any root lie end to end, and however the bytes of a file are split, the prover says
-//! of them what each leaf's own hash says.
+//! Proof leaf by leaf: the leaves of any root lie end to end, and for any split of a file's bytes, the prover
+//! agrees with each leaf's own hash.
 #![no_main]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use pkgswarm_fuzz::{Choices, cid_of, parts};
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [choices, block, file] = parts(data);
     let mut choices = Choices(choices);
-    // A root as somebody delivered it, and one over the file itself with a leaf or a size that may be wrong.
+    // A root as delivered by a source, and one over the file itself with a leaf or a size that may be wrong.
     if let Ok(leaves) = Leaves::from_root(cid_of(block), block, None) {
         lie_end_to_end(&leaves);
         judge(leaves, file, &mut choices);

@@ -1,4 +1,4 @@
-//! The look at files that nobody vouches for: it ends quickly, and no web page passes, whatever its name.
+//! Sniffing of unproven files: it ends quickly, and no web page passes under any name.
 #![no_main]
 
 use pkgswarm::look::{self, Oddity};

@@ -1,4 +1,5 @@
-//! The manifest of an index: limits hold, names stay plain, and what was read is written and read again the same.
+//! The manifest of an index: limits hold, names stay plain, and a manifest that is read is written and read again
+//! the same.
 #![no_main]
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -15,14 +16,14 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     for table in &manifest.tables {
         for database in &table.databases {
             assert!(database.name.repo().as_ref() == Some(&table.repo));
-            // Whoever keeps the database gives it this date and asks mirrors by it.
+            // The stored database gets this date, and mirrors are asked by it.
             let date = database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
             date.map(httpdate::fmt_http_date);
         }
         assert!(table.size <= PLAIN_MOST && table.packed.size <= TABLE_MOST);
         assert!(table.entries <= ENTRIES_MOST && is_arch(&table.arch));
         assert!(!table.repo.as_str().contains('/') && table.path().split('/').count() == 2);
-        // Whichever of its states is at hand, the way leads on to this one.
+        // From any of its known states, the diffs lead to this one.
         for (at, diff) in table.diffs.iter().enumerate() {
             assert!(diff.size <= DIFF_MOST && diff.from < table.changed);
             assert!(table.diff_path(at).starts_with(&format!("{}/{}-", table.diff_dir(), diff.from)));

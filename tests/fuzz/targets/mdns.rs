@@ -1,4 +1,5 @@
-//! Packets of multicast DNS, which anybody on the network can send. What is found is announced and found again.
+//! Packets of multicast DNS, which any host on the network can send. Every found peer is announced and found
+//! again.
 #![no_main]
 
 use pkgswarm::node::mdns::{Heard, LIFE, announcement, read};

@@ -10,7 +10,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         assert_eq!(key.fingerprint().len(), 16);
         assert!(key.verify(b"test", data).is_err());
     }
-    // Never asks anybody for a password. (With one, the key derivation would take as long as it is meant to.)
+    // Never asks the user for a password. (With one, the key derivation would take as long as it is meant to.)
     if let Ok(secret) = SecretKey::read(text, None) {
         let _ = secret.public();
     }

@@ -1,4 +1,5 @@
-//! minisign signatures: no bytes are a signature unless the key made them, and the signed comment is held to the letter.
+//! minisign signatures: no bytes are a signature unless the key made them, and the signed comment must match
+//! exactly.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -17,7 +18,7 @@ static PUBLIC: LazyLock<PublicKey> = LazyLock::new(|| {
     Base::Base64Pad.encode(bytes).parse().expect("a key as minisign writes it")
 });
 
-/// Of the manifest, always the same one.
+/// A signature of the manifest, always the same one.
 static FIRST: LazyLock<[u8; 64]> = LazyLock::new(|| KEY.sign(b"{}").to_bytes());
 
 /// The key's number.
@@ -25,7 +26,7 @@ const NUMBER: &[u8] = b"12345678";
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [signature, comment] = parts(data);
-    // The untrusted comment is anybody's; the rest of the known signature is in the corpus, changed or not.
+    // The untrusted comment may be any text; the rest of the known signature is in the corpus, changed or not.
     if let Ok(comment) = FOREIGN.comment(signature) {
         let text = String::from_utf8_lossy(signature);
         assert!(text.contains("file:test"), "only a comment that was signed: {comment:?}");
@@ -52,7 +53,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     assert!(matches!(FOREIGN.verify(b"{}", signed.as_bytes()), Err(BadSignature::OtherKey { .. })));
 });
 
-/// Signs "{}" and `comment` as minisign does without hashing first (minisign(1), signature format).
+/// Signs "{}" and `comment` like minisign without hashing first (minisign(1), signature format).
 fn signed(comment: &str) -> String {
     let signature = *FIRST;
     let both = KEY.sign(&[&signature, comment.as_bytes()].concat()).to_bytes();

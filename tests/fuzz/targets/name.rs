@@ -1,4 +1,4 @@
-//! Names and URLs: whatever becomes a file name stays in its directory, and nothing printed moves the cursor.
+//! Names and URLs: every file name stays in its directory, and no printed text moves the cursor.
 #![no_main]
 
 use pkgswarm::name::{FileName, NameKind, RepoName, shown};
@@ -48,7 +48,8 @@ fn is_plain(name: &str) {
     assert!(!name.contains('/') && !name.chars().any(char::is_control), "{name:?}");
 }
 
-/// The corpus has URLs with the password `hunter2` in the place of a password, and only there.
+/// True if the password is printed: the corpus has URLs with the password `hunter2` in the place of a password,
+/// and only there.
 fn shows_password(url: &str, said: &str) -> bool {
     if url.matches("hunter2").count() != 1 {
         return false;

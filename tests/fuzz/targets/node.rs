@@ -1,4 +1,4 @@
-//! dag-pb nodes: sizes add up, and what was read is written to a block that is read as the same node.
+//! dag-pb nodes: sizes add up, and a node that is read is written to a block that is read as the same node.
 #![no_main]
 
 use pkgswarm::dag::MAX_LINKS;

@@ -1,5 +1,5 @@
-//! The dump of pacman-conf: printed again from what was understood, it is understood the same; and of which repository
-//! a URL is a file, has one answer.
+//! The output of pacman-conf: printed again from the parsed form, it parses the same; and each URL belongs to one
+//! repository.
 #![no_main]
 
 use std::os::unix::ffi::OsStrExt as _;

@@ -1,5 +1,5 @@
-//! What pacman prints about a transaction, and what `/proc` shows of the process that called: any text is read or
-//! skipped, and names stay plain.
+//! pacman's output about a transaction, and the calling process in `/proc`: any text is read or skipped, and names
+//! stay plain.
 #![no_main]
 
 use std::os::unix::ffi::OsStrExt as _;
@@ -33,7 +33,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         assert_eq!(joined, proc);
     }
     if let Some(since) = start_time(proc) {
-        // Whatever a process calls itself, its name is not taken for fields.
+        // A process may have any name, and the name is not taken for fields.
         let fields = "S 1 ".to_owned() + &"0 ".repeat(17);
         let stat = [b"7 (", proc, b") ", fields.as_bytes(), since.to_string().as_bytes(), b" 0\n"].concat();
         assert_eq!(start_time(&stat), Some(since));

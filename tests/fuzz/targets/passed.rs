@@ -1,4 +1,5 @@
-//! What neighbours tell of an index: nothing in it is longer than it may be, and what is read is written and read alike.
+//! Neighbours' messages about an index: every field keeps its limit, and a message that is read is written and
+//! read alike.
 #![no_main]
 
 use pkgswarm::index::ipns::RECORD_MOST;

@@ -1,4 +1,4 @@
-//! Protocol buffers: whatever is read whole is written again byte for byte.
+//! Protocol buffers: a message that is read whole is written again byte for byte.
 #![no_main]
 
 use pkgswarm::protobuf::{Fields, Value, push_varint, varint_len};

@@ -1,4 +1,4 @@
-//! What other users ask of the daemon, and what root's unprivileged child hands over: read as it was written, or not at
+//! Requests of other users to the daemon, and messages of root's unprivileged child: read as written, or not at
 //! all, and no name leads out of its directory.
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Tables of an index: as compressed bytes from a stranger, and as lines under a compression that is sound.
+//! Tables of an index: as compressed bytes of any origin, and as lines under a sound compression.
 #![no_main]
 
 use pkgswarm::cid::{Cid, Codec};
@@ -8,7 +8,7 @@ use pkgswarm_fuzz::{parts, zstd_frame};
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [choice, body] = parts(data);
     let announced = choice.first().map_or(0, |first| u64::from(*first));
-    // Taken as it is, one more line may be announced than there is: the reader has to say so.
+    // The announced number may be one too large: the reader has to report that.
     let raw = read(data, announced);
     if let Ok(entries) = &raw {
         assert_eq!(entries.len() as u64, announced);
@@ -23,7 +23,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         let plain = writer.finish();
         let again: Result<Vec<Entry>, _> = Reader::plain(&plain[..], lines).collect();
         assert_eq!(again.expect("what we write we read"), entries);
-        // The real compression takes its time: now and then it is compared.
+        // The real compression is slow: now and then it is compared.
         if choice == b"w" {
             let mut packed = pack(&plain);
             assert_eq!(read(&packed, lines).expect("what we write we read"), entries);

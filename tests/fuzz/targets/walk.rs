@@ -1,4 +1,5 @@
-//! Files of any shape: a walk over blocks that a stranger made ends, keeps its limits, and hands out what it promised.
+//! Files of any shape: a walk over forged blocks ends, keeps its limits, and returns the announced number of
+//! bytes.
 #![no_main]
 
 use std::collections::HashMap;
@@ -47,7 +48,8 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Blocks from the bottom up: leaves of several kinds, nodes over what is there already, with sizes that may be lies.
+/// Makes blocks from the bottom up: leaves of several kinds, and nodes over existing ones, with sizes that may be
+/// wrong.
 fn made(choices: &mut Choices, foreign: &[u8]) -> (HashMap<Cid, Vec<u8>>, Option<Cid>) {
     let mut blocks = HashMap::new();
     let mut known: Vec<Piece> = Vec::new();
@@ -70,7 +72,7 @@ fn made(choices: &mut Choices, foreign: &[u8]) -> (HashMap<Cid, Vec<u8>>, Option
         };
         let cid = match kind {
             0 => Cid::raw(Sha256::of(&block)),
-            // One that holds its block.
+            // A CID that contains its block.
             6 => Cid::of_link(&[&[1, 0x55, 0, block.len() as u8], &block[..]].concat()).expect("less than 64 bytes"),
             _ => cid_of(&block),
         };
@@ -83,6 +85,6 @@ fn made(choices: &mut Choices, foreign: &[u8]) -> (HashMap<Cid, Vec<u8>>, Option
 }
 
 fn some(known: &[Piece], choices: &mut Choices) -> Option<Piece> {
-    // The last ones first, so that it becomes deep and not only wide.
+    // The last ones first, so that the DAG becomes deep and not only wide.
     known.iter().rev().nth(choices.below(known.len())).copied()
 }

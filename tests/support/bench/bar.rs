@@ -1,4 +1,4 @@
-//! What a case must reach.
+//! The bar that a case must reach.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ pub enum Bar {
     RatioAtMost(f64),
     /// Ours divided by theirs, at least this: for speeds.
     RatioAtLeast(f64),
-    /// Ours at most theirs so many times, and this much more.
+    /// Ours at most `times` theirs, and `plus` more.
     AtMost {
-        /// How often theirs.
+        /// The factor of theirs.
         times: f64,
         /// In the case's unit.
         plus: f64,
     },
-    /// Ours at most this, whatever theirs is.
+    /// Ours at most this, independent of theirs.
     OursAtMost(f64),
-    /// Shown for comparison, promised nowhere.
+    /// Shown for comparison, without a promise.
     None,
 }
 
 impl Bar {
-    /// Whether these figures keep it.
+    /// True if these figures keep it.
     pub fn is_met(self, figures: &Figures) -> bool {
         match self {
             Bar::RatioAtMost(bar) => figures.ratio <= bar,

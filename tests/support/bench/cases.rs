@@ -1,4 +1,4 @@
-//! The cases: what is measured against what, and the bar it must reach.
+//! The cases: each with its rivals, and the bar it must reach.
 
 use super::bar::Bar;
 use super::measure::{Outcome, Run, Skipped};
@@ -9,23 +9,23 @@ use crate::real::Release;
 
 /// One comparison.
 pub struct Case {
-    /// What `--case` calls it.
+    /// Its name for `--case`.
     pub name: &'static str,
     /// One line for `--list`.
     pub what: &'static str,
-    /// Of ours and theirs.
+    /// The unit of ours and theirs.
     pub unit: &'static str,
-    /// What it is compared with.
+    /// Its rivals.
     pub rivals: &'static [Rival],
-    /// Measures; as many outcomes as there are rivals.
+    /// The measurement; gives as many outcomes as there are rivals.
     pub run: fn(&Run) -> Result<Vec<Outcome>, Skipped>,
 }
 
-/// What something is compared with.
+/// A rival to compare with.
 pub struct Rival {
-    /// In a word or two.
+    /// Its name in a word or two.
     pub name: &'static str,
-    /// What must be reached.
+    /// The bar to reach.
     pub bar: Bar,
 }
 
@@ -45,7 +45,7 @@ const fn against(name: &'static str, bar: Bar) -> Rival {
     Rival { name, bar }
 }
 
-/// All of them. The one that sums up the others is last.
+/// All cases. The one that sums up the others is last.
 pub const CASES: &[Case] = &[
     Case {
         name: "prefetch",

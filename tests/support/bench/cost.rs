@@ -1,4 +1,4 @@
-//! What one call costs by itself: time from start to exit, and memory.
+//! The cost of one call by itself: time from start to exit, and memory.
 
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ const GIB: u64 = 1 << 30;
 /// One call is a few milliseconds: it takes many to see through the noise.
 const CALLS: usize = 20;
 
-/// A scene with one package that is in the store, and its URL.
+/// Makes a scene with one package that is in the store; returns its URL too.
 fn stored(who: Who, size: u64) -> (Scene, String) {
     let package = Package::new("tiny", "1-1").size(size);
     let scene = Setup::of(std::slice::from_ref(&package)).build();
@@ -26,13 +26,13 @@ fn stored(who: Who, size: u64) -> (Scene, String) {
     (scene, url)
 }
 
-/// Milliseconds of a call for a small file in the store, against curl from a mirror on loopback.
+/// Measures milliseconds of a call for a small file in the store, against curl from a mirror on loopback.
 pub fn store_hit(run: &Run, who: Who) -> Vec<Outcome> {
     let (scene, url) = stored(who, 64 * KIB);
     run.times(CALLS).pairs(|| scene.xfer(who, &url).0 * 1e3, || scene.fetch_with_curl(who, &url) * 1e3)
 }
 
-/// Milliseconds that a further MiB costs, taken from a file of 65 MiB.
+/// Measures milliseconds for a further MiB, taken from a file of 65 MiB.
 pub fn store_hit_more(run: &Run) -> Vec<Outcome> {
     let ((small, one), (large, many)) = (stored(Who::User, MIB), stored(Who::User, 65 * MIB));
     let ours = || (large.xfer(Who::User, &many).0 - small.xfer(Who::User, &one).0) * 1e3 / 64.0;
@@ -40,7 +40,7 @@ pub fn store_hit_more(run: &Run) -> Vec<Outcome> {
     run.pairs(ours, || (curl(&large, &many) - curl(&small, &one)) * 1e3 / 64.0)
 }
 
-/// Megabytes of a call for a small file in the store: the most of many.
+/// Measures megabytes of a call for a small file in the store: the most of many.
 pub fn store_hit_memory() -> Result<Vec<Outcome>, Skipped> {
     let (mut scene, url) = stored(Who::User, 64 * KIB);
     let told = scene.start_through_time("%M")?;
@@ -61,10 +61,10 @@ pub fn store_hit_memory() -> Result<Vec<Outcome>, Skipped> {
     Ok(vec![Ok(Figures::once(ours, theirs))])
 }
 
-/// Megabytes of the largest process of a call for a package of 1 GiB.
+/// Measures megabytes of the largest process of a call for a package of 1 GiB.
 pub fn memory(through_kubo: bool) -> Vec<Outcome> {
     let package = Package::new("huge", "1-1").size(GIB);
-    // As root, so that the process that places the file and the one that fetches it are both seen.
+    // As root, so that the process that places the file and the one that fetches it are both measured.
     let (who, packages) = (Who::Root, std::slice::from_ref(&package));
     let kubo = through_kubo.then(lonely_kubo);
     let scene = match &kubo {

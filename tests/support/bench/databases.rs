@@ -10,7 +10,7 @@ use crate::real::{Mirror, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
 /// Packages in each repository, as Arch Linux had them in 2025.
 const REPOS: [(&str, usize); 3] = [("core", 270), ("extra", 14_500), ("multilib", 300)];
 
-/// Seconds that `-Sy` takes with three unchanged databases, with pkgswarm and with the own downloader of this pacman.
+/// Measures seconds of `-Sy` with three unchanged databases, with pkgswarm and with this pacman's own downloader.
 pub fn unchanged(run: &Run, release: Release) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
     let (parts, tree) = (Parts::demand(), scratch("tree"));
@@ -23,7 +23,7 @@ pub fn unchanged(run: &Run, release: Release) -> Result<Vec<Outcome>, Skipped> {
         let repo = Repo::new(&parts, tree.path(), name);
         let path = repo.dir().join(format!("{name}.db"));
         fs::write(&path, database(name, count)).expect("a database");
-        // A date of this very second could not tell it from the next one.
+        // A date of this very second would equal that of a change within it.
         let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
         fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(hour_ago)).expect("a date");
         let server = format!("{}/{name}", mirror.url());
@@ -40,7 +40,7 @@ pub fn unchanged(run: &Run, release: Release) -> Result<Vec<Outcome>, Skipped> {
     Ok(outcomes)
 }
 
-/// A database of the size of a real one: about 550 bytes a package, which do not compress.
+/// Makes a database of the size of a real one: about 550 bytes a package, which do not compress.
 fn database(name: &str, count: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut noise = |digits: usize| -> String {

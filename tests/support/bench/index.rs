@@ -21,7 +21,7 @@ use crate::real::{Mirror, Swarm, scratch};
 /// The argument with which this program does one look-up and prints its microseconds.
 pub const LOOKUP: &str = "--one-lookup";
 
-/// Packages with signatures, a quarter above 1 MiB; every day a new release of another fiftieth.
+/// Makes a table of packages with signatures, a quarter above 1 MiB; every day a new release of another fiftieth.
 fn table(count: u64, day: u64) -> Vec<u8> {
     let mut entries: Vec<Entry> = (0..count)
         .map(|n| {
@@ -41,7 +41,7 @@ fn table(count: u64, day: u64) -> Vec<u8> {
     writer.finish()
 }
 
-/// A manifest of `core` with this table, its compressed bytes, and the diff from `before`, if any.
+/// Makes a manifest of `core` with this table, its compressed bytes, and the diff from `before`, if any.
 fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])>) -> (Manifest, Vec<u8>, Vec<u8>) {
     let packed = pack(plain);
     let built = pkgswarm::dag::build::build(&packed[..]).expect("memory can be read");
@@ -64,7 +64,7 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
     (Manifest { publisher, sequence, created, expires, tables: vec![table] }, packed, diff)
 }
 
-/// Milliseconds to find one of 20,000 names in a fresh process, against grep in the uncompressed table.
+/// Measures milliseconds to find one of 20,000 names in a fresh process, against grep in the uncompressed table.
 pub fn lookup(run: &Run) -> Vec<Outcome> {
     const COUNT: u64 = 20_000;
     let dir = scratch("lookup");
@@ -94,7 +94,7 @@ pub fn lookup(run: &Run) -> Vec<Outcome> {
     run.times(20).pairs(ours, theirs)
 }
 
-/// What the child does: as a download does, one line of expiry and a search of the compiled table.
+/// Does the child's work: like a download, one line of expiry and a search of the compiled table.
 pub fn one_lookup(state: &str, wanted: &str) {
     let start = Instant::now();
     let (state, index) = (IndexState::at(Path::new(state)), name("bench"));
@@ -106,7 +106,7 @@ pub fn one_lookup(state: &str, wanted: &str) {
     println!("{}", start.elapsed().as_nanos() as f64 / 1e3);
 }
 
-/// Kilobytes that a refresh moves after 2 % of 15,000 entries changed, against the whole compressed table.
+/// Measures kilobytes of a refresh after 2 % of 15,000 entries changed, against the whole compressed table.
 pub fn refresh() -> Vec<Outcome> {
     const COUNT: u64 = 15_000;
     let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");

@@ -1,4 +1,4 @@
-//! One large package: from Kubo here, from Kubo next door.
+//! One large package: from this machine's Kubo, from a neighbour's Kubo.
 
 use std::fs::{self, File};
 use std::process::Stdio;
@@ -11,15 +11,15 @@ use super::scene::{Setup, Who};
 use crate::real::{Kubo, Lan, Package, Parts, Routing};
 
 const MIB: u64 = 1 << 20;
-/// Of its one file, which does not compress.
+/// Size of its one file, which does not compress.
 pub const SIZE: u64 = 200 * MIB;
 
-/// The package.
+/// Makes the package.
 pub fn package() -> Package {
     Package::new("big", "1-1").size(SIZE)
 }
 
-/// A node that is alone: as in a real network there is a routing system, and this node is all of it.
+/// Starts a node that is alone: as in a real network there is a routing system, and this node is all of it.
 pub fn lonely_kubo() -> Kubo {
     let mut kubo = Kubo::start(&Parts::demand());
     kubo.stop();
@@ -31,7 +31,7 @@ pub fn lonely_kubo() -> Kubo {
     kubo
 }
 
-/// Megabytes a second from the local Kubo.
+/// Measures megabytes a second from the local Kubo.
 pub fn kubo_local(run: &Run, who: Who) -> Vec<Outcome> {
     let (package, kubo) = (package(), lonely_kubo());
     let scene = Setup::of(std::slice::from_ref(&package)).index().kubo(&kubo).build();
@@ -39,7 +39,7 @@ pub fn kubo_local(run: &Run, who: Who) -> Vec<Outcome> {
     run.pairs(|| speed(scene.fetch_from_kubo(who, &package)), || speed(scene.fetch_with_curl(who, &url)))
 }
 
-/// Seconds of processor time that the same takes, which tells what stands between us and curl.
+/// Measures seconds of processor time of the same, which explains the distance between us and curl.
 pub fn kubo_local_cpu(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let (package, kubo) = (package(), lonely_kubo());
     let mut scene = Setup::of(std::slice::from_ref(&package)).index().kubo(&kubo).build();
@@ -60,7 +60,7 @@ pub fn kubo_local_cpu(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     Ok(run.pairs(ours, theirs))
 }
 
-/// Megabytes a second from a neighbour's Kubo through ours, which has nothing yet.
+/// Measures megabytes a second from a neighbour's Kubo through ours, which has nothing yet.
 pub fn kubo_lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let (parts, lan, package) = (Parts::demand(), Lan::new(), package());
     let (client, neighbour, server) = (lan.host(), lan.host(), lan.host());
@@ -88,7 +88,7 @@ pub fn kubo_lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     Ok(run.pairs(ours, theirs))
 }
 
-/// Megabytes a second.
+/// Converts to megabytes a second.
 pub fn speed(seconds: f64) -> f64 {
     SIZE as f64 / 1e6 / seconds
 }

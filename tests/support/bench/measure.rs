@@ -15,16 +15,16 @@ use crate::real::with_programs_of;
 /// Two medians, and the median of the ratios pair by pair.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
-    /// Of pkgswarm.
+    /// The median of pkgswarm.
     pub ours: f64,
-    /// Of what it is compared with.
+    /// The median of the rival.
     pub theirs: f64,
-    /// Ours divided by theirs.
+    /// The median ratio of ours to theirs.
     pub ratio: f64,
 }
 
 impl Figures {
-    /// Of pairs.
+    /// Computes the figures of pairs.
     fn of(pairs: &[(f64, f64)]) -> Figures {
         Figures {
             ours: median(pairs.iter().map(|pair| pair.0)),
@@ -33,13 +33,13 @@ impl Figures {
         }
     }
 
-    /// Of a single measurement.
+    /// Makes figures of a single measurement.
     pub fn once(ours: f64, theirs: f64) -> Figures {
         Figures { ours, theirs, ratio: ours / theirs }
     }
 }
 
-/// Why something cannot be measured on this machine.
+/// The reason why a case cannot be measured on this machine.
 #[derive(Clone, Debug)]
 pub struct Skipped(pub String);
 
@@ -49,19 +49,19 @@ impl From<String> for Skipped {
     }
 }
 
-/// Against one rival.
+/// The result against one rival.
 pub type Outcome = Result<Figures, Skipped>;
 
-/// One thing to be compared with, measured once a call.
+/// A rival, measured once a call.
 pub type Rival<'a> = Result<Box<dyn FnMut() -> f64 + 'a>, Skipped>;
 
 /// One run of the bench.
 pub struct Run {
-    /// How many rounds count.
+    /// Number of rounds that count.
     pub rounds: usize,
-    /// What all cases so far took from mirrors.
+    /// Bytes of all cases so far from mirrors.
     pub traffic: Traffic,
-    /// Set where the program is compared with an older one instead of with rivals.
+    /// Set when the program is compared with an older one instead of with rivals.
     pub old: Option<Rc<Old>>,
 }
 
@@ -78,14 +78,14 @@ pub struct Old {
 pub struct Compared {
     /// Their medians and the median of the ratios.
     pub figures: Figures,
-    /// In how many pairs ours had the larger figure.
+    /// Number of pairs in which ours had the larger figure.
     pub larger: usize,
-    /// How many pairs there were.
+    /// Number of pairs.
     pub pairs: usize,
 }
 
 impl Run {
-    /// The same for calls so short that it takes so many times the rounds to see through the noise.
+    /// Returns the same run with `times` the rounds, for calls so short that the noise requires it.
     pub fn times(&self, times: usize) -> Run {
         Run { rounds: self.rounds * times, traffic: Traffic::default(), old: self.old.clone() }
     }
@@ -95,7 +95,7 @@ impl Run {
         self.in_turn(ours, vec![Ok(Box::new(theirs))])
     }
 
-    /// The same with every rival.
+    /// Measures ours in turn with every rival.
     pub fn in_turn(&self, mut ours: impl FnMut() -> f64, rivals: Vec<Rival>) -> Vec<Outcome> {
         if let Some(old) = &self.old {
             old.compared.borrow_mut().push(self.against(old, ours));
@@ -114,8 +114,8 @@ impl Run {
         measured.into_iter().map(|rival| rival.map(|(_, pairs)| Figures::of(&pairs))).collect()
     }
 
-    /// Measures ours with the programs under test and with the old ones, after one pair that does not count. Which of
-    /// the two begins changes from pair to pair.
+    /// Measures ours with the programs under test and with the old ones, after one pair that does not count. The
+    /// order alternates from pair to pair.
     fn against(&self, old: &Old, mut ours: impl FnMut() -> f64) -> Compared {
         let mut pairs = Vec::new();
         for round in 0..=self.rounds {
@@ -136,7 +136,7 @@ impl Run {
     }
 }
 
-/// Bytes that our runs took from mirrors, as the mirrors count them, and the sizes of the files that they were for.
+/// Bytes that our runs took from mirrors, by the mirrors' count, and the sizes of the wanted files.
 #[derive(Default)]
 pub struct Traffic {
     taken: Cell<u64>,
@@ -150,7 +150,7 @@ impl Traffic {
         self.wanted.set(self.wanted.get() + wanted);
     }
 
-    /// In megabytes, taken against wanted.
+    /// Returns megabytes, taken against wanted.
     pub fn figures(&self) -> Outcome {
         match self.wanted.get() {
             0 => Err(Skipped("it sums up cases with mirrors, and none was measured".into())),
@@ -166,7 +166,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
-/// How long a command ran, from before its start to its end, and what it said on stderr. It must succeed.
+/// Measures a command, from before its start to its end; returns its stderr too. It must succeed.
 pub fn time(command: &mut Command) -> (Duration, String) {
     let said = tempfile::tempfile().expect("a temporary file");
     command.stdout(Stdio::null()).stderr(said.try_clone().expect("a descriptor"));
@@ -183,15 +183,15 @@ pub fn time(command: &mut Command) -> (Duration, String) {
 
 /// Watches the memory of every process of one program.
 ///
-/// The kernel's own peak (`VmHWM`) is read again and again, because a detached process is nobody's child and
-/// `getrusage` counts what a process was before its exec.
+/// The kernel's own peak (`VmHWM`) is read again and again, because a detached process has no parent here to
+/// report it, and `getrusage` counts the process before its exec as well.
 pub struct Peak {
     stop: Arc<AtomicBool>,
     watcher: JoinHandle<u64>,
 }
 
 impl Peak {
-    /// From now on.
+    /// Starts watching.
     pub fn of(program: &Path) -> Peak {
         let stop = Arc::new(AtomicBool::new(false));
         let (program, stopped) = (program.to_owned(), Arc::clone(&stop));
@@ -206,7 +206,7 @@ impl Peak {
         Peak { stop, watcher }
     }
 
-    /// The peak of the largest one, in megabytes.
+    /// Returns the peak of the largest one, in megabytes.
     pub fn megabytes(self) -> f64 {
         self.stop.store(true, Ordering::Relaxed);
         let bytes = self.watcher.join().expect("the watcher");
@@ -220,7 +220,7 @@ fn processes(program: &Path) -> impl Iterator<Item = PathBuf> {
     entries.filter(move |process| fs::read_link(process.join("exe")).is_ok_and(|exe| exe == program))
 }
 
-/// In bytes; nothing when the process has just ended.
+/// Reads the peak, in bytes; `None` when the process has just ended.
 fn high_water(process: &Path) -> Option<u64> {
     let status = fs::read_to_string(process.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -13,19 +13,20 @@ use super::wire;
 use crate::real::{Host, Lan, Mirror, Package, scratch};
 
 const MIB: u64 = 1 << 20;
-/// What a mirror gives, in bytes a second: a good line at home.
+/// The rate of a mirror, in bytes a second: a good line at home.
 const RATE: u64 = 50_000_000;
-/// What each of three mirrors gives that share one file.
+/// The rate of each of three mirrors that share one file.
 const SLOW: u64 = 10_000_000;
 
 /// The default of `download.stall`.
 pub const STALL_SECONDS: f64 = 5.0;
 /// Leaves of the liar that are false: 1 % of its 200.
 const LIES: [u64; 2] = [50, 150];
-/// What these cost at [`RATE`].
+/// The time for these at [`RATE`].
 pub const LIES_SECONDS: f64 = (LIES.len() as u64 * MIB) as f64 / RATE as f64;
 
-/// Seconds of a transfer whose first mirror falls silent for ever at half of the file, against one undisturbed.
+/// Measures seconds of a transfer whose first mirror falls silent for ever at half of the file, against one
+/// undisturbed.
 pub fn takeover(run: &Run) -> Vec<Outcome> {
     let package = package();
     let scene = Setup::of(std::slice::from_ref(&package)).index().build();
@@ -41,7 +42,7 @@ pub fn takeover(run: &Run) -> Vec<Outcome> {
     run.pairs(ours, || fetch(&mut scene.borrow_mut(), &[&living.url()], &package))
 }
 
-/// Megabytes a second from three mirrors that share the file, against the first of them alone.
+/// Measures megabytes a second from three mirrors that share the file, against the first of them alone.
 pub fn split(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let package = package();
     let mut place = Place::new(&package);
@@ -51,8 +52,8 @@ pub fn split(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     Ok(place.compare(run, &package, &mirrors, &mirrors[..1], speed))
 }
 
-/// Seconds with a first mirror of which 1 % of the leaves are false and an honest second one, against the honest one
-/// alone.
+/// Measures seconds with a first mirror of which 1 % of the leaves are false and an honest second one, against the
+/// honest one alone.
 pub fn liar(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let package = package();
     let mut place = Place::new(&package);
@@ -65,7 +66,7 @@ pub fn liar(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     Ok(place.compare(run, &package, &mirrors, &mirrors[1..], |seconds| seconds))
 }
 
-/// A client that has an index, on a network where mirrors can be.
+/// A client with an index, on a network for mirrors.
 struct Place {
     lan: Lan,
     client: Host,
@@ -81,7 +82,7 @@ impl Place {
         Place { lan, client, scene, _origin: origin }
     }
 
-    /// Mirrors of these trees, each on a host that sends so many bytes a second.
+    /// Starts mirrors of these trees, each on a host that sends so many bytes a second.
     fn mirrors(&mut self, trees: &[impl AsRef<Path>], rate: u64) -> Result<Vec<(Host, Mirror)>, Skipped> {
         let one = |tree: &Path| {
             let host = self.lan.host();
@@ -92,7 +93,7 @@ impl Place {
         trees.iter().map(|tree| one(tree.as_ref())).collect()
     }
 
-    /// The package from these mirrors, against the same from those.
+    /// Compares fetching the package from these mirrors with fetching it from those.
     fn compare(
         self,
         run: &Run,
@@ -115,7 +116,7 @@ impl Place {
     }
 }
 
-/// Seconds that a package takes from these mirrors.
+/// Measures seconds for a package from these mirrors.
 fn fetch(scene: &mut Scene, mirrors: &[&str], package: &Package) -> f64 {
     let servers: Vec<String> = mirrors.iter().map(|mirror| format!("{mirror}/core")).collect();
     scene.serve_from(&servers.iter().map(String::as_str).collect::<Vec<_>>());

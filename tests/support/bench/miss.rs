@@ -1,4 +1,4 @@
-//! What it costs to ask a Kubo in vain.
+//! The cost of asking a Kubo that does not have the files.
 
 use super::large::lonely_kubo;
 use super::measure::{Outcome, Run};
@@ -6,8 +6,8 @@ use super::scene::Setup;
 use super::small;
 use crate::real::Kubo;
 
-/// Seconds of `-Sw` of fifty small packages that only the mirror has, with what `ails` did to the local Kubo, against
-/// the same without asking it.
+/// Measures seconds of `-Sw` of fifty small packages that only the mirror has, with the local Kubo as changed by
+/// `ails`, against the same without asking it.
 pub fn miss(run: &Run, ails: fn(&mut Kubo)) -> Vec<Outcome> {
     let (mut kubo, packages) = (lonely_kubo(), small::fifty());
     let scene = Setup::of(&packages).kubo(&kubo).build();

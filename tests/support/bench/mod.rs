@@ -1,4 +1,4 @@
-//! Measuring, and what is measured.
+//! Measuring, and the measured cases.
 
 pub mod bar;
 pub mod cases;

@@ -1,4 +1,4 @@
-//! The daemon: what crosses the uplink, how fast files go from machine to machine, and what it costs when nothing happens.
+//! The daemon: bytes over the uplink, the rate from machine to machine, and the cost of an idle one.
 
 use std::fs;
 use std::io::Write as _;
@@ -63,7 +63,7 @@ impl Scene {
     }
 }
 
-/// Bytes of packages over the uplink: of three machines, and of one.
+/// Measures bytes of packages over the uplink: of three machines, and of one.
 pub fn uplink() -> Vec<Outcome> {
     let sizes = [4 << 10, 300 << 10, MIB + 1, 9 * MIB, 30 * MIB];
     let names: Vec<String> = (0..sizes.len()).map(|i| format!("package{i}")).collect();
@@ -83,7 +83,7 @@ pub fn uplink() -> Vec<Outcome> {
     vec![Ok(Figures::once(after[2], after[0]))]
 }
 
-/// MB/s of a file of 200 MiB from daemon to daemon.
+/// Measures MB/s of a file of 200 MiB from daemon to daemon.
 struct Transfer {
     scene: Scene,
     file: String,
@@ -119,7 +119,7 @@ fn speed(took: Duration) -> f64 {
     200.0 * MIB as f64 / 1e6 / took.as_secs_f64()
 }
 
-/// Over a link of 1 Gbit/s, against curl from nginx over the same one.
+/// Measures a link of 1 Gbit/s, against curl from nginx over the same one.
 pub fn shaped(run: &Run) -> Vec<Outcome> {
     let transfer = Transfer::new();
     let (has, wants) = (&transfer.scene.machines[0], &transfer.scene.machines[1]);
@@ -134,7 +134,7 @@ pub fn shaped(run: &Run) -> Vec<Outcome> {
     run.pairs(|| transfer.ours(), theirs)
 }
 
-/// Without a limit, against Kubo to Kubo over the same kind of link.
+/// Measures a link without a limit, against Kubo to Kubo over the same kind of link.
 pub fn unshaped(run: &Run) -> Vec<Outcome> {
     let transfer = Transfer::new();
     let scene = &transfer.scene;
@@ -155,7 +155,8 @@ pub fn unshaped(run: &Run) -> Vec<Outcome> {
     run.pairs(|| transfer.ours(), theirs)
 }
 
-/// Resident megabytes of an idle daemon with 2,000 packages of 10 MiB, and of a Kubo beside it that has nothing.
+/// Measures resident megabytes of an idle daemon with 2,000 packages of 10 MiB, and of a Kubo beside it that has
+/// nothing.
 pub fn idle() -> Vec<Outcome> {
     const COUNT: u64 = 2000;
     let (parts, tree) = (Parts::demand(), scratch("tree"));
@@ -198,7 +199,7 @@ pub fn idle() -> Vec<Outcome> {
     vec![Ok(Figures::once(ours, theirs))]
 }
 
-/// A file of 10 MiB with one distinct block in each MiB, which takes 40 KiB of the disk.
+/// Makes a file of 10 MiB with one distinct block in each MiB, which takes 40 KiB of the disk.
 fn sparse(path: &Path, number: u64) {
     let file = fs::File::create(path).expect("a file");
     file.set_len(10 * MIB).expect("its length");
@@ -213,14 +214,14 @@ fn resident(process: u32) -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0 / 1e6
 }
 
-/// Clock ticks (hundredths of a second) that a process has used.
+/// Returns the clock ticks (hundredths of a second) that a process has used.
 fn busy(process: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a process");
     let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
     fields[11].parse::<u64>().expect("user time") + fields[12].parse::<u64>().expect("system time")
 }
 
-/// Bytes that came and went over a host's link.
+/// Returns the bytes over a host's link, in both directions.
 fn host_bytes(host: &Host) -> u64 {
     let read = |name: &str| {
         let path = format!("/sys/class/net/eth0/statistics/{name}");

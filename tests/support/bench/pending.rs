@@ -9,7 +9,8 @@ use crate::real::{Package, PacmanRoot};
 
 const COUNT: u32 = 200;
 
-/// Seconds of `pkgswarm prefetch`, the refresh of the database included, against `pacman -Swu`, the mirror far away.
+/// Measures seconds of `pkgswarm prefetch`, the refresh of the database included, against `pacman -Swu`, with a
+/// distant mirror.
 pub fn prefetch(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
     let packages = small::packages(COUNT);
@@ -35,7 +36,7 @@ pub fn prefetch(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     Ok(run.pairs(ours, theirs))
 }
 
-/// Writes down that an older version is installed, which is all that counts for an upgrade.
+/// Records that an older version is installed, which is all that counts for an upgrade.
 fn has_older(pacman: &PacmanRoot, package: &Package) {
     let name = package.name();
     let dir = pacman.db().join("local").join(format!("{name}-0.9-1"));

@@ -1,4 +1,4 @@
-//! A server that dies in the middle of a file: a relay in front of a real one, which falls silent.
+//! A server that dies in the middle of a file: a relay before a real one, which falls silent.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 /// Relays TCP connections until so many bytes have come back. From then on it neither sends nor closes, on old
-/// connections and new ones alike, as a host that lost its power.
+/// connections and new ones alike, like a host without power.
 pub struct Relay {
     address: SocketAddr,
     left: Arc<AtomicU64>,
@@ -15,7 +15,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// To the server at `url`, for `life` bytes. Its threads last as long as this process.
+    /// Starts a relay to the server at `url`, for `life` bytes. Its threads last as long as this process.
     pub fn to(url: &str, life: u64) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
@@ -31,12 +31,12 @@ impl Relay {
         relay
     }
 
-    /// What goes before a path.
+    /// Returns the URL before a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Bytes that came back through it.
+    /// Counts the bytes that came back through it.
     pub fn passed(&self) -> u64 {
         self.life - self.left.load(Ordering::Relaxed)
     }
@@ -63,7 +63,7 @@ fn answer(mut far: TcpStream, mut near: TcpStream, left: &AtomicU64) {
         }
         match far.read(&mut buffer[..room]) {
             Ok(got) if got > 0 && near.write_all(&buffer[..got]).is_ok() => {
-                // Two connections may take the same last bytes; what matters is about when it dies.
+                // Two connections may take the same last bytes; the moment of its death need not be exact.
                 let _ = left
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(got as u64)));
             }

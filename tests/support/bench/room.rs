@@ -6,11 +6,12 @@ use crate::real::{CURL, Disk, Mirror, Package, PacmanRoot, Parts, Release, Repo,
 
 const MIB: u64 = 1 << 20;
 
-/// How exactly it is found, in bytes.
+/// Precision of the search, in bytes.
 const STEP: u64 = MIB / 4;
 
-/// MiB that a tmpfs which holds package cache and store must have, ours and curl's: found by bisection over its size. One
-/// package of 200 MiB, then fifty small ones; by pacman 7 and its download user, then by pacman 6 and root's child.
+/// Measures the MiB that a tmpfs with package cache and store must have, for ours and for curl: found by bisection
+/// over its size. One package of 200 MiB, then fifty small ones; by pacman 7 and its download user, then by pacman
+/// 6 and root's child.
 pub fn small_disk() -> Result<Vec<Outcome>, Skipped> {
     let mut outcomes = Vec::new();
     for packages in [vec![large::package()], small::fifty()] {

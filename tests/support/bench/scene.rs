@@ -1,4 +1,4 @@
-//! What the cases are played in: a repository on a mirror, a pacman that has synchronised, perhaps a Kubo and an index,
+//! The scene of the cases: a repository on a mirror, a pacman that has synchronised, perhaps a Kubo and an index,
 //! all on this machine's loopback interface or on hosts of their own.
 
 use std::ffi::{OsStr, OsString};
@@ -16,13 +16,13 @@ use crate::real::{
     user,
 };
 
-/// Tells what a program used.
+/// Reports the resources that a program used.
 const TIME: &str = "/usr/bin/time";
 
-/// As Arch Linux configures it.
+/// The number of downloads in Arch Linux's configuration.
 const PARALLEL: u32 = 5;
 
-/// What a scene shall have.
+/// The parts of a scene.
 pub struct Setup<'a> {
     packages: &'a [Package],
     signed: bool,
@@ -33,27 +33,27 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// Packages on a mirror, everything on loopback.
+    /// Sets up packages on a mirror, everything on loopback.
     pub fn of(packages: &'a [Package]) -> Setup<'a> {
         Setup { packages, signed: false, index: false, kubo: None, client: None, mirror: None }
     }
 
-    /// With a signature for each package, which pacman demands.
+    /// Adds a signature for each package, which pacman demands.
     pub fn signed(self) -> Setup<'a> {
         Setup { signed: true, ..self }
     }
 
-    /// With an index that tells content ids.
+    /// Adds an index with content ids.
     pub fn index(self) -> Setup<'a> {
         Setup { index: true, ..self }
     }
 
-    /// With this local Kubo, which may be asked for everything.
+    /// Adds this local Kubo, which may be asked for everything.
     pub fn kubo(self, kubo: &'a Kubo) -> Setup<'a> {
         Setup { kubo: Some(kubo), ..self }
     }
 
-    /// pacman and pkgswarm on one host, the mirror on another.
+    /// Puts pacman and pkgswarm on one host, the mirror on another.
     pub fn between(self, client: &'a Host, mirror: &'a Host) -> Setup<'a> {
         Setup { client: Some(client), mirror: Some(mirror), ..self }
     }
@@ -97,19 +97,20 @@ impl<'a> Setup<'a> {
 pub struct Scene {
     pub swarm: Swarm,
     pub mirror: Mirror,
-    /// With pkgswarm as its downloader; nothing is ever installed with it.
+    /// With pkgswarm as its downloader; it never installs anything.
     pacman: Option<PacmanRoot>,
     pub repo: Repo,
     parts: Parts,
     signer: Option<Rc<Signer>>,
-    /// What every program is started through, such as `ip netns exec`.
+    /// The words before every program, such as `ip netns exec`.
     prefix: Vec<String>,
     out: TempDir,
     tree: TempDir,
 }
 
 impl Scene {
-    /// A synchronised pacman for this repository, with this downloader (its own when that is empty) and server.
+    /// Makes a synchronised pacman for this repository, with this downloader (its own when that is empty) and
+    /// server.
     pub fn pacman_with(&self, xfer_command: &str, server: &str) -> PacmanRoot {
         let prefix: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
         let mut pacman = PacmanRoot::new(&self.parts, Release::New, xfer_command).parallel(PARALLEL);
@@ -122,59 +123,59 @@ impl Scene {
         pacman
     }
 
-    /// With curl as most guides write it.
+    /// Makes a pacman with the curl line of most guides.
     pub fn pacman_with_curl(&self) -> PacmanRoot {
         self.pacman_with(CURL, &self.server())
     }
 
-    /// The pacman that has pkgswarm as its downloader.
+    /// Returns the pacman that has pkgswarm as its downloader.
     pub fn pacman(&self) -> &PacmanRoot {
         self.pacman.as_ref().expect("built")
     }
 
-    /// The `Server` line.
+    /// Returns the `Server` line.
     pub fn server(&self) -> String {
         format!("{}/core", self.mirror.url())
     }
 
-    /// Serves pkgswarm from these from now on, in this order.
+    /// Makes these the servers of pkgswarm from now on, in this order.
     pub fn serve_from(&mut self, servers: &[&str]) {
         let pacman = self.pacman.as_mut().expect("built");
         pacman.set_servers(&self.repo, servers);
         pacman.config();
     }
 
-    /// The URL of a package at the mirror.
+    /// Returns the URL of a package at the mirror.
     pub fn url(&self, package: &Package) -> String {
         format!("{}/{}", self.server(), package.file_name())
     }
 
-    /// What the mirror serves.
+    /// Returns the directory that the mirror serves.
     pub fn tree(&self) -> &Path {
         self.tree.path()
     }
 
-    /// The file of a package.
+    /// Returns the file of a package.
     pub fn file(&self, package: &Package) -> PathBuf {
         self.repo.dir().join(package.file_name())
     }
 
-    /// Sizes of all packages and signatures together.
+    /// Returns the size of all packages and signatures together.
     pub fn size(&self) -> u64 {
         let entries = fs::read_dir(self.repo.dir()).expect("the repository").flatten();
         let files = entries.filter(|entry| entry.file_name().to_string_lossy().contains(".pkg.tar."));
         files.map(|entry| entry.metadata().expect("a file").len()).sum()
     }
 
-    /// Where to put what is fetched; nothing is there yet.
+    /// Returns an output directory, still missing or empty.
     pub fn output(&self, name: &str) -> PathBuf {
         let path = self.out.path().join(name);
         let _ = fs::remove_file(&path);
         path
     }
 
-    /// Starts everything that is called by itself through GNU time from now on; gives where that tells `format`. It is
-    /// of a small size itself: a process counts as its own peak what it was before its exec as well.
+    /// Starts every directly called program through GNU time from now on; returns the file with its output in
+    /// `format`. GNU time is small itself: a process counts as its own peak the memory before its exec as well.
     pub fn start_through_time(&mut self, format: &str) -> Result<PathBuf, Skipped> {
         if !Path::new(TIME).exists() {
             return Err(Skipped("no GNU time here: run tests/parts".into()));
@@ -184,14 +185,14 @@ impl Scene {
         Ok(told)
     }
 
-    /// Forgets everything that was fetched and learned.
+    /// Forgets all fetched files and all records.
     pub fn empty_store(&self) {
         self.put_away(&self.swarm.store());
     }
 
-    /// Empties a directory before a run. What was in it is not removed: for minutes after many files were, ext4 takes
-    /// milliseconds to find an inode for a new one (fs/ext4/ialloc.c, recently_deleted), and no user's run comes after
-    /// that. Only what is large goes, lest the disk is kept busy with it.
+    /// Empties a directory before a run. Its files are not removed: for minutes after many removals, ext4 takes
+    /// milliseconds to find an inode for a new one (fs/ext4/ialloc.c, recently_deleted), and a user's run never
+    /// follows that. Only large files are removed, so that the disk is not kept busy with them.
     pub fn put_away(&self, dir: &Path) {
         let into = self.out.path().join("away");
         fs::create_dir_all(&into).expect("a directory");
@@ -205,7 +206,8 @@ impl Scene {
         }
     }
 
-    /// Seconds that one of our runs takes from an empty store, and counts the packages that it takes from the mirror.
+    /// Measures seconds of one of our runs from an empty store, and counts the packages that it takes from the
+    /// mirror.
     pub fn count(&self, run: &Run, ours: impl FnOnce() -> f64) -> f64 {
         self.empty_store();
         let before = packages_served(&self.mirror);
@@ -216,7 +218,7 @@ impl Scene {
         seconds
     }
 
-    /// Seconds that `pacman -Sw` takes for all packages.
+    /// Measures seconds of `pacman -Sw` for all packages.
     pub fn download(&self, pacman: &PacmanRoot, packages: &[Package]) -> f64 {
         self.put_away(&pacman.cache());
         let names: Vec<String> = packages.iter().map(Package::name).collect();
@@ -227,7 +229,7 @@ impl Scene {
         took.as_secs_f64()
     }
 
-    /// A call of pkgswarm by this user, with pacman's own programs in its PATH.
+    /// Builds a call of pkgswarm by this user, with pacman's own programs in its PATH.
     pub fn ours(&self, who: Who, arguments: &[&str]) -> Command {
         let mut ours = self.call(who, &self.swarm.program());
         ours.args(arguments).current_dir(self.out.path()).env("PATH", self.path());
@@ -235,14 +237,14 @@ impl Scene {
         ours
     }
 
-    /// A call of curl as pacman would make it.
+    /// Builds a call of curl like pacman's.
     pub fn curl(&self, who: Who, url: &str, output: &Path) -> Command {
         let mut curl = self.call(who, "/usr/bin/curl".as_ref());
         curl.args(["-L", "-C", "-", "-f", "-s", "-o"]).arg(output).arg(url);
         curl
     }
 
-    /// Seconds that pkgswarm takes for a URL as pacman asks for it, and what it said.
+    /// Measures seconds of pkgswarm for a URL like pacman's; returns its output too.
     pub fn xfer(&self, who: Who, url: &str) -> (f64, String) {
         let output = self.output("ours");
         let (took, said) = measure::time(self.ours(who, &["xfer", url]).arg(&output));
@@ -250,7 +252,7 @@ impl Scene {
         (took.as_secs_f64(), said)
     }
 
-    /// Seconds that fetching a package from the local Kubo takes, into an empty place.
+    /// Measures seconds of fetching a package from the local Kubo, into an empty directory.
     pub fn fetch_from_kubo(&self, who: Who, package: &Package) -> f64 {
         self.empty_store();
         let output = self.output("ours");
@@ -260,7 +262,7 @@ impl Scene {
         took.as_secs_f64()
     }
 
-    /// Seconds that curl takes for a URL.
+    /// Measures seconds of curl for a URL.
     pub fn fetch_with_curl(&self, who: Who, url: &str) -> f64 {
         let output = self.output("theirs");
         let (took, _) = measure::time(&mut self.curl(who, url, &output));
@@ -282,7 +284,7 @@ impl Scene {
         self.swarm.run(&["index", "refresh"]).ok();
     }
 
-    /// Its programs first, then the system's.
+    /// Returns a PATH with its programs first, then the system's.
     fn path(&self) -> OsString {
         let mut path = self.pacman().programs().into_os_string();
         path.push(":/usr/bin:/bin");
@@ -319,18 +321,18 @@ fn remove_large(path: &Path) {
     }
 }
 
-/// Bytes of packages and their signatures that a mirror has sent.
+/// Counts bytes of packages and their signatures that a mirror has sent.
 pub fn packages_served(mirror: &Mirror) -> u64 {
     let requests = mirror.requests();
     let found = requests.iter().filter(|request| request.status < 300 && request.path.contains(".pkg.tar."));
     found.map(|request| request.body).sum()
 }
 
-/// Who calls.
+/// The calling user.
 #[derive(Clone, Copy, Debug)]
 pub enum Who {
-    /// As pacman 7 calls its downloader.
+    /// The download user, as with pacman 7.
     User,
-    /// As pacman 6 does.
+    /// Root, as with pacman 6.
     Root,
 }

@@ -1,4 +1,4 @@
-//! Fifty small packages, as in an update after a few days: what counts is what each file costs, not each byte.
+//! Fifty small packages, as in an update after a few days: the cost of each file counts, not of each byte.
 
 use super::measure::{Outcome, Rival, Run, Skipped};
 use super::scene::{Scene, Setup};
@@ -7,37 +7,37 @@ use crate::real::{Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Routing};
 
 const KIB: u64 = 1 << 10;
 
-/// aria2c as the Arch Linux wiki has it.
+/// aria2c as in the Arch Linux wiki.
 const ARIA2C: &str = "/usr/bin/aria2c --allow-overwrite=true --continue=true --file-allocation=none \
                       --log-level=error --max-tries=2 --max-connection-per-server=2 --max-file-not-found=5 \
                       --min-split-size=5M --no-conf --remote-time=true --summary-interval=60 --timeout=5 --dir=/ \
                       --out %o %u";
 
-/// Packages of 8 to 400 KiB, evenly spread on a logarithmic scale, as sizes of packages are.
+/// Makes packages of 8 to 400 KiB, evenly spread on a logarithmic scale, like sizes of real packages.
 pub fn packages(count: u32) -> Vec<Package> {
     let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(count - 1))) as u64 * KIB;
     (0..count).map(|i| Package::new(&format!("small{i:03}"), "1-1").size(size(i))).collect()
 }
 
-/// What most cases here fetch.
+/// Makes the packages of most cases here.
 pub fn fifty() -> Vec<Package> {
     packages(50)
 }
 
-/// Seconds of `-Sw`, everything on loopback.
+/// Measures seconds of `-Sw`, everything on loopback.
 pub fn loopback(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let packages = fifty();
     Ok(against_downloaders(run, &Setup::of(&packages).signed().build(), &packages))
 }
 
-/// Seconds of `-Sw`, the mirror far away.
+/// Measures seconds of `-Sw`, with a distant mirror.
 pub fn far(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
     let packages = fifty();
     Ok(against_downloaders(run, &Setup::of(&packages).signed().between(&client, &server).build(), &packages))
 }
 
-/// Against pacman's own downloader, curl and aria2c.
+/// Compares with pacman's own downloader, curl and aria2c.
 fn against_downloaders(run: &Run, scene: &Scene, packages: &[Package]) -> Vec<Outcome> {
     let own = scene.pacman_with("", &scene.server());
     let curl = scene.pacman_with_curl();
@@ -55,7 +55,8 @@ fn aria2c(scene: &Scene) -> Result<PacmanRoot, Skipped> {
     Ok(scene.pacman_with(ARIA2C, &scene.server()))
 }
 
-/// Seconds of `-Sw` where a neighbour has everything: in its Kubo, or in a cache that pacman asks instead of mirrors.
+/// Measures seconds of `-Sw` if a neighbour has everything: in its Kubo, or in a cache that pacman asks instead of
+/// mirrors.
 pub fn lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let (parts, lan, packages) = (Parts::demand(), Lan::new(), fifty());
     let (client, neighbour, server) = (lan.host(), lan.host(), lan.host());
@@ -74,7 +75,8 @@ pub fn lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     Ok(run.pairs(ours, || scene.download(&with_cache, &packages)))
 }
 
-/// Seconds of `-Sw` where the local Kubo has everything: asked by pkgswarm, or its gateway as pacman's server.
+/// Measures seconds of `-Sw` if the local Kubo has everything: asked by pkgswarm, or its gateway as pacman's
+/// server.
 pub fn gateway(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let (kubo, packages) = (Kubo::start(&Parts::demand()), fifty());
     let scene = Setup::of(&packages).kubo(&kubo).build();

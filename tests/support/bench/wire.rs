@@ -1,14 +1,14 @@
-//! Lines of a known delay or rate, proven to be what they claim before anything is measured on them.
+//! Lines of a known delay or rate, checked before anything is measured on them.
 
 use std::time::Duration;
 
 use super::measure::Skipped;
 use crate::real::{Host, Mirror, far_apart, noise, run, scratch};
 
-/// As far away as a mirror in the next country.
+/// The round trip to a mirror in the next country.
 pub const ROUND_TRIP: Duration = Duration::from_millis(30);
 
-/// A client and a mirror's host, [`ROUND_TRIP`] apart.
+/// Makes a client and a mirror's host, [`ROUND_TRIP`] apart.
 pub fn far() -> Result<[Host; 2], Skipped> {
     let hosts = far_apart(ROUND_TRIP)?;
     let [client, server] = &hosts;
@@ -20,13 +20,13 @@ pub fn far() -> Result<[Host; 2], Skipped> {
     Err(Skipped(format!("a line of {ROUND_TRIP:?} took {:.1} ms for a round trip", took * 1e3)))
 }
 
-/// Lets a host send no faster than so many bytes a second.
+/// Limits a host to so many bytes a second.
 pub fn throttle(host: &Host, reader: &Host, rate: u64) -> Result<(), Skipped> {
     host.throttle(rate);
     let seconds = 0.5;
     let server = served(host, (rate as f64 * seconds) as u64);
     let got = curl(reader, &server, "%{speed_download}");
-    // What the headers of packets take is not part of the file.
+    // The headers of packets are not part of the file.
     let share = got / rate as f64;
     if (0.85..=1.1).contains(&share) {
         return Ok(());
@@ -34,7 +34,7 @@ pub fn throttle(host: &Host, reader: &Host, rate: u64) -> Result<(), Skipped> {
     Err(Skipped(format!("a line of {:.1} MB/s carried {:.1}", rate as f64 / 1e6, got / 1e6)))
 }
 
-/// The median time, in seconds, that a connection took to open.
+/// Returns the median time, in seconds, that a connection took to open.
 fn connects(client: &Host, server: &Served) -> f64 {
     let mut times: Vec<f64> = (0..5).map(|_| curl(client, server, "%{time_connect}")).collect();
     times.sort_by(f64::total_cmp);

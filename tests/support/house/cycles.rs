@@ -1,7 +1,7 @@
-//! Which file uses what another file defines, and where that goes round in a circle.
+//! Finds circles of files that use each other's definitions.
 //!
-//! A module and what lies below it count as one house: a parent that declares its children, and children that use what
-//! stands in the parent, are no circle.
+//! A module and the ones below it count as one house: a parent that declares its children, and children that use
+//! the parent's items, are no circle.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::source::Source;
 /// `["index", "refresh", "parts"]`.
 type Module = Vec<String>;
 
-/// A name that a `use` brings in, and its whole path.
+/// A name of a `use`, and its whole path.
 type Import = (String, Vec<String>);
 
 /// Lists the circles: groups of files, each of which leads to all others.
@@ -59,7 +59,7 @@ fn reached(from: usize, edges: &[BTreeSet<usize>]) -> BTreeSet<usize> {
     seen
 }
 
-/// The file that defines what `path` means in `module`; `None` for other crates.
+/// Returns the file that defines `path` in `module`; `None` for other crates.
 fn resolve(
     module: &Module,
     path: &[String],
@@ -95,7 +95,7 @@ fn resolve(
         rest.next();
     }
     let at = *known.get(&base)?;
-    // What the module only passes on is another file's.
+    // An item that the module only re-exports belongs to another file.
     let passed_on = rest.next().and_then(|item| imports[at].iter().find(|(name, path)| name == item && path.len() > 1));
     match passed_on.filter(|_| depth > 0) {
         Some((_, path)) => resolve(&base, path, known, imports, depth - 1).or(Some(at)),
@@ -103,7 +103,7 @@ fn resolve(
     }
 }
 
-/// The names that `use` declarations bring in.
+/// Lists the names of `use` declarations.
 fn imports(code: &str) -> Vec<Import> {
     let mut found = Vec::new();
     let mut rest = code;
@@ -117,7 +117,7 @@ fn imports(code: &str) -> Vec<Import> {
     found
 }
 
-/// `a::{b, c::d as e}` one by one.
+/// Lists the paths of `a::{b, c::d as e}` one by one.
 fn expand(tree: &str, above: &[String], found: &mut Vec<Import>) {
     let tree = tree.trim();
     let (path, group) = match tree.split_once('{') {
@@ -149,7 +149,7 @@ fn expand(tree: &str, above: &[String], found: &mut Vec<Import>) {
     }
 }
 
-/// Paths in expressions and types: `crate::…`, `super::…`, `self::…`.
+/// Lists paths in expressions and types: `crate::…`, `super::…`, `self::…`.
 fn inline_paths(code: &str) -> impl Iterator<Item = Vec<String>> {
     ["crate::", "super::", "self::"].into_iter().flat_map(move |start| {
         code.match_indices(start).filter_map(move |(at, _)| {

@@ -1,4 +1,5 @@
-//! One Rust file, taken apart as far as counting needs it: its code without comments, literals and tests, and its comments.
+//! One Rust file, parsed as far as counting needs it: its code without comments, literals and tests, and its
+//! comments.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,24 +8,24 @@ use std::path::{Path, PathBuf};
 /// A file of Rust.
 pub struct Source {
     pub path: PathBuf,
-    /// Everything, as written.
+    /// The whole text, as written.
     pub text: String,
     /// Without comments, the insides of literals, and modules of tests. Lines keep their numbers.
     pub code: String,
-    /// Whether the whole file is a module of tests.
+    /// True if the whole file is a module of tests.
     pub is_test: bool,
 }
 
 /// A type at the top of a module.
 pub struct Type {
     pub name: String,
-    /// Whether other modules can see it.
+    /// True if other modules can see it.
     pub is_public: bool,
     /// Named fields; none for what is not a struct with names.
     pub fields: usize,
     /// Fields that other modules cannot see.
     pub hidden_fields: usize,
-    /// Whether serde reads or writes it: its fields are a written format.
+    /// True if serde reads or writes it: its fields are a written format.
     pub is_format: bool,
 }
 
@@ -99,7 +100,7 @@ fn collect(top: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// `pub struct Name {` taken apart: public, kind, name.
+/// Parses `pub struct Name {`: public, kind, name.
 fn declaration(line: &str) -> Option<(bool, &str, &str)> {
     let is_public = line.starts_with("pub");
     let rest = match line.strip_prefix("pub") {
@@ -113,13 +114,13 @@ fn declaration(line: &str) -> Option<(bool, &str, &str)> {
         .then_some((is_public, kind, name))
 }
 
-/// A field with its visibility: four spaces in, a name, a colon.
+/// Parses a field with its visibility: four spaces in, a name, a colon.
 fn field(line: &str) -> Option<&str> {
     let field = line.strip_prefix("    ").filter(|rest| !rest.starts_with([' ', '#', '}', ')']))?;
     field.contains(':').then_some(field)
 }
 
-/// The files of `#[cfg(test)] mod NAME;`, with or without a `#[path]`.
+/// Lists the files of `#[cfg(test)] mod NAME;`, with or without a `#[path]`.
 fn files_of_tests(path: &Path, text: &str) -> Vec<PathBuf> {
     let folder = match path.file_name().and_then(|name| name.to_str()) {
         Some("mod.rs" | "lib.rs" | "main.rs") => path.parent().expect("a folder").to_owned(),
@@ -174,7 +175,7 @@ fn without_tests(code: &str) -> String {
     kept
 }
 
-/// Blanks comments, and what stands between quotes.
+/// Blanks comments, and text between quotes.
 fn without_comments_and_literals(text: &str) -> String {
     let bytes = text.as_bytes();
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
@@ -210,7 +211,7 @@ fn without_comments_and_literals(text: &str) -> String {
     String::from_utf8(out).expect("whole characters were taken out")
 }
 
-/// The length of the literal that begins here, with its quotes.
+/// Returns the length of the literal that begins here, with its quotes.
 fn quoted(rest: &[u8]) -> usize {
     let mut at = 1;
     while at < rest.len() && rest[at] != b'"' {
@@ -219,7 +220,7 @@ fn quoted(rest: &[u8]) -> usize {
     (at + 1).min(rest.len())
 }
 
-/// The number of `#` of a raw string that begins at `at`.
+/// Returns the number of `#` of a raw string that begins at `at`.
 fn raw_string(bytes: &[u8], at: usize) -> Option<usize> {
     let before = at.checked_sub(1).map(|before| bytes[before]);
     let is_word = before.is_some_and(|byte| byte.is_ascii_alphanumeric() && byte != b'b' || byte == b'_');

@@ -1,4 +1,4 @@
-//! The daemon on a host of a test network, as its unit would run it: as a user of its own, with a store of its own.
+//! The daemon on a host of a test network, as run by its unit: as a user of its own, with a store of its own.
 
 use super::pacman::user_dir;
 use super::swarm::bytes_below;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A daemon that serves what one pacman has in its cache.
+/// A daemon that serves one pacman's cache.
 pub struct Daemon {
     start: Command,
     process: Option<Process>,
@@ -22,8 +22,8 @@ pub struct Daemon {
 }
 
 impl Swarm {
-    /// Lets `xfer` and the daemon of this installation find each other, and lets the daemon share this repository on
-    /// this network, or `any`.
+    /// Connects `xfer` and the daemon of this installation, and lets the daemon share this repository on this
+    /// network, or `any`.
     pub fn sharing(mut self, repo: &str, network: &str) -> Swarm {
         let run = self.program().with_file_name("run");
         user_dir(&run);
@@ -32,7 +32,7 @@ impl Swarm {
         self.config(&format!("[lan]\nnetworks = {network:?}\n"))
     }
 
-    /// A running daemon for this pacman's cache and databases.
+    /// Starts a daemon for this pacman's cache and databases.
     pub fn daemon(&self, pacman: &PacmanRoot) -> Daemon {
         let dir = self.program().parent().expect("a directory").to_owned();
         let store = dir.join("daemon-store");
@@ -48,7 +48,7 @@ impl Swarm {
 }
 
 impl Daemon {
-    /// Starts it, and waits until it can be asked.
+    /// Starts it, and waits until it answers.
     pub fn start(&mut self) {
         let mut process = Process::start(&mut self.start);
         until("the daemon listens", Duration::from_secs(20), || {
@@ -58,14 +58,14 @@ impl Daemon {
         self.process = Some(process);
     }
 
-    /// Ends it in good order.
+    /// Stops it regularly.
     pub fn stop(&mut self) -> Option<Ran> {
         let process = self.process.take()?;
         process.signal(Signal::TERM);
         Some(process.wait())
     }
 
-    /// Ends it as a crash does.
+    /// Kills it.
     pub fn kill(&mut self) {
         self.process = None;
     }
@@ -75,32 +75,32 @@ impl Daemon {
         self.running().signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Continues it.
     pub fn thaw(&self) {
         self.running().signal(Signal::CONT);
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.running().id()
     }
 
-    /// Bytes of packages that it keeps itself.
+    /// Counts bytes of packages in its own store.
     pub fn store_bytes(&self) -> u64 {
         bytes_below(&self.store.join("files"))
     }
 
-    /// What it has said.
+    /// Returns its output.
     pub fn said(&self) -> String {
         self.running().said()
     }
 
-    /// What it offers.
+    /// Returns its offers.
     pub fn shared(&self) -> Value {
         self.ask("shared")
     }
 
-    /// What it tells about itself.
+    /// Returns its status.
     pub fn status(&self) -> Value {
         self.ask("status")
     }
@@ -110,7 +110,7 @@ impl Daemon {
         self.offers_within(count, Duration::from_secs(30));
     }
 
-    /// The same, for what takes long to hash.
+    /// Waits likewise, for files that take long to hash.
     pub fn offers_within(&self, count: usize, limit: Duration) {
         until(&format!("{count} files are offered"), limit, || {
             let files = self.shared()["files"].as_array().map_or(0, Vec::len);
@@ -118,7 +118,7 @@ impl Daemon {
         });
     }
 
-    /// Waits until it is connected to so many neighbours; how long that took.
+    /// Waits until it is connected to so many neighbours; returns the time that took.
     pub fn meets(&self, count: usize) -> Duration {
         let begun = Instant::now();
         until(&format!("{count} neighbours are connected"), Duration::from_secs(30), || {
@@ -128,7 +128,7 @@ impl Daemon {
         begun.elapsed()
     }
 
-    /// Its answer to a request; nothing while it does not answer.
+    /// Returns its answer to a request; null while it does not answer.
     fn ask(&self, what: &str) -> Value {
         let asked = async {
             let connection = Connection::to(&self.socket).ok()?;
@@ -145,7 +145,8 @@ impl Daemon {
 }
 
 impl Daemon {
-    /// Asks for a file like this one, as `xfer` does; the last word of the answer, or why it does not come.
+    /// Asks for a file like this one, like `xfer`; returns the last word of the answer, or the reason of a
+    /// failure.
     pub fn get(&self, like: &Path, cid: Option<&str>) -> Result<String, String> {
         let bytes = fs::read(like).expect("a file");
         let name = like.file_name().and_then(|name| name.to_str()).expect("a name");
@@ -174,7 +175,7 @@ impl Daemon {
         runtime().block_on(asked)
     }
 
-    /// Throws away what it keeps.
+    /// Removes its stored files.
     pub fn forget(&self) {
         for entry in fs::read_dir(self.store.join("files")).expect("its store") {
             fs::remove_file(entry.expect("an entry").path()).expect("a file of its store");
@@ -187,7 +188,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 impl Daemon {
-    /// Waits until it is connected to nobody; how long that took.
+    /// Waits until it has no connected neighbour; returns the time that took.
     pub fn misses_all(&self) -> Duration {
         let begun = Instant::now();
         until("no neighbour is connected", Duration::from_secs(30), || {
@@ -196,8 +197,8 @@ impl Daemon {
         begun.elapsed()
     }
 
-    /// Connects so many times and keeps that open without a request, and sends nonsense on every other connection; how
-    /// many of them the daemon keeps. They stay open until this process ends.
+    /// Connects so many times and keeps that open without a request, and sends malformed requests on every other
+    /// connection; returns how many of them the daemon keeps. They stay open until this process ends.
     pub fn flood(&self, count: usize) -> usize {
         runtime().block_on(async {
             let mut kept = Vec::new();
@@ -210,7 +211,7 @@ impl Daemon {
             }
             let mut held = 0;
             for connection in &kept {
-                // Who is over the quota is hung up on; others are told off, or left waiting.
+                // A connection over the quota is closed; others are refused, or left waiting.
                 let said = tokio::time::timeout(Duration::from_millis(20), connection.receive()).await;
                 held += usize::from(!matches!(said, Ok(Ok(None) | Err(_))));
             }

@@ -1,5 +1,6 @@
-//! What a desktop has and a server has not: NetworkManager on a system bus, and a session bus with somebody who shows
-//! notifications. All of it private: buses of the test's own, interfaces in a namespace of its own, a display of its own.
+//! The parts of a desktop that a server lacks: NetworkManager on a system bus, and a session bus with a
+//! notification daemon. All of it private: buses of the test's own, interfaces in a namespace of its own, a
+//! display of its own.
 
 use super::parts::USER;
 use super::{Parts, Process, command, give_to_user, run, scratch, until};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Says loudly which of `programs` is not here, if any is not.
+/// True if one of `programs` is missing, with a loud message.
 fn lacks(programs: &[&Path]) -> bool {
     let missing = programs.iter().find(|program| !program.exists());
     if let Some(program) = missing {
@@ -28,8 +29,8 @@ pub struct NetworkManager {
     process: Process,
 }
 
-/// Run in namespaces of its own: `$1` is a directory, `$2` the program. NetworkManager writes below /run and /var/lib,
-/// whatever its configuration says, and waits for udev where it could write to /sys.
+/// Run in namespaces of its own: `$1` is a directory, `$2` the program. NetworkManager writes below /run and
+/// /var/lib with any configuration, and waits for udev if it could write to /sys.
 const IN_NAMESPACE: &str = "
     mount -t sysfs -o ro none /sys
     for dir in /run/NetworkManager /var/lib/NetworkManager; do mkdir -p $dir; mount -t tmpfs none $dir; done
@@ -42,7 +43,7 @@ const IN_NAMESPACE: &str = "
         --intern-config \"$1/none.conf\"";
 
 impl NetworkManager {
-    /// One that runs; `None`, said loudly, where it cannot be had.
+    /// Starts one; `None`, with a loud message, if it is unavailable.
     pub fn start(parts: &Parts) -> Option<NetworkManager> {
         if lacks(&[&parts.network_manager(), Path::new("/usr/bin/dbus-daemon"), Path::new("/usr/bin/busctl")]) {
             return None;
@@ -60,7 +61,7 @@ impl NetworkManager {
              [keyfile]\npath={at}/connections\n[logging]\nbackend=stderr\n"
         );
         fs::write(dir.path().join("nm.conf"), nm).expect("a file");
-        // It looks up who asks it by their process ids, so they must be the same ones there.
+        // It looks up its callers by their process ids, so those must be the same there.
         let mut unshare = command("setpriv");
         unshare.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "sh", "-euc", IN_NAMESPACE, "sh"]);
         unshare.arg(dir.path()).arg(parts.network_manager());
@@ -73,7 +74,7 @@ impl NetworkManager {
         Some(manager)
     }
 
-    /// Connects `eth0` by a connection whose `connection.metered` is this, as a user sets it.
+    /// Connects `eth0` by a connection with this `connection.metered`, as set by a user.
     pub fn connect(&self, metered: &str) {
         let nmcli = |words: &[&str]| {
             let mut nmcli = command(self.parts.network_manager().with_file_name("nmcli"));
@@ -82,13 +83,13 @@ impl NetworkManager {
         let address = ["ip4", "10.78.0.2/24", "gw4", "10.78.0.1"];
         let kind = ["con", "add", "type", "ethernet", "ifname", "eth0", "con-name", metered, "connection.metered"];
         nmcli(&[&kind[..], &[metered, "autoconnect", "no"], &address].concat()).ok();
-        // It answers before it has looked at its interfaces.
+        // It answers before it has listed its interfaces.
         until("eth0 is connected", PATIENCE, || nmcli(&["con", "up", metered]).status.success().then_some(()));
         let before = if metered == "yes" { "u 1" } else { "u 2" };
         until("NetworkManager says so", PATIENCE, || (self.metered()? == before).then_some(()));
     }
 
-    /// Where its bus is.
+    /// Returns the address of its bus.
     pub fn bus(&self) -> String {
         format!("unix:path={}/bus", self.dir.path().display())
     }
@@ -109,7 +110,7 @@ pub struct Desktop {
 }
 
 impl Desktop {
-    /// One that runs; `None`, said loudly, where its programs cannot be had.
+    /// Starts one; `None`, with a loud message, if its programs are unavailable.
     pub fn start() -> Option<Desktop> {
         if lacks(
             &["dbus-daemon", "busctl", "Xvfb", "dunst", "dunstctl"]
@@ -133,7 +134,7 @@ impl Desktop {
         let address = format!("unix:path={at}/bus");
         let bus = Process::start(as_user().args(["dbus-daemon", "--session", "--nofork", "--address", &address]));
         there("bus");
-        // The server takes a display that is free, and writes down which.
+        // The server takes a free display, and writes its number.
         let script = "exec Xvfb -displayfd 3 -screen 0 640x480x24 -nolisten tcp 3>\"$1/display\"";
         let screen = Process::start(as_user().args(["sh", "-c", script, "sh", &at]));
         let display = fs::read_to_string(there("display")).expect("a display");
@@ -148,14 +149,14 @@ impl Desktop {
         Some(desktop)
     }
 
-    /// The command as one of its session.
+    /// Makes the command one of its session.
     pub fn equip(&self, mut command: Command) -> Command {
         let at = self.dir.path().display();
         command.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={at}/bus")).env("HOME", self.dir.path());
         command
     }
 
-    /// Title and text of every notification so far, the oldest first.
+    /// Lists title and text of every notification so far, the oldest first.
     pub fn shown(&self) -> Vec<(String, String)> {
         let dunstctl = |word: &str| run(self.equip(as_user()).args(["dunstctl", word])).ok().stdout;
         dunstctl("close-all");

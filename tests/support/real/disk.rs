@@ -6,16 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A place where disks of different sizes can be put in.
+/// A slot for disks of different sizes.
 pub struct Disk {
     dir: TempDir,
 }
 
-/// A disk that is put in, empty but for its two directories; it is taken out when this is dropped.
+/// An inserted disk, empty but for its two directories; removed on drop.
 pub struct Inserted<'a>(&'a Path);
 
 impl Disk {
-    /// Where none is put in yet.
+    /// Makes an empty slot.
     pub fn slot() -> Disk {
         let disk = Disk { dir: scratch("disk") };
         fs::create_dir(disk.at()).expect("a directory");
@@ -26,27 +26,27 @@ impl Disk {
         self.dir.path().join("disk")
     }
 
-    /// Where the store will be on it.
+    /// Returns the path for the store on it.
     pub fn store(&self) -> PathBuf {
         self.at().join("store")
     }
 
-    /// The files that the store on it has.
+    /// Lists the files of the store on it.
     pub fn stored(&self) -> Vec<String> {
         let entries = fs::read_dir(self.store().join("files")).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Has pacman keep its package cache on it.
+    /// Puts pacman's package cache on it.
     pub fn holds_cache_of(&self, pacman: &PacmanRoot) {
         fs::remove_dir_all(pacman.cache()).expect("an empty cache");
         std::os::unix::fs::symlink(self.at().join("cache"), pacman.cache()).expect("a link");
     }
 
-    /// Puts one of this size in.
+    /// Inserts a disk of this size.
     ///
     /// # Errors
-    /// Where this machine mounts none.
+    /// If this machine does not allow mounting.
     pub fn insert(&self, bytes: u64) -> Result<Inserted<'_>, String> {
         let options = format!("size={bytes},mode=0755");
         let status = command("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(self.at()).status();
@@ -62,7 +62,7 @@ impl Disk {
 
 impl Drop for Inserted<'_> {
     fn drop(&mut self) {
-        // A process that has just been told to end may be there still.
+        // A process that has just been told to end may still be there.
         let _ = command("umount").arg("--lazy").arg(self.0.join("disk")).status();
     }
 }

@@ -1,6 +1,6 @@
-//! Two hosts far from each other: a TUN device in each, and threads of this process that carry every packet over.
+//! Two distant hosts: a TUN device in each, and threads of this process that carry every packet over.
 //!
-//! netem would do that in the kernel, but not every kernel has it. All that hosts do on such a line is real: their own
+//! netem would do that in the kernel, but not every kernel has it. The hosts' side of the line is real: their own
 //! TCP, its handshakes and its slow start.
 
 use super::lan::{Host, Namespace, network};
@@ -11,8 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tappers::Tun;
 
-/// Two hosts and a line between them, with this time for a packet to get there and its answer back. An error says why
-/// this machine cannot have that.
+/// Makes two hosts and a line between them, with this round trip. The error tells why this machine cannot do that.
 pub fn far_apart(round_trip: Duration) -> Result<[Host; 2], String> {
     let network = network();
     let end = |number: u8| -> Result<(Host, Arc<Tun>), String> {
@@ -29,13 +28,13 @@ pub fn far_apart(round_trip: Duration) -> Result<[Host; 2], String> {
     Ok([one, other])
 }
 
-/// Hands every packet of one device to the other, `late` after it came, until one of them is gone.
+/// Passes every packet of one device to the other, `late` after it came, until one of them is gone.
 fn carry(from: Arc<Tun>, to: Arc<Tun>, late: Duration) {
     let (send, receive) = mpsc::channel::<(Instant, Vec<u8>)>();
     thread::spawn(move || {
         for (due, packet) in receive {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            // A host that is unplugged loses what comes.
+            // An unplugged host loses packets.
             let _ = to.send(&packet);
         }
     });

@@ -28,12 +28,12 @@ impl Signer {
         signer
     }
 
-    /// The key's name for gpg.
+    /// Returns the key's name for gpg.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Where the secret key is.
+    /// Returns the directory of the secret key.
     pub fn home(&self) -> &Path {
         self.home.path()
     }
@@ -48,7 +48,7 @@ impl Signer {
 
     /// Lets a pacman keyring trust this key fully, as `pacman-key --lsign-key` would.
     pub fn trusted_in(&self, keyring: &Path) {
-        // pacman looks for these two names before it asks gpg.
+        // pacman checks for these two names before it asks gpg.
         fs::write(keyring.join("pubring.gpg"), "").expect("a keyring");
         fs::write(keyring.join("gpg.conf"), "no-greeting\nno-permission-warning\nlock-never\n").expect("gpg.conf");
         let exported = keyring.join("exported");

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What the node uses to find things beyond the peers it is connected to.
+/// The node's way to find content beyond its connected peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Routing {
     /// Nothing.
@@ -28,21 +28,21 @@ pub struct Kubo {
 }
 
 impl Kubo {
-    /// A running node on this machine's loopback addresses, without multicast DNS.
+    /// Starts a node on this machine's loopback addresses, without multicast DNS.
     pub fn start(parts: &Parts) -> Kubo {
         let mut kubo = Kubo::init(parts, &[], Routing::None);
         kubo.start_again();
         kubo
     }
 
-    /// A running node on a host; nodes of one network find each other by multicast DNS.
+    /// Starts a node on a host; nodes of one network find each other by multicast DNS.
     pub fn start_on(parts: &Parts, host: &Host, routing: Routing) -> Kubo {
         let mut kubo = Kubo::init(parts, &host.prefix(), routing);
         kubo.start_again();
         kubo
     }
 
-    /// A node that was never started.
+    /// Makes a node that was never started.
     fn init(parts: &Parts, prefix: &[&str], routing: Routing) -> Kubo {
         let prefix: Vec<String> = prefix.iter().map(|&word| word.to_owned()).collect();
         let kubo = Kubo { parts: parts.clone(), repo: scratch("kubo"), prefix, daemon: None };
@@ -82,7 +82,7 @@ impl Kubo {
         fs::write(&path, config.to_string()).expect("Kubo's configuration");
     }
 
-    /// Starts it, where it was if it ran before.
+    /// Starts it, with its former addresses if it ran before.
     pub fn start_again(&mut self) {
         assert!(self.daemon.is_none(), "it is running");
         // A crash leaves these behind, and they would be read as those of the new run.
@@ -102,7 +102,7 @@ impl Kubo {
         });
     }
 
-    /// Stops it in good order.
+    /// Stops it regularly.
     pub fn stop(&mut self) {
         if let Some(daemon) = self.daemon.take() {
             daemon.signal(Signal::TERM);
@@ -110,7 +110,7 @@ impl Kubo {
         }
     }
 
-    /// Ends it without a word, as a crash does.
+    /// Kills it, like a crash.
     pub fn kill(&mut self) {
         self.daemon = None;
     }
@@ -120,29 +120,29 @@ impl Kubo {
         self.running().signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Continues it.
     pub fn thaw(&self) {
         self.running().signal(Signal::CONT);
     }
 
-    /// The URL of its RPC.
+    /// Returns the URL of its RPC.
     pub fn api(&self) -> String {
         let address = fs::read_to_string(self.repo.path().join("api")).expect("a node that ran");
         let port = address.trim().rsplit('/').next().expect("a port").to_owned();
         format!("http://127.0.0.1:{port}")
     }
 
-    /// The URL of its gateway.
+    /// Returns the URL of its gateway.
     pub fn gateway(&self) -> String {
         fs::read_to_string(self.repo.path().join("gateway")).expect("a node that ran").trim().to_owned()
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn process_id(&self) -> u32 {
         self.running().id()
     }
 
-    /// Its directory.
+    /// Returns its directory.
     pub fn path(&self) -> &Path {
         self.repo.path()
     }
@@ -152,17 +152,17 @@ impl Kubo {
         run(&mut self.call(arguments))
     }
 
-    /// One command of its own program.
+    /// Builds one command of its own program.
     pub fn call(&self, arguments: &[&str]) -> Command {
         self.command(arguments, false)
     }
 
-    /// Its peer id.
+    /// Returns its peer id.
     pub fn id(&self) -> String {
         self.ipfs(&["id", "--format=<id>"]).ok().stdout.trim().to_owned()
     }
 
-    /// The peers it is connected to.
+    /// Lists its connected peers.
     pub fn peers(&self) -> Vec<String> {
         let listing = self.ipfs(&["swarm", "peers"]).ok().stdout;
         listing.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned).collect()
@@ -200,26 +200,26 @@ impl Kubo {
         self.ipfs(&["swarm", "connect", address]).ok();
     }
 
-    /// Adds a file, or a directory, with the profile that pkgswarm's CIDs have, and gives its CID.
+    /// Adds a file, or a directory, with the profile of pkgswarm's CIDs, and returns its CID.
     pub fn add(&self, file: &Path) -> String {
         self.add_in_chunks(file, 1 << 20)
     }
 
-    /// Adds a file cut into chunks of so many bytes; gives its CID.
+    /// Adds a file cut into chunks of so many bytes; returns its CID.
     pub fn add_in_chunks(&self, file: &Path, chunk: u32) -> String {
         let profile = ["--cid-version=1", "--raw-leaves", &format!("--chunker=size-{chunk}"), "--max-file-links=1024"];
         let mut add = self.command(&["add", "--quieter", "--recursive", "--dereference-symlinks"], false);
         run(add.args(profile).arg(file)).ok().stdout.trim().to_owned()
     }
 
-    /// How many bytes of blocks it has sent to other nodes since its start.
+    /// Counts bytes of blocks that it has sent to other nodes since its start.
     pub fn bytes_sent(&self) -> u64 {
         let stat = self.ipfs(&["bitswap", "stat"]).ok().stdout;
         let line = stat.lines().find_map(|line| line.trim().strip_prefix("data sent: "));
         line.and_then(|bytes| bytes.parse().ok()).unwrap_or_else(|| panic!("no count of bytes sent in:\n{stat}"))
     }
 
-    /// How many bytes its gateway has sent since its start, by its own count.
+    /// Counts bytes that its gateway has sent since its start, by its own count.
     pub fn bytes_of_gateway(&self) -> u64 {
         let mut curl = command(self.prefix.first().map_or("curl", String::as_str));
         if !self.prefix.is_empty() {
@@ -235,7 +235,7 @@ impl Kubo {
         sums.sum::<f64>() as u64
     }
 
-    /// The disk space that its blocks take.
+    /// Returns the disk space of its blocks.
     pub fn bytes_kept(&self) -> u64 {
         bytes_below(&self.repo.path().join("blocks"))
     }
@@ -247,7 +247,7 @@ impl Kubo {
     fn command(&self, arguments: &[&str], tied: bool) -> Command {
         let mut words: Vec<PathBuf> = self.prefix.iter().map(PathBuf::from).collect();
         if tied {
-            // It must not outlive this process, however this one ends.
+            // It must not outlive this process.
             words.extend(["setpriv", "--pdeathsig", "KILL"].map(PathBuf::from));
         }
         words.push(self.parts.ipfs());

@@ -1,4 +1,4 @@
-//! Several hosts on one machine: network namespaces on a bridge, where real multicast DNS works.
+//! Several hosts on one machine: network namespaces on a bridge, with working multicast DNS.
 
 use super::{command, run};
 use rustix::thread::LinkNameSpaceType;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
-/// Namespaces of these tests begin so, then comes the process that made them.
+/// The prefix of these tests' namespaces; the process that made them follows.
 const PREFIX: &str = "pks";
 
 /// A network of its own, with a bridge in a namespace of its own; this machine is not on it.
@@ -26,19 +26,19 @@ pub struct Lan {
 pub struct Host {
     name: String,
     address: String,
-    /// The bridge that it is plugged into, and where. A host far away has none.
+    /// The bridge that it is plugged into, and the port. A distant host has none.
     port: Option<(Rc<Namespace>, String)>,
     // Dropped last: its interfaces go with it.
     namespace: Namespace,
 }
 
 impl Lan {
-    /// An empty network, 10.77.0.0/24.
+    /// Makes an empty network, 10.77.0.0/24.
     pub fn new() -> Lan {
         Lan::of("10.77.0")
     }
 
-    /// An empty network with addresses that begin so.
+    /// Makes an empty network with addresses that begin so.
     pub fn of(range: &'static str) -> Lan {
         let switch = Namespace::new(&format!("{}-switch", network()));
         switch.ip("link add br0 type bridge");
@@ -46,7 +46,7 @@ impl Lan {
         Lan { switch: Rc::new(switch), range, hosts: Cell::new(0) }
     }
 
-    /// One more host, with an address, a loopback interface and no way out of this network.
+    /// Adds a host, with an address, a loopback interface and no route out of this network.
     pub fn host(&self) -> Host {
         let name = self.switch.name.replace("switch", &format!("host{}", self.hosts.get() + 1));
         let namespace = Namespace::new(&name);
@@ -59,7 +59,7 @@ impl Lan {
         self.cable(host.name(), interface).1
     }
 
-    /// A cable to a namespace: the port here, and an address to use there.
+    /// Makes a cable to a namespace: the port here, and an address to use there.
     fn cable(&self, name: &str, interface: &str) -> (String, String) {
         let number = self.hosts.get() + 1;
         self.hosts.set(number);
@@ -71,7 +71,7 @@ impl Lan {
 }
 
 impl Host {
-    /// A host of which only the interface `eth0` exists.
+    /// Makes a host of which only the interface `eth0` exists.
     pub(super) fn up(namespace: Namespace, address: String, port: Option<(Rc<Namespace>, String)>) -> Host {
         namespace.ip("link set lo up");
         namespace.ip(&format!("addr add {address}/24 dev eth0"));
@@ -79,29 +79,29 @@ impl Host {
         Host { name: namespace.name.clone(), address, port, namespace }
     }
 
-    /// Its namespace.
+    /// Returns its namespace.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its first address.
+    /// Returns its first address.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// A command that runs on it.
+    /// Builds a command that runs on it.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut inside = command("ip");
         inside.args(["netns", "exec", &self.name]).arg(program.as_ref());
         inside
     }
 
-    /// The words to put before a command line.
+    /// Returns the words to put before a command line.
     pub fn prefix(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.name]
     }
 
-    /// Does something on it, in a thread of its own.
+    /// Runs `work` on it, in a thread of its own.
     pub fn inside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         let namespace = File::open(Path::new("/run/netns").join(&self.name)).expect("a namespace");
         std::thread::spawn(move || {
@@ -111,7 +111,7 @@ impl Host {
         })
     }
 
-    /// Sends no faster than so many bytes a second from now on.
+    /// Limits it to so many bytes a second from now on.
     pub fn throttle(&self, rate: u64) {
         let rate = format!("{}bit", rate * 8);
         let mut tc = self.command("tc");
@@ -127,13 +127,13 @@ impl Host {
         self.namespace.ip(&format!("addr add {address}/24 dev eth0"));
     }
 
-    /// Takes its IPv4 address away, and gives it one of IPv6.
+    /// Replaces its IPv4 address by one of IPv6.
     pub fn move_to_ipv6(&self, address: &str) {
         self.namespace.ip("addr flush dev eth0");
         self.namespace.ip(&format!("addr add {address}/64 dev eth0 nodad"));
     }
 
-    /// Takes its IPv4 address away and gives it one of IPv6, beside the link's own.
+    /// Replaces its IPv4 address by one of IPv6, beside the link's own.
     pub fn add_ipv6(&self, address: &str) {
         self.namespace.ip("-4 addr flush dev eth0");
         self.namespace.ip(&format!("addr add {address}/64 dev eth0 nodad"));
@@ -151,7 +151,7 @@ impl Host {
         self.count(&rules.collect::<Vec<_>>());
     }
 
-    /// How many of them went out of this interface.
+    /// Returns how many of them went out of this interface.
     pub fn mdns_sent(&self, interface: &str) -> u64 {
         self.counted(&format!("oifname \"{interface}\""))
     }
@@ -161,7 +161,7 @@ impl Host {
         self.count(&["tcp flags & (syn | ack) == syn".to_owned()]);
     }
 
-    /// How many it tried to make.
+    /// Counts the connections that it tried to make.
     pub fn dials(&self) -> u64 {
         self.counted("tcp flags")
     }
@@ -185,7 +185,7 @@ impl Host {
         self.set_cable("down");
     }
 
-    /// Puts it back.
+    /// Plugs it in again.
     pub fn plug(&self) {
         self.set_cable("up");
     }
@@ -198,7 +198,7 @@ impl Host {
     }
 }
 
-/// A name for one more network of this process, after a look for what others left.
+/// Returns a name for one more network of this process, after removing left-over ones.
 pub(super) fn network() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     sweep();
@@ -226,7 +226,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Ends what runs in a namespace of these tests, and removes it.
+/// Ends the processes in a namespace of these tests, and removes it.
 fn delete(name: &str) {
     let running = run(command("ip").args(["netns", "pids", name])).stdout;
     if !running.trim().is_empty() {
@@ -235,7 +235,7 @@ fn delete(name: &str) {
     run(command("ip").args(["netns", "del", name]));
 }
 
-/// Removes what test processes left that were killed before they could tidy up.
+/// Removes left-overs of test processes that were killed.
 fn sweep() {
     let listing = run(command("ip").args(["netns", "list"])).stdout;
     for name in listing.lines().filter_map(|line| line.split(' ').next()) {

@@ -1,5 +1,5 @@
-//! A whole system of its own, as its user sees it: this machine's programs and libraries below, a real pacman with its
-//! files in their usual places above, and nothing of what happens there on this machine.
+//! A whole system of its own, from its user's view: this machine's programs and libraries below, a real pacman
+//! with its files in their usual places above, and without any effect on this machine.
 
 use super::{Parts, Process, Ran, command, install, run, scratch, until};
 use std::fs;
@@ -28,14 +28,15 @@ const MAKE: &str = "
     mkdir -p var/lib/pacman var/cache/pacman/pkg etc/pacman.d/hooks etc/pacman.d/gnupg var/log
     exec chroot . sh -c 'touch /run/ready; exec sleep infinity'";
 
-/// What Arch Linux has systemd do whenever a package brings users or directories.
+/// systemd's hooks on Arch Linux for packages that bring users or directories.
 const HOOKS: [(&str, &str, &str); 2] = [
     ("20-sysusers.hook", "sysusers", "systemd-sysusers"),
     ("30-tmpfiles.hook", "tmpfiles", "systemd-tmpfiles --create"),
 ];
 
 impl Live {
-    /// One with this release of pacman; `None`, said loudly, where this machine cannot have such a system.
+    /// Starts one with this release of pacman; `None`, with a loud message, if this machine cannot have such a
+    /// system.
     pub fn start(parts: &Parts, release: &str) -> Option<Live> {
         let dir = scratch("live");
         let mut holder = Process::start(command("unshare").args(["--mount", "sh", "-euc", MAKE, "sh"]).arg(dir.path()));
@@ -51,7 +52,7 @@ impl Live {
         for (name, from) in [("pacman", parts.pacman(release)), ("pacman-conf", parts.pacman_conf(release))] {
             let to = live.path("usr/bin").join(name);
             install(&from, &to);
-            // Where it was built to look for its configuration.
+            // The configuration directory that was built into it.
             if let Some(etc) =
                 from.parent().and_then(Path::parent).map(|home| home.join("etc")).filter(|it| it.exists())
             {
@@ -70,7 +71,7 @@ impl Live {
         Some(live)
     }
 
-    /// Where one of its files is seen from outside.
+    /// Returns the path of one of its files, seen from outside.
     pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.holder.id())).join(below)
     }
@@ -80,12 +81,12 @@ impl Live {
         fs::write(self.path(below), text).expect("a file of the system");
     }
 
-    /// What its root runs.
+    /// Runs a command as its root.
     pub fn run(&self, words: &[&str]) -> Ran {
         run(&mut self.command(words))
     }
 
-    /// What this user of it runs.
+    /// Runs a command as this user of it.
     pub fn run_as(&self, user: &str, words: &[&str]) -> Ran {
         let drop = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"];
         self.run(&[&drop[..], words].concat())

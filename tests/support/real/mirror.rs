@@ -1,4 +1,4 @@
-//! An HTTP mirror: a real nginx over a directory, which can tell what it was asked for and how much it sent.
+//! An HTTP mirror: a real nginx over a directory, which reports its requests and its bytes.
 
 use super::{Host, Process, command, run, scratch, until};
 use std::fs;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub struct Request {
     /// `GET`, `HEAD`, …
     pub method: String,
-    /// Decoded, as it starts below the served directory.
+    /// The decoded path, from the served directory on.
     pub path: String,
     /// The status of the answer.
     pub status: u16,
@@ -28,7 +28,7 @@ pub struct Mirror {
     nginx: Option<Process>,
 }
 
-/// Asked for by `requests` so that everything before it is in the log.
+/// Requested by `requests` so that everything before it is in the log.
 const MARK: &str = "/pkgswarm-mark";
 
 impl Mirror {
@@ -52,33 +52,33 @@ impl Mirror {
         Mirror::start_new(directory, Some(host), lines)
     }
 
-    /// A cache on a host, which keeps what another mirror gave it.
+    /// Serves a cache on a host, which keeps the files of another mirror.
     pub fn serve_cache(host: &Host, upstream: &str) -> Mirror {
         let location = format!("location / {{ proxy_pass {upstream}; proxy_cache kept; proxy_cache_valid 1h; }}");
         Mirror::start_new(Path::new("/nonexistent"), Some(host), &location)
     }
 
-    /// The address of a mirror that refuses connections.
+    /// Returns the address of a mirror that refuses connections.
     pub fn refused() -> String {
         format!("http://127.0.0.1:{}", free_port())
     }
 
-    /// What goes before a path.
+    /// Returns the URL before a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Starts it again, where it was.
+    /// Starts it again, on the same port.
     pub fn start(&mut self) {
         assert!(self.try_start(), "nginx does not start again on {}", self.address);
     }
 
-    /// Stops it at once, in the middle of whatever it sends.
+    /// Stops it at once, in the middle of its transfers.
     pub fn stop(&mut self) {
         self.nginx = None;
     }
 
-    /// Every request answered so far, in order.
+    /// Lists every request answered so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         if self.nginx.is_some() {
             self.mark();
@@ -96,14 +96,14 @@ impl Mirror {
         requests.filter(|request| request.path != MARK).collect()
     }
 
-    /// The requests for one file, wherever it lies.
+    /// Lists the requests for one file, in any directory.
     pub fn requests_for(&self, file: &str) -> Vec<Request> {
         let mut requests = self.requests();
         requests.retain(|request| request.path.rsplit('/').next() == Some(file));
         requests
     }
 
-    /// Bytes sent in all bodies of found files.
+    /// Counts bytes sent in all bodies of found files.
     pub fn bytes_served(&self) -> u64 {
         self.requests().iter().filter(|request| request.status < 300).map(|request| request.body).sum()
     }
@@ -124,7 +124,7 @@ impl Mirror {
         panic!("nginx found no free port in ten tries");
     }
 
-    /// Whether it came up; another program may have been quicker to take the port.
+    /// True if it came up; another program may have taken the port first.
     fn try_start(&mut self) -> bool {
         let pid = self.work.path().join("pid");
         let _ = fs::remove_file(&pid);
@@ -146,7 +146,7 @@ impl Mirror {
         up
     }
 
-    /// One process answers one request after the other, so that whatever was answered before this one is logged.
+    /// Makes a marked request: one process answers requests one by one, so every answer before this one is logged.
     fn mark(&self) {
         let before = self.marks();
         let mut curl = match &self.host {
@@ -186,7 +186,7 @@ fn config(work: &Path, directory: &Path, address: &str, lines: &str) -> String {
     )
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub fn free_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("its address").port()

@@ -46,7 +46,7 @@ pub use systemd::Systemd;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
-/// A temporary directory that the download user can enter too.
+/// Makes a temporary directory that the download user can enter too.
 pub fn scratch(what: &str) -> TempDir {
     tempfile::Builder::new()
         .prefix(&format!("pkgswarm-{what}-"))

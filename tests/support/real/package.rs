@@ -1,4 +1,4 @@
-//! Packages to install: made by makepkg itself, or by hand in the same shape where a test needs many.
+//! Packages to install: made by makepkg itself, or by hand in the same shape for tests that need many.
 
 use super::parts::{USER, give_to_user};
 use super::{command, run, scratch};
@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// What a package shall be.
+/// The properties of a package.
 #[derive(Clone, Debug)]
 pub struct Package {
     name: String,
@@ -17,39 +17,39 @@ pub struct Package {
 }
 
 impl Package {
-    /// A package of 8 KiB; the version has a release and may have an epoch, as in `1:2.0-1`.
+    /// Describes a package of 8 KiB; the version has a release and may have an epoch, as in `1:2.0-1`.
     pub fn new(name: &str, version: &str) -> Package {
         Package { name: name.into(), version: version.into(), size: 8 << 10, depends: Vec::new(), says: Vec::new() }
     }
 
-    /// With so many bytes that do not compress.
+    /// Sets the size, in bytes that do not compress.
     pub fn size(self, size: u64) -> Package {
         Package { size, ..self }
     }
 
-    /// Needing another one.
+    /// Adds a dependency.
     pub fn depends(mut self, on: &str) -> Package {
         self.depends.push(on.into());
         self
     }
 
-    /// With one more line of its `.PKGINFO`: `provides`, `conflict`, `replaces`, `group`.
+    /// Adds one more line of its `.PKGINFO`: `provides`, `conflict`, `replaces`, `group`.
     pub fn says(mut self, key: &str, value: &str) -> Package {
         self.says.push((key.into(), value.into()));
         self
     }
 
-    /// What pacman calls it.
+    /// Returns pacman's name for it.
     pub fn name(&self) -> String {
         self.name.clone()
     }
 
-    /// What its file is called.
+    /// Returns its file name.
     pub fn file_name(&self) -> String {
         format!("{}-{}-any.pkg.tar.zst", self.name, self.version)
     }
 
-    /// Made by hand, in a few milliseconds: `.PKGINFO`, `.MTREE` and one file of noise.
+    /// Makes it by hand, in a few milliseconds: `.PKGINFO`, `.MTREE` and one file of noise.
     pub fn pack(&self, into: &Path) -> PathBuf {
         let tree = scratch("pack");
         let info: String = [
@@ -86,7 +86,7 @@ impl Package {
         file
     }
 
-    /// Made by makepkg from a PKGBUILD, which takes a second or two.
+    /// Makes it by makepkg from a PKGBUILD, which takes a second or two.
     pub fn makepkg(&self, into: &Path) -> PathBuf {
         let work = scratch("makepkg");
         noise(&work.path().join("data.bin"), self.size);
@@ -117,7 +117,7 @@ impl Package {
     }
 }
 
-/// A file of bytes that do not compress.
+/// Makes a file of bytes that do not compress.
 pub fn noise(path: &Path, size: u64) {
     let source = fs::File::open("/dev/urandom").expect("/dev/urandom");
     let mut file = fs::File::create(path).expect("a file");

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The downloader that everything is compared with: the line most guides give.
+/// The downloader of every comparison: the line in most guides.
 pub const CURL: &str = "/usr/bin/curl -L -C - -f -s -o %o %u";
 
-/// The releases of pacman that are tried.
+/// The tested releases of pacman.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
     /// 6.0.2, which runs the downloader as root and never asks for signature files.
@@ -21,7 +21,7 @@ pub enum Release {
 }
 
 impl Release {
-    /// Both.
+    /// Both releases.
     pub const ALL: [Release; 2] = [Release::Old, Release::New];
 
     fn version(self) -> &'static str {
@@ -40,7 +40,7 @@ struct Section {
     sig_level: Option<String>,
 }
 
-/// A pacman with everything that belongs to it.
+/// A pacman with all its files.
 pub struct PacmanRoot {
     dir: TempDir,
     release: Release,
@@ -54,13 +54,14 @@ pub struct PacmanRoot {
 }
 
 impl PacmanRoot {
-    /// An empty system, with pacman's own downloader when `xfer_command` is empty; packages and databases need no signatures until `sig_level` says so.
+    /// Makes an empty system, with pacman's own downloader when `xfer_command` is empty; packages and databases
+    /// need no signatures until `sig_level` says so.
     pub fn new(parts: &Parts, release: Release, xfer_command: &str) -> PacmanRoot {
         let dir = scratch("root");
         for name in ["bin", "root", "db", "cache", "hooks", "gpg"] {
             fs::create_dir(dir.path().join(name)).expect("a directory");
         }
-        // Copies, where the download user too can start them, under the names that are looked for in PATH.
+        // Copies, so that the download user too can start them, under their names in PATH.
         for (name, from) in
             [("pacman", parts.pacman(release.version())), ("pacman-conf", parts.pacman_conf(release.version()))]
         {
@@ -79,50 +80,50 @@ impl PacmanRoot {
         }
     }
 
-    /// With a repository, served from these URLs in this order.
+    /// Adds a repository, served from these URLs in this order.
     pub fn repo(mut self, repo: &Repo, servers: &[&str]) -> PacmanRoot {
         let servers = servers.iter().map(|&server| server.to_owned()).collect();
         self.sections.push(Section { repo: repo.name().into(), servers, sig_level: None });
         self
     }
 
-    /// With this SigLevel for all repositories.
+    /// Sets this SigLevel for all repositories.
     pub fn sig_level(mut self, level: &str) -> PacmanRoot {
         self.sig_level = level.into();
         self
     }
 
-    /// With one more line in `[options]`.
+    /// Adds one more line in `[options]`.
     pub fn option(mut self, line: &str) -> PacmanRoot {
         self.options.push(line.into());
         self
     }
 
-    /// With so many downloads at a time, of its own downloader.
+    /// Sets the number of parallel downloads of its own downloader.
     pub fn parallel(mut self, downloads: u32) -> PacmanRoot {
         self.parallel = downloads;
         self
     }
 
-    /// Trusting this key.
+    /// Trusts this key.
     pub fn trusting(self, signer: &Signer) -> PacmanRoot {
         signer.trusted_in(&self.dir.path().join("gpg"));
         self
     }
 
-    /// With one more environment variable.
+    /// Sets one more environment variable.
     pub fn env(mut self, name: &str, value: &str) -> PacmanRoot {
         self.environment.push((name.into(), value.into()));
         self
     }
 
-    /// Started through another program, such as `ip netns exec NAME`.
+    /// Starts it through another program, such as `ip netns exec NAME`.
     pub fn through(mut self, prefix: &[&str]) -> PacmanRoot {
         self.prefix = prefix.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
-    /// Run as `checkupdates` does it: by an ordinary user who owns these directories, and whom fakeroot calls root.
+    /// Runs it like `checkupdates`: by an ordinary user who owns these directories, and who is root to fakeroot.
     pub fn in_fakeroot(self) -> PacmanRoot {
         for place in [self.dir.path(), &self.db(), &self.cache()] {
             give_to_user(place);
@@ -130,7 +131,7 @@ impl PacmanRoot {
         self.through(&["setpriv", "--reuid", USER, "--regid", USER, "--init-groups", "fakeroot", "--"])
     }
 
-    /// Serves one repository from elsewhere from now on.
+    /// Replaces the servers of one repository from now on.
     pub fn set_servers(&mut self, repo: &Repo, servers: &[&str]) {
         let section = self.sections.iter_mut().find(|section| section.repo == repo.name());
         section.expect("a configured repository").servers = servers.iter().map(|&server| server.to_owned()).collect();
@@ -146,7 +147,7 @@ impl PacmanRoot {
         Process::start(&mut self.command(arguments))
     }
 
-    /// Runs pacman to its end, with somebody at the keyboard who types these lines.
+    /// Runs pacman to its end, with a user at a terminal who types these lines.
     pub fn run_answering(&self, arguments: &[&str], answers: &str) -> Ran {
         self.run_piping(&[arguments, &["--confirm"]].concat(), answers)
     }
@@ -159,26 +160,26 @@ impl PacmanRoot {
         run(self.command(arguments).stdin(typed))
     }
 
-    /// The first server of each repository.
+    /// Lists the first server of each repository.
     pub fn servers(&self) -> Vec<String> {
         self.sections.iter().map(|section| section.servers[0].clone()).collect()
     }
 
-    /// Its program.
+    /// Returns its program.
     pub fn program(&self) -> PathBuf {
         self.dir.path().join("bin/pacman")
     }
 
-    /// Name and version of every installed package, in order.
+    /// Lists name and version of every installed package, in order.
     pub fn installed(&self) -> Vec<(String, String)> {
         let listing = self.run(&["-Q"]);
-        // On an empty system it fails without a word.
+        // On an empty system it fails without a message.
         assert!(listing.status.success() || listing.stdout.is_empty() && listing.stderr.is_empty(), "{listing}");
         let pairs = listing.stdout.lines().filter_map(|line| line.split_once(' '));
         pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
     }
 
-    /// Everything pacman recorded of installed packages, with the moment of installation blanked.
+    /// Reads all records of installed packages, with the time of installation blanked.
     pub fn local_db_snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = tree(&self.dir.path().join("db/local"));
         for (path, bytes) in &mut files {
@@ -189,18 +190,18 @@ impl PacmanRoot {
         files
     }
 
-    /// The sync databases as they are.
+    /// Reads the sync databases.
     pub fn sync_db_snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         tree(&self.dir.path().join("db/sync"))
     }
 
-    /// The names of everything in the package cache, in order.
+    /// Lists the names in the package cache, in order.
     pub fn cache_files(&self) -> Vec<String> {
         let paths = tree(&self.cache()).into_keys();
         paths.map(|path| path.to_string_lossy().into_owned()).collect()
     }
 
-    /// Names of partial files and download directories that were left in the cache and beside the databases.
+    /// Lists partial files and download directories left in the cache and beside the databases.
     pub fn leftovers(&self) -> Vec<String> {
         let places = [self.cache(), self.db().join("sync")];
         let entries = places.iter().flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
@@ -208,32 +209,32 @@ impl PacmanRoot {
         names.filter(|name| name.starts_with("download-") || name.starts_with('.') || name.ends_with(".part")).collect()
     }
 
-    /// Everything that was installed below its root.
+    /// Reads all files installed below its root.
     pub fn root_snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         tree(&self.root())
     }
 
-    /// The package cache.
+    /// Returns the package cache.
     pub fn cache(&self) -> PathBuf {
         self.dir.path().join("cache")
     }
 
-    /// Where its programs are.
+    /// Returns the directory of its programs.
     pub fn bin(&self) -> PathBuf {
         self.dir.path().join("bin")
     }
 
-    /// The directory that pacman takes for `/`.
+    /// Returns the directory that is pacman's `/`.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
-    /// Where the databases are.
+    /// Returns the directory of the databases.
     pub fn db(&self) -> PathBuf {
         self.dir.path().join("db")
     }
 
-    /// Where pacman and pacman-conf are.
+    /// Returns the directory of pacman and pacman-conf.
     pub fn programs(&self) -> PathBuf {
         self.dir.path().join("bin")
     }
@@ -243,10 +244,10 @@ impl PacmanRoot {
         fs::remove_dir_all(self.cache()).and_then(|()| fs::create_dir(self.cache())).expect("an empty cache");
     }
 
-    /// Its pacman.conf, written as it is needed.
+    /// Returns its pacman.conf, written when needed.
     pub fn config(&self) -> PathBuf {
         let (path, text) = (self.dir.path().join("pacman.conf"), self.config_text());
-        // Written only when it changes: what was made of it is made anew then.
+        // Written only when it changes: programs rebuild what they derived from it then.
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return path;
         }
@@ -293,7 +294,7 @@ impl PacmanRoot {
         let path = std::env::var("PATH").unwrap_or_default();
         all.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", dir.join("bin").display()));
         all.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        // Options count in their order, so that a caller's outrank these.
+        // Options count in their order, so a caller's outrank these.
         all.args(["--noconfirm", "--color", "never"]).args(arguments);
         for (option, name) in [
             ("--root", "root"),
@@ -316,7 +317,7 @@ pub fn user_dir(path: &Path) {
     give_to_user(path);
 }
 
-/// Every file below a directory with its bytes.
+/// Reads every file below a directory.
 fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut left = vec![directory.to_owned()];

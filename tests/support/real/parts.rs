@@ -1,4 +1,4 @@
-//! Where the real programs are, as `tests/parts` left them.
+//! The paths of the real programs, from `tests/parts`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts, every one of them but Kubo, or a panic that says what is missing and how to get it.
+    /// Returns the parts, every one of them but Kubo, or panics with the missing part and the command to get it.
     pub fn demand() -> Parts {
         let named = std::env::var_os("PKGSWARM_PARTS").map(PathBuf::from);
         let usual = || Some(Path::new(&std::env::var_os("HOME")?).join(".cache/pkgswarm-parts"));
@@ -22,7 +22,7 @@ impl Parts {
         parts
     }
 
-    /// Kubo's one program, or a panic like that of `demand`.
+    /// Returns Kubo's one program, or panics like `demand`.
     pub fn ipfs(&self) -> PathBuf {
         let program = self.dir.join("bin/ipfs");
         self.assert_has(&program);
@@ -34,22 +34,22 @@ impl Parts {
         assert!(program.exists(), "{} is missing: run `tests/parts`. It last said:\n{skipped}", program.display());
     }
 
-    /// NetworkManager, with nmcli beside it. Not on every machine.
+    /// Returns NetworkManager, with nmcli beside it. Not on every machine.
     pub fn network_manager(&self) -> PathBuf {
         self.dir.join("bin/NetworkManager")
     }
 
-    /// One release of pacman.
+    /// Returns one release of pacman.
     pub fn pacman(&self, version: &str) -> PathBuf {
         self.home(version).join("pacman")
     }
 
-    /// The program that prints one release's configuration.
+    /// Returns the program that prints one release's configuration.
     pub fn pacman_conf(&self, version: &str) -> PathBuf {
         self.home(version).join("pacman-conf")
     }
 
-    /// The newest `repo-add`.
+    /// Returns the newest `repo-add`.
     pub fn repo_add(&self) -> PathBuf {
         self.home("7.1.0").join("repo-add")
     }
@@ -59,7 +59,7 @@ impl Parts {
     }
 }
 
-/// User and group id of the test user.
+/// Returns user and group id of the test user.
 pub fn user() -> (u32, u32) {
     let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     let line = passwd.lines().find(|line| line.split(':').next() == Some(USER));

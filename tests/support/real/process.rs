@@ -10,10 +10,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// What no single program in these tests may outlast.
+/// Time limit of any single program in these tests.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Polls until `fact` gives a value; a panic that names `what` after the limit.
+/// Polls until `fact` returns a value; panics with `what` after the limit.
 pub fn until<T>(what: &str, limit: Duration, mut fact: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -25,7 +25,7 @@ pub fn until<T>(what: &str, limit: Duration, mut fact: impl FnMut() -> Option<T>
     }
 }
 
-/// A command in a plain environment: no proxies, no locale, nothing of the caller's pkgswarm.
+/// Builds a command in a plain environment: no proxies, no locale, none of the caller's pkgswarm variables.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -40,29 +40,29 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// How a program ended and what it said.
+/// The end of a program, and its output.
 pub struct Ran {
-    /// How it was called.
+    /// Its command line.
     pub line: String,
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// Its standard error.
     pub stderr: String,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
 }
 
 impl Ran {
-    /// Itself, after a check that the program succeeded.
+    /// Checks that the program succeeded, and returns itself.
     #[track_caller]
     pub fn ok(self) -> Ran {
         assert!(self.status.success(), "{self}");
         self
     }
 
-    /// Itself, after a check that the program failed by itself, and not by a signal.
+    /// Checks that the program failed by itself, and not by a signal, and returns itself.
     #[track_caller]
     pub fn failed(self) -> Ran {
         assert!(!self.status.success() && self.status.signal().is_none(), "{self}");
@@ -77,9 +77,9 @@ impl fmt::Display for Ran {
     }
 }
 
-/// Process ids of whatever runs from a program's file.
+/// Lists the processes that run from a program's file.
 pub fn running(program: &Path) -> Vec<u32> {
-    // The command pkgswarm goes over into the full program, which lies beside it.
+    // The command pkgswarm replaces itself with the full program, which is beside it.
     let full = program.with_file_name("pkgswarm-full");
     let is_one = |exe: &Path| exe == program || exe == full;
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -105,7 +105,7 @@ pub struct Process {
 impl Process {
     /// Starts a command.
     pub fn start(command: &mut Command) -> Process {
-        // Files and not pipes: a helper that outlives the program must not keep a reader waiting.
+        // Files and not pipes: a helper that outlives the program must not block a reader.
         let file = || tempfile::tempfile().expect("a temporary file");
         let (stdout, stderr) = (file(), file());
         let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -116,17 +116,17 @@ impl Process {
         Process { child, line, start: Instant::now(), stdout, stderr }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has said so far, on either stream.
+    /// Returns its output so far, of both streams.
     pub fn said(&self) -> String {
         text(&self.stdout) + &text(&self.stderr)
     }
 
-    /// Whether it is still running.
+    /// True while it is running.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().expect("wait").is_none()
     }
@@ -136,7 +136,7 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
-    /// What ^C in a terminal does: SIGINT to it and to all that it has started.
+    /// Sends SIGINT to it and to all that it has started, like ^C in a terminal.
     pub fn interrupt(&self) {
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::INT);
     }
@@ -163,7 +163,7 @@ impl Process {
         Ran { line: std::mem::take(&mut self.line), status, stdout, stderr, took }
     }
 
-    /// Ends it, and what it started, without asking.
+    /// Kills it, and the processes that it started.
     pub fn kill(&mut self) {
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
@@ -178,7 +178,7 @@ impl Drop for Process {
     }
 }
 
-/// The whole file, read without moving the position that the program writes at.
+/// Reads the whole file without moving the position at which the program writes.
 fn text(file: &File) -> String {
     let size = file.metadata().expect("its size").len();
     let mut bytes = vec![0; usize::try_from(size).expect("a small file")];

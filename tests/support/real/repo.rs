@@ -5,16 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// How the database file is compressed.
+/// The compression of the database file.
 #[derive(Clone, Copy, Debug)]
 pub enum Compression {
-    /// As Arch Linux does.
+    /// gzip, as on Arch Linux.
     Gzip,
     /// zstd.
     Zstd,
     /// xz.
     Xz,
-    /// Not at all.
+    /// None.
     Plain,
 }
 
@@ -31,7 +31,7 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// An empty repository in a directory of its own below `root`, with a database that lists nothing.
+    /// Makes an empty repository in a directory of its own below `root`, with a database that lists nothing.
     pub fn new(parts: &Parts, root: &Path, name: &str) -> Repo {
         let dir = root.join(name);
         fs::create_dir_all(&dir).expect("the repository's directory");
@@ -46,37 +46,37 @@ impl Repo {
         }
     }
 
-    /// With a database of this compression.
+    /// Sets the compression of the database.
     pub fn compressed(self, compression: Compression) -> Repo {
         Repo { compression, ..self }
     }
 
-    /// With a signature beside every package.
+    /// Adds a signature beside every package.
     pub fn signed(self, signer: &Rc<Signer>) -> Repo {
         Repo { signer: Some(Rc::clone(signer)), ..self }
     }
 
-    /// With a signature beside the database too.
+    /// Adds a signature beside the database too.
     pub fn with_signed_database(self) -> Repo {
         Repo { sign_database: true, ..self }
     }
 
-    /// With the packages' signatures inside the database, as Arch Linux has them.
+    /// Puts the packages' signatures into the database, as on Arch Linux.
     pub fn with_inline_signatures(self) -> Repo {
         Repo { inline_signatures: true, ..self }
     }
 
-    /// What pacman calls it.
+    /// Returns pacman's name for it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where its files are.
+    /// Returns the directory of its files.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Packs these and lists them in the database, instead of any other versions of theirs.
+    /// Packs these and lists them in the database, instead of other versions.
     pub fn add(&self, packages: &[Package]) {
         let files: Vec<PathBuf> = packages.iter().map(|package| package.pack(&self.dir)).collect();
         self.add_files(&files);
@@ -101,14 +101,14 @@ impl Repo {
         run(repo_add.arg(self.dir.join(self.archive())).args(files)).ok();
     }
 
-    /// A copy of the directory as it is now, below another root, that a mirror can serve on.
+    /// Copies the directory in its present state to another root, for a mirror to serve.
     pub fn copy_to(&self, root: &Path) -> Repo {
         fs::create_dir_all(root).expect("a directory");
         run(command("cp").arg("-a").arg(&self.dir).arg(root)).ok();
         Repo { dir: root.join(&self.name), ..self.clone() }
     }
 
-    /// Changes the bytes of a file and keeps its size, as a mirror that lies.
+    /// Changes the bytes of a file and keeps its size, like a lying mirror.
     pub fn falsify(&self, file: &str) {
         let path = self.dir.join(file);
         let mut bytes = fs::read(&path).expect("a file to falsify");

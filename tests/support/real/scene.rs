@@ -1,11 +1,11 @@
-//! Machines on a network that share what they have, and a mirror behind the uplink.
+//! Machines on a network that share their files, and a mirror behind the uplink.
 
 use super::{Daemon, Host, Lan, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, scratch};
 use std::path::Path;
 use std::rc::Rc;
 use tempfile::TempDir;
 
-/// Who signs packages, and who signs an index of them that lies beside them on the mirror.
+/// The signer of packages, and the publisher of an index beside them on the mirror.
 struct Signed {
     packages: Rc<Signer>,
     index: minisign::KeyPair,
@@ -32,12 +32,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// So many machines that trust any network, and what the mirror has.
+    /// Makes so many machines that trust any network, and a mirror of these packages.
     pub fn new(packages: &[Package], machines: usize) -> Scene {
         Scene::with(packages, machines, None)
     }
 
-    /// The same with signatures beside the packages, and an index that the first machine alone can fetch.
+    /// Makes the same with signatures beside the packages, and an index that the first machine alone can fetch.
     pub fn indexed(packages: &[Package], machines: usize) -> Scene {
         let index = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
         Scene::with(packages, machines, Some(Signed { packages: Rc::new(Signer::new()), index }))
@@ -63,12 +63,12 @@ impl Scene {
         scene
     }
 
-    /// One more.
+    /// Adds a machine.
     pub fn add_machine(&mut self) {
         self.add_machine_trusting("any");
     }
 
-    /// One more, which trusts this network.
+    /// Adds a machine that trusts this network.
     pub fn add_machine_trusting(&mut self, network: &str) {
         let host = self.lan.host();
         let swarm = Swarm::install().on(&host).sharing("core", network);
@@ -77,7 +77,7 @@ impl Scene {
         let mut pacman = swarm.around(pacman);
         if let Some(signed) = &self.signed {
             pacman = pacman.sig_level("Required DatabaseNever").trusting(&signed.packages);
-            // For all but the first one, nobody is there who has it.
+            // For all but the first one, no host at that address has it.
             let place = if self.machines.is_empty() { self.mirror.url() } else { "http://10.77.0.250".to_owned() };
             let key = signed.index.pk.to_base64();
             let index = format!("[index.tests]\nminisign = \"{key}\"\nurl = \"{place}/index\"\nrepos = [\"core\"]\n");
@@ -87,7 +87,7 @@ impl Scene {
         self.machines.push(Machine { daemon, pacman, swarm, host });
     }
 
-    /// Signs an index of the repository as it is, where there is one, and puts it on the mirror.
+    /// Signs an index of the repository in its present state, if there is one, and puts it on the mirror.
     pub fn publish(&self) {
         let Some(signed) = &self.signed else { return };
         let (key, out) = (self.tree.path().join("secret.key"), self.tree.path().join("index"));
@@ -100,7 +100,7 @@ impl Scene {
         swarm.run(&["publish", "--offline", "--minisign-key", &key, "--out", &out, &repo]).ok();
     }
 
-    /// Requests that the mirror answered with something whose path contains this.
+    /// Counts the mirror's successful answers for paths that contain this.
     pub fn requests_for(&self, part: &str) -> usize {
         self.mirror.requests().iter().filter(|it| it.path.contains(part) && it.status < 300).count()
     }
@@ -115,7 +115,7 @@ impl Scene {
         }
     }
 
-    /// Bytes of packages that the mirror has sent.
+    /// Counts bytes of packages that the mirror has sent.
     pub fn uplink(&self) -> u64 {
         let packages = self.mirror.requests();
         packages.iter().filter(|it| it.path.contains(".pkg.tar") && it.status < 300).map(|it| it.body).sum()

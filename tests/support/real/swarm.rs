@@ -1,4 +1,4 @@
-//! pkgswarm as a package would install it: a program the download user can start, and its three directories.
+//! pkgswarm as installed by a package: a program the download user can start, and its three directories.
 
 use super::pacman::user_dir;
 use super::parts::USER;
@@ -20,8 +20,8 @@ pub fn copy_programs(to: &Path) {
 /// The directories of every [`Swarm`] of this process.
 static INSTALLED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Puts the programs of `from` where every [`Swarm`] of this process has its own, while `run` runs, and the programs
-/// under test back. A process that runs already stays what it is.
+/// Replaces the programs of every [`Swarm`] of this process by those of `from` while `run` runs, and restores the
+/// programs under test. A running process stays as it is.
 pub fn with_programs_of<T>(from: &Path, run: impl FnOnce() -> T) -> T {
     let place = |from: &dyn Fn(&str) -> PathBuf| {
         for dir in INSTALLED.lock().expect("the list").iter().filter(|dir| dir.exists()) {
@@ -49,7 +49,7 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// Without any Kubo.
+    /// Installs it without any Kubo.
     pub fn install() -> Swarm {
         let dir = scratch("swarm");
         fs::create_dir(dir.path().join("etc")).expect("a directory");
@@ -68,7 +68,7 @@ impl Swarm {
         Swarm { dir, environment, prefix: Vec::new() }
     }
 
-    /// Using a node.
+    /// Uses this node.
     pub fn with_kubo(mut self, kubo: &Kubo) -> Swarm {
         self.set("PKGSWARM_KUBO_ENABLED", "true");
         self.set("PKGSWARM_KUBO_API", &kubo.api());
@@ -76,39 +76,39 @@ impl Swarm {
         self
     }
 
-    /// On a host of a test network.
+    /// Puts it on a host of a test network.
     pub fn on(self, host: &Host) -> Swarm {
         Swarm { prefix: host.prefix().map(str::to_owned).to_vec(), ..self }
     }
 
-    /// With this `config.toml`.
+    /// Sets this `config.toml`.
     pub fn config(self, text: &str) -> Swarm {
         fs::write(self.dir.path().join("etc/config.toml"), text).expect("config.toml");
         self
     }
 
-    /// Changes its `config.toml` to this while it runs.
+    /// Replaces its `config.toml` while it runs.
     pub fn configure(&self, text: &str) {
         let path = self.dir.path().join("etc/config.toml");
         let new = path.with_extension("new");
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).expect("config.toml");
     }
 
-    /// With one more file of this name in `config.d`.
+    /// Adds one more file of this name in `config.d`.
     pub fn config_part(&self, name: &str, text: &str) {
         let parts = self.dir.path().join("etc/config.d");
         fs::create_dir_all(&parts).expect("a directory");
         fs::write(parts.join(name), text).expect("a part of the configuration");
     }
 
-    /// Sets one variable for everything that it runs.
+    /// Sets one variable for all its runs.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.into(), value.into()));
     }
 
-    /// The line for pacman.conf. `PKGSWARM_TEST_XFER=curl` puts curl in its place, which tells trouble of the tests
-    /// from trouble of the program.
+    /// Returns the line for pacman.conf. `PKGSWARM_TEST_XFER=curl` puts curl in its place, which separates faults
+    /// of the tests from faults of the program.
     pub fn xfer_command(&self) -> String {
         if std::env::var_os("PKGSWARM_TEST_XFER").is_some_and(|value| value == "curl") {
             return CURL.into();
@@ -116,19 +116,19 @@ impl Swarm {
         format!("{} xfer %u %o", self.program().display())
     }
 
-    /// Its environment, for a pacman that starts it.
+    /// Sets its environment for a pacman that starts it.
     pub fn around(&self, pacman: PacmanRoot) -> PacmanRoot {
         let prefix: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
         let pacman = pacman.through(&prefix);
         self.environment.iter().fold(pacman, |pacman, (name, value)| pacman.env(name, value))
     }
 
-    /// A call of it, as root.
+    /// Builds a call of it, as root.
     pub fn command(&self, arguments: &[&str]) -> Command {
         self.call(&[], arguments)
     }
 
-    /// A call of it, as the download user.
+    /// Builds a call of it, as the download user.
     pub fn command_as_user(&self, arguments: &[&str]) -> Command {
         self.call(&["setpriv", "--reuid", USER, "--regid", USER, "--init-groups"], arguments)
     }
@@ -149,40 +149,40 @@ impl Swarm {
         all
     }
 
-    /// The variables it runs with.
+    /// Returns its environment variables.
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
     }
 
-    /// Where the program is.
+    /// Returns the program.
     pub fn program(&self) -> PathBuf {
         self.dir.path().join("pkgswarm")
     }
 
-    /// Where its store is.
+    /// Returns the directory of its store.
     pub fn store(&self) -> PathBuf {
         self.dir.path().join("store")
     }
 
-    /// Throws away what its store has.
+    /// Removes the files of its store.
     pub fn forget(&self) {
         for entry in fs::read_dir(self.store().join("files")).into_iter().flatten().flatten() {
             fs::remove_file(entry.path()).expect("a file of its store");
         }
     }
 
-    /// How many bytes are in its store.
+    /// Counts the bytes in its store.
     pub fn store_bytes(&self) -> u64 {
         bytes_below(&self.store())
     }
 }
 
-/// The disk space, in bytes, of all files below a directory.
+/// Counts the disk space, in bytes, of all files below a directory.
 pub fn bytes_below(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.file_type() {
         Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
-        // Gone since the listing counts for nothing.
+        // A file removed since the listing counts zero.
         _ => entry.metadata().map_or(0, |file| std::os::unix::fs::MetadataExt::blocks(&file) * 512),
     });
     sizes.sum()

@@ -1,4 +1,4 @@
-//! A real systemd of its own, with what the package installs, in namespaces of its own: see `tests/support/systemd-box`.
+//! A real systemd of its own, with the package's files, in namespaces of its own: see `tests/support/systemd-box`.
 
 use super::{PROGRAMS, Process, Ran, command, run, scratch, until};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A machine that runs nothing but systemd and what it is told to.
+/// A machine that runs nothing but systemd and the test's commands.
 pub struct Systemd {
     pid: String,
     // Ended before the directory goes.
@@ -16,7 +16,7 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Boots one, on which pkgswarm is installed, the network 10.78.0.0/24 is trusted, and nothing is enabled.
+    /// Boots a machine with pkgswarm installed, the network 10.78.0.0/24 trusted, and nothing enabled.
     pub fn boot() -> Systemd {
         let dir = scratch("systemd");
         let (over, pid) = (dir.path().join("over"), dir.path().join("pid"));
@@ -25,7 +25,7 @@ impl Systemd {
         fs::create_dir_all(&units).expect("a directory");
         fs::write(units.join("default.target"), "[Unit]\nDescription=Nothing more\nWants=sysinit.target\n")
             .expect("a unit");
-        // pacman's package has it on Arch Linux.
+        // pacman's package brings it on Arch Linux.
         fs::write(over.join("usr/lib/sysusers.d/alpm.conf"), "u alpm - alpm -\n").expect("a file");
         fs::write(over.join("etc/pkgswarm/config.toml"), "[lan]\nnetworks = \"10.78.0.0/24\"\n").expect("a file");
         let mut boot = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/systemd-box"));
@@ -47,7 +47,7 @@ impl Systemd {
         run(command("nsenter").args(["--target", &self.pid, "--all", "--root", "--wdns=/"]).args(words))
     }
 
-    /// Runs a command that must succeed, and says what the journal says when it does not; what it printed.
+    /// Runs a command that must succeed, and prints the journal if it does not; returns its output.
     #[track_caller]
     pub fn ok(&self, words: &[&str]) -> String {
         let ran = self.run(words);
@@ -59,14 +59,14 @@ impl Systemd {
         ran.stdout
     }
 
-    /// One property of a unit.
+    /// Returns one property of a unit.
     #[track_caller]
     pub fn property(&self, unit: &str, name: &str) -> String {
         self.ok(&["systemctl", "show", "--value", "--property", name, unit]).trim().to_owned()
     }
 }
 
-/// What the package has, with the program under test.
+/// Installs the package's files, with the program under test.
 fn install(over: &Path, dir: &Path) {
     let built = dir.join("built/release");
     fs::create_dir_all(&built).expect("a directory");
