@@ -7,11 +7,11 @@ use ed25519_dalek::SigningKey;
 use pkgswarm::cid::Cid;
 use pkgswarm::dag::dir;
 use pkgswarm::digest::Sha256;
-use pkgswarm::index::accept::{Grant, Offer, Refusal, accept};
-use pkgswarm::index::ipns::{Name, Record};
+use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
+use pkgswarm::index::ipns::{IpnsRecord, Name};
 use pkgswarm::index::manifest::Manifest;
 use pkgswarm::index::minisign::SecretKey;
-use pkgswarm::index::state::Seen;
+use pkgswarm::index::state::SeenSequence;
 use pkgswarm::name::RepoName;
 use pkgswarm_fuzz::{Choices, parts};
 
@@ -32,7 +32,8 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
 
     // All parts by another key: refused if any key is configured.
     let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| bytes.to_vec());
-    let foreign = Offer { manifest: manifest.to_vec(), minisig: some(minisig), record: some(record), root: some(root) };
+    let foreign =
+        IndexOffer { manifest: manifest.to_vec(), minisig: some(minisig), record: some(record), root: some(root) };
     assert!(accept(&grant, floor.as_ref(), &foreign, NOW).is_err());
 
     // Signed by the publisher, and then perhaps one part by the other key.
@@ -62,7 +63,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
             assert_eq!(accepted.manifest, decoded);
             assert!(grant.tables(&decoded).all(|table| table.repo.as_str() == "core"));
         }
-        Err(Refusal::Older { has, offered }) => assert!(offered < has),
+        Err(RefusalError::Older { has, offered }) => assert!(offered < has),
         Err(_) => {}
     }
 });
@@ -75,22 +76,22 @@ fn grant(ipns: bool, minisign: bool) -> Grant {
     }
 }
 
-fn floor(choices: &mut Choices, manifest: &[u8]) -> Option<Seen> {
+fn floor(choices: &mut Choices, manifest: &[u8]) -> Option<SeenSequence> {
     let sequence = NOW - 2 + choices.below(5) as u64;
     match choices.below(4) {
         0 => None,
-        1 => Some(Seen { sequence, manifest: Sha256::of(manifest), fetched: 1, expires: 2 }),
-        _ => Some(Seen { sequence, manifest: Sha256::of(b"another"), fetched: 1, expires: 2 }),
+        1 => Some(SeenSequence { sequence, manifest: Sha256::of(manifest), fetched: 1, expires: 2 }),
+        _ => Some(SeenSequence { sequence, manifest: Sha256::of(b"another"), fetched: 1, expires: 2 }),
     }
 }
 
-fn honest(manifest: &Manifest, bytes: &[u8], ipns: bool, minisign: bool) -> Offer {
+fn honest(manifest: &Manifest, bytes: &[u8], ipns: bool, minisign: bool) -> IndexOffer {
     let cid = Cid::raw(Sha256::of(bytes));
-    let entries = [dir::Entry { name: "pkgswarm.json".to_owned(), cid, dag_size: bytes.len() as u64 }];
+    let entries = [dir::DirectoryEntry { name: "pkgswarm.json".to_owned(), cid, dag_size: bytes.len() as u64 }];
     let mut root = None;
     let built = dir::build(&entries, |block| root = Some(block.bytes)).expect("one entry makes a directory");
-    let record = Record { value: format!("/ipfs/{}", built.root), sequence: 1, expires: NOW + 9, ttl: 1 };
-    Offer {
+    let record = IpnsRecord { value: format!("/ipfs/{}", built.root), sequence: 1, expires: NOW + 9, ttl: 1 };
+    IndexOffer {
         manifest: bytes.to_vec(),
         minisig: minisign.then(|| MINISIGN.sign(bytes, manifest.sequence, manifest.expires).into_bytes()),
         record: ipns.then(|| record.sign(&IPNS)),

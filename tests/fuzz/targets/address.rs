@@ -9,7 +9,9 @@ use pkgswarm::distro::server::is_public;
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(Ok(address)) = Address::parse(text) {
-        assert!(address.path.iter().all(|name| !name.contains(['/', '\0']) && !matches!(name.as_str(), "" | "." | "..")));
+        assert!(
+            address.path.iter().all(|name| !name.contains(['/', '\0']) && !matches!(name.as_str(), "" | "." | ".."))
+        );
         assert_eq!(Address::parse(&address.to_string()), Some(Ok(address.clone())));
         at_gateway(&address);
     }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use pkgswarm::catalogue::{Catalogue, Record};
+use pkgswarm::catalogue::{Catalogue, CatalogueEntry};
 use pkgswarm::digest::Sha256;
 use pkgswarm::name::FileName;
 
@@ -25,7 +25,7 @@ fn judge(bytes: Vec<u8>) {
     assert_eq!(catalogue.is_empty(), catalogue.len() == 0);
     let absent = FileName::new("no such file").expect("a plain name");
     let _ = (catalogue.find(&absent), catalogue.by_package_name("zstd"));
-    let Ok(records) = catalogue.iter().collect::<Result<Vec<Record>, _>>() else { return };
+    let Ok(records) = catalogue.iter().collect::<Result<Vec<CatalogueEntry>, _>>() else { return };
     assert_eq!(records.len(), catalogue.len());
     let sorted = records.is_sorted_by(|a, b| a.name < b.name);
     for record in &records {

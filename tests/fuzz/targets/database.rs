@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use pkgswarm::distro::syncdb::{BadDatabase, Limits, Package, read};
+use pkgswarm::distro::syncdb::{DatabaseError, Limits, Package, read};
 use pkgswarm_fuzz::zstd_frame;
 
 /// Low, so that each of them is reached.
@@ -27,16 +27,16 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     match (plain, packed) {
         (Ok(plain), Ok(packed)) => assert_eq!(plain, packed),
         (Ok(_), Err(why)) => panic!("refused only when packed: {why}"),
-        (Err(BadDatabase::Entry { entry, problem }), Err(why)) => {
-            assert!(matches!(why, BadDatabase::Entry { entry: e, problem: p } if (&e, &p) == (&entry, &problem)));
+        (Err(DatabaseError::Entry { entry, problem }), Err(why)) => {
+            assert!(matches!(why, DatabaseError::Entry { entry: e, problem: p } if (&e, &p) == (&entry, &problem)));
         }
         _ => {}
     }
 });
 
-fn packages(bytes: &[u8]) -> Result<Vec<Package>, BadDatabase> {
+fn packages(bytes: &[u8]) -> Result<Vec<Package>, DatabaseError> {
     let mut packages = Vec::new();
-    read::<BadDatabase>(bytes, &LIMITS, |package| {
+    read::<DatabaseError>(bytes, &LIMITS, |package| {
         packages.push(package);
         Ok(())
     })?;

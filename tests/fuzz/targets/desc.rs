@@ -6,7 +6,7 @@
 
 use cid::multibase::Base;
 use pkgswarm::digest::Sha256;
-use pkgswarm::distro::syncdb::{BadDatabase, Limits, Package, read};
+use pkgswarm::distro::syncdb::{DatabaseError, Limits, Package, read};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -35,10 +35,10 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     assert_eq!(format!("{}-{}", package.name, package.version).as_bytes(), directory);
 });
 
-fn parsed(directory: &[u8], desc: &[u8]) -> Result<Option<Package>, BadDatabase> {
+fn parsed(directory: &[u8], desc: &[u8]) -> Result<Option<Package>, DatabaseError> {
     let mut out = None;
     let limits = Limits { packages: 1, ..Limits::default() };
-    read::<BadDatabase>(&tar(directory, desc)[..], &limits, |package| {
+    read::<DatabaseError>(&tar(directory, desc)[..], &limits, |package| {
         out = Some(package);
         Ok(())
     })?;

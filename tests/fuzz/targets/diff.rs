@@ -2,7 +2,7 @@
 //! changes a table once, however often it is applied.
 #![no_main]
 
-use pkgswarm::index::diff::{BadDiff, Changes};
+use pkgswarm::index::diff::{Changes, DiffError};
 use pkgswarm_fuzz::{parts, zstd_frame};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -35,7 +35,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn applied(changes: &Changes, old: &[u8]) -> Result<Vec<u8>, BadDiff> {
+fn applied(changes: &Changes, old: &[u8]) -> Result<Vec<u8>, DiffError> {
     let mut out = Vec::new();
     changes.apply(old, &mut out)?;
     Ok(out)

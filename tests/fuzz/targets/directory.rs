@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::BadDag;
-use pkgswarm::dag::dir::{BadEntries, Entry, Found, Search, build, entry};
+use pkgswarm::dag::DagError;
+use pkgswarm::dag::dir::{DirectoryEntry, DirectoryError, DirectorySearch, SearchState, build, entry};
 use pkgswarm::digest::Sha256;
 use pkgswarm_fuzz::{cid_of, parts};
 
@@ -19,15 +19,15 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
 fn foreign(block: &[u8], name: &str) {
     let root = cid_of(block);
     let found = entry(root, block, name);
-    let mut search = Search::new(root, name);
+    let mut search = DirectorySearch::new(root, name);
     match (found, search.push(block)) {
-        (Ok(Some((cid, size))), Ok(other)) => assert_eq!(other, Found::Entry(cid, size)),
-        (Ok(None), Ok(other)) => assert_eq!(other, Found::Nothing),
-        (Err(BadDag::NotFlat), Ok(other)) => {
-            let next = if let Found::Below(cid) = other { cid } else { root };
+        (Ok(Some((cid, size))), Ok(other)) => assert_eq!(other, SearchState::Entry(cid, size)),
+        (Ok(None), Ok(other)) => assert_eq!(other, SearchState::Nothing),
+        (Err(DagError::NotFlat), Ok(other)) => {
+            let next = if let SearchState::Below(cid) = other { cid } else { root };
             assert_eq!(search.wanted(), next);
         }
-        (Err(BadDag::NotFlat), Err(BadDag::Foreign(_))) => {}
+        (Err(DagError::NotFlat), Err(DagError::Foreign(_))) => {}
         (Err(one), Err(other)) => assert_eq!(one, other),
         (one, other) => panic!("one block, two answers: {one:?} {other:?}"),
     }
@@ -36,23 +36,29 @@ fn foreign(block: &[u8], name: &str) {
 fn ours(names: &str, name: &str) {
     let there: BTreeMap<&str, Cid> =
         names.split('\n').map(|name| (name, Cid::raw(Sha256::of(name.as_bytes())))).collect();
-    let entries: Vec<Entry> =
-        there.iter().map(|(name, cid)| Entry { name: (*name).to_owned(), cid: *cid, dag_size: 1 }).collect();
+    let entries: Vec<DirectoryEntry> =
+        there.iter().map(|(name, cid)| DirectoryEntry { name: (*name).to_owned(), cid: *cid, dag_size: 1 }).collect();
     let mut blocks = HashMap::new();
     let root = match build(&entries, |block| drop(blocks.insert(block.cid, block.bytes))) {
         Ok(built) => built.root,
-        Err(BadEntries::Name(bad)) => return assert!(matches!(&*bad, "" | "." | "..") || bad.contains(['/', '\0'])),
+        Err(DirectoryError::Name(bad)) => {
+            return assert!(matches!(&*bad, "" | "." | "..") || bad.contains(['/', '\0']));
+        }
         Err(other) => panic!("sorted and unique, and yet: {other}"),
     };
     // A few of many names: each is looked up from the root down.
     for wanted in there.keys().copied().step_by(there.len().div_ceil(6)).chain([name]) {
-        let mut search = Search::new(root, wanted);
+        let mut search = DirectorySearch::new(root, wanted);
         let found = loop {
             match search.push(&blocks[&search.wanted()]).expect("our own directories are sound") {
-                Found::Below(_) => {}
+                SearchState::Below(_) => {}
                 found => break found,
             }
         };
-        assert_eq!(found, there.get(wanted).map_or(Found::Nothing, |cid| Found::Entry(*cid, 1)), "{wanted:?}");
+        assert_eq!(
+            found,
+            there.get(wanted).map_or(SearchState::Nothing, |cid| SearchState::Entry(*cid, 1)),
+            "{wanted:?}"
+        );
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use pkgswarm::health::memory::Memory;
+use pkgswarm::health::memory::HealthMemory;
 use pkgswarm::health::record;
 use pkgswarm_fuzz::parts;
 
@@ -12,7 +12,7 @@ const NOW: u64 = 1_790_000_000;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [run, pace] = parts(data);
-    let read = |text: &str| Memory::from_text(text);
+    let read = |text: &str| HealthMemory::from_text(text);
     // No version writes carriage returns; lines that end in several would lose one each time.
     let memory = read(&String::from_utf8_lossy(run).replace('\r', " "));
     let again = read(&memory.to_text(NOW));

@@ -7,9 +7,9 @@
 use std::sync::LazyLock;
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use pkgswarm::index::ipns::{BadRecord, Name, RECORD_MOST, Record};
+use pkgswarm::index::ipns::{IpnsRecord, Name, RECORD_MOST, RecordError};
 use pkgswarm::index::time::LAST;
-use pkgswarm::protobuf::Writer;
+use pkgswarm::protobuf::ProtobufWriter;
 use pkgswarm_fuzz::parts;
 
 const NOW: u64 = 1_790_000_000;
@@ -24,7 +24,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         return;
     }
     let signature = KEY.sign(&[b"ipns-signature:", cbor].concat()).to_bytes();
-    let signed = Writer::default().bytes(8, &signature).bytes(9, cbor).finish();
+    let signed = ProtobufWriter::default().bytes(8, &signature).bytes(9, cbor).finish();
     let whole = NAME.verify(&[&signed, unsigned].concat(), NOW);
     // If they are refused there is nothing to compare.
     if !unsigned.is_empty() && whole.is_err() {
@@ -38,9 +38,9 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
             if let Ok(root) = record.root() {
                 assert_eq!(record.value.trim_end_matches('/').strip_prefix("/ipfs/").map(str::parse), Some(Ok(root)));
             }
-            let again = Record { expires: record.expires.min(LAST), ..record };
+            let again = IpnsRecord { expires: record.expires.min(LAST), ..record };
             assert_eq!(NAME.verify(&again.sign(&KEY), NOW), Ok(again));
         }
-        Err(why) => assert_ne!(why, BadRecord::Signature, "the signature is good"),
+        Err(why) => assert_ne!(why, RecordError::Signature, "the signature is good"),
     }
 });

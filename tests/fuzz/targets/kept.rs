@@ -4,22 +4,22 @@
 
 use pkgswarm::dag::CHUNK;
 use pkgswarm::digest::Sha256;
-use pkgswarm::index::state::{Memory, Seen};
+use pkgswarm::index::state::{SeenSequence, SequenceMemory};
 use pkgswarm::node::shelf::saved;
-use pkgswarm::prefetch::state::State;
+use pkgswarm::prefetch::state::PrefetchState;
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [key, kept] = parts(data);
-    if let Ok(memory) = Memory::from_bytes(kept) {
+    if let Ok(memory) = SequenceMemory::from_bytes(kept) {
         let keys = [String::from_utf8_lossy(key).into_owned()];
         let before = memory.highest(&keys).map_or(0, |seen| seen.sequence);
         let mut after = memory.clone();
-        after.note(&keys, &Seen { sequence: 7, manifest: Sha256::of(key), fetched: 1, expires: 2 });
+        after.note(&keys, &SeenSequence { sequence: 7, manifest: Sha256::of(key), fetched: 1, expires: 2 });
         assert_eq!(after.highest(&keys).map(|seen| seen.sequence), Some(before.max(7)));
-        assert_eq!(Memory::from_bytes(&after.to_bytes()).expect("what we write we read"), after);
+        assert_eq!(SequenceMemory::from_bytes(&after.to_bytes()).expect("what we write we read"), after);
     }
-    for update in State::from_bytes(kept).updates {
+    for update in PrefetchState::from_bytes(kept).updates {
         let texts = [&update.repo, &update.name, &update.new, &update.file].into_iter().chain(&update.old);
         for text in texts {
             assert!(!text.contains('/') && !text.chars().any(char::is_control), "{text:?}");

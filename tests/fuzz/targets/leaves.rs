@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pkgswarm::cid::Cid;
 use pkgswarm::dag::node::{self, Piece};
-use pkgswarm::dag::proof::{LeafProver, Leaves, Unproven};
+use pkgswarm::dag::proof::{LeafProver, Leaves, ProofError};
 use pkgswarm::digest::Sha256;
 use pkgswarm_fuzz::{Choices, cid_of, parts};
 
@@ -74,7 +74,7 @@ fn judge(leaves: Leaves, file: &[u8], choices: &mut Choices) {
     assert_eq!(prover.is_done(), sound == leaves.count());
     match verdict {
         Ok(()) => assert!(prover.missing() <= leaves.size() - proven),
-        Err(Unproven::Leaf { leaf, range }) => assert_eq!((leaf, range), (sound, leaves.range(sound))),
-        Err(Unproven::Excess { size }) => assert!(prover.is_done() && size == proven && file.len() as u64 > size),
+        Err(ProofError::Leaf { leaf, range }) => assert_eq!((leaf, range), (sound, leaves.range(sound))),
+        Err(ProofError::Excess { size }) => assert!(prover.is_done() && size == proven && file.len() as u64 > size),
     }
 }

@@ -1,7 +1,7 @@
 //! Sniffing of unproven files: it ends quickly, and no web page passes under any name.
 #![no_main]
 
-use pkgswarm::look::{self, Oddity};
+use pkgswarm::look::{self, ShapeError};
 use pkgswarm::name::{FileName, NameKind};
 use pkgswarm_fuzz::{file, parts};
 
@@ -12,7 +12,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let verdict = look::at(&name, open, content.len() as u64);
     let page = content.trim_ascii_start().to_ascii_lowercase();
     if page.starts_with(b"<html") || page.starts_with(b"<!doctype html") {
-        assert!(matches!(verdict, Err(Oddity::WebPage)));
+        assert!(matches!(verdict, Err(ShapeError::WebPage)));
     }
     if content.is_empty() && name.kind() != NameKind::Other {
         assert!(verdict.is_err(), "{name} is never empty");

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use cid::multibase::Base;
 use ed25519_dalek::{Signer as _, SigningKey};
-use pkgswarm::index::minisign::{BadSignature, PublicKey};
+use pkgswarm::index::minisign::{PublicKey, SignatureError};
 use pkgswarm_fuzz::parts;
 
 /// The key of minisign's documentation, and a signature of "test" by it.
@@ -50,7 +50,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let says = |field: &str| comment.split_ascii_whitespace().find_map(|word| word.strip_prefix(field));
     let fits = says("sequence=").is_none_or(|it| it == "5") && says("expires=").is_none_or(|it| it == "9");
     assert_eq!(found.agrees(5, 9).is_ok(), fits, "{comment:?}");
-    assert!(matches!(FOREIGN.verify(b"{}", signed.as_bytes()), Err(BadSignature::OtherKey { .. })));
+    assert!(matches!(FOREIGN.verify(b"{}", signed.as_bytes()), Err(SignatureError::OtherKey { .. })));
 });
 
 /// Signs "{}" and `comment` like minisign without hashing first (minisign(1), signature format).

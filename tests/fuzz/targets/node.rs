@@ -2,30 +2,30 @@
 #![no_main]
 
 use pkgswarm::dag::MAX_LINKS;
-use pkgswarm::dag::node::{self, Node};
+use pkgswarm::dag::node::{self, DagNode};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     match node::decode(data) {
-        Ok(Node::File { inline, pieces, size }) => {
+        Ok(DagNode::File { inline, pieces, size }) => {
             assert!(pieces.len() <= MAX_LINKS);
             let below: u64 = pieces.iter().map(|piece| piece.size).sum();
             assert_eq!(inline.len() as u64 + below, size);
             let again = node::file(&pieces);
-            assert_eq!(node::decode(&again), Ok(Node::File { inline: b"", pieces, size: below }));
+            assert_eq!(node::decode(&again), Ok(DagNode::File { inline: b"", pieces, size: below }));
         }
-        Ok(Node::Directory(links)) => {
+        Ok(DagNode::Directory(links)) => {
             let again = node::directory(links.iter().copied());
-            assert_eq!(node::decode(&again), Ok(Node::Directory(links.clone())));
+            assert_eq!(node::decode(&again), Ok(DagNode::Directory(links.clone())));
             let empty = node::directory([]).len();
             assert_eq!(again.len(), empty + links.iter().map(node::link_len).sum::<usize>());
         }
-        Ok(Node::Shard { links, fan_out }) => {
+        Ok(DagNode::Shard { links, fan_out }) => {
             let again = node::shard(links.iter().copied(), fan_out, &[1; 32]);
-            assert_eq!(node::decode(&again), Ok(Node::Shard { links, fan_out }));
+            assert_eq!(node::decode(&again), Ok(DagNode::Shard { links, fan_out }));
         }
         Err(_) => {}
     }
-    if let Ok(Node::Directory(links) | Node::Shard { links, .. }) = node::decode(data) {
+    if let Ok(DagNode::Directory(links) | DagNode::Shard { links, .. }) = node::decode(data) {
         assert_eq!(node::hashes(data).map(|hashes| hashes.len()), Ok(links.len()));
     }
 });

@@ -5,7 +5,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use pkgswarm::distro::pacman_conf::{Check, PacmanConf, Repo, SigLevel};
+use pkgswarm::distro::pacman_conf::{PacmanConf, Repo, SigLevel, SignatureCheck};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -72,9 +72,9 @@ fn of(repo: &Repo) -> String {
 fn levels(level: SigLevel, line: &mut impl FnMut(&str, &str)) {
     for (what, check) in [("Package", level.package), ("Database", level.database)] {
         let check = match check {
-            Check::Never => "Never",
-            Check::Optional => "Optional",
-            Check::Required => "Required",
+            SignatureCheck::Never => "Never",
+            SignatureCheck::Optional => "Optional",
+            SignatureCheck::Required => "Required",
         };
         line("SigLevel", &format!("{what}{check}"));
     }

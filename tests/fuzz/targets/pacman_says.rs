@@ -5,7 +5,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 
 use pkgswarm::distro::caller::{start_time, words};
-use pkgswarm::distro::pacman::{Coming, MARK, about, bare, coming};
+use pkgswarm::distro::pacman::{MARK, TransactionPackage, about, bare, coming};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -15,7 +15,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         assert!(line.starts_with(MARK) || coming(line).is_none());
         let Some(package) = coming(&format!("{MARK}\t{line}")) else { continue };
         assert!(!package.file.as_str().contains('/') && !package.repo.as_str().contains('/'));
-        let Coming { repo, name, version, file, about } = &package;
+        let TransactionPackage { repo, name, version, file, about } = &package;
         let lists = about.iter().flat_map(|about| [&about.depends, &about.provides, &about.conflicts, &about.groups]);
         let lists: String = lists.map(|list| format!("\t{}", list.join(" "))).collect();
         let again = format!("{MARK}\t{repo}\t{name}\t{version}\thttps://m/{file}{lists}");

@@ -1,7 +1,7 @@
 //! Protocol buffers: a message that is read whole is written again byte for byte.
 #![no_main]
 
-use pkgswarm::protobuf::{Fields, Value, push_varint, varint_len};
+use pkgswarm::protobuf::{FieldValue, Fields, push_varint, varint_len};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let mut again = Vec::new();
@@ -15,21 +15,21 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         let key = u64::from(field.number) << 3;
         let before = again.len();
         match field.value {
-            Value::Varint(value) => {
+            FieldValue::Varint(value) => {
                 push_varint(&mut again, key);
                 push_varint(&mut again, value);
                 assert_eq!(again.len() - before, varint_len(key) + varint_len(value));
             }
-            Value::Fixed64(value) => {
+            FieldValue::Fixed64(value) => {
                 push_varint(&mut again, key | 1);
                 again.extend(value.to_le_bytes());
             }
-            Value::Bytes(value) => {
+            FieldValue::Bytes(value) => {
                 push_varint(&mut again, key | 2);
                 push_varint(&mut again, value.len() as u64);
                 again.extend(value);
             }
-            Value::Fixed32(value) => {
+            FieldValue::Fixed32(value) => {
                 push_varint(&mut again, key | 5);
                 again.extend(value.to_le_bytes());
             }

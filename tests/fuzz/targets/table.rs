@@ -2,7 +2,7 @@
 #![no_main]
 
 use pkgswarm::cid::{Cid, Codec};
-use pkgswarm::index::table::{BadTable, Entry, FILE_MOST, ONE_BLOCK, Reader, Writer, pack};
+use pkgswarm::index::table::{Entry, FILE_MOST, ONE_BLOCK, Reader, TableError, TableWriter, pack};
 use pkgswarm_fuzz::{parts, zstd_frame};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -18,7 +18,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     if let Ok(entries) = read(&zstd_frame(body), lines) {
         assert_eq!(entries.len() as u64, lines);
         check(&entries);
-        let mut writer = Writer::new(Vec::new());
+        let mut writer = TableWriter::new(Vec::new());
         entries.iter().for_each(|entry| writer.add(entry).expect("sorted entries are taken"));
         let plain = writer.finish();
         let again: Result<Vec<Entry>, _> = Reader::plain(&plain[..], lines).collect();
@@ -33,7 +33,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn read(bytes: &[u8], announced: u64) -> Result<Vec<Entry>, BadTable> {
+fn read(bytes: &[u8], announced: u64) -> Result<Vec<Entry>, TableError> {
     Reader::new(bytes, announced)?.collect()
 }
 

@@ -9,7 +9,7 @@ use pkgswarm::dag::node::{self, Piece};
 use pkgswarm::dag::proof::{LeafProver, Leaves};
 use pkgswarm::dag::walk::Walk;
 use pkgswarm::digest::Sha256;
-use pkgswarm::protobuf::Writer;
+use pkgswarm::protobuf::ProtobufWriter;
 use pkgswarm_fuzz::{Choices, cid_of, parts};
 
 /// A walk may take a million blocks; that would be a fuzzer's whole day.
@@ -61,8 +61,8 @@ fn made(choices: &mut Choices, foreign: &[u8]) -> (HashMap<Cid, Vec<u8>>, Option
         let (block, size) = match kind {
             0 | 6 => (now.to_vec(), now.len() as u64),
             1 | 2 => {
-                let data = Writer::default().varint(1, kind as u64 * 2 % 4).bytes(2, now).finish();
-                (Writer::default().bytes(1, &data).finish(), now.len() as u64)
+                let data = ProtobufWriter::default().varint(1, kind as u64 * 2 % 4).bytes(2, now).finish();
+                (ProtobufWriter::default().bytes(1, &data).finish(), now.len() as u64)
             }
             3 => (now.to_vec(), u64::from(choices.byte())), // a node as the fuzzer wrote it
             _ => {
