@@ -44,12 +44,12 @@ pub struct Knowledge {
     /// True when the package manager itself demands package signatures for the repository.
     pub signatures_required: bool,
     /// A list that could not be read, and so may have more entries.
-    pub unread: Option<Unread>,
+    pub unread: Option<UnreadList>,
 }
 
 /// A file of pacman's that exists and could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unread {
+pub enum UnreadList {
     /// Its configuration: every file may belong to a repository.
     Configuration,
     /// A sync database or an index of the repository.
@@ -215,9 +215,9 @@ fn waiver(name: &FileName, knowledge: &Knowledge) -> Waiver {
         (kind, None) if others && (!knowledge.in_repo || kind == NameKind::Other) => Waiver::NotPacmans,
         (NameKind::PackageSignature | NameKind::DatabaseSignature, _) => Waiver::Signature,
         (NameKind::Database, _) if knowledge.in_repo => Waiver::MirrorDatabase,
-        (_, Some(Unread::Configuration)) => Waiver::NoConfiguration,
-        (_, Some(Unread::List)) => Waiver::ListUnread,
-        (_, Some(Unread::Packed)) => Waiver::ListPacked,
+        (_, Some(UnreadList::Configuration)) => Waiver::NoConfiguration,
+        (_, Some(UnreadList::List)) => Waiver::ListUnread,
+        (_, Some(UnreadList::Packed)) => Waiver::ListPacked,
         _ if knowledge.in_repo => Waiver::NotListed,
         _ => Waiver::NotARepoUrl,
     }

@@ -13,7 +13,7 @@ use crate::dag::build::{BuiltFile, build};
 use crate::digest::Sha256;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::handover::{self, Target};
+use crate::handover::{self, HandoverTarget};
 use crate::index::in_use;
 use crate::name::{FileName, NameKind};
 use crate::report::{self, ProgressLine};
@@ -22,7 +22,7 @@ use crate::session::Session;
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
     // Packages are untrusted bytes, and the indexes belong to the unprivileged user.
-    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {

@@ -7,7 +7,7 @@ use crate::cli::DoctorArgs;
 use crate::config::Settings;
 use crate::doctor::{self, Check, Facts, Finding, Level, store};
 use crate::env::Env;
-use crate::handover::{self, Target};
+use crate::handover::{self, HandoverTarget};
 use crate::name::shown;
 use crate::report;
 
@@ -22,7 +22,7 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) 
         let found = found.map(|check| (check, vec![store::no_user(settings.download_user.as_deref())]));
         return tell(&found.collect::<Vec<_>>(), args);
     }
-    handover::through(env, settings, &Target::Looking, |_| run_here(env, flags, args))
+    handover::through(env, settings, &HandoverTarget::Looking, |_| run_here(env, flags, args))
 }
 
 fn run_here(env: &Env, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {

@@ -17,7 +17,7 @@ use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::find::{self, FoundFile};
-use crate::handover::{self, Arrival, Giver, Target, Tell};
+use crate::handover::{self, Arrival, Giver, HandoverTarget, Tell};
 use crate::journal::By;
 use crate::name::FileName;
 use crate::output::Output;
@@ -73,18 +73,18 @@ fn beside(args: &FetchArgs) -> &Path {
 
 /// Returns the place where root puts its child's files. The child resolves names, so root opens the directory and
 /// not the files.
-fn target<'a>(args: &FetchArgs, tell: &'a Tell<'a>) -> Result<Target<'a>, Error> {
+fn target<'a>(args: &FetchArgs, tell: &'a Tell<'a>) -> Result<HandoverTarget<'a>, Error> {
     match args.output.as_deref() {
         // The child writes to standard output itself.
-        Some(path) if path == Path::new("-") => Ok(Target::Nowhere),
-        Some(path) => Ok(Target::At(Output::at(path)?, tell)),
+        Some(path) if path == Path::new("-") => Ok(HandoverTarget::Nowhere),
+        Some(path) => Ok(HandoverTarget::At(Output::at(path)?, tell)),
         None => {
             let dir = &args.directory;
             std::fs::metadata(dir)
                 .ok()
                 .filter(std::fs::Metadata::is_dir)
                 .ok_or_else(|| Error::local(dir.display(), "is not a directory").hint("mkdir it first"))?;
-            Ok(Target::In(dir.clone(), args.what.iter().map(|what| name_in(what)).collect(), tell))
+            Ok(HandoverTarget::In(dir.clone(), args.what.iter().map(|what| name_in(what)).collect(), tell))
         }
     }
 }

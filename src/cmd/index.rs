@@ -17,7 +17,7 @@ use crate::distro::question::ConfQuestion;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
-use crate::handover::{self, Handed, Target};
+use crate::handover::{self, Handed, HandoverTarget};
 use crate::index::in_use;
 use crate::index::refresh::{Clock, IndexSource, RefreshOutcome, Refreshed, refresh};
 use crate::index::time;
@@ -29,7 +29,7 @@ use crate::session::Session;
 pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
     // The state belongs to the download user, and root does not trust its content.
     if matches!(command, IndexCommand::Ls(_) | IndexCommand::Show(_)) {
-        return handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, command));
+        return handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, command));
     }
     run_here(env, settings, command)
 }
@@ -101,7 +101,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     let status = if env.is_root() {
         let flags = set.iter().flat_map(|flag| ["--set", flag]);
         let words = flags.chain(["index", "refresh", &index.name]).map(OsString::from).collect::<Vec<_>>();
-        match handover::run(env, settings, &words, &Target::Nowhere)? {
+        match handover::run(env, settings, &words, &HandoverTarget::Nowhere)? {
             Handed::Done(status) => status,
             Handed::Back(settings) => here(settings.storeless)?,
         }
@@ -151,7 +151,7 @@ fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Re
     for name in &args.names {
         configured(settings, name)?;
     }
-    handover::through(env, settings, &Target::Nowhere, |settings| refresh_here(env, settings, args))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| refresh_here(env, settings, args))
 }
 
 fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {
@@ -404,7 +404,7 @@ fn rm(env: &Env, settings: &Settings, args: &NameArgs) -> anyhow::Result<u8> {
             let flags = set.iter().flat_map(|flag| ["--set", flag]);
             let words: Vec<OsString> =
                 flags.chain(["upkeep", "--forget-index", copy.as_str()]).map(OsString::from).collect();
-            handover::run(env, settings, &words, &Target::Nowhere).map(drop)
+            handover::run(env, settings, &words, &HandoverTarget::Nowhere).map(drop)
         }
         false => in_use::state(settings).forget_copy(&copy).map_err(|e| Error::local(&args.name, e)),
     };

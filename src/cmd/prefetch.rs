@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::env::Env;
 use crate::error::{self, ErrorKind};
-use crate::handover::{self, Giver, Target};
+use crate::handover::{self, Giver, HandoverTarget};
 use crate::prefetch::choose::LeftOut;
 use crate::prefetch::fetch::PrefetchProgress;
 use crate::prefetch::state::{PendingUpdate, UpdateStanding};
@@ -28,7 +28,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resul
     if args.notify {
         return super::notify::run(env, settings);
     }
-    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Result<u8> {

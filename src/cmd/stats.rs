@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::env::Env;
 use crate::error::Error;
-use crate::handover::{self, Target};
+use crate::handover::{self, HandoverTarget};
 use crate::journal::Journal;
 use crate::name::shown;
 use crate::stats::{Day, Stats};
@@ -30,7 +30,7 @@ const OTHER: char = '◦';
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
-    handover::through(env, settings, &Target::Nowhere, |settings| run_here(settings, args))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(settings, args))
 }
 
 fn run_here(settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {

@@ -15,7 +15,7 @@ use crate::config::value::show_size;
 use crate::config::{IndexConfig, Settings};
 use crate::deliver::block_on;
 use crate::env::Env;
-use crate::handover::{self, Target};
+use crate::handover::{self, HandoverTarget};
 use crate::http::Http;
 use crate::index::{in_use, time};
 use crate::kubo::keep::Ledger;
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
-    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {

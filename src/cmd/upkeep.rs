@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::deliver::block_on;
 use crate::env::Env;
 use crate::error::Error;
-use crate::handover::{self, Target};
+use crate::handover::{self, HandoverTarget};
 use crate::health::Health;
 use crate::index::in_use;
 use crate::kubo::keep::Ledger;
@@ -34,7 +34,7 @@ pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<
     if settings.store_dir.as_ref().is_some_and(|dir| !dir.exists()) {
         return Ok(0);
     }
-    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings))
 }
 
 fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {

@@ -17,7 +17,7 @@ use crate::config::{KuboPolicy as Asking, Settings};
 use crate::deliver::{Candidate, block_on};
 use crate::env::Env;
 use crate::find::{self, FoundFile};
-use crate::handover::{self, Target};
+use crate::handover::{self, HandoverTarget};
 use crate::http::{self, GetOptions};
 use crate::index::time;
 use crate::journal::{Journal, JournalRecord};
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
-    handover::through(env, settings, &Target::Nowhere, |settings| run_here(env, settings, args))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {

@@ -18,7 +18,7 @@ use crate::deliver::{Candidate, Delivery, Obtained};
 use crate::distro::caller;
 use crate::env::{AHEAD, Env};
 use crate::error::{Error, ErrorKind};
-use crate::handover::{self, Arrival, Giver, Target};
+use crate::handover::{self, Arrival, Giver, HandoverTarget};
 use crate::interrupt;
 use crate::journal::By;
 use crate::name::NameKind;
@@ -45,7 +45,7 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         report::say(&arrival.message.line(name.as_str()));
         Ok(())
     };
-    let target = Target::At(Output::at(&args.output)?, &tell);
+    let target = HandoverTarget::At(Output::at(&args.output)?, &tell);
     handover::through(env, settings, &target, |settings| {
         run_here(env, settings, args, |obtained, name| {
             obtained.place(&Output::at(&args.output)?)?;

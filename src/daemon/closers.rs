@@ -24,7 +24,7 @@ const THREADS: usize = 24;
 const TICK: Duration = Duration::from_millis(2);
 
 /// A value that is closed by being dropped.
-type Closed = Box<dyn Any + Send>;
+type ClosedOnDrop = Box<dyn Any + Send>;
 
 /// The threads and their queue. Cheap to clone.
 #[derive(Clone, Default)]
@@ -32,7 +32,7 @@ pub(super) struct Closers(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<u32, VecDeque<Closed>>,
+    waiting: HashMap<u32, VecDeque<ClosedOnDrop>>,
     threads: HashMap<u64, Closer>,
     next_id: u64,
     is_interrupting: bool,
@@ -104,7 +104,7 @@ impl Closers {
 
 impl State {
     /// Returns the next value for thread `id` to close; `None` ends the thread.
-    fn next(&mut self, id: u64, name: usize) -> Option<Closed> {
+    fn next(&mut self, id: u64, name: usize) -> Option<ClosedOnDrop> {
         let mut user = self.threads.get(&id)?.user;
         if !self.waiting.contains_key(&user) {
             let has_thread = |user: &u32| self.threads.values().any(|closer| closer.user == *user);

@@ -20,7 +20,7 @@ const READING: usize = 2;
 const REMEMBERED: usize = 10_000;
 
 /// The proven states of the store's files.
-pub(super) struct Proven {
+pub(super) struct ProvenStates {
     store: &'static Store,
     states: Mutex<HashMap<Sha256, FileKey>>,
     reading: Arc<Semaphore>,
@@ -28,7 +28,7 @@ pub(super) struct Proven {
     of_users: Mutex<HashMap<u32, Arc<Semaphore>>>,
 }
 
-impl Proven {
+impl ProvenStates {
     pub(super) fn of(store: &'static Store) -> Self {
         let reading = Arc::new(Semaphore::new(READING));
         Self { store, states: Mutex::default(), reading, of_users: Mutex::default() }

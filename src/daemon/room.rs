@@ -16,7 +16,7 @@ struct Inner {
 }
 
 /// A claim on bytes of the room, until drop.
-pub(super) struct Claim {
+pub(super) struct RoomClaim {
     room: Room,
     user: u32,
     bytes: u64,
@@ -30,8 +30,8 @@ impl Room {
     /// Claims `bytes` of room for `user`; the oldest files are evicted for it. `None` when coming files leave no
     /// room: trying again later helps, unless it is more than the store may hold. Lists the store, on a thread of
     /// its own.
-    pub(super) async fn claim(&self, user: u32, bytes: u64) -> Option<Claim> {
-        let mut claim = Claim { room: self.clone(), user, bytes: 0 };
+    pub(super) async fn claim(&self, user: u32, bytes: u64) -> Option<RoomClaim> {
+        let mut claim = RoomClaim { room: self.clone(), user, bytes: 0 };
         claim.grow_to(bytes).await.then_some(claim)
     }
 
@@ -40,7 +40,7 @@ impl Room {
     }
 }
 
-impl Claim {
+impl RoomClaim {
     /// Grows the claim to `bytes`, if it is smaller. Returns whether there is room; if not, it stays as it was.
     ///
     /// A user with other claims gets no more than half of the room, so that some is left for other users.
@@ -82,7 +82,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for RoomClaim {
     fn drop(&mut self) {
         self.give_back(self.bytes);
     }

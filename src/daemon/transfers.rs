@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::cid::Cid;
 use crate::daemon::documents::reading;
-use crate::daemon::proven::Proven;
-use crate::daemon::room::{Claim, Room};
+use crate::daemon::proven::ProvenStates;
+use crate::daemon::room::{Room, RoomClaim};
 use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
 use crate::name::FileName;
@@ -81,7 +81,7 @@ pub struct Transfers(Arc<TransfersInner>);
 struct TransfersInner {
     node: Node,
     store: &'static Store,
-    proven: Arc<Proven>,
+    proven: Arc<ProvenStates>,
     room: Room,
     running: Mutex<HashMap<Sha256, Weak<Transfer>>>,
 }
@@ -89,7 +89,7 @@ struct TransfersInner {
 impl Transfers {
     /// Creates transfers by `node` into `store`.
     pub fn new(node: Node, store: &'static Store) -> Self {
-        let (proven, room) = (Arc::new(Proven::of(store)), Room::of(store));
+        let (proven, room) = (Arc::new(ProvenStates::of(store)), Room::of(store));
         Self(Arc::new(TransfersInner { node, store, proven, room, running: Mutex::default() }))
     }
 
@@ -211,7 +211,7 @@ struct Into<'a> {
 
 impl Into<'_> {
     /// Fetches the file by its known CID, else by one that neighbours name.
-    async fn run(&self, request: &Request, claim: &mut Claim) -> Result<Verified, TransferState> {
+    async fn run(&self, request: &Request, claim: &mut RoomClaim) -> Result<Verified, TransferState> {
         let node = self.node;
         let among = node.bitswap.worth_asking();
         if among.is_empty() {
@@ -248,7 +248,7 @@ impl Into<'_> {
         request: &Request,
         root: Cid,
         among: &[libp2p::PeerId],
-        claim: &mut Claim,
+        claim: &mut RoomClaim,
     ) -> Result<Verified, TransferState> {
         let file = self.partial.try_clone().map_err(|e| TransferState::Failed(e.to_string()))?;
         let (progress, mut seen) = watch::channel(TransferProgress::default());

@@ -234,7 +234,7 @@ fn named(links: &[DagLink], name: &[u8]) -> Result<SearchState, DagError> {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
-    use super::node::Target;
+    use super::node::LinkTarget;
     use super::*;
     use proptest::prelude::*;
 
@@ -336,7 +336,8 @@ mod tests {
         let sha512 = [&[1, 0x55, 0x13, 64][..], &[7; 64]].concat();
         let entries = [("cbor", &cbor[..]), ("inlined", &inlined), ("nonsense", b"x"), ("sha512", &sha512)];
         let plain = Cid::raw(Sha256::of(b"plain"));
-        let links = entries.map(|(name, cid)| DagLink { cid: Target::Foreign(cid), name: name.as_bytes(), tsize: 1 });
+        let links =
+            entries.map(|(name, cid)| DagLink { cid: LinkTarget::Foreign(cid), name: name.as_bytes(), tsize: 1 });
         let plain_link = DagLink { cid: plain.into(), name: b"plain", tsize: 5 };
         let block = node::directory([links[0], links[1], links[2], plain_link, links[3]]);
         let root = Cid::dag_pb(Sha256::of(&block));

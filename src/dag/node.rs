@@ -40,36 +40,36 @@ const MURMUR3: u64 = 0x22;
 
 /// The target of a link. A directory with entries of kinds that are not read here stays readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum LinkTarget<'a> {
     /// A block of ours.
     Cid(Cid),
     /// The bytes in the place of a CID: one of another kind, or none at all.
     Foreign(&'a [u8]),
 }
 
-impl Target<'_> {
+impl LinkTarget<'_> {
     /// Returns the CID of a block that is read here.
     ///
     /// # Errors
     /// `Foreign` with the reason.
     pub fn cid(&self) -> Result<Cid, DagError> {
         match self {
-            Target::Cid(cid) => Ok(*cid),
-            Target::Foreign(bytes) => Cid::of_link(bytes).map_err(DagError::Foreign),
+            LinkTarget::Cid(cid) => Ok(*cid),
+            LinkTarget::Foreign(bytes) => Cid::of_link(bytes).map_err(DagError::Foreign),
         }
     }
 
     fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
-            Target::Cid(cid) => Cow::Owned(cid.to_bytes()),
-            Target::Foreign(bytes) => Cow::Borrowed(bytes),
+            LinkTarget::Cid(cid) => Cow::Owned(cid.to_bytes()),
+            LinkTarget::Foreign(bytes) => Cow::Borrowed(bytes),
         }
     }
 }
 
-impl From<Cid> for Target<'_> {
+impl From<Cid> for LinkTarget<'_> {
     fn from(cid: Cid) -> Self {
-        Target::Cid(cid)
+        LinkTarget::Cid(cid)
     }
 }
 
@@ -77,7 +77,7 @@ impl From<Cid> for Target<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DagLink<'a> {
     /// The block it points at.
-    pub cid: Target<'a>,
+    pub cid: LinkTarget<'a>,
     /// Empty in files; the entry's name in directories; hexadecimal digits and perhaps the entry's name in shards.
     pub name: &'a [u8],
     /// Bytes of all blocks below it, as its maker states them (a hint: never proven).
@@ -236,8 +236,8 @@ fn link(message: &[u8]) -> Result<DagLink<'_>, DagError> {
 
 /// Reads the target of a link. One of a kind that is not read here leaves its siblings readable; asking for it is
 /// an error.
-fn target(bytes: &[u8]) -> Target<'_> {
-    Cid::of_link(bytes).map_or(Target::Foreign(bytes), Target::Cid)
+fn target(bytes: &[u8]) -> LinkTarget<'_> {
+    Cid::of_link(bytes).map_or(LinkTarget::Foreign(bytes), LinkTarget::Cid)
 }
 
 /// Returns the number of hexadecimal digits that name the place of a link in a shard.

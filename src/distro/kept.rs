@@ -79,7 +79,7 @@ pub(super) struct Sources {
 
 /// An existing file or directory, as far as can be told, that this user cannot read.
 #[derive(Debug)]
-pub(super) struct Closed {
+pub(super) struct UnreadablePath {
     pub path: PathBuf,
     pub cause: io::Error,
 }
@@ -88,9 +88,9 @@ impl Sources {
     /// Finds the configuration file, everything it includes, and the directories that its globs look into.
     ///
     /// # Errors
-    /// `Closed` when one of them cannot be read: `pacman-conf` then silently skips the files that a glob cannot
+    /// `UnreadablePath` when one of them cannot be read: `pacman-conf` then silently skips the files that a glob cannot
     /// see (`process_include` in `src/pacman/conf.c`), so that its answer may lack servers.
-    pub fn of_config(config: &Path) -> Result<Self, Closed> {
+    pub fn of_config(config: &Path) -> Result<Self, UnreadablePath> {
         let mut out = Self { files: Vec::new(), is_whole: true };
         out.scan(config, 0)?;
         Ok(out)
@@ -109,7 +109,7 @@ impl Sources {
         }
     }
 
-    fn scan(&mut self, config: &Path, depth: usize) -> Result<(), Closed> {
+    fn scan(&mut self, config: &Path, depth: usize) -> Result<(), UnreadablePath> {
         if depth > DEEPEST || self.files.len() > MOST_FILES {
             self.is_whole = false;
             return Ok(());
@@ -130,7 +130,7 @@ impl Sources {
         Ok(())
     }
 
-    fn include(&mut self, pattern: &str, depth: usize) -> Result<(), Closed> {
+    fn include(&mut self, pattern: &str, depth: usize) -> Result<(), UnreadablePath> {
         if !pattern.starts_with('/') || pattern.contains('\\') {
             self.is_whole = false;
             return Ok(());
@@ -159,7 +159,7 @@ impl Sources {
     }
 
     /// Returns the matches of a pattern.
-    fn found(&mut self, pattern: &str) -> Result<Vec<PathBuf>, Closed> {
+    fn found(&mut self, pattern: &str) -> Result<Vec<PathBuf>, UnreadablePath> {
         let Ok(paths) = glob::glob(pattern) else {
             self.is_whole = false;
             return Ok(Vec::new());
@@ -180,11 +180,11 @@ impl Sources {
 }
 
 /// Accepts `cause` when it means that there is no such file to read.
-fn told(path: &Path, cause: io::Error) -> Result<(), Closed> {
+fn told(path: &Path, cause: io::Error) -> Result<(), UnreadablePath> {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
     match cause.kind() {
         NotFound | NotADirectory | IsADirectory => Ok(()),
-        _ => Err(Closed { path: path.to_owned(), cause }),
+        _ => Err(UnreadablePath { path: path.to_owned(), cause }),
     }
 }
 

@@ -274,7 +274,7 @@ impl ConfQuestion {
         if self.sysroot.is_some() {
             return Ok(None);
         }
-        let closed = |kept::Closed { path, cause }| ConfError::Closed { path, cause };
+        let closed = |kept::UnreadablePath { path, cause }| ConfError::Closed { path, cause };
         let mut sources = kept::Sources::of_config(&self.config).map_err(closed)?;
         let Some(program) = program::found(&self.program) else { return Ok(None) };
         sources.add(&program);

@@ -44,7 +44,7 @@ pub use hands::{Hands, hands};
 pub use message::Message;
 
 /// The place where root puts the files.
-pub enum Target<'a> {
+pub enum HandoverTarget<'a> {
     /// One file; the function reports its arrival.
     At(Output, &'a Tell<'a>),
     /// Files in a directory, of which these names were asked for, in this order; the function reports each
@@ -127,7 +127,7 @@ impl Giver {
 pub fn through(
     env: &Env,
     settings: &Settings,
-    target: &Target<'_>,
+    target: &HandoverTarget<'_>,
     here: impl FnOnce(&Settings) -> anyhow::Result<u8>,
 ) -> anyhow::Result<u8> {
     if !env.is_root() {
@@ -154,7 +154,7 @@ pub enum Handed {
 /// # Errors
 /// `Usage` when `download.user` does not exist; `Local` when the child cannot be run, or a file cannot be placed.
 /// Trying again does not help.
-pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'_>) -> Result<Handed, Error> {
+pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &HandoverTarget<'_>) -> Result<Handed, Error> {
     let Hands::Of(user) = hands(settings)? else { return Ok(Handed::Back(Box::new(settings.clone()))) };
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -168,7 +168,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'
     // A ^C, which the terminal sends to both, waits until the child can record it and keep the partial file; its
     // status shows it. Root dying at once would take the child along before that.
     interrupt::hold();
-    let child = start_as(user, settings, matches!(target, Target::Looking), command);
+    let child = start_as(user, settings, matches!(target, HandoverTarget::Looking), command);
     interrupt::listen();
     let Some(mut child) = child? else {
         once::say(env, &as_is_line(user));
@@ -185,7 +185,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Target<'
     let status = child.wait().map_err(|e| failed(format!("cannot be waited for: {e}")))?;
     let placed = placed?;
     match (status.code(), status.signal()) {
-        (Some(0), _) if placed == 0 && matches!(target, Target::At(..)) => {
+        (Some(0), _) if placed == 0 && matches!(target, HandoverTarget::At(..)) => {
             Err(failed("handed nothing over".to_owned()))
         }
         (Some(code), _) => Ok(Handed::Done(u8::try_from(code).unwrap_or(ErrorKind::Local.status()))),
@@ -250,11 +250,11 @@ fn start_as(user: User, settings: &Settings, only_looks: bool, mut command: Comm
 
 /// Makes a directory of the child's own beside the target of its files, where it has no store, or one on another
 /// disk that is full. It is removed on drop.
-fn beside(target: &Target<'_>, settings: &Settings, user: User) -> Option<TempDir> {
+fn beside(target: &HandoverTarget<'_>, settings: &Settings, user: User) -> Option<TempDir> {
     let dir = match target {
-        Target::At(output, _) => output.dir(),
-        Target::In(dir, ..) => dir,
-        Target::Nowhere | Target::Looking => return None,
+        HandoverTarget::At(output, _) => output.dir(),
+        HandoverTarget::In(dir, ..) => dir,
+        HandoverTarget::Nowhere | HandoverTarget::Looking => return None,
     };
     let store = settings.store_dir.as_ref().filter(|_| !users::is_stray(user.uid));
     let has_room = store.is_some_and(|store| {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::message::{MOST, Message};
-use super::{Arrival, Target, Tell};
+use super::{Arrival, HandoverTarget, Tell};
 use crate::error::Error;
 use crate::fsx;
 use crate::name::{FileName, NameKind};
@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::verify::{self, Accepted};
 
 /// Places the files until the child has closed its end; returns their number.
-pub(super) fn all(channel: &OwnedFd, target: &Target<'_>) -> Result<usize, Error> {
+pub(super) fn all(channel: &OwnedFd, target: &HandoverTarget<'_>) -> Result<usize, Error> {
     let wrong = |what: &str| Error::local("handover", format!("the unprivileged child {what}"));
     let mut placed = Vec::new();
     loop {
@@ -41,21 +41,21 @@ pub(super) fn all(channel: &OwnedFd, target: &Target<'_>) -> Result<usize, Error
         let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
         let message = Message::read(&line[..got]).ok_or_else(|| wrong("sent no sense"))?;
         let most = match target {
-            Target::At(..) => 1,
-            Target::In(_, asked, _) => asked.len(),
-            Target::Nowhere | Target::Looking => 0,
+            HandoverTarget::At(..) => 1,
+            HandoverTarget::In(_, asked, _) => asked.len(),
+            HandoverTarget::Nowhere | HandoverTarget::Looking => 0,
         };
         if message.asked >= most || placed.contains(&message.asked) {
             return Err(wrong("sent a file that was not asked for"));
         }
         placed.push(message.asked);
         match target {
-            Target::At(output, tell) => place(&file, &message, output, &message.name, tell)?,
-            Target::In(dir, asked, tell) => {
+            HandoverTarget::At(output, tell) => place(&file, &message, output, &message.name, tell)?,
+            HandoverTarget::In(dir, asked, tell) => {
                 let name = name_in(dir, &asked[message.asked], &message)?;
                 place(&file, &message, &Output::at(&dir.join(name.as_str()))?, name.as_str(), tell)?;
             }
-            Target::Nowhere | Target::Looking => {}
+            HandoverTarget::Nowhere | HandoverTarget::Looking => {}
         }
     }
 }

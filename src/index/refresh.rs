@@ -189,7 +189,7 @@ struct Work<'a> {
 }
 
 /// A way's answer: proven, and its tables here.
-struct Proven {
+struct ProvenAnswer {
     offer: IndexOffer,
     accepted: AcceptedIndex,
 }
@@ -291,7 +291,7 @@ impl<'a> Work<'a> {
     }
 
     /// Follows a way to a proven index with its tables here.
-    async fn answer(&self, way: &IndexWay<'_>) -> Result<Proven, Dead> {
+    async fn answer(&self, way: &IndexWay<'_>) -> Result<ProvenAnswer, Dead> {
         let offer = self.offer(way).await.map_err(Dead::Way)?;
         let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now);
         let mut accepted = accepted.map_err(|why| Dead::Way(why.into()))?;
@@ -308,12 +308,12 @@ impl<'a> Work<'a> {
                 self.table(table).await?;
             }
         }
-        Ok(Proven { offer, accepted })
+        Ok(ProvenAnswer { offer, accepted })
     }
 
     /// Takes an index into use. `None` when a newer one is in use already.
-    fn adopt(&self, proven: Proven) -> Result<Option<RefreshOutcome>, StateError> {
-        let Proven { offer, accepted } = proven;
+    fn adopt(&self, proven: ProvenAnswer) -> Result<Option<RefreshOutcome>, StateError> {
+        let ProvenAnswer { offer, accepted } = proven;
         let (sequence, repos) = (accepted.manifest.sequence, &self.source.grant.repos);
         if sequence <= self.best.get() {
             return Ok(None);

@@ -244,7 +244,7 @@ impl Bitswap {
             }
         }
         // A flood is read no faster than this: its sender waits, and none of its messages is kept meanwhile.
-        let wait = peer.entries.take(entries as u64);
+        let wait = peer.rates.entries.take(entries as u64);
         if wait > WAIT_MOST {
             let _ = self.0.cut.send(id);
         }
@@ -314,7 +314,7 @@ impl Bitswap {
             match block {
                 Some(block) => {
                     let len = block.len() as u64;
-                    limits::pause(self.0.total.take(len).max(peer.each.take(len))).await;
+                    limits::pause(self.0.total.take(len).max(peer.rates.sent.take(len))).await;
                     draft.block(&want, &block);
                 }
                 None if want.tell_absence => draft.presence(&want, false),

@@ -39,7 +39,7 @@ const LONGEST_UNMET: Duration = Duration::from_secs(32);
 pub struct Book(HashMap<PeerId, BookEntry>);
 
 struct BookEntry {
-    addresses: Vec<Place>,
+    addresses: Vec<BookAddress>,
     wait: Duration,
     next: Instant,
     /// Attempts since the last connection.
@@ -50,7 +50,7 @@ struct BookEntry {
 }
 
 /// An address of a peer.
-struct Place {
+struct BookAddress {
     address: Multiaddr,
     /// The end of its validity.
     until: Instant,
@@ -83,7 +83,7 @@ impl Book {
         let host = tcp_address(&address).map(|ip| ip.to_canonical());
         let is_senders = by.is_none() || host == by.map(|ip| ip.to_canonical());
         entry.make_room(host);
-        entry.addresses.push(Place { address, until: now + life, is_senders });
+        entry.addresses.push(BookAddress { address, until: now + life, is_senders });
         // Else a sender that names another port again and again would have each dialled at once.
         if entry.tries == 0 || entry.was_met || by.is_none() {
             (entry.wait, entry.next) = (FIRST, now);
@@ -160,7 +160,7 @@ impl BookEntry {
     /// Removes an address if there are enough: one of the same host, else one announced by another sender, else
     /// the oldest.
     fn make_room(&mut self, host: Option<IpAddr>) {
-        let is_same = |known: &Place| tcp_address(&known.address).map(|ip| ip.to_canonical()) == host;
+        let is_same = |known: &BookAddress| tcp_address(&known.address).map(|ip| ip.to_canonical()) == host;
         let of_host = self.addresses.iter().filter(|known| is_same(known)).count();
         let out = if of_host >= PORTS_MOST {
             self.addresses.iter().position(is_same)

@@ -163,7 +163,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
 /// The unread bytes of one connection.
 #[derive(Default)]
 struct Held {
-    streams: HashMap<u32, Unread>,
+    streams: HashMap<u32, UnreadBytes>,
     /// The cost of all unread bytes.
     cost: usize,
     /// Streams that the peer opened.
@@ -174,7 +174,7 @@ struct Held {
 
 /// The unread bytes of one stream.
 #[derive(Clone, Copy, Default)]
-struct Unread {
+struct UnreadBytes {
     bytes: usize,
     cost: usize,
 }

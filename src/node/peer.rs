@@ -58,10 +58,8 @@ pub struct Traffic {
 pub(super) struct ConnectedPeer {
     /// Wakes the writer when there is something to send.
     pub(super) wake: Notify,
-    /// The rate of what is sent to it.
-    pub(super) each: Rate,
-    /// The rate of its entries.
-    pub(super) entries: Rate,
+    /// What it may have and ask.
+    pub(super) rates: PeerRates,
     state: Mutex<PeerState>,
     /// The time of the last bytes from it or to it.
     stirred: Mutex<Instant>,
@@ -73,13 +71,21 @@ pub(super) struct ConnectedPeer {
     coming: Arc<AtomicUsize>,
 }
 
+/// How much a peer may have and ask in a second.
+pub(super) struct PeerRates {
+    /// Bytes that are sent to it.
+    pub(super) sent: Rate,
+    /// Entries of its wantlists.
+    pub(super) entries: Rate,
+}
+
 /// The room for a message, held until drop.
-pub(super) struct Place {
+pub(super) struct MessageRoom {
     len: usize,
     of: Arc<AtomicUsize>,
 }
 
-impl Drop for Place {
+impl Drop for MessageRoom {
     fn drop(&mut self) {
         self.of.fetch_sub(self.len, Ordering::Relaxed);
     }
@@ -105,8 +111,7 @@ impl ConnectedPeer {
     pub(super) fn new(upload: u64) -> Self {
         Self {
             wake: Notify::new(),
-            each: Rate::new(upload),
-            entries: Rate::new(ENTRIES_RATE),
+            rates: PeerRates { sent: Rate::new(upload), entries: Rate::new(ENTRIES_RATE) },
             state: Mutex::default(),
             stirred: Mutex::new(Instant::now()),
             sent: AtomicU64::new(0),
@@ -119,11 +124,11 @@ impl ConnectedPeer {
     /// Reserves room for a message of this length; none when that is more, with all others in transit, than the
     /// peer has reason to send: the requested blocks, and a wantlist. A message that waited for room would block
     /// those that have some.
-    pub(super) fn admit(&self, len: usize) -> Option<Place> {
+    pub(super) fn admit(&self, len: usize) -> Option<MessageRoom> {
         let owed = self.state().owed.len();
         let of_blocks = if owed > 0 { (owed + 1) * BLOCK_ROOM } else { 0 };
         let of = Arc::clone(&self.coming);
-        let place = Place { len, of };
+        let place = MessageRoom { len, of };
         let all = place.of.fetch_add(len, Ordering::Relaxed) + len;
         (len <= MOST && all <= MOST_UNASKED + of_blocks).then_some(place)
     }

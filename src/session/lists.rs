@@ -2,7 +2,7 @@
 //!
 //! Only "no such file" means that there is no list. One that exists and cannot be read (a closed directory, a
 //! database that only root may read, a `pacman-conf` that does not answer) may list any file, so that no other
-//! statement about a file is possible: it gets a waiver of its own ([`Unread`]), and a warning names the
+//! statement about a file is possible: it gets a waiver of its own ([`UnreadList`]), and a warning names the
 //! unreadable list with its cause, once in a run of pacman. A list that can be read and is malformed is refused
 //! instead. Tests: `tests/cases/unread.rs`.
 
@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::fsx;
 use crate::index;
 use crate::name::{FileName, RepoName};
-use crate::plan::{IndexEntry, Knowledge, Known, Unread};
+use crate::plan::{IndexEntry, Knowledge, Known, UnreadList};
 use crate::program::SilentError;
 use crate::report;
 
@@ -50,7 +50,7 @@ enum List {
     /// There is none.
     Missing,
     /// There is one, which could not be read. The user was warned.
-    Unread(Unread),
+    Unread(UnreadList),
     /// A list that was read.
     Compiled(Catalogue),
 }
@@ -64,7 +64,7 @@ impl Session {
 
     /// Returns the knowledge of a file without the calling pacman's configuration: none, and why.
     pub fn without_conf(&self) -> Knowledge {
-        let unread = (*self.known_conf() != Err(NoConf::NoPacman)).then_some(Unread::Configuration);
+        let unread = (*self.known_conf() != Err(NoConf::NoPacman)).then_some(UnreadList::Configuration);
         Knowledge { unread, for_others: !self.is_for_pacman(), ..Knowledge::default() }
     }
 
@@ -152,7 +152,7 @@ impl Session {
             Err(Errno::NOENT) => return Ok(List::Missing),
             Err(error) => {
                 self.say_unread(&format!("{}: {}", database.display(), io::Error::from(error)));
-                return Ok(List::Unread(Unread::List));
+                return Ok(List::Unread(UnreadList::List));
             }
         }
         let compile = || catalogue::for_database(&database, &cache);
@@ -168,11 +168,11 @@ impl Session {
             Err(CatalogueError::Source { cause: cause @ DatabaseError::Unsupported(_), .. }) => {
                 // libalpm reads it and checks the package itself, as it would after curl.
                 self.say_once(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
-                Ok(List::Unread(Unread::Packed))
+                Ok(List::Unread(UnreadList::Packed))
             }
             Err(error) if error.is_about_reading() => {
                 self.say_unread(&error);
-                Ok(List::Unread(Unread::List))
+                Ok(List::Unread(UnreadList::List))
             }
             Err(error) => Err(Error::usage(format!("[{}]", repo.name), error).hint("pacman -Syy fetches it anew")),
         }
@@ -239,24 +239,29 @@ impl Session {
         }
         let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == SignatureCheck::Required);
         // A pacman whose options are unknown may use other lists.
-        unread = unread.or((is_unread || self.is_hidden).then_some(Unread::List));
+        unread = unread.or((is_unread || self.is_hidden).then_some(UnreadList::List));
         let for_others = !self.is_for_pacman();
         Ok(Knowledge { in_repo: true, for_others, database, indexes, signatures_required, unread })
     }
 
     /// Returns the entry of a file in a compiled database, and whether that turned out to be unreadable: one that
     /// was damaged since it was compiled is compiled once more.
-    fn listed(&self, repo: &Repo, list: &Catalogue, name: &FileName) -> Result<(Option<Known>, Option<Unread>), Error> {
+    fn listed(
+        &self,
+        repo: &Repo,
+        list: &Catalogue,
+        name: &FileName,
+    ) -> Result<(Option<Known>, Option<UnreadList>), Error> {
         if let Ok(known) = known(list, name) {
             return Ok((known, None));
         }
-        let Some((database, cache)) = self.database_paths(repo) else { return Ok((None, Some(Unread::List))) };
+        let Some((database, cache)) = self.database_paths(repo) else { return Ok((None, Some(UnreadList::List))) };
         match self.judged(repo, catalogue::anew(&database, &cache))? {
             List::Missing => Ok((None, None)),
             List::Unread(why) => Ok((None, Some(why))),
             List::Compiled(list) => known(&list, name).map(|known| (known, None)).or_else(|error| {
                 self.say_unread(&error);
-                Ok((None, Some(Unread::List)))
+                Ok((None, Some(UnreadList::List)))
             }),
         }
     }

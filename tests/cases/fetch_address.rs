@@ -1,7 +1,7 @@
 //! Files by CID, made by other programs: foreign neighbours, inlined content, odd spellings, URLs of gateways.
 
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::node::{self, DagLink, Target};
+use pkgswarm::dag::node::{self, DagLink, LinkTarget};
 use pkgswarm::digest::Sha256;
 use pkgswarm::protobuf::ProtobufWriter;
 
@@ -42,7 +42,7 @@ fn foreign_entries_make_no_directory_unreadable() {
     let plain = noise("plain", 5000);
     let (cbor, sha512) = (dag_cbor(), [&[1, 0x55, 0x13, 64][..], &[7; 64]].concat());
     let small = inlined(b"a small file");
-    let link = |name: &'static str, cid| DagLink { cid: Target::Foreign(cid), name: name.as_bytes(), tsize: 1 };
+    let link = |name: &'static str, cid| DagLink { cid: LinkTarget::Foreign(cid), name: name.as_bytes(), tsize: 1 };
     let raw = Cid::raw(Sha256::of(&plain)).to_bytes();
     let block =
         node::directory([link("cbor", &cbor), link("plain", &raw), link("sha512", &sha512), link("small", &small)]);

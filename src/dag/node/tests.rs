@@ -144,7 +144,7 @@ proptest! {
     #[test]
     fn a_directory_is_read_as_it_was_written(entries: Vec<(Vec<u8>, u64)>) {
         let cid = leaf(b"").cid;
-        let cid = Target::Cid(cid);
+        let cid = LinkTarget::Cid(cid);
         let links: Vec<DagLink> = entries.iter().map(|(name, tsize)| DagLink { cid, name, tsize: *tsize }).collect();
         let block = directory(links.iter().copied());
         prop_assert_eq!(block.len(), directory([]).len() + links.iter().map(link_len).sum::<usize>());
