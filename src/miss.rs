@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Miss {
     /// It does not have the file (HTTP 404, 410).
     Absent(String),
-    /// It is busy (HTTP 429, 503), and names a time to come back.
+    /// It is busy (HTTP 429, 503), and names a time to come back; zero when it names none.
     Busy(String, Duration),
     /// No connection, no answer.
     Unreachable(String),
@@ -73,6 +73,7 @@ impl fmt::Display for Miss {
             | Miss::Broken(why)
             | Miss::Corrupt(why)
             | Miss::Local(why) => f.write_str(why),
+            Miss::Busy(why, after) if after.is_zero() => f.write_str(why),
             Miss::Busy(why, after) => write!(f, "{why}, asks to wait {} s", after.as_secs()),
             Miss::Stalled(silence) => write!(f, "nothing for {:.1} s", silence.as_secs_f64()),
             Miss::Slow(0) => f.write_str("less than 1 B/s"),

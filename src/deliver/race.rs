@@ -274,7 +274,7 @@ fn learn(session: &mut Session, places: &[Candidate], log: &Log, shares: &[(usiz
             // A daemon that searches is not down; one that does not even report whether it has the file is.
             Miss::Stalled(_) if places[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) => health.down(&host, None),
-            Miss::Busy(_, rest) => health.down(&host, Some(*rest)),
+            Miss::Busy(_, rest) => health.down(&host, Some(*rest).filter(|rest| !rest.is_zero())),
             _ => {}
         }
         if places[*index].kind() == SourceKind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {

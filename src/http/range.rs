@@ -1,6 +1,6 @@
 //! `Content-Range` and `Retry-After`, read strictly: a wrong offset would put right bytes in the wrong place.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// `bytes FIRST-LAST/TOTAL` of a 206 answer (RFC 9110, section 14.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,9 +25,12 @@ impl ContentRange {
     }
 }
 
-/// Reads `Retry-After` in seconds, at most one hour. The date form is read as one minute.
+/// Reads `Retry-After` (RFC 9110, section 10.2.3), seconds or a date, at most one hour; one minute when it is neither.
 pub fn retry_after(text: &str) -> Duration {
-    Duration::from_secs(text.trim().parse::<u64>().unwrap_or(60).min(3600))
+    let date = || httpdate::parse_http_date(text.trim()).ok();
+    let until = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or_default();
+    let seconds = text.trim().parse::<u64>().ok().map(Duration::from_secs);
+    seconds.or_else(|| date().map(until)).unwrap_or(Duration::from_secs(60)).min(Duration::from_secs(3600))
 }
 
 #[cfg(test)]
@@ -47,6 +50,17 @@ mod tests {
         {
             assert_eq!(ContentRange::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_wait_is_read_in_seconds_and_as_a_date() {
+        assert_eq!(retry_after(" 7 "), Duration::from_secs(7));
+        let said = |from_now: Duration| retry_after(&httpdate::fmt_http_date(SystemTime::now() + from_now));
+        let wait = said(Duration::from_secs(600));
+        assert!(wait <= Duration::from_secs(600) && wait > Duration::from_secs(300), "{wait:?}");
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Duration::ZERO, "it has passed");
+        assert_eq!(said(Duration::from_secs(90_000)), Duration::from_secs(3600));
+        assert_eq!(retry_after("soon"), Duration::from_secs(60));
     }
 
     proptest::proptest! {

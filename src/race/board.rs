@@ -159,11 +159,19 @@ impl<'l> Board<'l> {
         is_useful
     }
 
-    /// Handles `len` received bytes of an answer.
+    /// Handles `len` received bytes of an answer; zero when all that is known is that more are coming.
     pub fn arrived(&mut self, id: u32, len: u64, now: Time) -> Take {
         let Some(i) = self.stretches.iter().position(|stretch| stretch.lanes().any(|lane| lane.id == id)) else {
             return Take::Late;
         };
+        if len == 0 {
+            // It is not silent, and that is all: a block that is proven as a whole is on its way to it.
+            let at = self.stretches[i].at;
+            if let Some((_, lane)) = self.lane(id) {
+                lane.heard = now;
+            }
+            return Take::Write { at, skip: 0, len: 0 };
+        }
         if self.stretches[i].holder.as_ref().is_none_or(|holder| holder.id != id) {
             if !self.promote(i, id, now) {
                 return Take::Late;

@@ -280,3 +280,25 @@ fn the_last_source_is_kept_as_long_as_a_byte_a_second_comes() {
     }
     assert_eq!(log.misses, [(0, Miss::Slow(0))]);
 }
+
+#[test]
+fn one_whose_blocks_are_on_their_way_is_not_silent_and_has_not_sent() {
+    let mut log = Log::default();
+    let mut board = board(pace(), &[SourceKind::Gateway, SourceKind::Mirror], 4 * MIB, &mut log);
+    let (gateway, ..) = asked(&mut board, ms(0));
+    assert_eq!(sends(&mut board, gateway, 0, MIB, ms(200)), Take::Write { at: 0, skip: 0, len: MIB as usize });
+    // 1 MiB over 1.6 Mbit/s: no byte of it counts before it is proven.
+    for at in [2200, 4200, 6200] {
+        assert_eq!(board.arrived(gateway, 0, ms(at)), Take::Write { at: MIB, skip: 0, len: 0 });
+        assert_eq!(board.next(ms(at)), Move::Wait(ms(at + 5000)), "it is not overlapped");
+    }
+    assert_eq!(board.arrived(gateway, MIB, ms(6400)), Take::Write { at: MIB, skip: 0, len: MIB as usize });
+    assert_eq!(board.next(ms(6400)), Move::Wait(ms(11_400)));
+    // After a real silence the mirror is asked; that more is coming does not take the file back from it.
+    let (mirror, source, ..) = asked(&mut board, ms(11_400));
+    assert_eq!(
+        (source, sends(&mut board, mirror, 2 * MIB, MIB, ms(11_500))),
+        (1, Take::Write { at: 2 * MIB, skip: 0, len: MIB as usize })
+    );
+    assert_eq!(board.arrived(gateway, 0, ms(11_600)), Take::Late);
+}

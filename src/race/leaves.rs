@@ -39,7 +39,7 @@ impl<'a> RootBlock<'a> {
 
     async fn fetch(&self) -> Option<Arc<Leaves>> {
         for (url, is_kubo) in &self.places {
-            let asked = block_at(self.http, url, self.root, *is_kubo);
+            let asked = block_at(self.http, url, self.root, *is_kubo, &|_| ());
             let patience = if *is_kubo { NEAR } else { PATIENCE };
             let Ok(Ok(block)) = tokio::time::timeout(patience, asked).await else { continue };
             if let Ok(leaves) = Leaves::from_root(self.root, &block, Some(self.size)) {

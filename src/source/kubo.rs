@@ -123,11 +123,11 @@ impl<'a> KuboFile<'a> {
     /// The gateway itself would answer only once it has begun to fetch ten leaves at once, which takes seconds
     /// over a slow line, and a daemon that has only the root could not be told from one that is about to send.
     async fn find(&self, from: u64) -> Result<(), Miss> {
-        let root = self.within_reach(raw_block(self.http, &self.gateway, self.cid, true)).await?;
+        let root = self.within_reach(raw_block(self.http, &self.gateway, self.cid, true, &|_| ())).await?;
         if let Ok(leaves) = Leaves::from_root(self.cid, &root, self.size)
             && let Some(leaf) = leaves.leaf_at(from)
         {
-            self.within_reach(raw_block(self.http, &self.gateway, leaves.cid(leaf), true)).await?;
+            self.within_reach(raw_block(self.http, &self.gateway, leaves.cid(leaf), true, &|_| ())).await?;
         }
         self.is_found.set(true);
         Ok(())

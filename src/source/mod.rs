@@ -11,6 +11,7 @@ use futures_util::stream::LocalBoxStream;
 
 pub use crate::miss::Miss;
 
+pub mod ahead;
 pub mod file;
 pub mod gateway;
 pub mod kubo;
@@ -19,7 +20,8 @@ pub mod mirror;
 pub mod neighbours;
 pub mod node;
 
-/// A stream of bytes, in order.
+/// A stream of bytes, in order. An empty piece means that more are coming, where they come in blocks that are proven one
+/// by one.
 pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
 
 /// A source's answer.

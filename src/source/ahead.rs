@@ -1,0 +1,110 @@
+//! How many blocks are asked for at a time: many where they come quickly, few where the line is slow.
+//!
+//! Blocks that are under way at once share the line. Eight of 1 MiB over 1.6 Mbit/s would each take 42 s, all of them
+//! would look as if they did not come, and what is under way when the user interrupts is lost. So no more are asked for
+//! than come within a short time; at least one always is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Before anything is known: enough that the next one is on its way while one comes.
+const AT_FIRST: usize = 2;
+
+/// Blocks over which the rate is measured.
+const MEASURED: usize = 8;
+
+/// How many blocks to ask for at a time, learned from those that came.
+#[derive(Debug)]
+pub struct Ahead {
+    most: usize,
+    span: Duration,
+    count: usize,
+    /// When each of the last blocks began to come.
+    begun: VecDeque<Instant>,
+}
+
+impl Ahead {
+    /// At most `most`, and about as many as come within `span`. Nothing is known yet.
+    pub fn new(most: usize, span: Duration) -> Self {
+        Self { most, span, count: AT_FIRST.min(most), begun: VecDeque::new() }
+    }
+
+    /// How many may be under way, from one on.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// A block of the file's content is there. `begun` is when its first byte came, or when it was asked for where that
+    /// cannot be seen.
+    pub fn arrived(&mut self, begun: Instant, now: Instant) {
+        self.begun.push_back(begun);
+        if self.begun.len() > MEASURED {
+            self.begun.pop_front();
+        }
+        let first = self.begun.iter().min().expect("one was just added");
+        let took = now.saturating_duration_since(*first).as_secs_f64();
+        let fit = self.begun.len() as f64 * self.span.as_secs_f64() / took.max(1e-3);
+        self.count = (fit as usize).clamp(1, self.most);
+    }
+
+    /// A place said that it was asked too much: from now on half as much.
+    pub fn refused(&mut self) {
+        self.most = (self.most / 2).max(1);
+        self.count = self.count.min(self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(4);
+
+    /// Fetches so many blocks over a line that brings one in `each`.
+    fn over_a_line(each: Duration, blocks: usize) -> Ahead {
+        let (mut ahead, start) = (Ahead::new(8, SPAN), Instant::now());
+        let (mut asked, mut done) = (VecDeque::new(), Duration::ZERO);
+        for _ in 0..blocks {
+            while asked.len() < ahead.count() {
+                asked.push_back(start + done);
+            }
+            done += each;
+            ahead.arrived(asked.pop_front().expect("one at least"), start + done);
+        }
+        ahead
+    }
+
+    #[test]
+    fn over_a_slow_line_one_block_is_under_way_and_over_a_fast_one_many() {
+        // 1 MiB over 1.6, 4, 16 and 50 Mbit/s, and over 1 Gbit/s.
+        for (each, least, most) in [(5243, 1, 1), (2097, 1, 2), (524, 3, 6), (168, 7, 8), (8, 8, 8)] {
+            let count = over_a_line(Duration::from_millis(each), 40).count();
+            assert!((least..=most).contains(&count), "{each} ms: {count}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_becomes_fast_again_is_used_again() {
+        let (mut ahead, mut now) = (over_a_line(Duration::from_secs(5), 20), Instant::now() + Duration::from_secs(200));
+        for _ in 0..20 {
+            let begun = now;
+            now += Duration::from_millis(50);
+            ahead.arrived(begun, now);
+        }
+        assert_eq!(ahead.count(), 8);
+    }
+
+    #[test]
+    fn who_is_asked_too_much_is_asked_less() {
+        let mut ahead = over_a_line(Duration::from_millis(5), 20);
+        ahead.refused();
+        ahead.refused();
+        assert_eq!(ahead.count(), 2);
+        ahead.arrived(Instant::now(), Instant::now());
+        assert_eq!(ahead.count(), 2, "it does not grow back");
+        (0..9).for_each(|_| ahead.refused());
+        assert_eq!(ahead.count(), 1);
+    }
+}
