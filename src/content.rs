@@ -4,256 +4,144 @@
 //! Works for every shape in which files are published (CIDv0, small chunks, several levels). A path below a
 //! directory is followed here as well, so that no gateway can lead to another file.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::rc::Rc;
 use std::time::Duration;
-
-use futures_util::stream::FuturesOrdered;
-use futures_util::{FutureExt as _, StreamExt as _};
-use reqwest::Url;
 
 use crate::address::Address;
 use crate::cid::Cid;
 use crate::config::value::below;
+use crate::content::kept::PartialFile;
+use crate::content::peers::{BlockPlace as _, Clocks, Misses, Peers};
+use crate::content::places::{BlockSource, places};
+use crate::content::pull::{PullError, Pulled, pull};
 use crate::dag::DagError;
 use crate::dag::dir::{DirectorySearch, SearchState};
 use crate::deliver::{Obtained, block_on};
 use crate::error::{Error, ErrorKind};
-use crate::http::{self, Http};
+use crate::http;
 use crate::report::ProgressLine;
 use crate::session::Session;
-use crate::source::gateway::raw_block;
-use crate::source::neighbours::LanSource;
-use crate::source::{Local, Miss};
-use crate::verify::{Accepted, Walked};
+use crate::source::{self, Miss};
+use crate::verify::Accepted;
 
-/// Most blocks under way at once.
-const AT_ONCE: usize = 8;
+mod kept;
+mod peers;
+mod places;
+mod pull;
 
-/// Blocks missing at neighbours after which they are not asked for the rest: a file is usually there whole or not
-/// at all.
-const LACKS_MOST: usize = 2;
-
-/// Largest file that is fetched by its CID alone.
-const MOST: u64 = 64 << 30;
-
-/// Fetches the file at `address`, and returns its own CID as well. Blocks that Kubo fetches for it count against
-/// `kubo.keep`.
+/// Fetches the file at `address`, and returns its own CID as well. The beginning that has come stays in the store when
+/// that fails or is interrupted. Blocks that Kubo fetches for it count against `kubo.keep`.
+///
+/// # Errors
+/// `NoSource` and `Corrupt` when a block of it is nowhere: trying again may help. `Interrupted`. `Local` when it cannot be
+/// written.
 pub fn content(
     session: &mut Session,
     address: &Address,
-    forced: Option<crate::source::SourceKind>,
+    forced: Option<source::SourceKind>,
 ) -> Result<(Cid, Obtained), Error> {
-    let scratch = session.scratch().map_err(|e| Error::local(session.store.dir().display(), e))?;
-    let peers = Peers::of(session, forced);
+    let settings = &session.settings;
+    let clocks = Clocks { stall: settings.stall, patience: settings.patience, floor: settings.floor };
+    let list = places(session, forced);
     let name = address.name();
     let is_here = address.path.is_empty() && address.cid.inline().is_some();
-    if peers.list.is_empty() && !is_here {
+    if list.is_empty() && !is_here {
         return Err(Error::new(ErrorKind::NoSource, &name, "there is nobody to ask for a CID")
             .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
-    let fetched = block_on(async {
-        let cid = peers.resolve(address).await?;
-        let had_it = peers.kubo_has(cid).await;
-        let accepted = peers.file(session, cid, &name, &scratch).await?;
-        Ok((cid, had_it, accepted))
+    let store = std::rc::Rc::clone(&session.store);
+    let local = |e: std::io::Error| Error::local(store.dir().display(), e);
+    let interrupted = |note: &str| Error::new(ErrorKind::Interrupted, &name, format!("interrupted{note}"));
+    // The clocks of places belong to the runtime.
+    let resolved = block_on(async {
+        let peers = Peers::new(list, clocks);
+        let cid = resolve(&peers, address).await?;
+        let had_it = kubo_has(session, &peers, cid).await;
+        Ok::<_, Error>((peers, cid, had_it))
     });
-    match fetched {
-        Some(Ok((cid, had_it, accepted))) => {
-            if had_it == Some(false) && peers.used_kubo() {
-                session.kubo_cached(cid, accepted.size());
-            }
-            let from = peers.label();
-            session.received(from.clone(), accepted.size());
-            let from = if from.is_empty() { "its CID".to_owned() } else { from };
-            Ok((cid, Obtained::new(scratch, accepted, from).loose()))
+    let (peers, cid, had_it) = resolved.ok_or_else(|| interrupted(""))??;
+    let partial = PartialFile::of(&store, cid).map_err(local)?;
+    let mut progress = None;
+    let show = |at: u64, size: Option<u64>| {
+        let progress = progress.get_or_insert_with(|| ProgressLine::new(session.settings.progress, &name, size));
+        progress.at(at, "IPFS");
+    };
+    // So much as comes before a place would be taken for silent.
+    let pulled = block_on(pull(&peers, cid, &partial, clocks.stall.mul_f64(0.75), show));
+    drop(progress);
+    let Pulled { proof, fetched } = match pulled {
+        Some(Ok(pulled)) => pulled,
+        Some(Err(why)) => {
+            partial.leave();
+            return Err(match why {
+                PullError::Nowhere(misses) => failed(&peers, &name, &misses),
+                PullError::Content(e) => bad(&name, &e),
+                PullError::Local(e) => local(e),
+            });
         }
-        Some(Err(error)) => Err(error),
-        None => Err(Error::new(ErrorKind::Interrupted, name, "interrupted")),
+        None => {
+            let note = if partial.is_kept(&store) { "; what has arrived is kept" } else { "" };
+            partial.leave();
+            return Err(interrupted(note));
+        }
+    };
+    let file = partial.finish(proof.size()).map_err(local)?;
+    let used: Vec<&BlockSource> = peers.used().into_iter().map(|index| &peers.list[index]).collect();
+    if had_it == Some(false) && used.iter().any(|peer| matches!(peer, BlockSource::Kubo(..))) {
+        session.kubo_cached(cid, proof.size());
+    }
+    let from = match used.iter().map(|peer| peer.label()).collect::<Vec<_>>().join(" + ") {
+        none if none.is_empty() && fetched == 0 => "store".to_owned(),
+        none if none.is_empty() => "its CID".to_owned(),
+        from => {
+            session.received(from.clone(), fetched);
+            from
+        }
+    };
+    Ok((cid, Obtained::new(file, Accepted::Proven(proof), from).loose()))
+}
+
+/// Asks Kubo whether it has the root without asking its peers; `None` when Kubo is not asked, or does not
+/// answer.
+async fn kubo_has(session: &Session, peers: &Peers<BlockSource>, cid: Cid) -> Option<bool> {
+    let gateway = peers.list.iter().find_map(|peer| match peer {
+        BlockSource::Kubo(_, gateway) => Some(gateway),
+        _ => None,
+    })?;
+    let url = below(gateway, &format!("/ipfs/{cid}"));
+    let ask = http::GetOptions { head: true, cached_only: true, direct: true, ..http::GetOptions::default() };
+    let answer = tokio::time::timeout(Duration::from_secs(1), session.http.ask(&url, &ask)).await;
+    match answer.ok()?.ok()?.status() {
+        reqwest::StatusCode::OK => Some(true),
+        reqwest::StatusCode::PRECONDITION_FAILED => Some(false),
+        _ => None,
     }
 }
 
-/// The sources of blocks, and their results so far.
-struct Peers {
-    http: Rc<Http>,
-    list: Vec<BlockSource>,
-    patience: Duration,
-    used: RefCell<Vec<usize>>,
-    /// Consecutive blocks that neighbours did not have.
-    lacks: Cell<usize>,
-}
-
-/// A source of blocks.
-enum BlockSource {
-    /// The local network, by way of the daemon.
-    Lan(LanSource),
-    /// Kubo on loopback.
-    Kubo(Url),
-    Gateway(Url),
-}
-
-impl BlockSource {
-    fn label(&self) -> String {
-        match self {
-            BlockSource::Lan(_) => "lan".to_owned(),
-            BlockSource::Kubo(_) => "kubo".to_owned(),
-            BlockSource::Gateway(url) => format!("gateway {}", http::host(url)),
-        }
-    }
-
-    fn line(&self, miss: &Miss) -> String {
-        match self {
-            BlockSource::Lan(_) => format!("lan  {miss}"),
-            BlockSource::Kubo(url) => format!("kubo  {}  {miss}", http::host(url)),
-            BlockSource::Gateway(url) => format!("gateway  {}  {miss}", http::host(url)),
-        }
-    }
-}
-
-impl Peers {
-    fn of(session: &Session, forced: Option<crate::source::SourceKind>) -> Self {
-        use crate::source::SourceKind as Source;
-        let mut list = Vec::new();
-        // A neighbour that has it answers within a quarter of a second; Kubo may search for longer.
-        if session.asks_node() && forced.is_none_or(|kind| kind == Source::Node) {
-            list.push(BlockSource::Lan(LanSource::at(&session.settings.socket)));
-        }
-        if session.asks_kubo() && forced.is_none_or(|kind| kind == Source::Kubo) {
-            list.push(BlockSource::Kubo(session.settings.gateway_url()));
-        }
-        if session.asks_gateways() && forced.is_none_or(|kind| kind == Source::Gateway) {
-            list.extend(session.settings.gateway_urls().map(BlockSource::Gateway));
-        }
-        let (http, patience) = (Rc::clone(&session.http), session.settings.patience);
-        Self { http, list, patience, used: RefCell::default(), lacks: Cell::new(0) }
-    }
-
-    fn label(&self) -> String {
-        let used = self.used.borrow();
-        used.iter().map(|index| self.list[*index].label()).collect::<Vec<_>>().join(" + ")
-    }
-
-    /// Asks Kubo whether it has the root without asking its peers; `None` when Kubo is not asked, or does not
-    /// answer.
-    async fn kubo_has(&self, cid: Cid) -> Option<bool> {
-        let gateway = self.list.iter().find_map(|peer| match peer {
-            BlockSource::Kubo(gateway) => Some(gateway),
-            _ => None,
-        })?;
-        let url = below(gateway, &format!("/ipfs/{cid}"));
-        let ask = http::GetOptions { head: true, cached_only: true, direct: true, ..http::GetOptions::default() };
-        let answer = tokio::time::timeout(Duration::from_secs(1), self.http.ask(&url, &ask)).await;
-        match answer.ok()?.ok()?.status() {
-            reqwest::StatusCode::OK => Some(true),
-            reqwest::StatusCode::PRECONDITION_FAILED => Some(false),
-            _ => None,
-        }
-    }
-
-    fn used_kubo(&self) -> bool {
-        self.used.borrow().iter().any(|index| matches!(self.list[*index], BlockSource::Kubo(_)))
-    }
-
-    /// Fetches one block from the first source that has it.
-    async fn block(&self, cid: Cid) -> Result<Vec<u8>, Vec<(usize, Miss)>> {
-        if let Some(block) = cid.inline() {
-            return Ok(block.to_vec());
-        }
-        let mut misses = Vec::new();
-        for (index, peer) in self.list.iter().enumerate() {
-            let asked = match peer {
-                // With no other source to ask, skipping neighbours saves nothing.
-                BlockSource::Lan(_) if self.lacks.get() >= LACKS_MOST && self.list.len() > 1 => continue,
-                BlockSource::Lan(neighbours) => self.of_neighbours(neighbours, cid).boxed_local(),
-                BlockSource::Kubo(url) => raw_block(&self.http, url, cid, true).boxed_local(),
-                BlockSource::Gateway(url) => raw_block(&self.http, url, cid, false).boxed_local(),
-            };
-            match tokio::time::timeout(self.patience, asked).await {
-                Ok(Ok(block)) => {
-                    let mut used = self.used.borrow_mut();
-                    if !used.contains(&index) {
-                        used.push(index);
-                    }
-                    return Ok(block);
+/// Follows the path to the file's own CID.
+async fn resolve(peers: &Peers<BlockSource>, address: &Address) -> Result<Cid, Error> {
+    let mut at = address.cid;
+    for name in &address.path {
+        let mut search = DirectorySearch::new(at, name);
+        at = loop {
+            let cid = search.wanted();
+            let came = peers.block(cid).await.map_err(|misses| failed(peers, &cid.to_string(), &misses))?;
+            match search.push(&came.block).map_err(|e| bad(name, &e))? {
+                SearchState::Entry(entry, _) => break entry,
+                SearchState::Below(_) => {}
+                SearchState::Nothing => {
+                    return Err(Error::new(ErrorKind::NoSource, name, format!("the directory {at} has no such entry")));
                 }
-                Ok(Err(miss)) => misses.push((index, miss)),
-                Err(_) => misses.push((index, Miss::Stalled(self.patience))),
             }
-        }
-        Err(misses)
+        };
     }
+    Ok(at)
+}
 
-    async fn of_neighbours(&self, neighbours: &LanSource, cid: Cid) -> Result<Vec<u8>, Miss> {
-        let block = neighbours.block(cid).await;
-        self.lacks.set(if block.is_ok() { 0 } else { self.lacks.get() + 1 });
-        block
-    }
-
-    /// Follows the path to the file's own CID.
-    async fn resolve(&self, address: &Address) -> Result<Cid, Error> {
-        let mut at = address.cid;
-        for name in &address.path {
-            let mut search = DirectorySearch::new(at, name);
-            at = loop {
-                let cid = search.wanted();
-                let block = self.block(cid).await.map_err(|misses| self.failed(&cid.to_string(), &misses))?;
-                match search.push(&block).map_err(|e| bad(name, &e))? {
-                    SearchState::Entry(entry, _) => break entry,
-                    SearchState::Below(_) => {}
-                    SearchState::Nothing => {
-                        return Err(Error::new(
-                            ErrorKind::NoSource,
-                            name,
-                            format!("the directory {at} has no such entry"),
-                        ));
-                    }
-                }
-            };
-        }
-        Ok(at)
-    }
-
-    /// Writes the file into `to`, block by block.
-    async fn file(&self, session: &Session, cid: Cid, name: &str, to: &File) -> Result<Accepted, Error> {
-        let mut walked = Walked::new(cid, MOST);
-        let mut asked: VecDeque<Cid> = VecDeque::new();
-        let mut coming: FuturesOrdered<Local<'_, _>> = FuturesOrdered::new();
-        let mut progress = None;
-        let mut at = 0;
-        while !walked.is_done() {
-            let wanted: Vec<Cid> = walked.wants().take(AT_ONCE).collect();
-            if !asked.iter().zip(&wanted).all(|(asked, wanted)| asked == wanted) {
-                (asked, coming) = (VecDeque::new(), FuturesOrdered::new());
-            }
-            for next in &wanted[asked.len().min(wanted.len())..] {
-                coming.push_back(self.block(*next).boxed_local());
-                asked.push_back(*next);
-            }
-            let block = coming.next().await.expect("an unfinished walk wants a block");
-            asked.pop_front();
-            let block = block.map_err(|misses| self.failed(name, &misses))?;
-            let bytes = walked.push(&block).map_err(|e| bad(name, &e))?;
-            to.write_all_at(&bytes, at).map_err(|e| Error::local(session.store.dir().display(), e))?;
-            at += bytes.len() as u64;
-            let progress =
-                progress.get_or_insert_with(|| ProgressLine::new(session.settings.progress, name, walked.size()));
-            progress.at(at, "IPFS");
-        }
-        Ok(Accepted::Proven(walked.finish()))
-    }
-
-    fn failed(&self, name: &str, misses: &[(usize, Miss)]) -> Error {
-        let corrupt = misses.iter().any(|(_, miss)| matches!(miss, Miss::Corrupt(_)));
-        let kind = if corrupt { ErrorKind::Corrupt } else { ErrorKind::NoSource };
-        let mut error = Error::new(kind, name, "no source delivered it");
-        for (index, miss) in misses {
-            error = error.tried(self.list[*index].line(miss));
-        }
-        error
-    }
+fn failed(peers: &Peers<BlockSource>, name: &str, misses: &Misses) -> Error {
+    let corrupt = misses.iter().any(|(_, miss)| matches!(miss, Miss::Corrupt(_)));
+    let kind = if corrupt { ErrorKind::Corrupt } else { ErrorKind::NoSource };
+    let error = Error::new(kind, name, "no source delivered it");
+    misses.iter().fold(error, |error, (index, miss)| error.tried(peers.list[*index].line(miss)))
 }
 
 fn bad(name: &str, e: &DagError) -> Error {

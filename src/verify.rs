@@ -304,6 +304,16 @@ impl Walked {
         self.walk.wants()
     }
 
+    /// Returns the block to push next; `None` when all are here.
+    pub fn next_cid(&self) -> Option<Cid> {
+        self.walk.next_cid()
+    }
+
+    /// Returns the bytes of the file below the next block; `None` for the root.
+    pub fn next_size(&self) -> Option<u64> {
+        self.walk.next_size()
+    }
+
     /// Returns true when all blocks are here.
     pub fn is_done(&self) -> bool {
         self.walk.is_done()

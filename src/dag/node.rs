@@ -138,6 +138,20 @@ pub fn file(pieces: &[Piece]) -> Vec<u8> {
     encode(links, &data.finish())
 }
 
+/// Encodes the blocks that hold `content` in a node without links, as Kubo makes and has made them: of the types file and raw
+/// (`boxo:ipld/unixfs/importer/helpers/dagbuilder.go`).
+pub fn leaves(content: &[u8]) -> [Vec<u8>; 2] {
+    [FILE, RAW].map(|kind| {
+        let size = content.len() as u64;
+        let data = ProtobufWriter::with_capacity(content.len() + 16)
+            .varint(TYPE, kind)
+            .bytes(DATA, content)
+            .varint(FILE_SIZE, size)
+            .finish();
+        encode([], &data)
+    })
+}
+
 /// Encodes the block of a directory with `links` as entries, which the caller has sorted by name.
 pub fn directory<'a>(links: impl IntoIterator<Item = DagLink<'a>>) -> Vec<u8> {
     encode(links, &ProtobufWriter::default().varint(TYPE, DIRECTORY).finish())

@@ -46,6 +46,11 @@ impl Walk {
         self.stack.last().map(|step| step.cid)
     }
 
+    /// Bytes of the file below the block to push next, as its parent says; `None` for the root.
+    pub fn next_size(&self) -> Option<u64> {
+        self.stack.last().and_then(|step| step.size)
+    }
+
     /// Takes the block of [`next_cid`](Self::next_cid) and returns the file's next bytes, often none. Pieces that their CIDs
     /// hold themselves are among them: only a root of that kind is ever asked for.
     ///

@@ -22,9 +22,9 @@ use crate::dag::MAX_BLOCK;
 use crate::dag::proof::Leaves;
 use crate::dag::walk::Walk;
 use crate::http::range::retry_after;
-use crate::http::{self, Ask, Http};
+use crate::http::{self, GetOptions, Http};
 use crate::source::ahead::Ahead;
-use crate::source::{Kind, Local, Miss, Offer, Question, Source};
+use crate::source::{Local, Miss, Offer, Question, Source, SourceKind};
 
 /// Most blocks requested at the same time: enough for 100 ms at 40 MB/s with blocks of 1 MiB, few enough not to be a
 /// burden.
@@ -140,8 +140,8 @@ impl<'a> GatewayFile<'a> {
 }
 
 impl Source for GatewayFile<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Gateway
+    fn kind(&self) -> SourceKind {
+        SourceKind::Gateway
     }
 
     fn place(&self) -> String {
@@ -263,7 +263,7 @@ pub fn block_url(gateway: &Url, cid: Cid) -> Url {
 /// Fetches the block `cid` from `url` and proves it. At most `MAX_BLOCK` bytes. `moved` is told how many bytes have come,
 /// each time some do.
 pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
-    let ask = Ask { accept: Some("application/vnd.ipld.raw"), direct, ..Ask::default() };
+    let ask = GetOptions { accept: Some("application/vnd.ipld.raw"), direct, ..GetOptions::default() };
     let mut response = http.ask(url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());
     match response.status() {

@@ -37,23 +37,32 @@ impl LanSource {
         Self { socket: socket.to_owned(), idle: RefCell::default() }
     }
 
-    /// Fetches one block, proven.
+    /// Fetches one block, proven. `moved` is called with the number of bytes that have come, each time some do; with 0
+    /// while they come to the daemon.
     ///
     /// # Errors
     /// The reason why it does not come; after `Absent` and `Stalled` a neighbour may have it later.
-    pub async fn block(&self, cid: Cid) -> Result<Vec<u8>, Miss> {
+    pub async fn block(&self, cid: Cid, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
         let idle = self.idle.borrow_mut().pop();
         let connection = idle.map_or_else(|| connect(&self.socket), Ok)?;
         let asked = async {
             ask(&connection, &format!("block {cid}")).await?;
-            let (text, _) = said(connection.receive().await)?;
-            match connection.receive_bytes(&text, MAX_BLOCK).await {
-                Ok(Some(block)) => Ok(block),
-                Ok(None) => Err(refusal(&text)),
-                Err(e) => Err(Miss::Broken(e.to_string())),
+            loop {
+                let (text, _) = patient(async { said(connection.receive().await) }).await?;
+                // Said again as long as a neighbour sends.
+                if text == "looking" {
+                    moved(0);
+                    continue;
+                }
+                let bytes = patient(async {
+                    connection.receive_bytes(&text, MAX_BLOCK).await.map_err(|e| Miss::Broken(e.to_string()))
+                });
+                let block = bytes.await?.ok_or_else(|| refusal(&text))?;
+                moved(block.len() as u64);
+                return Ok(block);
             }
         };
-        let answer = patient(asked).await;
+        let answer = asked.await;
         // After a malformed answer the connection is not used again.
         if matches!(answer, Ok(_) | Err(Miss::Absent(_))) {
             self.idle.borrow_mut().push(connection);

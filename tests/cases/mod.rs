@@ -12,6 +12,7 @@ mod doctor;
 mod doctor_machine;
 mod fakes;
 mod fetch_address;
+mod fetch_blocks;
 mod front;
 mod gather;
 mod http_tolerance;

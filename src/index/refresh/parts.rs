@@ -158,7 +158,7 @@ impl Work<'_> {
         let bytes = match &source.from {
             From::Copy(..) => self.get(source, part.path, part.most).await,
             From::Lan(neighbours) => {
-                let block = async |cid| neighbours.block(cid).await.map_err(PartError::Neighbours);
+                let block = async |cid| neighbours.block(cid, &|_| ()).await.map_err(PartError::Neighbours);
                 self.by_blocks(block, part).await
             }
             From::Blocks(kubo) => {

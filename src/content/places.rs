@@ -1,0 +1,70 @@
+//! Who is asked for what is known by its CID alone: neighbours, Kubo, gateways.
+
+use std::rc::Rc;
+
+use futures_util::FutureExt as _;
+use reqwest::Url;
+
+use crate::cid::Cid;
+use crate::content::peers::BlockPlace;
+use crate::http::{self, Http};
+use crate::session::Session;
+use crate::source::gateway::raw_block;
+use crate::source::neighbours::LanSource;
+use crate::source::{Local, Miss, SourceKind};
+
+/// Who may have blocks.
+pub(super) enum BlockSource {
+    /// The local network, by way of the daemon.
+    Lan(LanSource),
+    /// Kubo on loopback.
+    Kubo(Rc<Http>, Url),
+    /// A trustless gateway somewhere.
+    Gateway(Rc<Http>, Url),
+}
+
+/// All that are configured, in the order in which they are asked; of one kind alone where that is `forced`.
+pub(super) fn places(session: &Session, forced: Option<SourceKind>) -> Vec<BlockSource> {
+    let (mut list, http) = (Vec::new(), || Rc::clone(&session.http));
+    // Who has it on the network says so in a quarter of a second; Kubo may search for longer.
+    if session.asks_node() && forced.is_none_or(|kind| kind == SourceKind::Node) {
+        list.push(BlockSource::Lan(LanSource::at(&session.settings.socket)));
+    }
+    if session.asks_kubo() && forced.is_none_or(|kind| kind == SourceKind::Kubo) {
+        list.push(BlockSource::Kubo(http(), session.settings.gateway_url()));
+    }
+    if session.asks_gateways() && forced.is_none_or(|kind| kind == SourceKind::Gateway) {
+        list.extend(session.settings.gateway_urls().map(|url| BlockSource::Gateway(http(), url)));
+    }
+    list
+}
+
+impl BlockPlace for BlockSource {
+    fn label(&self) -> String {
+        match self {
+            BlockSource::Lan(_) => "lan".to_owned(),
+            BlockSource::Kubo(..) => "kubo".to_owned(),
+            BlockSource::Gateway(_, url) => format!("gateway {}", http::host(url)),
+        }
+    }
+
+    fn line(&self, miss: &Miss) -> String {
+        match self {
+            BlockSource::Lan(_) => format!("lan  {miss}"),
+            BlockSource::Kubo(_, url) => format!("kubo  {}  {miss}", http::host(url)),
+            BlockSource::Gateway(_, url) => format!("gateway  {}  {miss}", http::host(url)),
+        }
+    }
+
+    fn is_flowing(&self) -> bool {
+        matches!(self, BlockSource::Gateway(..))
+    }
+
+    fn block<'a>(&'a self, cid: Cid, moved: &'a dyn Fn(u64)) -> Local<'a, Result<Vec<u8>, Miss>> {
+        match self {
+            BlockSource::Lan(neighbours) => neighbours.block(cid, moved).boxed_local(),
+            BlockSource::Kubo(http, url) => raw_block(http, url, cid, true, moved).boxed_local(),
+            BlockSource::Gateway(http, url) => raw_block(http, url, cid, false, moved).boxed_local(),
+        }
+    }
+}

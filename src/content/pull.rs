@@ -1,0 +1,144 @@
+//! A file put together from single blocks, in its order, several of them under way at once.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use crate::cid::Cid;
+use crate::content::kept::PartialFile;
+use crate::content::peers::{BlockPlace, Came, Misses, Peers};
+use crate::dag::DagError;
+use crate::source::Local;
+use crate::source::ahead::Ahead;
+use crate::verify::{Verified, Walked};
+
+/// Most blocks on their way at once.
+const AT_ONCE: usize = 8;
+
+/// Largest file that is fetched by its CID alone.
+const MOST: u64 = 64 << 30;
+
+/// Why it did not come.
+pub(super) enum PullError {
+    /// A block is nowhere.
+    Nowhere(Misses),
+    /// The CID is not that of a file.
+    Content(DagError),
+    /// This machine cannot write it.
+    Local(io::Error),
+}
+
+/// A file that is here.
+pub(super) struct Pulled {
+    /// What it is.
+    pub proof: Verified,
+    /// Bytes of it that did not lie here already.
+    pub fetched: u64,
+}
+
+/// Brings the file `cid` into `to`. `show` is told how many bytes are there, and of how many. As many blocks are under way
+/// as come within `span`.
+pub(super) async fn pull<P: BlockPlace>(
+    peers: &Peers<P>,
+    cid: Cid,
+    to: &PartialFile<'_>,
+    span: Duration,
+    mut show: impl FnMut(u64, Option<u64>),
+) -> Result<Pulled, PullError> {
+    let mut walked = Walked::new(cid, MOST);
+    let mut coming = BlocksComing::new(peers, cid, span);
+    let (mut at, mut fetched) = (0, 0);
+    while let Some(next) = walked.next_cid() {
+        let kept = walked.next_size().filter(|_| !coming.has(next)).and_then(|size| to.block(next, at, size));
+        let (block, begun) = match kept {
+            Some(block) => (block, None),
+            None => {
+                coming.ask(walked.wants());
+                let Came { block, begun } = coming.wait(next).await.map_err(PullError::Nowhere)?;
+                (block, Some(begun))
+            }
+        };
+        let bytes = walked.push(&block).map_err(PullError::Content)?;
+        // What is owned holds more than this block: pieces that their CIDs hold themselves.
+        if begun.is_some() || matches!(bytes, Cow::Owned(_)) {
+            to.write(&bytes, at).map_err(PullError::Local)?;
+        }
+        if begun.is_some() {
+            fetched += bytes.len() as u64;
+        }
+        at += bytes.len() as u64;
+        show(at, walked.size());
+        // A block that occurs twice need not come twice.
+        if let Some(begun) = begun.filter(|_| walked.next_cid() == Some(next)) {
+            coming.ready.insert(next, Ok(Came { block, begun }));
+        }
+    }
+    Ok(Pulled { proof: walked.finish(), fetched })
+}
+
+/// Blocks that are under way, and those that came before their turn.
+struct BlocksComing<'a, P> {
+    peers: &'a Peers<P>,
+    root: Cid,
+    ahead: Ahead,
+    asked: HashSet<Cid>,
+    answers: FuturesUnordered<Local<'a, (Cid, Result<Came, Misses>)>>,
+    ready: HashMap<Cid, Result<Came, Misses>>,
+    refusals: u32,
+}
+
+impl<'a, P: BlockPlace> BlocksComing<'a, P> {
+    fn new(peers: &'a Peers<P>, root: Cid, span: Duration) -> Self {
+        let (answers, ahead) = (FuturesUnordered::new(), Ahead::new(AT_ONCE, span));
+        Self { peers, root, ahead, asked: HashSet::new(), answers, ready: HashMap::new(), refusals: 0 }
+    }
+
+    /// Whether it was asked for.
+    fn has(&self, cid: Cid) -> bool {
+        self.asked.contains(&cid) || self.ready.contains_key(&cid)
+    }
+
+    /// Asks for the first of these, as many as may be under way. What came before its turn counts as well: it takes memory.
+    fn ask(&mut self, wanted: impl Iterator<Item = Cid>) {
+        for (cid, is_next) in wanted.take(self.ahead.count()).zip(std::iter::once(true).chain(std::iter::repeat(false)))
+        {
+            if self.has(cid) || (self.asked.len() >= self.ahead.count() && !is_next) {
+                continue;
+            }
+            let peers = self.peers;
+            self.asked.insert(cid);
+            self.answers.push(Box::pin(async move { (cid, peers.block(cid).await) }));
+        }
+    }
+
+    /// Waits for a block that was asked for.
+    async fn wait(&mut self, cid: Cid) -> Result<Came, Misses> {
+        loop {
+            if let Some(came) = self.ready.remove(&cid) {
+                return came;
+            }
+            let (other, came) = self.answers.next().await.expect("it was asked for");
+            self.asked.remove(&other);
+            // The root is small, and tells nothing about the line.
+            if let Ok(came) = &came
+                && other != self.root
+            {
+                self.ahead.arrived(came.begun, Instant::now());
+            }
+            let refusals = self.peers.refusals();
+            if std::mem::replace(&mut self.refusals, refusals) != refusals {
+                self.ahead.refused();
+            }
+            self.ready.insert(other, came);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "pull_tests.rs"]
+mod tests;
