@@ -8,9 +8,9 @@
 //! | client | `index KEY` | the neighbours' copies of this index |
 //! | client | `block CID` | one block from a neighbour |
 //! | client | `status`, `shared` | the state of the daemon; the files that it offers |
-//! | daemon | `looking` | received; an answer follows |
+//! | daemon | `looking` | received; an answer follows. Again after `block` while a neighbour is sending |
 //! | daemon | `coming` with a descriptor | the file, to be read from its beginning up to the length in `have` |
-//! | daemon | `have BYTES` | so much of it is there |
+//! | daemon | `have BYTES` | so much of it is there; the same number again while more is coming |
 //! | daemon | `done` | all of it is there, and the daemon proved it to be the requested file |
 //! | daemon | `bytes LENGTH` | so many bytes follow in messages of their own: a block, or one neighbour's answer |
 //! | daemon | `absent WHY`, `failed WHY` | it will not come |

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::cid::Cid;
 use crate::daemon::closers::Closers;
@@ -39,6 +41,9 @@ const SHARED: (usize, Duration) = (8, Duration::from_millis(200));
 
 /// Most time that a connection may stay without a request, and a message without a reader.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Interval between messages that a block is still coming.
+const STILL: Duration = Duration::from_secs(1);
 
 /// The connections, rates and transfers of one local user.
 struct UserState {
@@ -208,7 +213,25 @@ impl Server {
                     if let Some(rate) = self.rate(user, |user| &user.blocks) {
                         rate.wait(1).await;
                     }
-                    match self.block(cid, blocks).await {
+                    let (tell, mut told) = mpsc::channel(1);
+                    // A note that waits already says it.
+                    let coming = move || {
+                        let _ = tell.try_send(());
+                    };
+                    let block = self.block(cid, blocks, coming);
+                    tokio::pin!(block);
+                    let mut said = Instant::now();
+                    let block = loop {
+                        tokio::select! {
+                            biased;
+                            block = &mut block => break block,
+                            Some(()) = told.recv() => if said.elapsed() >= STILL {
+                                said = Instant::now();
+                                say(connection, "looking", None).await?;
+                            }
+                        }
+                    };
+                    match block {
                         Some(block) => say_bytes(connection, &block).await,
                         None => say(connection, "absent no neighbour has it", None).await,
                     }
@@ -219,12 +242,12 @@ impl Server {
         }
     }
 
-    /// Returns a block that is offered here, or that a neighbour has.
-    async fn block(&self, cid: Cid, blocks: &mut BlockFetch) -> Option<Bytes> {
+    /// Returns a block that is offered here, or that a neighbour has. `coming` is called while one is sending.
+    async fn block(&self, cid: Cid, blocks: &mut BlockFetch, coming: impl FnMut()) -> Option<Bytes> {
         let (shelf, digest) = (Arc::clone(&self.0.node.shelf), cid.digest());
         match tokio::task::spawn_blocking(move || shelf.block(digest)).await {
             Ok(Some(block)) => Some(block),
-            _ => blocks.get(cid).await,
+            _ => blocks.get(cid, coming).await,
         }
     }
 

@@ -246,7 +246,7 @@ async fn wrong_blocks_and_empty_promises_do_not_spoil_a_file_that_somebody_hones
         scene.goes_on().await;
         let mut blocks = BlockFetch::new(scene.wants.node.bitswap.clone());
         for leaf in scene.file.leaves.iter() {
-            assert_eq!(Sha256::of(&blocks.get(Cid::raw(*leaf)).await.unwrap()), *leaf, "{how:?}");
+            assert_eq!(Sha256::of(&blocks.get(Cid::raw(*leaf), || ()).await.unwrap()), *leaf, "{how:?}");
         }
         scene.goes_on().await;
     }
@@ -261,7 +261,7 @@ async fn a_liar_alone_ends_a_transfer_and_is_not_asked_again_for_a_while() {
     std::fs::write(dir.path().join("file"), content(3 * CHUNK, 1)).unwrap();
     let file = Shelved::read(&dir.path().join("file"), "core").unwrap();
     let begun = Instant::now();
-    assert!(BlockFetch::new(wants.node.bitswap.clone()).get(file.root()).await.is_none());
+    assert!(BlockFetch::new(wants.node.bitswap.clone()).get(file.root(), || ()).await.is_none());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(matches!(wants.fetch(&file).await, Err(FetchError::Absent)), "it is not asked again at once");
 }

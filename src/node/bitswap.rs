@@ -149,6 +149,12 @@ impl Bitswap {
         self.peers().get(&id).is_some_and(|peer| peer.is_stirring())
     }
 
+    /// True if thousands of bytes of a message have come from this peer in the last seconds. On a slow line an answer waits
+    /// behind the blocks that come.
+    pub fn is_sending(&self, id: PeerId) -> bool {
+        self.peers().get(&id).is_some_and(|peer| peer.is_sending())
+    }
+
     /// Returns the bytes of blocks to and from a peer.
     pub fn traffic(&self, id: PeerId) -> Traffic {
         self.peers().get(&id).map_or(Traffic::default(), |peer| peer.traffic())
@@ -212,9 +218,12 @@ impl Bitswap {
                 place = peer.admit(len);
                 place.is_some()
             };
-            match frame::read(&mut stream, admit, MESSAGE_TIME, || peer.stir()).await {
+            match frame::read(&mut stream, admit, MESSAGE_TIME, || peer.hear()).await {
                 Ok(Some(bytes)) => match BitswapMessage::read(&bytes) {
-                    Ok(message) => self.take(id, &peer, message).await,
+                    Ok(message) => {
+                        peer.stir();
+                        self.take(id, &peer, message).await;
+                    }
                     Err(_) => return,
                 },
                 _ => return,
@@ -327,6 +336,12 @@ impl Bitswap {
     async fn load(&self, digest: Sha256) -> Option<Bytes> {
         let shelf = Arc::clone(&self.0.shelf);
         tokio::task::spawn_blocking(move || shelf.block(digest)).await.ok().flatten()
+    }
+
+    /// What is known of a peer that is connected.
+    #[cfg(test)]
+    pub(super) fn peer(&self, id: PeerId) -> Arc<ConnectedPeer> {
+        Arc::clone(&self.peers()[&id])
     }
 
     fn peers(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<ConnectedPeer>>> {

@@ -2,7 +2,8 @@
 //! its nodes.
 //!
 //! The peer that had the last block is asked for the next one at once; all peers are asked only if it does not
-//! have that.
+//! have that. Silence counts, not duration: over a slow line a block takes long, and an answer waits behind the
+//! blocks that come.
 
 use std::time::Duration;
 
@@ -21,8 +22,14 @@ const SEARCH: Duration = Duration::from_millis(250);
 /// Silence of a peer after which another peer is asked for the block.
 const STALL: Duration = Duration::from_secs(1);
 
-/// Longest time for one block: 2 MiB at 70 KB/s.
-const GIVE_UP: Duration = Duration::from_secs(30);
+/// Silence of all peers after which the block is given up.
+const GIVE_UP: Duration = Duration::from_secs(8);
+
+/// Longest time for one block, whatever comes: 2 MiB at 17 KB/s.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Longest time for a block from a peer that sends, when another one has it as well: 1 MiB at 175 KB/s.
+const SLOW: Duration = Duration::from_secs(6);
 
 /// Interval between checks for silence.
 const TICK: Duration = Duration::from_millis(50);
@@ -41,7 +48,8 @@ impl BlockFetch {
     }
 
     /// Returns the block `cid`, its digest checked; `None` when no connected peer has it, or none answers in time.
-    pub async fn get(&mut self, cid: Cid) -> Option<Bytes> {
+    /// `coming` is called again and again while the peer that was asked for it is sending.
+    pub async fn get(&mut self, cid: Cid, coming: impl FnMut()) -> Option<Bytes> {
         let (tell, told) = mpsc::unbounded_channel();
         let mut search = BlockSearch {
             bitswap: &self.bitswap,
@@ -53,7 +61,7 @@ impl BlockFetch {
             of: None,
             everybody: None,
         };
-        let (peer, block) = search.run(told, self.last).await?;
+        let (peer, block) = search.run(told, self.last, coming).await?;
         drop(search);
         self.last = Some(peer);
         Some(block)
@@ -82,8 +90,10 @@ impl BlockSearch<'_> {
         &mut self,
         mut told: mpsc::UnboundedReceiver<PeerEvent>,
         last: Option<PeerId>,
+        mut coming: impl FnMut(),
     ) -> Option<(PeerId, Bytes)> {
         let begun = Instant::now();
+        let mut heard = begun;
         let mut tick = tokio::time::interval(TICK);
         if let Some(peer) = last.filter(|peer| self.bitswap.worth_asking().contains(peer)) {
             self.want_of(peer);
@@ -93,7 +103,9 @@ impl BlockSearch<'_> {
                 match (self.has.pop(), self.everybody) {
                     (Some(peer), _) => self.want_of(peer),
                     (None, None) => self.ask_everybody(),
-                    (None, Some(since)) if self.asked.is_empty() || since.elapsed() >= SEARCH => {
+                    (None, Some(since))
+                        if self.asked.is_empty() || (since.elapsed() >= SEARCH && !self.somebody_sends()) =>
+                    {
                         self.asked.iter().for_each(|silent| self.bitswap.shun(*silent));
                         return None;
                     }
@@ -107,12 +119,25 @@ impl BlockSearch<'_> {
                     BlockAnswer::Have => self.is_with(peer),
                     BlockAnswer::Absent | BlockAnswer::Gone => self.is_without(peer),
                 },
-                _ = tick.tick() => self.overtake(),
+                _ = tick.tick() => {
+                    if self.somebody_sends() {
+                        heard = Instant::now();
+                    }
+                    if self.of.is_some_and(|(of, _)| self.bitswap.is_sending(of)) {
+                        coming();
+                    }
+                    self.overtake();
+                }
             }
-            if begun.elapsed() >= GIVE_UP {
+            if heard.elapsed() >= GIVE_UP || begun.elapsed() >= LONGEST {
                 return None;
             }
         }
+    }
+
+    /// Whether any of those who were asked is sending, this block or others.
+    fn somebody_sends(&self) -> bool {
+        self.asked.iter().any(|peer| self.bitswap.is_sending(*peer))
     }
 
     fn ask_everybody(&mut self) {
@@ -153,7 +178,7 @@ impl BlockSearch<'_> {
     /// Asks another peer as well when a block does not come, and leaves a peer that sends nothing at all.
     fn overtake(&mut self) {
         let Some((peer, since)) = self.of else { return };
-        if since.elapsed() < STALL {
+        if since.elapsed() < STALL || (self.bitswap.is_sending(peer) && since.elapsed() < SLOW) {
             return;
         }
         if self.everybody.is_none() {

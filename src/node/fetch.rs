@@ -21,9 +21,11 @@ use crate::dag::walk::Walk;
 use crate::digest::Sha256;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
 use crate::node::message::{WantEntry, WantKind};
+use crate::source::ahead::Ahead;
 use crate::verify::Verifier;
 
-/// Blocks that are asked of one peer at a time. With 8 and 16 a peer delivers 460 to 600 MB/s, with 1 it is a third less.
+/// Most blocks that are asked of one peer at a time; fewer where its line is slow. With 8 and 16 a peer delivers 460 to
+/// 600 MB/s, with 1 it is a third less.
 const WINDOW: usize = 16;
 
 /// Blocks that are requested or kept ahead of the first missing one, by all transfers together; each has at least
@@ -38,6 +40,18 @@ const STALL: Duration = Duration::from_secs(1);
 
 /// Silence of all peers after which the file is given up.
 const GIVE_UP: Duration = Duration::from_secs(8);
+
+/// Longest time from one block to the next, whatever comes meanwhile: 2 MiB at 17 KB/s.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Longest time for the next block from a peer that sends, when another one may have it as well: 1 MiB at 175 KB/s.
+const SLOW: Duration = Duration::from_secs(6);
+
+/// Time in which the blocks that are asked of one peer at once are expected.
+const SPAN: Duration = Duration::from_secs(3);
+
+/// Interval between notes that a block is coming.
+const STILL: Duration = Duration::from_secs(1);
 
 /// Interval between checks for silence.
 const TICK: Duration = Duration::from_millis(50);
@@ -128,6 +142,7 @@ pub async fn fetch(
 /// A peer that has the file.
 struct Provider {
     asked: usize,
+    ahead: Ahead,
     heard: Instant,
     lacks: HashSet<Sha256>,
 }
@@ -160,14 +175,18 @@ impl BlockTransfer<'_> {
         progress: &watch::Sender<TransferProgress>,
     ) -> Result<Arriving, FetchError> {
         let begun = Instant::now();
-        let mut heard = begun;
+        // When the last block came, when a peer that owes one last sent anything, when that was last told.
+        let (mut heard, mut stirred, mut still) = (begun, begun, begun);
         let mut tick = tokio::time::interval(TICK);
         loop {
             self.ask_for_more();
             // With no request pending, no known peer has the next block.
             if self.pending.is_empty() && !self.ready_is_next() {
                 let late = begun.elapsed() >= SEARCH && heard.elapsed() >= SEARCH;
-                if self.silent.is_empty() || late {
+                let is_sending = |peer: &PeerId| self.bitswap.is_sending(*peer);
+                // An answer waits behind what comes for others.
+                let waits = heard.elapsed() < GIVE_UP && self.silent.iter().any(is_sending);
+                if self.silent.is_empty() || (late && !waits) {
                     self.silent.iter().for_each(|peer| self.bitswap.shun(*peer));
                     return Err(FetchError::Absent);
                 }
@@ -178,7 +197,7 @@ impl BlockTransfer<'_> {
                     let is_block = matches!(answer, BlockAnswer::Block(_));
                     self.hear(peer, digest, answer);
                     if is_block {
-                        heard = Instant::now();
+                        (heard, stirred) = (Instant::now(), Instant::now());
                         self.put_together(progress).await?;
                     }
                     if self.arriving().walk.is_done() {
@@ -187,13 +206,27 @@ impl BlockTransfer<'_> {
                 }
                 _ = tick.tick() => {
                     self.overtake();
-                    if heard.elapsed() >= GIVE_UP {
-                        self.providers.keys().for_each(|peer| self.bitswap.shun(*peer));
-                        return Err(FetchError::Stalled(self.arriving().verifier.size()));
+                    if self.is_coming() {
+                        stirred = Instant::now();
+                        if still.elapsed() >= STILL {
+                            still = Instant::now();
+                            progress.send_modify(|_| ());
+                        }
+                    }
+                    if stirred.elapsed() >= GIVE_UP || heard.elapsed() >= LONGEST {
+                        self.providers.keys().chain(&self.silent).for_each(|peer| self.bitswap.shun(*peer));
+                        let is_nowhere = self.providers.is_empty();
+                        let at = self.arriving().verifier.size();
+                        return Err(if is_nowhere { FetchError::Absent } else { FetchError::Stalled(at) });
                     }
                 }
             }
         }
+    }
+
+    /// Whether a peer that owes a block is sending, that one or another.
+    fn is_coming(&self) -> bool {
+        self.pending.values().flat_map(|pending| &pending.of).any(|peer| self.bitswap.is_sending(*peer))
     }
 
     fn ready_is_next(&self) -> bool {
@@ -225,7 +258,7 @@ impl BlockTransfer<'_> {
     /// Returns the peer to ask for a block: one with room, with the fewest pending blocks, and none of `but`.
     fn idlest(&self, digest: Sha256, but: &[PeerId]) -> Option<PeerId> {
         let fit = self.providers.iter().filter(|(peer, provider)| {
-            provider.asked < WINDOW && !provider.lacks.contains(&digest) && !but.contains(peer)
+            provider.asked < provider.ahead.count() && !provider.lacks.contains(&digest) && !but.contains(peer)
         });
         fit.min_by_key(|(_, provider)| provider.asked).map(|(peer, _)| *peer)
     }
@@ -253,7 +286,8 @@ impl BlockTransfer<'_> {
         match answer {
             // Kubo sends a block of at most 1 KiB at once when it is asked if it has it.
             BlockAnswer::Have | BlockAnswer::Block(_) if digest == self.root.digest() => {
-                let new = || Provider { asked: 0, heard: now, lacks: HashSet::new() };
+                let ahead = || Ahead::new(WINDOW, SPAN);
+                let new = || Provider { asked: 0, ahead: ahead(), heard: now, lacks: HashSet::new() };
                 self.providers.entry(peer).or_insert_with(new);
             }
             _ => {}
@@ -263,6 +297,10 @@ impl BlockTransfer<'_> {
             BlockAnswer::Block(block) => {
                 self.senders.insert(peer);
                 if let Some(pending) = self.pending.remove(&digest) {
+                    // The root is small, and comes at once.
+                    if let Some(provider) = self.providers.get_mut(&peer).filter(|_| digest != self.root.digest()) {
+                        provider.ahead.arrived(pending.since, now);
+                    }
                     self.answered(&pending, peer);
                 }
                 self.ready.insert(digest, block);
@@ -314,9 +352,13 @@ impl BlockTransfer<'_> {
     /// blocks the transfer.
     fn overtake(&mut self) {
         let next = self.arriving().walk.next_cid().map(|cid| cid.digest());
-        let is_silent = |peer: &PeerId| self.providers.get(peer).is_none_or(|p| p.heard.elapsed() >= STALL);
+        let is_silent = |peer: &PeerId| {
+            self.providers.get(peer).is_none_or(|p| p.heard.elapsed() >= STALL) && !self.bitswap.is_sending(*peer)
+        };
         let late = self.pending.iter().filter(|(digest, pending)| {
-            pending.since.elapsed() >= STALL && (Some(**digest) == next || pending.of.iter().all(is_silent))
+            let waited = pending.since.elapsed();
+            let is_slow = Some(**digest) == next && waited >= SLOW;
+            waited >= STALL && (is_slow || pending.of.iter().all(is_silent))
         });
         let late: Vec<(Cid, Vec<PeerId>)> = late.map(|(_, pending)| (pending.cid, pending.of.clone())).collect();
         for (cid, of) in late {

@@ -8,11 +8,14 @@ use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt a
 
 use crate::protobuf;
 
-/// Bytes that are written or read between two calls of `moved`.
+/// Least growth of the buffer, in bytes.
 const PIECE: usize = 64 << 10;
 
+/// Bytes that are written or read between two calls of `moved`: a peer that sends fewer in a few seconds counts as silent.
+const HEARD: usize = 16 << 10;
+
 /// Reads the next message, if `admit` accepts its length, within `patience` from its length on; `None` when the
-/// peer ended the stream between two messages. `moved` is called as its bytes come.
+/// peer ended the stream between two messages. `moved` is called as its bytes come, every [`HEARD`] bytes.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     admit: impl FnOnce(usize) -> bool,
@@ -25,13 +28,21 @@ pub(super) async fn read(
     }
     // The buffer grows with the bytes that arrive, not with the promised length.
     let mut buffer = BytesMut::with_capacity(len.min(PIECE));
+    let mut told = 0;
     let body = async {
         while buffer.len() < len {
             let at = buffer.len();
             buffer.resize(len.min((at * 2).max(PIECE)), 0);
-            for piece in buffer[at..].chunks_mut(PIECE) {
-                stream.read_exact(piece).await?;
-                moved();
+            let mut there = at;
+            while there < buffer.len() {
+                match stream.read(&mut buffer[there..]).await? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    got => there += got,
+                }
+                if there - told >= HEARD {
+                    told = there;
+                    moved();
+                }
             }
         }
         Ok::<_, io::Error>(())
@@ -50,7 +61,7 @@ pub(super) fn framed(message: &[u8]) -> Vec<u8> {
 
 /// Writes a message that has its length before it already.
 pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], moved: impl Fn()) -> io::Result<()> {
-    for piece in bytes.chunks(PIECE) {
+    for piece in bytes.chunks(HEARD) {
         stream.write_all(piece).await?;
         moved();
     }

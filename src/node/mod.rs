@@ -53,6 +53,8 @@ pub mod networks;
 mod peer;
 mod runner;
 pub mod shelf;
+#[cfg(test)]
+mod slow;
 pub mod streams;
 #[cfg(test)]
 pub(crate) mod tests;

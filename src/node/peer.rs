@@ -63,6 +63,8 @@ pub(super) struct ConnectedPeer {
     state: Mutex<PeerState>,
     /// The time of the last bytes from it or to it.
     stirred: Mutex<Instant>,
+    /// When thousands of bytes of a message last came from it.
+    heard: Mutex<Option<Instant>>,
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
     /// Bytes of unrequested blocks.
@@ -114,6 +116,7 @@ impl ConnectedPeer {
             rates: PeerRates { sent: Rate::new(upload), entries: Rate::new(ENTRIES_RATE) },
             state: Mutex::default(),
             stirred: Mutex::new(Instant::now()),
+            heard: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             junk: AtomicU64::new(0),
@@ -138,7 +141,19 @@ impl ConnectedPeer {
         *self.stirred.lock().expect("nothing panics while it is held") = Instant::now();
     }
 
-    /// True if that happened in the last seconds.
+    /// Notes that thousands of bytes of a message have come from it.
+    pub(super) fn hear(&self) {
+        self.stir();
+        *self.heard.lock().expect("nothing panics while it is held") = Some(Instant::now());
+    }
+
+    /// True if that happened in the last seconds: it is sending.
+    pub(super) fn is_sending(&self) -> bool {
+        let heard = *self.heard.lock().expect("nothing panics while it is held");
+        heard.is_some_and(|heard| heard.elapsed() < STIRRED)
+    }
+
+    /// True if bytes have come from it or gone to it in the last seconds.
     pub(super) fn is_stirring(&self) -> bool {
         self.stirred.lock().expect("nothing panics while it is held").elapsed() < STIRRED
     }

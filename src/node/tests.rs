@@ -242,11 +242,11 @@ async fn single_blocks_come_from_whoever_has_them() {
     let mut blocks = BlockFetch::new(wants.node.bitswap.clone());
     for file in &files {
         for digest in [&[file.root().digest()][..], &file.leaves].concat() {
-            let block = blocks.get(Cid::raw(digest)).await.unwrap();
+            let block = blocks.get(Cid::raw(digest), || ()).await.unwrap();
             assert_eq!(Sha256::of(&block), digest);
         }
     }
     let begun = std::time::Instant::now();
-    assert!(blocks.get(Cid::raw(Sha256::of(b"nobody has it"))).await.is_none());
+    assert!(blocks.get(Cid::raw(Sha256::of(b"nobody has it")), || ()).await.is_none());
     assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
 }

@@ -24,7 +24,7 @@ use crate::dag::walk::Walk;
 use crate::http::range::retry_after;
 use crate::http::{self, GetOptions, Http};
 use crate::source::ahead::Ahead;
-use crate::source::{Local, Miss, Offer, Question, Source, SourceKind};
+use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// Most blocks requested at the same time: enough for 100 ms at 40 MB/s with blocks of 1 MiB, few enough not to be a
 /// burden.
@@ -55,7 +55,7 @@ impl<'a> GatewayFile<'a> {
         Self { http, gateway: gateway.clone(), cid, most }
     }
 
-    async fn get(&self, question: Question) -> Result<Offer<'_>, Miss> {
+    async fn get(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let is_part = question.from > 0 || question.until.is_some();
         if is_part && self.cid.codec() == Codec::DagPb {
             let root = self.block(self.cid).await?;
@@ -148,7 +148,7 @@ impl Source for GatewayFile<'_> {
         http::host(&self.gateway)
     }
 
-    fn open(&self, question: Question) -> Local<'_, Result<Offer<'_>, Miss>> {
+    fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         self.get(question).boxed_local()
     }
 }

@@ -94,9 +94,12 @@ impl GrowingFile {
             let (text, _) = said(self.connection.receive().await)?;
             match text.split_once(' ') {
                 None if text == "done" => self.is_done = true,
-                Some(("have", bytes)) => {
-                    let there = bytes.parse().map_err(|_| Miss::Broken("said no number".to_owned()))?;
-                    self.there = self.there.max(there);
+                Some(("have", count)) => {
+                    let there = count.parse().map_err(|_| Miss::Broken("said no number".to_owned()))?;
+                    if there <= self.there {
+                        return Ok(Some((bytes::Bytes::new(), self)));
+                    }
+                    self.there = there;
                 }
                 _ => return Err(refusal(&text)),
             }

@@ -1,0 +1,141 @@
+//! A peer on a slow line, on the runtime's paused clock: what it says comes from the tests, not from a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::cid::Cid;
+use crate::digest::Sha256;
+use crate::node::bitswap::{Bitswap, BlockAnswer, PROTOCOL, UploadLimits};
+use crate::node::blocks::BlockFetch;
+use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
+use crate::node::shelf::Shelf;
+use crate::node::streams::Streams;
+
+/// Peers that are connected; nothing is ever sent to them.
+struct Line {
+    bitswap: Bitswap,
+    _streams: Streams,
+}
+
+impl Line {
+    fn new() -> Self {
+        let (streams, opener) = Streams::new(PROTOCOL, Arc::new(|_, _, _| ()));
+        let (cut, _) = mpsc::unbounded_channel();
+        let bitswap = Bitswap::new(Arc::new(Shelf::default()), opener, UploadLimits::default(), cut);
+        Self { bitswap, _streams: streams }
+    }
+
+    fn peer(&self) -> PeerId {
+        let id = PeerId::random();
+        self.bitswap.connected(id);
+        id
+    }
+
+    /// Bytes of something come from a peer for so long.
+    async fn sends(&self, id: PeerId, long: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < long {
+            self.bitswap.peer(id).hear();
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn says(&self, id: PeerId, digest: Sha256, answer: &BlockAnswer) -> bool {
+        self.bitswap.peer(id).state().answer(id, digest, answer)
+    }
+}
+
+fn block() -> (Cid, Bytes) {
+    let block = Bytes::from(vec![7; 100_000]);
+    (Cid::raw(Sha256::of(&block)), block)
+}
+
+const LONG: Duration = Duration::from_secs(40);
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_takes_long_is_waited_for_as_long_as_its_peer_sends() {
+    let (line, (cid, block)) = (Line::new(), block());
+    let (peer, mut blocks, mut told) = (line.peer(), BlockFetch::new(line.bitswap.clone()), 0);
+    let script = async {
+        sleep(Duration::from_millis(20)).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Have);
+        line.sends(peer, LONG).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Block(block.clone()))
+    };
+    let (got, was_wanted) = tokio::join!(blocks.get(cid, || told += 1), script);
+    assert!(was_wanted && got == Some(block.clone()));
+    assert!(told > 100, "the asker hears of it: {told}");
+    assert_eq!(line.bitswap.worth_asking(), [peer]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_waits_behind_other_blocks_is_waited_for() {
+    let (line, (cid, block)) = (Line::new(), block());
+    let (peer, mut blocks) = (line.peer(), BlockFetch::new(line.bitswap.clone()));
+    line.bitswap.peer(peer).hear();
+    let script = async {
+        line.sends(peer, Duration::from_secs(5)).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Have);
+        line.sends(peer, Duration::from_secs(5)).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Block(block.clone()))
+    };
+    let (got, was_wanted) = tokio::join!(blocks.get(cid, || ()), script);
+    assert!(was_wanted && got == Some(block.clone()), "it was given up");
+    assert_eq!(line.bitswap.worth_asking(), [peer], "it is not shunned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_nothing_is_not_waited_for() {
+    let (line, (cid, _)) = (Line::new(), block());
+    let (_peer, mut blocks, begun) = (line.peer(), BlockFetch::new(line.bitswap.clone()), Instant::now());
+    assert_eq!(blocks.get(cid, || ()).await, None);
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert_eq!(line.bitswap.worth_asking(), []);
+}
+
+async fn fetched(line: &Line, cid: Cid, among: &[PeerId]) -> Result<u64, FetchError> {
+    let (tell, _told) = watch::channel(TransferProgress::default());
+    let arriving = Arriving::new(cid, 1 << 20, tempfile::tempfile().unwrap());
+    Ok(fetch(&line.bitswap, arriving, among, &tell).await?.into_verifier().size())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_takes_long_is_waited_for_as_long_as_somebody_sends_and_asked_of_one_alone() {
+    let (line, (cid, block)) = (Line::new(), block());
+    let among = [line.peer(), line.peer()];
+    let [peer, other] = among;
+    let script = async {
+        // Both have it. Who says so first is asked for it.
+        line.sends(peer, Duration::from_secs(1)).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Have);
+        line.says(other, cid.digest(), &BlockAnswer::Absent);
+        line.sends(peer, LONG).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Block(block.clone()))
+    };
+    let (got, was_wanted) = tokio::join!(fetched(&line, cid, &among), script);
+    assert!(was_wanted && matches!(got, Ok(100_000)), "{:?}", got.err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_sends_for_ever_and_never_what_is_wanted_is_left() {
+    let (line, (cid, _)) = (Line::new(), block());
+    let among = [line.peer()];
+    let [peer] = among;
+    let begun = Instant::now();
+    let script = async {
+        line.says(peer, cid.digest(), &BlockAnswer::Have);
+        line.sends(peer, Duration::from_secs(3600)).await;
+    };
+    tokio::select! {
+        biased;
+        got = fetched(&line, cid, &among) => assert!(matches!(got, Err(FetchError::Stalled(0))), "{:?}", got.err()),
+        () = script => panic!("it was waited for without end"),
+    }
+    assert!(begun.elapsed() < Duration::from_secs(125), "{:?}", begun.elapsed());
+    assert_eq!(line.bitswap.worth_asking(), []);
+}
