@@ -4,6 +4,8 @@
 mod many;
 #[path = "support/real/mod.rs"]
 mod real;
+#[path = "real_node_kubo/slow_lines.rs"]
+mod slow_lines;
 
 use real::{Host, Kubo, Package, Routing, Scene, scratch};
 

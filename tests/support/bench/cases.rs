@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::measure::{Outcome, Run, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
-use super::{cost, databases, index, large, mirrors, miss, node, pending, room, small};
+use super::{cost, databases, index, large, lines, mirrors, miss, node, pending, room, small};
 use crate::real::Release;
 
 /// One comparison.
@@ -263,6 +263,31 @@ pub const CASES: &[Case] = &[
         unit: "MB/s",
         rivals: &[against("Kubo", Bar::RatioAtLeast(0.8))],
         run: |run| Ok(node::unshaped(run)),
+    },
+    Case {
+        name: "slow-lines",
+        what: "fetch of a file by its CID from a neighbour's Kubo at 50, 16, 4 and 1.6 Mbit/s, by the daemon, against \
+               `ipfs cat` through a Kubo of its own",
+        unit: "s",
+        rivals: &[
+            against("cat at 50", Bar::RatioAtMost(1.05)),
+            against("cat at 16", Bar::RatioAtMost(1.05)),
+            against("cat at 4", Bar::RatioAtMost(1.05)),
+            against("cat at 1.6", Bar::RatioAtMost(1.05)),
+        ],
+        run: |run| lines::by_daemon(run),
+    },
+    Case {
+        name: "slow-lines-kubo",
+        what: "the same through the local Kubo, which is also that of `ipfs cat`",
+        unit: "s",
+        rivals: &[
+            against("cat at 50", Bar::RatioAtMost(1.05)),
+            against("cat at 16", Bar::RatioAtMost(1.05)),
+            against("cat at 4", Bar::RatioAtMost(1.05)),
+            against("cat at 1.6", Bar::RatioAtMost(1.05)),
+        ],
+        run: |run| lines::by_kubo(run),
     },
     Case {
         name: "node-idle",

@@ -6,6 +6,7 @@ mod cost;
 mod databases;
 pub mod index;
 mod large;
+mod lines;
 pub mod measure;
 mod mirrors;
 mod miss;
