@@ -23,7 +23,7 @@ use crate::node::shelf::{Shelf, Shelved};
 use crate::session::Session;
 use crate::store::Store;
 
-/// A file that is offered because of its sha256, whatever its name.
+/// A file that is offered because of its sha256, under any name.
 pub(super) struct OfferedBySha256 {
     pub(super) path: PathBuf,
     /// The repository that it belongs to.

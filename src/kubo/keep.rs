@@ -1,14 +1,12 @@
-//! The files that Kubo cached because of our downloads, kept below a limit: oldest first, never files that the
-//! user keeps.
+//! The files that Kubo cached because of our downloads, kept below a limit: oldest first, never the user's own.
 //!
 //! The user keeps what Kubo's own collector spares: everything that a pin reaches, and everything that MFS reaches
 //! (`ipfs files`), which no pin protects. The daemon checks pins itself when it is told to remove blocks; MFS is
 //! checked here ([`Mfs`]).
 //!
 //! Kubo collects garbage only when told to (`--enable-gc`), so every file fetched through it stays on the user's
-//! disk a second time (`doc/facts/kubo.md`). The ledger lists these files: a line `CID bytes time` for each file,
-//! appended when it was fetched. A line cut short by a crash is skipped: that file then stays until the user's own
-//! garbage collection.
+//! disk a second time (`doc/facts/kubo.md`). The ledger lists these files: a line `CID bytes time` for each,
+//! appended when fetched. A line cut short by a crash is skipped: that file stays until the user's own collection.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -51,8 +49,7 @@ pub struct Trimmed {
     pub left: u64,
 }
 
-/// The reason why trimming ended early. Files removed until then are forgotten; trying again continues with the
-/// rest.
+/// The reason why trimming ended early. Removed files are forgotten; trying again continues with the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum TrimError {
     /// The daemon failed.
@@ -174,8 +171,7 @@ async fn remove_all(
         if Instant::now() >= until {
             break;
         }
-        // Quick, and spares the daemon the walk for the usual pin; block/rm itself finds pins of directories
-        // above.
+        // Quick, and spares the daemon the usual walk; block/rm itself finds pins of directories above.
         match kubo.is_pinned(*cid).await? {
             true => passed += kept.size,
             false => files.push((*cid, *kept, blocks(kubo, *cid).await?)),

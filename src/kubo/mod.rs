@@ -1,10 +1,10 @@
 //! Typed calls to a Kubo daemon, each with a deadline and a limit on its answer.
 //!
-//! RPC (`/api/v0`, POST only) for changes of the daemon; the gateway for file bytes, because the RPC copies in 4
-//! KiB pieces and hides errors. **An RPC stream that fails in the middle ends like a complete one; the error is
-//! only in the trailer `X-Stream-Error`, which HTTP clients do not show.** So no answer here is taken as complete
-//! because it ended: each is either proven by hash or signature, or must end with the line that marks success
-//! (`doc/facts/kubo.md`).
+//! RPC (`/api/v0`, POST only) for changes of the daemon; the gateway for file bytes, because the RPC copies in
+//! pieces of 4 KiB and hides errors. **An RPC stream that fails in the middle ends like a complete one; the error
+//! is only in the trailer `X-Stream-Error`, which HTTP clients do not show.** So no answer here is taken as
+//! complete because it ended: each is either proven by hash or signature, or must end with the line that marks
+//! success (`doc/facts/kubo.md`).
 
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ const WALK: Duration = Duration::from_secs(600);
 /// A Kubo daemon. Cheap to clone; the client's connections are shared.
 #[derive(Clone, Debug)]
 pub struct Kubo {
-    /// Address of the RPC, for example `http://127.0.0.1:5001`. `None`: only the gateway is used. Any host if
-    /// `door` leads to a Unix socket.
+    /// Address of the RPC, for example `http://127.0.0.1:5001`; any host if `door` is a Unix socket. `None`: only
+    /// the gateway.
     pub api: Option<Url>,
     /// Address of the gateway. Use 127.0.0.1: the name `localhost` makes Kubo redirect.
     pub gateway: Url,
@@ -164,8 +164,8 @@ impl Kubo {
         self.call("name/publish", &args, None, deadline, ANSWER_MOST).await.map(drop)
     }
 
-    /// Returns the signed record of `name`, unproven (`index::ipns`). By RPC (Kubo 0.40) if one is configured,
-    /// else by the gateway.
+    /// Returns the signed record of `name`, unproven (`index::ipns`): by RPC (Kubo 0.40) if configured, else by
+    /// the gateway.
     ///
     /// `Absent` also when the daemon's `Routing.Type` is `none`, even for a name that it published itself.
     pub async fn record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
@@ -177,8 +177,7 @@ impl Kubo {
         self.call("name/get", &[("arg", name), ("timeout", &timeout)], None, deadline, RECORD_MOST).await
     }
 
-    /// Returns the same by the gateway's routing service (`/routing/v1`, Kubo 0.40), which other servers offer as
-    /// well.
+    /// Returns the same by the gateway's routing service (`/routing/v1`, Kubo 0.40), as other servers offer it.
     ///
     /// `Absent` also if the answer is a success of any other type: servers of this kind report a missing record so
     /// (`specs:src/routing/http-routing-v1.md`, `GET /routing/v1/ipns/{name}`, response status codes).
@@ -238,8 +237,7 @@ impl Kubo {
         Ok(lines::<WireRemoved>(CALL, &answer)?.iter().filter(|line| line.error.is_empty()).count())
     }
 
-    /// Returns the disk use and limit of the daemon. The full statistics can hang for minutes and are not asked
-    /// for.
+    /// Returns the disk use and limit of the daemon, without the full statistics, which can hang for minutes.
     pub async fn repo_size(&self) -> Result<RepoSize, KuboError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -277,8 +275,8 @@ impl Kubo {
         Err(KuboError::status(CALL, status, &text))
     }
 
-    /// Fetches one trustless answer of the gateway, whole. Both `format` and `Accept` are sent, as the
-    /// specification advises.
+    /// Fetches one whole trustless answer of the gateway. Sends both `format` and `Accept`, as the specification
+    /// advises.
     async fn raw(
         &self,
         call: &'static str,

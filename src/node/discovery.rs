@@ -226,8 +226,7 @@ impl Serving {
         let mut senders: HashMap<IpAddr, Rate> = HashMap::new();
         self.speak_from_here();
         let (mut wait, mut ask_at) = (FIRST, Instant::now());
-        // The first announcement goes out at once, and again for neighbours that missed it (RFC 6762, section
-        // 8.3).
+        // The first announcement goes out at once, and again for late neighbours (RFC 6762, section 8.3).
         let (mut again, mut answer_at, mut answered) = (1, Some(Instant::now()), None::<Instant>);
         loop {
             tokio::select! {

@@ -225,7 +225,7 @@ fn of_a_file_of_which_nothing_is_known_every_answer_begins_anew() {
     assert_eq!(board.arrived(first, 30, ms(5040)), Take::Late);
 }
 
-/// The first moment after `from` at which there is nothing to wait for.
+/// Returns the first moment after `from` with nothing left to wait for.
 fn gives_up(board: &mut Board<'_>, mut now: Time) -> Time {
     loop {
         match board.next(now) {
@@ -262,7 +262,7 @@ fn the_last_source_that_answers_and_then_is_silent_has_no_longer_than_one_that_d
 #[test]
 fn the_last_source_is_kept_as_long_as_a_byte_a_second_comes() {
     let mut log = Log::default();
-    // Without a floor, so that nothing else looks at its rate.
+    // Without a floor, so that no other rule applies to its rate.
     let mut board = board(Pace { floor: 0, ..pace() }, &[SourceKind::Mirror], 4 * MIB, &mut log);
     let (lane, ..) = asked(&mut board, ms(0));
     assert!(board.answered(lane, 0, ms(0)));

@@ -1,7 +1,7 @@
-//! Room on the disk: whether it is short, and what makes some.
+//! Room on the disk: detects that it is short, and makes some.
 //!
-//! A transaction needs no more room than with curl and a constant. So where little is left nothing is kept twice: a file
-//! leaves the store for its output, and what was fetched earlier makes room for what is wanted now
+//! A transaction needs no more room than with curl and a constant. So on a disk with little room no file is kept
+//! twice: a file leaves the store for its output, and files fetched earlier make room for the present one
 //! (`tests/cases/small_disk.rs`, `tests/bench --case small-disk`).
 
 use std::fs::Metadata;
@@ -18,18 +18,18 @@ use crate::verify;
 const SPARE: u64 = 256 << 10;
 
 impl Store {
-    /// Bytes that may still be written on the store's disk.
+    /// Returns the bytes that may still be written on the store's disk.
     pub fn room(&self) -> u64 {
         fsx::room(self.dir())
     }
 
-    /// Whether little is left beside a second copy of a file of `size` bytes.
+    /// True if little room is left beside a second copy of a file of `size` bytes.
     pub fn is_short(&self, size: u64) -> bool {
         self.room() < size.saturating_add(fsx::LITTLE_ROOM)
     }
 
-    /// Makes room for `size` bytes, where there is none, at the cost of what was fetched longest ago. What is being fetched
-    /// stays. Returns whether it made any.
+    /// Makes room for `size` bytes, if there is none, by removing the files fetched longest ago. Files being
+    /// fetched stay. Returns whether it made any.
     ///
     /// Files are handed out in the order in which they were fetched: the oldest have been, or are of an earlier run.
     pub fn make_room(&self, size: u64) -> bool {
@@ -50,10 +50,10 @@ impl Store {
         freed
     }
 
-    /// Removes each file that is proven to be in one of pacman's `cache_dirs`. Returns how many bytes were freed.
+    /// Removes each file that is proven to be in one of pacman's `cache_dirs`. Returns the bytes freed.
     ///
     /// # Errors
-    /// When the store cannot be read, or one of them not be removed.
+    /// When the store cannot be read, or one of the files cannot be removed.
     pub fn leave_to(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
         let mut freed = 0;
         for (path, meta) in list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none()) {
@@ -73,7 +73,7 @@ impl Store {
     }
 }
 
-/// Whether a process has taken the file out of the store, to place it at once. What a killed one has left goes with
+/// True if a process has taken the file out of the store, to place it at once. A killed process leaves it to
 /// [`Store::sweep`].
 fn is_being_handed_out(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'-'))
@@ -93,7 +93,7 @@ mod tests {
         store.peek(first).unwrap().set_modified(old).unwrap();
         assert!(!store.make_room(0) && store.has(first, 5), "there is room enough");
         let slot = store.try_lock(&first.to_string()).unwrap().expect("free");
-        // More than any disk has: everything goes that is not in use.
+        // More than any disk has: every file that is not in use is removed.
         assert!(store.make_room(u64::MAX));
         assert!(store.has(first, 5) && !store.has(second, 6));
         drop(slot);

@@ -1,4 +1,4 @@
-//! Answers that bend HTTP, as old, home-made and inspected servers give them: what curl takes is taken.
+//! Answers that bend HTTP, from old, home-made and inspecting servers: answers that curl accepts are accepted.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use crate::support::*;
 
 const SIZE: usize = 40_000;
 
-/// A package that is proven, and one of which nothing is known, from a mirror with this manner.
+/// Asserts that a proven package, and an unlisted one, arrive from a mirror with this behaviour.
 fn delivers(what: &str, bend: Bend) {
     let zlib = Package::new("zlib", SIZE);
     let bytes = database(&[&zlib], Compression::Gzip);
@@ -142,7 +142,7 @@ fn a_database_does_not_come_from_a_private_address_that_a_public_mirror_names() 
     }
     assert_eq!(inside.requests().len(), 0, "it is not even asked");
 
-    // What is proven may come from anywhere.
+    // A proven file may come from any place.
     let outside = FakeMirror::serving(&[zlib.file()]).redirecting_to(&inside.url("core", &zlib.file_name()));
     let proxy = FakeProxy::forwarding(&[("mirror.example.org", outside.address())]);
     let server = "http://mirror.example.org/core/os/x86_64";

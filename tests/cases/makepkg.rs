@@ -1,8 +1,8 @@
-//! Sources, as makepkg has them fetched by its `DLAGENTS`: what they are called says nothing about what is in them.
+//! Sources, fetched by makepkg through its `DLAGENTS`: their names tell nothing about their contents.
 
 use crate::support::*;
 
-/// Names that mean something to pacman, or bytes that would in a file of pacman's, and neither does here.
+/// Names that mean something to pacman, or bytes that would in a file of pacman's; here they mean nothing.
 const SOURCES: &[(&str, &[u8])] = &[
     ("LICENSE.html", b"<!DOCTYPE html>\n<html><body>Permission is hereby granted</body></html>\n"),
     ("script.js", b"<script>and so on</script>"),
@@ -44,7 +44,7 @@ fn what_pacman_wants_from_outside_its_repositories_is_looked_at() {
         assert!(run.stderr.contains("corrupt: is "), "{name}: {}", run.stderr);
         world.has_no_output();
     }
-    // Where /proc hides who called, pacman's own word counts.
+    // If /proc hides the caller, pacman's own word counts.
     let world = world.set("HTTP_USER_AGENT", "pacman/7.1.0 (Linux x86_64) libalpm/16.0.0");
     let run = world.xfer(&format!("http://{}/project/cities.db", mirror.address()), &world.out("cities.db"));
     assert_eq!(run.code(), 3, "{}", run.stderr);

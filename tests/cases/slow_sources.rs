@@ -1,5 +1,5 @@
-//! How long a source may take when there is no other: no dripping holds pacman for ever, and who lifts pacman's timeouts
-//! waits for a gateway that looks at everything before it passes it on.
+//! Time limits of a last source: no dripping source holds pacman for ever, and a user who lifts pacman's timeouts
+//! can wait for a gateway that inspects a whole file before passing it on.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::support::*;
 
 const SIZE: usize = 40_000;
 
-/// Short, so that what is waited for in these tests is longer.
+/// Makes a world with short limits, so that the waits of these tests exceed them.
 fn impatient() -> World {
     World::new().set("PKGSWARM_DOWNLOAD_STALL", "1 s").set("PKGSWARM_DOWNLOAD_PATIENCE", "2 s")
 }

@@ -1,4 +1,4 @@
-//! Where a transaction fits with curl it fits with pkgswarm, and afterwards nothing lies on the disk twice.
+//! On a disk that suffices for a transaction with curl, pkgswarm succeeds too, and keeps no file twice afterwards.
 
 use std::fs;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::real::{CURL, Disk, Mirror, Package, PacmanRoot, Parts, Release, Repo, Swarm, scratch, until};
 use crate::{KIB, MIB};
 
-/// How long the read-ahead may take to clear up after pacman.
+/// Most time for the read-ahead to clean up after pacman.
 const A_MINUTE: Duration = Duration::from_secs(60);
 
 struct Scene {
@@ -51,7 +51,7 @@ fn three_packages_on_a_disk_of_twelve_mib_fit_as_with_curl_once_and_again() {
             pacman.run(&["-Sy"]).ok();
             disk.holds_cache_of(pacman);
             let _inserted = disk.insert(size).expect("a disk");
-            // The second time with an emptied cache, and whatever the first one left in the store.
+            // The second time with an emptied cache, and the first one's files in the store.
             for _ in 0..2 {
                 scene.download(pacman).ok();
                 let cached = pacman.cache_files();
@@ -78,7 +78,7 @@ fn a_minute_after_a_transaction_the_store_holds_nothing_that_a_cache_has() {
     }
 }
 
-/// Without read-ahead too, and where pacman is given URLs.
+/// Without read-ahead too, and with URLs as pacman's targets.
 #[test]
 fn what_was_not_read_ahead_is_cleared_up_too() {
     let scene = Scene::of(&[40 * KIB; 3]);

@@ -49,7 +49,7 @@ fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usi
     (seconds, sent - truth.len() as u64, log)
 }
 
-/// Runs a race for `truth`: seconds, bytes that were sent, what happened, and whether it was won.
+/// Runs a race for `truth`: seconds, bytes that were sent, the events, and true if it was won.
 fn end(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log, bool) {
     let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
     let progress = ProgressLine::new(false, name.as_str(), None);

@@ -11,7 +11,7 @@ const STEP: u64 = MIB / 4;
 
 /// Measures the MiB that a tmpfs with package cache and store must have, for ours and for curl: found by bisection
 /// over its size. One package of 200 MiB, then fifty small ones; by pacman 7 and its download user, then by pacman
-/// 6 and root's child.
+/// 6 with root's child.
 pub fn small_disk() -> Result<Vec<Outcome>, Skipped> {
     let mut outcomes = Vec::new();
     for packages in [vec![large::package()], small::fifty()] {
