@@ -3,7 +3,7 @@
 //! | number | counts |
 //! |---|---|
 //! | shared_type_names | names of structs, enums, traits and aliases that two or more modules give to things of their own |
-//! | pronouns_… | nobody, somebody, whoever, anybody, everybody, whom, in comments and texts, for 1,000 lines of comments |
+//! | pronouns_… | indefinite pronouns (`PRONOUNS`) in comments and texts, for 1,000 lines of comments |
 //! | file_cycles | groups of files that use each other in a circle, parents and children aside |
 //! | wide_structs | structs that other modules see, of more than 8 fields that are not data: some are private, and serde does not write them |
 //! | public_functions_… | `pub fn` for 1,000 lines of code without tests |
