@@ -128,7 +128,7 @@ async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io
         let (connection, is_taken) = pass(&scene.socket, forms[number % 4]);
         kept.extend((number % 8 < 4).then_some(connection));
         readers.push(reader);
-        // Of those accepted, only the last is in transit; closing the others would block this test.
+        // The message in transit holds an accepted descriptor; closing a refused one here would block the test.
         kept.extend((!is_taken).then_some(sender));
         // The kernel's backlog for a server that does not accept.
         if number % 10 == 9 {

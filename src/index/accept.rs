@@ -1,4 +1,4 @@
-//! The decision if an offered index counts, and the reason if not. Pure; its inputs come from `index::refresh`.
+//! Decides whether an offered index counts, else gives the reason. Pure; its inputs come from `index::refresh`.
 
 use super::ipns::{Name, RecordError};
 use super::manifest::{Manifest, ManifestError, Table};
@@ -106,7 +106,7 @@ impl Grant {
     }
 }
 
-/// Decides at the time `now` (Unix seconds) if `offer` counts; `floor` is the remembered state of the grant's
+/// Decides at the time `now` (Unix seconds) whether `offer` counts; `floor` is the remembered state of the grant's
 /// keys.
 ///
 /// # Errors

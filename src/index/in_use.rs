@@ -1,4 +1,4 @@
-//! The configured indexes, as downloads see them: compiled tables, and if a refresh is due.
+//! The configured indexes, as downloads see them: compiled tables, and whether a refresh is due.
 
 use std::time::{Duration, SystemTime};
 

@@ -16,7 +16,7 @@ use crate::cid::Cid;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
 use crate::node::message::{WantEntry, WantKind};
 
-/// Most time for peers to answer if they have a block, when none has said yes.
+/// Most time for peers to answer whether they have a block, when none has said yes.
 const SEARCH: Duration = Duration::from_millis(250);
 
 /// Silence of a peer after which another peer is asked for the block.

@@ -32,7 +32,7 @@ const WINDOW: usize = 16;
 /// two.
 const AHEAD: usize = 48;
 
-/// Most time for peers to answer if they have the file, when none has said yes. Origin: below the head start.
+/// Most time for peers to answer whether they have the file, if none said yes. Origin: below the head start.
 const SEARCH: Duration = Duration::from_millis(250);
 
 /// Silence after which the blocks asked of a peer are asked of another one as well.
@@ -160,7 +160,7 @@ struct BlockTransfer<'a> {
     arriving: Option<Arriving>,
     tell: mpsc::UnboundedSender<PeerEvent>,
     providers: HashMap<PeerId, Provider>,
-    /// Peers that were asked if they have it, and have not answered yet.
+    /// Peers that were asked whether they have it, and have not answered yet.
     silent: HashSet<PeerId>,
     pending: HashMap<Sha256, PendingBlock>,
     /// Blocks that came before their turn.
@@ -284,7 +284,7 @@ impl BlockTransfer<'_> {
             provider.heard = now;
         }
         match answer {
-            // Kubo sends a block of at most 1 KiB at once when it is asked if it has it.
+            // Kubo sends a block of at most 1 KiB at once when it is asked whether it has it.
             BlockAnswer::Have | BlockAnswer::Block(_) if digest == self.root.digest() => {
                 let ahead = || Ahead::new(WINDOW, SPAN);
                 let new = || Provider { asked: 0, ahead: ahead(), heard: now, lacks: HashSet::new() };

@@ -30,7 +30,7 @@ const ENTRIES_MOST: usize = 24_576;
 pub enum WantKind {
     /// The block itself.
     Block,
-    /// A question if the peer has the block.
+    /// A question whether the peer has the block.
     Have,
     /// The end of an earlier want.
     Cancel,
@@ -223,7 +223,7 @@ impl Draft {
         self.len += block.len() + prefix.len();
     }
 
-    /// Adds the answer if the block of `want` is here.
+    /// Adds the answer whether the block of `want` is here.
     pub fn presence(&mut self, want: &WantEntry, is_here: bool) {
         let mut presence = ProtobufWriter::with_capacity(want.cid.len() + 4);
         presence.bytes(1, &want.cid);

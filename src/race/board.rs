@@ -30,8 +30,7 @@ pub(super) struct SourceState {
     pub is_last_resort: bool,
     /// Number of times that it may still be asked.
     pub chances: u32,
-    /// True if a leaf from it did not match the root. If the source or the root was wrong is known once the whole
-    /// file is proven.
+    /// True if a leaf from it did not match the root. Proving the whole file tells which of the two was wrong.
     pub accused: bool,
     /// True if it answered a request for a part with something else.
     pub partless: bool,

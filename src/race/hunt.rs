@@ -121,8 +121,7 @@ impl Board<'_> {
 
     fn may_be_asked(&self, source: usize, i: usize) -> bool {
         let standing = &self.sources[source];
-        // A mirror is asked for bytes that another source was asked for only as its backup, not while it is busy
-        // elsewhere.
+        // A second mirror may back up the first on its stretch; other stretches have at most `pace.mirrors`.
         let elsewhere = self.stretches.iter().enumerate().filter(|(other, _)| *other != i);
         let at_work = elsewhere.flat_map(|(_, stretch)| stretch.lanes()).filter(|lane| self.is_mirror(lane.source));
         standing.is_left() && (!self.is_mirror(source) || at_work.count() < self.pace.mirrors)

@@ -74,7 +74,7 @@ impl<'a> KuboFile<'a> {
         Self { is_last_resort: true, ..self }
     }
 
-    /// Stores in `had_it` if the daemon had the file before it was first asked.
+    /// Stores in `had_it` whether the daemon had the file before it was first asked.
     ///
     /// A file that it had is the user's; one that it fetched for us counts against `kubo.keep`.
     pub fn telling(self, had_it: &Rc<Cell<Option<bool>>>) -> Self {

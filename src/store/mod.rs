@@ -65,7 +65,7 @@ pub struct StoredFile {
     pub file: File,
     /// Its origin, for people: the store, and the source that delivered it there if that was recorded.
     pub from: String,
-    /// How long it stays; decides if handing it out removes it.
+    /// How long it stays; decides whether handing it out removes it.
     pub stay: Stay,
 }
 

@@ -67,7 +67,7 @@ fn a_machine_out_of_reach_of_its_publisher_gets_a_newer_index_from_a_neighbour()
     }
     let shown = world.run(&["index", "show", "arch", "--entries"]).stdout;
     assert!(shown.contains("core/curl-"), "{shown}");
-    // Neighbours do not know if it is the newest: only the publisher's word confirms that.
+    // Neighbours do not know whether it is the newest: only the publisher's word confirms that.
     assert_eq!(ls(&world)["confirmed"], new.sequence());
 }
 

@@ -99,7 +99,7 @@ impl Work<'_> {
                 let failed = |e: parts::PartError| RefreshError::Failed(e.to_string());
                 let manifest = self.get(copy, "pkgswarm.json", MANIFEST_MOST).await.map_err(failed)?;
                 let minisig = match self.get(copy, "pkgswarm.json.minisig", SIGNATURE_MOST).await {
-                    // `accept` decides if it is missed.
+                    // `accept` decides whether it is missed.
                     Err(parts::PartError::Status(404 | 410)) => None,
                     other => Some(other.map_err(failed)?),
                 };
