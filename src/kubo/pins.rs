@@ -1,4 +1,4 @@
-//! Pinning: which roots the daemon keeps, under which names.
+//! The roots that the daemon keeps pinned, and their names.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the ledger keeps, and what is removed when it is over its limit.
+//! The entries that the ledger keeps, and those removed when it is over its limit.
 
 use super::super::script::{Script, ScriptedAnswer, ok};
 use super::*;
