@@ -1,4 +1,4 @@
-//! What can be typed. The comments here are the help and the manual; nothing here does anything.
+//! The command line: the grammar alone. The comments here are the help and the manual.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ mod quick;
 
 /// Package downloader that stands in for curl
 ///
-/// pkgswarm fetches packages by content id from whoever is nearest (this machine, the local Kubo daemon, HTTP mirrors), proves every byte against the package manager's own database or a signed index, and never leaves you worse off than plain curl.
+/// pkgswarm fetches packages by content id from the nearest source (this machine, the local network, the local Kubo daemon, HTTP mirrors), proves every byte against the package manager's own database or a signed index, and never leaves you worse off than plain curl.
 ///
 /// To use it with pacman, put this line into the `[options]` section of /etc/pacman.conf:
 ///
@@ -41,17 +41,17 @@ pub enum Command {
     ///
     /// Exit status 0 means that OUTPUT is complete and proven, or accepted under a named waiver. Any other status leaves nothing at OUTPUT.
     ///
-    /// A package is proven by the sha256 and size in its repository's sync database, else by a signed index. Signatures and databases, for which nobody vouches, are accepted under a waiver that the output names, after a look at their shape.
+    /// A package is proven by the sha256 and size in its repository's sync database, else by a signed index. Signatures and databases, which no list proves, are accepted under a waiver that the output names, after a check of their shape.
     ///
-    /// The first call for a package in a pacman run starts a process in the background that fetches what else this run will ask for; later calls find it in the store. It ends with pacman. The settings ahead.enabled and ahead.parallel control it.
+    /// The first call for a package in a pacman run starts a process in the background that fetches the rest of this run's files; later calls find it in the store. It ends with pacman. The settings ahead.enabled and ahead.parallel control it.
     ///
     /// Run by root, a child that has dropped to an unprivileged user does everything with foreign bytes.
     Xfer(XferArgs),
     /// Fetch files by name, package, digest, CID or URL
     ///
-    /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names, sha256 and CIDs are looked up in pacman's sync databases and in the indexes in use; what is found there comes from the repository's servers as well, and is written under its file name. A CID that nobody lists comes from neighbours, Kubo or a gateway, whatever the shape of the file.
+    /// WHAT is one of: a package file name, a package name, name-version, a sha256, a CID, ipfs://CID[/path], or an http, https or file URL. Names, sha256 and CIDs are looked up in pacman's sync databases and in the indexes in use; a file that is found there comes from the repository's servers as well, and is written under its file name. A CID that is in no list comes from neighbours, Kubo or a gateway, whatever the shape of the file.
     ///
-    /// Where the sync database and an index, or two indexes, say different things about a file, a warning tells who says what; where pacman does not check its signature, it is refused.
+    /// Where the sync database and an index, or two indexes, disagree about a file, a warning names each with its entry; where pacman does not check the file's signature, the file is refused.
     Fetch(FetchArgs),
     /// Print the CIDs of files, offline, like sha256sum
     ///
@@ -64,56 +64,56 @@ pub enum Command {
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.
     Publish(PublishArgs),
-    /// Fetch pending updates before anybody asks
+    /// Fetch pending updates in advance
     ///
-    /// Looks for updates as `checkupdates` does, in databases of its own, so that those of the system stay as they are. Packages and signatures go into the store, where a later `pacman -Su` finds them without a network; with Kubo running they are pinned there, so that neighbours can have them. What is superseded is let go. What `IgnorePkg` names is not fetched.
+    /// Looks for updates as `checkupdates` does, in databases of its own, so that those of the system stay as they are. Packages and signatures go into the store, where a later `pacman -Su` finds them without a network; with Kubo running they are pinned there, so that neighbours can have them. Superseded versions are removed. Packages in `IgnorePkg` are not fetched.
     ///
-    /// Prints the updates that are pending, one a line. Keeps still on a metered line, on battery, through a VPN, and outside prefetch.window; pkgswarm.toml(5) lists these settings, and those for quota, age and rate. Can be interrupted at any time; the next run goes on.
+    /// Prints the updates that are pending, one a line. Does nothing on a metered connection, on battery, through a VPN, and outside prefetch.window; pkgswarm.toml(5) lists these settings, and those for quota, age and rate. Can be interrupted at any time; the next run goes on.
     ///
-    /// Run by root, it works as the user to whom the store belongs, whom pacman's downloads use as well. Run by anybody else, it fills that user's own store, which pacman cannot use.
+    /// Run by root, it works as the owner of the store, the user of pacman's downloads. Run by another user, it fills that user's own store, which pacman cannot use.
     ///
-    /// Exit status 0 when there are updates, 2 when there are none or it is not the time, 1 when something went wrong, 130 when interrupted.
+    /// Exit status 0 when there are updates, 2 when there are none or it is not the time, 1 after an error, 130 when interrupted.
     Prefetch(PrefetchArgs),
-    /// Have this machine use pkgswarm, or stop using it
+    /// Configure this machine to use pkgswarm, or undo that
     ///
-    /// Shows what it would change, exactly, and asks for each part: the XferCommand in pacman.conf, the timers that refresh indexes and fetch updates ahead, settings of the local Kubo daemon that nobody has chosen otherwise, the daemon that shares packages with the local network, and trust in the network that this machine is in. An XferCommand that is there becomes a comment.
+    /// Shows what it would change, exactly, and asks for each part: the XferCommand in pacman.conf, the timers that refresh indexes and fetch updates ahead, settings of the local Kubo daemon that you have not changed, the daemon that shares packages with the local network, and trust in the network that this machine is in. An existing XferCommand becomes a comment.
     ///
-    /// pacman.conf keeps its owner, mode and place (a symbolic link is followed), and is never half written. The change is tried on pacman-conf first. What pacman-conf does not understand, or what would keep pacman from downloading, is refused, with what to do by hand.
+    /// pacman.conf keeps its owner, mode and place (a symbolic link is followed), and is never half written. The change is tried on pacman-conf first. A change that pacman-conf does not understand, or that would keep pacman from downloading, is refused, with instructions for doing it by hand.
     ///
-    /// --undo takes back what setup did, byte for byte. Where pacman.conf was edited since, only the lines of setup go; if they cannot be told apart, nothing is changed. The file as it was stays in /etc/pkgswarm/setup until then.
+    /// --undo restores the earlier state, byte for byte. Where pacman.conf was edited since, only the lines of setup are removed; if they cannot be told apart, nothing is changed. The file as it was stays in /etc/pkgswarm/setup until then.
     Setup(SetupArgs),
-    /// Look for what is misconfigured, and say what mends it
+    /// Find configuration problems and suggest fixes
     ///
-    /// Looks at pacman, the store, the indexes in use and the local Kubo daemon; changes nothing. The manual lists the checks.
+    /// Checks pacman, the store, the indexes in use and the local Kubo daemon; changes nothing. The manual lists the checks.
     ///
-    /// Exit status 0 when there is nothing to mend, 1 when there is. Notes, which --notes shows, do not count: all works as it is.
+    /// Exit status 0 when there is nothing to fix, 1 when there is. Notes, which --notes shows, do not count: everything works.
     Doctor(DoctorArgs),
     /// Share packages with the machines of the local network, until it is stopped
     ///
-    /// The daemon is a small IPFS peer of its own: with it, machines on a trusted network share what they have in their package caches, and each update crosses the uplink once. It needs no Kubo and no index, and finds Kubo on the network too. It offers files of public repositories only, and only those that a sync database or an index lists; what lies in the cache is served from there, without a second copy.
+    /// The daemon is a small IPFS peer of its own: with it, machines on a trusted network share the files in their package caches, and each update crosses the uplink once. It needs no Kubo and no index, and finds Kubo on the network too. It offers files of public repositories only, and only those that a sync database or an index lists; files in the cache are served from there, without a second copy.
     ///
-    /// Nothing happens on networks that are not trusted: `pkgswarm lan trust` adds the one this machine is in. lan.interfaces keeps it to some interfaces. `pkgswarm status` shows its neighbours. Not for root; the unit pkgswarm-daemon.service runs it as a user of its own.
+    /// The daemon does nothing on networks that are not trusted: `pkgswarm lan trust` adds the one this machine is in. lan.interfaces restricts it to some interfaces. `pkgswarm status` shows its neighbours. Not for root; the unit pkgswarm-daemon.service runs it as a user of its own.
     Daemon,
-    /// List what the daemon offers to the local network, or switch that on or off
+    /// List the files that the daemon offers to the local network, or switch that on or off
     ///
-    /// One line a file: its size, its repository, its path; then to whom it is offered. Only files of repositories that share.repos allows, and that a sync database or an index lists, are ever offered.
+    /// One line a file: its size, its repository, its path; then the networks that it is offered to. Only files of repositories that share.repos allows, and that a sync database or an index lists, are ever offered.
     Shared(SharedArgs),
-    /// Trust a network with what this machine shares, or stop doing so
+    /// Trust a network with the files that this machine shares, or stop doing so
     #[command(subcommand)]
     Lan(LanCommand),
-    /// Show what is going on: Kubo, neighbours, indexes, stores, pending updates
+    /// Show the state of Kubo, neighbours, indexes, stores and pending updates
     ///
-    /// Takes two seconds at most, whoever does not answer. Pending updates are those that `pkgswarm prefetch` saw last, without what was installed since.
+    /// Takes two seconds at most, even when Kubo or the daemon does not answer. Pending updates are those that `pkgswarm prefetch` saw last, without those installed since.
     Status(JsonArgs),
-    /// Explain what is expected of a file, who has it, and who would be asked for it
+    /// Explain what is expected of a file, which sources have it, and which would be asked
     ///
-    /// Says what its content must be and who says so, where it lies on this machine, which sources have it now (asked in parallel, three seconds at most, without moving any of it), in which order a download would ask them and why, who would not be asked, and where the last copy came from.
+    /// Shows its expected content and the list that names it, its places on this machine, which sources have it now (asked in parallel, three seconds at most, without moving any of it), in which order a download would ask them and why, which would not be asked, and where the last copy came from.
     Why(WhyArgs),
-    /// Show who sent how much, and what that saved
+    /// Show how much each source sent, and what that saved
     ///
-    /// Counts the bytes of file contents, as servers count them; what was received in vain is included. `here already` is what the store, a package cache or an unchanged database spared.
+    /// Counts the bytes of file contents, as servers count them; bytes that were discarded are included. `here already` counts the bytes that the store, a package cache or an unchanged database saved.
     ///
-    /// Mirror traffic saved is what was delivered less what mirrors sent. Time saved is an estimate: for each file that pacman did not get from a mirror, what a mirror would have taken less what it took; the wait and the rate of mirrors are measured over the files that they did send to a waiting pacman in the same time.
+    /// Mirror traffic saved is the bytes delivered less those that mirrors sent. Time saved is an estimate: for each file that pacman did not get from a mirror, the time that a mirror would have needed less the time that it took; the wait and the rate of mirrors are measured over the files that they did send to a waiting pacman in the same time.
     Stats(StatsArgs),
     /// Show every setting with its value and where it comes from
     Config(ConfigArgs),
@@ -131,7 +131,7 @@ pub enum Command {
 /// Arguments of `xfer`.
 #[derive(Args, Debug)]
 pub struct XferArgs {
-    /// The URL that pacman wants: its %u
+    /// The URL that pacman asks for: its %u
     pub url: String,
     /// Where to put the file: pacman's %o
     pub output: PathBuf,
@@ -235,13 +235,13 @@ pub enum IndexCommand {
     Ls(JsonArgs),
     /// Fetch and prove the newest version
     ///
-    /// All ways are asked at once: neighbours through the daemon, Kubo, the configured gateways, and the index's url. The newest that proves itself is used; `pkgswarm index ls --json` tells how each way fared.
+    /// All ways are asked at once: neighbours through the daemon, Kubo, the configured gateways, and the index's url. The newest proven version is used; `pkgswarm index ls --json` shows the result of each way.
     Refresh(RefreshArgs),
-    /// Show what an index says
+    /// Show the content of an index
     Show(ShowArgs),
-    /// Compare packages on this machine with what indexes and sync databases say
+    /// Compare packages on this machine with indexes and sync databases
     ///
-    /// Reads every package and signature, computes its sha256 and CID, and lists who says something else: the file, who says what, and what is here. That is a disagreement and proves nobody's guilt: a damaged file, a package that was rebuilt under the same name, or a wrong index look alike.
+    /// Reads every package and signature, computes its sha256 and CID, and lists the disagreements: the file, the entry of each list, and the file's own values. A disagreement does not show which side is wrong: a damaged file, a package that was rebuilt under the same name, or a wrong index look alike.
     ///
     /// Exit status 3 when there is any disagreement, 4 when a file could not be read, else 0.
     Audit(AuditArgs),
@@ -252,7 +252,7 @@ pub enum IndexCommand {
 /// Arguments of `index add`.
 #[derive(Args, Debug)]
 pub struct IndexAddArgs {
-    /// What to call it
+    /// Name for it on this machine
     pub name: String,
     /// IPNS name, or minisign public key
     pub key: String,
@@ -304,7 +304,7 @@ pub struct AuditArgs {
     /// A word that is the name of an index in use is that index; write ./NAME for a file or directory of that name. Sync databases are always compared with. Directories are not searched below.
     #[arg(value_name = "NAME|DIR|FILE")]
     pub what: Vec<PathBuf>,
-    /// Print one JSON object a file: name, path, size, sha256, cid, who lists it, and disagreements
+    /// Print one JSON object a file: name, path, size, sha256, cid, the lists that name it, and disagreements
     #[arg(long)]
     pub json: bool,
 }
@@ -333,7 +333,7 @@ pub struct PublishArgs {
     /// Name of the Kubo key to publish under; made when there is none
     #[arg(long, default_value = "pkgswarm")]
     pub key: String,
-    /// What the publisher calls itself in the index
+    /// Name of the publisher in the index
     #[arg(long, default_value = "pkgswarm")]
     pub publisher: String,
     /// minisign secret key file to sign the manifest with
@@ -381,7 +381,7 @@ pub struct UpkeepArgs {
 /// Arguments of `ahead`.
 #[derive(Args, Debug)]
 pub struct AheadArgs {
-    /// The run of pacman: its process id and when it started, with a dash between
+    /// The run of pacman: its process id and its start time, with a dash between
     pub run: String,
 }
 

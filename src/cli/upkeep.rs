@@ -13,10 +13,10 @@ pub struct PrefetchArgs {
     /// Look for updates and fetch none
     #[arg(long)]
     pub dry_run: bool,
-    /// Whatever the settings say about battery, connection and time of day
+    /// Ignore the settings about battery, connection and time of day
     #[arg(long)]
     pub now: bool,
-    /// Fetch nothing; tell this desktop what is here, if it was not told yet
+    /// Fetch nothing; notify this desktop of updates that are here, once
     ///
     /// For a unit of the user's session. Silent without a desktop.
     #[arg(long, conflicts_with_all = ["only", "dry_run", "now", "json"])]
@@ -29,7 +29,7 @@ pub struct PrefetchArgs {
 /// Arguments of `setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
-    /// Take back what setup did
+    /// Undo what setup did
     #[arg(long)]
     pub undo: bool,
     /// Only these parts; may be repeated [default: all]
@@ -64,7 +64,7 @@ pub struct DoctorArgs {
     /// Show notes as well
     #[arg(long)]
     pub notes: bool,
-    /// Print JSON: every check with what it found
+    /// Print JSON: every check with its findings
     #[arg(long)]
     pub json: bool,
 }
@@ -72,7 +72,7 @@ pub struct DoctorArgs {
 /// Arguments of `stats`.
 #[derive(Args, Debug)]
 pub struct StatsArgs {
-    /// How many days to look back, today included; 0 for all that is known
+    /// Number of days to look back, today included; 0 for the whole journal
     #[arg(long, default_value_t = 30, value_name = "N")]
     pub days: u32,
     /// Print JSON
