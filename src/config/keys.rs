@@ -10,31 +10,32 @@ pub const KEYS: &[SettingKey] = &[
         name: "store.dir",
         shape: Shape::Path,
         default: "auto",
-        doc: "Where partial and proven files are kept until pacman has them. `auto` is /var/cache/pkgswarm for root and \
-              for the user who owns it, else the user's cache directory.",
+        doc: "Directory of partial and proven files until pacman has them. `auto` is /var/cache/pkgswarm for root \
+              and for its owner, else the user's cache directory.",
     },
     SettingKey {
         name: "store.max",
         shape: Shape::Size,
         default: "4 GiB",
-        doc: "Most that the store may hold; the oldest files leave first. A file also leaves once it is proven in a \
-              CacheDir of pacman, and as soon as it is handed out where less than 1 GiB of the disk would be free.",
+        doc: "Size limit of the store; the oldest files are removed first. A file is also removed once it is \
+              proven in a CacheDir of pacman, and as soon as it is handed out where less than 1 GiB of the disk \
+              would be free.",
     },
     SettingKey {
         name: "state.dir",
         shape: Shape::Path,
         default: "auto",
-        doc: "Where indexes and their highest sequences are kept. `auto` is /var/lib/pkgswarm for root and for the user \
-              who owns it, else the user's data directory.",
+        doc: "Directory of indexes and their highest sequences. `auto` is /var/lib/pkgswarm for root and for its \
+              owner, else the user's data directory.",
     },
     SettingKey {
         name: "download.user",
         shape: Shape::Text,
         default: "auto",
-        doc: "Unprivileged user to whom root gives everything that touches foreign bytes. `auto` is the owner of \
-              store.dir, else pkgswarm, alpm or nobody, whichever exists first; where none of them does, the number \
-              65534, for which nothing is kept. `root` has root do it all itself. It does so too where the kernel lets \
-              it become no other user, as in containers, and says so once; then only a store of its own is used.",
+        doc: "Unprivileged user that does all work on foreign bytes for root. `auto` is the owner of store.dir, \
+              else the first of pkgswarm, alpm or `nobody` that exists; where none of them does, the number 65534, \
+              for which no file is kept. `root` has root do it all itself. It does so too where the kernel lets it \
+              become no other user, as in containers, with one warning; then only a store of its own is used.",
     },
     SettingKey {
         name: "download.connect",
@@ -52,8 +53,8 @@ pub const KEYS: &[SettingKey] = &[
         name: "download.patience",
         shape: Shape::Span,
         default: "30 s",
-        doc: "How long the last source that is left may send less than 1 B/s on average, before the file is given up. \
-              pacman's DisableDownloadTimeout and --disable-download-timeout lift this.",
+        doc: "Time for which the last source that is left may send less than 1 B/s on average, before the download \
+              fails. pacman's DisableDownloadTimeout and --disable-download-timeout lift this.",
     },
     SettingKey {
         name: "download.floor",
@@ -66,65 +67,66 @@ pub const KEYS: &[SettingKey] = &[
         name: "ahead.enabled",
         shape: YES_NO,
         default: "true",
-        doc: "Whether the first package call of a pacman run starts fetching everything that pacman is about to ask for, \
-              packages and signatures, in the background. Later calls then find their files in the store.",
+        doc: "Whether the first package call of a pacman run starts fetching all files that pacman is about to ask \
+              for, packages and signatures, in the background. Later calls then find their files in the store.",
     },
     SettingKey {
         name: "ahead.parallel",
         shape: Shape::UpTo(16),
         default: "auto",
-        doc: "How many files are fetched at a time, each over a connection of its own that is kept. `auto` is \
+        doc: "Number of files fetched at a time, each over a connection of its own that is reused. `auto` is \
               ParallelDownloads of pacman.conf, which is 1 where it is not set.",
     },
     SettingKey {
         name: "mirrors.split",
         shape: Shape::Count,
         default: "1",
-        doc: "How many mirrors may send parts of one file at the same time. Mirrors are given to the public by people who \
-              pay for them, so it is one; a higher number is for fast lines with slow mirrors. Each is then asked for at \
-              least 16 MiB at a time, so that only files of 32 MiB and more are split. A part that is wrong is found out \
-              and laid to its mirror where an index names the file's CID and Kubo or a gateway has its root block; else \
-              the whole file is proven at the end, and fetched again from one mirror if that fails.",
+        doc: "Number of mirrors that may send parts of one file at the same time. Mirrors are run for the public \
+              by people who pay for them, so it is one; a higher number is for fast lines with slow mirrors. Each \
+              is then asked for at least 16 MiB at a time, so that only files of 32 MiB and more are split. A \
+              wrong part is detected and traced to its mirror where an index names the file's CID and Kubo or a \
+              gateway has its root block; else the whole file is proven at the end, and fetched again from one \
+              mirror if that fails.",
     },
     SettingKey {
         name: "pacman.conf",
         shape: Shape::Path,
         default: "/etc/pacman.conf",
-        doc: "Which pacman.conf tells repositories, servers and caches. The one that pacman itself was started with \
-              (--config) outranks it.",
+        doc: "The pacman.conf with repositories, servers and caches. The one that pacman itself was started with \
+              (--config) takes precedence.",
     },
     SettingKey {
         name: "database.from_index",
         shape: Shape::RepoList,
         default: "",
-        doc: "Repositories whose database may be newer than the one that the mirror has: as one whole snapshot, from the \
-              newest index in use that lists it and is not expired. It is taken only when it is newer, comes from Kubo \
-              or a gateway at once, and -yy was not given; packages that the mirror does not have yet then come from \
-              there too. Everywhere else the mirror says what is current, and an index only saves its bytes; only when \
-              no mirror answers is the newest snapshot used for any repository. None by default.",
+        doc: "Repositories whose database may be newer than the mirror's: as one whole snapshot, from the newest \
+              index in use that lists it and is not expired. It is used only when it is newer, comes from Kubo or \
+              a gateway at once, and -yy was not given; packages that the mirror does not have yet then come from \
+              there too. Everywhere else the mirror decides what is current, and an index only saves its bytes; \
+              only when no mirror answers is the newest snapshot used for any repository. None by default.",
     },
     SettingKey {
         name: "kubo.enabled",
         shape: Shape::Choice(&["auto", "true", "false"]),
         default: "auto",
-        doc: "Whether the local Kubo daemon is asked. `auto` asks unless the environment sets a proxy, because Kubo's own \
-              connections would go around it.",
+        doc: "Whether the local Kubo daemon is asked. `auto` asks unless the environment sets a proxy, because \
+              Kubo's own connections would go around it.",
     },
     SettingKey {
         name: "kubo.api",
         shape: Shape::Api,
         default: "http://127.0.0.1:5001",
-        doc: "Kubo's RPC address: a URL, unix: and the path of a socket, or what Kubo itself writes into its file `api` \
-              (/ip4/127.0.0.1/tcp/5001, /unix/run/ipfs/api.sock). Used by publish and index refresh, and to keep kubo.keep; \
-              never for file bytes.",
+        doc: "Kubo's RPC address: a URL, unix: and the path of a socket, or the content of Kubo's own file `api` \
+              (/ip4/127.0.0.1/tcp/5001, /unix/run/ipfs/api.sock). Used by publish and index refresh, and to keep \
+              kubo.keep; never for file bytes.",
     },
     SettingKey {
         name: "kubo.token_file",
         shape: Shape::PathOrNone,
         default: "none",
-        doc: "File with the secret that Kubo's RPC asks for (API.Authorizations): one line as in Kubo's AuthSecret, \
-              bearer:TOKEN or basic:USER:PASSWORD. It must be readable by the users who run pkgswarm, download.user among \
-              them, and by no others. It is sent to kubo.api alone and never shown.",
+        doc: "File with the secret that Kubo's RPC asks for (API.Authorizations): one line as in Kubo's \
+              AuthSecret, bearer:TOKEN or basic:USER:PASSWORD. It must be readable by the users that run pkgswarm, \
+              download.user among them, and by no others. It is sent to kubo.api alone and never shown.",
     },
     SettingKey {
         name: "kubo.gateway",
@@ -138,31 +140,32 @@ pub const KEYS: &[SettingKey] = &[
         // The requests themselves cost extra time, and the sum is to stay below 0.3 s: `tests/bench --case
         // miss-hung --case miss-empty`.
         default: "250 ms",
-        doc: "How long Kubo may look for files before mirrors are asked as well: the total for one pacman run, not for \
-              each file. At most 5 s. One file gets less of it where Kubo had nothing lately, down to 50 ms.",
+        doc: "Time for which Kubo may look for files before mirrors are asked as well: the total for one pacman \
+              run, not for each file. At most 5 s. One file gets less of it where Kubo lacked the last files, down \
+              to 50 ms.",
     },
     SettingKey {
         name: "kubo.search",
         shape: Shape::Choice(&["last", "always", "never"]),
         default: "last",
-        doc: "Whether Kubo may search the whole network (DHT, delegated routers) for a file that none of the peers has it is \
-              connected to. Such a search takes seconds and tells strangers what is wanted, and a mirror has long \
-              delivered by then: so `last` searches only when no mirror has delivered, `always` from the start, `never` \
-              not at all. Neighbours and other connected peers are asked in any case.",
+        doc: "Whether Kubo may search the whole network (DHT, delegated routers) for a file that no connected peer \
+              has. Such a search takes seconds and tells strangers which file is wanted, and a mirror has long \
+              delivered by then: so `last` searches only when no mirror has delivered, `always` from the start, \
+              `never` not at all. Neighbours and other connected peers are asked in any case.",
     },
     SettingKey {
         name: "kubo.keep",
         shape: Shape::Size,
         default: "2 GiB",
-        doc: "Most that Kubo may keep of what it cached on our behalf; the oldest files leave first, except what a pin or \
-              MFS (ipfs files) keeps. What was in Kubo before is never touched.",
+        doc: "Size limit of the files that Kubo cached for pkgswarm; the oldest are removed first, except those \
+              that a pin or MFS (ipfs files) keeps. Files that were in Kubo before are never removed.",
     },
     SettingKey {
         name: "lan.enabled",
         shape: Shape::Choice(&["auto", "true", "false"]),
         default: "auto",
-        doc: "Whether the daemon is asked for what machines of the local network have. `auto` asks unless the environment \
-              sets a proxy. Where no daemon runs, nothing is asked.",
+        doc: "Whether the daemon is asked for the files of neighbours. `auto` asks unless the environment sets a \
+              proxy. Where no daemon runs, neighbours are not asked.",
     },
     SettingKey {
         name: "lan.networks",
@@ -170,29 +173,31 @@ pub const KEYS: &[SettingKey] = &[
         default: "",
         doc: "Networks that are trusted: ranges, each better with @ and the hardware address of its router \
               (192.168.1.0/24@aa:bb:cc:dd:ee:ff), or `any` for every private network. On other networks the daemon \
-              neither asks nor answers. Public addresses never count. None by default; pkgswarm lan trust adds one.",
+              neither asks nor answers. Public addresses are never trusted. None by default; `pkgswarm lan trust` \
+              adds one.",
     },
     SettingKey {
         name: "lan.interfaces",
         shape: Shape::Words,
         default: "",
-        doc: "Interfaces on which the daemon listens, announces itself and looks for others: names, in which `*` and `?` \
-              stand for others (`en* wl*`). All by default. The network there must be trusted all the same. A running \
-              daemon takes up a change at once.",
+        doc: "Interfaces on which the daemon listens, announces itself and looks for others: names, with `*` and \
+              `?` as wildcards (`en* wl*`). All by default. The network there must be trusted all the same. A \
+              running daemon applies a change at once.",
     },
     SettingKey {
         name: "lan.port",
         shape: Shape::Number,
         default: "4010",
-        doc: "TCP port of the daemon on trusted networks; any other one where it is taken, and 0 takes any. A firewall \
-              must let it in, and UDP 5353 (multicast DNS).",
+        doc: "TCP port of the daemon on trusted networks; any free one where it is in use, and 0 is any free one. \
+              A firewall must let it in, and UDP 5353 (multicast DNS).",
     },
     SettingKey {
         name: "lan.peers",
         shape: Shape::Words,
         default: "",
-        doc: "Daemons and Kubo nodes in other private networks, which multicast DNS does not find: multiaddresses over TCP \
-              with the peer id, like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; pkgswarm status shows one's own.",
+        doc: "Daemons and Kubo nodes in other private networks, which multicast DNS does not find: multiaddresses \
+              over TCP with the peer id, like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; pkgswarm status shows one's \
+              own.",
     },
     SettingKey {
         name: "lan.peers_most",
@@ -204,8 +209,8 @@ pub const KEYS: &[SettingKey] = &[
         name: "lan.share",
         shape: YES_NO,
         default: "true",
-        doc: "Whether the daemon offers files to neighbours at all; share.repos says of which repositories. pkgswarm shared \
-              on and off switch it.",
+        doc: "Whether the daemon offers files to neighbours at all; share.repos selects the repositories. \
+              `pkgswarm shared on` and `off` switch it.",
     },
     SettingKey {
         name: "lan.upload",
@@ -223,30 +228,30 @@ pub const KEYS: &[SettingKey] = &[
         name: "daemon.socket",
         shape: Shape::Path,
         default: "/run/pkgswarm/socket",
-        doc: "Where the daemon is asked by the other commands. A daemon that is silent for 50 ms is not waited for.",
+        doc: "Socket on which the other commands ask the daemon. A daemon that is silent for 50 ms is skipped.",
     },
     SettingKey {
         name: "share.repos",
         shape: Shape::Text,
         default: "public",
-        doc: "Repositories whose files may be asked of neighbours, Kubo and gateways, who then know what is wanted, and may be \
-              offered to neighbours. `public` means those \
-              of which every server is a public http or https host without credentials; otherwise a list of names. A \
-              configured index adds the repositories it was added for.",
+        doc: "Repositories whose files may be asked of neighbours, Kubo and gateways, which then know what is \
+              wanted, and may be offered to neighbours. `public` means those of which every server is a public \
+              http or https host without credentials; otherwise a list of names. A configured index adds the \
+              repositories it was added for.",
     },
     SettingKey {
         name: "share.stores",
         shape: Shape::Words,
         default: "/var/cache/pkgswarm",
-        doc: "Directories of stores from which the daemon offers what pkgswarm prefetch has put there, besides pacman's \
-              package caches and its own store. Where store.dir is another one, name that.",
+        doc: "Directories of stores from which the daemon offers the files of `pkgswarm prefetch`, besides \
+              pacman's package caches and its own store. Where store.dir is another one, name that.",
     },
     SettingKey {
         name: "gateways.urls",
         shape: Shape::UrlList,
         default: "",
-        doc: "Trustless HTTP gateways to ask after Kubo and before the mirrors. They see which files are wanted; every \
-              block is proven here. None by default.",
+        doc: "Trustless HTTP gateways to ask after Kubo and before the mirrors. They see which files are wanted; \
+              every block is proven here. None by default.",
     },
     SettingKey {
         name: "gateways.behind_proxy",
@@ -258,8 +263,8 @@ pub const KEYS: &[SettingKey] = &[
         name: "index.refresh",
         shape: Shape::Span,
         default: "6 h",
-        doc: "Age at which an index is due for a refresh. A pacman -Sy that finds one due starts the refresh in the \
-              background and does not wait.",
+        doc: "Age at which an index is due for a refresh. A `pacman -Sy` that finds one due starts the refresh in \
+              the background and does not wait.",
     },
     SettingKey {
         name: "index.deadline",
@@ -271,15 +276,16 @@ pub const KEYS: &[SettingKey] = &[
         name: "prefetch.max",
         shape: Shape::Size,
         default: "2 GiB",
-        doc: "Most that pkgswarm prefetch keeps of pending updates, and never more than store.max. They are taken in \
-              pacman's order; one that does not fit is left out, and smaller ones behind it are not.",
+        doc: "Size limit of the pending updates that `pkgswarm prefetch` keeps, and never more than store.max. \
+              They are chosen in pacman's order; one that does not fit is left out, and smaller ones after it are \
+              not.",
     },
     SettingKey {
         name: "prefetch.age",
         shape: Shape::Span,
         default: "30 d",
-        doc: "How long an update is kept for. When some version of a package has been pending for longer, nobody seems \
-              to upgrade: it is let go, and no later version is fetched until it is installed.",
+        doc: "Time for which an update is kept. When some version of a package has been pending for longer, the \
+              user does not seem to upgrade: it is removed, and no later version is fetched until it is installed.",
     },
     SettingKey {
         name: "prefetch.rate",
@@ -291,14 +297,15 @@ pub const KEYS: &[SettingKey] = &[
         name: "prefetch.window",
         shape: Shape::Window,
         default: "any",
-        doc: "Time of day in which pkgswarm prefetch may begin, as in 22:00-06:00 (local time; may go over midnight).",
+        doc: "Time of day in which pkgswarm prefetch may begin, as in 22:00-06:00 (local time; may go over \
+              midnight).",
     },
     SettingKey {
         name: "prefetch.metered",
         shape: YES_NO,
         default: "false",
-        doc: "Whether pkgswarm prefetch works over a metered connection. Known where NetworkManager runs, which also \
-              guesses it for phones; other connections count as not metered.",
+        doc: "Whether pkgswarm prefetch works over a metered connection. Known where NetworkManager runs, which \
+              also guesses it for phones; other connections count as not metered.",
     },
     SettingKey {
         name: "prefetch.battery",
@@ -310,16 +317,16 @@ pub const KEYS: &[SettingKey] = &[
         name: "prefetch.vpn",
         shape: YES_NO,
         default: "false",
-        doc: "Whether pkgswarm prefetch works while the way to the Internet leads through a VPN: a WireGuard, TUN or PPP \
-              interface. A VPN that carries only some networks does not count.",
+        doc: "Whether pkgswarm prefetch works while the way to the Internet leads through a VPN: a WireGuard, TUN \
+              or PPP interface. A VPN that carries only some networks does not count.",
     },
     SettingKey {
         name: "prefetch.pin",
         shape: YES_NO,
         default: "true",
-        doc: "Whether pkgswarm prefetch puts pending updates into Kubo, where it may be asked (kubo.enabled) and the \
-              repository may be shared (share.repos), and pins them, so that neighbours can have them. What is not \
-              pending any more is unpinned and counts against kubo.keep.",
+        doc: "Whether pkgswarm prefetch puts pending updates into Kubo, where it may be asked (kubo.enabled) and \
+              the repository may be shared (share.repos), and pins them, so that neighbours can have them. An \
+              update that is not pending any more is unpinned and counts against kubo.keep.",
     },
     SettingKey {
         name: "output.progress",
@@ -335,10 +342,10 @@ pub const INDEX_FIELDS: &[(&str, &str)] = &[
     (
         "minisign",
         "minisign public key. When it is given, every version of the index must carry its signature as well. One of \
-         key and minisign is required; what is given is required of the index.",
+         key and minisign is required; each one given is required of the index.",
     ),
     ("url", "http or https URL of a plain copy of the index. It is proven like one that comes over IPFS."),
-    ("repos", "Repositories that the index may speak for. What it says about others is ignored."),
+    ("repos", "Repositories that the index may speak for. Its entries about others are ignored."),
 ];
 
 /// Returns the key named `name`.
