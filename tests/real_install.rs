@@ -135,9 +135,9 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
         assert!(wanted.iter().all(|unit| live.path(unit).is_symlink()), "{ran}");
         // pacman 7.1.0 itself leaves directories behind; doctor finds that, and its hint fixes it.
         let said = live.run(&["pkgswarm", "doctor", "--notes"]).ok().stdout;
-        if let Some(mend) = said.lines().find_map(|line| line.strip_prefix("  mend: sudo ")) {
+        if let Some(fix) = said.lines().find_map(|line| line.strip_prefix("  fix: sudo ")) {
             assert!(release == "7.1.0" && said.contains("[leftover-downloads]"), "{said}");
-            live.run(&mend.split(' ').collect::<Vec<_>>()).ok();
+            live.run(&fix.split(' ').collect::<Vec<_>>()).ok();
         }
         let ran = live.run(&["pkgswarm", "doctor", "--notes"]).ok();
         assert_eq!(ran.stdout, "", "{ran}");

@@ -58,7 +58,7 @@ fn tell(found: &[(&Check, Vec<Finding>)], args: &DoctorArgs) -> anyhow::Result<u
         let plural = if notes == 1 { "note" } else { "notes" };
         report::say(&format!("{notes} {plural}: `pkgswarm doctor --notes`"));
     } else if !is_ill && notes == 0 {
-        report::say(&format!("{} checks, nothing to mend", found.len()));
+        report::say(&format!("{} checks, nothing to fix", found.len()));
     }
     Ok(status)
 }
@@ -69,5 +69,10 @@ fn lines(name: &str, finding: &Finding) -> String {
         Level::Warning => "warning",
         Level::Error => "error",
     };
-    format!("{level}: {} [{name}]\n  mend: {}", shown(&finding.says), shown(&finding.mend))
+    format!(
+        "{level}: {} [{name}]
+  fix: {}",
+        shown(&finding.says),
+        shown(&finding.mend)
+    )
 }

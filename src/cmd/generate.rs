@@ -30,7 +30,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "/var/cache/pkgswarm",
-        "The store: partial and proven files until pacman has them. Belongs to the user who downloads. Ordinary users \
+        "The store: partial and proven files until pacman has them. Belongs to the user that downloads. Ordinary users \
          have one of their own in ~/.cache/pkgswarm, users without a home in /var/tmp.",
     ),
     (
@@ -40,13 +40,13 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "/etc/pkgswarm/setup",
-        "What setup has done, and pacman.conf as it was before; what setup did in Kubo is in /var/lib/pkgswarm/setup.",
+        "The record of setup's changes, and pacman.conf as it was before; changes in Kubo are in /var/lib/pkgswarm/setup.",
     ),
     (
         "/usr/lib/pkgswarm/pkgswarm-full",
         "The full program, which pkgswarm starts for everything but files that this machine has already.",
     ),
-    ("/var/lib/pkgswarm-publish", "What publish remembers of its last run, one directory a publisher."),
+    ("/var/lib/pkgswarm-publish", "The record of publish's last run, one directory a publisher."),
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
 ];
 
@@ -116,7 +116,7 @@ fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
         let rows: Vec<_> = doctor::checks().map(|check| (check.name, check.about)).collect();
         list(&mut end, "CHECKS", &rows);
         end.control("SH", ["EXIT STATUS"]);
-        item(&mut end, "0", "Nothing is to be mended.");
+        item(&mut end, "0", "There is nothing to fix.");
         item(&mut end, "1", "Warnings or errors were found.");
         end.control("PP", []).text([roman("Others as pkgswarm(1) lists them: the doctor itself failed.")]);
         see_also(&mut end, "pkgswarm-setup(1), pkgswarm(1), pkgswarm.toml(5), pacman.conf(5)");
@@ -146,11 +146,11 @@ fn statuses(page: &mut Roff) {
             ErrorKind::NoSource => "No source delivered. Trying again later may help.",
             ErrorKind::Usage => "Wrong arguments or configuration. Trying again does not help.",
             ErrorKind::Corrupt => {
-                "Something was delivered, and it was not what was expected; or a database and an index contradict each \
+                "Sources delivered something else than expected; or a database and an index contradict each \
                  other."
             }
             ErrorKind::Local => "This machine failed: disk full, no permission, no such directory.",
-            ErrorKind::Interrupted => "Interrupted. What has arrived is kept for the next run.",
+            ErrorKind::Interrupted => "Interrupted. Partial files are kept for the next run.",
         };
         item(page, &kind.status().to_string(), text);
     }

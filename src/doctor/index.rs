@@ -87,7 +87,7 @@ pub const CHECKS: &[Check] = &[
             let held = match &index.held {
                 _ if index.bad_key.is_some() => return None,
                 Err(why) => {
-                    let says = format!("what is held of index {name} cannot be read: {why}");
+                    let says = format!("the copy of index {name} cannot be read: {why}");
                     return Some(Finding::note(says, "sudo pkgswarm doctor sees more"));
                 }
                 Ok(None) => return Some(Finding::warning(format!("index {name} was never fetched"), refresh)),
@@ -100,19 +100,19 @@ pub const CHECKS: &[Check] = &[
             // Twice: a timer may be late, and a machine asleep.
             (held.age > index.due * 2).then(|| {
                 let says = format!("index {name} was last confirmed {} ago", time::span(held.age.as_secs()));
-                Finding::note(says, format!("{refresh}; sudo pkgswarm setup --only index has it done by a timer"))
+                Finding::note(says, format!("{refresh}; sudo pkgswarm setup --only index enables a timer for it"))
             })
         }),
     },
     Check {
         name: "clock",
-        about: "This machine's clock is not behind the dates of sync databases, and not behind what it was when an index \
-                was fetched. With a clock that is, what has expired cannot be told, and certificates are refused.",
+        about: "This machine's clock is not behind the dates of sync databases, and not behind its own time when an index \
+                was fetched. With a clock that is, expiry cannot be judged, and certificates are refused.",
         look: |facts| {
             let held = facts.indexes.iter().filter_map(|index| index.held.as_ref().ok().copied().flatten());
             let index = held.map(|held| held.ahead).max().filter(|ahead| *ahead > CLOCK);
             let index =
-                index.map(|ahead| format!("this machine's clock is {} behind what it once was", time::span(ahead)));
+                index.map(|ahead| format!("this machine's clock is {} behind its own earlier time", time::span(ahead)));
             let database = facts.pacman.ahead.as_ref().filter(|(_, ahead)| ahead.as_secs() > CLOCK);
             let database = database.map(|(path, ahead)| {
                 let (path, ahead) = (path.display(), time::span(ahead.as_secs()));

@@ -31,15 +31,15 @@ macro_rules! of_daemon {
 pub const CHECKS: &[Check] = &[
     Check {
         name: "kubo-daemon",
-        about: "A Kubo daemon answers, where kubo.enabled says that there is one.",
+        about: "A Kubo daemon answers, where kubo.enabled demands one.",
         look: |facts| match &facts.kubo {
             DaemonFacts::Gone { wanted: true, why } => vec![Finding::warning(
                 format!("kubo.enabled is true, and no Kubo daemon answers ({why}): mirrors serve instead"),
-                "sudo systemctl start ipfs, or `pkgswarm config kubo.api` to see where it is looked for",
+                "sudo systemctl start ipfs, or `pkgswarm config kubo.api` to see the address that is tried",
             )],
             DaemonFacts::BehindProxy => vec![Finding::note(
                 "the environment sets a proxy, so Kubo is not asked: its connections would go around the proxy",
-                "set kubo.enabled = true in /etc/pkgswarm/config.toml to ask it all the same",
+                "set kubo.enabled = true in /etc/pkgswarm/config.toml to ask it anyway",
             )],
             _ => vec![],
         },
@@ -55,7 +55,7 @@ pub const CHECKS: &[Check] = &[
                 None => ("no answer".to_owned(), AT_ITS_ADDRESS.to_owned()),
             };
             let says = format!(
-                "Kubo's RPC at {} is of no use: {fault}; indexes come by other ways, kubo.keep does not hold",
+                "Kubo's RPC at {} is unusable: {fault}; indexes come by other ways, kubo.keep has no effect",
                 kubo.api
             );
             Some(Finding::warning(says, mend))
@@ -63,7 +63,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-gateway",
-        about: "What answers at kubo.gateway is Kubo's gateway, and not another program on the popular port 8080.",
+        about: "The program at kubo.gateway is Kubo's gateway, and not another one on the popular port 8080.",
         look: of_daemon!(|kubo| {
             let fault =
                 kubo.gateway.as_ref().map_or(Some("no answer"), |gateway| gateway.as_ref().err().map(|f| &*f.text))?;
@@ -91,20 +91,21 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-api-open",
-        about: "Kubo's RPC listens on this machine only: whoever reaches it owns the daemon.",
+        about: "Kubo's RPC listens on this machine only: every client that reaches it controls the daemon.",
         look: of_daemon!(|kubo| {
             let open = addresses(&kubo.config, "/Addresses/API").into_iter().find(|address| !is_local(address))?;
             let guarded = at(&kubo.config, "/API/Authorizations").is_object();
             if guarded {
                 return None;
             }
-            let says = format!("Kubo's RPC listens on {open}: everybody who reaches that address controls the daemon");
+            let says =
+                format!("Kubo's RPC listens on {open}: every client that reaches that address controls the daemon");
             Some(Finding::error(says, "ipfs config Addresses.API /ip4/127.0.0.1/tcp/5001, and restart Kubo"))
         }),
     },
     Check {
         name: "kubo-gateway-open",
-        about: "Kubo's gateway listens on this machine only: others would have it fetch whatever they like.",
+        about: "Kubo's gateway listens on this machine only: others could have it fetch any file.",
         look: of_daemon!(|kubo| {
             let open = addresses(&kubo.config, "/Addresses/Gateway").into_iter().find(|address| !is_local(address))?;
             let says =
@@ -114,31 +115,31 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-deserialized",
-        about: "The gateway gives out whole files; without DeserializedResponses it answers 406.",
+        about: "The gateway serves whole files; without DeserializedResponses it answers 406.",
         look: of_daemon!(|kubo| {
             (at(&kubo.config, "/Gateway/DeserializedResponses") == &Value::Bool(false)).then(|| {
                 let says =
-                    "Gateway.DeserializedResponses is false: the gateway gives out no files, and none come from Kubo";
+                    "Gateway.DeserializedResponses is false: the gateway serves no files, and none come from Kubo";
                 Finding::warning(says, "ipfs config --json Gateway.DeserializedResponses true, and restart Kubo")
             })
         }),
     },
     Check {
         name: "kubo-no-fetch",
-        about: "The gateway may fetch what is not here yet.",
+        about: "The gateway may fetch files that are not here yet.",
         look: of_daemon!(|kubo| {
             (at(&kubo.config, "/Gateway/NoFetch") == &Value::Bool(true)).then(|| {
-                let says = "Gateway.NoFetch is true: Kubo gives out only what it has already, and asks no peer";
+                let says = "Gateway.NoFetch is true: Kubo serves only files that it has already, and asks no peer";
                 Finding::warning(says, "ipfs config --json Gateway.NoFetch false, and restart Kubo")
             })
         }),
     },
     Check {
         name: "kubo-peers",
-        about: "Kubo is connected to somebody.",
+        about: "Kubo is connected to a peer.",
         look: of_daemon!(|kubo| {
             (kubo.peers == Some(0)).then(|| {
-                let says = "Kubo is connected to no peer: it has only what is on its disk";
+                let says = "Kubo is connected to no peer: it has only the files on its disk";
                 Finding::warning(
                     says,
                     "ipfs swarm peers shows them; a firewall, or a daemon that just started, is a reason",
@@ -181,10 +182,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-gc",
-        about: "The daemon was started with --enable-gc; without, what it caches stays for ever. pkgswarm removes its own.",
+        about: "The daemon was started with --enable-gc; without it, cached files stay for ever. pkgswarm removes its own.",
         look: of_daemon!(|kubo| {
             (kubo.collects == Some(false)).then(|| {
-                let says = "the Kubo daemon runs without --enable-gc: what others had it cache is never removed";
+                let says = "the Kubo daemon runs without --enable-gc: files that other programs had it cache are never removed";
                 Finding::note(says, "sudo systemctl edit ipfs, and add --enable-gc to its ExecStart")
             })
         }),
@@ -216,13 +217,13 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-pubsub",
-        about: "Pubsub is off before Kubo 0.43, where anybody can drive such a node out of memory (CVE-2026-46679).",
+        about: "Pubsub is off before Kubo 0.43, where any peer can drive such a node out of memory (CVE-2026-46679).",
         look: of_daemon!(|kubo| {
             let on = |pointer| at(&kubo.config, pointer) == &Value::Bool(true);
             let pubsub = on("/Ipns/UsePubsub") || on("/Pubsub/Enabled");
             kubo.version.filter(|version| *version < (0, 43) && pubsub).map(|(major, minor)| {
                 let says = format!(
-                    "pubsub is on in Kubo {major}.{minor}: anybody can drive it out of memory (CVE-2026-46679)"
+                    "pubsub is on in Kubo {major}.{minor}: any peer can drive it out of memory (CVE-2026-46679)"
                 );
                 Finding::warning(says, "update Kubo to 0.43 or later, or switch off Pubsub.Enabled and Ipns.UsePubsub")
             })
@@ -230,7 +231,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-announce",
-        about: "Kubo does not announce to the whole network all that it caches, as it does by default.",
+        about: "Kubo does not announce every block that it caches to the whole network, as it does by default.",
         look: of_daemon!(|kubo| {
             let strategy = at(&kubo.config, "/Provide/Strategy").as_str().unwrap_or("all");
             let all = !at(&kubo.config, "/Provide/Enabled").is_boolean() && matches!(strategy, "" | "all" | "flat");
@@ -243,10 +244,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kubo-connections",
-        about: "Kubo keeps few connections, which home routers bear.",
+        about: "Kubo keeps few connections, as home routers need.",
         look: of_daemon!(|kubo| {
             (kubo.config.is_object() && !at(&kubo.config, "/Swarm/ConnMgr/HighWater").is_number())
-                .then(|| Finding::note("Kubo keeps up to 96 connections, which some home routers do not bear", SETUP))
+                .then(|| Finding::note("Kubo keeps up to 96 connections, which overloads some home routers", SETUP))
         }),
     },
     Check {
@@ -276,7 +277,7 @@ pub const CHECKS: &[Check] = &[
         look: of_daemon!(|kubo| {
             let limit = at(&kubo.config, "/Swarm/ResourceMgr/MaxMemory");
             (kubo.config.is_object() && (limit.is_null() || limit == ""))
-                .then(|| Finding::note("Kubo's network part may take half of this machine's memory", SETUP))
+                .then(|| Finding::note("Kubo's network part may use half of this machine's memory", SETUP))
         }),
     },
     Check {
@@ -300,7 +301,7 @@ pub const CHECKS: &[Check] = &[
             let routers = at(&kubo.config, "/Routing/DelegatedRouters");
             let routed = routers.as_array().is_none_or(|routers| !routers.is_empty());
             (kubo.config.is_object() && auto && routed).then(|| {
-                let says = "Kubo asks central HTTP routers for what it looks for, and fetches their list (AutoConf); they see \
+                let says = "Kubo asks central HTTP routers for CIDs, and fetches the list of these routers (AutoConf); they see \
                             which CIDs are wanted here";
                 let mend = "ipfs config profile apply autoconf-off && ipfs config --json Routing.DelegatedRouters '[]'; \
                             less is found then";
@@ -315,7 +316,7 @@ fn refused(kubo: &Answers, said: &str) -> (String, String) {
     match &kubo.token_file {
         None => (
             "it refuses (API.Authorizations)".to_owned(),
-            "put the AuthSecret of an entry of API.Authorizations (bearer:… or basic:…) into a file that the users who run \
+            "put the AuthSecret of an entry of API.Authorizations (bearer:… or basic:…) into a file that the users that run \
              pkgswarm can read and others cannot, and set kubo.token_file in /etc/pkgswarm/config.toml to its path"
                 .to_owned(),
         ),
@@ -325,8 +326,8 @@ fn refused(kubo: &Answers, said: &str) -> (String, String) {
             (said.to_owned(), mend)
         }
         Some(file) => (
-            format!("it refuses what is in {} (API.Authorizations)", file.display()),
-            "ipfs config API.Authorizations shows who may do what; AllowedPaths needs \"/api/v0\"".to_owned(),
+            format!("it refuses the secret in {} (API.Authorizations)", file.display()),
+            "ipfs config API.Authorizations shows the permissions; AllowedPaths needs \"/api/v0\"".to_owned(),
         ),
     }
 }

@@ -179,7 +179,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "xfer-program",
-        about: "The program of the XferCommand is there with pkgswarm-full, and the user who runs them for pacman may.",
+        about: "The program of the XferCommand is installed with pkgswarm-full, and the user that runs them for pacman may.",
         look: xfer_program,
     },
     Check {
@@ -202,7 +202,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "pacman-6.1",
-        about: "pacman 6.1 crashes with any XferCommand, one Server and signatures; 7.0 mends it.",
+        about: "pacman 6.1 crashes with any XferCommand, one Server and signatures; 7.0 fixes it.",
         look: |facts| {
             let Some((conf, version)) = facts.pacman.known() else { return vec![] };
             let is_it = version >= Version(6, 1, 0) && version < Version(7, 0, 0);
@@ -237,7 +237,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "database-optional",
         about: "DatabaseOptional without a DownloadUser: pacman asks for database signatures that few repositories have, \
-                and sleeps 2 s for each that is not there.",
+                and sleeps 2 s for each that does not exist.",
         look: database_optional,
     },
     Check {
@@ -251,7 +251,7 @@ pub const CHECKS: &[Check] = &[
             let say = |(repo, url): (&crate::distro::pacman_conf::Repo, &String)| {
                 let scheme = url.split("://").next().unwrap_or_default();
                 let says = format!("[{}] has a Server that is not http, https or file: {scheme}://…", repo.name);
-                Finding::warning(says, "remove it, or take another mirror")
+                Finding::warning(says, "remove it, or choose another mirror")
             };
             odd.map(say).collect()
         },
@@ -270,12 +270,12 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "databases-closed",
-        about: "The user who downloads can read the sync databases; what it cannot read proves nothing.",
+        about: "The user that downloads can read the sync databases; one that it cannot read proves nothing.",
         look: |facts| {
             let closed = &facts.pacman.leftovers.closed_databases;
             let Some((first, obstacle)) = closed.first() else { return vec![] };
             let says = format!(
-                "{} of the sync databases cannot be read by the user who downloads ({} is one): their packages cannot be \
+                "{} of the sync databases cannot be read by the user that downloads ({} is one): their packages cannot be \
                  proven",
                 closed.len(),
                 first.display()
@@ -291,7 +291,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "leftover-downloads",
-        about: "No download-XXXXXX directories lie about: pacman 7.1.0 leaves them, and `pacman -Sc` stumbles over them.",
+        about: "There are no left-over download-XXXXXX directories: pacman 7.1.0 leaves them, and `pacman -Sc` fails on them.",
         look: |facts| {
             let left = &facts.pacman.leftovers.downloads;
             let Some(first) = left.first() else { return vec![] };
@@ -306,14 +306,14 @@ fn understood(facts: &Facts) -> Vec<Finding> {
     let closed = facts.pacman.closed_conf.as_deref();
     match (&facts.pacman.conf, closed) {
         (Err(why), closed) => {
-            let by_hand = || "pacman-conf says the same; correct what it names".to_owned();
+            let by_hand = || "`pacman-conf` prints the same error; correct the line that it names".to_owned();
             let says =
                 format!("pacman's configuration is not known, and nothing that is downloaded can be proven: {why}");
             vec![Finding::error(says, closed.map_or_else(by_hand, opened))]
         }
         (Ok(_), Some(closed)) => {
             let says = format!(
-                "pacman's configuration cannot be read by the user who downloads ({} is closed): nothing can be proven",
+                "pacman's configuration cannot be read by the user that downloads ({} is closed): nothing can be proven",
                 closed.display()
             );
             vec![Finding::warning(says, opened(closed))]
@@ -365,13 +365,13 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
     let Some((conf, words)) = ours(facts) else { return vec![] };
     let program = Path::new(&words[0]);
     if program.is_absolute() && !program.exists() {
-        let says = format!("XferCommand runs {}, which is not there: pacman downloads nothing", program.display());
+        let says = format!("XferCommand runs {}, which does not exist: pacman downloads nothing", program.display());
         return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
     }
     let full = full_program_of(program);
     if program.is_absolute() && !full.exists() {
         let says = format!(
-            "{} is there without the full program, pkgswarm-full: pacman gets only what is here already",
+            "{} is installed without the full program, pkgswarm-full: pacman gets only files that are here already",
             program.display()
         );
         return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
@@ -380,7 +380,7 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
     let closed = [program, &full].into_iter().find_map(|program| users::obstacle(program, user, Access::Run));
     let say = |closed: PathBuf| {
         let says = format!(
-            "{} cannot be run by {}, whom pacman has it run by: {} is closed to that user",
+            "{} cannot be run by {}, the user that pacman runs it as: {} is closed to that user",
             program.display(),
             users::name_of(user.uid),
             closed.display()
@@ -418,7 +418,7 @@ fn database_optional(facts: &Facts) -> Vec<Finding> {
     vec![Finding::warning(
         format!(
             "databases may be signed (DatabaseOptional): pacman asks for {optional} signatures at each -Sy and sleeps 2 s \
-             for each that is not there"
+             for each that does not exist"
         ),
         "write SigLevel = Required DatabaseNever in /etc/pacman.conf, or set DownloadUser",
     )]

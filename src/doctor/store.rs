@@ -117,11 +117,11 @@ fn systemctl(env: &Env, words: &[&str]) -> String {
 pub const CHECKS: &[Check] = &[
     Check {
         name: "user",
-        about: "There is an unprivileged user who downloads for root, and it is not nobody, who is many.",
+        about: "There is an unprivileged user that downloads for root, and it is not `nobody`, which other services share.",
         look: |facts| match (&facts.store.user, facts.store.is_nobody) {
             (None, _) => vec![no_user(None)],
             (Some(_), true) => vec![Finding::note(
-                "user nobody downloads for root, and shares its files with everything else that runs as nobody",
+                "user `nobody` downloads for root, and other services that run as `nobody` share its files",
                 "sudo systemd-sysusers",
             )],
             (Some(_), false) => vec![],
@@ -129,7 +129,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "directories",
-        about: "The store and the state of indexes are there, belong to the user who downloads, and are closed to others.",
+        about: "The store and the state of indexes exist, belong to the user that downloads, and are closed to others.",
         look: directories,
     },
     Check {
@@ -144,7 +144,7 @@ pub const CHECKS: &[Check] = &[
                     _ => return None,
                 };
                 let says = format!("{} in {} has {what}: large packages do not fit", dir.what, dir.path.display());
-                Some(Finding::warning(says, "sudo pacman -Sc makes room; store.max limits what pkgswarm takes"))
+                Some(Finding::warning(says, "sudo pacman -Sc makes room; store.max limits the store of pkgswarm"))
             });
             // Both are mostly on one disk.
             low.take(1).collect()
@@ -162,13 +162,13 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "unit-users",
-        about: "The timers' services run as the user who downloads; what another one fetches is out of pacman's reach.",
+        about: "The timers' services run as the user that downloads; files of another user are out of pacman's reach.",
         look: |facts| {
             let Some(user) = facts.store.user else { return vec![] };
             let name = users::name_of(user.uid);
             let others = facts.store.services.iter().filter(|(_, runs_as)| users::named(runs_as) != Some(user));
             let say = |(unit, runs_as): &(String, String)| {
-                let is = if users::named(runs_as).is_some() { "" } else { ", who does not exist" };
+                let is = if users::named(runs_as).is_some() { "" } else { ", which does not exist" };
                 let says = format!("{unit} runs as {runs_as}{is}, and {name} downloads");
                 Finding::warning(says, format!("sudo systemctl edit {unit}, and write [Service] and User={name}"))
             };

@@ -85,7 +85,7 @@ fn a_healthy_machine_is_one_line() {
     for world in [healthy(), healthy().kubo(&well_set_up())] {
         let run = world.run(&["doctor", "--notes"]);
         assert_eq!((run.code(), run.stdout.as_str()), (0, ""), "{}", run.stderr);
-        assert!(run.said.ends_with(" checks, nothing to mend\n") && run.said.lines().count() == 1, "{}", run.said);
+        assert!(run.said.ends_with(" checks, nothing to fix\n") && run.said.lines().count() == 1, "{}", run.said);
         assert_eq!(found(&world.run(&["doctor", "--json"])), []);
     }
 }
@@ -124,7 +124,7 @@ fn what_is_found_is_said_with_what_mends_it() {
     assert_eq!(
         run.stdout,
         "error: %o is a part of --out=%o in XferCommand; pacman replaces it only as a word [xfer-words]\n  \
-         mend: correct it in /etc/pacman.conf: XferCommand = /usr/bin/pkgswarm xfer %u %o\n"
+         fix: correct it in /etc/pacman.conf: XferCommand = /usr/bin/pkgswarm xfer %u %o\n"
     );
 }
 

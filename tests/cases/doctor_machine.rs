@@ -29,7 +29,7 @@ fn a_disk_without_room_is_found() {
         let said = world.run(&["doctor"]).stdout;
         let want = format!(
             "warning: the store in {}/store has {has}: large packages do not fit [room]\n  \
-             mend: sudo pacman -Sc makes room; store.max limits what pkgswarm takes\n",
+             fix: sudo pacman -Sc makes room; store.max limits the store of pkgswarm\n",
             world.base()
         );
         assert_eq!(said, want);
@@ -58,7 +58,7 @@ fn a_machine_without_a_user_for_downloads_is_found() {
     assert_eq!((run.code(), found(&run)), (1, vec![("user".to_owned(), "error".to_owned())]), "{}", run.stderr);
     let run = doctor(root, &["doctor"]).unwrap();
     let want = "error: there is no unprivileged user to download for root [user]\n  \
-                mend: sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml\n";
+                fix: sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml\n";
     assert_eq!((run.code(), run.stdout.as_str(), run.stderr.as_str()), (1, want, ""));
     let run = doctor(&(root.to_owned() + nobody), &["doctor", "--json"]).unwrap();
     let note = |check: &str| (check.to_owned(), "note".to_owned());
@@ -84,7 +84,7 @@ fn a_timer_that_fetches_as_somebody_else_is_found() {
     finds(&world("enabled", "no-such-user"), "unit-users", "warning");
     let said = world("enabled", "root").run(&["doctor"]).stdout;
     let want = format!(
-        "warning: pkgswarm-prefetch.service runs as root, and {0} downloads [unit-users]\n  mend: sudo systemctl edit \
+        "warning: pkgswarm-prefetch.service runs as root, and {0} downloads [unit-users]\n  fix: sudo systemctl edit \
          pkgswarm-prefetch.service, and write [Service] and User={0}\n",
         user()
     );
@@ -115,7 +115,7 @@ fn a_clock_that_is_behind_what_it_was_when_an_index_was_fetched_is_found() {
     fs::write(&path, seen.to_string()).unwrap();
     finds(&world, "clock", "warning");
     let said = world.run(&["doctor"]).stdout;
-    assert!(said.contains("this machine's clock is 3 d behind what it once was [clock]"), "{said}");
+    assert!(said.contains("this machine's clock is 3 d behind its own earlier time [clock]"), "{said}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_secret_that_is_wrong_or_cannot_be_read_is_said_with_its_file() {
     let path = token_file(&world, TOKEN);
     let world = world.set("PKGSWARM_KUBO_TOKEN_FILE", &path);
     let said = advice(&world);
-    assert!(said.contains(&format!("it refuses what is in {path}")) && said.contains("AllowedPaths"), "{said}");
+    assert!(said.contains(&format!("it refuses the secret in {path}")) && said.contains("AllowedPaths"), "{said}");
     for broken in ["", "digest:x", "two words"] {
         token_file(&world, broken);
         let said = advice(&world);
