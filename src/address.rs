@@ -23,10 +23,10 @@ pub enum AddressError {
     #[error("{0}")]
     Cid(CidError),
     /// A name that points at one thing today and at another tomorrow.
-    #[error("it is an IPNS name, which says what is current and proves no file")]
+    #[error("it is an IPNS name, which can change and proves no file")]
     Ipns,
     /// `ipfs://CID?…`
-    #[error("a CID names bytes, so that there is nothing to ask of it by \"?{0}\"")]
+    #[error("a CID names bytes and has no query, found \"?{0}\"")]
     Query(String),
     /// The path has a name in it that no directory has.
     #[error("{0:?} cannot be the name of an entry")]
@@ -40,8 +40,8 @@ impl AddressError {
             AddressError::Cid(_) => {
                 "`ipfs get` reads CIDs of other kinds; a CID is written exactly as it was given, A is not a"
             }
-            AddressError::Ipns => "`ipfs resolve -r /ipns/NAME` says which CID it points at now; fetch that",
-            AddressError::Query(_) => "leave out what follows the question mark",
+            AddressError::Ipns => "`ipfs resolve -r /ipns/NAME` prints the CID that it points at now; fetch that",
+            AddressError::Query(_) => "leave out the question mark and all after it",
             AddressError::Name(_) => "write / between the names of a path, and %XX for odd characters in a URL",
         }
     }

@@ -45,7 +45,7 @@ pub fn content(
     let name = address.name();
     let is_here = address.path.is_empty() && address.cid.inline().is_some();
     if list.is_empty() && !is_here {
-        return Err(Error::new(ErrorKind::NoSource, &name, "there is nobody to ask for a CID")
+        return Err(Error::new(ErrorKind::NoSource, &name, "no source for content ids is configured")
             .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
     let store = std::rc::Rc::clone(&session.store);

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     }
     let error = match env.full_program() {
         Some(program) => cannot(&program, &become_it(&env, &program)),
-        None => cannot(Path::new("pkgswarm-full"), &"under this name stands the small program"),
+        None => cannot(Path::new("pkgswarm-full"), &"it is the small program itself"),
     };
     eprint!("{}", error::report(&error));
     ExitCode::from(error::status(&error))

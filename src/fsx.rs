@@ -56,7 +56,7 @@ pub fn lock(path: &Path, patience: Duration) -> io::Result<File> {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(e)) => return Err(e),
             Err(TryLockError::WouldBlock) if begun.elapsed() >= patience => {
-                let why = format!("somebody else has held the lock for {} s", patience.as_secs());
+                let why = format!("another process has held the lock for {} s", patience.as_secs());
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),

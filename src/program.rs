@@ -70,10 +70,7 @@ fn placed(command: &Command) -> io::Result<Command> {
     let path = own_path.map(ToOwned::to_owned).or_else(|| std::env::var_os("PATH"));
     let name = Path::new(command.get_program());
     let Some(place) = trust::found(name, path.as_deref()) else {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "it is in no place where only root may write, or not at all",
-        ));
+        return Err(io::Error::new(io::ErrorKind::NotFound, "not found in a place where only root may write"));
     };
     let mut placed = Command::new(place);
     placed.args(command.get_args());

@@ -126,7 +126,7 @@ impl Connection {
     pub async fn receive_bytes(&self, text: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
         let bad = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
         let Some(len) = text.strip_prefix("bytes ") else { return Ok(None) };
-        let len: usize = len.parse().map_err(|_| bad("said no number"))?;
+        let len: usize = len.parse().map_err(|_| bad("announced no number"))?;
         if len > most {
             return Err(bad("announced more than was asked for"));
         }
@@ -193,7 +193,7 @@ pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
     let connection = Connection::to(path)?;
     connection.send(what, None).await?;
     let Some((_, Some(mut file))) = connection.receive().await? else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it says nothing"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "empty reply"));
     };
     // The writer's position is not the beginning.
     file.rewind()?;

@@ -215,7 +215,7 @@ impl Count {
         let Self { files, listed, disagreeing, unread } = self;
         let unread = if *unread == 0 { String::new() } else { format!(", {unread} not read") };
         let who: Vec<&str> = voices.iter().map(|voice| voice.who.as_str()).collect();
-        let who = if who.is_empty() { "nobody".to_owned() } else { who.join(", ") };
+        let who = if who.is_empty() { "no list".to_owned() } else { who.join(", ") };
         format!("{files} files, {listed} of them listed, {disagreeing} with disagreements{unread}; compared with {who}")
     }
 

@@ -61,8 +61,8 @@ pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Resu
     }
     let networks: Vec<&str> = shared["networks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let to = match networks.is_empty() {
-        true => "nobody, because no trusted network is here".to_owned(),
-        false => format!("everybody on {}", networks.join(", ")),
+        true => "no machine, because no trusted network is here".to_owned(),
+        false => format!("every machine on {}", networks.join(", ")),
     };
     report::say(&format!("{} files, offered to {to}", files.len()));
     Ok(0)

@@ -69,7 +69,8 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
 /// A usage error about `subject` when standard input is not a terminal.
 fn confirmed(subject: &str, question: &str) -> Result<bool, Error> {
     if !io::stdin().is_terminal() {
-        return Err(Error::usage(subject, "asks, and nobody can answer").hint("give --yes to have it done"));
+        return Err(Error::usage(subject, "needs confirmation, but standard input is not a terminal")
+            .hint("give --yes to confirm"));
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();

@@ -72,7 +72,7 @@ impl DaemonView {
             Ok(Err(e)) => Self::Silent(e.to_string()),
             Ok(Ok(document)) => match NodeView::deserialize(&document) {
                 Ok(node) => Self::Answers(Box::new(node), document),
-                Err(e) => Self::Silent(format!("it speaks of other things than this program knows: {e}")),
+                Err(e) => Self::Silent(format!("malformed reply from the daemon: {e}")),
             },
         }
     }
@@ -129,7 +129,7 @@ impl PeerView {
     fn as_text(&self) -> String {
         // The port of an incoming connection carries no information, and the transport is always TCP.
         let ip = self.address.split('/').nth(2).unwrap_or(&self.address);
-        let agent = if self.agent.is_empty() { "says nothing about itself" } else { &self.agent };
+        let agent = if self.agent.is_empty() { "unknown program" } else { &self.agent };
         let (sent, received) = (show_size(self.bytes_sent), show_size(self.bytes_received));
         format!("{}  {}  {sent} sent, {received} received  {}", shown(ip), shown(agent), shown(&self.id))
     }

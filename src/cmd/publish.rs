@@ -129,7 +129,7 @@ impl Shown {
     fn at(&self, phase: Phase, done: u64, total: u64) {
         if phase == Phase::Cost {
             let (cost, free) = (value::show_size(done), value::show_size(total));
-            report::say(&format!("Kubo will take {cost} more of the disk; {free} are free there"));
+            report::say(&format!("Kubo will use {cost} more of the disk; {free} are free there"));
             return;
         }
         if !self.bars || total == 0 {

@@ -139,7 +139,7 @@ fn as_text(stats: &Stats, days: u32, chart: bool) -> String {
         let share = if stats.delivered == 0 { 0 } else { saved * 100 / i128::from(stats.delivered) };
         add(&mut out, format_args!("Mirror traffic saved: {amount} ({share} %)"));
     } else {
-        add(&mut out, format_args!("Mirrors sent {amount} more than was delivered: fetched ahead, or in vain"));
+        add(&mut out, format_args!("Mirrors sent {amount} more than was delivered: fetched ahead, or discarded"));
     }
     if let (Some(seconds), Some(mirrors)) = (stats.seconds_saved(), stats.yardstick()) {
         let measure = format!(

@@ -49,7 +49,7 @@ fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8
     let refusal = want.as_ref().err().map(ToString::to_string);
     let want = want.unwrap_or_else(|_| {
         let followed = knowledge.database.or_else(|| knowledge.indexes.first().map(|listed| listed.known));
-        Want::planned(&session, &repo, name.clone(), followed.expect("only what somebody lists is refused").plan())
+        Want::planned(&session, &repo, name.clone(), followed.expect("only a listed file is refused").plan())
     });
     let answers = probe(&session, &want);
     let why = Why { session: &session, repo, name, knowledge, want, refusal, answers };
@@ -197,7 +197,7 @@ impl Why<'_> {
         let (cid, from) = self.cid();
         row("CID", &cid.map_or_else(|| format!("none: {from}"), |cid| format!("{cid}, {from}")));
         let here = self.here();
-        here.iter().for_each(|place| row("here", &format!("{place}: taken from there, no network")));
+        here.iter().for_each(|place| row("here", &format!("{place}: used from there, no network")));
         for (at, answer) in (1..).zip(&self.answers) {
             row(&format!("{at}."), &format!("{}: {}; {}", answer.source, answer.says, answer.place));
         }
@@ -271,7 +271,7 @@ fn probe(session: &Session, want: &Want) -> Vec<Candidacy> {
     let stands = |place: &Candidate, mirrors: &mut usize| {
         *mirrors += usize::from(matches!(place, Candidate::Mirror(_) | Candidate::File(_)));
         let place = match (is_down(place), place) {
-            (true, _) => "last, because it did not answer or lied lately",
+            (true, _) => "last, because it did not answer or sent wrong bytes lately",
             (false, Candidate::Node(_)) => "the daemon, before Kubo and the mirrors",
             (false, Candidate::Kubo(_, KuboReach::Anywhere)) => "when it has to search the whole network for it",
             (false, Candidate::Kubo(..)) => "first, as the nearest; mirrors join after kubo.head_start",

@@ -32,7 +32,7 @@ use crate::want::{self, Want};
 pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8> {
     let name = want::name_of(&args.url)?;
     if env.var(AHEAD).is_some() {
-        return Err(Error::usage(name, "pacman was only asked what is coming, and fetches nothing then").into());
+        return Err(Error::usage(name, "pacman was only asked for its list, and fetches nothing then").into());
     }
     if caller::is_parent_pacman() && !caller::end_with(env.parent) {
         return Ok(ErrorKind::Interrupted.status());

@@ -126,7 +126,7 @@ pub(super) fn race(
     let from = match (from.is_empty(), have) {
         (false, _) => from,
         // Known to be empty before any source was asked.
-        (true, 0) => "nobody, it is empty".to_owned(),
+        (true, 0) => "no source, it is empty".to_owned(),
         (true, _) => "an earlier run".to_owned(),
     };
     let url = match shares.as_slice() {

@@ -269,8 +269,8 @@ fn beside(target: &HandoverTarget<'_>, settings: &Settings, user: User) -> Optio
 /// Returns the warning that root does the work itself.
 fn as_is_line(user: User) -> String {
     format!(
-        "warning: root cannot become user {} here, so it reads what comes from outside itself; set download.user = \"root\" \
-         where that is meant",
+        "warning: root cannot become user {} here, so root itself processes what is downloaded; set download.user = \
+         \"root\" where that is intended",
         user.uid
     )
 }

@@ -29,7 +29,7 @@ pub(super) fn all(channel: &OwnedFd, target: &HandoverTarget<'_>) -> Result<usiz
         let got = match rustix::net::recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => continue,
             Err(Errno::CONNRESET) => return Ok(placed.len()),
-            got => got.map_err(|e| wrong(&format!("cannot be heard: {e}")))?.bytes,
+            got => got.map_err(|e| wrong(&format!("cannot be read from: {e}")))?.bytes,
         };
         if got == 0 {
             return Ok(placed.len());
@@ -39,7 +39,7 @@ pub(super) fn all(channel: &OwnedFd, target: &HandoverTarget<'_>) -> Result<usiz
             _ => None,
         });
         let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
-        let message = Message::read(&line[..got]).ok_or_else(|| wrong("sent no sense"))?;
+        let message = Message::read(&line[..got]).ok_or_else(|| wrong("sent a malformed message"))?;
         let most = match target {
             HandoverTarget::At(..) => 1,
             HandoverTarget::In(_, asked, _) => asked.len(),

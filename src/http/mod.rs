@@ -182,7 +182,7 @@ impl Path<'_> {
         let target = response.headers().get(header::LOCATION).map(location);
         let code = response.status().as_u16();
         let target = target.ok_or_else(|| Miss::Broken(format!("HTTP {code} without a target")))?;
-        let next = self.now.join(&target).map_err(|_| Miss::Broken("redirected to nonsense".to_owned()))?;
+        let next = self.now.join(&target).map_err(|_| Miss::Broken("redirected to a malformed URL".to_owned()))?;
         if !matches!(next.scheme(), "http" | "https") {
             return Err(Miss::Broken(format!("redirected to a {} address", next.scheme())));
         }

@@ -174,7 +174,7 @@ impl Session {
                 self.say_unread(&error);
                 Ok(List::Unread(UnreadList::List))
             }
-            Err(error) => Err(Error::usage(format!("[{}]", repo.name), error).hint("pacman -Syy fetches it anew")),
+            Err(error) => Err(Error::usage(format!("[{}]", repo.name), error).hint("`pacman -Syy` fetches it again")),
         }
     }
 
@@ -187,7 +187,7 @@ impl Session {
     }
 
     fn say_unread(&self, what: &dyn Display) {
-        self.say_once(&format!("warning: {what}: this list cannot be read, and what it says is not known here"));
+        self.say_once(&format!("warning: {what}: this list cannot be read, and its entries are not known here"));
     }
 
     /// Returns the indexes that may speak for a repository, with their compiled tables. Leaves out expired ones

@@ -95,7 +95,7 @@ fn a_small_program_under_the_name_of_the_full_one_is_found_out() {
     install(&world.path("bin/pkgswarm"), &world.path("bin/pkgswarm-full"));
     let run = world.run_front_alone(&["--version"]);
     assert_eq!(run.code(), 4, "{}", run.stderr);
-    assert!(run.stderr.contains("under this name stands the small program"), "{}", run.stderr);
+    assert!(run.stderr.contains("it is the small program itself"), "{}", run.stderr);
 }
 
 #[test]

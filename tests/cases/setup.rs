@@ -93,7 +93,10 @@ fn setup_changes_nothing_when_it_only_shows_or_cannot_ask_or_is_told_no() {
     assert!(dry.stdout.contains("+XferCommand"), "{}", dry.stdout);
     let mute = setup(&world, &[]);
     assert_eq!(mute.code(), 2);
-    assert_eq!(mute.said, "error: setup: asks, and nobody can answer\nhint: give --yes to have it done\n");
+    assert_eq!(
+        mute.said,
+        "error: setup: needs confirmation, but standard input is not a terminal\nhint: give --yes to confirm\n"
+    );
     let no = Running::asked("n\n", world.command(&["setup", "--only", "pacman"]), world.base()).finish();
     assert_eq!((no.code(), no.said.as_str()), (0, "Do this? [y/N] "));
     assert_eq!(conf(&world), before);

@@ -164,7 +164,7 @@ fn a_malformed_sync_database_is_no_licence() {
         let start = "error: [core]: $WORLD/root/var/lib/pacman/sync/core.db: ";
         assert!(run.said.starts_with(start), "{}", run.said);
         assert_eq!(run.said.matches("core.db").count(), 1, "no cause is told twice: {}", run.said);
-        assert!(run.said.ends_with("\nhint: pacman -Syy fetches it anew\n"), "{}", run.said);
+        assert!(run.said.ends_with("\nhint: `pacman -Syy` fetches it again\n"), "{}", run.said);
         world.has_no_output();
         assert_eq!(mirror.requests().len(), 0);
     }
