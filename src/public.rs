@@ -1,4 +1,4 @@
-//! Which hosts and addresses everybody can reach, by their looks alone: nothing is resolved here.
+//! Public hosts and addresses, judged by their form alone: nothing is resolved here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,7 +21,7 @@ const PRIVATE_SUFFIXES: [&str; 14] = [
     "alt",
 ];
 
-/// Returns true when everybody can reach `host`, in lower case, an IPv6 address in brackets: a name with a dot
+/// Returns true when `host`, in lower case, an IPv6 address in brackets, is public: a name with a dot
 /// whose end is public, or an address of no private, local or otherwise special range. A public name may still
 /// lead to a private address.
 pub fn is_public_host(host: &str) -> bool {
@@ -42,7 +42,7 @@ pub fn is_public_host(host: &str) -> bool {
     !number && plain && !PRIVATE_SUFFIXES.contains(&last)
 }
 
-/// Returns true when everybody can reach an address.
+/// Returns true for a public address: one of no private, local or otherwise special range.
 pub fn is_public_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
