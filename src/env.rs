@@ -38,7 +38,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ),
     (
         "HOME, XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_DATA_HOME",
-        "The user's own directories. Ignored for root, and for users to whom HOME does not belong.",
+        "The user's own directories. Ignored for root, and for a user that does not own HOME.",
     ),
     ("HTTP_USER_AGENT", "Set by pacman for its downloader; tells pacman's version."),
     (

@@ -223,7 +223,7 @@ fn sig_level(lines: &ConfLines<'_>, default: SigLevel) -> SigLevel {
             "DatabaseNever" => level.database = SignatureCheck::Never,
             "DatabaseOptional" => level.database = SignatureCheck::Optional,
             "DatabaseRequired" => level.database = SignatureCheck::Required,
-            _ => {} // whom to trust is for pacman to know
+            _ => {} // trust is for pacman to decide
         }
     }
     level
