@@ -19,7 +19,7 @@ pub enum DaemonView {
     /// Not asked, because `lan.enabled` is false.
     NotAsked,
     /// No daemon runs.
-    Nobody,
+    NotRunning,
     /// It gave no proper answer; the text tells why.
     Silent(String),
     /// Its report, typed and as JSON.
@@ -67,7 +67,7 @@ impl DaemonView {
         match tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, "status")).await {
             Err(_) => Self::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
             Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                Self::Nobody
+                Self::NotRunning
             }
             Ok(Err(e)) => Self::Silent(e.to_string()),
             Ok(Ok(document)) => match NodeView::deserialize(&document) {
@@ -81,7 +81,7 @@ impl DaemonView {
     pub fn as_text(&self) -> Vec<(&'static str, String)> {
         let node = match self {
             Self::NotAsked => return vec![("daemon", "not asked: lan.enabled is false".to_owned())],
-            Self::Nobody => return vec![("daemon", "does not run".to_owned())],
+            Self::NotRunning => return vec![("daemon", "does not run".to_owned())],
             Self::Silent(why) => return vec![("daemon", format!("does not answer: {}", shown(why)))],
             Self::Answers(node, _) => node,
         };
@@ -108,7 +108,7 @@ impl DaemonView {
     pub fn as_json(&self) -> Value {
         match self {
             Self::NotAsked => json!({"asked": false, "why": "lan.enabled is false"}),
-            Self::Nobody => json!({"asked": true, "answers": false, "why": "does not run"}),
+            Self::NotRunning => json!({"asked": true, "answers": false, "why": "does not run"}),
             Self::Silent(why) => json!({"asked": true, "answers": false, "why": why}),
             Self::Answers(_, said) => {
                 let mut document = json!({"asked": true, "answers": true});
