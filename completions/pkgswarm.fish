@@ -32,15 +32,15 @@ complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "fetch" -d 'Fetch 
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "cid" -d 'Print the CIDs of files, offline, like sha256sum'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "index" -d 'Manage the signed indexes in use'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "publish" -d 'Build, sign and publish an index and a tree from repo-add directories'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "prefetch" -d 'Fetch pending updates before anybody asks'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "setup" -d 'Have this machine use pkgswarm, or stop using it'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "doctor" -d 'Look for what is misconfigured, and say what mends it'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "prefetch" -d 'Fetch pending updates in advance'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "setup" -d 'Configure this machine to use pkgswarm, or undo that'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "doctor" -d 'Find configuration problems and suggest fixes'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "daemon" -d 'Share packages with the machines of the local network, until it is stopped'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "shared" -d 'List what the daemon offers to the local network, or switch that on or off'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "lan" -d 'Trust a network with what this machine shares, or stop doing so'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "status" -d 'Show what is going on: Kubo, neighbours, indexes, stores, pending updates'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "why" -d 'Explain what is expected of a file, who has it, and who would be asked for it'
-complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "stats" -d 'Show who sent how much, and what that saved'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "shared" -d 'List the files that the daemon offers to the local network, or switch that on or off'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "lan" -d 'Trust a network with the files that this machine shares, or stop doing so'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "status" -d 'Show the state of Kubo, neighbours, indexes, stores and pending updates'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "why" -d 'Explain what is expected of a file, which sources have it, and which would be asked'
+complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "stats" -d 'Show how much each source sent, and what that saved'
 complete -c pkgswarm -n "__fish_pkgswarm_needs_command" -f -a "config" -d 'Show every setting with its value and where it comes from'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand xfer" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -62,8 +62,8 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "add" -d 'Use an index'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "ls" -d 'List the indexes in use, with age and expiry'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "refresh" -d 'Fetch and prove the newest version'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "show" -d 'Show what an index says'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "audit" -d 'Compare packages on this machine with what indexes and sync databases say'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "show" -d 'Show the content of an index'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "audit" -d 'Compare packages on this machine with indexes and sync databases'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and not __fish_seen_subcommand_from add ls refresh show audit rm" -f -a "rm" -d 'Stop using an index'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l minisign -d 'minisign public key that must have signed it as well' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from add" -l url -d 'Plain HTTP copy of the index' -r
@@ -83,12 +83,12 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from audit" -l set -d 'Set one setting for this run, above every other layer' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from audit" -l json -d 'Print one JSON object a file: name, path, size, sha256, cid, who lists it, and disagreements'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from audit" -l json -d 'Print one JSON object a file: name, path, size, sha256, cid, the lists that name it, and disagreements'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from rm" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Name of the Kubo key to publish under; made when there is none' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'What the publisher calls itself in the index' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'Name of the publisher in the index' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid, for example `48 h`' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
@@ -99,8 +99,8 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -s h -l help 
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l only -d 'Only these packages [default: all that are pending]' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l dry-run -d 'Look for updates and fetch none'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l now -d 'Whatever the settings say about battery, connection and time of day'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l notify -d 'Fetch nothing; tell this desktop what is here, if it was not told yet'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l now -d 'Ignore the settings about battery, connection and time of day'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l notify -d 'Fetch nothing; notify this desktop of updates that are here, once'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -l json -d 'Print one JSON object'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand prefetch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l only -d 'Only these parts; may be repeated [default: all]' -r -f -a "pacman\t'XferCommand in pacman.conf'
@@ -111,14 +111,14 @@ kubo\t'Settings of the local Kubo daemon, where one answers'
 daemon\t'The daemon that shares packages with the local network'
 lan\t'Trust in the network that this machine is in, where the daemon is enabled'"
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l set -d 'Set one setting for this run, above every other layer' -r
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l undo -d 'Take back what setup did'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l undo -d 'Undo what setup did'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l yes -d 'Do not ask'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l dry-run -d 'Show what would be changed, and change nothing'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -l json -d 'Print one JSON object a part: part, state, change, said'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand setup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l notes -d 'Show notes as well'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l json -d 'Print JSON: every check with what it found'
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -l json -d 'Print JSON: every check with its findings'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand daemon" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -143,7 +143,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -s h -l help -
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l json -d 'Print one JSON object'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'How many days to look back, today included; 0 for all that is known' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'Number of days to look back, today included; 0 for the whole journal' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
