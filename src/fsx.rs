@@ -23,6 +23,22 @@ pub fn open_read(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a regular file for reading, or what a link leads to, as pacman does. A FIFO, a device, a socket or a directory in
+/// its place is an error, not a wait; `/dev/null` is an empty file.
+///
+/// # Errors
+/// `IsADirectory`, `Other` for what else is no file, and those of open(2).
+pub fn open_followed(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let stat = rustix::fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        FileType::CharacterDevice if stat.st_rdev == rustix::fs::makedev(1, 3) => Ok(file), // null(4)
+        _ => regular(&file).map(|_| file),
+    }
+}
+
 /// Opens or makes a regular file for reading and writing, which must belong to `uid` and have no second name.
 ///
 /// A new file is private to this user: another process that can open a file can lock it, and block this one.
@@ -296,6 +312,10 @@ mod tests {
         for bad in ["link", "fifo", ".", "missing"] {
             assert!(open_read(&path(bad)).is_err(), "{bad}");
         }
+        for bad in ["fifo", ".", "missing"] {
+            assert!(open_followed(&path(bad)).is_err(), "{bad}");
+        }
+        assert!(open_followed(&path("link")).is_ok() && open_followed(Path::new("/dev/null")).is_ok());
     }
 
     #[test]

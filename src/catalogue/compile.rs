@@ -1,10 +1,10 @@
 //! Compiles a sync database into its catalogue, and decides whether an existing catalogue is still valid.
 
-use std::fs::File;
 use std::path::Path;
 
 use crate::distro::syncdb::{self, DatabaseError, Limits, Package};
 use crate::distro::trusted::FileKey;
+use crate::fsx;
 
 use super::{Catalogue, CatalogueEntry, CatalogueError, layout};
 
@@ -35,7 +35,7 @@ pub fn for_database(database: &Path, cache: &Path) -> Result<Catalogue, Catalogu
 /// As of [`for_database`].
 pub fn anew(database: &Path, cache: &Path) -> Result<Catalogue, CatalogueError> {
     let file = |cause| CatalogueError::File { path: database.to_owned(), cause };
-    let source = File::open(database).map_err(file)?;
+    let source = fsx::open_followed(database).map_err(file)?;
     let key = FileKey::of(&source).map_err(file)?;
     let mut records = Vec::new();
     let read = syncdb::read::<DatabaseError>(&source, &Limits::default(), |package| {

@@ -13,6 +13,7 @@ use crate::dag::build::{BuiltFile, build};
 use crate::digest::Sha256;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
+use crate::fsx;
 use crate::handover::{self, HandoverTarget};
 use crate::index::in_use;
 use crate::name::{FileName, NameKind};
@@ -133,10 +134,7 @@ struct Audited<'a> {
 }
 
 fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &ProgressLine) -> io::Result<Audited<'a>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a file"));
-    }
+    let file = fsx::open_followed(path)?;
     let name = name_of(path).ok_or_else(|| io::Error::other("its name cannot be that of a package"))?;
     let shown = name.to_string();
     let here = build(CountingReader { file, done, progress, name: &shown })?;

@@ -116,7 +116,7 @@ impl Sources {
         }
         self.add(config);
         let mut text = Vec::new();
-        let read = std::fs::File::open(config).and_then(|file| file.take(LARGEST).read_to_end(&mut text));
+        let read = fsx::open_followed(config).and_then(|file| file.take(LARGEST).read_to_end(&mut text));
         if let Err(cause) = read {
             self.is_whole = false;
             return told(config, cause);

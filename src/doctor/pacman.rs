@@ -13,6 +13,7 @@ use crate::distro::pacman_conf::{PacmanConf, SignatureCheck as Signed};
 use crate::distro::question::{ConfError, ConfQuestion};
 use crate::distro::version::{self, Version};
 use crate::env::full_program_of;
+use crate::fsx;
 use crate::users::{self, Access, User};
 
 /// The installation and configuration of pacman.
@@ -113,7 +114,7 @@ fn closed_to(user: Option<User>, path: &Path) -> Option<PathBuf> {
     if let Some(user) = user.filter(|user| user.uid != 0) {
         return users::obstacle(path, user, Access::Read);
     }
-    let is_closed = fs::File::open(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let is_closed = fsx::open_followed(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
     let own = rustix::process::getuid().as_raw();
     let this = users::with_id(own).unwrap_or(User { uid: own, gid: rustix::process::getgid().as_raw() });
     is_closed.then(|| users::obstacle(path, this, Access::Read).unwrap_or_else(|| path.to_owned()))

@@ -200,12 +200,16 @@ impl IndexState {
     /// JSON.
     ///
     /// # Errors
-    /// `File` when there is one and it cannot be read here.
+    /// `File` when there is one and it cannot be read here, `Damaged` when it holds no time.
     pub fn expires(&self, name: &FileName) -> Result<Option<u64>, CatalogueError> {
         let path = self.copy_dir(name).join("expires");
-        let line = read_most(&path, 64).map_err(|cause| CatalogueError::File { path, cause })?;
-        let line = line.and_then(|line| String::from_utf8(line).ok());
-        Ok(line.and_then(|line| line.trim().parse().ok()))
+        let line = match read_most(&path, 64) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(None),
+            Err(cause) => return Err(CatalogueError::File { path, cause }),
+        };
+        let time = std::str::from_utf8(&line).ok().and_then(|line| line.trim().parse().ok());
+        time.map(Some).ok_or(CatalogueError::Damaged { path, at: 0, problem: "it holds no time" })
     }
 
     /// True if there is a copy of `name` that is not expired at `now` (Unix seconds), and was not seen expired
@@ -346,7 +350,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Reads a file of at most `most` bytes; `None` when it is missing, `FileTooLarge` when it is longer.
 pub(crate) fn read_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    let file = match fsx::open_followed(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),

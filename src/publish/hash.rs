@@ -8,7 +8,6 @@
 //! size, modification and change time (in nanoseconds) are the same; the change time cannot be set by hand.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,6 +19,7 @@ use crate::dag::build;
 use crate::dag::{CHUNK, WIDTH};
 use crate::digest::Sha256;
 use crate::distro::trusted::{self, FileKey};
+use crate::fsx;
 
 /// Bytes hashed between two saves of the memory, so that an interrupted run keeps most of its work.
 const SAVE_EVERY: u64 = 4 << 30;
@@ -153,7 +153,7 @@ fn has_leaves(file: &Hashed) -> bool {
 /// Hashes one file, makes sure that it did not change meanwhile, and keeps its root block in `roots`.
 fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, PublishError> {
     let at = |error: io::Error| PublishError::Io { path: path.to_owned(), error };
-    let file = File::open(path).map_err(at)?;
+    let file = fsx::open_followed(path).map_err(at)?;
     let key = FileKey::of(&file).map_err(at)?;
     // Above the leaves the builder passes only nodes, the root last of all.
     let mut root = Vec::new();

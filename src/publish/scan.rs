@@ -1,7 +1,7 @@
 //! The repos to publish, made by repo-add, and every file in them that clients may ask for.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use super::PublishError;
 use crate::digest::Sha256;
 use crate::distro::syncdb::{self, DatabaseError, Limits};
 use crate::distro::trusted::FileKey;
+use crate::fsx;
 use crate::index::manifest::is_arch;
 use crate::name::{FileName, RepoName};
 
@@ -97,7 +98,7 @@ fn read(dir: &Path, name: RepoName) -> Result<ScannedRepo, PublishError> {
     }
     let database = dir.join(format!("{name}.db"));
     let at = |error: io::Error| PublishError::Io { path: database.clone(), error };
-    let file = File::open(&database).map_err(at)?;
+    let file = fsx::open_followed(&database).map_err(at)?;
     let key = FileKey::of(&file).map_err(at)?;
     let mut packages = Vec::new();
     syncdb::read::<DatabaseError>(&file, &Limits::default(), |package| {
