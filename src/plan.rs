@@ -56,6 +56,8 @@ pub enum UnreadList {
     List,
     /// A sync database with a compression that libalpm alone reads.
     Packed,
+    /// A sync database with more in it than is read here.
+    TooLarge,
 }
 
 /// The expected content of a file.
@@ -218,6 +220,7 @@ fn waiver(name: &FileName, knowledge: &Knowledge) -> Waiver {
         (_, Some(UnreadList::Configuration)) => Waiver::NoConfiguration,
         (_, Some(UnreadList::List)) => Waiver::ListUnread,
         (_, Some(UnreadList::Packed)) => Waiver::ListPacked,
+        (_, Some(UnreadList::TooLarge)) => Waiver::ListTooLarge,
         _ if knowledge.in_repo => Waiver::NotListed,
         _ => Waiver::NotARepoUrl,
     }

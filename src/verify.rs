@@ -58,6 +58,8 @@ pub enum Waiver {
     ListUnread,
     /// The list has a compression that libalpm alone reads, and none of the others has the name.
     ListPacked,
+    /// The list is larger than what is read of one, and none of the others has the name.
+    ListTooLarge,
     /// It is nothing that pacman asks a configured repository for, and another program wants it: makepkg, for a
     /// source. Then the name says nothing about what is in it.
     NotPacmans,
@@ -76,19 +78,22 @@ impl Waiver {
             Waiver::NoConfiguration => "pacman's configuration was not read",
             Waiver::ListUnread => "its list was not read",
             Waiver::ListPacked => "not listed in any form that is read here",
+            Waiver::ListTooLarge => "its list is larger than is read here",
         }
     }
 
     /// Returns the most bytes that are accepted without an expectation.
     ///
-    /// Signatures 16 KiB and databases 128 MiB, as pacman's own downloader limits them (pacman 7.1, be_sync.c:213).
+    /// Signatures 16 KiB, as pacman's own downloader limits them (pacman 7.1, be_sync.c:213). Databases 1 GiB: its 128 MiB
+    /// do not hold for an `XferCommand`.
     pub fn limit(self) -> u64 {
         match self {
             Waiver::Signature => 16 * 1024,
             Waiver::NoSignature => 0,
-            Waiver::MirrorDatabase | Waiver::DatabaseInUse => 128 << 20,
+            Waiver::MirrorDatabase | Waiver::DatabaseInUse => 1 << 30,
             Waiver::NotARepoUrl | Waiver::NotListed | Waiver::NotPacmans => 16 << 30,
-            Waiver::NoConfiguration | Waiver::ListUnread | Waiver::ListPacked => 16 << 30,
+            Waiver::NoConfiguration | Waiver::ListUnread => 16 << 30,
+            Waiver::ListPacked | Waiver::ListTooLarge => 16 << 30,
         }
     }
 }

@@ -108,6 +108,11 @@ impl CatalogueError {
         }
     }
 
+    /// Returns true when there is more in it than is read here. libalpm, which has no such limits, may use it.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge | Self::Source { cause: DatabaseError::TooLarge(_), .. })
+    }
+
     /// Returns true when there is no such file.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::File { cause, .. } if cause.kind() == io::ErrorKind::NotFound)

@@ -94,8 +94,15 @@ fn explain(over: &Cell<Option<DatabaseError>>, error: io::Error) -> DatabaseErro
     match over.take() {
         Some(limit) => limit,
         None if error.kind() == io::ErrorKind::UnexpectedEof => DatabaseError::CutOff,
+        None if is_memory(&error) => DatabaseError::TooLarge("unpacking"),
         None => DatabaseError::Read(error),
     }
+}
+
+/// Whether unpacking needs more memory than it may have.
+fn is_memory(error: &io::Error) -> bool {
+    let of_xz = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(of_xz, Some(liblzma::stream::Error::MemLimit))
 }
 
 enum Format {

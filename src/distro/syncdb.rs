@@ -54,6 +54,9 @@ pub fn read<E: From<DatabaseError>>(
         if seen.len() >= limits.packages {
             return Err(DatabaseError::TooLarge("packages").into());
         }
+        if (limits.desc + 1..=limits.unpacked).contains(&entry.size()) {
+            return Err(DatabaseError::TooLarge("one entry").into());
+        }
         if entry.size() > limits.desc {
             return Err(path.bad(format!("it claims {} bytes, at most {} are read", entry.size(), limits.desc)).into());
         }

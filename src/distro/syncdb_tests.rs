@@ -182,7 +182,7 @@ fn limits_are_kept() {
     ] {
         assert_eq!(least(limits), Err(format!("the database is larger than allowed ({what})")));
     }
-    assert!(least(Limits { desc: 10, ..full }).unwrap_err().contains("at most 10 are read"));
+    assert!(least(Limits { desc: 10, ..full }).unwrap_err().contains("larger than allowed (one entry)"));
 }
 
 #[test]

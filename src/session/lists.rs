@@ -170,6 +170,10 @@ impl Session {
                 self.say_once(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
                 Ok(List::Unread(UnreadList::Packed))
             }
+            Err(error) if error.is_too_large() => {
+                self.say_once(&format!("warning: [{}]: {error}; nothing of it can be proven here", repo.name));
+                Ok(List::Unread(UnreadList::TooLarge))
+            }
             Err(error) if error.is_about_reading() => {
                 self.say_unread(&error);
                 Ok(List::Unread(UnreadList::List))
