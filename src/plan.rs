@@ -45,6 +45,8 @@ pub struct Knowledge {
     pub signatures_required: bool,
     /// A list that could not be read, and so may have more entries.
     pub unread: Option<UnreadList>,
+    /// True when that is the sync database.
+    pub is_database_unread: bool,
 }
 
 /// A file of pacman's that exists and could not be read.
@@ -269,6 +271,7 @@ mod tests {
             indexes: indexes.clone(),
             signatures_required: true,
             unread: None,
+            is_database_unread: false,
         };
         let (first, second) = (one.sha256.short(), two.sha256.short());
         assert_eq!(

@@ -8,7 +8,7 @@ use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::error::Error;
 use crate::http;
 use crate::name::{FileName, NameKind, RepoName};
-use crate::plan::{Expect, Knowledge, Plan, plan};
+use crate::plan::{Expect, Knowledge, Plan, UnreadList, plan};
 use crate::session::Session;
 use crate::source::kubo::KuboReach;
 use crate::verify::Waiver;
@@ -24,6 +24,9 @@ pub struct Want {
     pub plan: Plan,
     /// The sources to ask, in order.
     pub places: Vec<Candidate>,
+    /// Set where the expectation may be about another file of this name: a repository that shares the server, and that
+    /// pacman prefers, has a list that could not be read.
+    pub doubt: Option<UnreadList>,
 }
 
 /// Returns the file name at the end of a URL, as pacman sees it: nothing is decoded, a query stays in the name.
@@ -43,9 +46,9 @@ impl Want {
     pub fn of(session: &Session, url: &str) -> Result<Self, Error> {
         let name = name_of(url)?;
         let first = Candidate::of_url(&parse(url)?)?;
-        let (repo, knowledge) = match session.conf() {
+        let UrlKnowledge { repo, knowledge, doubt } = match session.conf() {
             Some(conf) => listed(session, conf, url, &name)?,
-            None => (None, session.without_conf()),
+            None => UrlKnowledge::nowhere(session.without_conf()),
         };
         let plan = plan(&name, &knowledge)?;
         let mut places = Vec::new();
@@ -58,7 +61,14 @@ impl Want {
         if let Some(repo) = &repo {
             places.extend(servers(repo, &name).filter(|(other, _)| other != url).map(|(_, place)| place));
         }
-        Ok(Self { name, repo, plan, places })
+        Ok(Self { name, repo, plan, places, doubt })
+    }
+
+    /// Returns the same file without an expectation, because its list could not be read; `None` without a doubt.
+    pub fn doubted(&self) -> Option<Self> {
+        let knowledge = Knowledge { in_repo: true, unread: Some(self.doubt?), ..Knowledge::default() };
+        let plan = plan(&self.name, &knowledge).ok()?;
+        Some(Self { plan, doubt: None, ..self.clone() })
     }
 
     /// Returns the kind of the file for pacman: its name tells it only where pacman or a repository gave the name.
@@ -82,39 +92,63 @@ impl Want {
         if let Some(repo) = &configured {
             places.extend(servers(repo, &name).map(|(_, place)| place));
         }
-        Self { name, repo: configured, plan, places }
+        Self { name, repo: configured, plan, places, doubt: None }
+    }
+}
+
+/// The entries for the file at a URL.
+struct UrlKnowledge {
+    repo: Option<Repo>,
+    knowledge: Knowledge,
+    doubt: Option<UnreadList>,
+}
+
+impl UrlKnowledge {
+    fn nowhere(knowledge: Knowledge) -> Self {
+        Self { repo: None, knowledge, doubt: None }
+    }
+
+    fn in_repo(repo: &Repo, knowledge: Knowledge) -> Self {
+        Self { repo: Some(repo.clone()), knowledge, doubt: None }
     }
 }
 
 /// Returns the repository that `url` belongs to, and its entries. Of several that share a server, the first one
-/// whose database lists the file, as pacman decides it; else the first one of which an index does.
-fn listed(
-    session: &Session,
-    conf: &PacmanConf,
-    url: &str,
-    name: &FileName,
-) -> Result<(Option<Repo>, Knowledge), Error> {
+/// whose database lists the file, as pacman decides it; else the first one of which an index does. A database that
+/// makes no sense, which pacman passes over as well, keeps no other from being asked.
+fn listed(session: &Session, conf: &PacmanConf, url: &str, name: &FileName) -> Result<UrlKnowledge, Error> {
     let Some((first, _)) = conf.repo_of(url) else {
         let of_another = if session.is_hidden { session.without_conf() } else { unlisted(session) };
-        return Ok((None, of_another));
+        return Ok(UrlKnowledge::nowhere(of_another));
     };
     if is_database(name) {
         // Databases have no expectation: the user's mirror decides their content.
-        return Ok((Some(first.clone()), Knowledge { in_repo: true, ..Knowledge::default() }));
+        return Ok(UrlKnowledge::in_repo(first, Knowledge { in_repo: true, ..Knowledge::default() }));
     }
-    let (mut unread, mut indexed) = (None, None);
+    let (mut unread, mut doubt, mut indexed, mut refused) = (None, None, None, None);
     for (repo, _) in conf.repos_of(url) {
-        let knowledge = session.knowledge(&repo.name, name)?;
-        unread = unread.or(knowledge.unread);
+        let knowledge = match session.knowledge(&repo.name, name) {
+            Ok(knowledge) => knowledge,
+            Err(error) => {
+                refused = refused.or(Some(error));
+                continue;
+            }
+        };
         if knowledge.database.is_some() {
-            return Ok((Some(repo.clone()), knowledge));
+            return Ok(UrlKnowledge { doubt, ..UrlKnowledge::in_repo(repo, knowledge) });
         }
+        unread = unread.or(knowledge.unread);
+        let doubt_of_later = doubt.or(knowledge.unread.filter(|_| knowledge.is_database_unread));
         if indexed.is_none() && !knowledge.indexes.is_empty() {
-            indexed = Some((Some(repo.clone()), knowledge));
+            indexed = Some(UrlKnowledge { doubt, ..UrlKnowledge::in_repo(repo, knowledge) });
         }
+        doubt = doubt_of_later;
     }
-    let nothing = Knowledge { in_repo: true, unread, ..unlisted(session) };
-    Ok(indexed.unwrap_or_else(|| (Some(first.clone()), nothing)))
+    match (indexed, refused) {
+        (Some(indexed), _) => Ok(indexed),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(UrlKnowledge::in_repo(first, Knowledge { in_repo: true, unread, ..unlisted(session) })),
+    }
 }
 
 /// Returns the knowledge of a file that no list has: only the kind of caller.

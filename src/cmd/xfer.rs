@@ -14,7 +14,7 @@ use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
-use crate::deliver::{Candidate, Delivery, Obtained};
+use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
 use crate::distro::caller;
 use crate::env::{AHEAD, Env};
 use crate::error::{Error, ErrorKind};
@@ -102,6 +102,7 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
         _ => match ahead::deliver_or_take(session, &want) {
             Ok(Delivery::File(obtained)) => Ok(obtained),
             Ok(_) => unreachable!("no date was given"),
+            Err(error) if error.kind == ErrorKind::Corrupt && want.doubt.is_some() => doubted(session, &want, error),
             Err(error) => kept::at_last(session, &want, &error).ok_or_else(|| hinted(session, &want, error)),
         },
     };
@@ -115,6 +116,16 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
     let obtained = obtained?;
     background::after(session, is_refresh);
     Ok(obtained)
+}
+
+/// Fetches the file without an expectation, after it did not fit the list of another repository: its own list could
+/// not be read.
+fn doubted(session: &mut Session, want: &Want, error: Error) -> Result<Obtained, Error> {
+    let Some(doubted) = want.doubted() else { return Err(error) };
+    match deliver(session, &doubted.name, &doubted.plan, &doubted.places, Manner::default()) {
+        Ok(Delivery::File(obtained)) => Ok(obtained),
+        _ => Err(error),
+    }
 }
 
 /// Adds the command that goes back to the mirrors' databases, when the database in use is a snapshot ahead of

@@ -3,9 +3,10 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::doctor::{found, machine};
+use crate::support::repo::compressed;
 use crate::support::run::Run;
 use crate::support::world::can_be_two_users;
 use crate::support::*;
@@ -240,4 +241,122 @@ fn the_doctor_finds_closed_lists_as_root_too() {
             );
         }
     }
+}
+
+fn fifo(path: &Path) {
+    fs::remove_file(path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, 0o644.into()).unwrap();
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_list_is_named_and_not_waited_for() {
+    let scene = scene();
+    fifo(&scene.world.path(SYNC).join("core.db"));
+    scene.is_waived(NO_LIST, "core.db", "not a regular file");
+    let scene = self::scene();
+    fifo(&scene.world.path("pacman.conf"));
+    scene.is_waived(NO_CONF, "pacman.conf", "not a regular file");
+    let scene = of_index();
+    fifo(&copy_of_index(&scene.world, "arch").join("expires"));
+    scene.is_waived(NO_LIST, "index arch", "not a regular file");
+}
+
+/// A database that lists nothing, and an index.
+fn of_index() -> Scene {
+    let mut scene = scene();
+    scene.world =
+        FakeIndex::called("arch").in_use(scene.world.sync_database("core", &database(&[], Compression::Gzip)));
+    scene
+}
+
+#[test]
+fn an_index_whose_expiry_is_no_time_is_unread_and_not_expired() {
+    for text in [&b"soon\n"[..], b"", b"\xff\xfe", &[b'1'; 99]] {
+        let scene = of_index();
+        fs::write(copy_of_index(&scene.world, "arch").join("expires"), text).unwrap();
+        scene.is_waived(NO_LIST, "index arch", "expires");
+    }
+}
+
+/// A database whose one entry is larger than anything that is read here; libalpm has no such limit.
+fn too_large() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    let desc = vec![b'\n'; 2 << 20];
+    header.set_size(desc.len() as u64);
+    tar.append_data(&mut header, "large-1-1/desc", &desc[..]).unwrap();
+    compressed(&tar.into_inner().unwrap(), Compression::Gzip)
+}
+
+#[test]
+fn a_database_larger_than_is_read_here_is_waived_and_taken_from_a_mirror() {
+    let mut scene = scene();
+    scene.world = scene.world.sync_database("core", &too_large());
+    scene.is_waived("(unproven: its list is larger than is read here)", "[core]", "larger than allowed");
+    scene.mirror.publish("core.db", &too_large());
+    let out = scene.world.out("core.db");
+    scene.world.xfer(&scene.mirror.url("core", "core.db"), &out).succeeds();
+    assert!(fs::read(&out).unwrap() == too_large());
+}
+
+#[test]
+fn where_a_list_was_not_read_a_login_page_still_leads_to_the_next_server() {
+    let mut scene = scene();
+    let portal = FakeMirror::serving::<&str, &[u8]>(&[]).captive_portal();
+    let servers = [portal.repo("core"), scene.mirror.repo("core")];
+    scene.world = scene.world.other_servers("core", &servers);
+    fifo(&scene.world.path(SYNC).join("core.db"));
+    let (name, out) = (scene.packages[0].file_name(), scene.world.out("zlib"));
+    let run = scene.world.xfer(&portal.url("core", &name), &out);
+    run.succeeds();
+    assert!(
+        run.stderr.contains("unproven: its list was not read") && fs::read(&out).unwrap() == scene.packages[0].bytes,
+        "{}",
+        run.stderr
+    );
+}
+
+/// Two repositories on one server: `first`, which pacman prefers, and `core`, which lists both packages.
+fn two_repositories(mirrors: &[&FakeMirror]) -> World {
+    let servers: Vec<String> = mirrors.iter().map(|mirror| mirror.repo("core")).collect();
+    let packages = [Package::new("zlib", 40_000), Package::new("xz", 30_000)];
+    let world = World::new().servers("first", &servers, &[]).servers("core", &servers, &[]);
+    world.sync_database("core", &database(&[&packages[0], &packages[1]], Compression::Gzip))
+}
+
+#[test]
+fn a_later_list_proves_what_it_fits_and_refuses_nothing_of_an_unread_first_one() {
+    let zlib = Package::new("zlib", 40_000);
+    let of_first = Package { bytes: vec![7; 40_000], ..Package::new("zlib", 40_000) };
+    let of_first = (of_first.file_name(), [&zlib.bytes[..9_000], &[7; 31_000]].concat());
+    let (honest, other) = (FakeMirror::serving(&[zlib.file()]), FakeMirror::serving(&[of_first.clone()]));
+    for (mirrors, bytes, is_proven) in
+        [(&[&honest][..], &zlib.bytes, true), (&[&other, &honest], &zlib.bytes, true), (&[&other], &of_first.1, false)]
+    {
+        let world = two_repositories(mirrors);
+        let first = world.path(SYNC).join("first.db");
+        fs::write(&first, "").unwrap();
+        fifo(&first);
+        let out = world.out("zlib");
+        let run = world.xfer(&mirrors[0].url("core", &zlib.file_name()), &out);
+        run.succeeds();
+        assert!(fs::read(&out).unwrap() == *bytes, "{}", run.stderr);
+        assert_eq!(run.stderr.contains(NO_LIST), !is_proven, "{}", run.stderr);
+        assert!(run.stderr.contains("first.db"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_list_that_makes_no_sense_is_no_obstacle_to_what_another_on_its_server_lists() {
+    let zlib = Package::new("zlib", 40_000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let (url, lying) = (mirror.url("core", &zlib.file_name()), FakeMirror::serving(&[zlib.file()]).lying());
+    let world = two_repositories(&[&mirror]).sync_database("first", b"no database");
+    let run = world.xfer(&url, &world.out("zlib"));
+    run.succeeds();
+    assert!(!run.stderr.contains("unproven"), "{}", run.stderr);
+    let world = two_repositories(&[&lying]).sync_database("first", b"no database");
+    let out = world.out("zlib");
+    let run = world.xfer(&lying.url("core", &zlib.file_name()), &out);
+    assert_eq!((run.code(), out.exists()), (3, false), "{}", run.stderr);
 }
