@@ -43,8 +43,8 @@ pub struct Session {
     pub health: Health,
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
-    /// True when a pacman has called whose command line cannot be read: `/proc` is not mounted, or hides other
-    /// users.
+    /// True when a pacman has called whose command line cannot be read: `/proc` is not mounted, hides other users, or
+    /// ends before it.
     pub is_hidden: bool,
     /// The name of this pacman run in the store: its process id and start time.
     pub run: String,
@@ -81,13 +81,19 @@ impl Session {
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
         let found = Caller::above(parent, env.uid);
+        // Where /proc hides it (hidepid), the process group alone has to tell runs apart: a wrapper has one parent a file.
+        // Zero where its leader is outside of this process namespace, which rustix does not expect.
+        let group = nix::unistd::getpgrp().as_raw();
+        let is_cut_off = match &found {
+            Err(CallerError::Gone(_) | CallerError::Unreadable { .. }) => true,
+            // Behind a wrapper with a process namespace of its own.
+            Err(CallerError::NotPacman { .. }) => group == 0,
+            Ok(_) | Err(CallerError::Foreign { .. }) => false,
+        };
         // pacman sets this variable for its downloader (`setuseragent` in src/pacman/pacman.c, 6.0 to 7.1).
-        let is_hidden = matches!(found, Err(CallerError::Gone(_) | CallerError::Unreadable { .. }));
-        let is_hidden = is_hidden && env.var("HTTP_USER_AGENT").is_some();
+        let is_hidden = is_cut_off && env.var("HTTP_USER_AGENT").is_some();
         let caller = found.ok();
         let transaction = caller.as_ref().map(|caller| caller.transaction).or_else(|| Transaction::of(parent).ok());
-        // Where /proc hides it (hidepid), the process group alone has to tell runs apart: a wrapper has one parent a file.
-        let group = rustix::process::getpgrp().as_raw_nonzero().get();
         let run = match transaction {
             Some(Transaction { pid, start_time }) => format!("{pid}-{start_time}"),
             None if is_hidden => format!("{group}-0"),

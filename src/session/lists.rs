@@ -33,8 +33,9 @@ const NO_HURRY: Duration = Duration::from_secs(60);
 /// Tries to open a database that is being replaced.
 const TRIES: usize = 3;
 
-const HIDDEN: &str = "warning: the command line of the pacman that has called cannot be read (/proc is not mounted, or hides \
-    it): its options are not known, files that the usual lists do not have are not proven, and nothing is fetched ahead";
+const HIDDEN: &str = "warning: the command line of the pacman that has called cannot be read (/proc is not mounted, hides \
+    it, or ends at a wrapper): its options are not known, files that the usual lists do not have are not proven, and \
+    nothing is fetched ahead";
 
 /// The reason why there is no configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

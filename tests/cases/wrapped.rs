@@ -24,10 +24,16 @@ fn other_database() -> (World, FakeMirror, String, PathBuf) {
 
 /// Runs this line of shell in what looks like `pacman -b other -S zlib`; `$program xfer $url $out` is a call.
 fn pacman_runs(world: &World, url: &str, out: &std::path::Path, line: &str) -> Run {
+    let other = world.path("other");
+    pacman_with(world, &["-b", other.to_str().unwrap(), "-S", "zlib"], url, out, line)
+}
+
+/// The same with other words on pacman's command line.
+fn pacman_with(world: &World, words: &[&str], url: &str, out: &std::path::Path, line: &str) -> Run {
     let mut command = world.equipped(Command::new("/bin/sh"));
     // Two commands, so that the shell cannot replace itself.
     let line = format!("{line}\nexit $?");
-    command.arg0("pacman").args(["-c", &line, "-b"]).arg(world.path("other")).args(["-S", "zlib"]);
+    command.arg0("pacman").args(["-c", &line]).args(words);
     command.env("program", binary()).env("url", url).env("out", out).env("PKGSWARM_AHEAD_ENABLED", "false");
     Running::start(command, world.base()).finish()
 }
@@ -53,6 +59,51 @@ fn a_wrapper_between_pacman_and_us_costs_neither_options_nor_proof() {
         assert_eq!(run.code(), 3, "{line}: {}", run.stderr);
         assert!(!out.exists(), "{line}");
     }
+}
+
+#[test]
+fn options_are_read_through_a_wrapper_however_they_are_written() {
+    for words in [
+        "-bOTHER -S it",
+        "-SbOTHER it",
+        "-Sb OTHER it",
+        "--dbpath=OTHER -S it",
+        "-S it --dbp OTHER",
+        "-S --dbp=OTHER it",
+    ] {
+        let (world, _liar, url, out) = other_database();
+        let words = words.replace("OTHER", world.path("other").to_str().unwrap());
+        let words: Vec<&str> = words.split(' ').collect();
+        let run = pacman_with(&world, &words, &url, &out, "sh -c '\"$program\" xfer \"$url\" \"$out\"; exit $?'");
+        assert_eq!((run.code(), out.exists()), (3, false), "{words:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_relative_path_of_pacmans_that_leads_nowhere_is_named_and_nothing_untrue_is_said() {
+    for words in ["-b no/where -S it", "--root no/where -S it", "--config no/where -S it", "--cachedir=no/where -S it"]
+    {
+        let (world, _liar, url, out) = other_database();
+        let words: Vec<&str> = words.split(' ').collect();
+        let run = pacman_with(&world, &words, &url, &out, "sh -c '\"$program\" xfer \"$url\" \"$out\"; exit $?'");
+        assert_eq!(run.code(), 0, "{words:?}: {}", run.stderr);
+        assert!(run.stderr.contains("no/where: relative to a directory that is not known"), "{}", run.stderr);
+        assert!(run.stderr.contains("(unproven: pacman's configuration was not read)"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_wrapper_behind_which_pacman_is_not_seen_is_named_and_nothing_untrue_is_said() {
+    if !can_be_two_users("a wrapper in a process namespace of its own") {
+        return;
+    }
+    let (world, _liar, url, out) = other_database();
+    let world = world.set("HTTP_USER_AGENT", "pacman/7.1.0 (Linux x86_64) libalpm/16.0.0");
+    let line = "unshare --pid --fork --mount-proc sh -c '\"$program\" xfer \"$url\" \"$out\"; exit $?'";
+    let run = pacman_runs(&world, &url, &out, line);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("warning: the command line of the pacman").count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("(unproven: its list was not read)"), "{}", run.stderr);
 }
 
 #[test]
@@ -105,7 +156,7 @@ fn a_pacman_conf_that_another_user_put_into_path_is_not_run() {
         let mirror = FakeMirror::serving(&[zlib.file()]);
         let world = World::new().repo("core", &[&zlib], &[&mirror]);
         let world = if by_root { world } else { world.run_by_user() };
-        let (dir, trace) = users_programs(&world, &["pacman-conf", "pacman"]);
+        let (dir, trace) = users_programs(&world, &["pacman-conf", "pacman", "sed", "grep"]);
         let path = format!("{}:{}/bin:/usr/bin:/bin", dir.display(), world.base());
         let world = world.set("PATH", &path);
         let out = world.out("zlib");
