@@ -74,6 +74,10 @@ fn placed(command: &Command) -> io::Result<Command> {
     };
     let mut placed = Command::new(place);
     placed.args(command.get_args());
+    if let Some(safe) = trust::path() {
+        // It looks for programs of its own: gpgme for gpg, a script for everything.
+        placed.env("PATH", safe);
+    }
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => placed.env(name, value),

@@ -61,6 +61,11 @@ fn found_by(program: &Path, path: Option<&OsStr>, is_own: bool) -> Option<PathBu
     if was_passed_over { fixed(program.as_os_str()) } else { None }
 }
 
+/// The `PATH` for programs that run here; `None` where they may have this process's own.
+pub(super) fn path() -> Option<String> {
+    (!is_own()).then(|| FIXED.join(":"))
+}
+
 fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
