@@ -99,7 +99,7 @@ fn explain(over: &Cell<Option<DatabaseError>>, error: io::Error) -> DatabaseErro
     }
 }
 
-/// Whether unpacking needs more memory than it may have.
+/// Returns true when unpacking needs more memory than it may have.
 fn is_memory(error: &io::Error) -> bool {
     let of_xz = error.get_ref().and_then(|cause| cause.downcast_ref());
     matches!(of_xz, Some(liblzma::stream::Error::MemLimit))

@@ -61,7 +61,7 @@ fn found_by(program: &Path, path: Option<&OsStr>, is_own: bool) -> Option<PathBu
     if was_passed_over { fixed(program.as_os_str()) } else { None }
 }
 
-/// The `PATH` for programs that run here; `None` where they may have this process's own.
+/// Returns the `PATH` for programs that run here; `None` where they may have this process's own.
 pub(super) fn path() -> Option<String> {
     (!is_own()).then(|| FIXED.join(":"))
 }
