@@ -37,6 +37,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
          gateways.behind_proxy say so.",
     ),
     (
+        "CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR",
+        "Certificates of authorities in place of the system's, as curl reads them; the first one counts before the others.",
+    ),
+    (
         "HOME, XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_DATA_HOME",
         "The user's own directories. Ignored for root, and for a user that does not own HOME.",
     ),

@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
 use crate::http::Http;
-use crate::http::Proxies;
 use crate::journal::Contribution;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
@@ -104,7 +103,7 @@ impl Session {
             env: env.clone(),
             settings: settings.clone(),
             store: Rc::new(store),
-            http: Rc::new(Http::new(settings.connect).through(Proxies::of(env))),
+            http: Rc::new(Http::new(settings.connect).in_environment(env)),
             health,
             caller,
             is_hidden,

@@ -34,7 +34,7 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn client(node: &Kubo) -> pkgswarm::kubo::Kubo {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = |text: String| text.parse().expect("a URL");
     pkgswarm::kubo::Kubo { api: Some(url(node.api())), gateway: url(node.gateway()), client, door: Default::default() }

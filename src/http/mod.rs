@@ -4,19 +4,23 @@
 //! speak plain HTTP, so three clients are made lazily.
 
 use std::cell::OnceCell;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, ClientBuilder, Method, StatusCode, Url, redirect};
+use rustls::ClientConfig;
 
+use crate::env::Env;
 use crate::miss::Miss;
 use crate::public::is_public_address;
 use crate::public::is_public_host;
 
-pub mod proxy;
+mod proxy;
 pub mod range;
+mod tls;
 
-pub use proxy::Proxies;
+use proxy::Proxies;
 
 /// Most redirects that are followed, as many as reqwest and early browsers follow (curl: 50).
 const MOST_REDIRECTS: usize = 10;
@@ -33,9 +37,11 @@ const MOST_HEADERS: (usize, u32) = (5000, 300 << 10);
 pub struct Http {
     connect: Duration,
     proxies: Proxies,
+    /// In place of the system's authorities.
+    bundle: Option<PathBuf>,
     loopback: OnceCell<Client>,
-    plain: OnceCell<Result<Client, &'static str>>,
-    tls: OnceCell<Result<Client, &'static str>>,
+    plain: OnceCell<Result<Client, Miss>>,
+    tls: OnceCell<Result<Client, Miss>>,
 }
 
 /// The options of a request.
@@ -64,46 +70,52 @@ impl Http {
     /// Makes lazy clients without proxies. `connect` bounds name look-up, TCP and TLS of one connection.
     pub fn new(connect: Duration) -> Self {
         let (loopback, plain, tls) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { connect, proxies: Proxies::default(), loopback, plain, tls }
+        Self { connect, proxies: Proxies::default(), bundle: None, loopback, plain, tls }
     }
 
-    /// Uses these proxies, for all but services on this machine.
-    pub fn through(self, proxies: Proxies) -> Self {
-        Self { proxies, ..self }
+    /// The same as the environment has it: through its proxies, for all but services on this machine, and trusting the
+    /// authorities that it names.
+    pub fn in_environment(self, env: &Env) -> Self {
+        Self { proxies: Proxies::of(env), bundle: tls::bundle(env), ..self }
     }
 
     /// Returns the client for services on this machine: no proxy, no TLS.
     pub fn loopback(&self) -> &Client {
-        self.loopback.get_or_init(|| built(without_tls(self.builder()).no_proxy()))
+        self.loopback.get_or_init(|| built(self.builder().tls_backend_preconfigured(tls::none()).no_proxy()))
     }
 
     /// Makes a client that connects only to this Unix socket.
     pub fn unix(&self, socket: &std::path::Path) -> Client {
-        built(without_tls(self.builder()).no_proxy().unix_socket(socket))
+        built(self.builder().tls_backend_preconfigured(tls::none()).no_proxy().unix_socket(socket))
     }
 
     /// Makes a client that follows redirects by itself, for requests outside of downloads whose results are proven
     /// afterwards.
     ///
     /// # Errors
-    /// [`Miss::Unreachable`] where the environment names a proxy that is none.
+    /// As of [`Http::ask`], where no client can be made.
     pub fn following(&self) -> Result<Client, Miss> {
-        self.proxied(with_tls(self.builder()).redirect(redirect::Policy::limited(MOST_REDIRECTS))).map_err(no_proxy)
+        let trusting = tls::trusting(self.bundle.as_deref()).map_err(Miss::Untrusted)?;
+        self.proxied(trusting, |builder| builder.redirect(redirect::Policy::limited(MOST_REDIRECTS)))
     }
 
     fn client(&self, url: &Url, direct: bool) -> Result<&Client, Miss> {
         let client = match (direct, url.scheme()) {
             (true, "http") => return Ok(self.loopback()),
             (false, "http") if !self.proxies.needs_tls_for_http() => {
-                self.plain.get_or_init(|| self.proxied(without_tls(self.builder())))
+                self.plain.get_or_init(|| self.proxied(tls::none(), |builder| builder))
             }
-            _ => self.tls.get_or_init(|| self.proxied(with_tls(self.builder()))),
+            _ => self.tls.get_or_init(|| {
+                let trusting = tls::trusting(self.bundle.as_deref()).map_err(Miss::Untrusted)?;
+                self.proxied(trusting, |builder| builder)
+            }),
         };
-        client.as_ref().map_err(|variable| no_proxy(variable))
+        client.as_ref().map_err(Clone::clone)
     }
 
-    fn proxied(&self, builder: ClientBuilder) -> Result<Client, &'static str> {
-        self.proxies.apply(builder).map(built)
+    fn proxied(&self, tls: ClientConfig, more: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client, Miss> {
+        let builder = more(self.builder().tls_backend_preconfigured(tls));
+        self.proxies.apply(builder).map(built).map_err(no_proxy)
     }
 
     fn builder(&self) -> ClientBuilder {
@@ -216,6 +228,9 @@ fn location(value: &header::HeaderValue) -> String {
 
 /// Classifies the reason why there was no answer, or no valid one.
 fn missed(error: &reqwest::Error) -> Miss {
+    if let Some(wrong) = causes(error).find_map(of_tls) {
+        return Miss::Untrusted(tls::explained(wrong));
+    }
     let is_no_http = causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse));
     if is_no_http {
         Miss::Broken(format!("its answer is not HTTP: {}", reason(error)))
@@ -229,6 +244,12 @@ fn causes<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
+}
+
+/// The library's error, which comes inside one of input and output.
+fn of_tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref())
 }
 
 fn no_proxy(variable: &'static str) -> Miss {
@@ -280,17 +301,6 @@ fn headers(ask: &GetOptions) -> HeaderMap {
         headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("only-if-cached"));
     }
     headers
-}
-
-/// Removes all CAs: the client never speaks TLS, so none needs to be read.
-fn without_tls(builder: ClientBuilder) -> ClientBuilder {
-    with_tls(builder).tls_certs_only([])
-}
-
-fn with_tls(builder: ClientBuilder) -> ClientBuilder {
-    // Fails only when a provider is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    builder
 }
 
 fn built(builder: ClientBuilder) -> Client {

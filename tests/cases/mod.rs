@@ -38,6 +38,7 @@ mod setup;
 mod slow_sources;
 mod small_disk;
 mod stats;
+mod tls;
 mod unread;
 mod why;
 mod wrapped;

@@ -15,6 +15,7 @@ pub mod screens;
 pub mod script;
 pub mod server;
 pub mod shapes;
+pub mod tls;
 pub mod world;
 
 pub use index::{FakeIndex, copy_of_index};
