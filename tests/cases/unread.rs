@@ -329,7 +329,7 @@ fn a_later_list_proves_what_it_fits_and_refuses_nothing_of_an_unread_first_one()
     let zlib = Package::new("zlib", 40_000);
     let of_first = Package { bytes: vec![7; 40_000], ..Package::new("zlib", 40_000) };
     let of_first = (of_first.file_name(), [&zlib.bytes[..9_000], &[7; 31_000]].concat());
-    let (honest, other) = (FakeMirror::serving(&[zlib.file()]), FakeMirror::serving(&[of_first.clone()]));
+    let (honest, other) = (FakeMirror::serving(&[zlib.file()]), FakeMirror::serving(std::slice::from_ref(&of_first)));
     for (mirrors, bytes, is_proven) in
         [(&[&honest][..], &zlib.bytes, true), (&[&other, &honest], &zlib.bytes, true), (&[&other], &of_first.1, false)]
     {
