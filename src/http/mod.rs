@@ -73,8 +73,7 @@ impl Http {
         Self { connect, proxies: Proxies::default(), bundle: None, loopback, plain, tls }
     }
 
-    /// The same as the environment has it: through its proxies, for all but services on this machine, and trusting the
-    /// authorities that it names.
+    /// Uses what the environment names: its proxies, for all but services on this machine, and its authorities.
     pub fn in_environment(self, env: &Env) -> Self {
         Self { proxies: Proxies::of(env), bundle: tls::bundle(env), ..self }
     }
@@ -246,10 +245,12 @@ fn causes<'e>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-/// The library's error, which comes inside one of input and output.
+/// Finds the TLS library's error, which comes inside one of input and output, which may be inside another one.
 fn of_tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref())
+    match error.downcast_ref::<std::io::Error>() {
+        Some(outer) => outer.get_ref().and_then(|inner| of_tls(inner)),
+        None => error.downcast_ref(),
+    }
 }
 
 fn no_proxy(variable: &'static str) -> Miss {

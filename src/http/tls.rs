@@ -98,7 +98,7 @@ impl ServerCertVerifier for Verifier {
             )
         );
         if !is_itself_trusted && !is_name_alone {
-            return Err(error);
+            return Err(unknown(error));
         }
         let bad = |why| Error::InvalidCertificate(why);
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| bad(CertificateError::BadEncoding))?;
@@ -131,6 +131,17 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chain.supported_verify_schemes()
+    }
+}
+
+/// Calls the issuer unknown of a certificate that calls itself an authority, and of one that another authority of a known
+/// name has signed: neither is the authority that this machine trusts.
+fn unknown(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(_) | CertificateError::BadSignature) => {
+            Error::InvalidCertificate(CertificateError::UnknownIssuer)
+        }
+        other => other,
     }
 }
 

@@ -143,8 +143,9 @@ fn the_bundle_of_curls_variable_takes_the_place_of_the_systems() {
         world.has_no_output();
     }
     // Empty means unset, and a machine without authorities says so.
+    let world = World::new().servers("core", &[tls.repo("core")], &[]);
     let world = world.set("CURL_CA_BUNDLE", "").set("SSL_CERT_FILE", missing.to_str().unwrap());
-    let run = world.xfer(&url, &out);
+    let run = world.xfer(&url, &world.out(&zlib.file_name()));
     let why = "untrusted: this machine has no certificates of authorities (is ca-certificates installed?)";
     assert!(run.code() == 1 && run.stderr.contains(why), "{}", run.stderr);
 }
