@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+mod from_start;
+
+pub use from_start::FromStart;
+
 /// Bytes that the kernel copies at a time: few calls, and the copy is still cached when it is read.
 const PIECE: usize = 1 << 20;
 

@@ -17,6 +17,7 @@ use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::find::{self, FoundFile};
+use crate::fsx::FromStart;
 use crate::handover::{self, Arrival, Giver, HandoverTarget, Tell};
 use crate::journal::By;
 use crate::name::FileName;
@@ -241,7 +242,7 @@ fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> R
 
 /// Returns true when the proven bytes have the requested CID: only an index states that a CID belongs to a sha256.
 fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
-    let read = build(FromStart(&obtained.file, 0)).map_err(|e| Error::local(address.name(), e))?;
+    let read = build(FromStart::of(&obtained.file)).map_err(|e| Error::local(address.name(), e))?;
     Ok((read.root.codec(), read.root.digest()) == (address.cid.codec(), address.cid.digest()))
 }
 
@@ -297,7 +298,7 @@ fn json(
     waiver: Option<&str>,
     path: Option<&Path>,
 ) -> io::Result<String> {
-    let built = build(FromStart(file, 0))?;
+    let built = build(FromStart::of(file))?;
     let line = serde_json::json!({
         "what": what,
         "name": name,
@@ -309,15 +310,4 @@ fn json(
         "path": path.map(|path| path.to_string_lossy()),
     });
     Ok(line.to_string())
-}
-
-/// A reader of a shared file from its start.
-struct FromStart<'a>(&'a File, u64);
-
-impl io::Read for FromStart<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.0.read_at(buffer, self.1)?;
-        self.1 += got as u64;
-        Ok(got)
-    }
 }

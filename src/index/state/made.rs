@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::super::diff::Changes;
 use super::super::manifest::Table;
 use super::super::table::unpack;
 use crate::digest::Hasher;
+use crate::fsx::FromStart;
 
 /// The material of a table.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl TableBytes<'_> {
                 .and_then(|mut plain| io::copy(&mut plain, &mut to))
                 .map_err(|e| e.to_string())
                 .map(drop),
-            TableBytes::Plain(file) => io::copy(&mut FromStart(file, 0), &mut to).map_err(|e| e.to_string()).map(drop),
+            TableBytes::Plain(file) => io::copy(&mut FromStart::of(file), &mut to).map_err(|e| e.to_string()).map(drop),
             TableBytes::Diffs(old, changes) => match File::open(old) {
                 Ok(old) => changes.apply(io::BufReader::new(old), &mut to).map_err(|e| e.to_string()),
                 Err(error) => Err(error.to_string()),
@@ -48,17 +48,6 @@ impl TableBytes<'_> {
         }
         let corrupt = || format!("corrupt: sha256 {}, the manifest says {}", found.short(), table.sha256.short());
         Ok(Err(result.err().unwrap_or_else(corrupt)))
-    }
-}
-
-/// Reads a file from its start, independent of its position.
-struct FromStart<'f>(&'f File, u64);
-
-impl io::Read for FromStart<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.0.read_at(buffer, self.1)?;
-        self.1 += got as u64;
-        Ok(got)
     }
 }
 
