@@ -43,7 +43,7 @@ pub fn read<E: From<DatabaseError>>(
             continue;
         }
         let path = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-        let path = Path::of(&path)?;
+        let path = EntryPath::of(&path)?;
         if kind.is_dir() {
             continue;
         }
@@ -97,9 +97,9 @@ pub fn packages(from: impl Read) -> Result<Vec<Package>, DatabaseError> {
 }
 
 /// The path of an entry, which cannot lead out of the archive.
-struct Path(String);
+struct EntryPath(String);
 
-impl Path {
+impl EntryPath {
     fn of(bytes: &[u8]) -> Result<Self, DatabaseError> {
         let path = Self(String::from_utf8_lossy(bytes).into_owned());
         let parts = path.0.strip_suffix('/').unwrap_or(&path.0).split('/');

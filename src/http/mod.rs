@@ -140,7 +140,7 @@ impl Http {
     /// [`Miss::Broken`] for an answer that is not HTTP and for redirects that are not followed. What happened
     /// elsewhere than at `url` names the last host.
     pub async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
-        let mut path = Path { first: url, now: url.clone(), was_public: false };
+        let mut path = RedirectPath { first: url, now: url.clone(), was_public: false };
         for _ in 0..=MOST_REDIRECTS {
             let method = if ask.head { Method::HEAD } else { Method::GET };
             let client = self.client(&path.now, ask.direct)?;
@@ -160,14 +160,14 @@ impl Http {
 }
 
 /// The path of a request from host to host.
-struct Path<'u> {
+struct RedirectPath<'u> {
     first: &'u Url,
     now: Url,
     /// True when a host on it was public.
     was_public: bool,
 }
 
-impl Path<'_> {
+impl RedirectPath<'_> {
     /// Names the last host, when it is not the first.
     fn told(&self, miss: Miss) -> Miss {
         if host(&self.now) == host(self.first) { miss } else { miss.at(&host(&self.now)) }

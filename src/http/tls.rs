@@ -35,7 +35,7 @@ pub(super) fn trusting(bundle: Option<&Path>) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.expect("the provider knows both versions").dangerous();
     let mut config =
-        builder.with_custom_certificate_verifier(Arc::new(Verifier { chain, trusted })).with_no_client_auth();
+        builder.with_custom_certificate_verifier(Arc::new(LeafOrChain { chain, trusted })).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -71,12 +71,12 @@ pub(super) fn bundle(env: &crate::env::Env) -> Option<PathBuf> {
 }
 
 #[derive(Debug)]
-struct Verifier {
+struct LeafOrChain {
     chain: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for LeafOrChain {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

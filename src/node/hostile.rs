@@ -30,11 +30,11 @@ pub(super) struct Hostile {
     /// Opens streams of the index protocol.
     pub(super) indexes_opener: Opener,
     /// Bitswap streams that were opened to it, each with the peer that opened it.
-    pub(super) wants: Handed,
+    pub(super) wants: TakenStreams,
     /// Streams of the root protocol.
-    pub(super) claims: Handed,
+    pub(super) claims: TakenStreams,
     /// Streams of the index protocol.
-    pub(super) indexes: Handed,
+    pub(super) indexes: TakenStreams,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -80,15 +80,15 @@ impl Hostile {
     }
 
     /// Takes the Bitswap streams, for a test that answers them itself.
-    pub(super) fn take_wants(&mut self) -> Handed {
+    pub(super) fn take_wants(&mut self) -> TakenStreams {
         std::mem::replace(&mut self.wants, mpsc::unbounded_channel().1)
     }
 }
 
-pub(super) type Handed = mpsc::UnboundedReceiver<(PeerId, Stream)>;
+pub(super) type TakenStreams = mpsc::UnboundedReceiver<(PeerId, Stream)>;
 
 /// Makes a channel for all streams, which wait there to be taken.
-fn handed() -> (Handed, OnStream) {
+fn handed() -> (TakenStreams, OnStream) {
     let (give, take) = mpsc::unbounded_channel();
     let on_stream = move |peer, stream, guard: Guard| {
         // These streams are not counted.

@@ -17,12 +17,12 @@ use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
 
 /// Peers that are connected; nothing is ever sent to them.
-struct Line {
+struct SlowPath {
     bitswap: Bitswap,
     _streams: Streams,
 }
 
-impl Line {
+impl SlowPath {
     fn new() -> Self {
         let (streams, opener) = Streams::new(PROTOCOL, Arc::new(|_, _, _| ()));
         let (cut, _) = mpsc::unbounded_channel();
@@ -59,7 +59,7 @@ const LONG: Duration = Duration::from_secs(40);
 
 #[tokio::test(start_paused = true)]
 async fn a_block_that_takes_long_is_waited_for_as_long_as_its_peer_sends() {
-    let (line, (cid, block)) = (Line::new(), block());
+    let (line, (cid, block)) = (SlowPath::new(), block());
     let (peer, mut blocks, mut told) = (line.peer(), BlockFetch::new(line.bitswap.clone()), 0);
     let script = async {
         sleep(Duration::from_millis(20)).await;
@@ -75,7 +75,7 @@ async fn a_block_that_takes_long_is_waited_for_as_long_as_its_peer_sends() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_waits_behind_other_blocks_is_waited_for() {
-    let (line, (cid, block)) = (Line::new(), block());
+    let (line, (cid, block)) = (SlowPath::new(), block());
     let (peer, mut blocks) = (line.peer(), BlockFetch::new(line.bitswap.clone()));
     line.bitswap.peer(peer).hear();
     let script = async {
@@ -91,14 +91,14 @@ async fn an_answer_that_waits_behind_other_blocks_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_says_nothing_is_not_waited_for() {
-    let (line, (cid, _)) = (Line::new(), block());
+    let (line, (cid, _)) = (SlowPath::new(), block());
     let (_peer, mut blocks, begun) = (line.peer(), BlockFetch::new(line.bitswap.clone()), Instant::now());
     assert_eq!(blocks.get(cid, || ()).await, None);
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     assert_eq!(line.bitswap.worth_asking(), []);
 }
 
-async fn fetched(line: &Line, cid: Cid, among: &[PeerId]) -> Result<u64, FetchError> {
+async fn fetched(line: &SlowPath, cid: Cid, among: &[PeerId]) -> Result<u64, FetchError> {
     let (tell, _told) = watch::channel(TransferProgress::default());
     let arriving = Arriving::new(cid, 1 << 20, tempfile::tempfile().unwrap());
     Ok(fetch(&line.bitswap, arriving, among, &tell).await?.into_verifier().size())
@@ -106,7 +106,7 @@ async fn fetched(line: &Line, cid: Cid, among: &[PeerId]) -> Result<u64, FetchEr
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_takes_long_is_waited_for_as_long_as_somebody_sends_and_asked_of_one_alone() {
-    let (line, (cid, block)) = (Line::new(), block());
+    let (line, (cid, block)) = (SlowPath::new(), block());
     let among = [line.peer(), line.peer()];
     let [peer, other] = among;
     let script = async {
@@ -123,7 +123,7 @@ async fn a_file_that_takes_long_is_waited_for_as_long_as_somebody_sends_and_aske
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_sends_for_ever_and_never_what_is_wanted_is_left() {
-    let (line, (cid, _)) = (Line::new(), block());
+    let (line, (cid, _)) = (SlowPath::new(), block());
     let among = [line.peer()];
     let [peer] = among;
     let begun = Instant::now();
