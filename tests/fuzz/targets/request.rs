@@ -3,7 +3,7 @@
 #![no_main]
 
 use pkgswarm::daemon::request;
-use pkgswarm::handover::HandoverMessage;
+use pkgswarm::handover::Message;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     if let Some(asked) = std::str::from_utf8(data).ok().and_then(request) {
@@ -13,10 +13,10 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         assert_eq!((again.sha256, again.size, again.cid), (asked.sha256, asked.size, asked.cid));
         assert_eq!(again.name, asked.name);
     }
-    if let Some(message) = HandoverMessage::read(data) {
+    if let Some(message) = Message::read(data) {
         message.name().iter().for_each(|name| is_plain(name.as_str()));
         let line = message.to_line();
-        let again = HandoverMessage::read(&line).expect("what we write we read");
+        let again = Message::read(&line).expect("what we write we read");
         assert_eq!(again.to_line(), line);
         assert_eq!((again.name(), again.modified()), (message.name(), message.modified()));
     }
