@@ -247,8 +247,8 @@ impl Bitswap {
             let Ok((digest, block)) = proven else { continue };
             let len = block.len() as u64;
             if peer.state().answer(id, digest, &BlockAnswer::Block(block)) {
-                peer.received.fetch_add(len, Ordering::Relaxed);
-            } else if peer.junk.fetch_add(len, Ordering::Relaxed) + len > JUNK_MOST {
+                peer.counts.received.fetch_add(len, Ordering::Relaxed);
+            } else if peer.counts.junk.fetch_add(len, Ordering::Relaxed) + len > JUNK_MOST {
                 let _ = self.0.cut.send(id);
             }
         }
@@ -295,7 +295,7 @@ impl Bitswap {
                 }
             }
             if sent {
-                peer.sent.fetch_add(blocks, Ordering::Relaxed);
+                peer.counts.sent.fetch_add(blocks, Ordering::Relaxed);
             } else {
                 // Questions to this peer would stay unanswered; the waiting transfers go to another peer.
                 let _ = self.0.cut.send(id);

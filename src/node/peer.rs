@@ -65,12 +65,21 @@ pub(super) struct ConnectedPeer {
     stirred: Mutex<Instant>,
     /// When thousands of bytes of a message last came from it.
     heard: Mutex<Option<Instant>>,
+    /// What has passed.
+    pub(super) counts: PeerCounts,
+    /// Bytes of its messages in transit, by their promised lengths.
+    coming: Arc<AtomicUsize>,
+}
+
+/// Bytes of blocks since the peer connected.
+#[derive(Default)]
+pub(super) struct PeerCounts {
+    /// Bytes sent to it.
     pub(super) sent: AtomicU64,
+    /// Bytes of requested blocks that came from it.
     pub(super) received: AtomicU64,
     /// Bytes of unrequested blocks.
     pub(super) junk: AtomicU64,
-    /// Bytes of its messages in transit, by their promised lengths.
-    coming: Arc<AtomicUsize>,
 }
 
 /// How much a peer may have and ask in a second.
@@ -117,9 +126,7 @@ impl ConnectedPeer {
             state: Mutex::default(),
             stirred: Mutex::new(Instant::now()),
             heard: Mutex::default(),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            junk: AtomicU64::new(0),
+            counts: PeerCounts::default(),
             coming: Arc::default(),
         }
     }
@@ -160,7 +167,8 @@ impl ConnectedPeer {
 
     /// Returns the bytes of blocks to and from it.
     pub(super) fn traffic(&self) -> Traffic {
-        Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
+        let PeerCounts { sent, received, .. } = &self.counts;
+        Traffic { sent: sent.load(Ordering::Relaxed), received: received.load(Ordering::Relaxed) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PeerState> {
