@@ -28,8 +28,12 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         Ok(layers) => {
             let settings = Settings::from_layers(&ENV, &layers).expect("the layers were checked");
             let _ = (settings.gateway_url(), settings.gateway_urls().count());
-            for url in settings.gateways.iter().chain([&settings.kubo_api, &settings.kubo_gateway]) {
+            for url in settings.gateways.iter().chain([&settings.kubo_gateway]) {
                 plain(url);
+            }
+            match settings.kubo_api.strip_prefix("unix:") {
+                Some(socket) => assert!(Path::new(socket).is_absolute(), "{socket}"),
+                None => plain(&settings.kubo_api),
             }
             for index in &settings.indexes {
                 assert!(!index.name.is_empty() && !index.name.contains(['/', '.']));
