@@ -1,4 +1,4 @@
-//! Whom a TLS connection is trusted for: the authorities of this system, or of `CURL_CA_BUNDLE`, as curl has it.
+//! Trust in TLS servers: the authorities of this system, or those of `CURL_CA_BUNDLE`, as curl has it.
 //!
 //! Beyond what the library does by itself: a certificate that is itself, byte for byte, one of the trusted ones needs no
 //! chain (`openssl req -x509` makes such ones, which call themselves an authority), and where an authority's certificate
@@ -166,14 +166,14 @@ fn is_for_servers(leaf: &X509Certificate<'_>) -> Result<(), CertificateError> {
     if serves && signs { Ok(()) } else { Err(CertificateError::InvalidPurpose) }
 }
 
-/// Whether a certificate without alternative names is for `name`.
+/// Returns true when a certificate without alternative names is for `name`.
 fn has_common_name(leaf: &X509Certificate<'_>, name: &ServerName<'_>) -> bool {
     let has_others = !matches!(leaf.subject_alternative_name(), Ok(None));
     let mut names = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
     !has_others && names.any(|common| common.eq_ignore_ascii_case(&name.to_str()))
 }
 
-/// What is wrong with a server's TLS, and what to do about it.
+/// Explains what is wrong with a server's TLS, and what to do about it.
 pub(super) fn explained(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(why) => match why {
