@@ -1,10 +1,11 @@
 //! The error that a user reads, and the exit status it leads to.
 //!
-//! Modules keep small error enums of their own for code to match on; a command ends with this type.
+//! Modules keep small error enums of their own for code to match on; a command ends with this type. Below `cmd` no
+//! other type stands for "any failure" (`tests/layers.rs`).
 
 use std::fmt;
 
-use crate::name;
+use crate::name::shown;
 
 /// The kind of failure that ended a command. It decides the exit status; the text never does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,29 +90,15 @@ impl std::error::Error for Error {}
 /// Formats the error that ended a command for stderr: the sentence, what was tried, the hint.
 ///
 /// Control characters in foreign text are escaped line by line (`crate::name::shown`).
-pub fn report(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<Error>() {
-        Some(own) => shown(own),
-        None => format!("error: {}\n", name::shown(&format!("{error:#}"))),
-    }
-}
-
-/// Formats an [`Error`] in the same way.
-pub fn shown(own: &Error) -> String {
-    use crate::name::shown;
-    let mut out = format!("error: {}\n", shown(&own.to_string()));
-    for line in &own.tried {
+pub fn report(error: &Error) -> String {
+    let mut out = format!("error: {}\n", shown(&error.to_string()));
+    for line in &error.tried {
         out += &format!("  {}\n", shown(line));
     }
-    if let Some(hint) = &own.hint {
+    if let Some(hint) = &error.hint {
         out += &format!("hint: {}\n", shown(hint));
     }
     out
-}
-
-/// Returns the exit status for the error that ended a command; any other than [`Error`] is this machine's failure.
-pub fn status(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<Error>().map_or(ErrorKind::Local, |own| own.kind).status()
 }
 
 #[cfg(test)]
@@ -138,14 +125,8 @@ mod tests {
             .tried("mirror  mirror.example  absent: \u{1b}[2J404")
             .hint("pkgswarm index refresh");
         assert_eq!(
-            report(&error.into()),
+            report(&error),
             "error: a.pkg.tar.zst: no source delivered it\n  mirror  mirror.example  absent: \\u{1b}[2J404\nhint: pkgswarm index refresh\n"
         );
-    }
-
-    #[test]
-    fn an_error_without_a_kind_is_local() {
-        assert_eq!(status(&anyhow::anyhow!("disk on fire")), 4);
-        assert_eq!(status(&anyhow::Error::new(Error::usage("x", "y")).context("z")), 2);
     }
 }

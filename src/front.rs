@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         None => cannot(Path::new("pkgswarm-full"), &"it is the small program itself"),
     };
     eprint!("{}", error::report(&error));
-    ExitCode::from(error::status(&error))
+    ExitCode::from(error.kind.status())
 }
 
 /// Runs `program` in place of this process; returns only on failure.
@@ -33,8 +33,7 @@ fn become_it(env: &Env, program: &Path) -> std::io::Error {
     command.args(env.words()).exec()
 }
 
-fn cannot(program: &Path, why: &dyn std::fmt::Display) -> anyhow::Error {
+fn cannot(program: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::local(program.display(), format!("the full program cannot be started: {why}"))
         .hint("install pkgswarm-full beside pkgswarm, or in ../lib/pkgswarm")
-        .into()
 }

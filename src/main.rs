@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use pkgswarm::cli::Cli;
+use pkgswarm::cmd;
 use pkgswarm::env::Env;
-use pkgswarm::{cmd, error};
+use pkgswarm::error::ErrorKind;
 
 fn main() -> ExitCode {
     let env = Env::from_process();
@@ -13,15 +14,15 @@ fn main() -> ExitCode {
         Err(e) => {
             // Help and version go to stdout with status 0, usage errors to stderr with status 2.
             let _ = e.print();
-            return ExitCode::from(u8::from(e.use_stderr()) * error::ErrorKind::Usage.status());
+            return ExitCode::from(u8::from(e.use_stderr()) * ErrorKind::Usage.status());
         }
     };
     match cmd::run(&env, &cli) {
         Ok(status) => ExitCode::from(status),
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprint!("{}", error::report(&e));
-            ExitCode::from(error::status(&e))
+            eprint!("{}", cmd::report(&e));
+            ExitCode::from(cmd::status(&e))
         }
     }
 }

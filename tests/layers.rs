@@ -1,4 +1,5 @@
-//! Imports go one way: the list of layers in the crate documentation, held against every `crate::` path in src/.
+//! Imports go one way: the list of layers in the crate documentation, held against every `crate::` path in src/. A
+//! failure has a kind everywhere below the commands.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -35,6 +36,16 @@ fn used(line: &str) -> impl Iterator<Item = &str> {
     assert!(!code.contains("crate::{"), "one module a `use crate::` line: {line}");
     let ends = |c: char| !c.is_ascii_lowercase() && c != '_';
     code.split("crate::").skip(1).map(move |rest| rest.split(ends).next().unwrap_or_default())
+}
+
+#[test]
+fn only_the_commands_know_an_error_of_any_kind() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    let is_edge = |path: &PathBuf| path.starts_with("src/cmd") || path == Path::new("src/main.rs");
+    let names = |path: &PathBuf| fs::read_to_string(path).unwrap().contains("anyhow");
+    let wrong: Vec<_> = files.into_iter().filter(|path| !is_edge(path) && names(path)).collect();
+    assert!(wrong.is_empty(), "anyhow is for src/main.rs and src/cmd; these name it: {wrong:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `daemon`.
 pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
-    daemon::run(env, flags, settings)
+    Ok(daemon::run(env, flags, settings)?)
 }
 
 /// Asks the running daemon for a document: `status` or `shared`.

@@ -49,8 +49,8 @@ fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<
             Ok(()) => {}
             Err(e) if args.what.len() == 1 => return Err(e),
             Err(e) => {
-                eprint!("{}", crate::error::report(&e));
-                first_failure.get_or_insert(crate::error::status(&e));
+                eprint!("{}", super::report(&e));
+                first_failure.get_or_insert(super::status(&e));
             }
         }
     }

@@ -5,8 +5,9 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use crate::cli::{Cli, Command};
 use crate::config::Settings;
 use crate::env::Env;
-use crate::error::Error;
+use crate::error::{self, Error, ErrorKind};
 use crate::interrupt;
+use crate::name::shown;
 
 mod ahead;
 mod audit;
@@ -63,6 +64,19 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     }
 }
 
+/// Formats the error that ended a command for stderr. One that is no [`Error`] is a sentence with its causes.
+pub fn report(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Error>() {
+        Some(own) => error::report(own),
+        None => format!("error: {}\n", shown(&format!("{error:#}"))),
+    }
+}
+
+/// Returns the exit status for the error that ended a command; any other than [`Error`] is this machine's failure.
+pub fn status(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Error>().map_or(ErrorKind::Local, |own| own.kind).status()
+}
+
 /// Asks a question; `y` or `yes` confirms, any other answer does not.
 ///
 /// # Errors
@@ -76,4 +90,15 @@ fn confirmed(subject: &str, question: &str) -> Result<bool, Error> {
     let mut answer = String::new();
     let _ = io::stdin().lock().read_line(&mut answer);
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_a_kind_is_local() {
+        assert_eq!(status(&anyhow::anyhow!("disk on fire")), 4);
+        assert_eq!(status(&anyhow::Error::new(Error::usage("x", "y")).context("z")), 2);
+    }
 }

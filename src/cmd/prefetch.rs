@@ -51,7 +51,7 @@ fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resu
         Ok(report) => tell(&report, args),
         Err(e) if e.kind == ErrorKind::Interrupted => Err(e.into()),
         Err(e) => {
-            eprint!("{}", error::shown(&e));
+            eprint!("{}", error::report(&e));
             Ok(FAILED)
         }
     }
@@ -81,7 +81,7 @@ fn tell(done: &PrefetchReport, args: &PrefetchArgs) -> anyhow::Result<u8> {
     for update in &done.updates {
         writeln!(out, "{}", update.line())?;
     }
-    done.failures.iter().for_each(|failure| eprint!("{}", error::shown(failure)));
+    done.failures.iter().for_each(|failure| eprint!("{}", error::report(failure)));
     done.warnings.iter().for_each(|warning| report::say(&format!("warning: {warning}")));
     summary(done, args).iter().for_each(|line| report::say(line));
     Ok(status)

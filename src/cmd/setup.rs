@@ -37,9 +37,8 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
         let outcome = one(&context, &mut record, part, args);
         let outcome = outcome.unwrap_or_else(|e| {
             let said = report_of(&e);
-            let e = anyhow::Error::from(e);
             if status == 0 {
-                status = error::status(&e);
+                status = e.kind.status();
             }
             if !args.json {
                 eprint!("{}", error::report(&e));

@@ -14,8 +14,8 @@ fn missing() -> Error {
 ///
 /// # Errors
 /// Always.
-pub fn run(_: &Env, _: &[String], _: &Settings) -> anyhow::Result<u8> {
-    Err(missing().into())
+pub fn run(_: &Env, _: &[String], _: &Settings) -> Result<u8, Error> {
+    Err(missing())
 }
 
 /// Fails: this build does not know networks.

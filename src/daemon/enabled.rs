@@ -43,11 +43,10 @@ const BLOCKING: usize = 4;
 ///
 /// # Errors
 /// When it is root, or misconfigured; when the socket, the store or the network is unavailable.
-pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
+pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error> {
     if env.is_root() {
         return Err(Error::usage("pkgswarm daemon", "does not run as root: it reads what strangers send")
-            .hint("systemctl enable --now pkgswarm-daemon.service runs it as a user of its own")
-            .into());
+            .hint("systemctl enable --now pkgswarm-daemon.service runs it as a user of its own"));
     }
     let allowed = allowed(settings)?;
     let peers = peers(settings)?;
@@ -62,7 +61,9 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
     let own = dir.join("node");
     fsx::own_dir(&own, env.uid).map_err(|e| Error::local(own.display(), e))?;
     let key = key(&own.join("key"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build()?;
+    let failed = |e: io::Error| Error::local("pkgswarm daemon", e);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build();
+    let runtime = runtime.map_err(failed)?;
     runtime.block_on(async {
         // The kernel closes it at the very end; connections waiting to be accepted then delay no other process.
         let listener: &'static SocketListener = Box::leak(Box::new(listener(&settings.socket)?));
@@ -75,20 +76,22 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
             peers_most: settings.lan_peers_most,
             upload: UploadLimits { total: settings.lan_upload, each: settings.lan_upload_each },
             shelf,
-        })?;
+        })
+        .map_err(|e| Error::local("pkgswarm daemon", e))?;
         let library = Library::open(env, settings, &node, store, own.join("shelf"));
         report::say(&format!("node {}, asked at {}", node.id, settings.socket.display()));
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);
         let server = Server::new(node.clone(), transfers);
         let kubo = (settings.kubo != KuboPolicy::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let heard = |kind| signal(kind).map_err(failed);
+        let (mut term, mut int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
         // Data from other machines delays no local user.
-        let mut running = runner.spawn(hear_allowed, BLOCKING)?;
+        let mut running = runner.spawn(hear_allowed, BLOCKING).map_err(failed)?;
         notify("READY=1");
         tokio::select! {
-            ended = running.ended() => ended?,
-            ended = server.run(listener) => ended?,
+            ended = running.ended() => ended.map_err(failed)?,
+            () = server.run(listener) => {}
             () = mend(&node, kubo) => {}
             () = follow_configuration(env, flags, &tell_allowed, &library) => {}
             _ = term.recv() => {}
@@ -96,7 +99,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
         }
         notify("STOPPING=1");
         library.save();
-        anyhow::Ok(())
+        Ok(())
     })?;
     // Does not wait for reading threads that are blocked by a slow disk.
     runtime.shutdown_background();

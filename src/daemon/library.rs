@@ -19,6 +19,7 @@ use crate::daemon::indexes::{IndexesInUse, OfferedBySha256};
 use crate::daemon::watch::{WatchEvent, Watcher};
 use crate::digest::Sha256;
 use crate::env::Env;
+use crate::error::Error;
 use crate::index::in_use;
 use crate::name::FileName;
 use crate::node::Node;
@@ -209,7 +210,7 @@ impl Keeper {
         lists
     }
 
-    fn lists(&mut self) -> anyhow::Result<Lists> {
+    fn lists(&mut self) -> Result<Lists, Error> {
         if !self.settings.lan_share {
             self.indexes.hold(HashMap::new());
             return Ok(Lists { is_whole: true, ..Lists::default() });

@@ -113,10 +113,7 @@ impl Server {
     }
 
     /// Accepts connections for ever.
-    ///
-    /// # Errors
-    /// When the socket fails.
-    pub async fn run(self, listener: &SocketListener) -> anyhow::Result<()> {
+    pub async fn run(self, listener: &SocketListener) {
         loop {
             let connection = match listener.accept().await {
                 Ok(connection) => connection,

@@ -124,12 +124,12 @@ impl Giver {
 ///
 /// # Errors
 /// Those of [`run`] and of `here`.
-pub fn through(
+pub fn through<E: From<Error>>(
     env: &Env,
     settings: &Settings,
     target: &HandoverTarget<'_>,
-    here: impl FnOnce(&Settings) -> anyhow::Result<u8>,
-) -> anyhow::Result<u8> {
+    here: impl FnOnce(&Settings) -> Result<u8, E>,
+) -> Result<u8, E> {
     if !env.is_root() {
         return here(settings);
     }

@@ -1,6 +1,7 @@
 //! The event loop of a node: listening addresses, dialling, connected peers.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -116,7 +117,7 @@ struct ListenAddress {
 ///
 /// # Errors
 /// When the transport is unavailable; a fault of this machine.
-pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
+pub fn start(config: Config) -> Result<(Node, Runner), noise::Error> {
     let id = config.key.public().to_peer_id();
     let reach = Arc::new(RwLock::new(TrustedReach::default()));
     let (give_cut, cut) = mpsc::unbounded_channel();
@@ -170,7 +171,8 @@ pub fn start(config: Config) -> anyhow::Result<(Node, Runner)> {
             bitswap: bitswap_streams,
             claims: claims_streams,
             indexes: indexes_streams,
-        })?
+        })
+        .expect("making it cannot fail")
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(Duration::from_secs(60)))
         .build();
     let node = Node { id, bitswap, claims, indexes, shelf: config.shelf, seen: Arc::default() };
@@ -199,7 +201,7 @@ impl Runner {
     ///
     /// # Errors
     /// Those of the kernel's list of addresses.
-    pub async fn run(mut self, mut allowed: watch::Receiver<Allowed>) -> anyhow::Result<()> {
+    pub async fn run(mut self, mut allowed: watch::Receiver<Allowed>) -> io::Result<()> {
         let mut addresses = if_watch::tokio::IfWatcher::new()?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

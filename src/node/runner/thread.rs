@@ -13,7 +13,7 @@ use crate::node::networks::Allowed;
 pub struct Running {
     /// Dropped to end the thread.
     stop: Option<oneshot::Sender<()>>,
-    ended: oneshot::Receiver<anyhow::Result<()>>,
+    ended: oneshot::Receiver<io::Result<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,8 +45,8 @@ impl Running {
     ///
     /// # Errors
     /// Those of [`Runner::run`].
-    pub async fn ended(&mut self) -> anyhow::Result<()> {
-        (&mut self.ended).await.unwrap_or_else(|_| Err(anyhow::anyhow!("the node's thread has failed")))
+    pub async fn ended(&mut self) -> io::Result<()> {
+        (&mut self.ended).await.unwrap_or_else(|_| Err(io::Error::other("the node's thread has failed")))
     }
 }
 
