@@ -80,8 +80,9 @@
 //!
 //! ```text
 //! clock name digest env fsx interrupt miss protobuf public users
-//! program
-//! error cid distro health http journal socket
+//! cid program
+//! size
+//! error distro health http journal socket
 //! address config dag catalogue look stats
 //! verify source kubo report
 //! plan store output index node
@@ -145,6 +146,7 @@ pub mod race;
 pub mod report;
 pub mod session;
 pub mod setup;
+pub mod size;
 pub mod socket;
 pub mod source;
 pub mod stats;

@@ -4,10 +4,10 @@
 //! waiver.
 
 use crate::cid::Cid;
-use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::name::{FileName, NameKind};
+use crate::size;
 use crate::verify::Waiver;
 
 /// The content of one file as a sync database or an index lists it.
@@ -110,7 +110,7 @@ pub struct Plan {
 impl Known {
     /// Returns its CID: up to one chunk it follows from the sha256.
     pub fn cid(&self) -> Option<Cid> {
-        if self.size <= CHUNK as u64 { Some(Cid::raw(self.sha256)) } else { self.root }
+        size::own_block(self.size, self.sha256).or(self.root)
     }
 
     /// Plans exactly this content, whatever its name.
@@ -161,7 +161,7 @@ pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
         };
         disagreement = Some(format!("{name}: {text}; {verdict}"));
     }
-    if known.size <= CHUNK as u64 {
+    if size::is_own_block(known.size) {
         return Ok(Plan { disagreement, ..known.plan() });
     }
     let same = |known: &Known| (known.sha256, known.size) == (followed[0].1.sha256, followed[0].1.size);

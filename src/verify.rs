@@ -17,6 +17,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::fsx;
 use crate::look::{self, ShapeError};
 use crate::name::FileName;
+use crate::size::SIGNATURE_MOST;
 
 /// Proof that a file's bytes are the expected ones. Only this module can make it.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +89,7 @@ impl Waiver {
     /// do not hold for an `XferCommand`.
     pub fn limit(self) -> u64 {
         match self {
-            Waiver::Signature => 16 * 1024,
+            Waiver::Signature => SIGNATURE_MOST as u64,
             Waiver::NoSignature => 0,
             Waiver::MirrorDatabase | Waiver::DatabaseInUse => 1 << 30,
             Waiver::NotARepoUrl | Waiver::NotListed | Waiver::NotPacmans => 16 << 30,

@@ -20,8 +20,9 @@ use crate::digest::{Hasher, Sha256};
 use crate::distro::syncdb::Signature;
 use crate::distro::trusted::{self, FileKey};
 use crate::name::FileName;
+use crate::size;
 
-use super::{CatalogueEntry, CatalogueError, ONE_CHUNK};
+use super::{CatalogueEntry, CatalogueError};
 
 pub(super) const HEADER: usize = 96;
 pub(super) const FIXED: usize = 50;
@@ -69,7 +70,7 @@ fn push(fixed: &mut Vec<u8>, tails: &mut Vec<u8>, offset: u32, record: &Catalogu
     let name = record.name.as_str().as_bytes();
     tails.extend(name);
     let mut flags = 0;
-    if let Some(root) = record.root.filter(|_| record.size > ONE_CHUNK) {
+    if let Some(root) = record.root.filter(|_| !size::is_own_block(record.size)) {
         flags |= HAS_ROOT;
         tails.extend(root.0);
     }

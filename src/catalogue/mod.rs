@@ -18,12 +18,10 @@ use crate::digest::Sha256;
 use crate::distro::syncdb::{DatabaseError, Signature};
 use crate::distro::trusted::{self, FileKey};
 use crate::name::FileName;
+use crate::size;
 
 pub use compile::{anew, for_database};
 pub use layout::write;
-
-/// Largest file whose CID follows from its sha256: one chunk of the profile `unixfs-v1-2025`, in bytes.
-pub const ONE_CHUNK: u64 = 1 << 20;
 
 /// The expected content of one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,8 +32,8 @@ pub struct CatalogueEntry {
     pub size: u64,
     /// Its sha256.
     pub sha256: Sha256,
-    /// The digest of its dag-pb root block, where an index names it. Not kept for files of at most [`ONE_CHUNK`],
-    /// which have none.
+    /// The digest of its dag-pb root block, where an index names it. Not kept for files that are their own
+    /// block, which have none.
     pub root: Option<Sha256>,
     /// Its detached signature.
     pub signature: Option<Signature>,
@@ -44,7 +42,7 @@ pub struct CatalogueEntry {
 impl CatalogueEntry {
     /// Returns the CID of the file; `None` when it is larger than one chunk and no index names its root.
     pub fn cid(&self) -> Option<Cid> {
-        if self.size <= ONE_CHUNK { Some(Cid::raw(self.sha256)) } else { self.root.map(Cid::dag_pb) }
+        size::own_block(self.size, self.sha256).or_else(|| self.root.map(Cid::dag_pb))
     }
 }
 
@@ -208,7 +206,7 @@ impl Catalogue {
     pub fn by_cid(&self, cid: Cid) -> Result<Option<CatalogueEntry>, CatalogueError> {
         let digest = cid.digest();
         match cid.codec() {
-            Codec::Raw => self.first(|record| record.size <= ONE_CHUNK && record.sha256 == digest),
+            Codec::Raw => self.first(|record| size::is_own_block(record.size) && record.sha256 == digest),
             Codec::DagPb => self.first(|record| record.root == Some(digest)),
         }
     }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::size::OWN_BLOCK_MOST;
 
 fn record(name: &str, size: u64) -> CatalogueEntry {
     let sha256 = Sha256::of(name.as_bytes());
-    let root = (size > ONE_CHUNK).then(|| Sha256::of(b"root"));
+    let root = (size > OWN_BLOCK_MOST).then(|| Sha256::of(b"root"));
     let signature = size.is_multiple_of(2).then_some(Signature { size: 119, sha256: Sha256::of(b"sig") });
     CatalogueEntry { name: FileName::new(name).unwrap(), size, sha256, root, signature }
 }
@@ -58,7 +59,7 @@ fn an_empty_catalogue_lists_nothing() {
 #[test]
 fn a_cid_is_found_as_raw_leaf_or_as_root_but_never_crosswise() {
     let (small, large) =
-        (record("small-1-1-any.pkg.tar.zst", ONE_CHUNK), record("large-1-1-any.pkg.tar.zst", ONE_CHUNK + 1));
+        (record("small-1-1-any.pkg.tar.zst", OWN_BLOCK_MOST), record("large-1-1-any.pkg.tar.zst", OWN_BLOCK_MOST + 1));
     let found = catalogue(&[small.clone(), large.clone()]);
     assert_eq!(small.cid(), Some(Cid::raw(small.sha256)));
     assert_eq!(found.by_cid(small.cid().unwrap()).unwrap(), Some(small.clone()));
@@ -96,7 +97,7 @@ fn one_name_twice_is_refused() {
 fn an_entry_takes_at_most_150_bytes() {
     // As in Arch: names of 41 bytes, every package signed, one in four larger than a chunk (`doc/facts/pacman.md`).
     let entry = |n: usize| {
-        let size = if n.is_multiple_of(4) { ONE_CHUNK + 2 } else { 2 };
+        let size = if n.is_multiple_of(4) { OWN_BLOCK_MOST + 2 } else { 2 };
         record(&format!("package{n:05}-1.2.3-1-x86_64.pkg.tar.zst"), size)
     };
     let bytes = layout::encode((0..20_000).map(entry).collect(), FileKey::default()).unwrap();

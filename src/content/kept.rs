@@ -8,7 +8,8 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use crate::cid::{Cid, Codec};
-use crate::dag::{MAX_BLOCK, node};
+use crate::dag::node;
+use crate::size::BLOCK_MOST;
 use crate::store::{Slot, Store};
 
 /// Where a file grows from its beginning.
@@ -36,7 +37,7 @@ impl<'a> PartialFile<'a> {
 
     /// The block `cid` with the `size` bytes of the file from `at` on, if an earlier run left them.
     pub(super) fn block(&self, cid: Cid, at: u64, size: u64) -> Option<Vec<u8>> {
-        let len = usize::try_from(size).ok().filter(|len| *len <= MAX_BLOCK)?;
+        let len = usize::try_from(size).ok().filter(|len| *len <= BLOCK_MOST)?;
         if len == 0 || at.checked_add(size)? > self.had {
             return None;
         }

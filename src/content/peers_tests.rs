@@ -6,9 +6,9 @@ use futures_util::FutureExt as _;
 use tokio::time::sleep;
 
 use super::*;
-use crate::dag::CHUNK;
 use crate::dag::build::build_blocks;
 use crate::digest::Sha256;
+use crate::size::CHUNK;
 
 pub(in crate::content) const CLOCKS: Clocks =
     Clocks { stall: Duration::from_secs(5), patience: Duration::from_secs(30), floor: 10 << 10 };

@@ -2,9 +2,9 @@ use std::rc::Rc;
 
 use super::*;
 use crate::content::peers::tests::{CLOCKS, Does, Fake, Line, file};
-use crate::dag::CHUNK;
 use crate::dag::node::{self, Piece};
 use crate::digest::Sha256;
+use crate::size::CHUNK;
 use crate::source::Miss;
 use crate::store::Store;
 

@@ -11,12 +11,12 @@ use crate::cid::Cid;
 use crate::daemon::documents::reading;
 use crate::daemon::proven::ProvenStates;
 use crate::daemon::room::{Room, RoomClaim};
-use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::claims::ClaimQuestion;
 use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
+use crate::size::{self, BLOCK_MOST};
 use crate::store::{Slot, Stay, Store};
 use crate::verify::Verified;
 
@@ -170,7 +170,9 @@ impl TransfersInner {
             Ok(partial) => partial,
             Err(e) => return TransferState::Failed(e.to_string()),
         };
-        let Some(mut claim) = self.room.claim(user, request.size.min(MAX_BLOCK as u64)).await else { return no_room() };
+        let Some(mut claim) = self.room.claim(user, request.size.min(BLOCK_MOST as u64)).await else {
+            return no_room();
+        };
         let into = Into { node: &self.node, partial: &partial, tell };
         match into.run(request, &mut claim).await {
             Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, "lan") {
@@ -217,11 +219,11 @@ impl Into<'_> {
         if among.is_empty() {
             return Err(TransferState::Absent("no neighbour is connected".to_owned()));
         }
-        let known = if request.size <= CHUNK as u64 { Some(Cid::raw(request.sha256)) } else { request.cid };
+        let known = size::own_block(request.size, request.sha256).or(request.cid);
         if let Some(root) = known {
             match self.by_root(request, root, &among, claim).await {
                 // The CID of an index may describe another DAG shape than the neighbours have.
-                Err(TransferState::Absent(why)) if request.size > CHUNK as u64 && why != NO_ROOM => {}
+                Err(TransferState::Absent(why)) if !size::is_own_block(request.size) && why != NO_ROOM => {}
                 other => return other,
             }
         }
@@ -287,6 +289,7 @@ mod tests {
     use super::*;
     use crate::node::shelf::{Shelf, Shelved};
     use crate::node::tests::Started;
+    use crate::size::CHUNK;
 
     async fn ended(transfer: &Transfer) -> TransferState {
         let mut states = transfer.state();

@@ -9,7 +9,7 @@ use crate::cid::Cid;
 use crate::digest::{Hasher, Sha256};
 
 use super::node::{self, Piece};
-use super::{CHUNK, WIDTH};
+use crate::size::{CHUNK, WIDTH};
 
 /// The CID and the size of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +182,15 @@ mod tests {
             Ok(())
         });
         (built.unwrap(), out)
+    }
+
+    #[test]
+    fn a_file_up_to_one_chunk_is_its_own_block_and_a_longer_one_is_not() {
+        for len in [0, 1, CHUNK, CHUNK + 1] {
+            let built = build(&vec![7; len][..]).unwrap();
+            let own = crate::size::own_block(built.size, built.sha256);
+            assert_eq!(own, Some(built.root).filter(|_| len <= CHUNK), "{len}");
+        }
     }
 
     #[test]

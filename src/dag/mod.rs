@@ -1,7 +1,7 @@
 //! Files and directories as the blocks that their content ids name: built, read and proven here, without a daemon.
 //!
-//! A file of at most [`CHUNK`] bytes is its own block. A longer one is cut into leaves of [`CHUNK`] bytes, and nodes of
-//! at most [`WIDTH`] links are put over them, level by level, until one is left: the root. Its CID is the file's.
+//! A file of at most [`CHUNK`](crate::size::CHUNK) bytes is its own block. A longer one is cut into leaves of that
+//! size, and nodes of at most [`WIDTH`](crate::size::WIDTH) links are put over them, level by level, until one is left: the root. Its CID is the file's.
 //! Nothing here reads or writes a file or a socket; callers hand bytes in.
 //!
 //! | to | use |
@@ -28,26 +28,14 @@ mod vectors;
 
 use crate::cid::{Cid, CidError, Codec};
 use crate::protobuf::ProtobufError;
-
-/// The profile that CIDs are made by, as the index names it (IPIP-499).
-pub const PROFILE: &str = "unixfs-v1-2025";
-
-/// Bytes of file content in a leaf: 1 MiB (IPIP-499). The last leaf of a file may be shorter.
-pub const CHUNK: usize = 1 << 20;
-
-/// Most links in a node of a file (IPIP-499).
-pub const WIDTH: usize = 1024;
-
-/// Longest block that is read, in bytes: 2 MiB (`specs:src/bitswap-protocol.md`; Kubo 0.40 and later take no longer
-/// one).
-pub const MAX_BLOCK: usize = 2 << 20;
+use crate::size::BLOCK_MOST;
 
 /// Most nodes between a root and a leaf, both counted. 174 links of 256 KiB, the narrowest shape in use, hold
 /// 40 TiB in 5 levels. Origin: chosen by us.
 pub const MAX_DEPTH: usize = 8;
 
 /// Most links in a node of a file that is read. Kubo makes 174 or 1024; more is a setting there. Origin: chosen by us.
-/// Directories are bounded by [`MAX_BLOCK`] alone.
+/// Directories are bounded by [`BLOCK_MOST`] alone.
 pub const MAX_LINKS: usize = 8192;
 
 /// Most blocks in a file that is read, the same block counted as often as it occurs: 256 GiB in leaves of 256 KiB.
@@ -59,7 +47,7 @@ pub const MAX_NODES: u64 = 1 << 20;
 pub struct Block {
     /// The CID, which follows from `bytes` and the codec.
     pub cid: Cid,
-    /// The content, at most [`MAX_BLOCK`].
+    /// The content, at most [`BLOCK_MOST`].
     pub bytes: Vec<u8>,
 }
 
@@ -72,7 +60,7 @@ pub enum DagError {
     /// The bytes are not those that the CID names.
     #[error("the delivered block is not {0}")]
     NotTheBlock(Box<Cid>),
-    /// Longer than [`MAX_BLOCK`], so not even hashed.
+    /// Longer than [`BLOCK_MOST`], so not even hashed.
     #[error("a block of {0} bytes is longer than the allowed 2 MiB")]
     TooLong(usize),
     /// Not protocol buffers.
@@ -116,7 +104,7 @@ pub enum DagError {
 
 /// Checks that `block` is the one that `cid` names and not too long to be a block.
 pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), DagError> {
-    if block.len() > MAX_BLOCK {
+    if block.len() > BLOCK_MOST {
         return Err(DagError::TooLong(block.len()));
     }
     if cid.proves(block) { Ok(()) } else { Err(DagError::NotTheBlock(Box::new(cid))) }

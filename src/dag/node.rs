@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use crate::cid::Cid;
 use crate::protobuf::{self, FieldValue, Fields, ProtobufWriter};
+use crate::size::BLOCK_MOST;
 
-use super::{DagError, MAX_BLOCK, MAX_LINKS};
+use super::{DagError, MAX_LINKS};
 
 // PBNode and PBLink (dag-pb).
 const NODE_DATA: u32 = 1;
@@ -188,7 +189,7 @@ pub fn link_len(link: &DagLink) -> usize {
 /// # Errors
 /// Any [`DagError`] that is about one block; the caller proves the block itself.
 pub fn decode(block: &[u8]) -> Result<DagNode<'_>, DagError> {
-    if block.len() > MAX_BLOCK {
+    if block.len() > BLOCK_MOST {
         return Err(DagError::TooLong(block.len()));
     }
     let mut links = Vec::new();

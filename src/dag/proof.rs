@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use crate::cid::{Cid, Codec};
 use crate::digest::{Hasher, Sha256};
+use crate::size::BLOCK_MOST;
 
+use super::DagError;
 use super::node::DagNode;
-use super::{DagError, MAX_BLOCK};
 
 /// The position and the hash of each leaf of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +49,8 @@ impl Leaves {
             if piece.size == 0 {
                 return Err(DagError::Malformed("a leaf without content among others"));
             }
-            if piece.size > MAX_BLOCK as u64 {
-                return Err(DagError::Limit { what: "bytes in a leaf", limit: MAX_BLOCK as u64 });
+            if piece.size > BLOCK_MOST as u64 {
+                return Err(DagError::Limit { what: "bytes in a leaf", limit: BLOCK_MOST as u64 });
             }
             end += piece.size; // The sum was checked with the node.
             leaves.digests.push(piece.cid.digest());
@@ -189,9 +190,10 @@ impl LeafProver {
 
 #[cfg(test)]
 mod tests {
+    use super::super::build;
     use super::super::node::{self, Piece};
-    use super::super::{CHUNK, build};
     use super::*;
+    use crate::size::CHUNK;
     use proptest::prelude::*;
 
     /// Returns a file of leaves of 100 bytes, so that many fit into a test.
@@ -256,12 +258,12 @@ mod tests {
         let cid = Cid::raw(Sha256::of(b"abc"));
         assert_eq!(Leaves::from_root(cid, b"abd", None), Err(DagError::NotTheBlock(cid.into())));
         assert_eq!(Leaves::from_root(cid, b"abc", Some(4)), Err(DagError::Size { declared: 4, found: 3 }));
-        assert_eq!(Leaves::from_root(cid, &vec![0; MAX_BLOCK + 1], None), Err(DagError::TooLong(MAX_BLOCK + 1)));
+        assert_eq!(Leaves::from_root(cid, &vec![0; BLOCK_MOST + 1], None), Err(DagError::TooLong(BLOCK_MOST + 1)));
         let of = |block: &[u8]| Leaves::from_root(Cid::dag_pb(Sha256::of(block)), block, None);
         assert_eq!(of(&node::directory([])), Err(DagError::Directory));
         let inner = Piece { cid: Cid::dag_pb(Sha256::of(b"")), size: 5, tsize: 5 };
         assert_eq!(of(&node::file(&[inner])), Err(DagError::NotFlat));
-        let long = Piece { cid, size: MAX_BLOCK as u64 + 1, tsize: 5 };
+        let long = Piece { cid, size: BLOCK_MOST as u64 + 1, tsize: 5 };
         assert!(matches!(of(&node::file(&[long])), Err(DagError::Limit { .. })));
         assert!(matches!(of(&node::file(&[Piece { size: 0, ..long }])), Err(DagError::Malformed(_))));
     }

@@ -8,7 +8,7 @@ use crate::digest::Sha256;
 
 use super::build::FileDag;
 use super::dir::{self, DirectoryEntry};
-use super::{CHUNK, WIDTH};
+use crate::size::{CHUNK, WIDTH};
 
 /// The endless content that Kubo's tests call deterministic: the ChaCha20 key stream under sha256(seed), nonce zero.
 ///

@@ -7,11 +7,9 @@ use data_encoding::BASE64_NOPAD;
 
 use crate::digest::Sha256;
 use crate::name::FileName;
+use crate::size::SIGNATURE_MOST;
 
 use super::package::{Package, Signature};
-
-/// Largest signature, in bytes, as `repo-add` and libalpm allow it (16 KiB).
-const LARGEST_SIGNATURE: usize = 16 << 10;
 
 // READ_NEXT and READ_AND_STORE in sync_db_read.
 const SINGLE: [&[u8]; 14] = [
@@ -102,7 +100,7 @@ impl<'a> DescFields<'a> {
             value.parse::<Sha256>().map_err(|_| format!("%SHA256SUM% is not 64 hexadecimal digits: {value:?}"))
         });
         let signature = self.text("PGPSIG")?.map(|value| {
-            let bytes = base64(value.as_bytes()).filter(|bytes| !bytes.is_empty() && bytes.len() <= LARGEST_SIGNATURE);
+            let bytes = base64(value.as_bytes()).filter(|bytes| !bytes.is_empty() && bytes.len() <= SIGNATURE_MOST);
             bytes.ok_or("%PGPSIG% is not the base64 of at most 16 KiB")
         });
         let signature = signature.transpose()?;

@@ -11,11 +11,9 @@ use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 use super::time;
 use crate::cid::Cid;
+use crate::size::RECORD_MOST;
 
 mod wire;
-
-/// Most bytes that a record may have (specification: 10 KiB).
-pub const RECORD_MOST: usize = 10 * 1024;
 
 /// The beginning of an Ed25519 public key inside a libp2p key: protobuf {type = 1, data = 32 bytes}.
 const KEY_PREFIX: [u8; 4] = [0x08, 0x01, 0x12, 0x20];

@@ -2,16 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{self, ENTRIES_MOST, ONE_BLOCK, PLAIN_MOST};
+use super::table::{self, ENTRIES_MOST, PLAIN_MOST};
 use super::time::{LAST, span};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::name::{FileName, RepoName, shown};
+use crate::size::{self, OWN_BLOCK_MOST, PROFILE};
 
 /// The written format, and the only one that is read.
 pub const FORMAT: u32 = 1;
-/// The CID profile (IPIP-499): CIDv1, 1 MiB chunks, raw leaves, 1024 links.
-pub const PROFILE: &str = "unixfs-v1-2025";
 /// Most bytes of a manifest: a few hundred for each table, and a table for each repo.
 pub const MANIFEST_MOST: usize = 1 << 20;
 /// Most seconds that a sequence may be ahead of this machine's clock: one day.
@@ -28,7 +27,7 @@ pub const TABLE_MOST: u64 = 64 << 20;
 /// Most diffs of a table.
 pub const DIFFS_MOST: usize = 64;
 /// Most bytes of a compressed diff: it is always one raw block, so that its CID follows from its sha256 (1 MiB).
-pub const DIFF_MOST: u64 = ONE_BLOCK;
+pub const DIFF_MOST: u64 = OWN_BLOCK_MOST;
 
 /// Fields that may be named as critical because this reader supports them.
 const KNOWN: &[&str] = &["publisher", "sequence", "created", "expires", "profile", "tables"];
@@ -123,7 +122,7 @@ pub struct Database {
 impl Database {
     /// Returns its CID; `None` when it is larger than 1 MiB and the publisher gave none.
     pub fn cid(&self) -> Option<Cid> {
-        if self.size <= ONE_BLOCK { Some(Cid::raw(self.sha256)) } else { self.cid }
+        size::own_block(self.size, self.sha256).or(self.cid)
     }
 }
 
@@ -312,7 +311,7 @@ impl Table {
             packed: WirePacked {
                 sha256: self.packed.sha256,
                 size: self.packed.size,
-                cid: (self.packed.size > ONE_BLOCK).then_some(self.packed.cid),
+                cid: (!size::is_own_block(self.packed.size)).then_some(self.packed.cid),
             },
             diffs: self.diffs.clone(),
             databases: databases.collect(),

@@ -9,6 +9,7 @@ use super::table::{ENTRIES_MOST, FILE_MOST, LINE_MOST, PLAIN_MOST, Reader, WINDO
 use super::{ipns, minisign};
 use crate::digest::Sha256;
 use crate::name::RepoName;
+use crate::size::{BLOCK_MOST, RECORD_MOST};
 
 const PAGE: &str = include_str!("../../man/pkgswarm-index.5");
 
@@ -63,10 +64,10 @@ fn the_limits_are_those_of_the_program() {
 fn limits() -> Vec<String> {
     let window = 1u64 << WINDOW_LOG_MOST;
     vec![
-        format!("record: {} bytes", ipns::RECORD_MOST),
+        format!("record: {} bytes", RECORD_MOST),
         format!("manifest: {MANIFEST_MOST} bytes"),
         format!("minisign signature: {} bytes", minisign::SIGNATURE_MOST),
-        format!("block of the directory: {} bytes", crate::kubo::BLOCK_MOST),
+        format!("block of the directory: {} bytes", BLOCK_MOST),
         format!("tables: {TABLES_MOST}"),
         format!("compressed table: {TABLE_MOST} bytes"),
         format!("uncompressed table: {PLAIN_MOST} bytes"),

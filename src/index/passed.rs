@@ -6,8 +6,8 @@
 use crate::cid::Cid;
 use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
-use super::ipns::RECORD_MOST;
 use super::minisign::SIGNATURE_MOST;
+use crate::size::RECORD_MOST;
 
 /// A received message, unproven.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -17,6 +17,7 @@ use crate::distro::syncdb::Signature;
 use crate::distro::trusted::{self, FileKey};
 use crate::fsx;
 use crate::name::{FileName, RepoName};
+use crate::size::BLOCK_MOST;
 
 mod asked;
 mod made;
@@ -310,7 +311,7 @@ impl IndexCopy {
 
     /// Reads a proof stored with it: `minisig`, `ipns-record` or `root`.
     pub fn proof(&self, kind: &str) -> Option<Vec<u8>> {
-        read_most(&self.proof_path(kind), 2 << 20).ok().flatten()
+        read_most(&self.proof_path(kind), BLOCK_MOST as u64).ok().flatten()
     }
 
     /// Returns the path of such a proof, if it is stored.

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::cid::{Cid, Codec};
 use crate::digest::Sha256;
 use crate::name::{FileName, shown};
+use crate::size::{self, SIGNATURE_MOST};
 
-/// Files up to this many bytes are one raw block, whose CID follows from the sha256 (1 MiB).
-pub const ONE_BLOCK: u64 = 1 << 20;
 /// Most bytes of a line; real ones have about 200.
 pub const LINE_MOST: usize = 4096;
 /// Most bytes of a decompressed table.
@@ -187,16 +186,15 @@ impl<W: Write> TableWriter<W> {
     }
 }
 
-/// Returns the CID of a file, which is left out up to [`ONE_BLOCK`], because it follows from the sha256.
+/// Returns the CID of a file, which is left out where it follows from the sha256.
 pub(super) fn cid(size: u64, sha256: Sha256, written: Option<Cid>) -> Result<Cid, &'static str> {
+    if let Some(follows) = size::own_block(size, sha256) {
+        return match written.is_none_or(|cid| cid == follows) {
+            true => Ok(follows),
+            false => Err("its CID contradicts its sha256"),
+        };
+    }
     match written {
-        written if size <= ONE_BLOCK => {
-            let follows = Cid::raw(sha256);
-            match written.is_none_or(|cid| cid == follows) {
-                true => Ok(follows),
-                false => Err("its CID contradicts its sha256"),
-            }
-        }
         None => Err("the CID of a file above 1 MiB is missing"),
         // The sha256 of a whole file above 1 MiB is never that of its root block.
         Some(cid) if cid.codec() == Codec::Raw => Err("a raw CID for a file above 1 MiB"),
@@ -223,7 +221,7 @@ impl WireEntry {
             name: entry.name.to_string(),
             size: entry.size,
             sha256: entry.sha256,
-            cid: (entry.size > ONE_BLOCK).then_some(entry.cid),
+            cid: (!size::is_own_block(entry.size)).then_some(entry.cid),
             sig_size: entry.signature.map(|(size, _)| size),
             sig_sha256: entry.signature.map(|(_, sha256)| sha256),
         }
@@ -237,7 +235,7 @@ impl WireEntry {
         let cid = cid(self.size, self.sha256, self.cid)?;
         let signature = match (self.sig_size, self.sig_sha256) {
             (None, None) => None,
-            (Some(size), Some(sha256)) if (1..=16 << 10).contains(&size) => Some((size, sha256)),
+            (Some(size), Some(sha256)) if (1..=SIGNATURE_MOST as u64).contains(&size) => Some((size, sha256)),
             (Some(_), Some(_)) => return Err("a signature of none or more than 16 KiB"),
             _ => return Err("half a signature"),
         };
@@ -250,10 +248,11 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::size::OWN_BLOCK_MOST;
 
     pub(crate) fn entry(name: &str, size: u64) -> Entry {
         let sha256 = Sha256::of(name.as_bytes());
-        let cid = if size <= ONE_BLOCK { Cid::raw(sha256) } else { Cid::dag_pb(Sha256::of(b"root")) };
+        let cid = size::own_block(size, sha256).unwrap_or_else(|| Cid::dag_pb(Sha256::of(b"root")));
         Entry { name: FileName::new(name).unwrap(), size, sha256, cid, signature: None }
     }
 
@@ -279,9 +278,9 @@ pub(crate) mod tests {
 
     #[test]
     fn entries_come_back_as_they_were_written() {
-        let mut signed = entry("b-1-1-any.pkg.tar.zst", ONE_BLOCK + 1);
+        let mut signed = entry("b-1-1-any.pkg.tar.zst", OWN_BLOCK_MOST + 1);
         signed.signature = Some((310, Sha256::of(b"sig")));
-        let entries = [entry("a-1:1-1-any.pkg.tar.zst", ONE_BLOCK), signed, entry("c++-1-1-any.pkg.tar.zst", 0)];
+        let entries = [entry("a-1:1-1-any.pkg.tar.zst", OWN_BLOCK_MOST), signed, entry("c++-1-1-any.pkg.tar.zst", 0)];
         let bytes = written(&entries);
         assert_eq!(read(&bytes, 3).unwrap(), entries);
         assert_eq!(Reader::plain(&plain(&entries)[..], 3).map(Result::unwrap).collect::<Vec<_>>(), entries);
@@ -291,7 +290,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_cid_is_left_out_where_it_follows() {
-        let plain = String::from_utf8(plain(&[entry("a", ONE_BLOCK), entry("b", ONE_BLOCK + 1)])).unwrap();
+        let plain = String::from_utf8(plain(&[entry("a", OWN_BLOCK_MOST), entry("b", OWN_BLOCK_MOST + 1)])).unwrap();
         let has: Vec<bool> = plain.lines().map(|line| line.contains("\"cid\"")).collect();
         assert_eq!(has, [false, true]);
     }

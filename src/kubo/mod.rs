@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::cid::Cid;
 use crate::config::value::below;
 use crate::http::USER_AGENT;
+use crate::size::{BLOCK_MOST, RECORD_MOST};
 
 mod config;
 mod door;
@@ -30,12 +31,8 @@ pub use door::Door;
 pub use error::{KuboError, KuboErrorKind};
 use wire::{WireImport, WireKey, WireRemoved};
 
-/// Most bytes of a block (Bitswap specification: 2 MiB).
-pub const BLOCK_MOST: usize = 2 << 20;
 /// The media type of an IPNS record (`specs:src/http-gateways/trustless-gateway.md`).
 const RECORD_TYPE: &str = "application/vnd.ipfs.ipns-record";
-/// Most bytes of an IPNS record (specification: 10 KiB).
-const RECORD_MOST: usize = 10 * 1024;
 /// Most bytes of a JSON answer: `pin/ls` of one pin, a list of keys, the lines of an import.
 const ANSWER_MOST: usize = 1 << 20;
 /// Deadline of calls that need neither network nor much disk.

@@ -20,9 +20,9 @@ use super::shelf::Shelved;
 use super::streams::Opener;
 use super::tests::{Started, content, until};
 use crate::cid::Cid;
-use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::protobuf::{ProtobufWriter, push_varint};
+use crate::size::CHUNK;
 
 /// A peer with a file, a peer that wants it, and a hostile peer, connected to both.
 struct AttackScene {

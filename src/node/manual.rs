@@ -5,14 +5,14 @@ use super::claims::{self, ClaimQuestion};
 use super::mdns;
 use super::message::{MOST, MOST_UNASKED};
 use super::{indexes, mux, peer};
-use crate::dag::{CHUNK, MAX_BLOCK};
 use crate::digest::Sha256;
+use crate::size::{BLOCK_MOST, CHUNK};
 
 const PAGE: &str = include_str!("../../man/pkgswarm-protocol.7");
 
 #[test]
 fn names_and_limits_are_those_of_the_program() {
-    let limits = [MOST, MOST_UNASKED, MAX_BLOCK, CHUNK, peer::WANTS_MOST, claims::MOST];
+    let limits = [MOST, MOST_UNASKED, BLOCK_MOST, CHUNK, peer::WANTS_MOST, claims::MOST];
     let of_indexes = [indexes::REQUEST_MOST, indexes::ANSWER_MOST];
     let rates = [claims::RATE, indexes::RATE, peer::ENTRIES_RATE, bitswap::JUNK_MOST, mdns::LIFE.as_secs()];
     let rates = rates.map(|rate| usize::try_from(rate).unwrap());

@@ -6,9 +6,9 @@
 use bytes::Bytes;
 
 use crate::cid::Cid;
-use crate::dag::MAX_BLOCK;
 use crate::digest::Sha256;
 use crate::protobuf::{self, Field, Fields, ProtobufError, ProtobufWriter};
+use crate::size::BLOCK_MOST;
 
 /// Longest message in bytes: 4 MiB (`specs:src/bitswap-protocol.md`, "Implementation Details": blocks of 2 MiB, messages of
 /// 4 MiB). Kubo resets a stream on which a longer one comes.
@@ -130,7 +130,7 @@ impl BitswapMessage {
             let field = field?;
             if field.number == 2 {
                 let block = field.bytes()?;
-                if block.len() > MAX_BLOCK {
+                if block.len() > BLOCK_MOST {
                     return Err(MessageError::LongBlock(block.len()));
                 }
                 self.blocks.push(whole.slice_ref(block));
@@ -298,10 +298,10 @@ mod tests {
 
     #[test]
     fn blocks_and_lists_beyond_the_limits_are_refused() {
-        let block = vec![0; MAX_BLOCK + 1];
+        let block = vec![0; BLOCK_MOST + 1];
         let mut draft = Draft::default();
         draft.block(&WantEntry::new(cid(b"a"), WantKind::Block), &block);
-        assert_eq!(BitswapMessage::read(&sent(draft)), Err(MessageError::LongBlock(MAX_BLOCK + 1)));
+        assert_eq!(BitswapMessage::read(&sent(draft)), Err(MessageError::LongBlock(BLOCK_MOST + 1)));
         let mut draft = Draft::default();
         (0..=ENTRIES_MOST).for_each(|_| draft.want(&WantEntry::new(cid(b"a"), WantKind::Have)));
         assert_eq!(BitswapMessage::read(&sent(draft)), Err(MessageError::TooMany));

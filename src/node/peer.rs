@@ -10,10 +10,10 @@ use libp2p::PeerId;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::node::limits::Rate;
 use crate::node::message::{MOST, MOST_UNASKED, WantEntry, WantKind};
+use crate::size::CHUNK;
 
 /// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
 pub(super) const WANTS_MOST: usize = 2048;

@@ -16,10 +16,10 @@ use bytes::Bytes;
 use crate::cid::{Cid, Codec};
 use crate::dag::build::build_blocks;
 use crate::dag::node::{self, Piece};
-use crate::dag::{CHUNK, WIDTH};
 use crate::digest::Sha256;
 use crate::distro::trusted::FileKey;
 use crate::fsx;
+use crate::size::{CHUNK, WIDTH};
 
 pub mod saved;
 

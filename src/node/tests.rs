@@ -11,7 +11,6 @@ use libp2p::{Multiaddr, PeerId, identity};
 use tokio::sync::watch;
 
 use crate::cid::Cid;
-use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::node::bitswap::UploadLimits;
 use crate::node::blocks::BlockFetch;
@@ -21,6 +20,7 @@ use crate::node::indexes::IndexAnswer;
 use crate::node::networks::Allowed;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::node::{Config, Node, start};
+use crate::size::CHUNK;
 
 /// Makes a node that knows these peers.
 fn node(peers: Vec<(PeerId, Multiaddr)>, peers_most: u32) -> Started {

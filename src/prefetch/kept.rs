@@ -20,11 +20,12 @@ use crate::fsx;
 use crate::name::FileName;
 use crate::plan::Expect;
 use crate::session::Session;
+use crate::size::SIGNATURE_MOST;
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::Want;
 
-/// Most bytes of a signature (`Waiver::limit`).
-const MOST: u64 = 16 << 10;
+/// Most bytes of a signature.
+const MOST: u64 = SIGNATURE_MOST as u64;
 
 /// The signatures of one store.
 #[derive(Debug)]

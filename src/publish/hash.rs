@@ -16,10 +16,10 @@ use std::sync::mpsc;
 use super::{Phase, PublishError};
 use crate::cid::{Cid, Codec};
 use crate::dag::build;
-use crate::dag::{CHUNK, WIDTH};
 use crate::digest::Sha256;
 use crate::distro::trusted::{self, FileKey};
 use crate::fsx;
+use crate::size::{CHUNK, WIDTH};
 
 /// Bytes hashed between two saves of the memory, so that an interrupted run keeps most of its work.
 const SAVE_EVERY: u64 = 4 << 30;

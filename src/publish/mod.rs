@@ -16,6 +16,7 @@ use crate::index::manifest::AHEAD_MOST;
 use crate::index::minisign::SecretKey;
 use crate::kubo::{Kubo, KuboError, KuboErrorKind, Publication};
 use crate::name::RepoName;
+use crate::size::SIGNATURE_MOST;
 
 mod chain;
 mod check;
@@ -156,7 +157,7 @@ fn compare(repos: &[ScannedRepo], hashed: &[Hashed]) -> Result<(), PublishError>
                 let why = format!("its sha256 is {}, the database says {sha256}", hashed.sha256);
                 return Err(PublishError::Package { path: path(), why });
             }
-            Role::PackageSignature if !(1..=16 << 10).contains(&hashed.size) => {
+            Role::PackageSignature if !(1..=SIGNATURE_MOST as u64).contains(&hashed.size) => {
                 let why = format!("a signature of {} bytes; 1 to 16384 are allowed", hashed.size);
                 return Err(PublishError::Package { path: path(), why });
             }

@@ -18,8 +18,9 @@ use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
 use crate::dag::{Block, build, car};
 use crate::digest::{Hasher, Sha256};
 use crate::index::manifest::{Database, Manifest, Packed, Table};
-use crate::index::table::{self, Entry, ONE_BLOCK, TableWriter};
+use crate::index::table::{self, Entry, TableWriter};
 use crate::name::FileName;
+use crate::size;
 
 /// The parts that do not depend on the time of publication.
 pub(super) struct Content {
@@ -133,7 +134,7 @@ impl Content {
             match found.role {
                 Role::Database => {
                     let Hashed { size, sha256, cid, key, .. } = hashed;
-                    let cid = (size > ONE_BLOCK).then_some(cid);
+                    let cid = (!size::is_own_block(size)).then_some(cid);
                     let modified = u64::try_from(key.mtime_ns / 1_000_000_000).ok();
                     databases.push(Database { name: name.clone(), size, sha256, cid, modified });
                 }

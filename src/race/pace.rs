@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::dag::CHUNK;
+use crate::size::CHUNK;
 
 /// The measures that hold for every source of a race. Those of one source are in its
 /// [`Record`](crate::health::record::SourceRecord).

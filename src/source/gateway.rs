@@ -18,11 +18,11 @@ use tokio::time::Instant;
 
 use crate::cid::{Cid, Codec};
 use crate::config::value::below;
-use crate::dag::MAX_BLOCK;
 use crate::dag::proof::Leaves;
 use crate::dag::walk::Walk;
 use crate::http::range::retry_after;
 use crate::http::{self, GetOptions, Http};
+use crate::size::BLOCK_MOST;
 use crate::source::ahead::Ahead;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
@@ -244,7 +244,7 @@ impl<'a> OrderedBlocks<'a> {
     }
 }
 
-/// Fetches one block and proves it. At most `MAX_BLOCK` bytes. `moved` is told how many bytes have come, each time some do.
+/// Fetches one block and proves it. At most `BLOCK_MOST` bytes. `moved` is told how many bytes have come, each time some do.
 pub async fn raw_block(
     http: &Http,
     gateway: &Url,
@@ -260,7 +260,7 @@ pub fn block_url(gateway: &Url, cid: Cid) -> Url {
     below(gateway, &format!("/ipfs/{cid}?format=raw"))
 }
 
-/// Fetches the block `cid` from `url` and proves it. At most `MAX_BLOCK` bytes. `moved` is told how many bytes have come,
+/// Fetches the block `cid` from `url` and proves it. At most `BLOCK_MOST` bytes. `moved` is told how many bytes have come,
 /// each time some do.
 pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
     let ask = GetOptions { accept: Some("application/vnd.ipld.raw"), direct, ..GetOptions::default() };
@@ -277,8 +277,8 @@ pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool, moved: &dy
     }
     let mut block = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|e| Miss::Broken(http::reason(&e)))? {
-        if block.len() + piece.len() > MAX_BLOCK {
-            return Err(Miss::Corrupt(format!("a block of more than {MAX_BLOCK} bytes")));
+        if block.len() + piece.len() > BLOCK_MOST {
+            return Err(Miss::Corrupt(format!("a block of more than {BLOCK_MOST} bytes")));
         }
         moved(piece.len() as u64);
         block.extend_from_slice(&piece);

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cid::Cid;
-use crate::dag::MAX_BLOCK;
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::name::FileName;
+use crate::size::BLOCK_MOST;
 use crate::socket::Connection;
 use crate::source::Miss;
 use crate::source::node::{ask, connect, refusal, said};
@@ -55,7 +55,7 @@ impl LanSource {
                     continue;
                 }
                 let bytes = patient(async {
-                    connection.receive_bytes(&text, MAX_BLOCK).await.map_err(|e| Miss::Broken(e.to_string()))
+                    connection.receive_bytes(&text, BLOCK_MOST).await.map_err(|e| Miss::Broken(e.to_string()))
                 });
                 let block = bytes.await?.ok_or_else(|| refusal(&text))?;
                 moved(block.len() as u64);

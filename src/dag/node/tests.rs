@@ -88,7 +88,7 @@ fn a_file_node_that_contradicts_itself_is_refused() {
 fn what_is_not_dag_pb_is_refused() {
     assert!(malformed(b""));
     assert!(matches!(decode(&[0x0a, 0x02, 0x08]), Err(DagError::Protobuf(_))));
-    assert_eq!(decode(&vec![0; MAX_BLOCK + 1]), Err(DagError::TooLong(MAX_BLOCK + 1)));
+    assert_eq!(decode(&vec![0; BLOCK_MOST + 1]), Err(DagError::TooLong(BLOCK_MOST + 1)));
     let data = ProtobufWriter::default().varint(TYPE, DIRECTORY).finish();
     let twice = [forged(&[], &data), forged(&[], &data)].concat();
     assert!(malformed(&twice));

@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use super::super::accept::tests::Publisher;
 use super::super::manifest::tests::sample;
 use super::super::manifest::{Diff, Manifest, Packed};
+use super::super::table::Entry;
 use super::super::table::tests::{entry, plain};
-use super::super::table::{Entry, ONE_BLOCK};
 use super::*;
 use crate::cid::Cid;
 use crate::digest::Sha256;
+use crate::size::OWN_BLOCK_MOST;
 
 fn between(old: &[u8], new: &[u8]) -> Changes {
     Changes::between(old, new).unwrap()
@@ -98,9 +99,9 @@ fn extra(day: u64) -> Vec<Entry> {
             let release = 1 + (0..day).filter(|day| (n + day) % 50 == 0).count();
             let (name, major) = (&word[..6 + n as usize % 9], n % 40);
             let name = format!("{name}-{major}.{}.{}-{release}-x86_64.pkg.tar.zst", n % 17, n % 7);
-            let size = if n % 4 == 0 { ONE_BLOCK + 1 + n * 7919 } else { 9000 + n * 61 };
+            let size = if n % 4 == 0 { OWN_BLOCK_MOST + 1 + n * 7919 } else { 9000 + n * 61 };
             let digest = Sha256::of(name.as_bytes());
-            let cid = if size > ONE_BLOCK { Cid::dag_pb(Sha256::of(&digest.0)) } else { Cid::raw(digest) };
+            let cid = if size > OWN_BLOCK_MOST { Cid::dag_pb(Sha256::of(&digest.0)) } else { Cid::raw(digest) };
             let signature = Some((310 + n % 4, Sha256::of(&[&digest.0[..], b"sig"].concat())));
             Entry { cid, sha256: digest, size, signature, ..entry(&name, size) }
         })

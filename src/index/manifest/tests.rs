@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::size::OWN_BLOCK_MOST;
 
 /// Makes an index of the repo `core` with sequence 1_790_000_000 that is valid for two days.
 pub(crate) fn sample() -> Manifest {
@@ -69,7 +70,7 @@ fn values_outside_their_limits_are_refused() {
         ("/tables/0/arch", json!("../x")),
         ("/tables/0/size", json!(PLAIN_MOST + 1)),
         ("/tables/0/packed/size", json!(TABLE_MOST + 1)),
-        ("/tables/0/packed/size", json!(ONE_BLOCK + 1)),
+        ("/tables/0/packed/size", json!(OWN_BLOCK_MOST + 1)),
         ("/tables/0/entries", json!(ENTRIES_MOST + 1)),
         ("/tables/0/databases/0/name", json!("extra.db")),
         ("/tables/0/upstream", json!(vec!["x"; 65])),

@@ -12,10 +12,11 @@ use crate::cid::{Cid, Codec};
 use crate::dag::dir;
 use crate::http::host;
 use crate::index::accept::{IndexOffer, RefusalError};
-use crate::index::ipns::{self, Name};
+use crate::index::ipns::Name;
 use crate::index::manifest::MANIFEST_MOST;
 use crate::index::minisign::SIGNATURE_MOST;
-use crate::kubo::{BLOCK_MOST, Kubo};
+use crate::kubo::Kubo;
+use crate::size::{BLOCK_MOST, RECORD_MOST};
 use crate::source::neighbours::LanSource;
 
 /// The name of the way through neighbours.
@@ -92,7 +93,7 @@ impl Work<'_> {
             }
             WayKind::Copy(copy) => {
                 let name = self.source.grant.ipns.expect("such a way is made only for an IPNS name");
-                let record = self.get(copy, "pkgswarm.ipns-record", ipns::RECORD_MOST).await.map_err(missing)?;
+                let record = self.get(copy, "pkgswarm.ipns-record", RECORD_MOST).await.map_err(missing)?;
                 self.follow(name, record).await
             }
             WayKind::Whole(copy) => {

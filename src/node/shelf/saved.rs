@@ -6,9 +6,9 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dag::CHUNK;
 use crate::digest::Sha256;
 use crate::distro::trusted::{self, FileKey};
+use crate::size::CHUNK;
 
 use super::{Shelf, Shelved};
 

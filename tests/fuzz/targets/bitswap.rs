@@ -3,7 +3,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use pkgswarm::dag::MAX_BLOCK;
+use pkgswarm::size::BLOCK_MOST;
 use pkgswarm::node::claims::{ClaimQuestion, read_answer};
 use pkgswarm::node::indexes::read_request;
 use pkgswarm::node::message::{BitswapMessage, Draft};
@@ -16,7 +16,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         assert_eq!(network.to_string().parse(), Ok(network));
     }
     let Ok(message) = BitswapMessage::read(&Bytes::copy_from_slice(data)) else { return };
-    assert!(message.blocks.iter().all(|block| block.len() <= MAX_BLOCK));
+    assert!(message.blocks.iter().all(|block| block.len() <= BLOCK_MOST));
     assert!(message.wants.iter().all(|want| !want.cid.is_empty() && want.cid.len() <= 128));
     let mut draft = Draft::default();
     message.wants.iter().for_each(|want| draft.want(want));

@@ -7,7 +7,8 @@
 use std::sync::LazyLock;
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use pkgswarm::index::ipns::{IpnsRecord, Name, RECORD_MOST, RecordError};
+use pkgswarm::index::ipns::{IpnsRecord, Name, RecordError};
+use pkgswarm::size::RECORD_MOST;
 use pkgswarm::index::time::LAST;
 use pkgswarm::protobuf::ProtobufWriter;
 use pkgswarm_fuzz::parts;

@@ -2,7 +2,7 @@
 //! refused or costs its line, sequences never fall, and names that are shown or joined to a path stay plain.
 #![no_main]
 
-use pkgswarm::dag::CHUNK;
+use pkgswarm::size::CHUNK;
 use pkgswarm::digest::Sha256;
 use pkgswarm::index::state::{SeenSequence, SequenceMemory};
 use pkgswarm::node::shelf::saved;

@@ -2,7 +2,8 @@
 #![no_main]
 
 use pkgswarm::cid::{Cid, Codec};
-use pkgswarm::index::table::{Entry, FILE_MOST, ONE_BLOCK, Reader, TableError, TableWriter, pack};
+use pkgswarm::index::table::{Entry, FILE_MOST, Reader, TableError, TableWriter, pack};
+use pkgswarm::size::OWN_BLOCK_MOST;
 use pkgswarm_fuzz::{parts, zstd_frame};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -41,7 +42,7 @@ fn check(entries: &[Entry]) {
     assert!(entries.is_sorted_by(|a, b| a.name < b.name));
     for entry in entries {
         assert!(entry.size <= FILE_MOST && !entry.name.as_str().contains('/'));
-        match entry.size <= ONE_BLOCK {
+        match entry.size <= OWN_BLOCK_MOST {
             true => assert_eq!(entry.cid, Cid::raw(entry.sha256)),
             false => assert_eq!(entry.cid.codec(), Codec::DagPb),
         }

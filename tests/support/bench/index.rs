@@ -12,8 +12,9 @@ use pkgswarm::index::diff::Changes;
 use pkgswarm::index::manifest::{Diff, Manifest, Packed, Table};
 use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::state::{IndexState, TableBytes};
-use pkgswarm::index::table::{Entry, ONE_BLOCK, TableWriter, pack};
+use pkgswarm::index::table::{Entry, TableWriter, pack};
 use pkgswarm::name::{FileName, RepoName};
+use pkgswarm::size::OWN_BLOCK_MOST;
 
 use super::measure::{Figures, Outcome, Run};
 use crate::real::{Mirror, Swarm, scratch};
@@ -29,8 +30,8 @@ fn table(count: u64, day: u64) -> Vec<u8> {
             let release = 1 + (0..day).filter(|day| (n + day) % 50 == 0).count();
             let name = format!("{}-{}.{}-{release}-x86_64.pkg.tar.zst", &word[..6 + n as usize % 9], n % 40, n % 17);
             let sha256 = Sha256::of(name.as_bytes());
-            let size = if n % 4 == 0 { ONE_BLOCK + 1 + n * 7919 } else { 9000 + n * 61 };
-            let cid = if size > ONE_BLOCK { Cid::dag_pb(Sha256::of(&sha256.0)) } else { Cid::raw(sha256) };
+            let size = if n % 4 == 0 { OWN_BLOCK_MOST + 1 + n * 7919 } else { 9000 + n * 61 };
+            let cid = if size > OWN_BLOCK_MOST { Cid::dag_pb(Sha256::of(&sha256.0)) } else { Cid::raw(sha256) };
             let signature = Some((310, Sha256::of(&[&sha256.0[..], b"s"].concat())));
             Entry { name: FileName::new(name).expect("a file name"), size, sha256, cid, signature }
         })
