@@ -3,7 +3,7 @@
 //! System calls go through rustix, not libc: fakeroot, under which checkupdates runs pacman, fakes libc's answers.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -12,9 +12,15 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+mod bounded;
 mod from_start;
+mod key;
+mod replace;
 
+pub use bounded::{open_trusted, read_followed, read_small, read_up_to};
 pub use from_start::FromStart;
+pub use key::FileKey;
+pub use replace::{Lasting, ReplaceOptions, Replacement, TEMPORARY, replace, replace_synced, replace_synced_by};
 
 /// Bytes that the kernel copies at a time: few calls, and the copy is still cached when it is read.
 const PIECE: usize = 1 << 20;
@@ -126,31 +132,6 @@ fn make_dir(path: &Path) -> io::Result<()> {
         made => made,
     };
     if made == Err(Errno::EXIST) { Ok(()) } else { Ok(made?) }
-}
-
-/// Writes a small file under a temporary name and renames it, so that readers see the old or the new one.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut temp = tempfile::Builder::new().prefix(".pkgswarm-").tempfile_in(dir)?;
-    temp.write_all(bytes)?;
-    rustix::fs::fchmod(temp.as_file(), Mode::from(mode))?;
-    temp.persist(path).map_err(|e| e.error)?;
-    Ok(())
-}
-
-/// Reads a small file of ours or root's; any other owner, or more than `most` bytes, is an error.
-pub fn read_small(path: &Path, uid: u32, most: u64) -> io::Result<Vec<u8>> {
-    let file = open_read(path)?;
-    let stat = rustix::fs::fstat(&file)?;
-    if stat.st_uid != uid && stat.st_uid != 0 {
-        return Err(io::Error::other(format!("belongs to user {}", stat.st_uid)));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(64 << 10) + 1);
-    (&file).take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::other(format!("is larger than {most} bytes")));
-    }
-    Ok(bytes)
 }
 
 /// Makes an unnamed file in `dir`; where the file system has none, one whose name is removed at once.
@@ -300,6 +281,7 @@ pub fn link(file: &File, dir: impl AsFd, name: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     fn uid() -> u32 {
         rustix::process::getuid().as_raw()

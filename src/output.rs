@@ -115,7 +115,7 @@ impl Output {
             Ok(fd) => Ok(Staged { output: self, file: File::from(fd), named: None }),
             // Some file systems have no unnamed files; and some containers hide /proc.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
-                let temp = tempfile::Builder::new().prefix(".pkgswarm-").tempfile_in(&self.dir_path);
+                let temp = tempfile::Builder::new().prefix(fsx::TEMPORARY).tempfile_in(&self.dir_path);
                 let (file, path) = temp.map_err(|e| self.failed(&e))?.into_parts();
                 Ok(Staged { output: self, file, named: Some(path) })
             }
@@ -178,7 +178,7 @@ impl Staged<'_> {
         match fsx::link(&self.file, dir, name) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 // A stale .part, as pacman 6 leaves it: only rename can replace.
-                let hidden = format!(".pkgswarm-{}-{:?}", std::process::id(), std::time::Instant::now());
+                let hidden = format!("{}{}-{:?}", fsx::TEMPORARY, std::process::id(), std::time::Instant::now());
                 let hidden: String =
                     hidden.chars().filter(|c| c.is_ascii_alphanumeric() || ".-".contains(*c)).collect();
                 fsx::link(&self.file, dir, &hidden)?;

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use crate::distro::syncdb::{self, DatabaseError, Limits, Package};
-use crate::distro::trusted::FileKey;
-use crate::fsx;
+use crate::fsx::{self, FileKey};
 
 use super::{Catalogue, CatalogueEntry, CatalogueError, layout};
 

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use crate::digest::{Hasher, Sha256};
 use crate::distro::syncdb::Signature;
-use crate::distro::trusted::{self, FileKey};
+use crate::fsx::{self, FileKey};
 use crate::name::FileName;
 use crate::size;
 
@@ -46,7 +46,7 @@ pub fn write(path: &Path, records: Vec<CatalogueEntry>, source: FileKey) -> Resu
 }
 
 pub(super) fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    trusted::replace(path, |to| to.write_all(bytes))
+    fsx::replace_synced(path, bytes)
 }
 
 pub(super) fn encode(mut records: Vec<CatalogueEntry>, source: FileKey) -> Result<Vec<u8>, CatalogueError> {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::cid::{Cid, Codec};
 use crate::digest::Sha256;
 use crate::distro::syncdb::{DatabaseError, Signature};
-use crate::distro::trusted::{self, FileKey};
+use crate::fsx::{self, FileKey};
 use crate::name::FileName;
 use crate::size;
 
@@ -124,7 +124,7 @@ impl Catalogue {
     /// `File` when it cannot be read or belongs to a user other than the reader and root; `Damaged`.
     pub fn open(path: &Path) -> Result<Option<Self>, CatalogueError> {
         let file = |cause| CatalogueError::File { path: path.to_owned(), cause };
-        match trusted::open(path).map_err(file)? {
+        match fsx::open_trusted(path).map_err(file)? {
             Some(opened) => Self::over(Bytes::File(opened), path).map(Some),
             None => Ok(None),
         }

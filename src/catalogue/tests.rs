@@ -145,7 +145,7 @@ fn a_database_is_compiled_once_and_again_when_it_is_replaced() {
     let compiled = FileKey::at(&cache).unwrap();
     assert_eq!(for_database(&database, &cache).unwrap().len(), 2);
     assert_eq!(FileKey::at(&cache).unwrap(), compiled, "the compiled file was good");
-    trusted::replace(&database, |to| to.write_all(&database_of(&["a"]))).unwrap();
+    fsx::replace_synced(&database, &database_of(&["a"])).unwrap();
     assert_eq!(for_database(&database, &cache).unwrap().len(), 1);
     std::fs::write(&cache, b"damaged").unwrap();
     assert_eq!(for_database(&database, &cache).unwrap().len(), 1);

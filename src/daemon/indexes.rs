@@ -11,7 +11,7 @@ use crate::cid::Cid;
 use crate::clock;
 use crate::config::IndexConfig;
 use crate::digest::Sha256;
-use crate::distro::trusted::FileKey;
+use crate::fsx::FileKey;
 use crate::index::accept::{AcceptedIndex, Grant, IndexOffer, accept};
 use crate::index::in_use;
 use crate::index::manifest::Table;

@@ -8,9 +8,8 @@ use crate::clock;
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::Repo;
-use crate::distro::trusted::FileKey;
 use crate::error::Error;
-use crate::fsx;
+use crate::fsx::{self, FileKey};
 use crate::index::manifest::Database;
 use crate::name::FileName;
 use crate::session::Session;
@@ -85,8 +84,7 @@ impl DatabaseInUse {
 
     /// Returns one word that changes when the file does.
     pub(super) fn state(&self) -> String {
-        let FileKey { dev, ino, size, mtime_ns, ctime_ns } = self.key;
-        format!("{dev}-{ino}-{size}-{mtime_ns}-{ctime_ns}")
+        self.key.text('-')
     }
 
     /// Returns its date, where that can be compared with others': one that is still to come tells nothing.

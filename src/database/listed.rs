@@ -4,7 +4,7 @@
 //! The manifest is read here, a few kilobytes of JSON, because a `-Sy` asks for few databases; packages never are
 //! looked up this way.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::IndexConfig;
 use crate::deliver::Candidate;
 use crate::digest::Sha256;
-use crate::distro::trusted;
+use crate::fsx;
 use crate::index::in_use;
 use crate::index::manifest::{Database, MANIFEST_MOST, Manifest};
 use crate::index::time::span;
@@ -56,9 +56,8 @@ fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, 
     }
     let arch = session.arch();
     let table = state.catalogue_path(&own, repo, &arch);
-    let mut bytes = Vec::new();
-    let file = trusted::open(&table.with_file_name("pkgswarm.json")).ok()??;
-    file.take(MANIFEST_MOST as u64 + 1).read_to_end(&mut bytes).ok()?;
+    let file = fsx::open_trusted(&table.with_file_name("pkgswarm.json")).ok()??;
+    let bytes = fsx::read_up_to(file, MANIFEST_MOST as u64).ok()??;
     let manifest = Manifest::decode(&bytes).ok()?;
     manifest.check_time(now).ok()?;
     let listed = manifest.tables.into_iter().find(|table| table.repo == *repo && table.arch == arch)?;
@@ -96,8 +95,8 @@ impl Snapshot {
     /// # Errors
     /// Those of the file system; the snapshot must not be used then.
     pub fn keep_table(&self, to: &std::path::Path) -> io::Result<()> {
-        let mut table = trusted::open(&self.table)?.ok_or(io::ErrorKind::NotFound)?;
-        trusted::replace(to, |to| io::copy(&mut table, to).map(drop))
+        let mut table = fsx::open_trusted(&self.table)?.ok_or(io::ErrorKind::NotFound)?;
+        fsx::replace_synced_by(to, |to| io::copy(&mut table, to).map(drop))
     }
 
     /// Returns the origin of the delivered database as text, for the request of its signature that follows.

@@ -4,9 +4,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::fsx;
 
-use super::trusted::{self, FileKey};
+use crate::fsx::{self, FileKey};
 
 const FIRST_LINE: &str = "pkgswarm-pacman-conf 1";
 /// pacman stops at this depth of includes as well (`config_max_recursion` in `src/pacman/conf.c`).
@@ -31,7 +30,7 @@ impl KeptAnswer {
     pub fn recall(&self) -> Option<String> {
         let mut text = String::new();
         // Whatever the damage of the file, asking again replaces or ignores it.
-        trusted::open(&self.path).ok()??.take(LARGEST).read_to_string(&mut text).ok()?;
+        fsx::open_trusted(&self.path).ok()??.take(LARGEST).read_to_string(&mut text).ok()?;
         let (head, dump) = text.split_once("\n\n")?;
         let mut lines = head.lines();
         if lines.next() != Some(FIRST_LINE) || lines.next() != Some(&self.question.to_string()) {
@@ -45,8 +44,7 @@ impl KeptAnswer {
         let mut head = format!("{FIRST_LINE}\n{}\n", self.question);
         for (path, key) in &sources.files {
             let Some(path) = path.to_str().filter(|path| !path.contains('\n')) else { return };
-            let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
-            head += &format!("{dev} {ino} {size} {mtime_ns} {ctime_ns} {path}\n");
+            head += &format!("{} {path}\n", key.text(' '));
         }
         // Private to this user: servers can have passwords in them, and pacman.conf may be closed for that reason.
         let _asked_again_next_time = fsx::replace(&self.path, format!("{head}\n{dump}").as_bytes(), 0o600);
@@ -55,13 +53,7 @@ impl KeptAnswer {
 
 fn is_as_it_was(line: &str) -> Option<bool> {
     let mut words = line.splitn(6, ' ');
-    let key = FileKey {
-        dev: words.next()?.parse().ok()?,
-        ino: words.next()?.parse().ok()?,
-        size: words.next()?.parse().ok()?,
-        mtime_ns: words.next()?.parse().ok()?,
-        ctime_ns: words.next()?.parse().ok()?,
-    };
+    let key = FileKey::from_words(&mut words)?;
     Some(state(Path::new(words.next()?)) == key)
 }
 

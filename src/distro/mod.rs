@@ -14,5 +14,4 @@ pub mod pacman_conf;
 pub mod question;
 pub mod server;
 pub mod syncdb;
-pub mod trusted;
 pub mod version;

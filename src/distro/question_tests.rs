@@ -3,7 +3,7 @@
 use super::*;
 use crate::distro::arguments::Arguments;
 use crate::distro::caller::Transaction;
-use crate::distro::trusted::FileKey;
+use crate::fsx::FileKey;
 
 /// A configuration directory; `None` on machines without pacman, where the tests that need it prove nothing.
 struct Machine {

@@ -261,7 +261,7 @@ fn beside(target: &HandoverTarget<'_>, settings: &Settings, user: User) -> Optio
         let disk = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).ok();
         disk(store).is_none_or(|of_store| disk(dir) == Some(of_store)) || fsx::room(store) >= LITTLE_ROOM
     });
-    let made = (!has_room).then(|| tempfile::Builder::new().prefix(".pkgswarm-").tempdir_in(dir).ok()).flatten()?;
+    let made = (!has_room).then(|| tempfile::Builder::new().prefix(fsx::TEMPORARY).tempdir_in(dir).ok()).flatten()?;
     std::os::unix::fs::lchown(made.path(), Some(user.uid), Some(user.gid)).ok()?;
     Some(made)
 }

@@ -4,7 +4,7 @@
 //! old index. One writer at a time, by a lock beside it; readers need no lock, files are replaced by rename.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +14,7 @@ use crate::catalogue::{self, CatalogueEntry, CatalogueError};
 use crate::cid::Codec;
 use crate::digest::Sha256;
 use crate::distro::syncdb::Signature;
-use crate::distro::trusted::{self, FileKey};
-use crate::fsx;
+use crate::fsx::{self, FileKey};
 use crate::name::{FileName, RepoName};
 use crate::size::BLOCK_MOST;
 
@@ -111,7 +110,7 @@ impl IndexState {
     pub fn held(&self, name: &FileName) -> Result<Option<IndexCopy>, StateError> {
         let dir = self.copy_dir(name);
         let path = dir.join("pkgswarm.json");
-        let Some(bytes) = read_most(&path, MANIFEST_MOST as u64).map_err(at(&path))? else {
+        let Some(bytes) = fsx::read_followed(&path, MANIFEST_MOST as u64).map_err(at(&path))? else {
             return Ok(None);
         };
         Ok(Some(IndexCopy { manifest: Manifest::decode(&bytes)?, bytes, dir }))
@@ -132,7 +131,7 @@ impl IndexState {
         let mut failed = None;
         let dir = self.copy_dir(name);
         fs::create_dir_all(&dir).map_err(at(&dir))?;
-        let written = trusted::replace(&path, |to| {
+        let written = fsx::replace_synced_by(&path, |to| {
             made.write(table, to)?.map_err(|why| {
                 failed = Some(why);
                 io::Error::other("not the table")
@@ -204,7 +203,7 @@ impl IndexState {
     /// `File` when there is one and it cannot be read here, `Damaged` when it holds no time.
     pub fn expires(&self, name: &FileName) -> Result<Option<u64>, CatalogueError> {
         let path = self.copy_dir(name).join("expires");
-        let line = match read_most(&path, 64) {
+        let line = match fsx::read_followed(&path, 64) {
             Ok(Some(line)) => line,
             Ok(None) => return Ok(None),
             Err(cause) => return Err(CatalogueError::File { path, cause }),
@@ -222,7 +221,7 @@ impl IndexState {
         let Some(expires) = self.expires(name)? else { return Ok(false) };
         let over = self.copy_dir(name).join("expired");
         let was_seen = || {
-            let line = read_most(&over, 64).ok().flatten().unwrap_or_default();
+            let line = fsx::read_followed(&over, 64).ok().flatten().unwrap_or_default();
             std::str::from_utf8(&line).is_ok_and(|line| line.trim().parse() == Ok(expires))
         };
         if expires >= now {
@@ -250,7 +249,7 @@ impl IndexState {
 
     /// Returns the results of the ways to the index `name` at its last refresh; empty when unknown.
     pub fn asked(&self, name: &FileName) -> Vec<WayRecord> {
-        let bytes = read_most(&self.asked_path(name), STATE_MOST).ok().flatten();
+        let bytes = fsx::read_followed(&self.asked_path(name), STATE_MOST).ok().flatten();
         bytes.map(|bytes| asked::from_bytes(&bytes)).unwrap_or_default()
     }
 
@@ -274,7 +273,7 @@ impl IndexState {
     fn read(&self) -> Result<SequenceMemory, StateError> {
         let path = self.file();
         let damaged = |reason: String| StateError::Damaged { path: path.clone(), reason };
-        match read_most(&path, STATE_MOST) {
+        match fsx::read_followed(&path, STATE_MOST) {
             Ok(None) => Ok(SequenceMemory::default()),
             Ok(Some(bytes)) => SequenceMemory::from_bytes(&bytes).map_err(|e| damaged(e.to_string())),
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Err(damaged("it is larger than 1 MiB".to_owned())),
@@ -311,7 +310,7 @@ impl IndexCopy {
 
     /// Reads a proof stored with it: `minisig`, `ipns-record` or `root`.
     pub fn proof(&self, kind: &str) -> Option<Vec<u8>> {
-        read_most(&self.proof_path(kind), BLOCK_MOST as u64).ok().flatten()
+        fsx::read_followed(&self.proof_path(kind), BLOCK_MOST as u64).ok().flatten()
     }
 
     /// Returns the path of such a proof, if it is stored.
@@ -346,22 +345,7 @@ pub fn compile(plain: &Path, table: &Table, to: &Path) -> Result<(), StateError>
 /// Replaces the file at `path`, synced, through a temporary file beside it; the directory is made when missing.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    trusted::replace(path, |to| to.write_all(bytes))
-}
-
-/// Reads a file of at most `most` bytes; `None` when it is missing, `FileTooLarge` when it is longer.
-pub(crate) fn read_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match fsx::open_followed(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(Some(bytes))
+    fsx::replace_synced(path, bytes)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError + '_ {

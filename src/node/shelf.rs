@@ -17,8 +17,7 @@ use crate::cid::{Cid, Codec};
 use crate::dag::build::build_blocks;
 use crate::dag::node::{self, Piece};
 use crate::digest::Sha256;
-use crate::distro::trusted::FileKey;
-use crate::fsx;
+use crate::fsx::{self, FileKey};
 use crate::size::{CHUNK, WIDTH};
 
 pub mod saved;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DIFFS_KEPT, PublishError};
 use crate::digest::Sha256;
-use crate::distro::trusted;
+use crate::fsx;
 use crate::index::diff::Changes;
 use crate::index::manifest::{DIFF_MOST, Diff};
 use crate::index::table::PLAIN_MOST;
@@ -91,7 +91,7 @@ impl Chain {
             let at = |error| PublishError::Io { path: path.clone(), error };
             fs::create_dir_all(&self.dir).map_err(at)?;
             if !fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64) {
-                trusted::replace(&path, |to| to.write_all(bytes)).map_err(at)?;
+                fsx::replace_synced(&path, bytes).map_err(at)?;
             }
         }
         Ok(())
@@ -115,7 +115,7 @@ impl Chain {
     }
 
     fn read(&self, sha256: Sha256, ending: &str, most: u64) -> Option<Vec<u8>> {
-        let bytes = crate::index::state::read_most(&self.path(sha256, ending), most).ok()??;
+        let bytes = fsx::read_followed(&self.path(sha256, ending), most).ok()??;
         (Sha256::of(&bytes) == sha256).then_some(bytes)
     }
 }

@@ -17,8 +17,7 @@ use super::{Phase, PublishError};
 use crate::cid::{Cid, Codec};
 use crate::dag::build;
 use crate::digest::Sha256;
-use crate::distro::trusted::{self, FileKey};
-use crate::fsx;
+use crate::fsx::{self, FileKey};
 use crate::size::{CHUNK, WIDTH};
 
 /// Bytes hashed between two saves of the memory, so that an interrupted run keeps most of its work.
@@ -126,7 +125,7 @@ impl HashMemory {
     fn save(&self) -> Result<(), PublishError> {
         let mut lines: Vec<String> = self.known.iter().filter_map(|(path, hashed)| format(path, hashed)).collect();
         lines.sort();
-        trusted::replace(&self.path, |to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))
+        fsx::replace_synced_by(&self.path, |to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))
             .map_err(|error| PublishError::Io { path: self.path.clone(), error })
     }
 }
@@ -170,7 +169,7 @@ fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, PublishError> 
     let hashed = Hashed { cid: built.root, sha256: built.sha256, size: built.size, dag_size: built.dag_size, key };
     if let Some(dir) = roots.filter(|_| has_leaves(&hashed)) {
         let path = dir.join(built.root.to_string());
-        let kept = std::fs::create_dir_all(dir).and_then(|()| trusted::replace(&path, |to| to.write_all(&root)));
+        let kept = std::fs::create_dir_all(dir).and_then(|()| fsx::replace_synced(&path, &root));
         kept.map_err(|error| PublishError::Io { path, error })?;
     }
     Ok(hashed)
@@ -178,19 +177,16 @@ fn hash_file(path: &Path, roots: Option<&Path>) -> Result<Hashed, PublishError> 
 
 fn format(path: &Path, hashed: &Hashed) -> Option<String> {
     let path = path.to_str().filter(|path| !path.contains('\n'))?;
-    let Hashed { cid, sha256, size, dag_size, key } = hashed;
-    let FileKey { dev, ino, mtime_ns, ctime_ns, .. } = key;
-    Some(format!("{dev} {ino} {size} {mtime_ns} {ctime_ns} {sha256} {cid} {dag_size} {path}"))
+    let Hashed { cid, sha256, dag_size, key, .. } = hashed;
+    Some(format!("{} {sha256} {cid} {dag_size} {path}", key.text(' ')))
 }
 
 fn parse(line: &str) -> Option<(PathBuf, Hashed)> {
     let mut words = line.splitn(9, ' ');
+    let key = FileKey::from_words(&mut words)?;
     let mut word = || words.next();
-    let (dev, ino, size) = (word()?.parse().ok()?, word()?.parse().ok()?, word()?.parse().ok()?);
-    let (mtime_ns, ctime_ns) = (word()?.parse().ok()?, word()?.parse().ok()?);
     let (sha256, cid, dag_size) = (word()?.parse().ok()?, word()?.parse().ok()?, word()?.parse().ok()?);
-    let key = FileKey { dev, ino, size, mtime_ns, ctime_ns };
-    Some((word()?.into(), Hashed { cid, sha256, size, dag_size, key }))
+    Some((word()?.into(), Hashed { cid, sha256, size: key.size, dag_size, key }))
 }
 
 #[cfg(test)]

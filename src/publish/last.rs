@@ -11,7 +11,7 @@ use super::PublishError;
 use super::chain::ChainLink;
 use crate::cid::Cid;
 use crate::digest::Sha256;
-use crate::distro::trusted;
+use crate::fsx;
 
 /// The memory of one publisher, in its state directory.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl PublisherMemory {
     pub(super) fn save(&self, dir: &Path) -> Result<(), PublishError> {
         let path = file(dir);
         let json = serde_json::to_vec(self).expect("texts and numbers always make JSON");
-        trusted::replace(&path, |to| to.write_all(&json)).map_err(|error| PublishError::Io { path, error })
+        fsx::replace_synced(&path, &json).map_err(|error| PublishError::Io { path, error })
     }
 }
 

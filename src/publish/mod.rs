@@ -325,7 +325,7 @@ fn write_out(
         let path = out.join(name);
         let replace = |path: &Path| {
             std::fs::create_dir_all(path.parent().unwrap_or(out))?;
-            crate::distro::trusted::replace(path, |to| to.write_all(bytes))
+            crate::fsx::replace_synced(path, bytes)
         };
         replace(&path).map_err(|error| PublishError::Io { path, error })
     };

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use super::PublishError;
 use crate::digest::Sha256;
 use crate::distro::syncdb::{self, DatabaseError, Limits};
-use crate::distro::trusted::FileKey;
-use crate::fsx;
+use crate::fsx::{self, FileKey};
 use crate::index::manifest::is_arch;
 use crate::name::{FileName, RepoName};
 

@@ -2,14 +2,12 @@
 //! half of it.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Gid, Mode, Uid};
-
 use crate::error::Error;
-use crate::fsx;
+use crate::fsx::{self, Lasting, ReplaceOptions, Replacement};
 
 /// Most bytes of a file that is edited; pacman.conf has three thousand.
 const MOST: u64 = 1 << 20;
@@ -42,11 +40,9 @@ impl Original {
         if found.nlink() > 1 {
             return Err(Error::usage(path.display(), "has a second name (a hard link), which would keep the old text"));
         }
-        let mut bytes = Vec::new();
-        file.take(MOST + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > MOST {
+        let Some(bytes) = fsx::read_up_to(file, MOST).map_err(failed)? else {
             return Err(Error::local(path.display(), format!("is larger than {MOST} bytes")));
-        }
+        };
         let (uid, gid, mode) = (found.uid(), found.gid(), found.mode() & 0o7777);
         Ok(Self { path: path.to_owned(), bytes, place, uid, gid, mode })
     }
@@ -64,19 +60,12 @@ impl Original {
             let error = Error::local(self.path.display(), format!("was not changed: {e}"));
             if e.kind() == io::ErrorKind::PermissionDenied { error.hint("run it as root") } else { error }
         };
-        let dir = self.place.parent().expect("a file in a directory");
-        let mut temp = tempfile::Builder::new().prefix(".pkgswarm-").tempfile_in(dir).map_err(failed)?;
-        temp.write_all(bytes).map_err(failed)?;
-        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        rustix::fs::fchown(temp.as_file(), Some(uid), Some(gid)).map_err(|e| failed(e.into()))?;
-        // After the owner, because that change clears some bits.
-        rustix::fs::fchmod(temp.as_file(), Mode::from(self.mode)).map_err(|e| failed(e.into()))?;
-        temp.as_file().sync_all().map_err(failed)?;
+        let options = ReplaceOptions { mode: self.mode, owner: Some((self.uid, self.gid)), lasting: Lasting::Named };
+        let ready = Replacement::prepare(&self.place, &options, |to| to.write_all(bytes)).map_err(failed)?;
         if Self::read(&self.place)?.bytes != self.bytes {
             return Err(failed(io::Error::other("somebody else has changed it meanwhile")));
         }
-        temp.persist(&self.place).map_err(|e| failed(e.error))?;
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+        ready.commit().map_err(failed)
     }
 }
 

@@ -113,7 +113,7 @@ impl Store {
 
     /// Makes a store for this process alone, inside `parent`, removed at the end. Nothing is resumed from it.
     pub fn passing(parent: &Path, uid: u32, max: u64) -> io::Result<Self> {
-        let own = tempfile::Builder::new().prefix(".pkgswarm-").tempdir_in(parent)?;
+        let own = tempfile::Builder::new().prefix(fsx::TEMPORARY).tempdir_in(parent)?;
         let mut store = Self::open(own.path(), uid, max)?;
         store._own = Some(own);
         Ok(store)

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use super::parts::IndexPart;
 use super::{Dead, RefreshError, Work};
 use crate::digest::Sha256;
+use crate::fsx;
 use crate::index::diff::Changes;
 use crate::index::manifest::Table;
 use crate::index::state::{KeepError, TableBytes};
@@ -29,7 +30,7 @@ impl Work<'_> {
 
     async fn make(&self, table: &Table) -> Result<(), Dead> {
         let name = &self.source.name;
-        let at_hand = crate::index::state::read_most(&self.state.table_path(name, table.sha256), table.size);
+        let at_hand = fsx::read_followed(&self.state.table_path(name, table.sha256), table.size);
         if at_hand.is_ok_and(|bytes| bytes.is_some_and(|bytes| Sha256::of(&bytes) == table.sha256)) {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::digest::Sha256;
-use crate::distro::trusted::{self, FileKey};
+use crate::fsx::{self, FileKey};
 use crate::size::CHUNK;
 
 use super::{Shelf, Shelved};
@@ -18,11 +18,8 @@ const LINE_MOST: u64 = 8 << 20;
 #[derive(serde::Serialize, serde::Deserialize)]
 struct SavedLine {
     path: PathBuf,
-    dev: u64,
-    ino: u64,
-    size: u64,
-    mtime_ns: i64,
-    ctime_ns: i64,
+    #[serde(flatten)]
+    key: FileKey,
     sha256: Sha256,
     repo: String,
     /// Omitted when it is the file's own.
@@ -32,7 +29,7 @@ struct SavedLine {
 
 /// Reads the shelf saved at `path`: empty if there is no such file, or another user could have written it.
 pub fn load(path: &Path) -> Vec<Shelved> {
-    let Ok(Some(file)) = trusted::open(path) else { return Vec::new() };
+    let Ok(Some(file)) = fsx::open_trusted(path) else { return Vec::new() };
     let mut reader = BufReader::new(file);
     let mut found = Vec::new();
     let mut line = Vec::new();
@@ -48,19 +45,17 @@ pub fn load(path: &Path) -> Vec<Shelved> {
 /// Reads one line; `None` when it is damaged.
 pub fn parse(line: &[u8]) -> Option<Shelved> {
     let line: SavedLine = serde_json::from_slice(line).ok()?;
-    let SavedLine { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves } = line;
+    let SavedLine { path, key, sha256, repo, leaves } = line;
     let leaves: Arc<[Sha256]> = if leaves.is_empty() { [sha256].into() } else { leaves.into() };
-    let count = size.div_ceil(CHUNK as u64).max(1);
-    let key = FileKey { dev, ino, size, mtime_ns, ctime_ns };
+    let count = key.size.div_ceil(CHUNK as u64).max(1);
     (leaves.len() as u64 == count).then_some(Shelved { path, key, sha256, repo, leaves })
 }
 
 /// Makes the line for one file.
 fn line(file: Shelved) -> SavedLine {
     let Shelved { path, key, sha256, repo, leaves } = file;
-    let FileKey { dev, ino, size, mtime_ns, ctime_ns } = key;
     let leaves = if leaves.len() == 1 { Vec::new() } else { leaves.to_vec() };
-    SavedLine { path, dev, ino, size, mtime_ns, ctime_ns, sha256, repo, leaves }
+    SavedLine { path, key, sha256, repo, leaves }
 }
 
 /// Writes the whole shelf to `path`.
@@ -68,7 +63,7 @@ fn line(file: Shelved) -> SavedLine {
 /// # Errors
 /// Those of the file system; the old file stays.
 pub fn save(shelf: &Shelf, path: &Path) -> io::Result<()> {
-    trusted::replace(path, |out| {
+    fsx::replace_synced_by(path, |out| {
         for file in shelf.files() {
             serde_json::to_writer(&mut *out, &line(file))?;
             out.write_all(b"\n")?;
@@ -94,7 +89,18 @@ mod tests {
         save(&shelf, &saved).unwrap();
         assert_eq!(load(&saved), shelf.files());
         let text = std::fs::read_to_string(&saved).unwrap();
-        trusted::replace(&saved, |out| out.write_all(format!("{{\"path\"\n{text}").as_bytes())).unwrap();
+        fsx::replace_synced_by(&saved, |out| out.write_all(format!("{{\"path\"\n{text}").as_bytes())).unwrap();
         assert_eq!(load(&saved), shelf.files());
+    }
+
+    #[test]
+    fn a_line_has_the_spelling_of_earlier_releases() {
+        let sha256 = Sha256::of(b"x");
+        let key = r#""dev":7,"ino":8,"size":1,"mtime_ns":-9,"ctime_ns":10"#;
+        let text = format!(r#"{{"path":"/a","{},"sha256":"{sha256}","repo":"core"}}"#, &key[1..]);
+        let file = parse(text.as_bytes()).unwrap();
+        assert_eq!(file.key, FileKey { dev: 7, ino: 8, size: 1, mtime_ns: -9, ctime_ns: 10 });
+        assert_eq!(serde_json::to_string(&line(file)).unwrap(), text);
+        assert_eq!(parse(text.replace(r#""ino":8,"#, "").as_bytes()), None);
     }
 }
