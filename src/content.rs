@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::cid::Cid;
-use crate::config::value::below;
+use crate::config::url::below;
 use crate::content::kept::PartialFile;
 use crate::content::peers::{BlockPlace as _, Clocks, Misses, Peers};
 use crate::content::places::{BlockSource, places};

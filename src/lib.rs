@@ -79,7 +79,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! clock name digest env fsx interrupt miss protobuf public users
+//! clock name digest env fsx interrupt miss protobuf public publisher users
 //! cid program
 //! size
 //! error distro health http journal socket
@@ -142,6 +142,7 @@ pub mod program;
 pub mod protobuf;
 pub mod public;
 pub mod publish;
+pub mod publisher;
 pub mod race;
 pub mod report;
 pub mod session;

@@ -170,7 +170,7 @@ impl Session {
         let configured = self.conf().into_iter().flat_map(|conf| &conf.repos).map(|repo| repo.name.clone());
         let mut names: Vec<RepoName> = configured.collect();
         let indexed = self.settings.indexes.iter().flat_map(|index| &index.repos);
-        for name in indexed.filter_map(|name| RepoName::new(name).ok()) {
+        for name in indexed.filter_map(|name| name.value().ok().cloned()) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -252,10 +252,10 @@ impl Session {
     /// Returns true when peers may be asked for files of `repo`, and so learn that they are wanted here.
     pub fn may_share(&self, repo: &RepoName) -> bool {
         let name = repo.as_str();
-        let indexed = self.settings.indexes.iter().any(|index| index.repos.iter().any(|granted| granted == name));
+        let indexed = self.settings.indexes.iter().any(|index| index.may_describe(name));
         let allowed = match &self.settings.share {
             Sharing::Public => self.repo(repo).is_some_and(Repo::is_public),
-            Sharing::Named(names) => names.iter().any(|allowed| allowed == name),
+            Sharing::Named(names) => names.contains(repo),
         };
         indexed || allowed
     }
@@ -265,9 +265,9 @@ impl Session {
     pub fn may_pass_on(&self, index: &IndexConfig) -> bool {
         let is_named = match &self.settings.share {
             Sharing::Public => false,
-            Sharing::Named(names) => index.repos.iter().all(|repo| names.contains(repo)),
+            Sharing::Named(names) => index.repos.iter().all(|repo| repo.value().is_ok_and(|repo| names.contains(repo))),
         };
-        is_named || index.url.as_ref().is_none_or(|url| server::is_public(url.as_str()))
+        is_named || index.url.as_ref().is_none_or(|url| server::is_public(&url.to_string()))
     }
 
     /// Goes on without the lasting store, after it failed. False when there is no other place, or none was in use.

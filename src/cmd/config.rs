@@ -5,6 +5,8 @@ use std::io::Write as _;
 use crate::cli::ConfigArgs;
 use crate::config::key::nearest;
 use crate::config::keys::KEYS;
+use crate::config::layers::Chosen;
+use crate::config::written::Written;
 use crate::config::{Layers, Settings};
 use crate::env::Env;
 use crate::error::Error;
@@ -12,7 +14,7 @@ use crate::error::Error;
 /// Runs the command.
 pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {
     let layers = Layers::read(env, flags)?;
-    let settings = Settings::from_layers(env, &layers)?;
+    let settings = Settings::from_layers(env, &layers);
     let mut out = crate::report::out();
     let effective = |name: &str, text: &str| match name {
         "store.dir" => settings.store_dir.as_ref().map_or("none".to_owned(), |dir| dir.display().to_string()),
@@ -20,7 +22,7 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
         _ => text.to_owned(),
     };
     if let Some(wanted) = &args.key {
-        let Some((text, origin)) = layers.values.get(wanted.as_str()) else {
+        let Some(Chosen { text, origin, .. }) = layers.values.get(wanted.as_str()) else {
             let near = nearest(wanted, KEYS.iter().map(|key| key.name));
             let hint =
                 near.map_or("`pkgswarm config` lists all of them".to_owned(), |near| format!("did you mean {near}?"));
@@ -36,7 +38,7 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
     }
     if args.json {
         let rows = KEYS.iter().map(|key| {
-            let (text, origin) = &layers.values[key.name];
+            let Chosen { text, origin, .. } = &layers.values[key.name];
             serde_json::json!({
                 "key": key.name, "value": effective(key.name, text), "origin": origin.to_string(),
                 "default": key.default, "variable": key.variable(),
@@ -53,12 +55,12 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
     }
     let width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or(0);
     for key in KEYS {
-        let (text, origin) = &layers.values[key.name];
+        let Chosen { text, origin, .. } = &layers.values[key.name];
         writeln!(out, "{:width$}  {}  ({origin})", key.name, effective(key.name, text))?;
     }
     for (index, origin) in layers.indexes.values() {
-        let key = index.key.as_deref().or(index.minisign.as_deref()).unwrap_or("");
-        writeln!(out, "{:width$}  {key} for {}  ({origin})", format!("index.{}", index.name), index.repos.join(", "))?;
+        let key = index.key.as_ref().map(Written::text).or(index.minisign.as_ref().map(Written::text)).unwrap_or("");
+        writeln!(out, "{:width$}  {key} for {}  ({origin})", format!("index.{}", index.name), index.repos_shown())?;
     }
     Ok(0)
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs};
+use crate::config::network::Network;
 use crate::config::value::show_size;
+use crate::config::written::Written;
 use crate::config::{Settings, layers};
 use crate::daemon;
 use crate::deliver::block_on;
@@ -73,21 +75,22 @@ pub fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Resu
     match command {
         LanCommand::Ls(args) => ls(settings, args)?,
         LanCommand::Trust(args) => {
-            let mut networks = settings.lan_networks.clone();
             let new = named_or_here(settings, args)?;
-            networks.extend(new.iter().filter(|network| !settings.lan_networks.contains(network)).cloned());
-            write_networks(env, &networks)?;
+            let known = |network: &&Network| settings.lan_networks.iter().any(|known| is_of(known, network));
+            let added = new.iter().filter(|network| !known(network)).map(ToString::to_string);
+            write_networks(env, settings.lan_networks.iter().map(ToString::to_string).chain(added))?;
             new.iter().for_each(|network| report::say(&format!("trusted: {network}")));
         }
         LanCommand::Forget(args) => {
             let gone = named_or_here(settings, args)?;
-            let networks: Vec<String> =
-                settings.lan_networks.iter().filter(|network| !gone.contains(network)).cloned().collect();
-            if networks.len() == settings.lan_networks.len() {
+            let is_gone = |known: &&Written<Network>| gone.iter().any(|network| is_of(known, network));
+            if !settings.lan_networks.iter().any(|known| is_gone(&known)) {
+                let named: Vec<String> = gone.iter().map(ToString::to_string).collect();
                 let why = "is not trusted anyway";
-                return Err(Error::usage(gone.join(", "), why).hint("pkgswarm lan ls lists what is").into());
+                return Err(Error::usage(named.join(", "), why).hint("pkgswarm lan ls lists what is").into());
             }
-            write_networks(env, &networks)?;
+            let left = settings.lan_networks.iter().filter(|known| !is_gone(known));
+            write_networks(env, left.map(ToString::to_string))?;
             gone.iter().for_each(|network| report::say(&format!("not trusted any more: {network}")));
         }
     }
@@ -100,7 +103,7 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
     if args.json {
         let here = here.iter().map(|one| {
             json!({
-                "interface": one.interface, "network": one.network, "address": one.address,
+                "interface": one.interface, "network": one.network.to_string(), "address": one.address,
                 "trusted": one.is_trusted, "chosen": one.is_chosen,
             })
         });
@@ -114,17 +117,22 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
     for one in &here {
         writeln!(out, "{}  {} on {} is here, {}", one.network, one.address, one.interface, one.stands)?;
     }
-    for network in settings.lan_networks.iter().filter(|known| !here.iter().any(|one| one.network == **known)) {
+    for network in settings.lan_networks.iter().filter(|known| !here.iter().any(|one| is_of(known, &one.network))) {
         writeln!(out, "{network}  trusted")?;
     }
     Ok(())
 }
 
-fn named_or_here(settings: &Settings, args: &NetworksArgs) -> Result<Vec<String>, Error> {
+/// Returns true when the entry `known` of `lan.networks` is `network`, in whatever way it is written.
+fn is_of(known: &Written<Network>, network: &Network) -> bool {
+    known.value() == Ok(network)
+}
+
+fn named_or_here(settings: &Settings, args: &NetworksArgs) -> Result<Vec<Network>, Error> {
     if !args.networks.is_empty() {
         return args.networks.iter().map(|text| daemon::network(text)).collect();
     }
-    let here: Vec<String> =
+    let here: Vec<Network> =
         daemon::here(settings)?.into_iter().filter(|one| one.is_chosen).map(|one| one.network).collect();
     if here.is_empty() {
         return Err(Error::usage("lan", "this machine is in no private network").hint("name one: 192.168.1.0/24"));
@@ -132,8 +140,8 @@ fn named_or_here(settings: &Settings, args: &NetworksArgs) -> Result<Vec<String>
     Ok(here)
 }
 
-fn write_networks(env: &Env, networks: &[String]) -> Result<(), Error> {
-    let list: Vec<String> = networks.iter().map(|network| format!("    {network:?},\n")).collect();
+fn write_networks(env: &Env, networks: impl Iterator<Item = String>) -> Result<(), Error> {
+    let list: Vec<String> = networks.map(|network| format!("    {network:?},\n")).collect();
     write(env, "lan.toml", &format!("[lan]\nnetworks = [\n{}]\n", list.concat()))
 }
 

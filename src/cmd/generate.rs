@@ -260,21 +260,21 @@ fn settings_page() -> Roff {
 
 fn shape(key: &SettingKey) -> String {
     match key.shape {
-        Shape::Text => "text".to_owned(),
-        Shape::Path if key.default == "auto" => "absolute path, or auto".to_owned(),
+        Shape::Name | Shape::Share => "text".to_owned(),
         Shape::Path => "absolute path".to_owned(),
-        Shape::PathOrNone => "absolute path, or none".to_owned(),
+        Shape::PathOr(word) => format!("absolute path, or {word}"),
         Shape::Url => "URL".to_owned(),
         Shape::Api => "URL, or unix:PATH".to_owned(),
-        Shape::UrlList => "list of URLs".to_owned(),
-        Shape::RepoList => "list of repositories".to_owned(),
+        Shape::Urls => "list of URLs".to_owned(),
+        Shape::Repos => "list of repositories".to_owned(),
         Shape::Window => "any | HH:MM-HH:MM".to_owned(),
-        Shape::Count => "number".to_owned(),
-        Shape::Words => "list of words".to_owned(),
-        Shape::Number => "whole number".to_owned(),
+        Shape::Networks | Shape::Interfaces | Shape::Words => "list of words".to_owned(),
+        Shape::Number(_, u32::MAX) => "whole number".to_owned(),
+        Shape::Number(..) => "number".to_owned(),
         Shape::Size => "size".to_owned(),
         Shape::Span => "time span".to_owned(),
-        Shape::UpTo(most) => format!("1 to {most}, or auto"),
+        Shape::NumberOrAuto(least, most) => format!("{least} to {most}, or auto"),
+        Shape::YesNo => "true | false".to_owned(),
         Shape::Choice(words) => words.join(" | "),
     }
 }
@@ -311,8 +311,8 @@ fn example() -> String {
 
 fn toml_value(key: &SettingKey) -> String {
     match (key.shape, key.default) {
-        (Shape::UrlList, "") => "[]".to_owned(),
-        (Shape::Choice(_), "true" | "false") => key.default.to_owned(),
+        (Shape::Urls, "") => "[]".to_owned(),
+        (Shape::YesNo, _) => key.default.to_owned(),
         _ => toml::Value::from(key.default).to_string(),
     }
 }

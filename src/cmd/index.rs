@@ -11,7 +11,9 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
 use crate::clock;
-use crate::config::{IndexConfig, Settings, layers};
+use crate::config::url::{BaseUrl, without_secret};
+use crate::config::written::Written;
+use crate::config::{IndexConfig, Settings, layers, value};
 use crate::deliver::block_on;
 use crate::distro::question::ConfQuestion;
 use crate::env::Env;
@@ -21,7 +23,7 @@ use crate::handover::{self, Handed, HandoverTarget};
 use crate::index::in_use;
 use crate::index::refresh::{Clock, IndexSource, RefreshOutcome, Refreshed, refresh};
 use crate::index::time;
-use crate::name::shown;
+use crate::name::{RepoName, shown};
 use crate::report;
 use crate::session::Session;
 
@@ -46,18 +48,19 @@ fn run_here(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::R
 }
 
 fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8> {
-    let is_ipns = args.key.parse::<crate::index::ipns::Name>().is_ok();
+    let key = Written::read(args.key.as_str());
+    let is_ipns = key.value().is_ok();
     let url = args.url.as_ref().map(|url| {
-        let found = crate::config::value::without_secret(url);
+        let found = without_secret(url);
         let bad = || Error::usage("--url", format!("expected an http or https URL, found {found:?}"));
-        crate::config::value::url(url).ok_or_else(bad)
+        BaseUrl::parse(url).ok_or_else(bad)
     });
     let mut index = IndexConfig {
         name: args.name.clone(),
-        key: is_ipns.then(|| args.key.clone()),
-        minisign: args.minisign.clone(),
+        key: is_ipns.then_some(key),
+        minisign: args.minisign.as_deref().map(Written::read),
         url: url.transpose()?,
-        repos: args.repos.clone(),
+        repos: args.repos.iter().map(|repo| value::repo(repo)).collect(),
     };
     if !is_ipns {
         if args.minisign.is_some() {
@@ -68,14 +71,14 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
             let why = "is no IPNS name; an index that is proven by minisign alone needs --url";
             return Err(Error::usage(&args.key, why).hint("an IPNS name begins with k51").into());
         }
-        index.minisign = Some(args.key.clone());
+        index.minisign = Some(Written::read(args.key.as_str()));
     }
     layers::check_index_name(&index.name).map_err(|why| Error::usage(&args.name, why))?;
     if index.repos.is_empty() {
         index.repos = repos_of_pacman(settings)?;
     }
     let grant = in_use::grant(&index)?;
-    let repos = index.repos.join(", ");
+    let repos = index.repos_shown();
     report::say(&format!("index {} may speak for: {repos}", index.name));
     for key in grant.fingerprints() {
         report::say(&format!("  {key}"));
@@ -115,10 +118,11 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
 }
 
 /// Works without a session: root must not make a store of its own, which the unprivileged user could not use then.
-fn repos_of_pacman(settings: &Settings) -> Result<Vec<String>, Error> {
+fn repos_of_pacman(settings: &Settings) -> Result<Vec<Written<RepoName>>, Error> {
     let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
     let conf = question.ask().map_err(|e| e.to_string());
-    let repos: Vec<String> = conf.iter().flat_map(|conf| &conf.repos).map(|repo| repo.name.to_string()).collect();
+    let names = conf.iter().flat_map(|conf| &conf.repos).map(|repo| &repo.name);
+    let repos: Vec<_> = names.map(|name| Written::new(name.as_str(), Ok(name.clone()))).collect();
     if repos.is_empty() {
         let why = conf.err().unwrap_or_else(|| "pacman names no repositories".to_owned());
         return Err(Error::usage("--repo", format!("{why}; say which repositories the index may speak for")));
@@ -138,12 +142,15 @@ fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
 fn to_toml(index: &IndexConfig) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
     let mut out = format!("[index.{}]\n", index.name);
-    for (field, value) in [("key", &index.key), ("minisign", &index.minisign), ("url", &index.url)] {
+    let key = index.key.as_ref().map(ToString::to_string);
+    let minisign = index.minisign.as_ref().map(ToString::to_string);
+    let url = index.url.as_ref().map(ToString::to_string);
+    for (field, value) in [("key", key), ("minisign", minisign), ("url", url)] {
         if let Some(value) = value {
-            out += &format!("{field} = {}\n", text(value));
+            out += &format!("{field} = {}\n", text(&value));
         }
     }
-    let repos: Vec<String> = index.repos.iter().map(|repo| text(repo)).collect();
+    let repos: Vec<String> = index.repos.iter().map(|repo| text(repo.text())).collect();
     out + &format!("repos = [{}]\n", repos.join(", "))
 }
 
@@ -215,7 +222,7 @@ pub fn refresh_all(
 
 /// Returns the source of an index as its configuration declares it.
 fn source(session: &Session, index: &IndexConfig) -> Result<IndexSource, Error> {
-    let url = index.url.as_ref().and_then(|url| reqwest::Url::parse(&format!("{url}/")).ok());
+    let url = index.url.as_ref().map(|url| url.below("/"));
     let gateways = if session.asks_gateways() { session.settings.gateway_urls().collect() } else { Vec::new() };
     let lan = (session.asks_node() && session.may_pass_on(index)).then(|| session.settings.socket.clone());
     Ok(IndexSource { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways, lan })
@@ -332,7 +339,7 @@ fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
                 format!("{} old, expires in {left}", age(manifest.created))
             }
         };
-        writeln!(out, "{}  {life}  for {}", index.name, index.repos.join(", "))?;
+        writeln!(out, "{}  {life}  for {}", index.name, index.repos_shown())?;
     }
     if settings.indexes.is_empty() && !args.json {
         report::say("no index is in use; pkgswarm index add NAME KEY adds one");
@@ -362,13 +369,12 @@ fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
             writeln!(out, "key        {key}")?;
         }
         for table in &manifest.tables {
-            let granted =
-                if index.repos.iter().any(|repo| repo == table.repo.as_str()) { "" } else { " (not granted)" };
+            let granted = if index.may_describe(table.repo.as_str()) { "" } else { " (not granted)" };
             writeln!(out, "table      {} {}: {} entries{granted}", table.repo, table.arch, table.entries)?;
         }
     }
     if args.entries {
-        for table in manifest.tables.iter().filter(|table| index.repos.iter().any(|repo| repo == table.repo.as_str())) {
+        for table in manifest.tables.iter().filter(|table| index.may_describe(table.repo.as_str())) {
             let path = state.catalogue_path(&name, &table.repo, &table.arch);
             let Some(catalogue) = crate::catalogue::Catalogue::open(&path)? else { continue };
             for record in catalogue.iter() {

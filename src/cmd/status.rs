@@ -271,7 +271,7 @@ fn index(settings: &Settings, index: &IndexConfig, now: SystemTime) -> IndexStat
     let held = in_use::state(settings).held(&in_use::copy_name(index)).ok().flatten().map(|held| held.manifest);
     IndexStatus {
         name: index.name.clone(),
-        repos: index.repos.clone(),
+        repos: index.repos.iter().map(ToString::to_string).collect(),
         sequence: held.as_ref().map(|manifest| manifest.sequence),
         created: held.as_ref().map(|manifest| manifest.created),
         expires: held.as_ref().map(|manifest| manifest.expires),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cid::Codec;
 use crate::cli::WhyArgs;
 use crate::clock;
-use crate::config::value::below;
+use crate::config::url::below;
 use crate::config::value::show_size;
 use crate::config::{KuboPolicy as Asking, Settings};
 use crate::deliver::{Candidate, block_on};

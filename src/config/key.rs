@@ -1,36 +1,42 @@
 //! The definition of a setting, and the nearest one to a misspelt name.
 
-/// The syntax of a setting's text.
+/// The syntax of a setting's text. `Shape::read` turns a text into a value of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
-    /// Any text.
-    Text,
+    /// A name, or `auto`.
+    Name,
     /// An absolute path.
     Path,
-    /// An absolute path, or `none`.
-    PathOrNone,
+    /// An absolute path, or this word.
+    PathOr(&'static str),
     /// An http or https URL.
     Url,
     /// An http or https URL, or a Unix socket, or either as a multiaddress of Kubo.
     Api,
     /// A list of URLs.
-    UrlList,
+    Urls,
     /// Bytes: `512`, `100 KiB`, `2 GiB`, `1 GB`.
     Size,
     /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
     Span,
     /// `any`, or a time of day: `22:00-06:00`.
     Window,
-    /// A whole number from 1 to 8.
-    Count,
+    /// A whole number within these bounds.
+    Number(u32, u32),
+    /// A whole number within these bounds, or `auto`.
+    NumberOrAuto(u32, u32),
     /// Names of repositories, possibly none.
-    RepoList,
+    Repos,
+    /// `public`, or names of repositories.
+    Share,
+    /// Networks, possibly none; a mistake is reported where they are used.
+    Networks,
+    /// Patterns of interfaces' names, possibly none; a mistake is reported where they are used.
+    Interfaces,
     /// Words, possibly none; checked where they are used.
     Words,
-    /// A whole number.
-    Number,
-    /// A whole number from 1 to this, or `auto`.
-    UpTo(u32),
+    /// `true` or `false`.
+    YesNo,
     /// One of these words.
     Choice(&'static [&'static str]),
 }

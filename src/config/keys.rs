@@ -2,13 +2,11 @@
 
 use super::key::{SettingKey, Shape};
 
-const YES_NO: Shape = Shape::Choice(&["true", "false"]);
-
 /// The table, in the order of the manual.
 pub const KEYS: &[SettingKey] = &[
     SettingKey {
         name: "store.dir",
-        shape: Shape::Path,
+        shape: Shape::PathOr("auto"),
         default: "auto",
         doc: "Directory of partial and proven files until pacman has them. `auto` is /var/cache/pkgswarm for root \
               and for its owner, else the user's cache directory.",
@@ -23,14 +21,14 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "state.dir",
-        shape: Shape::Path,
+        shape: Shape::PathOr("auto"),
         default: "auto",
         doc: "Directory of indexes and their highest sequences. `auto` is /var/lib/pkgswarm for root and for its \
               owner, else the user's data directory.",
     },
     SettingKey {
         name: "download.user",
-        shape: Shape::Text,
+        shape: Shape::Name,
         default: "auto",
         doc: "Unprivileged user that does all work on foreign bytes for root. `auto` is the owner of store.dir, \
               else the first of pkgswarm, alpm or `nobody` that exists; where none of them does, the number 65534, \
@@ -65,21 +63,21 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "ahead.enabled",
-        shape: YES_NO,
+        shape: Shape::YesNo,
         default: "true",
         doc: "Whether the first package call of a pacman run starts fetching all files that pacman is about to ask \
               for, packages and signatures, in the background. Later calls then find their files in the store.",
     },
     SettingKey {
         name: "ahead.parallel",
-        shape: Shape::UpTo(16),
+        shape: Shape::NumberOrAuto(1, 16),
         default: "auto",
         doc: "Number of files fetched at a time, each over a connection of its own that is reused. `auto` is \
               ParallelDownloads of pacman.conf, which is 1 where it is not set.",
     },
     SettingKey {
         name: "mirrors.split",
-        shape: Shape::Count,
+        shape: Shape::Number(1, 8),
         default: "1",
         doc: "Number of mirrors that may send parts of one file at the same time. Mirrors are run for the public \
               by people who pay for them, so it is one; a higher number is for fast lines with slow mirrors. Each \
@@ -97,7 +95,7 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "database.from_index",
-        shape: Shape::RepoList,
+        shape: Shape::Repos,
         default: "",
         doc: "Repositories whose database may be newer than the mirror's: as one whole snapshot, from the newest \
               index in use that lists it and is not expired. It is used only when it is newer, comes from Kubo or \
@@ -122,7 +120,7 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "kubo.token_file",
-        shape: Shape::PathOrNone,
+        shape: Shape::PathOr("none"),
         default: "none",
         doc: "File with the secret that Kubo's RPC asks for (API.Authorizations): one line as in Kubo's \
               AuthSecret, bearer:TOKEN or basic:USER:PASSWORD. It must be readable by the users that run pkgswarm, \
@@ -169,7 +167,7 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "lan.networks",
-        shape: Shape::Words,
+        shape: Shape::Networks,
         default: "",
         doc: "Networks that are trusted: ranges, each better with @ and the hardware address of its router \
               (192.168.1.0/24@aa:bb:cc:dd:ee:ff), or `any` for every private network. On other networks the daemon \
@@ -178,7 +176,7 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "lan.interfaces",
-        shape: Shape::Words,
+        shape: Shape::Interfaces,
         default: "",
         doc: "Interfaces on which the daemon listens, announces itself and looks for others: names, with `*` and \
               `?` as wildcards (`en* wl*`). All by default. The network there must be trusted all the same. A \
@@ -186,7 +184,7 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "lan.port",
-        shape: Shape::Number,
+        shape: Shape::Number(0, u32::MAX),
         default: "4010",
         doc: "TCP port of the daemon on trusted networks; any free one where it is in use, and 0 is any free one. \
               A firewall must let it in, and UDP 5353 (multicast DNS).",
@@ -201,13 +199,13 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "lan.peers_most",
-        shape: Shape::Number,
+        shape: Shape::Number(0, u32::MAX),
         default: "32",
         doc: "Most peers that the daemon is connected to at a time.",
     },
     SettingKey {
         name: "lan.share",
-        shape: YES_NO,
+        shape: Shape::YesNo,
         default: "true",
         doc: "Whether the daemon offers files to neighbours at all; share.repos selects the repositories. \
               `pkgswarm shared on` and `off` switch it.",
@@ -232,7 +230,7 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "share.repos",
-        shape: Shape::Text,
+        shape: Shape::Share,
         default: "public",
         doc: "Repositories whose files may be asked of neighbours, Kubo and gateways, which then know what is \
               wanted, and may be offered to neighbours. `public` means those of which every server is a public \
@@ -248,14 +246,14 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "gateways.urls",
-        shape: Shape::UrlList,
+        shape: Shape::Urls,
         default: "",
         doc: "Trustless HTTP gateways to ask after Kubo and before the mirrors. They see which files are wanted; \
               every block is proven here. None by default.",
     },
     SettingKey {
         name: "gateways.behind_proxy",
-        shape: YES_NO,
+        shape: Shape::YesNo,
         default: "false",
         doc: "Whether gateways are asked, through the proxy, when the environment sets one.",
     },
@@ -302,27 +300,27 @@ pub const KEYS: &[SettingKey] = &[
     },
     SettingKey {
         name: "prefetch.metered",
-        shape: YES_NO,
+        shape: Shape::YesNo,
         default: "false",
         doc: "Whether pkgswarm prefetch works over a metered connection. Known where NetworkManager runs, which \
               also guesses it for phones; other connections count as not metered.",
     },
     SettingKey {
         name: "prefetch.battery",
-        shape: YES_NO,
+        shape: Shape::YesNo,
         default: "false",
         doc: "Whether pkgswarm prefetch works on battery.",
     },
     SettingKey {
         name: "prefetch.vpn",
-        shape: YES_NO,
+        shape: Shape::YesNo,
         default: "false",
         doc: "Whether pkgswarm prefetch works while the way to the Internet leads through a VPN: a WireGuard, TUN \
               or PPP interface. A VPN that carries only some networks does not count.",
     },
     SettingKey {
         name: "prefetch.pin",
-        shape: YES_NO,
+        shape: Shape::YesNo,
         default: "true",
         doc: "Whether pkgswarm prefetch puts pending updates into Kubo, where it may be asked (kubo.enabled) and \
               the repository may be shared (share.repos), and pins them, so that neighbours can have them. An \

@@ -10,9 +10,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::key::{SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
-use crate::config::value;
+use crate::config::url::{BaseUrl, without_secret};
+use crate::config::value::{self, Value};
+use crate::config::written::Written;
 use crate::env::Env;
 use crate::error::Error;
+use crate::name::RepoName;
+use crate::publisher::{Name, PublicKey};
 
 /// The origin of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,20 +48,43 @@ pub struct IndexConfig {
     /// The user's name for it.
     pub name: String,
     /// IPNS name (`k51…`), when the index is found through IPNS.
-    pub key: Option<String>,
+    pub key: Option<Written<Name>>,
     /// minisign public key; required on every manifest when given.
-    pub minisign: Option<String>,
+    pub minisign: Option<Written<PublicKey>>,
     /// Plain HTTP copy of the index.
-    pub url: Option<String>,
+    pub url: Option<BaseUrl>,
     /// Repositories that it may speak for.
-    pub repos: Vec<String>,
+    pub repos: Vec<Written<RepoName>>,
 }
 
-/// All layers merged: each key's text and origin, and the indexes.
+impl IndexConfig {
+    /// Returns true when the index may speak for `repo`.
+    pub fn may_describe(&self, repo: &str) -> bool {
+        self.repos.iter().any(|granted| granted.text() == repo)
+    }
+
+    /// Lists its repositories for people.
+    pub fn repos_shown(&self) -> String {
+        self.repos.iter().map(Written::text).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The value in force of a setting.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chosen {
+    /// The text, as `pkgswarm config` prints it.
+    pub text: String,
+    /// Its meaning.
+    pub value: Value,
+    /// The layer that it comes from.
+    pub origin: Origin,
+}
+
+/// All layers merged: each key's value, and the indexes.
 #[derive(Debug)]
 pub struct Layers {
     /// The values of every key of [`KEYS`].
-    pub values: BTreeMap<&'static str, (String, Origin)>,
+    pub values: BTreeMap<&'static str, Chosen>,
     /// The indexes, in the order of their names.
     pub indexes: BTreeMap<String, (IndexConfig, Origin)>,
 }
@@ -108,7 +135,12 @@ impl Layers {
 
     /// Returns the built-in defaults alone.
     pub fn defaults() -> Self {
-        let values = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Origin::Default))).collect();
+        let default = |key: &SettingKey| Chosen {
+            text: key.default.to_owned(),
+            value: key.shape.read(key.default).expect("a test reads every default"),
+            origin: Origin::Default,
+        };
+        let values = KEYS.iter().map(|key| (key.name, default(key))).collect();
         Self { values, indexes: BTreeMap::new() }
     }
 
@@ -124,8 +156,8 @@ impl Layers {
     }
 
     fn set(&mut self, key: &'static SettingKey, text: String, origin: Origin) -> Result<(), String> {
-        value::check(key.shape, &text)?;
-        self.values.insert(key.name, (text, origin));
+        let value = key.shape.read(&text)?;
+        self.values.insert(key.name, Chosen { text, value, origin });
         Ok(())
     }
 
@@ -225,15 +257,15 @@ fn index_config(name: &str, table: &DeTable<'_>) -> Result<IndexConfig, String> 
     for (field, value) in table {
         let text = scalar(value)?;
         match field.get_ref().as_ref() {
-            "key" => index.key = Some(text),
-            "minisign" => index.minisign = Some(text),
+            "key" => index.key = Some(Written::read(text)),
+            "minisign" => index.minisign = Some(Written::read(text)),
             "url" => {
                 index.url = Some(
-                    value::url(&text)
-                        .ok_or(format!("url: expected an http URL, found {:?}", value::without_secret(&text)))?,
+                    BaseUrl::parse(&text)
+                        .ok_or_else(|| format!("url: expected an http URL, found {:?}", without_secret(&text)))?,
                 )
             }
-            "repos" => index.repos = value::list(&text).map(str::to_owned).collect(),
+            "repos" => index.repos = value::list(&text).map(value::repo).collect(),
             other => {
                 let near = nearest(other, INDEX_FIELDS.iter().map(|(field, _)| *field))
                     .unwrap_or("key, minisign, url or repos");
@@ -262,7 +294,7 @@ mod tests {
         let layers = layers();
         assert_eq!(layers.values.len(), KEYS.len());
         for key in KEYS {
-            assert_eq!(value::check(key.shape, key.default), Ok(()), "{}", key.name);
+            assert!(key.shape.read(key.default).is_ok(), "{}", key.name);
         }
     }
 
@@ -273,9 +305,11 @@ mod tests {
         layers
             .add_text(file, "[store]\n# ours\nmax = \"1 GiB\"\n[gateways]\nurls = [\"https://a\", \"https://b\"]\n")
             .unwrap();
-        assert_eq!(layers.values["store.max"], ("1 GiB".to_owned(), Origin::File(file.to_owned(), 3)));
-        assert_eq!(layers.values["gateways.urls"].0, "https://a,https://b");
-        assert_eq!(layers.values["store.dir"].1, Origin::Default);
+        let max = &layers.values["store.max"];
+        assert_eq!((max.text.as_str(), &max.origin), ("1 GiB", &Origin::File(file.to_owned(), 3)));
+        assert_eq!(max.value, Value::Size(1 << 30));
+        assert_eq!(layers.values["gateways.urls"].text, "https://a,https://b");
+        assert_eq!(layers.values["store.dir"].origin, Origin::Default);
     }
 
     #[test]

@@ -3,6 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use glob::Pattern;
+use reqwest::Url;
+
+use crate::config::network::Network;
+use crate::config::url::{BaseUrl, RpcAddress};
+use crate::config::value::{Value, Window};
+use crate::config::written::Written;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::name::RepoName;
@@ -11,7 +18,10 @@ use crate::users;
 pub mod key;
 pub mod keys;
 pub mod layers;
+pub mod network;
+pub mod url;
 pub mod value;
+pub mod written;
 
 pub use layers::{IndexConfig, Layers, Origin};
 
@@ -43,7 +53,7 @@ pub enum SharePolicy {
     /// Those whose servers are all public.
     Public,
     /// These.
-    Named(Vec<String>),
+    Named(Vec<RepoName>),
 }
 
 /// The settings of `prefetch`.
@@ -53,7 +63,7 @@ pub struct Prefetch {
     pub max: u64,
     pub age: Duration,
     pub rate: u64,
-    pub window: String,
+    pub window: Window,
     pub metered: bool,
     pub battery: bool,
     pub vpn: bool,
@@ -83,17 +93,17 @@ pub struct Settings {
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
     pub kubo: KuboPolicy,
-    /// An http or https URL, or [`value::UNIX`] and a path.
-    pub kubo_api: String,
+    pub kubo_api: RpcAddress,
     pub kubo_token: Option<PathBuf>,
-    pub kubo_gateway: String,
+    pub kubo_gateway: BaseUrl,
     pub head_start: Duration,
     pub kubo_search: SearchPolicy,
     pub kubo_keep: u64,
     pub lan: KuboPolicy,
-    pub lan_networks: Vec<String>,
-    pub lan_interfaces: Vec<String>,
+    pub lan_networks: Vec<Written<Network>>,
+    pub lan_interfaces: Vec<Written<Pattern>>,
     pub lan_port: u32,
+    /// Multiaddresses as written: only the daemon has the library that reads them.
     pub lan_peers: Vec<String>,
     pub lan_peers_most: u32,
     pub lan_share: bool,
@@ -102,7 +112,7 @@ pub struct Settings {
     pub socket: PathBuf,
     pub share: SharePolicy,
     pub share_stores: Vec<PathBuf>,
-    pub gateways: Vec<String>,
+    pub gateways: Vec<BaseUrl>,
     pub gateways_behind_proxy: bool,
     pub index_refresh: Duration,
     pub index_deadline: Duration,
@@ -117,105 +127,103 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads every layer and types it.
+    /// Reads every layer and collects the values.
+    ///
+    /// # Errors
+    /// As [`Layers::read`].
     pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
-        Self::from_layers(env, &Layers::read(env, flags)?)
+        Ok(Self::from_layers(env, &Layers::read(env, flags)?))
     }
 
-    /// Types merged layers, whose values were checked when they were read.
-    pub fn from_layers(env: &Env, layers: &Layers) -> Result<Self, Error> {
-        let text = |name: &str| layers.values[name].0.as_str();
-        let size = |name| value::size(text(name)).expect("checked by Layers");
-        let span = |name| value::span(text(name)).expect("checked by Layers");
-        let url = |name| value::url(text(name)).expect("checked by Layers");
-        let number = |name| text(name).parse().expect("checked by Layers");
-        let words = |name| value::list(text(name)).map(str::to_owned).collect();
-        let ask = |text: &str| match text {
+    /// Collects the values of merged layers, and adds what depends on the process.
+    pub fn from_layers(env: &Env, layers: &Layers) -> Self {
+        /// Takes the value of a setting, of the type that its shape in the table leads to.
+        macro_rules! take {
+            ($kind:ident, $name:literal) => {
+                match &layers.values[$name].value {
+                    Value::$kind(value) => Clone::clone(value),
+                    other => unreachable!("{} has another shape in the table: {other:?}", $name),
+                }
+            };
+        }
+        let ask = |word| match word {
             "true" => KuboPolicy::Yes,
             "false" => KuboPolicy::No,
             _ => KuboPolicy::Auto,
         };
-        let auto = |name: &str| Some(text(name)).filter(|text| *text != "auto").map(str::to_owned);
-        Ok(Self {
+        let own_store = take!(PathOr, "store.dir");
+        Self {
             config_dir: layers::system_dir(env),
-            store_dir: auto("store.dir").map(PathBuf::from).or_else(|| store_dir(env)),
+            stores: own_store.clone().map_or_else(|| stores(env), |dir| vec![dir]),
+            store_dir: own_store.or_else(|| store_dir(env)),
             storeless: env.var(HANDOVER).is_some() && users::is_stray(env.uid),
-            store_max: size("store.max"),
-            state_dir: auto("state.dir").map_or_else(|| state_dir(env), PathBuf::from),
-            download_user: auto("download.user"),
-            connect: span("download.connect"),
-            stall: span("download.stall"),
-            patience: span("download.patience"),
-            floor: size("download.floor"),
-            ahead: text("ahead.enabled") == "true",
-            ahead_parallel: text("ahead.parallel").parse().ok(),
-            split: value::count(text("mirrors.split")).expect("checked by Layers"),
-            pacman_conf: PathBuf::from(text("pacman.conf")),
-            from_index: value::list(text("database.from_index")).filter_map(|name| RepoName::new(name).ok()).collect(),
-            kubo: ask(text("kubo.enabled")),
-            kubo_api: value::api(text("kubo.api")).expect("checked by Layers"),
-            kubo_token: Some(text("kubo.token_file")).filter(|path| *path != "none").map(PathBuf::from),
-            kubo_gateway: url("kubo.gateway"),
-            head_start: span("kubo.head_start").min(Duration::from_secs(5)),
-            kubo_search: match text("kubo.search") {
+            store_max: take!(Size, "store.max"),
+            state_dir: take!(PathOr, "state.dir").unwrap_or_else(|| state_dir(env)),
+            download_user: take!(Name, "download.user"),
+            connect: take!(Span, "download.connect"),
+            stall: take!(Span, "download.stall"),
+            patience: take!(Span, "download.patience"),
+            floor: take!(Size, "download.floor"),
+            ahead: take!(YesNo, "ahead.enabled"),
+            ahead_parallel: take!(NumberOrAuto, "ahead.parallel"),
+            split: take!(Number, "mirrors.split") as usize,
+            pacman_conf: take!(Path, "pacman.conf"),
+            from_index: take!(Repos, "database.from_index"),
+            kubo: ask(take!(Choice, "kubo.enabled")),
+            kubo_api: take!(Api, "kubo.api"),
+            kubo_token: take!(PathOr, "kubo.token_file"),
+            kubo_gateway: take!(Url, "kubo.gateway"),
+            head_start: take!(Span, "kubo.head_start").min(Duration::from_secs(5)),
+            kubo_search: match take!(Choice, "kubo.search") {
                 "always" => SearchPolicy::Always,
                 "never" => SearchPolicy::Never,
                 _ => SearchPolicy::Last,
             },
-            kubo_keep: size("kubo.keep"),
-            lan: ask(text("lan.enabled")),
-            lan_networks: words("lan.networks"),
-            lan_interfaces: words("lan.interfaces"),
-            lan_port: number("lan.port"),
-            lan_peers: words("lan.peers"),
-            lan_peers_most: number("lan.peers_most"),
-            lan_share: text("lan.share") == "true",
-            lan_upload: size("lan.upload"),
-            lan_upload_each: size("lan.upload_each"),
-            socket: PathBuf::from(text("daemon.socket")),
-            share: match text("share.repos") {
-                "public" => SharePolicy::Public,
-                names => SharePolicy::Named(value::list(names).map(str::to_owned).collect()),
-            },
-            share_stores: value::list(text("share.stores")).map(PathBuf::from).collect(),
-            gateways: value::list(text("gateways.urls")).filter_map(value::url).collect(),
-            gateways_behind_proxy: text("gateways.behind_proxy") == "true",
-            index_refresh: span("index.refresh"),
-            index_deadline: span("index.deadline"),
+            kubo_keep: take!(Size, "kubo.keep"),
+            lan: ask(take!(Choice, "lan.enabled")),
+            lan_networks: take!(Networks, "lan.networks"),
+            lan_interfaces: take!(Interfaces, "lan.interfaces"),
+            lan_port: take!(Number, "lan.port"),
+            lan_peers: take!(Words, "lan.peers"),
+            lan_peers_most: take!(Number, "lan.peers_most"),
+            lan_share: take!(YesNo, "lan.share"),
+            lan_upload: take!(Size, "lan.upload"),
+            lan_upload_each: take!(Size, "lan.upload_each"),
+            socket: take!(Path, "daemon.socket"),
+            share: take!(Share, "share.repos"),
+            share_stores: take!(Words, "share.stores").into_iter().map(PathBuf::from).collect(),
+            gateways: take!(Urls, "gateways.urls"),
+            gateways_behind_proxy: take!(YesNo, "gateways.behind_proxy"),
+            index_refresh: take!(Span, "index.refresh"),
+            index_deadline: take!(Span, "index.deadline"),
             prefetch: Prefetch {
-                max: size("prefetch.max"),
-                age: span("prefetch.age"),
-                rate: size("prefetch.rate"),
-                window: text("prefetch.window").to_owned(),
-                metered: text("prefetch.metered") == "true",
-                battery: text("prefetch.battery") == "true",
-                vpn: text("prefetch.vpn") == "true",
-                pin: text("prefetch.pin") == "true",
+                max: take!(Size, "prefetch.max"),
+                age: take!(Span, "prefetch.age"),
+                rate: take!(Size, "prefetch.rate"),
+                window: take!(Window, "prefetch.window"),
+                metered: take!(YesNo, "prefetch.metered"),
+                battery: take!(YesNo, "prefetch.battery"),
+                vpn: take!(YesNo, "prefetch.vpn"),
+                pin: take!(YesNo, "prefetch.pin"),
             },
             rate: None,
-            stores: match auto("store.dir") {
-                Some(dir) => vec![PathBuf::from(dir)],
-                None => stores(env),
-            },
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
-            progress: match text("output.progress") {
+            progress: match take!(Choice, "output.progress") {
                 "always" => true,
                 "never" => false,
                 _ => env.terminal,
             },
-        })
+        }
     }
-}
 
-impl Settings {
     /// Returns Kubo's gateway as a URL.
-    pub fn gateway_url(&self) -> reqwest::Url {
-        reqwest::Url::parse(&self.kubo_gateway).expect("checked by Layers")
+    pub fn gateway_url(&self) -> Url {
+        self.kubo_gateway.url().clone()
     }
 
     /// Returns the trustless gateways as URLs.
-    pub fn gateway_urls(&self) -> impl Iterator<Item = reqwest::Url> + '_ {
-        self.gateways.iter().map(|url| reqwest::Url::parse(url).expect("checked by Layers"))
+    pub fn gateway_urls(&self) -> impl Iterator<Item = Url> + '_ {
+        self.gateways.iter().map(|base| base.url().clone())
     }
 }
 

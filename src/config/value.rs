@@ -1,9 +1,149 @@
-//! Reading and printing the values of settings: sizes, time spans, URLs.
+//! The values of settings: reading the text of each shape, and printing sizes for people.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use glob::Pattern;
+
+use crate::config::SharePolicy;
 use crate::config::key::Shape;
+use crate::config::network::Network;
+use crate::config::url::{BaseUrl, RpcAddress, without_secret};
+use crate::config::written::Written;
 use crate::name::RepoName;
+
+/// The meaning of a setting's text: one variant for each type that a [`Shape`] leads to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// [`Shape::Name`]; `None` for `auto`.
+    Name(Option<String>),
+    /// [`Shape::Path`].
+    Path(PathBuf),
+    /// [`Shape::PathOr`]; `None` for the word.
+    PathOr(Option<PathBuf>),
+    /// [`Shape::Url`].
+    Url(BaseUrl),
+    /// [`Shape::Api`].
+    Api(RpcAddress),
+    /// [`Shape::Urls`].
+    Urls(Vec<BaseUrl>),
+    /// [`Shape::Size`], in bytes.
+    Size(u64),
+    /// [`Shape::Span`].
+    Span(Duration),
+    /// [`Shape::Window`].
+    Window(Window),
+    /// [`Shape::Number`].
+    Number(u32),
+    /// [`Shape::NumberOrAuto`]; `None` for `auto`.
+    NumberOrAuto(Option<u32>),
+    /// [`Shape::Repos`].
+    Repos(Vec<RepoName>),
+    /// [`Shape::Share`].
+    Share(SharePolicy),
+    /// [`Shape::Networks`].
+    Networks(Vec<Written<Network>>),
+    /// [`Shape::Interfaces`].
+    Interfaces(Vec<Written<Pattern>>),
+    /// [`Shape::Words`].
+    Words(Vec<String>),
+    /// [`Shape::YesNo`].
+    YesNo(bool),
+    /// [`Shape::Choice`].
+    Choice(&'static str),
+}
+
+impl Shape {
+    /// Reads the text of a setting of this shape.
+    ///
+    /// # Errors
+    /// A sentence that says what was expected and what was found.
+    pub fn read(self, text: &str) -> Result<Value, String> {
+        self.value(text).ok_or_else(|| {
+            let expected = self.expected();
+            if matches!(self, Shape::Url | Shape::Urls | Shape::Api) && text.contains('@') {
+                let found = list(text).map(without_secret).collect::<Vec<_>>().join(" ");
+                return format!("expected {expected} without user name and password, found {found:?}");
+            }
+            format!("expected {expected}, found {text:?}")
+        })
+    }
+
+    fn value(self, text: &str) -> Option<Value> {
+        let path = || text.starts_with('/').then(|| PathBuf::from(text));
+        let number = |least: u32, most: u32| text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
+        Some(match self {
+            Shape::Name if text.is_empty() => return None,
+            Shape::Name => Value::Name((text != "auto").then(|| text.to_owned())),
+            Shape::Path => Value::Path(path()?),
+            Shape::PathOr(word) if text == word => Value::PathOr(None),
+            Shape::PathOr(_) => Value::PathOr(Some(path()?)),
+            Shape::Url => Value::Url(BaseUrl::parse(text)?),
+            Shape::Api => Value::Api(RpcAddress::parse(text)?),
+            Shape::Urls => Value::Urls(list(text).map(BaseUrl::parse).collect::<Option<_>>()?),
+            Shape::Size => Value::Size(size(text)?),
+            Shape::Span => Value::Span(span(text)?),
+            Shape::Window => Value::Window(Window::parse(text)?),
+            Shape::Number(least, most) => Value::Number(number(least, most)?),
+            Shape::NumberOrAuto(..) if text == "auto" => Value::NumberOrAuto(None),
+            Shape::NumberOrAuto(least, most) => Value::NumberOrAuto(Some(number(least, most)?)),
+            Shape::Repos => Value::Repos(list(text).map(RepoName::new).collect::<Result<_, _>>().ok()?),
+            Shape::Share if text.is_empty() => return None,
+            Shape::Share if text == "public" => Value::Share(SharePolicy::Public),
+            // A name that no repository can have names none.
+            Shape::Share => {
+                Value::Share(SharePolicy::Named(list(text).filter_map(|name| RepoName::new(name).ok()).collect()))
+            }
+            Shape::Networks => Value::Networks(list(text).map(network).collect()),
+            Shape::Interfaces => Value::Interfaces(list(text).map(interface).collect()),
+            Shape::Words => Value::Words(list(text).map(str::to_owned).collect()),
+            Shape::YesNo => Value::YesNo(match text {
+                "true" => true,
+                "false" => false,
+                _ => return None,
+            }),
+            Shape::Choice(words) => Value::Choice(words.iter().find(|word| **word == text)?),
+        })
+    }
+
+    /// Describes a good text in an error.
+    fn expected(self) -> String {
+        let fixed = match self {
+            Shape::Name | Shape::Share => "a text",
+            Shape::PathOr("none") => "an absolute path, or none",
+            Shape::Path | Shape::PathOr(_) => "an absolute path",
+            Shape::Url => "an http or https URL",
+            Shape::Api => "unix: and an absolute path, or an http or https URL",
+            Shape::Urls => "http or https URLs",
+            Shape::Size => "a size like \"2 GiB\"",
+            Shape::Span => "a time span like \"5 s\"",
+            Shape::Window => "any, or a time of day like \"22:00-06:00\"",
+            Shape::Number(_, u32::MAX) => "a whole number",
+            Shape::Number(least, most) => return format!("a whole number from {least} to {most}"),
+            Shape::NumberOrAuto(least, most) => return format!("a number from {least} to {most}, or auto"),
+            Shape::Repos => "names of repositories, as in pacman.conf",
+            Shape::Networks | Shape::Interfaces | Shape::Words => "words",
+            Shape::YesNo => "one of true, false",
+            Shape::Choice(words) => return format!("one of {}", words.join(", ")),
+        };
+        fixed.to_owned()
+    }
+}
+
+fn network(text: &str) -> Written<Network> {
+    Written::new(text, text.parse().map_err(|e| format!("{e}, found {text:?}")))
+}
+
+fn interface(text: &str) -> Written<Pattern> {
+    let pattern = Pattern::new(text);
+    Written::new(text, pattern.map_err(|e| format!("expected a name, possibly with * and ?, found {text:?}: {e}")))
+}
+
+/// Reads the name of a repository that an index may speak for.
+pub fn repo(text: &str) -> Written<RepoName> {
+    Written::new(text, RepoName::new(text).map_err(|e| e.to_string()))
+}
 
 const SIZES: &[(&str, u64)] = &[
     ("TiB", 1 << 40),
@@ -31,70 +171,6 @@ pub fn span(text: &str) -> Option<Duration> {
     with_unit(text, SPANS).map(Duration::from_millis)
 }
 
-/// Reads a whole number from 1 to 8.
-pub fn count(text: &str) -> Option<usize> {
-    text.parse().ok().filter(|count| (1..=8).contains(count))
-}
-
-/// Reads an http or https URL without credentials, query or fragment, and drops a slash at its end.
-///
-/// `localhost` becomes 127.0.0.1: Kubo's gateway redirects the name to a subdomain (boxo, gateway/hostname.go:60).
-pub fn url(text: &str) -> Option<String> {
-    let mut url = reqwest::Url::parse(text).ok()?;
-    let has_credentials = !url.username().is_empty() || url.password().is_some();
-    if !matches!(url.scheme(), "http" | "https") || has_credentials || url.query().or(url.fragment()).is_some() {
-        return None;
-    }
-    if url.host_str() == Some("localhost") {
-        url.set_host(Some("127.0.0.1")).ok()?;
-    }
-    Some(url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Prefix of a Unix socket's path in an address.
-pub const UNIX: &str = "unix:";
-
-/// Reads the address of Kubo's RPC: an http or https URL, `unix:` and an absolute path, or a multiaddress as Kubo writes it.
-pub fn api(text: &str) -> Option<String> {
-    let path = text.strip_prefix("/unix").or_else(|| text.strip_prefix("unix://")).or_else(|| text.strip_prefix(UNIX));
-    if let Some(path) = path {
-        return (path.starts_with('/') && path.len() > 1).then(|| format!("{UNIX}{path}"));
-    }
-    let Some(address) = text.strip_prefix('/') else { return url(text) };
-    let parts: Vec<&str> = address.trim_end_matches('/').split('/').collect();
-    let (kind, host, port, scheme) = match parts[..] {
-        [kind, host, "tcp", port] | [kind, host, "tcp", port, "http"] => (kind, host, port, "http"),
-        [kind, host, "tcp", port, "https"] | [kind, host, "tcp", port, "tls", "http"] => (kind, host, port, "https"),
-        _ => return None,
-    };
-    match kind {
-        "ip4" | "dns" | "dns4" | "dns6" => url(&format!("{scheme}://{host}:{port}")),
-        "ip6" => url(&format!("{scheme}://[{host}]:{port}")),
-        _ => None,
-    }
-}
-
-/// Hides a possible password in a text that was to be a URL and is not.
-pub fn without_secret(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((before, rest)) => {
-            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
-            format!("{scheme}…@{rest}")
-        }
-        None => text.to_owned(),
-    }
-}
-
-/// Returns the URL of `path`, which begins with a slash and may have a query, below `base`. The path of `base` is
-/// kept, as for a gateway behind a prefix of another server.
-pub fn below(base: &reqwest::Url, path: &str) -> reqwest::Url {
-    let mut url = base.clone();
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-    url.set_query(query);
-    url
-}
-
 /// A time of day, every day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Window {
@@ -104,61 +180,38 @@ pub enum Window {
     From(u16, u16),
 }
 
-/// Reads `any` or `22:00-06:30`.
-pub fn window(text: &str) -> Option<Window> {
-    if text == "any" {
-        return Some(Window::Any);
-    }
-    let minute = |text: &str| -> Option<u16> {
-        let (hour, minute) = text.trim().split_once(':')?;
-        let two = |text: &str, most: u16| -> Option<u16> {
-            let plain = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
-            plain.then(|| text.parse().ok()).flatten().filter(|number| *number <= most)
+impl Window {
+    /// Reads `any` or `22:00-06:30`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "any" {
+            return Some(Self::Any);
+        }
+        let minute = |text: &str| -> Option<u16> {
+            let (hour, minute) = text.trim().split_once(':')?;
+            let two = |text: &str, most: u16| -> Option<u16> {
+                let plain = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+                plain.then(|| text.parse().ok()).flatten().filter(|number| *number <= most)
+            };
+            Some(two(hour, 23)? * 60 + two(minute, 59)?)
         };
-        Some(two(hour, 23)? * 60 + two(minute, 59)?)
-    };
-    let (from, until) = text.split_once('-')?;
-    Some(Window::From(minute(from)?, minute(until)?))
+        let (from, until) = text.split_once('-')?;
+        Some(Self::From(minute(from)?, minute(until)?))
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        match *self {
+            Self::Any => f.write_str("any"),
+            Self::From(from, until) => write!(f, "{}-{}", clock(from), clock(until)),
+        }
+    }
 }
 
 /// Splits a list at commas and white space.
 pub fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
-}
-
-/// Checks `text` for a setting of this shape, and describes the error if there is one.
-pub fn check(shape: Shape, text: &str) -> Result<(), String> {
-    let (good, wanted) = match shape {
-        Shape::Text => (!text.is_empty(), "a text".to_owned()),
-        Shape::Path => (text == "auto" || text.starts_with('/'), "an absolute path".to_owned()),
-        Shape::PathOrNone => (text == "none" || text.starts_with('/'), "an absolute path, or none".to_owned()),
-        Shape::Api => (api(text).is_some(), "unix: and an absolute path, or an http or https URL".to_owned()),
-        Shape::Url => (url(text).is_some(), "an http or https URL".to_owned()),
-        Shape::UrlList => (list(text).all(|item| url(item).is_some()), "http or https URLs".to_owned()),
-        Shape::Count => (count(text).is_some(), "a whole number from 1 to 8".to_owned()),
-        Shape::RepoList => {
-            (list(text).all(|item| RepoName::new(item).is_ok()), "names of repositories, as in pacman.conf".to_owned())
-        }
-        Shape::Words => (true, "words".to_owned()),
-        Shape::Number => (text.parse::<u32>().is_ok(), "a whole number".to_owned()),
-        Shape::Size => (size(text).is_some(), "a size like \"2 GiB\"".to_owned()),
-        Shape::Span => (span(text).is_some(), "a time span like \"5 s\"".to_owned()),
-        Shape::UpTo(most) => {
-            let fits = text.parse().is_ok_and(|number| (1..=most).contains(&number));
-            (text == "auto" || fits, format!("a number from 1 to {most}, or auto"))
-        }
-        Shape::Window => (window(text).is_some(), "any, or a time of day like \"22:00-06:00\"".to_owned()),
-        Shape::Choice(words) => (words.contains(&text), format!("one of {}", words.join(", "))),
-    };
-    if good {
-        return Ok(());
-    }
-    let is_url = matches!(shape, Shape::Url | Shape::UrlList | Shape::Api);
-    if is_url && text.contains('@') {
-        let found = list(text).map(without_secret).collect::<Vec<_>>().join(" ");
-        return Err(format!("expected {wanted} without user name and password, found {found:?}"));
-    }
-    Err(format!("expected {wanted}, found {text:?}"))
 }
 
 /// Prints bytes for people: `17 B`, `1.5 MiB`.
@@ -195,78 +248,54 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_an_rpc_is_read_as_kubo_writes_it() {
-        for (text, read) in [
-            ("http://localhost:5001/", Some("http://127.0.0.1:5001")),
-            ("/ip4/127.0.0.1/tcp/5001", Some("http://127.0.0.1:5001")),
-            ("/ip6/::1/tcp/5001", Some("http://[::1]:5001")),
-            ("/dns4/kubo.lan/tcp/443/https", Some("https://kubo.lan")),
-            ("unix:/run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
-            ("unix:///run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
-            ("/unix/run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
-            ("unix:run/x", None),
-            ("unix:/", None),
-            ("/ip4/127.0.0.1/udp/5001", None),
-            ("/run/ipfs/api.sock", None),
-            ("http://user:secret@127.0.0.1:5001", None),
-        ] {
-            assert_eq!(api(text).as_deref(), read, "{text}");
-        }
-    }
-
-    #[test]
     fn a_refused_url_is_shown_without_its_password() {
-        for shape in [Shape::Url, Shape::UrlList, Shape::Api] {
+        for shape in [Shape::Url, Shape::Urls, Shape::Api] {
             for text in ["http://user:hush@host", "https://good.example http://user:hu@sh@host/", "user:hush@host"] {
-                let said = check(shape, text).unwrap_err();
+                let said = shape.read(text).unwrap_err();
                 assert!(!said.contains("hush") && !said.contains("hu@") && said.contains("host"), "{said}");
             }
         }
     }
 
     #[test]
-    fn the_path_of_a_configured_address_is_kept() {
-        let at = |base: &str| below(&base.parse().unwrap(), "/ipfs/bafk?format=raw").to_string();
-        assert_eq!(at("https://gate.example"), "https://gate.example/ipfs/bafk?format=raw");
-        assert_eq!(at(&url("https://gate.example/sub/").unwrap()), "https://gate.example/sub/ipfs/bafk?format=raw");
-    }
-
-    #[test]
     fn a_window_is_two_times_of_day() {
-        assert_eq!(window("any"), Some(Window::Any));
-        assert_eq!(window("22:00-06:30"), Some(Window::From(1320, 390)));
-        assert_eq!(window("00:00 - 23:59"), Some(Window::From(0, 1439)));
+        assert_eq!(Window::parse("any"), Some(Window::Any));
+        assert_eq!(Window::parse("22:00-06:30"), Some(Window::From(1320, 390)));
+        assert_eq!(Window::parse("00:00 - 23:59"), Some(Window::From(0, 1439)));
         for bad in ["", "22-6", "24:00-01:00", "1:00-2:00", "10:60-11:00", "+1:00-02:00", "10:00"] {
-            assert_eq!(window(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn localhost_is_read_as_127_0_0_1() {
-        assert_eq!(url("http://localhost:8080/").as_deref(), Some("http://127.0.0.1:8080"));
-        assert_eq!(url("ftp://x"), None);
-        for bad in ["http://user:secret@x", "http://:secret@x", "http://x/?", "http://x/#y"] {
-            assert_eq!(url(bad), None, "{bad}");
+            assert_eq!(Window::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_wrong_value_says_what_was_expected() {
-        assert_eq!(check(Shape::Size, "lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
-        assert_eq!(check(Shape::Choice(&["a", "b"]), "c").unwrap_err(), "expected one of a, b, found \"c\"");
-        assert_eq!(check(Shape::Path, "auto"), Ok(()));
-        assert_eq!((check(Shape::UpTo(16), "auto"), check(Shape::UpTo(16), "16")), (Ok(()), Ok(())));
+        let parallel = Shape::NumberOrAuto(1, 16);
+        assert_eq!(Shape::Size.read("lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
+        assert_eq!(Shape::Choice(&["a", "b"]).read("c").unwrap_err(), "expected one of a, b, found \"c\"");
+        assert_eq!(Shape::PathOr("auto").read("auto"), Ok(Value::PathOr(None)));
+        assert_eq!(parallel.read("auto"), Ok(Value::NumberOrAuto(None)));
+        assert_eq!(parallel.read("16"), Ok(Value::NumberOrAuto(Some(16))));
         let wanted = "expected a number from 1 to 16, or auto, found";
         for wrong in ["0", "17", "-1", "x"] {
-            assert_eq!(check(Shape::UpTo(16), wrong).unwrap_err(), format!("{wanted} {wrong:?}"));
+            assert_eq!(parallel.read(wrong).unwrap_err(), format!("{wanted} {wrong:?}"));
         }
-        assert_eq!(check(Shape::Count, "3"), Ok(()));
-        assert_eq!(check(Shape::Count, "0").unwrap_err(), "expected a whole number from 1 to 8, found \"0\"");
+        assert_eq!(Shape::Number(1, 8).read("3"), Ok(Value::Number(3)));
+        assert_eq!(Shape::Number(1, 8).read("0").unwrap_err(), "expected a whole number from 1 to 8, found \"0\"");
     }
 
     #[test]
     fn sizes_are_shown_for_people() {
         assert_eq!(show_size(17), "17 B");
         assert_eq!(show_size(3 << 19), "1.5 MiB");
+    }
+
+    #[test]
+    fn what_a_few_commands_need_is_no_error_elsewhere() {
+        let Ok(Value::Networks(networks)) = Shape::Networks.read("home 10.1.2.3/8") else { panic!("no networks") };
+        assert_eq!(networks, ["home", "10.1.2.3/8"]);
+        assert_eq!(networks[1].value().unwrap().to_string(), "10.0.0.0/8");
+        assert!(Written::values(&networks).unwrap_err().ends_with(", found \"home\""));
+        let Ok(Value::Interfaces(interfaces)) = Shape::Interfaces.read("en*,eth[") else { panic!("no interfaces") };
+        assert!(interfaces[0].value().is_ok() && interfaces[1].value().unwrap_err().contains("found \"eth[\""));
     }
 }

@@ -1,6 +1,7 @@
 //! Stands in for the daemon in a program that was built without it.
 
 use crate::config::Settings;
+use crate::config::network::Network;
 use crate::daemon::Nearby;
 use crate::env::Env;
 use crate::error::Error;
@@ -30,6 +31,6 @@ pub fn here(_: &Settings) -> Result<Vec<Nearby>, Error> {
 ///
 /// # Errors
 /// Always.
-pub fn network(_: &str) -> Result<String, Error> {
+pub fn network(_: &str) -> Result<Network, Error> {
     Err(missing())
 }

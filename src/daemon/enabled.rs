@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use glob::Pattern;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, identity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::config::network::{Network, is_private};
+use crate::config::written::Written;
 use crate::config::{KuboPolicy, Settings, layers};
 use crate::daemon::Nearby;
 use crate::daemon::library::Library;
@@ -26,7 +27,7 @@ use crate::fsx;
 use crate::http::Http;
 use crate::kubo::Kubo;
 use crate::node::bitswap::UploadLimits;
-use crate::node::networks::{self, Allowed, LocalAddress, Network};
+use crate::node::networks::{self, Allowed, LocalAddress};
 use crate::node::shelf::Shelf;
 use crate::node::{self, Config};
 use crate::report;
@@ -115,7 +116,7 @@ pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
     let found =
         networks::here().map_err(|e| Error::local("networks", format!("the kernel does not tell them: {e}")))?;
     let nearby = found.into_iter().filter(LocalAddress::is_lan).map(|here| Nearby {
-        network: here.network().to_string(),
+        network: here.network(),
         address: here.address.addr().to_string(),
         is_trusted: here.is_trusted(&allowed.networks),
         is_chosen: allowed.chooses(&here.interface),
@@ -125,26 +126,18 @@ pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
     Ok(nearby.collect())
 }
 
-/// Returns a network in the form of `lan.networks`, from the text that the user typed.
+/// Reads a network from the text that the user typed.
 ///
 /// # Errors
 /// When the text is no network.
-pub fn network(text: &str) -> Result<String, Error> {
-    let network: Network = text.parse().map_err(|e| Error::usage("NETWORK", format!("{e}, found {text:?}")))?;
-    Ok(network.to_string())
+pub fn network(text: &str) -> Result<Network, Error> {
+    text.parse().map_err(|e| Error::usage("NETWORK", format!("{e}, found {text:?}")))
 }
 
 fn allowed(settings: &Settings) -> Result<Allowed, Error> {
-    let network =
-        |text: &String| text.parse().map_err(|e| Error::usage("lan.networks", format!("{e}, found {text:?}")));
-    let interface = |text: &String| {
-        Pattern::new(text).map_err(|e| {
-            Error::usage("lan.interfaces", format!("expected a name, possibly with * and ?, found {text:?}: {e}"))
-        })
-    };
     Ok(Allowed {
-        networks: settings.lan_networks.iter().map(network).collect::<Result<_, _>>()?,
-        interfaces: settings.lan_interfaces.iter().map(interface).collect::<Result<_, _>>()?,
+        networks: Written::values(&settings.lan_networks).map_err(|why| Error::usage("lan.networks", why))?,
+        interfaces: Written::values(&settings.lan_interfaces).map_err(|why| Error::usage("lan.interfaces", why))?,
     })
 }
 
@@ -156,7 +149,7 @@ fn peers(settings: &Settings) -> Result<Vec<(PeerId, Multiaddr)>, Error> {
     let parsed = settings.lan_peers.iter().map(|text| {
         let mut address: Multiaddr = text.parse().map_err(|_| bad(text))?;
         let Some(Protocol::P2p(peer)) = address.pop() else { return Err(bad(text)) };
-        let ip = node::gate::tcp_address(&address).filter(|ip| networks::is_private(*ip));
+        let ip = node::gate::tcp_address(&address).filter(|ip| is_private(*ip));
         ip.map(|_| (peer, address)).ok_or_else(|| bad(text))
     });
     parsed.collect()

@@ -30,13 +30,15 @@ mod transfers;
 #[cfg(feature = "node")]
 mod watch;
 
+use crate::config::network::Network;
+
 /// A private network that this machine is in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Nearby {
     /// The interface of the network.
     pub interface: String,
-    /// The network in the form of `lan.networks`.
-    pub network: String,
+    /// The network.
+    pub network: Network,
     /// This machine's address there.
     pub address: String,
     /// True if `lan.networks` contains it.

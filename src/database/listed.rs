@@ -47,7 +47,7 @@ pub fn newest(session: &Session, want: &Want) -> Option<Snapshot> {
 }
 
 fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, now: SystemTime) -> Option<Snapshot> {
-    if !index.repos.iter().any(|granted| granted == repo.as_str()) {
+    if !index.may_describe(repo.as_str()) {
         return None;
     }
     let (state, own, now) = (in_use::state(&session.settings), in_use::copy_name(index), clock::checked_unix(now)?);

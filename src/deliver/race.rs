@@ -235,11 +235,7 @@ fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Cand
     });
     // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
     let naming = session.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
-    let copies = naming.filter_map(|index| {
-        let mut url = Url::parse(index.url.as_ref()?).ok()?;
-        url.set_path(&format!("{}/ipfs/{cid}", url.path().trim_end_matches('/')));
-        Some((url, false))
-    });
+    let copies = naming.filter_map(|index| Some((index.url.as_ref()?.below(&format!("/ipfs/{cid}")), false)));
     let mut all: Vec<(Url, bool)> = peers.chain(copies).collect();
     all.dedup();
     (!all.is_empty()).then(|| Box::new(RootBlock::new(http, all, cid, size)) as Box<dyn Roots>)

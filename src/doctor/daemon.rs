@@ -88,9 +88,9 @@ impl DaemonFacts {
             return Self::Gone { wanted: settings.kubo == KuboPolicy::Yes, why: fault.text };
         }
         Self::Here(Box::new(Answers {
-            api: settings.kubo_api.clone(),
+            api: settings.kubo_api.to_string(),
             token_file: settings.kubo_token.clone(),
-            gateway_url: settings.kubo_gateway.clone(),
+            gateway_url: settings.kubo_gateway.to_string(),
             rpc,
             gateway,
             version: version.and_then(Result::ok).as_deref().and_then(release),
@@ -98,7 +98,7 @@ impl DaemonFacts {
             repo: repo.and_then(Result::ok),
             peers: peers.and_then(Result::ok),
             // The process behind another port cannot be seen from here.
-            collects: settings.kubo_api.ends_with(":5001").then(collects).flatten(),
+            collects: (settings.kubo_api.port() == Some(5001)).then(collects).flatten(),
         }))
     }
 }

@@ -6,6 +6,7 @@ use super::accept::Grant;
 use super::state::IndexState;
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::clock;
+use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings};
 use crate::digest::Sha256;
 use crate::error::Error;
@@ -19,7 +20,7 @@ pub fn state(settings: &Settings) -> IndexState {
 /// Returns the name of an index's copy: its own name, and its keys. A copy proven by another key is not that of an
 /// index that was removed and added anew, nor of one that needs a further key since.
 pub fn copy_name(index: &IndexConfig) -> FileName {
-    let keys = format!("{:?} {:?}", index.key, index.minisign);
+    let keys = format!("{:?} {:?}", index.key.as_ref().map(Written::text), index.minisign.as_ref().map(Written::text));
     let keys = Sha256::of(keys.as_bytes()).to_string();
     FileName::new(format!("{}.{}", index.name, &keys[..12])).expect("the name of an index is short and plain")
 }
@@ -52,13 +53,13 @@ pub fn table(
 /// # Errors
 /// A usage error when a key or a name is malformed.
 pub fn grant(index: &IndexConfig) -> Result<Grant, Error> {
-    let wrong = |field: &str, why: &dyn std::fmt::Display| {
+    let wrong = |field: &str, why: &str| {
         Error::usage(format!("index.{}.{field}", index.name), why).hint("pkgswarm index rm and add it again")
     };
-    let ipns = index.key.as_deref().map(str::parse).transpose().map_err(|e| wrong("key", &e))?;
-    let minisign = index.minisign.as_deref().map(str::parse).transpose().map_err(|e| wrong("minisign", &e))?;
-    let repos = index.repos.iter().map(RepoName::new).collect::<Result<_, _>>().map_err(|e| wrong("repos", &e))?;
-    Ok(Grant { ipns, minisign, repos })
+    let ipns = index.key.as_ref().map(Written::value).transpose().map_err(|why| wrong("key", why))?.copied();
+    let minisign = index.minisign.as_ref().map(Written::value).transpose().map_err(|why| wrong("minisign", why))?;
+    let repos = Written::values(&index.repos).map_err(|why| wrong("repos", why))?;
+    Ok(Grant { ipns, minisign: minisign.cloned(), repos })
 }
 
 /// True if an index was last confirmed longer ago than `index.refresh`, or never.
@@ -78,18 +79,19 @@ pub fn is_any_due(settings: &Settings, now: SystemTime) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::value;
 
     #[test]
     fn an_index_with_another_key_does_not_inherit_the_old_copy() {
         let index = |key: Option<&str>, minisign: Option<&str>| IndexConfig {
             name: "arch".to_owned(),
-            key: key.map(str::to_owned),
-            minisign: minisign.map(str::to_owned),
+            key: key.map(Written::read),
+            minisign: minisign.map(Written::read),
             ..IndexConfig::default()
         };
         let name = copy_name(&index(Some("k51a"), None));
         assert!(name.as_str().starts_with("arch."), "{name}");
-        assert_eq!(copy_name(&IndexConfig { repos: vec!["core".to_owned()], ..index(Some("k51a"), None) }), name);
+        assert_eq!(copy_name(&IndexConfig { repos: vec![value::repo("core")], ..index(Some("k51a"), None) }), name);
         for other in [index(Some("k51b"), None), index(None, Some("k51a")), index(Some("k51a"), Some("RWQ"))] {
             assert_ne!(copy_name(&other), name);
         }

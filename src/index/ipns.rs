@@ -3,37 +3,15 @@
 //! Facts: `ipfs/specs` `src/ipns/ipns-record.md`; `doc/facts/kubo.md`; records made by boxo in
 //! `tests/data/ipns`. Only Ed25519 names are read: their public key is inside the name.
 
-use std::fmt;
-use std::str::FromStr;
-
-use cid::multibase::Base;
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 use super::time;
 use crate::cid::Cid;
+use crate::publisher::KEY_PREFIX;
+pub use crate::publisher::{IpnsNameError, Name};
 use crate::size::RECORD_MOST;
 
 mod wire;
-
-/// The beginning of an Ed25519 public key inside a libp2p key: protobuf {type = 1, data = 32 bytes}.
-const KEY_PREFIX: [u8; 4] = [0x08, 0x01, 0x12, 0x20];
-/// CIDv1, codec libp2p-key, multihash identity of 36 bytes.
-const NAME_PREFIX: [u8; 4] = [0x01, 0x72, 0x00, 0x24];
-
-/// An IPNS name with an Ed25519 key: `k51…`, also read as `bafz…` and as the peer id `12D3Koo…`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name([u8; 32]);
-
-/// The reason why a text is not such a name. Trying again does not help.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum IpnsNameError {
-    /// Neither a multibase text nor a peer id, or cut short.
-    #[error("not an IPNS name: expected a text like k51… or 12D3Koo…")]
-    Malformed,
-    /// A key of another kind, for example RSA (`Qm…`), which is not inside the name.
-    #[error("only IPNS names with an Ed25519 key are supported")]
-    NotEd25519,
-}
 
 /// A record whose signature was checked; the only way to have one is [`Name::verify`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,29 +56,19 @@ pub enum RecordError {
 }
 
 impl Name {
-    /// Makes the name of this public key.
-    pub fn from_key(key: [u8; 32]) -> Self {
-        Self(key)
-    }
-
-    /// Returns the Ed25519 public key in the name.
-    pub fn key(&self) -> [u8; 32] {
-        self.0
-    }
-
     /// Checks `record` against this name at the time `now` (Unix seconds) and returns its content.
     ///
     /// Never panics on any bytes, and reads at most [`RECORD_MOST`] of them.
     pub fn verify(&self, record: &[u8], now: u64) -> Result<IpnsRecord, RecordError> {
         let entry = wire::IpnsEntry::decode(record)?;
-        if entry.public_key.is_some_and(|key| key.strip_prefix(&KEY_PREFIX) != Some(&self.0)) {
+        if entry.public_key.is_some_and(|key| key.strip_prefix(&KEY_PREFIX) != Some(&self.key())) {
             return Err(RecordError::Signature);
         }
         let (Some(data), Some(signature)) = (entry.data, entry.signature_v2) else {
             return Err(RecordError::Signature);
         };
         let signature = Signature::from_slice(signature).map_err(|_| RecordError::Signature)?;
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| RecordError::Signature)?;
+        let key = VerifyingKey::from_bytes(&self.key()).map_err(|_| RecordError::Signature)?;
         // The strict variant also refuses keys of small order, whose signatures fit several messages.
         key.verify_strict(&wire::to_sign(data), &signature).map_err(|_| RecordError::Signature)?;
 
@@ -134,60 +102,6 @@ impl IpnsRecord {
     /// For publishers without a daemon, and for tests.
     pub fn sign(&self, key: &SigningKey) -> Vec<u8> {
         wire::sign(self, key)
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = [0; 40];
-        bytes[..4].copy_from_slice(&NAME_PREFIX);
-        bytes[4..8].copy_from_slice(&KEY_PREFIX);
-        bytes[8..].copy_from_slice(&self.0);
-        f.write_str(&cid::multibase::encode(Base::Base36Lower, bytes))
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Name {
-    type Err = IpnsNameError;
-
-    fn from_str(text: &str) -> Result<Self, IpnsNameError> {
-        let text = text.strip_prefix("/ipns/").unwrap_or(text);
-        if text.len() > 128 || !text.is_ascii() {
-            return Err(IpnsNameError::Malformed);
-        }
-        let bytes = if text.starts_with("12D3Koo") || text.starts_with("Qm") {
-            // A peer id is a bare multihash; with CID framing in front it is the same name.
-            let multihash = Base::Base58Btc.decode(text).map_err(|_| IpnsNameError::Malformed)?;
-            [&NAME_PREFIX[..2], &multihash].concat()
-        } else {
-            cid::multibase::decode(text).map_err(|_| IpnsNameError::Malformed)?.1
-        };
-        let key = bytes.strip_prefix(&NAME_PREFIX).and_then(|rest| rest.strip_prefix(&KEY_PREFIX));
-        let key = key.and_then(|key| <[u8; 32]>::try_from(key).ok());
-        key.map(Self).ok_or(if bytes.starts_with(&NAME_PREFIX[..2]) && bytes.len() > 8 {
-            IpnsNameError::NotEd25519
-        } else {
-            IpnsNameError::Malformed
-        })
-    }
-}
-
-impl serde::Serialize for Name {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Name {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -278,28 +192,6 @@ mod tests {
         {
             let record = IpnsRecord { value: value.to_owned(), ..record() };
             assert!(matches!(record.root(), Err(RecordError::Target(_))), "{value}");
-        }
-    }
-
-    #[test]
-    fn every_spelling_of_a_name_is_the_same_name() {
-        let name: Name = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8".parse().unwrap();
-        assert_eq!(name.to_string(), "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8");
-        let bytes = [&NAME_PREFIX[..], &KEY_PREFIX, &name.key()].concat();
-        let base32 = cid::multibase::encode(Base::Base32Lower, &bytes);
-        let peer = Base::Base58Btc.encode(&bytes[2..]);
-        assert!(base32.starts_with("bafz") && peer.starts_with("12D3Koo"), "{base32} {peer}");
-        for text in [base32, peer, format!("/ipns/{name}")] {
-            assert_eq!(text.parse(), Ok(name), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_an_ed25519_name_is_refused() {
-        let rsa = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn";
-        assert_eq!(rsa.parse::<Name>(), Err(IpnsNameError::NotEd25519));
-        for bad in ["", "k", "k51", "example.org", "12D3Koo", "12D3Koo0OIl", "ü"] {
-            assert_eq!(bad.parse::<Name>(), Err(IpnsNameError::Malformed), "{bad}");
         }
     }
 

@@ -1,24 +1,11 @@
 //! The second proof of a manifest: a minisign signature over its bytes, checked and made.
 
-use std::fmt;
-use std::str::FromStr;
-
 use cid::multibase::Base;
+
+pub use crate::publisher::{KeyError, PublicKey};
 
 /// Most bytes of a `.minisig` that are read.
 pub const SIGNATURE_MOST: usize = 16 * 1024;
-
-/// A minisign public key (`RWQ…`), compared by its bytes, not by its comment.
-#[derive(Clone)]
-pub struct PublicKey {
-    key: minisign_verify::PublicKey,
-    text: String,
-}
-
-/// The reason why a text is not a minisign public key. Trying again does not help.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("not a minisign public key: expected RWQ… or the content of a .pub file")]
-pub struct KeyError;
 
 /// The reason why a signature does not prove the bytes.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -44,12 +31,6 @@ pub enum SignatureError {
 }
 
 impl PublicKey {
-    /// Returns the key's number as minisign prints it: 16 hexadecimal digits, for people to compare.
-    pub fn fingerprint(&self) -> String {
-        let bytes = Base::Base64Pad.decode(&self.text).expect("the text was written by from_str");
-        bytes[2..10].iter().rev().map(|byte| format!("{byte:02X}")).collect()
-    }
-
     /// Checks that this key made `signature` (the text of a `.minisig`, prehashed or plain) over `manifest`, and
     /// returns the signed comment, for [`Comment::agrees`].
     pub fn verify(&self, manifest: &[u8], signature: &[u8]) -> Result<Comment, SignatureError> {
@@ -119,47 +100,6 @@ impl Comment {
         Ok(())
     }
 }
-
-impl FromStr for PublicKey {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        if text.len() > 2048 {
-            return Err(KeyError);
-        }
-        let line = match text.trim().split_once('\n') {
-            Some((comment, key)) if comment.starts_with("untrusted comment:") => key.trim(),
-            Some(_) => return Err(KeyError),
-            None => text.trim(),
-        };
-        let key = minisign_verify::PublicKey::from_base64(line).map_err(|_| KeyError)?;
-        let bytes = Base::Base64Pad.decode(line).map_err(|_| KeyError)?;
-        if bytes.len() != 42 {
-            return Err(KeyError);
-        }
-        Ok(Self { key, text: Base::Base64Pad.encode(bytes) })
-    }
-}
-
-impl fmt::Display for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl PartialEq for PublicKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for PublicKey {}
 
 /// A minisign secret key, ready to sign.
 pub struct SecretKey(minisign::SecretKey);

@@ -11,7 +11,7 @@ use reqwest::{Client, Url};
 
 use super::Kubo;
 use crate::config::Settings;
-use crate::config::value;
+use crate::config::url::RpcAddress;
 use crate::http::Http;
 
 /// Most bytes of a file with a secret: a longer one is another file.
@@ -40,15 +40,15 @@ impl Kubo {
         let client = http.loopback().clone();
         let secret = settings.kubo_token.as_deref().map(secret);
         let gateway = settings.gateway_url();
-        match settings.kubo_api.strip_prefix(value::UNIX) {
-            Some(path) => {
+        match &settings.kubo_api {
+            RpcAddress::Unix(path) => {
                 // The name is not looked up; HTTP requires one.
                 let api = Url::parse("http://localhost").ok();
-                let door = Door { client: Some(http.unix(Path::new(path))), secret };
+                let door = Door { client: Some(http.unix(path)), secret };
                 Self { api, gateway, client, door }
             }
-            None => {
-                Self { api: Url::parse(&settings.kubo_api).ok(), gateway, client, door: Door { client: None, secret } }
+            RpcAddress::Http(base) => {
+                Self { api: Some(base.url().clone()), gateway, client, door: Door { client: None, secret } }
             }
         }
     }

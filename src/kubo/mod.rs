@@ -14,7 +14,7 @@ use reqwest::{Body, Client, Response, Url};
 use serde::Deserialize;
 
 use crate::cid::Cid;
-use crate::config::value::below;
+use crate::config::url::below;
 use crate::http::USER_AGENT;
 use crate::size::{BLOCK_MOST, RECORD_MOST};
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use crate::config::Settings;
-use crate::config::value::{Window, window};
+use crate::config::value::Window;
 use crate::program;
 
 /// Longest wait for `busctl` and `ip`; both answer in milliseconds.
@@ -57,8 +57,8 @@ impl Surroundings {
         if let (Some(vpn), false) = (&self.vpn, settings.prefetch.vpn) {
             return Some(format!("the Internet is reached through {vpn}, a VPN (prefetch.vpn)"));
         }
-        match window(&settings.prefetch.window) {
-            Some(Window::From(from, until)) if !is_within(self.minute, from, until) => {
+        match settings.prefetch.window {
+            Window::From(from, until) if !is_within(self.minute, from, until) => {
                 Some(format!("outside {} (prefetch.window)", settings.prefetch.window))
             }
             _ => None,

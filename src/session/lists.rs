@@ -203,7 +203,7 @@ impl Session {
 
     /// Returns the same, and whether one of them cannot be read.
     fn tables_and_unread(&self, repo: &str) -> (Vec<(String, Catalogue)>, bool) {
-        let allowed = self.settings.indexes.iter().filter(|index| index.repos.iter().any(|name| name == repo));
+        let allowed = self.settings.indexes.iter().filter(|index| index.may_describe(repo));
         let (arch, mut tables, mut is_unread) = (self.arch(), Vec::new(), false);
         for index in allowed {
             match index::in_use::table(&self.settings, index, repo, &arch, SystemTime::now()) {

@@ -146,7 +146,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     if values.is_empty() {
         return Ok(SetupOffer::Nothing("Kubo is set up, as far as nobody chose otherwise".to_owned()));
     }
-    Ok(SetupOffer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.clone(), values, back: false })))
+    Ok(SetupOffer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.to_string(), values, back: false })))
 }
 
 /// Offers to restore the values that setup wrote and that have not changed since.
@@ -161,7 +161,7 @@ pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOf
     let config = asked(kubo.config())?;
     let still = record.done.kubo.iter().filter(|value| at(&config, &value.key) == value.after);
     let values = still.map(|value| (value.clone(), "")).collect();
-    let at = context.settings.kubo_api.clone();
+    let at = context.settings.kubo_api.to_string();
     Ok(SetupOffer::Change(Box::new(Forgetting { values: Values { kubo, at, values, back: true } })))
 }
 

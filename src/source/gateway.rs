@@ -17,7 +17,7 @@ use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
 use crate::cid::{Cid, Codec};
-use crate::config::value::below;
+use crate::config::url::below;
 use crate::dag::proof::Leaves;
 use crate::dag::walk::Walk;
 use crate::http::range::retry_after;

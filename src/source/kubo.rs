@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use reqwest::{StatusCode, Url};
 
 use crate::cid::{Cid, Codec};
-use crate::config::value::below;
+use crate::config::url::below;
 use crate::dag::proof::Leaves;
 use crate::http::{self, GetOptions, Http};
 use crate::source::gateway::raw_block;

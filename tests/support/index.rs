@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pkgswarm::cid::Cid;
 use pkgswarm::config::IndexConfig;
+use pkgswarm::config::written::Written;
 use pkgswarm::dag::build::build;
 use pkgswarm::digest::Sha256;
 use pkgswarm::index::in_use;
@@ -100,7 +101,8 @@ impl FakeIndex {
         };
         let key = Name::from_key(Sha256::of(self.name.as_bytes()).to_string().as_bytes()[..32].try_into().unwrap());
         let key = key.to_string();
-        let config = IndexConfig { name: self.name.clone(), key: Some(key.clone()), ..IndexConfig::default() };
+        let config =
+            IndexConfig { name: self.name.clone(), key: Some(Written::read(key.as_str())), ..IndexConfig::default() };
         let (bytes, name) = (manifest.encode(), in_use::copy_name(&config));
         let state = IndexState::at(world.path("state/index"));
         state.keep_table(&name, &manifest.tables[0], TableBytes::Packed(&packed)).expect("a state directory");

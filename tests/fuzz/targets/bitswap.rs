@@ -7,7 +7,7 @@ use pkgswarm::size::BLOCK_MOST;
 use pkgswarm::node::claims::{ClaimQuestion, read_answer};
 use pkgswarm::node::indexes::read_request;
 use pkgswarm::node::message::{BitswapMessage, Draft};
-use pkgswarm::node::networks::Network;
+use pkgswarm::config::network::Network;
 use pkgswarm::protobuf;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

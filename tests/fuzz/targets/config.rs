@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use pkgswarm::config::{Layers, Settings, value};
+use pkgswarm::config::url::{BaseUrl, RpcAddress};
+use pkgswarm::config::{Layers, Settings};
 use pkgswarm::env::Env;
 use pkgswarm::error::Error;
 use pkgswarm_fuzz::parts;
@@ -26,30 +27,31 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     };
     match read() {
         Ok(layers) => {
-            let settings = Settings::from_layers(&ENV, &layers).expect("the layers were checked");
+            let settings = Settings::from_layers(&ENV, &layers);
             let _ = (settings.gateway_url(), settings.gateway_urls().count());
             for url in settings.gateways.iter().chain([&settings.kubo_gateway]) {
                 plain(url);
             }
-            match settings.kubo_api.strip_prefix("unix:") {
-                Some(socket) => assert!(Path::new(socket).is_absolute(), "{socket}"),
-                None => plain(&settings.kubo_api),
+            match &settings.kubo_api {
+                RpcAddress::Unix(socket) => assert!(socket.is_absolute(), "{socket:?}"),
+                RpcAddress::Http(base) => plain(base),
             }
+            assert_eq!(RpcAddress::parse(&settings.kubo_api.to_string()).as_ref(), Some(&settings.kubo_api));
             for index in &settings.indexes {
                 assert!(!index.name.is_empty() && !index.name.contains(['/', '.']));
                 assert!(index.key.is_some() || index.minisign.is_some());
-                index.url.iter().for_each(|url| plain(url));
+                index.url.iter().for_each(plain);
             }
         }
         Err(error) => assert!(!error.subject.is_empty() && !error.message.is_empty()),
     }
 });
 
-/// Checks the promise of `config::value::url`: http, no credentials, query or fragment, and normalised.
-fn plain(text: &str) {
-    let url = url::Url::parse(text).expect("it was a URL");
+/// Checks the promise of [`BaseUrl`]: http, no credentials, query or fragment, and read as it is written.
+fn plain(base: &BaseUrl) {
+    let (url, text) = (base.url(), base.to_string());
     assert!(matches!(url.scheme(), "http" | "https"), "{text}");
     assert!(url.username().is_empty() && url.password().is_none(), "{text}");
     assert!(url.query().is_none() && url.fragment().is_none(), "{text}");
-    assert_eq!(value::url(text).as_deref(), Some(text));
+    assert_eq!(BaseUrl::parse(&text).as_ref(), Some(base));
 }
