@@ -21,20 +21,19 @@
 //! descriptors (`rights.rs`).
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 
+mod passing;
 mod rights;
+
+pub use passing::{receive, send};
 
 /// Longest message in bytes.
 pub const MOST: usize = 1024;
@@ -280,29 +279,6 @@ fn seqpacket() -> io::Result<OwnedFd> {
 
 fn user_of(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(sockopt::socket_peercred(socket)?.uid.as_raw())
-}
-
-fn send(socket: impl AsFd, bytes: &[u8], file: Option<&File>) -> io::Result<()> {
-    let files = file.map(|file| [file.as_fd()]);
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if let Some(files) = &files {
-        control.push(SendAncillaryMessage::ScmRights(files));
-    }
-    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
-}
-
-/// Receives one message, as far as there is room, and its descriptor; 0 bytes when the other end has closed.
-fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<(usize, Option<File>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(into)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let files = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(files) => Some(files),
-        _ => None,
-    });
-    Ok((got.bytes, files.flatten().next().map(File::from)))
 }
 
 #[cfg(test)]

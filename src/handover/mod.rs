@@ -10,8 +10,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IoSlice, Read as _};
-use std::mem::MaybeUninit;
+use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::UNIX_EPOCH;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -32,6 +31,7 @@ use crate::fsx::{self, LITTLE_ROOM};
 use crate::interrupt;
 use crate::output::Output;
 use crate::program;
+use crate::socket;
 use crate::users::{self, User};
 use crate::verify::{self, Accepted};
 
@@ -106,13 +106,7 @@ impl Giver {
         let spent = obtained.loose.is_some();
         let message = Message { asked, name, sha256, size, waiver, modified, from, refused, cid, spent };
         let line = message.cut().to_line();
-        let files = [obtained.file.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&files));
-        rustix::net::sendmsg(&self.0, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL)
-            .map_err(|e| failed(&e))?;
-        Ok(())
+        socket::send(&self.0, &line, Some(&obtained.file)).map_err(|e| failed(&e))
     }
 }
 

@@ -1,13 +1,9 @@
 //! Root's end: receives the files that the child hands over, proves a copy of each, and decides its name.
 
 use std::fs::File;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-
-use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::message::{MOST, Message};
 use super::{Arrival, HandoverTarget, Tell};
@@ -15,6 +11,7 @@ use crate::error::Error;
 use crate::fsx;
 use crate::name::{FileName, NameKind};
 use crate::output::Output;
+use crate::socket;
 use crate::verify::{self, Accepted};
 
 /// Places the files until the child has closed its end; returns their number.
@@ -23,22 +20,15 @@ pub(super) fn all(channel: &OwnedFd, target: &HandoverTarget<'_>) -> Result<usiz
     let mut placed = Vec::new();
     loop {
         let mut line = vec![0; MOST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(&mut line)];
-        let got = match rustix::net::recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => continue,
-            Err(Errno::CONNRESET) => return Ok(placed.len()),
-            got => got.map_err(|e| wrong(&format!("cannot be read from: {e}")))?.bytes,
+        let (got, file) = match socket::receive(channel, &mut line) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(placed.len()),
+            got => got.map_err(|e| wrong(&format!("cannot be read from: {e}")))?,
         };
         if got == 0 {
             return Ok(placed.len());
         }
-        let files = control.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(files) => Some(files),
-            _ => None,
-        });
-        let file = files.flatten().next().map(File::from).ok_or_else(|| wrong("sent no file"))?;
+        let file = file.ok_or_else(|| wrong("sent no file"))?;
         let message = Message::read(&line[..got]).ok_or_else(|| wrong("sent a malformed message"))?;
         let most = match target {
             HandoverTarget::At(..) => 1,
