@@ -176,15 +176,6 @@ impl Env {
         (home.is_absolute() && (owner == self.uid || faked)).then_some(home)
     }
 
-    /// Returns the version of the pacman that runs this as its downloader, as (major, minor).
-    ///
-    /// Source: pacman sets `HTTP_USER_AGENT=pacman/7.1.0 (…)` (pacman 7.1.0, src/pacman/pacman.c:289).
-    pub fn pacman_version(&self) -> Option<(u32, u32)> {
-        let version = self.var("HTTP_USER_AGENT")?.strip_prefix("pacman/")?;
-        let mut parts = version.split(['.', ' ']);
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-    }
-
     /// Returns true when the environment sets a proxy, which then must not be bypassed. Read as curl does: not
     /// `HTTP_PROXY`, and with a `no_proxy` of `*` there is none.
     pub fn has_proxy(&self) -> bool {
@@ -203,14 +194,6 @@ mod tests {
         let mut env = Env::from_process();
         env.vars = vars.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         env
-    }
-
-    #[test]
-    fn pacman_tells_its_version() {
-        let of = |agent| env(&[("HTTP_USER_AGENT", agent)]).pacman_version();
-        assert_eq!(of("pacman/7.1.0 (Linux x86_64) libalpm/16.0.0"), Some((7, 1)));
-        assert_eq!(of("curl/8"), None);
-        assert_eq!(of("pacman/"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::digest::Sha256;
 use crate::distro::caller::{Caller, CallerError, Transaction};
 use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::distro::server;
+use crate::distro::version;
 use crate::env::{BESIDE, Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
@@ -209,7 +210,7 @@ impl Session {
     /// Returns true when pacman called: by what its process is called, or where `/proc` hides that, by what it
     /// tells in the environment.
     pub fn is_for_pacman(&self) -> bool {
-        self.caller.is_some() || self.is_hidden || self.env.pacman_version().is_some()
+        self.caller.is_some() || self.is_hidden || version::of_caller(&self.env).is_some()
     }
 
     /// Returns true when a source that sends nothing may be given up when no other is left: not where the user

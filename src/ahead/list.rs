@@ -9,6 +9,7 @@ use crate::distro::arguments::Arguments;
 use crate::distro::caller::Caller;
 use crate::distro::pacman::{About, Pacman, TransactionPackage};
 use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
+use crate::distro::version::{self, Version};
 use crate::env::AHEAD;
 use crate::name::FileName;
 use crate::plan::Expect;
@@ -20,7 +21,7 @@ use crate::want::Want;
 use super::certain::{ListFacts, certain};
 
 /// The first release that has its downloader fetch signatures of packages (pacman 6.0.2, dload.c:947, does not).
-const FETCHES_SIGNATURES: (u32, u32) = (6, 1);
+const FETCHES_SIGNATURES: Version = Version(6, 1, 0);
 
 /// Returns every file that is certain to be fetched; empty when pacman gives no list.
 pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
@@ -29,14 +30,14 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
     let others = caller.otherwise.as_ref().map(|arguments| ListAnswer::of(caller, arguments));
     let listed = session.conf().and_then(|conf| Some((conf, packages(answers, others, conf)?)));
     let Some((conf, packages)) = listed else { return Vec::new() };
-    let version = session.env.pacman_version();
+    let version = version::of_caller(&session.env);
     let mut wants = Vec::new();
     for package in packages {
         let Some(repo) = conf.repo(&package.repo) else { continue };
         // Without a known release, assume that it fetches no signatures and knows no cache servers.
         let knows = |release| version.is_some_and(|version| version >= release);
         let signed = knows(FETCHES_SIGNATURES) && repo.sig_level.package != SignatureCheck::Never;
-        let Some(server) = first_server(repo, knows((6, 1))) else { continue };
+        let Some(server) = first_server(repo, knows(Version(6, 1, 0))) else { continue };
         for name in missing(&package.file, signed, &conf.cache_dirs) {
             wants.extend(Want::of(session, &format!("{server}/{name}")).ok().filter(is_worth_it));
         }

@@ -6,6 +6,7 @@ use super::listed::read_origin;
 use crate::cid::Cid;
 use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
 use crate::distro::pacman_conf::SignatureCheck;
+use crate::distro::version::{self, Version};
 use crate::error::{Error, ErrorKind};
 use crate::name::FileName;
 use crate::plan::Expect;
@@ -62,7 +63,7 @@ fn nothing_or(session: &Session, want: &Want, into: Option<&Path>, error: Error)
 /// optional.
 fn is_dropped_when_empty(session: &Session, want: &Want, into: Option<&Path>) -> bool {
     let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Optional);
-    let pacman_7 = session.env.pacman_version().is_some_and(|version| version >= (7, 0));
+    let pacman_7 = version::of_caller(&session.env).is_some_and(|version| version >= Version(7, 0, 0));
     let sandbox = into
         .and_then(|path| path.parent()?.file_name()?.to_str())
         .is_some_and(|dir| dir.strip_prefix("download-").is_some_and(|rest| rest.len() == 6));

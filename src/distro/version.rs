@@ -1,9 +1,10 @@
-//! The release of the installed pacman: some need special treatment.
+//! The release of the calling pacman and of the installed one: some need special treatment.
 
 use std::fmt;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::env::Env;
 use crate::program;
 
 /// Longest wait for `pacman --version`, which needs milliseconds.
@@ -27,9 +28,19 @@ pub fn installed() -> Option<Version> {
     program::hear(command, b"", PATIENCE, 64 << 10).ok().and_then(|text| parse(&text))
 }
 
+/// Returns the version of the pacman that runs this as its downloader.
+///
+/// Source: pacman sets `HTTP_USER_AGENT=pacman/7.1.0 (…)` (pacman 7.1.0, src/pacman/pacman.c:289).
+pub fn of_caller(env: &Env) -> Option<Version> {
+    numbers(env.var("HTTP_USER_AGENT")?.strip_prefix("pacman/")?)
+}
+
 /// Reads `… Pacman v7.1.0 - libalpm v16.0.0 …`.
 pub fn parse(text: &str) -> Option<Version> {
-    let rest = text.split_once("Pacman v")?.1;
+    numbers(text.split_once("Pacman v")?.1)
+}
+
+fn numbers(rest: &str) -> Option<Version> {
     let mut numbers = rest.split([' ', '.', '\n']).map_while(|part| part.parse().ok());
     Some(Version(numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
 }
@@ -37,6 +48,17 @@ pub fn parse(text: &str) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pacman_tells_its_version() {
+        let of = |agent: &str| {
+            let vars = [("HTTP_USER_AGENT".to_owned(), agent.to_owned())].into();
+            of_caller(&Env { vars, ..Env::from_process() })
+        };
+        assert_eq!(of("pacman/7.1.0 (Linux x86_64) libalpm/16.0.0"), Some(Version(7, 1, 0)));
+        assert_eq!(of("curl/8"), None);
+        assert_eq!(of("pacman/"), None);
+    }
 
     #[test]
     fn versions_are_read_and_compared() {
