@@ -173,6 +173,23 @@ impl Catalogue {
         Ok(self.get(at)?.filter(|record| record.name == *name))
     }
 
+    /// Finds the content that the table lists for `name`: as [`Catalogue::find`], and for a signature from the entry of
+    /// the file that it signs, without a root.
+    ///
+    /// # Errors
+    /// `Damaged`, `File`.
+    pub fn find_content(&self, name: &FileName) -> Result<Option<CatalogueEntry>, CatalogueError> {
+        let Some(signed) = name.signed() else { return self.find(name) };
+        let signature = self.find(&signed)?.and_then(|record| record.signature);
+        Ok(signature.map(|Signature { size, sha256 }| CatalogueEntry {
+            name: name.clone(),
+            size: size.into(),
+            sha256,
+            root: None,
+            signature: None,
+        }))
+    }
+
     /// Returns all files of the package called `name`: usually one, in some tables several versions.
     ///
     /// # Errors

@@ -49,6 +49,19 @@ fn a_written_catalogue_finds_what_it_lists_and_nothing_else() {
 }
 
 #[test]
+fn a_signature_is_found_with_the_file_that_it_signs() {
+    let signed = record("a-1-1-any.pkg.tar.zst", 2);
+    let unsigned = record("b-1-1-any.pkg.tar.zst", 3);
+    let found = catalogue(&[signed.clone(), unsigned.clone()]);
+    let content = |name: &str| found.find_content(&FileName::new(name).unwrap()).unwrap();
+    assert_eq!(content(signed.name.as_str()), Some(signed));
+    let signature = content("a-1-1-any.pkg.tar.zst.sig").unwrap();
+    assert_eq!((signature.size, signature.sha256, signature.root), (119, Sha256::of(b"sig"), None));
+    assert_eq!(content("b-1-1-any.pkg.tar.zst.sig"), None);
+    assert_eq!(content("c-1-1-any.pkg.tar.zst.sig"), None);
+}
+
+#[test]
 fn an_empty_catalogue_lists_nothing() {
     let empty = catalogue(&[]);
     assert!(empty.is_empty());

@@ -140,17 +140,10 @@ fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &Pro
     let here = build(CountingReader { file, done, progress, name: &shown })?;
     let said = voices.iter().filter_map(|voice| {
         // A damaged table is skipped here; looking a package up reports the damage.
-        let (size, sha256, cid) = match name.signed() {
-            Some(signed) => {
-                let signature = voice.table.find(&signed).ok()??.signature?;
-                (u64::from(signature.size), signature.sha256, None)
-            }
-            None => {
-                let record = voice.table.find(&name).ok()??;
-                (record.size, record.sha256, record.cid())
-            }
-        };
-        Some(Claim { who: &voice.who, size, sha256, cid })
+        let listed = voice.table.find_content(&name).ok()??;
+        // Nothing names the CID of a signature.
+        let cid = if name.signed().is_some() { None } else { listed.cid() };
+        Some(Claim { who: &voice.who, size: listed.size, sha256: listed.sha256, cid })
     });
     Ok(Audited { path, here, said: said.collect() })
 }

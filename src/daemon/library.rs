@@ -113,14 +113,8 @@ impl Lists {
         let mut found = Vec::new();
         for (repo, tables) in &self.tables {
             for table in tables {
-                let listed = match name.signed() {
-                    Some(signed) => {
-                        let signature = table.find(&signed).ok().flatten().and_then(|record| record.signature);
-                        signature.map(|signature| (u64::from(signature.size), signature.sha256))
-                    }
-                    None => table.find(name).ok().flatten().map(|record| (record.size, record.sha256)),
-                };
-                found.extend(listed.filter(|(listed, _)| *listed == size).map(|(_, sha256)| (&**repo, sha256)));
+                let listed = table.find_content(name).ok().flatten().filter(|listed| listed.size == size);
+                found.extend(listed.map(|listed| (&**repo, listed.sha256)));
             }
         }
         found

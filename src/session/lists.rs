@@ -19,7 +19,7 @@ use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
 use crate::distro::question::{ConfError, ConfQuestion, PATIENCE};
-use crate::distro::syncdb::{DatabaseError, Signature};
+use crate::distro::syncdb::DatabaseError;
 use crate::error::Error;
 use crate::fsx;
 use crate::index;
@@ -283,12 +283,7 @@ impl Session {
 
 /// Returns the entry of a file in a table, or, for a signature, that of the signed file.
 fn known(catalogue: &Catalogue, name: &FileName) -> Result<Option<Known>, CatalogueError> {
-    if let Some(signed) = name.signed() {
-        let signature = catalogue.find(&signed)?.and_then(|record| record.signature);
-        let known = |signature: Signature| Known { size: signature.size.into(), sha256: signature.sha256, root: None };
-        return Ok(signature.map(known));
-    }
     let known =
         |record: CatalogueEntry| Known { size: record.size, sha256: record.sha256, root: record.root.map(Cid::dag_pb) };
-    Ok(catalogue.find(name)?.map(known))
+    Ok(catalogue.find_content(name)?.map(known))
 }
