@@ -25,6 +25,7 @@ pub mod keep;
 mod mfs;
 mod pins;
 mod swarm;
+pub mod upload;
 mod wire;
 
 pub use door::Door;

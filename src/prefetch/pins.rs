@@ -8,15 +8,11 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
-use reqwest::Body;
-
 use crate::cid::Cid;
 use crate::clock;
 use crate::dag::build::{build, build_blocks};
-use crate::dag::car;
 use crate::kubo::keep::Ledger;
-use crate::kubo::{Kubo, KuboError};
+use crate::kubo::{Kubo, KuboError, upload};
 use crate::name::FileName;
 
 /// The prefix of our pins' names; the name of the file follows.
@@ -58,29 +54,15 @@ pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> R
     // A file that was there before is the user's, and does not count as cached on our behalf.
     let was_there = kubo.local_block(built.root).await?.is_some();
     let deadline = PATIENCE + Duration::from_secs(built.size >> 20);
-    kubo.import(blocks(file, built.root), built.root, deadline).await?;
+    let car = upload::car(built.root, move |block| {
+        io::Seek::rewind(&mut &file)?;
+        build_blocks(&file, block).map(drop)
+    });
+    kubo.import(car, built.root, deadline).await?;
     kubo.pin(built.root, &format!("{PREFIX}{name}"), deadline).await?;
     if !was_there {
         let now = clock::now();
         ledger.note(built.root, built.size, now)?;
     }
     Ok(true)
-}
-
-/// Returns the file as a CAR, read by a thread that ends with its reader.
-fn blocks(file: File, root: Cid) -> Body {
-    let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(4);
-    std::thread::spawn(move || {
-        let push = |bytes: Vec<u8>| send.blocking_send(Ok(bytes.into())).map_err(|_| io::ErrorKind::BrokenPipe.into());
-        let done = push(car::header(root)).and_then(|()| {
-            io::Seek::rewind(&mut &file)?;
-            build_blocks(&file, |cid, block| push(car::frame(cid, block.len())).and_then(|()| push(block.to_vec())))
-        });
-        if let Err(e) = done {
-            // Without it a file that could not be read would look like a complete one.
-            let _nobody_listens_any_more = send.blocking_send(Err(e));
-        }
-    });
-    let pieces = futures_util::stream::unfold(receive, |mut receive| async { Some((receive.recv().await?, receive)) });
-    Body::wrap_stream(pieces)
 }

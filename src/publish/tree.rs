@@ -15,10 +15,11 @@ use super::scan::{Role, ScannedRepo};
 use super::{PublishError, PublishOptions};
 use crate::cid::Cid;
 use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
-use crate::dag::{Block, build, car};
+use crate::dag::{Block, build};
 use crate::digest::{Hasher, Sha256};
 use crate::index::manifest::{Database, Manifest, Packed, Table};
 use crate::index::table::{self, Entry, TableWriter};
+use crate::kubo::upload;
 use crate::name::FileName;
 use crate::size;
 
@@ -266,26 +267,21 @@ impl UploadState {
     ///
     /// A file that changed since it was hashed cuts the stream.
     pub(super) fn start(&self, root: Cid, blocks: Vec<Block>, files: Vec<TreeFile>) -> Body {
-        let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Vec<u8>>>(4);
         let this = self.clone();
-        std::thread::spawn(move || {
-            // The other end is gone when the request has ended.
-            let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-            let put = |bytes: Vec<u8>| send.blocking_send(Ok(bytes)).map_err(|_| gone());
-            let block = |cid: Cid, bytes: &[u8]| {
-                put([&car::frame(cid, bytes.len())[..], bytes].concat())?;
+        upload::car(root, move |put| {
+            let mut block = |cid: Cid, bytes: &[u8]| {
+                put(cid, bytes)?;
                 this.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 Ok(())
             };
-            let all = || -> Result<(), PublishError> {
+            let mut all = || -> Result<(), PublishError> {
                 let at = |path: &PathBuf| {
                     let path = path.clone();
                     move |error| PublishError::Io { path, error }
                 };
-                put(car::header(root)).map_err(at(&PathBuf::new()))?;
                 for file in &files {
                     let source = File::open(&file.source).map_err(at(&file.source))?;
-                    let built = build::build_blocks(source, block).map_err(at(&file.source))?;
+                    let built = build::build_blocks(source, &mut block).map_err(at(&file.source))?;
                     if built.root != file.hashed.cid {
                         return Err(PublishError::Changed(file.source.clone()));
                     }
@@ -294,17 +290,15 @@ impl UploadState {
                 blocks.iter().try_for_each(|b| block(b.cid, &b.bytes)).map_err(at(&PathBuf::new()))
             };
             match all() {
-                Ok(()) => {}
-                Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                Ok(()) => Ok(()),
+                // The request has ended.
+                Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
                 Err(error) => {
                     *this.failed.lock().expect("nothing panics while it holds this") = Some(error);
-                    let _ = send.blocking_send(Err(io::Error::other("the upload was stopped")));
+                    Err(io::Error::other("the upload was stopped"))
                 }
             }
-        });
-        Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
-            receive.recv().await.map(|piece| (piece, receive))
-        }))
+        })
     }
 }
 
