@@ -21,6 +21,7 @@ use crate::name::FileName;
 use crate::plan::Expect;
 use crate::session::Session;
 use crate::size::SIGNATURE_MOST;
+use crate::store::take_once;
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::Want;
 
@@ -79,10 +80,8 @@ impl KeptSignatures {
 /// Returns the kept signature for `want` if it was never handed out, and marks it as handed out.
 pub fn first_time(session: &Session, want: &Want) -> Option<Obtained> {
     let (kept, package) = signed(session, want)?;
-    let found = open(session, want, &kept.fresh(package))?;
     // Before it is used: after any outcome, the next call is not the first.
-    fs::rename(kept.fresh(package), kept.used(package)).ok()?;
-    Some(found)
+    take_once(&kept.fresh(package), &kept.used(package), session.env.uid, MOST, |bytes| accept(session, want, &bytes))
 }
 
 /// True if [`first_time`] would find one: then it need not be fetched.
@@ -111,9 +110,12 @@ fn signed(session: &Session, want: &Want) -> Option<(KeptSignatures, Sha256)> {
 }
 
 fn open(session: &Session, want: &Want, path: &Path) -> Option<Obtained> {
-    let bytes = fsx::read_small(path, session.env.uid, MOST).ok()?;
+    accept(session, want, &fsx::read_small(path, session.env.uid, MOST).ok()?)
+}
+
+fn accept(session: &Session, want: &Want, bytes: &[u8]) -> Option<Obtained> {
     let file = session.scratch().ok()?;
-    file.write_all_at(&bytes, 0).ok()?;
+    file.write_all_at(bytes, 0).ok()?;
     let waived = verify::waive(Waiver::Signature, &FileName::new(want.name.as_str()).ok()?, &file).ok()?;
     Some(Obtained::new(file, Accepted::Waived(waived), "store").loose())
 }

@@ -66,11 +66,7 @@ impl Aside {
     /// belongs to another user.
     pub fn take(&self, key: &str) -> Option<SetAside> {
         let path = self.dir.join(key);
-        let bytes = fsx::read_small(&path, self.uid, MOST).ok()?;
-        // In one step, in which only one of several processes can succeed. Removing it and creating a mark would
-        // cost a new inode, and ext4 searches long for one if many were freed lately (fs/ext4/ialloc.c,
-        // recently_deleted).
-        std::fs::rename(&path, path.with_extension(HANDED_OUT)).ok()?;
+        let bytes = take_once(&path, &path.with_extension(HANDED_OUT), self.uid, MOST, Some)?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (date, from) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
         let date: u64 = date.parse().ok()?;
@@ -124,6 +120,23 @@ impl Aside {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// Takes out the unproven file at `path`, which has the name `taken` from then on. `None` when there is none, when it
+/// belongs to another user or has more than `most` bytes, when `read` does not accept it, or when another process
+/// took it first.
+pub fn take_once<T>(
+    path: &Path,
+    taken: &Path,
+    uid: u32,
+    most: u64,
+    read: impl FnOnce(Vec<u8>) -> Option<T>,
+) -> Option<T> {
+    let found = read(fsx::read_small(path, uid, most).ok()?)?;
+    // In one step, in which only one of several processes can succeed. Removing it and creating a mark would cost a
+    // new inode, and ext4 searches long for one if many were freed lately (fs/ext4/ialloc.c, recently_deleted).
+    std::fs::rename(path, taken).ok()?;
+    Some(found)
 }
 
 #[cfg(test)]

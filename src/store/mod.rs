@@ -35,7 +35,7 @@ mod room;
 pub mod shelf;
 mod sweep;
 
-pub use aside::{Aside, SetAside};
+pub use aside::{Aside, SetAside, take_once};
 use note::Note;
 
 /// A store directory that belongs to the user of this process.
