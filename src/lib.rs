@@ -79,7 +79,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! clock name digest env fsx interrupt miss protobuf public publisher users
+//! budget clock digest env fsx interrupt miss name protobuf public publisher users
 //! cid program
 //! size
 //! error distro health http journal socket
@@ -103,6 +103,7 @@
 pub mod address;
 pub mod ahead;
 pub mod background;
+pub mod budget;
 pub mod catalogue;
 pub mod cid;
 pub mod cli;

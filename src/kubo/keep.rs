@@ -9,6 +9,7 @@
 //! appended when fetched. A line cut short by a crash is skipped: that file stays until the user's own collection.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::mfs::Mfs;
 use super::{Kubo, KuboError};
+use crate::budget::{self, Held};
 use crate::cid::{Cid, Codec};
 use crate::dag::node::{self, DagNode};
 
@@ -98,16 +100,20 @@ impl Ledger {
         let listed = self.read()?;
         let until = Instant::now() + budget;
         let total: u64 = listed.values().map(|kept| kept.size).sum();
-        let mut oldest: Vec<_> = listed.iter().map(|(cid, kept)| (*cid, *kept)).collect();
-        oldest.sort_by_key(|(cid, kept)| (kept.time, *cid));
-        let mut rest = total;
-        let due = oldest.into_iter().take(FILES_MOST).take_while(|(_, kept)| {
-            let is_due = rest > limit;
-            rest -= kept.size;
-            is_due
-        });
+        let held =
+            listed.iter().map(|(cid, kept)| Held { item: (*cid, *kept), age: (kept.time, *cid), size: kept.size });
+        let mut due = Vec::new();
+        let Ok(_) = budget::trim(
+            held.collect(),
+            |left| left <= limit,
+            |file| {
+                due.push(*file);
+                Ok::<_, Infallible>(true)
+            },
+        );
+        due.truncate(FILES_MOST);
         let mut gone = HashMap::new();
-        let passed = remove_all(kubo, &due.collect::<Vec<_>>(), until, &mut gone).await;
+        let passed = remove_all(kubo, &due, until, &mut gone).await;
         if !gone.is_empty() {
             let _lock = self.lock()?;
             let mut now = self.read()?;

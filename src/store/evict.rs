@@ -1,13 +1,14 @@
 //! Eviction from a store whose files are handed out: a descriptor keeps the bytes of a file without a name.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
 use super::sweep::{list, remove};
 use super::{Slot, Store};
+use crate::budget::{self, Held};
 
 impl Store {
     /// Returns the most bytes that it is to hold (`store.max`).
@@ -21,22 +22,19 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn shrink_to(&self, most: u64) -> io::Result<u64> {
-        let mut held: Vec<(PathBuf, Metadata)> =
-            list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none()).collect();
-        let mut left: u64 = held.iter().map(|(_, meta)| meta.len()).sum();
-        held.sort_by_key(|(_, meta)| meta.modified().ok());
-        for (path, meta) in held {
-            if left <= most {
-                break;
-            }
-            if self.is_locked(&path) {
-                continue;
-            }
-            empty(&path);
-            remove(&path)?;
-            left -= meta.len();
-        }
-        Ok(left)
+        let held = list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none());
+        let held = held.map(|(path, meta)| Held { item: path, age: meta.modified().ok(), size: meta.len() });
+        budget::trim(
+            held.collect(),
+            |left| left <= most,
+            |path| {
+                if self.is_locked(path) {
+                    return Ok(false);
+                }
+                empty(path);
+                remove(path).map(|()| true)
+            },
+        )
     }
 }
 

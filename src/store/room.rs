@@ -4,10 +4,12 @@
 //! twice: a file leaves the store for its output, and files fetched earlier make room for the present one
 //! (`tests/cases/small_disk.rs`, `tests/bench --case small-disk`).
 
+use std::convert::Infallible;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::budget::{self, Held};
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::store::sweep::{list, remove};
@@ -33,20 +35,21 @@ impl Store {
     ///
     /// Files are handed out in the order in which they were fetched: the oldest have been, or are of an earlier run.
     pub fn make_room(&self, size: u64) -> bool {
-        let mut held: Vec<(PathBuf, Metadata)> = ["files", "partial"]
+        let held = ["files", "partial"]
             .iter()
             .filter_map(|part| list(&self.dir().join(part)).ok())
             .flatten()
             .filter(|(path, _)| path.extension().is_none() && !is_being_handed_out(path))
-            .collect();
-        held.sort_by_key(|(_, meta)| meta.modified().ok());
+            .map(|(path, meta)| Held { item: path, age: meta.modified().ok(), size: meta.len() });
         let mut freed = false;
-        for (path, _) in held {
-            if self.room() >= size.saturating_add(SPARE) {
-                break;
-            }
-            freed |= !self.is_locked(&path) && remove(&path).is_ok();
-        }
+        // What other processes write counts as well, so the disk itself is asked.
+        let has_room = |_| self.room() >= size.saturating_add(SPARE);
+        let trimmed = budget::trim(held.collect(), has_room, |path| {
+            let goes = !self.is_locked(path) && remove(path).is_ok();
+            freed |= goes;
+            Ok::<_, Infallible>(goes)
+        });
+        let Ok(_left) = trimmed;
         freed
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use crate::budget::{self, Held};
 use crate::fsx;
 use crate::store::Store;
 
@@ -34,22 +35,23 @@ impl Store {
 
     /// Removes the oldest files until at most `store.max` bytes are left; `spare` goes last of all.
     pub(super) fn trim(&self, spare: Option<&Path>) -> io::Result<()> {
-        let mut held: Vec<(PathBuf, Metadata)> = Vec::new();
+        let is_spare = |path: &Path| Some(path) == spare;
+        let mut held = Vec::new();
         for part in ["files", "partial"] {
-            held.extend(list(&self.dir().join(part))?.filter(|(path, _)| path.extension().is_none()));
+            let files = list(&self.dir().join(part))?.filter(|(path, _)| path.extension().is_none());
+            held.extend(files.map(|(path, meta)| {
+                let age = (is_spare(&path), meta.modified().ok());
+                Held { item: path, age, size: meta.len() }
+            }));
         }
-        let mut total: u64 = held.iter().map(|(_, meta)| meta.len()).sum();
-        held.sort_by_key(|(path, meta)| (Some(path.as_path()) == spare, meta.modified().ok()));
-        for (path, meta) in held {
-            if total <= self.max {
-                break;
-            }
-            if self.is_locked(&path) && Some(path.as_path()) != spare {
-                continue;
-            }
-            remove(&path)?;
-            total -= meta.len();
-        }
+        let total = budget::trim(
+            held,
+            |left| left <= self.max,
+            |path| {
+                let goes = is_spare(path) || !self.is_locked(path);
+                if goes { remove(path).map(|()| true) } else { Ok(false) }
+            },
+        )?;
         self.room.store(self.max.saturating_sub(total), Ordering::Relaxed);
         Ok(())
     }
