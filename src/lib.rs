@@ -79,7 +79,7 @@
 //! list and fails where an import goes the other way.
 //!
 //! ```text
-//! budget clock digest env fsx interrupt miss name protobuf public publisher users
+//! budget clock digest env fsx hedge interrupt miss name ordered protobuf public publisher users
 //! cid program
 //! size
 //! error distro health http journal socket
@@ -125,6 +125,7 @@ pub mod fsx;
 pub mod gather;
 pub mod handover;
 pub mod health;
+pub mod hedge;
 pub mod hit;
 pub mod http;
 pub mod index;
@@ -136,6 +137,7 @@ pub mod miss;
 pub mod name;
 #[cfg(feature = "node")]
 pub mod node;
+pub mod ordered;
 pub mod output;
 pub mod plan;
 pub mod prefetch;
