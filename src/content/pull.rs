@@ -1,19 +1,16 @@
 //! A file put together from single blocks, in its order, several of them under way at once.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::cid::Cid;
 use crate::content::kept::PartialFile;
 use crate::content::peers::{BlockPlace, Came, Misses, Peers};
 use crate::dag::DagError;
-use crate::source::Local;
+use crate::ordered::OrderedFutures;
 use crate::source::ahead::Ahead;
 use crate::verify::{Verified, Walked};
 
@@ -54,7 +51,7 @@ pub(super) async fn pull<P: BlockPlace>(
     let mut coming = BlocksComing::new(peers, cid, span);
     let (mut at, mut fetched) = (0, 0);
     while let Some(next) = walked.next_cid() {
-        let kept = walked.next_size().filter(|_| !coming.has(next)).and_then(|size| to.block(next, at, size));
+        let kept = walked.next_size().filter(|_| !coming.blocks.has(next)).and_then(|size| to.block(next, at, size));
         let (block, begun) = match kept {
             Some(block) => (block, None),
             None => {
@@ -75,7 +72,7 @@ pub(super) async fn pull<P: BlockPlace>(
         show(at, walked.size());
         // A block that occurs twice need not come twice.
         if let Some(begun) = begun.filter(|_| walked.next_cid() == Some(next)) {
-            coming.ready.insert(next, Ok(Came { block, begun }));
+            coming.blocks.put(next, Ok(Came { block, begun }));
         }
     }
     Ok(Pulled { proof: walked.finish(), fetched })
@@ -86,46 +83,30 @@ struct BlocksComing<'a, P> {
     peers: &'a Peers<P>,
     root: Cid,
     ahead: Ahead,
-    asked: HashSet<Cid>,
-    answers: FuturesUnordered<Local<'a, (Cid, Result<Came, Misses>)>>,
-    ready: HashMap<Cid, Result<Came, Misses>>,
+    blocks: OrderedFutures<'a, Cid, Result<Came, Misses>>,
     refusals: u32,
 }
 
 impl<'a, P: BlockPlace> BlocksComing<'a, P> {
     fn new(peers: &'a Peers<P>, root: Cid, span: Duration) -> Self {
-        let (answers, ahead) = (FuturesUnordered::new(), Ahead::new(AT_ONCE, span));
-        Self { peers, root, ahead, asked: HashSet::new(), answers, ready: HashMap::new(), refusals: 0 }
+        Self { peers, root, ahead: Ahead::new(AT_ONCE, span), blocks: OrderedFutures::default(), refusals: 0 }
     }
 
-    /// Whether it was asked for.
-    fn has(&self, cid: Cid) -> bool {
-        self.asked.contains(&cid) || self.ready.contains_key(&cid)
-    }
-
-    /// Asks for the first of these, as many as may be under way. What came before its turn counts as well: it takes memory.
+    /// Asks for the first of these, as many as may be under way.
     fn ask(&mut self, wanted: impl Iterator<Item = Cid>) {
-        for (cid, is_next) in wanted.take(self.ahead.count()).zip(std::iter::once(true).chain(std::iter::repeat(false)))
-        {
-            if self.has(cid) || (self.asked.len() >= self.ahead.count() && !is_next) {
-                continue;
-            }
-            let peers = self.peers;
-            self.asked.insert(cid);
-            self.answers.push(Box::pin(async move { (cid, peers.block(cid).await) }));
-        }
+        let peers = self.peers;
+        self.blocks.ask(wanted, self.ahead.count(), |cid| peers.block(cid));
     }
 
     /// Waits for a block that was asked for.
     async fn wait(&mut self, cid: Cid) -> Result<Came, Misses> {
         loop {
-            if let Some(came) = self.ready.remove(&cid) {
+            if let Some(came) = self.blocks.take(cid) {
                 return came;
             }
-            let (other, came) = self.answers.next().await.expect("it was asked for");
-            self.asked.remove(&other);
+            let (other, came) = self.blocks.arrival().await.expect("it was asked for");
             // The root is small, and tells nothing about the line.
-            if let Ok(came) = &came
+            if let Ok(came) = came
                 && other != self.root
             {
                 self.ahead.arrived(came.begun, Instant::now());
@@ -134,7 +115,6 @@ impl<'a, P: BlockPlace> BlocksComing<'a, P> {
             if std::mem::replace(&mut self.refusals, refusals) != refusals {
                 self.ahead.refused();
             }
-            self.ready.insert(other, came);
         }
     }
 }

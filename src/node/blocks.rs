@@ -5,8 +5,6 @@
 //! have that. Silence counts, not duration: over a slow line a block takes long, and an answer waits behind the
 //! blocks that come.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::sync::mpsc;
@@ -14,25 +12,8 @@ use tokio::time::Instant;
 
 use crate::cid::Cid;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
+use crate::node::clocks::{GIVE_UP, HEDGE, LONGEST, SEARCH, TICK};
 use crate::node::message::{WantEntry, WantKind};
-
-/// Most time for peers to answer whether they have a block, when none has said yes.
-const SEARCH: Duration = Duration::from_millis(250);
-
-/// Silence of a peer after which another peer is asked for the block.
-const STALL: Duration = Duration::from_secs(1);
-
-/// Silence of all peers after which the block is given up.
-const GIVE_UP: Duration = Duration::from_secs(8);
-
-/// Longest time for one block, whatever comes: 2 MiB at 17 KB/s.
-const LONGEST: Duration = Duration::from_secs(120);
-
-/// Longest time for a block from a peer that sends, when another one has it as well: 1 MiB at 175 KB/s.
-const SLOW: Duration = Duration::from_secs(6);
-
-/// Interval between checks for silence.
-const TICK: Duration = Duration::from_millis(50);
 
 /// A sequence of block fetches that belong together.
 pub struct BlockFetch {
@@ -178,7 +159,7 @@ impl BlockSearch<'_> {
     /// Asks another peer as well when a block does not come, and leaves a peer that sends nothing at all.
     fn overtake(&mut self) {
         let Some((peer, since)) = self.of else { return };
-        if since.elapsed() < STALL || (self.bitswap.is_sending(peer) && since.elapsed() < SLOW) {
+        if !HEDGE.is_due(since.elapsed(), self.bitswap.is_sending(peer)) {
             return;
         }
         if self.everybody.is_none() {

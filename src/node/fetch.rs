@@ -20,7 +20,9 @@ use crate::dag::DagError;
 use crate::dag::walk::Walk;
 use crate::digest::Sha256;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
+use crate::node::clocks::{GIVE_UP, HEDGE, LONGEST, SEARCH, TICK};
 use crate::node::message::{WantEntry, WantKind};
+use crate::ordered::Ordered;
 use crate::source::ahead::Ahead;
 use crate::verify::Verifier;
 
@@ -32,29 +34,11 @@ const WINDOW: usize = 16;
 /// two.
 const AHEAD: usize = 48;
 
-/// Most time for peers to answer whether they have the file, if none said yes. Origin: below the head start.
-const SEARCH: Duration = Duration::from_millis(250);
-
-/// Silence after which the blocks asked of a peer are asked of another one as well.
-const STALL: Duration = Duration::from_secs(1);
-
-/// Silence of all peers after which the file is given up.
-const GIVE_UP: Duration = Duration::from_secs(8);
-
-/// Longest time from one block to the next, whatever comes meanwhile: 2 MiB at 17 KB/s.
-const LONGEST: Duration = Duration::from_secs(120);
-
-/// Longest time for the next block from a peer that sends, when another one may have it as well: 1 MiB at 175 KB/s.
-const SLOW: Duration = Duration::from_secs(6);
-
 /// Time in which the blocks that are asked of one peer at once are expected.
 const SPAN: Duration = Duration::from_secs(3);
 
 /// Interval between notes that a block is coming.
 const STILL: Duration = Duration::from_secs(1);
-
-/// Interval between checks for silence.
-const TICK: Duration = Duration::from_millis(50);
 
 /// The reason why a file did not come.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +112,7 @@ pub async fn fetch(
         tell,
         providers: HashMap::new(),
         silent: HashSet::new(),
-        pending: HashMap::new(),
-        ready: HashMap::new(),
+        blocks: Ordered::default(),
         senders: HashSet::new(),
     };
     for peer in among {
@@ -162,9 +145,7 @@ struct BlockTransfer<'a> {
     providers: HashMap<PeerId, Provider>,
     /// Peers that were asked whether they have it, and have not answered yet.
     silent: HashSet<PeerId>,
-    pending: HashMap<Sha256, PendingBlock>,
-    /// Blocks that came before their turn.
-    ready: HashMap<Sha256, Bytes>,
+    blocks: Ordered<Sha256, PendingBlock, Bytes>,
     senders: HashSet<PeerId>,
 }
 
@@ -181,7 +162,7 @@ impl BlockTransfer<'_> {
         loop {
             self.ask_for_more();
             // With no request pending, no known peer has the next block.
-            if self.pending.is_empty() && !self.ready_is_next() {
+            if self.blocks.asked.is_empty() && !self.ready_is_next() {
                 let late = begun.elapsed() >= SEARCH && heard.elapsed() >= SEARCH;
                 let is_sending = |peer: &PeerId| self.bitswap.is_sending(*peer);
                 // An answer waits behind what comes for others.
@@ -226,11 +207,11 @@ impl BlockTransfer<'_> {
 
     /// Whether a peer that owes a block is sending, that one or another.
     fn is_coming(&self) -> bool {
-        self.pending.values().flat_map(|pending| &pending.of).any(|peer| self.bitswap.is_sending(*peer))
+        self.blocks.asked.values().flat_map(|pending| &pending.of).any(|peer| self.bitswap.is_sending(*peer))
     }
 
     fn ready_is_next(&self) -> bool {
-        self.arriving().walk.next_cid().is_some_and(|cid| self.ready.contains_key(&cid.digest()))
+        self.arriving().walk.next_cid().is_some_and(|cid| self.blocks.ready.contains_key(&cid.digest()))
     }
 
     fn arriving(&self) -> &Arriving {
@@ -243,14 +224,11 @@ impl BlockTransfer<'_> {
             return;
         }
         let ahead = (AHEAD / self.bitswap.transfers().max(1)).clamp(2, AHEAD / 2);
-        let wants: Vec<Cid> = self.arriving().walk.wants().take(ahead).collect();
-        for cid in wants {
-            let digest = cid.digest();
-            if self.ready.contains_key(&digest) || self.pending.contains_key(&digest) {
-                continue;
-            }
+        let wanted: Vec<Cid> = self.arriving().walk.wants().take(ahead).collect();
+        for digest in self.blocks.due(wanted.iter().map(Cid::digest), ahead) {
+            let cid = *wanted.iter().find(|cid| cid.digest() == digest).expect("it is one of them");
             let Some(peer) = self.idlest(digest, &[]) else { return };
-            self.pending.insert(digest, PendingBlock { cid, of: Vec::new(), since: Instant::now() });
+            self.blocks.asked.insert(digest, PendingBlock { cid, of: Vec::new(), since: Instant::now() });
             self.ask(peer, cid);
         }
     }
@@ -264,7 +242,9 @@ impl BlockTransfer<'_> {
     }
 
     fn ask(&mut self, peer: PeerId, cid: Cid) {
-        if let (Some(provider), Some(pending)) = (self.providers.get_mut(&peer), self.pending.get_mut(&cid.digest())) {
+        if let (Some(provider), Some(pending)) =
+            (self.providers.get_mut(&peer), self.blocks.asked.get_mut(&cid.digest()))
+        {
             if provider.asked == 0 {
                 provider.heard = Instant::now();
             }
@@ -296,14 +276,14 @@ impl BlockTransfer<'_> {
             BlockAnswer::Have => {}
             BlockAnswer::Block(block) => {
                 self.senders.insert(peer);
-                if let Some(pending) = self.pending.remove(&digest) {
+                if let Some(pending) = self.blocks.asked.remove(&digest) {
                     // The root is small, and comes at once.
                     if let Some(provider) = self.providers.get_mut(&peer).filter(|_| digest != self.root.digest()) {
                         provider.ahead.arrived(pending.since, now);
                     }
                     self.answered(&pending, peer);
                 }
-                self.ready.insert(digest, block);
+                self.blocks.ready.insert(digest, block);
             }
             BlockAnswer::Absent => {
                 if let Some(provider) = self.providers.get_mut(&peer) {
@@ -317,8 +297,13 @@ impl BlockTransfer<'_> {
             BlockAnswer::Gone => {
                 self.silent.remove(&peer);
                 self.providers.remove(&peer);
-                let lost: Vec<Sha256> =
-                    self.pending.iter().filter(|(_, pending)| pending.of.contains(&peer)).map(|(d, _)| *d).collect();
+                let lost: Vec<Sha256> = self
+                    .blocks
+                    .asked
+                    .iter()
+                    .filter(|(_, pending)| pending.of.contains(&peer))
+                    .map(|(d, _)| *d)
+                    .collect();
                 lost.into_iter().for_each(|digest| self.not_of(peer, digest));
             }
         }
@@ -338,10 +323,10 @@ impl BlockTransfer<'_> {
 
     /// Handles a block that will not come from `peer`. If no other peer was asked for it, it is asked for anew.
     fn not_of(&mut self, peer: PeerId, digest: Sha256) {
-        let Some(pending) = self.pending.get_mut(&digest) else { return };
+        let Some(pending) = self.blocks.asked.get_mut(&digest) else { return };
         pending.of.retain(|other| *other != peer);
         if pending.of.is_empty() {
-            self.pending.remove(&digest);
+            self.blocks.asked.remove(&digest);
         }
         if let Some(provider) = self.providers.get_mut(&peer) {
             provider.asked = provider.asked.saturating_sub(1);
@@ -353,12 +338,13 @@ impl BlockTransfer<'_> {
     fn overtake(&mut self) {
         let next = self.arriving().walk.next_cid().map(|cid| cid.digest());
         let is_silent = |peer: &PeerId| {
-            self.providers.get(peer).is_none_or(|p| p.heard.elapsed() >= STALL) && !self.bitswap.is_sending(*peer)
+            let heard = |provider: &Provider| provider.heard.elapsed() < HEDGE.silent;
+            !self.providers.get(peer).is_some_and(heard) && !self.bitswap.is_sending(*peer)
         };
-        let late = self.pending.iter().filter(|(digest, pending)| {
-            let waited = pending.since.elapsed();
-            let is_slow = Some(**digest) == next && waited >= SLOW;
-            waited >= STALL && (is_slow || pending.of.iter().all(is_silent))
+        let late = self.blocks.asked.iter().filter(|(digest, pending)| {
+            let is_sending = !pending.of.iter().all(is_silent);
+            // A slow peer keeps the others waiting only where they have all up to its block.
+            HEDGE.is_due(pending.since.elapsed(), is_sending) && (!is_sending || Some(**digest) == next)
         });
         let late: Vec<(Cid, Vec<PeerId>)> = late.map(|(_, pending)| (pending.cid, pending.of.clone())).collect();
         for (cid, of) in late {
@@ -371,7 +357,7 @@ impl BlockTransfer<'_> {
     /// Writes the next blocks, as far as they are here.
     async fn put_together(&mut self, progress: &watch::Sender<TransferProgress>) -> Result<(), FetchError> {
         let mut arriving = self.arriving.take().expect("it is there between two steps");
-        let ready = std::mem::take(&mut self.ready);
+        let ready = std::mem::take(&mut self.blocks.ready);
         // Hashing and writing would block all other tasks.
         let done = tokio::task::spawn_blocking(move || {
             let mut ready = ready;
@@ -386,7 +372,7 @@ impl BlockTransfer<'_> {
         });
         let (arriving, ready, result) = done.await.map_err(|e| FetchError::Local(io::Error::other(e)))?;
         progress.send_replace(TransferProgress { bytes: arriving.verifier.size(), peers: self.senders.len() });
-        self.ready = ready;
+        self.blocks.ready = ready;
         self.arriving = Some(arriving);
         result
     }
@@ -395,7 +381,7 @@ impl BlockTransfer<'_> {
 impl Drop for BlockTransfer<'_> {
     fn drop(&mut self) {
         self.bitswap.transfer_ends();
-        for pending in self.pending.values() {
+        for pending in self.blocks.asked.values() {
             for peer in &pending.of {
                 self.bitswap.cancel(*peer, WantEntry::new(pending.cid, WantKind::Block), &self.tell);
             }

@@ -12,6 +12,7 @@
 //! | `claims` | the root of a sha256, as one peer claims it: our own small protocol beside Bitswap |
 //! | `indexes` | neighbours' copies of a signed index: another one |
 //! | `blocks` | one block from any peer that has it |
+//! | `clocks` | how long both wait |
 //! | `mux` | streams over one connection, and a bound on the memory that a peer can take |
 //! | `streams`, `frame` | streams of one protocol, both ways; messages on them |
 //! | `networks`, `gate` | the trusted networks; the connections that are admitted |
@@ -36,6 +37,7 @@ pub mod bitswap;
 pub mod blocks;
 pub mod book;
 pub mod claims;
+mod clocks;
 mod discovery;
 pub mod fetch;
 mod frame;

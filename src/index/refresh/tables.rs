@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use tokio::sync::Notify;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::parts::IndexPart;
 use super::{Dead, RefreshError, Work};
 use crate::digest::Sha256;
 use crate::fsx;
+use crate::hedge::hedged;
 use crate::index::diff::Changes;
 use crate::index::manifest::Table;
 use crate::index::state::{KeepError, TableBytes};
@@ -36,27 +36,22 @@ impl Work<'_> {
         }
         let Some(lan) = &self.lan else { return self.of_all(table).await };
         // A neighbour sends it whole, which costs no operator anything. One that hangs is not waited for.
-        let failed = Notify::new();
-        let near = async {
-            let done = self.of_lan(lan, table).await;
-            failed.notify_one();
-            done
-        };
-        let far = async {
-            let _ = tokio::time::timeout(PATIENCE, failed.notified()).await;
-            self.of_all(table).await
-        };
-        tokio::pin!(near, far);
-        tokio::select! {
-            biased;
-            done = &mut near => match done {
-                Err(Dead::Way(_)) => far.await,
-                done => done,
-            },
-            done = &mut far => match done {
-                Err(Dead::Way(why)) => near.await.map_err(|_| Dead::Way(why)),
-                done => done,
-            },
+        let attempts = [self.of_lan(lan, table).boxed_local(), self.of_all(table).boxed_local()];
+        // A failure of this machine ends it.
+        let attempts = attempts.into_iter().map(|attempt| async {
+            match attempt.await {
+                Ok(()) => Ok(Ok(())),
+                Err(Dead::Local(error)) => Ok(Err(Dead::Local(error))),
+                Err(Dead::Way(why)) => Err(why),
+            }
+        });
+        match hedged(attempts, PATIENCE).await {
+            Ok(done) => done,
+            Err(failed) => {
+                // What the others said is told: a neighbour that lacks it is no fault.
+                let (_, why) = failed.into_iter().max_by_key(|(at, _)| *at).expect("both were asked");
+                Err(Dead::Way(why))
+            }
         }
     }
 
