@@ -15,7 +15,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::UNIX_EPOCH;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -23,6 +22,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::cid::Cid;
+use crate::clock;
 use crate::config::Settings;
 use crate::deliver::Obtained;
 use crate::env::{BESIDE, Env, HANDOVER};
@@ -100,7 +100,7 @@ impl Giver {
                 (sha256, obtained.accepted.size(), Some(waived.why()))
             }
         };
-        let modified = obtained.modified.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
+        let modified = obtained.modified.and_then(clock::checked_unix);
         let (name, from, refused) = (name.to_owned(), obtained.from.clone(), obtained.refused.clone());
         let cid = cid.map(|cid| cid.to_string());
         let spent = obtained.loose.is_some();

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::clock;
 use crate::fsx;
 use crate::store::Store;
 
@@ -57,7 +58,7 @@ impl Aside {
     /// # Errors
     /// When it cannot be written, or files are not set aside for this run any more; then it is not added.
     pub fn put(&self, key: &str, file: &SetAside) -> io::Result<()> {
-        let date = file.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs());
+        let date = file.modified.map_or(0, clock::unix);
         let head = format!("{date} {}\n", file.from.replace('\n', " "));
         fsx::replace(&self.dir.join(key), &[head.as_bytes(), &file.bytes].concat(), 0o600)
     }
