@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::cid::Cid;
-use crate::config::url::below;
 use crate::content::kept::PartialFile;
 use crate::content::peers::{BlockPlace as _, Clocks, Misses, Peers};
 use crate::content::places::{BlockSource, places};
@@ -17,9 +16,9 @@ use crate::dag::DagError;
 use crate::dag::dir::{DirectorySearch, SearchState};
 use crate::deliver::{Obtained, block_on};
 use crate::error::{Error, ErrorKind};
-use crate::http;
 use crate::report::ProgressLine;
 use crate::session::Session;
+use crate::source::kubo::{ask_cached, has_it};
 use crate::source::{self, Miss};
 use crate::verify::Accepted;
 
@@ -107,14 +106,8 @@ async fn kubo_has(session: &Session, peers: &Peers<BlockSource>, cid: Cid) -> Op
         BlockSource::Kubo(_, gateway) => Some(gateway),
         _ => None,
     })?;
-    let url = below(gateway, &format!("/ipfs/{cid}"));
-    let ask = http::GetOptions { head: true, cached_only: true, direct: true, ..http::GetOptions::default() };
-    let answer = tokio::time::timeout(Duration::from_secs(1), session.http.ask(&url, &ask)).await;
-    match answer.ok()?.ok()?.status() {
-        reqwest::StatusCode::OK => Some(true),
-        reqwest::StatusCode::PRECONDITION_FAILED => Some(false),
-        _ => None,
-    }
+    let answer = tokio::time::timeout(Duration::from_secs(1), ask_cached(&session.http, gateway, cid)).await;
+    has_it(answer.ok()?.ok()?.status())
 }
 
 /// Follows the path to the file's own CID.

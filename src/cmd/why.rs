@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::cid::Codec;
 use crate::cli::WhyArgs;
 use crate::clock;
-use crate::config::url::below;
 use crate::config::value::show_size;
 use crate::config::{KuboPolicy as Asking, Settings};
 use crate::deliver::{Candidate, block_on};
 use crate::env::Env;
 use crate::find::{self, FoundFile};
 use crate::handover::{self, HandoverTarget};
+use crate::http::block::block_url;
 use crate::http::{self, GetOptions};
 use crate::index::time;
 use crate::journal::{Journal, JournalRecord};
@@ -25,7 +25,7 @@ use crate::miss::Miss;
 use crate::name::{FileName, RepoName, shown};
 use crate::plan::{Expect, Knowledge};
 use crate::session::Session;
-use crate::source::kubo::KuboReach;
+use crate::source::kubo::{KuboReach, ask_cached};
 use crate::store::shelf;
 use crate::want::Want;
 
@@ -299,14 +299,9 @@ async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option
         }
         Candidate::Node(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
         Candidate::Mirror(url) => session.http.ask(url, &ask).await,
-        // Kubo answers from its own blocks, without asking others (boxo, gateway/backend_blocks.go:755).
-        Candidate::Kubo(cid, _) => {
-            let url = below(&session.settings.gateway_url(), &format!("/ipfs/{cid}"));
-            session.http.ask(&url, &GetOptions { cached_only: true, direct: true, ..ask }).await
-        }
+        Candidate::Kubo(cid, _) => ask_cached(&session.http, &session.settings.gateway_url(), *cid).await,
         Candidate::Gateway(url, cid) => {
-            let url = below(url, &format!("/ipfs/{cid}?format=raw"));
-            session.http.ask(&url, &GetOptions { cached_only: true, ..ask }).await
+            session.http.ask(&block_url(url, *cid), &GetOptions { cached_only: true, ..ask }).await
         }
     };
     let is_mirror = matches!(place, Candidate::Mirror(_));

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
+use crate::http::below;
+
 /// An http or https URL without credentials, query or fragment, below whose path files are asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BaseUrl(Url);
@@ -35,7 +37,7 @@ impl BaseUrl {
         &self.0
     }
 
-    /// Returns the URL of `path` below it, as [`below`] does.
+    /// Returns the URL of `path` below it, as [`below`](crate::http::below) does.
     pub fn below(&self, path: &str) -> Url {
         below(&self.0, path)
     }
@@ -115,16 +117,6 @@ pub fn without_secret(text: &str) -> String {
         }
         None => text.to_owned(),
     }
-}
-
-/// Returns the URL of `path`, which begins with a slash and may have a query, below `base`. The path of `base` is
-/// kept, as for a gateway behind a prefix of another server.
-pub fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-    url.set_query(query);
-    url
 }
 
 #[cfg(test)]

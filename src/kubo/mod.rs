@@ -8,14 +8,13 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, Response, Url};
 use serde::Deserialize;
 
 use crate::cid::Cid;
-use crate::config::url::below;
-use crate::http::USER_AGENT;
+use crate::http::block::{BLOCK_TYPE, BlockError, block_url, read_block, read_body};
+use crate::http::{USER_AGENT, below};
 use crate::size::{BLOCK_MOST, RECORD_MOST};
 
 mod config;
@@ -169,7 +168,7 @@ impl Kubo {
     pub async fn record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         if self.api.is_none() {
             let path = format!("/ipns/{name}?format=ipns-record");
-            return self.raw("gateway record", &path, RECORD_TYPE, deadline, RECORD_MOST).await;
+            return self.record_at("gateway record", &path, deadline).await;
         }
         let timeout = format!("{}ms", deadline.as_millis());
         self.call("name/get", &[("arg", name), ("timeout", &timeout)], None, deadline, RECORD_MOST).await
@@ -181,7 +180,7 @@ impl Kubo {
     /// (`specs:src/routing/http-routing-v1.md`, `GET /routing/v1/ipns/{name}`, response status codes).
     pub async fn routed_record(&self, name: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         let path = format!("/routing/v1/ipns/{name}");
-        self.raw("gateway routing", &path, RECORD_TYPE, deadline, RECORD_MOST).await
+        self.record_at("gateway routing", &path, deadline).await
     }
 
     /// Streams a CAR into the daemon and pins its `root`; success means that the daemon confirmed both.
@@ -250,12 +249,16 @@ impl Kubo {
     /// Returns a block through the gateway, proven; from the network when the daemon lacks it.
     pub async fn block(&self, cid: Cid, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         const CALL: &str = "gateway block";
-        let path = format!("/ipfs/{cid}?format=raw");
-        let block = self.raw(CALL, &path, "application/vnd.ipld.raw", deadline, BLOCK_MOST).await?;
-        if cid.proves(&block) {
-            return Ok(block);
-        }
-        Err(KuboError::new(CALL, KuboErrorKind::Malformed, format!("answered other bytes than {cid}")))
+        let malformed = |text: String| KuboError::new(CALL, KuboErrorKind::Malformed, text);
+        within(CALL, deadline, async {
+            let answer = self.trustless(CALL, block_url(&self.gateway, cid), BLOCK_TYPE).await?;
+            read_block(success(CALL, answer).await?, cid, |_| ()).await.map_err(|e| match e {
+                BlockError::TooLong => malformed(too_long(BLOCK_MOST)),
+                BlockError::Other(cid) => malformed(format!("answered other bytes than {cid}")),
+                BlockError::Transport(e) => KuboError::transport(CALL, &e),
+            })
+        })
+        .await
     }
 
     /// Opens a file through the gateway, its bytes unproven: **after a stall the gateway writes an error text into the
@@ -273,22 +276,11 @@ impl Kubo {
         Err(KuboError::status(CALL, status, &text))
     }
 
-    /// Fetches one whole trustless answer of the gateway. Sends both `format` and `Accept`, as the specification
-    /// advises.
-    async fn raw(
-        &self,
-        call: &'static str,
-        path: &str,
-        accept: &str,
-        deadline: Duration,
-        most: usize,
-    ) -> Result<Vec<u8>, KuboError> {
-        let request = self.client.get(self.gateway_url(path)).header("Accept", accept);
+    /// Fetches a record from the gateway.
+    async fn record_at(&self, call: &'static str, path: &str, deadline: Duration) -> Result<Vec<u8>, KuboError> {
         within(call, deadline, async {
-            let answer = request.header("User-Agent", USER_AGENT).send().await;
-            let answer = answer.map_err(|e| KuboError::transport(call, &e))?;
-            if accept == RECORD_TYPE
-                && answer.status().is_success()
+            let answer = self.trustless(call, self.gateway_url(path), RECORD_TYPE).await?;
+            if answer.status().is_success()
                 && let Some(other) = type_of(&answer).filter(|kind| kind != RECORD_TYPE)
             {
                 return Err(KuboError::new(
@@ -297,9 +289,15 @@ impl Kubo {
                     format!("it has no record of this name ({other})"),
                 ));
             }
-            body(call, answer, most).await
+            body(call, answer, RECORD_MOST).await
         })
         .await
+    }
+
+    /// Opens a trustless answer of the gateway, of any status.
+    async fn trustless(&self, call: &'static str, url: Url, accept: &str) -> Result<Response, KuboError> {
+        let request = self.client.get(url).header("Accept", accept).header("User-Agent", USER_AGENT);
+        request.send().await.map_err(|e| KuboError::transport(call, &e))
     }
 
     fn gateway_url(&self, path: &str) -> Url {
@@ -363,12 +361,17 @@ async fn within<T>(
 }
 
 async fn body(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, KuboError> {
+    read(call, success(call, answer).await?, most).await
+}
+
+/// Returns an answer whose status is a success; of any other, its text is the error.
+async fn success(call: &'static str, answer: Response) -> Result<Response, KuboError> {
     let status = answer.status();
     if !status.is_success() {
         let text = body_of_error(answer).await.unwrap_or_default();
         return Err(KuboError::status(call, status.as_u16(), &text));
     }
-    read(call, answer, most).await
+    Ok(answer)
 }
 
 async fn body_of_error(answer: Response) -> Result<Vec<u8>, KuboError> {
@@ -376,20 +379,12 @@ async fn body_of_error(answer: Response) -> Result<Vec<u8>, KuboError> {
 }
 
 async fn read(call: &'static str, answer: Response, most: usize) -> Result<Vec<u8>, KuboError> {
-    let mut bytes = Vec::new();
-    let mut stream = answer.bytes_stream();
-    while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|e| KuboError::transport(call, &e))?;
-        if bytes.len() + piece.len() > most {
-            return Err(KuboError::new(
-                call,
-                KuboErrorKind::Malformed,
-                format!("the answer is longer than {most} bytes"),
-            ));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
+    let bytes = read_body(answer, most, |_| ()).await.map_err(|e| KuboError::transport(call, &e))?;
+    bytes.ok_or_else(|| KuboError::new(call, KuboErrorKind::Malformed, too_long(most)))
+}
+
+fn too_long(most: usize) -> String {
+    format!("the answer is longer than {most} bytes")
 }
 
 fn lines<T: for<'a> Deserialize<'a>>(call: &'static str, answer: &[u8]) -> Result<Vec<T>, KuboError> {

@@ -11,18 +11,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
 use crate::cid::{Cid, Codec};
-use crate::config::url::below;
 use crate::dag::proof::Leaves;
 use crate::dag::walk::Walk;
+use crate::http::block::{BLOCK_TYPE, BlockError, block_url, read_block};
 use crate::http::range::retry_after;
 use crate::http::{self, GetOptions, Http};
-use crate::size::BLOCK_MOST;
+use crate::ordered::OrderedFutures;
 use crate::source::ahead::Ahead;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
@@ -78,10 +77,10 @@ impl<'a> GatewayFile<'a> {
         let mut wanted: VecDeque<(Cid, Range<u64>)> =
             wanted.map(|leaf| (leaves.cid(leaf), leaves.range(leaf))).collect();
         let from = question.from;
-        let mut coming = OrderedBlocks::new(self);
+        let mut coming = BlocksInOrder::new(self);
         // The first block decides whether this gateway has the file at all.
         coming.ask(wanted.iter().map(|(cid, _)| *cid));
-        let first = coming.next_block().await?;
+        let first = coming.first(leaves.cid(first)).await?;
         let cut = move |block: Bytes, range: Range<u64>| {
             let (skip, end) = (from.max(range.start) - range.start, until.min(range.end) - range.start);
             // Proven by its CID, so its length is the leaf's, unless the root is not that of a file.
@@ -92,15 +91,16 @@ impl<'a> GatewayFile<'a> {
                 Ok(block.slice(skip..end))
             }
         };
-        let (_, range) = wanted.pop_front().expect("the leaf at `from`");
+        let (cid, range) = wanted.pop_front().expect("the leaf at `from`");
+        coming.again(wanted.front().map(|(next, _)| *next), cid, first.clone());
         let first = cut(first, range)?;
         let rest = stream::try_unfold((coming, wanted), move |(mut coming, mut wanted)| async move {
-            if wanted.is_empty() {
-                return Ok(None);
-            }
+            let Some((next, _)) = wanted.front() else { return Ok(None) };
+            let next = *next;
             coming.ask(wanted.iter().map(|(cid, _)| *cid));
-            let Some(block) = coming.next().await? else { return Ok(Some((Bytes::new(), (coming, wanted)))) };
+            let Some(block) = coming.next(next).await? else { return Ok(Some((Bytes::new(), (coming, wanted)))) };
             let (_, range) = wanted.pop_front().expect("it is not empty");
+            coming.again(wanted.front().map(|(cid, _)| *cid), next, block.clone());
             Ok(Some((cut(block, range)?, (coming, wanted))))
         });
         let body = stream::once(async { Ok(first) }).chain(rest);
@@ -109,10 +109,10 @@ impl<'a> GatewayFile<'a> {
 
     /// Streams the whole file, in any DAG shape.
     async fn whole(&self) -> Result<SourceAnswer<'_>, Miss> {
-        let (mut walk, mut coming) = (Walk::new(self.cid, self.most), OrderedBlocks::new(self));
+        let (mut walk, mut coming) = (Walk::new(self.cid, self.most), BlocksInOrder::new(self));
         // The first block decides whether this gateway has the file at all.
         coming.ask(walk.wants());
-        let first = coming.next_block().await?;
+        let first = coming.first(self.cid).await?;
         // The block is the one that its CID names: if it is no part of this file, that is not the gateway's fault.
         let push = |walk: &mut Walk, block: &Bytes| {
             Ok(match walk.push(block).map_err(|e| Miss::Broken(e.to_string()))? {
@@ -123,12 +123,12 @@ impl<'a> GatewayFile<'a> {
         let first: Bytes = push(&mut walk, &first)?;
         let size = walk.size();
         let rest = stream::try_unfold((walk, coming), move |(mut walk, mut coming)| async move {
-            if walk.is_done() {
-                return Ok(None);
-            }
+            let Some(next) = walk.next_cid() else { return Ok(None) };
             coming.ask(walk.wants());
-            let Some(block) = coming.next().await? else { return Ok(Some((Bytes::new(), (walk, coming)))) };
-            Ok(Some((push(&mut walk, &block)?, (walk, coming))))
+            let Some(block) = coming.next(next).await? else { return Ok(Some((Bytes::new(), (walk, coming)))) };
+            let bytes = push(&mut walk, &block)?;
+            coming.again(walk.next_cid(), next, block);
+            Ok(Some((bytes, (walk, coming))))
         });
         let body = stream::iter((!first.is_empty()).then_some(Ok(first))).chain(rest);
         Ok(SourceAnswer::Bytes { start: 0, size, modified: None, body: body.boxed_local() })
@@ -154,31 +154,29 @@ impl Source for GatewayFile<'_> {
 }
 
 /// A block and the time of its first byte.
-type Begun = (Instant, Vec<u8>);
+type Begun = (Instant, Bytes);
 
 /// Blocks in transit, in the order in which they are needed.
-struct OrderedBlocks<'a> {
+struct BlocksInOrder<'a> {
     file: &'a GatewayFile<'a>,
     ahead: Ahead,
-    asked: VecDeque<Cid>,
-    blocks: FuturesOrdered<Local<'a, Result<Begun, Miss>>>,
+    blocks: OrderedFutures<'a, Cid, Result<Begun, Miss>>,
     /// Bytes that have come since `told`.
     moved: Rc<Cell<u64>>,
-    /// When it was last looked whether bytes come.
+    /// The last time when it was checked that bytes come.
     told: Instant,
-    /// When the last block came.
+    /// The time when the last block came.
     last: Instant,
-    /// Whether the first block has come: it is the root, and small.
+    /// True after the first block: it is the root, and small.
     has_begun: bool,
 }
 
-impl<'a> OrderedBlocks<'a> {
+impl<'a> BlocksInOrder<'a> {
     fn new(file: &'a GatewayFile<'a>) -> Self {
         Self {
             file,
             ahead: Ahead::new(AT_ONCE, SPAN),
-            asked: VecDeque::new(),
-            blocks: FuturesOrdered::new(),
+            blocks: OrderedFutures::default(),
             moved: Rc::default(),
             told: Instant::now(),
             last: Instant::now(),
@@ -188,41 +186,39 @@ impl<'a> OrderedBlocks<'a> {
 
     /// Asks for the first of these, as many as may be under way.
     fn ask(&mut self, wanted: impl Iterator<Item = Cid>) {
-        // A node's children come before blocks requested ahead: then the order is built anew.
-        let wanted: Vec<Cid> = wanted.take(self.ahead.count().max(self.asked.len())).collect();
-        if !self.asked.iter().zip(&wanted).all(|(asked, wanted)| asked == wanted) {
-            self.asked.clear();
-            self.blocks = FuturesOrdered::new();
-        }
-        for cid in &wanted[self.asked.len().min(wanted.len())..] {
-            let (cid, file, moved) = (*cid, self.file, Rc::clone(&self.moved));
-            self.blocks.push_back(Box::pin(async move {
+        let (file, moved) = (self.file, &self.moved);
+        self.blocks.ask(wanted, self.ahead.count(), |cid| {
+            let moved = Rc::clone(moved);
+            async move {
                 let begun = Cell::new(None);
                 let tell = |bytes| {
                     begun.set(begun.get().or(Some(Instant::now())));
                     moved.set(moved.get() + bytes);
                 };
                 let block = raw_block(file.http, &file.gateway, cid, false, &tell).await?;
-                Ok((begun.get().unwrap_or_else(Instant::now), block))
-            }));
-            self.asked.push_back(cid);
-        }
+                Ok((begun.get().unwrap_or_else(Instant::now), block.into()))
+            }
+        });
     }
 
-    /// The next block; `None` when all that is known is that more of it has come, fast enough.
-    async fn next(&mut self) -> Result<Option<Bytes>, Miss> {
+    /// Waits for the block `cid`, which was asked for; `None` when all that is known is that more of it has come, fast
+    /// enough.
+    async fn next(&mut self, cid: Cid) -> Result<Option<Bytes>, Miss> {
         loop {
+            if let Some(came) = self.blocks.take(cid) {
+                return came.map(|(_, block)| Some(block));
+            }
             let look = tokio::time::sleep_until(self.told + STILL);
             tokio::select! {
                 biased;
-                block = self.blocks.next() => {
-                    let (begun, block) = block.expect("an unfinished file wants a block")?;
-                    self.asked.pop_front();
-                    self.last = Instant::now();
-                    if std::mem::replace(&mut self.has_begun, true) {
-                        self.ahead.arrived(begun, self.last);
+                came = self.blocks.arrival() => {
+                    let (_, came) = came.expect("it was asked for");
+                    if let Ok((begun, _)) = came {
+                        self.last = Instant::now();
+                        if std::mem::replace(&mut self.has_begun, true) {
+                            self.ahead.arrived(*begun, self.last);
+                        }
                     }
-                    return Ok(Some(block.into()));
                 }
                 () = look => {
                     let (bytes, took) = (self.moved.take(), self.told.elapsed());
@@ -235,16 +231,24 @@ impl<'a> OrderedBlocks<'a> {
         }
     }
 
-    async fn next_block(&mut self) -> Result<Bytes, Miss> {
+    /// Keeps a block that occurs twice in a row: it need not come twice.
+    fn again(&mut self, next: Option<Cid>, cid: Cid, block: Bytes) {
+        if next == Some(cid) {
+            self.blocks.put(cid, Ok((Instant::now(), block)));
+        }
+    }
+
+    /// Waits for the first block, however long it takes.
+    async fn first(&mut self, cid: Cid) -> Result<Bytes, Miss> {
         loop {
-            if let Some(block) = self.next().await? {
+            if let Some(block) = self.next(cid).await? {
                 return Ok(block);
             }
         }
     }
 }
 
-/// Fetches one block and proves it. At most `BLOCK_MOST` bytes. `moved` is told how many bytes have come, each time some do.
+/// Fetches one block and proves it. `moved` is told how many bytes have come, each time some do.
 pub async fn raw_block(
     http: &Http,
     gateway: &Url,
@@ -255,16 +259,11 @@ pub async fn raw_block(
     block_at(http, &block_url(gateway, cid), cid, direct, moved).await
 }
 
-/// Returns the URL of a block at a gateway.
-pub fn block_url(gateway: &Url, cid: Cid) -> Url {
-    below(gateway, &format!("/ipfs/{cid}?format=raw"))
-}
-
-/// Fetches the block `cid` from `url` and proves it. At most `BLOCK_MOST` bytes. `moved` is told how many bytes have come,
+/// Fetches the block `cid` from `url` and proves it. `moved` is told how many bytes have come,
 /// each time some do.
 pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
-    let ask = GetOptions { accept: Some("application/vnd.ipld.raw"), direct, ..GetOptions::default() };
-    let mut response = http.ask(url, &ask).await?;
+    let ask = GetOptions { accept: Some(BLOCK_TYPE), direct, ..GetOptions::default() };
+    let response = http.ask(url, &ask).await?;
     let code = format!("HTTP {}", response.status().as_u16());
     match response.status() {
         StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {}
@@ -275,16 +274,8 @@ pub async fn block_at(http: &Http, url: &Url, cid: Cid, direct: bool, moved: &dy
         }
         _ => return Err(Miss::Broken(code)),
     }
-    let mut block = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|e| Miss::Broken(http::reason(&e)))? {
-        if block.len() + piece.len() > BLOCK_MOST {
-            return Err(Miss::Corrupt(format!("a block of more than {BLOCK_MOST} bytes")));
-        }
-        moved(piece.len() as u64);
-        block.extend_from_slice(&piece);
-    }
-    if !cid.proves(&block) {
-        return Err(Miss::Corrupt(format!("sent another block than {cid}")));
-    }
-    Ok(block)
+    read_block(response, cid, moved).await.map_err(|e| match e {
+        BlockError::Transport(e) => Miss::Broken(http::reason(&e)),
+        BlockError::TooLong | BlockError::Other(_) => Miss::Corrupt(e.to_string()),
+    })
 }

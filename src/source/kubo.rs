@@ -14,9 +14,8 @@ use futures_util::FutureExt as _;
 use reqwest::{StatusCode, Url};
 
 use crate::cid::{Cid, Codec};
-use crate::config::url::below;
 use crate::dag::proof::Leaves;
-use crate::http::{self, GetOptions, Http};
+use crate::http::{self, GetOptions, Http, below};
 use crate::source::gateway::raw_block;
 use crate::source::mirror::offer;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
@@ -81,20 +80,10 @@ impl<'a> KuboFile<'a> {
         Self { had_it: Rc::clone(had_it), ..self }
     }
 
-    fn url(&self) -> Url {
-        below(&self.gateway, &format!("/ipfs/{}", self.cid))
-    }
-
     async fn get(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
-        let url = self.url();
         if self.had_it.get().is_none() {
-            // Tests the root block only, and asks no network (boxo, gateway/backend_blocks.go:755).
-            let ask = GetOptions { head: true, cached_only: true, direct: true, ..GetOptions::default() };
-            match self.http.ask(&url, &ask).await?.status() {
-                StatusCode::OK => self.had_it.set(Some(true)),
-                StatusCode::PRECONDITION_FAILED => self.had_it.set(Some(false)),
-                other => return Err(refused(other)),
-            }
+            let status = ask_cached(self.http, &self.gateway, self.cid).await?.status();
+            self.had_it.set(Some(has_it(status).ok_or_else(|| refused(status))?));
         }
         let is_found = self.is_found.get() || self.had_it.get() == Some(true);
         if !is_found && !self.later.is_zero() {
@@ -104,6 +93,7 @@ impl<'a> KuboFile<'a> {
             self.find(question.from).await?;
         }
         let ask = GetOptions { from: question.from, until: question.until, direct: true, ..GetOptions::default() };
+        let url = url(&self.gateway, self.cid);
         let asked = self.http.ask(&url, &ask);
         // For a file of one block, this request itself is the search.
         let response = if is_found || self.is_found.get() { asked.await? } else { self.within_reach(asked).await? };
@@ -160,6 +150,29 @@ impl Source for KuboFile<'_> {
     fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
         self.get(question).boxed_local()
     }
+}
+
+/// Asks Kubo whether it has `cid` itself; [`has_it`] reads the status. It tests the root block only, and asks no
+/// network (boxo, gateway/backend_blocks.go:755).
+///
+/// # Errors
+/// Those of [`Http::ask`]: it was not asked.
+pub async fn ask_cached(http: &Http, gateway: &Url, cid: Cid) -> Result<reqwest::Response, Miss> {
+    let ask = GetOptions { head: true, cached_only: true, direct: true, ..GetOptions::default() };
+    http.ask(&url(gateway, cid), &ask).await
+}
+
+/// Returns whether Kubo has it, by the status of its answer; `None` when it does not tell.
+pub fn has_it(status: StatusCode) -> Option<bool> {
+    match status {
+        StatusCode::OK => Some(true),
+        StatusCode::PRECONDITION_FAILED => Some(false),
+        _ => None,
+    }
+}
+
+fn url(gateway: &Url, cid: Cid) -> Url {
+    below(gateway, &format!("/ipfs/{cid}"))
 }
 
 fn refused(status: StatusCode) -> Miss {

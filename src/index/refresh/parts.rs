@@ -6,14 +6,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use reqwest::{Client, Url};
 
 use super::{IndexSource, RefreshError, Work};
 use crate::cid::Cid;
+use crate::clock;
 use crate::dag::walk::Walk;
 use crate::digest::Sha256;
+use crate::hedge::hedged;
+use crate::http::block::read_body;
 use crate::http::{USER_AGENT, host, reason};
 use crate::index::manifest::Packed;
 use crate::kubo::{self, Kubo};
@@ -123,37 +124,22 @@ impl Work<'_> {
         let others = (0..self.sources.len()).filter(|at| *at != favourite);
         let order: Vec<usize> =
             std::iter::once(favourite).chain(others).filter(|at| *at < self.sources.len()).collect();
-        let (mut rest, mut running, mut said) = (order.into_iter(), FuturesUnordered::new(), Vec::new());
-        loop {
-            if running.is_empty() {
-                match rest.next() {
-                    Some(source) => running.push(self.ask(source, part)),
-                    None if said.is_empty() => {
-                        return Err(RefreshError::Failed("nobody to ask is configured".to_owned()));
-                    }
-                    None => return Err(RefreshError::Failed(format!("{}: {}", part.path, said.join("; ")))),
-                }
+        let attempts = order.into_iter().map(|at| async move {
+            let bytes = self.ask(at, part).await.map_err(|why| format!("{}: {why}", self.sources[at].name))?;
+            self.favourite.set(at);
+            Ok(bytes)
+        });
+        hedged(attempts, wait).await.map_err(|failed: Vec<(usize, String)>| {
+            if failed.is_empty() {
+                return RefreshError::Failed("nobody to ask is configured".to_owned());
             }
-            tokio::select! {
-                Some((source, answer)) = running.next() => match answer {
-                    Ok(bytes) => {
-                        self.favourite.set(source);
-                        return Ok(bytes);
-                    }
-                    Err(why) => {
-                        said.push(format!("{}: {why}", self.sources[source].name));
-                        running.extend(rest.next().map(|source| self.ask(source, part)));
-                    }
-                },
-                () = tokio::time::sleep(wait), if rest.len() > 0 => {
-                    running.extend(rest.next().map(|source| self.ask(source, part)));
-                }
-            }
-        }
+            let said: Vec<String> = failed.into_iter().map(|(_, said)| said).collect();
+            RefreshError::Failed(format!("{}: {}", part.path, said.join("; ")))
+        })
     }
 
     /// Asks the source number `at`.
-    async fn ask(&self, at: usize, part: &IndexPart<'_>) -> (usize, Result<Vec<u8>, PartError>) {
+    async fn ask(&self, at: usize, part: &IndexPart<'_>) -> Result<Vec<u8>, PartError> {
         let source = &self.sources[at];
         let bytes = match &source.from {
             From::Copy(..) => self.get(source, part.path, part.most).await,
@@ -166,7 +152,7 @@ impl Work<'_> {
                 self.by_blocks(block, part).await
             }
         };
-        (at, bytes.and_then(|bytes| part.check(bytes)))
+        bytes.and_then(|bytes| part.check(bytes))
     }
 
     async fn by_blocks(
@@ -198,22 +184,14 @@ impl Work<'_> {
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         let answer = client.get(url).header("User-Agent", USER_AGENT).send().await?;
         let date = answer.headers().get("Date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        if let Some(date) = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok()) {
-            self.heard(&host(base), date.as_secs());
+        if let Some(date) = date.and_then(clock::checked_unix) {
+            self.heard(&host(base), date);
         }
         if !answer.status().is_success() {
             return Err(PartError::Status(answer.status().as_u16()));
         }
-        let (mut bytes, mut stream) = (Vec::new(), answer.bytes_stream());
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            self.count(piece.len());
-            bytes.extend_from_slice(&piece);
-            if bytes.len() > most {
-                return Err(PartError::TooLong(most));
-            }
-        }
-        Ok(bytes)
+        let count = |moved: u64| self.count(usize::try_from(moved).unwrap_or(usize::MAX));
+        read_body(answer, most, count).await?.ok_or(PartError::TooLong(most))
     }
 }
 
