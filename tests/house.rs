@@ -10,6 +10,8 @@
 //! | files_over_450_lines | files of src/ |
 //! | long_doc_lines | lines of documents over 115 columns, tables and the changelog aside |
 //!
+//! A second test holds that each mechanism stands in one file (`ONCE`).
+//!
 //! Printed and not held: lines, rooms (entries of src/), files over 400 lines.
 
 #[path = "support/house/cycles.rs"]
@@ -201,4 +203,57 @@ fn no_number_of_the_house_rises() {
         all(&tests),
     );
     assert!(wrong.is_empty(), "{}; `tests/house --list` shows what is counted", wrong.join(", "));
+}
+
+/// What exists once, the text that would betray a second one, and the files that may have it.
+const ONCE: [(&str, &str, &[&str]); 22] = [
+    ("the CID profile's name", "\"unixfs-v1-2025\"", &["src/size.rs"]),
+    ("the one-chunk rule", "<= OWN_BLOCK_MOST", &["src/size.rs"]),
+    ("the one-chunk rule", "<= CHUNK as u64", &[]),
+    ("the chunk's size", "CHUNK: usize =", &["src/size.rs"]),
+    ("the longest block", "BLOCK_MOST: usize =", &["src/size.rs"]),
+    ("the longest IPNS record", "RECORD_MOST: usize =", &["src/size.rs"]),
+    ("the user agent", "USER_AGENT: &str =", &["src/http/mod.rs"]),
+    ("proxy policy", ".no_proxy()", &["src/http/mod.rs", "src/http/proxy.rs"]),
+    ("Unix time", "duration_since(UNIX_EPOCH)", &["src/clock.rs"]),
+    ("a file's identity from stat(2)", "st_ctime_nsec", &["src/fsx/key.rs"]),
+    ("the names of temporary files", "\".pkgswarm-\"", &["src/fsx/replace.rs"]),
+    // output.rs names what it stages by link(2), and by rename(2) where there is no such thing.
+    ("replacing by rename", ".persist(", &["src/fsx/replace.rs", "src/output.rs"]),
+    ("files that are synced", ".sync_all()", &["src/fsx/replace.rs"]),
+    ("files that are synced", ".sync_data()", &["src/fsx/replace.rs"]),
+    ("reading a copied descriptor from its start", "impl Read for FromStart", &["src/fsx/from_start.rs"]),
+    ("passing descriptors", "::ScmRights(", &["src/socket/passing.rs"]),
+    ("a raw block by HTTP", "application/vnd.ipld.raw", &["src/http/block.rs"]),
+    ("a raw block by HTTP", "?format=raw", &["src/http/block.rs"]),
+    ("asking Kubo what it has", "cached_only: true, direct: true", &["src/source/kubo.rs"]),
+    ("streaming a CAR", "car::header(", &["src/kubo/upload.rs"]),
+    ("pacman's version", "HTTP_USER_AGENT\")?", &["src/distro/version.rs"]),
+    // The race, the search for one block and a refresh wait for several sources of which each counts.
+    (
+        "hedging, and fetching in an order",
+        "FuturesUnordered::new()",
+        &["src/hedge.rs", "src/ordered.rs", "src/race/run.rs", "src/content/peers.rs"],
+    ),
+];
+
+#[test]
+fn each_mechanism_stands_in_one_file() {
+    let sources = Source::all_below(Path::new("src"));
+    let mut wrong = Vec::new();
+    for (what, text, files) in ONCE {
+        let mut seen = BTreeSet::new();
+        for source in sources.iter().filter(|source| !source.is_test) {
+            // Tests and comments are empty lines of the code.
+            let lines = source.text.lines().zip(source.code.lines()).filter(|(_, code)| !code.trim().is_empty());
+            if lines.into_iter().any(|(line, _)| line.contains(text)) {
+                seen.insert(source.path.display().to_string());
+            }
+        }
+        let allowed: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        if seen != allowed {
+            wrong.push(format!("{what}: {text:?} is in {seen:?}, and belongs into {allowed:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "use what is there, or move it:\n{}", wrong.join("\n"));
 }
