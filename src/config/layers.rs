@@ -1,6 +1,7 @@
 //! The layers of the configuration: defaults, files, environment, flags. The later layer wins, and its origin is
 //! kept.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -72,8 +73,8 @@ impl IndexConfig {
 /// The value in force of a setting.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chosen {
-    /// The text, as `pkgswarm config` prints it.
-    pub text: String,
+    /// The text, as `pkgswarm config` prints it. The defaults are not copied: every call of pacman reads them.
+    pub text: Cow<'static, str>,
     /// Its meaning.
     pub value: Value,
     /// The layer that it comes from.
@@ -136,7 +137,7 @@ impl Layers {
     /// Returns the built-in defaults alone.
     pub fn defaults() -> Self {
         let default = |key: &SettingKey| Chosen {
-            text: key.default.to_owned(),
+            text: Cow::Borrowed(key.default),
             value: key.shape.read(key.default).expect("a test reads every default"),
             origin: Origin::Default,
         };
@@ -157,7 +158,7 @@ impl Layers {
 
     fn set(&mut self, key: &'static SettingKey, text: String, origin: Origin) -> Result<(), String> {
         let value = key.shape.read(&text)?;
-        self.values.insert(key.name, Chosen { text, value, origin });
+        self.values.insert(key.name, Chosen { text: Cow::Owned(text), value, origin });
         Ok(())
     }
 
@@ -306,7 +307,7 @@ mod tests {
             .add_text(file, "[store]\n# ours\nmax = \"1 GiB\"\n[gateways]\nurls = [\"https://a\", \"https://b\"]\n")
             .unwrap();
         let max = &layers.values["store.max"];
-        assert_eq!((max.text.as_str(), &max.origin), ("1 GiB", &Origin::File(file.to_owned(), 3)));
+        assert_eq!((&*max.text, &max.origin), ("1 GiB", &Origin::File(file.to_owned(), 3)));
         assert_eq!(max.value, Value::Size(1 << 30));
         assert_eq!(layers.values["gateways.urls"].text, "https://a,https://b");
         assert_eq!(layers.values["store.dir"].origin, Origin::Default);

@@ -1,7 +1,7 @@
 //! Addresses in settings: a server that is asked below a path, and Kubo's RPC.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
@@ -71,7 +71,9 @@ impl RpcAddress {
         let path =
             text.strip_prefix("/unix").or_else(|| text.strip_prefix("unix://")).or_else(|| text.strip_prefix("unix:"));
         if let Some(path) = path {
-            return (path.starts_with('/') && path.len() > 1).then(|| Self::Unix(PathBuf::from(path)));
+            // One slash: after `unix:` two would begin an authority.
+            let below = path.trim_start_matches('/');
+            return (path.len() > below.len() && !below.is_empty()).then(|| Self::Unix(Path::new("/").join(below)));
         }
         let url = |text: &str| BaseUrl::parse(text).map(Self::Http);
         let Some(address) = text.strip_prefix('/') else { return url(text) };
@@ -137,6 +139,7 @@ mod tests {
             ("unix:/run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
             ("unix:///run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
             ("/unix/run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
+            ("unix:////run/ipfs/api.sock", Some("unix:/run/ipfs/api.sock")),
             ("unix:run/x", None),
             ("unix:/", None),
             ("/ip4/127.0.0.1/udp/5001", None),
