@@ -47,8 +47,15 @@ pub(super) fn none() -> ClientConfig {
     builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
+/// Returns ring's ciphers, key exchange and random numbers with aws-lc's verification of signatures, which knows P-521
+/// keys.
+///
+/// The first random number of aws-lc gathers jitter of the processor's clock, which takes 30 ms of each process that
+/// speaks TLS (aws-lc-sys 0.47; `tests/bench --case tls-start` measures the whole).
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    let verifying = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+    let provider = rustls::crypto::ring::default_provider();
+    Arc::new(CryptoProvider { signature_verification_algorithms: verifying, ..provider })
 }
 
 fn trusted(bundle: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {

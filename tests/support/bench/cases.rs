@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::measure::{Outcome, Run, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
-use super::{cost, databases, index, large, lines, mirrors, miss, node, pending, room, small};
+use super::{cost, databases, index, large, lines, mirrors, miss, node, pending, room, small, tls};
 use crate::real::Release;
 
 /// One comparison.
@@ -188,6 +188,13 @@ pub const CASES: &[Case] = &[
         unit: "MB",
         rivals: &[against("curl", Bar::OursAtMost(12.0))],
         run: |_| cost::store_hit_memory(),
+    },
+    Case {
+        name: "tls-start",
+        what: "fetch of 1 kB over https from loopback, start to exit: the cost of a process that speaks TLS",
+        unit: "ms",
+        rivals: &[against("curl", Bar::AtMost { times: 1.0, plus: 5.0 })],
+        run: |run| Ok(tls::start(run)),
     },
     Case {
         name: "memory-mirror",

@@ -16,4 +16,5 @@ mod relay;
 mod room;
 mod scene;
 mod small;
+mod tls;
 mod wire;
