@@ -2,7 +2,7 @@
 
 /// Something that takes room.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<T, A> {
+pub struct HeldItem<T, A> {
     /// The thing itself.
     pub item: T,
     /// Its place in the order: the least goes first.
@@ -19,7 +19,7 @@ pub struct Held<T, A> {
 /// # Errors
 /// The first one of `remove`; what was removed before is gone.
 pub(crate) fn trim<T, A: Ord, E>(
-    mut held: Vec<Held<T, A>>,
+    mut held: Vec<HeldItem<T, A>>,
     mut fits: impl FnMut(u64) -> bool,
     mut remove: impl FnMut(&T) -> Result<bool, E>,
 ) -> Result<u64, E> {
@@ -40,8 +40,8 @@ pub(crate) fn trim<T, A: Ord, E>(
 mod tests {
     use super::*;
 
-    fn held(all: &[(char, u32, u64)]) -> Vec<Held<char, u32>> {
-        all.iter().map(|(item, age, size)| Held { item: *item, age: *age, size: *size }).collect()
+    fn held(all: &[(char, u32, u64)]) -> Vec<HeldItem<char, u32>> {
+        all.iter().map(|(item, age, size)| HeldItem { item: *item, age: *age, size: *size }).collect()
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::mfs::Mfs;
 use super::{Kubo, KuboError};
-use crate::budget::{self, Held};
+use crate::budget::{self, HeldItem};
 use crate::cid::{Cid, Codec};
 use crate::dag::node::{self, DagNode};
 
@@ -101,7 +101,7 @@ impl Ledger {
         let until = Instant::now() + budget;
         let total: u64 = listed.values().map(|kept| kept.size).sum();
         let held =
-            listed.iter().map(|(cid, kept)| Held { item: (*cid, *kept), age: (kept.time, *cid), size: kept.size });
+            listed.iter().map(|(cid, kept)| HeldItem { item: (*cid, *kept), age: (kept.time, *cid), size: kept.size });
         let mut due = Vec::new();
         let Ok(_) = budget::trim(
             held.collect(),
@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> io::Result<File> {
-        // Held for milliseconds; pacman waits for us.
+        // HeldItem for milliseconds; pacman waits for us.
         crate::fsx::lock(&self.dir.join("kubo-cached.lock"), Duration::from_secs(2))
     }
 

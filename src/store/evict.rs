@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::sweep::{list, remove};
 use super::{Slot, Store};
-use crate::budget::{self, Held};
+use crate::budget::{self, HeldItem};
 
 impl Store {
     /// Returns the most bytes that it is to hold (`store.max`).
@@ -23,7 +23,7 @@ impl Store {
     /// Those of the file system.
     pub fn shrink_to(&self, most: u64) -> io::Result<u64> {
         let held = list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none());
-        let held = held.map(|(path, meta)| Held { item: path, age: meta.modified().ok(), size: meta.len() });
+        let held = held.map(|(path, meta)| HeldItem { item: path, age: meta.modified().ok(), size: meta.len() });
         budget::trim(
             held.collect(),
             |left| left <= most,

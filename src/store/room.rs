@@ -9,7 +9,7 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::budget::{self, Held};
+use crate::budget::{self, HeldItem};
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::store::sweep::{list, remove};
@@ -40,7 +40,7 @@ impl Store {
             .filter_map(|part| list(&self.dir().join(part)).ok())
             .flatten()
             .filter(|(path, _)| path.extension().is_none() && !is_being_handed_out(path))
-            .map(|(path, meta)| Held { item: path, age: meta.modified().ok(), size: meta.len() });
+            .map(|(path, meta)| HeldItem { item: path, age: meta.modified().ok(), size: meta.len() });
         let mut freed = false;
         // What other processes write counts as well, so the disk itself is asked.
         let has_room = |_| self.room() >= size.saturating_add(SPARE);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use crate::budget::{self, Held};
+use crate::budget::{self, HeldItem};
 use crate::fsx;
 use crate::store::Store;
 
@@ -41,7 +41,7 @@ impl Store {
             let files = list(&self.dir().join(part))?.filter(|(path, _)| path.extension().is_none());
             held.extend(files.map(|(path, meta)| {
                 let age = (is_spare(&path), meta.modified().ok());
-                Held { item: path, age, size: meta.len() }
+                HeldItem { item: path, age, size: meta.len() }
             }));
         }
         let total = budget::trim(
