@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Instant, SystemTime};
 
 use crate::clock;
+use crate::deliver::Receipt;
 use crate::env::{self, BESIDE, HANDOVER};
 use crate::index;
 use crate::journal::{By, Journal, JournalRecord};
@@ -15,21 +16,15 @@ use crate::session::Session;
 /// Starts the housekeeping after a delivery, when some is due.
 ///
 /// A database that was just fetched is the sign of a `-Sy`: once for each, the store is swept and due indexes are
-/// refreshed. Blocks that Kubo cached for us are noted, and trimmed when they exceed `kubo.keep`.
-pub fn after(session: &mut Session, is_refresh: bool) {
-    let now = SystemTime::now();
-    let ledger = Ledger::at(session.store.dir());
-    let cached = session.take_cached_by_kubo();
-    for (cid, size) in &cached {
-        // A file without a note is not trimmed: no harm beyond its size.
-        let _ = ledger.note(*cid, *size, clock::unix(now));
-    }
+/// refreshed. Blocks that Kubo cached for us are trimmed when they exceed `kubo.keep`.
+pub fn after(session: &Session, receipt: &Receipt, is_refresh: bool) {
     if session.settings.storeless {
         return;
     }
+    let now = SystemTime::now();
     let due = is_refresh && (index::in_use::is_any_due(&session.settings, now) || session.store.needs_sweep());
-    let is_over = || ledger.total().is_ok_and(|total| total > session.settings.kubo_keep);
-    if due || (!cached.is_empty() && is_over()) {
+    let is_over = || Ledger::at(session.store.dir()).total().is_ok_and(|total| total > session.settings.kubo_keep);
+    if due || (!receipt.cached_by_kubo.is_empty() && is_over()) {
         start(session, &["upkeep", "--detached"]);
     }
 }
@@ -52,19 +47,24 @@ pub fn detach() {
     }
 }
 
-/// Writes the line of the journal for one file: `delivered` bytes were handed over, and the request came at
-/// `begun`.
+/// Writes down the receipt of one file, delivered or not: its line of the journal, and the files that Kubo cached
+/// for it. `delivered` bytes were handed over, and the request came at `begun`.
 ///
 /// A temporary store has no journal.
 pub fn note(
-    session: &mut Session,
+    session: &Session,
     by: By,
-    repo: Option<&RepoName>,
-    name: &FileName,
+    (repo, name): (Option<&RepoName>, &FileName),
     delivered: Option<u64>,
     begun: Instant,
+    receipt: &Receipt,
 ) {
-    let shares = session.take_received();
+    let ledger = Ledger::at(session.store.dir());
+    for (cid, size) in &receipt.cached_by_kubo {
+        // A file without a note is not trimmed: no harm beyond its size.
+        let _ = ledger.note(*cid, *size, clock::now());
+    }
+    let shares = receipt.contributions.clone();
     if session.store.is_passing() || (delivered.is_none() && shares.is_empty()) {
         return;
     }

@@ -14,7 +14,7 @@ use crate::content::places::{BlockSource, places};
 use crate::content::pull::{PullError, Pulled, pull};
 use crate::dag::DagError;
 use crate::dag::dir::{DirectorySearch, SearchState};
-use crate::deliver::{Obtained, block_on};
+use crate::deliver::{Delivery, Obtained, Receipt, block_on};
 use crate::error::{Error, ErrorKind};
 use crate::report::ProgressLine;
 use crate::session::Session;
@@ -33,10 +33,15 @@ mod pull;
 /// # Errors
 /// `NoSource` and `Corrupt` when a block of it is nowhere: trying again may help. `Interrupted`. `Local` when it cannot be
 /// written.
-pub fn content(
-    session: &mut Session,
+pub fn content(session: &Session, address: &Address, forced: Option<source::SourceKind>) -> Delivery<(Cid, Obtained)> {
+    Delivery::of(|receipt| by_blocks(session, address, forced, receipt))
+}
+
+fn by_blocks(
+    session: &Session,
     address: &Address,
     forced: Option<source::SourceKind>,
+    receipt: &mut Receipt,
 ) -> Result<(Cid, Obtained), Error> {
     let settings = &session.settings;
     let clocks = Clocks { stall: settings.stall, patience: settings.patience, floor: settings.floor };
@@ -86,13 +91,13 @@ pub fn content(
     let file = partial.finish(proof.size()).map_err(local)?;
     let used: Vec<&BlockSource> = peers.used().into_iter().map(|index| &peers.list[index]).collect();
     if had_it == Some(false) && used.iter().any(|peer| matches!(peer, BlockSource::Kubo(..))) {
-        session.kubo_cached(cid, proof.size());
+        receipt.cached_by_kubo.push((cid, proof.size()));
     }
     let from = match used.iter().map(|peer| peer.label()).collect::<Vec<_>>().join(" + ") {
         none if none.is_empty() && fetched == 0 => "store".to_owned(),
         none if none.is_empty() => "its CID".to_owned(),
         from => {
-            session.received(from.clone(), fetched);
+            receipt.sent(from.clone(), fetched);
             from
         }
     };

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use crate::background;
 use crate::config::Settings;
-use crate::deliver::{Delivery, Manner, Obtained, deliver};
+use crate::deliver::{self, Delivery, Obtained};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::journal::By;
@@ -75,7 +75,7 @@ pub struct Gathering {
 /// records the bytes of the sources as fetched for `by`.
 pub fn gather<F>(env: &Env, settings: &Settings, by: By, wants: Vec<Want>, at_once: usize, fetch: F) -> Gathering
 where
-    F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error> + Send + Sync + 'static,
+    F: Fn(&mut Session, &Want) -> Delivery<Option<Obtained>> + Send + Sync + 'static,
 {
     let at_once = at_once.clamp(1, MOST_AT_ONCE).min(wants.len().max(1));
     let (send, done) = mpsc::sync_channel(at_once);
@@ -100,14 +100,9 @@ where
 /// kept there only until it is handed out.
 ///
 /// # Errors
-/// As of [`deliver`].
-pub fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
-    let manner = Manner { ahead: true, ..Manner::default() };
-    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
-        Delivery::File(obtained) => Ok(Some(obtained)),
-        // Without a date this is no database: a later call has been quicker.
-        Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
-    }
+/// As of [`deliver::read_ahead`].
+pub fn into_store(session: &mut Session, want: &Want) -> Delivery<Option<Obtained>> {
+    deliver::read_ahead(session, want.order())
 }
 
 impl Gathering {
@@ -150,7 +145,7 @@ struct Shared<F> {
     fetch: F,
 }
 
-impl<F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error>> Shared<F> {
+impl<F: Fn(&mut Session, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
     fn next(&self) -> Option<Want> {
         let is_stopped = self.stopped.load(Ordering::Relaxed);
         (!is_stopped).then(|| self.wants.lock().expect("nothing panics while it holds this").next()).flatten()
@@ -169,10 +164,10 @@ impl<F: Fn(&mut Session, &Want) -> Result<Option<Obtained>, Error>> Shared<F> {
         while let Some(want) = next {
             session.learn_from_others();
             let begun = Instant::now();
-            let result = (self.fetch)(&mut session, &want);
+            let Delivery { result, receipt } = (self.fetch)(&mut session, &want);
             let repo = want.repo.as_ref().map(|repo| &repo.name);
-            background::note(&mut session, self.by, repo, &want.name, None, begun);
-            background::after(&mut session, false);
+            background::note(&session, self.by, (repo, &want.name), None, begun, &receipt);
+            background::after(&session, &receipt, false);
             let is_over = result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
             if send.send(Gathered { want, result }).is_err() || is_over {
                 return;

@@ -16,7 +16,7 @@ use std::time::Instant;
 use crate::ahead;
 use crate::background;
 use crate::config::Settings;
-use crate::deliver::Obtained;
+use crate::deliver::{Obtained, Receipt};
 use crate::distro::caller;
 use crate::env::{AHEAD, Env, HANDOVER};
 use crate::error::ErrorKind;
@@ -59,7 +59,8 @@ pub fn hand_out(env: &Env) -> Option<String> {
     let obtained = obtain(&session, &want)?;
     obtained.place(&output).ok()?;
     let repo = want.repo.as_ref().map(|repo| &repo.name);
-    background::note(&mut session, By::Xfer, repo, &name, Some(obtained.accepted.size()), begun);
+    let delivered = Some(obtained.accepted.size());
+    background::note(&session, By::Xfer, (repo, &name), delivered, begun, &Receipt::default());
     if interrupt::is_waiting() {
         session.interrupted();
     }

@@ -45,6 +45,7 @@
 //! | source | a place that may have it: package cache, Kubo, gateway, mirror |
 //! | miss | why a source did not deliver |
 //! | race | asking several sources for one want, and changing over between them |
+//! | receipt | what one delivery moved: bytes of each source, misses, files that Kubo cached; failed ones have it too |
 //! | leaf | a piece of a file that can be proven by itself, 1 MiB in files of our own profile |
 //! | store | our own staging: proven files and resumable partials, keyed by sha256; not a second package cache |
 //! | transaction | one pacman run: parent process id and its start time |
@@ -87,8 +88,8 @@
 //! verify source kubo report
 //! plan store output index node
 //! session race publish
-//! deliver find background
-//! want content doctor handover
+//! deliver find
+//! want content doctor handover background
 //! database gather setup daemon
 //! prefetch cli
 //! ahead

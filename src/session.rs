@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use crate::cid::Cid;
 use crate::config::{self, IndexConfig, KuboPolicy, Settings, SharePolicy as Sharing};
 use crate::digest::Sha256;
 use crate::distro::caller::{Caller, CallerError, Transaction};
@@ -19,11 +18,9 @@ use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
 use crate::http::Http;
-use crate::journal::Contribution;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
 use crate::report;
-use crate::source::Miss;
 use crate::store::Store;
 
 mod lists;
@@ -51,9 +48,6 @@ pub struct Session {
     conf: OnceCell<Result<PacmanConf, lists::NoConf>>,
     /// A replacement for pacman's DBPath.
     databases: Option<PathBuf>,
-    cached_by_kubo: Vec<(Cid, u64)>,
-    misses: Vec<Miss>,
-    received: Vec<Contribution>,
     /// The directory for a temporary store.
     beside: PathBuf,
     /// True when this process places the results there.
@@ -111,9 +105,6 @@ impl Session {
             run,
             conf: OnceCell::new(),
             databases: None,
-            cached_by_kubo: Vec::new(),
-            misses: Vec::new(),
-            received: Vec::new(),
             beside: beside.to_owned(),
             places: false,
             unsaid: None,
@@ -279,40 +270,6 @@ impl Session {
         let Ok(store) = passing_store(&self.env, &self.settings, &self.beside) else { return false };
         self.store = Rc::new(store);
         true
-    }
-
-    /// Returns the misses of the last race, won or lost.
-    pub fn last_misses(&self) -> &[Miss] {
-        &self.misses
-    }
-
-    /// Records the misses of a race.
-    pub fn noted_misses(&mut self, misses: Vec<Miss>) {
-        self.misses = misses;
-    }
-
-    /// Records that `source` sent so many bytes.
-    pub fn received(&mut self, source: String, bytes: u64) {
-        match self.received.iter_mut().find(|share| share.source == source) {
-            Some(share) => share.bytes += bytes,
-            None if bytes > 0 => self.received.push(Contribution { source, bytes }),
-            None => {}
-        }
-    }
-
-    /// Returns the bytes of each source since the last call of this function.
-    pub fn take_received(&mut self) -> Vec<Contribution> {
-        std::mem::take(&mut self.received)
-    }
-
-    /// Records a file that Kubo fetched for us.
-    pub fn kubo_cached(&mut self, cid: Cid, size: u64) {
-        self.cached_by_kubo.push((cid, size));
-    }
-
-    /// Returns the files that Kubo fetched for us since the last call of this function.
-    pub fn take_cached_by_kubo(&mut self) -> Vec<(Cid, u64)> {
-        std::mem::take(&mut self.cached_by_kubo)
     }
 }
 

@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use crate::config::SearchPolicy;
-use crate::deliver::Candidate;
+use crate::deliver::{Candidate, Order};
 use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::error::Error;
 use crate::http;
@@ -69,6 +69,11 @@ impl Want {
         let knowledge = Knowledge { in_repo: true, unread: Some(self.doubt?), ..Knowledge::default() };
         let plan = plan(&self.name, &knowledge).ok()?;
         Some(Self { plan, doubt: None, ..self.clone() })
+    }
+
+    /// Returns the order to fetch it.
+    pub fn order(&self) -> Order<'_> {
+        Order { name: &self.name, plan: &self.plan, places: &self.places }
     }
 
     /// Returns the kind of the file for pacman: its name tells it only where pacman or a repository gave the name.

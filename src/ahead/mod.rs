@@ -25,11 +25,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::background;
-use crate::deliver::{self, Delivery, Manner, Obtained, deliver, turn};
+use crate::deliver::{self, Delivery, Obtained, Purpose, turn};
 use crate::digest::Sha256;
 use crate::distro::arguments::Operation;
 use crate::env::AHEAD;
-use crate::error::Error;
 use crate::name::{FileName, NameKind};
 use crate::plan::Expect;
 use crate::session::Session;
@@ -81,11 +80,7 @@ fn is_read_ahead(session: &Session) -> bool {
 
 /// Returns the file if this machine has it: set aside for this run of pacman, in the store, or in a package cache.
 pub fn here(session: &Session, want: &Want) -> Option<Obtained> {
-    if is_set_aside(want) {
-        taken(session, want)
-    } else {
-        deliver::here(session, &want.name, &want.plan, Manner::default())
-    }
+    if is_set_aside(want) { taken(session, want) } else { deliver::here(session, want.order(), Purpose::Caller) }
 }
 
 /// Takes out the file that was set aside for this run of pacman.
@@ -93,32 +88,33 @@ fn taken(session: &Session, want: &Want) -> Option<Obtained> {
     session.store.aside(&session.run).take(&key(want)).and_then(|file| accepted(session, want, file))
 }
 
-/// Delivers a file: the one that was set aside for this run of pacman, else as [`deliver`] does.
+/// Delivers a file: the one that was set aside for this run of pacman, else as [`deliver::fetch`] does.
 ///
 /// # Errors
-/// As of [`deliver`].
-pub fn deliver_or_take(session: &mut Session, want: &Want) -> Result<Delivery, Error> {
+/// As of [`deliver::fetch`].
+pub fn deliver_or_take(session: &mut Session, want: &Want) -> Delivery<Obtained> {
     let store = Rc::clone(&session.store);
     let aside = store.aside(&session.run);
-    let fetch = |session: &mut Session| deliver(session, &want.name, &want.plan, &want.places, Manner::default());
     if !is_set_aside(want) || !aside.is_open() {
-        return fetch(session);
+        return deliver::fetch(session, want.order(), Purpose::Caller);
     }
     let key = key(want);
-    // A file that is there is complete; only one that is under way needs the lock.
-    if let Some(obtained) = taken(session, want) {
-        return Ok(Delivery::File(obtained));
-    }
-    let _slot = match turn(session, &store, &lock(&key, session), &want.name, None)? {
-        Turn::Ours(slot) => Some(slot),
-        Turn::Stuck => None,
-    };
-    if let Some(obtained) = taken(session, want) {
-        return Ok(Delivery::File(obtained));
-    }
-    let delivery = fetch(session)?;
-    aside.note_handed_out(&key);
-    Ok(delivery)
+    Delivery::of(|receipt| {
+        // A file that is there is complete; only one that is under way needs the lock.
+        if let Some(obtained) = taken(session, want) {
+            return Ok(obtained);
+        }
+        let _slot = match turn(session, &store, &lock(&key, session), &want.name, None)? {
+            Turn::Ours(slot) => Some(slot),
+            Turn::Stuck => None,
+        };
+        if let Some(obtained) = taken(session, want) {
+            return Ok(obtained);
+        }
+        let obtained = deliver::fetch(session, want.order(), Purpose::Caller).noted_in(receipt)?;
+        aside.note_handed_out(&key);
+        Ok(obtained)
+    })
 }
 
 /// Returns true when a file of this kind is not kept in the store proper, but set aside for its run of pacman.

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use crate::config::Settings;
-use crate::deliver::{Delivery, Manner, Obtained, deliver, turn};
+use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
 use crate::distro::caller::Transaction;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
@@ -106,19 +106,22 @@ fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
 }
 
 /// Fetches one file into the store, or sets it aside.
-fn fetch(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
-    if !is_set_aside(want) {
-        return into_store(session, want);
+fn fetch(session: &mut Session, want: &Want) -> Delivery<Option<Obtained>> {
+    if is_set_aside(want) {
+        Delivery::of(|receipt| set_aside(session, want, receipt))
+    } else {
+        into_store(session, want)
     }
+}
+
+fn set_aside(session: &mut Session, want: &Want, receipt: &mut Receipt) -> Result<Option<Obtained>, Error> {
     let store = Rc::clone(&session.store);
     let (aside, key) = (store.aside(&session.run), key(want));
     let Turn::Ours(_slot) = turn(session, &store, &lock(&key, session), &want.name, None)? else { return Ok(None) };
     if aside.has(&key) || aside.was_handed_out(&key) {
         return Ok(None);
     }
-    let Delivery::File(obtained) = deliver(session, &want.name, &want.plan, &want.places, Manner::default())? else {
-        return Ok(None);
-    };
+    let obtained = deliver::fetch(session, want.order(), Purpose::ReadAhead).noted_in(receipt)?;
     let failed = |e| Error::local(aside.dir().display(), e);
     let bytes = fsx::read_part(&obtained.file, 0, obtained.accepted.size()).map_err(failed)?;
     let file = SetAside { bytes, from: obtained.from.clone(), modified: obtained.modified };

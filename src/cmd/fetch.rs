@@ -13,7 +13,7 @@ use crate::cli::{FetchArgs, SourceArg};
 use crate::config::Settings;
 use crate::content::content;
 use crate::dag::build::build;
-use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
+use crate::deliver::{self, Candidate, Delivery, Obtained, Purpose, Receipt};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::find::{self, FoundFile};
@@ -43,9 +43,9 @@ fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<
     if !is_to_stdout(args) {
         session = session.placing();
     }
-    let mut first_failure = None;
+    let (mut first_failure, mut all) = (None, Receipt::default());
     for asked in 0..args.what.len() {
-        match one(&mut session, args, asked, giver.as_ref()) {
+        match one(&mut session, args, asked, giver.as_ref(), &mut all) {
             Ok(()) => {}
             Err(e) if args.what.len() == 1 => return Err(e),
             Err(e) => {
@@ -54,7 +54,7 @@ fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<
             }
         }
     }
-    background::after(&mut session, false);
+    background::after(&session, &all, false);
     Ok(first_failure.unwrap_or(0))
 }
 
@@ -135,15 +135,22 @@ fn place(args: &FetchArgs, name: &str) -> Option<PathBuf> {
     }
 }
 
-/// Fetches the WHAT of this number, from 0, and puts it where it belongs.
-fn one(session: &mut Session, args: &FetchArgs, asked: usize, giver: Option<&Giver>) -> anyhow::Result<()> {
+/// Fetches the WHAT of this number, from 0, and puts it where it belongs. Its receipt is added to `all`.
+fn one(
+    session: &mut Session,
+    args: &FetchArgs,
+    asked: usize,
+    giver: Option<&Giver>,
+    all: &mut Receipt,
+) -> anyhow::Result<()> {
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
-    let got = obtain(session, args, what);
+    let Delivery { result: got, receipt } = Delivery::of(|receipt| obtain(session, args, what, receipt));
     let name = got.as_ref().map_or(what, |got| &got.name);
     if let Ok(name) = FileName::new(name) {
         let delivered = got.as_ref().ok().map(|got| got.obtained.accepted.size());
-        background::note(session, By::Fetch, None, &name, delivered, begun);
+        background::note(session, By::Fetch, (None, &name), delivered, begun, &receipt);
     }
+    all.add(receipt);
     let Got { name, obtained, cid } = got?;
     let path = place(args, &name);
     match (&path, giver) {
@@ -164,13 +171,13 @@ fn say_json(line: &str) {
     drop(writeln!(report::out(), "{line}"));
 }
 
-fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<Got, Error> {
+fn obtain(session: &mut Session, args: &FetchArgs, what: &str, receipt: &mut Receipt) -> Result<Got, Error> {
     let unfit = |e: AddressError| Error::usage(what, &e).hint(e.hint());
     if let Some(address) = Address::parse(what).transpose().map_err(unfit)? {
-        return by_address(session, args, &address);
+        return by_address(session, args, &address, receipt);
     }
     if let Some(address) = of_gateway(session, what) {
-        return by_address(session, args, &address);
+        return by_address(session, args, &address, receipt);
     }
     let want = if what.contains("://") {
         Want::of(session, what)?
@@ -184,7 +191,7 @@ fn obtain(session: &mut Session, args: &FetchArgs, what: &str) -> Result<Got, Er
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
     }
-    let (name, obtained) = wanted(session, args, want)?;
+    let (name, obtained) = wanted(session, args, want, receipt)?;
     Ok(Got { name, obtained, cid: None })
 }
 
@@ -198,13 +205,13 @@ fn of_gateway(session: &Session, url: &str) -> Option<Address> {
 
 /// Fetches the file with this CID: a file that a list names comes from its mirrors as well, any other from IPFS
 /// alone.
-fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<Got, Error> {
+fn by_address(session: &mut Session, args: &FetchArgs, address: &Address, receipt: &mut Receipt) -> Result<Got, Error> {
     let plain = address.path.is_empty();
     // A CID needs no list: a sync database that does not parse is no reason to fail here.
     let found = if plain { find::by_cid(session, address.cid).unwrap_or(None) } else { None };
     if let Some(FoundFile { repo, name, exact: Some(known) }) = found {
         let want = Want::planned(session, &repo, name, known.plan());
-        match wanted(session, args, want) {
+        match wanted(session, args, want, receipt) {
             Ok((name, obtained)) if has_cid(&obtained, address)? => {
                 return Ok(Got { name, obtained, cid: Some(address.cid) });
             }
@@ -219,13 +226,18 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address) -> Res
                 return Err(e);
             }
             // It may be on IPFS all the same, in blocks of another shape.
-            Err(e) => return by_cid_alone(session, args, address).map_err(|_| e),
+            Err(e) => return by_cid_alone(session, args, address, receipt).map_err(|_| e),
         }
     }
-    by_cid_alone(session, args, address)
+    by_cid_alone(session, args, address, receipt)
 }
 
-fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> Result<Got, Error> {
+fn by_cid_alone(
+    session: &mut Session,
+    args: &FetchArgs,
+    address: &Address,
+    receipt: &mut Receipt,
+) -> Result<Got, Error> {
     let forced = match args.source {
         None => None,
         Some(SourceArg::Kubo) => Some(source::SourceKind::Kubo),
@@ -236,7 +248,7 @@ fn by_cid_alone(session: &mut Session, args: &FetchArgs, address: &Address) -> R
             return Err(Error::usage("--source", why));
         }
     };
-    let (cid, obtained) = content(session, address, forced)?;
+    let (cid, obtained) = content(session, address, forced).noted_in(receipt)?;
     Ok(Got { name: address.name(), obtained, cid: Some(cid) })
 }
 
@@ -246,7 +258,12 @@ fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
     Ok((read.root.codec(), read.root.digest()) == (address.cid.codec(), address.cid.digest()))
 }
 
-fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(String, Obtained), Error> {
+fn wanted(
+    session: &mut Session,
+    args: &FetchArgs,
+    mut want: Want,
+    receipt: &mut Receipt,
+) -> Result<(String, Obtained), Error> {
     if let Some(source) = args.source {
         want.places.retain(|place| is_of(place, source));
         // For a file that the user names, peers may be asked even where the repository is not shared.
@@ -255,11 +272,12 @@ fn wanted(session: &mut Session, args: &FetchArgs, mut want: Want) -> Result<(St
             want.places.retain(|place| is_of(place, source));
         }
     }
-    let manner = Manner { elsewhere: args.source.is_some_and(|kind| kind != SourceArg::Here), ..Manner::default() };
-    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
-        Delivery::File(obtained) => Ok((want.name.as_str().to_owned(), obtained)),
-        _ => unreachable!("no date was given"),
-    }
+    let purpose = match args.source {
+        None | Some(SourceArg::Here) => Purpose::Caller,
+        Some(_) => Purpose::Elsewhere { patience: None },
+    };
+    let obtained = deliver::fetch(session, want.order(), purpose).noted_in(receipt)?;
+    Ok((want.name.as_str().to_owned(), obtained))
 }
 
 fn is_of(place: &Candidate, source: SourceArg) -> bool {

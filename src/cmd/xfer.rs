@@ -14,7 +14,7 @@ use crate::background;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
-use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
+use crate::deliver::{self, Candidate, Obtained, Purpose, Receipt};
 use crate::distro::caller;
 use crate::env::{AHEAD, Env};
 use crate::error::{Error, ErrorKind};
@@ -95,14 +95,16 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
         want.places = vec![Candidate::of_url(&want::parse(url)?)?];
     }
     let is_refresh = want.kind() == NameKind::Database;
+    let mut receipt = Receipt::default();
     let obtained = match want.kind() {
-        NameKind::Database => database(session, &want, url),
-        NameKind::DatabaseSignature => signature(session, &mut want, Some(into)),
+        NameKind::Database => database(session, &want, url).noted_in(&mut receipt),
+        NameKind::DatabaseSignature => signature(session, &mut want, Some(into)).noted_in(&mut receipt),
         NameKind::PackageSignature if let Some(kept) = kept::first_time(session, &want) => Ok(kept),
-        _ => match ahead::deliver_or_take(session, &want) {
-            Ok(Delivery::File(obtained)) => Ok(obtained),
-            Ok(_) => unreachable!("no date was given"),
-            Err(error) if error.kind == ErrorKind::Corrupt && want.doubt.is_some() => doubted(session, &want, error),
+        _ => match ahead::deliver_or_take(session, &want).noted_in(&mut receipt) {
+            Ok(obtained) => Ok(obtained),
+            Err(error) if error.kind == ErrorKind::Corrupt && want.doubt.is_some() => {
+                doubted(session, &want, error, &mut receipt)
+            }
             Err(error) => kept::at_last(session, &want, &error).ok_or_else(|| hinted(session, &want, error)),
         },
     };
@@ -112,20 +114,17 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
     }
     let delivered = obtained.as_ref().ok().map(|obtained| obtained.accepted.size());
     let repo = want.repo.as_ref().map(|repo| &repo.name);
-    background::note(session, By::Xfer, repo, &want.name, delivered, begun);
+    background::note(session, By::Xfer, (repo, &want.name), delivered, begun, &receipt);
     let obtained = obtained?;
-    background::after(session, is_refresh);
+    background::after(session, &receipt, is_refresh);
     Ok(obtained)
 }
 
 /// Fetches the file without an expectation, after it did not fit the list of another repository: its own list could
 /// not be read.
-fn doubted(session: &mut Session, want: &Want, error: Error) -> Result<Obtained, Error> {
+fn doubted(session: &mut Session, want: &Want, error: Error, receipt: &mut Receipt) -> Result<Obtained, Error> {
     let Some(doubted) = want.doubted() else { return Err(error) };
-    match deliver(session, &doubted.name, &doubted.plan, &doubted.places, Manner::default()) {
-        Ok(Delivery::File(obtained)) => Ok(obtained),
-        _ => Err(error),
-    }
+    deliver::fetch(session, doubted.order(), Purpose::Caller).noted_in(receipt).map_err(|_| error)
 }
 
 /// Adds the command that goes back to the mirrors' databases, when the database in use is a snapshot ahead of

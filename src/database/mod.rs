@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reqwest::Url;
 
 use crate::clock;
-use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
+use crate::deliver::{self, Candidate, Delivery, Obtained, Order, Purpose, Receipt, Since, Updated};
 use crate::distro::pacman_conf::SignatureCheck;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
@@ -42,7 +42,11 @@ pub use signature::signature;
 const WORTH_ASKING: u64 = 32 << 10;
 
 /// Fetches a database, or hands out the one in use when the mirror has nothing newer.
-pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtained, Error> {
+pub fn database(session: &mut Session, want: &Want, url: &str) -> Delivery<Obtained> {
+    Delivery::of(|receipt| updated(session, want, url, receipt))
+}
+
+fn updated(session: &mut Session, want: &Want, url: &str, receipt: &mut Receipt) -> Result<Obtained, Error> {
     let found = DatabaseInUse::found(session, &want.name, want.repo.as_ref());
     // With -yy the user goes back on purpose, or replaces a damaged database.
     // The option may be out of sight of this process.
@@ -56,44 +60,46 @@ pub fn database(session: &mut Session, want: &Want, url: &str) -> Result<Obtaine
     }
     let in_use = found.map(DatabaseInUse::proven);
     let known = in_use.as_ref().filter(|_| !forced);
-    let newer_than = known.and_then(DatabaseInUse::strong_date);
-    let floor = known.and_then(DatabaseInUse::floor);
-    let mut update = DatabaseUpdate { want, url, in_use: in_use.as_ref(), newer_than, floor };
-    if !forced && let Some(obtained) = update.with_index(session)? {
+    let since = Since {
+        newer_than: known.and_then(DatabaseInUse::strong_date),
+        not_older_than: known.and_then(DatabaseInUse::floor),
+    };
+    let mut update = DatabaseUpdate { session, receipt, want, url, in_use: in_use.as_ref(), since };
+    if !forced && let Some(obtained) = update.with_index()? {
         return Ok(obtained);
     }
-    match update.fetch(session) {
-        Ok(delivery) => update.delivered(session, delivery),
-        Err(error) => update.without_mirrors(session, error),
+    match update.fetch() {
+        Ok(updated) => update.delivered(updated),
+        Err(error) => update.without_mirrors(error),
     }
 }
 
 /// One database on its way.
 struct DatabaseUpdate<'a> {
+    session: &'a mut Session,
+    receipt: &'a mut Receipt,
     want: &'a Want,
     url: &'a str,
     in_use: Option<&'a DatabaseInUse>,
-    /// Only a newer one is worth its bytes.
-    newer_than: Option<SystemTime>,
-    /// An older one is not taken.
-    floor: Option<SystemTime>,
+    /// Only a newer one than that in use is worth its bytes, and an older one is not taken.
+    since: Since,
 }
 
 impl DatabaseUpdate<'_> {
     /// Fetches it from the mirrors, whatever its date.
-    fn fetch(&self, session: &mut Session) -> Result<Delivery, Error> {
-        let plan = Plan::without_cid(Expect::Waived(Waiver::MirrorDatabase));
+    fn fetch(&mut self) -> Result<Updated, Error> {
+        let unproven = Plan::without_cid(Expect::Waived(Waiver::MirrorDatabase));
         let in_repo = self.want.name.kind() == NameKind::Database && self.want.repo.is_some();
-        let plan = if in_repo { plan } else { self.want.plan.clone() };
-        let manner = Manner { newer_than: self.newer_than, not_older_than: self.floor, ..Manner::default() };
-        deliver(session, &self.want.name, &plan, &self.want.places, manner)
+        let plan = if in_repo { &unproven } else { &self.want.plan };
+        let order = Order { plan, ..self.want.order() };
+        deliver::update(self.session, order, self.since).noted_in(self.receipt)
     }
 
-    fn delivered(&self, session: &mut Session, delivery: Delivery) -> Result<Obtained, Error> {
-        match delivery {
-            Delivery::File(obtained) => self.remembered(session, obtained),
-            Delivery::Unchanged(from) => self.kept(format!("{from}, unchanged")),
-            Delivery::Older(from, offered) => self.kept_for(&from, offered),
+    fn delivered(&mut self, updated: Updated) -> Result<Obtained, Error> {
+        match updated {
+            Updated::File(obtained) => self.remembered(obtained),
+            Updated::Unchanged(from) => self.kept(format!("{from}, unchanged")),
+            Updated::Older(from, offered) => self.kept_for(&from, offered),
         }
     }
 
@@ -107,18 +113,18 @@ impl DatabaseUpdate<'_> {
 
     /// Returns the one in use, because the mirror is behind.
     fn kept_for(&self, from: &str, offered: SystemTime) -> Result<Obtained, Error> {
-        let behind = self.floor.and_then(|floor| floor.duration_since(offered).ok()).unwrap_or_default();
+        let behind = self.since.not_older_than.and_then(|floor| floor.duration_since(offered).ok()).unwrap_or_default();
         let behind = behind.as_secs().div_ceil(60);
         self.kept(format!("the one in use, because {from} offers one that is {behind} min older"))
     }
 
     /// Notes what a mirror delivered, for the next time and for the signature.
-    fn remembered(&self, session: &mut Session, obtained: Obtained) -> Result<Obtained, Error> {
+    fn remembered(&mut self, obtained: Obtained) -> Result<Obtained, Error> {
         let from = obtained.url.as_ref().map_or(self.url, |url| url.as_str()).to_owned();
-        session.health.delivered(self.want.name.as_str(), &from);
-        session.health.save();
-        in_use::remember(session, self.want, &obtained);
-        if let Some(table) = self.table(session) {
+        self.session.health.delivered(self.want.name.as_str(), &from);
+        self.session.health.save();
+        in_use::remember(self.session, self.want, &obtained);
+        if let Some(table) = self.table() {
             // It belonged to the snapshot that is replaced now.
             let _ = std::fs::remove_file(table);
         }
@@ -126,22 +132,22 @@ impl DatabaseUpdate<'_> {
     }
 
     /// Returns the path for the table of a snapshot; packages follow the database alone, not `REPO.files`.
-    fn table(&self, session: &Session) -> Option<PathBuf> {
+    fn table(&self) -> Option<PathBuf> {
         let repo = self.want.repo.as_ref().filter(|repo| self.want.name.as_str() == format!("{}.db", repo.name))?;
-        session.snapshot_table(&repo.name)
+        self.session.snapshot_table(&repo.name)
     }
 
     /// Uses an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
     /// when the mirror should be asked for all of it.
-    fn with_index(&mut self, session: &mut Session) -> Result<Option<Obtained>, Error> {
+    fn with_index(&mut self) -> Result<Option<Obtained>, Error> {
         let Some(Candidate::Mirror(mirror)) = self.want.places.first() else { return Ok(None) };
-        let Some(snapshot) = listed::newest(session, self.want) else { return Ok(None) };
-        if snapshot.peers(session).is_empty() || session.health.is_down(&http::host(mirror)) {
+        let Some(snapshot) = listed::newest(self.session, self.want) else { return Ok(None) };
+        if snapshot.peers(self.session).is_empty() || self.session.health.is_down(&http::host(mirror)) {
             return Ok(None);
         }
         let size = snapshot.database.size;
-        if self.is_asked_for(session, &snapshot) {
-            return self.newer_snapshot(session, mirror, &snapshot);
+        if self.is_asked_for(&snapshot) {
+            return self.newer_snapshot(mirror, &snapshot);
         }
         // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another
         // one that agrees in all three. Where pacman checks every package's signature, such a database does no
@@ -153,13 +159,13 @@ impl DatabaseUpdate<'_> {
         if size < WORTH_ASKING || self.in_use.is_some_and(|in_use| in_use.size == size) {
             return Ok(None);
         }
-        match question::does_it_have(session, mirror, size, self.newer_than)? {
+        match question::does_it_have(self.session, mirror, size, self.since.newer_than)? {
             DatabaseAnswer::Unchanged => self.kept(format!("{}, unchanged", http::host(mirror))).map(Some),
             DatabaseAnswer::Has { size: its, modified, tail } if its == size => {
                 if let Some(older) = self.older(modified) {
                     return self.kept_for(&http::host(mirror), older).map(Some);
                 }
-                self.exactly(session, mirror, &snapshot, modified, &tail)
+                self.exactly(mirror, &snapshot, modified, &tail)
             }
             _ => Ok(None),
         }
@@ -167,22 +173,20 @@ impl DatabaseUpdate<'_> {
 
     /// Returns the mirror's date, when it is behind.
     fn older(&self, modified: Option<SystemTime>) -> Option<SystemTime> {
-        modified.filter(|date| self.floor.is_some_and(|floor| *date < floor))
+        modified.filter(|date| self.since.not_older_than.is_some_and(|floor| *date < floor))
     }
 
     /// Fetches the mirror's database from any source, proven by the index; `tail` is the end of the mirror's file.
     fn exactly(
-        &self,
-        session: &mut Session,
+        &mut self,
         mirror: &Url,
         snapshot: &Snapshot,
         modified: Option<SystemTime>,
         tail: &[u8],
     ) -> Result<Option<Obtained>, Error> {
-        let mut places = snapshot.peers(session);
+        let mut places = snapshot.peers(self.session);
         places.push(Candidate::Mirror(mirror.clone()));
-        let got = deliver(session, &self.want.name, &snapshot.plan(), &places, Manner::default());
-        let Some(mut obtained) = file_of(got)? else { return Ok(None) };
+        let Some(mut obtained) = self.proven(snapshot, &places, Purpose::Caller)? else { return Ok(None) };
         let same_date =
             modified.and_then(clock::checked_unix).is_some_and(|date| snapshot.database.modified == Some(date));
         let read = |at: u64, len: u64| fsx::read_part(&obtained.file, at, len).unwrap_or_default();
@@ -194,14 +198,14 @@ impl DatabaseUpdate<'_> {
             return Ok(None);
         }
         (obtained.modified, obtained.url) = (modified, Some(mirror.clone()));
-        self.remembered(session, obtained).map(Some)
+        self.remembered(obtained).map(Some)
     }
 
     /// Returns true when the user wants newer ones of this repository, and `snapshot` is newer than the one in
     /// use.
-    fn is_asked_for(&self, session: &Session, snapshot: &Snapshot) -> bool {
+    fn is_asked_for(&self, snapshot: &Snapshot) -> bool {
         let repo = self.want.repo.as_ref();
-        let asked = repo.is_some_and(|repo| session.settings.from_index.contains(&repo.name));
+        let asked = repo.is_some_and(|repo| self.session.settings.from_index.contains(&repo.name));
         asked && self.is_newer(snapshot) && self.is_signed_enough(snapshot)
     }
 
@@ -221,13 +225,8 @@ impl DatabaseUpdate<'_> {
 
     /// Fetches the snapshot, when the mirror is behind it and peers have it at once: then they have its packages
     /// as well.
-    fn newer_snapshot(
-        &self,
-        session: &mut Session,
-        mirror: &Url,
-        snapshot: &Snapshot,
-    ) -> Result<Option<Obtained>, Error> {
-        let said = question::what_it_has(session, mirror, self.newer_than)?;
+    fn newer_snapshot(&mut self, mirror: &Url, snapshot: &Snapshot) -> Result<Option<Obtained>, Error> {
+        let said = question::what_it_has(self.session, mirror, self.since.newer_than)?;
         let host = http::host(mirror);
         let date = snapshot.database.modified;
         let behind = match &said {
@@ -235,7 +234,7 @@ impl DatabaseUpdate<'_> {
             DatabaseAnswer::Has { size, modified: Some(modified), .. } => {
                 match (clock::checked_unix(*modified), date) {
                     (its, Some(_)) if its == date && *size == snapshot.database.size => {
-                        return self.exactly(session, mirror, snapshot, Some(*modified), &[]);
+                        return self.exactly(mirror, snapshot, Some(*modified), &[]);
                     }
                     (Some(its), Some(date)) => its < date,
                     _ => false,
@@ -245,14 +244,14 @@ impl DatabaseUpdate<'_> {
         };
         if behind {
             // Peers get the rest of the head start, so that a miss costs no more than usual.
-            let wait = session.health.head_start(session.settings.head_start);
+            let wait = self.session.health.head_start(self.session.settings.head_start);
             let begun = Instant::now();
-            if let Some(mut obtained) = self.whole_snapshot(session, snapshot, Some(wait))? {
+            if let Some(mut obtained) = self.whole_snapshot(snapshot, Some(wait))? {
                 obtained.from = format!("{} ({}, newer than {host}'s)", obtained.from, snapshot.described());
                 return Ok(Some(obtained));
             }
-            session.health.spend(begun.elapsed().min(wait));
-            session.health.save();
+            self.session.health.spend(begun.elapsed().min(wait));
+            self.session.health.save();
         }
         match said {
             DatabaseAnswer::Unchanged => self.kept(format!("{host}, unchanged")).map(Some),
@@ -261,38 +260,32 @@ impl DatabaseUpdate<'_> {
     }
 
     /// Fetches the snapshot from peers, and keeps its table for the packages; `wait` is the longest silence.
-    fn whole_snapshot(
-        &self,
-        session: &mut Session,
-        snapshot: &Snapshot,
-        wait: Option<Duration>,
-    ) -> Result<Option<Obtained>, Error> {
-        let mut places = snapshot.peers(session);
+    fn whole_snapshot(&mut self, snapshot: &Snapshot, wait: Option<Duration>) -> Result<Option<Obtained>, Error> {
+        let mut places = snapshot.peers(self.session);
         if wait.is_some() {
             // A search of the whole network takes seconds, and the mirror would have to wait for it.
             places.retain(|place| !matches!(place, Candidate::Kubo(_, KuboReach::Anywhere)));
         }
         // While a mirror is available, a copy of our own does not show that peers have the packages.
-        let manner = Manner { wait, elsewhere: wait.is_some(), ..Manner::default() };
-        let got = deliver(session, &self.want.name, &snapshot.plan(), &places, manner);
-        let Some(mut obtained) = file_of(got)? else { return Ok(None) };
-        if self.table(session).is_some_and(|table| snapshot.keep_table(&table).is_err()) {
+        let purpose = if wait.is_some() { Purpose::Elsewhere { patience: wait } } else { Purpose::Caller };
+        let Some(mut obtained) = self.proven(snapshot, &places, purpose)? else { return Ok(None) };
+        if self.table().is_some_and(|table| snapshot.keep_table(&table).is_err()) {
             return Ok(None);
         }
         obtained.modified = snapshot.database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
-        session.health.delivered(self.want.name.as_str(), &snapshot.origin());
-        session.health.save();
-        in_use::remember(session, self.want, &obtained);
+        self.session.health.delivered(self.want.name.as_str(), &snapshot.origin());
+        self.session.health.save();
+        in_use::remember(self.session, self.want, &obtained);
         Ok(Some(obtained))
     }
 
     /// Fetches the newest snapshot when no mirror answered at all; `error` is the mirrors' failure.
-    fn without_mirrors(&self, session: &mut Session, error: Error) -> Result<Obtained, Error> {
-        let misses = session.last_misses();
+    fn without_mirrors(&mut self, error: Error) -> Result<Obtained, Error> {
+        let misses = &self.receipt.misses;
         if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(Miss::is_no_answer) {
             return Err(error);
         }
-        let Some(snapshot) = listed::newest(session, self.want) else { return Err(error) };
+        let Some(snapshot) = listed::newest(self.session, self.want) else { return Err(error) };
         let why = format!("{}; no mirror answers", snapshot.described());
         if self.in_use.is_some_and(|in_use| in_use.is(&snapshot.database)) {
             return self.kept(format!("what is in use ({why})"));
@@ -300,7 +293,7 @@ impl DatabaseUpdate<'_> {
         if !self.is_newer(&snapshot) || !self.is_signed_enough(&snapshot) {
             return Err(error);
         }
-        match self.whole_snapshot(session, &snapshot, None)? {
+        match self.whole_snapshot(&snapshot, None)? {
             Some(mut obtained) => {
                 obtained.from = format!("{} ({why})", obtained.from);
                 Ok(obtained)
@@ -308,14 +301,19 @@ impl DatabaseUpdate<'_> {
             None => Err(error),
         }
     }
-}
 
-/// Returns the file of a delivery; `None` for failures after which another way is tried.
-fn file_of(got: Result<Delivery, Error>) -> Result<Option<Obtained>, Error> {
-    match got {
-        Ok(Delivery::File(obtained)) => Ok(Some(obtained)),
-        Ok(_) => unreachable!("no date was given"),
-        Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Local) => Err(error),
-        Err(_) => Ok(None),
+    /// Fetches the database of a snapshot; `None` for failures after which another way is tried.
+    fn proven(
+        &mut self,
+        snapshot: &Snapshot,
+        places: &[Candidate],
+        purpose: Purpose,
+    ) -> Result<Option<Obtained>, Error> {
+        let order = Order { name: &self.want.name, plan: &snapshot.plan(), places };
+        match deliver::fetch(self.session, order, purpose).noted_in(self.receipt) {
+            Ok(obtained) => Ok(Some(obtained)),
+            Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Local) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 }

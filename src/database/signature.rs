@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::listed::read_origin;
 use crate::cid::Cid;
-use crate::deliver::{Candidate, Delivery, Manner, Obtained, deliver};
+use crate::deliver::{self, Candidate, Delivery, Obtained, Purpose, Receipt};
 use crate::distro::pacman_conf::SignatureCheck;
 use crate::distro::version::{self, Version};
 use crate::error::{Error, ErrorKind};
@@ -20,7 +20,16 @@ use crate::want::{Want, peers};
 ///
 /// An optional one that the mirror definitely lacks is answered with an empty file where pacman 7 drops that: failing
 /// costs two seconds a repository on every `-Sy` (pacman 7.1, src/pacman/conf.c: sleep after a failed XferCommand).
-pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) -> Result<Obtained, Error> {
+pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) -> Delivery<Obtained> {
+    Delivery::of(|receipt| of_its_database(session, want, into, receipt))
+}
+
+fn of_its_database(
+    session: &mut Session,
+    want: &mut Want,
+    into: Option<&Path>,
+    receipt: &mut Receipt,
+) -> Result<Obtained, Error> {
     let signed = want.name.signed().map(|name| name.as_str().to_owned()).unwrap_or_default();
     let origin = session.health.origin(&signed).map(str::to_owned);
     if let Some((index, listed)) = origin.as_deref().and_then(read_origin) {
@@ -39,14 +48,11 @@ pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) ->
             None => want.places.truncate(1),
         }
     }
-    match deliver(session, &want.name, &want.plan, &want.places, Manner::default()) {
-        Ok(Delivery::File(obtained)) => Ok(obtained),
-        Ok(_) => unreachable!("no date was given"),
-        Err(error) if error.kind == ErrorKind::NoSource && is_absent(session.last_misses()) => {
-            nothing_or(session, want, into, error)
-        }
-        Err(error) => Err(error),
-    }
+    let fetched = deliver::fetch(session, want.order(), Purpose::Caller).noted_in(receipt);
+    fetched.or_else(|error| match error.kind {
+        ErrorKind::NoSource if is_absent(&receipt.misses) => nothing_or(session, want, into, error),
+        _ => Err(error),
+    })
 }
 
 /// Returns true when at least one source was asked, and all that were asked definitely have none.

@@ -5,14 +5,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
 
 use crate::cid::Codec;
 use crate::deliver::place::Candidate;
+use crate::deliver::receipt::Receipt;
 use crate::deliver::runtime::block_on;
-use crate::deliver::{Delivery, Manner, Obtained};
+use crate::deliver::{Obtained, Order, Purpose, Since};
 use crate::env::VERBOSE;
 use crate::error::{Error, ErrorKind};
 use crate::health::record::SourceRecord;
@@ -37,9 +38,18 @@ use crate::verify::Waiver;
 /// Patience with the last source where the user lifted pacman's timeouts: as good as for ever.
 const WITHOUT_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The result of a race that was not lost.
-pub(super) struct Raced {
-    outcome: RaceOutcome,
+/// The end of a race that was not lost.
+pub(super) enum Raced {
+    Won(Box<RaceWinner>),
+    /// The caller's file is current, says this source.
+    Unchanged(String),
+    /// This source has one that is too old, of this date.
+    Older(String, SystemTime),
+}
+
+/// The result of a race that was won.
+pub(super) struct RaceWinner {
+    won: Won,
     from: String,
     url: Option<Url>,
     refused: Vec<String>,
@@ -47,32 +57,55 @@ pub(super) struct Raced {
     pub(super) is_near: bool,
 }
 
-impl Raced {
-    /// Makes the delivery of `file`, which holds its bytes.
-    pub(super) fn finish(self, file: File) -> Result<Delivery, Error> {
-        match self.outcome {
-            RaceOutcome::Won(Won { accepted, modified, .. }) => {
-                let Self { from, url, refused, .. } = self;
-                Ok(Delivery::File(Obtained { file, accepted, modified, from, url, refused, loose: None }))
-            }
-            RaceOutcome::Unchanged(_) => Ok(Delivery::Unchanged(self.from)),
-            RaceOutcome::Older(_, date) => Ok(Delivery::Older(self.from, date)),
-            RaceOutcome::Lost => unreachable!("a lost race is an error before this"),
+impl RaceWinner {
+    /// Returns `file`, which holds the accepted bytes.
+    pub(super) fn file(self, file: File) -> Obtained {
+        let Self { won: Won { accepted, modified, .. }, from, url, refused, .. } = self;
+        Obtained { file, accepted, modified, from, url, refused, loose: None }
+    }
+}
+
+/// Runs a race without regard to dates. `partial` holds the bytes of an earlier run.
+pub(super) fn race(
+    session: &mut Session,
+    order: Order<'_>,
+    purpose: Purpose,
+    partial: &File,
+    receipt: &mut Receipt,
+) -> Result<RaceWinner, Error> {
+    let pace = pace(session, order.plan, purpose);
+    match run(session, order, pace, Since::default(), partial, receipt)? {
+        Raced::Won(winner) => Ok(*winner),
+        Raced::Unchanged(from) | Raced::Older(from, _) => {
+            let why = format!("{from} answered about a date that it was not asked about");
+            Err(Error::new(ErrorKind::NoSource, order.name, why))
         }
     }
 }
 
-/// Runs the race. `partial` holds `have` bytes of an earlier run.
-pub(super) fn race(
+/// Runs a race in which a date ends it, too. `partial` is empty.
+pub(super) fn race_since(
     session: &mut Session,
-    name: &FileName,
-    plan: &Plan,
-    places: &[Candidate],
-    manner: Manner,
+    order: Order<'_>,
+    since: Since,
     partial: &File,
-    have: u64,
+    receipt: &mut Receipt,
 ) -> Result<Raced, Error> {
-    let places = in_order(session, places);
+    let pace = pace(session, order.plan, Purpose::Caller);
+    run(session, order, pace, since, partial, receipt)
+}
+
+fn run(
+    session: &mut Session,
+    order: Order<'_>,
+    pace: Pace,
+    since: Since,
+    partial: &File,
+    receipt: &mut Receipt,
+) -> Result<Raced, Error> {
+    let Order { name, plan, .. } = order;
+    let have = partial.metadata().map_or(0, |meta| meta.len());
+    let places = in_order(session, order.places);
     let http = Rc::clone(&session.http);
     let progress = ProgressLine::new(session.settings.progress, name.as_str(), plan.expect.size());
     let (had_it, led_to) = (Rc::default(), LedTo::default());
@@ -81,10 +114,10 @@ pub(super) fn race(
         entrants,
         name,
         expect: plan.expect,
-        pace: pace(session, plan, manner),
+        pace,
         roots: root_block(session, &http, plan, &places),
-        newer_than: manner.newer_than,
-        not_older_than: manner.not_older_than,
+        newer_than: since.newer_than,
+        not_older_than: since.not_older_than,
         progress: &progress,
     };
     let mut log = Log::default();
@@ -98,55 +131,63 @@ pub(super) fn race(
     };
     drop(race);
     for (place, meter) in places.iter().zip(meters) {
-        session.received(place.source(), meter.get());
+        receipt.sent(place.source(), meter.get());
     }
     learn(session, &places, &log, &shares, had_it);
-    session.noted_misses(log.misses.iter().map(|(_, miss)| miss.clone()).collect());
+    receipt.misses = log.misses.iter().map(|(_, miss)| miss.clone()).collect();
     let Some(outcome) = outcome else {
         session.interrupted();
         return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
     };
-    if matches!(outcome, RaceOutcome::Lost) {
-        return Err(lost(session, name, plan, &places, &log));
-    }
     if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
         && shares.iter().any(|(index, _)| places[*index].kind() == SourceKind::Kubo)
     {
-        session.kubo_cached(cid, size);
+        receipt.cached_by_kubo.push((cid, size));
     }
+    let from = from(&places, &shares, &led_to, have);
+    let raced = match outcome {
+        RaceOutcome::Won(won) => {
+            let (url, is_near) = alone(&places, &shares, had_it);
+            Raced::Won(Box::new(RaceWinner { won, from, url, is_near, refused: refused(&places, &log) }))
+        }
+        RaceOutcome::Unchanged(_) => Raced::Unchanged(from),
+        RaceOutcome::Older(_, date) => Raced::Older(from, date),
+        RaceOutcome::Lost => return Err(lost(session, name, plan, &places, &log)),
+    };
     if session.env.var(VERBOSE).is_some() {
         for (index, miss) in &log.misses {
             report::say(&places[*index].line(miss));
         }
     }
+    Ok(raced)
+}
+
+/// Names the sources that delivered, for people; `have` bytes were here before.
+fn from(places: &[Candidate], shares: &[(usize, u64)], led_to: &LedTo, have: u64) -> String {
     let label = |index: usize| match led_to.borrow().get(&index).and_then(|last| last.borrow().clone()) {
         Some(last) => format!("{}, redirected to {last}", places[index].label()),
         None => places[index].label(),
     };
     let from = shares.iter().map(|(index, _)| label(*index)).collect::<Vec<_>>().join(" + ");
-    let from = match (from.is_empty(), have) {
+    match (from.is_empty(), have) {
         (false, _) => from,
         // Known to be empty before any source was asked.
         (true, 0) => "no source, it is empty".to_owned(),
         (true, _) => "an earlier run".to_owned(),
-    };
-    let url = match shares.as_slice() {
-        [(index, _)] => match &places[*index] {
-            Candidate::Mirror(url) => Some(url.clone()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let is_near = match shares.as_slice() {
-        [(index, _)] => match &places[*index] {
-            // The daemon keeps the files that it fetched, for the neighbours.
-            Candidate::File(_) | Candidate::Node(_) => true,
-            Candidate::Kubo(..) => had_it == Some(true),
-            Candidate::Gateway(..) | Candidate::Mirror(_) => false,
-        },
-        _ => false,
-    };
-    Ok(Raced { outcome, from, url, is_near, refused: refused(&places, &log) })
+    }
+}
+
+/// Returns the URL of the one mirror that delivered the file alone, and true when it came from this machine alone,
+/// where it stays.
+fn alone(places: &[Candidate], shares: &[(usize, u64)], had_it: Option<bool>) -> (Option<Url>, bool) {
+    let [(index, _)] = shares else { return (None, false) };
+    match &places[*index] {
+        Candidate::Mirror(url) => (Some(url.clone()), false),
+        // The daemon keeps the files that it fetched, for the neighbours.
+        Candidate::File(_) | Candidate::Node(_) => (None, true),
+        Candidate::Kubo(..) => (None, had_it == Some(true)),
+        Candidate::Gateway(..) => (None, false),
+    }
 }
 
 /// Targets of the mirrors' redirects, for a file that is accepted without a proof, by index of the source.
@@ -206,10 +247,15 @@ fn entrants<'a>(
     places.iter().enumerate().map(entrant).unzip()
 }
 
-fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
+fn pace(session: &Session, plan: &Plan, purpose: Purpose) -> Pace {
     let settings = &session.settings;
     // pacman waits for its files; a file that is fetched in advance can be left for the next time.
-    let patience = if manner.lasting || session.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
+    let usual =
+        if purpose == Purpose::Prefetch || session.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
+    let patience = match purpose {
+        Purpose::Elsewhere { patience } => patience.unwrap_or(usual),
+        Purpose::Caller | Purpose::ReadAhead | Purpose::Prefetch => usual,
+    };
     Pace {
         head_start: settings.head_start,
         budget: session.health.head_start(settings.head_start),
@@ -217,7 +263,7 @@ fn pace(session: &Session, plan: &Plan, manner: Manner) -> Pace {
         // slow.
         overlap: if plan.expect.size().is_some() { settings.connect / 5 } else { settings.connect },
         stall: settings.stall,
-        patience: manner.wait.unwrap_or(patience),
+        patience,
         floor: settings.floor,
         mirrors: settings.split,
         least: Pace::LEAST,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::background;
 use crate::database::{database, signature};
-use crate::deliver::Obtained;
+use crate::deliver::{Delivery, Obtained, Receipt};
 use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
@@ -61,9 +61,9 @@ impl Databases {
         let mut failures = Vec::new();
         for repo in conf.repos.iter().filter(|repo| repo.usage.sync) {
             let begun = Instant::now();
-            let done = self.one(session, repo);
+            let Delivery { result: done, receipt } = Delivery::of(|receipt| self.one(session, repo, receipt));
             if let Ok(name) = FileName::new(format!("{}.db", repo.name)) {
-                background::note(session, By::Prefetch, Some(&repo.name), &name, None, begun);
+                background::note(session, By::Prefetch, (Some(&repo.name), &name), None, begun, &receipt);
             }
             match done {
                 Ok(()) => {}
@@ -78,18 +78,19 @@ impl Databases {
     }
 
     /// Updates one database and its signature; both or none is put in place.
-    fn one(&self, session: &mut Session, repo: &Repo) -> Result<(), Error> {
+    fn one(&self, session: &mut Session, repo: &Repo, receipt: &mut Receipt) -> Result<(), Error> {
         let name = FileName::new(format!("{}.db", repo.name)).map_err(|e| Error::usage(&repo.name, e))?;
         let Some(server) = repo.servers.first() else {
             return Err(Error::usage(format!("[{}]", repo.name), "has no server"));
         };
         let url = format!("{}/{name}", server.trim_end_matches('/'));
-        let got = database(session, &Want::of(session, &url)?, &url)?;
+        let got = database(session, &Want::of(session, &url)?, &url).noted_in(receipt)?;
         let signed = format!("{name}.sig");
         let sig = if repo.sig_level.database == SignatureCheck::Never {
             None
         } else {
-            match signature(session, &mut Want::of(session, &format!("{url}.sig"))?, None) {
+            let mut want = Want::of(session, &format!("{url}.sig"))?;
+            match signature(session, &mut want, None).noted_in(receipt) {
                 Ok(sig) => Some(sig),
                 Err(e) if e.kind == ErrorKind::Interrupted || repo.sig_level.database == SignatureCheck::Required => {
                     return Err(e);

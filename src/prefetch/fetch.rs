@@ -7,7 +7,7 @@ use super::PrefetchRun;
 use super::kept::KeptSignatures;
 use super::state::{PrefetchState, UpdateStanding};
 use crate::config::Settings;
-use crate::deliver::{Delivery, Manner, Obtained, deliver};
+use crate::deliver::{self, Delivery, Obtained, Purpose};
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::gather::{Gathered, Next, gather};
@@ -122,10 +122,7 @@ impl PrefetchRun<'_> {
 }
 
 /// Fetches one file so that it stays.
-fn into_store(session: &mut Session, want: &Want) -> Result<Option<Obtained>, Error> {
-    let manner = Manner { lasting: true, ..Manner::default() };
-    match deliver(session, &want.name, &want.plan, &want.places, manner)? {
-        Delivery::File(obtained) => Ok(Some(obtained)),
-        Delivery::Unchanged(_) | Delivery::Older(..) => Ok(None),
-    }
+fn into_store(session: &mut Session, want: &Want) -> Delivery<Option<Obtained>> {
+    let Delivery { result, receipt } = deliver::fetch(session, want.order(), Purpose::Prefetch);
+    Delivery { result: result.map(Some), receipt }
 }

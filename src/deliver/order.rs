@@ -1,0 +1,64 @@
+//! What is ordered of a delivery, and to what end.
+
+use std::time::{Duration, SystemTime};
+
+use crate::deliver::{Candidate, Obtained};
+use crate::name::FileName;
+use crate::plan::Plan;
+
+/// The file that a delivery is about: its name, the expectation on its bytes, and the sources to ask, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The name, for messages, package caches and the sniffing of unproven files.
+    pub name: &'a FileName,
+    /// The expectation.
+    pub plan: &'a Plan,
+    /// The sources.
+    pub places: &'a [Candidate],
+}
+
+/// The purpose of a delivery: it decides where the file is looked for, and where it stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The caller gets the file now.
+    Caller,
+    /// The caller gets it now, and from a source: the store and the package caches are skipped.
+    Elsewhere {
+        /// Longest silence of the last source, when not `download.patience`.
+        patience: Option<Duration>,
+    },
+    /// A later call gets it: a file that this machine has anyway is kept until then.
+    ReadAhead,
+    /// It must be in the store afterwards and stay there until pacman has it, whatever the source.
+    Prefetch,
+}
+
+impl Purpose {
+    pub(super) fn is_for_the_caller(self) -> bool {
+        matches!(self, Purpose::Caller | Purpose::Elsewhere { .. })
+    }
+
+    pub(super) fn looks_here(self) -> bool {
+        !matches!(self, Purpose::Elsewhere { .. })
+    }
+}
+
+/// The dates that decide whether the caller's own copy stays.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Since {
+    /// Fetch only a file that is newer than this.
+    pub newer_than: Option<SystemTime>,
+    /// Refuse one that is older than this: a source that is behind is not asked for its bytes.
+    pub not_older_than: Option<SystemTime>,
+}
+
+/// The result of an [`update`].
+#[derive(Debug)]
+pub enum Updated {
+    /// The file.
+    File(Obtained),
+    /// The caller's file is current, says this source.
+    Unchanged(String),
+    /// This source has an older one than the caller accepts, of this date.
+    Older(String, SystemTime),
+}

@@ -1,0 +1,87 @@
+//! The receipt of a delivery: what it moved, for the journal and for the ledger of Kubo's cache.
+//!
+//! A delivery that fails has one too: its bytes came over the network all the same.
+
+use crate::cid::Cid;
+use crate::error::Error;
+use crate::journal::Contribution;
+use crate::source::Miss;
+
+/// The record of a delivery, won or lost.
+#[derive(Clone, Default, Debug)]
+pub struct Receipt {
+    /// Bytes that each source sent, used or not. Sources that sent none are left out.
+    pub contributions: Vec<Contribution>,
+    /// Misses of the last race, won or lost; empty when no source was asked.
+    pub misses: Vec<Miss>,
+    /// Files that Kubo fetched for this delivery, with their sizes in bytes.
+    pub cached_by_kubo: Vec<(Cid, u64)>,
+}
+
+impl Receipt {
+    /// Adds bytes that `source` sent.
+    pub fn sent(&mut self, source: String, bytes: u64) {
+        match self.contributions.iter_mut().find(|one| one.source == source) {
+            Some(one) => one.bytes += bytes,
+            None if bytes > 0 => self.contributions.push(Contribution { source, bytes }),
+            None => {}
+        }
+    }
+
+    /// Adds the receipt of a delivery that followed.
+    pub fn add(&mut self, next: Receipt) {
+        next.contributions.into_iter().for_each(|one| self.sent(one.source, one.bytes));
+        self.misses = next.misses;
+        self.cached_by_kubo.extend(next.cached_by_kubo);
+    }
+}
+
+/// The result of a delivery, beside its receipt.
+#[derive(Debug)]
+#[must_use]
+pub struct Delivery<T> {
+    /// The file, or the reason why no source could deliver it.
+    pub result: Result<T, Error>,
+    /// The record.
+    pub receipt: Receipt,
+}
+
+impl<T> Delivery<T> {
+    /// Runs `steps`, which write the receipt.
+    pub fn of(steps: impl FnOnce(&mut Receipt) -> Result<T, Error>) -> Self {
+        let mut receipt = Receipt::default();
+        let result = steps(&mut receipt);
+        Self { result, receipt }
+    }
+
+    /// Adds the receipt to that of a larger delivery, and returns the result.
+    pub fn noted_in(self, all: &mut Receipt) -> Result<T, Error> {
+        all.add(self.receipt);
+        self.result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_failed_delivery_has_its_receipt_too() {
+        let mut all = Receipt::default();
+        let lost = Delivery::<()>::of(|receipt| {
+            receipt.sent("mirror m.example".to_owned(), 7);
+            receipt.misses.push(Miss::Absent("HTTP 404".to_owned()));
+            Err(Error::new(ErrorKind::NoSource, "a", "no source delivered it"))
+        });
+        assert!(lost.noted_in(&mut all).is_err());
+        let won = Delivery::of(|receipt| {
+            receipt.sent("mirror m.example".to_owned(), 3);
+            receipt.sent("lan".to_owned(), 0);
+            Ok(())
+        });
+        won.noted_in(&mut all).unwrap();
+        assert_eq!(all.contributions, [Contribution { source: "mirror m.example".to_owned(), bytes: 10 }]);
+        assert!(all.misses.is_empty(), "they are those of the last race");
+    }
+}
