@@ -1,12 +1,13 @@
-//! Serves a file that is here already from a small program that holds nothing else.
+//! The beginning of `xfer`: serves a file that is here already, before anything else is set to work.
 //!
 //! Most calls of a pacman that has a `DownloadUser` find their file fetched ahead. Loading all of this library
 //! would take as long as such a call itself, so the command `pkgswarm` is a small program (`front.rs`), which runs
-//! this module and starts the full one (`main.rs`) for everything else. Neither the network nor any drawing is
+//! [`hand_out`] and starts the full one (`main.rs`) for everything else. Neither the network nor any drawing is
 //! reachable from here; that keeps the small program small (`tests/bench --case store-hit` measures the
 //! difference).
 //!
-//! The proof is the same, and so is the one place that gives a file its name: [`Obtained::place`].
+//! The full program begins with [`serve`] too, so there is one decision on what is served from here. The proof is
+//! the same as well, and so is the one place that gives a file its name: [`Obtained::place`].
 //!
 //! Tests: the scenarios all call `pkgswarm`; `tests/cases/front.rs` shows which program did the work.
 
@@ -39,8 +40,8 @@ pub fn hand_out(env: &Env) -> Option<String> {
         command == "xfer" && !url.starts_with('-') && !output.as_os_str().as_encoded_bytes().starts_with(b"-");
     // Root's files come from an unprivileged child.
     let is_direct = !env.is_root() && env.var(HANDOVER).is_none() && env.var(AHEAD).is_none();
-    let name = want::name_of(url).ok()?;
-    if !is_plain || !is_direct || !matches!(name.kind(), NameKind::Package | NameKind::PackageSignature) {
+    // The full program alone fetches other files; this asks before anything is opened.
+    if !is_plain || !is_direct || !want::name_of(url).ok()?.kind().is_of_package() {
         return None;
     }
     let begun = Instant::now();
@@ -49,25 +50,48 @@ pub fn hand_out(env: &Env) -> Option<String> {
     if session.caller.is_some() && !caller::end_with(env.parent) {
         std::process::exit(ErrorKind::Interrupted.status().into());
     }
-    if session.health.is_interrupted() || ahead::is_to_start(&session, &name) {
-        return None;
-    }
-    let want = Want::of(&session, url).ok()?;
-    if want.plan.disagreement.is_some() || session.has_unsaid() {
-        return None;
-    }
-    let obtained = obtain(&session, &want)?;
-    obtained.place(&output).ok()?;
-    let repo = want.repo.as_ref().map(|repo| &repo.name);
-    let delivered = Some(obtained.accepted.size());
-    background::note(&session, By::Xfer, (repo, &name), delivered, begun, &Receipt::default());
+    let served = serve(&session, url)?;
+    served.obtained.place(&output).ok()?;
+    served.note(&session, begun);
     if interrupt::is_waiting() {
         session.interrupted();
     }
-    Some(obtained.line(name.as_str()))
+    Some(served.obtained.line(served.want.name.as_str()))
 }
 
-fn obtain(session: &Session, want: &Want) -> Option<Obtained> {
-    let kept = (want.name.kind() == NameKind::PackageSignature).then(|| kept::first_time(session, want)).flatten();
-    kept.or_else(|| ahead::here(session, want))
+/// A file that was found on this machine.
+#[derive(Debug)]
+pub struct Served {
+    /// The request that it answers.
+    pub want: Want,
+    /// The file.
+    pub obtained: Obtained,
+}
+
+impl Served {
+    /// Writes the line of the journal; the request came at `begun`.
+    pub fn note(&self, session: &Session, begun: Instant) {
+        let repo = self.want.repo.as_ref().map(|repo| &repo.name);
+        let delivered = Some(self.obtained.accepted.size());
+        background::note(session, By::Xfer, (repo, &self.want.name), delivered, begun, &Receipt::default());
+    }
+}
+
+/// Looks on this machine for the file of a package at `url`. Starts nothing and fetches nothing.
+///
+/// `None` when the file is not here, and whenever there is anything to report, to fetch or to start before: after a
+/// ^C, for the first file of a transaction that is to be read ahead, where two lists differ about the file, and
+/// where the lists of a silent session have withheld a warning.
+pub fn serve(session: &Session, url: &str) -> Option<Served> {
+    let name = want::name_of(url).ok()?;
+    if !name.kind().is_of_package() || session.is_interrupted() || ahead::is_to_start(session, &name) {
+        return None;
+    }
+    let want = Want::of(session, url).ok()?;
+    if want.plan.disagreement.is_some() || session.has_unsaid() {
+        return None;
+    }
+    let kept = (name.kind() == NameKind::PackageSignature).then(|| kept::first_time(session, &want)).flatten();
+    let obtained = kept.or_else(|| ahead::here(session, &want))?;
+    Some(Served { want, obtained })
 }

@@ -38,6 +38,13 @@ pub enum NameKind {
     Other,
 }
 
+impl NameKind {
+    /// Returns true for a package and for the signature of one.
+    pub fn is_of_package(self) -> bool {
+        matches!(self, NameKind::Package | NameKind::PackageSignature)
+    }
+}
+
 /// The parts of a package file name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PackageParts<'a> {

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
 use crate::http::Http;
+use crate::interrupt;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName};
 use crate::report;
@@ -134,6 +135,11 @@ impl Session {
     /// name.
     pub fn scratch_beside(&self) -> Option<File> {
         self.places.then(|| fsx::unnamed_yet(&self.beside).ok()).flatten()
+    }
+
+    /// Returns true after a ^C in this run of pacman, or in this process.
+    pub fn is_interrupted(&self) -> bool {
+        self.health.is_interrupted() || interrupt::came()
     }
 
     /// Records a ^C that has just come.

@@ -29,7 +29,7 @@ use crate::deliver::{self, Delivery, Obtained, Purpose, turn};
 use crate::digest::Sha256;
 use crate::distro::arguments::Operation;
 use crate::env::AHEAD;
-use crate::name::{FileName, NameKind};
+use crate::name::FileName;
 use crate::plan::Expect;
 use crate::session::Session;
 use crate::store::{SetAside, Turn};
@@ -63,8 +63,7 @@ pub fn is_to_start(session: &Session, name: &FileName) -> bool {
 
 /// Returns the file that marks the start of such a process; `None` where it has nothing to do.
 fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
-    let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature);
-    let is_called = is_package && session.caller.is_some() && session.env.var(AHEAD).is_none();
+    let is_called = name.kind().is_of_package() && session.caller.is_some() && session.env.var(AHEAD).is_none();
     let is_kept = !session.store.is_passing() && !session.env.is_root();
     (is_called && is_kept).then(|| session.store.health_dir().join(format!("ahead-{}", session.run)))
 }

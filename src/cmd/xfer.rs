@@ -3,8 +3,9 @@
 //! The contract (pacman 7.1.0, src/pacman/conf.c): one process a file, in series; exit 0 means that OUTPUT is complete;
 //! anything else makes pacman sleep two seconds and go to the next server.
 //!
-//! When this process still has the caller's privileges, [`hit`](crate::hit) has already served a file that is
-//! here, with the same checks in the same order; everything else is left to this command.
+//! It begins with [`hit::serve`], as the small program did that has started this one. That one serves only in its
+//! caller's own place and with its caller's privileges, so root's child, and a call that only starts the
+//! read-ahead, find their file here.
 
 use std::path::Path;
 use std::time::Instant;
@@ -19,6 +20,7 @@ use crate::distro::caller;
 use crate::env::{AHEAD, Env};
 use crate::error::{Error, ErrorKind};
 use crate::handover::{self, Arrival, Giver, HandoverTarget};
+use crate::hit;
 use crate::interrupt;
 use crate::journal::By;
 use crate::name::NameKind;
@@ -66,7 +68,7 @@ fn run_here(
     let name = want::name_of(&args.url)?;
     let beside = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut session = Session::open(env, settings, beside)?.placing();
-    let done = if session.health.is_interrupted() || interrupt::came() {
+    let done = if session.is_interrupted() {
         // Valid while pacman runs; for a shell the record would never expire.
         if session.caller.is_some() {
             session.interrupted();
@@ -74,7 +76,16 @@ fn run_here(
         let why = "you interrupted this pacman run; nothing more is fetched in it";
         Err(Error::new(ErrorKind::Interrupted, &name, why))
     } else {
-        obtain(&mut session, &args.url, &args.output, begun).and_then(|obtained| hand_over(obtained, name.as_str()))
+        // Before any look-up here: reading ahead begins by asking pacman, which takes as long.
+        ahead::start(&session, &name);
+        match hit::serve(&session, &args.url) {
+            Some(served) => {
+                served.note(&session, begun);
+                Ok(served.obtained)
+            }
+            None => fetch(&mut session, &args.url, &args.output, begun),
+        }
+        .and_then(|obtained| hand_over(obtained, name.as_str()))
     };
     if interrupt::came() {
         session.interrupted();
@@ -83,9 +94,8 @@ fn run_here(
     Ok(0)
 }
 
-fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
-    // Before any look-up here: reading ahead begins by asking pacman, which takes as long.
-    ahead::start(session, &want::name_of(url)?);
+/// Fetches a file that [`hit::serve`] did not find, writes down the receipt, and starts what is due after it.
+fn fetch(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
     let mut want = Want::of(session, url)?;
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
@@ -99,7 +109,6 @@ fn obtain(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Resu
     let obtained = match want.kind() {
         NameKind::Database => database(session, &want, url).noted_in(&mut receipt),
         NameKind::DatabaseSignature => signature(session, &mut want, Some(into)).noted_in(&mut receipt),
-        NameKind::PackageSignature if let Some(kept) = kept::first_time(session, &want) => Ok(kept),
         _ => match ahead::deliver_or_take(session, &want).noted_in(&mut receipt) {
             Ok(obtained) => Ok(obtained),
             Err(error) if error.kind == ErrorKind::Corrupt && want.doubt.is_some() => {
