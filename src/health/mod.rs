@@ -30,10 +30,7 @@ const LOST: u64 = 600;
 /// The record of one transaction, and of hosts for all.
 #[derive(Debug)]
 pub struct Health {
-    path: PathBuf,
-    hosts_path: PathBuf,
-    stop_path: PathBuf,
-    uid: u32,
+    files: HealthFiles,
     now: u64,
     /// End of the time in which nothing is fetched, in Unix seconds.
     stop: u64,
@@ -43,25 +40,35 @@ pub struct Health {
     changed: bool,
 }
 
+/// The places of the record; files of other users are not read.
+#[derive(Debug)]
+struct HealthFiles {
+    run: PathBuf,
+    hosts: PathBuf,
+    stop: PathBuf,
+    uid: u32,
+}
+
 impl Health {
     /// Reads the record in `dir` for the transaction `key`. Unreadable content is dropped.
     pub fn read(dir: &Path, key: &str, uid: u32, now: SystemTime) -> Self {
         let now = clock::unix(now);
-        let (path, hosts_path) = (dir.join(format!("run-{key}")), dir.join("hosts"));
-        let stop_path = dir.join(format!("stop-{key}"));
-        let stop = stop_until(&stop_path, uid);
-        let memory = HealthMemory::read(&path, uid);
-        let hosts = HealthMemory::read(&hosts_path, uid);
+        let (run, stop) = (dir.join(format!("run-{key}")), dir.join(format!("stop-{key}")));
+        let files = HealthFiles { run, hosts: dir.join("hosts"), stop, uid };
+        let stop = stop_until(&files.stop, uid);
+        let memory = HealthMemory::read(&files.run, uid);
+        let hosts = HealthMemory::read(&files.hosts, uid);
         let records = Records::read(&dir.join("pace"), uid, now);
-        Self { path, hosts_path, stop_path, uid, now, stop, memory, hosts, records, changed: false }
+        Self { files, now, stop, memory, hosts, records, changed: false }
     }
 
     /// Reads again, for what other processes have recorded meanwhile.
     pub fn learn_from_others(&mut self, now: SystemTime) {
         self.now = clock::unix(now);
-        self.memory = HealthMemory::read(&self.path, self.uid);
-        self.hosts = HealthMemory::read(&self.hosts_path, self.uid);
-        self.stop = stop_until(&self.stop_path, self.uid);
+        let HealthFiles { run, hosts, stop, uid } = &self.files;
+        self.memory = HealthMemory::read(run, *uid);
+        self.hosts = HealthMemory::read(hosts, *uid);
+        self.stop = stop_until(stop, *uid);
         self.records.read_again(self.now);
     }
 
@@ -96,7 +103,7 @@ impl Health {
         // The call may have run for long.
         self.now = clock::unix(now);
         self.stop = self.now + INTERRUPTED;
-        let _ = fsx::replace(&self.stop_path, self.stop.to_string().as_bytes(), 0o600);
+        let _ = fsx::replace(&self.files.stop, self.stop.to_string().as_bytes(), 0o600);
     }
 
     /// Returns true when every source of the file has failed in this transaction.
@@ -173,10 +180,10 @@ impl Health {
     pub fn save(&mut self) {
         self.records.save();
         if std::mem::take(&mut self.changed) {
-            let _ = fsx::replace(&self.path, self.memory.to_text(self.now).as_bytes(), 0o600);
+            let _ = fsx::replace(&self.files.run, self.memory.to_text(self.now).as_bytes(), 0o600);
             let hosts = self.hosts.to_text(self.now);
-            if HealthMemory::read(&self.hosts_path, self.uid) != self.hosts {
-                let _ = fsx::replace(&self.hosts_path, hosts.as_bytes(), 0o600);
+            if HealthMemory::read(&self.files.hosts, self.files.uid) != self.hosts {
+                let _ = fsx::replace(&self.files.hosts, hosts.as_bytes(), 0o600);
             }
         }
     }
