@@ -45,12 +45,18 @@ pub struct KuboFile<'a> {
     http: &'a Http,
     gateway: Url,
     cid: Cid,
-    reach: KuboReach,
     size: Option<u64>,
     most: u64,
     had_it: Rc<Cell<Option<bool>>>,
     /// True if a part of it is known to be available: the rest is then streamed from any of the daemon's sources.
     is_found: Cell<bool>,
+    search: KuboSearch,
+}
+
+/// The daemon's search for a file that it lacks.
+struct KuboSearch {
+    reach: KuboReach,
+    /// True if it is asked only after all other sources have failed.
     is_last_resort: bool,
     /// The wait before the daemon asks other peers.
     later: Duration,
@@ -59,18 +65,19 @@ pub struct KuboFile<'a> {
 impl<'a> KuboFile<'a> {
     /// Makes a source of the file `cid` through the gateway at `gateway`.
     pub fn new(http: &'a Http, gateway: &Url, cid: Cid, reach: KuboReach, size: Option<u64>, most: u64) -> Self {
-        let (had_it, is_found, later) = (Rc::default(), Cell::new(false), Duration::ZERO);
-        Self { http, gateway: gateway.clone(), cid, reach, size, most, had_it, is_found, is_last_resort: false, later }
+        let search = KuboSearch { reach, is_last_resort: false, later: Duration::ZERO };
+        let (had_it, is_found) = (Rc::default(), Cell::new(false));
+        Self { http, gateway: gateway.clone(), cid, size, most, had_it, is_found, search }
     }
 
     /// Sets the wait before a daemon without the file asks other peers.
     pub fn asking_others_after(self, later: Duration) -> Self {
-        Self { later, ..self }
+        Self { search: KuboSearch { later, ..self.search }, ..self }
     }
 
     /// Makes it a last resort, asked only after all other sources have failed.
     pub fn as_last_resort(self) -> Self {
-        Self { is_last_resort: true, ..self }
+        Self { search: KuboSearch { is_last_resort: true, ..self.search }, ..self }
     }
 
     /// Stores in `had_it` whether the daemon had the file before it was first asked.
@@ -86,8 +93,8 @@ impl<'a> KuboFile<'a> {
             self.had_it.set(Some(has_it(status).ok_or_else(|| refused(status))?));
         }
         let is_found = self.is_found.get() || self.had_it.get() == Some(true);
-        if !is_found && !self.later.is_zero() {
-            tokio::time::sleep(self.later).await;
+        if !is_found && !self.search.later.is_zero() {
+            tokio::time::sleep(self.search.later).await;
         }
         if !is_found && self.cid.codec() == Codec::DagPb {
             self.find(question.from).await?;
@@ -124,7 +131,7 @@ impl<'a> KuboFile<'a> {
     }
 
     async fn within_reach<T>(&self, asked: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
-        match self.reach {
+        match self.search.reach {
             KuboReach::Anywhere => asked.await,
             KuboReach::Near => {
                 let nobody = |_| Miss::Absent("nobody it is connected to has it".to_owned());
@@ -144,7 +151,7 @@ impl Source for KuboFile<'_> {
     }
 
     fn is_last_resort(&self) -> bool {
-        self.is_last_resort
+        self.search.is_last_resort
     }
 
     fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {
