@@ -1,15 +1,14 @@
 //! Carries out the board's moves: asks sources, listens to them, writes their bytes, and has the end judged.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, Abortable, Aborted, Fuse, FusedFuture as _, FutureExt as _};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::future::{Aborted, Fuse, FusedFuture as _, FutureExt as _};
+use futures_util::stream::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::dag::proof::Leaves;
@@ -19,7 +18,10 @@ use crate::race::trial::Trial;
 use crate::race::{Contender, Log, Race, RaceOutcome};
 use crate::source::{Body, FetchRequest, Local, Miss, SourceAnswer, SourceKind};
 
+mod lanes;
 mod verdict;
+
+use lanes::{LaneAnswer, RaceLanes};
 
 /// Bytes that are distrusted at the end of a broken stream of Kubo's when no leaves are known: the error text that
 /// it writes into the body is about 100 bytes long.
@@ -32,32 +34,16 @@ pub(super) struct RaceRun<'r, 'f, 'l> {
     sheet: Sheet<'f>,
     trial: Trial,
     begun: Instant,
-    /// Pending events: one answer or one piece of a body for each lane.
-    coming: FuturesUnordered<Abortable<Local<'r, LaneEvent<'r>>>>,
-    lanes: HashMap<u32, Open>,
-    /// The pending root block; it is asked for once.
-    root: Fuse<Local<'r, Option<Arc<Leaves>>>>,
-    asked_for_root: bool,
+    lanes: RaceLanes<'r>,
+    root: PendingRoot<'r>,
     places: Vec<String>,
-    /// The source that was heard last.
-    last: Option<usize>,
 }
 
-/// An open lane.
-struct Open {
-    source: usize,
-    stop: AbortHandle,
-    modified: Option<SystemTime>,
+/// The root block, which is asked for once.
+struct PendingRoot<'r> {
+    leaves: Fuse<Local<'r, Option<Arc<Leaves>>>>,
+    is_asked: bool,
 }
-
-/// An event of a source.
-enum LaneAnswer<'r> {
-    Answer(Result<SourceAnswer<'r>, Miss>),
-    Piece(Option<Result<Bytes, Miss>>, Body<'r>),
-}
-
-/// The number of the lane, and its event.
-type LaneEvent<'r> = (u32, LaneAnswer<'r>);
 
 /// The reason why a race ends early.
 enum RaceEnd {
@@ -91,12 +77,9 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             sheet,
             trial: Trial::default(),
             begun: Instant::now(),
-            coming: FuturesUnordered::new(),
-            lanes: HashMap::new(),
-            root: Fuse::terminated(),
-            asked_for_root: false,
+            lanes: RaceLanes::default(),
+            root: PendingRoot { leaves: Fuse::terminated(), is_asked: false },
             places: race.entrants.iter().map(|entrant| entrant.source.place()).collect(),
-            last: None,
         })
     }
 
@@ -137,40 +120,21 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             return self.restart();
         }
         let question = FetchRequest { from, until, newer_than: self.race.newer_than };
-        let answer = self.race.entrants[source].source.open(question);
-        let (stop, stopped) = AbortHandle::new_pair();
-        self.lanes.insert(lane, Open { source, stop, modified: None });
-        let said = answer.map(move |answer| (lane, LaneAnswer::Answer(answer))).boxed_local();
-        self.coming.push(Abortable::new(said, stopped));
-    }
-
-    /// Waits for the next piece of this body.
-    fn listen(&mut self, lane: u32, body: Body<'r>) {
-        let Some(open) = self.lanes.get_mut(&lane) else { return };
-        let (stop, stopped) = AbortHandle::new_pair();
-        open.stop = stop;
-        let said = body.into_future().map(move |(piece, body)| (lane, LaneAnswer::Piece(piece, body))).boxed_local();
-        self.coming.push(Abortable::new(said, stopped));
+        self.lanes.ask(lane, source, self.race.entrants[source].source.open(question));
     }
 
     async fn wait(&mut self, until: Time) -> Result<(), RaceEnd> {
         let board = &self.board;
-        self.lanes.retain(|lane, open| {
-            let is_wanted = board.is_wanted(*lane);
-            if !is_wanted {
-                open.stop.abort();
-            }
-            is_wanted
-        });
-        if !self.asked_for_root && !board.keeps_apart() && (board.wants_leaves() || self.is_mixed()) {
+        self.lanes.retain(|lane| board.is_wanted(lane));
+        if !self.root.is_asked && !board.keeps_apart() && (board.wants_leaves() || self.is_mixed()) {
             self.ask_for_root();
         }
         // A year is as good as never, and does not overflow the clock.
         let until = self.begun + until.min(Duration::from_secs(365 * 24 * 3600));
         tokio::select! {
             biased;
-            leaves = &mut self.root, if !self.root.is_terminated() => self.got_root(leaves),
-            heard = self.coming.next(), if !self.coming.is_empty() => match heard {
+            leaves = &mut self.root.leaves, if !self.root.leaves.is_terminated() => self.got_root(leaves),
+            heard = self.lanes.coming.next(), if !self.lanes.coming.is_empty() => match heard {
                 Some(Ok((lane, LaneAnswer::Answer(answer)))) => self.answered(lane, answer),
                 Some(Ok((lane, LaneAnswer::Piece(piece, body)))) => self.arrived(lane, piece, body),
                 Some(Err(Aborted)) | None => Ok(()),
@@ -180,9 +144,9 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
     }
 
     fn ask_for_root(&mut self) {
-        self.asked_for_root = true;
+        self.root.is_asked = true;
         if let Some(roots) = &self.race.roots {
-            self.root = roots.leaves().fuse();
+            self.root.leaves = roots.leaves().fuse();
         }
     }
 
@@ -195,7 +159,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
     }
 
     fn answered(&mut self, lane: u32, answer: Result<SourceAnswer<'r>, Miss>) -> Result<(), RaceEnd> {
-        let Some(open) = self.lanes.get_mut(&lane) else { return Ok(()) };
+        let Some(open) = self.lanes.open.get_mut(&lane) else { return Ok(()) };
         let (source, now) = (open.source, self.begun.elapsed());
         match answer {
             Ok(SourceAnswer::Unchanged) => Err(RaceEnd::Done(RaceOutcome::Unchanged(source))),
@@ -207,7 +171,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
                 }
                 open.modified = modified;
                 if self.board.answered(lane, start, now) {
-                    self.listen(lane, body);
+                    self.lanes.listen(lane, body);
                 }
                 Ok(())
             }
@@ -216,13 +180,13 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
     }
 
     fn arrived(&mut self, lane: u32, piece: Option<Result<Bytes, Miss>>, mut body: Body<'r>) -> Result<(), RaceEnd> {
-        let Some(&Open { source, .. }) = self.lanes.get(&lane) else { return Ok(()) };
+        let Some(source) = self.lanes.source(lane) else { return Ok(()) };
         let now = self.now();
         let piece = match piece {
             Some(Ok(piece)) => piece,
             Some(Err(why)) => return self.failed(lane, why),
             None if self.board.ended(lane, now) => {
-                self.last = Some(source);
+                self.lanes.last = Some(source);
                 return Ok(());
             }
             None => return self.broke_off(source),
@@ -236,7 +200,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             // Another answer began, which may be another file.
             self.sheet.erase(&(0..u64::MAX));
         }
-        self.last = Some(source);
+        self.lanes.last = Some(source);
         self.sheet.add(source, at, piece.slice(skip..skip + len))?;
         self.race.progress.at(self.sheet.bytes(), &self.places[source]);
         if self.is_mixed() {
@@ -247,12 +211,12 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
         if is_last && matches!(body.next().now_or_never(), Some(Some(Ok(more))) if !more.is_empty()) {
             return self.sent_too_much(lane, source);
         }
-        self.listen(lane, body);
+        self.lanes.listen(lane, body);
         Ok(())
     }
 
     fn failed(&mut self, lane: u32, why: Miss) -> Result<(), RaceEnd> {
-        let Some(&Open { source, .. }) = self.lanes.get(&lane) else { return Ok(()) };
+        let Some(source) = self.lanes.source(lane) else { return Ok(()) };
         if let Miss::Local(why) = why {
             return Err(RaceEnd::Failed(io::Error::other(why)));
         }

@@ -36,20 +36,20 @@ impl RaceRun<'_, '_, '_> {
         let mut shares = self.sheet.shares();
         if self.sheet.bytes() == 0 {
             // A source that reported nothing to send has delivered the file.
-            shares.extend(self.last.map(|source| (source, 0)));
+            shares.extend(self.lanes.last.map(|source| (source, 0)));
         }
-        let dates = self.lanes.values().filter(|open| shares.iter().any(|(source, _)| *source == open.source));
+        let dates = self.lanes.open.values().filter(|open| shares.iter().any(|(source, _)| *source == open.source));
         let modified = dates.filter_map(|open| open.modified).max();
         Ok(RaceOutcome::Won(Won { accepted, modified, shares }))
     }
 
     /// Handles complete bytes that are not the file.
     async fn mismatch(&mut self, why: String) -> Result<(), RaceEnd> {
-        if !self.asked_for_root && !self.board.keeps_apart() {
+        if !self.root.is_asked && !self.board.keeps_apart() {
             self.ask_for_root();
         }
-        if !self.root.is_terminated() {
-            let leaves = (&mut self.root).await;
+        if !self.root.leaves.is_terminated() {
+            let leaves = (&mut self.root.leaves).await;
             self.got_root(leaves)?;
         }
         if self.trial.has_leaves() && self.check(0..u64::MAX)? {
@@ -68,7 +68,7 @@ impl RaceRun<'_, '_, '_> {
             return Ok(());
         }
         match senders.as_slice() {
-            [] => match self.last.take() {
+            [] => match self.lanes.last.take() {
                 Some(source) => self.board.exclude(source, Miss::Corrupt(why), now),
                 // The file should not be empty, and is.
                 None => return Err(RaceEnd::Done(RaceOutcome::Lost)),
@@ -105,7 +105,7 @@ impl RaceRun<'_, '_, '_> {
 
     fn drop_the_claim(&mut self) {
         self.trial.drop_the_claim();
-        self.root = Fuse::terminated();
+        self.root.leaves = Fuse::terminated();
         self.board.leaves(false);
         self.board.acquit();
         self.board.keep_apart();
