@@ -5,7 +5,7 @@
 //! | shared_type_names | names of structs, enums, traits and aliases that two or more modules give to things of their own |
 //! | pronouns_… | indefinite pronouns (`PRONOUNS`) in comments and texts, for 1,000 lines of comments |
 //! | file_cycles | groups of files that use each other in a circle, parents and children aside |
-//! | wide_structs | structs that other modules see, of more than 8 fields that are not data: some are private, and serde does not write them |
+//! | wide_structs | structs that other modules see, of more than 8 fields that are not data: some are private, serde does not write them, and `DATA` does not name them |
 //! | public_functions_… | `pub fn` for 1,000 lines of code without tests |
 //! | files_over_450_lines | files of src/ |
 //! | long_doc_lines | lines of documents over 115 columns, tables and the changelog aside |
@@ -72,10 +72,17 @@ fn pronouns(sources: &[Source]) -> Vec<String> {
     found
 }
 
+/// Wide structs that are data although some of their fields are private, with the reason.
+const DATA: [(&str, &str); 2] = [
+    ("Arguments", "a command line as it was read; what is private are its words in order, to be written again"),
+    ("IpnsEntry", "a record as it is encoded: one field for each of the protobuf's"),
+];
+
 fn wide_structs(sources: &[Source]) -> Vec<String> {
     let mut wide = Vec::new();
     for source in sources.iter().filter(|source| !source.is_test) {
         let types = source.types().into_iter().filter(|found| found.is_public && found.fields > 8);
+        let types = types.filter(|found| DATA.iter().all(|(name, _)| found.name != *name));
         let no_data = types.filter(|found| found.hidden_fields > 0 && !found.is_format);
         wide.extend(
             no_data.map(|found| format!("{}: {} has {} fields", source.path.display(), found.name, found.fields)),
