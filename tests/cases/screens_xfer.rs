@@ -101,6 +101,8 @@ fn screens_of_xfer_in_trouble() {
     fs::create_dir(world.out(&name)).unwrap();
     screens.run("a directory in the way", &world, &["xfer", &url, world.out(&name).to_str().unwrap()]);
     fs::remove_dir(world.out(&name)).unwrap();
+    // Root's child is told of it only after it has started, and may be at work by then.
+    let world = world.run_by_user();
     let run = world.run_interrupted(&["xfer", &url, world.out(&name).to_str().unwrap()]);
     screens.add("^C", &world, &["xfer", &url, world.out(&name).to_str().unwrap()], &run, &[]);
 
