@@ -3,29 +3,32 @@
 use std::process::Command;
 use std::time::{Instant, SystemTime};
 
+use crate::call::Call;
 use crate::clock;
 use crate::deliver::Receipt;
 use crate::env::{self, BESIDE, HANDOVER};
 use crate::index;
 use crate::journal::{By, Journal, JournalRecord};
 use crate::kubo::keep::Ledger;
+use crate::machine::Machine;
 use crate::name::{FileName, RepoName};
 use crate::program;
-use crate::session::Session;
 
 /// Starts the housekeeping after a delivery, when some is due.
 ///
 /// A database that was just fetched is the sign of a `-Sy`: once for each, the store is swept and due indexes are
 /// refreshed. Blocks that Kubo cached for us are trimmed when they exceed `kubo.keep`.
-pub fn after(session: &Session, receipt: &Receipt, is_refresh: bool) {
-    if session.settings.storeless {
+pub fn after(call: &Call, receipt: &Receipt, is_refresh: bool) {
+    if call.machine.settings.storeless {
         return;
     }
     let now = SystemTime::now();
-    let due = is_refresh && (index::in_use::is_any_due(&session.settings, now) || session.store.needs_sweep());
-    let is_over = || Ledger::at(session.store.dir()).total().is_ok_and(|total| total > session.settings.kubo_keep);
+    let due =
+        is_refresh && (index::in_use::is_any_due(&call.machine.settings, now) || call.machine.store.needs_sweep());
+    let is_over =
+        || Ledger::at(call.machine.store.dir()).total().is_ok_and(|total| total > call.machine.settings.kubo_keep);
     if due || (!receipt.cached_by_kubo.is_empty() && is_over()) {
-        start(session, &["upkeep", "--detached"]);
+        start(call, &["upkeep", "--detached"]);
     }
 }
 
@@ -52,20 +55,20 @@ pub fn detach() {
 ///
 /// A temporary store has no journal.
 pub fn note(
-    session: &Session,
+    machine: &Machine,
     by: By,
     (repo, name): (Option<&RepoName>, &FileName),
     delivered: Option<u64>,
     begun: Instant,
     receipt: &Receipt,
 ) {
-    let ledger = Ledger::at(session.store.dir());
+    let ledger = Ledger::at(machine.store.dir());
     for (cid, size) in &receipt.cached_by_kubo {
         // A file without a note is not trimmed: no harm beyond its size.
         let _ = ledger.note(*cid, *size, clock::now());
     }
     let shares = receipt.contributions.clone();
-    if session.store.is_passing() || (delivered.is_none() && shares.is_empty()) {
+    if machine.store.is_passing() || (delivered.is_none() && shares.is_empty()) {
         return;
     }
     let record = JournalRecord {
@@ -78,16 +81,16 @@ pub fn note(
         shares,
     };
     // Statistics must not make a delivery fail.
-    let _ = Journal::at(session.store.dir()).note(&record);
+    let _ = Journal::at(machine.store.dir()).note(&record);
 }
 
 /// Starts this program with these `words` and does not wait for it. The new process belongs to the same run of
 /// pacman and has the same settings.
-pub fn start(session: &Session, words: &[&str]) {
-    let pacman = session.run.split('-').next().unwrap_or_default();
+pub fn start(call: &Call, words: &[&str]) {
+    let pacman = call.run.pid();
     let child = Command::new(env::itself())
         .args(words)
-        .args(session.env.settings())
+        .args(call.machine.env.settings())
         .env(HANDOVER, pacman)
         .env_remove(BESIDE)
         .current_dir("/")

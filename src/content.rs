@@ -16,8 +16,8 @@ use crate::dag::DagError;
 use crate::dag::dir::{DirectorySearch, SearchState};
 use crate::deliver::{Delivery, Obtained, Receipt, block_on};
 use crate::error::{Error, ErrorKind};
+use crate::machine::Machine;
 use crate::report::ProgressLine;
-use crate::session::Session;
 use crate::source::kubo::{ask_cached, has_it};
 use crate::source::{self, Miss};
 use crate::verify::Accepted;
@@ -33,40 +33,40 @@ mod pull;
 /// # Errors
 /// `NoSource` and `Corrupt` when a block of it is nowhere: trying again may help. `Interrupted`. `Local` when it cannot be
 /// written.
-pub fn content(session: &Session, address: &Address, forced: Option<source::SourceKind>) -> Delivery<(Cid, Obtained)> {
-    Delivery::of(|receipt| by_blocks(session, address, forced, receipt))
+pub fn content(machine: &Machine, address: &Address, forced: Option<source::SourceKind>) -> Delivery<(Cid, Obtained)> {
+    Delivery::of(|receipt| by_blocks(machine, address, forced, receipt))
 }
 
 fn by_blocks(
-    session: &Session,
+    machine: &Machine,
     address: &Address,
     forced: Option<source::SourceKind>,
     receipt: &mut Receipt,
 ) -> Result<(Cid, Obtained), Error> {
-    let settings = &session.settings;
+    let settings = &machine.settings;
     let clocks = Clocks { stall: settings.stall, patience: settings.patience, floor: settings.floor };
-    let list = places(session, forced);
+    let list = places(machine, forced);
     let name = address.name();
     let is_here = address.path.is_empty() && address.cid.inline().is_some();
     if list.is_empty() && !is_here {
         return Err(Error::new(ErrorKind::NoSource, &name, "no source for content ids is configured")
             .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
-    let store = std::rc::Rc::clone(&session.store);
+    let store = std::rc::Rc::clone(&machine.store);
     let local = |e: std::io::Error| Error::local(store.dir().display(), e);
     let interrupted = |note: &str| Error::new(ErrorKind::Interrupted, &name, format!("interrupted{note}"));
     // The clocks of places belong to the runtime.
     let resolved = block_on(async {
         let peers = Peers::new(list, clocks);
         let cid = resolve(&peers, address).await?;
-        let had_it = kubo_has(session, &peers, cid).await;
+        let had_it = kubo_has(machine, &peers, cid).await;
         Ok::<_, Error>((peers, cid, had_it))
     });
     let (peers, cid, had_it) = resolved.ok_or_else(|| interrupted(""))??;
     let partial = PartialFile::of(&store, cid).map_err(local)?;
     let mut progress = None;
     let show = |at: u64, size: Option<u64>| {
-        let progress = progress.get_or_insert_with(|| ProgressLine::new(session.settings.progress, &name, size));
+        let progress = progress.get_or_insert_with(|| ProgressLine::new(machine.settings.progress, &name, size));
         progress.at(at, "IPFS");
     };
     // So much as comes before a place would be taken for silent.
@@ -106,12 +106,12 @@ fn by_blocks(
 
 /// Asks Kubo whether it has the root without asking its peers; `None` when Kubo is not asked, or does not
 /// answer.
-async fn kubo_has(session: &Session, peers: &Peers<BlockSource>, cid: Cid) -> Option<bool> {
+async fn kubo_has(machine: &Machine, peers: &Peers<BlockSource>, cid: Cid) -> Option<bool> {
     let gateway = peers.list.iter().find_map(|peer| match peer {
         BlockSource::Kubo(_, gateway) => Some(gateway),
         _ => None,
     })?;
-    let answer = tokio::time::timeout(Duration::from_secs(1), ask_cached(&session.http, gateway, cid)).await;
+    let answer = tokio::time::timeout(Duration::from_secs(1), ask_cached(&machine.http, gateway, cid)).await;
     has_it(answer.ok()?.ok()?.status())
 }
 

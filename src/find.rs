@@ -4,9 +4,9 @@ use crate::catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
+use crate::lists::Lists;
 use crate::name::{FileName, RepoName};
 use crate::plan::Known;
-use crate::session::Session;
 
 /// A file that a repository has.
 #[derive(Clone, Debug)]
@@ -23,19 +23,19 @@ pub struct FoundFile {
 ///
 /// # Errors
 /// `NoSource` when no file matches; the hint names what to try.
-pub fn find(session: &Session, what: &str) -> Result<FoundFile, Error> {
-    let repos = session.repo_names();
+pub fn find(lists: &Lists, what: &str) -> Result<FoundFile, Error> {
+    let repos = lists.repo_names();
     if repos.is_empty() {
         return Err(Error::usage(what, "there is no repository to look in")
             .hint("pacman.conf names none, and no index is in use; give a URL or a CID instead"));
     }
     if let Ok(sha256) = what.parse::<Sha256>()
-        && let Some(found) = by_content(session, |catalogue| catalogue.by_sha256(sha256))?
+        && let Some(found) = by_content(lists, |catalogue| catalogue.by_sha256(sha256))?
     {
         return Ok(found);
     }
     for repo in repos {
-        for catalogue in catalogues(session, &repo)? {
+        for catalogue in catalogues(lists, &repo)? {
             if let Some(name) = in_catalogue(&catalogue, what) {
                 return Ok(FoundFile { repo, name, exact: None });
             }
@@ -50,16 +50,16 @@ pub fn find(session: &Session, what: &str) -> Result<FoundFile, Error> {
 ///
 /// # Errors
 /// A usage error when a sync database does not parse.
-pub fn by_cid(session: &Session, cid: Cid) -> Result<Option<FoundFile>, Error> {
-    by_content(session, |catalogue| catalogue.by_cid(cid))
+pub fn by_cid(lists: &Lists, cid: Cid) -> Result<Option<FoundFile>, Error> {
+    by_content(lists, |catalogue| catalogue.by_cid(cid))
 }
 
 fn by_content(
-    session: &Session,
+    lists: &Lists,
     look: impl Fn(&Catalogue) -> Result<Option<CatalogueEntry>, CatalogueError>,
 ) -> Result<Option<FoundFile>, Error> {
-    for repo in session.repo_names() {
-        let catalogues = catalogues(session, &repo)?;
+    for repo in lists.repo_names() {
+        let catalogues = catalogues(lists, &repo)?;
         let Some(record) = catalogues.iter().find_map(|catalogue| look(catalogue).ok()?) else { continue };
         let same = |other: &CatalogueEntry| (other.sha256, other.size) == (record.sha256, record.size);
         // The sync database lists no roots.
@@ -72,9 +72,9 @@ fn by_content(
 }
 
 /// Returns the sync database of a repository, if there is one, and the tables of indexes.
-fn catalogues(session: &Session, repo: &RepoName) -> Result<Vec<Catalogue>, Error> {
-    let database = session.repo(repo).map(|configured| session.database(configured)).transpose()?.flatten();
-    Ok(database.into_iter().chain(session.tables(repo.as_str()).into_iter().map(|(_, table)| table)).collect())
+fn catalogues(lists: &Lists, repo: &RepoName) -> Result<Vec<Catalogue>, Error> {
+    let database = lists.repo(repo).map(|configured| lists.database(configured)).transpose()?.flatten();
+    Ok(database.into_iter().chain(lists.tables(repo.as_str()).into_iter().map(|(_, table)| table)).collect())
 }
 
 fn in_catalogue(catalogue: &Catalogue, what: &str) -> Option<FileName> {

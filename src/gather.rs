@@ -10,8 +10,8 @@
 //! A thread has connections of its own and one file at a time, so a mirror never sees more than `at_once` of them.
 //!
 //! ```text
-//! let session = Session::open(env, settings, beside)?;            // must have a lasting store
-//! let wants = names.map(|name| Want::in_repo(&session, &repo, name)).collect::<Result<_, _>>()?;
+//! let lists = Lists::of(&Machine::open(env, settings, beside)?);  // must have a lasting store
+//! let wants = names.map(|name| Want::in_repo(&lists, &repo, name)).collect::<Result<_, _>>()?;
 //! let gathering = gather(env, settings, By::Prefetch, wants, at_once, into_store);
 //! for Gathered { want, result } in gathering {                    // in the order in which files arrive
 //!     match result { Ok(Some(obtained)) => …, Ok(None) => …, Err(error) => … }    // one failure stops none of the others
@@ -30,12 +30,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::background;
+use crate::call::Call;
 use crate::config::Settings;
 use crate::deliver::{self, Delivery, Obtained};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::journal::By;
-use crate::session::Session;
 use crate::want::Want;
 
 /// Most files at a time, whatever the caller asks for: the most connections that one mirror ever sees.
@@ -71,11 +71,11 @@ pub struct Gathering {
 /// Starts fetching `wants`, in their order, at most `at_once` at a time (1 to [`MOST_AT_ONCE`]).
 ///
 /// `fetch` delivers one file; it is [`into_store`] unless the caller has a place for unproven files. Each thread
-/// opens a [`Session`] of its own: with the environment and settings given, and no progress bar. The journal
+/// opens a [`Call`] of its own: with the environment and settings given, and no progress bar. The journal
 /// records the bytes of the sources as fetched for `by`.
 pub fn gather<F>(env: &Env, settings: &Settings, by: By, wants: Vec<Want>, at_once: usize, fetch: F) -> Gathering
 where
-    F: Fn(&mut Session, &Want) -> Delivery<Option<Obtained>> + Send + Sync + 'static,
+    F: Fn(&mut Call, &Want) -> Delivery<Option<Obtained>> + Send + Sync + 'static,
 {
     let at_once = at_once.clamp(1, MOST_AT_ONCE).min(wants.len().max(1));
     let (send, done) = mpsc::sync_channel(at_once);
@@ -101,8 +101,8 @@ where
 ///
 /// # Errors
 /// As of [`deliver::read_ahead`].
-pub fn into_store(session: &mut Session, want: &Want) -> Delivery<Option<Obtained>> {
-    deliver::read_ahead(session, want.order())
+pub fn into_store(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
+    deliver::read_ahead(call, want.order())
 }
 
 impl Gathering {
@@ -145,7 +145,7 @@ struct Shared<F> {
     fetch: F,
 }
 
-impl<F: Fn(&mut Session, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
+impl<F: Fn(&mut Call, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
     fn next(&self) -> Option<Want> {
         let is_stopped = self.stopped.load(Ordering::Relaxed);
         (!is_stopped).then(|| self.wants.lock().expect("nothing panics while it holds this").next()).flatten()
@@ -153,8 +153,8 @@ impl<F: Fn(&mut Session, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
 
     fn work(&self, send: &SyncSender<Gathered>) {
         let Some(first) = self.next() else { return };
-        let mut session = match Session::open(&self.env, &self.settings, Path::new("/var/tmp")) {
-            Ok(session) => session,
+        let mut call = match Call::open(&self.env, &self.settings, Path::new("/var/tmp")) {
+            Ok(call) => call,
             Err(error) => {
                 drop(send.send(Gathered { want: first, result: Err(error) }));
                 return;
@@ -162,12 +162,12 @@ impl<F: Fn(&mut Session, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
         };
         let mut next = Some(first);
         while let Some(want) = next {
-            session.learn_from_others();
+            call.learn_from_others();
             let begun = Instant::now();
-            let Delivery { result, receipt } = (self.fetch)(&mut session, &want);
+            let Delivery { result, receipt } = (self.fetch)(&mut call, &want);
             let repo = want.repo.as_ref().map(|repo| &repo.name);
-            background::note(&session, self.by, (repo, &want.name), None, begun, &receipt);
-            background::after(&session, &receipt, false);
+            background::note(&call.machine, self.by, (repo, &want.name), None, begun, &receipt);
+            background::after(&call, &receipt, false);
             let is_over = result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
             if send.send(Gathered { want, result }).is_err() || is_over {
                 return;

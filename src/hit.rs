@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use crate::ahead;
 use crate::background;
+use crate::call::Call;
 use crate::config::Settings;
 use crate::deliver::{Obtained, Receipt};
 use crate::distro::caller;
@@ -23,10 +24,10 @@ use crate::env::{AHEAD, Env, HANDOVER};
 use crate::error::ErrorKind;
 use crate::interrupt;
 use crate::journal::By;
+use crate::machine::Machine;
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::prefetch::kept;
-use crate::session::Session;
 use crate::want::{self, Want};
 
 /// Serves `pkgswarm xfer URL OUTPUT` from this machine; returns the line to print.
@@ -46,15 +47,15 @@ pub fn hand_out(env: &Env) -> Option<String> {
     }
     let begun = Instant::now();
     let output = Output::at(output).ok()?;
-    let mut session = Session::open_silent(env, &Settings::read(env, &[]).ok()?, output.dir())?.placing();
-    if session.caller.is_some() && !caller::end_with(env.parent) {
+    let mut call = Call::open_silent(env, &Settings::read(env, &[]).ok()?, output.dir())?.placing();
+    if call.run.caller.is_some() && !caller::end_with(env.parent) {
         std::process::exit(ErrorKind::Interrupted.status().into());
     }
-    let served = serve(&session, url)?;
+    let served = serve(&call, url)?;
     served.obtained.place(&output).ok()?;
-    served.note(&session, begun);
+    served.note(&call.machine, begun);
     if interrupt::is_waiting() {
-        session.interrupted();
+        call.interrupted();
     }
     Some(served.obtained.line(served.want.name.as_str()))
 }
@@ -70,10 +71,10 @@ pub struct Served {
 
 impl Served {
     /// Writes the line of the journal; the request came at `begun`.
-    pub fn note(&self, session: &Session, begun: Instant) {
+    pub fn note(&self, machine: &Machine, begun: Instant) {
         let repo = self.want.repo.as_ref().map(|repo| &repo.name);
         let delivered = Some(self.obtained.accepted.size());
-        background::note(session, By::Xfer, (repo, &self.want.name), delivered, begun, &Receipt::default());
+        background::note(machine, By::Xfer, (repo, &self.want.name), delivered, begun, &Receipt::default());
     }
 }
 
@@ -81,17 +82,17 @@ impl Served {
 ///
 /// `None` when the file is not here, and whenever there is anything to report, to fetch or to start before: after a
 /// ^C, for the first file of a transaction that is to be read ahead, where two lists differ about the file, and
-/// where the lists of a silent session have withheld a warning.
-pub fn serve(session: &Session, url: &str) -> Option<Served> {
+/// where silent lists have withheld a warning.
+pub fn serve(call: &Call, url: &str) -> Option<Served> {
     let name = want::name_of(url).ok()?;
-    if !name.kind().is_of_package() || session.is_interrupted() || ahead::is_to_start(session, &name) {
+    if !name.kind().is_of_package() || call.is_interrupted() || ahead::is_to_start(call, &name) {
         return None;
     }
-    let want = Want::of(session, url).ok()?;
-    if want.plan.disagreement.is_some() || session.has_unsaid() {
+    let want = Want::of(&call.lists, url).ok()?;
+    if want.plan.disagreement.is_some() || call.lists.has_unsaid() {
         return None;
     }
-    let kept = (name.kind() == NameKind::PackageSignature).then(|| kept::first_time(session, &want)).flatten();
-    let obtained = kept.or_else(|| ahead::here(session, &want))?;
+    let kept = (name.kind() == NameKind::PackageSignature).then(|| kept::first_time(call, &want)).flatten();
+    let obtained = kept.or_else(|| ahead::here(call, &want))?;
     Some(Served { want, obtained })
 }

@@ -25,6 +25,11 @@
 //! 5. [`output`] copies it to the path that the caller named, under a name that it gets last of all. A file whose
 //!    only user is the caller is not copied but gets its name there.
 //!
+//! What these steps need is in three parts, and each function takes the part that it needs: the
+//! [`machine`] that all calls of a process share, the [`lists`](mod@lists) of pacman and the indexes,
+//! and the single [`call`], which knows its run of pacman and what earlier calls learnt. Step 3 returns a
+//! receipt beside its result, from which the [`journal`] is written, also when it failed.
+//!
 //! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.
 //!
@@ -40,6 +45,9 @@
 //! | index | the signed list of files of one publisher, per repository; it has a sequence and an expiry |
 //! | entry | one line of it: name, size, sha256, CID |
 //! | catalogue | one table of an index, or one sync database, compiled for look-ups without parsing |
+//! | machine | what all calls of one process share: settings, store, HTTP clients |
+//! | lists | what pacman.conf, the sync databases and the indexes say, as one run of pacman sees them |
+//! | call | one call of this program that delivers files, for one run of pacman |
 //! | want | a file to fetch: name, repository, expectation, original URL |
 //! | waiver | the named reason why a file has no expectation, as with signatures |
 //! | source | a place that may have it: package cache, Kubo, gateway, mirror |
@@ -87,8 +95,10 @@
 //! address config dag catalogue look stats
 //! verify source kubo report
 //! plan store output index node
-//! session race publish
-//! deliver find
+//! machine race publish
+//! lists
+//! call find
+//! deliver
 //! want content doctor handover background
 //! database gather setup daemon
 //! prefetch cli
@@ -105,6 +115,7 @@ pub mod address;
 pub mod ahead;
 pub mod background;
 pub mod budget;
+pub mod call;
 pub mod catalogue;
 pub mod cid;
 pub mod cli;
@@ -133,7 +144,9 @@ pub mod index;
 pub mod interrupt;
 pub mod journal;
 pub mod kubo;
+pub mod lists;
 pub mod look;
+pub mod machine;
 pub mod miss;
 pub mod name;
 #[cfg(feature = "node")]
@@ -149,7 +162,6 @@ pub mod publish;
 pub mod publisher;
 pub mod race;
 pub mod report;
-pub mod session;
 pub mod setup;
 pub mod size;
 pub mod socket;

@@ -7,9 +7,10 @@ use crate::deliver::{Candidate, Order};
 use crate::distro::pacman_conf::{PacmanConf, Repo};
 use crate::error::Error;
 use crate::http;
+use crate::lists::Lists;
+use crate::machine::Machine;
 use crate::name::{FileName, NameKind, RepoName};
 use crate::plan::{Expect, Knowledge, Plan, UnreadList, plan};
-use crate::session::Session;
 use crate::source::kubo::KuboReach;
 use crate::verify::Waiver;
 
@@ -43,19 +44,19 @@ pub fn parse(url: &str) -> Result<Url, Error> {
 
 impl Want {
     /// Looks up the entries for the file at `url`.
-    pub fn of(session: &Session, url: &str) -> Result<Self, Error> {
+    pub fn of(lists: &Lists, url: &str) -> Result<Self, Error> {
         let name = name_of(url)?;
         let first = Candidate::of_url(&parse(url)?)?;
-        let UrlKnowledge { repo, knowledge, doubt } = match session.conf() {
-            Some(conf) => listed(session, conf, url, &name)?,
-            None => UrlKnowledge::nowhere(session.without_conf()),
+        let UrlKnowledge { repo, knowledge, doubt } = match lists.conf() {
+            Some(conf) => listed(lists, conf, url, &name)?,
+            None => UrlKnowledge::nowhere(lists.without_conf()),
         };
         let plan = plan(&name, &knowledge)?;
         let mut places = Vec::new();
         if let Some(repo) = &repo
-            && session.may_share(&repo.name)
+            && lists.may_share(&repo.name)
         {
-            places.extend(peers(session, &plan));
+            places.extend(peers(lists.machine(), &plan));
         }
         places.push(first);
         if let Some(repo) = &repo {
@@ -85,15 +86,15 @@ impl Want {
     }
 
     /// Looks up the entries for a file of a repository, and all sources of it.
-    pub fn in_repo(session: &Session, repo: &RepoName, name: FileName) -> Result<Self, Error> {
-        let plan = plan(&name, &session.knowledge(repo, &name)?)?;
-        Ok(Self::planned(session, repo, name, plan))
+    pub fn in_repo(lists: &Lists, repo: &RepoName, name: FileName) -> Result<Self, Error> {
+        let plan = plan(&name, &lists.knowledge(repo, &name)?)?;
+        Ok(Self::planned(lists, repo, name, plan))
     }
 
     /// Makes the want of the file in `plan`, with all sources of it; `repo` has it under the name `name`.
-    pub fn planned(session: &Session, repo: &RepoName, name: FileName, plan: Plan) -> Self {
-        let configured = session.repo(repo).cloned();
-        let mut places = if session.may_share(repo) { peers(session, &plan) } else { Vec::new() };
+    pub fn planned(lists: &Lists, repo: &RepoName, name: FileName, plan: Plan) -> Self {
+        let configured = lists.repo(repo).cloned();
+        let mut places = if lists.may_share(repo) { peers(lists.machine(), &plan) } else { Vec::new() };
         if let Some(repo) = &configured {
             places.extend(servers(repo, &name).map(|(_, place)| place));
         }
@@ -121,9 +122,9 @@ impl UrlKnowledge {
 /// Returns the repository that `url` belongs to, and its entries. Of several that share a server, the first one
 /// whose database lists the file, as pacman decides it; else the first one of which an index does. A database that
 /// makes no sense, which pacman passes over as well, keeps no other from being asked.
-fn listed(session: &Session, conf: &PacmanConf, url: &str, name: &FileName) -> Result<UrlKnowledge, Error> {
+fn listed(lists: &Lists, conf: &PacmanConf, url: &str, name: &FileName) -> Result<UrlKnowledge, Error> {
     let Some((first, _)) = conf.repo_of(url) else {
-        let of_another = if session.is_hidden { session.without_conf() } else { unlisted(session) };
+        let of_another = if lists.run().is_hidden { lists.without_conf() } else { unlisted(lists) };
         return Ok(UrlKnowledge::nowhere(of_another));
     };
     if is_database(name) {
@@ -132,7 +133,7 @@ fn listed(session: &Session, conf: &PacmanConf, url: &str, name: &FileName) -> R
     }
     let (mut unread, mut doubt, mut indexed, mut refused) = (None, None, None, None);
     for (repo, _) in conf.repos_of(url) {
-        let knowledge = match session.knowledge(&repo.name, name) {
+        let knowledge = match lists.knowledge(&repo.name, name) {
             Ok(knowledge) => knowledge,
             Err(error) => {
                 refused = refused.or(Some(error));
@@ -152,34 +153,34 @@ fn listed(session: &Session, conf: &PacmanConf, url: &str, name: &FileName) -> R
     match (indexed, refused) {
         (Some(indexed), _) => Ok(indexed),
         (None, Some(error)) => Err(error),
-        (None, None) => Ok(UrlKnowledge::in_repo(first, Knowledge { in_repo: true, unread, ..unlisted(session) })),
+        (None, None) => Ok(UrlKnowledge::in_repo(first, Knowledge { in_repo: true, unread, ..unlisted(lists) })),
     }
 }
 
 /// Returns the knowledge of a file that no list has: only the kind of caller.
-fn unlisted(session: &Session) -> Knowledge {
-    Knowledge { for_others: !session.is_for_pacman(), ..Knowledge::default() }
+fn unlisted(lists: &Lists) -> Knowledge {
+    Knowledge { for_others: !lists.is_for_pacman(), ..Knowledge::default() }
 }
 
 /// Returns the neighbours, Kubo and the gateways, where they may be asked.
-pub fn peers(session: &Session, plan: &Plan) -> Vec<Candidate> {
+pub fn peers(machine: &Machine, plan: &Plan) -> Vec<Candidate> {
     let mut places = Vec::new();
     // The daemon also finds files without a CID that is known here: a neighbour names it.
-    if session.asks_node()
+    if machine.asks_node()
         && let Expect::Exact { sha256, .. } = plan.expect
     {
         places.push(Candidate::Node(sha256));
     }
     let Some(cid) = plan.cid else { return places };
-    if session.asks_kubo() {
+    if machine.asks_kubo() {
         let reach =
-            if session.settings.kubo_search == SearchPolicy::Always { KuboReach::Anywhere } else { KuboReach::Near };
+            if machine.settings.kubo_search == SearchPolicy::Always { KuboReach::Anywhere } else { KuboReach::Near };
         places.push(Candidate::Kubo(cid, reach));
     }
-    if session.asks_gateways() {
-        places.extend(session.settings.gateway_urls().map(|url| Candidate::Gateway(url, cid)));
+    if machine.asks_gateways() {
+        places.extend(machine.settings.gateway_urls().map(|url| Candidate::Gateway(url, cid)));
     }
-    if session.asks_kubo() && session.settings.kubo_search == SearchPolicy::Last {
+    if machine.asks_kubo() && machine.settings.kubo_search == SearchPolicy::Last {
         // Besides the near one, it is the last resort of a race, whatever its position.
         places.push(Candidate::Kubo(cid, KuboReach::Anywhere));
     }

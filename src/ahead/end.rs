@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
+use crate::call::Call;
 use crate::digest::Sha256;
 use crate::health::Health;
 use crate::plan::Expect;
-use crate::session::Session;
 use crate::store::{Aside, Store};
 use crate::want::Want;
 
@@ -36,10 +36,11 @@ pub(super) struct Cleanup {
 }
 
 impl Cleanup {
-    /// Prepares the clean-up for pacman's run of `session`. `None` when the store cannot be opened a second time.
-    pub fn of(session: &Session) -> Option<Self> {
-        let store = Store::open(session.store.dir(), session.env.uid, session.settings.store_max).ok()?;
-        let (run, health_dir, uid) = (session.run.clone(), store.health_dir(), session.env.uid);
+    /// Prepares the clean-up for the run of pacman that `call` is for. `None` when the store cannot be opened a second time.
+    pub fn of(call: &Call) -> Option<Self> {
+        let store =
+            Store::open(call.machine.store.dir(), call.machine.env.uid, call.machine.settings.store_max).ok()?;
+        let (run, health_dir, uid) = (call.run.name.clone(), store.health_dir(), call.machine.env.uid);
         let (passing, cache_dirs) = (Arc::default(), Arc::default());
         Some(Self { store: Arc::new(store), run, health_dir, uid, passing, cache_dirs })
     }

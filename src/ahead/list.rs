@@ -11,10 +11,10 @@ use crate::distro::pacman::{About, Pacman, TransactionPackage};
 use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
 use crate::distro::version::{self, Version};
 use crate::env::AHEAD;
+use crate::lists::Lists;
 use crate::name::FileName;
 use crate::plan::Expect;
 use crate::prefetch::kept;
-use crate::session::Session;
 use crate::verify::Waiver;
 use crate::want::Want;
 
@@ -24,13 +24,13 @@ use super::certain::{ListFacts, certain};
 const FETCHES_SIGNATURES: Version = Version(6, 1, 0);
 
 /// Returns every file that is certain to be fetched; empty when pacman gives no list.
-pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
+pub(super) fn wants(lists: &Lists, caller: &Caller) -> Vec<Want> {
     // Started first: meanwhile the call that started this process finds out what `conf` tells, and keeps it.
     let answers = ListAnswer::of(caller, &caller.arguments);
     let others = caller.otherwise.as_ref().map(|arguments| ListAnswer::of(caller, arguments));
-    let listed = session.conf().and_then(|conf| Some((conf, packages(answers, others, conf)?)));
+    let listed = lists.conf().and_then(|conf| Some((conf, packages(answers, others, conf)?)));
     let Some((conf, packages)) = listed else { return Vec::new() };
-    let version = version::of_caller(&session.env);
+    let version = version::of_caller(&lists.machine().env);
     let mut wants = Vec::new();
     for package in packages {
         let Some(repo) = conf.repo(&package.repo) else { continue };
@@ -39,10 +39,10 @@ pub(super) fn wants(session: &Session, caller: &Caller) -> Vec<Want> {
         let signed = knows(FETCHES_SIGNATURES) && repo.sig_level.package != SignatureCheck::Never;
         let Some(server) = first_server(repo, knows(Version(6, 1, 0))) else { continue };
         for name in missing(&package.file, signed, &conf.cache_dirs) {
-            wants.extend(Want::of(session, &format!("{server}/{name}")).ok().filter(is_worth_it));
+            wants.extend(Want::of(lists, &format!("{server}/{name}")).ok().filter(is_worth_it));
         }
     }
-    wants.retain(|want| !kept::is_at_hand(session, want));
+    wants.retain(|want| !kept::is_at_hand(lists, want));
     wants
 }
 

@@ -25,13 +25,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::background;
+use crate::call::Call;
 use crate::deliver::{self, Delivery, Obtained, Purpose, turn};
 use crate::digest::Sha256;
 use crate::distro::arguments::Operation;
 use crate::env::AHEAD;
 use crate::name::FileName;
 use crate::plan::Expect;
-use crate::session::Session;
 use crate::store::{SetAside, Turn};
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::Want;
@@ -45,72 +45,72 @@ pub use run::{outlive, run};
 
 /// Starts reading ahead when `name` is the first file of its transaction that belongs to a package, and returns at
 /// once. Where nothing may be read ahead, that process only clears up after pacman.
-pub fn start(session: &Session, name: &FileName) {
-    let Some(mark) = mark(session, name) else { return };
+pub fn start(call: &Call, name: &FileName) {
+    let Some(mark) = mark(call, name) else { return };
     // The process that creates this file is the first one. The file is removed with the state of this transaction.
     if std::fs::File::create_new(mark).is_err()
-        || (is_read_ahead(session) && session.store.aside(&session.run).open().is_err())
+        || (is_read_ahead(call) && call.machine.store.aside(&call.run.name).open().is_err())
     {
         return;
     }
-    background::start(session, &["ahead", &session.run]);
+    background::start(call, &["ahead", &call.run.name]);
 }
 
 /// Returns true when [`start`] would start a process for the file called `name`.
-pub fn is_to_start(session: &Session, name: &FileName) -> bool {
-    mark(session, name).is_some_and(|mark| rustix::fs::stat(&mark).is_err())
+pub fn is_to_start(call: &Call, name: &FileName) -> bool {
+    mark(call, name).is_some_and(|mark| rustix::fs::stat(&mark).is_err())
 }
 
 /// Returns the file that marks the start of such a process; `None` where it has nothing to do.
-fn mark(session: &Session, name: &FileName) -> Option<PathBuf> {
-    let is_called = name.kind().is_of_package() && session.caller.is_some() && session.env.var(AHEAD).is_none();
-    let is_kept = !session.store.is_passing() && !session.env.is_root();
-    (is_called && is_kept).then(|| session.store.health_dir().join(format!("ahead-{}", session.run)))
+fn mark(call: &Call, name: &FileName) -> Option<PathBuf> {
+    let is_called = name.kind().is_of_package() && call.run.caller.is_some() && call.machine.env.var(AHEAD).is_none();
+    let is_kept = !call.machine.store.is_passing() && !call.machine.env.is_root();
+    (is_called && is_kept).then(|| call.machine.store.health_dir().join(format!("ahead-{}", call.run.name)))
 }
 
 /// Returns true when pacman can be asked what is coming, and it is to be fetched.
-fn is_read_ahead(session: &Session) -> bool {
-    let asked = session.caller.as_ref().map(|caller| &caller.arguments);
-    session.settings.ahead
+fn is_read_ahead(call: &Call) -> bool {
+    let asked = call.run.caller.as_ref().map(|caller| &caller.arguments);
+    call.machine.settings.ahead
         && asked.is_some_and(|asked| {
             asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers
         })
 }
 
 /// Returns the file if this machine has it: set aside for this run of pacman, in the store, or in a package cache.
-pub fn here(session: &Session, want: &Want) -> Option<Obtained> {
-    if is_set_aside(want) { taken(session, want) } else { deliver::here(session, want.order(), Purpose::Caller) }
+pub fn here(call: &Call, want: &Want) -> Option<Obtained> {
+    if is_set_aside(want) { taken(call, want) } else { deliver::here(call, want.order(), Purpose::Caller) }
 }
 
 /// Takes out the file that was set aside for this run of pacman.
-fn taken(session: &Session, want: &Want) -> Option<Obtained> {
-    session.store.aside(&session.run).take(&key(want)).and_then(|file| accepted(session, want, file))
+fn taken(call: &Call, want: &Want) -> Option<Obtained> {
+    call.machine.store.aside(&call.run.name).take(&key(want)).and_then(|file| accepted(call, want, file))
 }
 
 /// Delivers a file: the one that was set aside for this run of pacman, else as [`deliver::fetch`] does.
 ///
 /// # Errors
 /// As of [`deliver::fetch`].
-pub fn deliver_or_take(session: &mut Session, want: &Want) -> Delivery<Obtained> {
-    let store = Rc::clone(&session.store);
-    let aside = store.aside(&session.run);
+pub fn deliver_or_take(call: &mut Call, want: &Want) -> Delivery<Obtained> {
+    let store = Rc::clone(&call.machine.store);
+    let aside = store.aside(&call.run.name);
     if !is_set_aside(want) || !aside.is_open() {
-        return deliver::fetch(session, want.order(), Purpose::Caller);
+        return deliver::fetch(call, want.order(), Purpose::Caller);
     }
     let key = key(want);
     Delivery::of(|receipt| {
         // A file that is there is complete; only one that is under way needs the lock.
-        if let Some(obtained) = taken(session, want) {
+        if let Some(obtained) = taken(call, want) {
             return Ok(obtained);
         }
-        let _slot = match turn(session, &store, &lock(&key, session), &want.name, None)? {
+        let _slot = match turn(call, &store, &lock(&key, call), &want.name, None)? {
             Turn::Ours(slot) => Some(slot),
             Turn::Stuck => None,
         };
-        if let Some(obtained) = taken(session, want) {
+        if let Some(obtained) = taken(call, want) {
             return Ok(obtained);
         }
-        let obtained = deliver::fetch(session, want.order(), Purpose::Caller).noted_in(receipt)?;
+        let obtained = deliver::fetch(call, want.order(), Purpose::Caller).noted_in(receipt)?;
         aside.note_handed_out(&key);
         Ok(obtained)
     })
@@ -128,14 +128,14 @@ fn key(want: &Want) -> String {
 }
 
 /// Names the lock that is held while the file of this `key` is fetched for this run of pacman.
-fn lock(key: &str, session: &Session) -> String {
-    format!("{key}-{}", session.run)
+fn lock(key: &str, call: &Call) -> String {
+    format!("{key}-{}", call.run.name)
 }
 
 /// Inspects a file that was set aside as if it had come from its source just now. `None` when it does not pass.
-fn accepted(session: &Session, want: &Want, aside: SetAside) -> Option<Obtained> {
+fn accepted(call: &Call, want: &Want, aside: SetAside) -> Option<Obtained> {
     let Expect::Waived(why) = want.plan.expect else { return None };
-    let mut file = session.scratch().ok()?;
+    let mut file = call.scratch().ok()?;
     file.write_all(&aside.bytes).ok()?;
     let waived = verify::waive(why, &want.name, &file).ok()?;
     let modified = aside.modified;

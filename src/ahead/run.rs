@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags};
 
+use crate::call::Call;
 use crate::config::Settings;
 use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
 use crate::distro::caller::Transaction;
@@ -15,7 +16,6 @@ use crate::fsx;
 use crate::gather::{Gathered, gather, into_store};
 use crate::journal::By;
 use crate::name::NameKind;
-use crate::session::Session;
 use crate::store::{SetAside, Turn};
 use crate::want::Want;
 
@@ -30,25 +30,25 @@ const NICE: i32 = 19;
 /// Then, and while pacman installs, files in its cache are removed from the store. When pacman ends or the user
 /// presses ^C in it, this ends the process and everything that it has started: it must be alone in its process
 /// group, as after `background::detach`.
-pub fn run(session: &mut Session, run: &str) {
+pub fn run(call: &mut Call, run: &str) {
     let begun = Instant::now();
-    session.store.clear_aside(|other| other != run && transaction(other).is_none_or(|it| !it.is_alive()));
+    call.machine.store.clear_aside(|other| other != run && transaction(other).is_none_or(|it| !it.is_alive()));
     // It is another pacman if ours ended before this process began.
-    let pacman = session.caller.clone().filter(|_| session.run == run);
+    let pacman = call.run.caller.clone().filter(|_| call.run.name == run);
     // Opened before the second look at the start time, so that a later process of this id is not taken for pacman.
     let watched = pacman.and_then(|pacman| {
         let pidfd = rustix::process::pidfd_open(Pid::from_raw(pacman.transaction.pid)?, PidfdFlags::empty()).ok()?;
-        let end = Cleanup::of(session)?;
+        let end = Cleanup::of(call)?;
         pacman.transaction.is_alive().then_some((pacman, pidfd, end))
     });
-    let Some((pacman, pidfd, end)) = watched else { return session.store.aside(run).remove() };
+    let Some((pacman, pidfd, end)) = watched else { return call.machine.store.aside(run).remove() };
     let watching = end.clone();
     thread::spawn(move || watching.watch(&pidfd));
-    if is_read_ahead(session) {
-        let wants = list::wants(session, &pacman);
+    if is_read_ahead(call) {
+        let wants = list::wants(&call.lists, &pacman);
         end.expect(&wants);
-        end.cached_in(session.cache_dirs());
-        fetch_all(session, wants, begun);
+        end.cached_in(call.lists.cache_dirs());
+        fetch_all(call, wants, begun);
         while !end.is_all_handed_out() {
             thread::sleep(LOOK);
         }
@@ -59,7 +59,7 @@ pub fn run(session: &mut Session, run: &str) {
     let _ = rustix::process::nice(NICE);
     let mut look = LOOK;
     loop {
-        let dirs = session.kept_cache_dirs();
+        let dirs = call.lists.kept_cache_dirs();
         end.cached_in(&dirs);
         end.clear_up();
         thread::sleep(look);
@@ -84,19 +84,19 @@ fn transaction(run: &str) -> Option<Transaction> {
     Some(Transaction { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
 }
 
-fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
-    let head_start = head_start(session.settings.head_start, begun.elapsed());
-    let settings = Settings { head_start, ..session.settings.clone() };
-    let as_pacman = || session.conf().map_or(1, |conf| conf.parallel_downloads);
-    let at_once = session.settings.ahead_parallel.unwrap_or_else(as_pacman);
-    let mut gathering = gather(&session.env, &settings, By::Ahead, wants, at_once as usize, fetch);
+fn fetch_all(call: &mut Call, wants: Vec<Want>, begun: Instant) {
+    let head_start = head_start(call.machine.settings.head_start, begun.elapsed());
+    let settings = Settings { head_start, ..call.machine.settings.clone() };
+    let as_pacman = || call.lists.conf().map_or(1, |conf| conf.parallel_downloads);
+    let at_once = call.machine.settings.ahead_parallel.unwrap_or_else(as_pacman);
+    let mut gathering = gather(&call.machine.env, &settings, By::Ahead, wants, at_once as usize, fetch);
     while let Some(Gathered { want, result }) = gathering.next() {
         let Err(error) = result else { continue };
         if matches!(error.kind, ErrorKind::NoSource | ErrorKind::Corrupt) {
             // The first call does not need to try every mirror again.
-            session.learn_from_others();
-            session.health.lost(want.name.as_str());
-            session.health.save();
+            call.learn_from_others();
+            call.health.lost(want.name.as_str());
+            call.health.save();
         }
         // Without this package the transaction fails, and pacman asks for nothing more.
         if want.name.kind() == NameKind::Package {
@@ -106,22 +106,18 @@ fn fetch_all(session: &mut Session, wants: Vec<Want>, begun: Instant) {
 }
 
 /// Fetches one file into the store, or sets it aside.
-fn fetch(session: &mut Session, want: &Want) -> Delivery<Option<Obtained>> {
-    if is_set_aside(want) {
-        Delivery::of(|receipt| set_aside(session, want, receipt))
-    } else {
-        into_store(session, want)
-    }
+fn fetch(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
+    if is_set_aside(want) { Delivery::of(|receipt| set_aside(call, want, receipt)) } else { into_store(call, want) }
 }
 
-fn set_aside(session: &mut Session, want: &Want, receipt: &mut Receipt) -> Result<Option<Obtained>, Error> {
-    let store = Rc::clone(&session.store);
-    let (aside, key) = (store.aside(&session.run), key(want));
-    let Turn::Ours(_slot) = turn(session, &store, &lock(&key, session), &want.name, None)? else { return Ok(None) };
+fn set_aside(call: &mut Call, want: &Want, receipt: &mut Receipt) -> Result<Option<Obtained>, Error> {
+    let store = Rc::clone(&call.machine.store);
+    let (aside, key) = (store.aside(&call.run.name), key(want));
+    let Turn::Ours(_slot) = turn(call, &store, &lock(&key, call), &want.name, None)? else { return Ok(None) };
     if aside.has(&key) || aside.was_handed_out(&key) {
         return Ok(None);
     }
-    let obtained = deliver::fetch(session, want.order(), Purpose::ReadAhead).noted_in(receipt)?;
+    let obtained = deliver::fetch(call, want.order(), Purpose::ReadAhead).noted_in(receipt)?;
     let failed = |e| Error::local(aside.dir().display(), e);
     let bytes = fsx::read_part(&obtained.file, 0, obtained.accepted.size()).map_err(failed)?;
     let file = SetAside { bytes, from: obtained.from.clone(), modified: obtained.modified };

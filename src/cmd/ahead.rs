@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::ahead;
 use crate::background;
+use crate::call::Call;
 use crate::cli::AheadArgs;
 use crate::config::Settings;
 use crate::env::Env;
-use crate::session::Session;
 
 /// Runs the command. Its output goes nowhere, and a file that it does not fetch is fetched by the call for it.
 pub fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::Result<u8> {
@@ -18,9 +18,9 @@ pub fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::Result<u
         ahead::outlive(&args.run);
         return Ok(0);
     }
-    let mut session = Session::open(env, settings, Path::new("/var/tmp"))?;
-    if !session.store.is_passing() {
-        ahead::run(&mut session, &args.run);
+    let mut call = Call::open(env, settings, Path::new("/var/tmp"))?;
+    if !call.machine.store.is_passing() {
+        ahead::run(&mut call, &args.run);
     }
     Ok(0)
 }

@@ -16,9 +16,10 @@ use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::handover::{self, HandoverTarget};
 use crate::index::in_use;
+use crate::lists::Lists;
+use crate::machine::Machine;
 use crate::name::{FileName, NameKind};
 use crate::report::{self, ProgressLine};
-use crate::session::Session;
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
@@ -27,11 +28,11 @@ pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
-    let session = Session::open(env, settings, Path::new("/var/tmp"))?;
+    let lists = Lists::of(&Machine::open(env, settings, Path::new("/var/tmp"))?);
     let is_index = |word: &PathBuf| settings.indexes.iter().any(|index| Path::new(&index.name) == word);
     let (names, paths): (Vec<PathBuf>, Vec<PathBuf>) = args.what.iter().cloned().partition(is_index);
-    let paths = if paths.is_empty() { session.cache_dirs().to_vec() } else { paths };
-    let voices = voices(&session, &names)?;
+    let paths = if paths.is_empty() { lists.cache_dirs().to_vec() } else { paths };
+    let voices = voices(&lists, &names)?;
     let files = files(&paths)?;
     let total = files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
     let progress = ProgressLine::new(settings.progress, "audit", Some(total));
@@ -62,19 +63,19 @@ struct Voice {
 
 /// Returns the sync databases, and the tables of the indexes in use: those named, or all. Expired indexes are left
 /// out.
-fn voices(session: &Session, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
+fn voices(lists: &Lists, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
     let is_wanted = |index: &str| names.is_empty() || names.iter().any(|name| name == Path::new(index));
     let mut voices = Vec::new();
-    for repo in session.repo_names() {
-        if let Some(table) = session.repo(&repo).map(|repo| session.database(repo)).transpose()?.flatten() {
+    for repo in lists.repo_names() {
+        if let Some(table) = lists.repo(&repo).map(|repo| lists.database(repo)).transpose()?.flatten() {
             voices.push(Voice { who: format!("the sync database {repo}"), table });
         }
-        let tables = session.tables(repo.as_str()).into_iter().filter(|(index, _)| is_wanted(index));
+        let tables = lists.tables(repo.as_str()).into_iter().filter(|(index, _)| is_wanted(index));
         voices.extend(tables.map(|(index, table)| Voice { who: format!("index {index} for {repo}"), table }));
     }
     let now = clock::now();
-    for index in session.settings.indexes.iter().filter(|index| is_wanted(&index.name)) {
-        let expires = in_use::state(&session.settings).expires(&in_use::copy_name(index)).ok().flatten();
+    for index in lists.machine().settings.indexes.iter().filter(|index| is_wanted(&index.name)) {
+        let expires = in_use::state(&lists.machine().settings).expires(&in_use::copy_name(index)).ok().flatten();
         match expires {
             Some(expires) if expires > now => {}
             Some(_) => report::say(&format!("warning: index {} is expired; it is not compared with", index.name)),

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::address::{Address, AddressError};
 use crate::background;
+use crate::call::Call;
 use crate::cid::Cid;
 use crate::cli::{FetchArgs, SourceArg};
 use crate::config::Settings;
@@ -20,10 +21,10 @@ use crate::find::{self, FoundFile};
 use crate::fsx::FromStart;
 use crate::handover::{self, Arrival, Giver, HandoverTarget, Tell};
 use crate::journal::By;
+use crate::machine::Machine;
 use crate::name::FileName;
 use crate::output::Output;
 use crate::report;
-use crate::session::Session;
 use crate::source;
 use crate::want::{self, Want};
 
@@ -39,13 +40,13 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
 /// Fetches as the user that this process is.
 fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
     let giver = Giver::of(env);
-    let mut session = Session::open(env, settings, beside(args))?;
+    let mut call = Call::open(env, settings, beside(args))?;
     if !is_to_stdout(args) {
-        session = session.placing();
+        call = call.placing();
     }
     let (mut first_failure, mut all) = (None, Receipt::default());
     for asked in 0..args.what.len() {
-        match one(&mut session, args, asked, giver.as_ref(), &mut all) {
+        match one(&mut call, args, asked, giver.as_ref(), &mut all) {
             Ok(()) => {}
             Err(e) if args.what.len() == 1 => return Err(e),
             Err(e) => {
@@ -54,7 +55,7 @@ fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<
             }
         }
     }
-    background::after(&session, &all, false);
+    background::after(&call, &all, false);
     Ok(first_failure.unwrap_or(0))
 }
 
@@ -137,18 +138,18 @@ fn place(args: &FetchArgs, name: &str) -> Option<PathBuf> {
 
 /// Fetches the WHAT of this number, from 0, and puts it where it belongs. Its receipt is added to `all`.
 fn one(
-    session: &mut Session,
+    call: &mut Call,
     args: &FetchArgs,
     asked: usize,
     giver: Option<&Giver>,
     all: &mut Receipt,
 ) -> anyhow::Result<()> {
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
-    let Delivery { result: got, receipt } = Delivery::of(|receipt| obtain(session, args, what, receipt));
+    let Delivery { result: got, receipt } = Delivery::of(|receipt| obtain(call, args, what, receipt));
     let name = got.as_ref().map_or(what, |got| &got.name);
     if let Ok(name) = FileName::new(name) {
         let delivered = got.as_ref().ok().map(|got| got.obtained.accepted.size());
-        background::note(session, By::Fetch, (None, &name), delivered, begun, &receipt);
+        background::note(&call.machine, By::Fetch, (None, &name), delivered, begun, &receipt);
     }
     all.add(receipt);
     let Got { name, obtained, cid } = got?;
@@ -171,47 +172,47 @@ fn say_json(line: &str) {
     drop(writeln!(report::out(), "{line}"));
 }
 
-fn obtain(session: &mut Session, args: &FetchArgs, what: &str, receipt: &mut Receipt) -> Result<Got, Error> {
+fn obtain(call: &mut Call, args: &FetchArgs, what: &str, receipt: &mut Receipt) -> Result<Got, Error> {
     let unfit = |e: AddressError| Error::usage(what, &e).hint(e.hint());
     if let Some(address) = Address::parse(what).transpose().map_err(unfit)? {
-        return by_address(session, args, &address, receipt);
+        return by_address(call, args, &address, receipt);
     }
-    if let Some(address) = of_gateway(session, what) {
-        return by_address(session, args, &address, receipt);
+    if let Some(address) = of_gateway(&call.machine, what) {
+        return by_address(call, args, &address, receipt);
     }
     let want = if what.contains("://") {
-        Want::of(session, what)?
+        Want::of(&call.lists, what)?
     } else {
-        let FoundFile { repo, name, exact } = find::find(session, what)?;
+        let FoundFile { repo, name, exact } = find::find(&call.lists, what)?;
         match exact {
-            Some(known) => Want::planned(session, &repo, name, known.plan()),
-            None => Want::in_repo(session, &repo, name)?,
+            Some(known) => Want::planned(&call.lists, &repo, name, known.plan()),
+            None => Want::in_repo(&call.lists, &repo, name)?,
         }
     };
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
     }
-    let (name, obtained) = wanted(session, args, want, receipt)?;
+    let (name, obtained) = wanted(call, args, want, receipt)?;
     Ok(Got { name, obtained, cid: None })
 }
 
 /// Returns the address in the URL of the local gateway, or of another one in use, so that its bytes are proven.
-fn of_gateway(session: &Session, url: &str) -> Option<Address> {
+fn of_gateway(machine: &Machine, url: &str) -> Option<Address> {
     let url = reqwest::Url::parse(url).ok()?;
-    let local = session.asks_kubo().then(|| session.settings.gateway_url());
-    let others = session.settings.gateway_urls().filter(|_| session.asks_gateways());
+    let local = machine.asks_kubo().then(|| machine.settings.gateway_url());
+    let others = machine.settings.gateway_urls().filter(|_| machine.asks_gateways());
     local.into_iter().chain(others).find_map(|gateway| Address::at_gateway(&url, &gateway))
 }
 
 /// Fetches the file with this CID: a file that a list names comes from its mirrors as well, any other from IPFS
 /// alone.
-fn by_address(session: &mut Session, args: &FetchArgs, address: &Address, receipt: &mut Receipt) -> Result<Got, Error> {
+fn by_address(call: &mut Call, args: &FetchArgs, address: &Address, receipt: &mut Receipt) -> Result<Got, Error> {
     let plain = address.path.is_empty();
     // A CID needs no list: a sync database that does not parse is no reason to fail here.
-    let found = if plain { find::by_cid(session, address.cid).unwrap_or(None) } else { None };
+    let found = if plain { find::by_cid(&call.lists, address.cid).unwrap_or(None) } else { None };
     if let Some(FoundFile { repo, name, exact: Some(known) }) = found {
-        let want = Want::planned(session, &repo, name, known.plan());
-        match wanted(session, args, want, receipt) {
+        let want = Want::planned(&call.lists, &repo, name, known.plan());
+        match wanted(call, args, want, receipt) {
             Ok((name, obtained)) if has_cid(&obtained, address)? => {
                 return Ok(Got { name, obtained, cid: Some(address.cid) });
             }
@@ -226,18 +227,13 @@ fn by_address(session: &mut Session, args: &FetchArgs, address: &Address, receip
                 return Err(e);
             }
             // It may be on IPFS all the same, in blocks of another shape.
-            Err(e) => return by_cid_alone(session, args, address, receipt).map_err(|_| e),
+            Err(e) => return by_cid_alone(call, args, address, receipt).map_err(|_| e),
         }
     }
-    by_cid_alone(session, args, address, receipt)
+    by_cid_alone(call, args, address, receipt)
 }
 
-fn by_cid_alone(
-    session: &mut Session,
-    args: &FetchArgs,
-    address: &Address,
-    receipt: &mut Receipt,
-) -> Result<Got, Error> {
+fn by_cid_alone(call: &mut Call, args: &FetchArgs, address: &Address, receipt: &mut Receipt) -> Result<Got, Error> {
     let forced = match args.source {
         None => None,
         Some(SourceArg::Kubo) => Some(source::SourceKind::Kubo),
@@ -248,7 +244,7 @@ fn by_cid_alone(
             return Err(Error::usage("--source", why));
         }
     };
-    let (cid, obtained) = content(session, address, forced).noted_in(receipt)?;
+    let (cid, obtained) = content(&call.machine, address, forced).noted_in(receipt)?;
     Ok(Got { name: address.name(), obtained, cid: Some(cid) })
 }
 
@@ -259,7 +255,7 @@ fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
 }
 
 fn wanted(
-    session: &mut Session,
+    call: &mut Call,
     args: &FetchArgs,
     mut want: Want,
     receipt: &mut Receipt,
@@ -268,7 +264,7 @@ fn wanted(
         want.places.retain(|place| is_of(place, source));
         // For a file that the user names, peers may be asked even where the repository is not shared.
         if want.places.is_empty() {
-            want.places = want::peers(session, &want.plan);
+            want.places = want::peers(&call.machine, &want.plan);
             want.places.retain(|place| is_of(place, source));
         }
     }
@@ -276,7 +272,7 @@ fn wanted(
         None | Some(SourceArg::Here) => Purpose::Caller,
         Some(_) => Purpose::Elsewhere { patience: None },
     };
-    let obtained = deliver::fetch(session, want.order(), purpose).noted_in(receipt)?;
+    let obtained = deliver::fetch(call, want.order(), purpose).noted_in(receipt)?;
     Ok((want.name.as_str().to_owned(), obtained))
 }
 

@@ -23,9 +23,9 @@ use crate::handover::{self, Handed, HandoverTarget};
 use crate::index::in_use;
 use crate::index::refresh::{Clock, IndexSource, RefreshOutcome, Refreshed, refresh};
 use crate::index::time;
+use crate::machine::Machine;
 use crate::name::{RepoName, shown};
 use crate::report;
-use crate::session::Session;
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
@@ -117,7 +117,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     Ok(status)
 }
 
-/// Works without a session: root must not make a store of its own, which the unprivileged user could not use then.
+/// Opens no machine: root must not make a store of its own, which the unprivileged user could not use then.
 fn repos_of_pacman(settings: &Settings) -> Result<Vec<Written<RepoName>>, Error> {
     let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
     let conf = question.ask().map_err(|e| e.to_string());
@@ -169,9 +169,9 @@ fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::R
     if settings.indexes.is_empty() {
         return Err(Error::usage("index", "none is configured").hint("pkgswarm index add NAME KEY").into());
     }
-    let session = Session::open(env, settings, Path::new("/var/tmp"))?;
+    let machine = Machine::open(env, settings, Path::new("/var/tmp"))?;
     let mut worst = 0;
-    refresh_all(&session, &args.names, args.due, |index, refreshed| {
+    refresh_all(&machine, &args.names, args.due, |index, refreshed| {
         let kind = match &refreshed.outcome {
             RefreshOutcome::Updated { .. } | RefreshOutcome::Unchanged { .. } => None,
             RefreshOutcome::Refused(_) => Some(ErrorKind::Corrupt),
@@ -190,18 +190,18 @@ fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::R
 /// # Errors
 /// `Interrupted`; the first error of this machine's state, after the others have ended.
 pub fn refresh_all(
-    session: &Session,
+    machine: &Machine,
     names: &[String],
     due: bool,
     mut done: impl FnMut(&IndexConfig, &Refreshed),
 ) -> anyhow::Result<()> {
-    let (settings, now) = (&session.settings, SystemTime::now());
+    let (settings, now) = (&machine.settings, SystemTime::now());
     let wanted = settings.indexes.iter().filter(|index| names.is_empty() || names.contains(&index.name));
     let wanted = wanted.filter(|index| !due || in_use::is_due(settings, index, now));
-    let sources = wanted.map(|index| Ok((index, source(session, index)?))).collect::<Result<Vec<_>, Error>>()?;
-    let kubo = session.asks_kubo().then(|| session.kubo());
+    let sources = wanted.map(|index| Ok((index, source(machine, index)?))).collect::<Result<Vec<_>, Error>>()?;
+    let kubo = machine.asks_kubo().then(|| machine.kubo());
     let refused = |miss| Error::new(ErrorKind::NoSource, "index", miss);
-    let (client, state) = (session.http.following().map_err(refused)?, in_use::state(settings));
+    let (client, state) = (machine.http.following().map_err(refused)?, in_use::state(settings));
     let works = sources.iter().map(|(index, source)| {
         let work = refresh(source, kubo.as_ref(), &client, &state, clock::unix(now), settings.index_deadline);
         async move { (*index, work.await) }
@@ -221,10 +221,10 @@ pub fn refresh_all(
 }
 
 /// Returns the source of an index as its configuration declares it.
-fn source(session: &Session, index: &IndexConfig) -> Result<IndexSource, Error> {
+fn source(machine: &Machine, index: &IndexConfig) -> Result<IndexSource, Error> {
     let url = index.url.as_ref().map(|url| url.below("/"));
-    let gateways = if session.asks_gateways() { session.settings.gateway_urls().collect() } else { Vec::new() };
-    let lan = (session.asks_node() && session.may_pass_on(index)).then(|| session.settings.socket.clone());
+    let gateways = if machine.asks_gateways() { machine.settings.gateway_urls().collect() } else { Vec::new() };
+    let lan = (machine.asks_node() && machine.may_pass_on(index)).then(|| machine.settings.socket.clone());
     Ok(IndexSource { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways, lan })
 }
 

@@ -14,8 +14,9 @@ use crate::handover::{self, HandoverTarget};
 use crate::health::Health;
 use crate::index::in_use;
 use crate::kubo::keep::Ledger;
+use crate::lists::Lists;
+use crate::machine::Machine;
 use crate::name::FileName;
-use crate::session::Session;
 
 /// Longest time for removing blocks from Kubo; the rest follows next time.
 const TRIM: Duration = Duration::from_secs(60);
@@ -38,24 +39,24 @@ pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<
 }
 
 fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
-    let session = Session::open(env, settings, std::path::Path::new("/var/tmp"))?;
-    let Some(_alone) = alone(&session) else { return Ok(0) };
-    session.store.sweep(session.cache_dirs())?;
-    Health::tidy(&session.store.health_dir());
-    let kubo = session.kubo();
-    let ledger = Ledger::at(session.store.dir());
+    let machine = Machine::open(env, settings, std::path::Path::new("/var/tmp"))?;
+    let Some(_alone) = alone(&machine) else { return Ok(0) };
+    machine.store.sweep(Lists::of(&machine).cache_dirs())?;
+    Health::tidy(&machine.store.health_dir());
+    let kubo = machine.kubo();
+    let ledger = Ledger::at(machine.store.dir());
     if ledger.total().is_ok_and(|total| total > settings.kubo_keep) {
         block_on(ledger.trim(&kubo, settings.kubo_keep, TRIM));
     }
     let started = Instant::now();
-    refresh_all(&session, &[], true, |_, _| {})?;
+    refresh_all(&machine, &[], true, |_, _| {})?;
     debug_assert!(started.elapsed() < settings.index_deadline * 100, "each refresh is bounded by index.deadline");
     Ok(0)
 }
 
 /// Takes the lock of the housekeeping; if another process holds it, leave the work to that one.
-fn alone(session: &Session) -> Option<std::fs::File> {
-    let file = crate::fsx::open_own(&session.store.dir().join("upkeep"), session.env.uid).ok()?;
+fn alone(machine: &Machine) -> Option<std::fs::File> {
+    let file = crate::fsx::open_own(&machine.store.dir().join("upkeep"), machine.env.uid).ok()?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
     Some(file)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::call::Call;
 use crate::cid::Codec;
 use crate::cli::WhyArgs;
 use crate::clock;
@@ -21,10 +22,10 @@ use crate::http::block::block_url;
 use crate::http::{self, GetOptions};
 use crate::index::time;
 use crate::journal::{Journal, JournalRecord};
+use crate::machine::Machine;
 use crate::miss::Miss;
 use crate::name::{FileName, RepoName, shown};
 use crate::plan::{Expect, Knowledge};
-use crate::session::Session;
 use crate::source::kubo::{KuboReach, ask_cached};
 use crate::store::shelf;
 use crate::want::Want;
@@ -38,21 +39,21 @@ pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8>
 }
 
 fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
-    let session = Session::open(env, settings, Path::new("/var/tmp"))?;
-    let FoundFile { repo, name, exact } = find::find(&session, &args.name)?;
-    let knowledge = session.knowledge(&repo, &name)?;
+    let call = Call::open(env, settings, Path::new("/var/tmp"))?;
+    let FoundFile { repo, name, exact } = find::find(&call.lists, &args.name)?;
+    let knowledge = call.lists.knowledge(&repo, &name)?;
     // A file about which two lists disagree is refused, and that is worth explaining too.
     let want = match exact {
-        Some(known) => Ok(Want::planned(&session, &repo, name.clone(), known.plan())),
-        None => Want::in_repo(&session, &repo, name.clone()),
+        Some(known) => Ok(Want::planned(&call.lists, &repo, name.clone(), known.plan())),
+        None => Want::in_repo(&call.lists, &repo, name.clone()),
     };
     let refusal = want.as_ref().err().map(ToString::to_string);
     let want = want.unwrap_or_else(|_| {
         let followed = knowledge.database.or_else(|| knowledge.indexes.first().map(|listed| listed.known));
-        Want::planned(&session, &repo, name.clone(), followed.expect("only a listed file is refused").plan())
+        Want::planned(&call.lists, &repo, name.clone(), followed.expect("only a listed file is refused").plan())
     });
-    let answers = probe(&session, &want);
-    let why = Why { session: &session, repo, name, knowledge, want, refusal, answers };
+    let answers = probe(&call, &want);
+    let why = Why { call: &call, repo, name, knowledge, want, refusal, answers };
     let mut out = crate::report::out();
     match args.json {
         true => writeln!(out, "{}", why.as_json())?,
@@ -62,7 +63,7 @@ fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8
 }
 
 struct Why<'a> {
-    session: &'a Session,
+    call: &'a Call,
     repo: RepoName,
     name: FileName,
     knowledge: Knowledge,
@@ -91,7 +92,7 @@ impl Why<'_> {
 
     /// Describes the sync database and its age.
     fn database(&self) -> String {
-        let path = self.session.conf().map(|conf| conf.database(&self.repo)).unwrap_or_default();
+        let path = self.call.lists.conf().map(|conf| conf.database(&self.repo)).unwrap_or_default();
         let age = path.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
         let age = age.map(|age| format!(", {} old", time::span(age.as_secs()))).unwrap_or_default();
         format!("sync database {}{age}", path.display())
@@ -118,14 +119,16 @@ impl Why<'_> {
 
     /// Returns the reasons why Kubo and gateways are not asked for it.
     fn left_out(&self) -> Vec<(&'static str, String)> {
-        let (session, settings) = (self.session, &self.session.settings);
+        let (call, settings) = (self.call, &self.call.machine.settings);
         let mut out = Vec::new();
         let reason = match settings.kubo {
             Asking::No => Some("kubo.enabled is false".to_owned()),
-            Asking::Auto if session.env.has_proxy() => Some("the environment sets a proxy (kubo.enabled)".to_owned()),
+            Asking::Auto if call.machine.env.has_proxy() => {
+                Some("the environment sets a proxy (kubo.enabled)".to_owned())
+            }
             _ => None,
         };
-        let common = if !session.may_share(&self.repo) {
+        let common = if !call.lists.may_share(&self.repo) {
             Some(format!("[{}] is not to be shared: not all its servers are public (share.repos)", self.repo))
         } else if self.want.plan.cid.is_none() {
             Some("no CID is known".to_owned())
@@ -137,7 +140,7 @@ impl Why<'_> {
         }
         let why = match settings.gateways.is_empty() {
             true => Some("none is configured (gateways.urls)".to_owned()),
-            false if !session.asks_gateways() => {
+            false if !call.machine.asks_gateways() => {
                 Some("the environment sets a proxy (gateways.behind_proxy)".to_owned())
             }
             false => common,
@@ -149,8 +152,8 @@ impl Why<'_> {
     /// Returns its places on this machine.
     fn here(&self) -> Vec<String> {
         let Expect::Exact { sha256, size } = self.want.plan.expect else { return Vec::new() };
-        let stores = self.session.settings.stores.iter().filter(|dir| shelf::holds(dir, sha256, size));
-        let caches = self.session.cache_dirs().iter().map(|dir| dir.join(self.name.as_str()));
+        let stores = self.call.machine.settings.stores.iter().filter(|dir| shelf::holds(dir, sha256, size));
+        let caches = self.call.lists.cache_dirs().iter().map(|dir| dir.join(self.name.as_str()));
         let caches = caches.filter(|path| path.metadata().is_ok_and(|meta| meta.len() == size));
         let stores = stores.map(|dir| format!("store {}", dir.display()));
         stores.chain(caches.map(|path| format!("package cache {}", path.display()))).collect()
@@ -159,7 +162,7 @@ impl Why<'_> {
     /// Returns the last delivery, and the last time that a source sent bytes of it.
     fn last(&self) -> (Option<JournalRecord>, Option<JournalRecord>) {
         let (mut delivered, mut received) = (None, None);
-        for store in &self.session.settings.stores {
+        for store in &self.call.machine.settings.stores {
             // An unreadable journal is treated as empty.
             let _ = Journal::at(store).read(0, |record| {
                 if record.name == self.name {
@@ -258,12 +261,12 @@ impl Why<'_> {
 
 /// Asks every source at the same time whether it has the file; those that were down lately come last, as in a
 /// download.
-fn probe(session: &Session, want: &Want) -> Vec<Candidacy> {
-    let is_down = |place: &Candidate| place.host().is_some_and(|host| session.health.is_down(&host));
+fn probe(call: &Call, want: &Want) -> Vec<Candidacy> {
+    let is_down = |place: &Candidate| place.host().is_some_and(|host| call.health.is_down(&host));
     let mut places: Vec<&Candidate> = want.places.iter().collect();
     places.sort_by_key(|place| is_down(place));
     let questions = places.iter().map(|place| async {
-        let asked = tokio::time::timeout(PATIENCE, has(session, place, want.plan.expect.size())).await;
+        let asked = tokio::time::timeout(PATIENCE, has(&call.machine, place, want.plan.expect.size())).await;
         asked.unwrap_or_else(|_| (None, format!("no answer within {} s", PATIENCE.as_secs())))
     });
     let answers = block_on(futures_util::future::join_all(questions)).unwrap_or_default();
@@ -290,7 +293,7 @@ fn probe(session: &Session, want: &Want) -> Vec<Candidacy> {
 }
 
 /// Asks one source whether it has the file, without moving any of it; returns the answer, also in words.
-async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option<bool>, String) {
+async fn has(machine: &Machine, place: &Candidate, size: Option<u64>) -> (Option<bool>, String) {
     let ask = GetOptions { head: true, ..GetOptions::default() };
     let asked = match place {
         Candidate::File(path) => {
@@ -298,10 +301,10 @@ async fn has(session: &Session, place: &Candidate, size: Option<u64>) -> (Option
             return (Some(found), if found { "has it" } else { "does not have it" }.to_owned());
         }
         Candidate::Node(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
-        Candidate::Mirror(url) => session.http.ask(url, &ask).await,
-        Candidate::Kubo(cid, _) => ask_cached(&session.http, &session.settings.gateway_url(), *cid).await,
+        Candidate::Mirror(url) => machine.http.ask(url, &ask).await,
+        Candidate::Kubo(cid, _) => ask_cached(&machine.http, &machine.settings.gateway_url(), *cid).await,
         Candidate::Gateway(url, cid) => {
-            session.http.ask(&block_url(url, *cid), &GetOptions { cached_only: true, ..ask }).await
+            machine.http.ask(&block_url(url, *cid), &GetOptions { cached_only: true, ..ask }).await
         }
     };
     let is_mirror = matches!(place, Candidate::Mirror(_));

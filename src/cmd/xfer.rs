@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use crate::ahead;
 use crate::background;
+use crate::call::Call;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
@@ -23,11 +24,11 @@ use crate::handover::{self, Arrival, Giver, HandoverTarget};
 use crate::hit;
 use crate::interrupt;
 use crate::journal::By;
+use crate::lists::Lists;
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::prefetch::kept;
 use crate::report;
-use crate::session::Session;
 use crate::want::{self, Want};
 
 /// Runs the command.
@@ -67,79 +68,79 @@ fn run_here(
     let begun = Instant::now();
     let name = want::name_of(&args.url)?;
     let beside = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut session = Session::open(env, settings, beside)?.placing();
-    let done = if session.is_interrupted() {
+    let mut call = Call::open(env, settings, beside)?.placing();
+    let done = if call.is_interrupted() {
         // Valid while pacman runs; for a shell the record would never expire.
-        if session.caller.is_some() {
-            session.interrupted();
+        if call.run.caller.is_some() {
+            call.interrupted();
         }
         let why = "you interrupted this pacman run; nothing more is fetched in it";
         Err(Error::new(ErrorKind::Interrupted, &name, why))
     } else {
         // Before any look-up here: reading ahead begins by asking pacman, which takes as long.
-        ahead::start(&session, &name);
-        match hit::serve(&session, &args.url) {
+        ahead::start(&call, &name);
+        match hit::serve(&call, &args.url) {
             Some(served) => {
-                served.note(&session, begun);
+                served.note(&call.machine, begun);
                 Ok(served.obtained)
             }
-            None => fetch(&mut session, &args.url, &args.output, begun),
+            None => fetch(&mut call, &args.url, &args.output, begun),
         }
         .and_then(|obtained| hand_over(obtained, name.as_str()))
     };
     if interrupt::came() {
-        session.interrupted();
+        call.interrupted();
     }
     done?;
     Ok(0)
 }
 
 /// Fetches a file that [`hit::serve`] did not find, writes down the receipt, and starts what is due after it.
-fn fetch(session: &mut Session, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
-    let mut want = Want::of(session, url)?;
+fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
+    let mut want = Want::of(&call.lists, url)?;
     if let Some(text) = &want.plan.disagreement {
         report::say(&format!("warning: {text}"));
     }
-    if session.health.is_lost(want.name.as_str()) {
+    if call.health.is_lost(want.name.as_str()) {
         // pacman goes from server to server, and all of them were asked the first time.
         want.places = vec![Candidate::of_url(&want::parse(url)?)?];
     }
     let is_refresh = want.kind() == NameKind::Database;
     let mut receipt = Receipt::default();
     let obtained = match want.kind() {
-        NameKind::Database => database(session, &want, url).noted_in(&mut receipt),
-        NameKind::DatabaseSignature => signature(session, &mut want, Some(into)).noted_in(&mut receipt),
-        _ => match ahead::deliver_or_take(session, &want).noted_in(&mut receipt) {
+        NameKind::Database => database(call, &want, url).noted_in(&mut receipt),
+        NameKind::DatabaseSignature => signature(call, &mut want, Some(into)).noted_in(&mut receipt),
+        _ => match ahead::deliver_or_take(call, &want).noted_in(&mut receipt) {
             Ok(obtained) => Ok(obtained),
             Err(error) if error.kind == ErrorKind::Corrupt && want.doubt.is_some() => {
-                doubted(session, &want, error, &mut receipt)
+                doubted(call, &want, error, &mut receipt)
             }
-            Err(error) => kept::at_last(session, &want, &error).ok_or_else(|| hinted(session, &want, error)),
+            Err(error) => kept::at_last(call, &want, &error).ok_or_else(|| hinted(&call.lists, &want, error)),
         },
     };
     if obtained.as_ref().is_err_and(|error| matches!(error.kind, ErrorKind::NoSource | ErrorKind::Corrupt)) {
-        session.health.lost(want.name.as_str());
-        session.health.save();
+        call.health.lost(want.name.as_str());
+        call.health.save();
     }
     let delivered = obtained.as_ref().ok().map(|obtained| obtained.accepted.size());
     let repo = want.repo.as_ref().map(|repo| &repo.name);
-    background::note(session, By::Xfer, (repo, &want.name), delivered, begun, &receipt);
+    background::note(&call.machine, By::Xfer, (repo, &want.name), delivered, begun, &receipt);
     let obtained = obtained?;
-    background::after(session, &receipt, is_refresh);
+    background::after(call, &receipt, is_refresh);
     Ok(obtained)
 }
 
 /// Fetches the file without an expectation, after it did not fit the list of another repository: its own list could
 /// not be read.
-fn doubted(session: &mut Session, want: &Want, error: Error, receipt: &mut Receipt) -> Result<Obtained, Error> {
+fn doubted(call: &mut Call, want: &Want, error: Error, receipt: &mut Receipt) -> Result<Obtained, Error> {
     let Some(doubted) = want.doubted() else { return Err(error) };
-    deliver::fetch(session, doubted.order(), Purpose::Caller).noted_in(receipt).map_err(|_| error)
+    deliver::fetch(call, doubted.order(), Purpose::Caller).noted_in(receipt).map_err(|_| error)
 }
 
 /// Adds the command that goes back to the mirrors' databases, when the database in use is a snapshot ahead of
 /// them.
-fn hinted(session: &Session, want: &Want, error: Error) -> Error {
-    let table = want.repo.as_ref().and_then(|repo| session.snapshot_table(&repo.name));
+fn hinted(lists: &Lists, want: &Want, error: Error) -> Error {
+    let table = want.repo.as_ref().and_then(|repo| lists.snapshot_table(&repo.name));
     if error.kind != ErrorKind::NoSource || !table.is_some_and(|table| table.exists()) {
         return error;
     }

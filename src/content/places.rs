@@ -8,7 +8,7 @@ use reqwest::Url;
 use crate::cid::Cid;
 use crate::content::peers::BlockPlace;
 use crate::http::{self, Http};
-use crate::session::Session;
+use crate::machine::Machine;
 use crate::source::gateway::raw_block;
 use crate::source::neighbours::LanSource;
 use crate::source::{Local, Miss, SourceKind};
@@ -24,17 +24,17 @@ pub(super) enum BlockSource {
 }
 
 /// All that are configured, in the order in which they are asked; of one kind alone where that is `forced`.
-pub(super) fn places(session: &Session, forced: Option<SourceKind>) -> Vec<BlockSource> {
-    let (mut list, http) = (Vec::new(), || Rc::clone(&session.http));
+pub(super) fn places(machine: &Machine, forced: Option<SourceKind>) -> Vec<BlockSource> {
+    let (mut list, http) = (Vec::new(), || Rc::clone(&machine.http));
     // Who has it on the network says so in a quarter of a second; Kubo may search for longer.
-    if session.asks_node() && forced.is_none_or(|kind| kind == SourceKind::Node) {
-        list.push(BlockSource::Lan(LanSource::at(&session.settings.socket)));
+    if machine.asks_node() && forced.is_none_or(|kind| kind == SourceKind::Node) {
+        list.push(BlockSource::Lan(LanSource::at(&machine.settings.socket)));
     }
-    if session.asks_kubo() && forced.is_none_or(|kind| kind == SourceKind::Kubo) {
-        list.push(BlockSource::Kubo(http(), session.settings.gateway_url()));
+    if machine.asks_kubo() && forced.is_none_or(|kind| kind == SourceKind::Kubo) {
+        list.push(BlockSource::Kubo(http(), machine.settings.gateway_url()));
     }
-    if session.asks_gateways() && forced.is_none_or(|kind| kind == SourceKind::Gateway) {
-        list.extend(session.settings.gateway_urls().map(|url| BlockSource::Gateway(http(), url)));
+    if machine.asks_gateways() && forced.is_none_or(|kind| kind == SourceKind::Gateway) {
+        list.extend(machine.settings.gateway_urls().map(|url| BlockSource::Gateway(http(), url)));
     }
     list
 }

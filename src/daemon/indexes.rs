@@ -17,10 +17,10 @@ use crate::index::in_use;
 use crate::index::manifest::Table;
 use crate::index::passed::Passed;
 use crate::index::state::{self, IndexCopy};
+use crate::lists::Lists;
 use crate::name::RepoName;
 use crate::node::indexes;
 use crate::node::shelf::{Shelf, Shelved};
-use crate::session::Session;
 use crate::store::Store;
 
 /// A file that is offered because of its sha256, under any name.
@@ -44,24 +44,24 @@ pub(super) struct IndexesInUse {
 
 impl IndexesInUse {
     /// Reads and proves all of them. Proven tables are put on `shelf`, because they are hashed anyway.
-    pub(super) fn of(session: &Session, shelf: &Shelf, store: &Store) -> Self {
+    pub(super) fn of(lists: &Lists, shelf: &Shelf, store: &Store) -> Self {
         let mut all = Self::default();
-        for index in session.settings.indexes.iter().filter(|index| session.may_pass_on(index)) {
+        for index in lists.machine().settings.indexes.iter().filter(|index| lists.machine().may_pass_on(index)) {
             // A copy that is not proven is skipped; `index refresh` tells why.
-            all.add(session, index, shelf, store);
+            all.add(lists, index, shelf, store);
         }
         all
     }
 
-    fn add(&mut self, session: &Session, index: &IndexConfig, shelf: &Shelf, store: &Store) -> Option<()> {
+    fn add(&mut self, lists: &Lists, index: &IndexConfig, shelf: &Shelf, store: &Store) -> Option<()> {
         let (name, grant) = (in_use::copy_name(index), in_use::grant(index).ok()?);
-        let held = in_use::state(&session.settings).held(&name).ok()??;
+        let held = in_use::state(&lists.machine().settings).held(&name).ok()??;
         let proofs = ["minisig", "ipns-record", "root"];
         let [minisig, record, root] = proofs.map(|kind| held.proof(kind));
         let offer = IndexOffer { manifest: held.bytes.clone(), minisig, record, root };
         let now = clock::now();
         let accepted = accept(&grant, None, &offer, now).ok()?;
-        let shared: Vec<&Table> = grant.tables(&accepted.manifest).filter(|it| session.may_share(&it.repo)).collect();
+        let shared: Vec<&Table> = grant.tables(&accepted.manifest).filter(|it| lists.may_share(&it.repo)).collect();
         let repo = &shared.first()?.repo;
         for (key, answer) in answers(&grant, &offer, &accepted, now) {
             self.answers.insert(key, answer);
@@ -76,9 +76,9 @@ impl IndexesInUse {
             let Some(catalogue) = proven_table(&held, table, shelf, compiled) else { continue };
             let path = held.table(table.sha256);
             self.files.push(OfferedBySha256 { path, repo: table.repo.to_string(), sha256: table.sha256 });
-            if table.arch == session.arch() {
+            if table.arch == lists.arch() {
                 self.tables.push((table.repo.clone(), catalogue));
-                self.files.extend(databases(session, table));
+                self.files.extend(databases(lists, table));
             }
         }
         Some(())
@@ -128,9 +128,9 @@ fn proven_table(held: &IndexCopy, table: &Table, shelf: &Shelf, compiled: PathBu
 }
 
 /// Lists the sync databases of a repository and their signatures at pacman's paths, as the index lists them.
-fn databases(session: &Session, table: &Table) -> Vec<OfferedBySha256> {
+fn databases(lists: &Lists, table: &Table) -> Vec<OfferedBySha256> {
     let listed = table.databases.iter().filter_map(|database| {
-        let path = session.database_path(&database.name)?;
+        let path = lists.database_path(&database.name)?;
         Some(OfferedBySha256 { path, repo: table.repo.to_string(), sha256: database.sha256 })
     });
     listed.collect()

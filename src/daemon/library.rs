@@ -21,12 +21,13 @@ use crate::digest::Sha256;
 use crate::env::Env;
 use crate::error::Error;
 use crate::index::in_use;
+use crate::lists::Lists;
+use crate::machine::Machine;
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::indexes::Indexes;
 use crate::node::shelf::{Shelf, Shelved, saved};
 use crate::report;
-use crate::session::Session;
 use crate::store::Store;
 use crate::store::shelf::name_at;
 
@@ -97,7 +98,7 @@ struct Keeper {
 
 /// One scan: the listed files, and where files lie.
 #[derive(Default)]
-struct Lists {
+struct LibraryLists {
     /// The catalogues of each repository that may be shared.
     tables: Vec<(String, Vec<Catalogue>)>,
     dirs: Vec<PathBuf>,
@@ -107,7 +108,7 @@ struct Lists {
     is_whole: bool,
 }
 
-impl Lists {
+impl LibraryLists {
     /// Lists the repositories that list a file of this name and size, with its sha256.
     fn find(&self, name: &FileName, size: u64) -> Vec<(&str, Sha256)> {
         let mut found = Vec::new();
@@ -176,12 +177,12 @@ impl Keeper {
     }
 
     /// Scans everything.
-    fn look(&mut self, remembered: &mut HashMap<PathBuf, Shelved>) -> Lists {
+    fn look(&mut self, remembered: &mut HashMap<PathBuf, Shelved>) -> LibraryLists {
         let lists = match self.lists() {
             Ok(lists) => lists,
             Err(e) => {
                 report::say(&format!("warning: nothing new is offered: {e}"));
-                Lists { is_whole: false, ..Lists::default() }
+                LibraryLists { is_whole: false, ..LibraryLists::default() }
             }
         };
         for file in self.shelf.files() {
@@ -204,53 +205,54 @@ impl Keeper {
         lists
     }
 
-    fn lists(&mut self) -> Result<Lists, Error> {
+    fn lists(&mut self) -> Result<LibraryLists, Error> {
         if !self.settings.lan_share {
             self.indexes.hold(HashMap::new());
-            return Ok(Lists { is_whole: true, ..Lists::default() });
+            return Ok(LibraryLists { is_whole: true, ..LibraryLists::default() });
         }
-        let session = Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?;
-        let mut dirs = session.cache_dirs().to_vec();
+        let machine = Machine::open(&self.env, &self.settings, Path::new("/var/tmp"))?;
+        let lists = Lists::of(&machine);
+        let mut dirs = lists.cache_dirs().to_vec();
         dirs.push(self.store.files_dir());
-        let mut lists: Vec<PathBuf> =
-            session.conf().into_iter().flat_map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]).collect();
+        let mut watched: Vec<PathBuf> =
+            lists.conf().into_iter().flat_map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]).collect();
         let mut ahead = Vec::new();
         for store in &self.settings.share_stores {
             dirs.push(store.join("files"));
             // A database newer than the system's lists the files fetched ahead. Its state is written once all of
             // it has come.
-            lists.extend([store.clone(), store.join("prefetch")]);
+            watched.extend([store.clone(), store.join("prefetch")]);
             let databases = store.join("prefetch/db");
             if databases.join("sync").exists() {
-                ahead.push(Session::open(&self.env, &self.settings, Path::new("/var/tmp"))?.with_databases(&databases));
+                ahead.push(Lists::of(&machine).with_databases(&databases));
             }
         }
         // Before anything is read, so that changes from now on are reported.
         if let Some(watcher) = &mut self.watcher {
-            lists.extend(copies_of_indexes(&self.settings));
-            watcher.watch(&dirs, &lists);
+            watched.extend(copies_of_indexes(&self.settings));
+            watcher.watch(&dirs, &watched);
         }
-        let IndexesInUse { answers, files, tables: mut indexed } = IndexesInUse::of(&session, &self.shelf, self.store);
+        let IndexesInUse { answers, files, tables: mut indexed } = IndexesInUse::of(&lists, &self.shelf, self.store);
         self.indexes.hold(answers);
         let mut tables = Vec::new();
-        for repo in session.repo_names() {
-            if !session.may_share(&repo) {
+        for repo in lists.repo_names() {
+            if !lists.may_share(&repo) {
                 continue;
             }
             let mut of_repo: Vec<Catalogue> =
                 indexed.extract_if(.., |(of, _)| *of == repo).map(|(_, table)| table).collect();
-            for session in std::iter::once(&session).chain(&ahead) {
-                if let Some(configured) = session.repo(&repo) {
-                    of_repo.extend(session.database(configured).ok().flatten());
+            for lists in std::iter::once(&lists).chain(&ahead) {
+                if let Some(configured) = lists.repo(&repo) {
+                    of_repo.extend(lists.database(configured).ok().flatten());
                 }
             }
             tables.push((repo.to_string(), of_repo));
         }
-        Ok(Lists { tables, dirs, files, is_whole: session.conf().is_some() })
+        Ok(LibraryLists { tables, dirs, files, is_whole: lists.conf().is_some() })
     }
 
     /// Puts a file on the shelf if it may be there, and takes it away if not.
-    fn consider(&self, lists: &Lists, path: &Path, known: Option<Shelved>) {
+    fn consider(&self, lists: &LibraryLists, path: &Path, known: Option<Shelved>) {
         if let Some(file) = self.shelf.at(path) {
             if !lists.offers(&file.repo) {
                 self.shelf.remove(path);

@@ -13,13 +13,13 @@ use futures_util::StreamExt as _;
 use reqwest::{StatusCode, Url};
 
 use super::in_use::DatabaseInUse;
+use crate::call::Call;
 use crate::deliver::block_on;
 use crate::distro::arguments::Operation;
 use crate::distro::pacman_conf::Repo;
 use crate::error::{Error, ErrorKind};
 use crate::http::{self, GetOptions};
 use crate::name::FileName;
-use crate::session::Session;
 use crate::want::Want;
 
 /// Most databases that are asked about at once.
@@ -31,31 +31,32 @@ const MOST: usize = 32;
 ///
 /// # Errors
 /// `Interrupted`.
-pub(super) fn unchanged(session: &mut Session, want: &Want, state: &str) -> Result<Option<String>, Error> {
-    let refreshes = session.caller.as_ref().is_some_and(|caller| {
+pub(super) fn unchanged(call: &mut Call, want: &Want, state: &str) -> Result<Option<String>, Error> {
+    let refreshes = call.run.caller.as_ref().is_some_and(|caller| {
         let operation = caller.arguments.operation;
         matches!(operation, Some(Operation::Sync | Operation::Files)) && !caller.arguments.is_refresh_forced()
     });
     if !refreshes {
         return Ok(None);
     }
-    if session.health.ask_ahead() {
-        let asked = ask(session, want);
-        session.health.save();
+    if call.health.ask_ahead() {
+        let asked = ask(call, want);
+        call.health.save();
         asked?;
     }
-    let host = session.health.take_unchanged(want.name.as_str(), state);
-    session.health.save();
+    let host = call.health.take_unchanged(want.name.as_str(), state);
+    call.health.save();
     Ok(host)
 }
 
-fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
-    let Some((suffix, conf)) = want.name.as_str().rsplit_once('.').map(|(_, suffix)| suffix).zip(session.conf()) else {
+fn ask(call: &mut Call, want: &Want) -> Result<(), Error> {
+    let Some((suffix, conf)) = want.name.as_str().rsplit_once('.').map(|(_, suffix)| suffix).zip(call.lists.conf())
+    else {
         return Ok(());
     };
     let at_once = conf.parallel_downloads.clamp(1, 8) as usize;
     let repos = conf.repos.iter().filter(|repo| repo.usage.sync).take(MOST);
-    let (questions, files): (Vec<_>, Vec<_>) = repos.filter_map(|repo| question(session, repo, suffix)).unzip();
+    let (questions, files): (Vec<_>, Vec<_>) = repos.filter_map(|repo| question(call, repo, suffix)).unzip();
     if questions.len() < 2 {
         return Ok(());
     }
@@ -63,7 +64,7 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
     let hash = move || files.into_iter().map(|file| file.is_as_delivered().then(|| file.state())).collect::<Vec<_>>();
     // If this machine allows no more threads, each call asks for itself.
     let Ok(proven) = thread::Builder::new().spawn(hash) else { return Ok(()) };
-    let (http, limit) = (Rc::clone(&session.http), session.settings.connect);
+    let (http, limit) = (Rc::clone(&call.machine.http), call.machine.settings.connect);
     let answers = block_on(async {
         let asked = futures_util::stream::iter(questions).map(|(name, url, newer_than)| {
             let http = &http;
@@ -79,15 +80,15 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
         asked.buffered(at_once).collect::<Vec<_>>().await
     });
     let Some(answers) = answers else {
-        session.interrupted();
+        call.interrupted();
         return Err(Error::new(ErrorKind::Interrupted, &want.name, "interrupted"));
     };
     let proven = proven.join().expect("hashing files does not panic");
     for ((name, host, unchanged), state) in answers.into_iter().zip(proven) {
         match (unchanged, state) {
-            (Some(true), Some(state)) => session.health.unchanged(name.as_str(), &state, &host),
+            (Some(true), Some(state)) => call.health.unchanged(name.as_str(), &state, &host),
             (Some(_), _) => {}
-            (None, _) => session.health.down(&host, None),
+            (None, _) => call.health.down(&host, None),
         }
     }
     Ok(())
@@ -97,13 +98,13 @@ fn ask(session: &mut Session, want: &Want) -> Result<(), Error> {
 /// by.
 type DatedRequest = (FileName, Url, SystemTime);
 
-fn question(session: &Session, repo: &Repo, suffix: &str) -> Option<(DatedRequest, DatabaseInUse)> {
+fn question(call: &Call, repo: &Repo, suffix: &str) -> Option<(DatedRequest, DatabaseInUse)> {
     let name = FileName::new(format!("{}.{suffix}", repo.name)).ok()?;
-    let in_use = DatabaseInUse::found(session, &name, Some(repo))?;
+    let in_use = DatabaseInUse::found(&call.lists, &name, Some(repo))?;
     let date = in_use.strong_date()?;
     // A repository whose newer snapshots are wanted is asked about by itself.
-    let server = repo.servers.first().filter(|_| !session.settings.from_index.contains(&repo.name))?;
+    let server = repo.servers.first().filter(|_| !call.machine.settings.from_index.contains(&repo.name))?;
     let url = Url::parse(&format!("{}/{name}", server.trim_end_matches('/'))).ok()?;
-    let is_asked = matches!(url.scheme(), "http" | "https") && !session.health.is_down(&http::host(&url));
+    let is_asked = matches!(url.scheme(), "http" | "https") && !call.health.is_down(&http::host(&url));
     is_asked.then_some(((name, url, date), in_use))
 }

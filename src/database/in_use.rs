@@ -11,8 +11,8 @@ use crate::distro::pacman_conf::Repo;
 use crate::error::Error;
 use crate::fsx::{self, FileKey};
 use crate::index::manifest::Database;
+use crate::lists::Lists;
 use crate::name::FileName;
-use crate::session::Session;
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::Want;
 
@@ -55,12 +55,12 @@ pub(super) struct DatabaseInUse {
 impl DatabaseInUse {
     /// Returns the one in use. The record of its delivery is not compared with its bytes yet, which takes a
     /// millisecond a MiB.
-    pub(super) fn found(session: &Session, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
-        let path = session.database_path(name)?;
+    pub(super) fn found(lists: &Lists, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
+        let path = lists.database_path(name)?;
         let servers = servers(repo?);
         let key = FileKey::at(&path).ok()?;
         let modified = u64::try_from(key.mtime_ns).ok()? / 1_000_000_000;
-        let bytes = fsx::read_small(&session.beside_database(name, "last")?, session.env.uid, 4096).ok();
+        let bytes = fsx::read_small(&lists.beside_database(name, "last")?, lists.machine().env.uid, 4096).ok();
         let last: Option<LastDelivered> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let last = last.filter(|last| last.modified == modified && modified <= last.fetched.saturating_add(AHEAD_MOST));
         Some(Self { path, size: key.size, key, modified, last, servers })
@@ -123,8 +123,8 @@ impl DatabaseInUse {
 }
 
 /// Records the delivery of a database with this date; does nothing without a date.
-pub(super) fn remember(session: &Session, want: &Want, obtained: &Obtained) {
-    let (Some(record), Some(repo)) = (session.beside_database(&want.name, "last"), &want.repo) else { return };
+pub(super) fn remember(lists: &Lists, want: &Want, obtained: &Obtained) {
+    let (Some(record), Some(repo)) = (lists.beside_database(&want.name, "last"), &want.repo) else { return };
     let sha256 = verify::digest(&obtained.file, obtained.accepted.size()).ok();
     match obtained.modified.and_then(clock::checked_unix).zip(sha256) {
         Some((modified, sha256)) => {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::call::Call;
 use crate::clock;
 use crate::config::IndexConfig;
 use crate::deliver::Candidate;
@@ -16,10 +17,10 @@ use crate::fsx;
 use crate::index::in_use;
 use crate::index::manifest::{Database, MANIFEST_MOST, Manifest};
 use crate::index::time::span;
+use crate::lists::Lists;
 use crate::name::{FileName, RepoName};
 use crate::plan::Expect;
 use crate::plan::Plan;
-use crate::session::Session;
 use crate::want::{self, Want};
 
 /// One state of a repository, as a proven, unexpired index describes it.
@@ -38,23 +39,24 @@ pub struct Snapshot {
 }
 
 /// Returns the newest snapshot that any index in use has of the database `want`, by the date at its publisher.
-pub fn newest(session: &Session, want: &Want) -> Option<Snapshot> {
+pub fn newest(lists: &Lists, want: &Want) -> Option<Snapshot> {
     let repo = &want.repo.as_ref()?.name;
     let now = SystemTime::now();
-    let indexes = session.settings.indexes.iter();
-    let found = indexes.filter_map(|index| of(session, index, repo, &want.name, now));
+    let indexes = lists.machine().settings.indexes.iter();
+    let found = indexes.filter_map(|index| of(lists, index, repo, &want.name, now));
     found.max_by_key(|snapshot| (snapshot.database.modified, snapshot.sequence))
 }
 
-fn of(session: &Session, index: &IndexConfig, repo: &RepoName, name: &FileName, now: SystemTime) -> Option<Snapshot> {
+fn of(lists: &Lists, index: &IndexConfig, repo: &RepoName, name: &FileName, now: SystemTime) -> Option<Snapshot> {
     if !index.may_describe(repo.as_str()) {
         return None;
     }
-    let (state, own, now) = (in_use::state(&session.settings), in_use::copy_name(index), clock::checked_unix(now)?);
+    let (state, own, now) =
+        (in_use::state(&lists.machine().settings), in_use::copy_name(index), clock::checked_unix(now)?);
     if !state.is_in_force(&own, now).ok()? {
         return None;
     }
-    let arch = session.arch();
+    let arch = lists.arch();
     let table = state.catalogue_path(&own, repo, &arch);
     let file = fsx::open_trusted(&table.with_file_name("pkgswarm.json")).ok()??;
     let bytes = fsx::read_up_to(file, MANIFEST_MOST as u64).ok()??;
@@ -76,9 +78,9 @@ impl Snapshot {
 
     /// Returns the peers to ask for it that are not known to be down. The user added the index for this
     /// repository, so peers may learn of the request.
-    pub fn peers(&self, session: &Session) -> Vec<Candidate> {
-        let mut places = want::peers(session, &self.plan());
-        places.retain(|place| !place.host().is_some_and(|host| session.health.is_down(&host)));
+    pub fn peers(&self, call: &Call) -> Vec<Candidate> {
+        let mut places = want::peers(&call.machine, &self.plan());
+        places.retain(|place| !place.host().is_some_and(|host| call.health.is_down(&host)));
         places
     }
 

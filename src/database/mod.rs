@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
 
+use crate::call::Call;
 use crate::clock;
 use crate::deliver::{self, Candidate, Delivery, Obtained, Order, Purpose, Receipt, Since, Updated};
 use crate::distro::pacman_conf::SignatureCheck;
@@ -19,7 +20,6 @@ use crate::http;
 use crate::name::NameKind;
 use crate::plan::Expect;
 use crate::plan::Plan;
-use crate::session::Session;
 use crate::source::Miss;
 use crate::source::kubo::KuboReach;
 use crate::verify::Waiver;
@@ -42,19 +42,19 @@ pub use signature::signature;
 const WORTH_ASKING: u64 = 32 << 10;
 
 /// Fetches a database, or hands out the one in use when the mirror has nothing newer.
-pub fn database(session: &mut Session, want: &Want, url: &str) -> Delivery<Obtained> {
-    Delivery::of(|receipt| updated(session, want, url, receipt))
+pub fn database(call: &mut Call, want: &Want, url: &str) -> Delivery<Obtained> {
+    Delivery::of(|receipt| updated(call, want, url, receipt))
 }
 
-fn updated(session: &mut Session, want: &Want, url: &str, receipt: &mut Receipt) -> Result<Obtained, Error> {
-    let found = DatabaseInUse::found(session, &want.name, want.repo.as_ref());
+fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt) -> Result<Obtained, Error> {
+    let found = DatabaseInUse::found(&call.lists, &want.name, want.repo.as_ref());
     // With -yy the user goes back on purpose, or replaces a damaged database.
     // The option may be out of sight of this process.
     let forced =
-        session.is_hidden || session.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
+        call.run.is_hidden || call.run.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     if !forced
         && let Some(found) = found.as_ref().filter(|found| found.strong_date().is_some())
-        && let Some(host) = ahead::unchanged(session, want, &found.state())?
+        && let Some(host) = ahead::unchanged(call, want, &found.state())?
     {
         return found.obtained(&want.name, format!("{host}, unchanged"));
     }
@@ -64,7 +64,7 @@ fn updated(session: &mut Session, want: &Want, url: &str, receipt: &mut Receipt)
         newer_than: known.and_then(DatabaseInUse::strong_date),
         not_older_than: known.and_then(DatabaseInUse::floor),
     };
-    let mut update = DatabaseUpdate { session, receipt, want, url, in_use: in_use.as_ref(), since };
+    let mut update = DatabaseUpdate { call, receipt, want, url, in_use: in_use.as_ref(), since };
     if !forced && let Some(obtained) = update.with_index()? {
         return Ok(obtained);
     }
@@ -76,7 +76,7 @@ fn updated(session: &mut Session, want: &Want, url: &str, receipt: &mut Receipt)
 
 /// One database on its way.
 struct DatabaseUpdate<'a> {
-    session: &'a mut Session,
+    call: &'a mut Call,
     receipt: &'a mut Receipt,
     want: &'a Want,
     url: &'a str,
@@ -92,7 +92,7 @@ impl DatabaseUpdate<'_> {
         let in_repo = self.want.name.kind() == NameKind::Database && self.want.repo.is_some();
         let plan = if in_repo { &unproven } else { &self.want.plan };
         let order = Order { plan, ..self.want.order() };
-        deliver::update(self.session, order, self.since).noted_in(self.receipt)
+        deliver::update(self.call, order, self.since).noted_in(self.receipt)
     }
 
     fn delivered(&mut self, updated: Updated) -> Result<Obtained, Error> {
@@ -121,9 +121,9 @@ impl DatabaseUpdate<'_> {
     /// Notes what a mirror delivered, for the next time and for the signature.
     fn remembered(&mut self, obtained: Obtained) -> Result<Obtained, Error> {
         let from = obtained.url.as_ref().map_or(self.url, |url| url.as_str()).to_owned();
-        self.session.health.delivered(self.want.name.as_str(), &from);
-        self.session.health.save();
-        in_use::remember(self.session, self.want, &obtained);
+        self.call.health.delivered(self.want.name.as_str(), &from);
+        self.call.health.save();
+        in_use::remember(&self.call.lists, self.want, &obtained);
         if let Some(table) = self.table() {
             // It belonged to the snapshot that is replaced now.
             let _ = std::fs::remove_file(table);
@@ -134,15 +134,15 @@ impl DatabaseUpdate<'_> {
     /// Returns the path for the table of a snapshot; packages follow the database alone, not `REPO.files`.
     fn table(&self) -> Option<PathBuf> {
         let repo = self.want.repo.as_ref().filter(|repo| self.want.name.as_str() == format!("{}.db", repo.name))?;
-        self.session.snapshot_table(&repo.name)
+        self.call.lists.snapshot_table(&repo.name)
     }
 
     /// Uses an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
     /// when the mirror should be asked for all of it.
     fn with_index(&mut self) -> Result<Option<Obtained>, Error> {
         let Some(Candidate::Mirror(mirror)) = self.want.places.first() else { return Ok(None) };
-        let Some(snapshot) = listed::newest(self.session, self.want) else { return Ok(None) };
-        if snapshot.peers(self.session).is_empty() || self.session.health.is_down(&http::host(mirror)) {
+        let Some(snapshot) = listed::newest(&self.call.lists, self.want) else { return Ok(None) };
+        if snapshot.peers(self.call).is_empty() || self.call.health.is_down(&http::host(mirror)) {
             return Ok(None);
         }
         let size = snapshot.database.size;
@@ -159,7 +159,7 @@ impl DatabaseUpdate<'_> {
         if size < WORTH_ASKING || self.in_use.is_some_and(|in_use| in_use.size == size) {
             return Ok(None);
         }
-        match question::does_it_have(self.session, mirror, size, self.since.newer_than)? {
+        match question::does_it_have(self.call, mirror, size, self.since.newer_than)? {
             DatabaseAnswer::Unchanged => self.kept(format!("{}, unchanged", http::host(mirror))).map(Some),
             DatabaseAnswer::Has { size: its, modified, tail } if its == size => {
                 if let Some(older) = self.older(modified) {
@@ -184,7 +184,7 @@ impl DatabaseUpdate<'_> {
         modified: Option<SystemTime>,
         tail: &[u8],
     ) -> Result<Option<Obtained>, Error> {
-        let mut places = snapshot.peers(self.session);
+        let mut places = snapshot.peers(self.call);
         places.push(Candidate::Mirror(mirror.clone()));
         let Some(mut obtained) = self.proven(snapshot, &places, Purpose::Caller)? else { return Ok(None) };
         let same_date =
@@ -205,7 +205,7 @@ impl DatabaseUpdate<'_> {
     /// use.
     fn is_asked_for(&self, snapshot: &Snapshot) -> bool {
         let repo = self.want.repo.as_ref();
-        let asked = repo.is_some_and(|repo| self.session.settings.from_index.contains(&repo.name));
+        let asked = repo.is_some_and(|repo| self.call.machine.settings.from_index.contains(&repo.name));
         asked && self.is_newer(snapshot) && self.is_signed_enough(snapshot)
     }
 
@@ -226,7 +226,7 @@ impl DatabaseUpdate<'_> {
     /// Fetches the snapshot, when the mirror is behind it and peers have it at once: then they have its packages
     /// as well.
     fn newer_snapshot(&mut self, mirror: &Url, snapshot: &Snapshot) -> Result<Option<Obtained>, Error> {
-        let said = question::what_it_has(self.session, mirror, self.since.newer_than)?;
+        let said = question::what_it_has(self.call, mirror, self.since.newer_than)?;
         let host = http::host(mirror);
         let date = snapshot.database.modified;
         let behind = match &said {
@@ -244,14 +244,14 @@ impl DatabaseUpdate<'_> {
         };
         if behind {
             // Peers get the rest of the head start, so that a miss costs no more than usual.
-            let wait = self.session.health.head_start(self.session.settings.head_start);
+            let wait = self.call.health.head_start(self.call.machine.settings.head_start);
             let begun = Instant::now();
             if let Some(mut obtained) = self.whole_snapshot(snapshot, Some(wait))? {
                 obtained.from = format!("{} ({}, newer than {host}'s)", obtained.from, snapshot.described());
                 return Ok(Some(obtained));
             }
-            self.session.health.spend(begun.elapsed().min(wait));
-            self.session.health.save();
+            self.call.health.spend(begun.elapsed().min(wait));
+            self.call.health.save();
         }
         match said {
             DatabaseAnswer::Unchanged => self.kept(format!("{host}, unchanged")).map(Some),
@@ -261,7 +261,7 @@ impl DatabaseUpdate<'_> {
 
     /// Fetches the snapshot from peers, and keeps its table for the packages; `wait` is the longest silence.
     fn whole_snapshot(&mut self, snapshot: &Snapshot, wait: Option<Duration>) -> Result<Option<Obtained>, Error> {
-        let mut places = snapshot.peers(self.session);
+        let mut places = snapshot.peers(self.call);
         if wait.is_some() {
             // A search of the whole network takes seconds, and the mirror would have to wait for it.
             places.retain(|place| !matches!(place, Candidate::Kubo(_, KuboReach::Anywhere)));
@@ -273,9 +273,9 @@ impl DatabaseUpdate<'_> {
             return Ok(None);
         }
         obtained.modified = snapshot.database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
-        self.session.health.delivered(self.want.name.as_str(), &snapshot.origin());
-        self.session.health.save();
-        in_use::remember(self.session, self.want, &obtained);
+        self.call.health.delivered(self.want.name.as_str(), &snapshot.origin());
+        self.call.health.save();
+        in_use::remember(&self.call.lists, self.want, &obtained);
         Ok(Some(obtained))
     }
 
@@ -285,7 +285,7 @@ impl DatabaseUpdate<'_> {
         if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(Miss::is_no_answer) {
             return Err(error);
         }
-        let Some(snapshot) = listed::newest(self.session, self.want) else { return Err(error) };
+        let Some(snapshot) = listed::newest(&self.call.lists, self.want) else { return Err(error) };
         let why = format!("{}; no mirror answers", snapshot.described());
         if self.in_use.is_some_and(|in_use| in_use.is(&snapshot.database)) {
             return self.kept(format!("what is in use ({why})"));
@@ -310,7 +310,7 @@ impl DatabaseUpdate<'_> {
         purpose: Purpose,
     ) -> Result<Option<Obtained>, Error> {
         let order = Order { name: &self.want.name, plan: &snapshot.plan(), places };
-        match deliver::fetch(self.session, order, purpose).noted_in(self.receipt) {
+        match deliver::fetch(self.call, order, purpose).noted_in(self.receipt) {
             Ok(obtained) => Ok(Some(obtained)),
             Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Local) => Err(error),
             Err(_) => Ok(None),

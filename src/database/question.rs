@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use reqwest::{StatusCode, Url, header};
 
+use crate::call::Call;
 use crate::deliver::block_on;
 use crate::error::{Error, ErrorKind};
 use crate::http::range::ContentRange;
 use crate::http::{self, GetOptions};
-use crate::session::Session;
 
 /// Bytes at the end of a compressed file that are compared. The end of a gzip or xz file, and of a zstd file as its
 /// tool writes it, holds a checksum of everything before it.
@@ -35,20 +35,20 @@ pub enum DatabaseAnswer {
 }
 
 /// Asks for size and date.
-pub fn what_it_has(session: &mut Session, url: &Url, newer_than: Option<SystemTime>) -> Result<DatabaseAnswer, Error> {
-    ask(session, url, &GetOptions { head: true, newer_than, unproven: true, ..GetOptions::default() }, 0)
+pub fn what_it_has(call: &mut Call, url: &Url, newer_than: Option<SystemTime>) -> Result<DatabaseAnswer, Error> {
+    ask(call, url, &GetOptions { head: true, newer_than, unproven: true, ..GetOptions::default() }, 0)
 }
 
 /// Asks for the end of a database that is supposed to have `size` bytes.
 pub fn does_it_have(
-    session: &mut Session,
+    call: &mut Call,
     url: &Url,
     size: u64,
     newer_than: Option<SystemTime>,
 ) -> Result<DatabaseAnswer, Error> {
     let from = size.saturating_sub(TAIL).max(1);
     ask(
-        session,
+        call,
         url,
         &GetOptions { from, until: Some(size), newer_than, unproven: true, ..GetOptions::default() },
         size - from,
@@ -56,9 +56,9 @@ pub fn does_it_have(
 }
 
 /// Sends the question, and reads a body of exactly `expected` bytes when it is a part of the file.
-fn ask(session: &mut Session, url: &Url, ask: &GetOptions, expected: u64) -> Result<DatabaseAnswer, Error> {
-    let http = std::rc::Rc::clone(&session.http);
-    let limit = session.settings.connect;
+fn ask(call: &mut Call, url: &Url, ask: &GetOptions, expected: u64) -> Result<DatabaseAnswer, Error> {
+    let http = std::rc::Rc::clone(&call.machine.http);
+    let limit = call.machine.settings.connect;
     let asked = async {
         let mut response = http.ask(url, ask).await.ok()?;
         let headers = response.headers();
@@ -88,11 +88,11 @@ fn ask(session: &mut Session, url: &Url, ask: &GetOptions, expected: u64) -> Res
         Some(Ok(Some(said))) => Ok(said),
         Some(_) => {
             // The download that follows asks the others first.
-            session.health.down(&http::host(url), None);
+            call.health.down(&http::host(url), None);
             Ok(DatabaseAnswer::Nothing)
         }
         None => {
-            session.interrupted();
+            call.interrupted();
             Err(Error::new(ErrorKind::Interrupted, http::shown(url), "interrupted"))
         }
     }

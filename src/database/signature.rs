@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::listed::read_origin;
+use crate::call::Call;
 use crate::cid::Cid;
 use crate::deliver::{self, Candidate, Delivery, Obtained, Purpose, Receipt};
 use crate::distro::pacman_conf::SignatureCheck;
@@ -11,7 +12,6 @@ use crate::error::{Error, ErrorKind};
 use crate::name::FileName;
 use crate::plan::Expect;
 use crate::plan::Plan;
-use crate::session::Session;
 use crate::source::Miss;
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::{Want, peers};
@@ -20,37 +20,37 @@ use crate::want::{Want, peers};
 ///
 /// An optional one that the mirror definitely lacks is answered with an empty file where pacman 7 drops that: failing
 /// costs two seconds a repository on every `-Sy` (pacman 7.1, src/pacman/conf.c: sleep after a failed XferCommand).
-pub fn signature(session: &mut Session, want: &mut Want, into: Option<&Path>) -> Delivery<Obtained> {
-    Delivery::of(|receipt| of_its_database(session, want, into, receipt))
+pub fn signature(call: &mut Call, want: &mut Want, into: Option<&Path>) -> Delivery<Obtained> {
+    Delivery::of(|receipt| of_its_database(call, want, into, receipt))
 }
 
 fn of_its_database(
-    session: &mut Session,
+    call: &mut Call,
     want: &mut Want,
     into: Option<&Path>,
     receipt: &mut Receipt,
 ) -> Result<Obtained, Error> {
     let signed = want.name.signed().map(|name| name.as_str().to_owned()).unwrap_or_default();
-    let origin = session.health.origin(&signed).map(str::to_owned);
+    let origin = call.health.origin(&signed).map(str::to_owned);
     if let Some((index, listed)) = origin.as_deref().and_then(read_origin) {
         // The mirror's signature belongs to the mirror's own database, not to this one.
         let Some((size, sha256)) = listed else {
             let none = format!("the database is that of index {index}, which has no signature for it");
-            return nothing_or(session, want, into, Error::new(ErrorKind::NoSource, &want.name, none));
+            return nothing_or(call, want, into, Error::new(ErrorKind::NoSource, &want.name, none));
         };
         let cid = Cid::raw(sha256);
         want.plan = Plan { cid: Some(cid), ..Plan::without_cid(Expect::Exact { sha256, size }) };
         let mirrors = std::mem::take(&mut want.places);
-        want.places = peers(session, &want.plan).into_iter().chain(mirrors).collect();
+        want.places = peers(&call.machine, &want.plan).into_iter().chain(mirrors).collect();
     } else {
         match origin.and_then(|url| reqwest::Url::parse(&format!("{url}.sig")).ok()) {
             Some(origin) => want.places = vec![Candidate::of_url(&origin)?],
             None => want.places.truncate(1),
         }
     }
-    let fetched = deliver::fetch(session, want.order(), Purpose::Caller).noted_in(receipt);
+    let fetched = deliver::fetch(call, want.order(), Purpose::Caller).noted_in(receipt);
     fetched.or_else(|error| match error.kind {
-        ErrorKind::NoSource if is_absent(&receipt.misses) => nothing_or(session, want, into, error),
+        ErrorKind::NoSource if is_absent(&receipt.misses) => nothing_or(call, want, into, error),
         _ => Err(error),
     })
 }
@@ -61,24 +61,24 @@ fn is_absent(misses: &[Miss]) -> bool {
 }
 
 /// Returns an empty file where pacman reads it as none, else the error.
-fn nothing_or(session: &Session, want: &Want, into: Option<&Path>, error: Error) -> Result<Obtained, Error> {
-    if is_dropped_when_empty(session, want, into) { nothing(session, &want.name) } else { Err(error) }
+fn nothing_or(call: &Call, want: &Want, into: Option<&Path>, error: Error) -> Result<Obtained, Error> {
+    if is_dropped_when_empty(call, want, into) { nothing(call, &want.name) } else { Err(error) }
 }
 
 /// Returns true when pacman reads an empty signature as none: pacman 7 in sandbox mode or any 7.0, where it is
 /// optional.
-fn is_dropped_when_empty(session: &Session, want: &Want, into: Option<&Path>) -> bool {
+fn is_dropped_when_empty(call: &Call, want: &Want, into: Option<&Path>) -> bool {
     let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Optional);
-    let pacman_7 = version::of_caller(&session.env).is_some_and(|version| version >= Version(7, 0, 0));
+    let pacman_7 = version::of_caller(&call.machine.env).is_some_and(|version| version >= Version(7, 0, 0));
     let sandbox = into
         .and_then(|path| path.parent()?.file_name()?.to_str())
         .is_some_and(|dir| dir.strip_prefix("download-").is_some_and(|rest| rest.len() == 6));
     optional && pacman_7 && sandbox
 }
 
-fn nothing(session: &Session, name: &FileName) -> Result<Obtained, Error> {
-    let failed = |e: &dyn std::fmt::Display| Error::local(session.store.dir().display(), e);
-    let file = session.scratch().map_err(|e| failed(&e))?;
+fn nothing(call: &Call, name: &FileName) -> Result<Obtained, Error> {
+    let failed = |e: &dyn std::fmt::Display| Error::local(call.machine.store.dir().display(), e);
+    let file = call.scratch().map_err(|e| failed(&e))?;
     let accepted = Accepted::Waived(verify::waive(Waiver::NoSignature, name, &file).map_err(|e| failed(&e))?);
     Ok(Obtained::new(file, accepted, "nowhere: the mirror has none, and none is required").loose())
 }

@@ -1,36 +1,36 @@
 //! Looks for a file on this machine: in the store, and in pacman's package caches.
 
+use crate::call::Call;
 use crate::deliver::obtained::TempFile;
 use crate::deliver::{Obtained, Order, Purpose};
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::plan::Expect;
-use crate::session::Session;
 use crate::store::{ProvenFile, Stay, StoredFile};
 use crate::verify::{self, Accepted};
 
 /// Returns the file, when the store or a package cache has it.
-pub fn here(session: &Session, order: Order<'_>, purpose: Purpose) -> Option<Obtained> {
+pub fn here(call: &Call, order: Order<'_>, purpose: Purpose) -> Option<Obtained> {
     let Expect::Exact { sha256, size } = order.plan.expect else { return None };
     let for_the_caller = purpose.is_for_the_caller();
-    if let Some(taken) = for_the_caller.then(|| taken(session, sha256, size)).flatten() {
+    if let Some(taken) = for_the_caller.then(|| taken(call, sha256, size)).flatten() {
         return Some(taken);
     }
-    if let Some(copied) = for_the_caller.then(|| copied(session, sha256, size)).flatten() {
+    if let Some(copied) = for_the_caller.then(|| copied(call, sha256, size)).flatten() {
         return Some(copied);
     }
-    if let Some(ProvenFile { kept: StoredFile { file, from, stay }, proof }) = session.store.find(sha256, size) {
+    if let Some(ProvenFile { kept: StoredFile { file, from, stay }, proof }) = call.machine.store.find(sha256, size) {
         let takes = for_the_caller && stay == Stay::Passing;
-        let loose = takes.then(|| session.store.take_passing(sha256)).flatten().map(TempFile::named);
+        let loose = takes.then(|| call.machine.store.take_passing(sha256)).flatten().map(TempFile::named);
         return Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) });
     }
-    for dir in session.cache_dirs() {
+    for dir in call.lists.cache_dirs() {
         let Ok(cached) = fsx::open_read(&dir.join(order.name.as_str())) else { continue };
         if fsx::regular(&cached).is_ok_and(|stat| stat.st_size.unsigned_abs() != size) {
             continue;
         }
         // Another user may be able to write to a cache's file: prove a private copy of it.
-        let Ok(copy) = session.scratch() else { continue };
+        let Ok(copy) = call.scratch() else { continue };
         if let Ok(Ok(proof)) = verify::prove_copy(&cached, &copy, sha256, size) {
             return Some(Obtained::new(copy, Accepted::Proven(proof), "package cache").loose());
         }
@@ -39,13 +39,13 @@ pub fn here(session: &Session, order: Order<'_>, purpose: Purpose) -> Option<Obt
 }
 
 /// Takes the file itself out of the store, where there is no room for two of it.
-fn taken(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
-    if !session.store.has(sha256, size) || !session.store.is_short(size) {
+fn taken(call: &Call, sha256: Sha256, size: u64) -> Option<Obtained> {
+    if !call.machine.store.has(sha256, size) || !call.machine.store.is_short(size) {
         return None;
     }
-    let (StoredFile { file, from, .. }, path) = session.store.take_out(sha256)?;
+    let (StoredFile { file, from, .. }, path) = call.machine.store.take_out(sha256)?;
     let proof = verify::prove(&file, sha256, size).ok()?;
-    session.store.aside(&session.run).note_handed_out(&sha256.to_string());
+    call.machine.store.aside(&call.run.name).note_handed_out(&sha256.to_string());
     let loose = Some(TempFile::named(path));
     Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) })
 }
@@ -53,13 +53,13 @@ fn taken(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
 /// Copies a large file of the store to where it will be placed, and proves the copy itself. `None` where copies
 /// cost nothing, and for all cases that [`Store::find`](crate::store::Store::find) must handle: a file that does not prove, a disk that is
 /// full.
-fn copied(session: &Session, sha256: Sha256, size: u64) -> Option<Obtained> {
+fn copied(call: &Call, sha256: Sha256, size: u64) -> Option<Obtained> {
     if size < verify::LARGE {
         return None;
     }
     let StoredFile { file, from, .. } =
-        session.store.open_unproven(sha256).filter(|kept| kept.stay == Stay::Lasting)?;
-    let copy = session.scratch_beside()?;
+        call.machine.store.open_unproven(sha256).filter(|kept| kept.stay == Stay::Lasting)?;
+    let copy = call.scratch_beside()?;
     if fsx::reflink(&file, &copy, size) {
         return None;
     }

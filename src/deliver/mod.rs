@@ -3,11 +3,12 @@
 
 use std::rc::Rc;
 
+use crate::call::Call;
 use crate::error::{Error, ErrorKind};
+use crate::machine::Machine;
 use crate::name::FileName;
 use crate::plan::Expect;
 use crate::report::{self, ProgressLine};
-use crate::session::Session;
 use crate::store::{Slot, Stay, Store, Turn};
 use crate::verify::Accepted;
 
@@ -28,40 +29,40 @@ pub use receipt::{Delivery, Receipt};
 pub use runtime::block_on;
 
 /// Fetches the file, or reports why no source could deliver it.
-pub fn fetch(session: &mut Session, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
+pub fn fetch(call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
     Delivery::of(|receipt| {
-        with_or_without_store(session, order, purpose, |session| {
-            let store = Rc::clone(&session.store);
-            let ground = ground(session, &store, order, purpose)?;
-            obtain(session, ground, order, purpose, receipt)
+        with_or_without_store(call, order, purpose, |call| {
+            let store = Rc::clone(&call.machine.store);
+            let ground = ground(call, &store, order, purpose)?;
+            obtain(call, ground, order, purpose, receipt)
         })
     })
 }
 
 /// Fetches the file for a later call; `None` when that call has had it meanwhile.
-pub fn read_ahead(session: &mut Session, order: Order<'_>) -> Delivery<Option<Obtained>> {
+pub fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Option<Obtained>> {
     let purpose = Purpose::ReadAhead;
     Delivery::of(|receipt| {
-        with_or_without_store(session, order, purpose, |session| {
-            let store = Rc::clone(&session.store);
-            let ground = ground(session, &store, order, purpose)?;
+        with_or_without_store(call, order, purpose, |call| {
+            let store = Rc::clone(&call.machine.store);
+            let ground = ground(call, &store, order, purpose)?;
             if let Ground::Slot { key, .. } = &ground
-                && store.aside(&session.run).was_handed_out(key)
+                && store.aside(&call.run.name).was_handed_out(key)
             {
                 return Ok(None);
             }
-            obtain(session, ground, order, purpose, receipt).map(Some)
+            obtain(call, ground, order, purpose, receipt).map(Some)
         })
     })
 }
 
 /// Fetches a newer version of a file that the caller has. No date proves anything, so this is for files that are
 /// accepted without a proof.
-pub fn update(session: &mut Session, order: Order<'_>, since: Since) -> Delivery<Updated> {
+pub fn update(call: &mut Call, order: Order<'_>, since: Since) -> Delivery<Updated> {
     Delivery::of(|receipt| {
-        with_or_without_store(session, order, Purpose::Caller, |session| {
-            let scratch = session.scratch().map_err(|e| store_failed(session, &e))?;
-            Ok(match race::race_since(session, order, since, &scratch, receipt)? {
+        with_or_without_store(call, order, Purpose::Caller, |call| {
+            let scratch = call.scratch().map_err(|e| store_failed(&call.machine, &e))?;
+            Ok(match race::race_since(call, order, since, &scratch, receipt)? {
                 Raced::Won(winner) => Updated::File(winner.file(scratch).loose()),
                 Raced::Unchanged(from) => Updated::Unchanged(from),
                 Raced::Older(from, date) => Updated::Older(from, date),
@@ -73,23 +74,23 @@ pub fn update(session: &mut Session, order: Order<'_>, since: Since) -> Delivery
 /// Makes the `attempt`, and after a failure of the store a second one without it. curl needs no store, so a full or
 /// broken one is no reason to fail.
 fn with_or_without_store<T>(
-    session: &mut Session,
+    call: &mut Call,
     order: Order<'_>,
     purpose: Purpose,
-    mut attempt: impl FnMut(&mut Session) -> Result<T, Error>,
+    mut attempt: impl FnMut(&mut Call) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    match attempt(session) {
-        Err(e) if e.kind == ErrorKind::Local && purpose != Purpose::Prefetch && !session.store.is_passing() => {
+    match attempt(call) {
+        Err(e) if e.kind == ErrorKind::Local && purpose != Purpose::Prefetch && !call.machine.store.is_passing() => {
             // What has arrived is kept, but not in the way of what is wanted now.
-            if let (Expect::Exact { sha256, size }, true) = (order.plan.expect, session.store.is_short(0)) {
-                session.store.let_go(sha256);
-                session.store.make_room(size);
+            if let (Expect::Exact { sha256, size }, true) = (order.plan.expect, call.machine.store.is_short(0)) {
+                call.machine.store.let_go(sha256);
+                call.machine.store.make_room(size);
             }
-            if !session.without_store() {
+            if !call.without_store() {
                 return Err(e);
             }
             report::say(&format!("warning: {e}; going on without a lasting store"));
-            attempt(session)
+            attempt(call)
         }
         other => other,
     }
@@ -113,27 +114,22 @@ enum Ground<'s> {
 }
 
 /// Looks for the file here, then takes its place in the store. A file without an expectation has none there.
-fn ground<'s>(
-    session: &mut Session,
-    store: &'s Store,
-    order: Order<'_>,
-    purpose: Purpose,
-) -> Result<Ground<'s>, Error> {
+fn ground<'s>(call: &mut Call, store: &'s Store, order: Order<'_>, purpose: Purpose) -> Result<Ground<'s>, Error> {
     let Expect::Exact { sha256, size } = order.plan.expect else { return Ok(Ground::Scratch) };
     if purpose.looks_here()
-        && let Some(found) = here(session, order, purpose)
+        && let Some(found) = here(call, order, purpose)
     {
         return Ok(Ground::Here(found));
     }
     let key = sha256.to_string();
-    Ok(match turn(session, store, &key, order.name, Some(size))? {
+    Ok(match turn(call, store, &key, order.name, Some(size))? {
         Turn::Ours(slot) => Ground::Slot { slot, key, size },
         Turn::Stuck => Ground::Scratch,
     })
 }
 
 fn obtain(
-    session: &mut Session,
+    call: &mut Call,
     ground: Ground<'_>,
     order: Order<'_>,
     purpose: Purpose,
@@ -144,15 +140,15 @@ fn obtain(
         Ground::Slot { slot, key, size } => {
             // Another process may have fetched it while this one waited.
             if purpose.looks_here()
-                && let Some(found) = here(session, order, purpose)
+                && let Some(found) = here(call, order, purpose)
             {
                 return Ok(found);
             }
-            into_slot(session, slot, (&key, size), order, purpose, receipt)
+            into_slot(call, slot, (&key, size), order, purpose, receipt)
         }
         Ground::Scratch => {
-            let scratch = session.scratch().map_err(|e| store_failed(session, &e))?;
-            let winner = race::race(session, order, purpose, &scratch, receipt)?;
+            let scratch = call.scratch().map_err(|e| store_failed(&call.machine, &e))?;
+            let winner = race::race(call, order, purpose, &scratch, receipt)?;
             Ok(winner.file(scratch).loose())
         }
     }
@@ -160,24 +156,24 @@ fn obtain(
 
 /// Fetches the file into its place in the store, and leaves it there unless that would be a second copy.
 fn into_slot(
-    session: &mut Session,
+    call: &mut Call,
     slot: Slot<'_>,
     (key, size): (&str, u64),
     order: Order<'_>,
     purpose: Purpose,
     receipt: &mut Receipt,
 ) -> Result<Obtained, Error> {
-    let store = Rc::clone(&session.store);
-    let partial = slot.partial().map_err(|e| store_failed(session, &e))?;
+    let store = Rc::clone(&call.machine.store);
+    let partial = slot.partial().map_err(|e| store_failed(&call.machine, &e))?;
     let have = || partial.metadata().map_or(0, |meta| meta.len());
-    let mut raced = race::race(session, order, purpose, &partial, receipt);
+    let mut raced = race::race(call, order, purpose, &partial, receipt);
     // Others fill the disk meanwhile, and make room too.
     for _ in 0..ROOM_TRIES {
         let failed_here = raced.as_ref().is_err_and(|error| error.kind == ErrorKind::Local);
         if !failed_here || !store.make_room(size.saturating_sub(have())) {
             break;
         }
-        raced = race::race(session, order, purpose, &partial, receipt);
+        raced = race::race(call, order, purpose, &partial, receipt);
     }
     if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
         slot.discard();
@@ -191,7 +187,7 @@ fn into_slot(
     let is_once = is_near || store.is_passing() || store.is_short(size);
     let stored = match purpose {
         Purpose::Caller | Purpose::Elsewhere { .. } if is_once => {
-            store.aside(&session.run).note_handed_out(key);
+            store.aside(&call.run.name).note_handed_out(key);
             slot.release().map(|path| obtained.loose = Some(TempFile::named(path)))
         }
         Purpose::ReadAhead if is_near => slot.keep(order.name, &proof, Stay::Passing, &obtained.from),
@@ -200,9 +196,9 @@ fn into_slot(
     // The file is proven and open: a store that cannot keep it is no reason to fetch it again.
     if let Err(e) = stored {
         if purpose == Purpose::Prefetch {
-            return Err(store_failed(session, &e));
+            return Err(store_failed(&call.machine, &e));
         }
-        report::say(&format!("warning: {}", store_failed(session, &e)));
+        report::say(&format!("warning: {}", store_failed(&call.machine, &e)));
     }
     Ok(obtained)
 }
@@ -215,29 +211,29 @@ const ROOM_TRIES: usize = 3;
 /// # Errors
 /// `Interrupted`; `Local` when the store cannot be used.
 pub fn turn<'s>(
-    session: &mut Session,
+    call: &mut Call,
     store: &'s Store,
     key: &str,
     name: &FileName,
     size: Option<u64>,
 ) -> Result<Turn<'s>, Error> {
-    if let Some(slot) = store.try_lock(key).map_err(|e| store_failed(session, &e))? {
+    if let Some(slot) = store.try_lock(key).map_err(|e| store_failed(&call.machine, &e))? {
         return Ok(Turn::Ours(slot));
     }
-    let progress = ProgressLine::new(session.settings.progress, name.as_str(), size);
-    let patience = session.settings.stall * 3;
+    let progress = ProgressLine::new(call.machine.settings.progress, name.as_str(), size);
+    let patience = call.machine.settings.stall * 3;
     let waited = block_on(store.lock(key, patience, |arrived| progress.at(arrived, "the read-ahead")));
     progress.clear();
     match waited {
-        Some(turn) => turn.map_err(|e| store_failed(session, &e)),
+        Some(turn) => turn.map_err(|e| store_failed(&call.machine, &e)),
         None => {
-            session.interrupted();
+            call.interrupted();
             Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"))
         }
     }
 }
 
-fn store_failed(session: &Session, e: &std::io::Error) -> Error {
-    Error::local(session.store.dir().display(), format!("the store cannot be used: {e}"))
+fn store_failed(machine: &Machine, e: &std::io::Error) -> Error {
+    Error::local(machine.store.dir().display(), format!("the store cannot be used: {e}"))
         .hint("pkgswarm config shows where store.dir comes from")
 }

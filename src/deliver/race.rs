@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
 
+use crate::call::Call;
 use crate::cid::Codec;
 use crate::deliver::place::Candidate;
 use crate::deliver::receipt::Receipt;
@@ -16,16 +17,17 @@ use crate::deliver::runtime::block_on;
 use crate::deliver::{Obtained, Order, Purpose, Since};
 use crate::env::VERBOSE;
 use crate::error::{Error, ErrorKind};
+use crate::health::Health;
 use crate::health::record::SourceRecord;
 use crate::http::Http;
 use crate::http::block::block_url;
+use crate::machine::Machine;
 use crate::name::FileName;
 use crate::name::NameKind;
 use crate::plan::{Expect, Plan};
 use crate::race::leaves::RootBlock;
 use crate::race::{Contender, Log, Pace, Race, RaceOutcome, Roots, Won};
 use crate::report::{self, ProgressLine};
-use crate::session::Session;
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
 use crate::source::kubo::{KuboFile, KuboReach, LATER};
@@ -67,14 +69,14 @@ impl RaceWinner {
 
 /// Runs a race without regard to dates. `partial` holds the bytes of an earlier run.
 pub(super) fn race(
-    session: &mut Session,
+    call: &mut Call,
     order: Order<'_>,
     purpose: Purpose,
     partial: &File,
     receipt: &mut Receipt,
 ) -> Result<RaceWinner, Error> {
-    let pace = pace(session, order.plan, purpose);
-    match run(session, order, pace, Since::default(), partial, receipt)? {
+    let pace = pace(call, order.plan, purpose);
+    match run(call, order, pace, Since::default(), partial, receipt)? {
         Raced::Won(winner) => Ok(*winner),
         Raced::Unchanged(from) | Raced::Older(from, _) => {
             let why = format!("{from} answered about a date that it was not asked about");
@@ -85,18 +87,18 @@ pub(super) fn race(
 
 /// Runs a race in which a date ends it, too. `partial` is empty.
 pub(super) fn race_since(
-    session: &mut Session,
+    call: &mut Call,
     order: Order<'_>,
     since: Since,
     partial: &File,
     receipt: &mut Receipt,
 ) -> Result<Raced, Error> {
-    let pace = pace(session, order.plan, Purpose::Caller);
-    run(session, order, pace, since, partial, receipt)
+    let pace = pace(call, order.plan, Purpose::Caller);
+    run(call, order, pace, since, partial, receipt)
 }
 
 fn run(
-    session: &mut Session,
+    call: &mut Call,
     order: Order<'_>,
     pace: Pace,
     since: Since,
@@ -105,17 +107,17 @@ fn run(
 ) -> Result<Raced, Error> {
     let Order { name, plan, .. } = order;
     let have = partial.metadata().map_or(0, |meta| meta.len());
-    let places = in_order(session, order.places);
-    let http = Rc::clone(&session.http);
-    let progress = ProgressLine::new(session.settings.progress, name.as_str(), plan.expect.size());
+    let places = in_order(&call.health, order.places);
+    let http = Rc::clone(&call.machine.http);
+    let progress = ProgressLine::new(call.machine.settings.progress, name.as_str(), plan.expect.size());
     let (had_it, led_to) = (Rc::default(), LedTo::default());
-    let (entrants, meters) = entrants(session, &http, name, plan, &places, &had_it, &led_to);
+    let (entrants, meters) = entrants(call, &http, name, plan, &places, &had_it, &led_to);
     let race = Race {
         entrants,
         name,
         expect: plan.expect,
         pace,
-        roots: root_block(session, &http, plan, &places),
+        roots: root_block(&call.machine, &http, plan, &places),
         newer_than: since.newer_than,
         not_older_than: since.not_older_than,
         progress: &progress,
@@ -133,10 +135,10 @@ fn run(
     for (place, meter) in places.iter().zip(meters) {
         receipt.sent(place.source(), meter.get());
     }
-    learn(session, &places, &log, &shares, had_it);
+    learn(&mut call.health, &places, &log, &shares, had_it);
     receipt.misses = log.misses.iter().map(|(_, miss)| miss.clone()).collect();
     let Some(outcome) = outcome else {
-        session.interrupted();
+        call.interrupted();
         return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
     };
     if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
@@ -152,9 +154,9 @@ fn run(
         }
         RaceOutcome::Unchanged(_) => Raced::Unchanged(from),
         RaceOutcome::Older(_, date) => Raced::Older(from, date),
-        RaceOutcome::Lost => return Err(lost(session, name, plan, &places, &log)),
+        RaceOutcome::Lost => return Err(lost(&call.machine, name, plan, &places, &log)),
     };
-    if session.env.var(VERBOSE).is_some() {
+    if call.machine.env.var(VERBOSE).is_some() {
         for (index, miss) in &log.misses {
             report::say(&places[*index].line(miss));
         }
@@ -202,7 +204,7 @@ fn is_believed(name: &FileName, plan: &Plan) -> bool {
 /// Makes a source for every candidate, and a meter for each. `had_it` tells later whether Kubo had the file by
 /// itself.
 fn entrants<'a>(
-    session: &Session,
+    call: &Call,
     http: &'a Http,
     name: &FileName,
     plan: &Plan,
@@ -211,9 +213,9 @@ fn entrants<'a>(
     led_to: &LedTo,
 ) -> (Vec<Contender<'a>>, Vec<Rc<Cell<u64>>>) {
     let (size, most) = (plan.expect.size(), plan.expect.most());
-    let gateway = session.settings.gateway_url();
+    let gateway = call.machine.settings.gateway_url();
     let has_near = places.iter().any(|place| matches!(place, Candidate::Kubo(_, KuboReach::Near)));
-    let is_spent = session.health.head_start(session.settings.head_start).is_zero();
+    let is_spent = call.health.head_start(call.machine.settings.head_start).is_zero();
     let is_believed = is_believed(name, plan);
     let entrant = |(index, place): (usize, &Candidate)| {
         let source: Box<dyn Source + 'a> = match place {
@@ -228,7 +230,7 @@ fn entrants<'a>(
             }
             Candidate::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
             Candidate::Node(sha256) => {
-                Box::new(NodeFile::new(&session.settings.socket, *sha256, plan.cid, most, name.as_str()))
+                Box::new(NodeFile::new(&call.machine.settings.socket, *sha256, plan.cid, most, name.as_str()))
             }
             Candidate::Kubo(cid, reach) => {
                 let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
@@ -240,25 +242,25 @@ fn entrants<'a>(
                 })
             }
         };
-        let record = place.host().map(|host| session.health.record(&host)).unwrap_or_default();
-        let (source, meter) = Metered::new(source, session.settings.rate);
+        let record = place.host().map(|host| call.health.record(&host)).unwrap_or_default();
+        let (source, meter) = Metered::new(source, call.machine.settings.rate);
         (Contender { source: Box::new(source), record }, meter)
     };
     places.iter().enumerate().map(entrant).unzip()
 }
 
-fn pace(session: &Session, plan: &Plan, purpose: Purpose) -> Pace {
-    let settings = &session.settings;
+fn pace(call: &Call, plan: &Plan, purpose: Purpose) -> Pace {
+    let settings = &call.machine.settings;
     // pacman waits for its files; a file that is fetched in advance can be left for the next time.
     let usual =
-        if purpose == Purpose::Prefetch || session.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
+        if purpose == Purpose::Prefetch || call.lists.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
     let patience = match purpose {
         Purpose::Elsewhere { patience } => patience.unwrap_or(usual),
         Purpose::Caller | Purpose::ReadAhead | Purpose::Prefetch => usual,
     };
     Pace {
         head_start: settings.head_start,
-        budget: session.health.head_start(settings.head_start),
+        budget: call.health.head_start(settings.head_start),
         // A database should come from the user's own mirror: another one is asked only when that one is really
         // slow.
         overlap: if plan.expect.size().is_some() { settings.connect / 5 } else { settings.connect },
@@ -273,15 +275,15 @@ fn pace(session: &Session, plan: &Plan, purpose: Purpose) -> Pace {
 
 /// Returns the sources that may have the root block of the file. The root of a file of one leaf is that leaf, and
 /// its sha256 is known anyway.
-fn root_block<'a>(session: &Session, http: &'a Http, plan: &Plan, places: &[Candidate]) -> Option<Box<dyn Roots + 'a>> {
+fn root_block<'a>(machine: &Machine, http: &'a Http, plan: &Plan, places: &[Candidate]) -> Option<Box<dyn Roots + 'a>> {
     let (cid, size) = plan.cid.filter(|cid| cid.codec() == Codec::DagPb).zip(plan.expect.size())?;
     let peers = places.iter().filter_map(|place| match place {
-        Candidate::Kubo(..) => Some((block_url(&session.settings.gateway_url(), cid), true)),
+        Candidate::Kubo(..) => Some((block_url(&machine.settings.gateway_url(), cid), true)),
         Candidate::Gateway(url, _) => Some((block_url(url, cid), false)),
         Candidate::File(_) | Candidate::Node(_) | Candidate::Mirror(_) => None,
     });
     // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
-    let naming = session.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
+    let naming = machine.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
     let copies = naming.filter_map(|index| Some((index.url.as_ref()?.below(&format!("/ipfs/{cid}")), false)));
     let mut all: Vec<(Url, bool)> = peers.chain(copies).collect();
     all.dedup();
@@ -301,15 +303,14 @@ fn refused(places: &[Candidate], log: &Log) -> Vec<String> {
 }
 
 /// Moves sources that did not answer lately to the end. The order within each group stays.
-fn in_order(session: &Session, places: &[Candidate]) -> Vec<Candidate> {
-    let is_down = |place: &Candidate| place.host().is_some_and(|host| session.health.is_down(&host));
+fn in_order(health: &Health, places: &[Candidate]) -> Vec<Candidate> {
+    let is_down = |place: &Candidate| place.host().is_some_and(|host| health.is_down(&host));
     let (mut order, last): (Vec<Candidate>, Vec<Candidate>) = places.iter().cloned().partition(|place| !is_down(place));
     order.extend(last);
     order
 }
 
-fn learn(session: &mut Session, places: &[Candidate], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
-    let health = &mut session.health;
+fn learn(health: &mut Health, places: &[Candidate], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
     health.spend(log.head_start_spent);
     for (index, miss) in &log.misses {
         let Some(host) = places[*index].host() else { continue };
@@ -343,9 +344,9 @@ fn learn(session: &mut Session, places: &[Candidate], log: &Log, shares: &[(usiz
 }
 
 /// Makes the error of a lost race: every source with its miss, the most telling kind, and the hint.
-fn lost(session: &Session, name: &FileName, plan: &Plan, places: &[Candidate], log: &Log) -> Error {
+fn lost(machine: &Machine, name: &FileName, plan: &Plan, places: &[Candidate], log: &Log) -> Error {
     if let Some((_, Miss::Local(why))) = log.misses.iter().find(|(_, miss)| matches!(miss, Miss::Local(_))) {
-        return Error::local(session.store.dir().display(), why)
+        return Error::local(machine.store.dir().display(), why)
             .hint("free some space there, or set store.dir to another place");
     }
     let corrupt = log.misses.iter().any(|(_, miss)| matches!(miss, Miss::Corrupt(_)));

@@ -12,6 +12,7 @@ mod package;
 pub mod pacman;
 pub mod pacman_conf;
 pub mod question;
+pub mod run;
 pub mod server;
 pub mod syncdb;
 pub mod version;

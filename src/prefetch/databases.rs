@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::background;
+use crate::call::Call;
 use crate::database::{database, signature};
 use crate::deliver::{Delivery, Obtained, Receipt};
 use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
@@ -15,7 +16,6 @@ use crate::fsx;
 use crate::journal::By;
 use crate::name::FileName;
 use crate::output::Output;
-use crate::session::Session;
 use crate::want::Want;
 
 /// The directory that serves pacman as DBPath.
@@ -50,20 +50,20 @@ impl Databases {
         &self.dir
     }
 
-    /// Updates every repository, as `pacman -Sy` would; `session` must take these for pacman's databases.
+    /// Updates every repository, as `pacman -Sy` would; `call` must take these for pacman's databases.
     ///
     /// A repository that is unreachable keeps the newest database that is here, its own or the system's. Returns
     /// the failures, repository by repository.
     ///
     /// # Errors
     /// `Interrupted`.
-    pub fn refresh(&self, session: &mut Session, conf: &PacmanConf) -> Result<Vec<Error>, Error> {
+    pub fn refresh(&self, call: &mut Call, conf: &PacmanConf) -> Result<Vec<Error>, Error> {
         let mut failures = Vec::new();
         for repo in conf.repos.iter().filter(|repo| repo.usage.sync) {
             let begun = Instant::now();
-            let Delivery { result: done, receipt } = Delivery::of(|receipt| self.one(session, repo, receipt));
+            let Delivery { result: done, receipt } = Delivery::of(|receipt| self.one(call, repo, receipt));
             if let Ok(name) = FileName::new(format!("{}.db", repo.name)) {
-                background::note(session, By::Prefetch, (Some(&repo.name), &name), None, begun, &receipt);
+                background::note(&call.machine, By::Prefetch, (Some(&repo.name), &name), None, begun, &receipt);
             }
             match done {
                 Ok(()) => {}
@@ -78,19 +78,19 @@ impl Databases {
     }
 
     /// Updates one database and its signature; both or none is put in place.
-    fn one(&self, session: &mut Session, repo: &Repo, receipt: &mut Receipt) -> Result<(), Error> {
+    fn one(&self, call: &mut Call, repo: &Repo, receipt: &mut Receipt) -> Result<(), Error> {
         let name = FileName::new(format!("{}.db", repo.name)).map_err(|e| Error::usage(&repo.name, e))?;
         let Some(server) = repo.servers.first() else {
             return Err(Error::usage(format!("[{}]", repo.name), "has no server"));
         };
         let url = format!("{}/{name}", server.trim_end_matches('/'));
-        let got = database(session, &Want::of(session, &url)?, &url).noted_in(receipt)?;
+        let got = database(call, &Want::of(&call.lists, &url)?, &url).noted_in(receipt)?;
         let signed = format!("{name}.sig");
         let sig = if repo.sig_level.database == SignatureCheck::Never {
             None
         } else {
-            let mut want = Want::of(session, &format!("{url}.sig"))?;
-            match signature(session, &mut want, None).noted_in(receipt) {
+            let mut want = Want::of(&call.lists, &format!("{url}.sig"))?;
+            match signature(call, &mut want, None).noted_in(receipt) {
                 Ok(sig) => Some(sig),
                 Err(e) if e.kind == ErrorKind::Interrupted || repo.sig_level.database == SignatureCheck::Required => {
                     return Err(e);

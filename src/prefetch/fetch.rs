@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::PrefetchRun;
 use super::kept::KeptSignatures;
 use super::state::{PrefetchState, UpdateStanding};
+use crate::call::Call;
 use crate::config::Settings;
 use crate::deliver::{self, Delivery, Obtained, Purpose};
 use crate::digest::Sha256;
@@ -13,7 +14,6 @@ use crate::error::{Error, ErrorKind};
 use crate::gather::{Gathered, Next, gather};
 use crate::journal::By;
 use crate::plan::Expect;
-use crate::session::Session;
 use crate::verify::Accepted;
 use crate::want::Want;
 
@@ -70,7 +70,7 @@ impl PrefetchRun<'_> {
             let Gathered { want, result } = match gathering.next_within(TICK) {
                 Next::Done(gathered) => *gathered,
                 Next::NotYet => {
-                    let arriving = self.session.store.arriving();
+                    let arriving = self.machine.store.arriving();
                     let parts = arriving.iter().filter_map(|(sha256, part)| Some(*part.min(coming.get(sha256)?)));
                     arrived(PrefetchProgress { files, of_files, bytes: bytes + parts.sum::<u64>(), of_bytes });
                     continue;
@@ -122,7 +122,7 @@ impl PrefetchRun<'_> {
 }
 
 /// Fetches one file so that it stays.
-fn into_store(session: &mut Session, want: &Want) -> Delivery<Option<Obtained>> {
-    let Delivery { result, receipt } = deliver::fetch(session, want.order(), Purpose::Prefetch);
+fn into_store(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
+    let Delivery { result, receipt } = deliver::fetch(call, want.order(), Purpose::Prefetch);
     Delivery { result: result.map(Some), receipt }
 }

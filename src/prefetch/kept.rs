@@ -13,13 +13,14 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::call::Call;
 use crate::deliver::Obtained;
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
+use crate::lists::Lists;
 use crate::name::FileName;
 use crate::plan::Expect;
-use crate::session::Session;
 use crate::size::SIGNATURE_MOST;
 use crate::store::take_once;
 use crate::verify::{self, Accepted, Waiver};
@@ -78,43 +79,43 @@ impl KeptSignatures {
 }
 
 /// Returns the kept signature for `want` if it was never handed out, and marks it as handed out.
-pub fn first_time(session: &Session, want: &Want) -> Option<Obtained> {
-    let (kept, package) = signed(session, want)?;
+pub fn first_time(call: &Call, want: &Want) -> Option<Obtained> {
+    let (kept, package) = signed(&call.lists, want)?;
     // Before it is used: after any outcome, the next call is not the first.
-    take_once(&kept.fresh(package), &kept.used(package), session.env.uid, MOST, |bytes| accept(session, want, &bytes))
+    take_once(&kept.fresh(package), &kept.used(package), call.machine.env.uid, MOST, |bytes| accept(call, want, &bytes))
 }
 
 /// True if [`first_time`] would find one: then it need not be fetched.
-pub fn is_at_hand(session: &Session, want: &Want) -> bool {
-    signed(session, want).is_some_and(|(kept, package)| kept.fresh(package).exists())
+pub fn is_at_hand(lists: &Lists, want: &Want) -> bool {
+    signed(lists, want).is_some_and(|(kept, package)| kept.fresh(package).exists())
 }
 
 /// Returns the kept signature for `want`, handed out before or not, if `error` is that no mirror delivered it.
-pub fn at_last(session: &Session, want: &Want, error: &Error) -> Option<Obtained> {
+pub fn at_last(call: &Call, want: &Want, error: &Error) -> Option<Obtained> {
     if error.kind != ErrorKind::NoSource {
         return None;
     }
-    let (kept, package) = signed(session, want)?;
-    open(session, want, &kept.fresh(package)).or_else(|| open(session, want, &kept.used(package)))
+    let (kept, package) = signed(&call.lists, want)?;
+    open(call, want, &kept.fresh(package)).or_else(|| open(call, want, &kept.used(package)))
 }
 
 /// Returns the package that `want` signs, according to pacman's database.
-fn signed(session: &Session, want: &Want) -> Option<(KeptSignatures, Sha256)> {
-    let kept = KeptSignatures::of(session.store.dir());
+fn signed(lists: &Lists, want: &Want) -> Option<(KeptSignatures, Sha256)> {
+    let kept = KeptSignatures::of(lists.machine().store.dir());
     // If no signature was ever kept, nothing more is looked up.
     if !matches!(want.plan.expect, Expect::Waived(Waiver::Signature)) || !kept.dir.exists() {
         return None;
     }
-    let package = session.knowledge(&want.repo.as_ref()?.name, &want.name.signed()?).ok()?.database?;
+    let package = lists.knowledge(&want.repo.as_ref()?.name, &want.name.signed()?).ok()?.database?;
     Some((kept, package.sha256))
 }
 
-fn open(session: &Session, want: &Want, path: &Path) -> Option<Obtained> {
-    accept(session, want, &fsx::read_small(path, session.env.uid, MOST).ok()?)
+fn open(call: &Call, want: &Want, path: &Path) -> Option<Obtained> {
+    accept(call, want, &fsx::read_small(path, call.machine.env.uid, MOST).ok()?)
 }
 
-fn accept(session: &Session, want: &Want, bytes: &[u8]) -> Option<Obtained> {
-    let file = session.scratch().ok()?;
+fn accept(call: &Call, want: &Want, bytes: &[u8]) -> Option<Obtained> {
+    let file = call.scratch().ok()?;
     file.write_all_at(bytes, 0).ok()?;
     let waived = verify::waive(Waiver::Signature, &FileName::new(want.name.as_str()).ok()?, &file).ok()?;
     Some(Obtained::new(file, Accepted::Waived(waived), "store").loose())

@@ -12,8 +12,10 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::call::Call;
 use crate::clock;
 use crate::config::Settings;
 use crate::deliver::block_on;
@@ -23,9 +25,10 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
 use crate::kubo::keep::Ledger;
+use crate::lists::Lists;
+use crate::machine::Machine;
 use crate::name::{FileName, RepoName};
 use crate::plan::Expect;
-use crate::session::Session;
 use crate::want::Want;
 
 pub mod choose;
@@ -84,11 +87,13 @@ pub fn run(
     if let (false, Some(why)) = (options.now, Surroundings::now().objection(settings)) {
         return Ok(PrefetchReport { postponed: Some(why), ..PrefetchReport::default() });
     }
-    let system = Session::open(env, settings, Path::new("/var/tmp"))?;
-    if system.store.is_passing() {
+    let beside = Path::new("/var/tmp");
+    let machine = Machine::open(env, settings, beside)?;
+    let system = Lists::of(&machine);
+    if machine.store.is_passing() {
         return Err(Error::local("store.dir", "prefetch needs a store that lasts").hint("pkgswarm config store.dir"));
     }
-    let store = system.store.dir().to_owned();
+    let store = machine.store.dir().to_owned();
     let below = store.join("prefetch");
     fsx::own_dir(&below, env.uid).map_err(|e| Error::local(below.display(), e))?;
     let Ok(_alone) = fsx::lock(&below.join("lock"), Duration::ZERO) else {
@@ -101,17 +106,26 @@ pub fn run(
         Error::usage("pacman.conf", "pacman's configuration is not known").hint("`pacman-conf` shows what pacman says")
     })?;
     let databases = Databases::open(&below, env.uid, &conf)?;
-    let mut session = Session::open(env, settings, Path::new("/var/tmp"))?.with_databases(databases.dir());
-    let mut failures = databases.refresh(&mut session, &conf)?;
-    let run =
-        PrefetchRun { env, settings, options, conf: &conf, session, system, store: store.clone(), now: clock::now() };
+    let mut call = Call::with(Lists::of(&machine).with_databases(databases.dir()), beside);
+    let mut failures = databases.refresh(&mut call, &conf)?;
+    let run = PrefetchRun {
+        env,
+        settings,
+        options,
+        conf: &conf,
+        machine,
+        ahead: call.lists,
+        system,
+        store: store.clone(),
+        now: clock::now(),
+    };
     let last = PrefetchState::read(&store);
-    let updates = pending::pending(&run.session, databases.dir())?;
+    let updates = pending::pending(&run.ahead, databases.dir())?;
     let (wants, mut state) = run.plan(updates, &last, &mut failures);
     let (mut fetched, mut warnings) = (0, Vec::new());
     if !options.dry_run {
         // Files that pacman has by now make room first. A failed sweep only leaves more files.
-        let _ = run.session.store.sweep(&conf.cache_dirs);
+        let _ = run.machine.store.sweep(&conf.cache_dirs);
         run.let_go(&last, &state);
         fetched = run.fetch(wants, &mut state, &mut failures, arrived)?;
         run.offer(&state);
@@ -126,10 +140,11 @@ struct PrefetchRun<'a> {
     settings: &'a Settings,
     options: &'a PrefetchOptions,
     conf: &'a PacmanConf,
-    /// A session on the private databases.
-    session: Session,
-    /// A session on pacman's own databases.
-    system: Session,
+    machine: Rc<Machine>,
+    /// The lists of the private databases.
+    ahead: Lists,
+    /// The lists of pacman's own databases.
+    system: Lists,
     store: PathBuf,
     now: u64,
 }
@@ -144,7 +159,7 @@ impl PrefetchRun<'_> {
     ) -> (Vec<Want>, PrefetchState) {
         let mut known = Vec::new();
         for update in updates {
-            match Want::in_repo(&self.session, &update.repo, update.file.clone()) {
+            match Want::in_repo(&self.ahead, &update.repo, update.file.clone()) {
                 Ok(want) => known.push((update, want)),
                 // A disagreement about one file does not exclude the others.
                 Err(e) => failures.push(e),
@@ -204,7 +219,7 @@ impl PrefetchRun<'_> {
     /// True if the file of `want` is in the store or in one of pacman's caches.
     fn has(&self, want: &Want) -> bool {
         let Expect::Exact { sha256, size } = want.plan.expect else { return false };
-        self.session.store.has(sha256, size) || in_cache(self.conf, want.name.as_str(), size)
+        self.machine.store.has(sha256, size) || in_cache(self.conf, want.name.as_str(), size)
     }
 
     /// True if pacman would fetch the signature of a package from the network.
@@ -220,9 +235,9 @@ impl PrefetchRun<'_> {
         if cached || package.is_some_and(|package| KeptSignatures::of(&self.store).has(package)) {
             return None;
         }
-        let signature = Want::in_repo(&self.session, &repo.name, name).ok()?;
+        let signature = Want::in_repo(&self.ahead, &repo.name, name).ok()?;
         match signature.plan.expect {
-            Expect::Exact { sha256, size } if self.session.store.has(sha256, size) => None,
+            Expect::Exact { sha256, size } if self.machine.store.has(sha256, size) => None,
             _ => Some(signature),
         }
     }
@@ -233,16 +248,16 @@ impl PrefetchRun<'_> {
         let kept: Vec<Sha256> =
             state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
         for old in last.updates.iter().filter_map(|one| one.sha256).filter(|sha256| !kept.contains(sha256)) {
-            self.session.store.let_go(old);
+            self.machine.store.let_go(old);
         }
         KeptSignatures::of(&self.store).retain(&kept);
         // As the youngest files, they are evicted last.
-        kept.iter().for_each(|sha256| self.session.store.freshen(*sha256));
+        kept.iter().for_each(|sha256| self.machine.store.freshen(*sha256));
     }
 
     fn is_here(&self, one: &PendingUpdate) -> bool {
         let Some(sha256) = one.sha256 else { return false };
-        self.session.store.has(sha256, one.size) || in_cache(self.conf, &one.file, one.size)
+        self.machine.store.has(sha256, one.size) || in_cache(self.conf, &one.file, one.size)
     }
 
     /// Lets the daemon offer files that are here and may be shared (`share.stores`): it scans when the state is
@@ -251,7 +266,7 @@ impl PrefetchRun<'_> {
         for one in state.updates.iter().filter(|one| one.is_here()) {
             let repo = RepoName::new(&one.repo).ok().filter(|repo| self.system.may_share(repo));
             if let (Some(sha256), Some(_)) = (one.sha256, repo) {
-                self.session.store.open_to_all(sha256);
+                self.machine.store.open_to_all(sha256);
             }
         }
     }
@@ -259,10 +274,10 @@ impl PrefetchRun<'_> {
     /// Pins files that are here and may be shared, and unpins those that are not pending any more. Kubo serves
     /// neighbours only: if it does not answer, that is a warning, not a failure.
     fn pin(&self, state: &mut PrefetchState, warnings: &mut Vec<String>) {
-        if !self.settings.prefetch.pin || !self.system.asks_kubo() {
+        if !self.settings.prefetch.pin || !self.machine.asks_kubo() {
             return;
         }
-        let (kubo, ledger) = (self.system.kubo(), Ledger::at(&self.store));
+        let (kubo, ledger) = (self.machine.kubo(), Ledger::at(&self.store));
         // No answer is usual on machines without Kubo.
         let Some(Ok(pinned)) = block_on(pins::ours(&kubo)) else { return };
         let mut failed = None;
@@ -273,7 +288,7 @@ impl PrefetchRun<'_> {
                 one.pinned = true;
             } else if self.system.may_share(&repo)
                 && failed.is_none()
-                && let Ok(file) = self.session.store.peek(sha256)
+                && let Ok(file) = self.machine.store.peek(sha256)
             {
                 match block_on(pins::pin(&kubo, &ledger, file, &name)) {
                     Some(Ok(ours)) => one.pinned = ours,

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::find;
+use crate::lists::Lists;
 use crate::name::{FileName, RepoName};
 use crate::program::{self, SilentError};
 use crate::report;
-use crate::session::Session;
 use crate::want;
 
 /// Resolving a large upgrade takes a second; the output has a line of at most 1 KiB for each package.
@@ -38,21 +38,21 @@ pub struct Update {
     pub file: FileName,
 }
 
-/// Lists what an upgrade over `session`'s databases would fetch, in pacman's order.
+/// Lists what an upgrade over the databases of `lists` would fetch, in pacman's order.
 ///
 /// If pacman cannot resolve the upgrade (a package of the user's own needs an old library, say), every package
 /// with a newer version counts, with a warning: the user will decide with pacman, and needs most of them.
 ///
 /// # Errors
 /// pacman is not installed, or cannot read the databases.
-pub fn pending(session: &Session, databases: &Path) -> Result<Vec<Update>, Error> {
+pub fn pending(lists: &Lists, databases: &Path) -> Result<Vec<Update>, Error> {
     let installed = installed(&databases.join("local"));
-    match ask(session, databases, &["-Su", "--print", "--print-format", FORMAT]) {
+    match ask(lists, databases, &["-Su", "--print", "--print-format", FORMAT]) {
         Ok(lines) => Ok(lines.lines().filter_map(|line| update(line, &installed)).collect()),
         Err(SilentError::Refused { message, .. }) if message.contains("failed to prepare transaction") => {
-            let lines = ask(session, databases, &["-Qu"]).or_else(nothing).map_err(unanswered)?;
+            let lines = ask(lists, databases, &["-Qu"]).or_else(nothing).map_err(unanswered)?;
             report::say(&format!("warning: pacman cannot prepare the upgrade: {message}"));
-            Ok(lines.lines().filter_map(|line| newer(session, line)).collect())
+            Ok(lines.lines().filter_map(|line| newer(lists, line)).collect())
         }
         Err(e) => Err(unanswered(e)),
     }
@@ -70,9 +70,9 @@ fn nothing(e: SilentError) -> Result<String, SilentError> {
     }
 }
 
-fn ask(session: &Session, databases: &Path, words: &[&str]) -> Result<String, SilentError> {
+fn ask(lists: &Lists, databases: &Path, words: &[&str]) -> Result<String, SilentError> {
     let mut pacman = Command::new("pacman");
-    pacman.args(words).arg("--dbpath").arg(databases).arg("--config").arg(&session.settings.pacman_conf);
+    pacman.args(words).arg("--dbpath").arg(databases).arg("--config").arg(&lists.machine().settings.pacman_conf);
     pacman.args(["--noconfirm", "--color", "never", "--logfile", "/dev/null"]);
     program::hear(pacman, b"", PATIENCE, OUTPUT_MOST)
 }
@@ -92,10 +92,10 @@ fn update(line: &str, installed: &HashMap<String, String>) -> Option<Update> {
 }
 
 /// Reads a line of `pacman -Qu`: `name old -> new`, and `[ignored]` after a package that is not upgraded.
-fn newer(session: &Session, line: &str) -> Option<Update> {
+fn newer(lists: &Lists, line: &str) -> Option<Update> {
     let words: Vec<&str> = line.split(' ').collect();
     let [name, old, "->", new] = words.as_slice() else { return None };
-    let found = find::find(session, &format!("{name}-{new}")).ok()?;
+    let found = find::find(lists, &format!("{name}-{new}")).ok()?;
     let (name, old, new) = ((*name).to_owned(), Some((*old).to_owned()), (*new).to_owned());
     Some(Update { repo: found.repo, name, old, new, file: found.name })
 }

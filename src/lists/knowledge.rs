@@ -1,4 +1,4 @@
-//! The lists of pacman and the indexes, and which of them cannot be read.
+//! The sync databases and the tables of the indexes, and which of them cannot be read.
 //!
 //! Only "no such file" means that there is no list. One that exists and cannot be read (a closed directory, a
 //! database that only root may read, a `pacman-conf` that does not answer) may list any file, so that no other
@@ -9,42 +9,23 @@
 use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use super::Session;
+use super::Lists;
 use crate::catalogue::{self, Catalogue, CatalogueEntry, CatalogueError};
 use crate::cid::Cid;
 use crate::digest::Sha256;
-use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck};
-use crate::distro::question::{ConfError, ConfQuestion, PATIENCE};
+use crate::distro::pacman_conf::{Repo, SignatureCheck};
 use crate::distro::syncdb::DatabaseError;
 use crate::error::Error;
-use crate::fsx;
 use crate::index;
 use crate::name::{FileName, RepoName};
 use crate::plan::{IndexEntry, Knowledge, Known, UnreadList};
-use crate::program::SilentError;
-use crate::report;
 
-/// Longest wait for `pacman-conf` in the background: its answer is kept, and proves later requests.
-const NO_HURRY: Duration = Duration::from_secs(60);
 /// Tries to open a database that is being replaced.
 const TRIES: usize = 3;
-
-const HIDDEN: &str = "warning: the command line of the pacman that has called cannot be read (/proc is not mounted, hides \
-    it, or ends at a wrapper): its options are not known, files that the usual lists do not have are not proven, and \
-    nothing is fetched ahead";
-
-/// The reason why there is no configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum NoConf {
-    /// This machine has no pacman.
-    NoPacman,
-    /// It could not be read.
-    Unread,
-}
 
 /// The compiled list of a repository, as far as it is known.
 enum List {
@@ -56,84 +37,7 @@ enum List {
     Compiled(Catalogue),
 }
 
-impl Session {
-    /// Returns pacman's configuration; `None` where there is none, or it cannot be read. Runs `pacman-conf` only
-    /// when a file changed.
-    pub fn conf(&self) -> Option<&PacmanConf> {
-        self.known_conf().as_ref().ok()
-    }
-
-    /// Returns the knowledge of a file without the calling pacman's configuration: none, and why.
-    pub fn without_conf(&self) -> Knowledge {
-        let unread = (*self.known_conf() != Err(NoConf::NoPacman)).then_some(UnreadList::Configuration);
-        Knowledge { unread, for_others: !self.is_for_pacman(), ..Knowledge::default() }
-    }
-
-    /// Returns the package caches, if an earlier call has kept the answer; runs no program.
-    pub fn kept_cache_dirs(&self) -> Vec<PathBuf> {
-        let kept = self.question().ok().and_then(|question| question.recall(&self.store.cache_dir()));
-        kept.map(|conf| conf.cache_dirs).unwrap_or_default()
-    }
-
-    fn known_conf(&self) -> &Result<PacmanConf, NoConf> {
-        self.conf.get_or_init(|| {
-            if self.is_hidden {
-                self.say_once(HIDDEN);
-            }
-            let question = self.question();
-            let config = question.as_ref().map(|question| question.config.clone()).ok();
-            question.map_err(|e| e.to_string()).and_then(|question| self.ask(&question)).map_err(|why| {
-                let is_missing = |config: &PathBuf| rustix::fs::stat(config).is_err_and(|e| e == Errno::NOENT);
-                if self.caller.is_none() && !self.is_hidden && config.as_ref().is_some_and(is_missing) {
-                    return NoConf::NoPacman;
-                }
-                let config = config.map(|config| format!("{}: ", config.display())).unwrap_or_default();
-                self.say_once(&format!(
-                    "warning: {config}pacman's configuration is not known, and nothing is proven by its lists: {why}"
-                ));
-                NoConf::Unread
-            })
-        })
-    }
-
-    /// Returns the query for `pacman-conf`.
-    fn question(&self) -> Result<ConfQuestion, ConfError> {
-        let mut question = self.caller.as_ref().map(ConfQuestion::of).transpose()?.unwrap_or_default();
-        if self.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
-            question.config = self.settings.pacman_conf.clone();
-        }
-        if let Some(databases) = &self.databases {
-            question.db_path = Some(databases.clone());
-        }
-        Ok(question)
-    }
-
-    /// Runs `pacman-conf` unless the last answer is valid. A program that gave no answer in time is not run again
-    /// in this run of pacman; read-ahead waits for longer, and keeps the answer for later calls.
-    fn ask(&self, question: &ConfQuestion) -> Result<PacmanConf, String> {
-        let directory = self.store.cache_dir();
-        if let Some(conf) = question.recall(&directory) {
-            return Ok(conf);
-        }
-        let slow = self.mark("slow", &format!("{question:?}"));
-        let is_waited_for = self.unsaid.is_some() || report::is_heard();
-        let earlier = slow.as_ref().filter(|_| is_waited_for).and_then(|slow| {
-            let bytes = fsx::read_small(slow, self.env.uid, 4096).ok()?;
-            String::from_utf8(bytes).ok()
-        });
-        if let Some(why) = earlier {
-            return Err(why);
-        }
-        let patience = if is_waited_for { PATIENCE } else { NO_HURRY };
-        question.ask_and_keep(&directory, patience).map_err(|error| {
-            let why = error.to_string();
-            if let (ConfError::Silent(SilentError::TooSlow { .. }), Some(slow)) = (&error, slow) {
-                let _waited_for_again = fsx::replace(&slow, why.as_bytes(), 0o600);
-            }
-            why
-        })
-    }
-
+impl Lists {
     /// Returns the compiled sync database of a repository; `None` when there is none yet, or, with a warning, when
     /// it cannot be read.
     ///
@@ -187,7 +91,7 @@ impl Session {
     fn database_paths(&self, repo: &Repo) -> Option<(PathBuf, PathBuf)> {
         let database = self.conf()?.database(&repo.name);
         let key = &Sha256::of(database.as_os_str().as_encoded_bytes()).to_string()[..12];
-        let cache = self.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
+        let cache = self.machine.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
         Some((database, cache))
     }
 
@@ -203,10 +107,10 @@ impl Session {
 
     /// Returns the same, and whether one of them cannot be read.
     fn tables_and_unread(&self, repo: &str) -> (Vec<(String, Catalogue)>, bool) {
-        let allowed = self.settings.indexes.iter().filter(|index| index.may_describe(repo));
+        let allowed = self.machine.settings.indexes.iter().filter(|index| index.may_describe(repo));
         let (arch, mut tables, mut is_unread) = (self.arch(), Vec::new(), false);
         for index in allowed {
-            match index::in_use::table(&self.settings, index, repo, &arch, SystemTime::now()) {
+            match index::in_use::table(&self.machine.settings, index, repo, &arch, SystemTime::now()) {
                 Ok(table) => tables.extend(table.map(|table| (index.name.clone(), table))),
                 Err(error) => {
                     self.say_unread(&format!("index {}: {error}", index.name));
@@ -220,7 +124,7 @@ impl Session {
     /// Returns everything that the lists contain about a file of a repository.
     ///
     /// # Errors
-    /// As of [`Session::database`].
+    /// As of [`Lists::database`].
     pub fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
         let configured = self.repo(repo);
         let list = configured.map_or(Ok(List::Missing), |repo| self.list(repo))?;
@@ -245,7 +149,7 @@ impl Session {
         let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == SignatureCheck::Required);
         let is_database_unread = unread.is_some();
         // A pacman whose options are unknown may use other lists.
-        unread = unread.or((is_unread || self.is_hidden).then_some(UnreadList::List));
+        unread = unread.or((is_unread || self.run.is_hidden).then_some(UnreadList::List));
         let for_others = !self.is_for_pacman();
         Ok(Knowledge { in_repo: true, for_others, database, indexes, signatures_required, unread, is_database_unread })
     }

@@ -6,14 +6,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use super::Session;
+use super::Lists;
 use crate::digest::Sha256;
 use crate::report;
 
 /// The messages of this process.
 static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-impl Session {
+impl Lists {
     /// Prints `text` unless an earlier call of this run of pacman printed it; without a pacman, once in this
     /// process.
     pub(super) fn say_once(&self, text: &str) {
@@ -35,7 +35,7 @@ impl Session {
     /// of the run. `None` where no pacman calls, or without a lasting store.
     pub(super) fn mark(&self, kind: &str, what: &str) -> Option<PathBuf> {
         let key = &Sha256::of(what.as_bytes()).to_string()[..12];
-        let is_run = (self.caller.is_some() || self.is_hidden) && !self.store.is_passing();
-        is_run.then(|| self.store.health_dir().join(format!("{kind}-{}-{key}", self.run)))
+        let is_run = self.run.is_of_pacman() && !self.machine.store.is_passing();
+        is_run.then(|| self.machine.store.health_dir().join(format!("{kind}-{}-{key}", self.run.name)))
     }
 }

@@ -1,0 +1,134 @@
+//! What all calls of a process share: the process itself, its settings, the store and the HTTP clients.
+//!
+//! A machine knows what may be asked here (Kubo, the daemon, gateways), and nothing of pacman: its lists are in
+//! [`lists`](crate::lists), the single call is in [`call`](crate::call).
+
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::config::{self, IndexConfig, KuboPolicy, Settings, SharePolicy};
+use crate::distro::server;
+use crate::env::{BESIDE, Env, HANDOVER};
+use crate::error::Error;
+use crate::http::Http;
+use crate::kubo::Kubo;
+use crate::report;
+use crate::store::Store;
+
+/// The means that all calls of one process share. Many calls may hold the same one.
+pub struct Machine {
+    /// The process.
+    pub env: Env,
+    /// The settings.
+    pub settings: Settings,
+    /// The staging area.
+    pub store: Rc<Store>,
+    /// The HTTP clients.
+    pub http: Rc<Http>,
+}
+
+impl Machine {
+    /// Opens the store. A temporary one in `beside` replaces a lasting one that cannot be had.
+    ///
+    /// # Errors
+    /// `Local` when there is no place for either; trying again does not help.
+    pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Rc<Self>, Error> {
+        Ok(Self::with_store(env, settings, open_store(env, settings, beside)?))
+    }
+
+    /// Opens the lasting store or none, and prints nothing.
+    pub fn open_lasting(env: &Env, settings: &Settings) -> Option<Rc<Self>> {
+        let store = Store::open(settings.store_dir.as_ref()?, env.uid, settings.store_max).ok()?;
+        Some(Self::with_store(env, settings, store))
+    }
+
+    fn with_store(env: &Env, settings: &Settings, store: Store) -> Rc<Self> {
+        let http = Rc::new(Http::new(settings.connect).in_environment(env));
+        Rc::new(Self { env: env.clone(), settings: settings.clone(), store: Rc::new(store), http })
+    }
+
+    /// Returns the same machine with a temporary store in `beside` in place of the lasting one, which has failed.
+    /// `None` when there is no other place, or no lasting one was in use.
+    pub fn without_store(&self, beside: &Path) -> Option<Rc<Self>> {
+        if self.store.is_passing() {
+            return None;
+        }
+        let store = passing_store(&self.env, &self.settings, beside).ok()?;
+        let Self { env, settings, http, .. } = self;
+        Some(Rc::new(Self {
+            env: env.clone(),
+            settings: settings.clone(),
+            store: Rc::new(store),
+            http: Rc::clone(http),
+        }))
+    }
+
+    /// Returns true when Kubo may be asked at all.
+    pub fn asks_kubo(&self) -> bool {
+        self.allows(self.settings.kubo)
+    }
+
+    /// Returns true when there is a daemon that may be asked for the files of neighbours.
+    pub fn asks_node(&self) -> bool {
+        self.allows(self.settings.lan) && rustix::fs::stat(&self.settings.socket).is_ok()
+    }
+
+    fn allows(&self, policy: KuboPolicy) -> bool {
+        match policy {
+            KuboPolicy::Yes => true,
+            KuboPolicy::No => false,
+            KuboPolicy::Auto => !self.env.has_proxy(),
+        }
+    }
+
+    /// Returns the RPC and gateway of the Kubo daemon.
+    pub fn kubo(&self) -> Kubo {
+        Kubo::configured(&self.settings, &self.http)
+    }
+
+    /// Returns true when gateways may be asked at all.
+    pub fn asks_gateways(&self) -> bool {
+        !self.env.has_proxy() || self.settings.gateways_behind_proxy
+    }
+
+    /// Returns true when neighbours may be asked for an index, and so learn of it: it is public. One with a
+    /// private copy is passed on where all of its repositories are named in `share.repos`.
+    pub fn may_pass_on(&self, index: &IndexConfig) -> bool {
+        let is_named = match &self.settings.share {
+            SharePolicy::Public => false,
+            SharePolicy::Named(names) => {
+                index.repos.iter().all(|repo| repo.value().is_ok_and(|repo| names.contains(repo)))
+            }
+        };
+        is_named || index.url.as_ref().is_none_or(|url| server::is_public(&url.to_string()))
+    }
+}
+
+fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Error> {
+    let passing = || {
+        passing_store(env, settings, beside)
+            .map_err(|e| Error::local(beside.display(), format!("no place for a store: {e}")))
+    };
+    if settings.storeless {
+        return passing();
+    }
+    if let Some(dir) = &settings.store_dir {
+        match Store::open(dir, env.uid, settings.store_max) {
+            Ok(store) => return Ok(store),
+            Err(e) => report::say(&format!("warning: {}: {e}; going on without a lasting store", dir.display())),
+        }
+    }
+    let own = config::homeless_store(env.uid);
+    let lasting = settings.store_dir.is_none().then(|| Store::open(&own, env.uid, settings.store_max));
+    match lasting {
+        Some(Ok(store)) => Ok(store),
+        _ => passing(),
+    }
+}
+
+fn passing_store(env: &Env, settings: &Settings, beside: &Path) -> std::io::Result<Store> {
+    let tried = |dir: &Path| Store::passing(dir, env.uid, settings.store_max);
+    // Root's own directory is not its child's to write to; the one that root has made for it beside that is.
+    let first = env.var(HANDOVER).and(env.var(BESIDE)).map_or(beside, Path::new);
+    tried(first).or_else(|_| tried(Path::new("/var/tmp"))).or_else(|_| tried(&std::env::temp_dir()))
+}
