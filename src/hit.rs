@@ -62,14 +62,14 @@ pub fn hand_out(env: &Env) -> Option<String> {
 
 /// A file that was found on this machine.
 #[derive(Debug)]
-pub struct Served {
+pub struct LocalHit {
     /// The request that it answers.
     pub want: Want,
     /// The file.
     pub obtained: Obtained,
 }
 
-impl Served {
+impl LocalHit {
     /// Writes the line of the journal; the request came at `begun`.
     pub fn note(&self, machine: &Machine, begun: Instant) {
         let repo = self.want.repo.as_ref().map(|repo| &repo.name);
@@ -83,7 +83,7 @@ impl Served {
 /// `None` when the file is not here, and whenever there is anything to report, to fetch or to start before: after a
 /// ^C, for the first file of a transaction that is to be read ahead, where two lists differ about the file, and
 /// where silent lists have withheld a warning.
-pub fn serve(call: &Call, url: &str) -> Option<Served> {
+pub fn serve(call: &Call, url: &str) -> Option<LocalHit> {
     let name = want::name_of(url).ok()?;
     if !name.kind().is_of_package() || call.is_interrupted() || ahead::is_to_start(call, &name) {
         return None;
@@ -94,5 +94,5 @@ pub fn serve(call: &Call, url: &str) -> Option<Served> {
     }
     let kept = (name.kind() == NameKind::PackageSignature).then(|| kept::first_time(call, &want)).flatten();
     let obtained = kept.or_else(|| ahead::here(call, &want))?;
-    Some(Served { want, obtained })
+    Some(LocalHit { want, obtained })
 }
