@@ -229,7 +229,7 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
     ("replacing by rename", ".persist(", &["src/fsx/replace.rs", "src/output.rs"]),
     ("files that are synced", ".sync_all()", &["src/fsx/replace.rs"]),
     ("files that are synced", ".sync_data()", &["src/fsx/replace.rs"]),
-    ("reading a copied descriptor from its start", "impl Read for FromStart", &["src/fsx/from_start.rs"]),
+    ("reading a copied descriptor from its start", "io::Read for FromStart", &["src/fsx/from_start.rs"]),
     ("passing descriptors", "::ScmRights(", &["src/socket/passing.rs"]),
     ("a raw block by HTTP", "application/vnd.ipld.raw", &["src/http/block.rs"]),
     ("a raw block by HTTP", "?format=raw", &["src/http/block.rs"]),

@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> io::Result<File> {
-        // HeldItem for milliseconds; pacman waits for us.
+        // Held for milliseconds; pacman waits for us.
         crate::fsx::lock(&self.dir.join("kubo-cached.lock"), Duration::from_secs(2))
     }
 
