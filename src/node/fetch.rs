@@ -8,6 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +27,9 @@ use crate::node::message::{WantEntry, WantKind};
 use crate::ordered::Ordered;
 use crate::source::ahead::Ahead;
 use crate::verify::Verifier;
+
+#[cfg(test)]
+mod tests;
 
 /// Most blocks that are asked of one peer at a time; fewer where its line is slow. With 8 and 16 a peer delivers 460 to
 /// 600 MB/s, with 1 it is a third less.
@@ -92,7 +97,8 @@ impl Arriving {
     }
 }
 
-/// Fetches all of it. Peers that connect meanwhile are asked too. Dropping the future ends the transfer.
+/// Fetches all of it. Peers that connect meanwhile are asked too. Dropping the future ends the transfer; a write
+/// that is under way then empties the file.
 ///
 /// # Errors
 /// [`FetchError`]; after `Absent` and `Stalled` other peers may have it later.
@@ -114,6 +120,7 @@ pub async fn fetch(
         silent: HashSet::new(),
         blocks: Ordered::default(),
         senders: HashSet::new(),
+        dropped: Arc::default(),
     };
     for peer in among {
         transfer.silent.insert(*peer);
@@ -147,6 +154,8 @@ struct BlockTransfer<'a> {
     silent: HashSet<PeerId>,
     blocks: Ordered<Sha256, PendingBlock, Bytes>,
     senders: HashSet<PeerId>,
+    /// True once the transfer is dropped, perhaps while a thread writes its blocks.
+    dropped: Arc<AtomicBool>,
 }
 
 impl BlockTransfer<'_> {
@@ -357,7 +366,7 @@ impl BlockTransfer<'_> {
     /// Writes the next blocks, as far as they are here.
     async fn put_together(&mut self, progress: &watch::Sender<TransferProgress>) -> Result<(), FetchError> {
         let mut arriving = self.arriving.take().expect("it is there between two steps");
-        let ready = std::mem::take(&mut self.blocks.ready);
+        let (ready, dropped) = (std::mem::take(&mut self.blocks.ready), Arc::clone(&self.dropped));
         // Hashing and writing would block all other tasks.
         let done = tokio::task::spawn_blocking(move || {
             let mut ready = ready;
@@ -368,6 +377,10 @@ impl BlockTransfer<'_> {
                     break Err(e);
                 }
             };
+            // The caller has emptied the file, perhaps before the last write. Another process may hold it open.
+            if dropped.load(Ordering::SeqCst) {
+                let _ = arriving.file.set_len(0);
+            }
             (arriving, ready, result)
         });
         let (arriving, ready, result) = done.await.map_err(|e| FetchError::Local(io::Error::other(e)))?;
@@ -380,6 +393,7 @@ impl BlockTransfer<'_> {
 
 impl Drop for BlockTransfer<'_> {
     fn drop(&mut self) {
+        self.dropped.store(true, Ordering::SeqCst);
         self.bitswap.transfer_ends();
         for pending in self.blocks.asked.values() {
             for peer in &pending.of {
