@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType};
 use serde_json::Value;
@@ -20,7 +20,10 @@ use tempfile::TempDir;
 use crate::daemon::server::Server;
 use crate::daemon::transfers::Transfers;
 use crate::digest::Sha256;
-use crate::node::tests::Started;
+use crate::fsx::FileKey;
+use crate::node::shelf::Shelved;
+use crate::node::tests::{Started, until};
+use crate::size::CHUNK;
 use crate::socket::{Connection, SocketListener, ask};
 use crate::store::Store;
 
@@ -113,7 +116,7 @@ fn rescue(readers: Vec<TcpStream>) -> (Sender<()>, JoinHandle<bool>) {
 
 /// Runs the attack in all its forms: the descriptor with a request, with nothing, behind a request, on connections
 /// that stay and that close, and on more of them than one user may have.
-async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io::Result<SocketListener>) {
+async fn a_socket_that_lingers_keeps_no_user_waiting(listen: fn(&Path) -> std::io::Result<SocketListener>) {
     let scene = Scene::new(listen).await;
     assert!(scene.status().await["id"].is_string());
     let (mut readers, mut kept) = (Vec::new(), Vec::new());
@@ -151,13 +154,13 @@ async fn a_socket_that_lingers_keeps_nobody_waiting(listen: fn(&Path) -> std::io
 }
 
 #[tokio::test]
-async fn a_socket_that_lingers_keeps_nobody_waiting_where_the_kernel_refuses_it() {
-    a_socket_that_lingers_keeps_nobody_waiting(SocketListener::at).await;
+async fn a_socket_that_lingers_keeps_no_user_waiting_where_the_kernel_refuses_it() {
+    a_socket_that_lingers_keeps_no_user_waiting(SocketListener::at).await;
 }
 
 #[tokio::test]
-async fn a_socket_that_lingers_keeps_nobody_waiting_on_an_older_kernel() {
-    a_socket_that_lingers_keeps_nobody_waiting(SocketListener::at_on_an_older_kernel).await;
+async fn a_socket_that_lingers_keeps_no_user_waiting_on_an_older_kernel() {
+    a_socket_that_lingers_keeps_no_user_waiting(SocketListener::at_on_an_older_kernel).await;
 }
 
 #[tokio::test]
@@ -259,8 +262,17 @@ async fn what_neighbours_send_and_what_is_held_open_of_it_stays_within_the_store
         for file in &files {
             asking.push(scene.ask_for(file.sha256, file.key.size).await);
             if round > 0 {
-                let (said, given) = answers(&asking.pop().unwrap()).await;
-                assert_eq!(said, "done");
+                let mut connection = asking.pop().unwrap();
+                let given = loop {
+                    let (said, given) = answers(&connection).await;
+                    if said == "done" {
+                        break given;
+                    }
+                    // On a busy machine a neighbour may answer late; but nothing else takes the room.
+                    assert!(said.starts_with("absent no neighbour "), "{said}");
+                    scene.started.node.bitswap.forgive(has.node.id);
+                    connection = scene.ask_for(file.sha256, file.key.size).await;
+                };
                 done += 1;
                 held.extend(given);
                 let taken = on_disk(&scene.store.files_dir(), &held);
@@ -278,34 +290,49 @@ async fn what_neighbours_send_and_what_is_held_open_of_it_stays_within_the_store
     assert_eq!(done, 24);
 }
 
+/// Puts a file of this size on a neighbour's shelf whose last leaf the neighbour cannot send.
+fn shelve_in_part(has: &Started, path: &Path, size: usize) -> Shelved {
+    // No two leaves are alike.
+    let mut bytes: Vec<u8> = (0..size).map(|at| (at / CHUNK) as u8).collect();
+    let whole = has.shelve(path, &bytes);
+    bytes[size - CHUNK..].fill(255);
+    std::fs::write(path, bytes).unwrap();
+    // As if it had not changed: each leaf is hashed before it is sent, and the last one is wrong.
+    has.node.shelf.add(Shelved { key: FileKey::at(path).unwrap(), ..whole.clone() });
+    whole
+}
+
 #[tokio::test]
-async fn what_had_come_of_a_file_that_its_asker_gave_up_takes_no_room_though_he_holds_it_open() {
+async fn what_had_come_of_a_file_that_its_caller_gave_up_takes_no_room_though_it_is_held_open() {
     let has = Started::new(&[]).await;
     let dir = tempfile::tempdir().unwrap();
-    let file = has.shelve(&dir.path().join("large"), &vec![5; 64 << 20]);
+    let file = shelve_in_part(&has, &dir.path().join("large"), 64 << 20);
     let scene = Scene::with(SocketListener::at, Started::new(&[&has]).await, 1 << 30);
-    let mut held = Vec::new();
-    for _ in 0..5 {
+    let (mut held, mut given_up, begun) = (Vec::new(), 0, Instant::now());
+    while given_up < 5 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "{given_up} parts of the file came");
         let connection = scene.ask_for(file.sha256, file.key.size).await;
+        // A busy machine may let it end before a part of it is here: as absent, or as stalled.
         loop {
             let (text, given) = connection.receive().await.unwrap().unwrap();
             held.extend(given);
-            if text.starts_with("have ") || text.starts_with("absent ") {
-                break;
+            match text.split(' ').next().unwrap() {
+                "looking" | "coming" => {}
+                "have" => {
+                    given_up += 1;
+                    break;
+                }
+                "absent" | "failed" | "busy" => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    break;
+                }
+                _ => panic!("{text}"),
             }
         }
         drop(connection);
-        while scene.transfers.count() > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        scene.started.node.bitswap.forgive(has.node.id);
     }
-    assert!(!held.is_empty());
-    // The transfer releases its last hold on the store once it notices.
-    for _ in 0..5000 {
-        if on_disk(&scene.store.dir().join("partial"), &held) == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    panic!("{} bytes are held", on_disk(&scene.store.dir().join("partial"), &held));
+    assert!(held.len() >= 5, "{} files were handed out", held.len());
+    until(|| (scene.transfers.count() == 0 && on_disk(&scene.store.dir().join("partial"), &held) == 0).then_some(()))
+        .await;
 }

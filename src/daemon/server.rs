@@ -85,7 +85,7 @@ impl Drop for CountedConnection {
 }
 
 /// A connection of a user. However it ends, no other user waits while it is closed: a peer may have sent it
-/// something that makes closing slow (tests `a_socket_that_lingers_keeps_nobody_waiting…`).
+/// something that makes closing slow (tests `a_socket_that_lingers_keeps_no_user_waiting…`).
 struct Served {
     /// Present until drop.
     connection: Option<Connection>,

@@ -288,7 +288,7 @@ impl Into<'_> {
 mod tests {
     use super::*;
     use crate::node::shelf::{Shelf, Shelved};
-    use crate::node::tests::Started;
+    use crate::node::tests::{Started, eventually};
     use crate::size::CHUNK;
 
     async fn ended(transfer: &Transfer) -> TransferState {
@@ -307,6 +307,16 @@ mod tests {
         Transfers::new(node.clone(), Box::leak(Box::new(Store::open(&dir.join("store"), uid, 1 << 30).unwrap())))
     }
 
+    /// Asks for a file until `honest`, which a busy machine may make late, has answered.
+    async fn answered(wants: &Started, transfers: &Transfers, file: &Shelved, honest: &Started) -> TransferState {
+        eventually(async || {
+            let state = ended(&transfers.get(1, request(file)).unwrap()).await;
+            wants.node.bitswap.forgive(honest.node.id);
+            Some(state).filter(|state| !matches!(state, TransferState::Absent(_)))
+        })
+        .await
+    }
+
     /// Claims that its own file is the honest one.
     fn forged(shelf: &Shelf, dir: &std::path::Path, honest: &Shelved) {
         let path = dir.join("forged");
@@ -315,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_false_root_is_found_out_and_the_next_attempt_asks_somebody_else() {
+    async fn a_false_root_is_found_out_and_the_next_attempt_asks_another_peer() {
         let dir = tempfile::tempdir().unwrap();
         let (honest, liar) = (Started::new(&[]).await, Started::new(&[]).await);
         let file = honest.shelve(&dir.path().join("file"), &vec![5; 3 * CHUNK]);
@@ -324,8 +334,7 @@ mod tests {
         let transfers = transfers(&wants.node, dir.path());
         let mut states = Vec::new();
         for _ in 0..2 {
-            let transfer = transfers.get(1, request(&file)).unwrap();
-            states.push(ended(&transfer).await);
+            states.push(answered(&wants, &transfers, &file, &honest).await);
         }
         // Either the honest neighbour was asked first, or the liar was, and then not again.
         assert_eq!(states[1], TransferState::Done(file.key.size), "{states:?}");
@@ -333,20 +342,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn several_who_ask_for_a_file_join_one_transfer_and_nobody_waiting_ends_it() {
+    async fn several_callers_join_one_transfer_and_it_ends_when_none_is_left() {
         let dir = tempfile::tempdir().unwrap();
         let has = Started::new(&[]).await;
         let file = has.shelve(&dir.path().join("file"), &vec![5; 8 * CHUNK]);
         let wants = Started::new(&[&has]).await;
         let transfers = transfers(&wants.node, dir.path());
-        let (one, two) = (transfers.get(1, request(&file)).unwrap(), transfers.get(1, request(&file)).unwrap());
-        assert!(Arc::ptr_eq(&one, &two));
-        assert_eq!(
-            (ended(&one).await, ended(&two).await),
-            (TransferState::Done(file.key.size), TransferState::Done(file.key.size))
-        );
-        assert!(wants.node.bitswap.traffic(has.node.id).received < 9 * CHUNK as u64);
-        drop((one, two));
+        let received = || wants.node.bitswap.traffic(has.node.id).received;
+        let (state, bytes) = eventually(async || {
+            let before = received();
+            let (one, two) = (transfers.get(1, request(&file)).unwrap(), transfers.get(1, request(&file)).unwrap());
+            assert!(Arc::ptr_eq(&one, &two));
+            let (state, same) = (ended(&one).await, ended(&two).await);
+            assert_eq!(state, same);
+            wants.node.bitswap.forgive(has.node.id);
+            (!matches!(state, TransferState::Absent(_))).then(|| (state, received() - before))
+        })
+        .await;
+        assert_eq!(state, TransferState::Done(file.key.size));
+        assert!(bytes < 9 * CHUNK as u64, "{bytes} bytes for 8 MiB");
         let other = has.shelve(&dir.path().join("other"), &vec![4; 50 * CHUNK]);
         drop(transfers.get(1, request(&other)).unwrap());
         let mut left = transfers.count();

@@ -297,10 +297,11 @@ mod tests {
         // Compared with the unavoidable work, so that a busy machine slows both.
         let took = |work: &dyn Fn() -> bool| {
             let begun = std::time::Instant::now();
-            assert!((0..200).all(|_| work()));
+            assert!((0..20).all(|_| work()));
             begun.elapsed()
         };
-        let (parsed, followed) = (took(&|| Packet::parse(&packet).is_ok()), took(&|| heard(&packet).is_none()));
+        let least = |work: &dyn Fn() -> bool| (0..10).map(|_| took(work)).min().unwrap();
+        let (parsed, followed) = (least(&|| Packet::parse(&packet).is_ok()), least(&|| heard(&packet).is_none()));
         assert!(followed < parsed * 5, "{followed:?} where {parsed:?} are for parsing");
     }
 

@@ -36,7 +36,7 @@ impl SlowPath {
         id
     }
 
-    /// Bytes of something come from a peer for so long.
+    /// Notes that bytes of something come from a peer for so long.
     async fn sends(&self, id: PeerId, long: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < long {
@@ -98,6 +98,22 @@ async fn a_peer_that_says_nothing_is_not_waited_for() {
     assert_eq!(line.bitswap.worth_asking(), []);
 }
 
+#[tokio::test(start_paused = true)]
+async fn once_every_peer_has_said_no_nothing_is_waited_for() {
+    let (line, (cid, _)) = (SlowPath::new(), block());
+    let (among, begun) = ([line.peer(), line.peer()], Instant::now());
+    let say_no = async || {
+        sleep(Duration::from_millis(1)).await;
+        assert!(among.iter().all(|peer| line.says(*peer, cid.digest(), &BlockAnswer::Absent)), "they were asked");
+    };
+    let mut blocks = BlockFetch::new(line.bitswap.clone());
+    let (block, ()) = tokio::join!(blocks.get(cid, || ()), say_no());
+    let (file, ()) = tokio::join!(fetched(&line, cid, &among), say_no());
+    assert!(block.is_none() && matches!(file, Err(FetchError::Absent)));
+    assert!(begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
+    assert_eq!(line.bitswap.worth_asking().len(), 2, "they answered, and are not shunned");
+}
+
 async fn fetched(line: &SlowPath, cid: Cid, among: &[PeerId]) -> Result<u64, FetchError> {
     let (tell, _told) = watch::channel(TransferProgress::default());
     let arriving = Arriving::new(cid, 1 << 20, tempfile::tempfile().unwrap());
@@ -105,12 +121,12 @@ async fn fetched(line: &SlowPath, cid: Cid, among: &[PeerId]) -> Result<u64, Fet
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_takes_long_is_waited_for_as_long_as_somebody_sends_and_asked_of_one_alone() {
+async fn a_file_that_takes_long_is_waited_for_as_long_as_a_peer_sends_and_asked_of_one_alone() {
     let (line, (cid, block)) = (SlowPath::new(), block());
     let among = [line.peer(), line.peer()];
     let [peer, other] = among;
     let script = async {
-        // Both have it. Who says so first is asked for it.
+        // The peer that says first that it has the file is asked for it.
         line.sends(peer, Duration::from_secs(1)).await;
         line.says(peer, cid.digest(), &BlockAnswer::Have);
         line.says(other, cid.digest(), &BlockAnswer::Absent);

@@ -107,7 +107,7 @@ impl Daemon {
 
     /// Waits until it offers so many files.
     pub fn offers(&self, count: usize) {
-        self.offers_within(count, Duration::from_secs(30));
+        self.offers_within(count, Duration::from_secs(120));
     }
 
     /// Waits likewise, for files that take long to hash.
@@ -121,7 +121,7 @@ impl Daemon {
     /// Waits until it is connected to so many neighbours; returns the time that took.
     pub fn meets(&self, count: usize) -> Duration {
         let begun = Instant::now();
-        until(&format!("{count} neighbours are connected"), Duration::from_secs(30), || {
+        until(&format!("{count} neighbours are connected"), Duration::from_secs(120), || {
             let peers = self.status()["peers"].as_array().map_or(0, Vec::len);
             (peers >= count).then_some(())
         });
