@@ -9,6 +9,7 @@ pub mod mirror;
 pub mod mount;
 pub mod proxy;
 pub mod publisher;
+mod queues;
 pub mod repo;
 pub mod run;
 pub mod screens;

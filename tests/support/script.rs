@@ -10,6 +10,7 @@ pub struct Script {
     instead: Option<Instead>,
     ending: Option<Ending>,
     rate: Option<u64>,
+    in_step: bool,
     drip: Option<Duration>,
     headers: Vec<(String, String)>,
     code: Option<u16>,
@@ -98,6 +99,7 @@ impl Script {
             reply.framing = Framing::Chunked(self.trailer.clone());
         }
         reply.rate = self.rate.or(reply.rate);
+        reply.in_step = self.in_step;
         reply.drip = self.drip;
         reply.after = self.after.unwrap_or(reply.after);
         reply.ending = self.ending.clone().unwrap_or(reply.ending);
@@ -156,6 +158,10 @@ pub trait Misbehaves: Sized {
     /// Sends no faster than this.
     fn slow(self, bytes_per_second: u64) -> Self {
         self.bend(|s| s.rate = Some(bytes_per_second))
+    }
+    /// Sends a piece when the client has read the one before: only one is ever under way.
+    fn in_step(self) -> Self {
+        self.bend(|s| s.in_step = true)
     }
     /// Sends one byte at a time, each after this long.
     fn dripping(self, each: Duration) -> Self {

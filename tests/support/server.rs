@@ -10,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::queues::{Queues, queues};
+
 /// Longest wait for an event that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -108,6 +110,8 @@ pub struct Reply {
     pub ending: Ending,
     /// Bytes a second.
     pub rate: Option<u64>,
+    /// True for a sender that waits for the client to read each piece.
+    pub in_step: bool,
     /// Silence before each single byte.
     pub drip: Option<Duration>,
     /// Silence before the first byte.
@@ -125,6 +129,7 @@ impl Reply {
             framing,
             ending: Ending::Whole,
             rate: None,
+            in_step: false,
             drip: None,
             after: Duration::ZERO,
         }
@@ -296,17 +301,18 @@ fn deliver(mut stream: &TcpStream, request: &Request, reply: Reply, shared: &Sha
         Ending::Whole | Ending::Silence => whole,
     };
     let chunked = matches!(reply.framing, Framing::Chunked(_));
+    let pace = Pacing { rate: reply.rate, in_step: reply.in_step };
     if let Some(each) = reply.drip {
         for byte in reply.body[..sent as usize].chunks(1) {
             client_leaves(stream, Some(each))?;
-            write_paced(stream, byte, chunked, None, shared)?;
+            write_paced(stream, byte, chunked, Pacing::default(), shared)?;
         }
     } else {
-        write_paced(stream, &reply.body[..sent as usize], chunked, reply.rate, shared)?;
+        write_paced(stream, &reply.body[..sent as usize], chunked, pace, shared)?;
     }
     if let Ending::Pause(_, pause) = reply.ending {
         client_leaves(stream, Some(pause))?;
-        write_paced(stream, &reply.body[sent as usize..], chunked, reply.rate, shared)?;
+        write_paced(stream, &reply.body[sent as usize..], chunked, pace, shared)?;
     }
     match (reply.ending, reply.framing) {
         (Ending::Whole | Ending::Early(_) | Ending::Pause(..), Framing::Chunked(trailer)) => {
@@ -316,18 +322,24 @@ fn deliver(mut stream: &TcpStream, request: &Request, reply: Reply, shared: &Sha
         (Ending::Stall(_), _) => client_leaves(stream, None),
         (Ending::Reset(_), _) => reset(stream),
         (Ending::Junk(_, text), _) => {
-            write_paced(stream, text.as_bytes(), chunked, None, shared)?;
+            write_paced(stream, text.as_bytes(), chunked, Pacing::default(), shared)?;
             reset(stream)
         }
         _ => Ok(()),
     }
 }
 
+#[derive(Clone, Copy, Default)]
+struct Pacing {
+    rate: Option<u64>,
+    in_step: bool,
+}
+
 fn write_paced(
     mut stream: &TcpStream,
     body: &[u8],
     chunked: bool,
-    rate: Option<u64>,
+    Pacing { rate, in_step }: Pacing,
     shared: &Shared,
 ) -> io::Result<()> {
     let (started, mut done) = (Instant::now(), 0);
@@ -337,6 +349,9 @@ fn write_paced(
         if let Some(rate) = rate {
             let due = Duration::from_secs_f64(done as f64 / rate as f64);
             thread::sleep(due.saturating_sub(started.elapsed()));
+        }
+        while in_step && started.elapsed() < PATIENCE && queues(stream)? != Queues::default() {
+            thread::sleep(Duration::from_millis(1));
         }
         // Counted first: a client that has read the last byte may rely on the count.
         shared.seen.lock().unwrap().body_bytes += part.len() as u64;
@@ -371,22 +386,13 @@ fn client_leaves(mut stream: &TcpStream, limit: Option<Duration>) -> io::Result<
 /// Closes with RST once everything sent has reached the client's side: RST discards bytes that have not.
 fn reset(stream: &TcpStream) -> io::Result<()> {
     let begun = Instant::now();
-    while unsent(stream)? && begun.elapsed() < PATIENCE {
+    while queues(stream)?.unsent && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(2));
     }
     // RST with SO_LINGER needs the last descriptor to close; a disconnecting connect needs none.
     rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?;
     rustix::net::connect_unspec(stream)?;
     Ok(())
-}
-
-/// True if the kernel still holds bytes of ours (`tx_queue` in proc(5), /proc/net/tcp).
-fn unsent(stream: &TcpStream) -> io::Result<bool> {
-    let end = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
-    let both = format!(" {} {} ", end(stream.local_addr()?), end(stream.peer_addr()?));
-    let table = std::fs::read_to_string("/proc/net/tcp")?;
-    let queue = table.lines().find_map(|line| line.split_once(&both)?.1.split([' ', ':']).nth(1));
-    Ok(queue.is_some_and(|bytes| bytes != "00000000"))
 }
 
 fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
