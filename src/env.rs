@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_home_of_somebody_else_is_not_a_home() {
+    fn a_home_of_another_user_is_not_a_home() {
         let mut env = env(&[("HOME", "/")]);
         env.uid = 12345;
         assert_eq!(env.home(), None);

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_who_says_something_is_named_once() {
+    fn each_list_that_says_something_is_named_once() {
         let voice = |index: &str, known| IndexEntry { index: index.to_owned(), known };
         let (one, two) = (known(b"one", 9), known(b"two", 10));
         let indexes = vec![voice("a", two), voice("b", one), voice("c", two)];
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_lists_has_a_named_waiver() {
+    fn an_unlisted_file_has_a_named_waiver() {
         let waived = |name: &str, in_repo| {
             let knowledge = Knowledge { in_repo, ..Knowledge::default() };
             match plan(&FileName::new(name).unwrap(), &knowledge).unwrap().expect {

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sent_was_here() {
+    fn bytes_without_a_sender_were_here() {
         let stats = sums(&[
             record(By::Xfer, 100, 1, &[("mirror a", 100)]),
             record(By::Xfer, 50, 1, &[]),

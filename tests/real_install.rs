@@ -124,7 +124,7 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
         let ran = live.run(&["pacman", "-U", "--noconfirm", "/tmp/pkgswarm.pkg.tar.zst"]).ok();
         assert!(ran.stdout.contains("`sudo pkgswarm setup` shows what it would change"), "{ran}");
         assert_its_files_are_in_place(&live);
-        assert_eq!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before, "nobody has asked for it");
+        assert_eq!(fs::read(live.path("etc/pacman.conf")).expect("pacman.conf"), before, "it was not asked for");
 
         let ran = live.run(&["pkgswarm", "setup", "--yes"]).ok();
         assert!(ran.stdout.contains("+XferCommand = /usr/bin/pkgswarm xfer %u %o"), "{ran}");

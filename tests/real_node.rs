@@ -266,7 +266,7 @@ fn machines_without_ipv4_find_each_other_within_three_seconds_and_share() {
 }
 
 #[test]
-fn status_tells_who_is_there_what_went_over_and_what_is_offered() {
+fn status_tells_the_neighbours_their_traffic_and_the_offers() {
     let scene = Scene::new(&packages()[..2], 2);
     let (has, wants) = (&scene.machines[0], &scene.machines[1]);
     has.pacman.run(&["-Syu", "beta"]).ok();
@@ -299,7 +299,7 @@ fn the_first_requests_of_a_user_are_all_answered_however_soon_they_come() {
 }
 
 #[test]
-fn another_local_user_who_floods_the_socket_is_the_only_one_who_waits() {
+fn another_local_user_that_floods_the_socket_is_the_only_one_to_wait() {
     let scene = Scene::new(&packages()[..1], 2);
     let (has, wants) = (&scene.machines[0], &scene.machines[1]);
     has.pacman.run(&["-Syu", "alpha"]).ok();

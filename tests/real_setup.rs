@@ -196,7 +196,7 @@ fn kubo_takes_the_settings_starts_with_them_and_with_what_undo_left() {
     setup(&["--undo", "--yes"]);
     kubo.stop();
     kubo.start_again();
-    assert_eq!(without_nulls(config(&kubo)), without_nulls(was), "null is what nobody has set");
+    assert_eq!(without_nulls(config(&kubo)), without_nulls(was), "null is an unset value");
     assert_eq!(machine.found(), before);
 }
 

@@ -11,8 +11,8 @@ const SOCKET: &str = "pkgswarm-daemon.socket";
 
 /// Returns the daemon's part of `pkgswarm status`, run by an ordinary user.
 fn status(machine: &Systemd) -> serde_json::Value {
-    let nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
-    let said = machine.ok(&[&nobody[..], &["pkgswarm", "status", "--json"]].concat());
+    let unprivileged = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
+    let said = machine.ok(&[&unprivileged[..], &["pkgswarm", "status", "--json"]].concat());
     let mut said: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
     said["daemon"].take()
 }

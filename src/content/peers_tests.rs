@@ -170,7 +170,7 @@ fn fast() -> Rc<Line> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_is_busy_breaks_off_or_resets_is_asked_again() {
+async fn a_source_that_is_busy_breaks_off_or_resets_is_asked_again() {
     let misses = [
         (Miss::Busy("HTTP 429".to_owned(), Duration::from_secs(7)), 7),
         (Miss::Busy("HTTP 503".to_owned(), Duration::ZERO), 0),

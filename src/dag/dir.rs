@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_directory_is_the_one_everybody_knows() {
+    fn an_empty_directory_is_the_well_known_one() {
         let (built, blocks, root) = made(&[]);
         // `ipfs object new unixfs-dir`: QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn, here as CIDv1.
         assert_eq!(built.root.to_string(), "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354");

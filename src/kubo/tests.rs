@@ -145,8 +145,8 @@ fn a_daemon_that_hangs_cuts_or_is_absent_is_told_apart() {
     let hung = run(kubo.call("key/ls", &[], None, short, 10)).unwrap_err();
     assert_eq!(hung.to_string(), "kubo: key/ls: no complete answer within 0.05 s");
     assert_eq!(run(kubo.version()).unwrap_err().kind, KuboErrorKind::Malformed);
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url: Url = format!("http://user:secret@{nobody}").parse().unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url: Url = format!("http://user:secret@{address}").parse().unwrap();
     let absent = Kubo { api: Some(url.clone()), gateway: url, client: client(), door: Door::default() };
     let fault = run(absent.version()).unwrap_err();
     assert_eq!(fault.kind, KuboErrorKind::Unreachable);

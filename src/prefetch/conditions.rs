@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn on_battery_is_who_has_one_and_no_supply_that_is_online() {
+    fn on_battery_is_a_machine_with_one_and_no_supply_that_is_online() {
         let of = |files: &[(&str, &str)]| on_battery(sys(files).path());
         let battery = [("power_supply/BAT0/type", "Battery\n"), ("power_supply/AC/type", "Mains\n")];
         assert_eq!(of(&[battery[0], battery[1], ("power_supply/AC/online", "0\n")]), Some(true));

@@ -221,7 +221,7 @@ fn what_changed_since_the_last_publication_is_a_diff_and_old_diffs_are_removed()
 }
 
 #[test]
-fn a_plain_copy_gets_the_roots_that_it_lacks_and_loses_those_that_nobody_needs() {
+fn a_plain_copy_gets_the_roots_that_it_lacks_and_loses_those_that_are_not_needed() {
     let (big, other) = (package("big-1-1-any", 2 << 20), package("other-1-1-any", (1 << 20) + 1));
     let made = RepoFixture::repo("custom", &[big.clone(), other.clone()]);
     let root = |bytes: &[u8]| {

@@ -39,7 +39,7 @@ fn sends(board: &mut Board<'_>, lane: u32, start: u64, len: u64, now: Time) -> T
 }
 
 #[test]
-fn a_mirror_is_asked_when_the_head_start_of_a_peer_is_over_and_who_sends_first_goes_on() {
+fn a_mirror_is_asked_when_the_head_start_of_a_peer_is_over_and_the_first_sender_goes_on() {
     let mut log = Log::default();
     let mut board = board(pace(), &[SourceKind::Kubo, SourceKind::Mirror], 4 * MIB, &mut log);
     let (kubo, ..) = asked(&mut board, ms(0));
@@ -94,7 +94,7 @@ fn a_silent_source_is_left_when_the_other_one_sends_and_nothing_is_written_twice
 }
 
 #[test]
-fn who_is_below_the_floor_is_overlapped_only_when_somebody_else_is_left() {
+fn a_source_below_the_floor_is_overlapped_only_when_another_is_left() {
     for others in [0, 1] {
         let mut log = Log::default();
         let kinds = vec![SourceKind::Mirror; 1 + others];
@@ -110,7 +110,7 @@ fn who_is_below_the_floor_is_overlapped_only_when_somebody_else_is_left() {
 }
 
 #[test]
-fn the_last_one_has_as_long_as_patience_goes_and_then_nobody_is_left() {
+fn the_last_one_has_as_long_as_patience_goes_and_then_no_source_is_left() {
     let mut log = Log::default();
     let mut board = board(pace(), &[SourceKind::Mirror], MIB, &mut log);
     asked(&mut board, ms(0));
@@ -155,7 +155,7 @@ fn a_mirror_is_never_asked_for_less_than_its_least_part() {
 }
 
 #[test]
-fn a_part_that_nobody_takes_over_stays_with_who_was_sending_it() {
+fn a_part_that_is_not_taken_over_stays_with_its_sender() {
     let mut log = Log::default();
     let mut board = board(Pace { mirrors: 2, ..pace() }, &[SourceKind::Mirror; 2], 100 * MIB, &mut log);
     let (first, ..) = asked(&mut board, ms(0));

@@ -96,7 +96,7 @@ mod tests {
         }
         assert_eq!(sent.get(), 2 * (700_000 - 100));
         let Ok(SourceAnswer::Bytes { .. }) = source.open(FetchRequest::default()).await else { panic!("it is there") };
-        assert_eq!(sent.get(), 2 * (700_000 - 100), "what nobody reads does not count");
+        assert_eq!(sent.get(), 2 * (700_000 - 100), "unread bytes do not count");
     }
 
     #[tokio::test]

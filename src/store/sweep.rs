@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn many_who_keep_files_at_the_same_time_stay_below_the_limit() {
+    fn many_processes_that_keep_files_at_the_same_time_stay_below_the_limit() {
         let dir = tempfile::tempdir().unwrap();
         let stores: Vec<_> = (0..super::KEEPERS).map(|_| store(dir.path(), 100_000)).collect();
         for round in 0..30_u8 {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_needed_for_a_month_is_removed() {
+    fn a_file_that_was_not_needed_for_a_month_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path(), 1 << 20);
         let old = std::time::SystemTime::now() - super::LEFT_OVER_AGE * 2;

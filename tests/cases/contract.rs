@@ -31,7 +31,7 @@ type Pair<'a> = (&'static str, Box<dyn Source + 'a>, Box<dyn Source + 'a>);
 fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     let bytes = noise("contract", SIZE);
     let cid = build(&bytes[..]).unwrap().root;
-    let other = build(&b"nobody has this"[..]).unwrap().root;
+    let other = build(&b"no source has this"[..]).unwrap().root;
     let http = Http::new(Duration::from_secs(5));
     let mirror = FakeMirror::serving(&[("file", &bytes)]);
     let kubo = FakeKubo::empty().holding(&bytes);
@@ -46,7 +46,7 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     let daemon = FakeDaemon::holding(&bytes, Daemon::Honest);
     let neighbour = |sha256| NodeFile::new(&daemon.socket(), sha256, None, bytes.len() as u64, "file");
     let pairs: [Pair; 5] = [
-        ("lan", Box::new(neighbour(Sha256::of(&bytes))), Box::new(neighbour(Sha256::of(b"nobody has this")))),
+        ("lan", Box::new(neighbour(Sha256::of(&bytes))), Box::new(neighbour(Sha256::of(b"no source has this")))),
         (
             "file",
             Box::new(LocalFile::new(dir.path().join("file"), MOST)),
@@ -89,7 +89,7 @@ fn ask(source: &dyn Source, question: FetchRequest) -> Result<(u64, Option<u64>,
         }
         Ok((start, size, bytes))
     };
-    block_on(read).expect("nobody interrupts a test")
+    block_on(read).expect("a test is not interrupted")
 }
 
 #[test]

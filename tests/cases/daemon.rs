@@ -164,7 +164,7 @@ fn a_file_of_any_shape_comes_from_neighbours_by_its_cid_and_no_block_of_it_is_be
 }
 
 #[test]
-fn neighbours_who_lack_a_file_are_soon_left_alone_and_kubo_delivers() {
+fn neighbours_that_lack_a_file_are_soon_left_alone_and_kubo_delivers() {
     let bytes = Package::new("foreign", 3 * SIZE).bytes;
     let (cid, blocks) = foreign(&bytes);
     let daemon = FakeDaemon::with(Stock::default(), Daemon::Honest);

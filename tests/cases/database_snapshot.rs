@@ -66,7 +66,7 @@ fn packages_of_a_snapshot_come_from_peers_although_mirrors_have_them_not_and_the
 }
 
 #[test]
-fn a_package_that_nobody_has_any_more_says_how_to_go_back() {
+fn a_package_that_no_source_has_any_more_says_how_to_go_back() {
     let Scene { mirror, kubo, index, big, .. } = scene();
     let world = asked_for(World::new().servers("core", &[mirror.repo("core")], &[]).kubo(&kubo));
     let world = index.in_use(world);

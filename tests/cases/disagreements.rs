@@ -20,7 +20,7 @@ fn scene(levels: &[&str], in_database: bool) -> (Package, FakeMirror, World) {
 }
 
 #[test]
-fn where_pacman_checks_signatures_the_database_decides_and_one_line_says_who_says_what() {
+fn where_pacman_checks_signatures_the_database_decides_and_one_line_names_both_sides() {
     let (zlib, mirror, world) = scene(&SIGNED, true);
     let out = world.out(&zlib.file_name());
     let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);

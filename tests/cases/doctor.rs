@@ -365,7 +365,7 @@ fn a_daemon_that_does_not_answer_or_trusts_no_network_here_is_found() {
         finds(&world, "lan-daemon", "warning");
     }
     let world = healthy();
-    fs::write(world.path("socket"), "where nobody listens").unwrap();
+    fs::write(world.path("socket"), "where no process listens").unwrap();
     fs::set_permissions(world.path("socket"), Permissions::from_mode(0o666)).unwrap();
     finds_none(&world);
 }

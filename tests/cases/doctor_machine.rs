@@ -53,24 +53,24 @@ fn a_machine_without_a_user_for_downloads_is_found() {
         fs::write(world.path("passwd"), passwd).unwrap();
         world.run_elsewhere(false, &format!("mount --bind {}/passwd /etc/passwd", world.base()), words)
     };
-    let (root, nobody) = ("root:x:0:0::/root:/bin/sh\n", "nobody:x:65534:65534::/:/usr/bin/nologin\n");
+    let (root, user) = ("root:x:0:0::/root:/bin/sh\n", "nobody:x:65534:65534::/:/usr/bin/nologin\n");
     let Some(run) = doctor(root, &["doctor", "--json"]) else { return };
     assert_eq!((run.code(), found(&run)), (1, vec![("user".to_owned(), "error".to_owned())]), "{}", run.stderr);
     let run = doctor(root, &["doctor"]).unwrap();
     let want = "error: there is no unprivileged user to download for root [user]\n  \
                 fix: sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml\n";
     assert_eq!((run.code(), run.stdout.as_str(), run.stderr.as_str()), (1, want, ""));
-    let run = doctor(&(root.to_owned() + nobody), &["doctor", "--json"]).unwrap();
+    let run = doctor(&(root.to_owned() + user), &["doctor", "--json"]).unwrap();
     let note = |check: &str| (check.to_owned(), "note".to_owned());
     // These two were never made.
     let missing = [note("directories"), note("directories")];
     assert_eq!(found(&run), [&[note("user")][..], &missing].concat(), "{}", run.stdout);
-    let run = doctor(&(root.to_owned() + nobody + "pkgswarm:x:980:980::/:/bin/sh\n"), &["doctor", "--json"]).unwrap();
+    let run = doctor(&(root.to_owned() + user + "pkgswarm:x:980:980::/:/bin/sh\n"), &["doctor", "--json"]).unwrap();
     assert_eq!((run.code(), found(&run)), (0, missing.to_vec()), "{}", run.stdout);
 }
 
 #[test]
-fn a_timer_that_fetches_as_somebody_else_is_found() {
+fn a_timer_that_fetches_as_another_user_is_found() {
     let world = |state: &str, runs_as: &str| {
         let units = format!(
             "[ \"$1\" = show ] || exit 0; printf 'Id=pkgswarm-index.timer\\nUnitFileState=disabled\\n\\n\

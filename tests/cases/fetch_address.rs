@@ -59,7 +59,7 @@ fn foreign_entries_make_no_directory_unreadable() {
 }
 
 #[test]
-fn an_inlined_file_needs_nobody() {
+fn an_inlined_file_needs_no_source() {
     let cid = Cid::of_link(&inlined(b"hello")).unwrap().to_string();
     let world = World::new().set("PKGSWARM_KUBO_ENABLED", "false");
     let said = fetched(&world, &cid, &cid, b"hello");

@@ -30,7 +30,7 @@ fn a_file_of_the_store_needs_no_full_program() {
         run.succeeds();
         assert!(run.stderr.contains("from store (127.0.0.1"), "{}", run.stderr);
         world.has(&out, &zlib.bytes);
-        assert_eq!(mirror.requests().len(), asked, "nobody was asked");
+        assert_eq!(mirror.requests().len(), asked, "no source was asked");
         let stats: serde_json::Value = serde_json::from_str(&world.run(&["stats", "--json"]).stdout).unwrap();
         assert_eq!(stats["files"], 2, "it is in the journal as well: {stats}");
     }
@@ -63,7 +63,7 @@ fn what_is_not_here_or_not_right_is_left_to_the_full_program() {
         assert!(run.stderr.contains("pkgswarm-full"), "{what}: {}", run.stderr);
         world.has_no_output();
     };
-    elsewhere(&["xfer", &signature, out], "a signature that nobody set aside");
+    elsewhere(&["xfer", &signature, out], "a signature that was not set aside");
     elsewhere(&["xfer", &database, out], "a database");
     elsewhere(&["xfer", &url], "a word too few");
     elsewhere(&["xfer", &url, out, "--set=store.max=1G"], "a word more");

@@ -23,7 +23,7 @@ fn honest(name: &str, packages: &[Package]) -> FakeIndex {
 }
 
 #[test]
-fn packages_that_everybody_agrees_about_are_counted() {
+fn packages_that_all_indexes_agree_about_are_counted() {
     for world in [|w: World| w, |w: World| w.run_by_user()] {
         let (packages, _mirror, base) = scene();
         let world = honest("arch", &packages).in_use(world(base));
@@ -64,7 +64,7 @@ fn who_says_something_else_is_named_with_what_they_say() {
 }
 
 #[test]
-fn a_damaged_package_disagrees_with_everybody() {
+fn a_damaged_package_disagrees_with_every_index() {
     let (packages, _mirror, world) = scene();
     let path = world.path("cache").join(packages[1].file_name());
     let mut bytes = packages[1].bytes.clone();

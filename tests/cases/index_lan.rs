@@ -165,7 +165,7 @@ fn liars_beside_an_honest_neighbour_cost_time_alone() {
 }
 
 #[test]
-fn a_neighbour_who_tells_and_does_not_deliver_does_not_keep_the_publisher_away() {
+fn a_neighbour_that_tells_and_does_not_deliver_does_not_keep_the_publisher_away() {
     let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
     let new = index(&publisher, &["curl"], now() - 60);
     new.publish_on(&mirror);

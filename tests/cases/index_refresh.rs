@@ -95,7 +95,7 @@ fn diffs_that_are_no_use_are_reported_and_the_whole_table_is_fetched() {
 }
 
 #[test]
-fn a_user_who_stayed_away_too_long_gets_the_whole_table() {
+fn a_user_that_stayed_away_too_long_gets_the_whole_table() {
     let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
     let (old, new) = two(&publisher);
     index(&publisher, &packages(3), old.sequence() - 60).publish_on(&mirror);
@@ -201,7 +201,7 @@ fn where_no_index_is_in_use_nothing_is_due_and_the_timer_does_not_fail() {
 }
 
 #[test]
-fn a_publisher_who_does_not_answer_keeps_no_other_one_waiting() {
+fn a_publisher_that_does_not_answer_keeps_no_other_one_waiting() {
     let (first, second) = (Keys::new(1), Keys::new(2));
     let (hung, mirror) = (FakeMirror::serving::<&str, &[u8]>(&[]), FakeMirror::serving::<&str, &[u8]>(&[]));
     let (old, other) = (index(&first, &packages(3), now() - 60), index(&second, &packages(4), now() - 60));

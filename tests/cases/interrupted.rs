@@ -29,7 +29,7 @@ fn ends_the_transaction(world: &World, url: &str, out: &Path, mirror: &FakeMirro
     let run = world.xfer(url, out);
     refused(world, &run);
     assert!(run.stderr.contains("you interrupted this pacman run; nothing more is fetched in it"), "{}", run.stderr);
-    assert_eq!(mirror.requests().len(), asked, "nobody is asked any more");
+    assert_eq!(mirror.requests().len(), asked, "no source is asked any more");
     world.xfer_of_another_pacman(url, out).succeeds();
 }
 
@@ -43,7 +43,7 @@ fn before_anything_is_fetched_it_ends_the_call_and_the_transaction() {
         let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
         let asked = mirror.requests().len();
         refused(&world, &world.run_interrupted(&["xfer", &url, out.to_str().unwrap()]));
-        assert_eq!(mirror.requests().len(), asked, "nobody was asked");
+        assert_eq!(mirror.requests().len(), asked, "no source was asked");
         ends_the_transaction(&world, &url, &out, &mirror);
     }
 }
@@ -59,7 +59,7 @@ fn while_it_is_looked_what_is_there_it_ends_the_call_and_the_transaction() {
         let (url, out) = (mirror.url("core", &zlib.file_name()), world.out(&zlib.file_name()));
         let asked = mirror.requests().len();
         refused(&world, &world.xfer(&url, &out));
-        assert_eq!(mirror.requests().len(), asked, "nobody was asked");
+        assert_eq!(mirror.requests().len(), asked, "no source was asked");
         ends_the_transaction(&world, &url, &out, &mirror);
     }
 }
@@ -85,7 +85,7 @@ fn a_command_that_is_typed_is_ended_by_it_at_once() {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("proc(5)");
     if u64::from_str_radix(ignored, 16).unwrap() & 0b10 != 0 {
-        return loudly("a ^C to a typed command: whoever runs these tests ignores SIGINT");
+        return loudly("a ^C to a typed command: the caller of these tests ignores SIGINT");
     }
     let zlib = Package::new("zlib", 70_000);
     let mirror = FakeMirror::serving(&[zlib.file()]);

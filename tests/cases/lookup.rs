@@ -59,7 +59,7 @@ fn a_repo_that_only_an_index_has_needs_no_pacman_and_no_mirror() {
 }
 
 #[test]
-fn a_cid_that_somebody_lists_comes_from_mirrors_when_no_peer_has_it() {
+fn a_cid_that_is_listed_comes_from_mirrors_when_no_peer_has_it() {
     for size in SIZES {
         let package = Package::new("zlib", size);
         let mirror = FakeMirror::serving(&[package.file()]);
@@ -99,5 +99,5 @@ fn a_sha256_is_that_file_whatever_is_said_about_its_name() {
     delivers(&world, &old.sha256().to_string(), &old);
     delivers(&world, &new.sha256().to_string(), &new);
     let run = world.run(&["fetch", "zlib"]);
-    assert_eq!(run.code(), 3, "by name nobody knows which: {}", run.stderr);
+    assert_eq!(run.code(), 3, "the name alone does not tell which: {}", run.stderr);
 }

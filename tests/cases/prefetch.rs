@@ -127,7 +127,7 @@ fn the_quota_leaves_out_what_does_not_fit_and_says_so() {
 }
 
 #[test]
-fn an_update_that_nobody_installs_is_let_go_after_its_age() {
+fn an_update_that_is_not_installed_is_removed_after_its_age() {
     let zlib = Package::new("zlib", 300_000);
     let mirror = mirror_of(&[&zlib]);
     let world = world_of(&mirror, &[&zlib]).set("PKGSWARM_PREFETCH_AGE", "2 d");
@@ -219,7 +219,7 @@ fn a_bad_signature_that_was_kept_is_not_handed_out_twice() {
     let zlib = Package::new("zlib", 300_000);
     let mirror = mirror_of(&[&zlib]);
     let (name, good) = zlib.signature();
-    let bad = signature("somebody else");
+    let bad = signature("another key");
     mirror.publish(&name, &bad);
     let world = world_of(&mirror, &[&zlib]);
     assert_eq!(world.run(&["prefetch"]).code(), 0);

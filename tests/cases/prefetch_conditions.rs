@@ -55,7 +55,7 @@ fn outside_its_window_it_is_postponed() {
 }
 
 #[test]
-fn without_anybody_who_knows_it_goes_on() {
+fn without_a_program_that_knows_it_goes_on() {
     let (zlib, mirror, world) = scene();
     let run = world.program("busctl", "sleep 0; exit 127").run(&["prefetch"]);
     assert_eq!(run.code(), 0, "{}", run.stderr);

@@ -79,7 +79,7 @@ fn a_damaged_partial_convicts_no_honest_mirror_where_leaves_are_known() {
 }
 
 #[test]
-fn a_slow_line_is_no_reason_to_give_up_while_somebody_else_is_silent() {
+fn a_slow_line_is_no_reason_to_give_up_while_another_source_is_silent() {
     let zlib = Package::new("zlib", SIZE);
     let slow = FakeMirror::serving(&[zlib.file()]).slow(60_000);
     let silent = FakeMirror::serving(&[zlib.file()]).hanging();
@@ -125,7 +125,7 @@ fn gateways_that_lack_it_cost_one_budget_in_a_transaction() {
 }
 
 #[test]
-fn a_file_that_nobody_has_is_waited_for_once_and_asked_of_each_mirror_twice_at_most() {
+fn a_file_that_no_source_has_is_waited_for_once_and_asked_of_each_mirror_twice_at_most() {
     let gone = Package::new("gone", 1000);
     let mirrors: Vec<FakeMirror> = (0..4).map(|_| FakeMirror::serving::<&str, &[u8]>(&[])).collect();
     let kubo = FakeKubo::empty();
@@ -261,7 +261,7 @@ fn an_index_of_another_key_does_not_inherit_what_the_old_one_said() {
 }
 
 #[test]
-fn what_pacman_conf_said_is_for_nobody_else_to_read() {
+fn what_pacman_conf_said_is_for_no_other_user_to_read() {
     let zlib = Package::new("zlib", 1000);
     let mirror = FakeMirror::serving(&[zlib.file()]);
     let world = World::new().repo("core", &[&zlib], &[&mirror]);

@@ -131,7 +131,7 @@ fn root_whose_passwd_has_root_alone_works_through_the_number_that_no_user_has_an
     run.succeeds();
     assert!(!run.stderr.contains("warning"), "{}", run.stderr);
     world.has(&out, &zlib.bytes);
-    assert_eq!(listing(&world.path("store")), [""; 0], "nothing is kept for everybody's number");
+    assert_eq!(listing(&world.path("store")), [""; 0], "nothing is kept for the shared number");
     let after = listing(Path::new("/var/tmp"));
     assert!(after.iter().all(|name| before.contains(name) || !name.contains("65534")), "{after:?}");
     // Nor is there another directory that it could write to.

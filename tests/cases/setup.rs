@@ -274,7 +274,7 @@ fn the_notification_is_enabled_for_all_users_and_taken_back() {
 }
 
 #[test]
-fn timers_that_are_not_installed_or_that_nobody_needs_are_not_offered() {
+fn timers_that_are_not_installed_or_not_needed_are_not_offered() {
     let world = machine(b"[options]\n").script("systemctl", SYSTEMCTL);
     let run = world.run(&["setup", "--only", "index,prefetch", "--yes"]);
     assert_eq!((run.code(), run.stdout.as_str()), (0, ""));
@@ -285,7 +285,7 @@ fn timers_that_are_not_installed_or_that_nobody_needs_are_not_offered() {
 }
 
 #[test]
-fn kubo_gets_what_nobody_chose_and_gets_it_taken_back() {
+fn kubo_gets_the_values_that_were_not_chosen_and_gets_them_taken_back() {
     let kubo = FakeKubo::empty()
         .configured("/Swarm/DisableNatPortMap", false.into())
         .configured("/Swarm/ConnMgr/HighWater", 300.into())
@@ -356,7 +356,7 @@ fn setup_speaks_json_one_line_a_part() {
 }
 
 #[test]
-fn the_present_network_is_trusted_only_where_the_daemon_is_enabled_and_somebody_says_so() {
+fn the_present_network_is_trusted_only_where_the_daemon_is_enabled_and_the_user_says_so() {
     let world = machine(b"[options]\nColor\n").script("systemctl", SYSTEMCTL);
     fs::create_dir(world.path("units")).unwrap();
     fs::write(world.path("units/pkgswarm-daemon.service"), "disabled\n").unwrap();

@@ -69,7 +69,7 @@ fn a_file_on_a_small_disk_takes_its_own_room_and_a_little_more() {
 }
 
 #[test]
-fn a_file_that_nobody_lists_takes_its_own_room_and_a_little_more() {
+fn a_file_that_is_not_listed_takes_its_own_room_and_a_little_more() {
     for by_user in [true, false] {
         let Some((world, mirror, _, out, _disk)) = on_a_disk_of(3 * MIB + MIB + MIB / 2, by_user) else { return };
         let other = Package::new("other", 3 << 20);

@@ -1,4 +1,4 @@
-//! https servers: whom this machine trusts is trusted, as curl does it, and nobody else; what is refused says why.
+//! https servers: those that curl trusts on this machine are trusted, and no others; a refusal says why.
 
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ fn a_certificate_of_a_trusted_authority_that_is_wrong_is_refused_with_the_reason
     }
     let (good, other) = (like().make(), like().make());
     is_refused_with_key_of("without the key", "it does not have the key", &[&by], &good, &other);
-    is_refused("nobody's", "its certificate is from an authority", &[&authority()], &good);
+    is_refused("of an unknown authority", "its certificate is from an authority", &[&authority()], &good);
     is_trusted("a common name alone", &[&by], &like().called("localhost").make());
 }
 

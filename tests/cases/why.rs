@@ -11,7 +11,7 @@ fn json(world: &World, arguments: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn why_says_what_is_expected_who_has_it_and_where_it_came_from() {
+fn why_tells_the_expectation_the_sources_and_the_origin() {
     let zlib = Package::new("zlib", 300_000);
     let kubo = FakeKubo::empty().holding(&zlib.bytes);
     let without = FakeMirror::serving::<&str, &[u8]>(&[]);
@@ -41,7 +41,7 @@ fn why_says_what_is_expected_who_has_it_and_where_it_came_from() {
 }
 
 #[test]
-fn why_says_why_somebody_is_not_asked() {
+fn why_says_why_a_source_is_not_asked() {
     let (zlib, big) = (Package::new("zlib", 300_000), Package::new("big", 1_500_000));
     let mirror = FakeMirror::serving(&[zlib.file(), big.file()]);
     let world = World::new().repo("core", &[&zlib, &big], &[&mirror]);
@@ -58,7 +58,7 @@ fn why_says_why_somebody_is_not_asked() {
 }
 
 #[test]
-fn why_of_what_nobody_lists_is_an_error_with_a_hint() {
+fn why_of_an_unlisted_file_is_an_error_with_a_hint() {
     let mirror = FakeMirror::serving::<&str, &[u8]>(&[]);
     let world = World::new().repo("core", &[], &[&mirror]);
     let run = world.run(&["why", "zlib"]);

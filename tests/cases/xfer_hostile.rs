@@ -226,7 +226,7 @@ fn a_store_directory_that_cannot_be_made_is_no_reason_to_fail() {
 }
 
 #[test]
-fn a_lock_that_somebody_holds_for_ever_is_no_reason_to_fail() {
+fn a_lock_that_another_process_holds_for_ever_is_no_reason_to_fail() {
     let (zlib, mirror, world) = scene();
     let dir = world.path("store/lock");
     fs::create_dir(&dir).unwrap();

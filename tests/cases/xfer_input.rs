@@ -40,7 +40,7 @@ fn urls_that_name_no_file_are_a_usage_error() {
 }
 
 #[test]
-fn schemes_that_nobody_speaks_are_a_usage_error() {
+fn schemes_that_no_source_supports_are_a_usage_error() {
     let world = World::new();
     for url in ["ftp://127.0.0.1/core.db", "rsync://127.0.0.1/core.db", "javascript:alert(1)", "data:,x"] {
         let run = world.xfer(url, &world.out("core.db"));

@@ -130,7 +130,7 @@ fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
         if signal == Signal::INT {
             // pacman continues with the next server after ^C; the user meant all of it (doc/facts/pacman.md).
             assert_eq!(world.xfer(&url, &out).code(), 130, "the same transaction");
-            assert_eq!(mirror.requests().len(), asked, "nobody is asked any more");
+            assert_eq!(mirror.requests().len(), asked, "no source is asked any more");
         }
         world.xfer_of_another_pacman(&url, &out).succeeds();
         world.has(&out, &package.bytes);
@@ -176,7 +176,7 @@ fn when_pacman_is_killed_nothing_is_fetched_any_more_however_soon_that_was() {
         eventually("pacman-conf to be asked", || asked.exists());
         pacman.kill();
         eventually("all of it to end", || processes_with(&url) == 0);
-        assert_eq!(mirror.requests().len(), 0, "nobody needs it any more");
+        assert_eq!(mirror.requests().len(), 0, "no caller needs it any more");
         world.has_no_output();
     }
 }

@@ -71,7 +71,7 @@ fn an_absent_kubo_costs_next_to_nothing() {
 }
 
 #[test]
-fn a_kubo_that_nobody_else_helps_is_waited_for_by_one_budget_in_a_transaction() {
+fn a_kubo_without_other_sources_is_waited_for_by_one_budget_in_a_transaction() {
     let packages: Vec<Package> = (0..10).map(|i| Package::new(&format!("p{i}"), 1000)).collect();
     let files: Vec<_> = packages.iter().map(Package::file).collect();
     let (mirror, kubo) = (FakeMirror::serving(&files), FakeKubo::empty());
@@ -105,7 +105,7 @@ fn a_kubo_that_has_had_its_head_start_still_helps_where_mirrors_do_not() {
 }
 
 #[test]
-fn a_kubo_that_has_had_its_head_start_asks_nobody_for_what_a_near_mirror_sends() {
+fn a_kubo_that_has_had_its_head_start_asks_no_peer_for_what_a_near_mirror_sends() {
     let packages: Vec<Package> = (0..60).map(|i| Package::new(&format!("p{i}"), 1000)).collect();
     let files: Vec<_> = packages.iter().map(Package::file).collect();
     // Half of the time that the mirror has, and time enough to ask the daemon twice.

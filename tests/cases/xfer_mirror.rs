@@ -266,7 +266,7 @@ fn retry_after_is_obeyed_by_the_next_file() {
 }
 
 #[test]
-fn an_empty_file_is_said_to_come_from_who_sent_it() {
+fn an_empty_file_is_said_to_come_from_its_sender() {
     let mirror = FakeMirror::serving(&[("empty.txt", b"")]);
     let world = World::new().repo("core", &[], &[&mirror]);
     let out = world.out("empty.txt");

@@ -162,7 +162,7 @@ fn attacked(scene: &mut Scene, hosts: &[Host], connections: usize, fill: Fill) -
     all.is_over.store(true, Ordering::Relaxed);
     threads.into_iter().for_each(|it| it.join().expect("an attack"));
     assert_eq!(scene.machines[0].daemon.id(), id, "it runs as before");
-    assert!(all.ended.load(Ordering::Relaxed) > 0, "nobody was cut off");
+    assert!(all.ended.load(Ordering::Relaxed) > 0, "no attacker was cut off");
     // One slow answer can be this machine's own doing; half of them cannot.
     assert!(took[took.len() / 2] < Duration::from_millis(50), "{took:?}");
     peak

@@ -93,7 +93,7 @@ impl FakeIndex {
         };
         let (created, expires) = (now - self.age, now.saturating_add_signed(self.expires_in));
         let manifest = Manifest {
-            publisher: "somebody".to_owned(),
+            publisher: "a publisher".to_owned(),
             sequence: created,
             created: created.min(expires),
             expires,

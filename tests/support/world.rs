@@ -480,7 +480,7 @@ pub fn binary() -> &'static Path {
         let place = std::env::temp_dir().join("pkgswarm-programs-under-test");
         let _ = fs::create_dir(&place);
         let found = fs::symlink_metadata(&place).expect("a directory");
-        assert!(found.is_dir() && found.uid() == 0, "{} belongs to somebody else", place.display());
+        assert!(found.is_dir() && found.uid() == 0, "{} belongs to another user", place.display());
         open_to_all(&place);
         for program in [&built, &PathBuf::from(env!("CARGO_BIN_EXE_pkgswarm-full"))] {
             let to = place.join(program.file_name().expect("a name"));

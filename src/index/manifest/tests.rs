@@ -99,7 +99,7 @@ fn diffs_lead_from_one_to_the_next_and_to_the_table() {
     let paths = |from| Some(table.way_from(from)?.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
     let last = "diffs/core-x86_64/7-1790000000.ndjson.zst".to_owned();
     assert_eq!(paths(5), Some(vec!["diffs/core-x86_64/5-7.ndjson.zst".to_owned(), last]));
-    assert_eq!(paths(6), None, "nobody was there");
+    assert_eq!(paths(6), None, "no machine had sequence 6");
     assert_eq!(paths(1), None, "three of 40 bytes are more than the table's 100");
     for (diffs, why) in [
         (vec![Diff { from: 5, size: 1, sha256 }, Diff { from: 5, size: 1, sha256 }], "order of diffs"),

@@ -19,7 +19,7 @@ static NAME: LazyLock<Name> = LazyLock::new(|| Name::from_key(KEY.verifying_key(
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let [cbor, unsigned] = parts(data);
-    assert!(NAME.verify(data, NOW).is_err(), "nobody signed that");
+    assert!(NAME.verify(data, NOW).is_err(), "it is not signed");
     // A signature takes most of the time; it is made if a map could follow.
     if cbor.first().is_none_or(|first| first >> 5 != 5) {
         return;

@@ -156,7 +156,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "miss-empty",
-        what: "the same with a Kubo that has nothing and knows nobody",
+        what: "the same with a Kubo that has nothing and knows no peer",
         unit: "s",
         rivals: &[against("mirrors only", Bar::AtMost { times: 1.0, plus: 0.3 })],
         run: |run| Ok(miss::miss(run, |_| ())),
