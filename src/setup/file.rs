@@ -63,7 +63,7 @@ impl Original {
         let options = ReplaceOptions { mode: self.mode, owner: Some((self.uid, self.gid)), lasting: Lasting::Named };
         let ready = Replacement::prepare(&self.place, &options, |to| to.write_all(bytes)).map_err(failed)?;
         if Self::read(&self.place)?.bytes != self.bytes {
-            return Err(failed(io::Error::other("somebody else has changed it meanwhile")));
+            return Err(failed(io::Error::other("another process has changed it meanwhile")));
         }
         ready.commit().map_err(failed)
     }

@@ -144,7 +144,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     });
     let values: Vec<_> = values.collect();
     if values.is_empty() {
-        return Ok(SetupOffer::Nothing("Kubo is set up, as far as nobody chose otherwise".to_owned()));
+        return Ok(SetupOffer::Nothing("Kubo is configured; settings that you changed were left alone".to_owned()));
     }
     Ok(SetupOffer::Change(Box::new(Values { kubo, at: context.settings.kubo_api.to_string(), values, back: false })))
 }

@@ -134,8 +134,8 @@ impl<'a> KuboFile<'a> {
         match self.search.reach {
             KuboReach::Anywhere => asked.await,
             KuboReach::Near => {
-                let nobody = |_| Miss::Absent("nobody it is connected to has it".to_owned());
-                tokio::time::timeout(NEAR, asked).await.map_err(nobody)?
+                let late = |_| Miss::Absent("no connected peer has it".to_owned());
+                tokio::time::timeout(NEAR, asked).await.map_err(late)?
             }
         }
     }
@@ -185,7 +185,9 @@ fn url(gateway: &Url, cid: Cid) -> Url {
 fn refused(status: StatusCode) -> Miss {
     let code = format!("HTTP {}", status.as_u16());
     match status {
-        StatusCode::NOT_FOUND | StatusCode::GATEWAY_TIMEOUT => Miss::Absent(format!("{code}: nobody it knows has it")),
+        StatusCode::NOT_FOUND | StatusCode::GATEWAY_TIMEOUT => {
+            Miss::Absent(format!("{code}: no peer that it knows has it"))
+        }
         // Kubo's Retry-After is a fixed 60 s for the whole node (config.md, Gateway.MaxConcurrentRequests).
         StatusCode::TOO_MANY_REQUESTS => Miss::Busy(code, Duration::from_secs(60)),
         StatusCode::FORBIDDEN => Miss::Broken(format!("{code}: its configuration forbids it")),

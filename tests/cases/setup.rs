@@ -307,7 +307,7 @@ fn kubo_gets_the_values_that_were_not_chosen_and_gets_them_taken_back() {
     let again = world.run(&["setup", "--only", "kubo", "--yes"]);
     assert_eq!(
         (again.stdout.as_str(), again.said.as_str()),
-        ("", "kubo: Kubo is set up, as far as nobody chose otherwise\n")
+        ("", "kubo: Kubo is configured; settings that you changed were left alone\n")
     );
     let undo = world.run(&["setup", "--only", "kubo", "--undo", "--yes"]);
     assert_eq!(undo.code(), 0, "{}", undo.stderr);

@@ -131,7 +131,7 @@ impl Work<'_> {
         });
         hedged(attempts, wait).await.map_err(|failed: Vec<(usize, String)>| {
             if failed.is_empty() {
-                return RefreshError::Failed("nobody to ask is configured".to_owned());
+                return RefreshError::Failed("no source for content ids is configured".to_owned());
             }
             let said: Vec<String> = failed.into_iter().map(|(_, said)| said).collect();
             RefreshError::Failed(format!("{}: {}", part.path, said.join("; ")))
