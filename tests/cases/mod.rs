@@ -26,6 +26,7 @@ mod json;
 mod kubo_door;
 mod lookup;
 mod makepkg;
+mod older;
 mod prefetch;
 mod prefetch_conditions;
 mod review;

@@ -214,7 +214,7 @@ fn setup_without_pacman_says_so() {
 }
 
 /// A systemctl that keeps the states of units in files and records its arguments.
-const SYSTEMCTL: &str = r#"
+pub(super) const SYSTEMCTL: &str = r#"
 units=${0%/*}/../units
 all=
 [ "$1" != --global ] || { all='--global '; shift; }

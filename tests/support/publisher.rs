@@ -54,7 +54,7 @@ impl Publisher {
 }
 
 /// Every file below a directory, by its path in it, as served under `/index/`.
-fn files_below(root: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn files_below(root: &Path) -> Vec<(String, Vec<u8>)> {
     let (mut open, mut files) = (vec![root.to_owned()], Vec::new());
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).expect("a directory of ours") {
