@@ -61,7 +61,7 @@ impl Package {
         format!(
             "%FILENAME%\n{}\n\n%NAME%\n{name}\n\n%BASE%\n{name}\n\n%VERSION%\n{version}\n\n%DESC%\nA test of {name}\n\n\
              %CSIZE%\n{}\n\n%ISIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%URL%\nhttps://example.org/\n\n%LICENSE%\nMIT\n\n\
-             %ARCH%\n{arch}\n\n%BUILDDATE%\n1748858400\n\n%PACKAGER%\nA Packager <packager@example.org>\n\n",
+             %ARCH%\n{arch}\n\n%BUILDDATE%\n1748858400\n\n%PACKAGER%\nTester <tester@example.org>\n\n",
             self.file_name(),
             bytes.len(),
             bytes.len() * 3,
