@@ -77,7 +77,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             sheet,
             trial: Trial::default(),
             begun: Instant::now(),
-            lanes: RaceLanes::default(),
+            lanes: RaceLanes::new(),
             root: PendingRoot { leaves: Fuse::terminated(), is_asked: false },
             places: race.entrants.iter().map(|entrant| entrant.source.place()).collect(),
         })

@@ -10,7 +10,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use crate::source::{Body, Local, Miss, SourceAnswer};
 
 /// The open lanes.
-#[derive(Default)]
 pub(super) struct RaceLanes<'r> {
     /// By the board's numbers.
     pub(super) open: HashMap<u32, OpenLane>,
@@ -38,6 +37,11 @@ pub(super) enum LaneAnswer<'r> {
 pub(super) type LaneEvent<'r> = (u32, LaneAnswer<'r>);
 
 impl<'r> RaceLanes<'r> {
+    /// Opens none yet.
+    pub(super) fn new() -> Self {
+        Self { open: HashMap::new(), coming: FuturesUnordered::new(), last: None }
+    }
+
     /// Opens a lane, and waits for the `answer` of its source.
     pub(super) fn ask(&mut self, lane: u32, source: usize, answer: Local<'r, Result<SourceAnswer<'r>, Miss>>) {
         let (stop, stopped) = AbortHandle::new_pair();
