@@ -87,21 +87,33 @@ struct NodeBehaviour {
 pub struct Runner {
     swarm: Swarm<NodeBehaviour>,
     node: Node,
-    port: u16,
-    allowed: Allowed,
-    statics: Vec<(PeerId, Multiaddr)>,
-    reach: Arc<RwLock<TrustedReach>>,
-    book: Book,
+    networks: ActiveNetworks,
+    dialling: Dialling,
     discovery: Discovery,
-    listeners: HashMap<IpNet, ListenAddress>,
     /// Every connection: its peer, and when that last answered a ping on it.
     connections: HashMap<ConnectionId, (PeerId, Instant)>,
+    /// Peers to disconnect.
+    cut: mpsc::UnboundedReceiver<PeerId>,
+}
+
+/// The networks on which a node is active, and its addresses there.
+struct ActiveNetworks {
+    port: u16,
+    allowed: Allowed,
+    reach: Arc<RwLock<TrustedReach>>,
+    listeners: HashMap<IpNet, ListenAddress>,
     /// The addresses of this machine, at the last check.
     own: Vec<IpAddr>,
-    dials: Rate,
     /// True if the last check of the networks of this machine failed.
     is_blind: bool,
-    cut: mpsc::UnboundedReceiver<PeerId>,
+}
+
+/// The peers to dial, and how often.
+struct Dialling {
+    book: Book,
+    /// Peers that the configuration names.
+    statics: Vec<(PeerId, Multiaddr)>,
+    rate: Rate,
 }
 
 /// A listening address of this machine.
@@ -179,17 +191,17 @@ pub fn start(config: Config) -> Result<(Node, Runner), noise::Error> {
     let runner = Runner {
         swarm,
         node: node.clone(),
-        port: config.port,
-        allowed: config.allowed,
-        statics: config.peers,
-        reach,
-        book: Book::default(),
+        networks: ActiveNetworks {
+            port: config.port,
+            allowed: config.allowed,
+            reach,
+            listeners: HashMap::new(),
+            own: Vec::new(),
+            is_blind: false,
+        },
+        dialling: Dialling { book: Book::default(), statics: config.peers, rate: Rate::rested(DIALS_RATE) },
         discovery: Discovery::new(id),
-        listeners: HashMap::new(),
         connections: HashMap::new(),
-        own: Vec::new(),
-        dials: Rate::rested(DIALS_RATE),
-        is_blind: false,
         cut,
     };
     Ok((node, runner))
@@ -215,7 +227,7 @@ impl Runner {
                     self.look_around();
                 }
                 Ok(()) = allowed.changed() => {
-                    self.allowed = allowed.borrow_and_update().clone();
+                    self.networks.allowed = allowed.borrow_and_update().clone();
                     self.look_around();
                 }
                 Some(peer) = self.cut.recv() => {
@@ -227,7 +239,7 @@ impl Runner {
                         self.look_around();
                     }
                     self.dial_whom_is_due();
-                    self.node.seen().known = self.book.peers();
+                    self.node.seen().known = self.dialling.book.peers();
                 }
             }
         }
@@ -236,16 +248,16 @@ impl Runner {
     fn on_event(&mut self, event: SwarmEvent<NodeBehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { listener_id, address } => {
-                if let Some(listener) = self.listeners.values_mut().find(|it| it.id == listener_id) {
+                if let Some(listener) = self.networks.listeners.values_mut().find(|it| it.id == listener_id) {
                     listener.at = Some(address);
                     self.announce();
                 }
             }
             SwarmEvent::ListenerClosed { listener_id, .. } => {
-                self.listeners.retain(|_, it| it.id != listener_id);
+                self.networks.listeners.retain(|_, it| it.id != listener_id);
             }
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, connection_id, .. } => {
-                self.book.met(peer_id);
+                self.dialling.book.met(peer_id);
                 self.connections.insert(connection_id, (peer_id, Instant::now()));
                 let address = match endpoint {
                     ConnectedPoint::Dialer { address, .. } => address,
@@ -302,7 +314,7 @@ impl Runner {
     /// Drops a peer that is gone or unreachable: closing a connection to nowhere takes long, and is not waited
     /// for.
     fn gone(&mut self, peer: PeerId) {
-        self.book.met(peer);
+        self.dialling.book.met(peer);
         self.node.seen().peers.remove(&peer);
         self.node.bitswap.disconnected(peer);
     }

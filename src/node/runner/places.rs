@@ -22,21 +22,21 @@ impl Runner {
         let networks = self.node.networks();
         let used = networks.iter().filter(|(_, stands)| *stands == NetworkStanding::Used).count();
         let is_untrusted = |(_, stands): &(LocalAddress, NetworkStanding)| *stands == NetworkStanding::NotTrusted;
-        self.is_blind || networks.iter().any(is_untrusted) || used > self.listeners.len()
+        self.networks.is_blind || networks.iter().any(is_untrusted) || used > self.networks.listeners.len()
     }
 
     /// Listens on the addresses in networks where this node may be active, and on no others.
     pub(super) fn look_around(&mut self) {
         // Fails, for example, without free descriptors: everything stays as it is until the next check.
         let found = networks::here();
-        self.is_blind = found.is_err();
+        self.networks.is_blind = found.is_err();
         let Ok(found) = found else { return };
         let own: Vec<IpAddr> = found.iter().map(|here| here.address.addr()).collect();
-        let is_other = std::mem::replace(&mut self.own, own) != self.own;
+        let is_other = std::mem::replace(&mut self.networks.own, own) != self.networks.own;
         let networks: Vec<(LocalAddress, NetworkStanding)> = found
             .into_iter()
             .map(|here| {
-                let stands = self.allowed.stands(&here);
+                let stands = self.networks.allowed.stands(&here);
                 (here, stands)
             })
             .filter(|(here, stands)| *stands == NetworkStanding::Used || here.is_lan())
@@ -45,14 +45,15 @@ impl Runner {
         let wanted: Vec<LocalAddress> = used.collect();
         self.node.seen().networks = networks;
         let mut ranges: Vec<IpNet> = wanted.iter().map(|here| here.address).collect();
-        ranges.extend(self.statics.iter().filter_map(|(_, at)| tcp_address(at)).map(IpNet::from));
-        self.reach.write().expect("nothing panics while it is held").ranges = ranges;
+        ranges.extend(self.dialling.statics.iter().filter_map(|(_, at)| tcp_address(at)).map(IpNet::from));
+        self.networks.reach.write().expect("nothing panics while it is held").ranges = ranges;
         let is_wanted = |at: &IpNet, of: &ListenAddress| {
             wanted.iter().any(|here| here.address == *at && here.index == of.index && here.interface == of.interface)
         };
-        let gone: Vec<IpNet> = self.listeners.iter().filter(|(at, of)| !is_wanted(at, of)).map(|(at, _)| *at).collect();
+        let gone: Vec<IpNet> =
+            self.networks.listeners.iter().filter(|(at, of)| !is_wanted(at, of)).map(|(at, _)| *at).collect();
         for at in &gone {
-            let listener = self.listeners.remove(at).expect("it was found there");
+            let listener = self.networks.listeners.remove(at).expect("it was found there");
             self.swarm.remove_listener(listener.id);
             self.leave_network(*at);
         }
@@ -63,29 +64,29 @@ impl Runner {
             self.announce();
         }
         for here in wanted {
-            if !self.listeners.contains_key(&here.address) {
+            if !self.networks.listeners.contains_key(&here.address) {
                 self.listen(here);
             }
         }
         // Static peers are in no announcement, and not forgotten.
-        self.statics.iter().for_each(|(peer, at)| self.book.add(*peer, at.clone(), FOREVER));
+        self.dialling.statics.iter().for_each(|(peer, at)| self.dialling.book.add(*peer, at.clone(), FOREVER));
     }
 
     fn listen(&mut self, here: LocalAddress) {
         let address = |port| Multiaddr::from(here.address.addr()).with(Protocol::Tcp(port));
         // Another program may have the port; peers learn the one we get.
-        let listening = self.swarm.listen_on(address(self.port)).or_else(|_| self.swarm.listen_on(address(0)));
+        let listening = self.swarm.listen_on(address(self.networks.port)).or_else(|_| self.swarm.listen_on(address(0)));
         if let Ok(id) = listening {
             let listener = ListenAddress { id, interface: here.interface, index: here.index, at: None };
-            self.listeners.insert(here.address, listener);
+            self.networks.listeners.insert(here.address, listener);
         }
     }
 
     /// Ends connections with addresses that are out of reach now, and dials none of them.
     fn leave_out_of_reach(&mut self) {
-        let reach = self.reach.read().expect("nothing panics while it is held").clone();
+        let reach = self.networks.reach.read().expect("nothing panics while it is held").clone();
         let is_out = |at: &Multiaddr| tcp_address(at).is_none_or(|ip| !reach.allows(ip));
-        self.book.keep(|at| !is_out(at));
+        self.dialling.book.keep(|at| !is_out(at));
         let out = |info: &PeerInfo| is_out(&info.address);
         let peers: Vec<PeerId> =
             self.node.peers().into_iter().filter(|(_, info)| out(info)).map(|(id, _)| id).collect();
@@ -98,7 +99,7 @@ impl Runner {
     pub(super) fn announce(&mut self) {
         let mut places: Vec<ActiveInterface> = Vec::new();
         let mut listening = Vec::new();
-        for (range, listener) in &self.listeners {
+        for (range, listener) in &self.networks.listeners {
             let Some(at) = &listener.at else { continue };
             listening.push(at.clone());
             // Loopback has no multicast, and no other machine on it.
@@ -114,7 +115,7 @@ impl Runner {
                     interface: listener.interface.clone(),
                     index: listener.index,
                     addresses: vec![at.clone()],
-                    around: Vicinity { ranges: vec![*range], own: self.own.clone() },
+                    around: Vicinity { ranges: vec![*range], own: self.networks.own.clone() },
                 }),
             }
         }
@@ -130,14 +131,14 @@ impl Runner {
     /// Handles an announced peer.
     pub(super) fn on_found(&mut self, found: FoundPeer) {
         let is_near = {
-            let reach = self.reach.read().expect("nothing panics while it is held");
+            let reach = self.networks.reach.read().expect("nothing panics while it is held");
             tcp_address(&found.address).is_some_and(|ip| {
                 let ip = ip.to_canonical();
-                !ip.is_loopback() && !self.own.contains(&ip) && reach.allows(ip)
+                !ip.is_loopback() && !self.networks.own.contains(&ip) && reach.allows(ip)
             })
         };
         if is_near && found.peer != self.node.id {
-            self.book.hear(found);
+            self.dialling.book.hear(found);
             self.dial_whom_is_due();
         }
     }
@@ -146,15 +147,15 @@ impl Runner {
     /// reason to.
     pub(super) fn dial_whom_is_due(&mut self) {
         let node = self.node.clone();
-        self.book.keep(|_| true);
+        self.dialling.book.keep(|_| true);
         let under_way = self.swarm.network_info().connection_counters().num_pending_outgoing();
         let mut room = DIALS_MOST.saturating_sub(under_way);
         let may_dial = || {
-            let may = room > 0 && self.dials.try_take(1);
+            let may = room > 0 && self.dialling.rate.try_take(1);
             room -= u32::from(may);
             may
         };
-        for (peer, addresses) in self.book.due(|peer| node.seen().peers.contains_key(peer), may_dial) {
+        for (peer, addresses) in self.dialling.book.due(|peer| node.seen().peers.contains_key(peer), may_dial) {
             // Once each, else multicast DNS makes several connections between two peers.
             let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::NotDialing);
             // From a new port: two peers that dial each other at the same time from their listening ports make one
