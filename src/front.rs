@@ -1,5 +1,5 @@
-//! The command `pkgswarm`: hands out a file that is here already, and starts the full program, `pkgswarm-full`,
-//! for the rest.
+//! The command `pkgswarm`: hands out a file that is here already ([`hit::hand_out`]), and becomes the full
+//! program, `pkgswarm-full` (`main.rs`), for the rest.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The program: gathers the process, parses, runs one command, and turns its end into an exit status.
+//! The full program, `pkgswarm-full`: gathers the process, parses, runs one command, and turns its end into an exit
+//! status.
 
 use std::process::ExitCode;
 
