@@ -1,4 +1,7 @@
-//! Housekeeping in the background: a process of its own session, with closed standard streams, bounded in time.
+//! The end of a delivery: [`note`] writes its receipt down, and [`after`] starts the housekeeping that is due.
+//!
+//! Housekeeping and read-ahead are processes that [`start`] makes: each detaches itself from pacman's terminal,
+//! has no standard streams, and is bounded in time.
 
 use std::process::Command;
 use std::time::{Instant, SystemTime};

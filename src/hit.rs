@@ -1,4 +1,4 @@
-//! The beginning of `xfer`: serves a file that is here already, before anything else is set to work.
+//! The beginning of `xfer`: serves a file that is on this machine already, before anything else begins.
 //!
 //! Most calls of a pacman that has a `DownloadUser` find their file fetched ahead. Loading all of this library
 //! would take as long as such a call itself, so the command `pkgswarm` is a small program (`front.rs`), which runs
@@ -41,7 +41,7 @@ pub fn hand_out(env: &Env) -> Option<String> {
         command == "xfer" && !url.starts_with('-') && !output.as_os_str().as_encoded_bytes().starts_with(b"-");
     // Root's files come from an unprivileged child.
     let is_direct = !env.is_root() && env.var(HANDOVER).is_none() && env.var(AHEAD).is_none();
-    // The full program alone fetches other files; this asks before anything is opened.
+    // Databases and other files are the full program's. Decided by the name alone, before anything is opened.
     if !is_plain || !is_direct || !want::name_of(url).ok()?.kind().is_of_package() {
         return None;
     }

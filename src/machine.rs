@@ -1,4 +1,4 @@
-//! What all calls of a process share: the process itself, its settings, the store and the HTTP clients.
+//! The means that all calls of a process share: the process itself, its settings, the store, the HTTP clients.
 //!
 //! A machine knows what may be asked here (Kubo, the daemon, gateways), and nothing of pacman: its lists are in
 //! [`lists`](crate::lists), the single call is in [`call`](crate::call).

@@ -25,8 +25,8 @@ pub struct Want {
     pub plan: Plan,
     /// The sources to ask, in order.
     pub places: Vec<Candidate>,
-    /// Set where the expectation may be about another file of this name: a repository that shares the server, and that
-    /// pacman prefers, has a list that could not be read.
+    /// Set where the expectation may be about another file of this name: a repository that shares the server, and
+    /// that pacman prefers, has a list that could not be read.
     pub doubt: Option<UnreadList>,
 }
 
@@ -120,8 +120,8 @@ impl UrlKnowledge {
 }
 
 /// Returns the repository that `url` belongs to, and its entries. Of several that share a server, the first one
-/// whose database lists the file, as pacman decides it; else the first one of which an index does. A database that
-/// makes no sense, which pacman passes over as well, keeps no other from being asked.
+/// whose database lists the file, as pacman decides it; else the first one of which an index does. A malformed
+/// database, which pacman passes over as well, does not end the search.
 fn listed(lists: &Lists, conf: &PacmanConf, url: &str, name: &FileName) -> Result<UrlKnowledge, Error> {
     let Some((first, _)) = conf.repo_of(url) else {
         let of_another = if lists.run().is_hidden { lists.without_conf() } else { unlisted(lists) };
@@ -162,7 +162,7 @@ fn unlisted(lists: &Lists) -> Knowledge {
     Knowledge { for_others: !lists.is_for_pacman(), ..Knowledge::default() }
 }
 
-/// Returns the neighbours, Kubo and the gateways, where they may be asked.
+/// Returns the places that have files by their content: neighbours, Kubo and gateways, where they may be asked.
 pub fn peers(machine: &Machine, plan: &Plan) -> Vec<Candidate> {
     let mut places = Vec::new();
     // The daemon also finds files without a CID that is known here: a neighbour names it.

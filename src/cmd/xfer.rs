@@ -1,11 +1,14 @@
 //! `pkgswarm xfer URL OUTPUT`: pacman's XferCommand.
 //!
-//! The contract (pacman 7.1.0, src/pacman/conf.c): one process a file, in series; exit 0 means that OUTPUT is complete;
-//! anything else makes pacman sleep two seconds and go to the next server.
+//! The contract (pacman 7.1.0, src/pacman/conf.c): one process a file, in series; exit 0 means that OUTPUT is
+//! complete; anything else makes pacman sleep two seconds and go to the next server.
 //!
-//! It begins with [`hit::serve`], as the small program did that has started this one. That one serves only in its
-//! caller's own place and with its caller's privileges, so root's child, and a call that only starts the
-//! read-ahead, find their file here.
+//! [`hit::serve`] is asked here again, although the small program has asked it: that one leaves to this one all
+//! calls of root and of root's child, and the first call of a run, which has to start the read-ahead. Their file
+//! may be here all the same.
+//!
+//! Run by root, [`run`] is entered twice: root's process hands the work over ([`handover::through`]), and its
+//! child, which has a [`Giver`], does it.
 
 use std::path::Path;
 use std::time::Instant;

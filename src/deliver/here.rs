@@ -51,8 +51,8 @@ fn taken(call: &Call, sha256: Sha256, size: u64) -> Option<Obtained> {
 }
 
 /// Copies a large file of the store to where it will be placed, and proves the copy itself. `None` where copies
-/// cost nothing, and for all cases that [`Store::find`](crate::store::Store::find) must handle: a file that does not prove, a disk that is
-/// full.
+/// cost nothing, and in all cases that [`Store::find`](crate::store::Store::find) must handle: a file that is not
+/// proven, a disk that is full.
 fn copied(call: &Call, sha256: Sha256, size: u64) -> Option<Obtained> {
     if size < verify::LARGE {
         return None;

@@ -1,5 +1,13 @@
-//! Delivers one planned file: from the store, from a package cache, or by a race over sources. Records what it
-//! learned.
+//! Delivers one planned file: from the store, from a package cache, or by a race over sources. Records the health
+//! of the sources and returns a receipt.
+//!
+//! | file | what |
+//! |---|---|
+//! | `order`, `place` | what goes in: the file and the purpose; the places to ask |
+//! | `here` | looks on this machine |
+//! | `race` | opens the places as sources, runs the race over them (`crate::race`), records their health |
+//! | `obtained`, `receipt` | what comes out: the accepted file; the bytes of each source |
+//! | `runtime` | runs asynchronous work on this thread, until it ends or the user interrupts it |
 
 use std::rc::Rc;
 

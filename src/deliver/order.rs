@@ -1,4 +1,4 @@
-//! What is ordered of a delivery, and to what end.
+//! The order for a delivery: the file, the places to ask, and the purpose.
 
 use std::time::{Duration, SystemTime};
 

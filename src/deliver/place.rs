@@ -1,4 +1,7 @@
-//! The sources of a file, and their names in what people read.
+//! The places to ask for a file, and their names in what people read.
+//!
+//! A [`Candidate`] is an address: it can be copied and sorted. `deliver/race.rs` makes a
+//! [`Source`](crate::source::Source) of it, which can be opened.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! One race over the sources of a file: makes them, runs the race, and records what it showed.
+//! Sets up the race for one file: opens its places as sources, runs [`crate::race`] over them, and records the
+//! health of each.
 
 use std::cell::Cell;
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! The one asynchronous runtime of a thread.
+//! The one asynchronous runtime of a thread: the seam between the commands, which block, and the network.
 
 use std::mem::ManuallyDrop;
 
@@ -15,8 +15,8 @@ thread_local! {
     );
 }
 
-/// Runs the race on this thread; `None` when the user interrupts it, or has done so since this program
-/// [listens](interrupt::listen).
+/// Runs a race, or other work on the network, on this thread; `None` when the user interrupts it, or has done so
+/// since this program [listens](interrupt::listen).
 pub fn block_on<T>(race: impl Future<Output = T>) -> Option<T> {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {

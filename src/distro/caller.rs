@@ -26,7 +26,8 @@ const HIGHEST: usize = 16;
 /// Usual size of these files in bytes, at most: the kernel makes them anew for each read.
 const USUAL: usize = 4096;
 
-/// One pacman run: the process id and when it started, which together never come back until the machine restarts.
+/// The key of one run of pacman: the process id and when it started, which together never come back until the
+/// machine restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Transaction {
     /// The process id, as seen in our own process namespace.

@@ -9,8 +9,8 @@ use crate::env::{Env, HANDOVER};
 pub struct PacmanRun {
     /// The pacman that called, if one did.
     pub caller: Option<Caller>,
-    /// True when a pacman has called whose command line cannot be read: `/proc` is not mounted, hides other users, or
-    /// ends before it.
+    /// True when a pacman has called whose command line cannot be read: `/proc` is not mounted, hides other users,
+    /// or ends before it.
     pub is_hidden: bool,
     /// Its name in the store: its process id and start time.
     pub name: String,
@@ -23,8 +23,8 @@ impl PacmanRun {
         let parent = env.var(HANDOVER).and_then(|pid| pid.parse().ok()).unwrap_or(env.parent);
         let parent = i32::try_from(parent).unwrap_or(0);
         let found = Caller::above(parent, env.uid);
-        // Where /proc hides it (hidepid), the process group alone has to tell runs apart: a wrapper has one parent a file.
-        // Zero where its leader is outside of this process namespace, which rustix does not expect.
+        // Where /proc hides it (hidepid), the process group alone has to tell runs apart: a wrapper has one parent
+        // a file. Zero where its leader is outside of this process namespace, which rustix does not expect.
         let group = nix::unistd::getpgrp().as_raw();
         let is_cut_off = match &found {
             Err(CallerError::Gone(_) | CallerError::Unreadable { .. }) => true,

@@ -1,7 +1,7 @@
-//! What the lists say: pacman's configuration, its sync databases, and the tables of the indexes.
+//! The lists that decide what a file is: pacman's configuration, its sync databases, the tables of the indexes.
 //!
-//! pacman's own configuration depends on the run that called (`--config`, `--dbpath`, `--arch`), so lists belong to one
-//! run. They are read when they are first asked for, and each file of this module reads one kind.
+//! pacman's own configuration depends on the run that called (`--config`, `--dbpath`, `--arch`), so lists belong to
+//! one run. They are read when they are first asked for: `conf` reads the configuration, `knowledge` the rest.
 
 use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
