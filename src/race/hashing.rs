@@ -1,4 +1,5 @@
-//! The running hash of a file: of a large one on a thread of its own, so that bytes are received while others are hashed.
+//! The running hash of a file: of a large one on a thread of its own, so that bytes are received while others are
+//! hashed.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};

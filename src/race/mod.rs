@@ -6,10 +6,12 @@
 //! | [`board`] | the missing bytes, the work of each source, the next move; pure, on times that are passed in |
 //! | [`pace`] | the clocks and measures |
 //! | `stretch` | adjacent missing bytes, and the sources that work on them |
-//! | `hunt`, `hold`, `share` | the source to ask for a stretch; the source that sends it; its division. More of the board |
+//! | `hunt`, `hold`, `share` | more of the board: the source to ask for a stretch; its sender; its division |
 //! | `sheet`, `hashing` | the received bytes and their senders; their running hash |
 //! | `trial` | which leaves are right, and the senders of wrong ones |
-//! | `run` | carries out the board's moves: asks, listens, writes; `run/verdict` judges the end |
+//! | `leaves` | fetches the root block, from which the leaves are known |
+//! | `run` | carries out the board's moves: asks, listens, writes |
+//! | `run/lanes`, `run/verdict` | the open requests; the judgement at the end |
 //!
 //! The whole file is always proven at the end. Leaves are checked only when bytes of several senders are mixed, or
 //! when the proof fails: with one honest source every byte is hashed once. Leaves tell the sender of wrong bytes

@@ -51,7 +51,8 @@ impl Trial {
         Ok(wrong)
     }
 
-    /// Proves the leaves that lie in `range`, at least in part, are complete and not proven yet; returns the wrong ones.
+    /// Proves the leaves that lie in `range`, at least in part, are complete and not proven yet; returns the wrong
+    /// ones.
     pub(super) fn look(&mut self, sheet: &Sheet<'_>, range: Range<u64>) -> io::Result<Vec<Wrong>> {
         let Some(leaves) = &self.leaves else { return Ok(Vec::new()) };
         let mut wrong = Vec::new();

@@ -1,8 +1,9 @@
-//! How many blocks are asked for at a time: many where they come quickly, few where the line is slow.
+//! The number of blocks to ask for at a time: many where they come quickly, few where the line is slow. Not the
+//! read-ahead of a run ([`crate::ahead`]).
 //!
-//! Blocks that are under way at once share the line. Eight of 1 MiB over 1.6 Mbit/s would each take 42 s, all of them
-//! would look as if they did not come, and what is under way when the user interrupts is lost. So no more are asked for
-//! than come within a short time; at least one always is.
+//! Blocks that are under way at once share the line. Eight of 1 MiB over 1.6 Mbit/s would each take 42 s, all of
+//! them would look as if they did not come, and those under way when the user interrupts are lost. So no more are
+//! asked for than come within a short time; at least one always is.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,7 +16,7 @@ const AT_FIRST: usize = 2;
 /// Blocks over which the rate is measured.
 const MEASURED: usize = 8;
 
-/// How many blocks to ask for at a time, learned from those that came.
+/// The number of blocks to ask for at a time, learned from those that came.
 #[derive(Debug)]
 pub struct Ahead {
     most: usize,
@@ -26,18 +27,18 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// At most `most`, and about as many as come within `span`. Nothing is known yet.
+    /// Allows at most `most`, and about as many as come within `span`. Nothing is known yet.
     pub fn new(most: usize, span: Duration) -> Self {
         Self { most, span, count: AT_FIRST.min(most), begun: VecDeque::new() }
     }
 
-    /// How many may be under way, from one on.
+    /// Returns the number of blocks that may be under way, from one on.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// A block of the file's content is there. `begun` is when its first byte came, or when it was asked for where that
-    /// cannot be seen.
+    /// Counts a block of the file's content that is there. `begun` is when its first byte came, or when it was
+    /// asked for where that cannot be seen.
     pub fn arrived(&mut self, begun: Instant, now: Instant) {
         self.begun.push_back(begun);
         if self.begun.len() > MEASURED {

@@ -1,7 +1,14 @@
-//! The sources of bytes: one trait, one implementation a file, and the answers of a source.
+//! The sources of bytes: one trait, [`Source`], and the answers of a source.
 //!
 //! A source never judges bytes; it yields them from an offset on, or the reason why it cannot. The race proves
 //! them.
+//!
+//! | file | what |
+//! |---|---|
+//! | `file`, `node`, `kubo`, `gateway`, `mirror` | one implementation each; `node` is the daemon, and so the lan |
+//! | `metered` | counts the bytes of another source, and slows it |
+//! | `neighbours` | no `Source`: blocks, indexes and tables through the daemon |
+//! | `ahead` | no `Source`: how many blocks are asked for at a time |
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,8 +27,8 @@ pub mod mirror;
 pub mod neighbours;
 pub mod node;
 
-/// A stream of bytes, in order. An empty piece means that more are coming, where they come in blocks that are proven one
-/// by one.
+/// A stream of bytes, in order. An empty piece means that more are coming, where they come in blocks that are
+/// proven one by one.
 pub type Body<'a> = LocalBoxStream<'a, Result<bytes::Bytes, Miss>>;
 
 /// A source's answer.

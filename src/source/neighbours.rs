@@ -1,5 +1,5 @@
-//! Requests to neighbours through this machine's daemon, besides whole files: single blocks, for callers that walk
-//! a DAG themselves, and copies of a signed index.
+//! Requests to neighbours through this machine's daemon that are no part of a race: single blocks, for callers
+//! that walk a DAG themselves; copies of a signed index, and its tables. In a race, `source/node.rs` asks.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -37,8 +37,8 @@ impl LanSource {
         Self { socket: socket.to_owned(), idle: RefCell::default() }
     }
 
-    /// Fetches one block, proven. `moved` is called with the number of bytes that have come, each time some do; with 0
-    /// while they come to the daemon.
+    /// Fetches one block, proven. `moved` is called with the number of bytes that have come, each time some do;
+    /// with 0 while they come to the daemon.
     ///
     /// # Errors
     /// The reason why it does not come; after `Absent` and `Stalled` a neighbour may have it later.

@@ -1,4 +1,7 @@
-//! The daemon on this machine: it asks its neighbours and hands over a descriptor of the arriving file.
+//! A file of the local network, by the daemon on this machine: the daemon fetches it from neighbours and hands
+//! over a descriptor of the growing file, which is read here as far as the daemon says that it has come.
+//!
+//! The other end is `daemon/server.rs`; the messages are in [`crate::socket`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
