@@ -1,4 +1,5 @@
-//! Decides whether an offered index counts, else gives the reason. Pure; its inputs come from `index::refresh`.
+//! Decides whether an offered index counts, else gives the reason. Pure: `index::refresh` hands in what ways
+//! brought, the daemon a stored copy before it offers that.
 
 use super::ipns::{Name, RecordError};
 use super::manifest::{Manifest, ManifestError, Table};

@@ -1,6 +1,18 @@
 //! The signed index: its format, its proofs, its stored state, and its refresh.
 //!
-//! Not used during a download; a download reads the catalogue.
+//! The download of a package reads one compiled table of it (`in_use::table`) and proves nothing again. Only a
+//! refresh fetches and judges an index.
+//!
+//! | file | what |
+//! |---|---|
+//! | `manifest`, `table`, `diff` | the format: the one signed file, a table, the changes of a table |
+//! | `ipns`, `minisign` | the two proofs |
+//! | `accept` | decides whether an offered index counts |
+//! | `refresh` | asks all ways, has each offer judged, fetches the tables |
+//! | `state` | on disk: the highest sequence of each key, the last good copy of each index |
+//! | `in_use` | from the configuration to a copy: its name, its keys, its tables, whether a refresh is due |
+//! | `passed` | the message about an index that neighbours send |
+//! | `time` | points in time as texts |
 
 pub mod accept;
 pub mod diff;

@@ -3,6 +3,10 @@
 //!
 //! Never during a download. After any failure here, the last good copy stays in use. All ways are waited for until
 //! the deadline even when one has answered: else the fastest source could keep an old index in use.
+//!
+//! A *way* (`ways`, `lan`) brings an offer: record or signature, and manifest. Parts that are known by hash come
+//! from any source (`parts`), for all ways that named them. `accept` judges the offer before its tables are
+//! fetched (`tables`), and [`IndexState`] keeps an accepted one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -35,7 +39,7 @@ use ways::IndexWay;
 /// Most seconds that a clock may differ and still count as right.
 const CLOCK_MOST: u64 = 600;
 
-/// An index as configured.
+/// An index to refresh: its keys, and the addresses to ask for it. A single address is a way or a `PartSource`.
 #[derive(Clone, Debug)]
 pub struct IndexSource {
     /// The user's name for it; names its copy in the state directory.
@@ -71,7 +75,7 @@ pub enum RefreshOutcome {
     Unreachable,
 }
 
-/// The result of one way.
+/// The result of one way, in this process; its record on disk is a [`WayRecord`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
     /// `lan`, `kubo`, `kubo routing`, `url`, or a gateway's host and the kind of request.
@@ -165,8 +169,11 @@ fn asked(route: &Route, at: u64) -> WayRecord {
 struct Work<'a> {
     source: &'a IndexSource,
     state: &'a IndexState,
+    /// The highest sequence seen from these keys: nothing older is accepted.
     floor: Option<SeenSequence>,
+    /// The last good copy, from which unchanged parts and the bases of diffs are taken.
     held: Option<IndexCopy>,
+    /// Unix seconds at the start.
     now: u64,
     started: Instant,
     deadline: Duration,
@@ -185,6 +192,7 @@ struct Work<'a> {
     best: Cell<u64>,
     moved: Cell<u64>,
     warnings: RefCell<Vec<String>>,
+    /// Evidence against this machine's clock.
     clock: RefCell<Option<Clock>>,
 }
 
@@ -290,7 +298,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Follows a way to a proven index with its tables here.
+    /// Follows a way to a proven index, and fetches its tables unless they are here or a newer index is.
     async fn answer(&self, way: &IndexWay<'_>) -> Result<ProvenAnswer, Dead> {
         let offer = self.offer(way).await.map_err(Dead::Way)?;
         let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now);

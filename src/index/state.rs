@@ -2,6 +2,16 @@
 //!
 //! It is in the state directory (`/var/lib/pkgswarm`), because removing a cache must not allow the return of an
 //! old index. One writer at a time, by a lock beside it; readers need no lock, files are replaced by rename.
+//!
+//! ```text
+//! <state>/index/index.json                            the highest sequence of each key (`memory`)
+//! <state>/index/asked/<name>                          the results of the ways at the last refresh (`asked`)
+//! <state>/index/index/<name>/pkgswarm.json            the manifest of the last good copy
+//! <state>/index/index/<name>/<manifest>.<kind>        its proofs, by the manifest's sha256
+//! <state>/index/index/<name>/<sha256>.ndjson          its tables (`made`)
+//! <state>/index/index/<name>/<repo>-<arch>.catalogue  the tables compiled, for downloads
+//! <state>/index/index/<name>/expires                  its expiry, for downloads; `expired` once that was seen
+//! ```
 
 use std::fs::{self, File};
 use std::io;
@@ -171,7 +181,8 @@ impl IndexState {
             compile(&plain, table, &compiled)?;
             keep.extend([plain, compiled]);
         }
-        // All other files have the manifest's hashes in their names, so the rename of the manifest is the switch.
+        // Tables and proofs have hashes in their names, so the rename of the manifest switches them. Downloads use
+        // the new catalogues already; a copy in which only those are new is not complete for `has`.
         for (kind, bytes) in proofs {
             let path = dir.join(format!("{own}.{kind}"));
             replace(&path, bytes).map_err(at(&path))?;

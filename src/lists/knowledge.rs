@@ -1,4 +1,5 @@
-//! The sync databases and the tables of the indexes, and which of them cannot be read.
+//! Everything that the sync databases and the tables of the indexes list about a file, and which of them cannot be
+//! read.
 //!
 //! Only "no such file" means that there is no list. One that exists and cannot be read (a closed directory, a
 //! database that only root may read, a `pacman-conf` that does not answer) may list any file, so that no other

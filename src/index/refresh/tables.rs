@@ -1,4 +1,4 @@
-//! The tables of an index: by the changes since the present one, whole only if that is impossible.
+//! The tables of an index: whole from a neighbour, else by the changes since the present one, else whole.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Work<'_> {
         match hedged(attempts, PATIENCE).await {
             Ok(done) => done,
             Err(failed) => {
-                // What the others said is told: a neighbour that lacks it is no fault.
+                // The failure of the others is reported: a neighbour that lacks the table is no fault.
                 let (_, why) = failed.into_iter().max_by_key(|(at, _)| *at).expect("both were asked");
                 Err(Dead::Way(why))
             }

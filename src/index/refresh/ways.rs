@@ -1,4 +1,5 @@
-//! The ways to an index: the sources to ask for its IPNS record, and how the rest follows from that by hash.
+//! The ways to an index: each brings its IPNS record, from which the rest follows by hash, or, where the index has
+//! no IPNS name, the manifest and its signature.
 //!
 //! `name/resolve` is not among them: it streams paths, and a path without its signed record proves nothing.
 
