@@ -1,6 +1,7 @@
 //! The daemon's Unix socket: the form of a message and its descriptor, and the users permitted at the other end.
 //!
-//! A sequenced-packet socket keeps messages apart, so there is no framing to get wrong. Messages are a line of words:
+//! A sequenced-packet socket keeps messages apart, so there is no framing to get wrong. Messages are a line of
+//! words. The client's end is in `source/node.rs` and `source/neighbours.rs`, the daemon's in `daemon/server.rs`:
 //!
 //! | sender | message | meaning |
 //! |---|---|---|
@@ -13,7 +14,8 @@
 //! | daemon | `have BYTES` | so much of it is there; the same number again while more is coming |
 //! | daemon | `done` | all of it is there, and the daemon proved it to be the requested file |
 //! | daemon | `bytes LENGTH` | so many bytes follow in messages of their own: a block, or one neighbour's answer |
-//! | daemon | `absent WHY`, `failed WHY` | it will not come |
+//! | daemon | `absent WHY`, `corrupt WHY`, `failed WHY` | it will not come |
+//! | daemon | `busy WHY` | too many requests of this user; again in a second |
 //! | daemon | `answer` with a descriptor | a file with one JSON document |
 //!
 //! Neither end trusts the other: the client proves the bytes that it reads, the daemon counts the cost of each

@@ -55,7 +55,7 @@ impl Documents {
     }
 }
 
-/// Opens the same file anew for reading only.
+/// Opens the same file anew for reading only; transfers hand out their files so, too.
 pub(super) fn reading(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

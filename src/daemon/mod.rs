@@ -1,7 +1,19 @@
 //! `pkgswarm daemon`: the one resident process, never required. It shares packages with the local network; the
-//! other commands reach it through [`crate::socket`].
+//! other commands reach it through [`crate::socket`]. Its peer of the network, which fetches and serves blocks, is
+//! `crate::node`.
 //!
-//! Without the cargo feature `node`, `disabled.rs` replaces all of it and reports that.
+//! | file | what |
+//! |---|---|
+//! | `enabled` | the life of the process: start, main loop, end |
+//! | `server` | local requests in, answers out |
+//! | `transfers` | files on their way from neighbours, one transfer for all callers of a file |
+//! | `proven`, `room` | stored files, proven again before they are handed out; room for those that are coming |
+//! | `documents`, `status` | `status` and `shared`: as files for reading only; their content |
+//! | `closers` | closes that may block |
+//! | `library`, `watch`, `indexes` | what is offered to neighbours: listed files, their directories, the indexes |
+//! | `mend` | gaps of Kubo on the local network |
+//!
+//! Without the cargo feature `node`, `disabled` replaces all of it and reports that.
 
 #[cfg(all(test, feature = "node"))]
 mod attacks;

@@ -45,7 +45,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Interval between messages that a block is still coming.
 const STILL: Duration = Duration::from_secs(1);
 
-/// The connections, rates and transfers of one local user.
+/// The connections and rates of one local user. Transfers are counted in `transfers.rs`.
 struct UserState {
     connections: usize,
     rate: Arc<Rate>,
@@ -194,7 +194,7 @@ impl Server {
         users.get(&user).map(|user| Arc::clone(which(user)))
     }
 
-    /// Passes on a neighbour's blocks as they arrive.
+    /// Answers `index` and `block`: passes on what neighbours send, as it arrives.
     async fn pass_on(&self, connection: &Connection, user: u32, text: &str, blocks: &mut BlockFetch) -> io::Result<()> {
         say(connection, "looking", None).await?;
         let node = &self.0.node;
@@ -248,6 +248,7 @@ impl Server {
         }
     }
 
+    /// Answers `get`: hands over a descriptor of the growing file, and reports its length until it is whole.
     async fn get(&self, connection: &Connection, user: u32, request: Request) -> io::Result<()> {
         say(connection, "looking", None).await?;
         let Some(transfer) = self.0.transfers.get(user, request) else {
@@ -294,7 +295,7 @@ async fn say_bytes(connection: &Connection, bytes: &[u8]) -> io::Result<()> {
     said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Reads `get SHA256 SIZE CID NAME`. A file of which only the CID is known is fetched by its blocks.
+/// Reads `get SHA256 SIZE CID NAME`. A caller that knows nothing but the CID asks for blocks instead.
 pub fn request(text: &str) -> Option<Request> {
     let words: Vec<&str> = text.splitn(5, ' ').collect();
     let [_, sha256, size, cid, name] = words[..] else { return None };

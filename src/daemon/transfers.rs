@@ -1,4 +1,7 @@
 //! Files on their way from neighbours: one transfer for each file, however many callers ask for it.
+//!
+//! A transfer looks in the store, else finds the root (from the request, or claimed by a neighbour), has
+//! `node/fetch.rs` write the blocks into the store's partial file, and proves the whole by the sha256.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -68,7 +71,8 @@ impl Transfer {
         self.state.clone()
     }
 
-    /// Returns the bytes so far, for reading only; present once some have come.
+    /// Returns the file, for reading only: as far as [`TransferState::Coming`] says. Present once it has a place
+    /// in the store, which is before its first byte.
     pub fn file(&self) -> Option<&File> {
         self.file.get()
     }
@@ -135,7 +139,7 @@ impl Transfers {
 }
 
 impl TransfersInner {
-    /// Shows the file in the store, or the one coming from neighbours; returns the final state.
+    /// Shows callers the file in the store, or the one coming from neighbours; returns the final state.
     async fn deliver(
         &self,
         user: u32,

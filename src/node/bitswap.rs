@@ -42,7 +42,7 @@ const WAIT_MOST: Duration = Duration::from_secs(2);
 /// Unrequested bytes after which a peer is cut off. A block may come late or twice. Origin: chosen by us.
 pub(super) const JUNK_MOST: u64 = 16 << 20;
 
-/// How long a peer that wasted time is not asked. Origin: a pacman run; chosen by us.
+/// Time for which a peer that wasted time is not asked. Origin: a pacman run; chosen by us.
 const SHUN: Duration = Duration::from_secs(30);
 
 /// Upload limits in bytes a second; 0 means none.
@@ -344,7 +344,7 @@ impl Bitswap {
         tokio::task::spawn_blocking(move || shelf.block(digest)).await.ok().flatten()
     }
 
-    /// What is known of a peer that is connected.
+    /// Returns the state of a connected peer.
     #[cfg(test)]
     pub(super) fn peer(&self, id: PeerId) -> Arc<ConnectedPeer> {
         Arc::clone(&self.peers()[&id])

@@ -116,7 +116,7 @@ impl BlockSearch<'_> {
         }
     }
 
-    /// Whether any of those who were asked is sending, this block or others.
+    /// True if a peer that was asked is sending, this block or others.
     fn somebody_sends(&self) -> bool {
         self.asked.iter().any(|peer| self.bitswap.is_sending(*peer))
     }

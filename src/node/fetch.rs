@@ -31,8 +31,8 @@ use crate::verify::Verifier;
 #[cfg(test)]
 mod tests;
 
-/// Most blocks that are asked of one peer at a time; fewer where its line is slow. With 8 and 16 a peer delivers 460 to
-/// 600 MB/s, with 1 it is a third less.
+/// Most blocks that are asked of one peer at a time; fewer where its line is slow. With 8 and 16 a peer delivers
+/// 460 to 600 MB/s, with 1 it is a third less.
 const WINDOW: usize = 16;
 
 /// Blocks that are requested or kept ahead of the first missing one, by all transfers together; each has at least
@@ -97,8 +97,9 @@ impl Arriving {
     }
 }
 
-/// Fetches all of it. Peers that connect meanwhile are asked too. Dropping the future ends the transfer; a write
-/// that is under way then empties the file.
+/// Fetches the file that `arriving` begins, from the peers `among`, and returns it whole. Its blocks are proven by
+/// the root. Peers that connect meanwhile are not asked. Dropping the future ends the transfer; a write that is
+/// under way then empties the file.
 ///
 /// # Errors
 /// [`FetchError`]; after `Absent` and `Stalled` other peers may have it later.
@@ -214,7 +215,7 @@ impl BlockTransfer<'_> {
         }
     }
 
-    /// Whether a peer that owes a block is sending, that one or another.
+    /// True if a peer that owes a block is sending, that one or another.
     fn is_coming(&self) -> bool {
         self.blocks.asked.values().flat_map(|pending| &pending.of).any(|peer| self.bitswap.is_sending(*peer))
     }

@@ -12,7 +12,8 @@
 //! | `claims` | the root of a sha256, as one peer claims it: our own small protocol beside Bitswap |
 //! | `indexes` | neighbours' copies of a signed index: another one |
 //! | `blocks` | one block from any peer that has it |
-//! | `clocks` | how long both wait |
+//! | `clocks` | how long `fetch` and `blocks` wait |
+//! | `limits` | rates: units a second, for each peer and for all |
 //! | `mux` | streams over one connection, and a bound on the memory that a peer can take |
 //! | `streams`, `frame` | streams of one protocol, both ways; messages on them |
 //! | `networks`, `gate` | the trusted networks; the connections that are admitted |
@@ -125,7 +126,7 @@ impl Node {
         self.seen().networks.clone()
     }
 
-    /// Lists the connected peers that support our small protocol, or have not told yet.
+    /// Lists the connected peers that support our small protocols, or have not told yet.
     pub fn ours(&self) -> Vec<PeerId> {
         let seen = self.seen();
         let worth = self.bitswap.worth_asking();

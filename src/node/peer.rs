@@ -58,14 +58,14 @@ pub struct Traffic {
 pub(super) struct ConnectedPeer {
     /// Wakes the writer when there is something to send.
     pub(super) wake: Notify,
-    /// What it may have and ask.
+    /// The rates at which it may receive and ask.
     pub(super) rates: PeerRates,
     state: Mutex<PeerState>,
     /// The time of the last bytes from it or to it.
     stirred: Mutex<Instant>,
     /// When thousands of bytes of a message last came from it.
     heard: Mutex<Option<Instant>>,
-    /// What has passed.
+    /// The bytes that have passed.
     pub(super) counts: PeerCounts,
     /// Bytes of its messages in transit, by their promised lengths.
     coming: Arc<AtomicUsize>,
@@ -82,7 +82,7 @@ pub(super) struct PeerCounts {
     pub(super) junk: AtomicU64,
 }
 
-/// How much a peer may have and ask in a second.
+/// The bytes and entries that a peer may have and ask for in a second.
 pub(super) struct PeerRates {
     /// Bytes that are sent to it.
     pub(super) sent: Rate,

@@ -1,8 +1,9 @@
 //! One protocol on every connection: each stream that a peer opens is passed on, and streams are opened on
 //! request.
 //!
-//! The ready-made `libp2p-stream` drops inbound streams when its channel is full; Kubo opens a new one for each reply, so
-//! blocks would be lost (`doc/facts/libp2p.md`). Here every stream reaches its reader or is refused by a limit.
+//! The ready-made `libp2p-stream` drops inbound streams when its channel is full; Kubo opens a new one for each
+//! reply, so blocks would be lost (`doc/facts/libp2p.md`). Here every stream reaches its reader or is refused by a
+//! limit.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
