@@ -147,7 +147,7 @@ impl Output {
 }
 
 impl Staged<'_> {
-    /// Returns the file itself, for who reads it after it got its name.
+    /// Returns the file itself, for a reader after it got its name.
     ///
     /// # Errors
     /// When this process has too many open files.

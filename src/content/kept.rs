@@ -1,7 +1,8 @@
 //! The beginning of a file that an earlier run left in the store: its blocks need not come again.
 //!
-//! The partial holds the file's bytes and nothing else. A block is made from them again and proven by its CID, as one from
-//! elsewhere is; nothing is believed of what lies there. Blocks of links alone, a thousandth of a file, come again.
+//! The partial holds the file's bytes and nothing else. A block is made from them again and proven by its CID, as
+//! one from elsewhere is; no byte that lies there is believed. Blocks of links alone, a thousandth of a file, come
+//! again.
 
 use std::fs::File;
 use std::io;
@@ -54,7 +55,7 @@ impl<'a> PartialFile<'a> {
         self.file.write_all_at(bytes, at)
     }
 
-    /// Whether anything of the file would be found by the next run.
+    /// Returns true when the next run would find anything of the file.
     pub(super) fn is_kept(&self, store: &Store) -> bool {
         self.slot.is_some() && !store.is_passing() && self.file.metadata().is_ok_and(|meta| meta.len() > 0)
     }

@@ -1,8 +1,9 @@
-//! Which places to ask for single blocks: one place after the other, the next one as well when all who were asked are silent.
+//! The choice of the places to ask for single blocks: one after the other, the next one as well when all that were
+//! asked are silent.
 //!
-//! Silence counts, not duration: a place from which bytes of any block come is not silent, however long one block takes.
-//! Who missed the first block it was asked for, or two in a row, is asked last. Who breaks off or has no time is asked
-//! again a few times, as late as it says.
+//! Silence counts, not duration: a place from which bytes of any block come is not silent, however long one block
+//! takes. A place that missed the first block it was asked for, or two in a row, is asked last. One that breaks
+//! off or is busy is asked again a few times, as late as it says.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,16 +16,17 @@ use crate::cid::Cid;
 use crate::report;
 use crate::source::{Local, Miss};
 
-/// How often one place is asked for one block that it breaks off, or has no time for.
+/// Requests to one place for one block, where it breaks off or is busy.
 const TRIES: u32 = 4;
 
-/// How often when it does not seem to be there at all, or sends something else.
+/// The same where it does not seem to be there at all, or sends something else.
 const TRIES_IN_VAIN: u32 = 2;
 
 /// The wait before the second try; twice as long before each further one.
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// Longest wait that is asked for (Retry-After) and kept. Kubo asks for a minute (config.md, Gateway.MaxConcurrentRequests).
+/// Longest wait that is asked for (Retry-After) and kept. Kubo asks for a minute (config.md,
+/// Gateway.MaxConcurrentRequests).
 const REST_MOST: Duration = Duration::from_secs(120);
 
 /// Longest time for one answer, whatever comes: two blocks of 2 MiB at the floor of 10 KiB/s, and half as much again.
@@ -32,11 +34,11 @@ const ANSWER_MOST: Duration = Duration::from_secs(600);
 
 /// A place that may have single blocks.
 pub(super) trait BlockPlace {
-    /// What it is called in the line of a delivered file.
+    /// Returns its name in the line of a delivered file.
     fn label(&self) -> String;
-    /// What it is called where it failed.
+    /// Returns its name where it failed.
     fn line(&self, miss: &Miss) -> String;
-    /// Whether bytes come here as it gets them; else a block comes whole, once it has it.
+    /// Returns true when bytes come here as it gets them; else a block comes whole, once it has it.
     fn is_flowing(&self) -> bool;
     /// The block, proven. `moved` is told how many bytes have come, each time some do; 0 when they come to the place.
     fn block<'a>(&'a self, cid: Cid, moved: &'a dyn Fn(u64)) -> Local<'a, Result<Vec<u8>, Miss>>;
@@ -62,19 +64,19 @@ pub(super) struct Came {
     pub begun: Instant,
 }
 
-/// Why a block came from nowhere, by index of the place.
+/// The reasons why a block came from no place, by index of the place.
 pub(super) type Misses = Vec<(usize, Miss)>;
 
-/// The places, and how that went.
+/// The places to ask, gateways among them, and the standing of each.
 pub(super) struct Peers<P> {
     pub list: Vec<P>,
     clocks: Clocks,
     standings: RefCell<Vec<PlaceStanding>>,
-    /// Who has delivered, in the order of their first block.
+    /// The places that have delivered, in the order of their first block.
     used: RefCell<Vec<usize>>,
 }
 
-/// What is known of one place.
+/// The record of one place.
 struct PlaceStanding {
     /// When bytes last came from it.
     heard: Instant,
@@ -90,12 +92,12 @@ struct PlaceStanding {
     has_lied: bool,
     /// It asked not to be asked before then.
     rests_until: Instant,
-    /// How often it said that it had no time.
+    /// Number of its answers that it is busy.
     refusals: u32,
 }
 
 impl<P: BlockPlace> Peers<P> {
-    /// These, in the order in which they are asked.
+    /// Takes the places in the order in which they are asked.
     pub(super) fn new(list: Vec<P>, clocks: Clocks) -> Self {
         let now = Instant::now();
         let standing = || PlaceStanding {
@@ -114,12 +116,12 @@ impl<P: BlockPlace> Peers<P> {
         Self { list, clocks, standings, used: RefCell::default() }
     }
 
-    /// Who has delivered, in the order of their first block.
+    /// Returns the places that have delivered, in the order of their first block.
     pub(super) fn used(&self) -> Vec<usize> {
         self.used.borrow().clone()
     }
 
-    /// How often places have said that they have no time.
+    /// Counts the answers of places that they are busy.
     pub(super) fn refusals(&self) -> u32 {
         self.standings.borrow().iter().map(|standing| standing.refusals).sum()
     }
@@ -207,7 +209,7 @@ impl<P: BlockPlace> Drop for OpenQuestion<'_, P> {
     }
 }
 
-/// What one block may still cost one place.
+/// The tries that one place has left for one block.
 struct TriesLeft {
     left: u32,
     not_before: Instant,
@@ -221,7 +223,7 @@ enum NextStep {
     GiveUp,
 }
 
-/// What a place answered: which one, when its first byte came, and the block.
+/// An answer: the place, when its first byte came, and the block.
 type Said = (usize, Instant, Result<Vec<u8>, Miss>);
 
 /// The search for one block.
@@ -230,7 +232,7 @@ struct BlockHunt<'a, P: BlockPlace> {
     cid: Cid,
     tries: Vec<TriesLeft>,
     misses: Misses,
-    /// Who is being asked, and since when.
+    /// The places that are being asked, and since when.
     open: Vec<(usize, Instant)>,
     coming: FuturesUnordered<Local<'a, Said>>,
 }
@@ -253,7 +255,7 @@ impl<'a, P: BlockPlace> BlockHunt<'a, P> {
         }));
     }
 
-    /// What to do at the time `now`.
+    /// Decides the next step at the time `now`.
     fn next(&mut self, now: Instant) -> NextStep {
         let Clocks { stall, patience, .. } = self.peers.clocks;
         let waits = |place: &usize| self.peers.with(*place, |it| it.rests_until).max(self.tries[*place].not_before);

@@ -1,4 +1,4 @@
-//! Who is asked for what is known by its CID alone: neighbours, Kubo, gateways.
+//! The places to ask for a file that is known by its CID alone: neighbours, Kubo, gateways.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::source::gateway::raw_block;
 use crate::source::neighbours::LanSource;
 use crate::source::{Local, Miss, SourceKind};
 
-/// Who may have blocks.
+/// A place that may have blocks.
 pub(super) enum BlockSource {
     /// The local network, by way of the daemon.
     Lan(LanSource),
@@ -23,10 +23,10 @@ pub(super) enum BlockSource {
     Gateway(Rc<Http>, Url),
 }
 
-/// All that are configured, in the order in which they are asked; of one kind alone where that is `forced`.
+/// Lists all that are configured, in the order in which they are asked; with `forced`, those of that kind alone.
 pub(super) fn places(machine: &Machine, forced: Option<SourceKind>) -> Vec<BlockSource> {
     let (mut list, http) = (Vec::new(), || Rc::clone(&machine.http));
-    // Who has it on the network says so in a quarter of a second; Kubo may search for longer.
+    // A neighbour that has it says so in a quarter of a second; Kubo may search for longer.
     if machine.asks_node() && forced.is_none_or(|kind| kind == SourceKind::Node) {
         list.push(BlockSource::Lan(LanSource::at(&machine.settings.socket)));
     }

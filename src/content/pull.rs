@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 /// Largest file that is fetched by its CID alone.
 const MOST: u64 = 64 << 30;
 
-/// Why it did not come.
+/// The reason why the file did not come.
 pub(super) enum PullError {
     /// A block is nowhere.
     Nowhere(Misses),
@@ -32,14 +32,14 @@ pub(super) enum PullError {
 
 /// A file that is here.
 pub(super) struct Pulled {
-    /// What it is.
+    /// The proof of its bytes.
     pub proof: Verified,
     /// Bytes of it that did not lie here already.
     pub fetched: u64,
 }
 
-/// Brings the file `cid` into `to`. `show` is told how many bytes are there, and of how many. As many blocks are under way
-/// as come within `span`.
+/// Fetches the file `cid` into `to`. `show` is told how many bytes are there, and of how many. As many blocks are
+/// under way as come within `span`.
 pub(super) async fn pull<P: BlockPlace>(
     peers: &Peers<P>,
     cid: Cid,

@@ -1,7 +1,8 @@
 //! Files and directories as the blocks that their content ids name: built, read and proven here, without a daemon.
 //!
 //! A file of at most [`CHUNK`](crate::size::CHUNK) bytes is its own block. A longer one is cut into leaves of that
-//! size, and nodes of at most [`WIDTH`](crate::size::WIDTH) links are put over them, level by level, until one is left: the root. Its CID is the file's.
+//! size, and nodes of at most [`WIDTH`](crate::size::WIDTH) links are put over them, level by level, until one is
+//! left: the root. Its CID is the file's.
 //! Nothing here reads or writes a file or a socket; callers hand bytes in.
 //!
 //! | to | use |

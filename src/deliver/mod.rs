@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `order`, `place` | what goes in: the file and the purpose; the places to ask |
 //! | `here` | looks on this machine |
-//! | `race` | opens the places as sources, runs the race over them (`crate::race`), records their health |
+//! | `race` | makes a source of each place, runs the race over them (`crate::race`), records their health |
 //! | `obtained`, `receipt` | what comes out: the accepted file; the bytes of each source |
 //! | `runtime` | runs asynchronous work on this thread, until it ends or the user interrupts it |
 

@@ -1,4 +1,4 @@
-//! Sets up the race for one file: opens its places as sources, runs [`crate::race`] over them, and records the
+//! Sets up the race for one file: makes a source of each place, runs [`crate::race`] over them, and records the
 //! health of each.
 
 use std::cell::Cell;

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 /// Beginning of the names of files that are not complete yet, and of directories that end with their process.
 pub const TEMPORARY: &str = ".pkgswarm-";
 
-/// How long a replacement lasts: through the end of this process, or through a power cut.
+/// The durability of a replacement: through the end of this process, or through a power cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lasting {
     /// The kernel writes it when it likes: after a power cut the file may be the old one, or empty.
@@ -28,7 +28,7 @@ pub struct ReplaceOptions {
     pub mode: u32,
     /// User and group; `None` leaves those of this process.
     pub owner: Option<(u32, u32)>,
-    /// How long it lasts.
+    /// Its durability.
     pub lasting: Lasting,
 }
 

@@ -1,13 +1,13 @@
 //! The environment's proxies, read as curl reads them (curl 8, lib/url.c: `detect_proxy`; lib/noproxy.c).
 //!
-//! The HTTP library would read them by itself, but otherwise: `HTTP_PROXY`, which curl leaves alone because a web server
-//! sets it from a header (CVE-2016-5385), and a `no_proxy` of `*` that does not count for addresses.
+//! The HTTP library would read them by itself, but otherwise: `HTTP_PROXY`, which curl leaves alone because a web
+//! server sets it from a header (CVE-2016-5385), and a `no_proxy` of `*` that does not count for addresses.
 
 use reqwest::{ClientBuilder, NoProxy, Proxy};
 
 use crate::env::Env;
 
-/// Which proxy is used for which URLs.
+/// The proxies, by the URLs that they are used for.
 #[derive(Clone, Default, Debug)]
 pub struct Proxies {
     /// The variable that names it, and its value.
@@ -33,12 +33,12 @@ impl Proxies {
         }
     }
 
-    /// Whether there is any.
+    /// Returns true when there is none.
     pub fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }
 
-    /// Whether plain http goes through a proxy that is itself reached by TLS.
+    /// Returns true when plain http goes through a proxy that is itself reached by TLS.
     pub(super) fn needs_tls_for_http(&self) -> bool {
         self.http.as_ref().is_some_and(|(_, url)| url.starts_with("https://"))
     }

@@ -24,7 +24,7 @@ use x509_parser::prelude::FromDer as _;
 /// The settings of a client that speaks TLS.
 ///
 /// # Errors
-/// What is wrong with this machine's authorities, for people.
+/// The fault of this machine's authorities, for people.
 pub(super) fn trusting(bundle: Option<&Path>) -> Result<ClientConfig, String> {
     let trusted = trusted(bundle)?;
     let mut roots = RootCertStore::empty();

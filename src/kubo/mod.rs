@@ -65,7 +65,7 @@ pub struct Publication<'a> {
     pub sequence: u64,
     /// Validity of the record.
     pub lifetime: Duration,
-    /// How long caches may keep the answer; at most `lifetime` (Kubo 0.43 refuses more).
+    /// Time for which caches may keep the answer; at most `lifetime` (Kubo 0.43 refuses more).
     pub ttl: Duration,
 }
 

@@ -56,7 +56,7 @@ pub struct PublishOptions {
     pub minisign: Option<SecretKey>,
     /// Validity of manifest and record. Default 48 h, as long as DHT servers keep records.
     pub lifetime: Duration,
-    /// How long caches may keep the name's answer. Default 5 min, as in Kubo.
+    /// Time for which caches may keep the name's answer. Default 5 min, as in Kubo.
     pub ttl: Duration,
     /// `Server` URLs named in the manifest, by repo.
     pub upstream: BTreeMap<RepoName, Vec<String>>,

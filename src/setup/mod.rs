@@ -40,7 +40,7 @@ const DAEMON: Unit = Unit {
     of_users: false,
 };
 
-/// What can be set up by itself. The words of `--only` and their help.
+/// A part that can be set up by itself. The words of `--only` and their help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum SetupPart {
     /// XferCommand in pacman.conf

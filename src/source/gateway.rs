@@ -29,14 +29,14 @@ use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind}
 /// burden.
 const AT_ONCE: usize = 4;
 
-/// What is under way comes in about this time: below the usual stall clock.
+/// Time in which the blocks under way are expected: below the usual stall clock.
 const SPAN: Duration = Duration::from_secs(3);
 
-/// How often it is told that a block is coming.
+/// Interval between notes that a block is coming.
 const STILL: Duration = Duration::from_secs(1);
 
-/// Bytes a second below which that is not told, and the longest time for a block that it is told of: 2 MiB at this rate.
-/// Origin: the default of `download.floor`.
+/// Bytes a second below which that is not told, and the longest time for a block that it is told of: 2 MiB at this
+/// rate. Origin: the default of `download.floor`.
 const FLOOR: f64 = 10240.0;
 const LONGEST: Duration = Duration::from_secs(205);
 

@@ -65,7 +65,7 @@ pub struct StoredFile {
     pub file: File,
     /// Its origin, for people: the store, and the source that delivered it there if that was recorded.
     pub from: String,
-    /// How long it stays; decides whether handing it out removes it.
+    /// Its stay, which decides whether handing it out removes it.
     pub stay: Stay,
 }
 
@@ -96,7 +96,7 @@ pub enum Turn<'a> {
     Stuck,
 }
 
-/// How long a slot is polled at short intervals.
+/// Time for which a slot is polled at short intervals.
 const SOON: Duration = Duration::from_millis(500);
 const SHORT_NAP: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_millis(15);
