@@ -72,9 +72,12 @@ impl Error {
         self
     }
 
-    /// Adds a line about something that was tried.
+    /// Adds a line about something that was tried. A source that was asked twice and failed alike has one line.
     pub fn tried(mut self, line: impl fmt::Display) -> Self {
-        self.tried.push(line.to_string());
+        let line = line.to_string();
+        if !self.tried.contains(&line) {
+            self.tried.push(line);
+        }
         self
     }
 }
@@ -128,5 +131,11 @@ mod tests {
             report(&error),
             "error: a.pkg.tar.zst: no source delivered it\n  mirror  mirror.example  absent: \\u{1b}[2J404\nhint: pkgswarm index refresh\n"
         );
+    }
+
+    #[test]
+    fn what_failed_twice_alike_is_told_once() {
+        let error = Error::local("a", "no source delivered it").tried("kubo  unreachable").tried("lan  absent");
+        assert_eq!(error.tried("kubo  unreachable").tried, ["kubo  unreachable", "lan  absent"]);
     }
 }

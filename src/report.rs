@@ -1,6 +1,7 @@
 //! Output during and after a fetch: a bar on a terminal, one quiet line otherwise.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,13 @@ fn style(sized: bool) -> ProgressStyle {
         "{prefix} {bytes} {bytes_per_sec} from {msg} {spinner}"
     };
     ProgressStyle::with_template(template).expect("the template is fixed and valid").progress_chars("#>-")
+}
+
+/// Returns a number with its noun in English: `1 file`, `2 files`.
+pub fn counted(number: impl fmt::Display, noun: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 /// Writes one line to stderr. A closed stderr is no reason to fail.

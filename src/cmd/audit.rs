@@ -19,7 +19,7 @@ use crate::index::in_use;
 use crate::lists::Lists;
 use crate::machine::Machine;
 use crate::name::{FileName, NameKind};
-use crate::report::{self, ProgressLine};
+use crate::report::{self, ProgressLine, counted};
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<u8> {
@@ -208,7 +208,8 @@ impl Count {
         let unread = if *unread == 0 { String::new() } else { format!(", {unread} not read") };
         let who: Vec<&str> = voices.iter().map(|voice| voice.who.as_str()).collect();
         let who = if who.is_empty() { "no list".to_owned() } else { who.join(", ") };
-        format!("{files} files, {listed} of them listed, {disagreeing} with disagreements{unread}; compared with {who}")
+        let files = counted(files, "file");
+        format!("{files}, {listed} of them listed, {disagreeing} with disagreements{unread}; compared with {who}")
     }
 
     fn status(&self) -> u8 {

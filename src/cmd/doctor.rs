@@ -9,7 +9,7 @@ use crate::doctor::{self, Check, Facts, Finding, Level, store};
 use crate::env::Env;
 use crate::handover::{self, HandoverTarget};
 use crate::name::shown;
-use crate::report;
+use crate::report::{self, counted};
 
 /// Exit status when a check found a problem.
 const ILL: u8 = 1;
@@ -55,10 +55,9 @@ fn tell(found: &[(&Check, Vec<Finding>)], args: &DoctorArgs) -> anyhow::Result<u
     }
     let notes = all().filter(|finding| finding.level == Level::Note).count();
     if notes > 0 && !args.notes {
-        let plural = if notes == 1 { "note" } else { "notes" };
-        report::say(&format!("{notes} {plural}: `pkgswarm doctor --notes`"));
+        report::say(&format!("{}: `pkgswarm doctor --notes`", counted(notes, "note")));
     } else if !is_ill && notes == 0 {
-        report::say(&format!("{} checks, nothing to fix", found.len()));
+        report::say(&format!("{}, nothing to fix", counted(found.len(), "check")));
     }
     Ok(status)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::config::value::show_size;
 use crate::config::{KuboPolicy, Settings};
 use crate::name::shown;
+use crate::report::counted;
 use crate::socket;
 
 /// Longest wait for the daemon, which answers from memory.
@@ -31,6 +32,7 @@ pub enum DaemonView {
 #[serde(default)]
 #[derive(Default)]
 pub struct NodeView {
+    id: String,
     agent: String,
     listening: Vec<String>,
     networks: Vec<NetworkView>,
@@ -85,14 +87,14 @@ impl DaemonView {
             Self::Silent(why) => return vec![("daemon", format!("does not answer: {}", shown(why)))],
             Self::Answers(node, _) => node,
         };
-        let offered = format!("{} offered ({})", count(node.shared_files, "file"), show_size(node.shared_bytes));
+        let offered = format!("{} offered ({})", counted(node.shared_files, "file"), show_size(node.shared_bytes));
         let peers = match node.known_peers.saturating_sub(node.peers.len()) {
-            0 => count(node.peers.len(), "peer"),
-            away => format!("{}, {away} more known", count(node.peers.len(), "peer")),
+            0 => counted(node.peers.len(), "peer"),
+            away => format!("{}, {away} more known", counted(node.peers.len(), "peer")),
         };
         let transfers = match node.transfers {
             0 => String::new(),
-            some => format!(", {} on the way", count(some, "file")),
+            some => format!(", {} on the way", counted(some, "file")),
         };
         let mut rows = vec![("daemon", format!("{}: {peers}, {offered}{transfers}", shown(&node.agent)))];
         rows.extend(node.networks.iter().map(|it| {
@@ -102,6 +104,14 @@ impl DaemonView {
         rows.extend(node.listening.iter().map(|it| ("  at", shown(it).into_owned())));
         rows.extend(node.peers.iter().map(|it| ("  peer", it.as_text())));
         rows
+    }
+
+    /// True if the peer of this id is the daemon itself, or one that it is connected to.
+    pub fn shows(&self, id: &str) -> bool {
+        match self {
+            Self::Answers(node, _) => node.id == id || node.peers.iter().any(|peer| peer.id == id),
+            _ => false,
+        }
     }
 
     /// Returns the daemon's report for programs, and whether it runs.
@@ -119,10 +129,6 @@ impl DaemonView {
             }
         }
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 impl PeerView {

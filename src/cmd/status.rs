@@ -23,6 +23,7 @@ use crate::kubo::{Kubo, KuboPeer, RepoSize};
 use crate::name::shown;
 use crate::prefetch::pins;
 use crate::prefetch::state::{PrefetchState, UpdateStanding};
+use crate::report::counted;
 use crate::store::shelf::{self, Use};
 
 /// Longest wait for Kubo as a whole; answers that come later are left out.
@@ -113,16 +114,18 @@ impl<'a> Status<'a> {
             KuboStatus::NotAsked(why) => rows.push(("kubo", format!("not asked: {why}"))),
             KuboStatus::Silent(why) => rows.push(("kubo", format!("does not answer: {}", shown(why)))),
             KuboStatus::Answers { version, peers, size, pinned } => {
-                let on_lan = peers.iter().filter(|peer| near(peer).is_some()).count();
+                let on_lan = neighbours(peers).len();
                 let size = size.map(|size| format!("; {} of {} used", show_size(size.used), show_size(size.most)));
-                let pinned = pinned.filter(|count| *count > 0).map(|count| format!(", {count} updates pinned"));
+                let pinned =
+                    pinned.filter(|count| *count > 0).map(|count| format!(", {} pinned", counted(count, "update")));
                 let (size, pinned) = (size.unwrap_or_default(), pinned.unwrap_or_default());
-                let peers_are = format!("{} peers, {on_lan} on the LAN", peers.len());
+                let peers_are = format!("{}, {on_lan} on the LAN", counted(peers.len(), "peer"));
                 rows.push((
                     "kubo",
                     format!("{} at {}: {peers_are}{size}{pinned}", shown(version), self.settings.kubo_api),
                 ));
-                for (peer, at) in peers.iter().filter_map(|peer| Some((peer, near(peer)?))) {
+                // The daemon's own lines follow.
+                for (peer, at) in neighbours(peers).into_iter().filter(|(peer, _)| !self.node.shows(&peer.id)) {
                     rows.push(("  lan", format!("{at}  {}", shown(&peer.id))));
                 }
             }
@@ -148,7 +151,7 @@ impl<'a> Status<'a> {
         }
         for (dir, held, kubo) in &self.stores {
             let (bytes, max) = (show_size(held.bytes + held.partial), show_size(self.settings.store_max));
-            let mut line = format!("{}  {} files, {bytes} of {max}", dir.display(), held.files);
+            let mut line = format!("{}  {}, {bytes} of {max}", dir.display(), counted(held.files, "file"));
             if held.partial > 0 {
                 line += &format!(", {} of it not complete", show_size(held.partial));
             }
@@ -177,6 +180,7 @@ impl<'a> Status<'a> {
             let why = match &one.stands {
                 UpdateStanding::Here => return None,
                 UpdateStanding::Left(left) => left.words().to_owned(),
+                UpdateStanding::Pending => "not fetched yet".to_owned(),
                 UpdateStanding::Failed(why) => why.clone(),
             };
             Some(("  not", format!("{}  {}: {}", shown(&one.line()), show_size(one.size), shown(&why))))
@@ -189,7 +193,7 @@ impl<'a> Status<'a> {
             KuboStatus::NotAsked(why) => json!({"asked": false, "why": why}),
             KuboStatus::Silent(why) => json!({"asked": true, "answers": false, "why": why}),
             KuboStatus::Answers { version, peers, size, pinned } => {
-                let lan = peers.iter().filter_map(|peer| Some(json!({"id": peer.id, "address": near(peer)?})));
+                let lan = neighbours(peers).into_iter().map(|(peer, at)| json!({"id": peer.id, "address": at}));
                 json!({
                     "asked": true, "answers": true, "version": version, "peers": peers.len(),
                     "lan": lan.collect::<Vec<_>>(),
@@ -250,6 +254,17 @@ async fn daemon(env: &Env, settings: &Settings) -> KuboStatus {
     }
 }
 
+/// Lists the peers on the local network with their addresses: each once, however many connections it has.
+fn neighbours(peers: &[KuboPeer]) -> Vec<(&KuboPeer, IpAddr)> {
+    let mut found: Vec<(&KuboPeer, IpAddr)> = Vec::new();
+    for (peer, at) in peers.iter().filter_map(|peer| Some((peer, near(peer)?))) {
+        if !found.iter().any(|(known, _)| known.id == peer.id) {
+            found.push((peer, at));
+        }
+    }
+    found
+}
+
 /// Returns the address of a peer on the local network: a private one, and not by way of a relay.
 fn near(peer: &KuboPeer) -> Option<IpAddr> {
     if peer.address.contains("p2p-circuit") {
@@ -282,6 +297,18 @@ fn index(settings: &Settings, index: &IndexConfig, now: SystemTime) -> IndexStat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_with_two_connections_is_one_peer() {
+        let peer = |id: &str, address: &str| KuboPeer { id: id.to_owned(), address: address.to_owned() };
+        let peers = [
+            peer("a", "/ip4/192.168.1.7/tcp/4001"),
+            peer("a", "/ip4/192.168.1.7/udp/4001/quic-v1"),
+            peer("b", "/ip4/192.168.1.8/tcp/4001"),
+        ];
+        let found: Vec<&str> = neighbours(&peers).into_iter().map(|(peer, _)| &*peer.id).collect();
+        assert_eq!(found, ["a", "b"]);
+    }
 
     #[test]
     fn peers_on_the_lan_are_those_with_private_addresses_and_without_a_relay() {

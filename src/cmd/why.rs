@@ -201,8 +201,14 @@ impl Why<'_> {
         row("CID", &cid.map_or_else(|| format!("none: {from}"), |cid| format!("{cid}, {from}")));
         let here = self.here();
         here.iter().for_each(|place| row("here", &format!("{place}: used from there, no network")));
-        for (at, answer) in (1..).zip(&self.answers) {
-            row(&format!("{at}."), &format!("{}: {}; {}", answer.source, answer.says, answer.place));
+        // A download may ask Kubo a second time, in the whole network.
+        let is_first = |at: usize| self.answers[..at].iter().all(|other| other.source != self.answers[at].source);
+        let first = (0..self.answers.len()).filter(|at| is_first(*at) || self.answers[*at].source != "kubo");
+        for (number, at) in (1..).zip(first) {
+            let Candidacy { source, says, place, .. } = &self.answers[at];
+            let again = self.answers[at + 1..].iter().filter(|other| source == "kubo" && other.source == *source);
+            let again = again.map(|other| format!("; again {}", other.place)).collect::<String>();
+            row(&format!("{number}."), &format!("{source}: {says}; {place}{again}"));
         }
         for (who, why) in self.left_out() {
             row("not asked", &format!("{who}: {why}"));
@@ -270,14 +276,21 @@ fn probe(call: &Call, want: &Want) -> Vec<Candidacy> {
         asked.unwrap_or_else(|_| (None, format!("no answer within {} s", PATIENCE.as_secs())))
     });
     let answers = block_on(futures_util::future::join_all(questions)).unwrap_or_default();
-    let mut mirrors = 0;
-    let stands = |place: &Candidate, mirrors: &mut usize| {
+    let is_silent = |place: &Candidate| place.host().is_some_and(|host| call.health.is_silent(&host));
+    let (mut mirrors, mut count) = (0, 0);
+    let mut stands = |place: &Candidate, mirrors: &mut usize| {
         *mirrors += usize::from(matches!(place, Candidate::Mirror(_) | Candidate::File(_)));
+        count += 1;
         let place = match (is_down(place), place) {
-            (true, _) => "last, because it did not answer or sent wrong bytes lately",
+            (true, place) if is_silent(place) => "last, because it did not answer lately",
+            (true, _) => "last, because it sent wrong bytes lately",
             (false, Candidate::Node(_)) => "the daemon, before Kubo and the mirrors",
             (false, Candidate::Kubo(_, KuboReach::Anywhere)) => "when it has to search the whole network for it",
-            (false, Candidate::Kubo(..)) => "first, as the nearest; mirrors join after kubo.head_start",
+            (false, Candidate::Kubo(..)) => {
+                let order =
+                    if count == 1 { "first, as the nearest" } else { "next, as the nearest after the neighbours" };
+                return format!("{order}; mirrors join after kubo.head_start");
+            }
             (false, Candidate::Gateway(..)) => "after Kubo, before the mirrors",
             (false, _) if *mirrors == 1 => "the repository's first server",
             (false, _) => "the next server",

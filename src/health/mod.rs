@@ -123,6 +123,11 @@ impl Health {
         down(&self.memory) || down(&self.hosts)
     }
 
+    /// Returns true when a [`Health::is_down`] host did not answer, and false when it sent something else than expected.
+    pub fn is_silent(&self, host: &str) -> bool {
+        self.hosts.down.get(host).is_some_and(|until| *until > self.now)
+    }
+
     /// Records that `host` did not answer, or asked for no requests during `rest`.
     pub fn down(&mut self, host: &str, rest: Option<Duration>) {
         let until = self.now + rest.unwrap_or(BRIEFLY).as_secs();
