@@ -415,7 +415,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__lan__subcmd__trust)
-            opts="-h --set --help"
+            opts="-h --yes --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -455,7 +455,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__publish)
-            opts="-h --key --publisher --minisign-key --lifetime --offline --out --json --set --help"
+            opts="-h --key --publisher --minisign-key --drop --lifetime --offline --out --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -470,6 +470,10 @@ _pkgswarm() {
                     return 0
                     ;;
                 --minisign-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drop)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -90,6 +90,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand index; and __fish_seen
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l key -d 'Name of the Kubo key to publish under; made when there is none' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l publisher -d 'Name of the publisher in the index' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l minisign-key -d 'minisign secret key file to sign the manifest with' -r -F
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l drop -d 'Leave out this repository, which the last publication has; may be repeated' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l lifetime -d 'How long the index is valid, for example `48 h`' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l out -d 'Also write manifest, signature, tables and root blocks into this directory' -r -F
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand publish" -l set -d 'Set one setting for this run, above every other layer' -r
@@ -131,6 +132,7 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_se
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "ls" -d 'List the networks that this machine is in, and those that are trusted'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and not __fish_seen_subcommand_from trust ls forget" -f -a "forget" -d 'Do not trust a network any more: one that is named, or those that this machine is in'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from trust" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from trust" -l yes -d 'Do not ask, also where no router tells a network from others of its range'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON'

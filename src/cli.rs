@@ -63,6 +63,8 @@ pub enum Command {
     /// Build, sign and publish an index and a tree from repo-add directories
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.
+    ///
+    /// Standard output gets the IPNS name to give to users; with --offline, the CID of the tree.
     Publish(PublishArgs),
     /// Fetch pending updates in advance
     ///
@@ -97,6 +99,8 @@ pub enum Command {
     /// List the files that the daemon offers to the local network, or switch that on or off
     ///
     /// One line a file: its size, its repository, its path; then the networks that it is offered to. Only files of repositories that share.repos allows, and that a sync database or an index lists, are ever offered.
+    ///
+    /// `on` and `off` are for root, because the daemon is the system's. They end when the daemon has applied them, and print what it says.
     Shared(SharedArgs),
     /// Trust a network with the files that this machine shares, or stop doing so
     #[command(subcommand)]
@@ -188,11 +192,15 @@ pub struct CidArgs {
 pub enum LanCommand {
     /// Trust the networks that this machine is in, or those that are named
     ///
-    /// A network is a range with the hardware address of its router, because the same range is found behind many routers: 192.168.1.0/24@aa:bb:cc:dd:ee:ff. Without a router in reach, it is the range alone. `any` trusts every private network. A running daemon notices by itself.
-    Trust(NetworksArgs),
+    /// A network is a range with the hardware address of its router, because the same range is found behind many routers: 192.168.1.0/24@aa:bb:cc:dd:ee:ff. Where its router does not answer, the range alone could be trusted, wherever it is used: that is asked. `any` trusts every private network. A running daemon applies the change at once, and its own judgement is printed.
+    ///
+    /// For root: the daemon is the system's. A user's own daemon, whose daemon.socket is in a directory of that user, reads that user's configuration, which this then changes.
+    Trust(TrustArgs),
     /// List the networks that this machine is in, and those that are trusted
     Ls(JsonArgs),
     /// Do not trust a network any more: one that is named, or those that this machine is in
+    ///
+    /// A range without a router means that range with every router.
     Forget(NetworksArgs),
 }
 
@@ -214,6 +222,17 @@ pub enum OnOff {
     On,
     /// Offer none
     Off,
+}
+
+/// Arguments of `lan trust`.
+#[derive(Args, Debug)]
+pub struct TrustArgs {
+    /// RANGE, RANGE@ROUTER or any [default: those that this machine is in]
+    #[arg(value_name = "NETWORK")]
+    pub networks: Vec<String>,
+    /// Do not ask, also where no router tells a network from others of its range
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Networks.
@@ -341,6 +360,11 @@ pub struct PublishArgs {
     /// The password of an encrypted key is read from $PKGSWARM_MINISIGN_PASSWORD; it is never asked for.
     #[arg(long, value_name = "FILE")]
     pub minisign_key: Option<PathBuf>,
+    /// Leave out this repository, which the last publication has; may be repeated
+    ///
+    /// Without it, a run that names fewer repositories than the last one stops: users of the index would lose them.
+    #[arg(long, value_name = "REPO")]
+    pub drop: Vec<String>,
     /// How long the index is valid, for example `48 h`
     #[arg(long, default_value = "48 h", value_name = "SPAN")]
     pub lifetime: String,

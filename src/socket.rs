@@ -9,6 +9,7 @@
 //! | client | `index KEY` | the neighbours' copies of this index |
 //! | client | `block CID` | one block from a neighbour |
 //! | client | `status`, `shared` | the state of the daemon; the files that it offers |
+//! | client | `look` | read the configuration now, if it has changed; answered with `done` afterwards |
 //! | daemon | `looking` | received; an answer follows. Again after `block` while a neighbour is sending |
 //! | daemon | `coming` with a descriptor | the file, to be read from its beginning up to the length in `have` |
 //! | daemon | `have BYTES` | so much of it is there; the same number again while more is coming |
@@ -201,6 +202,19 @@ pub async fn ask(path: &Path, what: &str) -> io::Result<serde_json::Value> {
     let mut text = String::new();
     file.take(DOCUMENT_MOST).read_to_string(&mut text)?;
     serde_json::from_str(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+/// Has the daemon at `path` read its configuration, if that has changed, and waits until it has. Waits without a limit.
+///
+/// # Errors
+/// Those of [`Connection::to`]; `InvalidData` for a daemon that does not know this request, or is busy.
+pub async fn look(path: &Path) -> io::Result<()> {
+    let connection = Connection::to(path)?;
+    connection.send("look", None).await?;
+    match connection.receive().await? {
+        Some((text, _)) if text == "done" => Ok(()),
+        other => Err(io::Error::new(io::ErrorKind::InvalidData, other.map_or_else(String::new, |(text, _)| text))),
+    }
 }
 
 /// The listening end. Its connections accept no descriptors.

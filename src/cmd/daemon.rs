@@ -1,26 +1,25 @@
-//! `pkgswarm daemon`, and the commands that ask it: `pkgswarm shared`, `pkgswarm lan`.
+//! `pkgswarm daemon`, and the questions that other commands ask it.
 
-use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs};
-use crate::config::network::Network;
-use crate::config::value::show_size;
-use crate::config::written::Written;
-use crate::config::{Settings, layers};
+use crate::config::Settings;
 use crate::daemon;
 use crate::deliver::block_on;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::fsx;
-use crate::report;
 use crate::socket;
 
 /// Longest wait for a document of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest wait until the daemon applies a change of its configuration.
+const CHANGE: Duration = Duration::from_secs(10);
+
+/// Interval between questions whether it has.
+const STEP: Duration = Duration::from_millis(50);
 
 /// Runs `daemon`.
 pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
@@ -32,129 +31,60 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
 /// # Errors
 /// Fails when no daemon runs, or it does not answer.
 pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
-    let failed = |e: &dyn std::fmt::Display| {
-        Error::local(settings.socket.display(), format!("the daemon does not answer: {e}"))
-            .hint("systemctl status pkgswarm-daemon.service")
-    };
-    let asked = block_on(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await });
-    let asked = asked.ok_or_else(|| Error::new(ErrorKind::Interrupted, what, "interrupted"))?;
-    asked.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
+    let answer = waited(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await })?;
+    answer.map_err(|e| silent(settings, &e))?.map_err(|e| silent(settings, &e))
 }
 
-/// Runs `shared`.
-pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Result<u8> {
-    if let Some(switch) = args.switch {
-        let on = switch == OnOff::On;
-        write(env, "shared.toml", &format!("[lan]\nshare = {on}\n"))?;
-        report::say(if on { "files are offered on trusted networks" } else { "no files are offered" });
-        return Ok(0);
+/// Asks the daemon for a document as [`ask`] does; `None` when no daemon runs.
+pub fn ask_if_running(settings: &Settings, what: &str) -> Result<Option<Value>, Error> {
+    match waited(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await })? {
+        Ok(Ok(document)) => Ok(Some(document)),
+        Ok(Err(e)) if is_absence(&e) => Ok(None),
+        Ok(Err(e)) => Err(silent(settings, &e)),
+        Err(e) => Err(silent(settings, &e)),
     }
-    let shared = ask(settings, "shared")?;
-    let mut out = report::out();
-    if args.json {
-        writeln!(out, "{shared}")?;
-        return Ok(0);
-    }
-    let files = shared["files"].as_array().map_or(&[][..], Vec::as_slice);
-    for file in files {
-        let text = |field: &str| file[field].as_str().unwrap_or_default().to_owned();
-        let size = show_size(file["size"].as_u64().unwrap_or(0));
-        writeln!(out, "{size:>10}  {}  {}", text("repo"), text("path"))?;
-    }
-    let networks: Vec<&str> = shared["networks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let to = match networks.is_empty() {
-        true => "no machine, because no trusted network is here".to_owned(),
-        false => format!("every machine on {}", networks.join(", ")),
-    };
-    report::say(&format!("{} files, offered to {to}", files.len()));
-    Ok(0)
 }
 
-/// Runs `lan …`.
-pub fn lan(env: &Env, settings: &Settings, command: &LanCommand) -> anyhow::Result<u8> {
-    match command {
-        LanCommand::Ls(args) => ls(settings, args)?,
-        LanCommand::Trust(args) => {
-            let new = named_or_here(settings, args)?;
-            let known = |network: &&Network| settings.lan_networks.iter().any(|known| is_of(known, network));
-            let added = new.iter().filter(|network| !known(network)).map(ToString::to_string);
-            write_networks(env, settings.lan_networks.iter().map(ToString::to_string).chain(added))?;
-            new.iter().for_each(|network| report::say(&format!("trusted: {network}")));
-        }
-        LanCommand::Forget(args) => {
-            let gone = named_or_here(settings, args)?;
-            let is_gone = |known: &&Written<Network>| gone.iter().any(|network| is_of(known, network));
-            if !settings.lan_networks.iter().any(|known| is_gone(&known)) {
-                let named: Vec<String> = gone.iter().map(ToString::to_string).collect();
-                let why = "is not trusted anyway";
-                return Err(Error::usage(named.join(", "), why).hint("pkgswarm lan ls lists what is").into());
+/// Has the daemon read its changed configuration, waits until its document `what` shows the change, and returns that;
+/// `None` when no daemon runs. `shows` is `None` for a document that does not tell.
+///
+/// # Errors
+/// When the daemon does not answer, or goes on as before.
+pub fn confirmed(
+    settings: &Settings,
+    what: &str,
+    shows: impl Fn(&Value) -> Option<bool>,
+) -> Result<Option<Value>, Error> {
+    let until = Instant::now() + CHANGE;
+    // An older daemon does not know this request, and looks by itself every two seconds.
+    let _ = waited(async { tokio::time::timeout(PATIENCE, socket::look(&settings.socket)).await })?;
+    loop {
+        let Some(document) = ask_if_running(settings, what)? else { return Ok(None) };
+        let goes_on = |why: &str| {
+            Error::local(settings.socket.display(), why).hint("sudo systemctl restart pkgswarm-daemon.service")
+        };
+        match shows(&document) {
+            Some(true) => return Ok(Some(document)),
+            None => return Err(goes_on("the daemon that runs is an older one and does not tell what it applies")),
+            Some(false) if Instant::now() > until => {
+                let seconds = CHANGE.as_secs();
+                return Err(goes_on(&format!("the daemon has not applied the change within {seconds} s")));
             }
-            let left = settings.lan_networks.iter().filter(|known| !is_gone(known));
-            write_networks(env, left.map(ToString::to_string))?;
-            gone.iter().for_each(|network| report::say(&format!("not trusted any more: {network}")));
+            Some(false) => std::thread::sleep(STEP),
         }
     }
-    Ok(0)
 }
 
-fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
-    let here = daemon::here(settings)?;
-    let mut out = report::out();
-    if args.json {
-        let here = here.iter().map(|one| {
-            json!({
-                "interface": one.interface, "network": one.network.to_string(), "address": one.address,
-                "trusted": one.is_trusted, "chosen": one.is_chosen,
-            })
-        });
-        let document = json!({
-            "here": here.collect::<Vec<_>>(), "trusted": settings.lan_networks,
-            "interfaces": settings.lan_interfaces,
-        });
-        writeln!(out, "{document}")?;
-        return Ok(());
-    }
-    for one in &here {
-        writeln!(out, "{}  {} on {} is here, {}", one.network, one.address, one.interface, one.stands)?;
-    }
-    for network in settings.lan_networks.iter().filter(|known| !here.iter().any(|one| is_of(known, &one.network))) {
-        writeln!(out, "{network}  trusted")?;
-    }
-    Ok(())
+/// True for the error of asking where no daemon runs.
+pub fn is_absence(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-/// Returns true when the entry `known` of `lan.networks` is `network`, in whatever way it is written.
-fn is_of(known: &Written<Network>, network: &Network) -> bool {
-    known.value() == Ok(network)
+fn waited<T>(work: impl Future<Output = T>) -> Result<T, Error> {
+    block_on(work).ok_or_else(|| Error::new(ErrorKind::Interrupted, "daemon", "interrupted"))
 }
 
-fn named_or_here(settings: &Settings, args: &NetworksArgs) -> Result<Vec<Network>, Error> {
-    if !args.networks.is_empty() {
-        return args.networks.iter().map(|text| daemon::network(text)).collect();
-    }
-    let here: Vec<Network> =
-        daemon::here(settings)?.into_iter().filter(|one| one.is_chosen).map(|one| one.network).collect();
-    if here.is_empty() {
-        return Err(Error::usage("lan", "this machine is in no private network").hint("name one: 192.168.1.0/24"));
-    }
-    Ok(here)
-}
-
-fn write_networks(env: &Env, networks: impl Iterator<Item = String>) -> Result<(), Error> {
-    let list: Vec<String> = networks.map(|network| format!("    {network:?},\n")).collect();
-    write(env, "lan.toml", &format!("[lan]\nnetworks = [\n{}]\n", list.concat()))
-}
-
-/// Writes a part of the configuration: the system's for root, else the user's own.
-fn write(env: &Env, name: &str, text: &str) -> Result<(), Error> {
-    let dir: PathBuf = match layers::user_file(env).and_then(|file| file.parent().map(PathBuf::from)) {
-        Some(dir) => dir,
-        None => layers::system_dir(env),
-    };
-    let (dir, failed) = (dir.join("config.d"), |path: PathBuf| {
-        move |e: io::Error| Error::local(path.display(), e).hint("run it as root, for the whole system")
-    });
-    std::fs::create_dir_all(&dir).map_err(failed(dir.clone()))?;
-    let path = dir.join(name);
-    fsx::replace(&path, text.as_bytes(), 0o644).map_err(failed(path.clone()))
+fn silent(settings: &Settings, e: &dyn std::fmt::Display) -> Error {
+    Error::local(settings.socket.display(), format!("the daemon does not answer: {e}"))
+        .hint("systemctl status pkgswarm-daemon.service")
 }

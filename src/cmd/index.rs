@@ -13,7 +13,7 @@ use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArg
 use crate::clock;
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
-use crate::config::{IndexConfig, Settings, layers, value};
+use crate::config::{IndexConfig, Settings, layers, own_state_dir, value};
 use crate::deliver::block_on;
 use crate::distro::question::ConfQuestion;
 use crate::env::Env;
@@ -91,9 +91,18 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
         Error::usage(&args.name, "there is no configuration directory for this user").hint("run it as root")
     })?;
     let dir = path.parent().expect("a file in a directory");
-    std::fs::create_dir_all(dir).map_err(|e| Error::local(dir.display(), e))?;
-    fsx::replace(&path, to_toml(&index).as_bytes(), 0o644).map_err(|e| Error::local(path.display(), e))?;
+    std::fs::create_dir_all(dir).map_err(|e| not_writable(env, dir, &e))?;
+    fsx::replace(&path, to_toml(&index).as_bytes(), 0o644).map_err(|e| not_writable(env, &path, &e))?;
     report::say(&format!("added to {}", path.display()));
+    if layers::user_dir(env).is_some() {
+        report::say(
+            "warning: pacman's downloader does not read it; `sudo pkgswarm index add` adds it for pacman as well",
+        );
+        // The system's state belongs to the user that downloads.
+        if let Some(own) = own_state_dir(env) {
+            std::fs::create_dir_all(&own).map_err(|e| Error::local(own.display(), e))?;
+        }
+    }
     // Settings of this run also apply to the refresh that belongs to it.
     let set = Cli::try_parse_from(&env.args).map(|cli| cli.set).unwrap_or_default();
     let here = |storeless| {
@@ -137,6 +146,27 @@ fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
         None => layers::system_dir(env),
     };
     Some(dir.join("config.d").join(format!("index-{name}.toml")))
+}
+
+/// Returns the error about a file of the configuration that could not be changed.
+fn not_writable(env: &Env, path: &Path, e: &std::io::Error) -> Error {
+    if e.kind() != std::io::ErrorKind::PermissionDenied {
+        return Error::local(path.display(), e);
+    }
+    let words: Vec<_> = env.words().iter().map(|word| word.to_string_lossy()).collect();
+    Error::local(path.display(), "only root changes the indexes of this system")
+        .hint(format!("sudo pkgswarm {}", words.join(" ")))
+}
+
+/// Returns the error about an index that is not removed, because another file than this user's declares it.
+fn declared_elsewhere(env: &Env, name: &str) -> Error {
+    let systems = layers::system_dir(env).join("config.d").join(format!("index-{name}.toml"));
+    if !env.is_root() && systems.exists() {
+        return Error::local(name, format!("was added for the whole system, in {}", systems.display()))
+            .hint(format!("sudo pkgswarm index rm {name}"));
+    }
+    Error::usage(name, "was not added by `pkgswarm index add`")
+        .hint("`pkgswarm config` shows the file that declares it")
 }
 
 fn to_toml(index: &IndexConfig) -> String {
@@ -370,7 +400,8 @@ fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
         }
         for table in &manifest.tables {
             let granted = if index.may_describe(table.repo.as_str()) { "" } else { " (not granted)" };
-            writeln!(out, "table      {} {}: {} entries{granted}", table.repo, table.arch, table.entries)?;
+            let entries = if table.entries == 1 { "entry" } else { "entries" };
+            writeln!(out, "table      {} {}: {} {entries}{granted}", table.repo, table.arch, table.entries)?;
         }
     }
     if args.entries {
@@ -398,11 +429,8 @@ fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
 fn rm(env: &Env, settings: &Settings, args: &NameArgs) -> anyhow::Result<u8> {
     let copy = in_use::copy_name(configured(settings, &args.name)?);
     let path = file_of(env, &args.name);
-    let path = path.filter(|path| path.exists()).ok_or_else(|| {
-        Error::usage(&args.name, "was not added by `pkgswarm index add`")
-            .hint("`pkgswarm config` shows the file that declares it")
-    })?;
-    std::fs::remove_file(&path).map_err(|e| Error::local(path.display(), e))?;
+    let path = path.filter(|path| path.exists()).ok_or_else(|| declared_elsewhere(env, &args.name))?;
+    std::fs::remove_file(&path).map_err(|e| not_writable(env, &path, &e))?;
     // The state belongs to the download user; root does not touch it.
     let forgotten = match env.is_root() {
         true => {

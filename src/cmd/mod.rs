@@ -24,6 +24,7 @@ mod notify;
 mod prefetch;
 mod publish;
 mod setup;
+mod sharing;
 mod stats;
 mod status;
 mod upkeep;
@@ -58,8 +59,8 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Ahead(args) => ahead::run(env, &settings, args),
         Command::Upkeep(args) => upkeep::run(env, &settings, args),
         Command::Daemon => daemon::run(env, &cli.set, &settings),
-        Command::Shared(args) => daemon::shared(env, &settings, args),
-        Command::Lan(command) => daemon::lan(env, &settings, command),
+        Command::Shared(args) => sharing::shared(env, &settings, args),
+        Command::Lan(command) => sharing::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
 }

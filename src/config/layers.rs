@@ -104,6 +104,25 @@ pub fn user_file(env: &Env) -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.config_dir().join("config.toml"))
 }
 
+/// Lists the files that are read, in their order; not all of them need exist.
+pub fn files(env: &Env) -> Vec<PathBuf> {
+    let dirs = std::iter::once(system_dir(env)).chain(user_dir(env));
+    dirs.flat_map(|dir| std::iter::once(dir.join("config.toml")).chain(parts(&dir)).collect::<Vec<_>>()).collect()
+}
+
+/// Returns the directory of the user's own configuration, see [`user_file`].
+pub fn user_dir(env: &Env) -> Option<PathBuf> {
+    user_file(env)?.parent().map(Path::to_owned)
+}
+
+/// True if this user's commands change the system's configuration: root's, and those of the owner of the directory that
+/// PKGSWARM_CONFIG_DIR names.
+pub fn may_change_system(env: &Env) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_own = || system_dir(env).metadata().is_ok_and(|found| found.uid() == env.uid);
+    env.is_root() || env.var("PKGSWARM_CONFIG_DIR").is_some() && is_own()
+}
+
 impl Layers {
     /// Reads and merges every layer. `flags` are `key=value` texts.
     ///
@@ -111,16 +130,8 @@ impl Layers {
     /// Usage errors that name file, line and, for unknown keys, the nearest known one.
     pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
         let mut layers = Self::defaults();
-        let system = system_dir(env);
-        layers.add_file(&system.join("config.toml"))?;
-        for path in parts(&system) {
+        for path in files(env) {
             layers.add_file(&path)?;
-        }
-        if let Some(own) = user_file(env) {
-            layers.add_file(&own)?;
-            for path in own.parent().map(parts).unwrap_or_default() {
-                layers.add_file(&path)?;
-            }
         }
         for key in KEYS {
             let variable = key.variable();

@@ -228,7 +228,8 @@ impl Settings {
 }
 
 const SYSTEM_STORE: &str = "/var/cache/pkgswarm";
-const SYSTEM_STATE: &str = "/var/lib/pkgswarm";
+/// The state directory of root and the user that downloads.
+pub const SYSTEM_STATE: &str = "/var/lib/pkgswarm";
 
 /// Returns the system's store for root and its owner, else the user's, else none that lasts.
 fn store_dir(env: &Env) -> Option<PathBuf> {
@@ -259,10 +260,16 @@ fn state_dir(env: &Env) -> PathBuf {
     if env.is_root() || owned_by(&system, env.uid) || env.home().is_none() {
         return system;
     }
-    match directories::ProjectDirs::from("", "", "pkgswarm") {
-        Some(dirs) if dirs.data_dir().exists() || !system.exists() => dirs.data_dir().to_owned(),
+    match own_state_dir(env) {
+        Some(own) if own.exists() || !system.exists() => own,
         _ => system,
     }
+}
+
+/// Returns the directory of the indexes that an ordinary user adds; `None` for root, and without a home.
+pub fn own_state_dir(env: &Env) -> Option<PathBuf> {
+    env.home().filter(|_| !env.is_root())?;
+    directories::ProjectDirs::from("", "", "pkgswarm").map(|dirs| dirs.data_dir().to_owned())
 }
 
 fn owned_by(path: &Path, uid: u32) -> bool {

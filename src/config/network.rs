@@ -18,10 +18,16 @@ pub enum Network {
     Range(IpNet, Option<String>),
 }
 
-/// Text that is not a network.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("expected a range like 192.168.1.0/24, with @ and the router's hardware address where it is known, or any")]
-pub struct NetworkError;
+/// Text that is no network which can be trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// Another form of text.
+    #[error("expected a range like 192.168.1.0/24, with @ and the router's hardware address where it is known, or any")]
+    Form,
+    /// A range with public addresses in it.
+    #[error("expected a range like 192.168.1.0/24 of private addresses; this one is public, and is never trusted")]
+    Public,
+}
 
 impl FromStr for Network {
     type Err = NetworkError;
@@ -34,13 +40,16 @@ impl FromStr for Network {
             Some((range, router)) => (range, Some(router.to_ascii_lowercase())),
             None => (text, None),
         };
-        let range: IpNet = range.parse().map_err(|_| NetworkError)?;
+        let range: IpNet = range.parse().map_err(|_| NetworkError::Form)?;
         let is_mac = |text: &String| {
             let parts: Vec<&str> = text.split(':').collect();
             parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && u8::from_str_radix(part, 16).is_ok())
         };
-        if !router.iter().all(is_mac) || !is_private(range.network()) || !is_private(range.broadcast()) {
-            return Err(NetworkError);
+        if !router.iter().all(is_mac) {
+            return Err(NetworkError::Form);
+        }
+        if !is_private(range.network()) || !is_private(range.broadcast()) {
+            return Err(NetworkError::Public);
         }
         Ok(Self::Range(range.trunc(), router))
     }
@@ -88,8 +97,11 @@ mod tests {
             assert_eq!(net(text).to_string(), text);
         }
         assert_eq!(net("192.168.1.7/24@AA:BB:CC:00:11:22").to_string(), "192.168.1.0/24@aa:bb:cc:00:11:22");
-        for bad in ["", "all", "192.168.1.1", "8.8.8.0/24", "0.0.0.0/0", "10.0.0.0/7", "192.168.1.0/24@router"] {
-            assert_eq!(bad.parse::<Network>(), Err(NetworkError), "{bad}");
+        for bad in ["", "all", "192.168.1.1", "192.168.1.0/24@router"] {
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError::Form), "{bad}");
+        }
+        for bad in ["8.8.8.0/24", "0.0.0.0/0", "10.0.0.0/7", "2001:db8::/32", "8.8.8.0/24@aa:bb:cc:00:11:22"] {
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError::Public), "{bad}");
         }
     }
 }

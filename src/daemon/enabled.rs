@@ -4,23 +4,24 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, identity};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::config::network::{Network, is_private};
+use crate::config::network::{Network, NetworkError, is_private};
 use crate::config::written::Written;
 use crate::config::{KuboPolicy, Settings, layers};
 use crate::daemon::Nearby;
 use crate::daemon::library::Library;
 use crate::daemon::mend::mend;
-use crate::daemon::server::Server;
+use crate::daemon::server::{Look, Server};
 use crate::daemon::transfers::Transfers;
+use crate::distro::trusted::FileKey;
 use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
@@ -36,6 +37,9 @@ use crate::store::Store;
 
 /// Interval between checks of the configuration for a change.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// Longest wait for the hardware address of the router. A router in reach answers within milliseconds.
+const ROUTER: Duration = Duration::from_secs(1);
 
 /// Threads for reading and hashing blocks: with more, a slow disk is not faster.
 const BLOCKING: usize = 4;
@@ -83,7 +87,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
         report::say(&format!("node {}, asked at {}", node.id, settings.socket.display()));
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);
-        let server = Server::new(node.clone(), transfers);
+        let (server, looks) = Server::new(node.clone(), transfers);
         let kubo = (settings.kubo != KuboPolicy::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
         let heard = |kind| signal(kind).map_err(failed);
         let (mut term, mut int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
@@ -94,7 +98,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
             ended = running.ended() => ended.map_err(failed)?,
             () = server.run(listener) => {}
             () = mend(&node, kubo) => {}
-            () = follow_configuration(env, flags, &tell_allowed, &library) => {}
+            () = follow_configuration(env, flags, &tell_allowed, &library, looks) => {}
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
@@ -107,12 +111,13 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
     Ok(0)
 }
 
-/// Lists the private networks of this machine, with the standing of each.
+/// Lists the private networks of this machine, with the standing of each. Takes a second where a router does not answer.
 ///
 /// # Errors
 /// When the kernel does not list its addresses, or the settings are malformed.
 pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
     let allowed = allowed(settings)?;
+    networks::await_hardware(ROUTER);
     let found =
         networks::here().map_err(|e| Error::local("networks", format!("the kernel does not tell them: {e}")))?;
     let nearby = found.into_iter().filter(LocalAddress::is_lan).map(|here| Nearby {
@@ -121,6 +126,11 @@ pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
         is_trusted: here.is_trusted(&allowed.networks),
         is_chosen: allowed.chooses(&here.interface),
         stands: allowed.stands(&here).words(),
+        doubt: here.is_vague().then(|| match here.gateway {
+            Some(gateway) => format!("its router {gateway} does not answer"),
+            None => "no router is known there".to_owned(),
+        }),
+        entries: allowed.networks.iter().filter(|network| here.may_be(network)).map(ToString::to_string).collect(),
         interface: here.interface,
     });
     Ok(nearby.collect())
@@ -131,7 +141,10 @@ pub fn here(settings: &Settings) -> Result<Vec<Nearby>, Error> {
 /// # Errors
 /// When the text is no network.
 pub fn network(text: &str) -> Result<Network, Error> {
-    text.parse().map_err(|e| Error::usage("NETWORK", format!("{e}, found {text:?}")))
+    text.parse().map_err(|e| match e {
+        NetworkError::Form => Error::usage("NETWORK", format!("{e}, found {text:?}")),
+        NetworkError::Public => Error::usage(text, e),
+    })
 }
 
 fn allowed(settings: &Settings) -> Result<Allowed, Error> {
@@ -185,26 +198,39 @@ fn listener(path: &Path) -> Result<SocketListener, Error> {
     })
 }
 
-/// Applies changes made by `lan trust` and to `shared`, until the process ends.
-async fn follow_configuration(env: &Env, flags: &[String], tell: &watch::Sender<Allowed>, library: &Library) {
-    let dir = layers::system_dir(env);
-    let files: [PathBuf; 3] = [dir.join("config.toml"), dir.join("config.d"), dir];
-    let state = || files.each_ref().map(|path| path.metadata().and_then(|meta| meta.modified()).ok());
-    let mut seen: [Option<SystemTime>; 3] = state();
+/// Applies changes of the configuration, such as those of `lan trust` and `shared`, until the process ends.
+async fn follow_configuration(
+    env: &Env,
+    flags: &[String],
+    tell: &watch::Sender<Allowed>,
+    library: &Library,
+    mut looks: mpsc::Receiver<Look>,
+) {
+    // A file that is edited in place leaves its directory as it was.
+    let state = || {
+        let files = layers::files(env).into_iter();
+        files.map(|path| (FileKey::at(&path).ok(), path)).collect::<Vec<_>>()
+    };
+    let mut seen = state();
     let mut tick = tokio::time::interval(LOOK);
     loop {
-        tick.tick().await;
+        let asked = tokio::select! {
+            Some(asked) = looks.recv() => Some(asked),
+            _ = tick.tick() => None,
+        };
         let now = state();
-        if std::mem::replace(&mut seen, now) == now {
-            continue;
-        }
-        match Settings::read(env, flags).and_then(|settings| Ok((allowed(&settings)?, settings))) {
-            Ok((allowed, settings)) => {
-                tell.send_if_modified(|old| std::mem::replace(old, allowed.clone()) != allowed);
-                library.follow(settings);
+        if seen != now {
+            seen = now;
+            match Settings::read(env, flags).and_then(|settings| Ok((allowed(&settings)?, settings))) {
+                Ok((allowed, settings)) => {
+                    tell.send_if_modified(|old| std::mem::replace(old, allowed.clone()) != allowed);
+                    library.follow(settings);
+                }
+                Err(e) => report::say(&format!("warning: the configuration is kept as it was: {e}")),
             }
-            Err(e) => report::say(&format!("warning: the configuration is kept as it was: {e}")),
         }
+        // The caller may have left.
+        let _ = asked.map(|asked| asked.send(()));
     }
 }
 

@@ -47,6 +47,7 @@ const UNREST: Duration = Duration::from_secs(10);
 pub struct Library {
     tell: Mutex<Sender<WatchEvent>>,
     shelf: Arc<Shelf>,
+    indexes: Indexes,
     saved: PathBuf,
 }
 
@@ -54,6 +55,9 @@ impl Library {
     /// Starts to fill the shelf of `node`, first with what was on it when it was last saved to `saved`.
     pub fn open(env: &Env, settings: &Settings, node: &Node, store: &'static Store, saved: PathBuf) -> Self {
         let shelf = Arc::clone(&node.shelf);
+        if !settings.lan_share {
+            shelf.close();
+        }
         let (tell, told) = channel();
         let keeper = Keeper {
             env: env.clone(),
@@ -68,11 +72,18 @@ impl Library {
         if let Err(e) = spawned {
             report::say(&format!("warning: nothing is offered: {e}"));
         }
-        Self { tell: Mutex::new(tell), shelf, saved }
+        Self { tell: Mutex::new(tell), shelf, indexes: node.indexes.clone(), saved }
     }
 
-    /// Applies new settings from now on.
+    /// Applies new settings from now on. What may not be offered any more is not offered when this returns; what may
+    /// be offered follows once it is hashed.
     pub fn follow(&self, settings: Settings) {
+        if settings.lan_share {
+            self.shelf.open();
+        } else {
+            self.shelf.close();
+            self.indexes.hold(HashMap::new());
+        }
         let tell = self.tell.lock().expect("nothing panics while it is held");
         let _ = tell.send(WatchEvent::Settings(Box::new(settings)));
     }
@@ -233,7 +244,8 @@ impl Keeper {
             watcher.watch(&dirs, &watched);
         }
         let IndexesInUse { answers, files, tables: mut indexed } = IndexesInUse::of(&lists, &self.shelf, self.store);
-        self.indexes.hold(answers);
+        // Sharing may have ended while this was read.
+        self.indexes.hold(if self.shelf.is_open() { answers } else { HashMap::new() });
         let mut tables = Vec::new();
         for repo in lists.repo_names() {
             if !lists.may_share(&repo) {
@@ -261,7 +273,8 @@ impl Keeper {
         }
         self.shelf.remove(path);
         // A file that was hashed before and has not changed is not read again.
-        if let Some(known) = known.filter(|known| lists.offers(&known.repo) && known.is_current()) {
+        let known = known.filter(|known| lists.offers(&known.repo) && known.is_current());
+        if let Some(known) = known.filter(|known| !self.is_twice(path, known.sha256, known.key.size)) {
             self.shelf.add(known);
             return;
         }
@@ -272,12 +285,22 @@ impl Keeper {
         let Ok(file) = at_leisure(path, repo) else { return };
         let Some((repo, _)) = listed.iter().find(|(_, sha256)| *sha256 == file.sha256) else { return };
         let sha256 = file.sha256;
+        if self.is_twice(path, sha256, size) {
+            self.store.forget(sha256);
+            return;
+        }
         self.shelf.add(Shelved { repo: (*repo).to_owned(), ..file });
         // Once it lies in a package cache, the daemon needs no copy of its own.
         if path.parent() != Some(&self.store.files_dir()) {
             self.shelf.remove(&self.store.files_dir().join(sha256.to_string()));
             self.store.forget(sha256);
         }
+    }
+
+    /// True for a file of the daemon's store that is offered from another place: the store keeps no second copy.
+    fn is_twice(&self, path: &Path, sha256: Sha256, size: u64) -> bool {
+        path.parent() == Some(&self.store.files_dir())
+            && self.shelf.find(sha256, size).is_some_and(|other| other.path != path)
     }
 
     /// Puts a file on the shelf if it is as listed.

@@ -59,6 +59,11 @@ pub struct Nearby {
     pub is_chosen: bool,
     /// The resulting standing, in words.
     pub stands: &'static str,
+    /// The reason why only its range could be trusted, which other networks have as well; `None` where a router tells
+    /// it from these.
+    pub doubt: Option<String>,
+    /// The entries of `lan.networks` that mean it, or may while its router is not seen; without `any`.
+    pub entries: Vec<String>,
 }
 
 #[cfg(feature = "node")]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::cid::Cid;
@@ -42,6 +42,12 @@ const SHARED: (usize, Duration) = (8, Duration::from_millis(200));
 /// Most time that a connection may stay without a request, and a message without a reader.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// Most requests that wait for a look at the configuration; further callers are told to ask again.
+const LOOKS: usize = 16;
+
+/// A request to read the configuration now, if it has changed. Answered once that was done.
+pub type Look = oneshot::Sender<()>;
+
 /// Interval between messages that a block is still coming.
 const STILL: Duration = Duration::from_secs(1);
 
@@ -63,6 +69,7 @@ struct ServerInner {
     closers: Closers,
     status: Documents,
     shared: Documents,
+    looks: mpsc::Sender<Look>,
 }
 
 /// A connection, counted until drop.
@@ -105,11 +112,12 @@ impl Drop for Served {
 }
 
 impl Server {
-    /// Creates a server for `node`.
-    pub fn new(node: Node, transfers: Transfers) -> Self {
+    /// Creates a server for `node`, and the receiver of its requests to look at the configuration.
+    pub fn new(node: Node, transfers: Transfers) -> (Self, mpsc::Receiver<Look>) {
         let [status, shared] = [STATUS, SHARED].map(|(most, fresh)| Documents::new(most, fresh));
         let (users, closers) = Default::default();
-        Self(Arc::new(ServerInner { node, transfers, users, closers, status, shared }))
+        let (looks, asked) = mpsc::channel(LOOKS);
+        (Self(Arc::new(ServerInner { node, transfers, users, closers, status, shared, looks })), asked)
     }
 
     /// Accepts connections for ever.
@@ -175,6 +183,13 @@ impl Server {
                     None => say(connection, "failed the request makes no sense", None).await?,
                 },
                 Some("index" | "block") => self.pass_on(connection, user, &text, &mut blocks).await?,
+                Some("look") => {
+                    let (look, looked) = oneshot::channel();
+                    match self.0.looks.try_send(look) {
+                        Ok(()) if looked.await.is_ok() => say(connection, "done", None).await?,
+                        _ => say(connection, "busy looking at the configuration", None).await?,
+                    }
+                }
                 Some("status") => {
                     let status = || status::status(&self.0.node, self.0.transfers.count());
                     say(connection, "answer", Some(&self.0.status.get(status)?)).await?;

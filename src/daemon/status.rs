@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::node::networks::NetworkStanding;
 use crate::node::{AGENT, Node};
+use crate::store::shelf::name_at;
 
 /// Reports the node, its networks and its neighbours.
 pub fn status(node: &Node, transfers: usize) -> Value {
@@ -37,6 +38,8 @@ pub fn status(node: &Node, transfers: usize) -> Value {
         "peers": peers.collect::<Vec<_>>(),
         "known_peers": node.known().len(),
         "transfers": transfers,
+        "trusted": node.trusted(),
+        "sharing": node.shelf.is_open(),
         "shared_files": files,
         "shared_bytes": bytes,
     })
@@ -46,6 +49,7 @@ pub fn status(node: &Node, transfers: usize) -> Value {
 pub fn shared(node: &Node) -> Value {
     let files = node.shelf.files().into_iter().map(|file| {
         json!({
+            "name": name_at(&file.path).map(|name| name.to_string()),
             "path": file.path.to_string_lossy(),
             "repo": file.repo,
             "size": file.key.size,
@@ -55,6 +59,7 @@ pub fn shared(node: &Node) -> Value {
     });
     let used = node.networks().into_iter().filter(|(_, stands)| *stands == NetworkStanding::Used);
     json!({
+        "sharing": node.shelf.is_open(),
         "files": files.collect::<Vec<_>>(),
         "networks": used.map(|(here, _)| here.network().to_string()).collect::<Vec<_>>(),
     })

@@ -20,6 +20,8 @@ pub struct Lan {
     pub trusted: usize,
     /// Number of networks in which it is active now.
     pub used: usize,
+    /// Number of networks that it would be active in if it saw the trusted router there.
+    pub unseen: usize,
 }
 
 impl Lan {
@@ -30,7 +32,13 @@ impl Lan {
         this.answers = match block_on(asked) {
             Some(Ok(Ok(status))) => {
                 let networks = status["networks"].as_array().into_iter().flatten();
-                this.used = networks.filter(|network| network["used"] == true).count();
+                let networks: Vec<_> = networks.collect();
+                this.used = networks.iter().filter(|network| network["used"] == true).count();
+                let is_unseen = |stands: &str| stands.ends_with("the router is not seen now");
+                this.unseen = networks.iter().filter(|it| it["stands"].as_str().is_some_and(is_unseen)).count();
+                if let Some(trusted) = status["trusted"].as_array() {
+                    this.trusted = trusted.len();
+                }
                 Some(Ok(()))
             }
             Some(Ok(Err(e))) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => None,
@@ -50,7 +58,7 @@ pub const CHECKS: &[Check] = &[
         look: |facts| match &facts.lan.answers {
             Some(Err(why)) => vec![Finding::warning(
                 format!("the pkgswarm daemon does not answer ({why}), so nothing comes from neighbours"),
-                "systemctl restart pkgswarm-daemon.service",
+                "sudo systemctl restart pkgswarm-daemon.service",
             )],
             _ => vec![],
         },
@@ -62,6 +70,10 @@ pub const CHECKS: &[Check] = &[
             (Some(Ok(())), 0, _) => vec![Finding::note(
                 "the daemon runs and trusts no network, so nothing is shared",
                 "sudo pkgswarm lan trust",
+            )],
+            (Some(Ok(())), _, 0) if facts.lan.unseen > 0 => vec![Finding::note(
+                "the daemon runs, and the router of the trusted network is not seen, so nothing is shared now",
+                "connect to anything through the router; `sudo pkgswarm lan trust` trusts another router",
             )],
             (Some(Ok(())), _, 0) => vec![Finding::note(
                 "the daemon runs, and no network that it trusts is here, so nothing is shared now",

@@ -103,6 +103,7 @@ struct NodeSnapshot {
     known: Vec<(PeerId, Vec<Multiaddr>)>,
     listening: Vec<Multiaddr>,
     networks: Vec<(LocalAddress, NetworkStanding)>,
+    trusted: Vec<String>,
 }
 
 impl Node {
@@ -124,6 +125,11 @@ impl Node {
     /// Lists the networks of this machine, with the standing of each.
     pub fn networks(&self) -> Vec<(LocalAddress, NetworkStanding)> {
         self.seen().networks.clone()
+    }
+
+    /// Lists the entries of `lan.networks` that the event loop applies.
+    pub fn trusted(&self) -> Vec<String> {
+        self.seen().trusted.clone()
     }
 
     /// Lists the connected peers that support our small protocols, or have not told yet.

@@ -16,6 +16,10 @@ use nix::sys::socket::SockaddrStorage;
 
 use crate::config::network::{Network, is_link_local_6, is_private};
 
+mod routers;
+
+pub use routers::{await_hardware, provoke};
+
 /// The networks and interfaces on which the node may be active.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Allowed {
@@ -35,8 +39,11 @@ impl Allowed {
     pub fn stands(&self, here: &LocalAddress) -> NetworkStanding {
         match (self.chooses(&here.interface), here.is_trusted(&self.networks)) {
             (false, _) => NetworkStanding::NotChosen,
-            (true, false) => NetworkStanding::NotTrusted,
             (true, true) => NetworkStanding::Used,
+            (true, false) if here.router.is_none() && here.may_be_one_of(&self.networks) => {
+                NetworkStanding::RouterUnseen
+            }
+            (true, false) => NetworkStanding::NotTrusted,
         }
     }
 }
@@ -48,6 +55,8 @@ pub enum NetworkStanding {
     Used,
     /// The user has not trusted it.
     NotTrusted,
+    /// The user has trusted it by its router, which is not seen now: it may be another network of the same range.
+    RouterUnseen,
     /// The interface is not among the configured ones.
     NotChosen,
 }
@@ -58,6 +67,7 @@ impl NetworkStanding {
         match self {
             NetworkStanding::Used => "trusted",
             NetworkStanding::NotTrusted => "not trusted",
+            NetworkStanding::RouterUnseen => "trusted, the router is not seen now",
             NetworkStanding::NotChosen => "not used: lan.interfaces names others",
         }
     }
@@ -72,7 +82,9 @@ pub struct LocalAddress {
     pub index: u32,
     /// This machine's address, with the prefix length of its network.
     pub address: IpNet,
-    /// Of the default router within that range.
+    /// The address of the default router within that range.
+    pub gateway: Option<IpAddr>,
+    /// Its hardware address, while the kernel knows it.
     pub router: Option<String>,
 }
 
@@ -89,6 +101,24 @@ impl LocalAddress {
 
     fn is_usable(&self) -> bool {
         is_private(self.address.addr()) && !is_link_local_6(self.address.addr())
+    }
+
+    /// True if one of these entries means this network, or would if its router were seen.
+    pub fn may_be_one_of(&self, trusted: &[Network]) -> bool {
+        trusted.iter().any(|network| self.may_be(network))
+    }
+
+    /// True if this entry names the range of this network, and its router or one while none is seen.
+    pub fn may_be(&self, network: &Network) -> bool {
+        let of_it = |router: &Option<String>| router.is_none() || self.router.is_none() || *router == self.router;
+        self.is_usable()
+            && matches!(network, Network::Range(range, router) if range.contains(&self.address.addr()) && of_it(router))
+    }
+
+    /// True if nothing that is seen here tells this network from others of the same range. Unique local addresses of
+    /// IPv6 are random, so their range suffices (RFC 4193, 3.2.2).
+    pub fn is_vague(&self) -> bool {
+        self.router.is_none() && self.address.addr().is_ipv4()
     }
 
     /// True if one of these entries means this network. Loopback must be named: its peers are on this machine.
@@ -155,11 +185,11 @@ pub fn is_link_local(address: IpAddr) -> bool {
 /// # Errors
 /// When the kernel does not list them.
 pub fn here() -> io::Result<Vec<LocalAddress>> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let routers = routers(&read("/proc/net/route"), &read("/proc/net/arp"));
+    let routers = routers::routers();
     let with_router = |(interface, index, address): (String, u32, IpNet)| {
-        let inside = routers.iter().find(|(router, _)| address.contains(router));
-        LocalAddress { interface, index, address, router: inside.map(|(_, mac)| mac.clone()) }
+        let inside = routers.iter().find(|router| address.contains(&IpAddr::V4(router.address)));
+        let gateway = inside.map(|router| IpAddr::V4(router.address));
+        LocalAddress { interface, index, address, gateway, router: inside.and_then(|router| router.hardware.clone()) }
     };
     Ok(getifaddrs()?.filter_map(|it| of_interface(&it)).map(with_router).collect())
 }
@@ -180,23 +210,6 @@ fn of_interface(it: &InterfaceAddress) -> Option<(String, u32, IpNet)> {
     Some((name.to_owned(), if_nametoindex(name).ok()?, address))
 }
 
-/// Lists the default routers of IPv4 with their hardware addresses (proc(5): /proc/net/route, /proc/net/arp).
-fn routers(route: &str, arp: &str) -> Vec<(IpAddr, String)> {
-    let gateways = route.lines().skip(1).filter_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_default = *fields.get(1)? == "00000000" && *fields.get(2)? != "00000000";
-        // The number is in the byte order of the machine, as it lies in memory.
-        let gateway = u32::from_str_radix(fields[2], 16).ok()?.to_ne_bytes();
-        is_default.then(|| IpAddr::from(gateway))
-    });
-    let known = |gateway: IpAddr| {
-        let line = arp.lines().skip(1).find(|line| line.split_whitespace().next() == Some(&gateway.to_string()))?;
-        let mac = line.split_whitespace().nth(3)?.to_ascii_lowercase();
-        (mac != "00:00:00:00:00:00").then_some((gateway, mac))
-    };
-    gateways.filter_map(known).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +220,7 @@ mod tests {
 
     fn here(address: &str, router: Option<&str>) -> LocalAddress {
         let (address, router) = (address.parse().unwrap(), router.map(str::to_owned));
-        LocalAddress { interface: "eth0".to_owned(), index: 2, address, router }
+        LocalAddress { interface: "eth0".to_owned(), index: 2, address, gateway: None, router }
     }
 
     #[test]
@@ -235,6 +248,15 @@ mod tests {
         assert!(here("192.168.1.7/24", Some(mac)).is_trusted(&home));
         assert!(!here("192.168.1.7/24", Some("00:00:00:00:00:01")).is_trusted(&home));
         assert!(!here("192.168.1.7/24", None).is_trusted(&home));
+        let allowed = Allowed { networks: home.to_vec(), interfaces: Vec::new() };
+        for (router, range, stands) in [
+            (Some(mac), "192.168.1.7/24", NetworkStanding::Used),
+            (Some("00:00:00:00:00:01"), "192.168.1.7/24", NetworkStanding::NotTrusted),
+            (None, "192.168.1.7/24", NetworkStanding::RouterUnseen),
+            (None, "192.168.2.7/24", NetworkStanding::NotTrusted),
+        ] {
+            assert_eq!(allowed.stands(&here(range, router)), stands, "{router:?} {range}");
+        }
         assert!(here("192.168.1.7/24", None).is_trusted(&[net("192.168.1.0/24")]));
         assert!(!here("192.168.2.7/24", None).is_trusted(&[net("192.168.1.0/24")]));
     }
@@ -294,16 +316,5 @@ mod tests {
         ] {
             assert_eq!(around.has(address.parse().unwrap()), can_be, "{address}");
         }
-    }
-
-    #[test]
-    fn the_router_is_found_with_its_hardware_address() {
-        let route =
-            "Iface\tDestination\tGateway\tFlags\neth0\t00000000\t0101A8C0\t0003\neth0\t0001A8C0\t00000000\t0001\n";
-        let arp = "IP address HW type Flags HW address Mask Device\n192.168.1.1 0x1 0x2 AA:bb:cc:00:11:22 * eth0\n";
-        if cfg!(target_endian = "little") {
-            assert_eq!(routers(route, arp), [("192.168.1.1".parse().unwrap(), "aa:bb:cc:00:11:22".to_owned())]);
-        }
-        assert_eq!(routers(route, ""), []);
     }
 }

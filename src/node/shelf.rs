@@ -101,6 +101,8 @@ pub struct Shelf(Mutex<ShelfState>);
 
 #[derive(Default)]
 struct ShelfState {
+    /// True while nothing may be offered.
+    is_closed: bool,
     files: BTreeMap<u32, Shelved>,
     next: u32,
     paths: HashMap<PathBuf, u32>,
@@ -120,10 +122,29 @@ impl Shelf {
         self.0.lock().expect("nothing panics while it is held")
     }
 
-    /// Adds a file, in place of the former one at its path.
+    /// Takes every file off, and adds none before it is opened again. The thread that hashes files for it may be busy
+    /// with a large one: it is not waited for.
+    pub fn close(&self) {
+        *self.state() = ShelfState { is_closed: true, ..ShelfState::default() };
+    }
+
+    /// Lets files be added again.
+    pub fn open(&self) {
+        self.state().is_closed = false;
+    }
+
+    /// True while files may be added.
+    pub fn is_open(&self) -> bool {
+        !self.state().is_closed
+    }
+
+    /// Adds a file, in place of the former one at its path; on a closed shelf, does nothing.
     pub fn add(&self, file: Shelved) {
         let nodes = file.nodes();
         let mut state = self.state();
+        if state.is_closed {
+            return;
+        }
         state.remove(&file.path);
         let id = state.next;
         state.next += 1;
@@ -296,5 +317,19 @@ mod tests {
         std::fs::remove_file(&one.path).unwrap();
         assert!(shelf.block(one.leaves[0]).is_some() && shelf.has(root));
         assert_eq!(shelf.size().0, 1);
+    }
+
+    #[test]
+    fn a_closed_shelf_has_nothing_and_takes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shelf, file) = (Shelf::default(), shelved(dir.path(), "a", &bytes(10)));
+        shelf.add(file.clone());
+        shelf.close();
+        // The thread that was hashing it meanwhile.
+        shelf.add(file.clone());
+        assert!(shelf.files().is_empty() && !shelf.has(file.leaves[0]) && shelf.block(file.leaves[0]).is_none());
+        shelf.open();
+        shelf.add(file.clone());
+        assert!(shelf.is_open() && shelf.has(file.leaves[0]));
     }
 }

@@ -157,6 +157,39 @@ fn an_interface_that_makes_no_sense_is_an_error_that_names_the_setting() {
 }
 
 #[test]
+fn a_file_in_the_package_cache_is_not_kept_a_second_time_in_the_daemons_store() {
+    let zlib = Package::new("zlib", 300_000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    mirror.publish("core.db", &database(&[&zlib], Compression::Gzip));
+    let world = machine("").repo("core", &[&zlib], &[&mirror]).set("PKGSWARM_SHARE_REPOS", "core");
+    let world = world.pending(&[&zlib], &mirror);
+    assert_eq!(world.run(&["prefetch", "--now"]).code(), 0);
+    let kept = || crate::support::world::listing(&world.path("store/files"));
+    assert!(kept().contains(&zlib.sha256().to_string()), "{:?}", kept());
+    std::fs::write(world.path("cache").join(zlib.file_name()), &zlib.bytes).unwrap();
+    let _running = daemon(&world);
+    eventually("what is in the cache is offered", || status(&world)["shared_files"] == 1);
+    eventually("the store's copy is gone", || !kept().contains(&zlib.sha256().to_string()));
+    let shared = world.run(&["shared"]);
+    assert_eq!(shared.stdout.lines().count(), 1, "{}", shared.stdout);
+    assert!(shared.stdout.contains(&zlib.file_name()), "{}", shared.stdout);
+}
+
+#[test]
+fn a_configuration_that_is_edited_in_place_is_applied() {
+    let world = machine("");
+    std::fs::create_dir(world.path("config/config.d")).unwrap();
+    let part = world.path("config/config.d/sharing.toml");
+    std::fs::write(&part, "[lan]\nshare = true\n").unwrap();
+    let _running = daemon(&world);
+    eventually("it answers", || status(&world)["sharing"] == true);
+    // Its directory stays as it was.
+    let file = std::fs::File::options().write(true).truncate(true).open(&part).unwrap();
+    std::io::Write::write_all(&mut &file, b"[lan]\nshare = false\n").unwrap();
+    eventually("it shares nothing any more", || status(&world)["sharing"] == false);
+}
+
+#[test]
 fn a_pacman_conf_that_fails_at_the_start_is_asked_again_soon() {
     let zlib = Package::new("zlib", 300_000);
     let world = machine("").repo("core", &[&zlib], &[]).set("PKGSWARM_SHARE_REPOS", "core");

@@ -21,8 +21,10 @@ impl Runner {
     pub(super) fn is_unsettled(&self) -> bool {
         let networks = self.node.networks();
         let used = networks.iter().filter(|(_, stands)| *stands == NetworkStanding::Used).count();
-        let is_untrusted = |(_, stands): &(LocalAddress, NetworkStanding)| *stands == NetworkStanding::NotTrusted;
-        self.networks.is_blind || networks.iter().any(is_untrusted) || used > self.networks.listeners.len()
+        let may_change = |(_, stands): &(LocalAddress, NetworkStanding)| {
+            matches!(stands, NetworkStanding::NotTrusted | NetworkStanding::RouterUnseen)
+        };
+        self.networks.is_blind || networks.iter().any(may_change) || used > self.networks.listeners.len()
     }
 
     /// Listens on the addresses in networks where this node may be active, and on no others.
@@ -43,7 +45,15 @@ impl Runner {
             .collect();
         let used = networks.iter().filter(|(_, stands)| *stands == NetworkStanding::Used).map(|(here, _)| here.clone());
         let wanted: Vec<LocalAddress> = used.collect();
-        self.node.seen().networks = networks;
+        if networks.iter().any(|(_, stands)| *stands == NetworkStanding::RouterUnseen) {
+            // Its answer shows at the next check.
+            networks::provoke();
+        }
+        {
+            let mut seen = self.node.seen();
+            seen.networks = networks;
+            seen.trusted = self.networks.allowed.networks.iter().map(ToString::to_string).collect();
+        }
         let mut ranges: Vec<IpNet> = wanted.iter().map(|here| here.address).collect();
         ranges.extend(self.dialling.statics.iter().filter_map(|(_, at)| tcp_address(at)).map(IpNet::from));
         self.networks.reach.write().expect("nothing panics while it is held").ranges = ranges;
