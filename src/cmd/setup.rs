@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 
 use crate::cli::SetupArgs;
-use crate::config::Settings;
-use crate::env::Env;
+use crate::config::{Settings, layers};
+use crate::env::{Env, HANDOVER};
 use crate::error::{self, Error};
 use crate::report;
 use crate::setup::record::SetupRecord;
@@ -22,6 +22,7 @@ struct PartOutcome {
 pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
     let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
     let context = Context { env, settings, flags: &flags };
+    refuse_without_root(env, settings, args)?;
     let mut record = SetupRecord::read(env, settings)?;
     let wanted = |part: &SetupPart| match args.only.is_empty() {
         // Sharing needs a request of its own: neither a script nor a hasty answer enables it.
@@ -48,6 +49,42 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
         tell(part, &outcome, args.json)?;
     }
     Ok(status)
+}
+
+/// Refuses work on this system to a user who may not do it, before any of it is begun. Kubo may be a user's own, and
+/// takes its settings from any local user.
+fn refuse_without_root(env: &Env, settings: &Settings, args: &SetupArgs) -> Result<(), Error> {
+    let is_of_kubo = args.only == [SetupPart::Kubo];
+    // Root's child works on Kubo for root.
+    if env.var(HANDOVER).is_some()
+        || layers::may_change_system(env)
+        || is_of_kubo && !args.undo
+        || args.dry_run && !args.undo
+    {
+        return Ok(());
+    }
+    let words: Vec<_> = env.words().iter().map(|word| word.to_string_lossy()).collect();
+    let hint = format!("sudo pkgswarm {}", words.join(" "));
+    if !args.undo {
+        return Err(Error::local("pkgswarm setup", "only root configures this system; nothing was changed").hint(hint));
+    }
+    let has_own = |part: &SetupPart| SetupRecord::read(env, settings).is_ok_and(|record| record.has(*part));
+    if !args.only.is_empty() && args.only.iter().all(has_own) && is_of_kubo {
+        return Ok(());
+    }
+    let place = SetupRecord::places_of_system(env).into_iter().find(|place| place.exists());
+    let why = place.map_or("nothing was changed".to_owned(), |place| {
+        format!("what root's setup changed is recorded in {}; nothing was undone", place.display())
+    });
+    let own = match has_own(&SetupPart::Kubo) {
+        true => "; `pkgswarm setup --undo --only kubo` undoes what this user changed",
+        false => "",
+    };
+    Err(Error::local(
+        "pkgswarm setup --undo",
+        format!("only root undoes what setup changed on this system; {why}{own}"),
+    )
+    .hint(hint))
 }
 
 fn one(

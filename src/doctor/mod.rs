@@ -15,6 +15,7 @@ pub mod kubo;
 pub mod lan;
 pub mod pacman;
 pub mod store;
+pub mod units;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Check, Facts, Finding};
+use super::{Check, Facts, Finding, units};
 use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::distro::pacman_conf::PacmanConf;
@@ -84,18 +84,27 @@ fn look_at(path: &Path, what: &'static str) -> Directory {
 
 /// Returns the units that `systemctl` lists as failed; none without systemd.
 fn failed_units(env: &Env) -> Vec<String> {
-    let said = systemctl(env, &["list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "pkgswarm-*"]);
+    let said = ask(env, &["list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "pkgswarm-*"]);
     said.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// Returns the services that timers start, and their users; none where systemd does not run.
+/// Returns the services that enabled timers start, and their users.
 fn services(env: &Env) -> Vec<(String, String)> {
-    let units = ["pkgswarm-index", "pkgswarm-prefetch"];
+    let timers = ["pkgswarm-index", "pkgswarm-prefetch"];
     let names: Vec<String> =
-        units.iter().flat_map(|unit| ["timer", "service"].map(|end| format!("{unit}.{end}"))).collect();
+        timers.iter().flat_map(|unit| ["timer", "service"].map(|end| format!("{unit}.{end}"))).collect();
     let mut words = vec!["show", "--no-pager", "--property=Id,User,UnitFileState"];
     words.extend(names.iter().map(String::as_str));
-    let said = systemctl(env, &words);
+    let said = ask(env, &words);
+    if said.trim().is_empty() {
+        // No systemd runs here, as in a container; its files are there.
+        let found =
+            timers.into_iter().filter(|name| ask(env, &["is-enabled", &format!("{name}.timer")]).trim() == "enabled");
+        let service = |name| format!("{name}.service");
+        return found
+            .filter_map(|name| Some((service(name), units::user_of(Path::new("/"), &service(name))?)))
+            .collect();
+    }
     // A paragraph for each unit, its properties in any order.
     let says = |unit: &str, what: &str| {
         let of_unit =
@@ -103,14 +112,12 @@ fn services(env: &Env) -> Vec<(String, String)> {
         of_unit.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix('=')).map(str::to_owned)
     };
     let enabled =
-        units.iter().filter(|unit| says(&format!("{unit}.timer"), "UnitFileState").as_deref() == Some("enabled"));
+        timers.iter().filter(|unit| says(&format!("{unit}.timer"), "UnitFileState").as_deref() == Some("enabled"));
     enabled.filter_map(|unit| Some((format!("{unit}.service"), says(&format!("{unit}.service"), "User")?))).collect()
 }
 
-fn systemctl(env: &Env, words: &[&str]) -> String {
-    let mut command = std::process::Command::new("systemctl");
-    command.args(words).env("PATH", env.var("PATH").unwrap_or("/usr/bin"));
-    crate::program::hear(command, b"", std::time::Duration::from_secs(2), 64 << 10).unwrap_or_default()
+fn ask(env: &Env, words: &[&str]) -> String {
+    units::systemctl(env.var("PATH").unwrap_or("/usr/bin"), words)
 }
 
 /// In the order in which they are reported.
@@ -192,7 +199,15 @@ fn directories(facts: &Facts) -> Vec<Finding> {
     let name = users::name_of(user.uid);
     let judge = |dir: &Directory| {
         let path = dir.path.display();
+        let no_user = facts.store.services.iter().find(|(_, user)| users::named(user).is_none());
         let Some((owner, mode)) = dir.found else {
+            if let Some((unit, runs_as)) = no_user {
+                let says = format!(
+                    "{path}, {}, is not there, and {unit} cannot make it: it runs as {runs_as}, which does not exist",
+                    dir.what
+                );
+                return Some(Finding::warning(says, format!("sudo install -d -o {name} -g {name} {path}")));
+            }
             let says = format!("{path}, {}, is not there yet", dir.what);
             return Some(Finding::note(says, format!("sudo install -d -o {name} -g {name} {path}")));
         };

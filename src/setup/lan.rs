@@ -28,7 +28,16 @@ impl Change for Trust {
         let verb = if self.on { "trust" } else { "forget" };
         let about =
             "  machines of these networks can see and fetch the public packages that are in pacman's cache here\n";
-        format!("pkgswarm lan {verb} {}\n{}", self.networks.join(" "), if self.on { about } else { "" })
+        let mut shown = format!("pkgswarm lan {verb} {}\n", self.networks.join(" "));
+        if self.on {
+            shown += about;
+            for network in self.networks.iter().filter(|network| !network.contains(['@', ':'])) {
+                shown += &format!(
+                    "  {network}: no router is seen there, so every network that uses this range would be trusted\n"
+                );
+            }
+        }
+        shown
     }
 
     fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
@@ -95,6 +104,6 @@ fn list(context: &Context<'_>) -> Result<(PathBuf, ListedNetworks), Error> {
     let mut command = Command::new(&program);
     command.args(["lan", "ls", "--json"]);
     let said = program::hear(command, b"", PATIENCE, 1 << 20).map_err(|e| Error::local("lan", e))?;
-    let listed = serde_json::from_str(said.trim()).map_err(|e| Error::local("lan", format!("said no sense: {e}")))?;
+    let listed = serde_json::from_str(said.trim()).map_err(|e| Error::local("lan", format!("malformed reply: {e}")))?;
     Ok((program, listed))
 }

@@ -26,17 +26,28 @@ mod units;
 use record::SetupRecord;
 use units::Unit;
 
-const INDEX: Unit = Unit { name: "pkgswarm-index.timer", about: "refreshes the indexes in use", of_users: false };
-const PREFETCH: Unit =
-    Unit { name: "pkgswarm-prefetch.timer", about: "fetches pending updates before anyone asks", of_users: false };
+const INDEX: Unit = Unit {
+    name: "pkgswarm-index.timer",
+    about: "refreshes the indexes in use",
+    otherwise: "a line for /etc/crontab: 17 * * * * root pkgswarm index refresh --due",
+    of_users: false,
+};
+const PREFETCH: Unit = Unit {
+    name: "pkgswarm-prefetch.timer",
+    about: "fetches pending updates before anyone asks",
+    otherwise: "a line for /etc/crontab: 7 */4 * * * root pkgswarm prefetch",
+    of_users: false,
+};
 const NOTIFY: Unit = Unit {
     name: "pkgswarm-notify.path",
     about: "tells desktop users once when the updates that were fetched are here",
+    otherwise: "`pkgswarm prefetch --notify` in a desktop session does the same",
     of_users: true,
 };
 const DAEMON: Unit = Unit {
     name: "pkgswarm-daemon.service",
     about: "shares packages with machines of networks that are trusted, and none so far",
+    otherwise: "start `pkgswarm daemon` as user pkgswarm at boot; its socket is daemon.socket",
     of_users: false,
 };
 
@@ -126,11 +137,11 @@ pub fn offer(context: &Context<'_>, part: SetupPart) -> Result<SetupOffer, Error
         SetupPart::Index if context.settings.indexes.is_empty() => {
             Ok(SetupOffer::Nothing("no index is in use; `pkgswarm index add` adds one".to_owned()))
         }
-        SetupPart::Index => Ok(units::offer(INDEX)),
-        SetupPart::Prefetch => Ok(units::offer(PREFETCH)),
-        SetupPart::Notify => Ok(units::offer(NOTIFY)),
+        SetupPart::Index => units::offer(INDEX),
+        SetupPart::Prefetch => units::offer(PREFETCH),
+        SetupPart::Notify => units::offer(NOTIFY),
         SetupPart::Kubo => kubo::offer(context),
-        SetupPart::Daemon => Ok(units::offer(DAEMON)),
+        SetupPart::Daemon => units::offer(DAEMON),
         SetupPart::Lan => lan::offer(context),
     }
 }

@@ -37,7 +37,10 @@ impl Change for Edit {
             record.write()?;
             return Ok(vec![format!("{path}: pkgswarm is not used any more")]);
         }
-        record.keep(Text::Before, &self.original.bytes)?;
+        // Lines of setup that were edited since are no part of the file as it was.
+        if record.done.pacman_conf.is_none() || !is_ours(&self.original.path, &self.original.bytes) {
+            record.keep(Text::Before, &self.original.bytes)?;
+        }
         record.keep(Text::After, &self.text)?;
         record.done.pacman_conf = Some(self.original.path.clone());
         record.write()?;
@@ -55,7 +58,8 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     let command = command(context)?;
     let before = dump(path, &original.bytes)?;
     let conf = parsed(path, &before)?;
-    if let Some(used) = conf.xfer_command.as_ref().filter(|used| pacman::is_ours(used)) {
+    let ours = conf.xfer_command.clone().filter(|used| pacman::is_ours(used));
+    if let Some(used) = ours.filter(|_| !is_broken(conf)) {
         return Ok(SetupOffer::Nothing(format!("{} has XferCommand = {used}", path.display())));
     }
     let text = conf::with_command(&original.bytes, &command);
@@ -140,6 +144,19 @@ fn with_hint(error: Error, hint: &str) -> Error {
 
 /// Refuses a configuration with which pacman could not download: one that doctor reports as an error.
 fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
+    match errors(conf).into_iter().next() {
+        Some((_, finding)) => Err(Error::usage(path.display(), finding.says).hint(finding.mend)),
+        None => Ok(()),
+    }
+}
+
+/// True if pacman calls this program in a way that fetches nothing.
+fn is_broken(conf: PacmanConf) -> bool {
+    errors(conf).iter().any(|(check, _)| *check == "xfer-words")
+}
+
+/// Lists what doctor reports as errors of this configuration, with the names of the checks.
+fn errors(conf: PacmanConf) -> Vec<(&'static str, doctor::Finding)> {
     let pacman = pacman::PacmanFacts {
         version: version::installed(),
         conf: Ok(conf),
@@ -154,9 +171,6 @@ fn refuse_what_breaks(path: &Path, conf: PacmanConf) -> Result<(), Error> {
         kubo: daemon::DaemonFacts::Off,
         lan: lan::Lan::default(),
     };
-    let found = pacman::CHECKS.iter().flat_map(|check| (check.look)(&facts));
-    match found.into_iter().find(|finding: &doctor::Finding| finding.level == Level::Error) {
-        Some(finding) => Err(Error::usage(path.display(), finding.says).hint(finding.mend)),
-        None => Ok(()),
-    }
+    let found = pacman::CHECKS.iter().flat_map(|check| (check.look)(&facts).into_iter().map(|it| (check.name, it)));
+    found.filter(|(_, finding)| finding.level == Level::Error).collect()
 }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{Settings, layers};
+use crate::config::{SYSTEM_STATE, Settings, layers};
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
+use crate::setup::SetupPart;
 
 /// Most bytes of any file here.
 const MOST: u64 = 1 << 20;
@@ -79,6 +80,23 @@ impl SetupRecord {
         }
         let own = layers::user_file(env).and_then(|file| Some(file.parent()?.to_owned()));
         own.unwrap_or_else(|| layers::system_dir(env)).join("setup")
+    }
+
+    /// Lists the directories of records that are not of an ordinary user: root's, and that of root's child.
+    pub fn places_of_system(env: &Env) -> Vec<PathBuf> {
+        vec![layers::system_dir(env).join("setup"), PathBuf::from(SYSTEM_STATE).join("setup")]
+    }
+
+    /// True if it has a change of this part.
+    pub fn has(&self, part: SetupPart) -> bool {
+        match part {
+            SetupPart::Pacman => self.done.pacman_conf.is_some(),
+            SetupPart::Kubo => !self.done.kubo.is_empty(),
+            SetupPart::Lan => !self.done.networks.is_empty(),
+            SetupPart::Index | SetupPart::Prefetch | SetupPart::Notify | SetupPart::Daemon => {
+                !self.done.units.is_empty()
+            }
+        }
     }
 
     /// Reads the record; empty if there is none.

@@ -285,6 +285,58 @@ fn timers_that_are_not_installed_or_not_needed_are_not_offered() {
 }
 
 #[test]
+fn without_systemctl_setup_tells_the_line_of_crontab_and_one_that_cannot_answer_is_not_a_missing_unit() {
+    let world =
+        machine(b"[options]\n").script("systemctl", "echo 'Failed to connect to bus: No medium found' >&2; exit 1");
+    let run = world.run(&["setup", "--only", "prefetch", "--yes"]);
+    assert_eq!(run.code(), 4, "{}", run.stderr);
+    assert!(run.said.contains("does not tell whether it is enabled: Failed to connect to bus"), "{}", run.said);
+    let world = machine(b"[options]\n").set("PATH", "/nonexistent");
+    let run = world.run(&["setup", "--only", "prefetch", "--yes"]);
+    assert_eq!(
+        (run.code(), &*run.said),
+        (0, "prefetch: there is no systemctl here; a line for /etc/crontab: 7 */4 * * * root pkgswarm prefetch\n")
+    );
+}
+
+#[test]
+fn a_timer_whose_user_does_not_exist_is_not_enabled() {
+    let show = SYSTEMCTL.replace("*) exit 0", "show) echo no-such-user ;;\n*) exit 0");
+    let world = machine(b"[options]\n").script("systemctl", &show);
+    fs::create_dir(world.path("units")).unwrap();
+    fs::write(world.path("units/pkgswarm-prefetch.timer"), "disabled\n").unwrap();
+    let run = world.run(&["setup", "--only", "prefetch", "--yes"]);
+    assert_eq!((run.code(), &*run.stdout), (4, ""), "{}", run.stderr);
+    assert!(run.said.contains("runs as no-such-user, a user that does not exist"), "{}", run.said);
+    assert!(run.said.contains("hint: sudo systemctl edit pkgswarm-prefetch.service"), "{}", run.said);
+    assert_eq!(fs::read_to_string(world.path("units/pkgswarm-prefetch.timer")).unwrap(), "disabled\n");
+}
+
+#[test]
+fn an_xfer_command_without_the_word_xfer_is_fixed_and_taken_back() {
+    let program = binary().display().to_string();
+    let world = machine(format!("[options]\nXferCommand = {program} %u %o\nColor\n").as_bytes());
+    let before = conf(&world);
+    let run = setup(&world, &["--yes"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(understood(&world).lines().any(|line| line == ours()), "{}", understood(&world));
+    assert_eq!(setup(&world, &["--undo", "--yes"]).code(), 0);
+    assert_eq!(conf(&world), before);
+    // The line of setup, edited by hand: undoing still leads to the file before setup.
+    let world = machine(b"[options]\nXferCommand = /usr/bin/curl -o %o %u\n");
+    let before = conf(&world);
+    assert_eq!(setup(&world, &["--yes"]).code(), 0);
+    let edited = String::from_utf8(conf(&world)).unwrap().replace(" xfer ", " ");
+    fs::write(world.path("pacman.conf"), edited).unwrap();
+    let run = setup(&world, &["--yes"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(understood(&world).lines().any(|line| line == ours()), "{}", understood(&world));
+    let undo = setup(&world, &["--undo", "--yes"]);
+    assert_eq!(undo.code(), 0, "{}", undo.stderr);
+    assert_eq!(conf(&world), before);
+}
+
+#[test]
 fn kubo_gets_the_values_that_were_not_chosen_and_gets_them_taken_back() {
     let kubo = FakeKubo::empty()
         .configured("/Swarm/DisableNatPortMap", false.into())
