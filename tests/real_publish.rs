@@ -75,6 +75,7 @@ impl Publisher {
         PublishOptions {
             publisher: "tests".to_owned(),
             dirs: vec![self.repo.dir().to_owned()],
+            drop: Vec::new(),
             state_dir: self.tree.path().join("state"),
             key: "tests".to_owned(),
             minisign: None,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,10 +14,10 @@ use crate::deliver::block_on;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
-use crate::index::minisign::SecretKey;
+use crate::index::minisign::{PublicKey, SecretKey};
 use crate::kubo::Kubo;
 use crate::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
-use crate::report;
+use crate::report::{self, counted};
 
 /// Lifetime of the name's answer in caches; Kubo's default.
 const TTL: Duration = Duration::from_secs(300);
@@ -30,6 +30,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
     let options = PublishOptions {
         publisher: args.publisher.clone(),
         dirs: args.directories.clone(),
+        drop: args.drop.clone(),
         state_dir: state_dir(settings, &args.publisher)?,
         key: args.key.clone(),
         minisign: args.minisign_key.as_ref().map(|path| secret_key(env, path)).transpose()?,
@@ -39,6 +40,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
         out: args.out.clone(),
         now: clock::now(),
     };
+    let minisign = options.minisign.as_ref().map(SecretKey::public);
     let http = Http::new(settings.connect);
     let kubo = Kubo::configured(settings, &http);
     let shown = Shown { bars: settings.progress, now: RefCell::new(None) };
@@ -48,7 +50,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
         block_on(work).ok_or_else(|| Error::new(ErrorKind::Interrupted, "publish", "interrupted; run it again"))?;
     shown.clear();
     let report = report.map_err(|e| explained(settings, e))?;
-    print(args, &report)?;
+    print(args, &report, minisign.as_ref())?;
     Ok(0)
 }
 
@@ -76,9 +78,11 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
         PublishError::Package { .. } | PublishError::Database { .. } | PublishError::ReadBack { .. } => {
             ErrorKind::Corrupt
         }
-        PublishError::NoRepo(_) | PublishError::Reserved(_) | PublishError::Twice(_) | PublishError::Arch { .. } => {
-            ErrorKind::Usage
-        }
+        PublishError::NoRepo(_)
+        | PublishError::Reserved(_)
+        | PublishError::Twice(_)
+        | PublishError::LeftOut(_)
+        | PublishError::Arch { .. } => ErrorKind::Usage,
         PublishError::Io { .. } => ErrorKind::Local,
         _ => ErrorKind::NoSource,
     };
@@ -87,12 +91,16 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
         PublishError::Kubo(_) => {
             error.hint(format!("is Kubo running at {}? `--offline` builds and signs without it", settings.kubo_api))
         }
+        PublishError::LeftOut(tables) => {
+            let drop: Vec<String> = tables.iter().map(|table| format!("--drop {table}")).collect();
+            error.hint(format!("name their directories as well, or give {} to remove them", drop.join(" ")))
+        }
         PublishError::Package { .. } => error.hint("run repo-add again, or restore the file; nothing was published"),
         _ => error,
     }
 }
 
-fn print(args: &PublishArgs, report: &PublishReport) -> io::Result<()> {
+fn print(args: &PublishArgs, report: &PublishReport, minisign: Option<&PublicKey>) -> io::Result<()> {
     for warning in &report.warnings {
         report::say(&format!("warning: {warning}"));
     }
@@ -110,12 +118,27 @@ fn print(args: &PublishArgs, report: &PublishReport) -> io::Result<()> {
         });
         return writeln!(out, "{line}");
     }
-    report::say(&format!(
-        "{did}: {} files, {} new, {} sent to Kubo",
-        report.files,
-        report.new_files,
-        value::show_size(report.sent)
-    ));
+    let files = format!("{}, {} new", counted(report.files, "file"), report.new_files);
+    let sent = value::show_size(report.sent);
+    let signer = minisign.map(|key| key.to_string());
+    match (&name, &args.out) {
+        (Some(name), _) => {
+            report::say(&format!("{did}: {files}, {sent} sent to Kubo"));
+            let also = signer.map(|key| format!(" --minisign {key}")).unwrap_or_default();
+            report::say(&format!("users run: pkgswarm index add NAME {name}{also}"));
+        }
+        (None, out) => {
+            let out = out.as_deref().unwrap_or(Path::new(".")).display();
+            let word = if report.did == Did::Unchanged { "unchanged" } else { "wrote" };
+            report::say(&format!("{word}: {files}, in {out}; Kubo was not asked"));
+            report::say(&match signer {
+                Some(key) => {
+                    format!("serve {out} over HTTP; users run: pkgswarm index add NAME {key} --url https://HOST/PATH")
+                }
+                None => "without --minisign-key no user can prove a copy that comes over HTTP".to_owned(),
+            });
+        }
+    }
     writeln!(out, "{}", name.unwrap_or_else(|| report.root.to_string()))
 }
 

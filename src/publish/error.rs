@@ -22,6 +22,9 @@ pub enum PublishError {
     /// Two directories map to the same path in the tree.
     #[error("{0} is there twice; publish one of them")]
     Twice(String),
+    /// The last publication has tables that this one would silently remove.
+    #[error("the index lists {} now, which {} not given", .0.join(", "), if .0.len() == 1 { "is" } else { "are" })]
+    LeftOut(Vec<String>),
     /// The architecture cannot be determined.
     #[error("{}: packages of several architectures ({archs}); put the repo into REPO/os/ARCH", dir.display())]
     Arch { dir: PathBuf, archs: String },

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PublishError;
 use super::chain::ChainLink;
+use super::scan::ScannedRepo;
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::fsx;
@@ -69,6 +70,16 @@ impl PublisherMemory {
             Err(error) => return Err(PublishError::Io { path, error }),
         };
         serde_json::from_slice(&bytes).map_err(|e| PublishError::Memory { path, why: e.to_string() })
+    }
+
+    /// Lists the tables of the last publication, `REPO-ARCH`, that are neither among `repos` nor dropped on purpose, by
+    /// that name or their repository's.
+    pub(super) fn left_out(&self, repos: &[ScannedRepo], dropped: &[String]) -> Vec<String> {
+        let is_dropped = |table: &str| {
+            dropped.iter().any(|name| name == table || table.rsplit_once('-').is_some_and(|(repo, _)| name == repo))
+        };
+        let is_here = |table: &str| repos.iter().any(|repo| table == format!("{}-{}", repo.name, repo.arch));
+        self.tables.keys().filter(|table| !is_here(table) && !is_dropped(table)).cloned().collect()
     }
 
     pub(super) fn save(&self, dir: &Path) -> Result<(), PublishError> {

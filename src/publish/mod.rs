@@ -50,6 +50,8 @@ pub struct PublishOptions {
     pub dirs: Vec<PathBuf>,
     /// The directory of this publisher's memory; for this publisher alone, kept between runs.
     pub state_dir: PathBuf,
+    /// Repositories of the last publication that this one may leave out.
+    pub drop: Vec<String>,
     /// The daemon's key to publish under; made if there is none of that name.
     pub key: String,
     /// Signs the manifest, when given.
@@ -131,6 +133,10 @@ pub async fn run(
         return Err(PublishError::Clock { last: last.sequence, now: options.now });
     }
     let repos = scan::scan(&options.dirs)?;
+    let missing = last.left_out(&repos, &options.drop);
+    if !missing.is_empty() {
+        return Err(PublishError::LeftOut(missing));
+    }
     let files = repos.iter().map(|repo| repo.files.len() as u64).sum();
     progress(Phase::Scan, files, files);
     let paths: Vec<&Path> = repos.iter().flat_map(|repo| repo.files.values()).map(|found| &*found.path).collect();

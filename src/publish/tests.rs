@@ -72,6 +72,7 @@ impl RepoFixture {
         PublishOptions {
             publisher: "tester".to_owned(),
             dirs: vec![self.path()],
+            drop: Vec::new(),
             state_dir: self.root().join("state"),
             key: "tester".to_owned(),
             minisign: None,
@@ -123,6 +124,29 @@ fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
     assert!(report.root.proves(&root));
     let (repo, _) = crate::dag::dir::entry(report.root, &root, "custom").unwrap().unwrap();
     assert_eq!(repo.codec(), crate::cid::Codec::DagPb);
+}
+
+#[test]
+fn a_repository_of_the_last_publication_is_dropped_only_on_purpose() {
+    let (core, extra) = (
+        RepoFixture::repo("core", &[package("a-1-1-any", 10)]),
+        RepoFixture::repo("extra", &[package("b-1-1-any", 10)]),
+    );
+    let both = PublishOptions { dirs: vec![core.path(), extra.path()], ..core.options(NOW) };
+    assert_eq!(build(&both).unwrap().files, 4);
+    let manifest = || fs::read(core.root().join("out/pkgswarm.json")).unwrap();
+    let before = manifest();
+    let one = || core.options(NOW + 5);
+    for drop in [&[][..], &["exta"], &["core"]] {
+        let drop = drop.iter().map(|name| (*name).to_owned()).collect();
+        let error = build(&PublishOptions { drop, ..one() }).unwrap_err();
+        let archs = format!("extra-{}", std::env::consts::ARCH);
+        assert!(matches!(&error, PublishError::LeftOut(tables) if *tables == [archs.clone()]), "{error}");
+        assert_eq!(manifest(), before);
+    }
+    let dropped = build(&PublishOptions { drop: vec!["extra".to_owned()], ..one() }).unwrap();
+    assert_eq!((dropped.did, dropped.files), (Did::Published, 2));
+    assert_eq!(build(&one()).unwrap().did, Did::Unchanged, "said once");
 }
 
 #[test]
