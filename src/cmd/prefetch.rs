@@ -14,7 +14,7 @@ use crate::prefetch::choose::LeftOut;
 use crate::prefetch::fetch::PrefetchProgress;
 use crate::prefetch::state::{PendingUpdate, UpdateStanding};
 use crate::prefetch::{self, PrefetchOptions, PrefetchReport};
-use crate::report;
+use crate::report::{self, counted};
 
 /// Exit status: there are updates.
 const SOME: u8 = 0;
@@ -48,7 +48,7 @@ fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resu
     let done = prefetch::run(env, settings, &options, &mut |progress| bar.at(progress));
     bar.clear();
     match done {
-        Ok(report) => tell(&report, args),
+        Ok(report) => tell(&report, args, settings.stores.len() == 1),
         Err(e) if e.kind == ErrorKind::Interrupted => Err(e.into()),
         Err(e) => {
             eprint!("{}", error::report(&e));
@@ -57,10 +57,11 @@ fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resu
     }
 }
 
-fn tell(done: &PrefetchReport, args: &PrefetchArgs) -> anyhow::Result<u8> {
+/// Prints the updates and a summary. `is_pacmans` is true if pacman's downloader uses the same store.
+fn tell(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> anyhow::Result<u8> {
     let is_missing = |one: &PendingUpdate| matches!(one.stands, UpdateStanding::Failed(_));
     let failed = !done.failures.is_empty() || (!args.dry_run && done.updates.iter().any(is_missing));
-    let status = match (failed, done.updates.is_empty()) {
+    let status = match (failed, asked(done, args).next().is_none()) {
         (true, _) => FAILED,
         (false, false) => SOME,
         (false, true) => NONE,
@@ -78,36 +79,49 @@ fn tell(done: &PrefetchReport, args: &PrefetchArgs) -> anyhow::Result<u8> {
         writeln!(out, "{all}")?;
         return Ok(status);
     }
-    for update in &done.updates {
+    for update in asked(done, args) {
         writeln!(out, "{}", update.line())?;
     }
     done.failures.iter().for_each(|failure| eprint!("{}", error::report(failure)));
     done.warnings.iter().for_each(|warning| report::say(&format!("warning: {warning}")));
-    summary(done, args).iter().for_each(|line| report::say(line));
+    summary(done, args, is_pacmans).iter().for_each(|line| report::say(line));
     Ok(status)
 }
 
+/// Returns the updates that this run was asked about.
+fn asked<'a>(done: &'a PrefetchReport, args: &'a PrefetchArgs) -> impl Iterator<Item = &'a PendingUpdate> {
+    done.updates.iter().filter(|one| args.only.is_empty() || args.only.contains(&one.name))
+}
+
+/// Says how many updates are here.
+fn are_here(here: usize, of: usize) -> String {
+    format!("{here} of {} {} here", counted(of, "update"), if of == 1 { "is" } else { "are" })
+}
+
 /// Returns the lines that follow the list.
-fn summary(done: &PrefetchReport, args: &PrefetchArgs) -> Vec<String> {
+fn summary(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> Vec<String> {
     if let Some(why) = &done.postponed {
         return vec![format!("not now: {why}; --now does it anyway")];
     }
-    if done.updates.is_empty() {
-        return vec!["no updates are pending".to_owned()];
+    let asked: Vec<&PendingUpdate> = asked(done, args).collect();
+    if asked.is_empty() {
+        let all = if args.only.is_empty() { "no updates are pending" } else { "none of these has an update pending" };
+        return vec![all.to_owned()];
     }
     let mut lines = Vec::new();
-    let here: Vec<_> = done.updates.iter().filter(|update| update.is_here()).collect();
+    let here: Vec<_> = asked.iter().filter(|update| update.is_here()).collect();
     let bytes: u64 = here.iter().map(|update| update.size).sum();
-    let of = done.updates.len();
+    let of = asked.len();
     if args.dry_run {
-        let missing: u64 =
-            done.updates.iter().filter(|one| matches!(one.stands, UpdateStanding::Failed(_))).map(|one| one.size).sum();
-        lines.push(format!("{} of {of} updates are here; {} would be fetched", here.len(), show_size(missing)));
+        let missing: u64 = asked.iter().filter(|one| one.stands == UpdateStanding::Pending).map(|one| one.size).sum();
+        lines.push(format!("{}; {} would be fetched", are_here(here.len(), of), show_size(missing)));
     } else {
         let (here, bytes, fetched) = (here.len(), show_size(bytes), show_size(done.fetched));
-        lines.push(format!(
-            "{here} of {of} updates are here, {bytes} ({fetched} fetched now): pacman -Su needs no network for them"
-        ));
+        let end = match is_pacmans {
+            true => ": pacman -Su needs no network for them",
+            false => ", in this user's own store, which pacman cannot use",
+        };
+        lines.push(format!("{}, {bytes} ({fetched} fetched now){end}", are_here(here, of)));
     }
     // Those without a message above.
     let told = |one: &&PendingUpdate| done.failures.iter().any(|failure| failure.subject.starts_with(&one.file));

@@ -29,6 +29,7 @@ use crate::lists::Lists;
 use crate::machine::Machine;
 use crate::name::{FileName, RepoName};
 use crate::plan::Expect;
+use crate::users;
 use crate::want::Want;
 
 pub mod choose;
@@ -90,8 +91,9 @@ pub fn run(
     let beside = Path::new("/var/tmp");
     let machine = Machine::open(env, settings, beside)?;
     let system = Lists::of(&machine);
-    if machine.store.is_passing() {
-        return Err(Error::local("store.dir", "prefetch needs a store that lasts").hint("pkgswarm config store.dir"));
+    let missing = settings.store_dir.as_ref().filter(|dir| !dir.exists());
+    if machine.store.is_passing() || missing.is_some() {
+        return Err(no_store(env, missing));
     }
     let store = machine.store.dir().to_owned();
     let below = store.join("prefetch");
@@ -108,6 +110,7 @@ pub fn run(
     let databases = Databases::open(&below, env.uid, &conf)?;
     let mut call = Call::with(Lists::of(&machine).with_databases(databases.dir()), beside);
     let mut failures = databases.refresh(&mut call, &conf)?;
+    let mut warnings = Vec::new();
     let run = PrefetchRun {
         env,
         settings,
@@ -121,8 +124,15 @@ pub fn run(
     };
     let last = PrefetchState::read(&store);
     let updates = pending::pending(&run.ahead, databases.dir())?;
+    let installed = pending::installed(&databases.dir().join("local"));
+    for name in options.only.iter().filter(|name| !updates.iter().any(|update| update.name == **name)) {
+        match installed.get(name) {
+            Some(version) => warnings.push(format!("{name} {version}: no update is pending")),
+            None => failures.push(Error::usage(name, "no package of this name is installed, and none is pending")),
+        }
+    }
     let (wants, mut state) = run.plan(updates, &last, &mut failures);
-    let (mut fetched, mut warnings) = (0, Vec::new());
+    let mut fetched = 0;
     if !options.dry_run {
         // Files that pacman has by now make room first. A failed sweep only leaves more files.
         let _ = run.machine.store.sweep(&conf.cache_dirs);
@@ -133,6 +143,19 @@ pub fn run(
         state.write(&store).map_err(|e| Error::local(store.display(), e))?;
     }
     Ok(PrefetchReport { postponed: None, updates: state.updates, fetched, failures, warnings })
+}
+
+/// Returns the error that there is no place where updates could be kept.
+fn no_store(env: &Env, missing: Option<&PathBuf>) -> Error {
+    let Some(dir) = missing else {
+        return Error::local("store.dir", "prefetch needs a store that lasts").hint("pkgswarm config store.dir");
+    };
+    let user = users::name_of(env.uid);
+    let by_hand = format!("sudo install -d -o {user} -g {user} {}", dir.display());
+    let made =
+        if dir.starts_with("/var/cache/pkgswarm") { "sudo systemd-tmpfiles --create pkgswarm.conf, or " } else { "" };
+    Error::local(dir.display(), format!("the store is not there, and user {user} cannot make it"))
+        .hint(format!("{made}{by_hand}"))
 }
 
 struct PrefetchRun<'a> {
@@ -192,6 +215,7 @@ impl PrefetchRun<'_> {
                 (None, false, None) => UpdateStanding::Failed(
                     "its database names no sha256, so that nothing can be kept for it".to_owned(),
                 ),
+                (None, false, Some(_)) if self.options.dry_run => UpdateStanding::Pending,
                 (None, false, Some(_)) => UpdateStanding::Failed("not fetched yet".to_owned()),
             };
             if verdict.is_none() && !is_complete && expected.is_some() {

@@ -24,6 +24,8 @@ pub enum UpdateStanding {
     Here,
     /// Left out, for this reason.
     Left(LeftOut),
+    /// To be fetched: only a run that fetches nothing leaves it so.
+    Pending,
     /// Not available; in words.
     Failed(String),
 }

@@ -83,6 +83,52 @@ fn a_second_run_fetches_nothing() {
 }
 
 #[test]
+fn what_would_be_fetched_is_pending_and_has_not_failed() {
+    let (zlib, xz) = (Package::new("zlib", 300_000), Package::new("xz", 40_000));
+    let mirror = mirror_of(&[&zlib, &xz]);
+    let world = world_of(&mirror, &[&zlib, &xz]);
+    let run = world.run(&["prefetch", "--dry-run", "--json"]);
+    let all: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code(), &all["updates"][0]["stands"], all["updates"][0].get("why")), (0, &"pending".into(), None));
+    let run = world.run(&["prefetch", "--dry-run"]);
+    assert_eq!(
+        (run.code(), &*run.said),
+        (0, "0 of 2 updates are here; 332.0 KiB would be fetched\n"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn only_what_was_asked_for_is_told_and_a_package_that_is_not_there_is_named() {
+    let (zlib, xz) = (Package::new("zlib", 300_000), Package::new("xz", 40_000));
+    let mirror = mirror_of(&[&zlib, &xz]);
+    let world = world_of(&mirror, &[&zlib, &xz]);
+    let run = world.run(&["prefetch", "--only", "xz"]);
+    assert_eq!((run.code(), &*run.stdout), (0, "xz 0.9-1 -> 1.0-1\n"), "{}", run.stderr);
+    assert!(run.said.starts_with("1 of 1 update is here"), "{}", run.said);
+    fs::create_dir_all(world.path("root/var/lib/pacman/local/bash-5.3-1")).unwrap();
+    let run = world.run(&["prefetch", "--only", "nosuch", "bash"]);
+    assert_eq!((run.code(), &*run.stdout), (1, ""));
+    assert_eq!(
+        run.said,
+        "error: nosuch: no package of this name is installed, and none is pending\n\
+         warning: bash 5.3-1: no update is pending\nnone of these has an update pending\n"
+    );
+    assert_eq!(stored(&world), sorted(&[&xz]));
+}
+
+#[test]
+fn a_store_that_is_missing_is_named_with_the_command_that_makes_it() {
+    let mirror = mirror_of(&[]);
+    let world = world_of(&mirror, &[]).run_by_user().set("PKGSWARM_STORE_DIR", "/nonexistent/store");
+    let run = world.run(&["prefetch"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("error: /nonexistent/store: the store is not there"), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: sudo install -d -o "), "{}", run.stderr);
+}
+
+#[test]
 fn without_updates_the_status_is_that_of_checkupdates() {
     let mirror = mirror_of(&[]);
     let world = world_of(&mirror, &[]);
