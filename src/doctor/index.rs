@@ -41,8 +41,11 @@ pub fn look(settings: &Settings, now: SystemTime) -> Vec<IndexFacts> {
         let grant = in_use::grant(index);
         let held = match &grant {
             Ok(grant) => {
-                let seen = in_use::state(settings).seen(&grant.keys()).map_err(|e| e.to_string());
-                seen.map(|seen| {
+                let state = in_use::state(settings);
+                // Another index with the same key may have been fetched.
+                let has_copy = state.held(&in_use::copy_name(index)).map(|held| held.is_some());
+                let seen = has_copy.and_then(|has_copy| Ok(state.seen(&grant.keys())?.filter(|_| has_copy)));
+                seen.map_err(|e| e.to_string()).map(|seen| {
                     seen.map(|seen| HeldIndex {
                         age: Duration::from_secs(now.saturating_sub(seen.fetched)),
                         left: seen.expires.cast_signed().saturating_sub_unsigned(now),

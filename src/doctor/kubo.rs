@@ -12,7 +12,7 @@ use crate::kubo::KuboErrorKind;
 /// `kubo.api` accepts every address that `ipfs` writes to that file, sockets included.
 const AT_ITS_ADDRESS: &str = "set kubo.api in /etc/pkgswarm/config.toml to its address, as `cat ~/.ipfs/api` prints it";
 
-const SETUP: &str = "pkgswarm setup --only kubo";
+const SETUP: &str = "sudo pkgswarm setup --only kubo";
 
 /// A check of a daemon that answers.
 macro_rules! of_daemon {
