@@ -56,15 +56,19 @@ pub fn confirmed(
     shows: impl Fn(&Value) -> Option<bool>,
 ) -> Result<Option<Value>, Error> {
     let until = Instant::now() + CHANGE;
-    // An older daemon does not know this request, and looks by itself every two seconds.
-    let _ = waited(async { tokio::time::timeout(PATIENCE, socket::look(&settings.socket)).await })?;
     loop {
+        // An older daemon does not know this request, and looks by itself every two seconds.
+        let _ = waited(async { tokio::time::timeout(PATIENCE, socket::look(&settings.socket)).await })?;
         let Some(document) = ask_if_running(settings, what)? else { return Ok(None) };
         let goes_on = |why: &str| {
             Error::local(settings.socket.display(), why).hint("sudo systemctl restart pkgswarm-daemon.service")
         };
         match shows(&document) {
-            Some(true) => return Ok(Some(document)),
+            Some(true) => {
+                // Its other documents may be a moment old.
+                let _ = waited(async { tokio::time::timeout(PATIENCE, socket::look(&settings.socket)).await })?;
+                return Ok(Some(document));
+            }
             None => return Err(goes_on("the daemon that runs is an older one and does not tell what it applies")),
             Some(false) if Instant::now() > until => {
                 let seconds = CHANGE.as_secs();

@@ -199,6 +199,10 @@ fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::R
     if settings.indexes.is_empty() {
         return Err(Error::usage("index", "none is configured").hint("pkgswarm index add NAME KEY").into());
     }
+    let state = &settings.state_dir;
+    if rustix::fs::access(state, rustix::fs::Access::WRITE_OK).is_err_and(|e| e == rustix::io::Errno::ACCESS) {
+        return Err(not_writable(env, state, &std::io::ErrorKind::PermissionDenied.into()).into());
+    }
     let machine = Machine::open(env, settings, Path::new("/var/tmp"))?;
     let mut worst = 0;
     refresh_all(&machine, &args.names, args.due, |index, refreshed| {

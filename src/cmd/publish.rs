@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::PublishArgs;
 use crate::clock;
-use crate::config::{Settings, value};
+use crate::config::{Settings, own_state_dir, value};
 use crate::deliver::block_on;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
@@ -31,7 +31,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
         publisher: args.publisher.clone(),
         dirs: args.directories.clone(),
         drop: args.drop.clone(),
-        state_dir: state_dir(settings, &args.publisher)?,
+        state_dir: state_dir(env, settings, &args.publisher)?,
         key: args.key.clone(),
         minisign: args.minisign_key.as_ref().map(|path| secret_key(env, path)).transpose()?,
         lifetime,
@@ -55,16 +55,27 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
 }
 
 /// Returns the directory of this publisher's state: beside the state of downloads, which belongs to another user.
-fn state_dir(settings: &Settings, publisher: &str) -> Result<PathBuf, Error> {
+fn state_dir(env: &Env, settings: &Settings, publisher: &str) -> Result<PathBuf, Error> {
     let is_plain = publisher.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if publisher.is_empty() || publisher.len() > 64 || publisher.starts_with('.') || !is_plain {
         return Err(Error::usage("--publisher", "expected 1 to 64 letters, digits, dots, - and _"));
     }
-    let mut dir = settings.state_dir.clone().into_os_string();
-    dir.push("-publish");
-    let dir = PathBuf::from(dir).join(publisher);
-    std::fs::create_dir_all(&dir).map_err(|e| Error::local(dir.display(), e).hint("state.dir says where it is"))?;
-    Ok(dir)
+    let beside = |state: &Path| {
+        let mut dir = state.to_owned().into_os_string();
+        dir.push("-publish");
+        PathBuf::from(dir).join(publisher)
+    };
+    let dir = beside(&settings.state_dir);
+    match (std::fs::create_dir_all(&dir), own_state_dir(env)) {
+        (Ok(()), _) => Ok(dir),
+        // An ordinary user beside the system's own publisher.
+        (Err(e), Some(own)) if e.kind() == io::ErrorKind::PermissionDenied => {
+            let dir = beside(&own);
+            std::fs::create_dir_all(&dir).map_err(|e| Error::local(dir.display(), e))?;
+            Ok(dir)
+        }
+        (Err(e), _) => Err(Error::local(dir.display(), e).hint("state.dir says where it is")),
+    }
 }
 
 fn secret_key(env: &Env, path: &PathBuf) -> Result<SecretKey, Error> {

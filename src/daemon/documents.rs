@@ -34,6 +34,11 @@ impl Documents {
         Self { most, fresh, files: Mutex::default() }
     }
 
+    /// Has the next document made anew.
+    pub(super) fn expire(&self) {
+        self.files.lock().expect("nothing panics while it is held").last = None;
+    }
+
     /// Returns the result of `make`, or a recent one, as a file for reading only, at its beginning.
     ///
     /// # Errors

@@ -186,7 +186,11 @@ impl Server {
                 Some("look") => {
                     let (look, looked) = oneshot::channel();
                     match self.0.looks.try_send(look) {
-                        Ok(()) if looked.await.is_ok() => say(connection, "done", None).await?,
+                        Ok(()) if looked.await.is_ok() => {
+                            self.0.status.expire();
+                            self.0.shared.expire();
+                            say(connection, "done", None).await?;
+                        }
                         _ => say(connection, "busy looking at the configuration", None).await?,
                     }
                 }

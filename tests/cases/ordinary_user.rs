@@ -45,7 +45,7 @@ impl SystemOfRoot {
             fs::set_permissions(at(dir), fs::Permissions::from_mode(0o755)).unwrap();
         }
         let conf = at("pacman.conf").display().to_string();
-        let text = "[lan]\nnetworks = [\"127.0.0.0/8\"]\nport = 0\n[index.systems]\nminisign = \"RWQ\"\n\
+        let text = "[lan]\nnetworks = [\"127.0.0.0/8\"]\nport = 0\n[index.systems]\nminisign = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"\n\
                     url = \"http://127.0.0.1:9\"\nrepos = [\"core\"]\n";
         fs::write(at("etc/pkgswarm/config.toml"), text).unwrap();
         let record =
@@ -80,6 +80,8 @@ impl SystemOfRoot {
         let script = format!("({}) >&2 || exit 99; exec \"$@\"", mounts.join(" && "));
         let mut command = Command::new("unshare");
         command.args(["--mount", "--kill-child", "--fork", "sh", "-c", &script, "sh", "setpriv", "--clear-groups"]);
+        // A change of user ends the wish to end with the parent.
+        command.args(["--pdeathsig", "KILL"]);
         command.args([format!("--reuid={user}"), format!("--regid={user}")]).arg(binary()).args(words);
         let mut command = self.world.equipped(command);
         for name in CHOSEN {
@@ -168,7 +170,7 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
         (vec!["setup", "--dry-run", "--only", "lan"], &[0], "lan: ".into()),
         (vec!["doctor"], &[0, 1], String::new()),
         (vec!["index", "ls"], &[0], "systems  never fetched".into()),
-        (vec!["index", "refresh"], &[1, 4], String::new()),
+        (vec!["index", "refresh"], &[4], sudo("index refresh")),
         (vec!["index", "show", "systems"], &[1], "was never fetched".into()),
         (vec!["index", "audit"], &[0], "0 files".into()),
         (vec!["index", "rm", "systems"], &[2, 4], String::new()),
@@ -178,7 +180,7 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
             "pacman's downloader does not read it".into(),
         ),
         (vec!["index", "rm", "mine"], &[0], "removed".into()),
-        (vec!["publish", ".", "--offline"], &[2, 4], "hint: ".into()),
+        (vec!["publish", ".", "--offline", "--out", "out"], &[2], "make one with repo-add".into()),
         (vec!["prefetch", "--now"], &[0, 1], "pacman cannot use".into()),
         (vec!["daemon"], &[2, 4], "/run/pkgswarm/socket".into()),
         (vec!["config"], &[0], "/etc/pkgswarm/config.toml".into()),

@@ -100,6 +100,7 @@ fn screens_of_publish() {
     fs::create_dir_all(&repo).unwrap();
     let (repo_text, out) = (repo.display().to_string(), world.path("tmp/out").display().to_string());
     let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let public = pair.pk.to_base64();
     let secret = world.path("tmp/secret.key");
     fs::write(&secret, pair.sk.to_box(None).unwrap().to_string()).unwrap();
     let secret = secret.display().to_string();
@@ -112,7 +113,7 @@ fn screens_of_publish() {
         let run = world.run(&words);
         // The index contains its creation time.
         let root = run.stdout.trim();
-        let equal = [(root, "$ROOT")];
+        let equal = [(root, "$ROOT"), (&*public, "$KEY")];
         screens.add(about, &world, &words, &run, if root.is_empty() { &[] } else { &equal });
     };
     run("a directory without a database", publish(&secret, &repo_text));
