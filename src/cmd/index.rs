@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use clap::Parser as _;
@@ -26,6 +26,10 @@ use crate::index::time;
 use crate::machine::Machine;
 use crate::name::{RepoName, shown};
 use crate::report;
+
+mod declared;
+
+use declared::{declared_elsewhere, file_of, not_writable, to_toml};
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
@@ -137,51 +141,6 @@ fn repos_of_pacman(settings: &Settings) -> Result<Vec<Written<RepoName>>, Error>
         return Err(Error::usage("--repo", format!("{why}; say which repositories the index may speak for")));
     }
     Ok(repos)
-}
-
-/// Returns the file that declares an index: the system's for root, else the user's own.
-fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
-    let dir = match layers::user_file(env) {
-        Some(file) => file.parent()?.to_owned(),
-        None => layers::system_dir(env),
-    };
-    Some(dir.join("config.d").join(format!("index-{name}.toml")))
-}
-
-/// Returns the error about a file of the configuration that could not be changed.
-fn not_writable(env: &Env, path: &Path, e: &std::io::Error) -> Error {
-    if e.kind() != std::io::ErrorKind::PermissionDenied {
-        return Error::local(path.display(), e);
-    }
-    let words: Vec<_> = env.words().iter().map(|word| word.to_string_lossy()).collect();
-    Error::local(path.display(), "only root changes the indexes of this system")
-        .hint(format!("sudo pkgswarm {}", words.join(" ")))
-}
-
-/// Returns the error about an index that is not removed, because another file than this user's declares it.
-fn declared_elsewhere(env: &Env, name: &str) -> Error {
-    let systems = layers::system_dir(env).join("config.d").join(format!("index-{name}.toml"));
-    if !env.is_root() && systems.exists() {
-        return Error::local(name, format!("was added for the whole system, in {}", systems.display()))
-            .hint(format!("sudo pkgswarm index rm {name}"));
-    }
-    Error::usage(name, "was not added by `pkgswarm index add`")
-        .hint("`pkgswarm config` shows the file that declares it")
-}
-
-fn to_toml(index: &IndexConfig) -> String {
-    let text = |value: &str| toml::Value::from(value).to_string();
-    let mut out = format!("[index.{}]\n", index.name);
-    let key = index.key.as_ref().map(ToString::to_string);
-    let minisign = index.minisign.as_ref().map(ToString::to_string);
-    let url = index.url.as_ref().map(ToString::to_string);
-    for (field, value) in [("key", key), ("minisign", minisign), ("url", url)] {
-        if let Some(value) = value {
-            out += &format!("{field} = {}\n", text(&value));
-        }
-    }
-    let repos: Vec<String> = index.repos.iter().map(|repo| text(repo.text())).collect();
-    out + &format!("repos = [{}]\n", repos.join(", "))
 }
 
 fn run_refresh(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::Result<u8> {

@@ -19,7 +19,7 @@ use crate::config::{KuboPolicy, Settings, layers};
 use crate::daemon::Nearby;
 use crate::daemon::library::Library;
 use crate::daemon::mend::mend;
-use crate::daemon::server::{Look, Server};
+use crate::daemon::server::{LookRequest, Server};
 use crate::daemon::transfers::Transfers;
 use crate::env::Env;
 use crate::error::Error;
@@ -38,8 +38,9 @@ use crate::store::Store;
 /// Interval between checks of the configuration for a change.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Longest wait for the hardware address of the router. A router in reach answers within milliseconds.
-const ROUTER: Duration = Duration::from_secs(1);
+/// Longest wait for the hardware address of the router. A router in reach answers
+/// within milliseconds; a question that is lost is repeated after a second.
+const ROUTER: Duration = Duration::from_millis(2500);
 
 /// Threads for reading and hashing blocks: with more, a slow disk is not faster.
 const BLOCKING: usize = 4;
@@ -111,7 +112,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
     Ok(0)
 }
 
-/// Lists the private networks of this machine, with the standing of each. Takes a second where a router does not answer.
+/// Lists the private networks of this machine, with the standing of each. Takes seconds where a router does not answer.
 ///
 /// # Errors
 /// When the kernel does not list its addresses, or the settings are malformed.
@@ -204,7 +205,7 @@ async fn follow_configuration(
     flags: &[String],
     tell: &watch::Sender<Allowed>,
     library: &Library,
-    mut looks: mpsc::Receiver<Look>,
+    mut looks: mpsc::Receiver<LookRequest>,
 ) {
     // A file that is edited in place leaves its directory as it was.
     let state = || {

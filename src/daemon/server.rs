@@ -46,7 +46,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const LOOKS: usize = 16;
 
 /// A request to read the configuration now, if it has changed. Answered once that was done.
-pub type Look = oneshot::Sender<()>;
+pub type LookRequest = oneshot::Sender<()>;
 
 /// Interval between messages that a block is still coming.
 const STILL: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ struct ServerInner {
     closers: Closers,
     status: Documents,
     shared: Documents,
-    looks: mpsc::Sender<Look>,
+    looks: mpsc::Sender<LookRequest>,
 }
 
 /// A connection, counted until drop.
@@ -113,7 +113,7 @@ impl Drop for Served {
 
 impl Server {
     /// Creates a server for `node`, and the receiver of its requests to look at the configuration.
-    pub fn new(node: Node, transfers: Transfers) -> (Self, mpsc::Receiver<Look>) {
+    pub fn new(node: Node, transfers: Transfers) -> (Self, mpsc::Receiver<LookRequest>) {
         let [status, shared] = [STATUS, SHARED].map(|(most, fresh)| Documents::new(most, fresh));
         let (users, closers) = Default::default();
         let (looks, asked) = mpsc::channel(LOOKS);

@@ -59,7 +59,7 @@ impl SystemOfRoot {
         }
         let daemon = this.start_with(UNPRIVILEGED, &["daemon"], &[("PKGSWARM_STORE_DIR", &this.world.path("daemon"))]);
         this._daemon = Some(daemon);
-        eventually("the daemon answers", || this.run(ANN, &["shared"]).code() == 0);
+        eventually("the daemon shares", || this.run(ANN, &["shared"]).stderr.contains("every machine on 127.0.0.0/8"));
         Some(this)
     }
 
@@ -278,7 +278,8 @@ fn a_users_own_daemon_is_changed_by_that_user() {
 /// A network of its own with a default router, which answers for its hardware address or not.
 fn with_router(answers: bool) -> String {
     let other_end = if answers {
-        "unshare --net sh -c 'echo ready; exec sleep 60' >\"$TMPDIR/other\" 2>/dev/null </dev/null & other=$!
+        "rm -f \"$TMPDIR/other\"
+         unshare --net sh -c 'echo ready; exec sleep 60' >\"$TMPDIR/other\" 2>/dev/null </dev/null & other=$!
          until grep -q ready \"$TMPDIR/other\"; do :; done
          ip link set v1 netns $other
          nsenter -t $other -n sh -c 'ip link set v1 address 02:00:00:00:00:07 && ip addr add 10.78.0.1/24 dev v1 && ip link set v1 up'"
@@ -289,6 +290,7 @@ fn with_router(answers: bool) -> String {
         "set -e; ip link set lo up; ip link add v0 type veth peer name v1
          ip addr add 10.78.0.2/24 dev v0; ip link set v0 up
          {other_end}
+         until ip -o link show v0 | grep -q 'state UP'; do :; done
          ip route add default via 10.78.0.1"
     )
 }
