@@ -180,7 +180,7 @@ impl Server {
             match text.split(' ').next() {
                 Some("get") => match request(&text) {
                     Some(request) => self.get(connection, user, request).await?,
-                    None => say(connection, "failed the request makes no sense", None).await?,
+                    None => say(connection, "failed malformed request", None).await?,
                 },
                 Some("index" | "block") => self.pass_on(connection, user, &text, &mut blocks).await?,
                 Some("look") => {
@@ -252,9 +252,9 @@ impl Server {
                         None => say(connection, "absent no neighbour has it", None).await,
                     }
                 }
-                Err(_) => say(connection, "failed the CID makes no sense", None).await,
+                Err(_) => say(connection, "failed malformed CID", None).await,
             },
-            _ => say(connection, "failed the request makes no sense", None).await,
+            _ => say(connection, "failed malformed request", None).await,
         }
     }
 

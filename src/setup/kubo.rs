@@ -254,5 +254,5 @@ fn hear(context: &Context<'_>, words: &[OsString]) -> Result<ChildReport, Error>
     let only_looks = words.iter().any(|word| word == "--dry-run");
     let text = handover::hear(context.env, context.settings, words, only_looks)?;
     serde_json::from_str(text.trim())
-        .map_err(|e| Error::local("kubo", format!("the unprivileged child said no sense: {e}")))
+        .map_err(|e| Error::local("kubo", format!("malformed reply of the unprivileged child: {e}")))
 }

@@ -144,6 +144,6 @@ pub(super) fn refusal(text: &str) -> Miss {
         Some(("corrupt", why)) => Miss::Corrupt(why.to_owned()),
         Some(("busy", why)) => Miss::Busy(why.to_owned(), Duration::from_secs(1)),
         Some(("failed", why)) => Miss::Broken(why.to_owned()),
-        _ => Miss::Broken("the daemon spoke no sense".to_owned()),
+        _ => Miss::Broken("malformed reply from the daemon".to_owned()),
     }
 }
