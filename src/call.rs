@@ -61,6 +61,12 @@ impl Call {
         Self { places: self.machine.env.var(HANDOVER).is_none(), ..self }
     }
 
+    /// Prints what is wrong with the configuration, once in a run of pacman.
+    pub fn tell_mistakes(&self) {
+        let mistakes = &self.machine.settings.mistakes;
+        mistakes.iter().for_each(|mistake| self.lists.say_once(&format!("warning: {mistake}")));
+    }
+
     /// Makes an unnamed file for the download: where it will be placed, so that it can be placed itself, else in
     /// the store.
     ///

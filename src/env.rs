@@ -21,6 +21,19 @@ pub const AHEAD: &str = "PKGSWARM_AHEAD";
 /// Prints every source that failed on stderr, also when another one delivered.
 pub const VERBOSE: &str = "PKGSWARM_VERBOSE";
 
+/// The variables of this program that are no settings. The last two are of its tests, which find programs by them
+/// (`tests/parts`).
+pub const OWN_VARIABLES: [&str; 8] = [
+    "PKGSWARM_CONFIG_DIR",
+    "PKGSWARM_MINISIGN_PASSWORD",
+    VERBOSE,
+    HANDOVER,
+    BESIDE,
+    AHEAD,
+    "PKGSWARM_PARTS",
+    "PKGSWARM_IPFS",
+];
+
 /// The variables that users may set, and their effects. [`HANDOVER`], [`BESIDE`] and [`AHEAD`] are for processes
 /// of this program alone.
 pub const VARIABLES: &[(&str, &str)] = &[

@@ -47,7 +47,8 @@ pub fn hand_out(env: &Env) -> Option<String> {
     }
     let begun = Instant::now();
     let output = Output::at(output).ok()?;
-    let mut call = Call::open_silent(env, &Settings::read(env, &[]).ok()?, output.dir())?.placing();
+    let mut call = Call::open_silent(env, &Settings::read_for_downloads(env, &[]), output.dir())?.placing();
+    call.tell_mistakes();
     if call.run.caller.is_some() && !caller::end_with(env.parent) {
         std::process::exit(ErrorKind::Interrupted.status().into());
     }

@@ -210,8 +210,9 @@ fn settings_page() -> Roff {
         &mut page,
         &[
             "The files are TOML. A key like store.max stands in table [store] as max. An unknown key is an error that \
-             names file, line and the nearest known key. `pkgswarm config` prints every setting, its value, and the \
-             layer that it comes from.",
+             names file, line and the nearest known key. For pacman's downloads a mistake is a warning, \
+             once a run: they then come from mirrors alone, and nothing is shared. `pkgswarm config` prints every \
+             setting, its value, and the layer that it comes from.",
             "Sizes are whole numbers with a unit: B, KiB, MiB, GiB, TiB, or kB, MB, GB, TB; without one they are bytes. \
              Spans are whole numbers with one of ms, s, min, h, d. Lists are TOML lists; in variables and with --set \
              their items are separated by commas or spaces.",

@@ -3,8 +3,8 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 
 use crate::cli::{Cli, Command};
-use crate::config::Settings;
-use crate::env::Env;
+use crate::config::{Settings, layers};
+use crate::env::{Env, HANDOVER};
 use crate::error::{self, Error, ErrorKind};
 use crate::interrupt;
 use crate::name::shown;
@@ -40,11 +40,28 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     }
     match &cli.command {
         Command::Cid(args) => return cid::run(args),
-        Command::Config(args) => return config::run(env, &cli.set, args),
+        Command::Config(args) => {
+            let status = config::run(env, &cli.set, args)?;
+            warn(&layers::unknown_variables(env));
+            return Ok(status);
+        }
         Command::Generate(args) => return generate::run(args),
         _ => {}
     }
-    let settings = Settings::read(env, &cli.set)?;
+    let settings = match &cli.command {
+        // What pacman asks for is fetched all the same.
+        Command::Xfer(_) | Command::Ahead(_) => Settings::read_for_downloads(env, &cli.set),
+        Command::Doctor(_) => Settings::read_leniently(env, &cli.set).0,
+        Command::Upkeep(_) => Settings::read(env, &cli.set)?,
+        _ => {
+            let settings = Settings::read(env, &cli.set)?;
+            // Root's own process has said it.
+            if env.var(HANDOVER).is_none() {
+                warn(&settings.mistakes);
+            }
+            settings
+        }
+    };
     match &cli.command {
         Command::Xfer(args) => xfer::run(env, &settings, args),
         Command::Fetch(args) => fetch::run(env, &settings, args),
@@ -63,6 +80,11 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Lan(command) => sharing::lan(env, &settings, command),
         _ => unreachable!("handled above"),
     }
+}
+
+/// Prints what is wrong with the configuration, but no reason to stop.
+fn warn(mistakes: &[String]) {
+    mistakes.iter().for_each(|mistake| crate::report::say(&format!("warning: {mistake}")));
 }
 
 /// Formats the error that ended a command for stderr. One that is no [`Error`] is a sentence with its causes.

@@ -21,7 +21,7 @@ use crate::config::Settings;
 use crate::database::{database, signature};
 use crate::deliver::{self, Candidate, Obtained, Purpose, Receipt};
 use crate::distro::caller;
-use crate::env::{AHEAD, Env};
+use crate::env::{AHEAD, Env, HANDOVER};
 use crate::error::{Error, ErrorKind};
 use crate::handover::{self, Arrival, Giver, HandoverTarget};
 use crate::hit;
@@ -51,6 +51,9 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         report::say(&arrival.message.line(name.as_str()));
         Ok(())
     };
+    if env.is_root() {
+        settings.mistakes.iter().for_each(|it| handover::say_once(env, &format!("warning: {it}")));
+    }
     let target = HandoverTarget::At(Output::at(&args.output)?, &tell);
     handover::through(env, settings, &target, |settings| {
         run_here(env, settings, args, |obtained, name| {
@@ -72,6 +75,10 @@ fn run_here(
     let name = want::name_of(&args.url)?;
     let beside = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut call = Call::open(env, settings, beside)?.placing();
+    // Root's own process has said it.
+    if !env.is_root() && env.var(HANDOVER).is_none() {
+        call.tell_mistakes();
+    }
     let done = if call.is_interrupted() {
         // Valid while pacman runs; for a shell the record would never expire.
         if call.run.caller.is_some() {

@@ -1,5 +1,8 @@
 //! The definition of a setting, and the nearest one to a misspelt name.
 
+/// The beginning of every variable of this program.
+pub const PREFIX: &str = "PKGSWARM_";
+
 /// The syntax of a setting's text. `Shape::read` turns a text into a value of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
@@ -57,7 +60,14 @@ pub struct SettingKey {
 impl SettingKey {
     /// Returns the environment variable that sets it.
     pub fn variable(&self) -> String {
-        format!("PKGSWARM_{}", self.name.replace('.', "_").to_uppercase())
+        format!("{PREFIX}{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// Returns true when `variable` sets it. Every call of pacman asks, so nothing is made for it.
+    pub fn is_set_by(&self, variable: &str) -> bool {
+        let is_same = |(ours, theirs): (u8, u8)| theirs == if ours == b'.' { b'_' } else { ours.to_ascii_uppercase() };
+        let rest = variable.strip_prefix(PREFIX).filter(|rest| rest.len() == self.name.len());
+        rest.is_some_and(|rest| self.name.bytes().zip(rest.bytes()).all(is_same))
     }
 }
 
@@ -74,6 +84,15 @@ pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<
 mod tests {
     use super::*;
     use crate::config::keys::KEYS;
+
+    #[test]
+    fn a_setting_knows_its_variable() {
+        for key in KEYS {
+            let set: Vec<_> = KEYS.iter().filter(|other| other.is_set_by(&key.variable())).collect();
+            assert!(matches!(*set, [other] if other.name == key.name), "{}", key.name);
+        }
+        assert!(!KEYS.iter().any(|key| key.is_set_by("PKGSWARM_STORE.MAX") || key.is_set_by("STORE_MAX")));
+    }
 
     #[test]
     fn a_slip_of_the_finger_finds_the_key() {

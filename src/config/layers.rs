@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::key::{SettingKey, nearest};
+use crate::config::key::{PREFIX, SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::value::{self, Value};
 use crate::config::written::Written;
-use crate::env::Env;
+use crate::env::{Env, OWN_VARIABLES};
 use crate::error::Error;
 use crate::name::RepoName;
 use crate::publisher::{Name, PublicKey};
@@ -129,20 +129,26 @@ impl Layers {
     /// # Errors
     /// Usage errors that name file, line and, for unknown keys, the nearest known one.
     pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
-        let mut layers = Self::defaults();
+        let (layers, mistakes) = Self::read_leniently(env, flags);
+        mistakes.into_iter().next().map_or(Ok(layers), Err)
+    }
+
+    /// Reads and merges what is understood of every layer, and returns the mistakes: the errors of [`Layers::read`]. A
+    /// setting with a wrong value keeps that of an earlier layer.
+    pub fn read_leniently(env: &Env, flags: &[String]) -> (Self, Vec<Error>) {
+        let (mut layers, mut mistakes) = (Self::defaults(), Vec::new());
         for path in files(env) {
-            layers.add_file(&path)?;
+            layers.add_file(&path, &mut mistakes);
         }
         for key in KEYS {
             let variable = key.variable();
             if let Some(text) = env.var(&variable) {
-                layers
-                    .set(key, text.to_owned(), Origin::Variable(variable.clone()))
-                    .map_err(|why| Error::usage(format!("${variable}"), why))?;
+                let set = layers.set(key, text.to_owned(), Origin::Variable(variable.clone()));
+                mistakes.extend(set.err().map(|why| Error::usage(format!("${variable}"), why)));
             }
         }
-        flags.iter().try_for_each(|flag| layers.add_flag(flag))?;
-        Ok(layers)
+        mistakes.extend(flags.iter().filter_map(|flag| layers.add_flag(flag).err()));
+        (layers, mistakes)
     }
 
     /// Returns the built-in defaults alone.
@@ -173,13 +179,12 @@ impl Layers {
         Ok(())
     }
 
-    fn add_file(&mut self, path: &Path) -> Result<(), Error> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(Error::usage(path.display(), format!("cannot be read: {e}"))),
-        };
-        self.add_text(path, &text)
+    fn add_file(&mut self, path: &Path, mistakes: &mut Vec<Error>) {
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.add_understood(path, &text, mistakes),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => mistakes.push(Error::usage(path.display(), format!("cannot be read: {e}"))),
+        }
     }
 
     /// Adds the content `text` of the file at `path`.
@@ -187,34 +192,64 @@ impl Layers {
     /// # Errors
     /// As [`Layers::read`].
     pub fn add_text(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+        let mut mistakes = Vec::new();
+        self.add_understood(path, text, &mut mistakes);
+        mistakes.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Adds what is understood of `text`, and the rest to `mistakes`.
+    fn add_understood(&mut self, path: &Path, text: &str, mistakes: &mut Vec<Error>) {
         let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
         let place = |at: usize| format!("{}:{}", path.display(), line_of(at));
-        let table = DeTable::parse(text)
-            .map_err(|e| Error::usage(place(e.span().map_or(0, |span| span.start)), e.message()))?;
+        let table = match DeTable::parse(text) {
+            Ok(table) => table,
+            Err(e) => {
+                mistakes.push(Error::usage(place(e.span().map_or(0, |span| span.start)), e.message()));
+                return;
+            }
+        };
+        let mut found = Vec::new();
         for (section, body) in table.get_ref() {
             let at = section.span().start;
             let DeValue::Table(body) = body.get_ref() else {
-                return Err(Error::usage(place(at), unknown(section.get_ref())));
+                found.push((at, unknown(section.get_ref())));
+                continue;
             };
             for (name, value) in body {
                 let at = name.span().start;
-                let wrong = |why: String| Error::usage(place(at), why);
+                let origin = Origin::File(path.to_owned(), line_of(at));
                 let full = format!("{}.{}", section.get_ref(), name.get_ref());
-                if let Some(key) = find(&full) {
-                    let text = scalar(value).map_err(|why| wrong(format!("{full}: {why}")))?;
-                    let origin = Origin::File(path.to_owned(), line_of(at));
-                    self.set(key, text, origin).map_err(|why| wrong(format!("{full}: {why}")))?;
+                let added = if let Some(key) = find(&full) {
+                    let set = scalar(value).and_then(|text| self.set(key, text, origin));
+                    set.map_err(|why| format!("{full}: {why}"))
                 } else if let ("index", DeValue::Table(index)) = (section.get_ref().as_ref(), value.get_ref()) {
-                    let index = index_config(name.get_ref(), index).map_err(wrong)?;
-                    let origin = Origin::File(path.to_owned(), line_of(at));
-                    self.indexes.insert(index.name.clone(), (index, origin));
+                    let index = index_config(name.get_ref(), index);
+                    index.map(|index| drop(self.indexes.insert(index.name.clone(), (index, origin))))
                 } else {
-                    return Err(wrong(unknown(&full)));
-                }
+                    Err(unknown(&full))
+                };
+                found.extend(added.err().map(|why| (at, why)));
             }
         }
-        Ok(())
+        // The table is in the order of its names.
+        found.sort();
+        mistakes.extend(found.into_iter().map(|(at, why)| Error::usage(place(at), why)));
     }
+}
+
+/// Lists the variables that begin as ours do and mean nothing, each with the nearest one that does.
+pub fn unknown_variables(env: &Env) -> Vec<String> {
+    let is_known = |name: &str| OWN_VARIABLES.contains(&name) || KEYS.iter().any(|key| key.is_set_by(name));
+    let is_unknown = |name: &&String| name.starts_with(PREFIX) && !is_known(name) && env.var(name).is_some();
+    let say = |name: &String| {
+        let settings: Vec<String> = KEYS.iter().map(SettingKey::variable).collect();
+        let all = settings.iter().map(String::as_str).chain(OWN_VARIABLES);
+        match nearest(&name[PREFIX.len()..], all.map(|known| &known[PREFIX.len()..])) {
+            Some(near) => format!("${name}: there is no such setting; did you mean {PREFIX}{near}?"),
+            None => format!("${name}: there is no such setting; `pkgswarm config --json` lists the variables of all"),
+        }
+    };
+    env.vars.keys().filter(is_unknown).map(say).collect()
 }
 
 /// Returns the files of `dir`/config.d in the order of their names.
@@ -331,6 +366,28 @@ mod tests {
         let error = layers().add_text(Path::new("/c.toml"), "[store]\nmax = \"lots\"").unwrap_err();
         assert_eq!(error.to_string(), "/c.toml:2: store.max: expected a size like \"2 GiB\", found \"lots\"");
         assert!(layers().add_text(Path::new("/c.toml"), "\n[store").unwrap_err().subject.starts_with("/c.toml:2"));
+    }
+
+    #[test]
+    fn what_is_understood_of_a_broken_file_is_kept_and_each_mistake_has_its_line() {
+        let (mut layers, mut mistakes) = (layers(), Vec::new());
+        let text =
+            "[store]\nmx = 1\nmax = \"1 GiB\"\n[kubo]\nenabled = \"perhaps\"\nkeep = \"1 GiB\"\n[gateway]\nurls = []\n";
+        layers.add_understood(Path::new("/c"), text, &mut mistakes);
+        let lines: Vec<&str> = mistakes.iter().map(|e| e.subject.as_str()).collect();
+        assert_eq!(lines, ["/c:2", "/c:5", "/c:8"]);
+        assert_eq!((&*layers.values["store.max"].text, &*layers.values["kubo.keep"].text), ("1 GiB", "1 GiB"));
+        assert_eq!(layers.values["kubo.enabled"].text, "auto");
+    }
+
+    #[test]
+    fn a_variable_that_means_nothing_is_named_with_the_nearest_one() {
+        let mut env = Env::from_process();
+        let set = ["PKGSWARM_STORE_MX", "PKGSWARM_STORE_MAX", "PKGSWARM_VERBOSE", "PKGSWARM_HANDOVER", "HOME"];
+        env.vars = set.map(|name| (name.to_owned(), "1".to_owned())).into();
+        env.vars.insert("PKGSWARM_STORE_MIN".to_owned(), String::new());
+        let said = unknown_variables(&env);
+        assert_eq!(said, ["$PKGSWARM_STORE_MX: there is no such setting; did you mean PKGSWARM_STORE_MAX?"]);
     }
 
     #[test]

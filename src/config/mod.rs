@@ -124,6 +124,8 @@ pub struct Settings {
     pub rate: Option<u64>,
     /// Draw a progress bar.
     pub progress: bool,
+    /// What is wrong with the configuration, for people: mistakes that were no reason to stop, each with its place.
+    pub mistakes: Vec<String>,
 }
 
 impl Settings {
@@ -132,7 +134,41 @@ impl Settings {
     /// # Errors
     /// As [`Layers::read`].
     pub fn read(env: &Env, flags: &[String]) -> Result<Self, Error> {
-        Ok(Self::from_layers(env, &Layers::read(env, flags)?))
+        let settings = Self::from_layers(env, &Layers::read(env, flags)?);
+        Ok(Self { mistakes: layers::unknown_variables(env), ..settings })
+    }
+
+    /// Reads what is understood of every layer. The second value is true where that is all of them.
+    pub fn read_leniently(env: &Env, flags: &[String]) -> (Self, bool) {
+        let (layers, wrong) = Layers::read_leniently(env, flags);
+        let mistakes = wrong.iter().map(ToString::to_string).chain(layers::unknown_variables(env)).collect();
+        (Self { mistakes, ..Self::from_layers(env, &layers) }, wrong.is_empty())
+    }
+
+    /// Reads the settings for pacman's downloader, which a mistake must not keep from its work. With one, no source but
+    /// mirrors is asked, one file and one mirror at a time, and nothing is shared: what was meant to narrow that may be
+    /// what is not understood (`tests/cases/broken_config.rs`).
+    pub fn read_for_downloads(env: &Env, flags: &[String]) -> Self {
+        let (settings, is_sound) = Self::read_leniently(env, flags);
+        if is_sound {
+            return settings;
+        }
+        let mistakes = settings.mistakes.iter().map(|mistake| {
+            format!("{mistake}; going on as curl would: from mirrors alone, sharing nothing (`pkgswarm doctor`)")
+        });
+        Self {
+            mistakes: mistakes.take(1).collect(),
+            kubo: KuboPolicy::No,
+            lan: KuboPolicy::No,
+            lan_share: false,
+            share: SharePolicy::Named(Vec::new()),
+            gateways: Vec::new(),
+            indexes: Vec::new(),
+            from_index: Vec::new(),
+            ahead: false,
+            split: 1,
+            ..settings
+        }
     }
 
     /// Collects the values of merged layers, and adds what depends on the process.
@@ -207,6 +243,7 @@ impl Settings {
                 pin: take!(YesNo, "prefetch.pin"),
             },
             rate: None,
+            mistakes: Vec::new(),
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
             progress: match take!(Choice, "output.progress") {
                 "always" => true,
@@ -274,4 +311,35 @@ pub fn own_state_dir(env: &Env) -> Option<PathBuf> {
 
 fn owned_by(path: &Path, uid: u32) -> bool {
     rustix::fs::lstat(path).is_ok_and(|stat| stat.st_uid == uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_narrows_what_pacmans_downloader_asks_and_shares_whatever_else_is_set() {
+        let mut env = Env::from_process();
+        let set = [
+            ("CONFIG_DIR", "/nonexistent"),
+            ("KUBO_ENABLED", "true"),
+            ("LAN_ENABLED", "true"),
+            ("LAN_SHARE", "true"),
+            ("SHARE_REPOS", "core"),
+            ("GATEWAYS_URLS", "https://gateway.example"),
+            ("DATABASE_FROM_INDEX", "core"),
+            ("MIRRORS_SPLIT", "4"),
+        ];
+        env.vars = set.map(|(name, value)| (format!("PKGSWARM_{name}"), value.to_owned())).into();
+        let sound = Settings::read_for_downloads(&env, &[]);
+        assert!(sound.mistakes.is_empty() && sound.lan_share && sound.kubo == KuboPolicy::Yes && sound.ahead);
+        for flag in ["store.mx=1", "kubo.enabled=perhaps", "nothing"] {
+            let settings = Settings::read_for_downloads(&env, &[flag.to_owned()]);
+            assert_eq!(settings.mistakes.len(), 1, "{flag}");
+            assert_eq!((settings.kubo, settings.lan, settings.lan_share), (KuboPolicy::No, KuboPolicy::No, false));
+            assert_eq!(settings.share, SharePolicy::Named(Vec::new()), "{flag}");
+            assert!(settings.gateways.is_empty() && settings.indexes.is_empty() && settings.from_index.is_empty());
+            assert_eq!((settings.ahead, settings.split), (false, 1), "{flag}");
+        }
+    }
 }

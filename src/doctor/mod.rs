@@ -60,6 +60,8 @@ impl Finding {
 /// Everything that checks read.
 #[derive(Debug)]
 pub struct Facts {
+    /// Mistakes in the configuration of pkgswarm, each with its place.
+    pub mistakes: Vec<String>,
     /// pacman and its configuration.
     pub pacman: pacman::PacmanFacts,
     /// The store, the state, and their users.
@@ -82,7 +84,8 @@ impl Facts {
             let store = store::StoreFacts::look(env, settings, pacman.conf.as_ref().ok());
             let indexes = index::look(settings, now);
             let lan = lan::Lan::look(settings);
-            Self { pacman, store, indexes, kubo: kubo.join().expect("asking Kubo does not panic"), lan }
+            let mistakes = settings.mistakes.clone();
+            Self { mistakes, pacman, store, indexes, kubo: kubo.join().expect("asking Kubo does not panic"), lan }
         })
     }
 }
@@ -97,9 +100,29 @@ pub struct Check {
     pub look: fn(&Facts) -> Vec<Finding>,
 }
 
+/// The check of our own configuration, which the others depend on.
+const CONFIG: &[Check] = &[Check {
+    name: "config",
+    about: "The configuration of pkgswarm is understood. With a mistake in it pacman's files come from mirrors \
+            alone, nothing is shared, and the other commands refuse to run. A variable PKGSWARM_* that means nothing \
+            is only named.",
+    look: |facts| facts.mistakes.iter().map(|it| Finding::error(it.clone(), place_of(it))).collect(),
+}];
+
+/// Returns the fix for a mistake: the file to edit, or the variable to unset.
+fn place_of(mistake: &str) -> String {
+    let place = mistake.split(": ").next().unwrap_or_default();
+    match (place.strip_prefix('$'), place.rsplit_once(':')) {
+        (Some(variable), _) => format!("unset {variable}"),
+        (None, Some((file, _))) if file.starts_with('/') => format!("sudoedit {file}"),
+        (None, None) if place.starts_with('/') => format!("sudo chmod a+r {place}"),
+        _ => format!("correct {place}"),
+    }
+}
+
 /// Returns all checks, in the order in which they are reported.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    [pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS, lan::CHECKS].into_iter().flatten()
+    [CONFIG, pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS, lan::CHECKS].into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ mod receive;
 
 pub use hands::{Hands, hands};
 pub use message::Message;
+pub use once::say_once;
 
 /// The place where root puts the files.
 pub enum HandoverTarget<'a> {
@@ -165,7 +166,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Handover
     let child = start_as(user, settings, matches!(target, HandoverTarget::Looking), command);
     interrupt::listen();
     let Some(mut child) = child? else {
-        once::say(env, &as_is_line(user));
+        say_once(env, &as_is_line(user));
         return Ok(Handed::Back(Box::new(hands::as_is(settings))));
     };
     if interrupt::came() {

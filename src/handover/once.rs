@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::digest::Sha256;
 use crate::distro::caller::{self, Transaction};
 use crate::env::{Env, HANDOVER};
 use crate::program;
@@ -16,9 +17,10 @@ use crate::report;
 
 /// Prints `text`, unless an earlier call of the same run of pacman has. Where `/proc` does not tell runs apart it
 /// is printed each time.
-pub(super) fn say(env: &Env, text: &str) {
+pub fn say_once(env: &Env, text: &str) {
     let pacman = || caller::is_parent_pacman().then(Transaction::parent)?.ok();
-    match pacman().map(|run| (run, name(&format!("{}-{}", run.pid, run.start_time)))) {
+    let key = &Sha256::of(text.as_bytes()).to_string()[..12];
+    match pacman().map(|run| (run, name(&format!("{}-{}-{key}", run.pid, run.start_time)))) {
         Some((_, Err(Errno::ADDRINUSE))) => {}
         Some((run, Ok(held))) => {
             report::say(text);

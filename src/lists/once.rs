@@ -16,7 +16,7 @@ static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 impl Lists {
     /// Prints `text` unless an earlier call of this run of pacman printed it; without a pacman, once in this
     /// process.
-    pub(super) fn say_once(&self, text: &str) {
+    pub fn say_once(&self, text: &str) {
         let mark = self.mark("said", text);
         if let Some(unsaid) = &self.unsaid {
             return unsaid.set(unsaid.get() || mark.is_none_or(|mark| !mark.exists()));

@@ -165,6 +165,7 @@ fn errors(conf: PacmanConf) -> Vec<(&'static str, doctor::Finding)> {
         ahead: None,
     };
     let facts = Facts {
+        mistakes: Vec::new(),
         pacman,
         store: store::StoreFacts::unseen(),
         indexes: Vec::new(),

@@ -72,6 +72,9 @@ fn what_is_not_here_or_not_right_is_left_to_the_full_program() {
     let as_root = world.run_front_alone_as_root(&["xfer", &url, out]);
     assert_eq!(as_root.map(|run| run.code()), is_root().then_some(4), "root leaves it to an unprivileged child");
     world.has_no_output();
+    fs::write(world.path("config/config.toml"), "[store]\nmx = 1\n").unwrap();
+    elsewhere(&["xfer", &url, out], "a mistake in the configuration, which is to be told");
+    fs::remove_file(world.path("config/config.toml")).unwrap();
     fs::write(&stored, "damaged").unwrap();
     elsewhere(&["xfer", &url, out], "a damaged file");
 }

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod bare;
+mod broken_config;
 mod contract;
 mod daemon;
 mod daemon_started;
