@@ -28,6 +28,7 @@ const FILES: &[&str] = &[
     "usr/share/bash-completion/completions/pkgswarm",
     "usr/share/doc/pkgswarm/CHANGELOG.md",
     "usr/share/doc/pkgswarm/README.md",
+    "usr/share/doc/pkgswarm/doc/guide.md",
     "usr/share/fish/vendor_completions.d/pkgswarm.fish",
     "usr/share/licenses/pkgswarm/LICENSE-APACHE",
     "usr/share/licenses/pkgswarm/LICENSE-MIT",
@@ -49,7 +50,7 @@ fn makepkg(into: &Path) -> PathBuf {
     let prefix = format!("--transform=s,^,pkgswarm-{version}/,");
     let mut tar = command("tar");
     tar.args(["-czf"]).arg(into.join(format!("pkgswarm-{version}.tar.gz"))).arg(prefix);
-    let parts = ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "completions", "man", "dist"];
+    let parts = ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "completions", "man", "dist", "doc"];
     run(tar.args(parts).args(["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"])).ok();
     // makepkg refuses root. In a user namespace no process is root, and cargo still finds root's files.
     let mut unshare = command("unshare");
