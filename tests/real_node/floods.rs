@@ -112,10 +112,13 @@ fn node_of(daemon: &Daemon) -> SocketAddr {
     format!("{}:{}", parts[2], parts[4]).parse().expect("an address and a port")
 }
 
-/// Watches a daemon during `work`: returns its most memory, in KiB, and the durations of its answers.
+/// Watches a daemon during `work`, and once after it: returns its most memory, in KiB, and the durations of its
+/// answers, of which there is at least one.
 fn watched(daemon: &Daemon, mut work: impl FnMut() -> bool) -> (u64, Vec<Duration>) {
     let (mut peak, mut took) = (0, Vec::new());
-    while work() {
+    let mut is_last = false;
+    while !is_last {
+        is_last = !work();
         let begun = Instant::now();
         assert!(daemon.status().is_object(), "it does not answer");
         took.push(begun.elapsed());
