@@ -11,7 +11,7 @@ use pkgswarm::catalogue::{self, Catalogue, CatalogueEntry};
 use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::digest::Sha256;
 use pkgswarm::distro::syncdb;
-use pkgswarm::distro::trusted::FileKey;
+use pkgswarm::fsx::FileKey;
 use pkgswarm::health::record::SourceRecord as HostRecord;
 use pkgswarm::journal::{By, Contribution, Journal};
 use pkgswarm::name::FileName;
