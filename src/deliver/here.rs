@@ -20,6 +20,10 @@ pub fn here(call: &Call, order: Order<'_>, purpose: Purpose) -> Option<Obtained>
         return Some(copied);
     }
     if let Some(ProvenFile { kept: StoredFile { file, from, stay }, proof }) = call.machine.store.find(sha256, size) {
+        // The read-ahead may have put it there since the look above.
+        if let Some(taken) = for_the_caller.then(|| taken(call, sha256, size)).flatten() {
+            return Some(taken);
+        }
         let takes = for_the_caller && stay == Stay::Passing;
         let loose = takes.then(|| call.machine.store.take_passing(sha256)).flatten().map(TempFile::named);
         return Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) });
