@@ -1,4 +1,4 @@
-//! Units of systemd: which are enabled, and as whom they run. Without a running systemd, as in a container or a
+//! Units of systemd: which are enabled, and the users they run as. Without a running systemd, as in a container or a
 //! chroot, `systemctl show` tells nothing, and the files do.
 
 use std::fs;
