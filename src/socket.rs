@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | client | `get SHA256 SIZE CID NAME` | fetch this file; `-` for a CID that is not known |
 //! | client | `index KEY` | the neighbours' copies of this index |
-//! | client | `block CID` | one block from a neighbour |
+//! | client | `block CID`, `block CID patient` | one block from a neighbour; which has seconds to say that it has it |
 //! | client | `status`, `shared` | the state of the daemon; the files that it offers |
 //! | client | `look` | read the configuration now, if it has changed; answered with `done` afterwards |
 //! | daemon | `looking` | received; an answer follows. Again after `block` while a neighbour is sending |

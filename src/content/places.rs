@@ -36,7 +36,10 @@ pub(super) fn places(machine: &Machine, forced: Option<SourceKind>) -> Vec<Block
     if machine.asks_gateways() && forced.is_none_or(|kind| kind == SourceKind::Gateway) {
         list.extend(machine.settings.gateway_urls().map(|url| BlockSource::Gateway(http(), url)));
     }
-    list
+    match (list.len(), list.pop()) {
+        (1, Some(BlockSource::Lan(neighbours))) => vec![BlockSource::Lan(neighbours.alone())],
+        (_, last) => list.into_iter().chain(last).collect(),
+    }
 }
 
 impl BlockPlace for BlockSource {

@@ -19,7 +19,7 @@ use crate::daemon::status;
 use crate::daemon::transfers::{Request, TransferState, Transfers};
 use crate::name::FileName;
 use crate::node::Node;
-use crate::node::blocks::BlockFetch;
+use crate::node::blocks::{BlockFetch, BlockMiss, SearchPatience};
 use crate::node::limits::Rate;
 use crate::socket::{Connection, SocketListener};
 
@@ -224,8 +224,8 @@ impl Server {
                 }
                 say(connection, "done", None).await
             }
-            Some(("block", cid)) => match cid.parse::<Cid>() {
-                Ok(cid) => {
+            Some(("block", rest)) => match block_request(rest) {
+                Some((cid, patience)) => {
                     if let Some(rate) = self.rate(user, |user| &user.blocks) {
                         rate.wait(1).await;
                     }
@@ -234,7 +234,7 @@ impl Server {
                     let coming = move || {
                         let _ = tell.try_send(());
                     };
-                    let block = self.block(cid, blocks, coming);
+                    let block = self.block(cid, patience, blocks, coming);
                     tokio::pin!(block);
                     let mut said = Instant::now();
                     let block = loop {
@@ -248,22 +248,29 @@ impl Server {
                         }
                     };
                     match block {
-                        Some(block) => say_bytes(connection, &block).await,
-                        None => say(connection, "absent no neighbour has it", None).await,
+                        Ok(block) => say_bytes(connection, &block).await,
+                        Err(BlockMiss::Absent) => say(connection, "absent no neighbour has it", None).await,
+                        Err(BlockMiss::Late) => say(connection, "absent no neighbour answered in time", None).await,
                     }
                 }
-                Err(_) => say(connection, "failed malformed CID", None).await,
+                None => say(connection, "failed malformed CID", None).await,
             },
             _ => say(connection, "failed malformed request", None).await,
         }
     }
 
     /// Returns a block that is offered here, or that a neighbour has. `coming` is called while one is sending.
-    async fn block(&self, cid: Cid, blocks: &mut BlockFetch, coming: impl FnMut()) -> Option<Bytes> {
+    async fn block(
+        &self,
+        cid: Cid,
+        patience: SearchPatience,
+        blocks: &mut BlockFetch,
+        coming: impl FnMut(),
+    ) -> Result<Bytes, BlockMiss> {
         let (shelf, digest) = (Arc::clone(&self.0.node.shelf), cid.digest());
         match tokio::task::spawn_blocking(move || shelf.block(digest)).await {
-            Ok(Some(block)) => Some(block),
-            _ => blocks.get(cid, coming).await,
+            Ok(Some(block)) => Ok(block),
+            _ => blocks.get(cid, patience, coming).await,
         }
     }
 
@@ -312,6 +319,16 @@ async fn say(connection: &Connection, text: &str, file: Option<&std::fs::File>) 
 async fn say_bytes(connection: &Connection, bytes: &[u8]) -> io::Result<()> {
     let said = tokio::time::timeout(IDLE, connection.send_bytes(bytes)).await;
     said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Reads what follows `block`: the CID, and how neighbours are asked for it.
+fn block_request(words: &str) -> Option<(Cid, SearchPatience)> {
+    let (cid, patience) = match words.split_once(' ') {
+        Some((cid, "patient")) => (cid, SearchPatience::Patient),
+        Some(_) => return None,
+        None => (words, SearchPatience::Brief),
+    };
+    cid.parse().ok().map(|cid| (cid, patience))
 }
 
 /// Reads `get SHA256 SIZE CID NAME`. A caller that knows nothing but the CID asks for blocks instead.

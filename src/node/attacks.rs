@@ -9,7 +9,7 @@ use libp2p::{PeerId, Stream};
 use tokio::sync::mpsc;
 
 use super::bitswap::BlockAnswer;
-use super::blocks::BlockFetch;
+use super::blocks::{BlockFetch, SearchPatience};
 use super::claims::ClaimQuestion;
 use super::fetch::FetchError;
 use super::frame;
@@ -256,9 +256,9 @@ async fn wrong_blocks_and_empty_promises_do_not_spoil_a_file_that_an_honest_peer
         let mut blocks = BlockFetch::new(scene.wants.node.bitswap.clone());
         for leaf in scene.file.leaves.iter() {
             let get = async || {
-                let got = blocks.get(Cid::raw(*leaf), || ()).await;
+                let got = blocks.get(Cid::raw(*leaf), SearchPatience::Brief, || ()).await;
                 scene.wants.node.bitswap.forgive(scene.has.node.id);
-                got
+                got.ok()
             };
             assert_eq!(Sha256::of(&eventually(get).await), *leaf, "{how:?}");
         }
@@ -275,7 +275,7 @@ async fn a_liar_alone_ends_a_transfer_and_is_not_asked_again_for_a_while() {
     std::fs::write(dir.path().join("file"), content(3 * CHUNK, 1)).unwrap();
     let file = Shelved::read(&dir.path().join("file"), "core").unwrap();
     let begun = Instant::now();
-    assert!(BlockFetch::new(wants.node.bitswap.clone()).get(file.root(), || ()).await.is_none());
+    assert!(BlockFetch::new(wants.node.bitswap.clone()).get(file.root(), SearchPatience::Brief, || ()).await.is_err());
     // Not only because no block is waited for longer than two minutes.
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert!(matches!(wants.fetch_once(&file).await, Err(FetchError::Absent)), "it is not asked again at once");

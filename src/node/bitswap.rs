@@ -161,6 +161,12 @@ impl Bitswap {
         self.peers().get(&id).is_some_and(|peer| peer.is_sending())
     }
 
+    /// True if an answer of this peer may wait behind blocks: it is sending, or was asked for one a moment ago. What two
+    /// callers ask for goes over one line, and of a large block nothing may have come yet.
+    pub fn answers_may_wait(&self, id: PeerId) -> bool {
+        self.peers().get(&id).is_some_and(|peer| peer.is_sending() || peer.state().owes_lately())
+    }
+
     /// Returns the bytes of blocks to and from a peer.
     pub fn traffic(&self, id: PeerId) -> Traffic {
         self.peers().get(&id).map_or(Traffic::default(), |peer| peer.traffic())
@@ -185,6 +191,7 @@ impl Bitswap {
         }
         if want.ask == WantKind::Block {
             state.owed.insert(digest);
+            state.owes_since = Some(Instant::now());
         }
         state.to_ask.push(want);
         drop(state);

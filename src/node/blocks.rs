@@ -3,7 +3,9 @@
 //!
 //! The peer that had the last block is asked for the next one at once; all peers are asked only if it does not
 //! have that. Silence counts, not duration: over a slow line a block takes long, and an answer waits behind the
-//! blocks that come.
+//! blocks that come, or that the peer is about to send.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -14,6 +16,24 @@ use crate::cid::Cid;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
 use crate::node::clocks::{GIVE_UP, HEDGE, LONGEST, SEARCH, TICK};
 use crate::node::message::{WantEntry, WantKind};
+
+/// The reason why a block did not come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlockMiss {
+    /// No connected peer has it: each said so, or none is connected.
+    Absent,
+    /// A peer that may have it did not answer in time. Asking again may help.
+    Late,
+}
+
+/// The peers that are asked for a block, and the time that they have to say that they have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SearchPatience {
+    /// Those that were not late recently, a quarter of a second: other sources can be asked.
+    Brief,
+    /// All, seconds: there is no other source, and a busy line delays an answer.
+    Patient,
+}
 
 /// A sequence of block fetches that belong together.
 pub struct BlockFetch {
@@ -28,24 +48,29 @@ impl BlockFetch {
         Self { bitswap, last: None }
     }
 
-    /// Returns the block `cid`, its digest checked; `None` when no connected peer has it, or none answers in time.
-    /// `coming` is called again and again while the peer that was asked for it is sending.
-    pub async fn get(&mut self, cid: Cid, coming: impl FnMut()) -> Option<Bytes> {
+    /// Returns the block `cid`, its digest checked. `coming` is called again and again while the peer
+    /// that was asked for it is sending.
+    ///
+    /// # Errors
+    /// [`BlockMiss`].
+    pub async fn get(&mut self, cid: Cid, patience: SearchPatience, coming: impl FnMut()) -> Result<Bytes, BlockMiss> {
         let (tell, told) = mpsc::unbounded_channel();
         let mut search = BlockSearch {
             bitswap: &self.bitswap,
             cid,
+            patience,
             tell,
             asked: Vec::new(),
             has: Vec::new(),
             without: Vec::new(),
+            is_late: false,
             of: None,
             everybody: None,
         };
         let (peer, block) = search.run(told, self.last, coming).await?;
         drop(search);
         self.last = Some(peer);
-        Some(block)
+        Ok(block)
     }
 }
 
@@ -53,6 +78,7 @@ impl BlockFetch {
 struct BlockSearch<'a> {
     bitswap: &'a Bitswap,
     cid: Cid,
+    patience: SearchPatience,
     tell: mpsc::UnboundedSender<PeerEvent>,
     /// Peers that were asked anything and have not said no.
     asked: Vec<PeerId>,
@@ -60,6 +86,8 @@ struct BlockSearch<'a> {
     has: Vec<PeerId>,
     /// Peers that said no, or have gone.
     without: Vec<PeerId>,
+    /// True once a peer was left that had not said no.
+    is_late: bool,
     /// The peer that was asked for the block last, and when.
     of: Option<(PeerId, Instant)>,
     /// The time when all peers were asked.
@@ -72,11 +100,11 @@ impl BlockSearch<'_> {
         mut told: mpsc::UnboundedReceiver<PeerEvent>,
         last: Option<PeerId>,
         mut coming: impl FnMut(),
-    ) -> Option<(PeerId, Bytes)> {
+    ) -> Result<(PeerId, Bytes), BlockMiss> {
         let begun = Instant::now();
         let mut heard = begun;
         let mut tick = tokio::time::interval(TICK);
-        if let Some(peer) = last.filter(|peer| self.bitswap.worth_asking().contains(peer)) {
+        if let Some(peer) = last.filter(|peer| self.peers().contains(peer)) {
             self.want_of(peer);
         }
         loop {
@@ -84,11 +112,14 @@ impl BlockSearch<'_> {
                 match (self.has.pop(), self.everybody) {
                     (Some(peer), _) => self.want_of(peer),
                     (None, None) => self.ask_everybody(),
-                    (None, Some(since))
-                        if self.asked.is_empty() || (since.elapsed() >= SEARCH && !self.somebody_sends()) =>
-                    {
+                    (None, Some(_)) if self.asked.is_empty() => {
+                        let is_without = |peer| self.without.contains(peer);
+                        let is_absent = self.bitswap.connected_peers().iter().all(is_without);
+                        return Err(if is_absent && !self.is_late { BlockMiss::Absent } else { BlockMiss::Late });
+                    }
+                    (None, Some(since)) if since.elapsed() >= self.limit() && !self.answers_may_wait() => {
                         self.asked.iter().for_each(|silent| self.bitswap.shun(*silent));
-                        return None;
+                        return Err(BlockMiss::Late);
                     }
                     (None, Some(_)) => {}
                 }
@@ -96,12 +127,12 @@ impl BlockSearch<'_> {
             tokio::select! {
                 biased;
                 Some((peer, _, answer)) = told.recv() => match answer {
-                    BlockAnswer::Block(block) => return Some((peer, block)),
+                    BlockAnswer::Block(block) => return Ok((peer, block)),
                     BlockAnswer::Have => self.is_with(peer),
                     BlockAnswer::Absent | BlockAnswer::Gone => self.is_without(peer),
                 },
                 _ = tick.tick() => {
-                    if self.somebody_sends() {
+                    if self.asked.iter().any(|peer| self.bitswap.is_sending(*peer)) {
                         heard = Instant::now();
                     }
                     if self.of.is_some_and(|(of, _)| self.bitswap.is_sending(of)) {
@@ -111,19 +142,35 @@ impl BlockSearch<'_> {
                 }
             }
             if heard.elapsed() >= GIVE_UP || begun.elapsed() >= LONGEST {
-                return None;
+                return Err(BlockMiss::Late);
             }
         }
     }
 
-    /// True if a peer that was asked is sending, this block or others.
-    fn somebody_sends(&self) -> bool {
-        self.asked.iter().any(|peer| self.bitswap.is_sending(*peer))
+    /// True if the answer of a peer may wait behind bytes of this block or of others.
+    fn answers_may_wait(&self) -> bool {
+        self.asked.iter().any(|peer| self.bitswap.answers_may_wait(*peer))
+    }
+
+    /// Returns the peers to ask.
+    fn peers(&self) -> Vec<PeerId> {
+        match self.patience {
+            SearchPatience::Brief => self.bitswap.worth_asking(),
+            SearchPatience::Patient => self.bitswap.connected_peers(),
+        }
+    }
+
+    /// Returns the most time for peers to say that they have it.
+    fn limit(&self) -> Duration {
+        match self.patience {
+            SearchPatience::Brief => SEARCH,
+            SearchPatience::Patient => GIVE_UP,
+        }
     }
 
     fn ask_everybody(&mut self) {
         self.everybody = Some(Instant::now());
-        for peer in self.bitswap.worth_asking() {
+        for peer in self.peers() {
             if !self.asked.contains(&peer) && !self.without.contains(&peer) {
                 self.asked.push(peer);
                 self.bitswap.ask(peer, WantEntry::new(self.cid, WantKind::Have), &self.tell);
@@ -156,7 +203,8 @@ impl BlockSearch<'_> {
         }
     }
 
-    /// Asks another peer as well when a block does not come, and leaves a peer that sends nothing at all.
+    /// Asks another peer as well when a block does not come, and leaves a peer that sends nothing at all, unless there is
+    /// no other source.
     fn overtake(&mut self) {
         let Some((peer, since)) = self.of else { return };
         if !HEDGE.is_due(since.elapsed(), self.bitswap.is_sending(peer)) {
@@ -166,7 +214,8 @@ impl BlockSearch<'_> {
             self.ask_everybody();
         } else if let Some(next) = self.has.pop() {
             self.want_of(next);
-        } else if !self.bitswap.is_stirring(peer) {
+        } else if self.patience == SearchPatience::Brief && !self.bitswap.is_stirring(peer) {
+            self.is_late = true;
             self.bitswap.shun(peer);
             self.is_without(peer);
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::hedge::Hedge;
 
-/// Most time for peers to answer whether they have a block or a file, if none said yes. Origin: below the head start.
+/// Most time for peers to answer whether they have a block or a file, if none said yes and other sources can be asked.
+/// Origin: below the head start.
 pub(super) const SEARCH: Duration = Duration::from_millis(250);
 
 /// When a block that was asked of one peer is asked of another one as well: after a second of silence, or when it has

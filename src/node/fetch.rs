@@ -174,9 +174,9 @@ impl BlockTransfer<'_> {
             // With no request pending, no known peer has the next block.
             if self.blocks.asked.is_empty() && !self.ready_is_next() {
                 let late = begun.elapsed() >= SEARCH && heard.elapsed() >= SEARCH;
-                let is_sending = |peer: &PeerId| self.bitswap.is_sending(*peer);
                 // An answer waits behind what comes for others.
-                let waits = heard.elapsed() < GIVE_UP && self.silent.iter().any(is_sending);
+                let may_wait = |peer: &PeerId| self.bitswap.answers_may_wait(*peer);
+                let waits = heard.elapsed() < GIVE_UP && self.silent.iter().any(may_wait);
                 if self.silent.is_empty() || (late && !waits) {
                     self.silent.iter().for_each(|peer| self.bitswap.shun(*peer));
                     return Err(FetchError::Absent);

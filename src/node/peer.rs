@@ -112,6 +112,8 @@ pub(super) struct PeerState {
     pub(super) asked: HashMap<Sha256, Vec<mpsc::UnboundedSender<PeerEvent>>>,
     /// The blocks that were asked of it.
     pub(super) owed: HashSet<Sha256>,
+    /// When a block was last asked of it.
+    pub(super) owes_since: Option<Instant>,
     /// Asked and cancelled; may still come.
     pub(super) late: VecDeque<Sha256>,
     pub(super) gone: bool,
@@ -177,6 +179,11 @@ impl ConnectedPeer {
 }
 
 impl PeerState {
+    /// True if it owes a block that was asked of it in the last seconds. After that, some of it should have come.
+    pub(super) fn owes_lately(&self) -> bool {
+        !self.owed.is_empty() && self.owes_since.is_some_and(|since| since.elapsed() < STIRRED)
+    }
+
     /// Updates the peer's wants. Those beyond the limit are not answered.
     pub(super) fn note(&mut self, full: bool, wants: Vec<WantEntry>) {
         if full {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PROTOCOL, UploadLimits};
-use crate::node::blocks::BlockFetch;
+use crate::node::blocks::{BlockFetch, BlockMiss, SearchPatience};
 use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
 use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
@@ -67,8 +67,8 @@ async fn a_block_that_takes_long_is_waited_for_as_long_as_its_peer_sends() {
         line.sends(peer, LONG).await;
         line.says(peer, cid.digest(), &BlockAnswer::Block(block.clone()))
     };
-    let (got, was_wanted) = tokio::join!(blocks.get(cid, || told += 1), script);
-    assert!(was_wanted && got == Some(block.clone()));
+    let (got, was_wanted) = tokio::join!(blocks.get(cid, SearchPatience::Brief, || told += 1), script);
+    assert!(was_wanted && got == Ok(block.clone()));
     assert!(told > 100, "the asker hears of it: {told}");
     assert_eq!(line.bitswap.worth_asking(), [peer]);
 }
@@ -84,16 +84,64 @@ async fn an_answer_that_waits_behind_other_blocks_is_waited_for() {
         line.sends(peer, Duration::from_secs(5)).await;
         line.says(peer, cid.digest(), &BlockAnswer::Block(block.clone()))
     };
-    let (got, was_wanted) = tokio::join!(blocks.get(cid, || ()), script);
-    assert!(was_wanted && got == Some(block.clone()), "it was given up");
+    let (got, was_wanted) = tokio::join!(blocks.get(cid, SearchPatience::Brief, || ()), script);
+    assert!(was_wanted && got == Ok(block.clone()), "it was given up");
     assert_eq!(line.bitswap.worth_asking(), [peer], "it is not shunned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_behind_a_block_that_another_caller_asked_of_the_same_peer() {
+    let (line, (large, block), small) = (SlowPath::new(), block(), Cid::raw(Sha256::of(b"small")));
+    let peer = line.peer();
+    let (mut one, mut two) = (BlockFetch::new(line.bitswap.clone()), BlockFetch::new(line.bitswap.clone()));
+    let script = async {
+        sleep(Duration::from_millis(1)).await;
+        line.says(peer, large.digest(), &BlockAnswer::Have);
+        // Nothing of the large block shows for a second, then it comes for five.
+        sleep(Duration::from_secs(1)).await;
+        line.sends(peer, Duration::from_secs(5)).await;
+        line.says(peer, large.digest(), &BlockAnswer::Block(block.clone()));
+        line.says(peer, small.digest(), &BlockAnswer::Have);
+        sleep(Duration::from_millis(1)).await;
+        line.says(peer, small.digest(), &BlockAnswer::Block(Bytes::from_static(b"small")))
+    };
+    let later = async {
+        sleep(Duration::from_millis(5)).await;
+        two.get(small, SearchPatience::Brief, || ()).await
+    };
+    let (first, second, was_wanted) = tokio::join!(one.get(large, SearchPatience::Brief, || ()), later, script);
+    assert!(first == Ok(block.clone()) && second == Ok(Bytes::from_static(b"small")) && was_wanted, "{second:?}");
+    assert_eq!(line.bitswap.worth_asking(), [peer], "it is not shunned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_other_source_is_left_a_late_answer_is_waited_for() {
+    let (line, (cid, block)) = (SlowPath::new(), block());
+    let peer = line.peer();
+    // It was late a moment ago.
+    line.bitswap.shun(peer);
+    let mut blocks = BlockFetch::new(line.bitswap.clone());
+    assert_eq!(blocks.get(cid, SearchPatience::Brief, || ()).await, Err(BlockMiss::Late), "it did not say no");
+    let script = async {
+        sleep(Duration::from_secs(3)).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Have);
+        sleep(Duration::from_millis(500)).await;
+        line.says(peer, cid.digest(), &BlockAnswer::Block(block.clone()))
+    };
+    let (got, was_wanted) = tokio::join!(blocks.get(cid, SearchPatience::Patient, || ()), script);
+    assert!(was_wanted && got == Ok(block.clone()), "{got:?}");
+    // One that never answers is given up.
+    let begun = Instant::now();
+    let silent = Cid::raw(Sha256::of(b"silent"));
+    assert_eq!(blocks.get(silent, SearchPatience::Patient, || ()).await, Err(BlockMiss::Late));
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_says_nothing_is_not_waited_for() {
     let (line, (cid, _)) = (SlowPath::new(), block());
     let (_peer, mut blocks, begun) = (line.peer(), BlockFetch::new(line.bitswap.clone()), Instant::now());
-    assert_eq!(blocks.get(cid, || ()).await, None);
+    assert_eq!(blocks.get(cid, SearchPatience::Brief, || ()).await, Err(BlockMiss::Late));
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     assert_eq!(line.bitswap.worth_asking(), []);
 }
@@ -107,9 +155,9 @@ async fn once_every_peer_has_said_no_nothing_is_waited_for() {
         assert!(among.iter().all(|peer| line.says(*peer, cid.digest(), &BlockAnswer::Absent)), "they were asked");
     };
     let mut blocks = BlockFetch::new(line.bitswap.clone());
-    let (block, ()) = tokio::join!(blocks.get(cid, || ()), say_no());
+    let (block, ()) = tokio::join!(blocks.get(cid, SearchPatience::Brief, || ()), say_no());
     let (file, ()) = tokio::join!(fetched(&line, cid, &among), say_no());
-    assert!(block.is_none() && matches!(file, Err(FetchError::Absent)));
+    assert!(block == Err(BlockMiss::Absent) && matches!(file, Err(FetchError::Absent)));
     assert!(begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
     assert_eq!(line.bitswap.worth_asking().len(), 2, "they answered, and are not shunned");
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::node::bitswap::{BlockAnswer, UploadLimits};
-use crate::node::blocks::BlockFetch;
+use crate::node::blocks::{BlockFetch, SearchPatience};
 use crate::node::claims::ClaimQuestion;
 use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
 use crate::node::indexes::IndexAnswer;
@@ -288,12 +288,12 @@ async fn single_blocks_come_from_the_peer_that_has_them() {
     for file in &files {
         for digest in [&[file.root().digest()][..], &file.leaves].concat() {
             let get = async || {
-                let got = blocks.get(Cid::raw(digest), || ()).await;
+                let got = blocks.get(Cid::raw(digest), SearchPatience::Brief, || ()).await;
                 [one.node.id, two.node.id].into_iter().for_each(|peer| wants.node.bitswap.forgive(peer));
-                got
+                got.ok()
             };
             assert_eq!(Sha256::of(&eventually(get).await), digest);
         }
     }
-    assert!(blocks.get(Cid::raw(Sha256::of(b"no peer has it")), || ()).await.is_none());
+    assert!(blocks.get(Cid::raw(Sha256::of(b"no peer has it")), SearchPatience::Brief, || ()).await.is_err());
 }

@@ -21,12 +21,13 @@ const ANSWERS_MOST: usize = 256;
 /// Longest answer about an index in bytes, as pkgswarm-protocol(7) has it.
 const ANSWER_MOST: usize = 32 << 10;
 
-/// Longest silence of the daemon once it has acknowledged: it gives up a block after 30 s itself.
+/// Longest silence of the daemon once it has acknowledged: it gives up a silent block after seconds itself.
 const PATIENCE: Duration = Duration::from_secs(35);
 
 /// The neighbours, reached through the daemon at a socket.
 pub struct LanSource {
     socket: PathBuf,
+    is_patient: bool,
     /// Connections without a pending request. For each, the daemon remembers the peer that had the last block.
     idle: RefCell<Vec<Connection>>,
 }
@@ -34,7 +35,13 @@ pub struct LanSource {
 impl LanSource {
     /// Reaches them through the daemon at `socket`.
     pub fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), idle: RefCell::default() }
+        Self { socket: socket.to_owned(), is_patient: false, idle: RefCell::default() }
+    }
+
+    /// Waits for seconds until a neighbour on a busy line says whether it has a block: no other source can be asked.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { is_patient: true, ..self }
     }
 
     /// Fetches one block, proven. `moved` is called with the number of bytes that have come, each time some do;
@@ -46,7 +53,8 @@ impl LanSource {
         let idle = self.idle.borrow_mut().pop();
         let connection = idle.map_or_else(|| connect(&self.socket), Ok)?;
         let asked = async {
-            ask(&connection, &format!("block {cid}")).await?;
+            let patient_word = if self.is_patient { " patient" } else { "" };
+            ask(&connection, &format!("block {cid}{patient_word}")).await?;
             loop {
                 let (text, _) = patient(async { said(connection.receive().await) }).await?;
                 // Said again as long as a neighbour sends.

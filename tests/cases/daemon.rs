@@ -184,3 +184,20 @@ fn neighbours_that_lack_a_file_are_soon_left_alone_and_kubo_delivers() {
     let asked = daemon.asked().len();
     assert!((1..=10).contains(&asked) && asked < blocks.len(), "{asked} of {} blocks", blocks.len());
 }
+
+#[test]
+fn neighbours_on_a_busy_line_are_waited_for_only_where_no_other_source_is_left() {
+    let bytes = Package::new("foreign", SIZE).bytes;
+    let (cid, blocks) = foreign(&bytes);
+    let stock = Stock { blocks, ..Stock::default() };
+    let kubo = FakeKubo::empty();
+    for (arguments, is_patient) in [(&["fetch", &cid][..], false), (&["fetch", "--source", "lan", &cid][..], true)] {
+        let daemon = FakeDaemon::with(stock.clone(), Daemon::Honest);
+        let world = World::new().kubo(&kubo).set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+        let run = world.run(arguments);
+        assert_eq!(run.code(), 0, "{arguments:?}: {}", run.stderr);
+        world.has(&world.path("out").join(&cid), &bytes);
+        let asked = daemon.asked();
+        assert!(!asked.is_empty() && asked.iter().all(|text| text.ends_with(" patient") == is_patient), "{asked:?}");
+    }
+}

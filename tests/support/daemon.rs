@@ -124,7 +124,10 @@ async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &M
     }
     match request.split_once(' ') {
         Some(("index", _)) => return tell(connection, stock, manner).await,
-        Some(("block", cid)) => return pass(connection, stock, cid.parse().ok()?, manner).await,
+        Some(("block", rest)) => {
+            let cid = rest.strip_suffix(" patient").unwrap_or(rest);
+            return pass(connection, stock, cid.parse().ok()?, manner).await;
+        }
         _ => {}
     }
     let Some(bytes) = stock.files.iter().find(|bytes| request.contains(&Sha256::of(bytes).to_string())) else {
