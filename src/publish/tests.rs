@@ -1,6 +1,7 @@
 //! Publishing without a daemon: the result, the refusals, the second run.
 
-use std::fs;
+use std::fs::{self, File};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::index::accept::{Grant, IndexOffer, accept};
@@ -65,7 +66,11 @@ impl RepoFixture {
     }
 
     pub(super) fn write(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.path().join(name), bytes).unwrap();
+        let path = self.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        // The index names the dates of databases.
+        let written = UNIX_EPOCH + Duration::from_secs(NOW);
+        File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
     }
 
     fn options(&self, now: u64) -> PublishOptions {
