@@ -20,7 +20,8 @@ fn fetch(trusted: &[&Made], presents: &Made, key_of: &Made) -> (Run, World, Pack
     let world = World::new().sync_database("core", &database(&[&zlib], Compression::Gzip));
     let world = world.servers("core", &[tls.repo("core")], &[]);
     let pem = bundle(&world, "bundle.pem", trusted);
-    let world = world.set("SSL_CERT_FILE", pem.to_str().unwrap());
+    // A busy machine makes a certificate with a P-521 key slowly.
+    let world = world.set("SSL_CERT_FILE", pem.to_str().unwrap()).set("PKGSWARM_DOWNLOAD_CONNECT", "60 s");
     let run = world.xfer(&tls.url("core", &zlib.file_name()), &world.out(&zlib.file_name()));
     (run, world, zlib)
 }
