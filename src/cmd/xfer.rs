@@ -51,6 +51,7 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         report::say(&arrival.message.line(name.as_str()));
         Ok(())
     };
+    let settings = if env.is_root() { &*handover::going_on(settings) } else { settings };
     if env.is_root() {
         settings.mistakes.iter().for_each(|it| handover::say_once(env, &format!("warning: {it}")));
     }

@@ -1,5 +1,6 @@
 //! The user that does the work for root: an unprivileged one, or root itself where the kernel allows no other.
 
+use std::borrow::Cow;
 use std::thread;
 
 use rustix::io::Errno;
@@ -38,6 +39,15 @@ pub fn hands(settings: &Settings) -> Result<Hands, Error> {
     let owner = owner.and_then(|stat| users::with_id(stat.st_uid)).filter(not_root);
     let first = || users::USUAL.iter().find_map(|name| users::named(name).filter(not_root));
     Ok(Hands::Of(owner.or_else(first).unwrap_or(STRAY)))
+}
+
+/// Returns settings with which a package manager's call goes on where `download.user` names a user who does not exist:
+/// `auto`, and the mistake to be told (`tests/cases/root.rs`, `a_download_user_that_does_not_exist_is_told_and_stops_no_package`).
+pub fn going_on(settings: &Settings) -> Cow<'_, Settings> {
+    let Err(mistake) = hands(settings) else { return Cow::Borrowed(settings) };
+    let mut settings = Settings { download_user: None, ..settings.clone() };
+    settings.mistakes.push(mistake.to_string());
+    Cow::Owned(settings)
 }
 
 /// Returns the kernel's reason not to let this process become `user`: `EPERM` without the right to change users,

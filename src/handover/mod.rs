@@ -40,7 +40,7 @@ mod message;
 mod once;
 mod receive;
 
-pub use hands::{Hands, hands};
+pub use hands::{Hands, going_on, hands};
 pub use message::Message;
 pub use once::say_once;
 

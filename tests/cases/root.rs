@@ -142,9 +142,26 @@ fn root_whose_passwd_has_root_alone_works_through_the_number_that_no_user_has_an
         world.run_elsewhere(false, &[std::slice::from_ref(&script), &closed[..]].concat().join("\n"), &words).unwrap();
     run.succeeds();
     world.has(&out, &zlib.bytes);
-    // A configured name that does not exist is still a mistake.
+}
+
+#[test]
+fn a_download_user_that_does_not_exist_is_told_and_stops_no_package() {
+    if !can_be_two_users("a download user that does not exist") {
+        return;
+    }
+    let (zlib, mirror, world) = scene();
     let world = world.set("PKGSWARM_DOWNLOAD_USER", "ghost");
-    let run = world.run_elsewhere(false, &script, &words).unwrap();
+    let out = world.out(&zlib.file_name());
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+    run.succeeds();
+    world.has(&out, &zlib.bytes);
+    assert_eq!(run.stderr.matches("warning: download.user: there is no user \"ghost\"").count(), 1, "{}", run.stderr);
+    // What came from a mirror passed through the hands of the store's owner, not of root.
+    let owner = std::os::unix::fs::MetadataExt::uid(&world.path("store").metadata().unwrap());
+    assert_ne!(owner, 0);
+    belongs_to(&world.path("store/files"), owner);
+    // The other commands wait for an answer.
+    let run = world.run(&["fetch", &zlib.file_name()]);
     assert_eq!(run.code(), 2, "{}", run.stderr);
     assert!(run.stderr.contains("download.user") && run.stderr.contains("ghost"), "{}", run.stderr);
 }
