@@ -90,7 +90,7 @@ pub fn note(
 /// Starts this program with these `words` and does not wait for it. The new process belongs to the same run of
 /// pacman and has the same settings.
 pub fn start(call: &Call, words: &[&str]) {
-    let pacman = call.run.pid();
+    let pacman = call.pacman_run.pid();
     let child = Command::new(env::itself())
         .args(words)
         .args(call.machine.env.settings())

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use crate::config::Settings;
-use crate::distro::run::PacmanRun;
+use crate::distro::pacman_run::PacmanRun;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
@@ -23,7 +23,7 @@ pub struct Call {
     /// The lists of pacman and the indexes.
     pub lists: Lists,
     /// The run of pacman that it is for.
-    pub run: Rc<PacmanRun>,
+    pub pacman_run: Rc<PacmanRun>,
     /// The record of earlier calls.
     pub health: Health,
     /// The directory for files, and for a temporary store.
@@ -51,9 +51,9 @@ impl Call {
 
     /// Makes the call that uses these `lists`.
     pub fn with(lists: Lists, beside: &Path) -> Self {
-        let (machine, run) = (Rc::clone(lists.machine()), Rc::clone(lists.run()));
-        let health = Health::read(&machine.store.health_dir(), &run.name, machine.env.uid, SystemTime::now());
-        Self { machine, lists, run, health, beside: beside.to_owned(), places: false }
+        let (machine, pacman_run) = (Rc::clone(lists.machine()), Rc::clone(lists.pacman_run()));
+        let health = Health::read(&machine.store.health_dir(), &pacman_run.name, machine.env.uid, SystemTime::now());
+        Self { machine, lists, pacman_run, health, beside: beside.to_owned(), places: false }
     }
 
     /// Marks `beside` as the directory in which files are placed. Not for root's child, which cannot write there.

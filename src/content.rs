@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::cid::Cid;
+use crate::content::block_sources::{BlockSource as _, BlockSources, Clocks, Misses};
+use crate::content::configured::{ContentSource, configured};
 use crate::content::kept::PartialFile;
-use crate::content::peers::{BlockPlace as _, Clocks, Misses, Peers};
-use crate::content::places::{BlockSource, places};
 use crate::content::pull::{PullError, Pulled, pull};
 use crate::dag::DagError;
 use crate::dag::dir::{DirectorySearch, SearchState};
@@ -22,9 +22,9 @@ use crate::source::kubo::{ask_cached, has_it};
 use crate::source::{self, Miss};
 use crate::verify::Accepted;
 
+mod block_sources;
+mod configured;
 mod kept;
-mod peers;
-mod places;
 mod pull;
 
 /// Fetches the file at `address`, and returns its own CID as well. The beginning that has come stays in the store when
@@ -45,7 +45,7 @@ fn by_blocks(
 ) -> Result<(Cid, Obtained), Error> {
     let settings = &machine.settings;
     let clocks = Clocks { stall: settings.stall, patience: settings.patience, floor: settings.floor };
-    let list = places(machine, forced);
+    let list = configured(machine, forced);
     let name = address.name();
     let is_here = address.path.is_empty() && address.cid.inline().is_some();
     if list.is_empty() && !is_here {
@@ -55,29 +55,29 @@ fn by_blocks(
     let store = std::rc::Rc::clone(&machine.store);
     let local = |e: std::io::Error| Error::local(store.dir().display(), e);
     let interrupted = |note: &str| Error::new(ErrorKind::Interrupted, &name, format!("interrupted{note}"));
-    // The clocks of places belong to the runtime.
+    // The clocks of sources belong to the runtime.
     let resolved = block_on(async {
-        let peers = Peers::new(list, clocks);
-        let cid = resolve(&peers, address).await?;
-        let had_it = kubo_has(machine, &peers, cid).await;
-        Ok::<_, Error>((peers, cid, had_it))
+        let sources = BlockSources::new(list, clocks);
+        let cid = resolve(&sources, address).await?;
+        let had_it = kubo_has(machine, &sources, cid).await;
+        Ok::<_, Error>((sources, cid, had_it))
     });
-    let (peers, cid, had_it) = resolved.ok_or_else(|| interrupted(""))??;
+    let (sources, cid, had_it) = resolved.ok_or_else(|| interrupted(""))??;
     let partial = PartialFile::of(&store, cid).map_err(local)?;
     let mut progress = None;
     let show = |at: u64, size: Option<u64>| {
         let progress = progress.get_or_insert_with(|| ProgressLine::new(machine.settings.progress, &name, size));
         progress.at(at, "IPFS");
     };
-    // So much as comes before a place would be taken for silent.
-    let pulled = block_on(pull(&peers, cid, &partial, clocks.stall.mul_f64(0.75), show));
+    // So much as comes before a source would be taken for silent.
+    let pulled = block_on(pull(&sources, cid, &partial, clocks.stall.mul_f64(0.75), show));
     drop(progress);
     let Pulled { proof, fetched } = match pulled {
         Some(Ok(pulled)) => pulled,
         Some(Err(why)) => {
             partial.leave();
             return Err(match why {
-                PullError::Nowhere(misses) => failed(&peers, &name, &misses),
+                PullError::Nowhere(misses) => failed(&sources, &name, &misses),
                 PullError::Content(e) => bad(&name, &e),
                 PullError::Local(e) => local(e),
             });
@@ -89,11 +89,11 @@ fn by_blocks(
         }
     };
     let file = partial.finish(proof.size()).map_err(local)?;
-    let used: Vec<&BlockSource> = peers.used().into_iter().map(|index| &peers.list[index]).collect();
-    if had_it == Some(false) && used.iter().any(|peer| matches!(peer, BlockSource::Kubo(..))) {
+    let used: Vec<&ContentSource> = sources.used().into_iter().map(|index| &sources.list[index]).collect();
+    if had_it == Some(false) && used.iter().any(|source| matches!(source, ContentSource::Kubo(..))) {
         receipt.cached_by_kubo.push((cid, proof.size()));
     }
-    let from = match used.iter().map(|peer| peer.label()).collect::<Vec<_>>().join(" + ") {
+    let from = match used.iter().map(|source| source.label()).collect::<Vec<_>>().join(" + ") {
         none if none.is_empty() && fetched == 0 => "store".to_owned(),
         none if none.is_empty() => "its CID".to_owned(),
         from => {
@@ -106,9 +106,9 @@ fn by_blocks(
 
 /// Asks Kubo whether it has the root without asking its peers; `None` when Kubo is not asked, or does not
 /// answer.
-async fn kubo_has(machine: &Machine, peers: &Peers<BlockSource>, cid: Cid) -> Option<bool> {
-    let gateway = peers.list.iter().find_map(|peer| match peer {
-        BlockSource::Kubo(_, gateway) => Some(gateway),
+async fn kubo_has(machine: &Machine, sources: &BlockSources<ContentSource>, cid: Cid) -> Option<bool> {
+    let gateway = sources.list.iter().find_map(|source| match source {
+        ContentSource::Kubo(_, gateway) => Some(gateway),
         _ => None,
     })?;
     let answer = tokio::time::timeout(Duration::from_secs(1), ask_cached(&machine.http, gateway, cid)).await;
@@ -116,13 +116,13 @@ async fn kubo_has(machine: &Machine, peers: &Peers<BlockSource>, cid: Cid) -> Op
 }
 
 /// Follows the path to the file's own CID.
-async fn resolve(peers: &Peers<BlockSource>, address: &Address) -> Result<Cid, Error> {
+async fn resolve(sources: &BlockSources<ContentSource>, address: &Address) -> Result<Cid, Error> {
     let mut at = address.cid;
     for name in &address.path {
         let mut search = DirectorySearch::new(at, name);
         at = loop {
             let cid = search.wanted();
-            let came = peers.block(cid).await.map_err(|misses| failed(peers, &cid.to_string(), &misses))?;
+            let came = sources.block(cid).await.map_err(|misses| failed(sources, &cid.to_string(), &misses))?;
             match search.push(&came.block).map_err(|e| bad(name, &e))? {
                 SearchState::Entry(entry, _) => break entry,
                 SearchState::Below(_) => {}
@@ -135,11 +135,11 @@ async fn resolve(peers: &Peers<BlockSource>, address: &Address) -> Result<Cid, E
     Ok(at)
 }
 
-fn failed(peers: &Peers<BlockSource>, name: &str, misses: &Misses) -> Error {
+fn failed(sources: &BlockSources<ContentSource>, name: &str, misses: &Misses) -> Error {
     let corrupt = misses.iter().any(|(_, miss)| matches!(miss, Miss::Corrupt(_)));
     let kind = if corrupt { ErrorKind::Corrupt } else { ErrorKind::NoSource };
     let error = Error::new(kind, name, "no source delivered it");
-    misses.iter().fold(error, |error, (index, miss)| error.tried(peers.list[*index].line(miss)))
+    misses.iter().fold(error, |error, (index, miss)| error.tried(sources.list[*index].line(miss)))
 }
 
 fn bad(name: &str, e: &DagError) -> Error {

@@ -85,8 +85,8 @@ pub struct Env {
 const FULL: &str = "pkgswarm-full";
 
 /// Returns a path relative to the directory of `program`.
-fn beside(program: &Path, place: &str) -> PathBuf {
-    program.parent().unwrap_or(Path::new("/")).join(place)
+fn beside(program: &Path, relative_path: &str) -> PathBuf {
+    program.parent().unwrap_or(Path::new("/")).join(relative_path)
 }
 
 /// Returns the full program that the command at `program` starts: beside it, or in `../lib/pkgswarm`.
@@ -143,8 +143,9 @@ impl Env {
     /// Where `/proc` is hidden and the path that it was started with is gone; trying again does not help.
     pub fn program(&self) -> std::io::Result<PathBuf> {
         let this = std::env::current_exe().or_else(|error| started_as().ok_or(error))?;
-        let places = ["pkgswarm", "../../bin/pkgswarm"];
-        let found = places.into_iter().find_map(|place| beside(&this, place).canonicalize().ok());
+        let relative_paths = ["pkgswarm", "../../bin/pkgswarm"];
+        let found =
+            relative_paths.into_iter().find_map(|relative_path| beside(&this, relative_path).canonicalize().ok());
         Ok(found.filter(|_| this.ends_with(FULL)).unwrap_or(this))
     }
 

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_nobody_elses_and_is_not_waited_for_without_end() {
+    fn a_lock_is_exclusive_and_is_not_waited_for_without_end() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");

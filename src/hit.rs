@@ -49,7 +49,7 @@ pub fn hand_out(env: &Env) -> Option<String> {
     let output = Output::at(output).ok()?;
     let mut call = Call::open_silent(env, &Settings::read_for_downloads(env, &[]), output.dir())?.placing();
     call.tell_mistakes();
-    if call.run.caller.is_some() && !caller::end_with(env.parent) {
+    if call.pacman_run.caller.is_some() && !caller::end_with(env.parent) {
         std::process::exit(ErrorKind::Interrupted.status().into());
     }
     let served = serve(&call, url)?;

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! 1. [`want`] reads the URL that pacman passed: the file's name, the repository whose server it belongs to, its
-//!    entries in the sync database and the indexes, and the places to ask. It holds the plan of step 2.
+//!    entries in the sync database and the indexes, and the sources to ask. It holds the plan of step 2.
 //! 2. [`plan`] decides what is expected of the bytes and under which CID they can be asked for. It does no input
 //!    or output and knows no clock.
 //! 3. [`deliver`] looks in the [`store`] and in pacman's caches, locks the file in the store, and looks once more,
@@ -43,7 +43,7 @@
 //! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`].
 //! Indexes are fetched and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
-//! The files of neighbours come through the [`daemon`], a process of its own: the source `source/node.rs` asks it
+//! The files of neighbours come through the [`daemon`], a process of its own: the source `source/lan.rs` asks it
 //! over the [`socket`] and reads the file while it grows. The daemon serves local users; the `node` in it is the
 //! IPFS peer that fetches from neighbours and serves them.
 //!
@@ -59,7 +59,7 @@
 //! | lists | what pacman.conf, the sync databases and the indexes say, as one run of pacman sees them |
 //! | call | one call of this program that delivers files, for one run of pacman |
 //! | run | one run of pacman, with one *transaction*; its key is the id and start time of the process |
-//! | want | a file to fetch: name, repository, plan, places to ask |
+//! | want | a file to fetch: name, repository, plan, sources to ask |
 //! | waiver | the named reason why a file has no expectation, as with signatures |
 //! | place, candidate | the address of a source to ask: not opened yet, free to copy and to sort |
 //! | source | what may be asked for a file: package cache, the lan, Kubo, gateway, mirror |
@@ -76,7 +76,7 @@
 //! | node | the IPFS peer inside the daemon; as a kind of source, the way to neighbours, shown as `lan` |
 //! | neighbour | another machine of the local network that runs this daemon or Kubo |
 //! | peer | any IPFS peer, known or not |
-//! | shelf | the files that the node serves, by their blocks; `store/shelf.rs` is a view of the store |
+//! | shelf | the files that the node serves, by their blocks; `store/contents.rs` is a view of the store |
 //! | journal | one line for each file that was delivered or fetched, with the bytes of each source |
 //!
 //! # Checking the trust

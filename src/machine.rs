@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::config::{self, IndexConfig, KuboPolicy, Settings, SharePolicy};
+use crate::config::{self, AskPolicy, IndexConfig, Settings, SharePolicy};
 use crate::distro::server;
 use crate::env::{BESIDE, Env, HANDOVER};
 use crate::error::Error;
@@ -69,15 +69,15 @@ impl Machine {
     }
 
     /// Returns true when there is a daemon that may be asked for the files of neighbours.
-    pub fn asks_node(&self) -> bool {
+    pub fn asks_lan(&self) -> bool {
         self.allows(self.settings.lan) && rustix::fs::stat(&self.settings.socket).is_ok()
     }
 
-    fn allows(&self, policy: KuboPolicy) -> bool {
+    fn allows(&self, policy: AskPolicy) -> bool {
         match policy {
-            KuboPolicy::Yes => true,
-            KuboPolicy::No => false,
-            KuboPolicy::Auto => !self.env.has_proxy(),
+            AskPolicy::Yes => true,
+            AskPolicy::No => false,
+            AskPolicy::Auto => !self.env.has_proxy(),
         }
     }
 

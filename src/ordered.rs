@@ -2,7 +2,8 @@
 //!
 //! `StreamExt::buffered` does this where the list is known and the number is fixed, as for the diffs of an index. A
 //! file is another case: each block that is read may put its children before those that are under way, the number
-//! follows the line ([`Ahead`](crate::source::ahead::Ahead)), and what came before its turn takes memory and counts.
+//! follows the line ([`RequestWindow`](crate::source::window::RequestWindow)), and what came before its turn takes
+//! memory and counts.
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -65,29 +65,29 @@ pub fn found(program: &Path) -> Option<PathBuf> {
 }
 
 /// Returns the same command with the path at which the program was found.
-fn placed(command: &Command) -> io::Result<Command> {
+fn located(command: &Command) -> io::Result<Command> {
     let own_path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
     let path = own_path.map(ToOwned::to_owned).or_else(|| std::env::var_os("PATH"));
     let name = Path::new(command.get_program());
-    let Some(place) = trust::found(name, path.as_deref()) else {
+    let Some(at) = trust::found(name, path.as_deref()) else {
         return Err(io::Error::new(io::ErrorKind::NotFound, "not found in a place where only root may write"));
     };
-    let mut placed = Command::new(place);
-    placed.args(command.get_args());
+    let mut located = Command::new(at);
+    located.args(command.get_args());
     if let Some(safe) = trust::path() {
         // It looks for programs of its own: gpgme for gpg, a script for everything.
-        placed.env("PATH", safe);
+        located.env("PATH", safe);
     }
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => placed.env(name, value),
-            None => placed.env_remove(name),
+            Some(value) => located.env(name, value),
+            None => located.env_remove(name),
         };
     }
     if let Some(dir) = command.get_current_dir() {
-        placed.current_dir(dir);
+        located.current_dir(dir);
     }
-    Ok(placed)
+    Ok(located)
 }
 
 /// Runs `command` with `input` on its stdin, in the C locale, and returns its output when it ends with status 0.
@@ -99,7 +99,7 @@ pub fn hear(command: Command, input: &[u8], patience: Duration, most: u64) -> Re
     let failed = |cause| SilentError::Program { program: program.clone(), cause };
     let too_slow = || SilentError::TooSlow { program: program.clone(), patience };
     let until = Instant::now() + patience;
-    let mut command = placed(&command).map_err(failed)?;
+    let mut command = located(&command).map_err(failed)?;
     command.env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(&failed)?;
     let stdin = child.stdin.take();
@@ -154,7 +154,7 @@ fn collect(from: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receive
         let mut bytes = Vec::new();
         // Bytes read before an error are the whole answer.
         let _partial = from.map(|from| from.take(most).read_to_end(&mut bytes));
-        let _nobody_waits_any_more = send.send(bytes);
+        let _receiver_is_gone = send.send(bytes);
     });
     receive
 }

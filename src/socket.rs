@@ -1,7 +1,7 @@
 //! The daemon's Unix socket: the form of a message and its descriptor, and the users permitted at the other end.
 //!
 //! A sequenced-packet socket keeps messages apart, so there is no framing to get wrong. Messages are a line of
-//! words. The client's end is in `source/node.rs` and `source/neighbours.rs`, the daemon's in `daemon/server.rs`:
+//! words. The client's end is in `source/lan.rs` and `source/neighbours.rs`, the daemon's in `daemon/server.rs`:
 //!
 //! | sender | message | meaning |
 //! |---|---|---|
@@ -74,10 +74,10 @@ impl Connection {
         let socket = seqpacket()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
         let dir = rustix::fs::stat(path.parent().unwrap_or(Path::new("/")))?;
-        let nobody_else = dir.st_mode & 0o022 == 0 || dir.st_mode & 0o1000 != 0;
+        let owner_alone = dir.st_mode & 0o022 == 0 || dir.st_mode & 0o1000 != 0;
         let own = rustix::process::getuid().as_raw();
         let server = user_of(socket.as_fd())?;
-        if !(server == 0 || server == own || (nobody_else && server == dir.st_uid)) {
+        if !(server == 0 || server == own || (owner_alone && server == dir.st_uid)) {
             let why = format!("user {server} answers there, who does not own its directory");
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }

@@ -50,7 +50,7 @@ pub enum Access {
     /// To read it.
     Read = 4,
     /// To run it.
-    Run = 1,
+    Execute = 1,
 }
 
 /// Returns the path that keeps `user` from reading or running `path`: the file, or the first closed directory on
@@ -68,7 +68,7 @@ pub fn obstacle(path: &Path, user: User, wish: Access) -> Option<PathBuf> {
     way.reverse();
     let last = way.len() - 1;
     let closed = |(at, path): &(usize, &Path)| {
-        let want = if *at == last { wish } else { Access::Run } as u32;
+        let want = if *at == last { wish } else { Access::Execute } as u32;
         std::fs::metadata(path).is_ok_and(|found| {
             let shift = match () {
                 () if found.uid() == user.uid => 6,
@@ -136,12 +136,12 @@ mod tests {
         let stranger = User { uid: 54_321, gid: 54_321 };
         let found = |wish| obstacle(&file, stranger, wish);
         mode(&closed, 0o755);
-        assert_eq!((found(Access::Read), found(Access::Run)), (None, Some(file.canonicalize().unwrap())));
+        assert_eq!((found(Access::Read), found(Access::Execute)), (None, Some(file.canonicalize().unwrap())));
         mode(&closed, 0o700);
         assert_eq!(found(Access::Read), Some(closed.canonicalize().unwrap()));
         let owner = std::fs::metadata(&file).unwrap().uid();
         assert_eq!(obstacle(&file, User { uid: owner, gid: 54_321 }, Access::Read), None);
-        assert_eq!(obstacle(&file, User { uid: 0, gid: 0 }, Access::Run), None);
+        assert_eq!(obstacle(&file, User { uid: 0, gid: 0 }, Access::Execute), None);
     }
 
     #[test]

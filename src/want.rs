@@ -24,7 +24,7 @@ pub struct Want {
     /// Its expected content.
     pub plan: Plan,
     /// The sources to ask, in order.
-    pub places: Vec<Candidate>,
+    pub candidates: Vec<Candidate>,
     /// Set where the expectation may be about another file of this name: a repository that shares the server, and
     /// that pacman prefers, has a list that could not be read.
     pub doubt: Option<UnreadList>,
@@ -52,17 +52,17 @@ impl Want {
             None => UrlKnowledge::nowhere(lists.without_conf()),
         };
         let plan = plan(&name, &knowledge)?;
-        let mut places = Vec::new();
+        let mut candidates = Vec::new();
         if let Some(repo) = &repo
             && lists.may_share(&repo.name)
         {
-            places.extend(peers(lists.machine(), &plan));
+            candidates.extend(by_content(lists.machine(), &plan));
         }
-        places.push(first);
+        candidates.push(first);
         if let Some(repo) = &repo {
-            places.extend(servers(repo, &name).filter(|(other, _)| other != url).map(|(_, place)| place));
+            candidates.extend(servers(repo, &name).filter(|(other, _)| other != url).map(|(_, candidate)| candidate));
         }
-        Ok(Self { name, repo, plan, places, doubt })
+        Ok(Self { name, repo, plan, candidates, doubt })
     }
 
     /// Returns the same file without an expectation, because its list could not be read; `None` without a doubt.
@@ -74,7 +74,7 @@ impl Want {
 
     /// Returns the order to fetch it.
     pub fn order(&self) -> Order<'_> {
-        Order { name: &self.name, plan: &self.plan, places: &self.places }
+        Order { name: &self.name, plan: &self.plan, candidates: &self.candidates }
     }
 
     /// Returns the kind of the file for pacman: its name tells it only where pacman or a repository gave the name.
@@ -94,11 +94,11 @@ impl Want {
     /// Makes the want of the file in `plan`, with all sources of it; `repo` has it under the name `name`.
     pub fn planned(lists: &Lists, repo: &RepoName, name: FileName, plan: Plan) -> Self {
         let configured = lists.repo(repo).cloned();
-        let mut places = if lists.may_share(repo) { peers(lists.machine(), &plan) } else { Vec::new() };
+        let mut candidates = if lists.may_share(repo) { by_content(lists.machine(), &plan) } else { Vec::new() };
         if let Some(repo) = &configured {
-            places.extend(servers(repo, &name).map(|(_, place)| place));
+            candidates.extend(servers(repo, &name).map(|(_, candidate)| candidate));
         }
-        Self { name, repo: configured, plan, places, doubt: None }
+        Self { name, repo: configured, plan, candidates, doubt: None }
     }
 }
 
@@ -124,7 +124,7 @@ impl UrlKnowledge {
 /// database, which pacman passes over as well, does not end the search.
 fn listed(lists: &Lists, conf: &PacmanConf, url: &str, name: &FileName) -> Result<UrlKnowledge, Error> {
     let Some((first, _)) = conf.repo_of(url) else {
-        let of_another = if lists.run().is_hidden { lists.without_conf() } else { unlisted(lists) };
+        let of_another = if lists.pacman_run().is_hidden { lists.without_conf() } else { unlisted(lists) };
         return Ok(UrlKnowledge::nowhere(of_another));
     };
     if is_database(name) {
@@ -162,37 +162,37 @@ fn unlisted(lists: &Lists) -> Knowledge {
     Knowledge { for_others: !lists.is_for_pacman(), ..Knowledge::default() }
 }
 
-/// Returns the places that have files by their content: neighbours, Kubo and gateways, where they may be asked.
-pub fn peers(machine: &Machine, plan: &Plan) -> Vec<Candidate> {
-    let mut places = Vec::new();
+/// Returns the candidates that have files by their content: neighbours, Kubo and gateways, where they may be asked.
+pub fn by_content(machine: &Machine, plan: &Plan) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
     // The daemon also finds files without a CID that is known here: a neighbour names it.
-    if machine.asks_node()
+    if machine.asks_lan()
         && let Expect::Exact { sha256, .. } = plan.expect
     {
-        places.push(Candidate::Node(sha256));
+        candidates.push(Candidate::Lan(sha256));
     }
-    let Some(cid) = plan.cid else { return places };
+    let Some(cid) = plan.cid else { return candidates };
     if machine.asks_kubo() {
         let reach =
             if machine.settings.kubo_search == SearchPolicy::Always { KuboReach::Anywhere } else { KuboReach::Near };
-        places.push(Candidate::Kubo(cid, reach));
+        candidates.push(Candidate::Kubo(cid, reach));
     }
     if machine.asks_gateways() {
-        places.extend(machine.settings.gateway_urls().map(|url| Candidate::Gateway(url, cid)));
+        candidates.extend(machine.settings.gateway_urls().map(|url| Candidate::Gateway(url, cid)));
     }
     if machine.asks_kubo() && machine.settings.kubo_search == SearchPolicy::Last {
         // Besides the near one, it is the last resort of a race, whatever its position.
-        places.push(Candidate::Kubo(cid, KuboReach::Anywhere));
+        candidates.push(Candidate::Kubo(cid, KuboReach::Anywhere));
     }
-    places
+    candidates
 }
 
 /// Returns the file at each of the repository's servers, in the order in which pacman would try them.
 fn servers(repo: &Repo, name: &FileName) -> impl Iterator<Item = (String, Candidate)> {
     repo.servers.iter().filter_map(move |server| {
         let url = format!("{}/{name}", server.trim_end_matches('/'));
-        let place = Candidate::of_url(&Url::parse(&url).ok()?).ok()?;
-        Some((url, place))
+        let candidate = Candidate::of_url(&Url::parse(&url).ok()?).ok()?;
+        Some((url, candidate))
     })
 }
 

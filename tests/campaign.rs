@@ -27,14 +27,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::node::{self, Piece};
 use pkgswarm::dag::proof::Leaves;
+use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::digest::Sha256;
 use pkgswarm::health::record::SourceRecord;
 use pkgswarm::name::FileName;
 use pkgswarm::output::Output;
 use pkgswarm::plan::Expect;
-use pkgswarm::race::{Contender, Log, Pace, Race, RaceOutcome, Roots};
+use pkgswarm::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
 use pkgswarm::report::ProgressLine;
 use pkgswarm::source::SourceKind;
 use scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
@@ -187,7 +187,7 @@ fn served(dice: &mut Dice, truth: &Rc<Vec<u8>>, other: &Rc<Vec<u8>>) -> Rc<Vec<u
 
 fn leaves(bytes: &[u8]) -> Arc<Leaves> {
     let piece = |leaf: &[u8]| Piece { cid: Cid::raw(Sha256::of(leaf)), size: leaf.len() as u64, tsize: 0 };
-    let root = node::file(&bytes.chunks(LEAF as usize).map(piece).collect::<Vec<_>>());
+    let root = unixfs::file(&bytes.chunks(LEAF as usize).map(piece).collect::<Vec<_>>());
     Arc::new(Leaves::from_root(Cid::dag_pb(Sha256::of(&root)), &root, None).unwrap())
 }
 
@@ -200,10 +200,12 @@ fn check(seed: u64, dir: &Path) {
     let partial = tempfile::tempfile_in(dir).unwrap();
     partial.write_all_at(&scene.left, 0).unwrap();
     let kinds: Vec<SourceKind> = scene.sources.iter().map(|source| source.manner.kind).collect();
-    let entrants =
-        scene.sources.into_iter().map(|source| Contender { source: Box::new(source), record: SourceRecord::default() });
+    let sources = scene
+        .sources
+        .into_iter()
+        .map(|source| RaceSource { source: Box::new(source), record: SourceRecord::default() });
     let race = Race {
-        entrants: entrants.collect(),
+        sources: sources.collect(),
         name: &name,
         expect,
         pace: scene.pace,

@@ -242,7 +242,7 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
     (
         "hedging, and fetching in an order",
         "FuturesUnordered::new()",
-        &["src/hedge.rs", "src/ordered.rs", "src/race/run/lanes.rs", "src/content/peers.rs"],
+        &["src/hedge.rs", "src/ordered.rs", "src/race/driver/lanes.rs", "src/content/block_sources.rs"],
     ),
 ];
 

@@ -9,7 +9,7 @@ use pkgswarm::digest::Sha256;
 use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
 use pkgswarm::index::ipns::RecordError;
 use pkgswarm::index::minisign::SecretKey;
-use pkgswarm::index::refresh::{IndexSource, RefreshOutcome, Refreshed, refresh};
+use pkgswarm::index::refresh::{RefreshOutcome, RefreshTarget, Refreshed, refresh};
 use pkgswarm::index::state::IndexState;
 use pkgswarm::kubo::keep::{Ledger, Trimmed};
 use pkgswarm::name::{FileName, RepoName};
@@ -98,7 +98,7 @@ impl Publisher {
 
 struct Reader {
     state: IndexState,
-    source: IndexSource,
+    source: RefreshTarget,
     _dir: TempDir,
 }
 
@@ -108,7 +108,7 @@ impl Reader {
         let repos = vec![RepoName::new("core").unwrap()];
         let grant = Grant { ipns: report.name, minisign: None, repos };
         let name = FileName::new("tests").unwrap();
-        let source = IndexSource { name, grant, url: None, gateways: Vec::new(), lan: None };
+        let source = RefreshTarget { name, grant, url: None, gateways: Vec::new(), lan: None };
         Self { state: IndexState::at(dir.path().join("state")), source, _dir: dir }
     }
 

@@ -36,7 +36,7 @@ fn the_daemon_is_ready_when_systemd_says_so_and_ends_in_good_order() {
 }
 
 #[test]
-fn whoever_asks_first_starts_the_daemon_by_its_socket() {
+fn the_first_caller_starts_the_daemon_by_its_socket() {
     let machine = Systemd::boot();
     machine.ok(&["systemctl", "start", SOCKET]);
     assert_eq!(machine.property(SERVICE, "ActiveState"), "inactive");

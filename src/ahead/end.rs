@@ -40,7 +40,7 @@ impl Cleanup {
     pub fn of(call: &Call) -> Option<Self> {
         let store =
             Store::open(call.machine.store.dir(), call.machine.env.uid, call.machine.settings.store_max).ok()?;
-        let (run, health_dir, uid) = (call.run.name.clone(), store.health_dir(), call.machine.env.uid);
+        let (run, health_dir, uid) = (call.pacman_run.name.clone(), store.health_dir(), call.machine.env.uid);
         let (passing, cache_dirs) = (Arc::default(), Arc::default());
         Some(Self { store: Arc::new(store), run, health_dir, uid, passing, cache_dirs })
     }

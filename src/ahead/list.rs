@@ -112,7 +112,7 @@ fn missing(package: &FileName, signed: bool, caches: &[PathBuf]) -> Vec<FileName
 /// Refuses files that would only be copied from one place of this machine to another, and unproven files other
 /// than signatures, which are small.
 fn is_worth_it(want: &Want) -> bool {
-    let is_local = want.places.iter().any(|place| matches!(place, Candidate::File(_)));
+    let is_local = want.candidates.iter().any(|candidate| matches!(candidate, Candidate::File(_)));
     let is_bounded = matches!(want.plan.expect, Expect::Exact { .. } | Expect::Waived(Waiver::Signature));
     !is_local && is_bounded
 }

@@ -39,9 +39,9 @@ use crate::want::Want;
 mod certain;
 mod end;
 mod list;
-mod run;
+mod process;
 
-pub use run::{outlive, run};
+pub use process::{outlive, run};
 
 /// Starts reading ahead when `name` is the first file of its transaction that belongs to a package, and returns at
 /// once. Where nothing may be read ahead, that process only clears up after pacman.
@@ -49,11 +49,11 @@ pub fn start(call: &Call, name: &FileName) {
     let Some(mark) = mark(call, name) else { return };
     // The process that creates this file is the first one. The file is removed with the state of this transaction.
     if std::fs::File::create_new(mark).is_err()
-        || (is_read_ahead(call) && call.machine.store.aside(&call.run.name).open().is_err())
+        || (is_read_ahead(call) && call.machine.store.aside(&call.pacman_run.name).open().is_err())
     {
         return;
     }
-    background::start(call, &["ahead", &call.run.name]);
+    background::start(call, &["ahead", &call.pacman_run.name]);
 }
 
 /// Returns true when [`start`] would start a process for the file called `name`.
@@ -63,14 +63,15 @@ pub fn is_to_start(call: &Call, name: &FileName) -> bool {
 
 /// Returns the file that marks the start of such a process; `None` where it has nothing to do.
 fn mark(call: &Call, name: &FileName) -> Option<PathBuf> {
-    let is_called = name.kind().is_of_package() && call.run.caller.is_some() && call.machine.env.var(AHEAD).is_none();
+    let is_called =
+        name.kind().is_of_package() && call.pacman_run.caller.is_some() && call.machine.env.var(AHEAD).is_none();
     let is_kept = !call.machine.store.is_passing() && !call.machine.env.is_root();
-    (is_called && is_kept).then(|| call.machine.store.health_dir().join(format!("ahead-{}", call.run.name)))
+    (is_called && is_kept).then(|| call.machine.store.health_dir().join(format!("ahead-{}", call.pacman_run.name)))
 }
 
 /// Returns true when pacman can be asked what is coming, and it is to be fetched.
 fn is_read_ahead(call: &Call) -> bool {
-    let asked = call.run.caller.as_ref().map(|caller| &caller.arguments);
+    let asked = call.pacman_run.caller.as_ref().map(|caller| &caller.arguments);
     call.machine.settings.ahead
         && asked.is_some_and(|asked| {
             asked.operation == Some(Operation::Sync) && !asked.reads_stdin() && !asked.turns_answers
@@ -84,7 +85,7 @@ pub fn here(call: &Call, want: &Want) -> Option<Obtained> {
 
 /// Takes out the file that was set aside for this run of pacman.
 fn taken(call: &Call, want: &Want) -> Option<Obtained> {
-    call.machine.store.aside(&call.run.name).take(&key(want)).and_then(|file| accepted(call, want, file))
+    call.machine.store.aside(&call.pacman_run.name).take(&key(want)).and_then(|file| accepted(call, want, file))
 }
 
 /// Delivers a file: the one that was set aside for this run of pacman, else as [`deliver::fetch`] does.
@@ -93,7 +94,7 @@ fn taken(call: &Call, want: &Want) -> Option<Obtained> {
 /// As of [`deliver::fetch`].
 pub fn deliver_or_take(call: &mut Call, want: &Want) -> Delivery<Obtained> {
     let store = Rc::clone(&call.machine.store);
-    let aside = store.aside(&call.run.name);
+    let aside = store.aside(&call.pacman_run.name);
     if !is_set_aside(want) || !aside.is_open() {
         return deliver::fetch(call, want.order(), Purpose::Caller);
     }
@@ -129,7 +130,7 @@ fn key(want: &Want) -> String {
 
 /// Names the lock that is held while the file of this `key` is fetched for this run of pacman.
 fn lock(key: &str, call: &Call) -> String {
-    format!("{key}-{}", call.run.name)
+    format!("{key}-{}", call.pacman_run.name)
 }
 
 /// Inspects a file that was set aside as if it had come from its source just now. `None` when it does not pass.

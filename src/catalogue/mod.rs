@@ -266,11 +266,11 @@ impl Catalogue {
         let offset = layout::HEADER as u64 + u64::from(at) * layout::FIXED as u64;
         let mut fixed = [0; layout::FIXED];
         self.read(offset, &mut fixed)?;
-        let place =
+        let section =
             layout::TailPosition::decode(&fixed, &self.header).map_err(|problem| self.damaged(offset, problem))?;
         let mut tail = [0; layout::LONGEST_TAIL];
-        let tail = &mut tail[..place.length];
-        self.read(place.offset, tail)?;
+        let tail = &mut tail[..section.length];
+        self.read(section.offset, tail)?;
         let record = layout::decode(&fixed, tail).map_err(|problem| self.damaged(offset, problem))?;
         Ok(Some(record))
     }

@@ -116,7 +116,7 @@ fn told(args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
         report::say(&message.line(&name));
         return Ok(());
     }
-    let (from, path) = (message.from(), place(args, &name));
+    let (from, path) = (message.from(), output_path(args, &name));
     // Below a CID, only the child knows the CID of the file.
     let cid = match Address::parse(what) {
         Some(Ok(address)) if address.path.is_empty() => Some(address.cid),
@@ -128,7 +128,7 @@ fn told(args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
 }
 
 /// Returns the path of a file; none for standard output.
-fn place(args: &FetchArgs, name: &str) -> Option<PathBuf> {
+fn output_path(args: &FetchArgs, name: &str) -> Option<PathBuf> {
     match (&args.output, is_to_stdout(args)) {
         (_, true) => None,
         (Some(path), _) => Some(path.clone()),
@@ -153,7 +153,7 @@ fn one(
     }
     all.add(receipt);
     let Got { name, obtained, cid } = got?;
-    let path = place(args, &name);
+    let path = output_path(args, &name);
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,
         (Some(_), Some(giver)) => return Ok(giver.give(asked, &name, &obtained, cid)?),
@@ -238,7 +238,7 @@ fn by_cid_alone(call: &mut Call, args: &FetchArgs, address: &Address, receipt: &
         None => None,
         Some(SourceArg::Kubo) => Some(source::SourceKind::Kubo),
         Some(SourceArg::Gateway) => Some(source::SourceKind::Gateway),
-        Some(SourceArg::Lan) => Some(source::SourceKind::Node),
+        Some(SourceArg::Lan) => Some(source::SourceKind::Lan),
         Some(_) => {
             let why = "a CID that no sync database and no index lists can come from lan, kubo or a gateway only";
             return Err(Error::usage("--source", why));
@@ -261,11 +261,11 @@ fn wanted(
     receipt: &mut Receipt,
 ) -> Result<(String, Obtained), Error> {
     if let Some(source) = args.source {
-        want.places.retain(|place| is_of(place, source));
+        want.candidates.retain(|candidate| is_of(candidate, source));
         // For a file that the user names, peers may be asked even where the repository is not shared.
-        if want.places.is_empty() {
-            want.places = want::peers(&call.machine, &want.plan);
-            want.places.retain(|place| is_of(place, source));
+        if want.candidates.is_empty() {
+            want.candidates = want::by_content(&call.machine, &want.plan);
+            want.candidates.retain(|candidate| is_of(candidate, source));
         }
     }
     let purpose = match args.source {
@@ -276,13 +276,13 @@ fn wanted(
     Ok((want.name.as_str().to_owned(), obtained))
 }
 
-fn is_of(place: &Candidate, source: SourceArg) -> bool {
+fn is_of(candidate: &Candidate, source: SourceArg) -> bool {
     match source {
         SourceArg::Here => false,
-        SourceArg::Lan => matches!(place, Candidate::Node(_)),
-        SourceArg::Kubo => matches!(place, Candidate::Kubo(..)),
-        SourceArg::Gateway => matches!(place, Candidate::Gateway(..)),
-        SourceArg::Mirror => matches!(place, Candidate::Mirror(_) | Candidate::File(_)),
+        SourceArg::Lan => matches!(candidate, Candidate::Lan(_)),
+        SourceArg::Kubo => matches!(candidate, Candidate::Kubo(..)),
+        SourceArg::Gateway => matches!(candidate, Candidate::Gateway(..)),
+        SourceArg::Mirror => matches!(candidate, Candidate::Mirror(_) | Candidate::File(_)),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::handover::{self, Handed, HandoverTarget};
 use crate::index::in_use;
-use crate::index::refresh::{Clock, IndexSource, RefreshOutcome, Refreshed, refresh};
+use crate::index::refresh::{Clock, RefreshOutcome, RefreshTarget, Refreshed, refresh};
 use crate::index::time;
 use crate::machine::Machine;
 use crate::name::{RepoName, shown};
@@ -214,11 +214,11 @@ pub fn refresh_all(
 }
 
 /// Returns the source of an index as its configuration declares it.
-fn source(machine: &Machine, index: &IndexConfig) -> Result<IndexSource, Error> {
+fn source(machine: &Machine, index: &IndexConfig) -> Result<RefreshTarget, Error> {
     let url = index.url.as_ref().map(|url| url.below("/"));
     let gateways = if machine.asks_gateways() { machine.settings.gateway_urls().collect() } else { Vec::new() };
-    let lan = (machine.asks_node() && machine.may_pass_on(index)).then(|| machine.settings.socket.clone());
-    Ok(IndexSource { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways, lan })
+    let lan = (machine.asks_lan() && machine.may_pass_on(index)).then(|| machine.settings.socket.clone());
+    Ok(RefreshTarget { name: in_use::copy_name(index), grant: in_use::grant(index)?, url, gateways, lan })
 }
 
 /// Prints one line, or one object, about a refresh.

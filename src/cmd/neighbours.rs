@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::value::show_size;
-use crate::config::{KuboPolicy, Settings};
+use crate::config::{AskPolicy, Settings};
 use crate::name::shown;
 use crate::report::counted;
 use crate::socket;
@@ -24,14 +24,14 @@ pub enum DaemonView {
     /// It gave no proper answer; the text tells why.
     Silent(String),
     /// Its report, typed and as JSON.
-    Answers(Box<NodeView>, Value),
+    Answers(Box<DaemonReport>, Value),
 }
 
 /// The daemon's report about itself.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-pub struct NodeView {
+pub struct DaemonReport {
     id: String,
     agent: String,
     listening: Vec<String>,
@@ -63,7 +63,7 @@ struct PeerView {
 impl DaemonView {
     /// Asks the daemon.
     pub async fn ask(settings: &Settings) -> Self {
-        if settings.lan == KuboPolicy::No {
+        if settings.lan == AskPolicy::No {
             return Self::NotAsked;
         }
         match tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, "status")).await {
@@ -72,8 +72,8 @@ impl DaemonView {
                 Self::NotRunning
             }
             Ok(Err(e)) => Self::Silent(e.to_string()),
-            Ok(Ok(document)) => match NodeView::deserialize(&document) {
-                Ok(node) => Self::Answers(Box::new(node), document),
+            Ok(Ok(document)) => match DaemonReport::deserialize(&document) {
+                Ok(report) => Self::Answers(Box::new(report), document),
                 Err(e) => Self::Silent(format!("malformed reply from the daemon: {e}")),
             },
         }
@@ -81,35 +81,35 @@ impl DaemonView {
 
     /// Returns lines for people: subject and text.
     pub fn as_text(&self) -> Vec<(&'static str, String)> {
-        let node = match self {
+        let report = match self {
             Self::NotAsked => return vec![("daemon", "not asked: lan.enabled is false".to_owned())],
             Self::NotRunning => return vec![("daemon", "does not run".to_owned())],
             Self::Silent(why) => return vec![("daemon", format!("does not answer: {}", shown(why)))],
-            Self::Answers(node, _) => node,
+            Self::Answers(report, _) => report,
         };
-        let offered = format!("{} offered ({})", counted(node.shared_files, "file"), show_size(node.shared_bytes));
-        let peers = match node.known_peers.saturating_sub(node.peers.len()) {
-            0 => counted(node.peers.len(), "peer"),
-            away => format!("{}, {away} more known", counted(node.peers.len(), "peer")),
+        let offered = format!("{} offered ({})", counted(report.shared_files, "file"), show_size(report.shared_bytes));
+        let peers = match report.known_peers.saturating_sub(report.peers.len()) {
+            0 => counted(report.peers.len(), "peer"),
+            away => format!("{}, {away} more known", counted(report.peers.len(), "peer")),
         };
-        let transfers = match node.transfers {
+        let transfers = match report.transfers {
             0 => String::new(),
             some => format!(", {} on the way", counted(some, "file")),
         };
-        let mut rows = vec![("daemon", format!("{}: {peers}, {offered}{transfers}", shown(&node.agent)))];
-        rows.extend(node.networks.iter().map(|it| {
+        let mut rows = vec![("daemon", format!("{}: {peers}, {offered}{transfers}", shown(&report.agent)))];
+        rows.extend(report.networks.iter().map(|it| {
             let text = format!("{}  {} on {}, {}", it.network, it.address, it.interface, it.stands);
             ("  net", shown(&text).into_owned())
         }));
-        rows.extend(node.listening.iter().map(|it| ("  at", shown(it).into_owned())));
-        rows.extend(node.peers.iter().map(|it| ("  peer", it.as_text())));
+        rows.extend(report.listening.iter().map(|it| ("  at", shown(it).into_owned())));
+        rows.extend(report.peers.iter().map(|it| ("  peer", it.as_text())));
         rows
     }
 
     /// True if the peer of this id is the daemon itself, or one that it is connected to.
     pub fn shows(&self, id: &str) -> bool {
         match self {
-            Self::Answers(node, _) => node.id == id || node.peers.iter().any(|peer| peer.id == id),
+            Self::Answers(report, _) => report.id == id || report.peers.iter().any(|peer| peer.id == id),
             _ => false,
         }
     }

@@ -72,9 +72,9 @@ fn refuse_without_root(env: &Env, settings: &Settings, args: &SetupArgs) -> Resu
     if !args.only.is_empty() && args.only.iter().all(has_own) && is_of_kubo {
         return Ok(());
     }
-    let place = SetupRecord::places_of_system(env).into_iter().find(|place| place.exists());
-    let why = place.map_or("nothing was changed".to_owned(), |place| {
-        format!("what root's setup changed is recorded in {}; nothing was undone", place.display())
+    let dir = SetupRecord::system_dirs(env).into_iter().find(|dir| dir.exists());
+    let why = dir.map_or("nothing was changed".to_owned(), |dir| {
+        format!("what root's setup changed is recorded in {}; nothing was undone", dir.display())
     });
     let own = match has_own(&SetupPart::Kubo) {
         true => "; `pkgswarm setup --undo --only kubo` undoes what this user changed",

@@ -24,7 +24,7 @@ use crate::name::shown;
 use crate::prefetch::pins;
 use crate::prefetch::state::{PrefetchState, UpdateStanding};
 use crate::report::counted;
-use crate::store::shelf::{self, Use};
+use crate::store::contents::{self, Use};
 
 /// Longest wait for Kubo as a whole; answers that come later are left out.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ struct Status<'a> {
     settings: &'a Settings,
     now: u64,
     kubo: KuboStatus,
-    node: DaemonView,
+    daemon: DaemonView,
     indexes: Vec<IndexStatus>,
     /// Existing stores, their use, and the bytes that Kubo cached on their behalf.
     stores: Vec<(&'a Path, Use, u64)>,
@@ -86,18 +86,18 @@ impl<'a> Status<'a> {
         let now = SystemTime::now();
         let held = settings.stores.iter().filter_map(|dir| {
             let ledger = Ledger::at(dir).total().unwrap_or(0);
-            Some((dir.as_path(), shelf::usage(dir).ok()?, ledger))
+            Some((dir.as_path(), contents::usage(dir).ok()?, ledger))
         });
         let states = settings.stores.iter().map(|dir| PrefetchState::now(dir));
         let asked = block_on(async { tokio::join!(daemon(env, settings), DaemonView::ask(settings)) });
         let interrupted = || "interrupted".to_owned();
-        let (kubo, node) =
+        let (kubo, daemon) =
             asked.unwrap_or_else(|| (KuboStatus::Silent(interrupted()), DaemonView::Silent(interrupted())));
         Self {
             settings,
             now: clock::unix(now),
             kubo,
-            node,
+            daemon,
             indexes: settings.indexes.iter().map(|one| index(settings, one, now)).collect(),
             stores: held.collect(),
             updates: states.max_by_key(|state| state.checked).unwrap_or_default(),
@@ -125,12 +125,12 @@ impl<'a> Status<'a> {
                     format!("{} at {}: {peers_are}{size}{pinned}", shown(version), self.settings.kubo_api),
                 ));
                 // The daemon's own lines follow.
-                for (peer, at) in neighbours(peers).into_iter().filter(|(peer, _)| !self.node.shows(&peer.id)) {
+                for (peer, at) in neighbours(peers).into_iter().filter(|(peer, _)| !self.daemon.shows(&peer.id)) {
                     rows.push(("  lan", format!("{at}  {}", shown(&peer.id))));
                 }
             }
         }
-        rows.extend(self.node.as_text());
+        rows.extend(self.daemon.as_text());
         if self.indexes.is_empty() {
             rows.push(("index", "none in use; pkgswarm index add NAME KEY adds one".to_owned()));
         }
@@ -217,7 +217,7 @@ impl<'a> Status<'a> {
         let checked = (self.updates.checked > 0).then_some(self.updates.checked);
         json!({
             "kubo": kubo,
-            "daemon": self.node.as_json(),
+            "daemon": self.daemon.as_json(),
             "indexes": indexes.collect::<Vec<_>>(),
             "stores": stores.collect::<Vec<_>>(),
             "updates": {"checked": checked, "pending": self.updates.updates},
@@ -228,8 +228,8 @@ impl<'a> Status<'a> {
 /// Asks Kubo for its status, as far as it answers in time.
 async fn daemon(env: &Env, settings: &Settings) -> KuboStatus {
     match settings.kubo {
-        crate::config::KuboPolicy::No => return KuboStatus::NotAsked("kubo.enabled is false"),
-        crate::config::KuboPolicy::Auto if env.has_proxy() => {
+        crate::config::AskPolicy::No => return KuboStatus::NotAsked("kubo.enabled is false"),
+        crate::config::AskPolicy::Auto if env.has_proxy() => {
             return KuboStatus::NotAsked("the environment sets a proxy");
         }
         _ => {}

@@ -13,7 +13,7 @@ use crate::cid::Codec;
 use crate::cli::WhyArgs;
 use crate::clock;
 use crate::config::value::show_size;
-use crate::config::{KuboPolicy as Asking, Settings};
+use crate::config::{AskPolicy as Asking, Settings};
 use crate::deliver::{Candidate, block_on};
 use crate::env::Env;
 use crate::find::{self, FoundFile};
@@ -27,7 +27,7 @@ use crate::miss::Miss;
 use crate::name::{FileName, RepoName, shown};
 use crate::plan::{Expect, Knowledge};
 use crate::source::kubo::{KuboReach, ask_cached};
-use crate::store::shelf;
+use crate::store::contents;
 use crate::want::Want;
 
 /// Longest wait for all sources together: they are asked at the same time.
@@ -69,17 +69,17 @@ struct Why<'a> {
     knowledge: Knowledge,
     want: Want,
     refusal: Option<String>,
-    answers: Vec<Candidacy>,
+    answers: Vec<ProbeAnswer>,
 }
 
 /// One source, in the order of asking.
-struct Candidacy {
+struct ProbeAnswer {
     source: String,
     /// True when it has the file; `None` when it did not answer.
     has: Option<bool>,
     says: String,
     /// The reason for its place in the order.
-    place: String,
+    position: String,
 }
 
 impl Why<'_> {
@@ -152,7 +152,7 @@ impl Why<'_> {
     /// Returns its places on this machine.
     fn here(&self) -> Vec<String> {
         let Expect::Exact { sha256, size } = self.want.plan.expect else { return Vec::new() };
-        let stores = self.call.machine.settings.stores.iter().filter(|dir| shelf::holds(dir, sha256, size));
+        let stores = self.call.machine.settings.stores.iter().filter(|dir| contents::holds(dir, sha256, size));
         let caches = self.call.lists.cache_dirs().iter().map(|dir| dir.join(self.name.as_str()));
         let caches = caches.filter(|path| path.metadata().is_ok_and(|meta| meta.len() == size));
         let stores = stores.map(|dir| format!("store {}", dir.display()));
@@ -200,15 +200,15 @@ impl Why<'_> {
         let (cid, from) = self.cid();
         row("CID", &cid.map_or_else(|| format!("none: {from}"), |cid| format!("{cid}, {from}")));
         let here = self.here();
-        here.iter().for_each(|place| row("here", &format!("{place}: used from there, no network")));
+        here.iter().for_each(|path| row("here", &format!("{path}: used from there, no network")));
         // A download may ask Kubo a second time, in the whole network.
         let is_first = |at: usize| self.answers[..at].iter().all(|other| other.source != self.answers[at].source);
         let first = (0..self.answers.len()).filter(|at| is_first(*at) || self.answers[*at].source != "kubo");
         for (number, at) in (1..).zip(first) {
-            let Candidacy { source, says, place, .. } = &self.answers[at];
+            let ProbeAnswer { source, says, position, .. } = &self.answers[at];
             let again = self.answers[at + 1..].iter().filter(|other| source == "kubo" && other.source == *source);
-            let again = again.map(|other| format!("; again {}", other.place)).collect::<String>();
-            row(&format!("{number}."), &format!("{source}: {says}; {place}{again}"));
+            let again = again.map(|other| format!("; again {}", other.position)).collect::<String>();
+            row(&format!("{number}."), &format!("{source}: {says}; {position}{again}"));
         }
         for (who, why) in self.left_out() {
             row("not asked", &format!("{who}: {why}"));
@@ -252,7 +252,7 @@ impl Why<'_> {
         let listed =
             self.listed().into_iter().map(|(who, sha256, size)| json!({"by": who, "sha256": sha256, "size": size}));
         let order = self.answers.iter().map(
-            |answer| json!({"source": answer.source, "has": answer.has, "says": answer.says, "place": answer.place}),
+            |answer| json!({"source": answer.source, "has": answer.has, "says": answer.says, "place": answer.position}),
         );
         let left_out = self.left_out().into_iter().map(|(who, why)| json!({"source": who, "why": why}));
         json!({
@@ -267,24 +267,24 @@ impl Why<'_> {
 
 /// Asks every source at the same time whether it has the file; those that were down lately come last, as in a
 /// download.
-fn probe(call: &Call, want: &Want) -> Vec<Candidacy> {
-    let is_down = |place: &Candidate| place.host().is_some_and(|host| call.health.is_down(&host));
-    let mut places: Vec<&Candidate> = want.places.iter().collect();
-    places.sort_by_key(|place| is_down(place));
-    let questions = places.iter().map(|place| async {
-        let asked = tokio::time::timeout(PATIENCE, has(&call.machine, place, want.plan.expect.size())).await;
+fn probe(call: &Call, want: &Want) -> Vec<ProbeAnswer> {
+    let is_down = |candidate: &Candidate| candidate.host().is_some_and(|host| call.health.is_down(&host));
+    let mut candidates: Vec<&Candidate> = want.candidates.iter().collect();
+    candidates.sort_by_key(|candidate| is_down(candidate));
+    let questions = candidates.iter().map(|candidate| async {
+        let asked = tokio::time::timeout(PATIENCE, has(&call.machine, candidate, want.plan.expect.size())).await;
         asked.unwrap_or_else(|_| (None, format!("no answer within {} s", PATIENCE.as_secs())))
     });
     let answers = block_on(futures_util::future::join_all(questions)).unwrap_or_default();
-    let is_silent = |place: &Candidate| place.host().is_some_and(|host| call.health.is_silent(&host));
+    let is_silent = |candidate: &Candidate| candidate.host().is_some_and(|host| call.health.is_silent(&host));
     let (mut mirrors, mut count) = (0, 0);
-    let mut stands = |place: &Candidate, mirrors: &mut usize| {
-        *mirrors += usize::from(matches!(place, Candidate::Mirror(_) | Candidate::File(_)));
+    let mut stands = |candidate: &Candidate, mirrors: &mut usize| {
+        *mirrors += usize::from(matches!(candidate, Candidate::Mirror(_) | Candidate::File(_)));
         count += 1;
-        let place = match (is_down(place), place) {
-            (true, place) if is_silent(place) => "last, because it did not answer lately",
+        let position = match (is_down(candidate), candidate) {
+            (true, candidate) if is_silent(candidate) => "last, because it did not answer lately",
             (true, _) => "last, because it sent wrong bytes lately",
-            (false, Candidate::Node(_)) => "the daemon, before Kubo and the mirrors",
+            (false, Candidate::Lan(_)) => "the daemon, before Kubo and the mirrors",
             (false, Candidate::Kubo(_, KuboReach::Anywhere)) => "when it has to search the whole network for it",
             (false, Candidate::Kubo(..)) => {
                 let order =
@@ -295,32 +295,32 @@ fn probe(call: &Call, want: &Want) -> Vec<Candidacy> {
             (false, _) if *mirrors == 1 => "the repository's first server",
             (false, _) => "the next server",
         };
-        place.to_owned()
+        position.to_owned()
     };
-    let answers = places.into_iter().zip(answers);
-    let answer = answers.map(|(place, (has, says))| {
-        let stands = stands(place, &mut mirrors);
-        Candidacy { source: place.source(), has, says, place: stands }
+    let answers = candidates.into_iter().zip(answers);
+    let answer = answers.map(|(candidate, (has, says))| {
+        let stands = stands(candidate, &mut mirrors);
+        ProbeAnswer { source: candidate.source(), has, says, position: stands }
     });
     answer.collect()
 }
 
 /// Asks one source whether it has the file, without moving any of it; returns the answer, also in words.
-async fn has(machine: &Machine, place: &Candidate, size: Option<u64>) -> (Option<bool>, String) {
+async fn has(machine: &Machine, candidate: &Candidate, size: Option<u64>) -> (Option<bool>, String) {
     let ask = GetOptions { head: true, ..GetOptions::default() };
-    let asked = match place {
+    let asked = match candidate {
         Candidate::File(path) => {
             let found = path.metadata().is_ok_and(|meta| meta.is_file());
             return (Some(found), if found { "has it" } else { "does not have it" }.to_owned());
         }
-        Candidate::Node(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
+        Candidate::Lan(_) => return (None, "asks the neighbours when it comes to it".to_owned()),
         Candidate::Mirror(url) => machine.http.ask(url, &ask).await,
         Candidate::Kubo(cid, _) => ask_cached(&machine.http, &machine.settings.gateway_url(), *cid).await,
         Candidate::Gateway(url, cid) => {
             machine.http.ask(&block_url(url, *cid), &GetOptions { cached_only: true, ..ask }).await
         }
     };
-    let is_mirror = matches!(place, Candidate::Mirror(_));
+    let is_mirror = matches!(candidate, Candidate::Mirror(_));
     match asked {
         Err(Miss::Unreachable(why)) => (None, format!("unreachable: {why}")),
         Err(other) => (None, other.to_string()),

@@ -82,7 +82,7 @@ fn run_here(
     }
     let done = if call.is_interrupted() {
         // Valid while pacman runs; for a shell the record would never expire.
-        if call.run.caller.is_some() {
+        if call.pacman_run.caller.is_some() {
             call.interrupted();
         }
         let why = "you interrupted this pacman run; nothing more is fetched in it";
@@ -114,7 +114,7 @@ fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Result<Obta
     }
     if call.health.is_lost(want.name.as_str()) {
         // pacman goes from server to server, and all of them were asked the first time.
-        want.places = vec![Candidate::of_url(&want::parse(url)?)?];
+        want.candidates = vec![Candidate::of_url(&want::parse(url)?)?];
     }
     let is_refresh = want.kind() == NameKind::Database;
     let mut receipt = Receipt::default();

@@ -200,11 +200,11 @@ impl Layers {
     /// Adds what is understood of `text`, and the rest to `mistakes`.
     fn add_understood(&mut self, path: &Path, text: &str, mistakes: &mut Vec<Error>) {
         let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-        let place = |at: usize| format!("{}:{}", path.display(), line_of(at));
+        let location = |at: usize| format!("{}:{}", path.display(), line_of(at));
         let table = match DeTable::parse(text) {
             Ok(table) => table,
             Err(e) => {
-                mistakes.push(Error::usage(place(e.span().map_or(0, |span| span.start)), e.message()));
+                mistakes.push(Error::usage(location(e.span().map_or(0, |span| span.start)), e.message()));
                 return;
             }
         };
@@ -233,7 +233,7 @@ impl Layers {
         }
         // The table is in the order of its names.
         found.sort();
-        mistakes.extend(found.into_iter().map(|(at, why)| Error::usage(place(at), why)));
+        mistakes.extend(found.into_iter().map(|(at, why)| Error::usage(location(at), why)));
     }
 }
 

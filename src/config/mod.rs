@@ -27,7 +27,7 @@ pub use layers::{IndexConfig, Layers, Origin};
 
 /// The policy for asking Kubo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KuboPolicy {
+pub enum AskPolicy {
     /// Unless a proxy is set.
     Auto,
     /// Always.
@@ -92,14 +92,14 @@ pub struct Settings {
     pub split: usize,
     pub pacman_conf: PathBuf,
     pub from_index: Vec<RepoName>,
-    pub kubo: KuboPolicy,
+    pub kubo: AskPolicy,
     pub kubo_api: RpcAddress,
     pub kubo_token: Option<PathBuf>,
     pub kubo_gateway: BaseUrl,
     pub head_start: Duration,
     pub kubo_search: SearchPolicy,
     pub kubo_keep: u64,
-    pub lan: KuboPolicy,
+    pub lan: AskPolicy,
     pub lan_networks: Vec<Written<Network>>,
     pub lan_interfaces: Vec<Written<Pattern>>,
     pub lan_port: u32,
@@ -158,8 +158,8 @@ impl Settings {
         });
         Self {
             mistakes: mistakes.take(1).collect(),
-            kubo: KuboPolicy::No,
-            lan: KuboPolicy::No,
+            kubo: AskPolicy::No,
+            lan: AskPolicy::No,
             lan_share: false,
             share: SharePolicy::Named(Vec::new()),
             gateways: Vec::new(),
@@ -183,9 +183,9 @@ impl Settings {
             };
         }
         let ask = |word| match word {
-            "true" => KuboPolicy::Yes,
-            "false" => KuboPolicy::No,
-            _ => KuboPolicy::Auto,
+            "true" => AskPolicy::Yes,
+            "false" => AskPolicy::No,
+            _ => AskPolicy::Auto,
         };
         let own_store = take!(PathOr, "store.dir");
         Self {
@@ -332,11 +332,11 @@ mod tests {
         ];
         env.vars = set.map(|(name, value)| (format!("PKGSWARM_{name}"), value.to_owned())).into();
         let sound = Settings::read_for_downloads(&env, &[]);
-        assert!(sound.mistakes.is_empty() && sound.lan_share && sound.kubo == KuboPolicy::Yes && sound.ahead);
+        assert!(sound.mistakes.is_empty() && sound.lan_share && sound.kubo == AskPolicy::Yes && sound.ahead);
         for flag in ["store.mx=1", "kubo.enabled=perhaps", "nothing"] {
             let settings = Settings::read_for_downloads(&env, &[flag.to_owned()]);
             assert_eq!(settings.mistakes.len(), 1, "{flag}");
-            assert_eq!((settings.kubo, settings.lan, settings.lan_share), (KuboPolicy::No, KuboPolicy::No, false));
+            assert_eq!((settings.kubo, settings.lan, settings.lan_share), (AskPolicy::No, AskPolicy::No, false));
             assert_eq!(settings.share, SharePolicy::Named(Vec::new()), "{flag}");
             assert!(settings.gateways.is_empty() && settings.indexes.is_empty() && settings.from_index.is_empty());
             assert_eq!((settings.ahead, settings.split), (false, 1), "{flag}");

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use crate::cid::{Cid, Codec};
-use crate::dag::node;
+use crate::dag::unixfs;
 use crate::size::BLOCK_MOST;
 use crate::store::{Slot, Store};
 
@@ -46,7 +46,7 @@ impl<'a> PartialFile<'a> {
         self.file.read_exact_at(&mut content, at).ok()?;
         match cid.codec() {
             Codec::Raw => Some(content).filter(|block| cid.proves(block)),
-            Codec::DagPb => node::leaves(&content).into_iter().find(|block| cid.proves(block)),
+            Codec::DagPb => unixfs::leaves(&content).into_iter().find(|block| cid.proves(block)),
         }
     }
 
@@ -91,7 +91,7 @@ mod tests {
         let root = Cid::dag_pb(Sha256::of(b"root"));
         let (one, two) = (vec![1; 100], vec![2; 50]);
         let raw = Cid::raw(Sha256::of(&one));
-        let [file, old] = node::leaves(&two).map(|block| (Cid::dag_pb(Sha256::of(&block)), block));
+        let [file, old] = unixfs::leaves(&two).map(|block| (Cid::dag_pb(Sha256::of(&block)), block));
         let partial = PartialFile::of(&store, root).unwrap();
         assert!(partial.block(raw, 0, 100).is_none() && !partial.is_kept(&store));
         partial.write(&one, 0).unwrap();

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cid::Cid;
+use crate::content::block_sources::{BlockSource, BlockSources, Came, Misses};
 use crate::content::kept::PartialFile;
-use crate::content::peers::{BlockPlace, Came, Misses, Peers};
 use crate::dag::DagError;
 use crate::ordered::OrderedFutures;
-use crate::source::ahead::Ahead;
+use crate::source::window::RequestWindow;
 use crate::verify::{Verified, Walked};
 
 /// Most blocks on their way at once.
@@ -40,15 +40,15 @@ pub(super) struct Pulled {
 
 /// Fetches the file `cid` into `to`. `show` is told how many bytes are there, and of how many. As many blocks are
 /// under way as come within `span`.
-pub(super) async fn pull<P: BlockPlace>(
-    peers: &Peers<P>,
+pub(super) async fn pull<P: BlockSource>(
+    sources: &BlockSources<P>,
     cid: Cid,
     to: &PartialFile<'_>,
     span: Duration,
     mut show: impl FnMut(u64, Option<u64>),
 ) -> Result<Pulled, PullError> {
     let mut walked = Walked::new(cid, MOST);
-    let mut coming = BlocksComing::new(peers, cid, span);
+    let mut coming = BlocksComing::new(sources, cid, span);
     let (mut at, mut fetched) = (0, 0);
     while let Some(next) = walked.next_cid() {
         let kept = walked.next_size().filter(|_| !coming.blocks.has(next)).and_then(|size| to.block(next, at, size));
@@ -80,22 +80,28 @@ pub(super) async fn pull<P: BlockPlace>(
 
 /// Blocks that are under way, and those that came before their turn.
 struct BlocksComing<'a, P> {
-    peers: &'a Peers<P>,
+    sources: &'a BlockSources<P>,
     root: Cid,
-    ahead: Ahead,
+    window: RequestWindow,
     blocks: OrderedFutures<'a, Cid, Result<Came, Misses>>,
     refusals: u32,
 }
 
-impl<'a, P: BlockPlace> BlocksComing<'a, P> {
-    fn new(peers: &'a Peers<P>, root: Cid, span: Duration) -> Self {
-        Self { peers, root, ahead: Ahead::new(AT_ONCE, span), blocks: OrderedFutures::default(), refusals: 0 }
+impl<'a, P: BlockSource> BlocksComing<'a, P> {
+    fn new(sources: &'a BlockSources<P>, root: Cid, span: Duration) -> Self {
+        Self {
+            sources,
+            root,
+            window: RequestWindow::new(AT_ONCE, span),
+            blocks: OrderedFutures::default(),
+            refusals: 0,
+        }
     }
 
     /// Asks for the first of these, as many as may be under way.
     fn ask(&mut self, wanted: impl Iterator<Item = Cid>) {
-        let peers = self.peers;
-        self.blocks.ask(wanted, self.ahead.count(), |cid| peers.block(cid));
+        let sources = self.sources;
+        self.blocks.ask(wanted, self.window.count(), |cid| sources.block(cid));
     }
 
     /// Waits for a block that was asked for.
@@ -109,11 +115,11 @@ impl<'a, P: BlockPlace> BlocksComing<'a, P> {
             if let Ok(came) = came
                 && other != self.root
             {
-                self.ahead.arrived(came.begun, Instant::now());
+                self.window.arrived(came.begun, Instant::now());
             }
-            let refusals = self.peers.refusals();
+            let refusals = self.sources.refusals();
             if std::mem::replace(&mut self.refusals, refusals) != refusals {
-                self.ahead.refused();
+                self.window.refused();
             }
         }
     }

@@ -1,8 +1,8 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::content::peers::tests::{CLOCKS, Does, Fake, Line, file};
-use crate::dag::node::{self, Piece};
+use crate::content::block_sources::tests::{CLOCKS, Does, Fake, Line, file};
+use crate::dag::unixfs::{self, Piece};
 use crate::digest::Sha256;
 use crate::size::CHUNK;
 use crate::source::Miss;
@@ -17,9 +17,9 @@ fn store() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
-async fn pulled(peers: &Peers<Fake>, root: Cid, store: &Store) -> Result<Pulled, String> {
+async fn pulled(sources: &BlockSources<Fake>, root: Cid, store: &Store) -> Result<Pulled, String> {
     let partial = PartialFile::of(store, root).unwrap();
-    match pull(peers, root, &partial, SPAN, |_, _| ()).await {
+    match pull(sources, root, &partial, SPAN, |_, _| ()).await {
         Ok(pulled) => {
             partial.finish(pulled.proof.size()).unwrap();
             Ok(pulled)
@@ -36,14 +36,14 @@ async fn a_file_comes_whole_over_every_line_and_takes_no_longer_than_the_line() 
     for (megabits, comes_whole) in [50.0, 16.0, 4.0, 1.6].into_iter().flat_map(|rate| [(rate, false), (rate, true)]) {
         let (_dir, store) = store();
         let rate = megabits * 125_000.0;
-        let place = Fake::new("place", &blocks, &Line::of(rate));
-        let peers = Peers::new(vec![if comes_whole { place.at_a_time() } else { place }], CLOCKS);
+        let source = Fake::new("place", &blocks, &Line::of(rate));
+        let sources = BlockSources::new(vec![if comes_whole { source.at_a_time() } else { source }], CLOCKS);
         let begun = Instant::now();
-        let pulled = pulled(&peers, root, &store).await.unwrap_or_else(|why| panic!("{megabits} Mbit/s: {why}"));
+        let pulled = pulled(&sources, root, &store).await.unwrap_or_else(|why| panic!("{megabits} Mbit/s: {why}"));
         assert_eq!((pulled.proof.size(), pulled.fetched), (12 << 20, 12 << 20));
         let (took, least) = (begun.elapsed().as_secs_f64(), (12 << 20) as f64 / rate);
         assert!(took < least * 1.05, "{megabits} Mbit/s: {took} s of {least}");
-        assert_eq!(peers.list[0].asked.borrow().len(), 13, "{megabits} Mbit/s: nothing is asked for twice");
+        assert_eq!(sources.list[0].asked.borrow().len(), 13, "{megabits} Mbit/s: nothing is asked for twice");
     }
 }
 
@@ -52,9 +52,9 @@ async fn few_blocks_are_under_way_on_a_slow_line_and_several_on_a_fast_one() {
     let (root, blocks) = file(20);
     for (rate, least, most) in [(200_000.0, 1, 2), (1e9, 6, 8)] {
         let (_dir, store) = store();
-        let peers = Peers::new(vec![Fake::new("place", &blocks, &Line::of(rate))], CLOCKS);
-        pulled(&peers, root, &store).await.unwrap();
-        let open = peers.list[0].open_most.get();
+        let sources = BlockSources::new(vec![Fake::new("place", &blocks, &Line::of(rate))], CLOCKS);
+        pulled(&sources, root, &store).await.unwrap();
+        let open = sources.list[0].open_most.get();
         assert!((least..=most).contains(&open), "{rate} B/s: {open} at once");
     }
 }
@@ -65,10 +65,10 @@ async fn a_kubo_that_lacks_the_file_is_waited_for_once() {
     let (_dir, store) = store();
     let line = Line::of(10e6);
     let kubo = Fake::new("kubo", &blocks, &line).at_a_time().doing(|_, _| Does::Hangs);
-    let peers = Peers::new(vec![kubo, Fake::new("gateway", &blocks, &line)], CLOCKS);
+    let sources = BlockSources::new(vec![kubo, Fake::new("gateway", &blocks, &line)], CLOCKS);
     let begun = Instant::now();
-    pulled(&peers, root, &store).await.unwrap();
-    assert_eq!(peers.list[0].asked.borrow().len(), 1, "it was asked for the root, and then last");
+    pulled(&sources, root, &store).await.unwrap();
+    assert_eq!(sources.list[0].asked.borrow().len(), 1, "it was asked for the root, and then last");
     assert!(begun.elapsed() < CLOCKS.stall * 2, "{:?}", begun.elapsed());
 }
 
@@ -83,11 +83,11 @@ async fn a_kubo_that_has_but_the_root_is_asked_last_after_two_blocks() {
             (false, true) => Does::Says(Miss::Absent("HTTP 504".to_owned())),
             (false, false) => Does::Hangs,
         });
-        let peers = Peers::new(vec![kubo, Fake::new("gateway", &blocks, &line)], CLOCKS);
+        let sources = BlockSources::new(vec![kubo, Fake::new("gateway", &blocks, &line)], CLOCKS);
         let begun = Instant::now();
-        pulled(&peers, root, &store).await.unwrap();
+        pulled(&sources, root, &store).await.unwrap();
         // Those that are under way at the time are asked of it as well.
-        let asked = peers.list[0].asked.borrow().len();
+        let asked = sources.list[0].asked.borrow().len();
         assert!(asked <= 4, "asked {asked} times");
         assert!(begun.elapsed() < CLOCKS.stall * 2, "{:?}", begun.elapsed());
     }
@@ -108,8 +108,8 @@ async fn one_of_many_blocks_that_is_refused_or_cut_does_not_end_the_file() {
         let first = does.clone();
         let gateway = Fake::new("gateway", &blocks, &Line::of(10e6))
             .doing(move |cid, before| if cid == leaf && before < 2 { first.clone() } else { Does::Delivers });
-        let peers = Peers::new(vec![gateway], CLOCKS);
-        let ended = pulled(&peers, root, &store).await;
+        let sources = BlockSources::new(vec![gateway], CLOCKS);
+        let ended = pulled(&sources, root, &store).await;
         // Who never answers is not asked a second time; what has come by then is kept.
         assert_eq!(ended.is_ok(), !matches!(does, Does::Hangs), "{:?}", ended.err());
     }
@@ -129,40 +129,44 @@ async fn a_gateway_that_takes_one_question_at_a_time_is_asked_less() {
             _ => Does::Delivers,
         }
     });
-    let peers = Peers::new(vec![gateway], CLOCKS);
-    pulled(&peers, root, &store).await.unwrap();
+    let sources = BlockSources::new(vec![gateway], CLOCKS);
+    pulled(&sources, root, &store).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_has_come_before_an_interrupt_does_not_come_again() {
     let (root, blocks) = file(12);
     let (_dir, store) = store();
-    let peers = Peers::new(vec![Fake::new("place", &blocks, &Line::of(200_000.0))], CLOCKS);
+    let sources = BlockSources::new(vec![Fake::new("place", &blocks, &Line::of(200_000.0))], CLOCKS);
     let partial = PartialFile::of(&store, root).unwrap();
     // The user interrupts it half-way.
-    let half = tokio::time::timeout(Duration::from_secs(32), pull(&peers, root, &partial, SPAN, |_, _| ())).await;
+    let half = tokio::time::timeout(Duration::from_secs(32), pull(&sources, root, &partial, SPAN, |_, _| ())).await;
     assert!(half.is_err() && partial.is_kept(&store));
     partial.leave();
-    drop(peers);
-    let peers = Peers::new(vec![Fake::new("place", &blocks, &Line::of(200_000.0))], CLOCKS);
-    let pulled = pulled(&peers, root, &store).await.unwrap();
+    drop(sources);
+    let sources = BlockSources::new(vec![Fake::new("place", &blocks, &Line::of(200_000.0))], CLOCKS);
+    let pulled = pulled(&sources, root, &store).await.unwrap();
     assert_eq!(pulled.proof.size(), 12 << 20);
     assert!(pulled.fetched <= 8 << 20, "{} bytes came again", pulled.fetched);
-    assert_eq!(peers.list[0].asked.borrow().len() as u64, 1 + pulled.fetched / CHUNK as u64, "the root, and the rest");
+    assert_eq!(
+        sources.list[0].asked.borrow().len() as u64,
+        1 + pulled.fetched / CHUNK as u64,
+        "the root, and the rest"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_lies_in_the_store_is_not_believed() {
     let (root, blocks) = file(4);
     let (_dir, store) = store();
-    let peers = || Peers::new(vec![Fake::new("place", &blocks, &Line::of(10e6))], CLOCKS);
+    let sources = || BlockSources::new(vec![Fake::new("place", &blocks, &Line::of(10e6))], CLOCKS);
     let partial = PartialFile::of(&store, root).unwrap();
-    assert!(pull(&peers(), root, &partial, SPAN, |_, _| ()).await.is_ok());
+    assert!(pull(&sources(), root, &partial, SPAN, |_, _| ()).await.is_ok());
     partial.write(b"damaged", 2 * CHUNK as u64 + 5).unwrap();
     partial.write(b"more than the file has", 4 * CHUNK as u64).unwrap();
     partial.leave();
-    let peers = peers();
-    let pulled = pulled(&peers, root, &store).await.unwrap();
+    let sources = sources();
+    let pulled = pulled(&sources, root, &store).await.unwrap();
     // The next one is asked for together with it.
     assert_eq!(pulled.proof.size(), 4 << 20);
     assert!((1..=2).contains(&(pulled.fetched / CHUNK as u64)), "{}", pulled.fetched);
@@ -176,27 +180,27 @@ async fn no_block_of_a_file_of_many_levels_comes_twice() {
         blocks.insert(cid, block);
         Piece { cid, size, tsize }
     };
-    let leaf = |i: u32| node::leaves(&vec![i as u8; 100_000 + i as usize])[0].clone();
+    let leaf = |i: u32| unixfs::leaves(&vec![i as u8; 100_000 + i as usize])[0].clone();
     let mut level: Vec<Piece> = (0..50).map(|i| put(leaf(i), 100_000 + u64::from(i))).collect();
     while level.len() > 1 {
-        let node = |pieces: &[Piece]| (node::file(pieces), pieces.iter().map(|piece| piece.size).sum());
+        let node = |pieces: &[Piece]| (unixfs::file(pieces), pieces.iter().map(|piece| piece.size).sum());
         level = level.chunks(3).map(node).map(|(block, size)| put(block, size)).collect();
     }
     let (_dir, store) = store();
-    let peers = Peers::new(vec![Fake::new("place", &blocks, &Line::of(1e9))], CLOCKS);
-    pulled(&peers, level[0].cid, &store).await.unwrap();
-    assert_eq!(peers.list[0].asked.borrow().len(), blocks.len());
+    let sources = BlockSources::new(vec![Fake::new("place", &blocks, &Line::of(1e9))], CLOCKS);
+    pulled(&sources, level[0].cid, &store).await.unwrap();
+    assert_eq!(sources.list[0].asked.borrow().len(), blocks.len());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_block_that_occurs_again_and_again_comes_once() {
     let leaf = vec![0; CHUNK];
     let piece = Piece { cid: Cid::raw(Sha256::of(&leaf)), size: CHUNK as u64, tsize: CHUNK as u64 };
-    let root = node::file(&[piece; 30]);
+    let root = unixfs::file(&[piece; 30]);
     let cid = Cid::dag_pb(Sha256::of(&root));
     let blocks = std::collections::HashMap::from([(piece.cid, leaf), (cid, root)]);
     let (_dir, store) = store();
-    let peers = Peers::new(vec![Fake::new("place", &blocks, &Line::of(1e9))], CLOCKS);
-    assert_eq!(pulled(&peers, cid, &store).await.unwrap().proof.size(), 30 << 20);
-    assert_eq!(peers.list[0].asked.borrow().len(), 2);
+    let sources = BlockSources::new(vec![Fake::new("place", &blocks, &Line::of(1e9))], CLOCKS);
+    assert_eq!(pulled(&sources, cid, &store).await.unwrap().proof.size(), 30 << 20);
+    assert_eq!(sources.list[0].asked.borrow().len(), 2);
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::network::{Network, NetworkError, is_private};
 use crate::config::written::Written;
-use crate::config::{KuboPolicy, Settings, layers};
+use crate::config::{AskPolicy, Settings, layers};
 use crate::daemon::Nearby;
 use crate::daemon::library::Library;
 use crate::daemon::mend::mend;
@@ -89,7 +89,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);
         let (server, looks) = Server::new(node.clone(), transfers);
-        let kubo = (settings.kubo != KuboPolicy::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
+        let kubo = (settings.kubo != AskPolicy::No).then(|| Kubo::configured(settings, &Http::new(settings.connect)));
         let heard = |kind| signal(kind).map_err(failed);
         let (mut term, mut int) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
         // Data from other machines delays no local user.

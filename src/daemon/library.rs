@@ -29,7 +29,7 @@ use crate::node::indexes::Indexes;
 use crate::node::shelf::{Shelf, Shelved, saved};
 use crate::report;
 use crate::store::Store;
-use crate::store::shelf::name_at;
+use crate::store::contents::name_at;
 
 /// Interval between full scans; another follows a change of a database. Covers what inotify missed, for example.
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
@@ -133,7 +133,7 @@ impl LibraryLists {
     }
 
     /// True if a file may be offered from there: in a package directory, or listed by its path.
-    fn has_place_for(&self, path: &Path) -> bool {
+    fn offers_from(&self, path: &Path) -> bool {
         self.dirs.iter().any(|dir| path.parent() == Some(dir)) || self.files.iter().any(|file| file.path == path)
     }
 
@@ -197,7 +197,7 @@ impl Keeper {
             }
         };
         for file in self.shelf.files() {
-            if !lists.offers(&file.repo) || !lists.has_place_for(&file.path) || !file.path.exists() {
+            if !lists.offers(&file.repo) || !lists.offers_from(&file.path) || !file.path.exists() {
                 self.shelf.remove(&file.path);
             }
         }
@@ -227,7 +227,7 @@ impl Keeper {
         dirs.push(self.store.files_dir());
         let mut watched: Vec<PathBuf> =
             lists.conf().into_iter().flat_map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]).collect();
-        let mut ahead = Vec::new();
+        let mut prefetched = Vec::new();
         for store in &self.settings.share_stores {
             dirs.push(store.join("files"));
             // A database newer than the system's lists the files fetched ahead. Its state is written once all of
@@ -235,7 +235,7 @@ impl Keeper {
             watched.extend([store.clone(), store.join("prefetch")]);
             let databases = store.join("prefetch/db");
             if databases.join("sync").exists() {
-                ahead.push(Lists::of(&machine).with_databases(&databases));
+                prefetched.push(Lists::of(&machine).with_databases(&databases));
             }
         }
         // Before anything is read, so that changes from now on are reported.
@@ -253,7 +253,7 @@ impl Keeper {
             }
             let mut of_repo: Vec<Catalogue> =
                 indexed.extract_if(.., |(of, _)| *of == repo).map(|(_, table)| table).collect();
-            for lists in std::iter::once(&lists).chain(&ahead) {
+            for lists in std::iter::once(&lists).chain(&prefetched) {
                 if let Some(configured) = lists.repo(&repo) {
                     of_repo.extend(lists.database(configured).ok().flatten());
                 }

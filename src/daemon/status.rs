@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::node::networks::NetworkStanding;
 use crate::node::{AGENT, Node};
-use crate::store::shelf::name_at;
+use crate::store::contents::name_at;
 
 /// Reports the node, its networks and its neighbours.
 pub fn status(node: &Node, transfers: usize) -> Value {

@@ -177,8 +177,8 @@ impl TransfersInner {
         let Some(mut claim) = self.room.claim(user, request.size.min(BLOCK_MOST as u64)).await else {
             return no_room();
         };
-        let into = Into { node: &self.node, partial: &partial, tell };
-        match into.run(request, &mut claim).await {
+        let incoming = Incoming { node: &self.node, partial: &partial, tell };
+        match incoming.fetch(request, &mut claim).await {
             Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, "lan") {
                 Ok(()) => {
                     self.proven.note(request.sha256, &partial);
@@ -209,15 +209,15 @@ fn no_room() -> TransferState {
 }
 
 /// The source and the destination of a file.
-struct Into<'a> {
+struct Incoming<'a> {
     node: &'a Node,
     partial: &'a File,
     tell: &'a watch::Sender<TransferState>,
 }
 
-impl Into<'_> {
+impl Incoming<'_> {
     /// Fetches the file by its known CID, else by one that neighbours name.
-    async fn run(&self, request: &Request, claim: &mut RoomClaim) -> Result<Verified, TransferState> {
+    async fn fetch(&self, request: &Request, claim: &mut RoomClaim) -> Result<Verified, TransferState> {
         let node = self.node;
         let among = node.bitswap.worth_asking();
         if among.is_empty() {
@@ -233,11 +233,11 @@ impl Into<'_> {
         }
         let question = ClaimQuestion { sha256: request.sha256, size: request.size };
         let claims = node.claims.ask(&node.ours(), question).await;
-        for (root, who) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
+        for (root, claimants) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
             match self.by_root(request, root, &node.bitswap.worth_asking(), claim).await {
                 // A claim that leads to other bytes; it counts against the claimant only.
                 Err(TransferState::Corrupt(why)) => {
-                    who.iter().for_each(|peer| node.bitswap.shun(*peer));
+                    claimants.iter().for_each(|peer| node.bitswap.shun(*peer));
                     if *self.tell.borrow() != TransferState::Looking {
                         return Err(TransferState::Corrupt(why));
                     }

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use crate::cid::Cid;
 use crate::digest::{Hasher, Sha256};
 
-use super::node::{self, Piece};
+use super::unixfs::{self, Piece};
 use crate::size::{CHUNK, WIDTH};
 
 /// The CID and the size of a file.
@@ -145,7 +145,7 @@ impl FileDag {
 
     fn wrap(&mut self, level: usize, on_block: OnBlock) -> io::Result<()> {
         let pieces = std::mem::take(&mut self.levels[level]);
-        let block = node::file(&pieces);
+        let block = unixfs::file(&pieces);
         let cid = Cid::dag_pb(Sha256::of(&block));
         on_block(cid, &block)?;
         let size = pieces.iter().map(|piece| piece.size).sum();

@@ -9,7 +9,7 @@ use crate::cid::Cid;
 use crate::digest::Sha256;
 
 use super::murmur::murmur3;
-use super::node::{self, DagLink, DagNode, FAN_OUT};
+use super::unixfs::{self, DagLink, DagNode, FAN_OUT};
 use super::{Block, DagError};
 
 /// Longest block of a directory in one block, in bytes: 256 KiB. A longer one is sharded (IPIP-499, `block-bytes`,
@@ -70,37 +70,37 @@ pub fn build(entries: &[DirectoryEntry], mut on_block: impl FnMut(Block)) -> Res
             return Err(DirectoryError::Order(name.to_owned()));
         }
     }
-    let empty = node::directory([]).len();
-    if empty + entries.iter().map(|entry| node::link_len(&entry.link())).sum::<usize>() <= MAX_BASIC {
+    let empty = unixfs::directory([]).len();
+    if empty + entries.iter().map(|entry| unixfs::link_len(&entry.link())).sum::<usize>() <= MAX_BASIC {
         let below = entries.iter().map(|entry| entry.dag_size).sum();
-        return Ok(put(node::directory(entries.iter().map(DirectoryEntry::link)), below, &mut on_block));
+        return Ok(put(unixfs::directory(entries.iter().map(DirectoryEntry::link)), below, &mut on_block));
     }
-    let mut placed: Vec<Placed> = entries.iter().map(|entry| (murmur3(entry.name.as_bytes()), entry)).collect();
-    placed.sort_by_key(|(hash, _)| *hash);
-    shard(&placed, 0, FAN_OUT, &mut on_block)
+    let mut hashed: Vec<HashedEntry> = entries.iter().map(|entry| (murmur3(entry.name.as_bytes()), entry)).collect();
+    hashed.sort_by_key(|(hash, _)| *hash);
+    shard(&hashed, 0, FAN_OUT, &mut on_block)
 }
 
-type Placed<'a> = (u64, &'a DirectoryEntry);
+type HashedEntry<'a> = (u64, &'a DirectoryEntry);
 
 /// Returns the place of a name with this hash in a shard of `fan_out` places, where the shards above used `taken`
 /// bits; `None` when no bits are left.
-fn place(hash: u64, taken: u32, fan_out: u64) -> Option<u64> {
+fn child_index(hash: u64, taken: u32, fan_out: u64) -> Option<u64> {
     let left = HASH.checked_sub(taken + fan_out.trailing_zeros())?;
     Some((hash >> left) & (fan_out - 1))
 }
 
 /// Makes the shard of entries whose hashes agree in their first `taken` bits.
 fn shard(
-    placed: &[Placed],
+    hashed: &[HashedEntry],
     taken: u32,
     fan_out: u64,
     on_block: &mut dyn FnMut(Block),
 ) -> Result<BuiltDirectory, DirectoryError> {
-    let collision = || DirectoryError::Collision(placed[0].1.name.clone(), placed[1].1.name.clone());
+    let collision = || DirectoryError::Collision(hashed[0].1.name.clone(), hashed[1].1.name.clone());
     let mut children = Vec::new();
-    let (mut bits, digits) = (vec![0; fan_out as usize / 8], node::digits(fan_out));
-    for same in placed.chunk_by(|a, b| place(a.0, taken, fan_out) == place(b.0, taken, fan_out)) {
-        let child = place(same[0].0, taken, fan_out).ok_or_else(collision)?;
+    let (mut bits, digits) = (vec![0; fan_out as usize / 8], unixfs::digits(fan_out));
+    for same in hashed.chunk_by(|a, b| child_index(a.0, taken, fan_out) == child_index(b.0, taken, fan_out)) {
+        let child = child_index(same[0].0, taken, fan_out).ok_or_else(collision)?;
         let byte = bits.len() - 1 - child as usize / 8;
         bits[byte] |= 1u8 << (child % 8);
         // An entry that is alone sits here; others share a shard below.
@@ -121,7 +121,7 @@ fn shard(
         name: name.as_bytes(),
         tsize: child.dag_size,
     });
-    Ok(put(node::shard(links, fan_out, &bits), below, on_block))
+    Ok(put(unixfs::shard(links, fan_out, &bits), below, on_block))
 }
 
 fn put(bytes: Vec<u8>, below: u64, on_block: &mut dyn FnMut(Block)) -> BuiltDirectory {
@@ -190,9 +190,9 @@ impl<'n> DirectorySearch<'n> {
     }
 
     fn child(&self, links: &[DagLink], fan_out: u64) -> Result<SearchState, DagError> {
-        let child = place(murmur3(self.name.as_bytes()), self.taken, fan_out)
+        let child = child_index(murmur3(self.name.as_bytes()), self.taken, fan_out)
             .ok_or(DagError::Limit { what: "bits of a hash in its shards", limit: HASH.into() })?;
-        let digits = node::digits(fan_out);
+        let digits = unixfs::digits(fan_out);
         let prefix = format!("{child:0digits$X}");
         match links.iter().find(|link| link.name.starts_with(prefix.as_bytes())) {
             Some(link) if link.name.len() == digits => Ok(SearchState::Below(link.cid.cid()?)),
@@ -234,7 +234,7 @@ fn named(links: &[DagLink], name: &[u8]) -> Result<SearchState, DagError> {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
-    use super::node::LinkTarget;
+    use super::unixfs::LinkTarget;
     use super::*;
     use proptest::prelude::*;
 
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn of_two_entries_with_one_name_the_first_counts() {
         let link = |content: &[u8]| DagLink { cid: Cid::raw(Sha256::of(content)).into(), name: b"a", tsize: 1 };
-        let block = node::directory([link(b"1"), link(b"2")]);
+        let block = unixfs::directory([link(b"1"), link(b"2")]);
         let root = Cid::dag_pb(Sha256::of(&block));
         assert_eq!(entry(root, &block, "a"), Ok(Some((Cid::raw(Sha256::of(b"1")), 1))));
         assert_eq!(entry(root, &block, "b"), Ok(None));
@@ -339,7 +339,7 @@ mod tests {
         let links =
             entries.map(|(name, cid)| DagLink { cid: LinkTarget::Foreign(cid), name: name.as_bytes(), tsize: 1 });
         let plain_link = DagLink { cid: plain.into(), name: b"plain", tsize: 5 };
-        let block = node::directory([links[0], links[1], links[2], plain_link, links[3]]);
+        let block = unixfs::directory([links[0], links[1], links[2], plain_link, links[3]]);
         let root = Cid::dag_pb(Sha256::of(&block));
         let find = |name| DirectorySearch::new(root, name).push(&block);
         assert_eq!(find("plain"), Ok(SearchState::Entry(plain, 5)));
@@ -356,11 +356,12 @@ mod tests {
     #[test]
     fn shards_of_every_fan_out_are_searched() {
         let entries = entries((0..3000).map(|i| format!("name-{i}")));
-        let mut placed: Vec<Placed> = entries.iter().map(|entry| (murmur3(entry.name.as_bytes()), entry)).collect();
-        placed.sort_by_key(|(hash, _)| *hash);
+        let mut hashed: Vec<HashedEntry> =
+            entries.iter().map(|entry| (murmur3(entry.name.as_bytes()), entry)).collect();
+        hashed.sort_by_key(|(hash, _)| *hash);
         for fan_out in [8, 16, 32, 64, 128, 512, 1024] {
             let mut blocks = HashMap::new();
-            let built = shard(&placed, 0, fan_out, &mut |block| drop(blocks.insert(block.cid, block.bytes))).unwrap();
+            let built = shard(&hashed, 0, fan_out, &mut |block| drop(blocks.insert(block.cid, block.bytes))).unwrap();
             for wanted in &entries {
                 let found = SearchState::Entry(wanted.cid, wanted.dag_size);
                 assert_eq!(search(built.root, &blocks, &wanted.name), Ok(found), "{} of {fan_out}", wanted.name);
@@ -373,9 +374,9 @@ mod tests {
     fn names_on_the_same_place_in_every_shard_are_refused() {
         // 64 bits of murmur3 do not collide by chance; the place is given here instead.
         let two = entries(["a".to_owned(), "b".to_owned()]);
-        let placed = [(7, &two[0]), (7, &two[1])];
+        let hashed = [(7, &two[0]), (7, &two[1])];
         for fan_out in [8, FAN_OUT, 1024] {
-            let refused = shard(&placed, 0, fan_out, &mut |_| panic!("no block of it is sound"));
+            let refused = shard(&hashed, 0, fan_out, &mut |_| panic!("no block of it is sound"));
             assert_eq!(refused, Err(DirectoryError::Collision("a".to_owned(), "b".to_owned())));
         }
     }
@@ -384,14 +385,14 @@ mod tests {
     fn shards_that_lead_into_themselves_end() {
         // No hash can do that; a chain as deep as the hash and one more can.
         for fan_out in [8, FAN_OUT, 1024] {
-            let (bits, digits) = (fan_out.trailing_zeros(), node::digits(fan_out));
+            let (bits, digits) = (fan_out.trailing_zeros(), unixfs::digits(fan_out));
             let mut below = Cid::dag_pb(Sha256::of(b""));
             let mut blocks = HashMap::new();
             for level in (0..=HASH / bits).rev() {
-                let child = place(murmur3(b"a"), level * bits, fan_out).unwrap_or(0);
+                let child = child_index(murmur3(b"a"), level * bits, fan_out).unwrap_or(0);
                 let name = format!("{child:0digits$X}");
                 let link = DagLink { cid: below.into(), name: name.as_bytes(), tsize: 0 };
-                let block = node::shard([link], fan_out, &[1; 32]);
+                let block = unixfs::shard([link], fan_out, &[1; 32]);
                 below = Cid::dag_pb(Sha256::of(&block));
                 blocks.insert(below, block);
             }

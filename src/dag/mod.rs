@@ -20,8 +20,8 @@ pub mod build;
 pub mod car;
 pub mod dir;
 mod murmur;
-pub mod node;
 pub mod proof;
+pub mod unixfs;
 pub mod walk;
 
 #[cfg(test)]
@@ -112,10 +112,10 @@ pub(crate) fn prove(cid: Cid, block: &[u8]) -> Result<(), DagError> {
 }
 
 /// Reads the node that `cid` names from its block, which it proves first.
-pub(crate) fn open(cid: Cid, block: &[u8]) -> Result<node::DagNode<'_>, DagError> {
+pub(crate) fn open(cid: Cid, block: &[u8]) -> Result<unixfs::DagNode<'_>, DagError> {
     prove(cid, block)?;
     match cid.codec() {
-        Codec::Raw => Ok(node::DagNode::leaf(block)),
-        Codec::DagPb => node::decode(block),
+        Codec::Raw => Ok(unixfs::DagNode::leaf(block)),
+        Codec::DagPb => unixfs::decode(block),
     }
 }

@@ -12,7 +12,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::size::BLOCK_MOST;
 
 use super::DagError;
-use super::node::DagNode;
+use super::unixfs::DagNode;
 
 /// The position and the hash of each leaf of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,7 +191,7 @@ impl LeafProver {
 #[cfg(test)]
 mod tests {
     use super::super::build;
-    use super::super::node::{self, Piece};
+    use super::super::unixfs::{self, Piece};
     use super::*;
     use crate::size::CHUNK;
     use proptest::prelude::*;
@@ -200,7 +200,7 @@ mod tests {
     fn file(len: usize) -> (Vec<u8>, Arc<Leaves>) {
         let file: Vec<u8> = (0..len).map(|i| (i * 7 / 3) as u8).collect();
         let piece = |leaf: &[u8]| Piece { cid: Cid::raw(Sha256::of(leaf)), size: leaf.len() as u64, tsize: 0 };
-        let root = node::file(&file.chunks(100).map(piece).collect::<Vec<_>>());
+        let root = unixfs::file(&file.chunks(100).map(piece).collect::<Vec<_>>());
         let leaves = Leaves::from_root(Cid::dag_pb(Sha256::of(&root)), &root, Some(len as u64)).unwrap();
         (file, Arc::new(leaves))
     }
@@ -260,12 +260,12 @@ mod tests {
         assert_eq!(Leaves::from_root(cid, b"abc", Some(4)), Err(DagError::Size { declared: 4, found: 3 }));
         assert_eq!(Leaves::from_root(cid, &vec![0; BLOCK_MOST + 1], None), Err(DagError::TooLong(BLOCK_MOST + 1)));
         let of = |block: &[u8]| Leaves::from_root(Cid::dag_pb(Sha256::of(block)), block, None);
-        assert_eq!(of(&node::directory([])), Err(DagError::Directory));
+        assert_eq!(of(&unixfs::directory([])), Err(DagError::Directory));
         let inner = Piece { cid: Cid::dag_pb(Sha256::of(b"")), size: 5, tsize: 5 };
-        assert_eq!(of(&node::file(&[inner])), Err(DagError::NotFlat));
+        assert_eq!(of(&unixfs::file(&[inner])), Err(DagError::NotFlat));
         let long = Piece { cid, size: BLOCK_MOST as u64 + 1, tsize: 5 };
-        assert!(matches!(of(&node::file(&[long])), Err(DagError::Limit { .. })));
-        assert!(matches!(of(&node::file(&[Piece { size: 0, ..long }])), Err(DagError::Malformed(_))));
+        assert!(matches!(of(&unixfs::file(&[long])), Err(DagError::Limit { .. })));
+        assert!(matches!(of(&unixfs::file(&[Piece { size: 0, ..long }])), Err(DagError::Malformed(_))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::cid::Cid;
 
-use super::node::DagNode;
+use super::unixfs::DagNode;
 use super::{DagError, MAX_DEPTH, MAX_NODES};
 
 /// A file's blocks in the order of their content, each proven before a byte of it is handed on.
@@ -108,7 +108,8 @@ impl Walk {
         if used + (fresh.len() + pieces.len()) as u64 > MAX_NODES {
             return Err(DagError::Limit { what: "blocks", limit: MAX_NODES });
         }
-        let below = |piece: &super::node::Piece| Step { cid: piece.cid, size: Some(piece.size), depth: step.depth + 1 };
+        let below =
+            |piece: &super::unixfs::Piece| Step { cid: piece.cid, size: Some(piece.size), depth: step.depth + 1 };
         fresh.extend(pieces.iter().rev().map(below));
         Ok((inline, size))
     }
@@ -128,7 +129,7 @@ impl Walk {
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::node::{self, Piece};
+    use super::super::unixfs::{self, Piece};
     use super::super::vectors::Stream;
     use super::*;
     use crate::digest::Sha256;
@@ -165,7 +166,7 @@ mod tests {
         }
 
         fn node(&mut self, pieces: &[Piece]) -> Piece {
-            let block = node::file(pieces);
+            let block = unixfs::file(pieces);
             let tsize = block.len() as u64 + pieces.iter().map(|piece| piece.tsize).sum::<u64>();
             Piece { cid: self.put(block), size: pieces.iter().map(|piece| piece.size).sum(), tsize }
         }
@@ -273,7 +274,7 @@ mod tests {
     #[test]
     fn a_directory_is_named_as_one() {
         let mut blocks = Foreign::default();
-        let root = blocks.put(node::directory([]));
+        let root = blocks.put(unixfs::directory([]));
         assert_eq!(blocks.read(root, 100), Err(DagError::Directory));
     }
 

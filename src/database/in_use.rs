@@ -33,7 +33,7 @@ pub(super) struct LastDelivered {
 /// A source whose clock is further ahead of ours than this (in seconds) has no date that could be compared with
 /// others: it would keep every newer database out for as long. Clocks of machines without a time server are
 /// minutes apart.
-const AHEAD_MOST: u64 = 600;
+const FUTURE_MOST: u64 = 600;
 
 /// A date of the same second cannot tell two files apart (RFC 9110, section 8.8.2.2), so a file that was changed this
 /// shortly before it was fetched is fetched whole the next time.
@@ -62,7 +62,8 @@ impl DatabaseInUse {
         let modified = u64::try_from(key.mtime_ns).ok()? / 1_000_000_000;
         let bytes = fsx::read_small(&lists.beside_database(name, "last")?, lists.machine().env.uid, 4096).ok();
         let last: Option<LastDelivered> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let last = last.filter(|last| last.modified == modified && modified <= last.fetched.saturating_add(AHEAD_MOST));
+        let last =
+            last.filter(|last| last.modified == modified && modified <= last.fetched.saturating_add(FUTURE_MOST));
         Some(Self { path, size: key.size, key, modified, last, servers })
     }
 
@@ -89,7 +90,7 @@ impl DatabaseInUse {
 
     /// Returns its date, where that can be compared with others': one that is still to come tells nothing.
     pub(super) fn date(&self) -> Option<u64> {
-        Some(self.modified).filter(|date| *date <= clock::now().saturating_add(AHEAD_MOST))
+        Some(self.modified).filter(|date| *date <= clock::now().saturating_add(FUTURE_MOST))
     }
 
     /// Returns the date by which the mirror may be asked for a newer one.

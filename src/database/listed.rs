@@ -78,10 +78,10 @@ impl Snapshot {
 
     /// Returns the peers to ask for it that are not known to be down. The user added the index for this
     /// repository, so peers may learn of the request.
-    pub fn peers(&self, call: &Call) -> Vec<Candidate> {
-        let mut places = want::peers(&call.machine, &self.plan());
-        places.retain(|place| !place.host().is_some_and(|host| call.health.is_down(&host)));
-        places
+    pub fn by_content(&self, call: &Call) -> Vec<Candidate> {
+        let mut candidates = want::by_content(&call.machine, &self.plan());
+        candidates.retain(|candidate| !candidate.host().is_some_and(|host| call.health.is_down(&host)));
+        candidates
     }
 
     /// Describes the index and its age: `index arch, 5 h old`.

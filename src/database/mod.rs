@@ -25,7 +25,7 @@ use crate::source::kubo::KuboReach;
 use crate::verify::Waiver;
 use crate::want::Want;
 
-mod ahead;
+mod batch;
 mod in_use;
 mod listed;
 mod question;
@@ -50,11 +50,11 @@ fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt) -> Re
     let found = DatabaseInUse::found(&call.lists, &want.name, want.repo.as_ref());
     // With -yy the user goes back on purpose, or replaces a damaged database.
     // The option may be out of sight of this process.
-    let forced =
-        call.run.is_hidden || call.run.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
+    let forced = call.pacman_run.is_hidden
+        || call.pacman_run.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     if !forced
         && let Some(found) = found.as_ref().filter(|found| found.strong_date().is_some())
-        && let Some(host) = ahead::unchanged(call, want, &found.state())?
+        && let Some(host) = batch::unchanged(call, want, &found.state())?
     {
         return found.obtained(&want.name, format!("{host}, unchanged"));
     }
@@ -140,9 +140,9 @@ impl DatabaseUpdate<'_> {
     /// Uses an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
     /// when the mirror should be asked for all of it.
     fn with_index(&mut self) -> Result<Option<Obtained>, Error> {
-        let Some(Candidate::Mirror(mirror)) = self.want.places.first() else { return Ok(None) };
+        let Some(Candidate::Mirror(mirror)) = self.want.candidates.first() else { return Ok(None) };
         let Some(snapshot) = listed::newest(&self.call.lists, self.want) else { return Ok(None) };
-        if snapshot.peers(self.call).is_empty() || self.call.health.is_down(&http::host(mirror)) {
+        if snapshot.by_content(self.call).is_empty() || self.call.health.is_down(&http::host(mirror)) {
             return Ok(None);
         }
         let size = snapshot.database.size;
@@ -184,9 +184,9 @@ impl DatabaseUpdate<'_> {
         modified: Option<SystemTime>,
         tail: &[u8],
     ) -> Result<Option<Obtained>, Error> {
-        let mut places = snapshot.peers(self.call);
-        places.push(Candidate::Mirror(mirror.clone()));
-        let Some(mut obtained) = self.proven(snapshot, &places, Purpose::Caller)? else { return Ok(None) };
+        let mut candidates = snapshot.by_content(self.call);
+        candidates.push(Candidate::Mirror(mirror.clone()));
+        let Some(mut obtained) = self.proven(snapshot, &candidates, Purpose::Caller)? else { return Ok(None) };
         let same_date =
             modified.and_then(clock::checked_unix).is_some_and(|date| snapshot.database.modified == Some(date));
         let read = |at: u64, len: u64| fsx::read_part(&obtained.file, at, len).unwrap_or_default();
@@ -261,14 +261,14 @@ impl DatabaseUpdate<'_> {
 
     /// Fetches the snapshot from peers, and keeps its table for the packages; `wait` is the longest silence.
     fn whole_snapshot(&mut self, snapshot: &Snapshot, wait: Option<Duration>) -> Result<Option<Obtained>, Error> {
-        let mut places = snapshot.peers(self.call);
+        let mut candidates = snapshot.by_content(self.call);
         if wait.is_some() {
             // A search of the whole network takes seconds, and the mirror would have to wait for it.
-            places.retain(|place| !matches!(place, Candidate::Kubo(_, KuboReach::Anywhere)));
+            candidates.retain(|candidate| !matches!(candidate, Candidate::Kubo(_, KuboReach::Anywhere)));
         }
         // While a mirror is available, a copy of our own does not show that peers have the packages.
         let purpose = if wait.is_some() { Purpose::Elsewhere { patience: wait } } else { Purpose::Caller };
-        let Some(mut obtained) = self.proven(snapshot, &places, purpose)? else { return Ok(None) };
+        let Some(mut obtained) = self.proven(snapshot, &candidates, purpose)? else { return Ok(None) };
         if self.table().is_some_and(|table| snapshot.keep_table(&table).is_err()) {
             return Ok(None);
         }
@@ -306,10 +306,10 @@ impl DatabaseUpdate<'_> {
     fn proven(
         &mut self,
         snapshot: &Snapshot,
-        places: &[Candidate],
+        candidates: &[Candidate],
         purpose: Purpose,
     ) -> Result<Option<Obtained>, Error> {
-        let order = Order { name: &self.want.name, plan: &snapshot.plan(), places };
+        let order = Order { name: &self.want.name, plan: &snapshot.plan(), candidates };
         match deliver::fetch(self.call, order, purpose).noted_in(self.receipt) {
             Ok(obtained) => Ok(Some(obtained)),
             Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Local) => Err(error),

@@ -14,7 +14,7 @@ use crate::plan::Expect;
 use crate::plan::Plan;
 use crate::source::Miss;
 use crate::verify::{self, Accepted, Waiver};
-use crate::want::{Want, peers};
+use crate::want::{Want, by_content};
 
 /// Fetches the signature of a database, from where the database itself came.
 ///
@@ -40,12 +40,12 @@ fn of_its_database(
         };
         let cid = Cid::raw(sha256);
         want.plan = Plan { cid: Some(cid), ..Plan::without_cid(Expect::Exact { sha256, size }) };
-        let mirrors = std::mem::take(&mut want.places);
-        want.places = peers(&call.machine, &want.plan).into_iter().chain(mirrors).collect();
+        let mirrors = std::mem::take(&mut want.candidates);
+        want.candidates = by_content(&call.machine, &want.plan).into_iter().chain(mirrors).collect();
     } else {
         match origin.and_then(|url| reqwest::Url::parse(&format!("{url}.sig")).ok()) {
-            Some(origin) => want.places = vec![Candidate::of_url(&origin)?],
-            None => want.places.truncate(1),
+            Some(origin) => want.candidates = vec![Candidate::of_url(&origin)?],
+            None => want.candidates.truncate(1),
         }
     }
     let fetched = deliver::fetch(call, want.order(), Purpose::Caller).noted_in(receipt);

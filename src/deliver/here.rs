@@ -49,7 +49,7 @@ fn taken(call: &Call, sha256: Sha256, size: u64) -> Option<Obtained> {
     }
     let (StoredFile { file, from, .. }, path) = call.machine.store.take_out(sha256)?;
     let proof = verify::prove(&file, sha256, size).ok()?;
-    call.machine.store.aside(&call.run.name).note_handed_out(&sha256.to_string());
+    call.machine.store.aside(&call.pacman_run.name).note_handed_out(&sha256.to_string());
     let loose = Some(TempFile::named(path));
     Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) })
 }

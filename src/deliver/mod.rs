@@ -3,9 +3,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `order`, `place` | what goes in: the file and the purpose; the places to ask |
+//! | `order`, `candidate` | what goes in: the file and the purpose; the sources to ask |
 //! | `here` | looks on this machine |
-//! | `race` | makes a source of each place, runs the race over them (`crate::race`), records their health |
+//! | `race` | makes a source of each candidate, runs the race over them (`crate::race`), records their health |
 //! | `obtained`, `receipt` | what comes out: the accepted file; the bytes of each source |
 //! | `runtime` | runs asynchronous work on this thread, until it ends or the user interrupts it |
 
@@ -20,18 +20,18 @@ use crate::report::{self, ProgressLine};
 use crate::store::{Slot, Stay, Store, Turn};
 use crate::verify::Accepted;
 
+mod candidate;
 mod here;
 mod obtained;
 mod order;
-mod place;
 mod race;
 mod receipt;
 mod runtime;
 
+pub use candidate::Candidate;
 pub use here::here;
 pub use obtained::{Obtained, TempFile, line};
 pub use order::{Order, Purpose, Since, Updated};
-pub use place::Candidate;
 use race::Raced;
 pub use receipt::{Delivery, Receipt};
 pub use runtime::block_on;
@@ -55,7 +55,7 @@ pub fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Option<Obtained
             let store = Rc::clone(&call.machine.store);
             let ground = ground(call, &store, order, purpose)?;
             if let Ground::Slot { key, .. } = &ground
-                && store.aside(&call.run.name).was_handed_out(key)
+                && store.aside(&call.pacman_run.name).was_handed_out(key)
             {
                 return Ok(None);
             }
@@ -195,7 +195,7 @@ fn into_slot(
     let is_once = is_near || store.is_passing() || store.is_short(size);
     let stored = match purpose {
         Purpose::Caller | Purpose::Elsewhere { .. } if is_once => {
-            store.aside(&call.run.name).note_handed_out(key);
+            store.aside(&call.pacman_run.name).note_handed_out(key);
             slot.release().map(|path| obtained.loose = Some(TempFile::named(path)))
         }
         Purpose::ReadAhead if is_near => slot.keep(order.name, &proof, Stay::Passing, &obtained.from),

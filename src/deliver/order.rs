@@ -1,4 +1,4 @@
-//! The order for a delivery: the file, the places to ask, and the purpose.
+//! The order for a delivery: the file, the sources to ask, and the purpose.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ pub struct Order<'a> {
     /// The expectation.
     pub plan: &'a Plan,
     /// The sources.
-    pub places: &'a [Candidate],
+    pub candidates: &'a [Candidate],
 }
 
 /// The purpose of a delivery: it decides where the file is looked for, and where it stays.

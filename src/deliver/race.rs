@@ -1,4 +1,4 @@
-//! Sets up the race for one file: makes a source of each place, runs [`crate::race`] over them, and records the
+//! Sets up the race for one file: makes a source of each candidate, runs [`crate::race`] over them, and records the
 //! health of each.
 
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use reqwest::Url;
 
 use crate::call::Call;
 use crate::cid::Codec;
-use crate::deliver::place::Candidate;
+use crate::deliver::candidate::Candidate;
 use crate::deliver::receipt::Receipt;
 use crate::deliver::runtime::block_on;
 use crate::deliver::{Obtained, Order, Purpose, Since};
@@ -27,14 +27,14 @@ use crate::name::FileName;
 use crate::name::NameKind;
 use crate::plan::{Expect, Plan};
 use crate::race::leaves::RootBlock;
-use crate::race::{Contender, Log, Pace, Race, RaceOutcome, Roots, Won};
+use crate::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots, Won};
 use crate::report::{self, ProgressLine};
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
 use crate::source::kubo::{KuboFile, KuboReach, LATER};
+use crate::source::lan::LanFile;
 use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
-use crate::source::node::NodeFile;
 use crate::source::{Miss, Source, SourceKind};
 use crate::verify::Waiver;
 
@@ -108,17 +108,17 @@ fn run(
 ) -> Result<Raced, Error> {
     let Order { name, plan, .. } = order;
     let have = partial.metadata().map_or(0, |meta| meta.len());
-    let places = in_order(&call.health, order.places);
+    let candidates = in_order(&call.health, order.candidates);
     let http = Rc::clone(&call.machine.http);
     let progress = ProgressLine::new(call.machine.settings.progress, name.as_str(), plan.expect.size());
     let (had_it, led_to) = (Rc::default(), LedTo::default());
-    let (entrants, meters) = entrants(call, &http, name, plan, &places, &had_it, &led_to);
+    let (sources, meters) = sources(call, &http, name, plan, &candidates, &had_it, &led_to);
     let race = Race {
-        entrants,
+        sources,
         name,
         expect: plan.expect,
         pace,
-        roots: root_block(&call.machine, &http, plan, &places),
+        roots: root_block(&call.machine, &http, plan, &candidates),
         newer_than: since.newer_than,
         not_older_than: since.not_older_than,
         progress: &progress,
@@ -133,43 +133,43 @@ fn run(
         _ => Vec::new(),
     };
     drop(race);
-    for (place, meter) in places.iter().zip(meters) {
-        receipt.sent(place.source(), meter.get());
+    for (candidate, meter) in candidates.iter().zip(meters) {
+        receipt.sent(candidate.source(), meter.get());
     }
-    learn(&mut call.health, &places, &log, &shares, had_it);
+    learn(&mut call.health, &candidates, &log, &shares, had_it);
     receipt.misses = log.misses.iter().map(|(_, miss)| miss.clone()).collect();
     let Some(outcome) = outcome else {
         call.interrupted();
         return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
     };
     if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
-        && shares.iter().any(|(index, _)| places[*index].kind() == SourceKind::Kubo)
+        && shares.iter().any(|(index, _)| candidates[*index].kind() == SourceKind::Kubo)
     {
         receipt.cached_by_kubo.push((cid, size));
     }
-    let from = from(&places, &shares, &led_to, have);
+    let from = from(&candidates, &shares, &led_to, have);
     let raced = match outcome {
         RaceOutcome::Won(won) => {
-            let (url, is_near) = alone(&places, &shares, had_it);
-            Raced::Won(Box::new(RaceWinner { won, from, url, is_near, refused: refused(&places, &log) }))
+            let (url, is_near) = alone(&candidates, &shares, had_it);
+            Raced::Won(Box::new(RaceWinner { won, from, url, is_near, refused: refused(&candidates, &log) }))
         }
         RaceOutcome::Unchanged(_) => Raced::Unchanged(from),
         RaceOutcome::Older(_, date) => Raced::Older(from, date),
-        RaceOutcome::Lost => return Err(lost(&call.machine, name, plan, &places, &log)),
+        RaceOutcome::Lost => return Err(lost(&call.machine, name, plan, &candidates, &log)),
     };
     if call.machine.env.var(VERBOSE).is_some() {
         for (index, miss) in &log.misses {
-            report::say(&places[*index].line(miss));
+            report::say(&candidates[*index].line(miss));
         }
     }
     Ok(raced)
 }
 
 /// Names the sources that delivered, for people; `have` bytes were here before.
-fn from(places: &[Candidate], shares: &[(usize, u64)], led_to: &LedTo, have: u64) -> String {
+fn from(candidates: &[Candidate], shares: &[(usize, u64)], led_to: &LedTo, have: u64) -> String {
     let label = |index: usize| match led_to.borrow().get(&index).and_then(|last| last.borrow().clone()) {
-        Some(last) => format!("{}, redirected to {last}", places[index].label()),
-        None => places[index].label(),
+        Some(last) => format!("{}, redirected to {last}", candidates[index].label()),
+        None => candidates[index].label(),
     };
     let from = shares.iter().map(|(index, _)| label(*index)).collect::<Vec<_>>().join(" + ");
     match (from.is_empty(), have) {
@@ -182,12 +182,12 @@ fn from(places: &[Candidate], shares: &[(usize, u64)], led_to: &LedTo, have: u64
 
 /// Returns the URL of the one mirror that delivered the file alone, and true when it came from this machine alone,
 /// where it stays.
-fn alone(places: &[Candidate], shares: &[(usize, u64)], had_it: Option<bool>) -> (Option<Url>, bool) {
+fn alone(candidates: &[Candidate], shares: &[(usize, u64)], had_it: Option<bool>) -> (Option<Url>, bool) {
     let [(index, _)] = shares else { return (None, false) };
-    match &places[*index] {
+    match &candidates[*index] {
         Candidate::Mirror(url) => (Some(url.clone()), false),
         // The daemon keeps the files that it fetched, for the neighbours.
-        Candidate::File(_) | Candidate::Node(_) => (None, true),
+        Candidate::File(_) | Candidate::Lan(_) => (None, true),
         Candidate::Kubo(..) => (None, had_it == Some(true)),
         Candidate::Gateway(..) => (None, false),
     }
@@ -204,22 +204,22 @@ fn is_believed(name: &FileName, plan: &Plan) -> bool {
 
 /// Makes a source for every candidate, and a meter for each. `had_it` tells later whether Kubo had the file by
 /// itself.
-fn entrants<'a>(
+fn sources<'a>(
     call: &Call,
     http: &'a Http,
     name: &FileName,
     plan: &Plan,
-    places: &[Candidate],
+    candidates: &[Candidate],
     had_it: &Rc<Cell<Option<bool>>>,
     led_to: &LedTo,
-) -> (Vec<Contender<'a>>, Vec<Rc<Cell<u64>>>) {
+) -> (Vec<RaceSource<'a>>, Vec<Rc<Cell<u64>>>) {
     let (size, most) = (plan.expect.size(), plan.expect.most());
     let gateway = call.machine.settings.gateway_url();
-    let has_near = places.iter().any(|place| matches!(place, Candidate::Kubo(_, KuboReach::Near)));
+    let has_near = candidates.iter().any(|candidate| matches!(candidate, Candidate::Kubo(_, KuboReach::Near)));
     let is_spent = call.health.head_start(call.machine.settings.head_start).is_zero();
     let is_believed = is_believed(name, plan);
-    let entrant = |(index, place): (usize, &Candidate)| {
-        let source: Box<dyn Source + 'a> = match place {
+    let racing = |(index, candidate): (usize, &Candidate)| {
+        let source: Box<dyn Source + 'a> = match candidate {
             Candidate::File(path) => Box::new(LocalFile::new(path.clone(), most)),
             Candidate::Mirror(url) => {
                 let source = Mirror::new(http, url.clone(), size, most);
@@ -230,8 +230,8 @@ fn entrants<'a>(
                 })
             }
             Candidate::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
-            Candidate::Node(sha256) => {
-                Box::new(NodeFile::new(&call.machine.settings.socket, *sha256, plan.cid, most, name.as_str()))
+            Candidate::Lan(sha256) => {
+                Box::new(LanFile::new(&call.machine.settings.socket, *sha256, plan.cid, most, name.as_str()))
             }
             Candidate::Kubo(cid, reach) => {
                 let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
@@ -243,11 +243,11 @@ fn entrants<'a>(
                 })
             }
         };
-        let record = place.host().map(|host| call.health.record(&host)).unwrap_or_default();
+        let record = candidate.host().map(|host| call.health.record(&host)).unwrap_or_default();
         let (source, meter) = Metered::new(source, call.machine.settings.rate);
-        (Contender { source: Box::new(source), record }, meter)
+        (RaceSource { source: Box::new(source), record }, meter)
     };
-    places.iter().enumerate().map(entrant).unzip()
+    candidates.iter().enumerate().map(racing).unzip()
 }
 
 fn pace(call: &Call, plan: &Plan, purpose: Purpose) -> Pace {
@@ -276,68 +276,74 @@ fn pace(call: &Call, plan: &Plan, purpose: Purpose) -> Pace {
 
 /// Returns the sources that may have the root block of the file. The root of a file of one leaf is that leaf, and
 /// its sha256 is known anyway.
-fn root_block<'a>(machine: &Machine, http: &'a Http, plan: &Plan, places: &[Candidate]) -> Option<Box<dyn Roots + 'a>> {
+fn root_block<'a>(
+    machine: &Machine,
+    http: &'a Http,
+    plan: &Plan,
+    candidates: &[Candidate],
+) -> Option<Box<dyn Roots + 'a>> {
     let (cid, size) = plan.cid.filter(|cid| cid.codec() == Codec::DagPb).zip(plan.expect.size())?;
-    let peers = places.iter().filter_map(|place| match place {
+    let urls = candidates.iter().filter_map(|candidate| match candidate {
         Candidate::Kubo(..) => Some((block_url(&machine.settings.gateway_url(), cid), true)),
         Candidate::Gateway(url, _) => Some((block_url(url, cid), false)),
-        Candidate::File(_) | Candidate::Node(_) | Candidate::Mirror(_) => None,
+        Candidate::File(_) | Candidate::Lan(_) | Candidate::Mirror(_) => None,
     });
     // An index that names the root has its block in its plain copy (man/pkgswarm-index.5).
     let naming = machine.settings.indexes.iter().filter(|index| plan.named_by.contains(&index.name));
     let copies = naming.filter_map(|index| Some((index.url.as_ref()?.below(&format!("/ipfs/{cid}")), false)));
-    let mut all: Vec<(Url, bool)> = peers.chain(copies).collect();
+    let mut all: Vec<(Url, bool)> = urls.chain(copies).collect();
     all.dedup();
     (!all.is_empty()).then(|| Box::new(RootBlock::new(http, all, cid, size)) as Box<dyn Roots>)
 }
 
 /// Lists the sources that sent something else than expected, which the user should know even after a success.
-fn refused(places: &[Candidate], log: &Log) -> Vec<String> {
-    let lines = log.misses.iter().filter_map(|(index, miss)| match (miss, &places[*index]) {
-        (Miss::Corrupt(why), place @ Candidate::Mirror(_)) => {
-            Some(format!("refused from mirror {}: {why}", place.label()))
+fn refused(candidates: &[Candidate], log: &Log) -> Vec<String> {
+    let lines = log.misses.iter().filter_map(|(index, miss)| match (miss, &candidates[*index]) {
+        (Miss::Corrupt(why), candidate @ Candidate::Mirror(_)) => {
+            Some(format!("refused from mirror {}: {why}", candidate.label()))
         }
-        (Miss::Corrupt(why), place) => Some(format!("refused from {}: {why}", place.label())),
+        (Miss::Corrupt(why), candidate) => Some(format!("refused from {}: {why}", candidate.label())),
         _ => None,
     });
     lines.collect()
 }
 
 /// Moves sources that did not answer lately to the end. The order within each group stays.
-fn in_order(health: &Health, places: &[Candidate]) -> Vec<Candidate> {
-    let is_down = |place: &Candidate| place.host().is_some_and(|host| health.is_down(&host));
-    let (mut order, last): (Vec<Candidate>, Vec<Candidate>) = places.iter().cloned().partition(|place| !is_down(place));
+fn in_order(health: &Health, candidates: &[Candidate]) -> Vec<Candidate> {
+    let is_down = |candidate: &Candidate| candidate.host().is_some_and(|host| health.is_down(&host));
+    let (mut order, last): (Vec<Candidate>, Vec<Candidate>) =
+        candidates.iter().cloned().partition(|candidate| !is_down(candidate));
     order.extend(last);
     order
 }
 
-fn learn(health: &mut Health, places: &[Candidate], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
+fn learn(health: &mut Health, candidates: &[Candidate], log: &Log, shares: &[(usize, u64)], had_it: Option<bool>) {
     health.spend(log.head_start_spent);
     for (index, miss) in &log.misses {
-        let Some(host) = places[*index].host() else { continue };
+        let Some(host) = candidates[*index].host() else { continue };
         match miss {
             // A daemon that searches is not down; one that does not even report whether it has the file is.
-            Miss::Stalled(_) if places[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
+            Miss::Stalled(_) if candidates[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
             Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest).filter(|rest| !rest.is_zero())),
             _ => {}
         }
-        if places[*index].kind() == SourceKind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {
+        if candidates[*index].kind() == SourceKind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {
             health.note(&host, SourceRecord::missed);
         }
     }
-    for host in log.liars.iter().filter_map(|index| places[*index].host()) {
+    for host in log.liars.iter().filter_map(|index| candidates[*index].host()) {
         health.lied(&host);
     }
     for (index, latency, bytes, took) in &log.heard {
-        let Some(host) = places[*index].host() else { continue };
+        let Some(host) = candidates[*index].host() else { continue };
         health.note(&host, |record| {
             record.answered(*latency);
             record.delivered(*bytes, *took);
         });
     }
     for (index, _) in shares {
-        if let Some(host) = places[*index].host() {
+        if let Some(host) = candidates[*index].host() {
             health.up(&host);
         }
     }
@@ -345,7 +351,7 @@ fn learn(health: &mut Health, places: &[Candidate], log: &Log, shares: &[(usize,
 }
 
 /// Makes the error of a lost race: every source with its miss, the most telling kind, and the hint.
-fn lost(machine: &Machine, name: &FileName, plan: &Plan, places: &[Candidate], log: &Log) -> Error {
+fn lost(machine: &Machine, name: &FileName, plan: &Plan, candidates: &[Candidate], log: &Log) -> Error {
     if let Some((_, Miss::Local(why))) = log.misses.iter().find(|(_, miss)| matches!(miss, Miss::Local(_))) {
         return Error::local(machine.store.dir().display(), why)
             .hint("free some space there, or set store.dir to another place");
@@ -358,9 +364,9 @@ fn lost(machine: &Machine, name: &FileName, plan: &Plan, places: &[Candidate], l
     };
     let mut error = Error::new(kind, name, message);
     for (index, miss) in &log.misses {
-        error = error.tried(places[*index].line(miss));
+        error = error.tried(candidates[*index].line(miss));
     }
-    if places.is_empty() {
+    if candidates.is_empty() {
         error = error.tried("there was no source to ask");
     }
     match kind {

@@ -199,7 +199,7 @@ impl Arguments {
     }
 
     /// Returns only the options for configuration, databases and root, each path made absolute by `resolve`.
-    pub fn places(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
+    pub fn path_words(&self, resolve: impl Fn(&Path) -> Option<PathBuf>) -> Option<Vec<OsString>> {
         let paths = self.parts.iter().filter_map(|part| match part {
             ArgumentPart::Path(option, path) => Some((option, path)),
             ArgumentPart::Word(_) => None,

@@ -85,7 +85,7 @@ fn what_is_run_elsewhere_has_absolute_paths_or_none() {
     let below = |path: &Path| Some(Path::new("/at").join(path));
     let words = |words: Option<Vec<OsString>>| words.unwrap().join(" ".as_ref()).into_string().unwrap();
     assert_eq!(words(asked.again(below)), "-Su --dbpath=/at/d --cachedir=/at/c foo --config=/e");
-    assert_eq!(words(asked.places(below)), "--dbpath=/at/d --cachedir=/at/c --config=/e");
+    assert_eq!(words(asked.path_words(below)), "--dbpath=/at/d --cachedir=/at/c --config=/e");
     assert_eq!(asked.again(|_| None), None);
 }
 

@@ -29,7 +29,7 @@ const USUAL: usize = 4096;
 /// The key of one run of pacman: the process id and when it started, which together never come back until the
 /// machine restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Transaction {
+pub struct ProcessKey {
     /// The process id, as seen in our own process namespace.
     pub pid: i32,
     /// Start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
@@ -40,7 +40,7 @@ pub struct Transaction {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {
     /// The run that this call belongs to.
-    pub transaction: Transaction,
+    pub key: ProcessKey,
     /// Its program as it was started: a path, or a name that was found in `PATH`.
     pub program: PathBuf,
     /// Its command line, read as pacman reads it.
@@ -82,7 +82,7 @@ pub enum CallerError {
     },
 }
 
-impl Transaction {
+impl ProcessKey {
     /// Returns the run of process `pid`, whatever its program.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Transaction {
     /// Returns the run of our parent process.
     ///
     /// # Errors
-    /// As [`Transaction::of`]; `Gone(0)` where the parent lives in another process namespace.
+    /// As [`ProcessKey::of`]; `Gone(0)` where the parent lives in another process namespace.
     pub fn parent() -> Result<Self, CallerError> {
         Self::of(parent_pid()?)
     }
@@ -148,10 +148,10 @@ impl Caller {
     /// # Errors
     /// `NotPacman` when it is another program, which is normal under makepkg and by hand.
     pub fn of(pid: i32) -> Result<Self, CallerError> {
-        let transaction = Transaction::of(pid)?;
+        let key = ProcessKey::of(pid)?;
         let words = words(&read(pid, "cmdline", LONGEST_CMDLINE)?);
         // The kernel may have reused the id between the two reads.
-        if !transaction.is_alive() {
+        if !key.is_alive() {
             return Err(CallerError::Gone(pid));
         }
         let (program, arguments) = match words.split_first() {
@@ -162,7 +162,7 @@ impl Caller {
             return Err(CallerError::NotPacman { pid, name: basename(program.as_bytes()) });
         }
         let otherwise = Arguments::parse_otherwise(arguments);
-        Ok(Self { transaction, program: PathBuf::from(program), arguments: Arguments::parse(arguments), otherwise })
+        Ok(Self { key, program: PathBuf::from(program), arguments: Arguments::parse(arguments), otherwise })
     }
 
     /// Makes a path from pacman's command line absolute, by the directory in which pacman was started.
@@ -175,7 +175,7 @@ impl Caller {
             return Some(path.to_owned());
         }
         let shell = std::env::var_os("PWD").map(PathBuf::from);
-        let process = fs::read_link(format!("/proc/{}/cwd", self.transaction.pid)).ok();
+        let process = fs::read_link(format!("/proc/{}/cwd", self.key.pid)).ok();
         [shell, process]
             .into_iter()
             .flatten()
@@ -265,11 +265,11 @@ mod tests {
     #[test]
     fn a_process_keeps_its_transaction_and_another_has_another() {
         let own = std::process::id() as i32;
-        assert_eq!(Transaction::of(own).unwrap(), Transaction::of(own).unwrap());
-        assert!(Transaction::of(own).unwrap().is_alive());
-        assert_ne!(Transaction::of(own).unwrap(), Transaction::parent().unwrap());
-        assert!(!Transaction { pid: own, start_time: 1 }.is_alive());
-        assert!(matches!(Transaction::of(i32::MAX), Err(CallerError::Gone(i32::MAX))));
+        assert_eq!(ProcessKey::of(own).unwrap(), ProcessKey::of(own).unwrap());
+        assert!(ProcessKey::of(own).unwrap().is_alive());
+        assert_ne!(ProcessKey::of(own).unwrap(), ProcessKey::parent().unwrap());
+        assert!(!ProcessKey { pid: own, start_time: 1 }.is_alive());
+        assert!(matches!(ProcessKey::of(i32::MAX), Err(CallerError::Gone(i32::MAX))));
     }
 
     #[test]

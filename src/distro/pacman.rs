@@ -33,7 +33,7 @@ const FIELDS: [&str; 8] = ["%r", "%n", "%v", "%l", "%D", "%P", "%H", "%G"];
 pub struct Pacman {
     program: PathBuf,
     transaction: Vec<OsString>,
-    places: Vec<OsString>,
+    path_words: Vec<OsString>,
     guard: &'static str,
 }
 
@@ -75,8 +75,8 @@ impl Pacman {
         // A name without a slash is looked up in PATH, by pacman's shell as by us.
         let is_name = caller.program.components().count() == 1 && !caller.program.is_absolute();
         let program = if is_name { caller.program.clone() } else { resolve(&caller.program)? };
-        let (transaction, places) = (arguments.again(resolve)?, arguments.places(resolve)?);
-        Some(Self { program, transaction, places, guard })
+        let (transaction, path_words) = (arguments.again(resolve)?, arguments.path_words(resolve)?);
+        Some(Self { program, transaction, path_words, guard })
     }
 
     /// Returns the packages of its transaction in the order in which it will ask for them, those in a cache
@@ -92,7 +92,7 @@ impl Pacman {
     /// Returns the metadata of these packages, by name.
     pub fn about(&self, packages: &[TransactionPackage]) -> Option<HashMap<String, About>> {
         let mut words: Vec<OsString> = vec!["-Si".into()];
-        words.extend(self.places.iter().cloned());
+        words.extend(self.path_words.iter().cloned());
         words.extend(packages.iter().map(|package| format!("{}/{}", package.repo, package.name).into()));
         Some(about(&self.ask(&words)?))
     }
@@ -100,7 +100,7 @@ impl Pacman {
     /// Returns the names and versions of all installed packages. `None` also where none is.
     pub fn installed(&self) -> Option<HashMap<String, String>> {
         let mut words: Vec<OsString> = vec!["-Q".into()];
-        words.extend(self.places.iter().cloned());
+        words.extend(self.path_words.iter().cloned());
         let text = self.ask(&words)?;
         let pairs = text.lines().filter_map(|line| line.split_once(' '));
         Some(pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect())

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::distro::arguments::Arguments;
-use crate::distro::caller::Transaction;
+use crate::distro::caller::ProcessKey;
 use crate::fsx::FileKey;
 
 /// A configuration directory; `None` on machines without pacman, where the tests that need it prove nothing.
@@ -115,10 +115,10 @@ fn control_characters_are_never_written_into_a_configuration() {
 
 #[test]
 fn a_question_takes_its_paths_from_the_caller() {
-    let transaction = Transaction { pid: std::process::id() as i32, start_time: 0 };
+    let key = ProcessKey { pid: std::process::id() as i32, start_time: 0 };
     let caller = |line: &str| {
         let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-        Caller { transaction, program: "pacman".into(), arguments: Arguments::parse(&words), otherwise: None }
+        Caller { key, program: "pacman".into(), arguments: Arguments::parse(&words), otherwise: None }
     };
     let question = ConfQuestion::of(&caller("-Sy --config /c -b /d -r /r --cachedir /e")).unwrap();
     let want = ["/c", "/d", "/r", "/e"].map(PathBuf::from);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::{KuboPolicy, Settings};
+use crate::config::{AskPolicy, Settings};
 use crate::deliver::block_on;
 use crate::env::Env;
 use crate::http::Http;
@@ -62,8 +62,8 @@ impl DaemonFacts {
     /// Asks the daemon. Needs at most three seconds.
     pub fn ask(env: &Env, settings: &Settings) -> Self {
         match settings.kubo {
-            KuboPolicy::No => return Self::Off,
-            KuboPolicy::Auto if env.has_proxy() => return Self::BehindProxy,
+            AskPolicy::No => return Self::Off,
+            AskPolicy::Auto if env.has_proxy() => return Self::BehindProxy,
             _ => {}
         }
         let http = Http::new(settings.connect.min(PATIENCE));
@@ -85,7 +85,7 @@ impl DaemonFacts {
             && is_gone(Some(&fault))
             && is_gone(failure(&gateway).as_ref())
         {
-            return Self::Gone { wanted: settings.kubo == KuboPolicy::Yes, why: fault.text };
+            return Self::Gone { wanted: settings.kubo == AskPolicy::Yes, why: fault.text };
         }
         Self::Here(Box::new(Answers {
             api: settings.kubo_api.to_string(),

@@ -106,17 +106,17 @@ const CONFIG: &[Check] = &[Check {
     about: "The configuration of pkgswarm is understood. With a mistake in it pacman's files come from mirrors \
             alone, nothing is shared, and the other commands refuse to run. A variable PKGSWARM_* that means nothing \
             is only named.",
-    look: |facts| facts.mistakes.iter().map(|it| Finding::error(it.clone(), place_of(it))).collect(),
+    look: |facts| facts.mistakes.iter().map(|it| Finding::error(it.clone(), fix_of(it))).collect(),
 }];
 
 /// Returns the fix for a mistake: the file to edit, or the variable to unset.
-fn place_of(mistake: &str) -> String {
-    let place = mistake.split(": ").next().unwrap_or_default();
-    match (place.strip_prefix('$'), place.rsplit_once(':')) {
+fn fix_of(mistake: &str) -> String {
+    let subject = mistake.split(": ").next().unwrap_or_default();
+    match (subject.strip_prefix('$'), subject.rsplit_once(':')) {
         (Some(variable), _) => format!("unset {variable}"),
         (None, Some((file, _))) if file.starts_with('/') => format!("sudoedit {file}"),
-        (None, None) if place.starts_with('/') => format!("sudo chmod a+r {place}"),
-        _ => format!("correct {place}"),
+        (None, None) if subject.starts_with('/') => format!("sudo chmod a+r {subject}"),
+        _ => format!("correct {subject}"),
     }
 }
 

@@ -348,13 +348,16 @@ fn ours(facts: &Facts) -> Option<(&PacmanConf, Vec<String>)> {
 fn xfer_words(facts: &Facts) -> Vec<Finding> {
     let Some((_, words)) = ours(facts) else { return vec![] };
     let mut found = Vec::new();
-    for place in ["%u", "%o"] {
-        if words.iter().any(|word| word == place) {
+    for variable in ["%u", "%o"] {
+        if words.iter().any(|word| word == variable) {
             continue;
         }
-        let stuck = words.iter().find(|word| word.contains(place));
+        let stuck = words.iter().find(|word| word.contains(variable));
         let why = stuck.map_or_else(|| "is missing".to_owned(), |word| format!("is a part of {word}"));
-        found.push(Finding::error(format!("{place} {why} in XferCommand; pacman replaces it only as a word"), BY_HAND));
+        found.push(Finding::error(
+            format!("{variable} {why} in XferCommand; pacman replaces it only as a word"),
+            BY_HAND,
+        ));
     }
     if !words.iter().any(|word| word == "xfer") {
         found.push(Finding::error("XferCommand does not call `pkgswarm xfer`", BY_HAND));
@@ -378,7 +381,7 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::error(says, "install pkgswarm again, or sudo pkgswarm setup --undo")];
     }
     let Some(user) = runner(conf) else { return vec![] };
-    let closed = [program, &full].into_iter().find_map(|program| users::obstacle(program, user, Access::Run));
+    let closed = [program, &full].into_iter().find_map(|program| users::obstacle(program, user, Access::Execute));
     let say = |closed: PathBuf| {
         let says = format!(
             "{} cannot be run by {}, the user that pacman runs it as: {} is closed to that user",

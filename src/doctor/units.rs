@@ -12,7 +12,8 @@ use crate::program;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Directories of units, the first one with a unit has it (systemd.unit(5)).
-const PLACES: [&str; 4] = ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+const UNIT_DIRS: [&str; 4] =
+    ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
 
 /// Runs systemctl with the programs of `path`, and returns its output; empty where it fails.
 pub(super) fn systemctl(path: &str, words: &[&str]) -> String {
@@ -23,9 +24,9 @@ pub(super) fn systemctl(path: &str, words: &[&str]) -> String {
 
 /// Returns the user that a service runs as, from its files below `root`; `None` where they name none.
 pub fn user_of(root: &Path, service: &str) -> Option<String> {
-    let places = || PLACES.iter().map(|place| root.join(place));
-    let unit = places().map(|place| place.join(service)).find(|file| file.exists());
-    let mut files: Vec<PathBuf> = places().rev().flat_map(|place| parts(&place.join(format!("{service}.d")))).collect();
+    let dirs = || UNIT_DIRS.iter().map(|dir| root.join(dir));
+    let unit = dirs().map(|dir| dir.join(service)).find(|file| file.exists());
+    let mut files: Vec<PathBuf> = dirs().rev().flat_map(|dir| parts(&dir.join(format!("{service}.d")))).collect();
     // The parts of a unit are read in the order of their names, wherever they are.
     files.sort_by_key(|file| file.file_name().map(ToOwned::to_owned));
     let texts = unit.into_iter().chain(files).filter_map(|file| fs::read_to_string(file).ok());

@@ -154,7 +154,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Handover
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|e| Error::local("handover", e))?;
-    let mut command = call(env, words);
+    let mut command = child_command(env, words);
     command.stdin(Stdio::from(theirs));
     let beside = beside(target, settings, user);
     if let Some(dir) = &beside {
@@ -198,7 +198,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Handover
 pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool) -> Result<String, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("the unprivileged child: {e}"));
     let command = || {
-        let mut command = call(env, words);
+        let mut command = child_command(env, words);
         command.stdin(program::nowhere()).stdout(Stdio::piped());
         command
     };
@@ -217,7 +217,7 @@ pub fn hear(env: &Env, settings: &Settings, words: &[OsString], only_looks: bool
 }
 
 /// Makes the command that runs this program with other arguments, for the same pacman.
-fn call(env: &Env, words: &[OsString]) -> Command {
+fn child_command(env: &Env, words: &[OsString]) -> Command {
     let mut command = Command::new(crate::env::itself());
     command.args(words).env(HANDOVER, env.parent.to_string()).env_remove("HOME");
     command

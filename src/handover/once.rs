@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::digest::Sha256;
-use crate::distro::caller::{self, Transaction};
+use crate::distro::caller::{self, ProcessKey};
 use crate::env::{Env, HANDOVER};
 use crate::program;
 use crate::report;
@@ -18,7 +18,7 @@ use crate::report;
 /// Prints `text`, unless an earlier call of the same run of pacman has. Where `/proc` does not tell runs apart it
 /// is printed each time.
 pub fn say_once(env: &Env, text: &str) {
-    let pacman = || caller::is_parent_pacman().then(Transaction::parent)?.ok();
+    let pacman = || caller::is_parent_pacman().then(ProcessKey::parent)?.ok();
     let key = &Sha256::of(text.as_bytes()).to_string()[..12];
     match pacman().map(|run| (run, name(&format!("{}-{}-{key}", run.pid, run.start_time)))) {
         Some((_, Err(Errno::ADDRINUSE))) => {}
@@ -39,7 +39,7 @@ fn name(run: &str) -> Result<OwnedFd, Errno> {
 
 /// Starts a process that keeps `held` open until this run of pacman ends; without it the next call prints the text
 /// again.
-fn hold(env: &Env, run: Transaction, held: OwnedFd) {
+fn hold(env: &Env, run: ProcessKey, held: OwnedFd) {
     let child = Command::new(crate::env::itself())
         .args(["ahead", &format!("{}-{}", run.pid, run.start_time)])
         .args(env.settings())

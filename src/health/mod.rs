@@ -161,7 +161,7 @@ impl Health {
     }
 
     /// Returns true once in a transaction: the caller then asks the mirrors about all databases.
-    pub fn ask_ahead(&mut self) -> bool {
+    pub fn begin_batch(&mut self) -> bool {
         self.changed |= !self.memory.asked;
         !std::mem::replace(&mut self.memory.asked, true)
     }
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_writes_later_does_not_undo_that_the_user_said_stop() {
+    fn a_later_write_does_not_undo_that_the_user_said_stop() {
         let dir = tempfile::tempdir().unwrap();
         let mut under_way = read(dir.path(), "7-1", 1000);
         read(dir.path(), "7-1", 1000).interrupt(at(1000));

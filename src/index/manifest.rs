@@ -14,7 +14,7 @@ pub const FORMAT: u32 = 1;
 /// Most bytes of a manifest: a few hundred for each table, and a table for each repo.
 pub const MANIFEST_MOST: usize = 1 << 20;
 /// Most seconds that a sequence may be ahead of this machine's clock: one day.
-pub const AHEAD_MOST: u64 = 86_400;
+pub const FUTURE_MOST: u64 = 86_400;
 
 pub(super) const TABLES_MOST: usize = 256;
 pub(super) const DATABASES_MOST: usize = 16;
@@ -224,7 +224,7 @@ impl Manifest {
 
     /// Checks that it counts at the time `now` (Unix seconds).
     pub fn check_time(&self, now: u64) -> Result<(), ManifestError> {
-        if self.sequence.max(self.created) > now.saturating_add(AHEAD_MOST) {
+        if self.sequence.max(self.created) > now.saturating_add(FUTURE_MOST) {
             return Err(ManifestError::Future { sequence: self.sequence.max(self.created), now });
         }
         if self.expires < now {

@@ -81,6 +81,6 @@ fn limits() -> Vec<String> {
         format!("name of the publisher: {PUBLISHER_MOST} bytes"),
         format!("databases of a table: {DATABASES_MOST}"),
         format!("upstream servers of a table: {UPSTREAM_MOST}, of {URL_MOST} bytes each"),
-        format!("sequence and created: {AHEAD_MOST} seconds ahead of the clock"),
+        format!("sequence and created: {FUTURE_MOST} seconds ahead of the clock"),
     ]
 }

@@ -1,11 +1,11 @@
-//! Fetches a newer index: every way is asked at once, the first proven answer is used at once, and one with a
+//! Fetches a newer index: every route is asked at once, the first proven answer is used at once, and one with a
 //! higher sequence replaces it when it comes in time.
 //!
-//! Never during a download. After any failure here, the last good copy stays in use. All ways are waited for until
+//! Never during a download. After any failure here, the last good copy stays in use. All routes are waited for until
 //! the deadline even when one has answered: else the fastest source could keep an old index in use.
 //!
-//! A *way* (`ways`, `lan`) brings an offer: record or signature, and manifest. Parts that are known by hash come
-//! from any source (`parts`), for all ways that named them. `accept` judges the offer before its tables are
+//! A *route* (`routes`, `lan`) brings an offer: record or signature, and manifest. Parts that are known by hash come
+//! from any source (`parts`), for all routes that named them. `accept` judges the offer before its tables are
 //! fetched (`tables`), and [`IndexState`] keeps an accepted one.
 
 use std::cell::{Cell, RefCell};
@@ -20,28 +20,28 @@ use reqwest::{Client, Url};
 use tokio::sync::OnceCell;
 
 use super::accept::{AcceptedIndex, Grant, IndexOffer, RefusalError, accept};
-use super::manifest::AHEAD_MOST;
-use super::state::{IndexCopy, IndexState, SeenSequence, StateError, WayRecord};
+use super::manifest::FUTURE_MOST;
+use super::state::{IndexCopy, IndexState, RouteRecord, SeenSequence, StateError};
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName, shown};
-use crate::source::neighbours::LanSource;
+use crate::source::neighbours::LanClient;
 
 mod lan;
 mod parts;
+mod routes;
 mod tables;
-mod ways;
 
 use parts::PartSource;
-use ways::IndexWay;
+use routes::IndexRoute;
 
 /// Most seconds that a clock may differ and still count as right.
 const CLOCK_MOST: u64 = 600;
 
-/// An index to refresh: its keys, and the addresses to ask for it. A single address is a way or a `PartSource`.
+/// An index to refresh: its keys, and the addresses to ask for it. A single address is a route or a `PartSource`.
 #[derive(Clone, Debug)]
-pub struct IndexSource {
+pub struct RefreshTarget {
     /// The user's name for it; names its copy in the state directory.
     pub name: FileName,
     /// Its keys and its repos.
@@ -69,15 +69,15 @@ pub enum RefreshOutcome {
         /// Its sequence.
         sequence: u64,
     },
-    /// Ways answered, and none of their offers counts. Trying again helps once the publisher acts.
+    /// Routes answered, and none of their offers counts. Trying again helps once the publisher acts.
     Refused(RefusalError),
-    /// No way delivered a whole index. Trying again later may help; [`Refreshed::routes`] has the details.
+    /// No route delivered a whole index. Trying again later may help; [`Refreshed::routes`] has the details.
     Unreachable,
 }
 
-/// The result of one way, in this process; its record on disk is a [`WayRecord`].
+/// The result of one route, in this process; its record on disk is a [`RouteRecord`].
 #[derive(Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct RouteOutcome {
     /// `lan`, `kubo`, `kubo routing`, `url`, or a gateway's host and the kind of request.
     pub via: String,
     /// From the first request to the decision.
@@ -86,7 +86,7 @@ pub struct Route {
     pub said: Result<u64, RefreshError>,
 }
 
-/// The reason why a way's answer does not count.
+/// The reason why a route's answer does not count.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefreshError {
     /// The proof failed or is missing.
@@ -119,11 +119,11 @@ pub enum Clock {
 pub struct Refreshed {
     /// The outcome.
     pub outcome: RefreshOutcome,
-    /// Each way that was asked, in the order of their answers.
-    pub routes: Vec<Route>,
+    /// Each route that was asked, in the order of their answers.
+    pub routes: Vec<RouteOutcome>,
     /// Evidence against this machine's clock.
     pub clock: Option<Clock>,
-    /// Bytes received on all ways, headers not counted.
+    /// Bytes received on all routes, headers not counted.
     pub moved: u64,
     /// Warnings for the user that prevented nothing.
     pub warnings: Vec<String>,
@@ -134,28 +134,28 @@ pub struct Refreshed {
 /// # Errors
 /// Only those of this machine's state directory; faults of others are in the [`RefreshOutcome`].
 pub async fn refresh(
-    source: &IndexSource,
+    target: &RefreshTarget,
     kubo: Option<&Kubo>,
     client: &Client,
     state: &IndexState,
     now: u64,
     deadline: Duration,
 ) -> Result<Refreshed, StateError> {
-    let work = Work::new(source, kubo, client, state, now, deadline)?;
+    let work = Work::new(target, kubo, client, state, now, deadline)?;
     let done = work.run().await?;
-    let asked: Vec<WayRecord> = done.routes.iter().map(|route| asked(route, now)).collect();
-    state.note_asked(&source.name, &asked)?;
+    let asked: Vec<RouteRecord> = done.routes.iter().map(|route| asked(route, now)).collect();
+    state.note_asked(&target.name, &asked)?;
     Ok(done)
 }
 
-fn asked(route: &Route, at: u64) -> WayRecord {
+fn asked(route: &RouteOutcome, at: u64) -> RouteRecord {
     let outcome = match &route.said {
         Ok(_) => "proven",
         Err(RefreshError::Refused(_)) => "refused",
         Err(RefreshError::Failed(_)) => "failed",
         Err(RefreshError::Late(_)) => "late",
     };
-    WayRecord {
+    RouteRecord {
         via: route.via.clone(),
         took_ms: route.took.as_millis().try_into().unwrap_or(u64::MAX),
         outcome: outcome.to_owned(),
@@ -167,7 +167,7 @@ fn asked(route: &Route, at: u64) -> WayRecord {
 
 /// One refresh in progress.
 struct Work<'a> {
-    source: &'a IndexSource,
+    target: &'a RefreshTarget,
     state: &'a IndexState,
     /// The highest sequence seen from these keys: nothing older is accepted.
     floor: Option<SeenSequence>,
@@ -177,12 +177,12 @@ struct Work<'a> {
     now: u64,
     started: Instant,
     deadline: Duration,
-    ways: Vec<IndexWay<'a>>,
+    routes: Vec<IndexRoute<'a>>,
     /// Neighbours, if they may be asked.
-    lan: Option<Rc<LanSource>>,
+    lan: Option<Rc<LanClient>>,
     /// The sources of parts, nearest first.
     sources: Vec<PartSource<'a>>,
-    /// Received and pending parts: ways that lead to the same index share them.
+    /// Received and pending parts: routes that lead to the same index share them.
     parts: RefCell<HashMap<Cid, Rc<OnceCell<Vec<u8>>>>>,
     /// Pending tables, so that two answers do not fetch one twice.
     tables: RefCell<HashMap<Sha256, Rc<OnceCell<()>>>>,
@@ -196,39 +196,39 @@ struct Work<'a> {
     clock: RefCell<Option<Clock>>,
 }
 
-/// A way's answer: proven, and its tables here.
+/// A route's answer: proven, and its tables here.
 struct ProvenAnswer {
     offer: IndexOffer,
     accepted: AcceptedIndex,
 }
 
-/// The reason why a way failed, or this machine's failure.
+/// The reason why a route failed, or this machine's failure.
 enum Dead {
-    Way(RefreshError),
+    Route(RefreshError),
     Local(StateError),
 }
 
 impl<'a> Work<'a> {
     fn new(
-        source: &'a IndexSource,
+        target: &'a RefreshTarget,
         kubo: Option<&'a Kubo>,
         client: &Client,
         state: &'a IndexState,
         now: u64,
         deadline: Duration,
     ) -> Result<Self, StateError> {
-        let floor = state.seen(&source.grant.keys())?;
+        let floor = state.seen(&target.grant.keys())?;
         // A damaged copy is replaced; the refresh goes on without it.
-        let held = state.held(&source.name).ok().flatten();
+        let held = state.held(&target.name).ok().flatten();
         // The last refresh has a time of this clock, the sequence is the publisher's, at most a day ahead.
-        let known = floor.as_ref().map_or(0, |seen| seen.fetched.max(seen.sequence.saturating_sub(AHEAD_MOST)));
+        let known = floor.as_ref().map_or(0, |seen| seen.fetched.max(seen.sequence.saturating_sub(FUTURE_MOST)));
         let behind = known.saturating_sub(now);
-        let lan = source.lan.as_ref().map(|socket| Rc::new(LanSource::at(socket)));
+        let lan = target.lan.as_ref().map(|socket| Rc::new(LanClient::at(socket)));
         Ok(Self {
-            ways: ways::of(source, lan.as_ref(), kubo, client),
-            sources: parts::sources(source, lan.as_ref(), kubo, client),
+            routes: routes::of(target, lan.as_ref(), kubo, client),
+            sources: parts::sources(target, lan.as_ref(), kubo, client),
             lan,
-            source,
+            target,
             state,
             floor,
             held,
@@ -247,8 +247,8 @@ impl<'a> Work<'a> {
 
     async fn run(&self) -> Result<Refreshed, StateError> {
         let mut answers: FuturesUnordered<_> =
-            self.ways.iter().enumerate().map(|(at, way)| async move { (at, self.answer(way).await) }).collect();
-        let mut pending: Vec<bool> = vec![true; self.ways.len()];
+            self.routes.iter().enumerate().map(|(at, route)| async move { (at, self.answer(route).await) }).collect();
+        let mut pending: Vec<bool> = vec![true; self.routes.len()];
         let (mut routes, mut outcome) = (Vec::new(), None);
         let end = tokio::time::sleep(self.left());
         tokio::pin!(end);
@@ -266,7 +266,7 @@ impl<'a> Work<'a> {
                 Ok(proven) => {
                     let sequence = proven.accepted.manifest.sequence;
                     if let Some(now) = self.adopt(proven)? {
-                        // An update stays an update when another way confirms it.
+                        // An update stays an update when another route confirms it.
                         match (&outcome, &now) {
                             (Some(RefreshOutcome::Updated { .. }), RefreshOutcome::Unchanged { .. }) => {}
                             _ => outcome = Some(now),
@@ -275,12 +275,12 @@ impl<'a> Work<'a> {
                     Ok(sequence)
                 }
                 Err(Dead::Local(error)) => return Err(error),
-                Err(Dead::Way(failure)) => Err(failure),
+                Err(Dead::Route(failure)) => Err(failure),
             };
-            routes.push(Route { via: self.ways[at].via.clone(), took: self.started.elapsed(), said });
+            routes.push(RouteOutcome { via: self.routes[at].via.clone(), took: self.started.elapsed(), said });
         }
-        let late = pending.iter().enumerate().filter(|(_, pending)| **pending).map(|(at, _)| Route {
-            via: self.ways[at].via.clone(),
+        let late = pending.iter().enumerate().filter(|(_, pending)| **pending).map(|(at, _)| RouteOutcome {
+            via: self.routes[at].via.clone(),
             took: self.started.elapsed(),
             said: Err(RefreshError::Late(self.deadline)),
         });
@@ -298,21 +298,21 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Follows a way to a proven index, and fetches its tables unless they are here or a newer index is.
-    async fn answer(&self, way: &IndexWay<'_>) -> Result<ProvenAnswer, Dead> {
-        let offer = self.offer(way).await.map_err(Dead::Way)?;
-        let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now);
-        let mut accepted = accepted.map_err(|why| Dead::Way(why.into()))?;
-        if way.via == ways::LAN {
+    /// Follows a route to a proven index, and fetches its tables unless they are here or a newer index is.
+    async fn answer(&self, route: &IndexRoute<'_>) -> Result<ProvenAnswer, Dead> {
+        let offer = self.offer(route).await.map_err(Dead::Route)?;
+        let accepted = accept(&self.target.grant, self.floor.as_ref(), &offer, self.now);
+        let mut accepted = accepted.map_err(|why| Dead::Route(why.into()))?;
+        if route.via == routes::LAN {
             // Neighbours may have old copies: they do not confirm that it is still the newest.
             let confirmed = self.floor.as_ref().map_or(0, |seen| seen.fetched);
             accepted.seen.fetched = confirmed.max(accepted.manifest.sequence.min(self.now));
         }
         let sequence = accepted.manifest.sequence;
         if sequence > self.best.get()
-            && !self.state.has(&self.source.name, accepted.seen.manifest, &self.source.grant.repos)
+            && !self.state.has(&self.target.name, accepted.seen.manifest, &self.target.grant.repos)
         {
-            for table in self.source.grant.tables(&accepted.manifest) {
+            for table in self.target.grant.tables(&accepted.manifest) {
                 self.table(table).await?;
             }
         }
@@ -322,12 +322,12 @@ impl<'a> Work<'a> {
     /// Takes an index into use. `None` when a newer one is in use already.
     fn adopt(&self, proven: ProvenAnswer) -> Result<Option<RefreshOutcome>, StateError> {
         let ProvenAnswer { offer, accepted } = proven;
-        let (sequence, repos) = (accepted.manifest.sequence, &self.source.grant.repos);
+        let (sequence, repos) = (accepted.manifest.sequence, &self.target.grant.repos);
         if sequence <= self.best.get() {
             return Ok(None);
         }
-        let keys = self.source.grant.keys();
-        if self.state.has(&self.source.name, accepted.seen.manifest, repos) {
+        let keys = self.target.grant.keys();
+        if self.state.has(&self.target.name, accepted.seen.manifest, repos) {
             self.state.note(&keys, &accepted.seen)?;
             self.best.set(sequence);
             return Ok(Some(RefreshOutcome::Unchanged { sequence }));
@@ -336,9 +336,9 @@ impl<'a> Work<'a> {
         self.state.note(&keys, &accepted.seen)?;
         let proofs = [("minisig", &offer.minisig), ("ipns-record", &offer.record), ("root", &offer.root)];
         let proofs: Vec<_> = proofs.iter().filter_map(|(kind, bytes)| Some((*kind, bytes.as_deref()?))).collect();
-        self.state.hold(&self.source.name, &offer.manifest, &proofs, repos)?;
+        self.state.hold(&self.target.name, &offer.manifest, &proofs, repos)?;
         self.best.set(sequence);
-        let ignored = self.source.grant.ignored(&accepted.manifest).cloned().collect();
+        let ignored = self.target.grant.ignored(&accepted.manifest).cloned().collect();
         Ok(Some(RefreshOutcome::Updated { sequence, ignored }))
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! <state>/index/index.json                            the highest sequence of each key (`memory`)
-//! <state>/index/asked/<name>                          the results of the ways at the last refresh (`asked`)
+//! <state>/index/asked/<name>                          the results of the routes at the last refresh (`asked`)
 //! <state>/index/index/<name>/pkgswarm.json            the manifest of the last good copy
 //! <state>/index/index/<name>/<manifest>.<kind>        its proofs, by the manifest's sha256
 //! <state>/index/index/<name>/<sha256>.ndjson          its tables (`made`)
@@ -32,7 +32,7 @@ mod asked;
 mod made;
 mod memory;
 
-pub use asked::WayRecord;
+pub use asked::RouteRecord;
 pub use made::TableBytes;
 pub use memory::{SeenSequence, SequenceMemory};
 
@@ -258,14 +258,14 @@ impl IndexState {
             })
     }
 
-    /// Returns the results of the ways to the index `name` at its last refresh; empty when unknown.
-    pub fn asked(&self, name: &FileName) -> Vec<WayRecord> {
+    /// Returns the results of the routes to the index `name` at its last refresh; empty when unknown.
+    pub fn asked(&self, name: &FileName) -> Vec<RouteRecord> {
         let bytes = fsx::read_followed(&self.asked_path(name), STATE_MOST).ok().flatten();
         bytes.map(|bytes| asked::from_bytes(&bytes)).unwrap_or_default()
     }
 
     /// Stores those results.
-    pub fn note_asked(&self, name: &FileName, asked: &[WayRecord]) -> Result<(), StateError> {
+    pub fn note_asked(&self, name: &FileName, asked: &[RouteRecord]) -> Result<(), StateError> {
         let path = self.asked_path(name);
         let json = serde_json::to_vec(asked).expect("texts and numbers always make JSON");
         replace(&path, &json).map_err(at(&path))

@@ -19,7 +19,7 @@ use super::mfs::Mfs;
 use super::{Kubo, KuboError};
 use crate::budget::{self, HeldItem};
 use crate::cid::{Cid, Codec};
-use crate::dag::node::{self, DagNode};
+use crate::dag::unixfs::{self, DagNode};
 
 /// The ledger is rewritten without its repetitions when it grows beyond this many bytes (about 10,000 files).
 const COMPACT: u64 = 1 << 20;
@@ -229,7 +229,7 @@ async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, KuboError> {
         }
         // Without this block the ones below it are unknown; garbage collection removes them.
         let Some(block) = kubo.local_block(cid).await? else { continue };
-        if let Ok(DagNode::File { pieces, .. }) = node::decode(&block) {
+        if let Ok(DagNode::File { pieces, .. }) = unixfs::decode(&block) {
             blocks.extend(pieces.iter().map(|piece| piece.cid));
         }
     }

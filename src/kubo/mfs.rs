@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{ANSWER_MOST, Kubo, KuboError, KuboErrorKind, QUICK};
 use crate::cid::{AnyCid, Codec};
-use crate::dag::node;
+use crate::dag::unixfs;
 use crate::digest::Sha256;
 
 /// A walk of MFS that is repeated when its root has changed.
@@ -104,7 +104,7 @@ impl Kubo {
                 None => self.local_block(cid).await?,
             };
             let Some(block) = block else { return Ok(None) };
-            let hashes = node::hashes(&block).map_err(|e| malformed(format!("{cid}: {e}")))?;
+            let hashes = unixfs::hashes(&block).map_err(|e| malformed(format!("{cid}: {e}")))?;
             let links = hashes.into_iter().map(AnyCid::from_bytes).collect::<Result<_, _>>();
             return links.map(Some).map_err(|e| malformed(format!("{cid}: {e}")));
         }

@@ -50,14 +50,17 @@ impl Lists {
 
     fn known_conf(&self) -> &Result<PacmanConf, NoConf> {
         self.conf.get_or_init(|| {
-            if self.run.is_hidden {
+            if self.pacman_run.is_hidden {
                 self.say_once(HIDDEN);
             }
             let question = self.question();
             let config = question.as_ref().map(|question| question.config.clone()).ok();
             question.map_err(|e| e.to_string()).and_then(|question| self.ask(&question)).map_err(|why| {
                 let is_missing = |config: &PathBuf| rustix::fs::stat(config).is_err_and(|e| e == Errno::NOENT);
-                if self.run.caller.is_none() && !self.run.is_hidden && config.as_ref().is_some_and(is_missing) {
+                if self.pacman_run.caller.is_none()
+                    && !self.pacman_run.is_hidden
+                    && config.as_ref().is_some_and(is_missing)
+                {
                     return NoConf::NoPacman;
                 }
                 let config = config.map(|config| format!("{}: ", config.display())).unwrap_or_default();
@@ -71,8 +74,8 @@ impl Lists {
 
     /// Returns the query for `pacman-conf`.
     fn question(&self) -> Result<ConfQuestion, ConfError> {
-        let mut question = self.run.caller.as_ref().map(ConfQuestion::of).transpose()?.unwrap_or_default();
-        if self.run.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
+        let mut question = self.pacman_run.caller.as_ref().map(ConfQuestion::of).transpose()?.unwrap_or_default();
+        if self.pacman_run.caller.as_ref().is_none_or(|caller| caller.arguments.config.is_none()) {
             question.config = self.machine.settings.pacman_conf.clone();
         }
         if let Some(databases) = &self.databases {

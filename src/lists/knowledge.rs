@@ -150,7 +150,7 @@ impl Lists {
         let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == SignatureCheck::Required);
         let is_database_unread = unread.is_some();
         // A pacman whose options are unknown may use other lists.
-        unread = unread.or((is_unread || self.run.is_hidden).then_some(UnreadList::List));
+        unread = unread.or((is_unread || self.pacman_run.is_hidden).then_some(UnreadList::List));
         let for_others = !self.is_for_pacman();
         Ok(Knowledge { in_repo: true, for_others, database, indexes, signatures_required, unread, is_database_unread })
     }

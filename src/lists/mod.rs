@@ -11,7 +11,7 @@ use crate::config::SharePolicy;
 use crate::digest::Sha256;
 use crate::distro::caller::Caller;
 use crate::distro::pacman_conf::{PacmanConf, Repo};
-use crate::distro::run::PacmanRun;
+use crate::distro::pacman_run::PacmanRun;
 use crate::distro::version;
 use crate::machine::Machine;
 use crate::name::{FileName, RepoName};
@@ -23,7 +23,7 @@ mod once;
 /// The lists of pacman and the indexes, as one run of pacman sees them.
 pub struct Lists {
     machine: Rc<Machine>,
-    run: Rc<PacmanRun>,
+    pacman_run: Rc<PacmanRun>,
     conf: OnceCell<Result<PacmanConf, conf::NoConf>>,
     /// A replacement for pacman's DBPath.
     databases: Option<PathBuf>,
@@ -34,8 +34,8 @@ pub struct Lists {
 impl Lists {
     /// Makes the lists for the run of pacman that this process works for. Reads none of them yet.
     pub fn of(machine: &Rc<Machine>) -> Self {
-        let run = Rc::new(PacmanRun::of(&machine.env));
-        Self { machine: Rc::clone(machine), run, conf: OnceCell::new(), databases: None, unsaid: None }
+        let pacman_run = Rc::new(PacmanRun::of(&machine.env));
+        Self { machine: Rc::clone(machine), pacman_run, conf: OnceCell::new(), databases: None, unsaid: None }
     }
 
     /// Has them print no warnings: see [`Lists::has_unsaid`].
@@ -59,8 +59,8 @@ impl Lists {
     }
 
     /// Returns the run of pacman that sees them.
-    pub fn run(&self) -> &Rc<PacmanRun> {
-        &self.run
+    pub fn pacman_run(&self) -> &Rc<PacmanRun> {
+        &self.pacman_run
     }
 
     /// Returns true when silent lists have withheld a message.
@@ -117,7 +117,7 @@ impl Lists {
     /// Returns true when pacman called: by what its process is called, or where `/proc` hides that, by what it
     /// tells in the environment.
     pub fn is_for_pacman(&self) -> bool {
-        self.run.is_of_pacman() || version::of_caller(&self.machine.env).is_some()
+        self.pacman_run.is_of_pacman() || version::of_caller(&self.machine.env).is_some()
     }
 
     /// Returns true when a source that sends nothing may be given up when no other is left: not where the user
@@ -125,7 +125,7 @@ impl Lists {
     pub fn has_timeouts(&self) -> bool {
         let lifted = |caller: &Caller| caller.arguments.disable_download_timeout;
         let configured = || self.conf().is_some_and(|conf| conf.has_flag("DisableDownloadTimeout"));
-        !self.run.caller.as_ref().is_some_and(lifted) && !configured()
+        !self.pacman_run.caller.as_ref().is_some_and(lifted) && !configured()
     }
 
     /// Returns true when peers may be asked for files of `repo`, and so learn that they are wanted here.

@@ -35,7 +35,7 @@ impl Lists {
     /// of the run. `None` where no pacman calls, or without a lasting store.
     pub(super) fn mark(&self, kind: &str, what: &str) -> Option<PathBuf> {
         let key = &Sha256::of(what.as_bytes()).to_string()[..12];
-        let is_run = self.run.is_of_pacman() && !self.machine.store.is_passing();
-        is_run.then(|| self.machine.store.health_dir().join(format!("{kind}-{}-{key}", self.run.name)))
+        let is_run = self.pacman_run.is_of_pacman() && !self.machine.store.is_passing();
+        is_run.then(|| self.machine.store.health_dir().join(format!("{kind}-{}-{key}", self.pacman_run.name)))
     }
 }

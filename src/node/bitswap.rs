@@ -226,10 +226,10 @@ impl Bitswap {
         loop {
             let peer = self.peers().get(&id).cloned();
             let Some(peer) = peer else { return };
-            let mut place = None;
+            let mut room = None;
             let admit = |len| {
-                place = peer.admit(len);
-                place.is_some()
+                room = peer.admit(len);
+                room.is_some()
             };
             match frame::read(&mut stream, admit, MESSAGE_TIME, || peer.hear()).await {
                 Ok(Some(bytes)) => match BitswapMessage::read(&bytes) {

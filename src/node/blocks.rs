@@ -65,7 +65,7 @@ impl BlockFetch {
             without: Vec::new(),
             is_late: false,
             of: None,
-            everybody: None,
+            all_asked: None,
         };
         let (peer, block) = search.run(told, self.last, coming).await?;
         drop(search);
@@ -91,7 +91,7 @@ struct BlockSearch<'a> {
     /// The peer that was asked for the block last, and when.
     of: Option<(PeerId, Instant)>,
     /// The time when all peers were asked.
-    everybody: Option<Instant>,
+    all_asked: Option<Instant>,
 }
 
 impl BlockSearch<'_> {
@@ -109,9 +109,9 @@ impl BlockSearch<'_> {
         }
         loop {
             if self.of.is_none() {
-                match (self.has.pop(), self.everybody) {
+                match (self.has.pop(), self.all_asked) {
                     (Some(peer), _) => self.want_of(peer),
-                    (None, None) => self.ask_everybody(),
+                    (None, None) => self.ask_all(),
                     (None, Some(_)) if self.asked.is_empty() => {
                         let is_without = |peer| self.without.contains(peer);
                         let is_absent = self.bitswap.connected_peers().iter().all(is_without);
@@ -168,8 +168,8 @@ impl BlockSearch<'_> {
         }
     }
 
-    fn ask_everybody(&mut self) {
-        self.everybody = Some(Instant::now());
+    fn ask_all(&mut self) {
+        self.all_asked = Some(Instant::now());
         for peer in self.peers() {
             if !self.asked.contains(&peer) && !self.without.contains(&peer) {
                 self.asked.push(peer);
@@ -210,8 +210,8 @@ impl BlockSearch<'_> {
         if !HEDGE.is_due(since.elapsed(), self.bitswap.is_sending(peer)) {
             return;
         }
-        if self.everybody.is_none() {
-            self.ask_everybody();
+        if self.all_asked.is_none() {
+            self.ask_all();
         } else if let Some(next) = self.has.pop() {
             self.want_of(next);
         } else if self.patience == SearchPatience::Brief && !self.bitswap.is_stirring(peer) {

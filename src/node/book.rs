@@ -139,12 +139,12 @@ impl Book {
 
     /// Lists all peers and their addresses.
     pub fn peers(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        self.0.iter().map(|(peer, entry)| (*peer, entry.places())).collect()
+        self.0.iter().map(|(peer, entry)| (*peer, entry.multiaddrs())).collect()
     }
 }
 
 impl BookEntry {
-    fn places(&self) -> Vec<Multiaddr> {
+    fn multiaddrs(&self) -> Vec<Multiaddr> {
         self.addresses.iter().map(|known| known.address.clone()).collect()
     }
 
@@ -154,7 +154,7 @@ impl BookEntry {
         let longest = if self.by.is_none() || self.was_met { LONGEST } else { LONGEST_UNMET };
         self.wait = (self.wait * 2).min(longest);
         self.tries = self.tries.saturating_add(1);
-        self.places()
+        self.multiaddrs()
     }
 
     /// Removes an address if there are enough: one of the same host, else one announced by another sender, else
@@ -182,7 +182,7 @@ mod tests {
     const LIFE: Duration = Duration::from_secs(360);
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_away_is_tried_again_and_again_but_ever_more_rarely() {
+    async fn a_peer_that_is_away_is_tried_again_and_again_but_ever_more_rarely() {
         let (mut book, peer) = (Book::default(), PeerId::random());
         let address: Multiaddr = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
         book.add(peer, address.clone(), LIFE);
@@ -199,15 +199,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_nobody_names_any_more_is_forgotten() {
+    async fn an_address_that_is_no_longer_announced_is_forgotten() {
         let (mut book, peer) = (Book::default(), PeerId::random());
-        let places: [Multiaddr; 2] = ["/ip4/10.0.0.1/tcp/1".parse().unwrap(), "/ip4/10.0.0.2/tcp/1".parse().unwrap()];
-        places.iter().for_each(|place| book.add(peer, place.clone(), LIFE));
+        let multiaddrs: [Multiaddr; 2] =
+            ["/ip4/10.0.0.1/tcp/1".parse().unwrap(), "/ip4/10.0.0.2/tcp/1".parse().unwrap()];
+        multiaddrs.iter().for_each(|multiaddr| book.add(peer, multiaddr.clone(), LIFE));
         tokio::time::advance(LIFE / 2).await;
-        book.add(peer, places[0].clone(), LIFE);
+        book.add(peer, multiaddrs[0].clone(), LIFE);
         tokio::time::advance(LIFE / 2).await;
         book.keep(|_| true);
-        assert_eq!(book.peers(), [(peer, vec![places[0].clone()])]);
+        assert_eq!(book.peers(), [(peer, vec![multiaddrs[0].clone()])]);
         book.keep(|_| false);
         assert_eq!(book.peers(), []);
     }
@@ -279,8 +280,10 @@ mod tests {
             book.hear(FoundPeer { peer: own.peer, ..said(port + 2, port, 99) });
             book.hear(FoundPeer { peer: own.peer, ..said(300, port, 99) });
         }
-        let places = book.0[&own.peer].places();
-        assert!(places.contains(&own.address) && places.len() <= ADDRESSES_MOST, "{places:?}");
-        assert!(places.iter().filter(|place| place.to_string().contains("10.0.1.101")).count() <= PORTS_MOST);
+        let multiaddrs = book.0[&own.peer].multiaddrs();
+        assert!(multiaddrs.contains(&own.address) && multiaddrs.len() <= ADDRESSES_MOST, "{multiaddrs:?}");
+        assert!(
+            multiaddrs.iter().filter(|multiaddr| multiaddr.to_string().contains("10.0.1.101")).count() <= PORTS_MOST
+        );
     }
 }

@@ -105,11 +105,11 @@ impl Claims {
         for (peer, root) in join_all(asked).await {
             let Some(root) = root else { continue };
             match roots.iter_mut().find(|(other, _)| *other == root) {
-                Some((_, who)) => who.push(peer),
+                Some((_, claimants)) => claimants.push(peer),
                 None => roots.push((root, vec![peer])),
             }
         }
-        roots.sort_by_key(|(_, who)| std::cmp::Reverse(who.len()));
+        roots.sort_by_key(|(_, claimants)| std::cmp::Reverse(claimants.len()));
         roots
     }
 

@@ -90,21 +90,21 @@ impl Discovery {
     }
 
     /// Makes these the active interfaces, and no others. If multicast is unavailable, the next call tries again.
-    pub fn follow(&mut self, places: &[ActiveInterface]) {
-        let wanted: HashMap<LinkKey, &ActiveInterface> = places.iter().flat_map(keys).collect();
+    pub fn follow(&mut self, interfaces: &[ActiveInterface]) {
+        let wanted: HashMap<LinkKey, &ActiveInterface> = interfaces.iter().flat_map(keys).collect();
         self.links.retain(|key, _| wanted.contains_key(key));
-        for (key, place) in wanted {
+        for (key, active) in wanted {
             match self.links.get(&key) {
                 Some(link) => {
-                    link.place.send_if_modified(|old| {
-                        let is_new = old != place;
-                        old.clone_from(place);
+                    link.active.send_if_modified(|old| {
+                        let is_new = old != active;
+                        old.clone_from(active);
                         is_new
                     });
                 }
                 None => {
                     let label = label(self.peer, &key);
-                    if let Ok(link) = MdnsLink::new(&key, self.peer, label, place.clone(), self.tell.clone()) {
+                    if let Ok(link) = MdnsLink::new(&key, self.peer, label, active.clone(), self.tell.clone()) {
                         self.links.insert(key, link);
                     }
                 }
@@ -119,10 +119,10 @@ impl Discovery {
 }
 
 /// Lists the families in which an interface has addresses.
-fn keys(place: &ActiveInterface) -> impl Iterator<Item = (LinkKey, &ActiveInterface)> {
-    let has = |is_ipv6| place.addresses.iter().filter_map(tcp_address).any(|ip| ip.is_ipv6() == is_ipv6);
-    let key = |is_ipv6| LinkKey { interface: place.interface.clone(), index: place.index, is_ipv6 };
-    [false, true].into_iter().filter(move |it| has(*it)).map(move |it| (key(it), place))
+fn keys(active: &ActiveInterface) -> impl Iterator<Item = (LinkKey, &ActiveInterface)> {
+    let has = |is_ipv6| active.addresses.iter().filter_map(tcp_address).any(|ip| ip.is_ipv6() == is_ipv6);
+    let key = |is_ipv6| LinkKey { interface: active.interface.clone(), index: active.index, is_ipv6 };
+    [false, true].into_iter().filter(move |it| has(*it)).map(move |it| (key(it), active))
 }
 
 /// Returns the label of an announcement: a different one on each interface, because other addresses are announced
@@ -145,7 +145,7 @@ struct MdnsLink {
     group: SocketAddr,
     peer: PeerId,
     label: String,
-    place: watch::Sender<ActiveInterface>,
+    active: watch::Sender<ActiveInterface>,
     task: JoinHandle<()>,
 }
 
@@ -154,7 +154,7 @@ impl MdnsLink {
         key: &LinkKey,
         peer: PeerId,
         label: String,
-        place: ActiveInterface,
+        active: ActiveInterface,
         tell: mpsc::Sender<FoundPeer>,
     ) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::from_std(socket(key)?.into())?);
@@ -162,19 +162,19 @@ impl MdnsLink {
             false => SocketAddr::new(IpAddr::V4(GROUP_4), PORT),
             true => SocketAddrV6::new(GROUP_6, PORT, 0, key.index).into(),
         };
-        let (give, place) = watch::channel(place);
+        let (give, active) = watch::channel(active);
         // Machines that answer the same question wait for different times.
         let delay = Duration::from_millis(20 + u64::from(*peer.to_bytes().last().unwrap_or(&0)) * 100 / 256);
-        let serving = Serving { socket: Arc::clone(&socket), group, peer, label: label.clone(), place, delay, tell };
+        let serving = Serving { socket: Arc::clone(&socket), group, peer, label: label.clone(), active, delay, tell };
         let task = tokio::spawn(serving.run());
-        Ok(Self { socket, group, peer, label, place: give, task })
+        Ok(Self { socket, group, peer, label, active: give, task })
     }
 }
 
 impl MdnsLink {
     /// Announces that this node leaves.
     fn take_leave(&self) {
-        let leave = mdns::announcement(&self.label, self.peer, &self.place.borrow().addresses, Duration::ZERO);
+        let leave = mdns::announcement(&self.label, self.peer, &self.active.borrow().addresses, Duration::ZERO);
         let _ = self.socket.try_send_to(&leave, self.group);
     }
 }
@@ -213,7 +213,7 @@ struct Serving {
     group: SocketAddr,
     peer: PeerId,
     label: String,
-    place: watch::Receiver<ActiveInterface>,
+    active: watch::Receiver<ActiveInterface>,
     delay: Duration,
     tell: mpsc::Sender<FoundPeer>,
 }
@@ -245,7 +245,7 @@ impl Serving {
                     if !each.try_take(units) || !rate.try_take(units) {
                         continue;
                     }
-                    let heard = mdns::read(&packet[..len], by, &self.place.borrow().around);
+                    let heard = mdns::read(&packet[..len], by, &self.active.borrow().around);
                     match heard {
                         Some(Announcement::Asked) => {
                             let earliest = answered.map_or(Instant::now(), |last| last + APART);
@@ -265,14 +265,14 @@ impl Serving {
                     wait = (wait * 2).min(LONGEST);
                 }
                 () = sleep_until(answer_at.unwrap_or(ask_at)), if answer_at.is_some() => {
-                    let addresses = self.place.borrow_and_update().addresses.clone();
+                    let addresses = self.active.borrow_and_update().addresses.clone();
                     let announcement = mdns::announcement(&self.label, self.peer, &addresses, LIFE);
                     self.send(&announcement).await;
                     answered = Some(Instant::now());
                     answer_at = (again > 0).then(|| Instant::now() + APART);
                     again = 0;
                 }
-                changed = self.place.changed() => {
+                changed = self.active.changed() => {
                     if changed.is_err() {
                         return;
                     }
@@ -286,8 +286,8 @@ impl Serving {
     /// Sends from an announced address, else neighbours ignore the packet: an interface can have several IPv4
     /// addresses. The IPv6 one is the link's own, which counts as well.
     fn speak_from_here(&self) {
-        let place = self.place.borrow();
-        let first = place.addresses.iter().filter_map(tcp_address).find_map(|ip| match ip {
+        let active = self.active.borrow();
+        let first = active.addresses.iter().filter_map(tcp_address).find_map(|ip| match ip {
             IpAddr::V4(ip) if self.group.is_ipv4() => Some(ip),
             _ => None,
         });

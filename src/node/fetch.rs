@@ -25,7 +25,7 @@ use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
 use crate::node::clocks::{GIVE_UP, HEDGE, LONGEST, SEARCH, TICK};
 use crate::node::message::{WantEntry, WantKind};
 use crate::ordered::Ordered;
-use crate::source::ahead::Ahead;
+use crate::source::window::RequestWindow;
 use crate::verify::Verifier;
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ const WINDOW: usize = 16;
 
 /// Blocks that are requested or kept ahead of the first missing one, by all transfers together; each has at least
 /// two.
-const AHEAD: usize = 48;
+const WANTED_MOST: usize = 48;
 
 /// Time in which the blocks that are asked of one peer at once are expected.
 const SPAN: Duration = Duration::from_secs(3);
@@ -133,7 +133,7 @@ pub async fn fetch(
 /// A peer that has the file.
 struct Provider {
     asked: usize,
-    ahead: Ahead,
+    window: RequestWindow,
     heard: Instant,
     lacks: HashSet<Sha256>,
 }
@@ -233,9 +233,9 @@ impl BlockTransfer<'_> {
         if self.providers.is_empty() {
             return;
         }
-        let ahead = (AHEAD / self.bitswap.transfers().max(1)).clamp(2, AHEAD / 2);
-        let wanted: Vec<Cid> = self.arriving().walk.wants().take(ahead).collect();
-        for digest in self.blocks.due(wanted.iter().map(Cid::digest), ahead) {
+        let most = (WANTED_MOST / self.bitswap.transfers().max(1)).clamp(2, WANTED_MOST / 2);
+        let wanted: Vec<Cid> = self.arriving().walk.wants().take(most).collect();
+        for digest in self.blocks.due(wanted.iter().map(Cid::digest), most) {
             let cid = *wanted.iter().find(|cid| cid.digest() == digest).expect("it is one of them");
             let Some(peer) = self.idlest(digest, &[]) else { return };
             self.blocks.asked.insert(digest, PendingBlock { cid, of: Vec::new(), since: Instant::now() });
@@ -246,7 +246,7 @@ impl BlockTransfer<'_> {
     /// Returns the peer to ask for a block: one with room, with the fewest pending blocks, and none of `but`.
     fn idlest(&self, digest: Sha256, but: &[PeerId]) -> Option<PeerId> {
         let fit = self.providers.iter().filter(|(peer, provider)| {
-            provider.asked < provider.ahead.count() && !provider.lacks.contains(&digest) && !but.contains(peer)
+            provider.asked < provider.window.count() && !provider.lacks.contains(&digest) && !but.contains(peer)
         });
         fit.min_by_key(|(_, provider)| provider.asked).map(|(peer, _)| *peer)
     }
@@ -276,8 +276,8 @@ impl BlockTransfer<'_> {
         match answer {
             // Kubo sends a block of at most 1 KiB at once when it is asked whether it has it.
             BlockAnswer::Have | BlockAnswer::Block(_) if digest == self.root.digest() => {
-                let ahead = || Ahead::new(WINDOW, SPAN);
-                let new = || Provider { asked: 0, ahead: ahead(), heard: now, lacks: HashSet::new() };
+                let window = || RequestWindow::new(WINDOW, SPAN);
+                let new = || Provider { asked: 0, window: window(), heard: now, lacks: HashSet::new() };
                 self.providers.entry(peer).or_insert_with(new);
             }
             _ => {}
@@ -289,7 +289,7 @@ impl BlockTransfer<'_> {
                 if let Some(pending) = self.blocks.asked.remove(&digest) {
                     // The root is small, and comes at once.
                     if let Some(provider) = self.providers.get_mut(&peer).filter(|_| digest != self.root.digest()) {
-                        provider.ahead.arrived(pending.since, now);
+                        provider.window.arrived(pending.since, now);
                     }
                     self.answered(&pending, peer);
                 }

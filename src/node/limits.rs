@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_begins_rested_takes_a_seconds_worth_at_once() {
+    async fn a_rested_rate_gives_a_seconds_worth_at_once() {
         tokio::time::advance(Duration::from_secs(60)).await;
         let rate = Rate::rested(10);
         // The last one is paid for later.

@@ -133,23 +133,23 @@ fn build(label: &str, peer: PeerId, addresses: &[Multiaddr], life: Duration) -> 
     let mut packet = Packet::new_reply(0);
     packet.set_flags(PacketFlag::AUTHORITATIVE_ANSWER);
     packet.answers.push(record(&Name::new(SERVICE)?, RData::PTR(PTR(instance.clone()))));
-    let mut places = Vec::new();
+    let mut targets = Vec::new();
     for address in addresses {
         text.add_attribute("dnsaddr", Some(format!("{address}/p2p/{peer}").as_bytes()))?;
         if let Some(Protocol::Tcp(of)) = address.iter().nth(1) {
             port = of;
         }
-        let place = match tcp_address(address) {
+        let target = match tcp_address(address) {
             Some(IpAddr::V4(ip)) => RData::A(A::from(ip)),
             Some(IpAddr::V6(ip)) => RData::AAAA(AAAA::from(ip)),
             None => continue,
         };
-        places.push(record(&host, place).with_cache_flush(true));
+        targets.push(record(&host, target).with_cache_flush(true));
     }
     let service = SRV { priority: 0, weight: 0, port, target: host.clone() };
     packet.additional_records.push(record(&instance, RData::SRV(service)).with_cache_flush(true));
     packet.additional_records.push(record(&instance, RData::TXT(text)).with_cache_flush(true));
-    packet.additional_records.append(&mut places);
+    packet.additional_records.append(&mut targets);
     packet.build_bytes_vec_compressed()
 }
 
@@ -175,18 +175,18 @@ mod tests {
     #[test]
     fn what_is_announced_is_found_with_every_address() {
         let peer = PeerId::random();
-        let places = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
-        let packet = announcement("label1", peer, &places, LIFE);
+        let targets = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
+        let packet = announcement("label1", peer, &targets, LIFE);
         let by = "192.168.1.7".parse().unwrap();
         let found = |address: &Multiaddr| FoundPeer { peer, address: address.clone(), life: LIFE, by };
-        assert_eq!(heard(&packet), Some(Announcement::Found(places.iter().map(found).collect())));
+        assert_eq!(heard(&packet), Some(Announcement::Found(targets.iter().map(found).collect())));
         assert_eq!(heard(&question()), Some(Announcement::Asked));
     }
 
     #[test]
     fn kubo_gets_the_records_without_which_it_drops_an_answer() {
-        let places = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
-        let packet = announcement("label1", PeerId::random(), &places, LIFE);
+        let targets = addresses(&["/ip4/192.168.1.7/tcp/4010", "/ip6/fd00::7/tcp/4010"]);
+        let packet = announcement("label1", PeerId::random(), &targets, LIFE);
         let packet = Packet::parse(&packet).unwrap();
         let host = Name::new_unchecked("label1.local");
         let records = &packet.additional_records;
@@ -199,18 +199,18 @@ mod tests {
     #[test]
     fn the_longest_announcement_fits_into_one_frame() {
         let long = "/ip6/fdff:ffff:ffff:ffff:ffff:ffff:ffff:fff0/tcp/65535";
-        let places: Vec<Multiaddr> = std::iter::repeat_n(long.parse().unwrap(), 20).collect();
-        let packet = announcement(&"x".repeat(63), PeerId::random(), &places, LIFE);
+        let targets: Vec<Multiaddr> = std::iter::repeat_n(long.parse().unwrap(), 20).collect();
+        let packet = announcement(&"x".repeat(63), PeerId::random(), &targets, LIFE);
         assert!(packet.len() <= 1452, "{} bytes", packet.len());
     }
 
     #[test]
-    fn who_takes_leave_and_who_is_not_over_tcp_is_not_found() {
-        let (peer, place) = (PeerId::random(), addresses(&["/ip4/192.168.1.7/tcp/4010"]));
-        assert_eq!(heard(&announcement("x", peer, &place, Duration::ZERO)), None);
+    fn a_peer_that_takes_leave_or_is_not_over_tcp_is_not_found() {
+        let (peer, target) = (PeerId::random(), addresses(&["/ip4/192.168.1.7/tcp/4010"]));
+        assert_eq!(heard(&announcement("x", peer, &target, Duration::ZERO)), None);
         let quic = addresses(&["/ip4/192.168.1.7/udp/4010/quic-v1"]);
         assert_eq!(heard(&announcement("x", peer, &quic, LIFE)), None);
-        let forever = announcement("x", peer, &place, Duration::from_secs(1 << 31));
+        let forever = announcement("x", peer, &target, Duration::from_secs(1 << 31));
         assert!(matches!(heard(&forever), Some(Announcement::Found(found)) if found[0].life == LIFE_MOST));
     }
 

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_have_no_address_of_this_machine_and_none_of_everybody() {
+    fn neighbours_have_no_address_of_this_machine_and_no_broadcast_address() {
         let ranges = ["10.77.0.1/24", "10.78.0.0/31", "fd77::1/64"].map(|range| range.parse().unwrap()).to_vec();
         let own = ["10.77.0.1", "10.77.0.9", "fd77::1", "127.0.0.1"].map(|ip| ip.parse().unwrap()).to_vec();
         let around = Vicinity { ranges, own };

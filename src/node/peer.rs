@@ -140,9 +140,9 @@ impl ConnectedPeer {
         let owed = self.state().owed.len();
         let of_blocks = if owed > 0 { (owed + 1) * BLOCK_ROOM } else { 0 };
         let of = Arc::clone(&self.coming);
-        let place = MessageRoom { len, of };
-        let all = place.of.fetch_add(len, Ordering::Relaxed) + len;
-        (len <= MOST && all <= MOST_UNASKED + of_blocks).then_some(place)
+        let room = MessageRoom { len, of };
+        let all = room.of.fetch_add(len, Ordering::Relaxed) + len;
+        (len <= MOST && all <= MOST_UNASKED + of_blocks).then_some(room)
     }
 
     /// Records that bytes came from it or went to it.
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_is_known_as_such() {
+    fn what_was_not_asked_for_is_known_as_such() {
         let (mut state, (tell, mut told)) = (PeerState::default(), mpsc::unbounded_channel());
         let (asked, other) = (Sha256::of(b"asked"), Sha256::of(b"other"));
         state.asked.insert(asked, vec![tell]);

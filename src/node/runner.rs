@@ -28,7 +28,7 @@ use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
 use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, indexes};
 
-mod places;
+mod interfaces;
 mod thread;
 
 pub use thread::Running;
@@ -238,7 +238,7 @@ impl Runner {
                     if self.is_unsettled() {
                         self.look_around();
                     }
-                    self.dial_whom_is_due();
+                    self.dial_due();
                     self.node.seen().known = self.dialling.book.peers();
                 }
             }

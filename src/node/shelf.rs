@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::cid::{Cid, Codec};
 use crate::dag::build::build_blocks;
-use crate::dag::node::{self, Piece};
+use crate::dag::unixfs::{self, Piece};
 use crate::digest::Sha256;
 use crate::fsx::{self, FileKey};
 use crate::size::{CHUNK, WIDTH};
@@ -74,7 +74,7 @@ impl Shelved {
         let mut nodes = Vec::new();
         while level.len() > 1 {
             let above = level.chunks(WIDTH).map(|pieces| {
-                let block = node::file(pieces);
+                let block = unixfs::file(pieces);
                 let digest = Sha256::of(&block);
                 let tsize = block.len() as u64 + pieces.iter().map(|piece| piece.tsize).sum::<u64>();
                 nodes.push((digest, block));
@@ -194,7 +194,7 @@ impl Shelf {
 
     /// True if the block with this digest can be served. Checks the file's state, not its bytes.
     pub fn has(&self, digest: Sha256) -> bool {
-        self.places(digest).iter().any(|(file, block)| {
+        self.positions(digest).iter().any(|(file, block)| {
             let same = match file.leaves.get(*block) {
                 Some(leaf) => *leaf == digest,
                 None => file.nodes().get(*block - file.leaves.len()).is_some_and(|(found, _)| *found == digest),
@@ -205,7 +205,7 @@ impl Shelf {
 
     /// Reads and hashes the block with this digest.
     pub fn block(&self, digest: Sha256) -> Option<Bytes> {
-        self.places(digest).into_iter().find_map(|(file, block)| {
+        self.positions(digest).into_iter().find_map(|(file, block)| {
             let bytes = match block.checked_sub(file.leaves.len()) {
                 None => read_leaf(&file, block),
                 Some(node) => file.nodes().into_iter().nth(node).map(|(_, bytes)| bytes),
@@ -218,7 +218,7 @@ impl Shelf {
     }
 
     /// Lists the possible positions of a block.
-    fn places(&self, digest: Sha256) -> Vec<(Shelved, usize)> {
+    fn positions(&self, digest: Sha256) -> Vec<(Shelved, usize)> {
         let state = self.state();
         let head = head(digest);
         let found = state.blocks.range((head, 0, 0)..=(head, u32::MAX, u32::MAX));

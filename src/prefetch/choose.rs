@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A pending file, as known before it is fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UpdateCandidate {
+pub struct UpdateChoice {
     /// Its size in bytes.
     pub size: u64,
     /// For how long some version of this package has been pending.
@@ -42,22 +42,22 @@ impl LeftOut {
 ///
 /// Those that fit are taken in pacman's order, and one that does not fit keeps no smaller one out. A file that is
 /// here already is kept as long as it fits, so that no file is removed and fetched in turns.
-pub fn choose(candidates: &[UpdateCandidate], most: u64, age: Duration) -> Vec<Option<LeftOut>> {
-    let mut verdicts = vec![None; candidates.len()];
+pub fn choose(choices: &[UpdateChoice], most: u64, age: Duration) -> Vec<Option<LeftOut>> {
+    let mut verdicts = vec![None; choices.len()];
     let mut held: u64 = 0;
     let mut admit = |at: usize, verdicts: &mut Vec<Option<LeftOut>>| {
-        let candidate = candidates[at];
-        match held.checked_add(candidate.size).filter(|sum| *sum <= most) {
+        let choice = choices[at];
+        match held.checked_add(choice.size).filter(|sum| *sum <= most) {
             Some(sum) => held = sum,
             None => verdicts[at] = Some(LeftOut::Quota),
         }
     };
-    let is_old = |candidate: &UpdateCandidate| candidate.waits > age;
-    for at in (0..candidates.len()).filter(|at| candidates[*at].here && !is_old(&candidates[*at])) {
+    let is_old = |choice: &UpdateChoice| choice.waits > age;
+    for at in (0..choices.len()).filter(|at| choices[*at].here && !is_old(&choices[*at])) {
         admit(at, &mut verdicts);
     }
-    for (at, candidate) in candidates.iter().enumerate() {
-        match (is_old(candidate), candidate.here, candidate.wanted) {
+    for (at, choice) in choices.iter().enumerate() {
+        match (is_old(choice), choice.here, choice.wanted) {
             (true, ..) => verdicts[at] = Some(LeftOut::Age),
             (_, true, _) => {}
             (_, _, false) => verdicts[at] = Some(LeftOut::Unasked),
@@ -74,8 +74,8 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    fn new(size: u64) -> UpdateCandidate {
-        UpdateCandidate { size, waits: Duration::ZERO, wanted: true, here: false }
+    fn new(size: u64) -> UpdateChoice {
+        UpdateChoice { size, waits: Duration::ZERO, wanted: true, here: false }
     }
 
     #[test]
@@ -86,27 +86,27 @@ mod tests {
 
     #[test]
     fn what_is_here_is_kept_before_anything_new_is_fetched() {
-        let here = UpdateCandidate { here: true, ..new(60) };
+        let here = UpdateChoice { here: true, ..new(60) };
         assert_eq!(choose(&[new(60), here], 100, DAY), [Some(LeftOut::Quota), None]);
     }
 
     #[test]
     fn what_has_waited_too_long_is_let_go_even_when_it_is_here() {
-        let old = UpdateCandidate { waits: DAY * 2, here: true, ..new(60) };
+        let old = UpdateChoice { waits: DAY * 2, here: true, ..new(60) };
         assert_eq!(choose(&[old, new(60)], 100, DAY), [Some(LeftOut::Age), None]);
     }
 
     #[test]
     fn what_was_not_asked_for_is_not_fetched_and_not_thrown_away() {
-        let unasked = UpdateCandidate { wanted: false, ..new(1) };
-        let verdicts = choose(&[unasked, UpdateCandidate { here: true, ..unasked }], 100, DAY);
+        let unasked = UpdateChoice { wanted: false, ..new(1) };
+        let verdicts = choose(&[unasked, UpdateChoice { here: true, ..unasked }], 100, DAY);
         assert_eq!(verdicts, [Some(LeftOut::Unasked), None]);
     }
 
     proptest! {
         #[test]
         fn the_quota_always_holds(sizes in prop::collection::vec((0_u64..u64::MAX, any::<bool>()), 0..20), most: u64) {
-            let all: Vec<_> = sizes.iter().map(|(size, here)| UpdateCandidate { here: *here, ..new(*size) }).collect();
+            let all: Vec<_> = sizes.iter().map(|(size, here)| UpdateChoice { here: *here, ..new(*size) }).collect();
             let verdicts = choose(&all, most, DAY);
             let kept = all.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_none());
             prop_assert!(kept.map(|(one, _)| u128::from(one.size)).sum::<u128>() <= u128::from(most));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::PrefetchRun;
+use super::PrefetchWork;
 use super::kept::KeptSignatures;
 use super::state::{PrefetchState, UpdateStanding};
 use crate::call::Call;
@@ -33,7 +33,7 @@ pub struct PrefetchProgress {
     pub of_bytes: u64,
 }
 
-impl PrefetchRun<'_> {
+impl PrefetchWork<'_> {
     /// Fetches, several at a time; a file that is unavailable keeps none of the others back. Returns bytes of
     /// packages.
     pub(super) fn fetch(

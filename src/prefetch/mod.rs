@@ -41,7 +41,7 @@ pub mod pending;
 pub mod pins;
 pub mod state;
 
-use choose::{LeftOut, UpdateCandidate, choose};
+use choose::{LeftOut, UpdateChoice, choose};
 use conditions::Surroundings;
 use databases::Databases;
 use fetch::PrefetchProgress;
@@ -111,19 +111,19 @@ pub fn run(
     let mut call = Call::with(Lists::of(&machine).with_databases(databases.dir()), beside);
     let mut failures = databases.refresh(&mut call, &conf)?;
     let mut warnings = Vec::new();
-    let run = PrefetchRun {
+    let work = PrefetchWork {
         env,
         settings,
         options,
         conf: &conf,
         machine,
-        ahead: call.lists,
+        updated: call.lists,
         system,
         store: store.clone(),
         now: clock::now(),
     };
     let last = PrefetchState::read(&store);
-    let updates = pending::pending(&run.ahead, databases.dir())?;
+    let updates = pending::pending(&work.updated, databases.dir())?;
     let installed = pending::installed(&databases.dir().join("local"));
     for name in options.only.iter().filter(|name| !updates.iter().any(|update| update.name == **name)) {
         match installed.get(name) {
@@ -131,15 +131,15 @@ pub fn run(
             None => failures.push(Error::usage(name, "no package of this name is installed, and none is pending")),
         }
     }
-    let (wants, mut state) = run.plan(updates, &last, &mut failures);
+    let (wants, mut state) = work.plan(updates, &last, &mut failures);
     let mut fetched = 0;
     if !options.dry_run {
         // Files that pacman has by now make room first. A failed sweep only leaves more files.
-        let _ = run.machine.store.sweep(&conf.cache_dirs);
-        run.let_go(&last, &state);
-        fetched = run.fetch(wants, &mut state, &mut failures, arrived)?;
-        run.offer(&state);
-        run.pin(&mut state, &mut warnings);
+        let _ = work.machine.store.sweep(&conf.cache_dirs);
+        work.let_go(&last, &state);
+        fetched = work.fetch(wants, &mut state, &mut failures, arrived)?;
+        work.offer(&state);
+        work.pin(&mut state, &mut warnings);
         state.write(&store).map_err(|e| Error::local(store.display(), e))?;
     }
     Ok(PrefetchReport { postponed: None, updates: state.updates, fetched, failures, warnings })
@@ -158,21 +158,21 @@ fn no_store(env: &Env, missing: Option<&PathBuf>) -> Error {
         .hint(format!("{made}{by_hand}"))
 }
 
-struct PrefetchRun<'a> {
+struct PrefetchWork<'a> {
     env: &'a Env,
     settings: &'a Settings,
     options: &'a PrefetchOptions,
     conf: &'a PacmanConf,
     machine: Rc<Machine>,
     /// The lists of the private databases.
-    ahead: Lists,
+    updated: Lists,
     /// The lists of pacman's own databases.
     system: Lists,
     store: PathBuf,
     now: u64,
 }
 
-impl PrefetchRun<'_> {
+impl PrefetchWork<'_> {
     /// Returns the standing of each update before anything is fetched, and the files to fetch.
     fn plan(
         &self,
@@ -182,16 +182,16 @@ impl PrefetchRun<'_> {
     ) -> (Vec<Want>, PrefetchState) {
         let mut known = Vec::new();
         for update in updates {
-            match Want::in_repo(&self.ahead, &update.repo, update.file.clone()) {
+            match Want::in_repo(&self.updated, &update.repo, update.file.clone()) {
                 Ok(want) => known.push((update, want)),
                 // A disagreement about one file does not exclude the others.
                 Err(e) => failures.push(e),
             }
         }
         let since = |name: &str| last.since.get(name).copied().unwrap_or(self.now).min(self.now);
-        let candidates: Vec<UpdateCandidate> = known
+        let choices: Vec<UpdateChoice> = known
             .iter()
-            .map(|(update, want)| UpdateCandidate {
+            .map(|(update, want)| UpdateChoice {
                 size: want.plan.expect.size().unwrap_or(0),
                 waits: Duration::from_secs(self.now - since(&update.name)),
                 wanted: self.options.only.is_empty() || self.options.only.contains(&update.name),
@@ -199,16 +199,16 @@ impl PrefetchRun<'_> {
             })
             .collect();
         let most = self.settings.prefetch.max.min(self.settings.store_max);
-        let verdicts = choose(&candidates, most, self.settings.prefetch.age);
+        let verdicts = choose(&choices, most, self.settings.prefetch.age);
         let mut state = PrefetchState { checked: self.now, ..PrefetchState::default() };
         let mut wants = Vec::new();
-        for (((update, want), candidate), verdict) in known.into_iter().zip(candidates).zip(verdicts) {
+        for (((update, want), choice), verdict) in known.into_iter().zip(choices).zip(verdicts) {
             state.since.insert(update.name.clone(), since(&update.name));
             let expected = match want.plan.expect {
                 Expect::Exact { sha256, .. } => Some(sha256),
                 Expect::Waived(_) => None,
             };
-            let is_complete = candidate.here && !self.lacks_signature(&want, expected);
+            let is_complete = choice.here && !self.lacks_signature(&want, expected);
             let stands = match (verdict, is_complete, expected) {
                 (Some(left), ..) => UpdateStanding::Left(left),
                 (None, true, _) => UpdateStanding::Here,
@@ -219,7 +219,7 @@ impl PrefetchRun<'_> {
                 (None, false, Some(_)) => UpdateStanding::Failed("not fetched yet".to_owned()),
             };
             if verdict.is_none() && !is_complete && expected.is_some() {
-                if !candidate.here {
+                if !choice.here {
                     wants.push(want.clone());
                 }
                 wants.extend(self.signature(&want, expected));
@@ -230,7 +230,7 @@ impl PrefetchRun<'_> {
                 old: update.old,
                 new: update.new,
                 file: update.file.to_string(),
-                size: candidate.size,
+                size: choice.size,
                 sha256: expected,
                 since: since(&update.name),
                 stands,
@@ -259,7 +259,7 @@ impl PrefetchRun<'_> {
         if cached || package.is_some_and(|package| KeptSignatures::of(&self.store).has(package)) {
             return None;
         }
-        let signature = Want::in_repo(&self.ahead, &repo.name, name).ok()?;
+        let signature = Want::in_repo(&self.updated, &repo.name, name).ok()?;
         match signature.plan.expect {
             Expect::Exact { sha256, size } if self.machine.store.has(sha256, size) => None,
             _ => Some(signature),

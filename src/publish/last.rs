@@ -20,12 +20,12 @@ pub(super) struct PublisherMemory {
     /// Highest sequence ever published, offline or online.
     pub(super) sequence: u64,
     /// The publication that the daemon has.
-    pub(super) online: Option<PublishedRun>,
+    pub(super) online: Option<PublishedIndex>,
     /// Roots that were sent and perhaps pinned, and never became the publication: to be unpinned.
     #[serde(default)]
     pub(super) pending: Vec<Cid>,
     /// The publication written by `--offline`.
-    pub(super) offline: Option<PublishedRun>,
+    pub(super) offline: Option<PublishedIndex>,
     /// The tables as they were published last, online or offline.
     #[serde(default)]
     pub(super) tables: BTreeMap<String, ChainLink>,
@@ -33,7 +33,7 @@ pub(super) struct PublisherMemory {
 
 /// One publication.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct PublishedRun {
+pub(super) struct PublishedIndex {
     pub(super) root: Cid,
     pub(super) sequence: u64,
     /// Unix seconds.
@@ -52,7 +52,7 @@ pub(super) struct PublishedRun {
     pub(super) files: HashSet<Cid>,
 }
 
-impl PublishedRun {
+impl PublishedIndex {
     /// True if more than half of its validity is left.
     pub(super) fn is_fresh(&self, now: u64) -> bool {
         let life = self.expires.saturating_sub(self.created);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::cid::Cid;
 use crate::digest::Sha256;
 use crate::index::ipns::Name;
-use crate::index::manifest::AHEAD_MOST;
+use crate::index::manifest::FUTURE_MOST;
 use crate::index::minisign::SecretKey;
 use crate::kubo::{Kubo, KuboError, KuboErrorKind, Publication};
 use crate::name::RepoName;
@@ -29,7 +29,7 @@ mod tree;
 use chain::Chain;
 pub use error::PublishError;
 use hash::{HashMemory, Hashed, sweep_roots};
-use last::{PublishedRun, PublisherMemory};
+use last::{PublishedIndex, PublisherMemory};
 use scan::{Role, ScannedRepo};
 use tree::{Content, Sealed, TreeFile, UploadState};
 
@@ -129,7 +129,7 @@ pub async fn run(
 ) -> Result<PublishReport, PublishError> {
     let _lock = last::lock(&options.state_dir)?;
     let mut last = PublisherMemory::open(&options.state_dir)?;
-    if last.sequence > options.now + AHEAD_MOST {
+    if last.sequence > options.now + FUTURE_MOST {
         return Err(PublishError::Clock { last: last.sequence, now: options.now });
     }
     let repos = scan::scan(&options.dirs)?;
@@ -365,14 +365,14 @@ fn write_out(
 }
 
 /// True if the plain copy, if one is configured, is that of `run`.
-fn is_written(options: &PublishOptions, run: &PublishedRun) -> bool {
+fn is_written(options: &PublishOptions, run: &PublishedIndex) -> bool {
     options.out.as_ref().is_none_or(|out| {
         std::fs::read(out.join("pkgswarm.json")).is_ok_and(|bytes| Sha256::of(&bytes) == run.manifest)
     })
 }
 
-fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> PublishedRun {
-    PublishedRun {
+fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> PublishedIndex {
+    PublishedIndex {
         root: sealed.root,
         sequence: sealed.manifest.sequence,
         created: sealed.manifest.created,
@@ -385,7 +385,7 @@ fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> Publis
     }
 }
 
-fn report(did: Did, run: &PublishedRun, content: &Content, name: Option<Name>) -> PublishReport {
+fn report(did: Did, run: &PublishedIndex, content: &Content, name: Option<Name>) -> PublishReport {
     PublishReport {
         did,
         root: run.root,

@@ -61,14 +61,14 @@ pub(super) struct Sealed {
     pub(super) root_block: Vec<u8>,
     /// All blocks except those of files.
     pub(super) blocks: Vec<Block>,
-    /// The state of each table, by [`place`].
+    /// The state of each table, by [`table_key`].
     pub(super) links: BTreeMap<String, ChainLink>,
     /// The diffs, by their path in the tree.
     pub(super) diffs: BTreeMap<String, Vec<u8>>,
 }
 
 /// Returns a table's key: `<repo>-<arch>`.
-fn place(table: &Table) -> String {
+fn table_key(table: &Table) -> String {
     format!("{}-{}", table.repo, table.arch)
 }
 
@@ -90,7 +90,7 @@ impl Content {
         };
         let mut hashed = hashed.iter();
         // repo -> arch -> its directory
-        let mut places: BTreeMap<&str, Vec<DirEntry>> = BTreeMap::new();
+        let mut dirs: BTreeMap<&str, Vec<DirEntry>> = BTreeMap::new();
         let mut tables = Vec::new();
         for repo in repos {
             let mut files: BTreeMap<&FileName, Hashed> = BTreeMap::new();
@@ -105,10 +105,10 @@ impl Content {
                 dag_size: hashed.dag_size,
             });
             let built = out.directory(&entries.collect::<Vec<_>>())?;
-            places.entry(repo.name.as_str()).or_default().push(entry(&repo.arch, built));
+            dirs.entry(repo.name.as_str()).or_default().push(entry(&repo.arch, built));
             tables.push(out.table(options, repo, &files)?);
         }
-        for (repo, archs) in places {
+        for (repo, archs) in dirs {
             let os = out.directory(&archs)?;
             let os = out.directory(&[entry("os", os)])?;
             out.top.push(entry(repo, os));
@@ -210,9 +210,9 @@ impl Content {
         let (mut links, mut diffs) = (BTreeMap::new(), BTreeMap::new());
         let mut top = self.top.clone();
         let mut blocks = self.blocks.clone();
-        let mut places = Vec::new();
+        let mut dirs = Vec::new();
         for (table, plain) in manifest.tables.iter_mut().zip(&self.plain) {
-            let before = before.get(&place(table));
+            let before = before.get(&table_key(table));
             let (link, bytes) = Chain::at(&options.state_dir).next(before, plain, table.packed.size, sequence);
             (table.changed, table.diffs) = (link.changed, link.diffs.clone());
             let mut entries = Vec::new();
@@ -224,12 +224,12 @@ impl Content {
                 diffs.insert(path, bytes);
             }
             if !entries.is_empty() {
-                places.push(entry(&place(table), directory(&mut blocks, &entries)?));
+                dirs.push(entry(&table_key(table), directory(&mut blocks, &entries)?));
             }
-            links.insert(place(table), link);
+            links.insert(table_key(table), link);
         }
-        if !places.is_empty() {
-            top.push(entry("diffs", directory(&mut blocks, &places)?));
+        if !dirs.is_empty() {
+            top.push(entry("diffs", directory(&mut blocks, &dirs)?));
         }
         let bytes = manifest.encode();
         // A manifest that clients would refuse must not be published.

@@ -23,7 +23,7 @@ const RESUMES: u32 = 5;
 
 /// The race's current view of one source.
 #[derive(Debug)]
-pub(super) struct SourceState {
+pub(super) struct SourceStanding {
     pub kind: SourceKind,
     pub record: SourceRecord,
     /// Asked only when all others have failed.
@@ -44,7 +44,7 @@ pub struct Board<'l> {
     pub(super) pace: Pace,
     /// Size of the file, if known.
     pub(super) size: Option<u64>,
-    pub(super) sources: Vec<SourceState>,
+    pub(super) sources: Vec<SourceStanding>,
     pub(super) stretches: Vec<Stretch>,
     /// Set after a mismatch that cannot be attributed to a source: from then on no two sources share a file.
     pub(super) alone: bool,
@@ -105,7 +105,7 @@ impl<'l> Board<'l> {
         have: u64,
         log: &'l mut Log,
     ) -> Self {
-        let standing = |(kind, record, is_last_resort)| SourceState {
+        let standing = |(kind, record, is_last_resort)| SourceStanding {
             kind,
             record,
             is_last_resort,

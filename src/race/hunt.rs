@@ -1,7 +1,7 @@
 //! The choice of a source for a stretch without a sender, or whose holder is in trouble: one source after the
 //! other, the next one when the last has failed or is slow to answer.
 
-use crate::race::board::{Board, Move, SourceState};
+use crate::race::board::{Board, Move, SourceStanding};
 use crate::race::stretch::{Lane, Stretch, Time};
 use crate::source::Miss;
 
@@ -52,7 +52,7 @@ impl Board<'_> {
             return Look::Until(time);
         }
         let (last, begins) = (last.map(|last| (last.source, last.asked)), stretch.holder.is_none());
-        if let Some(source) = self.candidate(i) {
+        if let Some(source) = self.source_for(i) {
             if let Some((before, asked)) = last.filter(|_| begins) {
                 self.spend(before, now - asked);
             }
@@ -99,7 +99,7 @@ impl Board<'_> {
 
     /// Returns the next source to ask for stretch `i`: in the given order, but sources that failed or were outrun
     /// come later.
-    fn candidate(&self, i: usize) -> Option<usize> {
+    fn source_for(&self, i: usize) -> Option<usize> {
         let all = 0..self.sources.len();
         if self.alone {
             // The first one with a chance, and no other beside it.
@@ -185,7 +185,7 @@ impl Board<'_> {
     }
 }
 
-impl SourceState {
+impl SourceStanding {
     /// True if it may be asked at all.
     pub(super) fn is_left(&self) -> bool {
         self.chances > 0 && !self.accused

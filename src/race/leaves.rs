@@ -13,7 +13,7 @@ use crate::source::Local;
 use crate::source::gateway::block_at;
 use crate::source::kubo::NEAR;
 
-/// Longest wait for the root block from one place: without it the file is still fetched, but less of it is kept.
+/// Longest wait for the root block from one source: without it the file is still fetched, but less of it is kept.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A provider of the leaves of one file.
@@ -22,23 +22,23 @@ pub trait Roots {
     fn leaves(&self) -> Local<'_, Option<Arc<Leaves>>>;
 }
 
-/// The places that may have the root block: gateways, and the plain copies of indexes.
+/// The sources that may have the root block: gateways, and the plain copies of indexes.
 pub struct RootBlock<'a> {
     http: &'a Http,
     /// The URLs to try. The flag marks Kubo's own gateway on loopback, which may ask only its connected peers.
-    places: Vec<(Url, bool)>,
+    urls: Vec<(Url, bool)>,
     root: Cid,
     size: u64,
 }
 
 impl<'a> RootBlock<'a> {
     /// Prepares to fetch the root block of the file `root` of `size` bytes.
-    pub fn new(http: &'a Http, places: Vec<(Url, bool)>, root: Cid, size: u64) -> Self {
-        Self { http, places, root, size }
+    pub fn new(http: &'a Http, urls: Vec<(Url, bool)>, root: Cid, size: u64) -> Self {
+        Self { http, urls, root, size }
     }
 
     async fn fetch(&self) -> Option<Arc<Leaves>> {
-        for (url, is_kubo) in &self.places {
+        for (url, is_kubo) in &self.urls {
             let asked = block_at(self.http, url, self.root, *is_kubo, &|_| ());
             let patience = if *is_kubo { NEAR } else { PATIENCE };
             let Ok(Ok(block)) = tokio::time::timeout(patience, asked).await else { continue };

@@ -10,8 +10,8 @@
 //! | `sheet`, `hashing` | the received bytes and their senders; their running hash |
 //! | `trial` | which leaves are right, and the senders of wrong ones |
 //! | `leaves` | fetches the root block, from which the leaves are known |
-//! | `run` | carries out the board's moves: asks, listens, writes |
-//! | `run/lanes`, `run/verdict` | the open requests; the judgement at the end |
+//! | `driver` | carries out the board's moves: asks, listens, writes |
+//! | `driver/lanes`, `driver/verdict` | the open requests; the judgement at the end |
 //!
 //! The whole file is always proven at the end. Leaves are checked only when bytes of several senders are mixed, or
 //! when the proof fails: with one honest source every byte is hashed once. Leaves tell the sender of wrong bytes
@@ -29,12 +29,12 @@ use crate::source::{Miss, Source};
 use crate::verify::Accepted;
 
 pub mod board;
+mod driver;
 mod hashing;
 mod hold;
 mod hunt;
 pub mod leaves;
 pub mod pace;
-mod run;
 mod share;
 mod sheet;
 mod stretch;
@@ -81,7 +81,7 @@ pub struct Log {
 }
 
 /// A source to try, with its record from earlier transfers.
-pub struct Contender<'a> {
+pub struct RaceSource<'a> {
     /// The source.
     pub source: Box<dyn Source + 'a>,
     /// Its record.
@@ -91,7 +91,7 @@ pub struct Contender<'a> {
 /// A race for one file.
 pub struct Race<'a> {
     /// Sources in the order in which they are asked.
-    pub entrants: Vec<Contender<'a>>,
+    pub sources: Vec<RaceSource<'a>>,
     /// The name, for sniffing unproven files.
     pub name: &'a FileName,
     /// The expectation on the bytes.
@@ -111,8 +111,8 @@ pub struct Race<'a> {
 impl Race<'_> {
     /// Runs until the file is accepted or every source has failed. `partial` holds `have` bytes of an earlier run.
     pub async fn run(&self, partial: &File, have: u64, log: &mut Log) -> RaceOutcome {
-        match run::RaceRun::start(self, partial, have, log) {
-            Ok(mut run) => run.finish().await,
+        match driver::RaceDriver::start(self, partial, have, log) {
+            Ok(mut driver) => driver.finish().await,
             Err((log, e)) => {
                 log.misses.push((0, Miss::Local(e.to_string())));
                 RaceOutcome::Lost

@@ -25,7 +25,7 @@ pub(super) struct Sheet<'f> {
 /// Bytes from one sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct SentRange {
-    who: usize,
+    source: usize,
     from: u64,
     to: u64,
 }
@@ -47,7 +47,7 @@ impl<'f> Sheet<'f> {
         if file.metadata()?.len() != have {
             file.set_len(have)?;
         }
-        let parts = if have > 0 { vec![SentRange { who: EARLIER, from: 0, to: have }] } else { Vec::new() };
+        let parts = if have > 0 { vec![SentRange { source: EARLIER, from: 0, to: have }] } else { Vec::new() };
         Ok(Self { file, hashing, size, parts })
     }
 
@@ -66,7 +66,7 @@ impl<'f> Sheet<'f> {
 
     /// True if bytes of several senders are here.
     pub(super) fn is_mixed(&self) -> bool {
-        self.parts.windows(2).any(|two| two[0].who != two[1].who)
+        self.parts.windows(2).any(|two| two[0].source != two[1].source)
     }
 
     /// Returns the file itself.
@@ -75,7 +75,7 @@ impl<'f> Sheet<'f> {
     }
 
     /// Adds bytes that are not here yet.
-    pub(super) fn add(&mut self, who: usize, at: u64, bytes: Bytes) -> io::Result<()> {
+    pub(super) fn add(&mut self, source: usize, at: u64, bytes: Bytes) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -86,8 +86,8 @@ impl<'f> Sheet<'f> {
         }
         let next = self.parts.partition_point(|part| part.from < at);
         match next.checked_sub(1).map(|last| &mut self.parts[last]) {
-            Some(last) if last.who == who && last.to == at => last.to = to,
-            _ => self.parts.insert(next, SentRange { who, from: at, to }),
+            Some(last) if last.source == source && last.to == at => last.to = to,
+            _ => self.parts.insert(next, SentRange { source, from: at, to }),
         }
         Ok(())
     }
@@ -129,9 +129,9 @@ impl<'f> Sheet<'f> {
         }
     }
 
-    /// Lists the ranges that `who` has sent.
-    pub(super) fn parts_of(&self, who: usize) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.parts.iter().filter(move |part| part.who == who).map(|part| part.from..part.to)
+    /// Lists the ranges that `source` has sent.
+    pub(super) fn parts_of(&self, source: usize) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.parts.iter().filter(move |part| part.source == source).map(|part| part.from..part.to)
     }
 
     /// Hashes the bytes that the running hash does not cover yet, and returns it. All bytes must be here.
@@ -145,7 +145,7 @@ impl<'f> Sheet<'f> {
     /// Lists the senders of bytes in `range`, without repetition.
     pub(super) fn senders(&self, range: &Range<u64>) -> Vec<usize> {
         let parts = self.parts.iter().filter(|part| part.from < range.end && part.to > range.start);
-        let mut senders: Vec<usize> = parts.map(|part| part.who).collect();
+        let mut senders: Vec<usize> = parts.map(|part| part.source).collect();
         senders.sort_unstable();
         senders.dedup();
         senders
@@ -154,10 +154,10 @@ impl<'f> Sheet<'f> {
     /// Lists bytes by source of this run, in the order of the file.
     pub(super) fn shares(&self) -> Vec<(usize, u64)> {
         let mut shares: Vec<(usize, u64)> = Vec::new();
-        for part in self.parts.iter().filter(|part| part.who != EARLIER) {
-            match shares.iter_mut().find(|(who, _)| *who == part.who) {
+        for part in self.parts.iter().filter(|part| part.source != EARLIER) {
+            match shares.iter_mut().find(|(source, _)| *source == part.source) {
                 Some((_, bytes)) => *bytes += part.to - part.from,
-                None => shares.push((part.who, part.to - part.from)),
+                None => shares.push((part.source, part.to - part.from)),
             }
         }
         shares

@@ -67,7 +67,7 @@ impl Trial {
                 continue;
             }
             let senders = sheet.senders(&range);
-            let sender = Some(senders[0]).filter(|who| senders.len() == 1 && *who != EARLIER);
+            let sender = Some(senders[0]).filter(|sender| senders.len() == 1 && *sender != EARLIER);
             wrong.push(Wrong { range, sender });
         }
         Ok(wrong)
@@ -118,13 +118,13 @@ mod tests {
 
     use super::*;
     use crate::cid::Cid;
-    use crate::dag::node::{self, Piece};
+    use crate::dag::unixfs::{self, Piece};
     use crate::digest::Sha256;
 
     /// Makes leaves of 100 bytes.
     fn leaves(bytes: &[u8]) -> Arc<Leaves> {
         let piece = |leaf: &[u8]| Piece { cid: Cid::raw(Sha256::of(leaf)), size: leaf.len() as u64, tsize: 0 };
-        let root = node::file(&bytes.chunks(100).map(piece).collect::<Vec<_>>());
+        let root = unixfs::file(&bytes.chunks(100).map(piece).collect::<Vec<_>>());
         Arc::new(Leaves::from_root(Cid::dag_pb(Sha256::of(&root)), &root, None).unwrap())
     }
 
@@ -152,11 +152,11 @@ mod tests {
                 .unwrap();
         }
         let convicted = trial.convicted(&sheet).unwrap();
-        assert_eq!(convicted.iter().map(|(who, _)| *who).collect::<Vec<_>>(), [1]);
+        assert_eq!(convicted.iter().map(|(sender, _)| *sender).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
-    fn who_was_accused_is_acquitted_with_the_claim() {
+    fn an_accused_source_is_acquitted_with_the_claim() {
         let file = tempfile::tempfile().unwrap();
         let mut sheet = Sheet::start(&file, 0, None).unwrap();
         sheet.add(0, 0, Bytes::copy_from_slice(&[7; 100])).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_convicted_by_a_leaf_that_the_proven_file_does_not_have() {
+    fn no_source_is_convicted_by_a_leaf_that_the_proven_file_does_not_have() {
         let file = tempfile::tempfile().unwrap();
         let mut sheet = Sheet::start(&file, 0, None).unwrap();
         let mut trial = Trial::default();

@@ -31,7 +31,7 @@ pub fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
         let (first, last) = (&group[0], &group[group.len() - 1]);
         let (from, to) = (first.old_range().start, last.old_range().end);
         let (new_from, new_to) = (first.new_range().start, last.new_range().end);
-        out += &format!("@@ -{} +{} @@\n", place(from, to), place(new_from, new_to));
+        out += &format!("@@ -{} +{} @@\n", hunk_range(from, to), hunk_range(new_from, new_to));
         for op in group {
             let kept = matches!(op, DiffOp::Equal { .. });
             for line in &old[op.old_range()] {
@@ -48,7 +48,7 @@ pub fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
 }
 
 /// Formats `from,count` as in a hunk's header: counted from 1, and from the line before when there is none.
-fn place(from: usize, to: usize) -> String {
+fn hunk_range(from: usize, to: usize) -> String {
     let count = to - from;
     format!("{},{count}", if count == 0 { from } else { from + 1 })
 }
@@ -88,8 +88,8 @@ fn replaced(text: &[u8], hunk: &Hunk) -> Option<Vec<u8>> {
     if want.is_empty() {
         return None; // lines that were only removed leave no mark of their place
     }
-    let mut places = (0..have.len()).filter(|at| have[*at..].starts_with(&want));
-    let (at, None) = (places.next()?, places.next()) else { return None };
+    let mut found = (0..have.len()).filter(|at| have[*at..].starts_with(&want));
+    let (at, None) = (found.next()?, found.next()) else { return None };
     Some([&have[..at].concat(), &hunk.old[..], &have[at + want.len()..].concat()].concat())
 }
 

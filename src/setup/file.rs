@@ -20,7 +20,7 @@ pub struct Original {
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// Its path with links resolved.
-    place: PathBuf,
+    resolved: PathBuf,
     uid: u32,
     gid: u32,
     mode: u32,
@@ -34,8 +34,8 @@ impl Original {
     /// hard link), which would go on naming the old text.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let failed = |e: io::Error| Error::local(path.display(), format!("cannot be read: {e}"));
-        let place = fs::canonicalize(path).map_err(failed)?;
-        let file = fsx::open_read(&place).map_err(failed)?;
+        let resolved = fs::canonicalize(path).map_err(failed)?;
+        let file = fsx::open_read(&resolved).map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
         if found.nlink() > 1 {
             return Err(Error::usage(path.display(), "has a second name (a hard link), which would keep the old text"));
@@ -44,7 +44,7 @@ impl Original {
             return Err(Error::local(path.display(), format!("is larger than {MOST} bytes")));
         };
         let (uid, gid, mode) = (found.uid(), found.gid(), found.mode() & 0o7777);
-        Ok(Self { path: path.to_owned(), bytes, place, uid, gid, mode })
+        Ok(Self { path: path.to_owned(), bytes, resolved, uid, gid, mode })
     }
 
     /// Replaces the content, and keeps owner and mode.
@@ -61,8 +61,8 @@ impl Original {
             if e.kind() == io::ErrorKind::PermissionDenied { error.hint("run it as root") } else { error }
         };
         let options = ReplaceOptions { mode: self.mode, owner: Some((self.uid, self.gid)), lasting: Lasting::Named };
-        let ready = Replacement::prepare(&self.place, &options, |to| to.write_all(bytes)).map_err(failed)?;
-        if Self::read(&self.place)?.bytes != self.bytes {
+        let ready = Replacement::prepare(&self.resolved, &options, |to| to.write_all(bytes)).map_err(failed)?;
+        if Self::read(&self.resolved)?.bytes != self.bytes {
             return Err(failed(io::Error::other("another process has changed it meanwhile")));
         }
         ready.commit().map_err(failed)

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::record::{KuboValue, SetupRecord};
 use super::{Change, Context, SetupOffer};
-use crate::config::KuboPolicy;
+use crate::config::AskPolicy;
 use crate::deliver::block_on;
 use crate::error::{Error, ErrorKind};
 use crate::handover;
@@ -115,7 +115,7 @@ impl Change for Values {
 
 /// Offers the values that the user has not chosen.
 pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
-    if context.settings.kubo == KuboPolicy::No {
+    if context.settings.kubo == AskPolicy::No {
         return Ok(SetupOffer::Nothing("kubo.enabled is false".to_owned()));
     }
     if context.env.is_root() {

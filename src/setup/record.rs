@@ -74,7 +74,7 @@ impl Text {
 impl SetupRecord {
     /// Returns the directory of this user's record: the system's for root, the state directory for root's child,
     /// else the user's.
-    pub fn place(env: &Env, settings: &Settings) -> PathBuf {
+    pub fn dir(env: &Env, settings: &Settings) -> PathBuf {
         if env.var(HANDOVER).is_some() && !env.is_root() {
             return settings.state_dir.join("setup");
         }
@@ -83,7 +83,7 @@ impl SetupRecord {
     }
 
     /// Lists the directories of records that are not of an ordinary user: root's, and that of root's child.
-    pub fn places_of_system(env: &Env) -> Vec<PathBuf> {
+    pub fn system_dirs(env: &Env) -> Vec<PathBuf> {
         vec![layers::system_dir(env).join("setup"), PathBuf::from(SYSTEM_STATE).join("setup")]
     }
 
@@ -104,7 +104,7 @@ impl SetupRecord {
     /// # Errors
     /// `Local` when it cannot be read, belongs to another user, or was written by a later version.
     pub fn read(env: &Env, settings: &Settings) -> Result<Self, Error> {
-        let dir = Self::place(env, settings);
+        let dir = Self::dir(env, settings);
         let path = dir.join("record.json");
         let done = match fsx::read_small(&path, env.uid, MOST) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {

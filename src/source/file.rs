@@ -54,7 +54,7 @@ impl Source for LocalFile {
         SourceKind::File
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         self.path.parent().unwrap_or(&self.path).display().to_string()
     }
 

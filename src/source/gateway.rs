@@ -22,7 +22,7 @@ use crate::http::block::{BLOCK_TYPE, BlockError, block_url, read_block};
 use crate::http::range::retry_after;
 use crate::http::{self, GetOptions, Http};
 use crate::ordered::OrderedFutures;
-use crate::source::ahead::Ahead;
+use crate::source::window::RequestWindow;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
 
 /// Most blocks requested at the same time: enough for 100 ms at 40 MB/s with blocks of 1 MiB, few enough not to be a
@@ -144,7 +144,7 @@ impl Source for GatewayFile<'_> {
         SourceKind::Gateway
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         http::host(&self.gateway)
     }
 
@@ -159,7 +159,7 @@ type Begun = (Instant, Bytes);
 /// Blocks in transit, in the order in which they are needed.
 struct BlocksInOrder<'a> {
     file: &'a GatewayFile<'a>,
-    ahead: Ahead,
+    window: RequestWindow,
     blocks: OrderedFutures<'a, Cid, Result<Begun, Miss>>,
     /// Bytes that have come since `told`.
     moved: Rc<Cell<u64>>,
@@ -175,7 +175,7 @@ impl<'a> BlocksInOrder<'a> {
     fn new(file: &'a GatewayFile<'a>) -> Self {
         Self {
             file,
-            ahead: Ahead::new(AT_ONCE, SPAN),
+            window: RequestWindow::new(AT_ONCE, SPAN),
             blocks: OrderedFutures::default(),
             moved: Rc::default(),
             told: Instant::now(),
@@ -187,7 +187,7 @@ impl<'a> BlocksInOrder<'a> {
     /// Asks for the first of these, as many as may be under way.
     fn ask(&mut self, wanted: impl Iterator<Item = Cid>) {
         let (file, moved) = (self.file, &self.moved);
-        self.blocks.ask(wanted, self.ahead.count(), |cid| {
+        self.blocks.ask(wanted, self.window.count(), |cid| {
             let moved = Rc::clone(moved);
             async move {
                 let begun = Cell::new(None);
@@ -216,7 +216,7 @@ impl<'a> BlocksInOrder<'a> {
                     if let Ok((begun, _)) = came {
                         self.last = Instant::now();
                         if std::mem::replace(&mut self.has_begun, true) {
-                            self.ahead.arrived(*begun, self.last);
+                            self.window.arrived(*begun, self.last);
                         }
                     }
                 }

@@ -146,7 +146,7 @@ impl Source for KuboFile<'_> {
         SourceKind::Kubo
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         http::host(&self.gateway)
     }
 

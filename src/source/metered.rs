@@ -31,8 +31,8 @@ impl Source for Metered<'_> {
         self.inner.kind()
     }
 
-    fn place(&self) -> String {
-        self.inner.place()
+    fn location(&self) -> String {
+        self.inner.location()
     }
 
     fn is_last_resort(&self) -> bool {

@@ -59,7 +59,7 @@ impl Source for Mirror<'_> {
         SourceKind::Mirror
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         http::host(&self.url)
     }
 

@@ -5,10 +5,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `file`, `node`, `kubo`, `gateway`, `mirror` | one implementation each; `node` is the daemon, and so the lan |
+//! | `file`, `lan`, `kubo`, `gateway`, `mirror` | one implementation each; `lan` asks the daemon |
 //! | `metered` | counts the bytes of another source, and slows it |
 //! | `neighbours` | no `Source`: blocks, indexes and tables through the daemon |
-//! | `ahead` | no `Source`: how many blocks are asked for at a time |
+//! | `window` | no `Source`: how many blocks are asked for at a time |
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,14 +18,14 @@ use futures_util::stream::LocalBoxStream;
 
 pub use crate::miss::Miss;
 
-pub mod ahead;
 pub mod file;
 pub mod gateway;
 pub mod kubo;
+pub mod lan;
 pub mod metered;
 pub mod mirror;
 pub mod neighbours;
-pub mod node;
+pub mod window;
 
 /// A stream of bytes, in order. An empty piece means that more are coming, where they come in blocks that are
 /// proven one by one.
@@ -68,7 +68,7 @@ pub enum SourceKind {
     /// A directory of this machine (`file://`).
     File,
     /// The daemon of this program, and so the neighbours on the local network.
-    Node,
+    Lan,
     /// The local Kubo daemon.
     Kubo,
     /// A trustless HTTP gateway.
@@ -82,7 +82,7 @@ impl SourceKind {
     pub fn word(self) -> &'static str {
         match self {
             SourceKind::File => "file",
-            SourceKind::Node => "lan",
+            SourceKind::Lan => "lan",
             SourceKind::Kubo => "kubo",
             SourceKind::Gateway => "gateway",
             SourceKind::Mirror => "mirror",
@@ -102,7 +102,7 @@ pub trait Source {
     /// Returns its kind.
     fn kind(&self) -> SourceKind;
     /// Returns host and port, or a path. For people, without secrets.
-    fn place(&self) -> String;
+    fn location(&self) -> String;
     /// True if it is asked only after all other sources have failed.
     fn is_last_resort(&self) -> bool {
         false

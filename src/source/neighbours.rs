@@ -1,5 +1,5 @@
 //! Requests to neighbours through this machine's daemon that are no part of a race: single blocks, for callers
-//! that walk a DAG themselves; copies of a signed index, and its tables. In a race, `source/node.rs` asks.
+//! that walk a DAG themselves; copies of a signed index, and its tables. In a race, `source/lan.rs` asks.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -13,7 +13,7 @@ use crate::name::FileName;
 use crate::size::BLOCK_MOST;
 use crate::socket::Connection;
 use crate::source::Miss;
-use crate::source::node::{ask, connect, refusal, said};
+use crate::source::lan::{ask, connect, refusal, said};
 
 /// Most answers about one index that are read: more neighbours than a daemon has.
 const ANSWERS_MOST: usize = 256;
@@ -25,14 +25,14 @@ const ANSWER_MOST: usize = 32 << 10;
 const PATIENCE: Duration = Duration::from_secs(35);
 
 /// The neighbours, reached through the daemon at a socket.
-pub struct LanSource {
+pub struct LanClient {
     socket: PathBuf,
     is_patient: bool,
     /// Connections without a pending request. For each, the daemon remembers the peer that had the last block.
     idle: RefCell<Vec<Connection>>,
 }
 
-impl LanSource {
+impl LanClient {
     /// Reaches them through the daemon at `socket`.
     pub fn at(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), is_patient: false, idle: RefCell::default() }

@@ -29,10 +29,10 @@ use crate::name::FileName;
 use crate::verify::{self, Verified};
 
 mod aside;
+pub mod contents;
 mod evict;
 mod note;
 mod room;
-pub mod shelf;
 mod sweep;
 
 pub use aside::{Aside, SetAside, take_once};

@@ -141,7 +141,7 @@ mod tests {
                 keep(store, &[[i, round]; 50].concat());
             });
         }
-        let held = crate::store::shelf::usage(&dir.path().join("store")).unwrap();
+        let held = crate::store::contents::usage(&dir.path().join("store")).unwrap();
         assert!(held.bytes <= 100_000, "{held:?}");
         assert!(held.files >= 900, "{held:?}");
     }

@@ -11,8 +11,8 @@ use pkgswarm::miss::Miss;
 use pkgswarm::source::file::LocalFile;
 use pkgswarm::source::gateway::GatewayFile;
 use pkgswarm::source::kubo::{KuboFile, KuboReach};
+use pkgswarm::source::lan::LanFile;
 use pkgswarm::source::mirror::Mirror;
-use pkgswarm::source::node::NodeFile;
 use pkgswarm::source::{FetchRequest, Source, SourceAnswer};
 use reqwest::Url;
 
@@ -44,7 +44,7 @@ fn for_every_source(check: impl Fn(&str, &dyn Source, &dyn Source, &[u8])) {
     let at_mirror = |name: &str| Url::parse(&mirror.url("core", name)).unwrap();
     let size = Some(bytes.len() as u64);
     let daemon = FakeDaemon::holding(&bytes, Daemon::Honest);
-    let neighbour = |sha256| NodeFile::new(&daemon.socket(), sha256, None, bytes.len() as u64, "file");
+    let neighbour = |sha256| LanFile::new(&daemon.socket(), sha256, None, bytes.len() as u64, "file");
     let pairs: [Pair; 5] = [
         ("lan", Box::new(neighbour(Sha256::of(&bytes))), Box::new(neighbour(Sha256::of(b"no source has this")))),
         (
@@ -166,7 +166,7 @@ fn every_source_can_be_left_and_asked_again() {
 fn no_source_shows_secrets_in_its_place() {
     let http = Http::new(Duration::from_secs(5));
     let url = Url::parse("https://user:secret@mirror.example/core/file?token=secret").unwrap();
-    assert_eq!(Mirror::new(&http, url, None, MOST).place(), "mirror.example");
+    assert_eq!(Mirror::new(&http, url, None, MOST).location(), "mirror.example");
 }
 
 #[test]

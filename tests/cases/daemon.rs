@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cid::multibase::Base;
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::node::{self, Piece};
+use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::digest::Sha256;
 use pkgswarm::protobuf::ProtobufWriter;
 
@@ -127,7 +127,7 @@ fn foreign(bytes: &[u8]) -> (String, Vec<Vec<u8>>) {
         blocks.push(leaf);
         Piece { cid, size, tsize }
     });
-    let root = node::file(&pieces.collect::<Vec<_>>());
+    let root = unixfs::file(&pieces.collect::<Vec<_>>());
     let multihash = [&[0x12, 0x20][..], &Sha256::of(&root).0].concat();
     blocks.push(root);
     (Base::Base58Btc.encode(multihash), blocks)

@@ -183,7 +183,7 @@ fn chunks_end_early_and_trailers_carry_errors() {
 }
 
 #[test]
-fn nobody_listens_at_a_dead_address() {
+fn nothing_listens_at_a_dead_address() {
     assert_eq!(TcpStream::connect(dead_address()).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }
 

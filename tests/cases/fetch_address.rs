@@ -1,7 +1,7 @@
 //! Files by CID, made by other programs: foreign neighbours, inlined content, odd spellings, URLs of gateways.
 
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::node::{self, DagLink, LinkTarget};
+use pkgswarm::dag::unixfs::{self, DagLink, LinkTarget};
 use pkgswarm::digest::Sha256;
 use pkgswarm::protobuf::ProtobufWriter;
 
@@ -45,7 +45,7 @@ fn foreign_entries_make_no_directory_unreadable() {
     let link = |name: &'static str, cid| DagLink { cid: LinkTarget::Foreign(cid), name: name.as_bytes(), tsize: 1 };
     let raw = Cid::raw(Sha256::of(&plain)).to_bytes();
     let block =
-        node::directory([link("cbor", &cbor), link("plain", &raw), link("sha512", &sha512), link("small", &small)]);
+        unixfs::directory([link("cbor", &cbor), link("plain", &raw), link("sha512", &sha512), link("small", &small)]);
     let root = Cid::dag_pb(Sha256::of(&block)).to_string();
     let kubo = FakeKubo::empty().holding(&plain).holding_block(&root, &block);
     let world = World::new().kubo(&kubo);

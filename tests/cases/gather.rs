@@ -34,7 +34,7 @@ fn want(mirror: &FakeMirror, package: &Package) -> Want {
     let known = Known { size: package.bytes.len() as u64, sha256: package.sha256(), root: None };
     let url = reqwest::Url::parse(&mirror.url("core", &package.file_name())).unwrap();
     let name = FileName::new(package.file_name()).unwrap();
-    Want { name, repo: None, plan: known.plan(), places: vec![Candidate::Mirror(url)], doubt: None }
+    Want { name, repo: None, plan: known.plan(), candidates: vec![Candidate::Mirror(url)], doubt: None }
 }
 
 fn packages(count: usize) -> Vec<Package> {

@@ -139,7 +139,7 @@ fn interrupted_by_a_signal_it_leaves_nothing_and_resumes_later() {
 }
 
 #[test]
-fn nobody_goes_on_working_after_the_caller_was_killed() {
+fn no_process_goes_on_working_after_the_caller_was_killed() {
     // As root, a child that has dropped its rights does the work; it must not outlive its parent.
     let package = Package::new("victim", SIZE);
     let mirror = FakeMirror::serving(&[package.file()]).stall_after(500_000);

@@ -128,7 +128,7 @@ fn a_dead_mirror_costs_no_more_than_the_next_one() {
 }
 
 #[test]
-fn nobody_listening_anywhere_is_told_with_each_address() {
+fn a_daemon_that_listens_nowhere_is_told_with_each_address() {
     let zlib = Package::new("zlib", SIZE);
     let dead = [(); 2].map(|()| format!("http://{}/core/os/x86_64", dead_address()));
     let world = World::new().sync_database("core", &database(&[&zlib], Compression::Gzip)).servers("core", &dead, &[]);

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::node::{self, Piece};
 use pkgswarm::dag::proof::Leaves;
+use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::digest::Sha256;
 use pkgswarm::health::record::SourceRecord;
 use pkgswarm::name::FileName;
 use pkgswarm::plan::Expect;
-use pkgswarm::race::{Contender, Log, Pace, Race, RaceOutcome, Roots};
+use pkgswarm::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
 use pkgswarm::report::ProgressLine;
 use pkgswarm::source::SourceKind;
 
@@ -38,7 +38,7 @@ fn source(kind: SourceKind, bytes: &Rc<Vec<u8>>, fault: Fault) -> Scripted {
 
 fn leaves(bytes: &[u8]) -> Arc<Leaves> {
     let piece = |leaf: &[u8]| Piece { cid: Cid::raw(Sha256::of(leaf)), size: leaf.len() as u64, tsize: 0 };
-    let root = node::file(&bytes.chunks(LEAF as usize).map(piece).collect::<Vec<_>>());
+    let root = unixfs::file(&bytes.chunks(LEAF as usize).map(piece).collect::<Vec<_>>());
     Arc::new(Leaves::from_root(Cid::dag_pb(Sha256::of(&root)), &root, None).unwrap())
 }
 
@@ -57,10 +57,10 @@ fn end(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usi
     let sent: Vec<Rc<Cell<u64>>> = sources.iter().map(|source| Rc::clone(&source.sent)).collect();
     // Mirrors have a record of earlier transfers.
     let known = |kind| SourceRecord { rate: (kind == SourceKind::Mirror).then_some(RATE), ..SourceRecord::default() };
-    let entrant = |source: Scripted| Contender { record: known(source.manner.kind), source: Box::new(source) };
+    let racing = |source: Scripted| RaceSource { record: known(source.manner.kind), source: Box::new(source) };
     let root = ScriptedRoot { leaves: Some(leaves(truth)), after: Duration::from_millis(5) };
     let race = Race {
-        entrants: sources.into_iter().map(entrant).collect(),
+        sources: sources.into_iter().map(racing).collect(),
         name: &name,
         expect: Expect::Exact { sha256: Sha256::of(truth), size: truth.len() as u64 },
         pace: Pace {

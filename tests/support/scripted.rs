@@ -186,7 +186,7 @@ impl Source for Scripted {
     fn kind(&self) -> SourceKind {
         self.manner.kind
     }
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         format!("source {}", self.name)
     }
     fn open(&self, question: FetchRequest) -> Local<'_, Result<SourceAnswer<'_>, Miss>> {

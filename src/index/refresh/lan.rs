@@ -1,4 +1,4 @@
-//! The way through neighbours: they send their copies of an index, and are not identified.
+//! The route through neighbours: they send their copies of an index, and are not identified.
 //!
 //! Only data that the publisher signed is followed, the highest signed sequence first. A neighbour can make this
 //! take longer, up to the deadline of the refresh, and nothing else (`tests/cases/index_lan.rs`).
@@ -12,7 +12,7 @@ use super::{RefreshError, Work};
 use crate::index::accept::{IndexOffer, RefusalError, accept};
 use crate::index::manifest::MANIFEST_MOST;
 use crate::index::passed::Passed;
-use crate::source::neighbours::LanSource;
+use crate::source::neighbours::LanClient;
 
 /// Answers that are followed at the same time. Each may be a manifest of 1 MiB.
 const AT_ONCE: usize = 8;
@@ -29,8 +29,8 @@ struct LanAnswer {
 
 impl Work<'_> {
     /// Returns the newest index that any neighbour offers and that counts.
-    pub(super) async fn of_neighbours(&self, neighbours: &LanSource) -> Result<IndexOffer, RefreshError> {
-        let key = self.source.grant.keys().into_iter().next().ok_or(RefreshError::Refused(RefusalError::NoKey))?;
+    pub(super) async fn of_neighbours(&self, neighbours: &LanClient) -> Result<IndexOffer, RefreshError> {
+        let key = self.target.grant.keys().into_iter().next().ok_or(RefreshError::Refused(RefusalError::NoKey))?;
         let answers = neighbours.index(&key).await.map_err(|miss| RefreshError::Failed(miss.to_string()))?;
         let mut failure = None;
         let mut told: Vec<LanAnswer> = Vec::new();
@@ -80,7 +80,7 @@ impl Work<'_> {
         let passed =
             Passed::read(answer).map_err(|why| RefreshError::Failed(format!("a neighbour's answer: {why}")))?;
         let refused = |why: RefusalError| RefreshError::Refused(why);
-        let sequence = match (&self.source.grant.ipns, &self.source.grant.minisign) {
+        let sequence = match (&self.target.grant.ipns, &self.target.grant.minisign) {
             (Some(name), _) => {
                 let record = passed.record.as_ref().ok_or(refused(RefusalError::Missing("the IPNS record")))?;
                 name.verify(record, self.now).map_err(|why| refused(why.into()))?.sequence
@@ -98,7 +98,7 @@ impl Work<'_> {
     /// Returns the index that an answer leads to, if it counts, and its sequence.
     async fn follow_told(&self, told: LanAnswer) -> Result<(u64, IndexOffer), RefreshError> {
         let Passed { record, manifest, minisig } = told.passed;
-        let offer = match (self.source.grant.ipns, record, manifest) {
+        let offer = match (self.target.grant.ipns, record, manifest) {
             (Some(name), Some(record), _) => self.follow(name, record).await?,
             (None, _, Some(cid)) => {
                 let manifest = self.part(&IndexPart::block(cid, "pkgswarm.json", MANIFEST_MOST)).await?;
@@ -106,7 +106,7 @@ impl Work<'_> {
             }
             _ => return Err(RefreshError::Refused(RefusalError::NoManifest)),
         };
-        let accepted = accept(&self.source.grant, self.floor.as_ref(), &offer, self.now)?;
+        let accepted = accept(&self.target.grant, self.floor.as_ref(), &offer, self.now)?;
         Ok((accepted.manifest.sequence, offer))
     }
 }

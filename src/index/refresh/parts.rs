@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Url};
 
-use super::{IndexSource, RefreshError, Work};
+use super::{RefreshError, RefreshTarget, Work};
 use crate::cid::Cid;
 use crate::clock;
 use crate::dag::walk::Walk;
@@ -20,7 +20,7 @@ use crate::index::manifest::Packed;
 use crate::kubo::{self, Kubo};
 use crate::name::shown;
 use crate::source::Miss;
-use crate::source::neighbours::LanSource;
+use crate::source::neighbours::LanClient;
 
 /// Time to wait for a source before the next one joins; longer for larger parts.
 const HEDGE: Duration = Duration::from_secs(1);
@@ -31,13 +31,13 @@ const HEDGE_RATE: u64 = 512 << 10;
 #[derive(Clone)]
 pub(super) struct PartSource<'a> {
     name: String,
-    from: From<'a>,
+    transport: PartTransport<'a>,
 }
 
 #[derive(Clone)]
-enum From<'a> {
+enum PartTransport<'a> {
     /// The local network, by blocks.
-    Lan(Rc<LanSource>),
+    Lan(Rc<LanClient>),
     /// Kubo or a gateway, by blocks.
     Blocks(Box<Kubo>),
     /// A plain copy, by path.
@@ -55,24 +55,25 @@ pub(super) struct IndexPart<'p> {
 
 /// Lists the sources of parts, nearest first.
 pub(super) fn sources<'a>(
-    source: &'a IndexSource,
-    lan: Option<&Rc<LanSource>>,
+    target: &'a RefreshTarget,
+    lan: Option<&Rc<LanClient>>,
     kubo: Option<&'a Kubo>,
     client: &Client,
 ) -> Vec<PartSource<'a>> {
-    let lan = lan.map(|lan| PartSource { name: "lan".to_owned(), from: From::Lan(Rc::clone(lan)) });
-    let kubo = kubo.map(|kubo| PartSource { name: "kubo".to_owned(), from: From::Blocks(kubo.clone().into()) });
-    let copy = source.url.as_ref().map(|url| copy(url, client));
-    let gateways = source
-        .gateways
-        .iter()
-        .map(|url| PartSource { name: host(url), from: From::Blocks(Kubo::at_gateway(url, client).into()) });
+    let lan = lan.map(|lan| PartSource { name: "lan".to_owned(), transport: PartTransport::Lan(Rc::clone(lan)) });
+    let kubo =
+        kubo.map(|kubo| PartSource { name: "kubo".to_owned(), transport: PartTransport::Blocks(kubo.clone().into()) });
+    let copy = target.url.as_ref().map(|url| copy(url, client));
+    let gateways = target.gateways.iter().map(|url| PartSource {
+        name: host(url),
+        transport: PartTransport::Blocks(Kubo::at_gateway(url, client).into()),
+    });
     lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect()
 }
 
 /// Makes a source of a plain copy.
 pub(super) fn copy<'a>(url: &'a Url, client: &Client) -> PartSource<'a> {
-    PartSource { name: "url".to_owned(), from: From::Copy(url, client.clone()) }
+    PartSource { name: "url".to_owned(), transport: PartTransport::Copy(url, client.clone()) }
 }
 
 impl<'p> IndexPart<'p> {
@@ -141,13 +142,13 @@ impl Work<'_> {
     /// Asks the source number `at`.
     async fn ask(&self, at: usize, part: &IndexPart<'_>) -> Result<Vec<u8>, PartError> {
         let source = &self.sources[at];
-        let bytes = match &source.from {
-            From::Copy(..) => self.get(source, part.path, part.most).await,
-            From::Lan(neighbours) => {
+        let bytes = match &source.transport {
+            PartTransport::Copy(..) => self.get(source, part.path, part.most).await,
+            PartTransport::Lan(neighbours) => {
                 let block = async |cid| neighbours.block(cid, &|_| ()).await.map_err(PartError::Neighbours);
                 self.by_blocks(block, part).await
             }
-            From::Blocks(kubo) => {
+            PartTransport::Blocks(kubo) => {
                 let block = async |cid| kubo.block(cid, self.enough()).await.map_err(PartError::Kubo);
                 self.by_blocks(block, part).await
             }
@@ -179,7 +180,7 @@ impl Work<'_> {
 
     /// Fetches a file of at most `most` bytes from a plain copy, unproven.
     pub(super) async fn get(&self, source: &PartSource<'_>, path: &str, most: usize) -> Result<Vec<u8>, PartError> {
-        let From::Copy(base, client) = &source.from else { unreachable!("only copies have paths") };
+        let PartTransport::Copy(base, client) = &source.transport else { unreachable!("only copies have paths") };
         let mut url = (*base).clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         let answer = client.get(url).header("User-Agent", USER_AGENT).send().await?;
@@ -215,7 +216,7 @@ pub(super) enum PartError {
     Transport(#[from] reqwest::Error),
 }
 
-/// Converts a failed call into a way's failure: the way is named beside it.
+/// Converts a failed call into a route's failure: the route is named beside it.
 pub(super) fn fault(fault: kubo::KuboError) -> RefreshError {
     RefreshError::Failed(format!("{}: {}", fault.call, fault.text))
 }

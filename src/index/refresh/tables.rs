@@ -13,7 +13,7 @@ use crate::index::diff::Changes;
 use crate::index::manifest::Table;
 use crate::index::state::{KeepError, TableBytes};
 use crate::name::FileName;
-use crate::source::neighbours::LanSource;
+use crate::source::neighbours::LanClient;
 
 /// Time to wait for a neighbour before others are asked as well.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ impl Work<'_> {
     }
 
     async fn make(&self, table: &Table) -> Result<(), Dead> {
-        let name = &self.source.name;
+        let name = &self.target.name;
         let at_hand = fsx::read_followed(&self.state.table_path(name, table.sha256), table.size);
         if at_hand.is_ok_and(|bytes| bytes.is_some_and(|bytes| Sha256::of(&bytes) == table.sha256)) {
             return Ok(());
@@ -42,7 +42,7 @@ impl Work<'_> {
             match attempt.await {
                 Ok(()) => Ok(Ok(())),
                 Err(Dead::Local(error)) => Ok(Err(Dead::Local(error))),
-                Err(Dead::Way(why)) => Err(why),
+                Err(Dead::Route(why)) => Err(why),
             }
         });
         match hedged(attempts, PATIENCE).await {
@@ -50,30 +50,30 @@ impl Work<'_> {
             Err(failed) => {
                 // The failure of the others is reported: a neighbour that lacks the table is no fault.
                 let (_, why) = failed.into_iter().max_by_key(|(at, _)| *at).expect("both were asked");
-                Err(Dead::Way(why))
+                Err(Dead::Route(why))
             }
         }
     }
 
     /// Fetches the table from a neighbour: not compressed.
-    async fn of_lan(&self, lan: &LanSource, table: &Table) -> Result<(), Dead> {
+    async fn of_lan(&self, lan: &LanClient, table: &Table) -> Result<(), Dead> {
         let name = FileName::new(format!("{}-{}.ndjson", table.repo, table.arch));
-        let name = name.map_err(|why| Dead::Way(RefreshError::Failed(why.to_string())))?;
+        let name = name.map_err(|why| Dead::Route(RefreshError::Failed(why.to_string())))?;
         let file = lan.file(table.sha256, table.size, &name).await;
-        let file = file.map_err(|miss| Dead::Way(RefreshError::Failed(format!("{name}: {miss}"))))?;
+        let file = file.map_err(|miss| Dead::Route(RefreshError::Failed(format!("{name}: {miss}"))))?;
         self.count(usize::try_from(table.size).unwrap_or(usize::MAX));
-        let kept = self.state.keep_table(&self.source.name, table, TableBytes::Plain(&file));
+        let kept = self.state.keep_table(&self.target.name, table, TableBytes::Plain(&file));
         kept.map_err(|error| dead(name.as_str(), error))
     }
 
     /// Fetches the table's diffs, or the compressed table, from any source.
     async fn of_all(&self, table: &Table) -> Result<(), Dead> {
-        let name = &self.source.name;
+        let name = &self.target.name;
         match self.by_diffs(table).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(Dead::Local(error)) => return Err(Dead::Local(error)),
-            Err(Dead::Way(why)) => {
+            Err(Dead::Route(why)) => {
                 self.warn(&format!(
                     "the diffs of {}-{} are no use, it is fetched whole: {why}",
                     table.repo, table.arch
@@ -81,7 +81,7 @@ impl Work<'_> {
             }
         }
         let path = table.path();
-        let packed = self.part(&IndexPart::table(&table.packed, &path)).await.map_err(Dead::Way)?;
+        let packed = self.part(&IndexPart::table(&table.packed, &path)).await.map_err(Dead::Route)?;
         self.state.keep_table(name, table, TableBytes::Packed(&packed)).map_err(|error| dead(&path, error))
     }
 
@@ -98,10 +98,10 @@ impl Work<'_> {
         );
         let (mut diffs, mut changes) = (diffs.buffered(AT_ONCE), Changes::default());
         while let Some(packed) = diffs.next().await {
-            let packed = packed.map_err(Dead::Way)?;
-            changes.add(&packed).map_err(|why| Dead::Way(RefreshError::Failed(why.to_string())))?;
+            let packed = packed.map_err(Dead::Route)?;
+            changes.add(&packed).map_err(|why| Dead::Route(RefreshError::Failed(why.to_string())))?;
         }
-        let made = self.state.keep_table(&self.source.name, table, TableBytes::Diffs(&path, &changes));
+        let made = self.state.keep_table(&self.target.name, table, TableBytes::Diffs(&path, &changes));
         made.map(|()| true).map_err(|error| dead(&way[0].0, error))
     }
 }
@@ -109,6 +109,6 @@ impl Work<'_> {
 fn dead(path: &str, error: KeepError) -> Dead {
     match error {
         KeepError::State(error) => Dead::Local(error),
-        KeepError::Wrong(why) => Dead::Way(RefreshError::Failed(format!("{path}: {why}"))),
+        KeepError::Wrong(why) => Dead::Route(RefreshError::Failed(format!("{path}: {why}"))),
     }
 }

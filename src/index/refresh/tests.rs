@@ -67,10 +67,10 @@ impl RefreshScene {
         Script::answering(rules)
     }
 
-    fn source(&self, mirror: Option<&Script>) -> IndexSource {
+    fn source(&self, mirror: Option<&Script>) -> RefreshTarget {
         let url = mirror.map(|script| script.url.join("/x").unwrap());
         let (name, grant) = (FileName::new("arch").unwrap(), self.publisher.grant());
-        IndexSource { name, grant, url, gateways: Vec::new(), lan: None }
+        RefreshTarget { name, grant, url, gateways: Vec::new(), lan: None }
     }
 
     fn refresh(&self, mirror: Option<&Script>, daemon: Option<&Script>, now: u64) -> Refreshed {
@@ -86,7 +86,7 @@ impl RefreshScene {
     }
 }
 
-/// Returns the reason why this way does not count.
+/// Returns the reason why this route does not count.
 fn why(done: &Refreshed, via: &str) -> String {
     let route = done.routes.iter().find(|route| route.via == via).unwrap();
     route.said.as_ref().unwrap_err().to_string()
@@ -181,7 +181,7 @@ fn an_expired_index_is_refused_with_its_age() {
     assert!(why(&done, "url").ends_with("expired 2 h ago"), "{done:?}");
     let grant = Grant { ipns: None, ..scene.publisher.grant() };
     let mirror = scene.mirror(&manifest, &packed);
-    let source = IndexSource { grant, ..scene.source(Some(&mirror)) };
+    let source = RefreshTarget { grant, ..scene.source(Some(&mirror)) };
     let done = run(refresh(&source, None, &client(), &scene.state, late, LONG)).unwrap();
     assert!(matches!(done.outcome, RefreshOutcome::Refused(RefusalError::Manifest(ManifestError::Expired { .. }))));
 }

@@ -1,11 +1,11 @@
-//! The results of the ways to an index at the last refresh: for people, nothing depends on it.
+//! The results of the routes to an index at the last refresh: for people, nothing depends on it.
 
 use serde::{Deserialize, Serialize};
 
-/// The result of one way to an index at the last refresh.
+/// The result of one route to an index at the last refresh.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct WayRecord {
-    /// The way: `kubo`, `url`, a gateway's host, …
+pub struct RouteRecord {
+    /// The route: `kubo`, `url`, a gateway's host, …
     pub via: String,
     /// Milliseconds from the first request to the decision.
     pub took_ms: u64,
@@ -22,6 +22,6 @@ pub struct WayRecord {
 }
 
 /// Reads the results; empty for a damaged file.
-pub(super) fn from_bytes(bytes: &[u8]) -> Vec<WayRecord> {
+pub(super) fn from_bytes(bytes: &[u8]) -> Vec<RouteRecord> {
     serde_json::from_slice(bytes).unwrap_or_default()
 }

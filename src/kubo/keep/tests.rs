@@ -39,12 +39,12 @@ fn with_mfs(nodes: &[Vec<u8>], mut rules: Vec<(String, ScriptedAnswer)>) -> Scri
 }
 
 fn empty_mfs(rules: Vec<(&str, ScriptedAnswer)>) -> Script {
-    with_mfs(&[node::directory([])], rules.into_iter().map(|(part, answer)| (part.to_owned(), answer)).collect())
+    with_mfs(&[unixfs::directory([])], rules.into_iter().map(|(part, answer)| (part.to_owned(), answer)).collect())
 }
 
 /// Encodes a directory with `cid` in it.
 fn directory_of(cid: Cid) -> Vec<u8> {
-    node::directory([node::DagLink { cid: cid.into(), name: b"kept", tsize: 1 }])
+    unixfs::directory([unixfs::DagLink { cid: cid.into(), name: b"kept", tsize: 1 }])
 }
 
 /// Scripts a daemon with nothing pinned that removes every block it is told to.
@@ -98,9 +98,9 @@ fn what_the_user_keeps_in_mfs_stays() {
     ledger.note(cid(1), 100, 1).unwrap();
     ledger.note(cid(2), 100, 2).unwrap();
     // A directory in the root contains it, and the root's other entries are not on this disk.
-    let below = node::directory([
-        node::DagLink { cid: Cid::dag_pb(Sha256::of(b"elsewhere")).into(), name: b"a", tsize: 1 },
-        node::DagLink { cid: cid(1).into(), name: b"kept", tsize: 1 },
+    let below = unixfs::directory([
+        unixfs::DagLink { cid: Cid::dag_pb(Sha256::of(b"elsewhere")).into(), name: b"a", tsize: 1 },
+        unixfs::DagLink { cid: cid(1).into(), name: b"kept", tsize: 1 },
     ]);
     let script = with_mfs(&[directory_of(Cid::dag_pb(Sha256::of(&below))), below], vec![]);
     let done = run(ledger.trim(&script.kubo(), 0, LONG)).unwrap();
@@ -111,8 +111,8 @@ fn what_the_user_keeps_in_mfs_stays() {
 #[test]
 fn a_leaf_that_a_file_in_mfs_has_as_well_stays() {
     let (_dir, ledger) = ledger();
-    let piece = |n| node::Piece { cid: cid(n), size: 1, tsize: 1 };
-    let (ours, theirs) = (node::file(&[piece(1), piece(2)]), node::file(&[piece(2), piece(3)]));
+    let piece = |n| unixfs::Piece { cid: cid(n), size: 1, tsize: 1 };
+    let (ours, theirs) = (unixfs::file(&[piece(1), piece(2)]), unixfs::file(&[piece(2), piece(3)]));
     let root = Cid::dag_pb(Sha256::of(&ours));
     ledger.note(root, 2, 1).unwrap();
     let there = [directory_of(Cid::dag_pb(Sha256::of(&theirs))), theirs];
@@ -128,7 +128,7 @@ fn what_mfs_reaches_by_way_of_a_foreign_node_stays() {
     let (_dir, ledger) = ledger();
     ledger.note(cid(1), 100, 1).unwrap();
     let foreign = "bafyreidykglsfhoixmivffc5uwhcgshx4j465xwqntbmu43nb2dzqwfvae";
-    let root = node::tests::linking_to(foreign);
+    let root = unixfs::tests::linking_to(foreign);
     let there = format!(r#"{{"a":[{{"b":{{"/":"{}"}}}},{{"/":{{"bytes":"AA"}}}}]}}"#, cid(1));
     let script = with_mfs(&[root], vec![(format!("dag/get?arg={foreign}"), ok(there))]);
     assert_eq!(run(ledger.trim(&script.kubo(), 0, LONG)).unwrap().files, 0);
@@ -140,7 +140,7 @@ fn nothing_is_removed_where_mfs_cannot_be_looked_through() {
     let (_dir, ledger) = ledger();
     ledger.note(cid(1), 100, 1).unwrap();
     let refused = || ScriptedAnswer::Status(500, br#"{"Message":"disk on fire"}"#.into());
-    let root = Cid::dag_pb(Sha256::of(&node::directory([])));
+    let root = Cid::dag_pb(Sha256::of(&unixfs::directory([])));
     for rules in [
         vec![("files/stat", refused())],
         vec![("files/stat", ok(r#"{"Hash":"nonsense"}"#))],
@@ -168,15 +168,15 @@ fn mfs_is_asked_for_again_before_each_removal() {
 #[test]
 fn leaves_are_removed_before_the_root_that_lists_them() {
     let (_dir, ledger) = ledger();
-    let piece = |n| node::Piece { cid: cid(n), size: 1, tsize: 1 };
-    let block = node::file(&[piece(1), piece(2)]);
+    let piece = |n| unixfs::Piece { cid: cid(n), size: 1, tsize: 1 };
+    let block = unixfs::file(&[piece(1), piece(2)]);
     let root = Cid::dag_pb(Sha256::of(&block));
     ledger.note(root, 2, 1).unwrap();
-    let script = with_mfs(&[node::directory([])], vec![(format!("block/get?arg={root}"), ok(block))]);
+    let script = with_mfs(&[unixfs::directory([])], vec![(format!("block/get?arg={root}"), ok(block))]);
     assert_eq!(run(ledger.trim(&script.kubo(), 0, LONG)).unwrap().files, 1);
     let line = script.asked().pop().unwrap().line;
-    let places: Vec<_> = [cid(2), cid(1), root].iter().map(|cid| line.find(&cid.to_string()).unwrap()).collect();
-    assert!(places.is_sorted(), "{line}");
+    let positions: Vec<_> = [cid(2), cid(1), root].iter().map(|cid| line.find(&cid.to_string()).unwrap()).collect();
+    assert!(positions.is_sorted(), "{line}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use pkgswarm::cid::Cid;
-use pkgswarm::dag::node::{self, Piece};
+use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::dag::proof::{LeafProver, Leaves, ProofError};
 use pkgswarm::digest::Sha256;
 use pkgswarm_fuzz::{Choices, cid_of, parts};
@@ -26,7 +26,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         pieces.push(Piece { cid: Cid::raw(Sha256::of(leaf)), size: leaf.len() as u64, tsize: 0 });
     }
     let len = (file.len() - rest.len()) as u64;
-    let root = node::file(&pieces);
+    let root = unixfs::file(&pieces);
     let leaves = Leaves::from_root(cid_of(&root), &root, Some(len)).expect("it was made for that");
     let mut honest = LeafProver::new(Arc::new(leaves.clone()), 0);
     assert_eq!((honest.push(&file[..len as usize]), honest.proven()), (Ok(()), len), "an honest file is proven whole");

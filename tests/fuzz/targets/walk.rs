@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use pkgswarm::cid::{Cid, Codec};
-use pkgswarm::dag::node::{self, Piece};
+use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::dag::proof::{LeafProver, Leaves};
 use pkgswarm::dag::walk::Walk;
 use pkgswarm::digest::Sha256;
@@ -67,7 +67,7 @@ fn made(choices: &mut Choices, foreign: &[u8]) -> (HashMap<Cid, Vec<u8>>, Option
             3 => (now.to_vec(), u64::from(choices.byte())), // a node as the fuzzer wrote it
             _ => {
                 let pieces: Vec<Piece> = (0..choices.below(9)).filter_map(|_| some(&known, choices)).collect();
-                (node::file(&pieces), pieces.iter().map(|piece| piece.size).sum())
+                (unixfs::file(&pieces), pieces.iter().map(|piece| piece.size).sum())
             }
         };
         let cid = match kind {

@@ -107,7 +107,7 @@ impl Runner {
 
     /// Announces the listening addresses, and looks for peers there.
     pub(super) fn announce(&mut self) {
-        let mut places: Vec<ActiveInterface> = Vec::new();
+        let mut interfaces: Vec<ActiveInterface> = Vec::new();
         let mut listening = Vec::new();
         for (range, listener) in &self.networks.listeners {
             let Some(at) = &listener.at else { continue };
@@ -116,12 +116,12 @@ impl Runner {
             if tcp_address(at).is_none_or(|ip| ip.is_loopback()) {
                 continue;
             }
-            match places.iter_mut().find(|place| place.index == listener.index) {
-                Some(place) => {
-                    place.addresses.push(at.clone());
-                    place.around.ranges.push(*range);
+            match interfaces.iter_mut().find(|active| active.index == listener.index) {
+                Some(active) => {
+                    active.addresses.push(at.clone());
+                    active.around.ranges.push(*range);
                 }
-                None => places.push(ActiveInterface {
+                None => interfaces.push(ActiveInterface {
                     interface: listener.interface.clone(),
                     index: listener.index,
                     addresses: vec![at.clone()],
@@ -129,12 +129,12 @@ impl Runner {
                 }),
             }
         }
-        for place in &mut places {
-            place.addresses.sort();
-            place.around.ranges.sort();
+        for active in &mut interfaces {
+            active.addresses.sort();
+            active.around.ranges.sort();
         }
         listening.sort();
-        self.discovery.follow(&places);
+        self.discovery.follow(&interfaces);
         self.node.seen().listening = listening;
     }
 
@@ -149,13 +149,13 @@ impl Runner {
         };
         if is_near && found.peer != self.node.id {
             self.dialling.book.hear(found);
-            self.dial_whom_is_due();
+            self.dial_due();
         }
     }
 
     /// Dials peers in the book that are not connected: a few at a time, and no more in a second than a network has
     /// reason to.
-    pub(super) fn dial_whom_is_due(&mut self) {
+    pub(super) fn dial_due(&mut self) {
         let node = self.node.clone();
         self.dialling.book.keep(|_| true);
         let under_way = self.swarm.network_info().connection_counters().num_pending_outgoing();

@@ -1,7 +1,7 @@
 //! The run of pacman that this process works for: pacman starts a process for each file, and what one of them
 //! learns is kept for the others under the name of the run.
 
-use crate::distro::caller::{Caller, CallerError, Transaction};
+use crate::distro::caller::{Caller, CallerError, ProcessKey};
 use crate::env::{Env, HANDOVER};
 
 /// A run of pacman, or of another program that calls for one file after the other.
@@ -35,9 +35,9 @@ impl PacmanRun {
         // pacman sets this variable for its downloader (`setuseragent` in src/pacman/pacman.c, 6.0 to 7.1).
         let is_hidden = is_cut_off && env.var("HTTP_USER_AGENT").is_some();
         let caller = found.ok();
-        let transaction = caller.as_ref().map(|caller| caller.transaction).or_else(|| Transaction::of(parent).ok());
-        let name = match transaction {
-            Some(Transaction { pid, start_time }) => format!("{pid}-{start_time}"),
+        let key = caller.as_ref().map(|caller| caller.key).or_else(|| ProcessKey::of(parent).ok());
+        let name = match key {
+            Some(ProcessKey { pid, start_time }) => format!("{pid}-{start_time}"),
             None if is_hidden => format!("{group}-0"),
             None => format!("{parent}-0"),
         };

@@ -3,13 +3,13 @@
 use futures_util::future::{Fuse, FusedFuture as _};
 
 use crate::plan::Expect;
-use crate::race::run::{RaceEnd, RaceRun};
+use crate::race::driver::{RaceDriver, RaceEnd};
 use crate::race::sheet::EARLIER;
 use crate::race::{RaceOutcome, Won};
 use crate::source::{Miss, SourceKind};
 use crate::verify::{self, Accepted};
 
-impl RaceRun<'_, '_, '_> {
+impl RaceDriver<'_, '_, '_> {
     /// Compares the received bytes with the expectation.
     pub(super) async fn judge(&mut self) -> Result<(), RaceEnd> {
         let verdict = match self.race.expect {
@@ -59,8 +59,8 @@ impl RaceRun<'_, '_, '_> {
         let now = self.now();
         if self.trial.has_leaves() {
             // All leaves are right and the file is wrong: these are the leaves of another file.
-            for source in 0..self.race.entrants.len() {
-                if matches!(self.race.entrants[source].source.kind(), SourceKind::Kubo | SourceKind::Gateway) {
+            for source in 0..self.race.sources.len() {
+                if matches!(self.race.sources[source].source.kind(), SourceKind::Kubo | SourceKind::Gateway) {
                     self.board.exclude(source, Miss::Broken("its CID is that of another file".to_owned()), now);
                 }
             }
@@ -79,9 +79,9 @@ impl RaceRun<'_, '_, '_> {
                 self.board.log.liars.push(*source);
             }
             several => {
-                let known = several.iter().filter(|who| **who != EARLIER);
-                let places: Vec<&str> = known.map(|who| self.places[*who].as_str()).collect();
-                let why = format!("{why}, mixed from: an earlier run or {}", places.join(", "));
+                let known = several.iter().filter(|source| **source != EARLIER);
+                let locations: Vec<&str> = known.map(|source| self.locations[*source].as_str()).collect();
+                let why = format!("{why}, mixed from: an earlier run or {}", locations.join(", "));
                 self.board.log.misses.push((several[0], Miss::Corrupt(why)));
                 self.board.keep_apart();
             }

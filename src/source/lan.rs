@@ -22,7 +22,7 @@ const SILENCE: Duration = Duration::from_millis(50);
 const PIECE: u64 = 256 * 1024;
 
 /// One file in the daemon's reach.
-pub struct NodeFile {
+pub struct LanFile {
     socket: PathBuf,
     sha256: Sha256,
     cid: Option<Cid>,
@@ -31,7 +31,7 @@ pub struct NodeFile {
     size: u64,
 }
 
-impl NodeFile {
+impl LanFile {
     /// Makes a source of the file with this sha256 and size through the daemon at `socket`. `name` is the daemon's
     /// name for it.
     pub fn new(socket: &Path, sha256: Sha256, cid: Option<Cid>, size: u64, name: &str) -> Self {
@@ -57,12 +57,12 @@ impl NodeFile {
     }
 }
 
-impl Source for NodeFile {
+impl Source for LanFile {
     fn kind(&self) -> SourceKind {
-        SourceKind::Node
+        SourceKind::Lan
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         "lan".to_owned()
     }
 

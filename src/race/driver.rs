@@ -15,7 +15,7 @@ use crate::dag::proof::Leaves;
 use crate::race::board::{Board, Move, Take, Time};
 use crate::race::sheet::Sheet;
 use crate::race::trial::Trial;
-use crate::race::{Contender, Log, Race, RaceOutcome};
+use crate::race::{Log, Race, RaceOutcome, RaceSource};
 use crate::source::{Body, FetchRequest, Local, Miss, SourceAnswer, SourceKind};
 
 mod lanes;
@@ -28,7 +28,7 @@ use lanes::{LaneAnswer, RaceLanes};
 const TAIL: u64 = 64 * 1024;
 
 /// A running race.
-pub(super) struct RaceRun<'r, 'f, 'l> {
+pub(super) struct RaceDriver<'r, 'f, 'l> {
     race: &'r Race<'r>,
     board: Board<'l>,
     sheet: Sheet<'f>,
@@ -36,7 +36,7 @@ pub(super) struct RaceRun<'r, 'f, 'l> {
     begun: Instant,
     lanes: RaceLanes<'r>,
     root: PendingRoot<'r>,
-    places: Vec<String>,
+    locations: Vec<String>,
 }
 
 /// The root block, which is asked for once.
@@ -57,7 +57,7 @@ impl From<io::Error> for RaceEnd {
     }
 }
 
-impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
+impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
     /// Takes over the bytes of an earlier run.
     pub(super) fn start(
         race: &'r Race<'_>,
@@ -69,8 +69,9 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             Ok(sheet) => sheet,
             Err(e) => return Err((log, e)),
         };
-        let standing = |Contender { source, record }: &Contender<'_>| (source.kind(), *record, source.is_last_resort());
-        let board = Board::new(race.pace, race.entrants.iter().map(standing), race.expect.size(), sheet.front(), log);
+        let standing =
+            |RaceSource { source, record }: &RaceSource<'_>| (source.kind(), *record, source.is_last_resort());
+        let board = Board::new(race.pace, race.sources.iter().map(standing), race.expect.size(), sheet.front(), log);
         Ok(Self {
             race,
             board,
@@ -79,7 +80,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             begun: Instant::now(),
             lanes: RaceLanes::new(),
             root: PendingRoot { leaves: Fuse::terminated(), is_asked: false },
-            places: race.entrants.iter().map(|entrant| entrant.source.place()).collect(),
+            locations: race.sources.iter().map(|racing| racing.source.location()).collect(),
         })
     }
 
@@ -116,11 +117,11 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
 
     fn ask(&mut self, lane: u32, source: usize, from: u64, until: Option<u64>) {
         // Alone means alone: bytes of other sources are given up.
-        if self.board.keeps_apart() && self.sheet.senders(&(0..u64::MAX)).iter().any(|who| *who != source) {
+        if self.board.keeps_apart() && self.sheet.senders(&(0..u64::MAX)).iter().any(|sender| *sender != source) {
             return self.restart();
         }
         let question = FetchRequest { from, until, newer_than: self.race.newer_than };
-        self.lanes.ask(lane, source, self.race.entrants[source].source.open(question));
+        self.lanes.ask(lane, source, self.race.sources[source].source.open(question));
     }
 
     async fn wait(&mut self, until: Time) -> Result<(), RaceEnd> {
@@ -202,7 +203,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
         }
         self.lanes.last = Some(source);
         self.sheet.add(source, at, piece.slice(skip..skip + len))?;
-        self.race.progress.at(self.sheet.bytes(), &self.places[source]);
+        self.race.progress.at(self.sheet.bytes(), &self.locations[source]);
         if self.is_mixed() {
             self.check(at..at + len as u64)?;
         }
@@ -233,7 +234,7 @@ impl<'r, 'f, 'l> RaceRun<'r, 'f, 'l> {
             return Ok(());
         }
         let last = self.sheet.parts_of(source).last();
-        if let Some(last) = last.filter(|_| self.race.entrants[source].source.kind() == SourceKind::Kubo) {
+        if let Some(last) = last.filter(|_| self.race.sources[source].source.kind() == SourceKind::Kubo) {
             let tail = last.start.max(last.end.saturating_sub(TAIL))..last.end;
             // A source that breaks off is not accused of its last bytes.
             drop(self.trial.look(&self.sheet, tail.clone())?);

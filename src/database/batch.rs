@@ -32,14 +32,14 @@ const MOST: usize = 32;
 /// # Errors
 /// `Interrupted`.
 pub(super) fn unchanged(call: &mut Call, want: &Want, state: &str) -> Result<Option<String>, Error> {
-    let refreshes = call.run.caller.as_ref().is_some_and(|caller| {
+    let refreshes = call.pacman_run.caller.as_ref().is_some_and(|caller| {
         let operation = caller.arguments.operation;
         matches!(operation, Some(Operation::Sync | Operation::Files)) && !caller.arguments.is_refresh_forced()
     });
     if !refreshes {
         return Ok(None);
     }
-    if call.health.ask_ahead() {
+    if call.health.begin_batch() {
         let asked = ask(call, want);
         call.health.save();
         asked?;

@@ -39,7 +39,7 @@ impl Line {
     }
 }
 
-/// What a place does with one question.
+/// What a source does with one question.
 #[derive(Clone)]
 pub(in crate::content) enum Does {
     Delivers,
@@ -51,7 +51,7 @@ pub(in crate::content) enum Does {
     Breaks(Miss),
 }
 
-/// A place that does what it is told, over a line.
+/// A source that does what it is told, over a line.
 pub(in crate::content) struct Fake {
     name: &'static str,
     blocks: HashMap<Cid, Vec<u8>>,
@@ -78,7 +78,7 @@ impl Fake {
         }
     }
 
-    /// The same, where a block comes whole, once the place has it.
+    /// The same, where a block comes whole, once the source has it.
     pub(in crate::content) fn at_a_time(self) -> Self {
         Self { is_flowing: false, ..self }
     }
@@ -133,7 +133,7 @@ fn scopeguard<F: Fn()>(f: F) -> impl Drop {
     Guard(f)
 }
 
-impl BlockPlace for Fake {
+impl BlockSource for Fake {
     fn label(&self) -> String {
         self.name.to_owned()
     }
@@ -187,8 +187,8 @@ async fn a_source_that_is_busy_breaks_off_or_resets_is_asked_again() {
                 (0, true) => Does::Breaks(first.clone()),
                 _ => Does::Delivers,
             });
-            let peers = Peers::new(vec![gateway], CLOCKS);
-            let came = peers.block(cid).await.unwrap_or_else(|misses| panic!("{miss}: {misses:?}"));
+            let sources = BlockSources::new(vec![gateway], CLOCKS);
+            let came = sources.block(cid).await.unwrap_or_else(|misses| panic!("{miss}: {misses:?}"));
             assert_eq!(came.block, blocks[&cid]);
             let waited = begun.elapsed().as_secs();
             assert!((waits..waits + 2).contains(&waited), "{miss}: waited {waited} s");
@@ -208,9 +208,9 @@ async fn tries_are_few_and_an_hour_is_not_waited_for() {
     ] {
         let ((cid, blocks), begun, said) = (one(), Instant::now(), miss.clone());
         let gateway = Fake::new("gateway", &blocks, &fast()).doing(move |_, _| Does::Says(said.clone()));
-        let peers = Peers::new(vec![gateway], CLOCKS);
-        assert_eq!(peers.block(cid).await.unwrap_err(), [(0, miss.clone())]);
-        assert_eq!(peers.list[0].asked.borrow().len(), most, "{miss}");
+        let sources = BlockSources::new(vec![gateway], CLOCKS);
+        assert_eq!(sources.block(cid).await.unwrap_err(), [(0, miss.clone())]);
+        assert_eq!(sources.list[0].asked.borrow().len(), most, "{miss}");
         assert!(begun.elapsed() <= Duration::from_secs(secs), "{miss}: {:?}", begun.elapsed());
     }
 }
@@ -220,12 +220,12 @@ async fn while_one_rests_another_one_is_asked() {
     let ((cid, blocks), begun) = (one(), Instant::now());
     let busy = Miss::Busy("HTTP 429".to_owned(), Duration::from_secs(60));
     let tired = Fake::new("tired", &blocks, &fast()).doing(move |_, _| Does::Says(busy.clone()));
-    let peers = Peers::new(vec![tired, Fake::new("other", &blocks, &fast())], CLOCKS);
+    let sources = BlockSources::new(vec![tired, Fake::new("other", &blocks, &fast())], CLOCKS);
     for _ in 0..3 {
-        assert!(peers.block(cid).await.is_ok());
+        assert!(sources.block(cid).await.is_ok());
     }
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    assert_eq!((peers.list[0].asked.borrow().len(), peers.used()), (1, vec![1]), "it is left in peace");
+    assert_eq!((sources.list[0].asked.borrow().len(), sources.used()), (1, vec![1]), "it is left in peace");
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,26 +233,27 @@ async fn a_silent_one_is_overlapped_after_the_stall_clock_and_heard_when_it_spea
     let ((cid, blocks), begun) = (one(), Instant::now());
     // 300,000 bytes in 10 s, and not a byte before.
     let slow = || Fake::new("slow", &blocks, &Line::of(30_000.0)).at_a_time();
-    let peers = Peers::new(vec![slow(), Fake::new("silent", &blocks, &fast()).doing(|_, _| Does::Hangs)], CLOCKS);
-    assert!(peers.block(cid).await.is_ok());
+    let sources =
+        BlockSources::new(vec![slow(), Fake::new("silent", &blocks, &fast()).doing(|_, _| Does::Hangs)], CLOCKS);
+    assert!(sources.block(cid).await.is_ok());
     assert!((10..12).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
-    assert_eq!(peers.used(), [0]);
+    assert_eq!(sources.used(), [0]);
     let begun = Instant::now();
-    let peers = Peers::new(vec![slow(), Fake::new("quick", &blocks, &fast())], CLOCKS);
-    assert!(peers.block(cid).await.is_ok());
-    assert_eq!((begun.elapsed().as_secs(), peers.used()), (5, vec![1]));
+    let sources = BlockSources::new(vec![slow(), Fake::new("quick", &blocks, &fast())], CLOCKS);
+    assert!(sources.block(cid).await.is_ok());
+    assert_eq!((begun.elapsed().as_secs(), sources.used()), (5, vec![1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_drips_is_overlapped_and_alone_it_is_given_up_in_the_end() {
     let ((cid, blocks), begun) = (one(), Instant::now());
     let drip = || Fake::new("drip", &blocks, &fast()).doing(|_, _| Does::Drips);
-    let peers = Peers::new(vec![drip(), Fake::new("other", &blocks, &fast())], CLOCKS);
-    assert!(peers.block(cid).await.is_ok());
+    let sources = BlockSources::new(vec![drip(), Fake::new("other", &blocks, &fast())], CLOCKS);
+    assert!(sources.block(cid).await.is_ok());
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
-    let peers = Peers::new(vec![drip()], CLOCKS);
+    let sources = BlockSources::new(vec![drip()], CLOCKS);
     let begun = Instant::now();
-    assert!(peers.block(cid).await.is_err());
+    assert!(sources.block(cid).await.is_err());
     assert!(begun.elapsed() <= ANSWER_MOST, "{:?}", begun.elapsed());
 }
 
@@ -260,8 +261,8 @@ async fn one_that_drips_is_overlapped_and_alone_it_is_given_up_in_the_end() {
 async fn silence_of_all_is_given_up_after_the_patience() {
     let ((cid, blocks), begun) = (one(), Instant::now());
     let hangs = |name| Fake::new(name, &blocks, &fast()).doing(|_, _| Does::Hangs);
-    let peers = Peers::new(vec![hangs("one"), hangs("two")], CLOCKS);
-    let misses = peers.block(cid).await.unwrap_err();
+    let sources = BlockSources::new(vec![hangs("one"), hangs("two")], CLOCKS);
+    let misses = sources.block(cid).await.unwrap_err();
     assert_eq!(misses.len(), 2, "{misses:?}");
     assert_eq!(begun.elapsed(), CLOCKS.stall + CLOCKS.patience);
 }

@@ -18,7 +18,7 @@ const MEASURED: usize = 8;
 
 /// The number of blocks to ask for at a time, learned from those that came.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct RequestWindow {
     most: usize,
     span: Duration,
     count: usize,
@@ -26,7 +26,7 @@ pub struct Ahead {
     begun: VecDeque<Instant>,
 }
 
-impl Ahead {
+impl RequestWindow {
     /// Allows at most `most`, and about as many as come within `span`. Nothing is known yet.
     pub fn new(most: usize, span: Duration) -> Self {
         Self { most, span, count: AT_FIRST.min(most), begun: VecDeque::new() }
@@ -50,7 +50,7 @@ impl Ahead {
         self.count = (fit as usize).clamp(1, self.most);
     }
 
-    /// A place said that it was asked too much: from now on half as much.
+    /// A source said that it was asked too much: from now on half as much.
     pub fn refused(&mut self) {
         self.most = (self.most / 2).max(1);
         self.count = self.count.min(self.most);
@@ -64,17 +64,17 @@ mod tests {
     const SPAN: Duration = Duration::from_secs(4);
 
     /// Fetches so many blocks over a line that brings one in `each`.
-    fn over_a_line(each: Duration, blocks: usize) -> Ahead {
-        let (mut ahead, start) = (Ahead::new(8, SPAN), Instant::now());
+    fn over_a_line(each: Duration, blocks: usize) -> RequestWindow {
+        let (mut window, start) = (RequestWindow::new(8, SPAN), Instant::now());
         let (mut asked, mut done) = (VecDeque::new(), Duration::ZERO);
         for _ in 0..blocks {
-            while asked.len() < ahead.count() {
+            while asked.len() < window.count() {
                 asked.push_back(start + done);
             }
             done += each;
-            ahead.arrived(asked.pop_front().expect("one at least"), start + done);
+            window.arrived(asked.pop_front().expect("one at least"), start + done);
         }
-        ahead
+        window
     }
 
     #[test]
@@ -88,24 +88,25 @@ mod tests {
 
     #[test]
     fn a_line_that_becomes_fast_again_is_used_again() {
-        let (mut ahead, mut now) = (over_a_line(Duration::from_secs(5), 20), Instant::now() + Duration::from_secs(200));
+        let (mut window, mut now) =
+            (over_a_line(Duration::from_secs(5), 20), Instant::now() + Duration::from_secs(200));
         for _ in 0..20 {
             let begun = now;
             now += Duration::from_millis(50);
-            ahead.arrived(begun, now);
+            window.arrived(begun, now);
         }
-        assert_eq!(ahead.count(), 8);
+        assert_eq!(window.count(), 8);
     }
 
     #[test]
-    fn who_is_asked_too_much_is_asked_less() {
-        let mut ahead = over_a_line(Duration::from_millis(5), 20);
-        ahead.refused();
-        ahead.refused();
-        assert_eq!(ahead.count(), 2);
-        ahead.arrived(Instant::now(), Instant::now());
-        assert_eq!(ahead.count(), 2, "it does not grow back");
-        (0..9).for_each(|_| ahead.refused());
-        assert_eq!(ahead.count(), 1);
+    fn a_source_that_is_asked_too_much_is_asked_less() {
+        let mut window = over_a_line(Duration::from_millis(5), 20);
+        window.refused();
+        window.refused();
+        assert_eq!(window.count(), 2);
+        window.arrived(Instant::now(), Instant::now());
+        assert_eq!(window.count(), 2, "it does not grow back");
+        (0..9).for_each(|_| window.refused());
+        assert_eq!(window.count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The ways to an index: each brings its IPNS record, from which the rest follows by hash, or, where the index has
+//! The routes to an index: each brings its IPNS record, from which the rest follows by hash, or, where the index has
 //! no IPNS name, the manifest and its signature.
 //!
 //! `name/resolve` is not among them: it streams paths, and a path without its signed record proves nothing.
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use reqwest::Client;
 
 use super::parts::{self, IndexPart, PartSource};
-use super::{IndexSource, RefreshError, Work};
+use super::{RefreshError, RefreshTarget, Work};
 use crate::cid::{Cid, Codec};
 use crate::dag::dir;
 use crate::http::host;
@@ -18,21 +18,21 @@ use crate::index::manifest::MANIFEST_MOST;
 use crate::index::minisign::SIGNATURE_MOST;
 use crate::kubo::Kubo;
 use crate::size::{BLOCK_MOST, RECORD_MOST};
-use crate::source::neighbours::LanSource;
+use crate::source::neighbours::LanClient;
 
-/// The name of the way through neighbours.
+/// The name of the route through neighbours.
 pub(super) const LAN: &str = "lan";
 
-/// One way.
-pub(super) struct IndexWay<'a> {
+/// One route.
+pub(super) struct IndexRoute<'a> {
     /// Its name in messages.
     pub(super) via: String,
-    ask: WayKind<'a>,
+    ask: RouteKind<'a>,
 }
 
-enum WayKind<'a> {
+enum RouteKind<'a> {
     /// Neighbours, through the daemon: each sends its copy.
-    Lan(Rc<LanSource>),
+    Lan(Rc<LanClient>),
     /// `name/get` of the RPC, or `/ipns/NAME?format=ipns-record` of a gateway if no RPC is known.
     Record(Kubo, Name),
     /// `/routing/v1/ipns/NAME`.
@@ -43,61 +43,61 @@ enum WayKind<'a> {
     Whole(PartSource<'a>),
 }
 
-/// Lists all ways to `source`.
+/// Lists all routes to `source`.
 pub(super) fn of<'a>(
-    source: &'a IndexSource,
-    lan: Option<&Rc<LanSource>>,
+    target: &'a RefreshTarget,
+    lan: Option<&Rc<LanClient>>,
     kubo: Option<&'a Kubo>,
     client: &Client,
-) -> Vec<IndexWay<'a>> {
-    let mut ways = Vec::new();
+) -> Vec<IndexRoute<'a>> {
+    let mut routes = Vec::new();
     if let Some(lan) = lan {
-        ways.push(IndexWay { via: LAN.to_owned(), ask: WayKind::Lan(Rc::clone(lan)) });
+        routes.push(IndexRoute { via: LAN.to_owned(), ask: RouteKind::Lan(Rc::clone(lan)) });
     }
-    if let Some(name) = source.grant.ipns {
+    if let Some(name) = target.grant.ipns {
         if let Some(kubo) = kubo {
-            ways.push(IndexWay { via: "kubo".to_owned(), ask: WayKind::Record(kubo.clone(), name) });
-            ways.push(IndexWay { via: "kubo routing".to_owned(), ask: WayKind::Routing(kubo.clone(), name) });
+            routes.push(IndexRoute { via: "kubo".to_owned(), ask: RouteKind::Record(kubo.clone(), name) });
+            routes.push(IndexRoute { via: "kubo routing".to_owned(), ask: RouteKind::Routing(kubo.clone(), name) });
         }
-        for url in &source.gateways {
+        for url in &target.gateways {
             let gateway = Kubo::at_gateway(url, client);
-            ways.push(IndexWay { via: host(url), ask: WayKind::Record(gateway.clone(), name) });
-            ways.push(IndexWay { via: format!("{} routing", host(url)), ask: WayKind::Routing(gateway, name) });
+            routes.push(IndexRoute { via: host(url), ask: RouteKind::Record(gateway.clone(), name) });
+            routes.push(IndexRoute { via: format!("{} routing", host(url)), ask: RouteKind::Routing(gateway, name) });
         }
     }
-    if let Some(url) = &source.url {
+    if let Some(url) = &target.url {
         let copy = parts::copy(url, client);
-        let ask = if source.grant.ipns.is_some() { WayKind::Copy(copy) } else { WayKind::Whole(copy) };
-        ways.push(IndexWay { via: "url".to_owned(), ask });
+        let ask = if target.grant.ipns.is_some() { RouteKind::Copy(copy) } else { RouteKind::Whole(copy) };
+        routes.push(IndexRoute { via: "url".to_owned(), ask });
     }
-    ways
+    routes
 }
 
 impl Work<'_> {
-    /// Fetches the offer of this way, unproven except for the parts that had to be proven to fetch the rest.
-    pub(super) async fn offer(&self, way: &IndexWay<'_>) -> Result<IndexOffer, RefreshError> {
+    /// Fetches the offer of this route, unproven except for the parts that had to be proven to fetch the rest.
+    pub(super) async fn offer(&self, route: &IndexRoute<'_>) -> Result<IndexOffer, RefreshError> {
         let missing = |error: parts::PartError| match error {
             parts::PartError::Status(404 | 410) => RefreshError::Refused(RefusalError::Missing("the IPNS record")),
             error => RefreshError::Failed(error.to_string()),
         };
-        match &way.ask {
-            WayKind::Lan(neighbours) => self.of_neighbours(neighbours).await,
-            WayKind::Record(kubo, name) => {
+        match &route.ask {
+            RouteKind::Lan(neighbours) => self.of_neighbours(neighbours).await,
+            RouteKind::Record(kubo, name) => {
                 let record = kubo.record(&name.to_string(), self.enough()).await.map_err(parts::fault)?;
                 self.count(record.len());
                 self.follow(*name, record).await
             }
-            WayKind::Routing(kubo, name) => {
+            RouteKind::Routing(kubo, name) => {
                 let record = kubo.routed_record(&name.to_string(), self.enough()).await.map_err(parts::fault)?;
                 self.count(record.len());
                 self.follow(*name, record).await
             }
-            WayKind::Copy(copy) => {
-                let name = self.source.grant.ipns.expect("such a way is made only for an IPNS name");
+            RouteKind::Copy(copy) => {
+                let name = self.target.grant.ipns.expect("such a way is made only for an IPNS name");
                 let record = self.get(copy, "pkgswarm.ipns-record", RECORD_MOST).await.map_err(missing)?;
                 self.follow(name, record).await
             }
-            WayKind::Whole(copy) => {
+            RouteKind::Whole(copy) => {
                 let failed = |e: parts::PartError| RefreshError::Failed(e.to_string());
                 let manifest = self.get(copy, "pkgswarm.json", MANIFEST_MOST).await.map_err(failed)?;
                 let minisig = match self.get(copy, "pkgswarm.json.minisig", SIGNATURE_MOST).await {
@@ -122,7 +122,7 @@ impl Work<'_> {
         if let Some(cid) = raw(found("pkgswarm.json")?) {
             offer.manifest = self.part(&IndexPart::block(cid, "pkgswarm.json", MANIFEST_MOST)).await?;
         }
-        if self.source.grant.minisign.is_some()
+        if self.target.grant.minisign.is_some()
             && let Some(cid) = raw(found("pkgswarm.json.minisig")?)
         {
             offer.minisig = Some(self.part(&IndexPart::block(cid, "pkgswarm.json.minisig", SIGNATURE_MOST)).await?);

@@ -1,4 +1,4 @@
-//! The places to ask for a file, and their names in what people read.
+//! The sources to ask for a file, and their names in what people read.
 //!
 //! A [`Candidate`] is an address: it can be copied and sorted. `deliver/race.rs` makes a
 //! [`Source`](crate::source::Source) of it, which can be opened.
@@ -20,7 +20,7 @@ pub enum Candidate {
     /// A path of this machine.
     File(PathBuf),
     /// The daemon of this program, which asks the local network.
-    Node(Sha256),
+    Lan(Sha256),
     /// The local Kubo daemon, and where it may look.
     Kubo(Cid, KuboReach),
     /// A trustless gateway.
@@ -51,7 +51,7 @@ impl Candidate {
     pub fn kind(&self) -> SourceKind {
         match self {
             Candidate::File(_) => SourceKind::File,
-            Candidate::Node(_) => SourceKind::Node,
+            Candidate::Lan(_) => SourceKind::Lan,
             Candidate::Kubo(..) => SourceKind::Kubo,
             Candidate::Gateway(..) => SourceKind::Gateway,
             Candidate::Mirror(_) => SourceKind::Mirror,
@@ -62,7 +62,7 @@ impl Candidate {
     pub fn host(&self) -> Option<String> {
         match self {
             Candidate::File(_) => None,
-            Candidate::Node(_) => Some("lan".to_owned()),
+            Candidate::Lan(_) => Some("lan".to_owned()),
             Candidate::Kubo(..) => Some("kubo".to_owned()),
             Candidate::Gateway(url, _) | Candidate::Mirror(url) => Some(http::host(url)),
         }
@@ -71,7 +71,7 @@ impl Candidate {
     /// Returns its name in the journal: its kind and, where there are several of the kind, its host.
     pub fn source(&self) -> String {
         match self {
-            Candidate::File(_) | Candidate::Node(_) | Candidate::Kubo(..) => self.kind().word().to_owned(),
+            Candidate::File(_) | Candidate::Lan(_) | Candidate::Kubo(..) => self.kind().word().to_owned(),
             Candidate::Gateway(url, _) | Candidate::Mirror(url) => {
                 format!("{} {}", self.kind().word(), http::host(url))
             }
@@ -82,7 +82,7 @@ impl Candidate {
     pub(super) fn line(&self, miss: &Miss) -> String {
         let at = match self {
             Candidate::File(path) => path.display().to_string(),
-            Candidate::Node(_) | Candidate::Kubo(..) => String::new(),
+            Candidate::Lan(_) | Candidate::Kubo(..) => String::new(),
             Candidate::Gateway(url, _) | Candidate::Mirror(url) => http::host(url),
         };
         let at = if at.is_empty() { at } else { format!("  {at}") };
@@ -93,7 +93,7 @@ impl Candidate {
     pub(super) fn label(&self) -> String {
         match self {
             Candidate::File(_) => "a local directory".to_owned(),
-            Candidate::Node(_) => "lan".to_owned(),
+            Candidate::Lan(_) => "lan".to_owned(),
             Candidate::Kubo(..) => "kubo".to_owned(),
             Candidate::Gateway(url, _) => format!("gateway {}", http::host(url)),
             Candidate::Mirror(url) => http::host(url),

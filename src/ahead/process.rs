@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags};
 use crate::call::Call;
 use crate::config::Settings;
 use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
-use crate::distro::caller::Transaction;
+use crate::distro::caller::ProcessKey;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::gather::{Gathered, gather, into_store};
@@ -32,14 +32,14 @@ const NICE: i32 = 19;
 /// group, as after `background::detach`.
 pub fn run(call: &mut Call, run: &str) {
     let begun = Instant::now();
-    call.machine.store.clear_aside(|other| other != run && transaction(other).is_none_or(|it| !it.is_alive()));
+    call.machine.store.clear_aside(|other| other != run && process_of(other).is_none_or(|it| !it.is_alive()));
     // It is another pacman if ours ended before this process began.
-    let pacman = call.run.caller.clone().filter(|_| call.run.name == run);
+    let pacman = call.pacman_run.caller.clone().filter(|_| call.pacman_run.name == run);
     // Opened before the second look at the start time, so that a later process of this id is not taken for pacman.
     let watched = pacman.and_then(|pacman| {
-        let pidfd = rustix::process::pidfd_open(Pid::from_raw(pacman.transaction.pid)?, PidfdFlags::empty()).ok()?;
+        let pidfd = rustix::process::pidfd_open(Pid::from_raw(pacman.key.pid)?, PidfdFlags::empty()).ok()?;
         let end = Cleanup::of(call)?;
-        pacman.transaction.is_alive().then_some((pacman, pidfd, end))
+        pacman.key.is_alive().then_some((pacman, pidfd, end))
     });
     let Some((pacman, pidfd, end)) = watched else { return call.machine.store.aside(run).remove() };
     let watching = end.clone();
@@ -70,7 +70,7 @@ pub fn run(call: &mut Call, run: &str) {
 
 /// Waits for the end of the run of pacman that is called `run`.
 pub fn outlive(run: &str) {
-    let Some(run) = transaction(run) else { return };
+    let Some(run) = process_of(run) else { return };
     let pidfd = Pid::from_raw(run.pid).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
     // Opened before the look at the start time, so that a later process of this id is not waited for.
     if let Some(pidfd) = pidfd.filter(|_| run.is_alive()) {
@@ -79,9 +79,9 @@ pub fn outlive(run: &str) {
     }
 }
 
-fn transaction(run: &str) -> Option<Transaction> {
+fn process_of(run: &str) -> Option<ProcessKey> {
     let (pid, start_time) = run.split_once('-')?;
-    Some(Transaction { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+    Some(ProcessKey { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
 }
 
 fn fetch_all(call: &mut Call, wants: Vec<Want>, begun: Instant) {
@@ -112,7 +112,7 @@ fn fetch(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
 
 fn set_aside(call: &mut Call, want: &Want, receipt: &mut Receipt) -> Result<Option<Obtained>, Error> {
     let store = Rc::clone(&call.machine.store);
-    let (aside, key) = (store.aside(&call.run.name), key(want));
+    let (aside, key) = (store.aside(&call.pacman_run.name), key(want));
     let Turn::Ours(_slot) = turn(call, &store, &lock(&key, call), &want.name, None)? else { return Ok(None) };
     if aside.has(&key) || aside.was_handed_out(&key) {
         return Ok(None);
