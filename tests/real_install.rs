@@ -41,30 +41,61 @@ const FILES: &[&str] = &[
     "usr/share/zsh/site-functions/_pkgswarm",
 ];
 
-/// Builds the package as a user does with `makepkg`, from an archive of this tree.
-fn makepkg(into: &Path) -> PathBuf {
-    for file in ["PKGBUILD", "pkgswarm.install"] {
-        fs::copy(Path::new("dist").join(file), into.join(file)).expect("a file of dist");
-    }
-    let version = env!("CARGO_PKG_VERSION");
-    let prefix = format!("--transform=s,^,pkgswarm-{version}/,");
-    let mut tar = command("tar");
-    tar.args(["-czf"]).arg(into.join(format!("pkgswarm-{version}.tar.gz"))).arg(prefix);
+/// Copies this tree to `into`, as a clone would have it, and returns its `dist`.
+fn checkout(into: &Path) -> PathBuf {
     let parts = ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "completions", "man", "dist", "doc"];
-    run(tar.args(parts).args(["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"])).ok();
+    let parts = parts.iter().chain(&["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"]);
+    run(command("cp").arg("-r").args(parts).arg(into)).ok();
+    into.join("dist")
+}
+
+/// Runs `makepkg` as a user does, and returns the package `name` that lies in `dist` afterwards.
+fn makepkg(dist: &Path, name: &str, arguments: &[&str]) -> PathBuf {
     // makepkg refuses root. In a user namespace no process is root, and cargo still finds root's files.
     let mut unshare = command("unshare");
     unshare.args(["--user", "--map-user=1000", "--map-group=1000", "makepkg"]);
-    unshare.args(["--nodeps", "--nocheck", "--noconfirm"]).current_dir(into);
-    unshare.env("PKGDEST", into).env("PKGEXT", ".pkg.tar.zst").env("PACKAGER", "Tests <tests@example.invalid>");
+    unshare.args(["--nodeps", "--nocheck", "--noconfirm"]).args(arguments).current_dir(dist);
+    unshare.env("PKGEXT", ".pkg.tar.zst").env("PACKAGER", "Tests <tests@example.invalid>");
     // A release build takes minutes; this one is kept for the next run, and no test here measures its speed.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("makepkg");
     unshare.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("CARGO_INCREMENTAL", "1");
     unshare.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
     let said = Process::start(&mut unshare).wait_within(Duration::from_secs(45 * 60)).ok();
-    let made = fs::read_dir(into).expect("a directory").flatten().map(|entry| entry.path());
-    let package = made.into_iter().find(|path| path.to_string_lossy().ends_with("-x86_64.pkg.tar.zst"));
-    package.unwrap_or_else(|| panic!("makepkg made no package:\n{said}"))
+    let files = || fs::read_dir(dist).expect("a directory").flatten().map(|entry| entry.path());
+    let is_it = |path: &PathBuf| {
+        let file = path.file_name().expect("a name").to_string_lossy().into_owned();
+        file.strip_prefix(name).is_some_and(|rest| rest.starts_with("-0")) && file.ends_with("-x86_64.pkg.tar.zst")
+    };
+    files().find(is_it).unwrap_or_else(|| panic!("makepkg made no {name}: {:?}\n{said}", files().collect::<Vec<_>>()))
+}
+
+/// Makes the package of what is committed, with the programs that [`makepkg`] has built, and checks what it is called
+/// and holds.
+fn assert_that_a_commit_makes_the_same_package(dist: &Path, package: &Path) {
+    let git = |arguments: &[&str]| {
+        let mut git = command("git");
+        git.args(["-c", "user.name=Tests", "-c", "user.email=tests@example.invalid"]).args(arguments);
+        run(git.current_dir(dist.parent().expect("the tree"))).ok().stdout
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "as it is"]);
+    let version = format!("{}.r1.g{}", env!("CARGO_PKG_VERSION"), git(&["rev-parse", "--short", "HEAD"]).trim());
+    let mut prepare = command("unshare");
+    prepare.args(["--user", "--map-user=1000", "--map-group=1000", "makepkg", "-p", "PKGBUILD-git"]);
+    run(prepare.args(["--nodeps", "--nobuild"]).env("CARGO_NET_OFFLINE", "true").current_dir(dist)).ok();
+    let of_commit = makepkg(dist, "pkgswarm-git", &["-p", "PKGBUILD-git", "--repackage"]);
+    assert!(of_commit.to_string_lossy().contains(&format!("pkgswarm-git-{version}-1-")), "{}", of_commit.display());
+    let listed = |package: &Path, what: &str| {
+        let mut tar = command("tar");
+        run(tar.args(["--zstd", what]).arg(package).args(["--exclude=.BUILDINFO", "--exclude=.MTREE"])).ok().stdout
+    };
+    assert_eq!(listed(&of_commit, "-tf"), listed(package, "-tf"));
+    let mut info = command("tar");
+    let info = run(info.args(["--zstd", "-xOf"]).arg(&of_commit).arg(".PKGINFO")).ok().stdout;
+    for line in [format!("provides = pkgswarm={version}"), "conflict = pkgswarm".to_owned()] {
+        assert!(info.lines().any(|other| other == line), "{line}\n{info}");
+    }
 }
 
 /// Lists the versions of a system's packages.
@@ -111,7 +142,9 @@ fn system(parts: &Parts, release: &str, mirror: &Mirror) -> Option<Live> {
 fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
     let parts = Parts::demand();
     let work = scratch("pkgbuild");
-    let package = makepkg(work.path());
+    let dist = checkout(work.path());
+    let package = makepkg(&dist, "pkgswarm", &[]);
+    assert_that_a_commit_makes_the_same_package(&dist, &package);
     let tree = scratch("tree");
     for release in ["6.0.2", "7.1.0"] {
         let _ = fs::remove_dir_all(tree.path().join("core"));
