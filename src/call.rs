@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::config::Settings;
 use crate::distro::pacman_run::PacmanRun;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
 use crate::fsx;
 use crate::health::Health;
-use crate::interrupt;
+use crate::listener::{Listener, Unheard};
 use crate::lists::Lists;
 use crate::machine::Machine;
 
@@ -26,6 +28,10 @@ pub struct Call {
     pub pacman_run: Rc<PacmanRun>,
     /// The record of earlier calls.
     pub health: Health,
+    /// Cancelled when its deliveries are to end: they end at once, and keep what has arrived.
+    pub cancel: CancellationToken,
+    /// Told of the progress of its deliveries.
+    pub listener: Rc<dyn Listener>,
     /// The directory for files, and for a temporary store.
     beside: PathBuf,
     /// True when this process places the results there.
@@ -53,7 +59,8 @@ impl Call {
     pub fn with(lists: Lists, beside: &Path) -> Self {
         let (machine, pacman_run) = (Rc::clone(lists.machine()), Rc::clone(lists.pacman_run()));
         let health = Health::read(&machine.store.health_dir(), &pacman_run.name, machine.env.uid, SystemTime::now());
-        Self { machine, lists, pacman_run, health, beside: beside.to_owned(), places: false }
+        let (cancel, listener) = (CancellationToken::new(), Rc::new(Unheard));
+        Self { machine, lists, pacman_run, health, cancel, listener, beside: beside.to_owned(), places: false }
     }
 
     /// Marks `beside` as the directory in which files are placed. Not for root's child, which cannot write there.
@@ -61,10 +68,15 @@ impl Call {
         Self { places: self.machine.env.var(HANDOVER).is_none(), ..self }
     }
 
-    /// Prints what is wrong with the configuration, once in a run of pacman.
-    pub fn tell_mistakes(&self) {
+    /// Tells the progress of its deliveries to `listener`.
+    pub fn telling(self, listener: Rc<dyn Listener>) -> Self {
+        Self { listener, ..self }
+    }
+
+    /// Adds the mistakes in the configuration to the warnings of the lists, which appear once in a run of pacman.
+    pub fn warn_of_mistakes(&self) {
         let mistakes = &self.machine.settings.mistakes;
-        mistakes.iter().for_each(|mistake| self.lists.say_once(&format!("warning: {mistake}")));
+        mistakes.iter().for_each(|mistake| self.lists.warn_once(mistake));
     }
 
     /// Makes an unnamed file for the download: where it will be placed, so that it can be placed itself, else in
@@ -82,12 +94,12 @@ impl Call {
         self.places.then(|| fsx::unnamed_yet(&self.beside).ok()).flatten()
     }
 
-    /// Returns true after a ^C in this run of pacman, or in this process.
+    /// Returns true after a ^C in this run of pacman, if one was recorded, or when this call is cancelled.
     pub fn is_interrupted(&self) -> bool {
-        self.health.is_interrupted() || interrupt::came()
+        self.health.is_interrupted() || self.cancel.is_cancelled()
     }
 
-    /// Records a ^C that has just come.
+    /// Records a ^C that has just come, for the later calls of this run.
     pub fn interrupted(&mut self) {
         self.health.interrupt(SystemTime::now());
     }

@@ -4,9 +4,11 @@
 //! Works for every shape in which files are published (CIDv0, small chunks, several levels). A path below a
 //! directory is followed here as well, so that no gateway can lead to another file.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::call::Call;
 use crate::cid::Cid;
 use crate::content::block_sources::{BlockSource as _, BlockSources, Clocks, Misses};
 use crate::content::configured::{ContentSource, configured};
@@ -14,10 +16,9 @@ use crate::content::kept::PartialFile;
 use crate::content::pull::{PullError, Pulled, pull};
 use crate::dag::DagError;
 use crate::dag::dir::{DirectorySearch, SearchState};
-use crate::deliver::{Delivery, Obtained, Receipt, block_on};
+use crate::deliver::{Delivery, Obtained, Receipt};
 use crate::error::{Error, ErrorKind};
 use crate::machine::Machine;
-use crate::report::ProgressLine;
 use crate::source::kubo::{ask_cached, has_it};
 use crate::source::{self, Miss};
 use crate::verify::Accepted;
@@ -33,16 +34,17 @@ mod pull;
 /// # Errors
 /// `NoSource` and `Corrupt` when a block of it is nowhere: trying again may help. `Interrupted`. `Local` when it cannot be
 /// written.
-pub fn content(machine: &Machine, address: &Address, forced: Option<source::SourceKind>) -> Delivery<(Cid, Obtained)> {
-    Delivery::of(|receipt| by_blocks(machine, address, forced, receipt))
+pub async fn content(call: &Call, address: &Address, forced: Option<source::SourceKind>) -> Delivery<(Cid, Obtained)> {
+    Delivery::of(async |receipt: &mut Receipt| by_blocks(call, address, forced, receipt).await).await
 }
 
-fn by_blocks(
-    machine: &Machine,
+async fn by_blocks(
+    call: &Call,
     address: &Address,
     forced: Option<source::SourceKind>,
     receipt: &mut Receipt,
 ) -> Result<(Cid, Obtained), Error> {
+    let machine = &*call.machine;
     let settings = &machine.settings;
     let clocks = Clocks { stall: settings.stall, patience: settings.patience, floor: settings.floor };
     let list = configured(machine, forced);
@@ -52,26 +54,29 @@ fn by_blocks(
         return Err(Error::new(ErrorKind::NoSource, &name, "no source for content ids is configured")
             .hint("start Kubo or pkgswarm daemon, or name a trustless gateway in gateways.urls"));
     }
-    let store = std::rc::Rc::clone(&machine.store);
+    let store = Rc::clone(&machine.store);
     let local = |e: std::io::Error| Error::local(store.dir().display(), e);
     let interrupted = |note: &str| Error::new(ErrorKind::Interrupted, &name, format!("interrupted{note}"));
-    // The clocks of sources belong to the runtime.
-    let resolved = block_on(async {
-        let sources = BlockSources::new(list, clocks);
+    let sources = BlockSources::new(list, clocks).telling(Rc::clone(&call.listener));
+    let resolving = async {
         let cid = resolve(&sources, address).await?;
         let had_it = kubo_has(machine, &sources, cid).await;
-        Ok::<_, Error>((sources, cid, had_it))
-    });
-    let (sources, cid, had_it) = resolved.ok_or_else(|| interrupted(""))??;
+        Ok::<_, Error>((cid, had_it))
+    };
+    let resolved = call.cancel.run_until_cancelled(resolving).await;
+    let (cid, had_it) = resolved.ok_or_else(|| interrupted(""))??;
     let partial = PartialFile::of(&store, cid).map_err(local)?;
-    let mut progress = None;
+    let mut is_begun = false;
     let show = |at: u64, size: Option<u64>| {
-        let progress = progress.get_or_insert_with(|| ProgressLine::new(machine.settings.progress, &name, size));
-        progress.at(at, "IPFS");
+        if !std::mem::replace(&mut is_begun, true) {
+            call.listener.begins(&name, size);
+        }
+        call.listener.arrived(at, "IPFS");
     };
     // So much as comes before a source would be taken for silent.
-    let pulled = block_on(pull(&sources, cid, &partial, clocks.stall.mul_f64(0.75), show));
-    drop(progress);
+    let pulling = pull(&sources, cid, &partial, clocks.stall.mul_f64(0.75), show);
+    let pulled = call.cancel.run_until_cancelled(pulling).await;
+    call.listener.ends();
     let Pulled { proof, fetched } = match pulled {
         Some(Ok(pulled)) => pulled,
         Some(Err(why)) => {

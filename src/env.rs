@@ -200,6 +200,15 @@ impl Env {
     }
 }
 
+/// Returns true when stderr has a reader: not where it is /dev/null, as in the background.
+pub fn is_heard() -> bool {
+    let null = rustix::fs::makedev(1, 3); // null(4)
+    rustix::fs::fstat(std::io::stderr()).is_ok_and(|found| {
+        let is_device = rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::CharacterDevice;
+        !(is_device && found.st_rdev == null)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,7 @@ use crate::deliver::{self, Delivery, Obtained};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::journal::By;
+use crate::runtime;
 use crate::want::Want;
 
 /// Most files at a time, whatever the caller asks for: the most connections that one mirror ever sees.
@@ -48,6 +49,8 @@ pub struct Gathered {
     pub want: Want,
     /// The file, or `None` when it is not wanted any more, or the error.
     pub result: Result<Option<Obtained>, Error>,
+    /// Troubles that did not make it fail, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// The result of waiting for the next file.
@@ -75,7 +78,7 @@ pub struct Gathering {
 /// records the bytes of the sources as fetched for `by`.
 pub fn gather<F>(env: &Env, settings: &Settings, by: By, wants: Vec<Want>, at_once: usize, fetch: F) -> Gathering
 where
-    F: Fn(&mut Call, &Want) -> Delivery<Option<Obtained>> + Send + Sync + 'static,
+    F: AsyncFn(&mut Call, &Want) -> Delivery<Option<Obtained>> + Send + Sync + 'static,
 {
     let at_once = at_once.clamp(1, MOST_AT_ONCE).min(wants.len().max(1));
     let (send, done) = mpsc::sync_channel(at_once);
@@ -101,8 +104,8 @@ where
 ///
 /// # Errors
 /// As of [`deliver::read_ahead`].
-pub fn into_store(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
-    deliver::read_ahead(call, want.order())
+pub async fn into_store(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
+    deliver::read_ahead(call, want.order()).await
 }
 
 impl Gathering {
@@ -145,7 +148,7 @@ struct Shared<F> {
     fetch: F,
 }
 
-impl<F: Fn(&mut Call, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
+impl<F: AsyncFn(&mut Call, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
     fn next(&self) -> Option<Want> {
         let is_stopped = self.stopped.load(Ordering::Relaxed);
         (!is_stopped).then(|| self.wants.lock().expect("nothing panics while it holds this").next()).flatten()
@@ -156,7 +159,7 @@ impl<F: Fn(&mut Call, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
         let mut call = match Call::open(&self.env, &self.settings, Path::new("/var/tmp")) {
             Ok(call) => call,
             Err(error) => {
-                drop(send.send(Gathered { want: first, result: Err(error) }));
+                drop(send.send(Gathered { want: first, result: Err(error), warnings: Vec::new() }));
                 return;
             }
         };
@@ -164,12 +167,13 @@ impl<F: Fn(&mut Call, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
         while let Some(want) = next {
             call.learn_from_others();
             let begun = Instant::now();
-            let Delivery { result, receipt } = (self.fetch)(&mut call, &want);
+            let cancel = call.cancel.clone();
+            let Delivery { result, receipt } = runtime::run(&cancel, (self.fetch)(&mut call, &want));
             let repo = want.repo.as_ref().map(|repo| &repo.name);
             background::note(&call.machine, self.by, (repo, &want.name), None, begun, &receipt);
             background::after(&call, &receipt, false);
             let is_over = result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
-            if send.send(Gathered { want, result }).is_err() || is_over {
+            if send.send(Gathered { want, result, warnings: receipt.warnings }).is_err() || is_over {
                 return;
             }
             next = self.next();

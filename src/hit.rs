@@ -48,7 +48,7 @@ pub fn hand_out(env: &Env) -> Option<String> {
     let begun = Instant::now();
     let output = Output::at(output).ok()?;
     let mut call = Call::open_silent(env, &Settings::read_for_downloads(env, &[]), output.dir())?.placing();
-    call.tell_mistakes();
+    call.warn_of_mistakes();
     if call.pacman_run.caller.is_some() && !caller::end_with(env.parent) {
         std::process::exit(ErrorKind::Interrupted.status().into());
     }

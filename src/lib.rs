@@ -105,8 +105,8 @@
 //! very list and fails where an import goes the other way.
 //!
 //! ```text
-//! budget clock digest env fsx hedge interrupt miss name ordered protobuf public publisher users
-//! cid program
+//! budget clock digest env fsx hedge interrupt listener miss name ordered protobuf public publisher users
+//! cid program runtime
 //! size
 //! error distro health http journal socket
 //! address config dag catalogue look stats
@@ -162,6 +162,7 @@ pub mod index;
 pub mod interrupt;
 pub mod journal;
 pub mod kubo;
+pub mod listener;
 pub mod lists;
 pub mod look;
 pub mod machine;
@@ -180,6 +181,7 @@ pub mod publish;
 pub mod publisher;
 pub mod race;
 pub mod report;
+pub mod runtime;
 pub mod setup;
 pub mod size;
 pub mod socket;

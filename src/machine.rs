@@ -12,7 +12,6 @@ use crate::env::{BESIDE, Env, HANDOVER};
 use crate::error::Error;
 use crate::http::Http;
 use crate::kubo::Kubo;
-use crate::report;
 use crate::store::Store;
 
 /// The means that all calls of one process share. Many calls may hold the same one.
@@ -25,6 +24,8 @@ pub struct Machine {
     pub store: Rc<Store>,
     /// The HTTP clients.
     pub http: Rc<Http>,
+    /// The reason why it has no lasting store, where one is configured. For the user.
+    pub warning: Option<String>,
 }
 
 impl Machine {
@@ -33,18 +34,19 @@ impl Machine {
     /// # Errors
     /// `Local` when there is no place for either; trying again does not help.
     pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Rc<Self>, Error> {
-        Ok(Self::with_store(env, settings, open_store(env, settings, beside)?))
+        let (store, warning) = open_store(env, settings, beside)?;
+        Ok(Self::with_store(env, settings, store, warning))
     }
 
     /// Opens the lasting store or none, and prints nothing.
     pub fn open_lasting(env: &Env, settings: &Settings) -> Option<Rc<Self>> {
         let store = Store::open(settings.store_dir.as_ref()?, env.uid, settings.store_max).ok()?;
-        Some(Self::with_store(env, settings, store))
+        Some(Self::with_store(env, settings, store, None))
     }
 
-    fn with_store(env: &Env, settings: &Settings, store: Store) -> Rc<Self> {
+    fn with_store(env: &Env, settings: &Settings, store: Store, warning: Option<String>) -> Rc<Self> {
         let http = Rc::new(Http::new(settings.connect).in_environment(env));
-        Rc::new(Self { env: env.clone(), settings: settings.clone(), store: Rc::new(store), http })
+        Rc::new(Self { env: env.clone(), settings: settings.clone(), store: Rc::new(store), http, warning })
     }
 
     /// Returns the same machine with a temporary store in `beside` in place of the lasting one, which has failed.
@@ -60,6 +62,7 @@ impl Machine {
             settings: settings.clone(),
             store: Rc::new(store),
             http: Rc::clone(http),
+            warning: None,
         }))
     }
 
@@ -104,25 +107,28 @@ impl Machine {
     }
 }
 
-fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<Store, Error> {
+/// Returns the store, and the reason why it is not the configured one.
+fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<(Store, Option<String>), Error> {
     let passing = || {
         passing_store(env, settings, beside)
             .map_err(|e| Error::local(beside.display(), format!("no place for a store: {e}")))
     };
     if settings.storeless {
-        return passing();
+        return Ok((passing()?, None));
     }
     if let Some(dir) = &settings.store_dir {
         match Store::open(dir, env.uid, settings.store_max) {
-            Ok(store) => return Ok(store),
-            Err(e) => report::say(&format!("warning: {}: {e}; going on without a lasting store", dir.display())),
+            Ok(store) => return Ok((store, None)),
+            Err(e) => {
+                let why = format!("{}: {e}; going on without a lasting store", dir.display());
+                return Ok((passing()?, Some(why)));
+            }
         }
     }
     let own = config::homeless_store(env.uid);
-    let lasting = settings.store_dir.is_none().then(|| Store::open(&own, env.uid, settings.store_max));
-    match lasting {
-        Some(Ok(store)) => Ok(store),
-        _ => passing(),
+    match Store::open(&own, env.uid, settings.store_max) {
+        Ok(store) => Ok((store, None)),
+        Err(_) => Ok((passing()?, None)),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::value::show_size;
+use crate::listener::Listener;
 use crate::name::{is_hidden, shown};
 
 /// The progress of one file. Draws nothing before `SOON`, so that short transfers do not flicker.
@@ -60,6 +61,45 @@ impl Drop for ProgressLine {
     }
 }
 
+impl Listener for ProgressLine {
+    fn arrived(&self, bytes: u64, from: &str) {
+        self.at(bytes, from);
+    }
+}
+
+/// Shows deliveries on a terminal: a bar for the file that is on its way.
+pub struct ProgressBars {
+    wanted: bool,
+    now: RefCell<Option<ProgressLine>>,
+}
+
+impl ProgressBars {
+    /// Shows bars when `wanted`, else only why a delivery pauses.
+    pub fn new(wanted: bool) -> Self {
+        Self { wanted, now: RefCell::new(None) }
+    }
+}
+
+impl Listener for ProgressBars {
+    fn begins(&self, name: &str, size: Option<u64>) {
+        *self.now.borrow_mut() = Some(ProgressLine::new(self.wanted, name, size));
+    }
+
+    fn arrived(&self, bytes: u64, from: &str) {
+        if let Some(now) = &*self.now.borrow() {
+            now.at(bytes, from);
+        }
+    }
+
+    fn waits(&self, why: &str) {
+        say(why);
+    }
+
+    fn ends(&self) {
+        self.now.take();
+    }
+}
+
 fn style(sized: bool) -> ProgressStyle {
     let template = if sized {
         "{prefix} {bytes}/{total_bytes} {bytes_per_sec} {eta} from {msg} [{wide_bar}] {percent}%"
@@ -79,6 +119,11 @@ pub fn counted(number: impl fmt::Display, noun: &str) -> String {
 /// Writes one line to stderr. A closed stderr is no reason to fail.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", shown(line));
+}
+
+/// Writes troubles that are no reason to stop, one line each.
+pub fn warn(troubles: &[String]) {
+    troubles.iter().for_each(|trouble| say(&format!("warning: {trouble}")));
 }
 
 /// Standard output for text and JSON: all output of a command goes through here, files aside.
@@ -121,15 +166,6 @@ fn escaped(text: &str) -> String {
         }
     }
     out
-}
-
-/// Returns true when stderr has a reader: not where it is /dev/null, as in the background.
-pub fn is_heard() -> bool {
-    let null = rustix::fs::makedev(1, 3); // null(4)
-    rustix::fs::fstat(std::io::stderr()).is_ok_and(|found| {
-        let is_device = rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::CharacterDevice;
-        !(is_device && found.st_rdev == null)
-    })
 }
 
 /// Returns the line of a delivered file: name, size, source, and the waiver if there is one.

@@ -48,6 +48,66 @@ fn only_the_commands_know_an_error_of_any_kind() {
     assert!(wrong.is_empty(), "anyhow is for src/main.rs and src/cmd; these name it: {wrong:?}");
 }
 
+/// Modules that belong to a whole process: its commands, the threads that they start, the child of root. All others
+/// can be called by a server as well.
+const OF_A_PROCESS: [&str; 14] = [
+    "cmd",
+    "daemon",
+    "doctor",
+    "env",
+    "front",
+    "gather",
+    "handover",
+    "hit",
+    "interrupt",
+    "main",
+    "prefetch",
+    "report",
+    "runtime",
+    "setup",
+];
+
+/// The marks of printing, of handling signals, and of blocking on a runtime.
+const OF_ITS_OWN: [&str; 12] = [
+    "report::say",
+    "report::warn",
+    "report::out",
+    "report::Progress",
+    "crate::runtime",
+    "crate::interrupt",
+    "println!",
+    "print!(",
+    "std::io::std",
+    "tokio::signal",
+    "signal_hook",
+    "block_on(",
+];
+
+#[test]
+fn the_engine_prints_nothing_handles_no_signal_and_has_no_runtime() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    let mut wrong = BTreeSet::new();
+    for path in &files {
+        let below_src = path.strip_prefix("src").unwrap();
+        let module = below_src.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let is_test = path.to_str().unwrap().contains("tests");
+        // The node's thread, and the commands' own tables.
+        let has_own = path == Path::new("src/node/runner/thread.rs") || module == "cli";
+        if OF_A_PROCESS.contains(&module) || is_test || has_own {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in code.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+            for mark in OF_ITS_OWN.iter().filter(|mark| line.contains(*mark)) {
+                wrong.insert(format!("{}: {mark}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "only a process does this:\n{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
 #[test]
 fn imports_go_from_lower_lines_of_the_list_to_higher_ones() {
     let layers = layers();

@@ -26,7 +26,7 @@ use std::rc::Rc;
 
 use crate::background;
 use crate::call::Call;
-use crate::deliver::{self, Delivery, Obtained, Purpose, turn};
+use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
 use crate::digest::Sha256;
 use crate::distro::arguments::Operation;
 use crate::env::AHEAD;
@@ -92,29 +92,30 @@ fn taken(call: &Call, want: &Want) -> Option<Obtained> {
 ///
 /// # Errors
 /// As of [`deliver::fetch`].
-pub fn deliver_or_take(call: &mut Call, want: &Want) -> Delivery<Obtained> {
+pub async fn deliver_or_take(call: &mut Call, want: &Want) -> Delivery<Obtained> {
     let store = Rc::clone(&call.machine.store);
     let aside = store.aside(&call.pacman_run.name);
     if !is_set_aside(want) || !aside.is_open() {
-        return deliver::fetch(call, want.order(), Purpose::Caller);
+        return deliver::fetch(call, want.order(), Purpose::Caller).await;
     }
     let key = key(want);
-    Delivery::of(|receipt| {
+    Delivery::of(async |receipt: &mut Receipt| {
         // A file that is there is complete; only one that is under way needs the lock.
         if let Some(obtained) = taken(call, want) {
             return Ok(obtained);
         }
-        let _slot = match turn(call, &store, &lock(&key, call), &want.name, None)? {
+        let _slot = match turn(call, &store, &lock(&key, call), &want.name, None).await? {
             Turn::Ours(slot) => Some(slot),
             Turn::Stuck => None,
         };
         if let Some(obtained) = taken(call, want) {
             return Ok(obtained);
         }
-        let obtained = deliver::fetch(call, want.order(), Purpose::Caller).noted_in(receipt)?;
+        let obtained = deliver::fetch(call, want.order(), Purpose::Caller).await.noted_in(receipt)?;
         aside.note_handed_out(&key);
         Ok(obtained)
     })
+    .await
 }
 
 /// Returns true when a file of this kind is not kept in the store proper, but set aside for its run of pacman.

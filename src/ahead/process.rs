@@ -90,7 +90,7 @@ fn fetch_all(call: &mut Call, wants: Vec<Want>, begun: Instant) {
     let as_pacman = || call.lists.conf().map_or(1, |conf| conf.parallel_downloads);
     let at_once = call.machine.settings.ahead_parallel.unwrap_or_else(as_pacman);
     let mut gathering = gather(&call.machine.env, &settings, By::Ahead, wants, at_once as usize, fetch);
-    while let Some(Gathered { want, result }) = gathering.next() {
+    while let Some(Gathered { want, result, .. }) = gathering.next() {
         let Err(error) = result else { continue };
         if matches!(error.kind, ErrorKind::NoSource | ErrorKind::Corrupt) {
             // The first call does not need to try every mirror again.
@@ -106,18 +106,22 @@ fn fetch_all(call: &mut Call, wants: Vec<Want>, begun: Instant) {
 }
 
 /// Fetches one file into the store, or sets it aside.
-fn fetch(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
-    if is_set_aside(want) { Delivery::of(|receipt| set_aside(call, want, receipt)) } else { into_store(call, want) }
+async fn fetch(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
+    if is_set_aside(want) {
+        Delivery::of(async |receipt: &mut Receipt| set_aside(call, want, receipt).await).await
+    } else {
+        into_store(call, want).await
+    }
 }
 
-fn set_aside(call: &mut Call, want: &Want, receipt: &mut Receipt) -> Result<Option<Obtained>, Error> {
+async fn set_aside(call: &mut Call, want: &Want, receipt: &mut Receipt) -> Result<Option<Obtained>, Error> {
     let store = Rc::clone(&call.machine.store);
     let (aside, key) = (store.aside(&call.pacman_run.name), key(want));
-    let Turn::Ours(_slot) = turn(call, &store, &lock(&key, call), &want.name, None)? else { return Ok(None) };
+    let Turn::Ours(_slot) = turn(call, &store, &lock(&key, call), &want.name, None).await? else { return Ok(None) };
     if aside.has(&key) || aside.was_handed_out(&key) {
         return Ok(None);
     }
-    let obtained = deliver::fetch(call, want.order(), Purpose::ReadAhead).noted_in(receipt)?;
+    let obtained = deliver::fetch(call, want.order(), Purpose::ReadAhead).await.noted_in(receipt)?;
     let failed = |e| Error::local(aside.dir().display(), e);
     let bytes = fsx::read_part(&obtained.file, 0, obtained.accepted.size()).map_err(failed)?;
     let file = SetAside { bytes, from: obtained.from.clone(), modified: obtained.modified };

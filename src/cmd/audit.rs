@@ -32,7 +32,9 @@ fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<
     let is_index = |word: &PathBuf| settings.indexes.iter().any(|index| Path::new(&index.name) == word);
     let (names, paths): (Vec<PathBuf>, Vec<PathBuf>) = args.what.iter().cloned().partition(is_index);
     let paths = if paths.is_empty() { lists.cache_dirs().to_vec() } else { paths };
-    let voices = voices(&lists, &names)?;
+    let voices = voices(&lists, &names);
+    super::say_warnings(&lists);
+    let voices = voices?;
     let files = files(&paths)?;
     let total = files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
     let progress = ProgressLine::new(settings.progress, "audit", Some(total));

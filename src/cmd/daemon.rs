@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::config::Settings;
 use crate::daemon;
-use crate::deliver::block_on;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
+use crate::runtime::block_on;
 use crate::socket;
 
 /// Longest wait for a document of the daemon.

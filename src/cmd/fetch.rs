@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::address::{Address, AddressError};
@@ -24,7 +25,8 @@ use crate::journal::By;
 use crate::machine::Machine;
 use crate::name::FileName;
 use crate::output::Output;
-use crate::report;
+use crate::report::{self, ProgressBars};
+use crate::runtime;
 use crate::source;
 use crate::want::{self, Want};
 
@@ -40,7 +42,7 @@ pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u
 /// Fetches as the user that this process is.
 fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
     let giver = Giver::of(env);
-    let mut call = Call::open(env, settings, beside(args))?;
+    let mut call = Call::open(env, settings, beside(args))?.telling(Rc::new(ProgressBars::new(settings.progress)));
     if !is_to_stdout(args) {
         call = call.placing();
     }
@@ -145,7 +147,12 @@ fn one(
     all: &mut Receipt,
 ) -> anyhow::Result<()> {
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
-    let Delivery { result: got, receipt } = Delivery::of(|receipt| obtain(call, args, what, receipt));
+    let (meaning, cancel) = (meaning(call, what), call.cancel.clone());
+    super::say_warnings(&call.lists);
+    let obtaining = Delivery::of(async |receipt: &mut Receipt| obtain(call, args, meaning?, receipt).await);
+    let Delivery { result: got, receipt } = runtime::run(&cancel, obtaining);
+    super::say_warnings(&call.lists);
+    super::say_receipt(&call.machine.env, &receipt);
     let name = got.as_ref().map_or(what, |got| &got.name);
     if let Ok(name) = FileName::new(name) {
         let delivered = got.as_ref().ok().map(|got| got.obtained.accepted.size());
@@ -172,13 +179,26 @@ fn say_json(line: &str) {
     drop(writeln!(report::out(), "{line}"));
 }
 
-fn obtain(call: &mut Call, args: &FetchArgs, what: &str, receipt: &mut Receipt) -> Result<Got, Error> {
+/// The meaning of a WHAT.
+enum Meaning {
+    /// An address, and the file that a list has under its CID.
+    Address(Address, Option<Want>),
+    /// A file of a repository, or at a URL.
+    File(Want),
+}
+
+/// Looks in the lists for the meaning of `what`. Asks pacman-conf at most, so a ^C simply ends the program.
+fn meaning(call: &Call, what: &str) -> Result<Meaning, Error> {
     let unfit = |e: AddressError| Error::usage(what, &e).hint(e.hint());
-    if let Some(address) = Address::parse(what).transpose().map_err(unfit)? {
-        return by_address(call, args, &address, receipt);
-    }
-    if let Some(address) = of_gateway(&call.machine, what) {
-        return by_address(call, args, &address, receipt);
+    let address = Address::parse(what).transpose().map_err(unfit)?;
+    if let Some(address) = address.or_else(|| of_gateway(&call.machine, what)) {
+        // A CID needs no list: a sync database that does not parse is no reason to fail here.
+        let is_plain = address.path.is_empty();
+        let found = if is_plain { find::by_cid(&call.lists, address.cid).unwrap_or(None) } else { None };
+        let listed = found.and_then(|FoundFile { repo, name, exact }| {
+            exact.map(|known| Want::planned(&call.lists, &repo, name, known.plan()))
+        });
+        return Ok(Meaning::Address(address, listed));
     }
     let want = if what.contains("://") {
         Want::of(&call.lists, what)?
@@ -190,10 +210,19 @@ fn obtain(call: &mut Call, args: &FetchArgs, what: &str, receipt: &mut Receipt) 
         }
     };
     if let Some(text) = &want.plan.disagreement {
-        report::say(&format!("warning: {text}"));
+        report::warn(std::slice::from_ref(text));
     }
-    let (name, obtained) = wanted(call, args, want, receipt)?;
-    Ok(Got { name, obtained, cid: None })
+    Ok(Meaning::File(want))
+}
+
+async fn obtain(call: &mut Call, args: &FetchArgs, meaning: Meaning, receipt: &mut Receipt) -> Result<Got, Error> {
+    match meaning {
+        Meaning::Address(address, listed) => by_address(call, args, &address, listed, receipt).await,
+        Meaning::File(want) => {
+            let (name, obtained) = wanted(call, args, want, receipt).await?;
+            Ok(Got { name, obtained, cid: None })
+        }
+    }
 }
 
 /// Returns the address in the URL of the local gateway, or of another one in use, so that its bytes are proven.
@@ -206,34 +235,40 @@ fn of_gateway(machine: &Machine, url: &str) -> Option<Address> {
 
 /// Fetches the file with this CID: a file that a list names comes from its mirrors as well, any other from IPFS
 /// alone.
-fn by_address(call: &mut Call, args: &FetchArgs, address: &Address, receipt: &mut Receipt) -> Result<Got, Error> {
-    let plain = address.path.is_empty();
-    // A CID needs no list: a sync database that does not parse is no reason to fail here.
-    let found = if plain { find::by_cid(&call.lists, address.cid).unwrap_or(None) } else { None };
-    if let Some(FoundFile { repo, name, exact: Some(known) }) = found {
-        let want = Want::planned(&call.lists, &repo, name, known.plan());
-        match wanted(call, args, want, receipt) {
+async fn by_address(
+    call: &mut Call,
+    args: &FetchArgs,
+    address: &Address,
+    listed: Option<Want>,
+    receipt: &mut Receipt,
+) -> Result<Got, Error> {
+    if let Some(want) = listed {
+        match wanted(call, args, want, receipt).await {
             Ok((name, obtained)) if has_cid(&obtained, address)? => {
                 return Ok(Got { name, obtained, cid: Some(address.cid) });
             }
             Ok((name, _)) => {
                 let cid = address.cid;
-                report::say(&format!(
-                    "warning: {name}: an index lists it as {cid}, which is the CID of something else"
-                ));
+                let why = format!("{name}: an index lists it as {cid}, which is the CID of something else");
+                receipt.warnings.push(why);
             }
             Err(e) if matches!(e.kind, ErrorKind::Interrupted | ErrorKind::Local) => return Err(e),
             Err(e) if !matches!(args.source, None | Some(SourceArg::Lan | SourceArg::Kubo | SourceArg::Gateway)) => {
                 return Err(e);
             }
             // It may be on IPFS all the same, in blocks of another shape.
-            Err(e) => return by_cid_alone(call, args, address, receipt).map_err(|_| e),
+            Err(e) => return by_cid_alone(call, args, address, receipt).await.map_err(|_| e),
         }
     }
-    by_cid_alone(call, args, address, receipt)
+    by_cid_alone(call, args, address, receipt).await
 }
 
-fn by_cid_alone(call: &mut Call, args: &FetchArgs, address: &Address, receipt: &mut Receipt) -> Result<Got, Error> {
+async fn by_cid_alone(
+    call: &mut Call,
+    args: &FetchArgs,
+    address: &Address,
+    receipt: &mut Receipt,
+) -> Result<Got, Error> {
     let forced = match args.source {
         None => None,
         Some(SourceArg::Kubo) => Some(source::SourceKind::Kubo),
@@ -244,7 +279,7 @@ fn by_cid_alone(call: &mut Call, args: &FetchArgs, address: &Address, receipt: &
             return Err(Error::usage("--source", why));
         }
     };
-    let (cid, obtained) = content(&call.machine, address, forced).noted_in(receipt)?;
+    let (cid, obtained) = content(call, address, forced).await.noted_in(receipt)?;
     Ok(Got { name: address.name(), obtained, cid: Some(cid) })
 }
 
@@ -254,7 +289,7 @@ fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
     Ok((read.root.codec(), read.root.digest()) == (address.cid.codec(), address.cid.digest()))
 }
 
-fn wanted(
+async fn wanted(
     call: &mut Call,
     args: &FetchArgs,
     mut want: Want,
@@ -272,7 +307,7 @@ fn wanted(
         None | Some(SourceArg::Here) => Purpose::Caller,
         Some(_) => Purpose::Elsewhere { patience: None },
     };
-    let obtained = deliver::fetch(call, want.order(), purpose).noted_in(receipt)?;
+    let obtained = deliver::fetch(call, want.order(), purpose).await.noted_in(receipt)?;
     Ok((want.name.as_str().to_owned(), obtained))
 }
 

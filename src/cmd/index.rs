@@ -14,7 +14,6 @@ use crate::clock;
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings, layers, own_state_dir, value};
-use crate::deliver::block_on;
 use crate::distro::question::ConfQuestion;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
@@ -26,6 +25,7 @@ use crate::index::time;
 use crate::machine::Machine;
 use crate::name::{RepoName, shown};
 use crate::report;
+use crate::runtime::block_on;
 
 mod declared;
 
@@ -163,6 +163,7 @@ fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::R
         return Err(not_writable(env, state, &std::io::ErrorKind::PermissionDenied.into()).into());
     }
     let machine = Machine::open(env, settings, Path::new("/var/tmp"))?;
+    report::warn(machine.warning.as_slice());
     let mut worst = 0;
     refresh_all(&machine, &args.names, args.due, |index, refreshed| {
         let kind = match &refreshed.outcome {

@@ -4,10 +4,13 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use crate::cli::{Cli, Command};
 use crate::config::{Settings, layers};
-use crate::env::{Env, HANDOVER};
+use crate::deliver::Receipt;
+use crate::env::{self, Env, HANDOVER, VERBOSE};
 use crate::error::{self, Error, ErrorKind};
 use crate::interrupt;
+use crate::lists::Lists;
 use crate::name::shown;
+use crate::report;
 
 mod ahead;
 mod audit;
@@ -42,7 +45,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Cid(args) => return cid::run(args),
         Command::Config(args) => {
             let status = config::run(env, &cli.set, args)?;
-            warn(&layers::unknown_variables(env));
+            report::warn(&layers::unknown_variables(env));
             return Ok(status);
         }
         Command::Generate(args) => return generate::run(args),
@@ -57,7 +60,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
             let settings = Settings::read(env, &cli.set)?;
             // Root's own process has said it.
             if env.var(HANDOVER).is_none() {
-                warn(&settings.mistakes);
+                report::warn(&settings.mistakes);
             }
             settings
         }
@@ -82,9 +85,20 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     }
 }
 
-/// Prints what is wrong with the configuration, but no reason to stop.
-fn warn(mistakes: &[String]) {
-    mistakes.iter().for_each(|mistake| crate::report::say(&format!("warning: {mistake}")));
+/// Prints the warnings of the lists, once in a run of pacman. Where standard error has no reader they stay.
+fn say_warnings(lists: &Lists) {
+    if env::is_heard() {
+        report::warn(&lists.take_warnings());
+    }
+}
+
+/// Prints the warnings of a delivery, and where the user asked for it the sources that failed beside the one that
+/// delivered.
+fn say_receipt(env: &Env, receipt: &Receipt) {
+    report::warn(&receipt.warnings);
+    if env.var(VERBOSE).is_some() {
+        receipt.passed_over.iter().for_each(|line| report::say(line));
+    }
 }
 
 /// Formats the error that ended a command for stderr. One that is no [`Error`] is a sentence with its causes.

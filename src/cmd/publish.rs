@@ -10,7 +10,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::PublishArgs;
 use crate::clock;
 use crate::config::{Settings, own_state_dir, value};
-use crate::deliver::block_on;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
@@ -18,6 +17,7 @@ use crate::index::minisign::{PublicKey, SecretKey};
 use crate::kubo::Kubo;
 use crate::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use crate::report::{self, counted};
+use crate::runtime::block_on;
 
 /// Lifetime of the name's answer in caches; Kubo's default.
 const TTL: Duration = Duration::from_secs(300);

@@ -13,7 +13,6 @@ use crate::clock;
 use crate::cmd::neighbours::DaemonView;
 use crate::config::value::show_size;
 use crate::config::{IndexConfig, Settings};
-use crate::deliver::block_on;
 use crate::env::Env;
 use crate::handover::{self, HandoverTarget};
 use crate::http::Http;
@@ -24,6 +23,7 @@ use crate::name::shown;
 use crate::prefetch::pins;
 use crate::prefetch::state::{PrefetchState, UpdateStanding};
 use crate::report::counted;
+use crate::runtime::block_on;
 use crate::store::contents::{self, Use};
 
 /// Longest wait for Kubo as a whole; answers that come later are left out.

@@ -7,7 +7,6 @@ use crate::background;
 use crate::cli::UpkeepArgs;
 use crate::cmd::index::refresh_all;
 use crate::config::Settings;
-use crate::deliver::block_on;
 use crate::env::Env;
 use crate::error::Error;
 use crate::handover::{self, HandoverTarget};
@@ -17,6 +16,7 @@ use crate::kubo::keep::Ledger;
 use crate::lists::Lists;
 use crate::machine::Machine;
 use crate::name::FileName;
+use crate::runtime::block_on;
 
 /// Longest time for removing blocks from Kubo; the rest follows next time.
 const TRIM: Duration = Duration::from_secs(60);

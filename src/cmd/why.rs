@@ -14,7 +14,7 @@ use crate::cli::WhyArgs;
 use crate::clock;
 use crate::config::value::show_size;
 use crate::config::{AskPolicy as Asking, Settings};
-use crate::deliver::{Candidate, block_on};
+use crate::deliver::Candidate;
 use crate::env::Env;
 use crate::find::{self, FoundFile};
 use crate::handover::{self, HandoverTarget};
@@ -26,6 +26,7 @@ use crate::machine::Machine;
 use crate::miss::Miss;
 use crate::name::{FileName, RepoName, shown};
 use crate::plan::{Expect, Knowledge};
+use crate::runtime::block_on;
 use crate::source::kubo::{KuboReach, ask_cached};
 use crate::store::contents;
 use crate::want::Want;
@@ -40,7 +41,9 @@ pub fn run(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8>
 
 fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8> {
     let call = Call::open(env, settings, Path::new("/var/tmp"))?;
-    let FoundFile { repo, name, exact } = find::find(&call.lists, &args.name)?;
+    let found = find::find(&call.lists, &args.name);
+    super::say_warnings(&call.lists);
+    let FoundFile { repo, name, exact } = found?;
     let knowledge = call.lists.knowledge(&repo, &name)?;
     // A file about which two lists disagree is refused, and that is worth explaining too.
     let want = match exact {

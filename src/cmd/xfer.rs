@@ -11,6 +11,7 @@
 //! child, which has a [`Giver`], does it.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::ahead;
@@ -31,7 +32,8 @@ use crate::lists::Lists;
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::prefetch::kept;
-use crate::report;
+use crate::report::{self, ProgressBars};
+use crate::runtime;
 use crate::want::{self, Want};
 
 /// Runs the command.
@@ -75,11 +77,16 @@ fn run_here(
     let begun = Instant::now();
     let name = want::name_of(&args.url)?;
     let beside = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut call = Call::open(env, settings, beside)?.placing();
+    let bars = Rc::new(ProgressBars::new(settings.progress));
+    let mut call = Call::open(env, settings, beside)?.placing().telling(bars);
+    if interrupt::came() {
+        call.cancel.cancel();
+    }
     // Root's own process has said it.
     if !env.is_root() && env.var(HANDOVER).is_none() {
-        call.tell_mistakes();
+        call.warn_of_mistakes();
     }
+    super::say_warnings(&call.lists);
     let done = if call.is_interrupted() {
         // Valid while pacman runs; for a shell the record would never expire.
         if call.pacman_run.caller.is_some() {
@@ -95,10 +102,17 @@ fn run_here(
                 served.note(&call.machine, begun);
                 Ok(served.obtained)
             }
-            None => fetch(&mut call, &args.url, &args.output, begun),
+            None => {
+                let cancel = call.cancel.clone();
+                runtime::run(&cancel, fetch(&mut call, &args.url, &args.output, begun))
+            }
         }
-        .and_then(|obtained| hand_over(obtained, name.as_str()))
+        .and_then(|obtained| {
+            super::say_warnings(&call.lists);
+            hand_over(obtained, name.as_str())
+        })
     };
+    super::say_warnings(&call.lists);
     if interrupt::came() {
         call.interrupted();
     }
@@ -107,10 +121,15 @@ fn run_here(
 }
 
 /// Fetches a file that [`hit::serve`] did not find, writes down the receipt, and starts what is due after it.
-fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
+async fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Result<Obtained, Error> {
     let mut want = Want::of(&call.lists, url)?;
+    super::say_warnings(&call.lists);
+    // It may have come while pacman was asked about its lists.
+    if interrupt::came() {
+        call.cancel.cancel();
+    }
     if let Some(text) = &want.plan.disagreement {
-        report::say(&format!("warning: {text}"));
+        report::warn(std::slice::from_ref(text));
     }
     if call.health.is_lost(want.name.as_str()) {
         // pacman goes from server to server, and all of them were asked the first time.
@@ -119,12 +138,12 @@ fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Result<Obta
     let is_refresh = want.kind() == NameKind::Database;
     let mut receipt = Receipt::default();
     let obtained = match want.kind() {
-        NameKind::Database => database(call, &want, url).noted_in(&mut receipt),
-        NameKind::DatabaseSignature => signature(call, &mut want, Some(into)).noted_in(&mut receipt),
-        _ => match ahead::deliver_or_take(call, &want).noted_in(&mut receipt) {
+        NameKind::Database => database(call, &want, url).await.noted_in(&mut receipt),
+        NameKind::DatabaseSignature => signature(call, &mut want, Some(into)).await.noted_in(&mut receipt),
+        _ => match ahead::deliver_or_take(call, &want).await.noted_in(&mut receipt) {
             Ok(obtained) => Ok(obtained),
             Err(error) if error.kind == ErrorKind::Corrupt && want.doubt.is_some() => {
-                doubted(call, &want, error, &mut receipt)
+                doubted(call, &want, error, &mut receipt).await
             }
             Err(error) => kept::at_last(call, &want, &error).ok_or_else(|| hinted(&call.lists, &want, error)),
         },
@@ -133,6 +152,7 @@ fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Result<Obta
         call.health.lost(want.name.as_str());
         call.health.save();
     }
+    super::say_receipt(&call.machine.env, &receipt);
     let delivered = obtained.as_ref().ok().map(|obtained| obtained.accepted.size());
     let repo = want.repo.as_ref().map(|repo| &repo.name);
     background::note(&call.machine, By::Xfer, (repo, &want.name), delivered, begun, &receipt);
@@ -143,9 +163,9 @@ fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Result<Obta
 
 /// Fetches the file without an expectation, after it did not fit the list of another repository: its own list could
 /// not be read.
-fn doubted(call: &mut Call, want: &Want, error: Error, receipt: &mut Receipt) -> Result<Obtained, Error> {
+async fn doubted(call: &mut Call, want: &Want, error: Error, receipt: &mut Receipt) -> Result<Obtained, Error> {
     let Some(doubted) = want.doubted() else { return Err(error) };
-    deliver::fetch(call, doubted.order(), Purpose::Caller).noted_in(receipt).map_err(|_| error)
+    deliver::fetch(call, doubted.order(), Purpose::Caller).await.noted_in(receipt).map_err(|_| error)
 }
 
 /// Adds the command that goes back to the mirrors' databases, when the database in use is a snapshot ahead of

@@ -6,6 +6,7 @@
 //! off or is busy is asked again a few times, as late as it says.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -13,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::cid::Cid;
-use crate::report;
+use crate::listener::{Listener, Unheard};
 use crate::source::{Local, Miss};
 
 /// Requests to one source for one block, where it breaks off or is busy.
@@ -74,6 +75,7 @@ pub(super) struct BlockSources<P> {
     standings: RefCell<Vec<BlockSourceStanding>>,
     /// The sources that have delivered, in the order of their first block.
     used: RefCell<Vec<usize>>,
+    listener: Rc<dyn Listener>,
 }
 
 /// The record of one source.
@@ -113,7 +115,12 @@ impl<P: BlockSource> BlockSources<P> {
             refusals: 0,
         };
         let standings = RefCell::new(list.iter().map(|_| standing()).collect());
-        Self { list, clocks, standings, used: RefCell::default() }
+        Self { list, clocks, standings, used: RefCell::default(), listener: Rc::new(Unheard) }
+    }
+
+    /// Tells `listener` of pauses.
+    pub(super) fn telling(self, listener: Rc<dyn Listener>) -> Self {
+        Self { listener, ..self }
     }
 
     /// Returns the sources that have delivered, in the order of their first block.
@@ -353,7 +360,7 @@ impl<'a, P: BlockSource> BlockHunt<'a, P> {
             is_news
         });
         if is_news && rest >= Duration::from_secs(5) && self.tries[source].left > 0 && rest <= REST_MOST {
-            report::say(&format!(
+            self.sources.listener.waits(&format!(
                 "{} has no time, and is asked again in {} s",
                 self.sources.list[source].label(),
                 rest.as_secs()

@@ -5,7 +5,7 @@
 //! (`doc/design.md`, promise 13), and its bytes are as listed. A file listed once stays offered while it exists:
 //! it is as public as before, and a neighbour that has not refreshed yet needs just that version.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -67,6 +67,7 @@ impl Library {
             saved: saved.clone(),
             store,
             watcher: Watcher::start(tell.clone()),
+            said: HashSet::new(),
         };
         let spawned = thread::Builder::new().name("library".to_owned()).spawn(move || keeper.run(&told));
         if let Err(e) = spawned {
@@ -105,6 +106,8 @@ struct Keeper {
     saved: PathBuf,
     store: &'static Store,
     watcher: Option<Watcher>,
+    /// The warnings so far: each scan may find the same again.
+    said: HashSet<String>,
 }
 
 /// One scan: the listed files, and where files lie.
@@ -259,6 +262,11 @@ impl Keeper {
                 }
             }
             tables.push((repo.to_string(), of_repo));
+        }
+        for warning in std::iter::once(&lists).chain(&prefetched).flat_map(Lists::take_warnings) {
+            if self.said.insert(warning.clone()) {
+                report::warn(&[warning]);
+            }
         }
         Ok(LibraryLists { tables, dirs, files, is_whole: lists.conf().is_some() })
     }

@@ -14,7 +14,6 @@ use reqwest::{StatusCode, Url};
 
 use super::in_use::DatabaseInUse;
 use crate::call::Call;
-use crate::deliver::block_on;
 use crate::distro::arguments::Operation;
 use crate::distro::pacman_conf::Repo;
 use crate::error::{Error, ErrorKind};
@@ -31,7 +30,7 @@ const MOST: usize = 32;
 ///
 /// # Errors
 /// `Interrupted`.
-pub(super) fn unchanged(call: &mut Call, want: &Want, state: &str) -> Result<Option<String>, Error> {
+pub(super) async fn unchanged(call: &mut Call, want: &Want, state: &str) -> Result<Option<String>, Error> {
     let refreshes = call.pacman_run.caller.as_ref().is_some_and(|caller| {
         let operation = caller.arguments.operation;
         matches!(operation, Some(Operation::Sync | Operation::Files)) && !caller.arguments.is_refresh_forced()
@@ -40,7 +39,7 @@ pub(super) fn unchanged(call: &mut Call, want: &Want, state: &str) -> Result<Opt
         return Ok(None);
     }
     if call.health.begin_batch() {
-        let asked = ask(call, want);
+        let asked = ask(call, want).await;
         call.health.save();
         asked?;
     }
@@ -49,7 +48,7 @@ pub(super) fn unchanged(call: &mut Call, want: &Want, state: &str) -> Result<Opt
     Ok(host)
 }
 
-fn ask(call: &mut Call, want: &Want) -> Result<(), Error> {
+async fn ask(call: &mut Call, want: &Want) -> Result<(), Error> {
     let Some((suffix, conf)) = want.name.as_str().rsplit_once('.').map(|(_, suffix)| suffix).zip(call.lists.conf())
     else {
         return Ok(());
@@ -65,7 +64,7 @@ fn ask(call: &mut Call, want: &Want) -> Result<(), Error> {
     // If this machine allows no more threads, each call asks for itself.
     let Ok(proven) = thread::Builder::new().spawn(hash) else { return Ok(()) };
     let (http, limit) = (Rc::clone(&call.machine.http), call.machine.settings.connect);
-    let answers = block_on(async {
+    let questions = async {
         let asked = futures_util::stream::iter(questions).map(|(name, url, newer_than)| {
             let http = &http;
             async move {
@@ -78,9 +77,8 @@ fn ask(call: &mut Call, want: &Want) -> Result<(), Error> {
             }
         });
         asked.buffered(at_once).collect::<Vec<_>>().await
-    });
-    let Some(answers) = answers else {
-        call.interrupted();
+    };
+    let Some(answers) = call.cancel.run_until_cancelled(questions).await else {
         return Err(Error::new(ErrorKind::Interrupted, &want.name, "interrupted"));
     };
     let proven = proven.join().expect("hashing files does not panic");

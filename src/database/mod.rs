@@ -42,11 +42,11 @@ pub use signature::signature;
 const WORTH_ASKING: u64 = 32 << 10;
 
 /// Fetches a database, or hands out the one in use when the mirror has nothing newer.
-pub fn database(call: &mut Call, want: &Want, url: &str) -> Delivery<Obtained> {
-    Delivery::of(|receipt| updated(call, want, url, receipt))
+pub async fn database(call: &mut Call, want: &Want, url: &str) -> Delivery<Obtained> {
+    Delivery::of(async |receipt: &mut Receipt| updated(call, want, url, receipt).await).await
 }
 
-fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt) -> Result<Obtained, Error> {
+async fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt) -> Result<Obtained, Error> {
     let found = DatabaseInUse::found(&call.lists, &want.name, want.repo.as_ref());
     // With -yy the user goes back on purpose, or replaces a damaged database.
     // The option may be out of sight of this process.
@@ -54,7 +54,7 @@ fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt) -> Re
         || call.pacman_run.caller.as_ref().is_some_and(|caller| caller.arguments.is_refresh_forced());
     if !forced
         && let Some(found) = found.as_ref().filter(|found| found.strong_date().is_some())
-        && let Some(host) = batch::unchanged(call, want, &found.state())?
+        && let Some(host) = batch::unchanged(call, want, &found.state()).await?
     {
         return found.obtained(&want.name, format!("{host}, unchanged"));
     }
@@ -65,12 +65,12 @@ fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt) -> Re
         not_older_than: known.and_then(DatabaseInUse::floor),
     };
     let mut update = DatabaseUpdate { call, receipt, want, url, in_use: in_use.as_ref(), since };
-    if !forced && let Some(obtained) = update.with_index()? {
+    if !forced && let Some(obtained) = update.with_index().await? {
         return Ok(obtained);
     }
-    match update.fetch() {
+    match update.fetch().await {
         Ok(updated) => update.delivered(updated),
-        Err(error) => update.without_mirrors(error),
+        Err(error) => update.without_mirrors(error).await,
     }
 }
 
@@ -87,12 +87,12 @@ struct DatabaseUpdate<'a> {
 
 impl DatabaseUpdate<'_> {
     /// Fetches it from the mirrors, whatever its date.
-    fn fetch(&mut self) -> Result<Updated, Error> {
+    async fn fetch(&mut self) -> Result<Updated, Error> {
         let unproven = Plan::without_cid(Expect::Waived(Waiver::MirrorDatabase));
         let in_repo = self.want.name.kind() == NameKind::Database && self.want.repo.is_some();
         let plan = if in_repo { &unproven } else { &self.want.plan };
         let order = Order { plan, ..self.want.order() };
-        deliver::update(self.call, order, self.since).noted_in(self.receipt)
+        deliver::update(self.call, order, self.since).await.noted_in(self.receipt)
     }
 
     fn delivered(&mut self, updated: Updated) -> Result<Obtained, Error> {
@@ -139,7 +139,7 @@ impl DatabaseUpdate<'_> {
 
     /// Uses an index: the mirror's own bytes from peers, or a newer snapshot where the user asked for it. `None`
     /// when the mirror should be asked for all of it.
-    fn with_index(&mut self) -> Result<Option<Obtained>, Error> {
+    async fn with_index(&mut self) -> Result<Option<Obtained>, Error> {
         let Some(Candidate::Mirror(mirror)) = self.want.candidates.first() else { return Ok(None) };
         let Some(snapshot) = listed::newest(&self.call.lists, self.want) else { return Ok(None) };
         if snapshot.by_content(self.call).is_empty() || self.call.health.is_down(&http::host(mirror)) {
@@ -147,7 +147,7 @@ impl DatabaseUpdate<'_> {
         }
         let size = snapshot.database.size;
         if self.is_asked_for(&snapshot) {
-            return self.newer_snapshot(mirror, &snapshot);
+            return self.newer_snapshot(mirror, &snapshot).await;
         }
         // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another
         // one that agrees in all three. Where pacman checks every package's signature, such a database does no
@@ -159,13 +159,13 @@ impl DatabaseUpdate<'_> {
         if size < WORTH_ASKING || self.in_use.is_some_and(|in_use| in_use.size == size) {
             return Ok(None);
         }
-        match question::does_it_have(self.call, mirror, size, self.since.newer_than)? {
+        match question::does_it_have(self.call, mirror, size, self.since.newer_than).await? {
             DatabaseAnswer::Unchanged => self.kept(format!("{}, unchanged", http::host(mirror))).map(Some),
             DatabaseAnswer::Has { size: its, modified, tail } if its == size => {
                 if let Some(older) = self.older(modified) {
                     return self.kept_for(&http::host(mirror), older).map(Some);
                 }
-                self.exactly(mirror, &snapshot, modified, &tail)
+                self.exactly(mirror, &snapshot, modified, &tail).await
             }
             _ => Ok(None),
         }
@@ -177,7 +177,7 @@ impl DatabaseUpdate<'_> {
     }
 
     /// Fetches the mirror's database from any source, proven by the index; `tail` is the end of the mirror's file.
-    fn exactly(
+    async fn exactly(
         &mut self,
         mirror: &Url,
         snapshot: &Snapshot,
@@ -186,7 +186,7 @@ impl DatabaseUpdate<'_> {
     ) -> Result<Option<Obtained>, Error> {
         let mut candidates = snapshot.by_content(self.call);
         candidates.push(Candidate::Mirror(mirror.clone()));
-        let Some(mut obtained) = self.proven(snapshot, &candidates, Purpose::Caller)? else { return Ok(None) };
+        let Some(mut obtained) = self.proven(snapshot, &candidates, Purpose::Caller).await? else { return Ok(None) };
         let same_date =
             modified.and_then(clock::checked_unix).is_some_and(|date| snapshot.database.modified == Some(date));
         let read = |at: u64, len: u64| fsx::read_part(&obtained.file, at, len).unwrap_or_default();
@@ -225,8 +225,8 @@ impl DatabaseUpdate<'_> {
 
     /// Fetches the snapshot, when the mirror is behind it and peers have it at once: then they have its packages
     /// as well.
-    fn newer_snapshot(&mut self, mirror: &Url, snapshot: &Snapshot) -> Result<Option<Obtained>, Error> {
-        let said = question::what_it_has(self.call, mirror, self.since.newer_than)?;
+    async fn newer_snapshot(&mut self, mirror: &Url, snapshot: &Snapshot) -> Result<Option<Obtained>, Error> {
+        let said = question::what_it_has(self.call, mirror, self.since.newer_than).await?;
         let host = http::host(mirror);
         let date = snapshot.database.modified;
         let behind = match &said {
@@ -234,7 +234,7 @@ impl DatabaseUpdate<'_> {
             DatabaseAnswer::Has { size, modified: Some(modified), .. } => {
                 match (clock::checked_unix(*modified), date) {
                     (its, Some(_)) if its == date && *size == snapshot.database.size => {
-                        return self.exactly(mirror, snapshot, Some(*modified), &[]);
+                        return self.exactly(mirror, snapshot, Some(*modified), &[]).await;
                     }
                     (Some(its), Some(date)) => its < date,
                     _ => false,
@@ -246,7 +246,7 @@ impl DatabaseUpdate<'_> {
             // Peers get the rest of the head start, so that a miss costs no more than usual.
             let wait = self.call.health.head_start(self.call.machine.settings.head_start);
             let begun = Instant::now();
-            if let Some(mut obtained) = self.whole_snapshot(snapshot, Some(wait))? {
+            if let Some(mut obtained) = self.whole_snapshot(snapshot, Some(wait)).await? {
                 obtained.from = format!("{} ({}, newer than {host}'s)", obtained.from, snapshot.described());
                 return Ok(Some(obtained));
             }
@@ -260,7 +260,7 @@ impl DatabaseUpdate<'_> {
     }
 
     /// Fetches the snapshot from peers, and keeps its table for the packages; `wait` is the longest silence.
-    fn whole_snapshot(&mut self, snapshot: &Snapshot, wait: Option<Duration>) -> Result<Option<Obtained>, Error> {
+    async fn whole_snapshot(&mut self, snapshot: &Snapshot, wait: Option<Duration>) -> Result<Option<Obtained>, Error> {
         let mut candidates = snapshot.by_content(self.call);
         if wait.is_some() {
             // A search of the whole network takes seconds, and the mirror would have to wait for it.
@@ -268,7 +268,7 @@ impl DatabaseUpdate<'_> {
         }
         // While a mirror is available, a copy of our own does not show that peers have the packages.
         let purpose = if wait.is_some() { Purpose::Elsewhere { patience: wait } } else { Purpose::Caller };
-        let Some(mut obtained) = self.proven(snapshot, &candidates, purpose)? else { return Ok(None) };
+        let Some(mut obtained) = self.proven(snapshot, &candidates, purpose).await? else { return Ok(None) };
         if self.table().is_some_and(|table| snapshot.keep_table(&table).is_err()) {
             return Ok(None);
         }
@@ -280,7 +280,7 @@ impl DatabaseUpdate<'_> {
     }
 
     /// Fetches the newest snapshot when no mirror answered at all; `error` is the mirrors' failure.
-    fn without_mirrors(&mut self, error: Error) -> Result<Obtained, Error> {
+    async fn without_mirrors(&mut self, error: Error) -> Result<Obtained, Error> {
         let misses = &self.receipt.misses;
         if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(Miss::is_no_answer) {
             return Err(error);
@@ -293,7 +293,7 @@ impl DatabaseUpdate<'_> {
         if !self.is_newer(&snapshot) || !self.is_signed_enough(&snapshot) {
             return Err(error);
         }
-        match self.whole_snapshot(&snapshot, None)? {
+        match self.whole_snapshot(&snapshot, None).await? {
             Some(mut obtained) => {
                 obtained.from = format!("{} ({why})", obtained.from);
                 Ok(obtained)
@@ -303,14 +303,14 @@ impl DatabaseUpdate<'_> {
     }
 
     /// Fetches the database of a snapshot; `None` for failures after which another way is tried.
-    fn proven(
+    async fn proven(
         &mut self,
         snapshot: &Snapshot,
         candidates: &[Candidate],
         purpose: Purpose,
     ) -> Result<Option<Obtained>, Error> {
         let order = Order { name: &self.want.name, plan: &snapshot.plan(), candidates };
-        match deliver::fetch(self.call, order, purpose).noted_in(self.receipt) {
+        match deliver::fetch(self.call, order, purpose).await.noted_in(self.receipt) {
             Ok(obtained) => Ok(Some(obtained)),
             Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Local) => Err(error),
             Err(_) => Ok(None),

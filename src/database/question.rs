@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use reqwest::{StatusCode, Url, header};
 
 use crate::call::Call;
-use crate::deliver::block_on;
 use crate::error::{Error, ErrorKind};
 use crate::http::range::ContentRange;
 use crate::http::{self, GetOptions};
@@ -35,12 +34,12 @@ pub enum DatabaseAnswer {
 }
 
 /// Asks for size and date.
-pub fn what_it_has(call: &mut Call, url: &Url, newer_than: Option<SystemTime>) -> Result<DatabaseAnswer, Error> {
-    ask(call, url, &GetOptions { head: true, newer_than, unproven: true, ..GetOptions::default() }, 0)
+pub async fn what_it_has(call: &mut Call, url: &Url, newer_than: Option<SystemTime>) -> Result<DatabaseAnswer, Error> {
+    ask(call, url, &GetOptions { head: true, newer_than, unproven: true, ..GetOptions::default() }, 0).await
 }
 
 /// Asks for the end of a database that is supposed to have `size` bytes.
-pub fn does_it_have(
+pub async fn does_it_have(
     call: &mut Call,
     url: &Url,
     size: u64,
@@ -53,10 +52,11 @@ pub fn does_it_have(
         &GetOptions { from, until: Some(size), newer_than, unproven: true, ..GetOptions::default() },
         size - from,
     )
+    .await
 }
 
 /// Sends the question, and reads a body of exactly `expected` bytes when it is a part of the file.
-fn ask(call: &mut Call, url: &Url, ask: &GetOptions, expected: u64) -> Result<DatabaseAnswer, Error> {
+async fn ask(call: &mut Call, url: &Url, ask: &GetOptions, expected: u64) -> Result<DatabaseAnswer, Error> {
     let http = std::rc::Rc::clone(&call.machine.http);
     let limit = call.machine.settings.connect;
     let asked = async {
@@ -84,17 +84,15 @@ fn ask(call: &mut Call, url: &Url, ask: &GetOptions, expected: u64) -> Result<Da
         }
         Some(DatabaseAnswer::Has { size, modified, tail })
     };
-    match block_on(async { tokio::time::timeout(limit, asked).await }) {
+    let cancel = call.cancel.clone();
+    match cancel.run_until_cancelled(tokio::time::timeout(limit, asked)).await {
         Some(Ok(Some(said))) => Ok(said),
         Some(_) => {
             // The download that follows asks the others first.
             call.health.down(&http::host(url), None);
             Ok(DatabaseAnswer::Nothing)
         }
-        None => {
-            call.interrupted();
-            Err(Error::new(ErrorKind::Interrupted, http::shown(url), "interrupted"))
-        }
+        None => Err(Error::new(ErrorKind::Interrupted, http::shown(url), "interrupted")),
     }
 }
 

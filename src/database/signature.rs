@@ -20,11 +20,11 @@ use crate::want::{Want, by_content};
 ///
 /// An optional one that the mirror definitely lacks is answered with an empty file where pacman 7 drops that: failing
 /// costs two seconds a repository on every `-Sy` (pacman 7.1, src/pacman/conf.c: sleep after a failed XferCommand).
-pub fn signature(call: &mut Call, want: &mut Want, into: Option<&Path>) -> Delivery<Obtained> {
-    Delivery::of(|receipt| of_its_database(call, want, into, receipt))
+pub async fn signature(call: &mut Call, want: &mut Want, into: Option<&Path>) -> Delivery<Obtained> {
+    Delivery::of(async |receipt: &mut Receipt| of_its_database(call, want, into, receipt).await).await
 }
 
-fn of_its_database(
+async fn of_its_database(
     call: &mut Call,
     want: &mut Want,
     into: Option<&Path>,
@@ -48,7 +48,7 @@ fn of_its_database(
             None => want.candidates.truncate(1),
         }
     }
-    let fetched = deliver::fetch(call, want.order(), Purpose::Caller).noted_in(receipt);
+    let fetched = deliver::fetch(call, want.order(), Purpose::Caller).await.noted_in(receipt);
     fetched.or_else(|error| match error.kind {
         ErrorKind::NoSource if is_absent(&receipt.misses) => nothing_or(call, want, into, error),
         _ => Err(error),

@@ -1,13 +1,16 @@
 //! Delivers one planned file: from the store, from a package cache, or by a race over sources. Records the health
 //! of the sources and returns a receipt.
 //!
+//! A delivery prints nothing and knows of no signal: its [`Call`] has a listener for the progress and a token that
+//! cancels it, and warnings are in the receipt. It awaits the network on the runtime of its caller and keeps no state
+//! of the process, so that one process can make many at once, each with a call of its own (`deliver/tests.rs`).
+//!
 //! | file | what |
 //! |---|---|
 //! | `order`, `candidate` | what goes in: the file and the purpose; the sources to ask |
 //! | `here` | looks on this machine |
 //! | `race` | makes a source of each candidate, runs the race over them (`crate::race`), records their health |
 //! | `obtained`, `receipt` | what comes out: the accepted file; the bytes of each source |
-//! | `runtime` | runs asynchronous work on this thread, until it ends or the user interrupts it |
 
 use std::rc::Rc;
 
@@ -16,7 +19,6 @@ use crate::error::{Error, ErrorKind};
 use crate::machine::Machine;
 use crate::name::FileName;
 use crate::plan::Expect;
-use crate::report::{self, ProgressLine};
 use crate::store::{Slot, Stay, Store, Turn};
 use crate::verify::Accepted;
 
@@ -26,7 +28,6 @@ mod obtained;
 mod order;
 mod race;
 mod receipt;
-mod runtime;
 
 pub use candidate::Candidate;
 pub use here::here;
@@ -34,60 +35,67 @@ pub use obtained::{Obtained, TempFile, line};
 pub use order::{Order, Purpose, Since, Updated};
 use race::Raced;
 pub use receipt::{Delivery, Receipt};
-pub use runtime::block_on;
 
 /// Fetches the file, or reports why no source could deliver it.
-pub fn fetch(call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
-    Delivery::of(|receipt| {
-        with_or_without_store(call, order, purpose, |call| {
+pub async fn fetch(call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
+    Delivery::of(async |receipt: &mut Receipt| {
+        with_or_without_store(call, order, purpose, receipt, async |call: &mut Call, receipt: &mut Receipt| {
             let store = Rc::clone(&call.machine.store);
-            let ground = ground(call, &store, order, purpose)?;
-            obtain(call, ground, order, purpose, receipt)
+            let ground = ground(call, &store, order, purpose).await?;
+            obtain(call, ground, order, purpose, receipt).await
         })
+        .await
     })
+    .await
 }
 
 /// Fetches the file for a later call; `None` when that call has had it meanwhile.
-pub fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Option<Obtained>> {
+pub async fn read_ahead(call: &mut Call, order: Order<'_>) -> Delivery<Option<Obtained>> {
     let purpose = Purpose::ReadAhead;
-    Delivery::of(|receipt| {
-        with_or_without_store(call, order, purpose, |call| {
+    Delivery::of(async |receipt: &mut Receipt| {
+        with_or_without_store(call, order, purpose, receipt, async |call: &mut Call, receipt: &mut Receipt| {
             let store = Rc::clone(&call.machine.store);
-            let ground = ground(call, &store, order, purpose)?;
+            let ground = ground(call, &store, order, purpose).await?;
             if let Ground::Slot { key, .. } = &ground
                 && store.aside(&call.pacman_run.name).was_handed_out(key)
             {
                 return Ok(None);
             }
-            obtain(call, ground, order, purpose, receipt).map(Some)
+            obtain(call, ground, order, purpose, receipt).await.map(Some)
         })
+        .await
     })
+    .await
 }
 
 /// Fetches a newer version of a file that the caller has. No date proves anything, so this is for files that are
 /// accepted without a proof.
-pub fn update(call: &mut Call, order: Order<'_>, since: Since) -> Delivery<Updated> {
-    Delivery::of(|receipt| {
-        with_or_without_store(call, order, Purpose::Caller, |call| {
+pub async fn update(call: &mut Call, order: Order<'_>, since: Since) -> Delivery<Updated> {
+    let purpose = Purpose::Caller;
+    Delivery::of(async |receipt: &mut Receipt| {
+        with_or_without_store(call, order, purpose, receipt, async |call: &mut Call, receipt: &mut Receipt| {
             let scratch = call.scratch().map_err(|e| store_failed(&call.machine, &e))?;
-            Ok(match race::race_since(call, order, since, &scratch, receipt)? {
+            Ok(match race::race_since(call, order, since, &scratch, receipt).await? {
                 Raced::Won(winner) => Updated::File(winner.file(scratch).loose()),
                 Raced::Unchanged(from) => Updated::Unchanged(from),
                 Raced::Older(from, date) => Updated::Older(from, date),
             })
         })
+        .await
     })
+    .await
 }
 
 /// Makes the `attempt`, and after a failure of the store a second one without it. curl needs no store, so a full or
 /// broken one is no reason to fail.
-fn with_or_without_store<T>(
+async fn with_or_without_store<T>(
     call: &mut Call,
     order: Order<'_>,
     purpose: Purpose,
-    mut attempt: impl FnMut(&mut Call) -> Result<T, Error>,
+    receipt: &mut Receipt,
+    attempt: impl AsyncFn(&mut Call, &mut Receipt) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    match attempt(call) {
+    match attempt(call, receipt).await {
         Err(e) if e.kind == ErrorKind::Local && purpose != Purpose::Prefetch && !call.machine.store.is_passing() => {
             // What has arrived is kept, but not in the way of what is wanted now.
             if let (Expect::Exact { sha256, size }, true) = (order.plan.expect, call.machine.store.is_short(0)) {
@@ -97,8 +105,8 @@ fn with_or_without_store<T>(
             if !call.without_store() {
                 return Err(e);
             }
-            report::say(&format!("warning: {e}; going on without a lasting store"));
-            attempt(call)
+            receipt.warnings.push(format!("{e}; going on without a lasting store"));
+            attempt(call, receipt).await
         }
         other => other,
     }
@@ -122,7 +130,7 @@ enum Ground<'s> {
 }
 
 /// Looks for the file here, then takes its place in the store. A file without an expectation has none there.
-fn ground<'s>(call: &mut Call, store: &'s Store, order: Order<'_>, purpose: Purpose) -> Result<Ground<'s>, Error> {
+async fn ground<'s>(call: &Call, store: &'s Store, order: Order<'_>, purpose: Purpose) -> Result<Ground<'s>, Error> {
     let Expect::Exact { sha256, size } = order.plan.expect else { return Ok(Ground::Scratch) };
     if purpose.looks_here()
         && let Some(found) = here(call, order, purpose)
@@ -130,13 +138,13 @@ fn ground<'s>(call: &mut Call, store: &'s Store, order: Order<'_>, purpose: Purp
         return Ok(Ground::Here(found));
     }
     let key = sha256.to_string();
-    Ok(match turn(call, store, &key, order.name, Some(size))? {
+    Ok(match turn(call, store, &key, order.name, Some(size)).await? {
         Turn::Ours(slot) => Ground::Slot { slot, key, size },
         Turn::Stuck => Ground::Scratch,
     })
 }
 
-fn obtain(
+async fn obtain(
     call: &mut Call,
     ground: Ground<'_>,
     order: Order<'_>,
@@ -152,18 +160,18 @@ fn obtain(
             {
                 return Ok(found);
             }
-            into_slot(call, slot, (&key, size), order, purpose, receipt)
+            into_slot(call, slot, (&key, size), order, purpose, receipt).await
         }
         Ground::Scratch => {
             let scratch = call.scratch().map_err(|e| store_failed(&call.machine, &e))?;
-            let winner = race::race(call, order, purpose, &scratch, receipt)?;
+            let winner = race::race(call, order, purpose, &scratch, receipt).await?;
             Ok(winner.file(scratch).loose())
         }
     }
 }
 
 /// Fetches the file into its place in the store, and leaves it there unless that would be a second copy.
-fn into_slot(
+async fn into_slot(
     call: &mut Call,
     slot: Slot<'_>,
     (key, size): (&str, u64),
@@ -174,14 +182,14 @@ fn into_slot(
     let store = Rc::clone(&call.machine.store);
     let partial = slot.partial().map_err(|e| store_failed(&call.machine, &e))?;
     let have = || partial.metadata().map_or(0, |meta| meta.len());
-    let mut raced = race::race(call, order, purpose, &partial, receipt);
+    let mut raced = race::race(call, order, purpose, &partial, receipt).await;
     // Others fill the disk meanwhile, and make room too.
     for _ in 0..ROOM_TRIES {
         let failed_here = raced.as_ref().is_err_and(|error| error.kind == ErrorKind::Local);
         if !failed_here || !store.make_room(size.saturating_sub(have())) {
             break;
         }
-        raced = race::race(call, order, purpose, &partial, receipt);
+        raced = race::race(call, order, purpose, &partial, receipt).await;
     }
     if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
         slot.discard();
@@ -206,7 +214,7 @@ fn into_slot(
         if purpose == Purpose::Prefetch {
             return Err(store_failed(&call.machine, &e));
         }
-        report::say(&format!("warning: {}", store_failed(&call.machine, &e)));
+        receipt.warnings.push(store_failed(&call.machine, &e).to_string());
     }
     Ok(obtained)
 }
@@ -214,12 +222,12 @@ fn into_slot(
 /// Times that room is made for one file: several may be arriving at the same time.
 const ROOM_TRIES: usize = 3;
 
-/// Waits until no other process fetches `key`, and meanwhile shows the progress of that one.
+/// Waits until no other delivery, of this process or another, fetches `key`, and meanwhile tells its progress.
 ///
 /// # Errors
 /// `Interrupted`; `Local` when the store cannot be used.
-pub fn turn<'s>(
-    call: &mut Call,
+pub async fn turn<'s>(
+    call: &Call,
     store: &'s Store,
     key: &str,
     name: &FileName,
@@ -228,17 +236,17 @@ pub fn turn<'s>(
     if let Some(slot) = store.try_lock(key).map_err(|e| store_failed(&call.machine, &e))? {
         return Ok(Turn::Ours(slot));
     }
-    let progress = ProgressLine::new(call.machine.settings.progress, name.as_str(), size);
+    call.listener.begins(name.as_str(), size);
     let patience = call.machine.settings.stall * 3;
-    let waited = block_on(store.lock(key, patience, |arrived| progress.at(arrived, "the read-ahead")));
-    progress.clear();
-    match waited {
-        Some(turn) => turn.map_err(|e| store_failed(&call.machine, &e)),
-        None => {
-            call.interrupted();
-            Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"))
-        }
-    }
+    let waiting = store.lock(key, patience, |arrived| call.listener.arrived(arrived, "the read-ahead"));
+    let waited = call.cancel.run_until_cancelled(waiting).await;
+    call.listener.ends();
+    waited.ok_or_else(|| cancelled(name))?.map_err(|e| store_failed(&call.machine, &e))
+}
+
+/// Makes the error of a delivery that was cancelled.
+fn cancelled(name: &FileName) -> Error {
+    Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept")
 }
 
 fn store_failed(machine: &Machine, e: &std::io::Error) -> Error {

@@ -14,9 +14,7 @@ use crate::call::Call;
 use crate::cid::Codec;
 use crate::deliver::candidate::Candidate;
 use crate::deliver::receipt::Receipt;
-use crate::deliver::runtime::block_on;
-use crate::deliver::{Obtained, Order, Purpose, Since};
-use crate::env::VERBOSE;
+use crate::deliver::{Obtained, Order, Purpose, Since, cancelled};
 use crate::error::{Error, ErrorKind};
 use crate::health::Health;
 use crate::health::record::SourceRecord;
@@ -28,7 +26,6 @@ use crate::name::NameKind;
 use crate::plan::{Expect, Plan};
 use crate::race::leaves::RootBlock;
 use crate::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots, Won};
-use crate::report::{self, ProgressLine};
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
 use crate::source::kubo::{KuboFile, KuboReach, LATER};
@@ -69,7 +66,7 @@ impl RaceWinner {
 }
 
 /// Runs a race without regard to dates. `partial` holds the bytes of an earlier run.
-pub(super) fn race(
+pub(super) async fn race(
     call: &mut Call,
     order: Order<'_>,
     purpose: Purpose,
@@ -77,7 +74,7 @@ pub(super) fn race(
     receipt: &mut Receipt,
 ) -> Result<RaceWinner, Error> {
     let pace = pace(call, order.plan, purpose);
-    match run(call, order, pace, Since::default(), partial, receipt)? {
+    match run(call, order, pace, Since::default(), partial, receipt).await? {
         Raced::Won(winner) => Ok(*winner),
         Raced::Unchanged(from) | Raced::Older(from, _) => {
             let why = format!("{from} answered about a date that it was not asked about");
@@ -87,7 +84,7 @@ pub(super) fn race(
 }
 
 /// Runs a race in which a date ends it, too. `partial` is empty.
-pub(super) fn race_since(
+pub(super) async fn race_since(
     call: &mut Call,
     order: Order<'_>,
     since: Since,
@@ -95,10 +92,10 @@ pub(super) fn race_since(
     receipt: &mut Receipt,
 ) -> Result<Raced, Error> {
     let pace = pace(call, order.plan, Purpose::Caller);
-    run(call, order, pace, since, partial, receipt)
+    run(call, order, pace, since, partial, receipt).await
 }
 
-fn run(
+async fn run(
     call: &mut Call,
     order: Order<'_>,
     pace: Pace,
@@ -110,7 +107,8 @@ fn run(
     let have = partial.metadata().map_or(0, |meta| meta.len());
     let candidates = in_order(&call.health, order.candidates);
     let http = Rc::clone(&call.machine.http);
-    let progress = ProgressLine::new(call.machine.settings.progress, name.as_str(), plan.expect.size());
+    let listener = Rc::clone(&call.listener);
+    listener.begins(name.as_str(), plan.expect.size());
     let (had_it, led_to) = (Rc::default(), LedTo::default());
     let (sources, meters) = sources(call, &http, name, plan, &candidates, &had_it, &led_to);
     let race = Race {
@@ -121,11 +119,11 @@ fn run(
         roots: root_block(&call.machine, &http, plan, &candidates),
         newer_than: since.newer_than,
         not_older_than: since.not_older_than,
-        progress: &progress,
+        progress: &*listener,
     };
     let mut log = Log::default();
-    let outcome = block_on(race.run(partial, have, &mut log));
-    progress.clear();
+    let outcome = call.cancel.run_until_cancelled(race.run(partial, have, &mut log)).await;
+    listener.ends();
     let had_it = had_it.get();
     let shares = match &outcome {
         Some(RaceOutcome::Won(won)) => won.shares.clone(),
@@ -138,10 +136,7 @@ fn run(
     }
     learn(&mut call.health, &candidates, &log, &shares, had_it);
     receipt.misses = log.misses.iter().map(|(_, miss)| miss.clone()).collect();
-    let Some(outcome) = outcome else {
-        call.interrupted();
-        return Err(Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept"));
-    };
+    let outcome = outcome.ok_or_else(|| cancelled(name))?;
     if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
         && shares.iter().any(|(index, _)| candidates[*index].kind() == SourceKind::Kubo)
     {
@@ -157,11 +152,7 @@ fn run(
         RaceOutcome::Older(_, date) => Raced::Older(from, date),
         RaceOutcome::Lost => return Err(lost(&call.machine, name, plan, &candidates, &log)),
     };
-    if call.machine.env.var(VERBOSE).is_some() {
-        for (index, miss) in &log.misses {
-            report::say(&candidates[*index].line(miss));
-        }
-    }
+    receipt.passed_over.extend(log.misses.iter().map(|(index, miss)| candidates[*index].line(miss)));
     Ok(raced)
 }
 

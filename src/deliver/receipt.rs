@@ -16,6 +16,10 @@ pub struct Receipt {
     pub misses: Vec<Miss>,
     /// Files that Kubo fetched for this delivery, with their sizes in bytes.
     pub cached_by_kubo: Vec<(Cid, u64)>,
+    /// Troubles that did not make it fail, one line each, for the user.
+    pub warnings: Vec<String>,
+    /// Sources that failed although another one delivered, one line each, for those who ask (`PKGSWARM_VERBOSE`).
+    pub passed_over: Vec<String>,
 }
 
 impl Receipt {
@@ -33,6 +37,8 @@ impl Receipt {
         next.contributions.into_iter().for_each(|one| self.sent(one.source, one.bytes));
         self.misses = next.misses;
         self.cached_by_kubo.extend(next.cached_by_kubo);
+        self.warnings.extend(next.warnings);
+        self.passed_over.extend(next.passed_over);
     }
 }
 
@@ -48,9 +54,9 @@ pub struct Delivery<T> {
 
 impl<T> Delivery<T> {
     /// Runs `steps`, which write the receipt.
-    pub fn of(steps: impl FnOnce(&mut Receipt) -> Result<T, Error>) -> Self {
+    pub async fn of(steps: impl AsyncFnOnce(&mut Receipt) -> Result<T, Error>) -> Self {
         let mut receipt = Receipt::default();
-        let result = steps(&mut receipt);
+        let result = steps(&mut receipt).await;
         Self { result, receipt }
     }
 
@@ -66,20 +72,22 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    #[test]
-    fn a_failed_delivery_has_its_receipt_too() {
+    #[tokio::test]
+    async fn a_failed_delivery_has_its_receipt_too() {
         let mut all = Receipt::default();
-        let lost = Delivery::<()>::of(|receipt| {
+        let lost = Delivery::<()>::of(async |receipt: &mut Receipt| {
             receipt.sent("mirror m.example".to_owned(), 7);
             receipt.misses.push(Miss::Absent("HTTP 404".to_owned()));
             Err(Error::new(ErrorKind::NoSource, "a", "no source delivered it"))
-        });
+        })
+        .await;
         assert!(lost.noted_in(&mut all).is_err());
-        let won = Delivery::of(|receipt| {
+        let won = Delivery::of(async |receipt: &mut Receipt| {
             receipt.sent("mirror m.example".to_owned(), 3);
             receipt.sent("lan".to_owned(), 0);
             Ok(())
-        });
+        })
+        .await;
         won.noted_in(&mut all).unwrap();
         assert_eq!(all.contributions, [Contribution { source: "mirror m.example".to_owned(), bytes: 10 }]);
         assert!(all.misses.is_empty(), "they are those of the last race");

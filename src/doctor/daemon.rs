@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::{AskPolicy, Settings};
-use crate::deliver::block_on;
 use crate::env::Env;
 use crate::http::Http;
 use crate::kubo::{Kubo, KuboError, KuboErrorKind, RepoSize};
+use crate::runtime::block_on;
 
 /// Longest wait for all answers together.
 const PATIENCE: Duration = Duration::from_secs(3);

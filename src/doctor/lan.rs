@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Check, Finding};
 use crate::config::Settings;
-use crate::deliver::block_on;
+use crate::runtime::block_on;
 use crate::socket;
 
 /// Longest wait for an answer, which comes from memory.

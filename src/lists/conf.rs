@@ -8,15 +8,15 @@ use rustix::io::Errno;
 use super::Lists;
 use crate::distro::pacman_conf::PacmanConf;
 use crate::distro::question::{ConfError, ConfQuestion, PATIENCE};
+use crate::env;
 use crate::fsx;
 use crate::plan::{Knowledge, UnreadList};
 use crate::program::SilentError;
-use crate::report;
 
 /// Longest wait for `pacman-conf` in the background: its answer is kept, and proves later requests.
 const NO_HURRY: Duration = Duration::from_secs(60);
 
-const HIDDEN: &str = "warning: the command line of the pacman that has called cannot be read (/proc is not mounted, hides \
+const HIDDEN: &str = "the command line of the pacman that has called cannot be read (/proc is not mounted, hides \
     it, or ends at a wrapper): its options are not known, files that the usual lists do not have are not proven, and \
     nothing is fetched ahead";
 
@@ -51,7 +51,7 @@ impl Lists {
     fn known_conf(&self) -> &Result<PacmanConf, NoConf> {
         self.conf.get_or_init(|| {
             if self.pacman_run.is_hidden {
-                self.say_once(HIDDEN);
+                self.warn_once(HIDDEN);
             }
             let question = self.question();
             let config = question.as_ref().map(|question| question.config.clone()).ok();
@@ -64,8 +64,8 @@ impl Lists {
                     return NoConf::NoPacman;
                 }
                 let config = config.map(|config| format!("{}: ", config.display())).unwrap_or_default();
-                self.say_once(&format!(
-                    "warning: {config}pacman's configuration is not known, and nothing is proven by its lists: {why}"
+                self.warn_once(&format!(
+                    "{config}pacman's configuration is not known, and nothing is proven by its lists: {why}"
                 ));
                 NoConf::Unread
             })
@@ -92,7 +92,7 @@ impl Lists {
             return Ok(conf);
         }
         let slow = self.mark("slow", &format!("{question:?}"));
-        let is_waited_for = self.unsaid.is_some() || report::is_heard();
+        let is_waited_for = self.unsaid.is_some() || env::is_heard();
         let earlier = slow.as_ref().filter(|_| is_waited_for).and_then(|slow| {
             let bytes = fsx::read_small(slow, self.machine.env.uid, 4096).ok()?;
             String::from_utf8(bytes).ok()

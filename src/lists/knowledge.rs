@@ -73,11 +73,11 @@ impl Lists {
             Err(error) if error.is_absence() => Ok(List::Missing),
             Err(CatalogueError::Source { cause: cause @ DatabaseError::Unsupported(_), .. }) => {
                 // libalpm reads it and checks the package itself, as it would after curl.
-                self.say_once(&format!("warning: [{}]: {cause}; nothing of it can be proven here", repo.name));
+                self.warn_once(&format!("[{}]: {cause}; nothing of it can be proven here", repo.name));
                 Ok(List::Unread(UnreadList::Packed))
             }
             Err(error) if error.is_too_large() => {
-                self.say_once(&format!("warning: [{}]: {error}; nothing of it can be proven here", repo.name));
+                self.warn_once(&format!("[{}]: {error}; nothing of it can be proven here", repo.name));
                 Ok(List::Unread(UnreadList::TooLarge))
             }
             Err(error) if error.is_about_reading() => {
@@ -97,7 +97,7 @@ impl Lists {
     }
 
     fn say_unread(&self, what: &dyn Display) {
-        self.say_once(&format!("warning: {what}: this list cannot be read, and its entries are not known here"));
+        self.warn_once(&format!("{what}: this list cannot be read, and its entries are not known here"));
     }
 
     /// Returns the indexes that may speak for a repository, with their compiled tables. Leaves out expired ones

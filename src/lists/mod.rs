@@ -3,7 +3,7 @@
 //! pacman's own configuration depends on the run that called (`--config`, `--dbpath`, `--arch`), so lists belong to
 //! one run. They are read when they are first asked for: `conf` reads the configuration, `knowledge` the rest.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -29,16 +29,26 @@ pub struct Lists {
     databases: Option<PathBuf>,
     /// Set for silent lists: true when a message was withheld.
     unsaid: Option<Cell<bool>>,
+    /// The warnings so far; true for those that were taken.
+    warnings: RefCell<Vec<(String, bool)>>,
 }
 
 impl Lists {
     /// Makes the lists for the run of pacman that this process works for. Reads none of them yet.
     pub fn of(machine: &Rc<Machine>) -> Self {
         let pacman_run = Rc::new(PacmanRun::of(&machine.env));
-        Self { machine: Rc::clone(machine), pacman_run, conf: OnceCell::new(), databases: None, unsaid: None }
+        let warnings = machine.warning.clone().map(|text| (text, false)).into_iter().collect();
+        Self {
+            machine: Rc::clone(machine),
+            pacman_run,
+            conf: OnceCell::new(),
+            databases: None,
+            unsaid: None,
+            warnings: RefCell::new(warnings),
+        }
     }
 
-    /// Has them print no warnings: see [`Lists::has_unsaid`].
+    /// Has them keep no warnings: see [`Lists::has_unsaid`].
     pub fn silent(self) -> Self {
         Self { unsaid: Some(Cell::new(false)), ..self }
     }

@@ -1,34 +1,38 @@
-//! Messages that appear once in a run of pacman, which starts a process for each file.
+//! Warnings that appear once in a run of pacman, which starts a process for each file.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use super::Lists;
 use crate::digest::Sha256;
-use crate::report;
-
-/// The messages of this process.
-static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 impl Lists {
-    /// Prints `text` unless an earlier call of this run of pacman printed it; without a pacman, once in this
-    /// process.
-    pub fn say_once(&self, text: &str) {
-        let mark = self.mark("said", text);
+    /// Keeps a warning for the next [`take_warnings`](Self::take_warnings), once.
+    pub fn warn_once(&self, text: &str) {
         if let Some(unsaid) = &self.unsaid {
-            return unsaid.set(unsaid.get() || mark.is_none_or(|mark| !mark.exists()));
+            let is_said = self.mark("said", text).is_some_and(|mark| mark.exists());
+            return unsaid.set(unsaid.get() || !is_said);
         }
-        // Only a message with a reader is recorded: read-ahead, which begins first, has none.
-        if !report::is_heard() || !SAID.lock().is_ok_and(|mut said| said.insert(text.to_owned())) {
-            return;
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.iter().any(|(known, _)| known == text) {
+            warnings.push((text.to_owned(), false));
         }
-        let made = mark.map(File::create_new);
-        if !made.is_some_and(|made| made.is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)) {
-            report::say(text);
-        }
+    }
+
+    /// Returns the warnings since the last time that no earlier call of this run of pacman was given. The caller has
+    /// them read: only a message with a reader is recorded, and read-ahead, which begins first, has none.
+    pub fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.borrow_mut();
+        let new = warnings.iter_mut().filter_map(|(text, is_taken)| {
+            let is_new = !std::mem::replace(is_taken, true);
+            is_new.then(|| text.clone())
+        });
+        let is_first = |text: &String| {
+            let made = self.mark("said", text).map(File::create_new);
+            !made.is_some_and(|made| made.is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists))
+        };
+        new.filter(is_first).collect()
     }
 
     /// Returns a file that tells the later calls of this run of pacman about `what`; it is removed with the record

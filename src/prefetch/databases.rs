@@ -53,18 +53,25 @@ impl Databases {
     /// Updates every repository, as `pacman -Sy` would; `call` must take these for pacman's databases.
     ///
     /// A repository that is unreachable keeps the newest database that is here, its own or the system's. Returns
-    /// the failures, repository by repository.
+    /// the failures, repository by repository; `warnings` are lesser troubles.
     ///
     /// # Errors
     /// `Interrupted`.
-    pub fn refresh(&self, call: &mut Call, conf: &PacmanConf) -> Result<Vec<Error>, Error> {
+    pub async fn refresh(
+        &self,
+        call: &mut Call,
+        conf: &PacmanConf,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Error>, Error> {
         let mut failures = Vec::new();
         for repo in conf.repos.iter().filter(|repo| repo.usage.sync) {
             let begun = Instant::now();
-            let Delivery { result: done, receipt } = Delivery::of(|receipt| self.one(call, repo, receipt));
+            let one = async |receipt: &mut Receipt| self.one(call, repo, receipt).await;
+            let Delivery { result: done, receipt } = Delivery::of(one).await;
             if let Ok(name) = FileName::new(format!("{}.db", repo.name)) {
                 background::note(&call.machine, By::Prefetch, (Some(&repo.name), &name), None, begun, &receipt);
             }
+            warnings.extend(receipt.warnings);
             match done {
                 Ok(()) => {}
                 Err(e) if e.kind == ErrorKind::Interrupted => return Err(e),
@@ -78,19 +85,19 @@ impl Databases {
     }
 
     /// Updates one database and its signature; both or none is put in place.
-    fn one(&self, call: &mut Call, repo: &Repo, receipt: &mut Receipt) -> Result<(), Error> {
+    async fn one(&self, call: &mut Call, repo: &Repo, receipt: &mut Receipt) -> Result<(), Error> {
         let name = FileName::new(format!("{}.db", repo.name)).map_err(|e| Error::usage(&repo.name, e))?;
         let Some(server) = repo.servers.first() else {
             return Err(Error::usage(format!("[{}]", repo.name), "has no server"));
         };
         let url = format!("{}/{name}", server.trim_end_matches('/'));
-        let got = database(call, &Want::of(&call.lists, &url)?, &url).noted_in(receipt)?;
+        let got = database(call, &Want::of(&call.lists, &url)?, &url).await.noted_in(receipt)?;
         let signed = format!("{name}.sig");
         let sig = if repo.sig_level.database == SignatureCheck::Never {
             None
         } else {
             let mut want = Want::of(&call.lists, &format!("{url}.sig"))?;
-            match signature(call, &mut want, None).noted_in(receipt) {
+            match signature(call, &mut want, None).await.noted_in(receipt) {
                 Ok(sig) => Some(sig),
                 Err(e) if e.kind == ErrorKind::Interrupted || repo.sig_level.database == SignatureCheck::Required => {
                     return Err(e);

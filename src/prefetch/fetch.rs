@@ -40,7 +40,7 @@ impl PrefetchWork<'_> {
         &self,
         wants: Vec<Want>,
         state: &mut PrefetchState,
-        failures: &mut Vec<Error>,
+        (failures, warnings): (&mut Vec<Error>, &mut Vec<String>),
         arrived: &mut dyn FnMut(PrefetchProgress),
     ) -> Result<u64, Error> {
         let packages: BTreeMap<String, Sha256> =
@@ -67,7 +67,7 @@ impl PrefetchWork<'_> {
         let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
         let (kept, mut failed, mut fatal) = (KeptSignatures::of(&self.store), BTreeMap::new(), None);
         loop {
-            let Gathered { want, result } = match gathering.next_within(TICK) {
+            let Gathered { want, result, warnings: told } = match gathering.next_within(TICK) {
                 Next::Done(gathered) => *gathered,
                 Next::NotYet => {
                     let arriving = self.machine.store.arriving();
@@ -77,6 +77,7 @@ impl PrefetchWork<'_> {
                 }
                 Next::Over => break,
             };
+            warnings.extend(told);
             let result = result.and_then(|obtained| match (obtained, packages.get(want.name.as_str())) {
                 (Some(obtained), Some(package)) if matches!(obtained.accepted, Accepted::Waived(_)) => {
                     kept.put(*package, self.env.uid, &obtained).map_err(|e| Error::local(self.store.display(), e))
@@ -122,7 +123,7 @@ impl PrefetchWork<'_> {
 }
 
 /// Fetches one file so that it stays.
-fn into_store(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
-    let Delivery { result, receipt } = deliver::fetch(call, want.order(), Purpose::Prefetch);
+async fn into_store(call: &mut Call, want: &Want) -> Delivery<Option<Obtained>> {
+    let Delivery { result, receipt } = deliver::fetch(call, want.order(), Purpose::Prefetch).await;
     Delivery { result: result.map(Some), receipt }
 }

@@ -18,10 +18,9 @@ use std::time::Duration;
 use crate::call::Call;
 use crate::clock;
 use crate::config::Settings;
-use crate::deliver::block_on;
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::{PacmanConf, SignatureCheck};
-use crate::env::Env;
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::fsx;
 use crate::kubo::keep::Ledger;
@@ -29,6 +28,8 @@ use crate::lists::Lists;
 use crate::machine::Machine;
 use crate::name::{FileName, RepoName};
 use crate::plan::Expect;
+use crate::report;
+use crate::runtime::{self, block_on};
 use crate::users;
 use crate::want::Want;
 
@@ -104,13 +105,15 @@ pub fn run(
             ..PrefetchReport::default()
         });
     };
-    let conf = system.conf().cloned().ok_or_else(|| {
+    let conf = system.conf().cloned();
+    say_warnings(&system);
+    let conf = conf.ok_or_else(|| {
         Error::usage("pacman.conf", "pacman's configuration is not known").hint("`pacman-conf` shows what pacman says")
     })?;
     let databases = Databases::open(&below, env.uid, &conf)?;
     let mut call = Call::with(Lists::of(&machine).with_databases(databases.dir()), beside);
-    let mut failures = databases.refresh(&mut call, &conf)?;
-    let mut warnings = Vec::new();
+    let (cancel, mut warnings) = (call.cancel.clone(), Vec::new());
+    let mut failures = runtime::run(&cancel, databases.refresh(&mut call, &conf, &mut warnings))?;
     let work = PrefetchWork {
         env,
         settings,
@@ -123,6 +126,7 @@ pub fn run(
         now: clock::now(),
     };
     let last = PrefetchState::read(&store);
+    say_warnings(&work.updated);
     let updates = pending::pending(&work.updated, databases.dir())?;
     let installed = pending::installed(&databases.dir().join("local"));
     for name in options.only.iter().filter(|name| !updates.iter().any(|update| update.name == **name)) {
@@ -132,17 +136,25 @@ pub fn run(
         }
     }
     let (wants, mut state) = work.plan(updates, &last, &mut failures);
+    say_warnings(&work.updated);
     let mut fetched = 0;
     if !options.dry_run {
         // Files that pacman has by now make room first. A failed sweep only leaves more files.
         let _ = work.machine.store.sweep(&conf.cache_dirs);
         work.let_go(&last, &state);
-        fetched = work.fetch(wants, &mut state, &mut failures, arrived)?;
+        fetched = work.fetch(wants, &mut state, (&mut failures, &mut warnings), arrived)?;
         work.offer(&state);
         work.pin(&mut state, &mut warnings);
         state.write(&store).map_err(|e| Error::local(store.display(), e))?;
     }
     Ok(PrefetchReport { postponed: None, updates: state.updates, fetched, failures, warnings })
+}
+
+/// Prints the warnings of the lists, once, where standard error has a reader.
+fn say_warnings(lists: &Lists) {
+    if env::is_heard() {
+        report::warn(&lists.take_warnings());
+    }
 }
 
 /// Returns the error that there is no place where updates could be kept.

@@ -203,7 +203,7 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
         }
         self.lanes.last = Some(source);
         self.sheet.add(source, at, piece.slice(skip..skip + len))?;
-        self.race.progress.at(self.sheet.bytes(), &self.locations[source]);
+        self.race.progress.arrived(self.sheet.bytes(), &self.locations[source]);
         if self.is_mixed() {
             self.check(at..at + len as u64)?;
         }

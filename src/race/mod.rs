@@ -22,9 +22,9 @@ use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use crate::health::record::SourceRecord;
+use crate::listener::Listener;
 use crate::name::FileName;
 use crate::plan::Expect;
-use crate::report::ProgressLine;
 use crate::source::{Miss, Source};
 use crate::verify::Accepted;
 
@@ -104,8 +104,8 @@ pub struct Race<'a> {
     pub newer_than: Option<SystemTime>,
     /// Not when older than this.
     pub not_older_than: Option<SystemTime>,
-    /// Shown while it runs.
-    pub progress: &'a ProgressLine,
+    /// Told of the bytes while it runs.
+    pub progress: &'a dyn Listener,
 }
 
 impl Race<'_> {

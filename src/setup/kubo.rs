@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::record::{KuboValue, SetupRecord};
 use super::{Change, Context, SetupOffer};
 use crate::config::AskPolicy;
-use crate::deliver::block_on;
 use crate::error::{Error, ErrorKind};
 use crate::handover;
 use crate::http::Http;
 use crate::kubo::{self, Kubo, KuboError};
+use crate::runtime::block_on;
 
 /// One value that is offered.
 struct OfferedValue {

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
@@ -257,10 +257,19 @@ impl Store {
 
     fn rename_out(&self, sha256: Sha256) -> Option<TempPath> {
         let path = self.files_dir().join(sha256.to_string());
-        let to = self.dir.join("partial").join(format!("{sha256}-{}", std::process::id()));
+        let to = self.passing_name(&sha256.to_string());
         std::fs::rename(&path, &to).ok()?;
         let _ = std::fs::remove_file(path.with_extension("name"));
         TempPath::try_from_path(to).ok()
+    }
+}
+
+impl Store {
+    /// Makes a name for a file that has left the store: several deliveries of a process may have one of each key.
+    fn passing_name(&self, key: &str) -> PathBuf {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        self.dir.join("partial").join(format!("{key}-{}-{count}", std::process::id()))
     }
 }
 
@@ -282,7 +291,7 @@ impl Slot<'_> {
     /// Takes the complete partial out of the store: no other process finds it, and its name there is removed on
     /// drop.
     pub fn release(&self) -> io::Result<TempPath> {
-        let to = self.store.dir.join("partial").join(format!("{}-{}", self.key, std::process::id()));
+        let to = self.store.passing_name(&self.key);
         std::fs::rename(self.path("partial"), &to)?;
         TempPath::try_from_path(to)
     }

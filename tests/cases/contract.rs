@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use pkgswarm::dag::build::build;
-use pkgswarm::deliver::block_on;
 use pkgswarm::digest::Sha256;
 use pkgswarm::http::Http;
 use pkgswarm::miss::Miss;
+use pkgswarm::runtime::block_on;
 use pkgswarm::source::file::LocalFile;
 use pkgswarm::source::gateway::GatewayFile;
 use pkgswarm::source::kubo::{KuboFile, KuboReach};

@@ -8,6 +8,7 @@ mod daemon;
 mod daemon_started;
 mod database_index;
 mod database_snapshot;
+mod deliveries;
 mod disagreements;
 mod dist_install;
 mod doctor;
