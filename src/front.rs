@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Some(program) => cannot(&program, &become_it(&env, &program)),
         None => cannot(Path::new("pkgswarm-full"), &"it is the small program itself"),
     };
-    eprint!("{}", error::report(&error));
+    report::complain(&error::report(&error));
     ExitCode::from(error.kind.status())
 }
 

@@ -106,7 +106,7 @@
 //!
 //! ```text
 //! budget clock digest env fsx hedge interrupt listener miss name ordered protobuf public publisher users
-//! cid program runtime
+//! cid columns program runtime
 //! size
 //! error distro health http journal socket
 //! address config dag catalogue look stats
@@ -139,6 +139,7 @@ pub mod cid;
 pub mod cli;
 pub mod clock;
 pub mod cmd;
+pub mod columns;
 pub mod config;
 pub mod content;
 pub mod daemon;

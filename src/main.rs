@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprint!("{}", cmd::report(&e));
+            pkgswarm::report::complain(&cmd::report(&e));
             ExitCode::from(cmd::status(&e))
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::columns;
 use crate::config::value::show_size;
 use crate::listener::Listener;
 use crate::name::{is_hidden, shown};
@@ -116,9 +117,15 @@ pub fn counted(number: impl fmt::Display, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// Writes one line to stderr. A closed stderr is no reason to fail.
+/// Writes one line to stderr; a terminal gets it broken between words. A closed stderr is no reason to fail.
 pub fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", shown(line));
+    complain(&format!("{}\n", shown(line)));
+}
+
+/// Writes lines that are fit to print to stderr, as [`say`] does.
+pub fn complain(lines: &str) {
+    let fitted = columns::columns(io::stderr()).map(|most| columns::wrapped(lines, most));
+    let _ = io::stderr().write_all(fitted.as_deref().unwrap_or(lines).as_bytes());
 }
 
 /// Writes troubles that are no reason to stop, one line each.

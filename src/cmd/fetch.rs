@@ -52,7 +52,7 @@ fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<
             Ok(()) => {}
             Err(e) if args.what.len() == 1 => return Err(e),
             Err(e) => {
-                eprint!("{}", super::report(&e));
+                report::complain(&super::report(&e));
                 first_failure.get_or_insert(super::status(&e));
             }
         }

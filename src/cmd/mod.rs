@@ -26,6 +26,7 @@ mod neighbours;
 mod notify;
 mod prefetch;
 mod publish;
+mod screen;
 mod setup;
 mod sharing;
 mod stats;
@@ -114,19 +115,49 @@ pub fn status(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Error>().map_or(ErrorKind::Local, |own| own.kind).status()
 }
 
-/// Asks a question; `y` or `yes` confirms, any other answer does not.
+/// The answer to a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    Yes,
+    No,
+    /// No further question either.
+    Quit,
+}
+
+/// Asks a question, which nothing but Enter answers by `default`; what is not understood is asked again. A closed input
+/// quits.
+fn ask(question: &str, default: Answer) -> Answer {
+    let choice = if default == Answer::Yes { "[Y/n]" } else { "[y/N]" };
+    loop {
+        eprint!("{question} {choice} ");
+        let mut answer = String::new();
+        if !io::stdin().lock().read_line(&mut answer).is_ok_and(|read| read > 0) {
+            return Answer::Quit;
+        }
+        match answer.trim().to_lowercase().as_str() {
+            "" => return default,
+            "y" | "yes" => return Answer::Yes,
+            "n" | "no" => return Answer::No,
+            "q" | "quit" => return Answer::Quit,
+            _ => report::say("y for yes, n for no, q to quit"),
+        }
+    }
+}
+
+/// Asks a question that only a yes confirms.
 ///
 /// # Errors
 /// A usage error about `subject` when standard input is not a terminal.
 fn confirmed(subject: &str, question: &str) -> Result<bool, Error> {
     if !io::stdin().is_terminal() {
-        return Err(Error::usage(subject, "needs confirmation, but standard input is not a terminal")
-            .hint("give --yes to confirm"));
+        return Err(unasked(subject));
     }
-    eprint!("{question} [y/N] ");
-    let mut answer = String::new();
-    let _ = io::stdin().lock().read_line(&mut answer);
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(ask(question, Answer::No) == Answer::Yes)
+}
+
+/// Returns the error of a command that has to ask and cannot.
+fn unasked(subject: &str) -> Error {
+    Error::usage(subject, "needs confirmation, but standard input is not a terminal").hint("give --yes to confirm")
 }
 
 #[cfg(test)]
