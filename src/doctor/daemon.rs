@@ -85,7 +85,7 @@ impl DaemonFacts {
             && is_gone(Some(&fault))
             && is_gone(failure(&gateway).as_ref())
         {
-            return Self::Gone { wanted: settings.kubo == AskPolicy::Yes, why: fault.text };
+            return Self::Gone { wanted: settings.kubo == AskPolicy::Yes, why: fault.told(&settings.kubo_api) };
         }
         Self::Here(Box::new(Answers {
             api: settings.kubo_api.to_string(),

@@ -34,7 +34,7 @@ pub const CHECKS: &[Check] = &[
         about: "A Kubo daemon answers, where kubo.enabled demands one.",
         look: |facts| match &facts.kubo {
             DaemonFacts::Gone { wanted: true, why } => vec![Finding::warning(
-                format!("kubo.enabled is true, and no Kubo daemon answers ({why}): mirrors serve instead"),
+                format!("kubo.enabled is true, and {why}: mirrors serve instead"),
                 "sudo systemctl start ipfs, or `pkgswarm config kubo.api` to see the address that is tried",
             )],
             DaemonFacts::BehindProxy => vec![Finding::note(

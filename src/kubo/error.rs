@@ -3,6 +3,8 @@
 //! Kubo has no error codes: nearly everything is HTTP 500 with a text. All knowledge of those texts is in this file
 //! (Kubo 0.43, `core/commands`, `boxo:gateway`).
 
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::name::shown;
@@ -29,6 +31,9 @@ pub enum KuboErrorKind {
     /// Any other failure; see the text.
     Other,
 }
+
+/// The text of a failure where no process listens at the address.
+const CLOSED: &str = "nothing listens there";
 
 /// A failed call to Kubo: the call, the kind, and the daemon's own words.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -67,7 +72,26 @@ impl KuboError {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        Self::new(call, kind, cause.to_string())
+        let is_closed = cause.downcast_ref::<io::Error>().is_some_and(|e| {
+            kind == KuboErrorKind::Unreachable
+                && matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+        });
+        if is_closed { Self::new(call, kind, CLOSED) } else { Self::new(call, kind, cause.to_string()) }
+    }
+
+    /// Describes the failure in the user's terms, with the address that was asked: `Kubo is not running (nothing
+    /// listens on 127.0.0.1:5001)`.
+    pub fn told(&self, at: &impl fmt::Display) -> String {
+        let at = at.to_string();
+        let at = at.strip_prefix("http://").unwrap_or(&at).trim_end_matches('/');
+        match self.kind {
+            KuboErrorKind::Unreachable if self.text == CLOSED => {
+                format!("Kubo is not running (nothing listens on {at})")
+            }
+            KuboErrorKind::Unreachable => format!("Kubo cannot be reached at {at}: {}", self.text),
+            KuboErrorKind::Deadline => format!("Kubo does not answer at {at}: {}", self.text),
+            _ => format!("Kubo at {at}: {}: {}", self.call, self.text),
+        }
     }
 
     /// Makes a failure from an HTTP status other than success. RPC bodies are `{"Message": …}`, gateway bodies are
@@ -147,5 +171,9 @@ mod tests {
             assert!(!fault.to_string().contains('\u{1b}'));
         }
         assert_eq!(KuboError::status("version", 403, b"").to_string(), "kubo: version: HTTP 403");
+        assert_eq!(
+            KuboError::status("version", 403, b"").told(&"http://[::1]:5001"),
+            "Kubo at [::1]:5001: version: HTTP 403"
+        );
     }
 }
