@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod upkeep;
 
-pub use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, WhyArgs};
+pub use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, StatusArgs, WhyArgs};
 
 mod quick;
 
@@ -108,7 +108,7 @@ pub enum Command {
     /// Show the state of Kubo, neighbours, indexes, stores and pending updates
     ///
     /// Takes two seconds at most, even when Kubo or the daemon does not answer. Pending updates are those that `pkgswarm prefetch` saw last, without those installed since.
-    Status(JsonArgs),
+    Status(StatusArgs),
     /// Explain what is expected of a file, which sources have it, and which would be asked
     ///
     /// Shows its expected content and the list that names it, its places on this machine, which sources have it now (asked in parallel, three seconds at most, without moving any of it), in which order a download would ask them and why, which would not be asked, and where the last copy came from.
@@ -386,6 +386,9 @@ pub struct PublishArgs {
 pub struct ConfigArgs {
     /// Only this setting, and only its value
     pub key: Option<String>,
+    /// Only the settings that have another value than their default
+    #[arg(long, conflicts_with = "key")]
+    pub changed: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::journal::{By, Contribution, JournalRecord};
+use crate::name::NameKind;
 
 /// Largest file (bytes) that shows a mirror's latency.
 const SMALL: u64 = 64 << 10;
@@ -51,6 +52,8 @@ pub struct Stats {
     pub files: u64,
     /// Bytes handed over.
     pub delivered: u64,
+    /// The databases and their signatures among these.
+    pub databases: Sent,
     /// By source: `mirror m.example`, `kubo`.
     pub sources: BTreeMap<String, Sent>,
     /// By day, as the caller counts them.
@@ -80,6 +83,10 @@ impl Stats {
         }
         self.files += 1;
         self.delivered += record.delivered;
+        if matches!(record.name.kind(), NameKind::Database | NameKind::DatabaseSignature) {
+            self.databases.files += 1;
+            self.databases.bytes += record.delivered;
+        }
         match record.shares.as_slice() {
             [share] if share.kind() == "mirror" && share.bytes == record.delivered => {
                 self.measured.push((record.delivered, record.took));

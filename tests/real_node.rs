@@ -237,7 +237,7 @@ fn nothing_is_asked_or_answered_on_an_interface_that_is_not_chosen_or_not_truste
         (&0.into(), &0.into())
     );
     let status = machine.swarm.run(&["status"]).ok().stdout;
-    assert!(status.contains("eth1, not used: lan.interfaces names others"), "{status}");
+    assert!(status.contains("(eth1): not used: lan.interfaces names others"), "{status}");
     machine.swarm.configure("[lan]\nnetworks = \"any\"\ninterfaces = \"eth*\"\n");
     machine.daemon.meets(1);
     assert!(machine.host.mdns_sent("eth1") > 0);
@@ -282,8 +282,9 @@ fn status_tells_the_neighbours_their_traffic_and_the_offers() {
     assert!(peer["bytes_sent"].as_u64().is_some_and(|sent| sent > MIB + 300 * KIB), "{json}");
     assert_eq!(peer["bytes_received"], 0, "{json}");
     let text = wants.swarm.run(&["status"]).ok().stdout;
-    let line = text.lines().find(|line| line.starts_with("  peer")).unwrap_or_else(|| panic!("no peer: {text}"));
-    assert!(line.contains(has.host.address()) && line.contains("pkgswarm/") && line.contains("MiB received"), "{text}");
+    let of_peer = |line: &&str| line.starts_with(has.host.address());
+    let line = text.lines().find(of_peer).unwrap_or_else(|| panic!("no neighbour: {text}"));
+    assert!(line.contains("  pkgswarm  ") && line.contains(" MiB  "), "{text}");
 }
 
 #[test]

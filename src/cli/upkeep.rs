@@ -48,11 +48,25 @@ pub struct SetupArgs {
     pub json: bool,
 }
 
+/// Arguments of `status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Show peer ids, addresses and every pending update as well
+    #[arg(short, long)]
+    pub long: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `why`.
 #[derive(Args, Debug)]
 pub struct WhyArgs {
     /// A package file name, a package name, name-version, or a sha256
     pub name: String,
+    /// Show digests, the CID and paths as well
+    #[arg(short, long)]
+    pub long: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -211,6 +211,8 @@ pub const OUTPUTS: &[JsonOutput] = &[
         page: "pkgswarm-status",
         form: "One object.",
         fields: &[
+            ("pacman.uses", "Whether pacman downloads with pkgswarm; null where pacman-conf does not tell."),
+            ("pacman.why", "The other XferCommand, or why pacman-conf does not tell."),
             ("kubo.asked", "Whether Kubo may be asked."),
             ("kubo.answers", "Whether it answered."),
             ("kubo.why", "The reason why it is not asked, or why it gave no answer."),

@@ -6,10 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::value::show_size;
 use crate::config::{AskPolicy, Settings};
-use crate::name::shown;
-use crate::report::counted;
 use crate::socket;
 
 /// Longest wait for the daemon, which answers from memory.
@@ -33,36 +30,60 @@ pub enum DaemonView {
 #[derive(Default)]
 pub struct DaemonReport {
     id: String,
-    agent: String,
-    listening: Vec<String>,
-    networks: Vec<NetworkView>,
-    peers: Vec<PeerView>,
-    known_peers: usize,
-    transfers: usize,
-    shared_files: usize,
-    shared_bytes: u64,
+    /// Its agent string among peers.
+    pub agent: String,
+    /// Its addresses, for lan.peers of another machine.
+    pub listening: Vec<String>,
+    /// The networks that this machine is in.
+    pub networks: Vec<NetworkView>,
+    /// The neighbours that it is connected to.
+    pub peers: Vec<PeerView>,
+    /// Known neighbours, connected or not.
+    pub known_peers: usize,
+    /// Files under way from neighbours.
+    pub transfers: usize,
+    /// False where it offers no files; an older daemon does not tell.
+    pub sharing: Option<bool>,
+    /// Files that it offers.
+    pub shared_files: usize,
+    /// Their bytes.
+    pub shared_bytes: u64,
 }
 
+/// A network that this machine is in.
 #[derive(Deserialize)]
-struct NetworkView {
-    interface: String,
-    address: String,
-    network: String,
-    stands: String,
+pub struct NetworkView {
+    /// The interface that leads there.
+    pub interface: String,
+    /// This machine's address there.
+    pub address: String,
+    /// The network, as `pkgswarm lan trust` writes it.
+    pub network: String,
+    /// True if the daemon asks and answers there.
+    #[serde(default)]
+    pub used: bool,
+    /// The same in words, with the reason.
+    pub stands: String,
 }
 
+/// A neighbour that the daemon is connected to.
 #[derive(Deserialize)]
-struct PeerView {
-    id: String,
-    address: String,
-    agent: String,
-    bytes_sent: u64,
-    bytes_received: u64,
+pub struct PeerView {
+    /// Its peer id.
+    pub id: String,
+    /// The address of the newest connection.
+    pub address: String,
+    /// Its agent string; empty until it is known.
+    pub agent: String,
+    /// Bytes of blocks that went to it.
+    pub bytes_sent: u64,
+    /// Bytes of blocks that came from it.
+    pub bytes_received: u64,
 }
 
 impl DaemonView {
     /// Asks the daemon.
-    pub async fn ask(settings: &Settings) -> Self {
+    pub(super) async fn ask(settings: &Settings) -> Self {
         if settings.lan == AskPolicy::No {
             return Self::NotAsked;
         }
@@ -79,35 +100,16 @@ impl DaemonView {
         }
     }
 
-    /// Returns lines for people: subject and text.
-    pub fn as_text(&self) -> Vec<(&'static str, String)> {
-        let report = match self {
-            Self::NotAsked => return vec![("daemon", "not asked: lan.enabled is false".to_owned())],
-            Self::NotRunning => return vec![("daemon", "does not run".to_owned())],
-            Self::Silent(why) => return vec![("daemon", format!("does not answer: {}", shown(why)))],
-            Self::Answers(report, _) => report,
-        };
-        let offered = format!("{} offered ({})", counted(report.shared_files, "file"), show_size(report.shared_bytes));
-        let peers = match report.known_peers.saturating_sub(report.peers.len()) {
-            0 => counted(report.peers.len(), "peer"),
-            away => format!("{}, {away} more known", counted(report.peers.len(), "peer")),
-        };
-        let transfers = match report.transfers {
-            0 => String::new(),
-            some => format!(", {} on the way", counted(some, "file")),
-        };
-        let mut rows = vec![("daemon", format!("{}: {peers}, {offered}{transfers}", shown(&report.agent)))];
-        rows.extend(report.networks.iter().map(|it| {
-            let text = format!("{}  {} on {}, {}", it.network, it.address, it.interface, it.stands);
-            ("  net", shown(&text).into_owned())
-        }));
-        rows.extend(report.listening.iter().map(|it| ("  at", shown(it).into_owned())));
-        rows.extend(report.peers.iter().map(|it| ("  peer", it.as_text())));
-        rows
+    /// Returns its report about itself, if it answered.
+    pub(super) fn report(&self) -> Option<&DaemonReport> {
+        match self {
+            Self::Answers(report, _) => Some(report),
+            _ => None,
+        }
     }
 
     /// True if the peer of this id is the daemon itself, or one that it is connected to.
-    pub fn shows(&self, id: &str) -> bool {
+    pub(super) fn shows(&self, id: &str) -> bool {
         match self {
             Self::Answers(report, _) => report.id == id || report.peers.iter().any(|peer| peer.id == id),
             _ => false,
@@ -115,7 +117,7 @@ impl DaemonView {
     }
 
     /// Returns the daemon's report for programs, and whether it runs.
-    pub fn as_json(&self) -> Value {
+    pub(super) fn as_json(&self) -> Value {
         match self {
             Self::NotAsked => json!({"asked": false, "why": "lan.enabled is false"}),
             Self::NotRunning => json!({"asked": true, "answers": false, "why": "does not run"}),
@@ -132,11 +134,16 @@ impl DaemonView {
 }
 
 impl PeerView {
-    fn as_text(&self) -> String {
-        // The port of an incoming connection carries no information, and the transport is always TCP.
-        let ip = self.address.split('/').nth(2).unwrap_or(&self.address);
-        let agent = if self.agent.is_empty() { "unknown program" } else { &self.agent };
-        let (sent, received) = (show_size(self.bytes_sent), show_size(self.bytes_received));
-        format!("{}  {}  {sent} sent, {received} received  {}", shown(ip), shown(agent), shown(&self.id))
+    /// Returns its IP address. The port of an incoming connection carries no information, and the transport is always
+    /// TCP.
+    pub(super) fn ip(&self) -> &str {
+        self.address.split('/').nth(2).unwrap_or(&self.address)
+    }
+}
+
+impl NetworkView {
+    /// Returns the range without the router's hardware address.
+    pub(super) fn range(&self) -> &str {
+        self.network.split('@').next().unwrap_or_default()
     }
 }

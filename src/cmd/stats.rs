@@ -1,7 +1,6 @@
 //! `pkgswarm stats`: bytes by source and day, and the savings.
 
-use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
@@ -9,17 +8,23 @@ use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 
 use crate::cli::StatsArgs;
+use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::columns::Tone;
 use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::env::Env;
 use crate::error::Error;
 use crate::handover::{self, HandoverTarget};
 use crate::journal::Journal;
-use crate::name::shown;
+use crate::report::counted;
 use crate::stats::{Day, Stats};
 
-/// Cells of the longest bar.
+/// Cells of the longest bar of a day, where the terminal has room for it.
 const BAR: u64 = 48;
+/// Columns of a day before its bar.
+const DAY: usize = 24;
+/// Cells of the longest bar of a source.
+const SOURCE_BAR: usize = 20;
 
 /// The symbol of each kind of source, the nearest first.
 const KINDS: &[(&str, char)] =
@@ -30,17 +35,15 @@ const OTHER: char = '◦';
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
-    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(settings, args))
+    handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 
-fn run_here(settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
+fn run_here(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
     let zone = TimeZone::system();
     let stats = read(settings, &zone, since(&zone, args.days))?;
-    let mut out = crate::report::out();
-    if args.json {
-        writeln!(out, "{}", as_json(&stats))?;
-    } else {
-        out.write_all(as_text(&stats, args.days, std::io::stdout().is_terminal()).as_bytes())?;
+    match args.json {
+        true => writeln!(crate::report::out(), "{}", as_json(&stats))?,
+        false => page(Screen::new(env), &stats, args.days).show()?,
     }
     Ok(0)
 }
@@ -104,64 +107,104 @@ fn here(day: &Day) -> u64 {
     day.delivered.saturating_sub(day.received.values().sum())
 }
 
-fn as_text(stats: &Stats, days: u32, chart: bool) -> String {
-    let mut out = String::new();
+/// Lays the sums out: the result, the sources, the days.
+fn page(mut screen: Screen, stats: &Stats, days: u32) -> Screen {
     let span = match days {
         0 => "Ever".to_owned(),
         1 => "Today".to_owned(),
         days => format!("Last {days} days"),
     };
     if stats.days.is_empty() {
-        return format!("{span}: nothing was fetched or delivered\n");
+        screen.line(format!("{span}: nothing was fetched or delivered"));
+        return screen;
     }
-    let add =
-        |out: &mut String, line: std::fmt::Arguments<'_>| writeln!(out, "{line}").expect("a String takes everything");
-    let files = if stats.files == 1 { "file" } else { "files" };
-    add(&mut out, format_args!("{span}: {} {files} delivered, {}\n", stats.files, show_size(stats.delivered)));
+    screen.line(Cell::of(result(stats), Tone::Strong));
+    let mut line = format!("{span}: {} delivered, {}", counted(stats.files, "file"), show_size(stats.delivered));
+    if stats.databases.files > 0 {
+        line +=
+            &format!("; {} of them, {}", counted(stats.databases.files, "database"), show_size(stats.databases.bytes));
+    }
+    screen.line(line);
+    screen.gap();
+    let chart = screen.paper().is_terminal;
+    screen.grid(&sources(stats, chart));
+    if let (Some(seconds), Some(mirrors)) = (stats.seconds_saved(), stats.yardstick()) {
+        screen.gap();
+        screen.line(Cell::quiet(format!(
+            "Time saved: {} (estimated: mirrors gave {}/s after {} ms, over {})",
+            show_seconds(seconds),
+            show_size(mirrors.rate as u64),
+            mirrors.wait,
+            counted(mirrors.files, "file")
+        )));
+    }
+    screen.gap();
+    let cells = (screen.width().saturating_sub(DAY) as u64).min(BAR);
+    let most = stats.days.values().map(total).max().unwrap_or(1).max(1);
+    let mut grid = Grid::of(&[Column::of("DAY"), Column::figure("DELIVERED"), Column::of("").or_none()]);
+    for (day, sums) in &stats.days {
+        let bar = if chart { bar(sums, most, cells) } else { String::new() };
+        grid.row([day.into(), show_size(sums.delivered).into(), bar.into()]);
+    }
+    screen.grid(&grid);
+    if chart {
+        let legend: Vec<_> = KINDS.iter().map(|(kind, glyph)| format!("{glyph} {}", spoken(kind))).collect();
+        screen.line(Cell::quiet(legend.join("  ")));
+    }
+    screen
+}
+
+/// Says in a line what was saved.
+fn result(stats: &Stats) -> String {
+    let saved = stats.saved();
+    let amount = show_size(u64::try_from(saved.unsigned_abs()).unwrap_or(u64::MAX));
+    let share = if stats.delivered == 0 { 0 } else { saved * 100 / i128::from(stats.delivered) };
+    let seconds = stats.seconds_saved().filter(|seconds| *seconds >= 1.0);
+    let time = seconds.map(|seconds| format!(" and about {}", show_seconds(seconds))).unwrap_or_default();
+    match saved {
+        1.. => format!("Saved {amount} of mirror traffic ({share} %){time}"),
+        0 => "No mirror traffic was saved yet".to_owned(),
+        _ => format!("{amount} came from mirrors ahead of need, for later"),
+    }
+}
+
+/// Lists the sources, the largest first, and what was here already.
+fn sources(stats: &Stats, chart: bool) -> Grid {
     let mut rows: Vec<(String, u64, String)> = stats
         .sources
         .iter()
-        .map(|(source, sent)| (shown(source).into_owned(), sent.bytes, sent.files.to_string()))
+        .map(|(source, sent)| (spoken(source).to_owned(), sent.bytes, sent.files.to_string()))
         .collect();
     rows.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
     if stats.here() > 0 {
         rows.push(("here already".to_owned(), stats.here(), String::new()));
     }
-    let wide = rows.iter().map(|(source, ..)| source.chars().count()).max().unwrap_or(0).max("SOURCE".len());
-    add(&mut out, format_args!("{:wide$}  {:>10}  {:>6}", "SOURCE", "BYTES", "FILES"));
-    for (source, bytes, files) in &rows {
-        add(&mut out, format_args!("{:wide$}  {:>10}  {files:>6}", source, show_size(*bytes)));
+    let all: u64 = rows.iter().map(|(_, bytes, _)| bytes).sum::<u64>().max(1);
+    let most = rows.iter().map(|(_, bytes, _)| *bytes).max().unwrap_or(1).max(1);
+    let columns = [
+        Column::name("SOURCE"),
+        Column::figure("BYTES"),
+        Column::figure("SHARE"),
+        Column::figure("FILES"),
+        Column::of("").or_none(),
+    ];
+    let mut grid = Grid::of(&columns);
+    for (source, bytes, files) in rows {
+        let share = format!("{} %", u128::from(bytes) * 100 / u128::from(all));
+        let cells = (u128::from(bytes) * SOURCE_BAR as u128).div_ceil(u128::from(most)) as usize;
+        let bar = if chart { "█".repeat(cells) } else { String::new() };
+        grid.row([source.into(), show_size(bytes).into(), share.into(), files.into(), bar.into()]);
     }
-    out.push('\n');
-    let saved = stats.saved();
-    let amount = show_size(u64::try_from(saved.unsigned_abs()).unwrap_or(u64::MAX));
-    if saved >= 0 {
-        let share = if stats.delivered == 0 { 0 } else { saved * 100 / i128::from(stats.delivered) };
-        add(&mut out, format_args!("Mirror traffic saved: {amount} ({share} %)"));
-    } else {
-        add(&mut out, format_args!("Mirrors sent {amount} more than was delivered: fetched ahead, or discarded"));
+    grid
+}
+
+/// Returns a source as people call it.
+fn spoken(source: &str) -> &str {
+    match source {
+        "lan" => "neighbours",
+        "kubo" => "Kubo",
+        other => other.strip_prefix("mirror ").unwrap_or(other),
     }
-    if let (Some(seconds), Some(mirrors)) = (stats.seconds_saved(), stats.yardstick()) {
-        let measure = format!(
-            "estimated: mirrors gave {}/s after {} ms, over {} {}",
-            show_size(mirrors.rate as u64),
-            mirrors.wait,
-            mirrors.files,
-            if mirrors.files == 1 { "file" } else { "files" }
-        );
-        add(&mut out, format_args!("Time saved: {} ({measure})", show_seconds(seconds)));
-    }
-    out.push('\n');
-    let most = stats.days.values().map(total).max().unwrap_or(1).max(1);
-    for (day, sums) in &stats.days {
-        let bar = if chart { format!("  {}", bar(sums, most)) } else { String::new() };
-        add(&mut out, format_args!("{day}  {:>10}{bar}", show_size(total(sums))));
-    }
-    if chart {
-        let legend: Vec<_> = KINDS.iter().map(|(kind, glyph)| format!("{glyph} {kind}")).collect();
-        add(&mut out, format_args!("{:24}{}", "", legend.join("  ")));
-    }
-    out
 }
 
 /// Counts the bytes of a day from all sources.
@@ -170,7 +213,7 @@ fn total(day: &Day) -> u64 {
 }
 
 /// Draws the day's bytes by kind. Cells are cut from the running sum, so that rounding does not add up.
-fn bar(day: &Day, most: u64) -> String {
+fn bar(day: &Day, most: u64, longest: u64) -> String {
     let of_kind = |kind: &str| if kind == "here" { here(day) } else { day.received.get(kind).copied().unwrap_or(0) };
     let named = KINDS.iter().map(|(kind, glyph)| (of_kind(kind), *glyph));
     let others = day.received.iter().filter(|(kind, _)| KINDS.iter().all(|(known, _)| known != kind));
@@ -178,7 +221,7 @@ fn bar(day: &Day, most: u64) -> String {
     let (mut bytes, mut cells, mut out) = (0_u128, 0, String::new());
     for (part, glyph) in named.chain([(others, OTHER)]) {
         bytes += u128::from(part);
-        let upto = (bytes * u128::from(BAR)).div_ceil(u128::from(most)) as usize;
+        let upto = (bytes * u128::from(longest)).div_ceil(u128::from(most)) as usize;
         out.extend(std::iter::repeat_n(glyph, upto.saturating_sub(cells)));
         cells = upto.max(cells);
     }
@@ -199,6 +242,8 @@ fn show_seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::Paper;
+    use crate::stats::Sent;
     use std::collections::BTreeMap;
 
     fn sums(delivered: u64, received: &[(&str, u64)]) -> Day {
@@ -209,15 +254,41 @@ mod tests {
     #[test]
     fn a_bar_shows_every_kind_and_is_never_longer_than_the_longest() {
         let day = sums(100, &[("kubo", 50), ("mirror", 25)]);
-        assert_eq!(bar(&day, 100), format!("{}{}{}", "░".repeat(12), "█".repeat(24), "▒".repeat(12)));
-        assert_eq!(bar(&sums(0, &[("node", 1)]), 1000), "◦", "a byte is something");
-        assert_eq!(bar(&sums(0, &[]), 1000), "");
-        assert_eq!(bar(&sums(u64::MAX, &[]), u64::MAX).chars().count() as u64, BAR);
+        assert_eq!(bar(&day, 100, BAR), format!("{}{}{}", "░".repeat(12), "█".repeat(24), "▒".repeat(12)));
+        assert_eq!(bar(&sums(0, &[("node", 1)]), 1000, BAR), "◦", "a byte is something");
+        assert_eq!(bar(&sums(0, &[]), 1000, BAR), "");
+        assert_eq!(bar(&sums(u64::MAX, &[]), u64::MAX, BAR).chars().count() as u64, BAR);
+    }
+
+    fn shown(stats: &Stats, width: usize) -> String {
+        let paper = Paper { width: Some(width), has_styles: false, is_terminal: true };
+        page(Screen::on(paper), stats, 30).text().to_owned()
     }
 
     #[test]
     fn an_empty_journal_is_said_to_be_empty() {
-        assert_eq!(as_text(&Stats::default(), 30, true), "Last 30 days: nothing was fetched or delivered\n");
+        assert_eq!(shown(&Stats::default(), 80), "Last 30 days: nothing was fetched or delivered\n");
+    }
+
+    #[test]
+    fn the_result_comes_first_and_no_line_is_wider_than_the_terminal() {
+        let mut stats = Stats::default();
+        (stats.files, stats.delivered) = (3, 999_999_999_999);
+        for (source, bytes) in
+            [("lan", 600_000_000_000), ("mirror a-mirror-with-a-very-long-name-日本語-日本語-日本語-日本語.example", 1)]
+        {
+            stats.sources.insert(source.to_owned(), Sent { bytes, files: 1 });
+        }
+        stats.days.insert("2026-11-29".to_owned(), sums(999_999_999_999, &[("lan", 600_000_000_000), ("mirror", 1)]));
+        for width in [60, 80, 100] {
+            let text = shown(&stats, width);
+            assert!(text.starts_with("Saved 931.3 GiB of mirror traffic (99 %)\n"), "{text}");
+            assert!(text.lines().all(|line| crate::columns::width(line) <= width), "{text}");
+            assert!(text.contains("here already") && text.contains("neighbours"), "{text}");
+        }
+        stats.delivered = 0;
+        stats.sources.insert("mirror m".to_owned(), Sent { bytes: 5 << 20, files: 1 });
+        assert!(shown(&stats, 80).starts_with("5.0 MiB came from mirrors ahead of need, for later\n"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `pkgswarm status`: the state of Kubo, our own daemon and its neighbours, indexes, stores, pending updates.
-//! Bounded in time, changes nothing.
+//! `pkgswarm status`: whether pacman uses this program, what is shared with which neighbours, pending updates, stores,
+//! indexes, Kubo. Bounded in time, changes nothing.
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -8,21 +8,21 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::cli::JsonArgs;
+use crate::cli::StatusArgs;
 use crate::clock;
 use crate::cmd::neighbours::DaemonView;
-use crate::config::value::show_size;
+use crate::cmd::screen::Screen;
 use crate::config::{IndexConfig, Settings};
+use crate::distro::question::ConfQuestion;
+use crate::doctor::pacman;
 use crate::env::Env;
 use crate::handover::{self, HandoverTarget};
 use crate::http::Http;
-use crate::index::{in_use, time};
+use crate::index::in_use;
 use crate::kubo::keep::Ledger;
 use crate::kubo::{Kubo, KuboPeer, RepoSize};
-use crate::name::shown;
 use crate::prefetch::pins;
-use crate::prefetch::state::{PrefetchState, UpdateStanding};
-use crate::report::counted;
+use crate::prefetch::state::PrefetchState;
 use crate::runtime::block_on;
 use crate::store::contents::{self, Use};
 
@@ -30,30 +30,60 @@ use crate::store::contents::{self, Use};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
-pub fn run(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
+pub fn run(env: &Env, settings: &Settings, args: &StatusArgs) -> anyhow::Result<u8> {
     handover::through(env, settings, &HandoverTarget::Nowhere, |settings| run_here(env, settings, args))
 }
 
-fn run_here(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
+fn run_here(env: &Env, settings: &Settings, args: &StatusArgs) -> anyhow::Result<u8> {
     let status = Status::now(env, settings);
-    let mut out = crate::report::out();
     match args.json {
-        true => writeln!(out, "{}", status.as_json())?,
-        false => out.write_all(status.as_text().as_bytes())?,
+        true => writeln!(crate::report::out(), "{}", status.as_json())?,
+        false => status.page(Screen::new(env), args.long).show()?,
     }
     Ok(0)
 }
+
+mod page;
+
+pub use page::versions;
 
 /// Everything that is shown.
 struct Status<'a> {
     settings: &'a Settings,
     now: u64,
+    pacman: PacmanUse,
     kubo: KuboStatus,
     daemon: DaemonView,
     indexes: Vec<IndexStatus>,
     /// Existing stores, their use, and the bytes that Kubo cached on their behalf.
     stores: Vec<(&'a Path, Use, u64)>,
     updates: PrefetchState,
+}
+
+/// The program that pacman downloads with.
+enum PacmanUse {
+    /// This one.
+    Ours,
+    /// pacman's own downloader.
+    BuiltIn,
+    /// Another one, by its XferCommand.
+    Other(String),
+    /// pacman-conf gave no answer, for this reason.
+    Unknown(String),
+}
+
+impl PacmanUse {
+    fn now(settings: &Settings) -> Self {
+        let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
+        match question.ask() {
+            Err(e) => Self::Unknown(e.to_string()),
+            Ok(conf) => match conf.xfer_command {
+                None => Self::BuiltIn,
+                Some(command) if pacman::is_ours(&command) => Self::Ours,
+                Some(command) => Self::Other(command),
+            },
+        }
+    }
 }
 
 /// The local Kubo.
@@ -89,103 +119,24 @@ impl<'a> Status<'a> {
             Some((dir.as_path(), contents::usage(dir).ok()?, ledger))
         });
         let states = settings.stores.iter().map(|dir| PrefetchState::now(dir));
-        let asked = block_on(async { tokio::join!(daemon(env, settings), DaemonView::ask(settings)) });
+        let (asked, pacman) = std::thread::scope(|scope| {
+            let pacman = scope.spawn(|| PacmanUse::now(settings));
+            let asked = block_on(async { tokio::join!(daemon(env, settings), DaemonView::ask(settings)) });
+            (asked, pacman.join().expect("asking pacman-conf does not panic"))
+        });
         let interrupted = || "interrupted".to_owned();
         let (kubo, daemon) =
             asked.unwrap_or_else(|| (KuboStatus::Silent(interrupted()), DaemonView::Silent(interrupted())));
         Self {
             settings,
             now: clock::unix(now),
+            pacman,
             kubo,
             daemon,
             indexes: settings.indexes.iter().map(|one| index(settings, one, now)).collect(),
             stores: held.collect(),
             updates: states.max_by_key(|state| state.checked).unwrap_or_default(),
         }
-    }
-
-    fn ago(&self, at: u64) -> String {
-        time::span(self.now.saturating_sub(at))
-    }
-
-    fn as_text(&self) -> String {
-        let mut rows: Vec<(&str, String)> = Vec::new();
-        match &self.kubo {
-            KuboStatus::NotAsked(why) => rows.push(("kubo", format!("not asked: {why}"))),
-            KuboStatus::Silent(why) => rows.push(("kubo", format!("does not answer: {}", shown(why)))),
-            KuboStatus::Answers { version, peers, size, pinned } => {
-                let on_lan = neighbours(peers).len();
-                let size = size.map(|size| format!("; {} of {} used", show_size(size.used), show_size(size.most)));
-                let pinned =
-                    pinned.filter(|count| *count > 0).map(|count| format!(", {} pinned", counted(count, "update")));
-                let (size, pinned) = (size.unwrap_or_default(), pinned.unwrap_or_default());
-                let peers_are = format!("{}, {on_lan} on the LAN", counted(peers.len(), "peer"));
-                rows.push((
-                    "kubo",
-                    format!("{} at {}: {peers_are}{size}{pinned}", shown(version), self.settings.kubo_api),
-                ));
-                // The daemon's own lines follow.
-                for (peer, at) in neighbours(peers).into_iter().filter(|(peer, _)| !self.daemon.shows(&peer.id)) {
-                    rows.push(("  lan", format!("{at}  {}", shown(&peer.id))));
-                }
-            }
-        }
-        rows.extend(self.daemon.as_text());
-        if self.indexes.is_empty() {
-            rows.push(("index", "none in use; pkgswarm index add NAME KEY adds one".to_owned()));
-        }
-        for index in &self.indexes {
-            let life = match (index.created, index.expires) {
-                (Some(_), Some(expires)) if expires < self.now => format!("EXPIRED {} ago", self.ago(expires)),
-                (Some(created), Some(expires)) => {
-                    let left = time::span(expires.saturating_sub(self.now));
-                    format!("{} old, expires in {left}", self.ago(created))
-                }
-                _ => "never fetched".to_owned(),
-            };
-            let due = if index.is_due { ", due for a refresh" } else { "" };
-            rows.push(("index", format!("{}  {life}{due}  for {}", index.name, index.repos.join(", "))));
-        }
-        if self.stores.is_empty() {
-            rows.push(("store", "none yet".to_owned()));
-        }
-        for (dir, held, kubo) in &self.stores {
-            let (bytes, max) = (show_size(held.bytes + held.partial), show_size(self.settings.store_max));
-            let mut line = format!("{}  {}, {bytes} of {max}", dir.display(), counted(held.files, "file"));
-            if held.partial > 0 {
-                line += &format!(", {} of it not complete", show_size(held.partial));
-            }
-            if *kubo > 0 {
-                line +=
-                    &format!("; Kubo cached {} for it, of {}", show_size(*kubo), show_size(self.settings.kubo_keep));
-            }
-            rows.push(("store", line));
-        }
-        rows.extend(self.updates_as_text());
-        rows.iter().map(|(what, text)| format!("{what:8}  {text}\n")).collect()
-    }
-
-    fn updates_as_text(&self) -> Vec<(&'static str, String)> {
-        let state = &self.updates;
-        if state.checked == 0 {
-            return vec![("updates", "not known; pkgswarm prefetch looks for them".to_owned())];
-        }
-        let (here, bytes) = state.ready();
-        let (count, ago) = (state.updates.len(), self.ago(state.checked));
-        let text = match count {
-            0 => format!("none pending, as of {ago} ago"),
-            _ => format!("{count} pending, {here} of them here ({}), as of {ago} ago", show_size(bytes)),
-        };
-        let missing = state.updates.iter().filter_map(|one| {
-            let why = match &one.stands {
-                UpdateStanding::Here => return None,
-                UpdateStanding::Left(left) => left.words().to_owned(),
-                UpdateStanding::Pending => "not fetched yet".to_owned(),
-                UpdateStanding::Failed(why) => why.clone(),
-            };
-            Some(("  not", format!("{}  {}: {}", shown(&one.line()), show_size(one.size), shown(&why))))
-        });
-        std::iter::once(("updates", text)).chain(missing).collect()
     }
 
     fn as_json(&self) -> Value {
@@ -215,7 +166,14 @@ impl<'a> Status<'a> {
             })
         });
         let checked = (self.updates.checked > 0).then_some(self.updates.checked);
+        let (uses, why) = match &self.pacman {
+            PacmanUse::Ours => (Some(true), None),
+            PacmanUse::BuiltIn => (Some(false), None),
+            PacmanUse::Other(command) => (Some(false), Some(command)),
+            PacmanUse::Unknown(why) => (None, Some(why)),
+        };
         json!({
+            "pacman": {"uses": uses, "why": why},
             "kubo": kubo,
             "daemon": self.daemon.as_json(),
             "indexes": indexes.collect::<Vec<_>>(),
@@ -243,8 +201,12 @@ async fn daemon(env: &Env, settings: &Settings) -> KuboStatus {
         tokio::time::timeout(PATIENCE, pins::ours(&kubo)),
     );
     match version {
-        Err(_) => KuboStatus::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
-        Ok(Err(fault)) => KuboStatus::Silent(fault.to_string()),
+        Err(_) => KuboStatus::Silent(format!(
+            "Kubo does not answer at {}: nothing within {} s",
+            settings.kubo_api,
+            PATIENCE.as_secs()
+        )),
+        Ok(Err(fault)) => KuboStatus::Silent(fault.told(&settings.kubo_api)),
         Ok(Ok(version)) => KuboStatus::Answers {
             version,
             peers: peers.ok().and_then(Result::ok).unwrap_or_default(),

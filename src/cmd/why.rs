@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::cid::Codec;
 use crate::cli::WhyArgs;
-use crate::clock;
-use crate::config::value::show_size;
+use crate::cmd::screen::Screen;
 use crate::config::{AskPolicy as Asking, Settings};
 use crate::deliver::Candidate;
 use crate::env::Env;
@@ -24,7 +23,7 @@ use crate::index::time;
 use crate::journal::{Journal, JournalRecord};
 use crate::machine::Machine;
 use crate::miss::Miss;
-use crate::name::{FileName, RepoName, shown};
+use crate::name::{FileName, RepoName};
 use crate::plan::{Expect, Knowledge};
 use crate::runtime::block_on;
 use crate::source::kubo::{KuboReach, ask_cached};
@@ -57,13 +56,14 @@ fn run_here(env: &Env, settings: &Settings, args: &WhyArgs) -> anyhow::Result<u8
     });
     let answers = probe(&call, &want);
     let why = Why { call: &call, repo, name, knowledge, want, refusal, answers };
-    let mut out = crate::report::out();
     match args.json {
-        true => writeln!(out, "{}", why.as_json())?,
-        false => out.write_all(why.as_text().as_bytes())?,
+        true => writeln!(crate::report::out(), "{}", why.as_json())?,
+        false => why.page(Screen::new(env), args.long).show()?,
     }
     Ok(0)
 }
+
+mod page;
 
 struct Why<'a> {
     call: &'a Call,
@@ -83,6 +83,8 @@ struct ProbeAnswer {
     says: String,
     /// The reason for its place in the order.
     position: String,
+    /// True if it comes last, for what it did lately.
+    is_down: bool,
 }
 
 impl Why<'_> {
@@ -182,64 +184,6 @@ impl Why<'_> {
         (delivered, received)
     }
 
-    fn as_text(&self) -> String {
-        let mut out = format!("{}  [{}]\n", self.name, self.repo);
-        let mut row = |what: &str, text: &str| out += &format!("  {what:10}{}\n", shown(text));
-        match self.want.plan.expect {
-            Expect::Exact { sha256, size } => {
-                row("expected", &format!("sha256 {sha256}, {} ({size} bytes)", show_size(size)))
-            }
-            Expect::Waived(why) => row("expected", &format!("nothing: {}", why.label())),
-        }
-        for (who, sha256, size) in self.listed() {
-            row("  by", &format!("{who}: {}, {size} bytes", &sha256[..12.min(sha256.len())]));
-        }
-        if let Some(refusal) = &self.refusal {
-            row("REFUSED", refusal);
-        }
-        if let Some(text) = &self.want.plan.disagreement {
-            row("disagree", text);
-        }
-        let (cid, from) = self.cid();
-        row("CID", &cid.map_or_else(|| format!("none: {from}"), |cid| format!("{cid}, {from}")));
-        let here = self.here();
-        here.iter().for_each(|path| row("here", &format!("{path}: used from there, no network")));
-        // A download may ask Kubo a second time, in the whole network.
-        let is_first = |at: usize| self.answers[..at].iter().all(|other| other.source != self.answers[at].source);
-        let first = (0..self.answers.len()).filter(|at| is_first(*at) || self.answers[*at].source != "kubo");
-        for (number, at) in (1..).zip(first) {
-            let ProbeAnswer { source, says, position, .. } = &self.answers[at];
-            let again = self.answers[at + 1..].iter().filter(|other| source == "kubo" && other.source == *source);
-            let again = again.map(|other| format!("; again {}", other.position)).collect::<String>();
-            row(&format!("{number}."), &format!("{source}: {says}; {position}{again}"));
-        }
-        for (who, why) in self.left_out() {
-            row("not asked", &format!("{who}: {why}"));
-        }
-        let (delivered, received) = self.last();
-        let ago = |record: &JournalRecord| time::span(clock::now().saturating_sub(record.at));
-        match (&delivered, &received) {
-            (None, None) => row("last", "never fetched by pkgswarm, as far as the journal goes back"),
-            (delivered, received) => {
-                if let Some(record) = received {
-                    let shares: Vec<_> = record
-                        .shares
-                        .iter()
-                        .map(|share| format!("{} {}", share.source, show_size(share.bytes)))
-                        .collect();
-                    row("last", &format!("came {} ago, by {}: {}", ago(record), record.by.word(), shares.join(", ")));
-                }
-                if let Some(record) = delivered.as_ref().filter(|record| received.as_ref() != Some(record)) {
-                    row(
-                        "last",
-                        &format!("handed over {} ago, by {}, from this machine", ago(record), record.by.word()),
-                    );
-                }
-            }
-        }
-        out
-    }
-
     fn as_json(&self) -> Value {
         let (sha256, size) = match self.want.plan.expect {
             Expect::Exact { sha256, size } => (Some(sha256), Some(size)),
@@ -303,7 +247,7 @@ fn probe(call: &Call, want: &Want) -> Vec<ProbeAnswer> {
     let answers = candidates.into_iter().zip(answers);
     let answer = answers.map(|(candidate, (has, says))| {
         let stands = stands(candidate, &mut mirrors);
-        ProbeAnswer { source: candidate.source(), has, says, position: stands }
+        ProbeAnswer { source: candidate.source(), has, says, position: stands, is_down: is_down(candidate) }
     });
     answer.collect()
 }

@@ -121,14 +121,14 @@ fn two_daemons_show_each_other_in_their_status() {
     assert_eq!((&two["peers"][0]["bytes_sent"], &two["shared_files"]), (&0.into(), &0.into()));
     super::json::documented(&second, "pkgswarm-status", &["status"]);
     super::json::documented(&second, "pkgswarm-shared", &["shared"]);
-    let text = second.run(&["status"]).stdout;
-    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
-    let has = |start: &str, part: &str| lines.iter().any(|line| line.starts_with(start) && line.contains(part));
+    let (text, long) = (second.run(&["status"]).stdout, second.run(&["status", "--long"]).stdout);
+    let has = |start: &str, part: &str| long.lines().any(|line| line.starts_with(start) && line.contains(part));
     let id = one["id"].as_str().unwrap();
-    assert!(has("daemon", "1 peer, 0 files offered (0 B)"), "{text}");
-    assert!(has("net", "127.0.0.0/8  127.0.0.1 on lo, trusted"), "{text}");
-    assert!(has("at", "/ip4/127.0.0.1/tcp/"), "{text}");
-    assert!(has("peer", "127.0.0.1  pkgswarm/") && has("peer", id), "{text}");
+    assert!(text.contains("sharing  on with 127.0.0.0/8 (lo): 0 files, 0 B"), "{text}");
+    assert!(text.contains("127.0.0.1  pkgswarm here") && !text.contains(id), "{text}");
+    assert!(long.contains("127.0.0.0/8: 127.0.0.1 on lo, trusted"), "{long}");
+    assert!(has("listens", "/ip4/127.0.0.1/tcp/"), "{long}");
+    assert!(has("127.0.0.1", "pkgswarm here") && has("127.0.0.1", id), "{long}");
 }
 
 #[test]
@@ -140,9 +140,13 @@ fn status_says_what_is_the_matter_with_a_daemon_and_does_not_wait_for_it() {
         let world = World::new().set("PKGSWARM_DAEMON_SOCKET", &fake.socket().display().to_string());
         let run = world.run(&["status"]);
         run.within(Duration::from_secs(3));
-        assert!(run.code() == 0 && run.stdout.contains(&format!("daemon    {why}")), "{manner:?}: {}", run.stdout);
+        assert!(
+            run.code() == 0 && run.stdout.contains(&format!("sharing  not known: the daemon {why}")),
+            "{manner:?}: {}",
+            run.stdout
+        );
         let world = world.set("PKGSWARM_LAN_ENABLED", "false");
-        assert!(world.run(&["status"]).stdout.contains("daemon    not asked: lan.enabled is false"));
+        assert!(world.run(&["status"]).stdout.contains("sharing  off: lan.enabled is false"));
     }
 }
 
@@ -171,7 +175,7 @@ fn a_file_in_the_package_cache_is_not_kept_a_second_time_in_the_daemons_store() 
     eventually("what is in the cache is offered", || status(&world)["shared_files"] == 1);
     eventually("the store's copy is gone", || !kept().contains(&zlib.sha256().to_string()));
     let shared = world.run(&["shared"]);
-    assert_eq!(shared.stdout.lines().count(), 1, "{}", shared.stdout);
+    assert_eq!(shared.stdout.lines().count(), 2, "a heading and one file: {}", shared.stdout);
     assert!(shared.stdout.contains(&zlib.file_name()), "{}", shared.stdout);
 }
 

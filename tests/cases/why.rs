@@ -36,8 +36,13 @@ fn why_tells_the_expectation_the_sources_and_the_origin() {
     let why = json(&world, &["why", &zlib.file_name(), "--json"]);
     assert_eq!(why["last_received"]["shares"][0]["source"], "kubo");
     let text = world.run(&["why", "zlib"]).stdout;
-    assert!(text.contains("CID       bafkrei") && text.contains("follows from the sha256"), "{text}");
-    assert!(text.contains("last      came ") && text.contains("by xfer: kubo 293.0 KiB"), "{text}");
+    assert!(text.starts_with("zlib 1.0-1  (core, 293.0 KiB)\nNow: from Kubo, the first that has it.\n"), "{text}");
+    assert!(
+        text.contains("Last: from Kubo, ") && text.contains("Proof: sha256 99908eb0…e91f16d6 from core.db ("),
+        "{text}"
+    );
+    let long = world.run(&["why", "--long", "zlib"]).stdout;
+    assert!(long.contains("CID     bafkrei") && long.contains("follows from the sha256"), "{long}");
 }
 
 #[test]
@@ -74,11 +79,11 @@ fn everything_that_hangs_costs_why_and_status_a_few_seconds_and_no_more() {
     let world = World::new().repo("core", &[&zlib], &[&mirror]).kubo(&kubo);
     let why = world.run(&["why", "zlib"]);
     assert_eq!(why.code(), 0, "{}", why.stderr);
-    assert!(why.stdout.contains("kubo: no answer within 3 s"), "{}", why.stdout);
+    assert!(why.stdout.contains("  1  Kubo  ") && why.stdout.contains("  no answer within 3 s"), "{}", why.stdout);
     why.within(Duration::from_secs(4));
     let status = world.run(&["status"]);
     assert_eq!(status.code(), 0, "{}", status.stderr);
-    assert!(status.stdout.starts_with("kubo      "), "{}", status.stdout);
+    assert!(status.stdout.contains("\nKubo     "), "{}", status.stdout);
     status.within(Duration::from_secs(3));
 }
 
@@ -90,15 +95,17 @@ fn status_tells_kubo_stores_and_pending_updates() {
     let world = World::new().sync_database("core", &database(&[], Compression::Gzip));
     let world = world.servers("core", &[&mirror.repo("core")], &["PackageNever", "DatabaseNever"]);
     let empty = world.run(&["status"]).stdout;
-    assert!(empty.contains("kubo      not asked: kubo.enabled is false\n"), "{empty}");
-    assert!(empty.contains("updates   not known; pkgswarm prefetch looks for them\n"), "{empty}");
+    assert!(empty.contains("Kubo     not asked: kubo.enabled is false\n"), "{empty}");
+    assert!(empty.contains("updates  not known   # sudo pkgswarm prefetch\n"), "{empty}");
     let kubo = FakeKubo::empty();
     let world = world.pending(&[&zlib, &big], &mirror).set("PKGSWARM_PREFETCH_MAX", "400 KiB").kubo(&kubo);
     assert_eq!(world.run(&["prefetch"]).code(), 0);
     let text = world.run(&["status"]).stdout;
-    assert!(text.contains("kubo      0.43.1 at http://127.0.0.1:"), "{text}");
-    assert!(text.contains("2 pending, 1 of them here (293.0 KiB), as of "), "{text}");
-    assert!(text.contains("  not     big 0.9-1 -> 1.0-1  878.9 KiB: does not fit (prefetch.max)\n"), "{text}");
+    assert!(text.contains("Kubo     0.43.1: 1 peer, 0 B of 9.3 GiB used\n"), "{text}");
+    let updates = "2 pending, 1 ready (293.0 KiB of 1.1 MiB), 1 left out, beyond prefetch.max; seen just now\n";
+    assert!(text.contains(updates), "{text}");
+    let long = world.run(&["status", "--long"]).stdout;
+    assert!(long.contains("big     0.9-1  ->  1.0-1  878.9 KiB  does not fit (prefetch.max)\n"), "{long}");
     let status = json(&world, &["status", "--json"]);
     assert_eq!(
         (status["stores"][0]["files"].as_u64(), status["stores"][0]["bytes"].as_u64()),
