@@ -11,6 +11,8 @@ use crate::report;
 use crate::setup::record::SetupRecord;
 use crate::setup::{self, Context, SetupOffer, SetupPart};
 
+mod dialogue;
+
 /// The result of one part.
 struct PartOutcome {
     state: &'static str,
@@ -21,7 +23,7 @@ struct PartOutcome {
 /// Runs the command. A failed part does not stop the others; the first failure is the status.
 pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -> anyhow::Result<u8> {
     let flags: Vec<OsString> = flags.iter().flat_map(|flag| ["--set".into(), flag.into()]).collect();
-    let context = Context { env, settings, flags: &flags };
+    let context = Context { env, settings, flags: &flags, daemon_comes: false };
     refuse_without_root(env, settings, args)?;
     let mut record = SetupRecord::read(env, settings)?;
     let wanted = |part: &SetupPart| match args.only.is_empty() {
@@ -30,23 +32,37 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
         false => args.only.contains(part),
     };
     let mut parts: Vec<SetupPart> = SetupPart::ALL.into_iter().filter(wanted).collect();
+    if !(args.yes || args.dry_run || args.json) {
+        return dialogue::run(&context, &mut record, &parts, args);
+    }
     if args.undo {
         parts.reverse();
     }
-    let mut status = 0;
+    let (mut status, mut proposed) = (0, Vec::new());
     for part in parts {
-        let outcome = one(&context, &mut record, part, args);
+        let daemon_comes = proposed.contains(&SetupPart::Daemon);
+        let outcome = one(&Context { daemon_comes, ..context }, &mut record, part, args);
         let outcome = outcome.unwrap_or_else(|e| {
             let said = report_of(&e);
             if status == 0 {
                 status = e.kind.status();
             }
             if !args.json {
-                eprint!("{}", error::report(&e));
+                report::complain(&error::report(&e));
             }
             PartOutcome { state: "refused", change: String::new(), said }
         });
+        if outcome.state == "proposed" {
+            proposed.push(part);
+        }
         tell(part, &outcome, args.json)?;
+    }
+    if args.dry_run && !args.json {
+        report::say(&match (proposed.is_empty(), args.undo) {
+            (true, _) => "Nothing was changed, and there is nothing to do.".to_owned(),
+            (false, false) => "Nothing was changed. `sudo pkgswarm setup` does it.".to_owned(),
+            (false, true) => "Nothing was changed. `sudo pkgswarm setup --undo` does it.".to_owned(),
+        });
     }
     Ok(status)
 }

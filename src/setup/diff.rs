@@ -47,6 +47,27 @@ pub fn unified(name: &str, before: &[u8], after: &[u8]) -> String {
     out
 }
 
+/// Formats the change as its lines alone, below the place of each: `/etc/pacman.conf, line 8:`.
+pub fn brief(name: &str, before: &[u8], after: &[u8]) -> String {
+    let (old, new) = (lines(before), lines(after));
+    let mut out = String::new();
+    for op in capture_diff_slices(Algorithm::Myers, &old, &new) {
+        if matches!(op, DiffOp::Equal { .. }) {
+            continue;
+        }
+        out += &format!("{name}, line {}:\n", op.new_range().start + 1);
+        old[op.old_range()].iter().for_each(|line| out += &bare_line('-', line));
+        new[op.new_range()].iter().for_each(|line| out += &bare_line('+', line));
+    }
+    out
+}
+
+/// Formats a line with its sign; whether the last one ended is not for people.
+fn bare_line(sign: char, line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    format!("{sign} {}\n", shown(text.trim_end_matches(['\r', '\n'])))
+}
+
 /// Formats `from,count` as in a hunk's header: counted from 1, and from the line before when there is none.
 fn hunk_range(from: usize, to: usize) -> String {
     let count = to - from;

@@ -4,6 +4,7 @@
 //! its unprivileged child talk to Kubo; the child keeps the record of this part.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -103,7 +104,7 @@ impl Change for Values {
                 record.done.kubo.push(value.clone());
                 record.write()?;
             }
-            asked(self.kubo.set_config(&value.key, to))?;
+            asked(&self.at, self.kubo.set_config(&value.key, to))?;
             if self.back {
                 record.done.kubo.retain(|known| known.key != value.key);
                 record.write()?;
@@ -122,12 +123,12 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
         return by_child(context, &[]);
     }
     let kubo = daemon(context);
-    let config = match asked(kubo.config()) {
+    let config = match asked(&context.settings.kubo_api, kubo.config()) {
         Ok(config) => config,
         Err(e) if e.kind == ErrorKind::NoSource => return Ok(SetupOffer::Nothing(e.message)),
         Err(e) => return Err(e),
     };
-    let is_publisher = asked(kubo.keys())?.iter().any(|(name, _)| name != "self");
+    let is_publisher = asked(&context.settings.kubo_api, kubo.keys())?.iter().any(|(name, _)| name != "self");
     let values = WISHES.iter().filter(|wish| {
         let is_free = |key: &str, usual: &str| {
             let now = at(&config, key);
@@ -158,7 +159,7 @@ pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOf
         return Ok(SetupOffer::Nothing("setup has not changed Kubo".to_owned()));
     }
     let kubo = daemon(context);
-    let config = asked(kubo.config())?;
+    let config = asked(&context.settings.kubo_api, kubo.config())?;
     let still = record.done.kubo.iter().filter(|value| at(&config, &value.key) == value.after);
     let values = still.map(|value| (value.clone(), "")).collect();
     let at = context.settings.kubo_api.to_string();
@@ -194,12 +195,10 @@ fn at(config: &Value, key: &str) -> Value {
     config.pointer(&format!("/{}", key.replace('.', "/"))).cloned().unwrap_or_default()
 }
 
-fn asked<T>(answer: impl Future<Output = Result<T, KuboError>>) -> Result<T, Error> {
+fn asked<T>(at: &dyn fmt::Display, answer: impl Future<Output = Result<T, KuboError>>) -> Result<T, Error> {
     let answer = block_on(answer).ok_or_else(|| Error::new(ErrorKind::Interrupted, "kubo", "interrupted"))?;
     answer.map_err(|fault| match fault.kind {
-        kubo::KuboErrorKind::Unreachable => {
-            Error::new(ErrorKind::NoSource, "kubo", format!("no Kubo daemon answers ({})", fault.text))
-        }
+        kubo::KuboErrorKind::Unreachable => Error::new(ErrorKind::NoSource, "kubo", fault.told(&at)),
         _ => Error::local("kubo", fault).hint("`pkgswarm doctor` says more about Kubo"),
     })
 }
@@ -244,7 +243,7 @@ fn by_child(context: &Context<'_>, more: &[&str]) -> Result<SetupOffer, Error> {
     }
     let (env, settings, words) = (context.env.clone(), context.settings.clone(), words("--yes"));
     let apply = move || {
-        let said = hear(&Context { env: &env, settings: &settings, flags: &[] }, &words)?;
+        let said = hear(&Context { env: &env, settings: &settings, flags: &[], daemon_comes: false }, &words)?;
         if said.state == "changed" { Ok(said.said) } else { Err(Error::local("kubo", said.said.join("; "))) }
     };
     Ok(SetupOffer::Change(Box::new(Child { shown: said.change, apply: Box::new(apply) })))

@@ -26,8 +26,7 @@ struct Trust {
 impl Change for Trust {
     fn shown(&self) -> String {
         let verb = if self.on { "trust" } else { "forget" };
-        let about =
-            "  machines of these networks can see and fetch the public packages that are in pacman's cache here\n";
+        let about = "  its machines can see and fetch the public packages in pacman's cache here\n";
         let mut shown = format!("pkgswarm lan {verb} {}\n", self.networks.join(" "));
         if self.on {
             shown += about;
@@ -73,7 +72,7 @@ struct ListedAddress {
 
 /// Offers to trust the networks of this machine.
 pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
-    if !super::DAEMON.is_enabled() {
+    if !context.daemon_comes && !super::DAEMON.is_enabled() {
         return Ok(SetupOffer::Nothing("the daemon is not enabled, so no network needs to be trusted".to_owned()));
     }
     let (program, listed) = list(context)?;

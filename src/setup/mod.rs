@@ -34,7 +34,7 @@ const INDEX: Unit = Unit {
 };
 const PREFETCH: Unit = Unit {
     name: "pkgswarm-prefetch.timer",
-    about: "fetches pending updates before anyone asks",
+    about: "fetches pending updates ahead, every four hours",
     otherwise: "a line for /etc/crontab: 7 */4 * * * root pkgswarm prefetch",
     of_users: false,
 };
@@ -46,7 +46,7 @@ const NOTIFY: Unit = Unit {
 };
 const DAEMON: Unit = Unit {
     name: "pkgswarm-daemon.service",
-    about: "shares packages with machines of networks that are trusted, and none so far",
+    about: "shares packages with trusted networks (none yet)",
     otherwise: "start `pkgswarm daemon` as user pkgswarm at boot; its socket is daemon.socket",
     of_users: false,
 };
@@ -97,6 +97,7 @@ impl SetupPart {
 }
 
 /// The inputs of the parts.
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The process.
     pub env: &'a Env,
@@ -104,6 +105,8 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// `--set` and its values, for a child that does a part of the work.
     pub flags: &'a [OsString],
+    /// True if the daemon is to be enabled in the same run, before its networks are trusted.
+    pub daemon_comes: bool,
 }
 
 /// The offer of a part.
@@ -118,6 +121,11 @@ pub enum SetupOffer {
 pub trait Change {
     /// Describes all that it changes, for people to decide on. Lines, the last one ended.
     fn shown(&self) -> String;
+
+    /// Describes the same in fewer lines, below a title that says what it is for.
+    fn brief(&self) -> String {
+        self.shown()
+    }
 
     /// Makes the change and returns the messages to print afterwards, one line each.
     ///

@@ -29,6 +29,10 @@ impl Change for Edit {
         diff::unified(&self.original.path.display().to_string(), &self.original.bytes, &self.text)
     }
 
+    fn brief(&self) -> String {
+        diff::brief(&self.original.path.display().to_string(), &self.original.bytes, &self.text)
+    }
+
     fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         let path = self.original.path.display();
         if self.direction == Direction::Back {

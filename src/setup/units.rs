@@ -98,6 +98,10 @@ impl Change for UnitSwitch {
         }
     }
 
+    fn brief(&self) -> String {
+        self.shown().lines().next().map(|line| format!("{line}\n")).unwrap_or_default()
+    }
+
     fn apply(&self, record: &mut SetupRecord) -> Result<Vec<String>, Error> {
         let Unit { name, of_users, .. } = self.unit;
         if self.on {

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::doctor::{healthy, machine, well_set_up};
 use crate::support::daemon::{Daemon, FakeDaemon};
+use crate::support::run::Running;
 use crate::support::screens::Screens;
 use crate::support::*;
 
@@ -45,7 +46,7 @@ fn screens_of_doctor() {
     let kubo = FakeKubo::empty();
     screens.run("a Kubo as it comes", &healthy().kubo(&kubo), &["doctor", "--notes"]);
     let world = healthy().config("[kubo]\nenable = true\n");
-    screens.run("a setting that does not exist", &world, &["doctor"]);
+    screens.run_wide("a setting that does not exist", &world, &["doctor"]);
     screens.held();
 }
 
@@ -63,6 +64,18 @@ fn screens_of_setup() {
         .run("done already", &world, &only(&["--yes"]))
         .run("what taking it back would do", &world, &only(&["--undo", "--dry-run"]))
         .run("taken back", &world, &only(&["--undo", "--yes"]));
+    let mut asked = |about: &str, typed: &str, more: &[&'static str]| {
+        let words = only(more);
+        let mut command = world.command(&words);
+        command.env("COLUMNS", "100");
+        let run = Running::asked(typed, command, world.base()).finish();
+        screens.add(about, &world, &words, &run, &[]);
+    };
+    asked("asked, and the answer is no", "n\n", &[]);
+    asked("asked, and quit after a word that is neither", "perhaps\nq\n", &[]);
+    asked("asked, and Enter agrees", "\n", &[]);
+    asked("asked, and there is nothing to do", "", &[]);
+    asked("asked to take it back", "y\n", &["--undo"]);
     fs::remove_file(world.path("pacman.conf")).unwrap();
     screens.run("no pacman.conf", &world, &only(&["--dry-run"]));
     let world = World::new().script("pacman", "echo ' .--.  Pacman v7.1.0 - libalpm v16.0.0'").pacman_conf(b"Color\n");

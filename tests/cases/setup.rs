@@ -89,7 +89,7 @@ fn setup_changes_nothing_when_it_only_shows_or_cannot_ask_or_is_told_no() {
     let world = machine(b"[options]\nColor\n");
     let before = conf(&world);
     let dry = setup(&world, &["--dry-run"]);
-    assert_eq!((dry.code(), dry.stderr.as_str()), (0, ""));
+    assert_eq!((dry.code(), dry.stderr.as_str()), (0, "Nothing was changed. `sudo pkgswarm setup` does it.\n"));
     assert!(dry.stdout.contains("+XferCommand"), "{}", dry.stdout);
     let mute = setup(&world, &[]);
     assert_eq!(mute.code(), 2);
@@ -98,7 +98,11 @@ fn setup_changes_nothing_when_it_only_shows_or_cannot_ask_or_is_told_no() {
         "error: setup: needs confirmation, but standard input is not a terminal\nhint: give --yes to confirm\n"
     );
     let no = Running::asked("n\n", world.command(&["setup", "--only", "pacman"]), world.base()).finish();
-    assert_eq!((no.code(), no.said.as_str()), (0, "Do this? [y/N] "));
+    assert_eq!((no.code(), no.said.as_str()), (0, "     Do it? [Y/n] "));
+    assert!(no.stdout.contains("1/1  Have pacman download with pkgswarm\n") && no.stdout.contains("left as it is\n"));
+    let quit = Running::asked("perhaps\nq\n", world.command(&["setup", "--only", "pacman"]), world.base()).finish();
+    assert_eq!((quit.code(), quit.said.matches("Do it? [Y/n]").count()), (0, 2), "asked again: {}", quit.said);
+    assert!(quit.stdout.contains("quit; what was not answered is left as it is\n"), "{}", quit.stdout);
     assert_eq!(conf(&world), before);
     assert_eq!(listing(&world.path("config")), [""; 0]);
     let yes = Running::asked("y\n", world.command(&["setup", "--only", "pacman"]), world.base()).finish();
@@ -391,7 +395,7 @@ fn without_kubo_there_is_nothing_to_set_up_in_it() {
     let world = world.set("PKGSWARM_KUBO_API", &format!("http://{}", crate::support::dead_address()));
     let run = world.run(&["setup", "--only", "kubo", "--yes"]);
     assert_eq!((run.code(), run.stdout.as_str()), (0, ""));
-    assert_eq!(run.said, "kubo: no Kubo daemon answers (Connection refused (os error 111))\n");
+    assert_eq!(run.said, "kubo: Kubo is not running (nothing listens on 127.0.0.1:A)\n");
 }
 
 #[test]

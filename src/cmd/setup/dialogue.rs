@@ -1,0 +1,214 @@
+//! The dialogue of `pkgswarm setup`: numbered questions, each with what it would change, its answer and its result.
+//!
+//! Parts that belong together are one question: a daemon without trust in a network would share nothing.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use super::report_of;
+use crate::cli::SetupArgs;
+use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::{Answer, ask};
+use crate::columns::Tone;
+use crate::error::{self, Error};
+use crate::report;
+use crate::setup::record::SetupRecord;
+use crate::setup::{self, Change, Context, SetupOffer, SetupPart};
+
+/// A question: its parts, in the order in which they are done, and the answer of a user who just presses Enter.
+struct Question {
+    parts: &'static [SetupPart],
+    title: &'static str,
+    default: Answer,
+}
+
+/// In the order in which they are asked.
+const QUESTIONS: [Question; 5] = [
+    Question { parts: &[SetupPart::Pacman], title: "Have pacman download with pkgswarm", default: Answer::Yes },
+    Question { parts: &[SetupPart::Index], title: "Refresh the indexes in use, every hour", default: Answer::Yes },
+    Question {
+        parts: &[SetupPart::Prefetch, SetupPart::Notify],
+        title: "Fetch updates ahead, every four hours, and tell desktop users once they are here",
+        default: Answer::No,
+    },
+    Question {
+        parts: &[SetupPart::Kubo],
+        title: "Have the local Kubo keep few connections and announce nothing",
+        default: Answer::No,
+    },
+    Question {
+        parts: &[SetupPart::Daemon, SetupPart::Lan],
+        title: "Share packages with the local network",
+        default: Answer::No,
+    },
+];
+
+/// Columns before what belongs to a question.
+const INDENT: &str = "     ";
+
+/// A question with the changes that it asks about.
+struct Asked<'q> {
+    question: &'q Question,
+    changes: Vec<(SetupPart, Box<dyn Change>)>,
+}
+
+/// Asks about `parts`, and makes or undoes what is agreed to. Returns the exit status.
+///
+/// # Errors
+/// A usage error where there is something to ask and no terminal; those of standard output.
+pub(super) fn run(
+    context: &Context<'_>,
+    record: &mut SetupRecord,
+    parts: &[SetupPart],
+    args: &SetupArgs,
+) -> anyhow::Result<u8> {
+    let mut status = 0;
+    let mut fail = |e: &Error| {
+        if status == 0 {
+            status = e.kind.status();
+        }
+        report::complain(&error::report(e));
+    };
+    let (mut asked, mut left) = offers(context, record, parts, args.undo, &mut fail);
+    if args.undo {
+        asked.reverse();
+    }
+    if !asked.is_empty() && !io::stdin().is_terminal() {
+        return Err(crate::cmd::unasked("setup").into());
+    }
+    let show = |lines: &dyn Fn(&mut Screen)| -> io::Result<()> {
+        let mut screen = Screen::new(context.env);
+        lines(&mut screen);
+        screen.show()?;
+        io::stdout().flush()
+    };
+    if !asked.is_empty() {
+        let count = if asked.len() == 1 { "one thing".to_owned() } else { format!("{} things", asked.len()) };
+        let what = match args.undo {
+            true => format!("pkgswarm setup --undo: {count} to take back. q quits."),
+            false => {
+                format!("pkgswarm setup: {count} to decide; `sudo pkgswarm setup --undo` undoes each of them. q quits.")
+            }
+        };
+        show(&|screen| screen.line(what.as_str()))?;
+    }
+    let of = asked.len();
+    for (number, Asked { question, changes }) in (1..).zip(asked) {
+        show(&|screen| {
+            screen.gap();
+            screen
+                .line(Cell::strong(format!("{number}/{of}  ")).and(title(question, &changes, args.undo), Tone::Strong));
+            for (_, change) in &changes {
+                change.brief().lines().for_each(|line| screen.line(toned(line)));
+            }
+        })?;
+        let (words, default) = match args.undo {
+            true => ("Take it back?", Answer::Yes),
+            false => ("Do it?", question.default),
+        };
+        match ask(&format!("{INDENT}{words}"), default) {
+            Answer::Yes => {}
+            Answer::No => {
+                show(&|screen| screen.line(format!("{INDENT}left as it is")))?;
+                continue;
+            }
+            Answer::Quit => {
+                show(&|screen| screen.line(format!("{INDENT}quit; what was not answered is left as it is")))?;
+                return Ok(status);
+            }
+        }
+        for (part, change) in changes {
+            match change.apply(record) {
+                Ok(said) => show(&|screen| {
+                    for line in &said {
+                        screen.line(Cell::from(INDENT).and("done", Tone::Good).then(format!(": {line}")));
+                    }
+                })?,
+                Err(e) => {
+                    fail(&e);
+                    left.push((part, report_of(&e).join("; ")));
+                    break;
+                }
+            }
+        }
+    }
+    show(&|screen| closing(screen, &left, of, args.undo))?;
+    Ok(status)
+}
+
+/// Gathers what each question would change; and the parts that need nothing, with the reason.
+fn offers(
+    context: &Context<'_>,
+    record: &SetupRecord,
+    parts: &[SetupPart],
+    is_undo: bool,
+    fail: &mut dyn FnMut(&Error),
+) -> (Vec<Asked<'static>>, Vec<(SetupPart, String)>) {
+    const ASKED: &[Question] = &QUESTIONS;
+    let (mut asked, mut left) = (Vec::new(), Vec::new());
+    for question in ASKED {
+        let mut changes: Vec<(SetupPart, Box<dyn Change>)> = Vec::new();
+        for part in question.parts.iter().copied().filter(|part| parts.contains(part)) {
+            let has_daemon = changes.iter().any(|(part, _)| *part == SetupPart::Daemon);
+            let context = Context { daemon_comes: has_daemon, ..*context };
+            let offer = match is_undo {
+                true => setup::offer_undo(&context, part, record),
+                false => setup::offer(&context, part),
+            };
+            match offer {
+                Ok(SetupOffer::Change(change)) => changes.push((part, change)),
+                Ok(SetupOffer::Nothing(why)) => left.push((part, why)),
+                Err(e) => fail(&e),
+            }
+        }
+        if is_undo {
+            changes.reverse();
+        }
+        if !changes.is_empty() {
+            asked.push(Asked { question, changes });
+        }
+    }
+    (asked, left)
+}
+
+/// Names what is asked, by the parts that there are.
+fn title(question: &Question, changes: &[(SetupPart, Box<dyn Change>)], is_undo: bool) -> &'static str {
+    match changes {
+        [(SetupPart::Notify, _)] => "Tell desktop users once updates are here",
+        [(SetupPart::Prefetch, _)] => "Fetch updates ahead, every four hours",
+        [(SetupPart::Lan, _)] if is_undo => "Trust in networks",
+        [(SetupPart::Lan, _)] => "Trust the network that this machine is in",
+        [(SetupPart::Daemon, _)] if !is_undo => "Share packages with trusted networks (none is here yet)",
+        _ => question.title,
+    }
+}
+
+/// Returns a line of a change, indented, with the style of a diff.
+fn toned(line: &str) -> Cell {
+    let tone = match line.as_bytes().first() {
+        Some(b'+') => Tone::Good,
+        Some(b'-') => Tone::Bad,
+        _ => Tone::Plain,
+    };
+    let indent = if tone == Tone::Plain { INDENT } else { &INDENT[2..] };
+    Cell::from(indent).and(line, tone)
+}
+
+/// Says what needs nothing, and what comes next.
+fn closing(screen: &mut Screen, left: &[(SetupPart, String)], asked: usize, is_undo: bool) {
+    if !left.is_empty() {
+        if asked > 0 {
+            screen.gap();
+        }
+        screen.line(if asked > 0 { "Nothing else to do:" } else { "Nothing to do:" });
+        let mut grid = Grid::of(&[Column::of(""), Column::text("")]).indented(2);
+        for (part, why) in left {
+            grid.row([part.name().into(), Cell::quiet(why)]);
+        }
+        screen.grid(&grid);
+    }
+    if !is_undo {
+        screen.line(
+            Cell::strong("Next: ").then("sudo pacman -Syu   ").and("Look: ", Tone::Strong).then("pkgswarm status"),
+        );
+    }
+}
