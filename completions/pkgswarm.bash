@@ -131,7 +131,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__config)
-            opts="-h --json --set --help"
+            opts="-h --changed --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -559,7 +559,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__status)
-            opts="-h --json --set --help"
+            opts="-l -h --long --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -577,7 +577,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__why)
-            opts="-h --json --set --help"
+            opts="-l -h --long --json --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

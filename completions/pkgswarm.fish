@@ -140,9 +140,11 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_s
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -l set -d 'Set one setting for this run, above every other layer' -r
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand lan; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -s l -l long -d 'Show peer ids, addresses and every pending update as well'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -s l -l long -d 'Show digests, the CID and paths as well'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -l json -d 'Print one JSON object'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l days -d 'Number of days to look back, today included; 0 for the whole journal' -r
@@ -150,5 +152,6 @@ complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l set -d 'Set 
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -l set -d 'Set one setting for this run, above every other layer' -r
+complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -l changed -d 'Only the settings that have another value than their default'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -l json -d 'Print JSON'
 complete -c pkgswarm -n "__fish_pkgswarm_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -3,13 +3,16 @@
 use std::io::Write as _;
 
 use crate::cli::ConfigArgs;
-use crate::config::key::nearest;
+use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::columns::Tone;
+use crate::config::key::{SettingKey, Shape, nearest};
 use crate::config::keys::KEYS;
-use crate::config::layers::Chosen;
+use crate::config::layers::{Chosen, Origin};
 use crate::config::written::Written;
 use crate::config::{Layers, Settings};
 use crate::env::Env;
 use crate::error::Error;
+use crate::report;
 
 /// Runs the command.
 pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {
@@ -53,14 +56,37 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
         writeln!(out, "{all:#}")?;
         return Ok(0);
     }
-    let width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or(0);
+    let mut grid = Grid::of(&[Column::of(""), Column::name(""), Column::name("")]);
     for key in KEYS {
         let Chosen { text, origin, .. } = &layers.values[key.name];
-        writeln!(out, "{:width$}  {}  ({origin})", key.name, effective(key.name, text))?;
+        let is_default = *origin == Origin::Default;
+        if is_default && args.changed {
+            continue;
+        }
+        let (value, tone) =
+            (shown_value(key, &effective(key.name, text)), if is_default { Tone::Quiet } else { Tone::Plain });
+        grid.row([key.name.into(), Cell::of(value, tone), Cell::quiet(format!("({origin})"))]);
     }
     for (index, origin) in layers.indexes.values() {
         let key = index.key.as_ref().map(Written::text).or(index.minisign.as_ref().map(Written::text)).unwrap_or("");
-        writeln!(out, "{:width$}  {key} for {}  ({origin})", format!("index.{}", index.name), index.repos_shown())?;
+        let value = format!("{key} for {}", index.repos_shown());
+        grid.row([format!("index.{}", index.name).into(), value.into(), Cell::quiet(format!("({origin})"))]);
     }
+    if grid.is_empty() {
+        report::say("every setting has its default: `pkgswarm config` lists them");
+        return Ok(0);
+    }
+    let mut screen = Screen::new(env);
+    screen.grid(&grid);
+    screen.show()?;
     Ok(0)
+}
+
+/// Returns a value as people read it: an empty list is none, a limit of 0 is none either.
+fn shown_value(key: &SettingKey, value: &str) -> String {
+    match (key.shape, value) {
+        (_, "") => "none".to_owned(),
+        (Shape::Size, "0") if key.default == "0" => "no limit".to_owned(),
+        _ => value.to_owned(),
+    }
 }

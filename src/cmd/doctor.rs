@@ -4,11 +4,13 @@ use std::io::Write as _;
 use std::time::SystemTime;
 
 use crate::cli::DoctorArgs;
+use crate::cmd::screen::{Cell, Screen};
+use crate::columns::Tone;
 use crate::config::Settings;
+use crate::doctor::daemon::DaemonFacts;
 use crate::doctor::{self, Check, Facts, Finding, Level, store};
 use crate::env::Env;
 use crate::handover::{self, HandoverTarget};
-use crate::name::shown;
 use crate::report::{self, counted};
 
 /// Exit status when a check found a problem.
@@ -20,7 +22,7 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) 
         // Root runs no checks itself: they read what strangers send.
         let found = doctor::checks().filter(|check| check.name == "user");
         let found = found.map(|check| (check, vec![store::no_user(settings.download_user.as_deref())]));
-        return tell(&found.collect::<Vec<_>>(), args);
+        return tell(env, &found.collect::<Vec<_>>(), &[], args);
     }
     handover::through(env, settings, &HandoverTarget::Looking, |_| run_here(env, flags, args))
 }
@@ -29,15 +31,26 @@ fn run_here(env: &Env, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8
     // pacman's downloader does not have the caller's own files and directories.
     let (settings, _) = Settings::read_leniently(&Env { uid: 0, ..env.clone() }, flags);
     let facts = Facts::gather(env, &settings, SystemTime::now());
-    tell(&doctor::checks().map(|check| (check, (check.look)(&facts))).collect::<Vec<_>>(), args)
+    let found = doctor::checks().map(|check| (check, (check.look)(&facts))).collect::<Vec<_>>();
+    tell(env, &found, &absent(&facts), args)
+}
+
+/// Lists the groups of which there is nothing to look at, with the reason.
+fn absent(facts: &Facts) -> Vec<(&'static str, &'static str)> {
+    let kubo = match facts.kubo {
+        DaemonFacts::Here(_) => None,
+        DaemonFacts::Gone { .. } => Some("not running"),
+        DaemonFacts::Off | DaemonFacts::BehindProxy => Some("not asked"),
+    };
+    let indexes = facts.indexes.is_empty().then_some("none");
+    kubo.map(|why| ("Kubo", why)).into_iter().chain(indexes.map(|why| ("indexes", why))).collect()
 }
 
 /// Prints what each check found, and returns the exit status.
-fn tell(found: &[(&Check, Vec<Finding>)], args: &DoctorArgs) -> anyhow::Result<u8> {
+fn tell(env: &Env, found: &[(&Check, Vec<Finding>)], absent: &[(&str, &str)], args: &DoctorArgs) -> anyhow::Result<u8> {
     let all = || found.iter().flat_map(|(_, findings)| findings);
     let is_ill = all().any(|finding| finding.level > Level::Note);
     let status = if is_ill { ILL } else { 0 };
-    let mut out = report::out();
     if args.json {
         let checks = found.iter().map(|(check, findings)| {
             let findings =
@@ -45,14 +58,21 @@ fn tell(found: &[(&Check, Vec<Finding>)], args: &DoctorArgs) -> anyhow::Result<u
             serde_json::json!({"check": check.name, "about": check.about, "found": findings.collect::<Vec<_>>()})
         });
         let whole = serde_json::json!({"healthy": !is_ill, "checks": checks.collect::<Vec<_>>()});
-        writeln!(out, "{whole:#}")?;
+        writeln!(report::out(), "{whole:#}")?;
         return Ok(status);
     }
+    let mut screen = Screen::new(env);
     for (check, finding) in found.iter().flat_map(|(check, findings)| findings.iter().map(move |f| (check, f))) {
         if finding.level > Level::Note || args.notes {
-            writeln!(out, "{}", lines(check.name, finding))?;
+            let (word, tone) = worded(finding.level);
+            screen.line(
+                Cell::of(word, tone).then(format!(": {} ", finding.says)).and(format!("[{}]", check.name), Tone::Quiet),
+            );
+            screen.line(Cell::strong("  fix: ").then(&finding.mend));
         }
     }
+    screen.line(groups(found, absent));
+    screen.show()?;
     let notes = all().filter(|finding| finding.level == Level::Note).count();
     if notes > 0 && !args.notes {
         report::say(&format!("{}: `pkgswarm doctor --notes`", counted(notes, "note")));
@@ -62,16 +82,44 @@ fn tell(found: &[(&Check, Vec<Finding>)], args: &DoctorArgs) -> anyhow::Result<u
     Ok(status)
 }
 
-fn lines(name: &str, finding: &Finding) -> String {
-    let level = match finding.level {
-        Level::Note => "note",
-        Level::Warning => "warning",
-        Level::Error => "error",
-    };
-    format!(
-        "{level}: {} [{name}]
-  fix: {}",
-        shown(&finding.says),
-        shown(&finding.mend)
-    )
+/// Counts the checks of each group by their worst findings: `pacman 14 ok; store 4 ok, 1 warning`.
+fn groups(found: &[(&Check, Vec<Finding>)], absent: &[(&str, &str)]) -> Cell {
+    let mut cell = Cell::default();
+    for (group, checks) in doctor::GROUPS {
+        let worst: Vec<Option<Level>> = found
+            .iter()
+            .filter(|(check, _)| checks.iter().any(|one| one.name == check.name))
+            .map(|(_, findings)| findings.iter().map(|finding| finding.level).max())
+            .collect();
+        if worst.is_empty() {
+            continue;
+        }
+        let between = if cell.is_empty() { "" } else { "; " };
+        cell = cell.then(between).and(group, Tone::Strong);
+        if let Some((_, why)) = absent.iter().find(|(one, _)| *one == group && worst.iter().all(Option::is_none)) {
+            cell = cell.then(" ").and(why, Tone::Quiet);
+            continue;
+        }
+        let mut before = " ";
+        let levels = [None, Some(Level::Error), Some(Level::Warning), Some(Level::Note)];
+        for (level, count) in levels.map(|level| (level, worst.iter().filter(|one| **one == level).count())) {
+            if count > 0 {
+                let (text, tone) = match level.map(worded) {
+                    None => (format!("{count} ok"), Tone::Good),
+                    Some((word, tone)) => (counted(count, word), tone),
+                };
+                cell = cell.then(before).and(text, tone);
+                before = ", ";
+            }
+        }
+    }
+    cell
+}
+
+fn worded(level: Level) -> (&'static str, Tone) {
+    match level {
+        Level::Note => ("note", Tone::Plain),
+        Level::Warning => ("warning", Tone::Poor),
+        Level::Error => ("error", Tone::Bad),
+    }
 }

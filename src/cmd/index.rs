@@ -9,7 +9,7 @@ use clap::Parser as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use crate::cli::{Cli, IndexAddArgs, IndexCommand, JsonArgs, NameArgs, RefreshArgs, ShowArgs};
+use crate::cli::{Cli, IndexAddArgs, IndexCommand, NameArgs, RefreshArgs, ShowArgs};
 use crate::clock;
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
@@ -28,6 +28,7 @@ use crate::report;
 use crate::runtime::block_on;
 
 mod declared;
+mod ls;
 
 use declared::{declared_elsewhere, file_of, not_writable, to_toml};
 
@@ -43,7 +44,7 @@ pub fn run(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Re
 fn run_here(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::Result<u8> {
     match command {
         IndexCommand::Add(args) => add(env, settings, args),
-        IndexCommand::Ls(args) => ls(settings, args),
+        IndexCommand::Ls(args) => ls::ls(env, settings, args),
         IndexCommand::Refresh(args) => run_refresh(env, settings, args),
         IndexCommand::Show(args) => show(settings, args),
         IndexCommand::Audit(args) => super::audit::run(env, settings, args),
@@ -68,12 +69,14 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     };
     if !is_ipns {
         if args.minisign.is_some() {
-            let why = "KEY is no IPNS name, and --minisign gives another key";
-            return Err(Error::usage(&args.key, why).hint("an IPNS name begins with k51").into());
+            let why = "is not an IPNS name (k51…), and --minisign gives another key";
+            return Err(Error::usage(&args.key, why)
+                .hint("name the IPNS name as KEY, or give one minisign key alone")
+                .into());
         }
         if index.url.is_none() {
-            let why = "is no IPNS name; an index that is proven by minisign alone needs --url";
-            return Err(Error::usage(&args.key, why).hint("an IPNS name begins with k51").into());
+            let why = "is not an IPNS name (k51…); a minisign key alone needs --url, the address of a plain copy";
+            return Err(Error::usage(&args.key, why).into());
         }
         index.minisign = Some(Written::read(args.key.as_str()));
     }
@@ -124,9 +127,14 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
     } else {
         here(false)?
     };
-    if status != 0 {
-        report::say("hint: it stays configured; `pkgswarm index refresh` tries again, `pkgswarm index rm` removes it");
-    }
+    report::say(&match (status, layers::user_dir(env).is_some()) {
+        (0, false) => "Next: sudo pacman -Syu   Look: pkgswarm index ls".to_owned(),
+        (0, true) => format!("Next: pkgswarm fetch PACKAGE   Look: pkgswarm index show {}", index.name),
+        _ => format!(
+            "hint: it stays configured; `pkgswarm index refresh {0}` tries again, `pkgswarm index rm {0}` removes it",
+            index.name
+        ),
+    });
     Ok(status)
 }
 
@@ -301,44 +309,6 @@ fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
 fn is_in_force(settings: &Settings, index: &IndexConfig) -> bool {
     let now = clock::now();
     in_use::state(settings).is_in_force(&in_use::copy_name(index), now).unwrap_or(false)
-}
-
-fn ls(settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
-    let now = clock::now();
-    let mut out = report::out();
-    for index in &settings.indexes {
-        let name = in_use::copy_name(index);
-        let state = in_use::state(settings);
-        let seen = in_use::grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
-        let manifest = state.held(&name).ok().flatten().map(|held| held.manifest);
-        let expired = manifest.is_some() && !is_in_force(settings, index);
-        if args.json {
-            let row = serde_json::json!({
-                "name": index.name, "key": index.key, "minisign": index.minisign, "url": index.url,
-                "repos": index.repos, "sequence": manifest.as_ref().map(|m| m.sequence),
-                "created": manifest.as_ref().map(|m| m.created), "expires": manifest.as_ref().map(|m| m.expires),
-                "confirmed": seen.map(|seen| seen.fetched), "expired": expired,
-                "age": manifest.as_ref().map(|m| now.saturating_sub(m.created)), "transports": state.asked(&name),
-            });
-            writeln!(out, "{row}")?;
-            continue;
-        }
-        let age = |since: u64| time::span(now.saturating_sub(since));
-        let life = match &manifest {
-            None => "never fetched".to_owned(),
-            Some(manifest) if expired && manifest.expires >= now => "EXPIRED before this clock was set back".to_owned(),
-            Some(manifest) if expired => format!("EXPIRED {} ago", age(manifest.expires)),
-            Some(manifest) => {
-                let left = time::span(manifest.expires.saturating_sub(now));
-                format!("{} old, expires in {left}", age(manifest.created))
-            }
-        };
-        writeln!(out, "{}  {life}  for {}", index.name, index.repos_shown())?;
-    }
-    if settings.indexes.is_empty() && !args.json {
-        report::say("no index is in use; pkgswarm index add NAME KEY adds one");
-    }
-    Ok(0)
 }
 
 fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {

@@ -5,6 +5,9 @@ use std::io::{self, Write as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::PrefetchArgs;
+use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::cmd::status::versions;
+use crate::columns::{self, Tone};
 use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::env::Env;
@@ -48,17 +51,17 @@ fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resu
     let done = prefetch::run(env, settings, &options, &mut |progress| bar.at(progress));
     bar.clear();
     match done {
-        Ok(report) => tell(&report, args, settings.stores.len() == 1),
+        Ok(report) => tell(env, &report, args, settings.stores.len() == 1),
         Err(e) if e.kind == ErrorKind::Interrupted => Err(e.into()),
         Err(e) => {
-            eprint!("{}", error::report(&e));
+            report::complain(&error::report(&e));
             Ok(FAILED)
         }
     }
 }
 
 /// Prints the updates and a summary. `is_pacmans` is true if pacman's downloader uses the same store.
-fn tell(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> anyhow::Result<u8> {
+fn tell(env: &Env, done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> anyhow::Result<u8> {
     let is_missing = |one: &PendingUpdate| matches!(one.stands, UpdateStanding::Failed(_));
     let failed = !done.failures.is_empty() || (!args.dry_run && done.updates.iter().any(is_missing));
     let status = match (failed, asked(done, args).next().is_none()) {
@@ -66,7 +69,6 @@ fn tell(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> anyhow:
         (false, false) => SOME,
         (false, true) => NONE,
     };
-    let mut out = io::stdout().lock();
     if args.json {
         let failures: Vec<String> = done.failures.iter().map(ToString::to_string).collect();
         let all = serde_json::json!({
@@ -76,15 +78,20 @@ fn tell(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> anyhow:
             "failures": failures,
             "warnings": done.warnings,
         });
-        writeln!(out, "{all}")?;
+        writeln!(io::stdout(), "{all}")?;
         return Ok(status);
     }
-    for update in asked(done, args) {
-        writeln!(out, "{}", update.line())?;
+    let screen = Screen::new(env);
+    // On a pipe the form of checkupdates, which scripts read.
+    let is_for_people = screen.paper().is_terminal;
+    match is_for_people {
+        true => listed(screen, done, args).show()?,
+        false => asked(done, args).try_for_each(|update| writeln!(io::stdout(), "{}", update.line()))?,
     }
-    done.failures.iter().for_each(|failure| eprint!("{}", error::report(failure)));
+    done.failures.iter().for_each(|failure| report::complain(&error::report(failure)));
     done.warnings.iter().for_each(|warning| report::say(&format!("warning: {warning}")));
-    summary(done, args, is_pacmans).iter().for_each(|line| report::say(line));
+    let form = if is_for_people { Form::People } else { Form::Plain };
+    summary(done, args, is_pacmans, form).iter().for_each(|line| report::say(line));
     Ok(status)
 }
 
@@ -93,13 +100,36 @@ fn asked<'a>(done: &'a PrefetchReport, args: &'a PrefetchArgs) -> impl Iterator<
     done.updates.iter().filter(|one| args.only.is_empty() || args.only.contains(&one.name))
 }
 
+/// Lists the updates with their sizes, for people.
+fn listed(mut screen: Screen, done: &PrefetchReport, args: &PrefetchArgs) -> Screen {
+    let columns =
+        [Column::name(""), Column::name(""), Column::of(""), Column::name(""), Column::figure(""), Column::of("")];
+    let mut grid = Grid::of(&columns);
+    for update in asked(done, args) {
+        let [name, old, arrow, new] = versions(update);
+        let ready = if update.is_here() { Cell::of("ready", Tone::Good) } else { Cell::default() };
+        grid.row([name, old, arrow, new, show_size(update.size).into(), ready]);
+    }
+    screen.grid(&grid);
+    screen
+}
+
+/// The reader of the summary.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A user at a terminal.
+    People,
+    /// A script, which may know the lines.
+    Plain,
+}
+
 /// Says how many updates are here.
 fn are_here(here: usize, of: usize) -> String {
     format!("{here} of {} {} here", counted(of, "update"), if of == 1 { "is" } else { "are" })
 }
 
 /// Returns the lines that follow the list.
-fn summary(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> Vec<String> {
+fn summary(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool, form: Form) -> Vec<String> {
     if let Some(why) = &done.postponed {
         return vec![format!("not now: {why}; --now does it anyway")];
     }
@@ -112,7 +142,23 @@ fn summary(done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool) -> Vec<
     let here: Vec<_> = asked.iter().filter(|update| update.is_here()).collect();
     let bytes: u64 = here.iter().map(|update| update.size).sum();
     let of = asked.len();
-    if args.dry_run {
+    let all: u64 = asked.iter().map(|update| update.size).sum();
+    if form == Form::People && is_pacmans {
+        let rest = all.saturating_sub(bytes);
+        lines.push(match (rest, args.dry_run) {
+            (0, _) => format!("{of} of {of} ready. `sudo pacman -Su` needs no network."),
+            (rest, true) => {
+                format!("{} of {of} ready. `sudo pkgswarm prefetch` fetches {}.", here.len(), show_size(rest))
+            }
+            (rest, false) => {
+                format!(
+                    "{} of {of} ready. `sudo pacman -Su` needs the network for {} more.",
+                    here.len(),
+                    show_size(rest)
+                )
+            }
+        });
+    } else if args.dry_run {
         let missing: u64 = asked.iter().filter(|one| one.stands == UpdateStanding::Pending).map(|one| one.size).sum();
         lines.push(format!("{}; {} would be fetched", are_here(here.len(), of), show_size(missing)));
     } else {
@@ -152,7 +198,10 @@ impl Bar {
     fn new(wanted: bool) -> Self {
         let target = if wanted { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let template = "{prefix} {bytes}/{total_bytes} {bytes_per_sec} {eta} [{wide_bar}] {percent}%";
+        let template = match columns::columns(io::stderr()) {
+            Some(..80) => "{prefix} {bytes}/{total_bytes} [{wide_bar}] {percent}%",
+            _ => "{prefix} {bytes}/{total_bytes} {bytes_per_sec} {eta} [{wide_bar}] {percent}%",
+        };
         bar.set_style(
             ProgressStyle::with_template(template).expect("the template is fixed and valid").progress_chars("#>-"),
         );

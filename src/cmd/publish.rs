@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -40,6 +40,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
         out: args.out.clone(),
         now: clock::now(),
     };
+    let begun = Instant::now();
     let minisign = options.minisign.as_ref().map(SecretKey::public);
     let http = Http::new(settings.connect);
     let kubo = Kubo::configured(settings, &http);
@@ -50,7 +51,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
         block_on(work).ok_or_else(|| Error::new(ErrorKind::Interrupted, "publish", "interrupted; run it again"))?;
     shown.clear();
     let report = report.map_err(|e| explained(settings, e))?;
-    print(args, &report, minisign.as_ref())?;
+    print(args, &report, minisign.as_ref(), begun.elapsed())?;
     Ok(0)
 }
 
@@ -97,10 +98,13 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
         PublishError::Io { .. } => ErrorKind::Local,
         _ => ErrorKind::NoSource,
     };
-    let error = Error::new(kind, "publish", &e);
+    let error = match &e {
+        PublishError::Kubo(fault) => Error::new(kind, "publish", fault.told(&settings.kubo_api)),
+        _ => Error::new(kind, "publish", &e),
+    };
     match &e {
         PublishError::Kubo(_) => {
-            error.hint(format!("is Kubo running at {}? `--offline` builds and signs without it", settings.kubo_api))
+            error.hint("sudo systemctl start ipfs; or `--offline --out DIR`, which builds and signs without Kubo")
         }
         PublishError::LeftOut(tables) => {
             let drop: Vec<String> = tables.iter().map(|table| format!("--drop {table}")).collect();
@@ -111,7 +115,7 @@ fn explained(settings: &Settings, e: PublishError) -> Error {
     }
 }
 
-fn print(args: &PublishArgs, report: &PublishReport, minisign: Option<&PublicKey>) -> io::Result<()> {
+fn print(args: &PublishArgs, report: &PublishReport, minisign: Option<&PublicKey>, took: Duration) -> io::Result<()> {
     for warning in &report.warnings {
         report::say(&format!("warning: {warning}"));
     }
@@ -134,9 +138,9 @@ fn print(args: &PublishArgs, report: &PublishReport, minisign: Option<&PublicKey
     let signer = minisign.map(|key| key.to_string());
     match (&name, &args.out) {
         (Some(name), _) => {
-            report::say(&format!("{did}: {files}, {sent} sent to Kubo"));
+            report::say(&format!("{did}: {files}, {sent} sent to Kubo, in {} s", took.as_secs()));
             let also = signer.map(|key| format!(" --minisign {key}")).unwrap_or_default();
-            report::say(&format!("users run: pkgswarm index add NAME {name}{also}"));
+            report::say(&format!("users run: sudo pkgswarm index add NAME {name}{also}"));
         }
         (None, out) => {
             let out = out.as_deref().unwrap_or(Path::new(".")).display();
@@ -144,7 +148,9 @@ fn print(args: &PublishArgs, report: &PublishReport, minisign: Option<&PublicKey
             report::say(&format!("{word}: {files}, in {out}; Kubo was not asked"));
             report::say(&match signer {
                 Some(key) => {
-                    format!("serve {out} over HTTP; users run: pkgswarm index add NAME {key} --url https://HOST/PATH")
+                    format!(
+                        "serve {out} over HTTP; users run: sudo pkgswarm index add NAME {key} --url https://HOST/PATH"
+                    )
                 }
                 None => "without --minisign-key no user can prove a copy that comes over HTTP".to_owned(),
             });

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
 use crate::cmd::daemon::{ask, ask_if_running, confirmed};
+use crate::cmd::screen::{Cell, Column, Grid, Screen};
+use crate::columns::Tone;
 use crate::config::layers::Chosen;
 use crate::config::value::show_size;
 use crate::config::written::Written;
@@ -38,11 +40,11 @@ pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Resu
         return Ok(0);
     }
     let shared = ask(settings, "shared")?;
-    let mut out = report::out();
     if args.json {
-        writeln!(out, "{shared}")?;
+        writeln!(report::out(), "{shared}")?;
         return Ok(0);
     }
+    let mut grid = Grid::of(&[Column::figure("SIZE"), Column::name("REPO"), Column::name("FILE")]);
     for file in list(&shared, "files") {
         let text = |field: &str| file[field].as_str().unwrap_or_default().to_owned();
         let size = show_size(file["size"].as_u64().unwrap_or(0));
@@ -52,7 +54,12 @@ pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Resu
             }
             None => text("path"),
         };
-        writeln!(out, "{size:>10}  {}  {path}", text("repo"))?;
+        grid.row([size.into(), text("repo").into(), path.into()]);
+    }
+    if !grid.is_empty() {
+        let mut screen = Screen::new(env);
+        screen.grid(&grid);
+        screen.show()?;
     }
     report::say(&offer(&shared));
     Ok(0)
@@ -65,7 +72,7 @@ fn offer(shared: &Value) -> String {
     }
     let networks: Vec<&str> = list(shared, "networks").iter().filter_map(Value::as_str).collect();
     let to = match networks.is_empty() {
-        true => "no machine, because no trusted network is here".to_owned(),
+        true => "no machine, because no trusted network is here (sudo pkgswarm lan trust)".to_owned(),
         false => format!("every machine on {}", networks.join(", ")),
     };
     format!("{}, offered to {to}", counted(list(shared, "files").len(), "file"))
@@ -200,7 +207,6 @@ fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
         Some(judged) if one.is_chosen => judged["used"] == true,
         _ => one.is_trusted,
     };
-    let mut out = report::out();
     if args.json {
         let here = here.iter().map(|one| {
             json!({
@@ -211,16 +217,25 @@ fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
         let document = json!({
             "here": here.collect::<Vec<_>>(), "trusted": trusted, "interfaces": configured.lan_interfaces,
         });
-        writeln!(out, "{document}")?;
+        writeln!(report::out(), "{document}")?;
         return Ok(());
     }
+    let mut grid = Grid::of(&[Column::name("NETWORK"), Column::text("STATE"), Column::of("HERE")]);
     for one in &here {
-        writeln!(out, "{}  {} on {} is here, {}", one.network, one.address, one.interface, stands(one))?;
+        let tone = if is_trusted(one) { Tone::Good } else { Tone::Plain };
+        let place = format!("{} on {}", one.address, one.interface);
+        grid.row([one.network.to_string().into(), Cell::of(stands(one), tone), place.into()]);
     }
     for network in trusted.iter().filter(|known| !here.iter().any(|one| one.network.to_string() == **known)) {
-        writeln!(out, "{network}  trusted")?;
+        grid.row([network.into(), "trusted".into(), Cell::default()]);
     }
-    Ok(())
+    if grid.is_empty() {
+        report::say("this machine is in no private network, and none is trusted");
+        return Ok(());
+    }
+    let mut screen = Screen::new(env);
+    screen.grid(&grid);
+    Ok(screen.show()?)
 }
 
 /// Returns these networks as `lan.networks` has them.

@@ -120,9 +120,19 @@ fn fix_of(mistake: &str) -> String {
     }
 }
 
+/// All checks by what they look at, in the order in which they are reported.
+pub const GROUPS: [(&str, &[Check]); 6] = [
+    ("configuration", CONFIG),
+    ("pacman", pacman::CHECKS),
+    ("store", store::CHECKS),
+    ("indexes", index::CHECKS),
+    ("Kubo", kubo::CHECKS),
+    ("sharing", lan::CHECKS),
+];
+
 /// Returns all checks, in the order in which they are reported.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    [CONFIG, pacman::CHECKS, store::CHECKS, index::CHECKS, kubo::CHECKS, lan::CHECKS].into_iter().flatten()
+    GROUPS.into_iter().flat_map(|(_, checks)| checks)
 }
 
 #[cfg(test)]

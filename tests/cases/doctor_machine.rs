@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime};
 
-use super::doctor::{finds, finds_none, found, healthy, machine, user, well_set_up};
+use super::doctor::{findings, finds, finds_none, found, healthy, machine, user, well_set_up};
 use crate::support::index::FakeIndex;
 use crate::support::mount::Mounted;
 use crate::support::world::{UNPRIVILEGED, can_be_two_users};
@@ -26,7 +26,7 @@ fn a_disk_without_room_is_found() {
         let world = healthy();
         let Some(_mounted) = mounted(&world, options) else { return };
         finds(&world, "room", "warning");
-        let said = world.run(&["doctor"]).stdout;
+        let said = findings(&world.run(&["doctor"]));
         let want = format!(
             "warning: the store in {}/store has {has}: large packages do not fit [room]\n  \
              fix: sudo pacman -Sc makes room; store.max limits the store of pkgswarm\n",
@@ -59,7 +59,7 @@ fn a_machine_without_a_user_for_downloads_is_found() {
     let run = doctor(root, &["doctor"]).unwrap();
     let want = "error: there is no unprivileged user to download for root [user]\n  \
                 fix: sudo systemd-sysusers, or set download.user in /etc/pkgswarm/config.toml\n";
-    assert_eq!((run.code(), run.stdout.as_str(), run.stderr.as_str()), (1, want, ""));
+    assert_eq!((run.code(), findings(&run).as_str(), run.stderr.as_str()), (1, want, ""));
     let run = doctor(&(root.to_owned() + user), &["doctor", "--json"]).unwrap();
     let note = |check: &str| (check.to_owned(), "note".to_owned());
     // These two were never made.
@@ -82,7 +82,7 @@ fn a_timer_that_fetches_as_another_user_is_found() {
     finds_none(&world("enabled", &user()));
     finds_none(&world("disabled", "no-such-user"));
     finds(&world("enabled", "no-such-user"), "unit-users", "warning");
-    let said = world("enabled", "root").run(&["doctor"]).stdout;
+    let said = findings(&world("enabled", "root").run(&["doctor"]));
     let want = format!(
         "warning: pkgswarm-prefetch.service runs as root, and {0} downloads [unit-users]\n  fix: sudo systemctl edit \
          pkgswarm-prefetch.service, and write [Service] and User={0}\n",

@@ -63,10 +63,13 @@ fn screens_of_what_is_typed_wrongly() {
 
 #[test]
 fn screens_of_config() {
-    let world = World::new();
+    let world =
+        World::new().set("PKGSWARM_STORE_DIR", "/nonexistent/store").set("PKGSWARM_STATE_DIR", "/nonexistent/state");
+    let world = world.set("PKGSWARM_PACMAN_CONF", "/nonexistent/pacman.conf");
     let mut screens = Screens::of("config");
     screens
         .run("every setting", &world, &["config"])
+        .run("those that are not the default", &world, &["--set", "lan.upload=1 MiB", "config", "--changed"])
         .run("one setting", &world, &["config", "kubo.api"])
         .run("a setting that is given with the call", &world, &["--set", "lan.enabled=false", "config", "lan.enabled"])
         .run("a setting that does not exist", &world, &["config", "kubo.apy"])

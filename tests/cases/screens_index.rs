@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::keys::now;
 use crate::support::run::Running;
-use crate::support::screens::Screens;
+use crate::support::screens::{Screens, at_80_columns};
 use crate::support::*;
 
 /// Three and a half hours, of which only the three show, even on a slow machine.
@@ -110,7 +110,7 @@ fn screens_of_publish() {
     };
     let mut run = |about: &str, words: Vec<String>| {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let run = world.run(&words);
+        let run = at_80_columns(&world, &words);
         // The index contains its creation time.
         let root = run.stdout.trim();
         let equal = [(root, "$ROOT"), (&*public, "$KEY")];

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::World;
-use super::run::{Run, redacted};
+use super::run::{Run, Running, redacted};
 use super::world::binary;
 
 /// The screens of one command, in order.
@@ -23,13 +23,18 @@ impl Screens {
 
     /// Runs this in the world and adds its screen, under the description of the scene.
     pub fn run(&mut self, about: &str, world: &World, arguments: &[&str]) -> &mut Self {
+        self.run_with(about, world, arguments, &[])
+    }
+
+    /// Does the same without a limit of columns, for a screen with paths, which differ in length.
+    pub fn run_wide(&mut self, about: &str, world: &World, arguments: &[&str]) -> &mut Self {
         let run = world.run(arguments);
         self.add(about, world, arguments, &run, &[])
     }
 
     /// Does the same, and replaces these texts, which differ in each run, by constants.
     pub fn run_with(&mut self, about: &str, world: &World, arguments: &[&str], equal: &[(&str, &str)]) -> &mut Self {
-        let run = world.run(arguments);
+        let run = at_80_columns(world, arguments);
         self.add(about, world, arguments, &run, equal)
     }
 
@@ -77,6 +82,13 @@ impl Screens {
         let shown = differences(&held, &self.text);
         assert!(held == self.text, "{}:\n{shown}\nPKGSWARM_SCREENS=write writes it anew", self.file);
     }
+}
+
+/// Runs this in the world as at a terminal of 80 columns, without its styles.
+pub fn at_80_columns(world: &World, arguments: &[&str]) -> Run {
+    let mut command = world.command(arguments);
+    command.env("COLUMNS", "80");
+    Running::start(command, world.base()).finish()
 }
 
 /// Lists the lines that differ, each with - or + before it.
