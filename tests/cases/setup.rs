@@ -242,7 +242,7 @@ fn timers_are_enabled_as_shown_and_only_those_are_disabled_again() {
     let run = timers(&["--yes"]);
     assert_eq!(
         run.stdout,
-        "systemctl enable --now pkgswarm-prefetch.timer\n  fetches pending updates before anyone asks\n"
+        "systemctl enable --now pkgswarm-prefetch.timer\n  fetches pending updates ahead, every four hours\n"
     );
     assert_eq!(run.said, "index: pkgswarm-index.timer is enabled\nprefetch: pkgswarm-prefetch.timer is enabled\n");
     let undo = timers(&["--undo", "--yes"]);
