@@ -77,6 +77,14 @@ pub const CASES: &[Case] = &[
         run: small::loopback,
     },
     Case {
+        name: "xfer-floor",
+        what: "`pacman -Sw` of 500 small packages on loopback, one process a file, against a static C program that copies \
+               each file from the mirror's disk: the limit of any XferCommand",
+        unit: "s",
+        rivals: &[against("copy in C", Bar::RatioAtMost(1.35)), against("no launcher", Bar::None)],
+        run: small::floor,
+    },
+    Case {
         name: "small-lan",
         what: "the same packages from a neighbour: from its Kubo, or from an nginx cache as pacman's server",
         unit: "s",

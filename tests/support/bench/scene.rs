@@ -123,6 +123,12 @@ impl Scene {
         pacman
     }
 
+    /// Makes a pacman that calls the full program itself.
+    pub fn ours_without_launcher(&self) -> PacmanRoot {
+        let full = self.swarm.program().with_file_name("pkgswarm-full");
+        self.pacman_with(&format!("{} xfer %u %o", full.display()), &self.server())
+    }
+
     /// Makes a pacman with the curl line of most guides.
     pub fn pacman_with_curl(&self) -> PacmanRoot {
         self.pacman_with(CURL, &self.server())
@@ -313,7 +319,8 @@ impl Scene {
 
 /// Removes files of more than a MiB.
 fn remove_large(path: &Path) {
-    let found = path.symlink_metadata().expect("it was listed");
+    // A process of ours that works on in the background may have removed it since it was listed.
+    let Ok(found) = path.symlink_metadata() else { return };
     if found.is_dir() {
         fs::read_dir(path).expect("a directory").flatten().for_each(|entry| remove_large(&entry.path()));
     } else if found.len() > 1 << 20 {

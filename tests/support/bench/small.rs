@@ -3,7 +3,7 @@
 use super::measure::{Outcome, Rival, Run, Skipped};
 use super::scene::{Scene, Setup};
 use super::wire;
-use crate::real::{Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Routing};
+use crate::real::{Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Routing, command, scratch};
 
 const KIB: u64 = 1 << 10;
 
@@ -28,6 +28,28 @@ pub fn fifty() -> Vec<Package> {
 pub fn loopback(run: &Run) -> Result<Vec<Outcome>, Skipped> {
     let packages = fifty();
     Ok(against_downloaders(run, &Setup::of(&packages).signed().build(), &packages))
+}
+
+/// Measures seconds of `-Sw` of 500 packages on loopback, against the limit of any XferCommand: a static program that
+/// copies each file from the mirror's disk. Beside it, ours without the small program in front.
+pub fn floor(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+    let packages: Vec<Package> =
+        (0..500).map(|i| Package::new(&format!("small{i:03}"), "1-1").size((8 + i % 40) * KIB)).collect();
+    let scene = Setup::of(&packages).build();
+    let made = scratch("floor");
+    let program = made.path().join("floor");
+    let mut compiler = command("cc");
+    compiler.args(["-O2", "-static", "-o"]).arg(&program).arg("tests/support/bench/floor.c");
+    compiler.arg(format!("-DTREE=\"{}\"", scene.tree().display()));
+    crate::real::run(&mut compiler).ok();
+    let copying = scene.pacman_with(&format!("{} %u %o", program.display()), &scene.server());
+    let full = scene.ours_without_launcher();
+    let ours = || scene.count(run, || scene.download(scene.pacman(), &packages));
+    let without = || {
+        scene.empty_store();
+        scene.download(&full, &packages)
+    };
+    Ok(run.in_turn(ours, vec![Ok(rival(|| scene.download(&copying, &packages))), Ok(rival(without))]))
 }
 
 /// Measures seconds of `-Sw`, with a distant mirror.
