@@ -12,6 +12,8 @@ use crate::config::value::show_size;
 use crate::listener::Listener;
 use crate::name::{is_hidden, shown};
 
+pub mod log;
+
 /// The progress of one file. Draws nothing before `SOON`, so that short transfers do not flicker.
 pub struct ProgressLine {
     bar: RefCell<Option<ProgressBar>>,

@@ -288,6 +288,30 @@ fn status_tells_the_neighbours_their_traffic_and_the_offers() {
 }
 
 #[test]
+fn the_log_has_a_line_for_each_neighbour_that_left_where_that_is_asked_for() {
+    let mut scene = Scene::new(&packages()[..2], 2);
+    let [has, wants] = &mut scene.machines[..] else { panic!("two machines") };
+    has.swarm.config_part("log.toml", "[daemon]\nlog = \"info\"\n");
+    has.daemon.stop();
+    has.daemon.start();
+    has.pacman.run(&["-Syu", "beta"]).ok();
+    has.daemon.offers(2);
+    wants.daemon.meets(1);
+    wants.pacman.run(&["-Syu", "beta"]).ok();
+    let id = wants.daemon.status()["id"].as_str().expect("its id").to_owned();
+    let mut machines = scene.machines.into_iter();
+    let (mut has, mut wants) = (machines.next().expect("one"), machines.next().expect("two"));
+    assert_eq!(wants.daemon.stop().expect("it ran").stderr, "", "by default it is silent");
+    until("it is missed", Duration::from_secs(60), || {
+        has.daemon.status()["peers"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    let said = has.daemon.stop().expect("it ran").stderr;
+    let line = said.lines().find(|line| line.starts_with("neighbour ")).unwrap_or_else(|| panic!("no line: {said}"));
+    assert!(line.contains(wants.host.address()) && line.contains(&id) && line.contains("pkgswarm/"), "{line}");
+    assert!(line.contains("sent it 1.") && line.contains(" MiB, received 0 B: "), "{line}");
+}
+
+#[test]
 fn the_first_requests_of_a_user_are_all_answered_however_soon_they_come() {
     let mut scene = Scene::new(&packages()[..1], 1);
     let daemon = &mut scene.machines[0].daemon;

@@ -223,6 +223,13 @@ pub const KEYS: &[SettingKey] = &[
         doc: "Bytes a second that the daemon sends to one peer; 0 is no limit.",
     },
     SettingKey {
+        name: "daemon.log",
+        shape: Shape::Choice(&["warning", "info"]),
+        default: "warning",
+        doc: "What the daemon writes to its log. `info` adds a line for each neighbour that left: its address and \
+              program, the bytes sent and received, and how the connection ended. A change is noticed within seconds.",
+    },
+    SettingKey {
         name: "daemon.socket",
         shape: Shape::Path,
         default: "/run/pkgswarm/socket",

@@ -36,6 +36,15 @@ pub enum AskPolicy {
     No,
 }
 
+/// The weight of an event in the daemon's log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LogLevel {
+    /// Something does not work as configured.
+    Warning,
+    /// A transfer or a connection has ended.
+    Info,
+}
+
 /// The policy for searches of the whole network by Kubo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SearchPolicy {
@@ -103,6 +112,8 @@ pub struct Settings {
     pub lan_networks: Vec<Written<Network>>,
     pub lan_interfaces: Vec<Written<Pattern>>,
     pub lan_port: u32,
+    /// The weight of events that the daemon logs.
+    pub log: LogLevel,
     /// Multiaddresses as written: only the daemon has the library that reads them.
     pub lan_peers: Vec<String>,
     pub lan_peers_most: u32,
@@ -225,6 +236,10 @@ impl Settings {
             lan_share: take!(YesNo, "lan.share"),
             lan_upload: take!(Size, "lan.upload"),
             lan_upload_each: take!(Size, "lan.upload_each"),
+            log: match take!(Choice, "daemon.log") {
+                "info" => LogLevel::Info,
+                _ => LogLevel::Warning,
+            },
             socket: take!(Path, "daemon.socket"),
             share: take!(Share, "share.repos"),
             share_stores: take!(Words, "share.stores").into_iter().map(PathBuf::from).collect(),

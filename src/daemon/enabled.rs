@@ -31,7 +31,7 @@ use crate::node::bitswap::UploadLimits;
 use crate::node::networks::{self, Allowed, LocalAddress};
 use crate::node::shelf::Shelf;
 use crate::node::{self, Config};
-use crate::report;
+use crate::report::log;
 use crate::socket::SocketListener;
 use crate::store::Store;
 
@@ -54,6 +54,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
         return Err(Error::usage("pkgswarm daemon", "does not run as root: it reads what strangers send")
             .hint("systemctl enable --now pkgswarm-daemon.service runs it as a user of its own"));
     }
+    log::write_up_to(settings.log);
     let allowed = allowed(settings)?;
     let peers = peers(settings)?;
     let dir = settings.store_dir.clone().ok_or_else(|| {
@@ -85,7 +86,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
         })
         .map_err(|e| Error::local("pkgswarm daemon", e))?;
         let library = Library::open(env, settings, &node, store, own.join("shelf"));
-        report::say(&format!("node {}, asked at {}", node.id, settings.socket.display()));
+        log::info(|| format!("node {}, asked at {}", node.id, settings.socket.display()));
         let (tell_allowed, hear_allowed) = watch::channel(allowed);
         let transfers = Transfers::new(node.clone(), store);
         let (server, looks) = Server::new(node.clone(), transfers);
@@ -225,9 +226,10 @@ async fn follow_configuration(
             match Settings::read(env, flags).and_then(|settings| Ok((allowed(&settings)?, settings))) {
                 Ok((allowed, settings)) => {
                     tell.send_if_modified(|old| std::mem::replace(old, allowed.clone()) != allowed);
+                    log::write_up_to(settings.log);
                     library.follow(settings);
                 }
-                Err(e) => report::say(&format!("warning: the configuration is kept as it was: {e}")),
+                Err(e) => log::warn(&format!("the configuration is kept as it was: {e}")),
             }
         }
         // The caller may have left.

@@ -27,7 +27,7 @@ use crate::name::FileName;
 use crate::node::Node;
 use crate::node::indexes::Indexes;
 use crate::node::shelf::{Shelf, Shelved, saved};
-use crate::report;
+use crate::report::log;
 use crate::store::Store;
 use crate::store::contents::name_at;
 
@@ -71,7 +71,7 @@ impl Library {
         };
         let spawned = thread::Builder::new().name("library".to_owned()).spawn(move || keeper.run(&told));
         if let Err(e) = spawned {
-            report::say(&format!("warning: nothing is offered: {e}"));
+            log::warn(&format!("nothing is offered: {e}"));
         }
         Self { tell: Mutex::new(tell), shelf, indexes: node.indexes.clone(), saved }
     }
@@ -92,7 +92,7 @@ impl Library {
     /// Saves the hashes.
     pub fn save(&self) {
         if let Err(e) = saved::save(&self.shelf, &self.saved) {
-            report::say(&format!("warning: {}: {e}; the files are hashed again next time", self.saved.display()));
+            log::warn(&format!("{}: {e}; the files are hashed again next time", self.saved.display()));
         }
     }
 }
@@ -178,7 +178,7 @@ impl Keeper {
                 Err(RecvTimeoutError::Timeout) if unsaved => {
                     unsaved = false;
                     if let Err(e) = saved::save(&self.shelf, &self.saved) {
-                        report::say(&format!("warning: {}: {e}", self.saved.display()));
+                        log::warn(&format!("{}: {e}", self.saved.display()));
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -195,7 +195,7 @@ impl Keeper {
         let lists = match self.lists() {
             Ok(lists) => lists,
             Err(e) => {
-                report::say(&format!("warning: nothing new is offered: {e}"));
+                log::warn(&format!("nothing new is offered: {e}"));
                 LibraryLists { is_whole: false, ..LibraryLists::default() }
             }
         };
@@ -265,7 +265,7 @@ impl Keeper {
         }
         for warning in std::iter::once(&lists).chain(&prefetched).flat_map(Lists::take_warnings) {
             if self.said.insert(warning.clone()) {
-                report::warn(&[warning]);
+                log::warn(&warning);
             }
         }
         Ok(LibraryLists { tables, dirs, files, is_whole: lists.conf().is_some() })

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use libp2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
 
 use crate::node::bitswap::Bitswap;
 use crate::node::claims::Claims;
@@ -74,6 +75,8 @@ pub struct PeerInfo {
     pub address: Multiaddr,
     /// Its agent string, once it was received; at most 64 characters.
     pub agent: String,
+    /// The time when it connected.
+    since: Instant,
     /// True if it supports our small protocol.
     pub is_ours: bool,
     /// True for a Kubo that identified itself before its Bitswap listened: it will not ask us on this connection.

@@ -15,11 +15,12 @@ use libp2p::{Multiaddr, PeerId, Swarm, connection_limits, identify, identity, no
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::node::bitswap::{Bitswap, UploadLimits};
+use crate::config::value::show_size;
+use crate::node::bitswap::{Bitswap, Traffic, UploadLimits};
 use crate::node::book::Book;
 use crate::node::claims::Claims;
 use crate::node::discovery::Discovery;
-use crate::node::gate::Gate;
+use crate::node::gate::{Gate, tcp_address};
 use crate::node::indexes::Indexes;
 use crate::node::limits::Rate;
 use crate::node::mux::Yamux;
@@ -27,6 +28,7 @@ use crate::node::networks::{Allowed, TrustedReach};
 use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
 use crate::node::{AGENT, Node, PeerInfo, bitswap, claims, indexes};
+use crate::report::log;
 
 mod interfaces;
 mod thread;
@@ -263,7 +265,8 @@ impl Runner {
                     ConnectedPoint::Dialer { address, .. } => address,
                     ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
                 };
-                let info = PeerInfo { address, agent: String::new(), is_ours: false, is_deaf: false };
+                let (agent, since) = (String::new(), Instant::now());
+                let info = PeerInfo { address, agent, since, is_ours: false, is_deaf: false };
                 let mut seen = self.node.seen();
                 // There is a second connection when both dial at once, or when the first has died at one end.
                 let known = seen.peers.entry(peer_id).or_insert_with(|| info.clone());
@@ -271,10 +274,11 @@ impl Runner {
                 drop(seen);
                 self.node.bitswap.connected(peer_id);
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
                 self.connections.remove(&connection_id);
                 if num_established == 0 {
-                    self.gone(peer_id);
+                    let how = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
+                    self.gone(peer_id, &how);
                 }
             }
             SwarmEvent::Behaviour(NodeBehaviourEvent::Identify(identify::Event::Received {
@@ -302,7 +306,7 @@ impl Runner {
             self.swarm.close_connection(id);
             let is_last = !self.connections.values().any(|(other, _)| *other == peer);
             if is_last {
-                self.gone(peer);
+                self.gone(peer, "it fell silent");
             } else {
                 // Questions sent over the dead connection are asked again over the living one.
                 bitswap.disconnected(peer);
@@ -312,10 +316,21 @@ impl Runner {
     }
 
     /// Drops a peer that is gone or unreachable: closing a connection to nowhere takes long, and is not waited
-    /// for.
-    fn gone(&mut self, peer: PeerId) {
+    /// for. `how` says for the log how the connection ended.
+    fn gone(&mut self, peer: PeerId, how: &str) {
         self.dialling.book.met(peer);
-        self.node.seen().peers.remove(&peer);
+        let known = self.node.seen().peers.remove(&peer);
+        if let Some(PeerInfo { address, agent, since, .. }) = known {
+            let Traffic { sent, received } = self.node.bitswap.traffic(peer);
+            log::info(|| {
+                let (sent, received) = (show_size(sent), show_size(received));
+                let address = tcp_address(&address).map_or_else(|| address.to_string(), |ip| ip.to_string());
+                let stayed = since.elapsed().as_secs();
+                format!(
+                    "neighbour {address} ({agent}, {peer}) left after {stayed} s, sent it {sent}, received {received}: {how}"
+                )
+            });
+        }
         self.node.bitswap.disconnected(peer);
     }
 

@@ -182,7 +182,7 @@ impl Runner {
         for (peer, _) in there.collect::<Vec<_>>() {
             self.connections.retain(|_, (other, _)| *other != peer);
             let _ = self.swarm.disconnect_peer_id(peer);
-            self.gone(peer);
+            self.gone(peer, "its network is not used any more");
         }
     }
 }
