@@ -86,7 +86,7 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
 fn shown_value(key: &SettingKey, value: &str) -> String {
     match (key.shape, value) {
         (_, "") => "none".to_owned(),
-        (Shape::Size, "0") if key.default == "0" => "no limit".to_owned(),
+        (Shape::Size(_), "0") if key.default == "0" => "no limit".to_owned(),
         _ => value.to_owned(),
     }
 }

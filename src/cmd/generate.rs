@@ -261,22 +261,22 @@ fn settings_page() -> Roff {
 
 fn shape(key: &SettingKey) -> String {
     match key.shape {
-        Shape::Name | Shape::Share => "text".to_owned(),
-        Shape::Path => "absolute path".to_owned(),
-        Shape::PathOr(word) => format!("absolute path, or {word}"),
-        Shape::Url => "URL".to_owned(),
-        Shape::Api => "URL, or unix:PATH".to_owned(),
-        Shape::Urls => "list of URLs".to_owned(),
-        Shape::Repos => "list of repositories".to_owned(),
-        Shape::Window => "any | HH:MM-HH:MM".to_owned(),
-        Shape::Networks | Shape::Interfaces | Shape::Words => "list of words".to_owned(),
-        Shape::Number(_, u32::MAX) => "whole number".to_owned(),
+        Shape::Name(_) | Shape::Share(_) => "text".to_owned(),
+        Shape::Path(_) => "absolute path".to_owned(),
+        Shape::PathOr(word, _) => format!("absolute path, or {word}"),
+        Shape::Url(_) => "URL".to_owned(),
+        Shape::Api(_) => "URL, or unix:PATH".to_owned(),
+        Shape::Urls(_) => "list of URLs".to_owned(),
+        Shape::Repos(_) => "list of repositories".to_owned(),
+        Shape::Window(_) => "any | HH:MM-HH:MM".to_owned(),
+        Shape::Networks(_) | Shape::Interfaces(_) | Shape::Words(_) => "list of words".to_owned(),
+        Shape::Number(_, u32::MAX, _) => "whole number".to_owned(),
         Shape::Number(..) => "number".to_owned(),
-        Shape::Size => "size".to_owned(),
-        Shape::Span => "time span".to_owned(),
-        Shape::NumberOrAuto(least, most) => format!("{least} to {most}, or auto"),
-        Shape::YesNo => "true | false".to_owned(),
-        Shape::Choice(words) => words.join(" | "),
+        Shape::Size(_) => "size".to_owned(),
+        Shape::Span(_) => "time span".to_owned(),
+        Shape::NumberOrAuto(least, most, _) => format!("{least} to {most}, or auto"),
+        Shape::YesNo(_) => "true | false".to_owned(),
+        Shape::Choice(words, _) => words.join(" | "),
     }
 }
 
@@ -312,8 +312,8 @@ fn example() -> String {
 
 fn toml_value(key: &SettingKey) -> String {
     match (key.shape, key.default) {
-        (Shape::Urls, "") => "[]".to_owned(),
-        (Shape::YesNo, _) => key.default.to_owned(),
+        (Shape::Urls(_), "") => "[]".to_owned(),
+        (Shape::YesNo(_), _) => key.default.to_owned(),
         _ => toml::Value::from(key.default).to_string(),
     }
 }

@@ -1,47 +1,60 @@
 //! The definition of a setting, and the nearest one to a misspelt name.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use glob::Pattern;
+
+use crate::config::SharePolicy;
+use crate::config::network::Network;
+use crate::config::time_window::TimeWindow;
+use crate::config::typed::ValueField;
+use crate::config::url::{BaseUrl, RpcAddress};
+use crate::config::written::Written;
+use crate::name::RepoName;
+
 /// The beginning of every variable of this program.
 pub const PREFIX: &str = "PKGSWARM_";
 
-/// The syntax of a setting's text. `Shape::read` turns a text into a value of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The syntax of a setting's text, and the field for its value. `Shape::read` reads a text into it.
+#[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// A name, or `auto`.
-    Name,
+    Name(ValueField<Option<String>>),
     /// An absolute path.
-    Path,
+    Path(ValueField<PathBuf>),
     /// An absolute path, or this word.
-    PathOr(&'static str),
+    PathOr(&'static str, ValueField<Option<PathBuf>>),
     /// An http or https URL.
-    Url,
+    Url(ValueField<BaseUrl>),
     /// An http or https URL, or a Unix socket, or either as a multiaddress of Kubo.
-    Api,
+    Api(ValueField<RpcAddress>),
     /// A list of URLs.
-    Urls,
+    Urls(ValueField<Vec<BaseUrl>>),
     /// Bytes: `512`, `100 KiB`, `2 GiB`, `1 GB`.
-    Size,
+    Size(ValueField<u64>),
     /// A time span: `300 ms`, `5 s`, `10 min`, `6 h`.
-    Span,
+    Span(ValueField<Duration>),
     /// `any`, or a time of day: `22:00-06:00`.
-    Window,
+    Window(ValueField<TimeWindow>),
     /// A whole number within these bounds.
-    Number(u32, u32),
+    Number(u32, u32, ValueField<u32>),
     /// A whole number within these bounds, or `auto`.
-    NumberOrAuto(u32, u32),
+    NumberOrAuto(u32, u32, ValueField<Option<u32>>),
     /// Names of repositories, possibly none.
-    Repos,
+    Repos(ValueField<Vec<RepoName>>),
     /// `public`, or names of repositories.
-    Share,
+    Share(ValueField<SharePolicy>),
     /// Networks, possibly none; a mistake is reported where they are used.
-    Networks,
+    Networks(ValueField<Vec<Written<Network>>>),
     /// Patterns of interfaces' names, possibly none; a mistake is reported where they are used.
-    Interfaces,
+    Interfaces(ValueField<Vec<Written<Pattern>>>),
     /// Words, possibly none; checked where they are used.
-    Words,
+    Words(ValueField<Vec<String>>),
     /// `true` or `false`.
-    YesNo,
+    YesNo(ValueField<bool>),
     /// One of these words.
-    Choice(&'static [&'static str]),
+    Choice(&'static [&'static str], ValueField<&'static str>),
 }
 
 /// One setting.

@@ -11,8 +11,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::key::{PREFIX, SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
+use crate::config::typed::SettingValues;
 use crate::config::url::{BaseUrl, without_secret};
-use crate::config::value::{self, Value};
+use crate::config::value;
 use crate::config::written::Written;
 use crate::env::{Env, OWN_VARIABLES};
 use crate::error::Error;
@@ -75,8 +76,6 @@ impl IndexConfig {
 pub struct Chosen {
     /// The text, as `pkgswarm config` prints it. The defaults are not copied: every call of pacman reads them.
     pub text: Cow<'static, str>,
-    /// Its meaning.
-    pub value: Value,
     /// The layer that it comes from.
     pub origin: Origin,
 }
@@ -86,6 +85,8 @@ pub struct Chosen {
 pub struct Layers {
     /// The values of every key of [`KEYS`].
     pub values: BTreeMap<&'static str, Chosen>,
+    /// What they mean.
+    pub typed: SettingValues,
     /// The indexes, in the order of their names.
     pub indexes: BTreeMap<String, (IndexConfig, Origin)>,
 }
@@ -153,13 +154,12 @@ impl Layers {
 
     /// Returns the built-in defaults alone.
     pub fn defaults() -> Self {
-        let default = |key: &SettingKey| Chosen {
-            text: Cow::Borrowed(key.default),
-            value: key.shape.read(key.default).expect("a test reads every default"),
-            origin: Origin::Default,
-        };
-        let values = KEYS.iter().map(|key| (key.name, default(key))).collect();
-        Self { values, indexes: BTreeMap::new() }
+        let (mut values, mut typed) = (BTreeMap::new(), SettingValues::default());
+        for key in KEYS {
+            key.shape.read(key.default, &mut typed).expect("a test reads every default");
+            values.insert(key.name, Chosen { text: Cow::Borrowed(key.default), origin: Origin::Default });
+        }
+        Self { values, typed, indexes: BTreeMap::new() }
     }
 
     /// Adds one `key=value` of the command line.
@@ -174,8 +174,8 @@ impl Layers {
     }
 
     fn set(&mut self, key: &'static SettingKey, text: String, origin: Origin) -> Result<(), String> {
-        let value = key.shape.read(&text)?;
-        self.values.insert(key.name, Chosen { text: Cow::Owned(text), value, origin });
+        key.shape.read(&text, &mut self.typed)?;
+        self.values.insert(key.name, Chosen { text: Cow::Owned(text), origin });
         Ok(())
     }
 
@@ -341,7 +341,7 @@ mod tests {
         let layers = layers();
         assert_eq!(layers.values.len(), KEYS.len());
         for key in KEYS {
-            assert!(key.shape.read(key.default).is_ok(), "{}", key.name);
+            assert_eq!(key.shape.read(key.default, &mut SettingValues::default()), Ok(()), "{}", key.name);
         }
     }
 
@@ -354,7 +354,7 @@ mod tests {
             .unwrap();
         let max = &layers.values["store.max"];
         assert_eq!((&*max.text, &max.origin), ("1 GiB", &Origin::File(file.to_owned(), 3)));
-        assert_eq!(max.value, Value::Size(1 << 30));
+        assert_eq!(layers.typed.store_max, 1 << 30);
         assert_eq!(layers.values["gateways.urls"].text, "https://a,https://b");
         assert_eq!(layers.values["store.dir"].origin, Origin::Default);
     }

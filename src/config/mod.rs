@@ -7,8 +7,8 @@ use glob::Pattern;
 use reqwest::Url;
 
 use crate::config::network::Network;
+use crate::config::time_window::TimeWindow;
 use crate::config::url::{BaseUrl, RpcAddress};
-use crate::config::value::{Value, Window};
 use crate::config::written::Written;
 use crate::env::{Env, HANDOVER};
 use crate::error::Error;
@@ -19,6 +19,8 @@ pub mod key;
 pub mod keys;
 pub mod layers;
 pub mod network;
+pub mod time_window;
+pub mod typed;
 pub mod url;
 pub mod value;
 pub mod written;
@@ -57,9 +59,10 @@ pub enum SearchPolicy {
 }
 
 /// The repositories whose files peers may be asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub enum SharePolicy {
     /// Those whose servers are all public.
+    #[default]
     Public,
     /// These.
     Named(Vec<RepoName>),
@@ -72,7 +75,7 @@ pub struct Prefetch {
     pub max: u64,
     pub age: Duration,
     pub rate: u64,
-    pub window: Window,
+    pub window: TimeWindow,
     pub metered: bool,
     pub battery: bool,
     pub vpn: bool,
@@ -135,7 +138,7 @@ pub struct Settings {
     pub rate: Option<u64>,
     /// Draw a progress bar.
     pub progress: bool,
-    /// What is wrong with the configuration, for people: mistakes that were no reason to stop, each with its place.
+    /// What is wrong with the configuration, for people: mistakes that were no reason to stop, each with its location.
     pub mistakes: Vec<String>,
 }
 
@@ -184,83 +187,74 @@ impl Settings {
 
     /// Collects the values of merged layers, and adds what depends on the process.
     pub fn from_layers(env: &Env, layers: &Layers) -> Self {
-        /// Takes the value of a setting, of the type that its shape in the table leads to.
-        macro_rules! take {
-            ($kind:ident, $name:literal) => {
-                match &layers.values[$name].value {
-                    Value::$kind(value) => Clone::clone(value),
-                    other => unreachable!("{} has another shape in the table: {other:?}", $name),
-                }
-            };
-        }
+        let typed = layers.typed.clone();
         let ask = |word| match word {
             "true" => AskPolicy::Yes,
             "false" => AskPolicy::No,
             _ => AskPolicy::Auto,
         };
-        let own_store = take!(PathOr, "store.dir");
         Self {
             config_dir: layers::system_dir(env),
-            stores: own_store.clone().map_or_else(|| stores(env), |dir| vec![dir]),
-            store_dir: own_store.or_else(|| store_dir(env)),
+            stores: typed.store_dir.clone().map_or_else(|| stores(env), |dir| vec![dir]),
+            store_dir: typed.store_dir.or_else(|| store_dir(env)),
             storeless: env.var(HANDOVER).is_some() && users::is_stray(env.uid),
-            store_max: take!(Size, "store.max"),
-            state_dir: take!(PathOr, "state.dir").unwrap_or_else(|| state_dir(env)),
-            download_user: take!(Name, "download.user"),
-            connect: take!(Span, "download.connect"),
-            stall: take!(Span, "download.stall"),
-            patience: take!(Span, "download.patience"),
-            floor: take!(Size, "download.floor"),
-            ahead: take!(YesNo, "ahead.enabled"),
-            ahead_parallel: take!(NumberOrAuto, "ahead.parallel"),
-            split: take!(Number, "mirrors.split") as usize,
-            pacman_conf: take!(Path, "pacman.conf"),
-            from_index: take!(Repos, "database.from_index"),
-            kubo: ask(take!(Choice, "kubo.enabled")),
-            kubo_api: take!(Api, "kubo.api"),
-            kubo_token: take!(PathOr, "kubo.token_file"),
-            kubo_gateway: take!(Url, "kubo.gateway"),
-            head_start: take!(Span, "kubo.head_start").min(Duration::from_secs(5)),
-            kubo_search: match take!(Choice, "kubo.search") {
+            store_max: typed.store_max,
+            state_dir: typed.state_dir.unwrap_or_else(|| state_dir(env)),
+            download_user: typed.download_user,
+            connect: typed.download_connect,
+            stall: typed.download_stall,
+            patience: typed.download_patience,
+            floor: typed.download_floor,
+            ahead: typed.ahead_enabled,
+            ahead_parallel: typed.ahead_parallel,
+            split: typed.mirrors_split as usize,
+            pacman_conf: typed.pacman_conf,
+            from_index: typed.database_from_index,
+            kubo: ask(typed.kubo_enabled),
+            kubo_api: typed.kubo_api,
+            kubo_token: typed.kubo_token_file,
+            kubo_gateway: typed.kubo_gateway,
+            head_start: typed.kubo_head_start.min(Duration::from_secs(5)),
+            kubo_search: match typed.kubo_search {
                 "always" => SearchPolicy::Always,
                 "never" => SearchPolicy::Never,
                 _ => SearchPolicy::Last,
             },
-            kubo_keep: take!(Size, "kubo.keep"),
-            lan: ask(take!(Choice, "lan.enabled")),
-            lan_networks: take!(Networks, "lan.networks"),
-            lan_interfaces: take!(Interfaces, "lan.interfaces"),
-            lan_port: take!(Number, "lan.port"),
-            lan_peers: take!(Words, "lan.peers"),
-            lan_peers_most: take!(Number, "lan.peers_most"),
-            lan_share: take!(YesNo, "lan.share"),
-            lan_upload: take!(Size, "lan.upload"),
-            lan_upload_each: take!(Size, "lan.upload_each"),
-            log: match take!(Choice, "daemon.log") {
+            kubo_keep: typed.kubo_keep,
+            lan: ask(typed.lan_enabled),
+            lan_networks: typed.lan_networks,
+            lan_interfaces: typed.lan_interfaces,
+            lan_port: typed.lan_port,
+            lan_peers: typed.lan_peers,
+            lan_peers_most: typed.lan_peers_most,
+            lan_share: typed.lan_share,
+            lan_upload: typed.lan_upload,
+            lan_upload_each: typed.lan_upload_each,
+            log: match typed.daemon_log {
                 "info" => LogLevel::Info,
                 _ => LogLevel::Warning,
             },
-            socket: take!(Path, "daemon.socket"),
-            share: take!(Share, "share.repos"),
-            share_stores: take!(Words, "share.stores").into_iter().map(PathBuf::from).collect(),
-            gateways: take!(Urls, "gateways.urls"),
-            gateways_behind_proxy: take!(YesNo, "gateways.behind_proxy"),
-            index_refresh: take!(Span, "index.refresh"),
-            index_deadline: take!(Span, "index.deadline"),
+            socket: typed.daemon_socket,
+            share: typed.share_repos,
+            share_stores: typed.share_stores.into_iter().map(PathBuf::from).collect(),
+            gateways: typed.gateways_urls,
+            gateways_behind_proxy: typed.gateways_behind_proxy,
+            index_refresh: typed.index_refresh,
+            index_deadline: typed.index_deadline,
             prefetch: Prefetch {
-                max: take!(Size, "prefetch.max"),
-                age: take!(Span, "prefetch.age"),
-                rate: take!(Size, "prefetch.rate"),
-                window: take!(Window, "prefetch.window"),
-                metered: take!(YesNo, "prefetch.metered"),
-                battery: take!(YesNo, "prefetch.battery"),
-                vpn: take!(YesNo, "prefetch.vpn"),
-                pin: take!(YesNo, "prefetch.pin"),
+                max: typed.prefetch_max,
+                age: typed.prefetch_age,
+                rate: typed.prefetch_rate,
+                window: typed.prefetch_window,
+                metered: typed.prefetch_metered,
+                battery: typed.prefetch_battery,
+                vpn: typed.prefetch_vpn,
+                pin: typed.prefetch_pin,
             },
             rate: None,
             mistakes: Vec::new(),
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
-            progress: match take!(Choice, "output.progress") {
+            progress: match typed.output_progress {
                 "always" => true,
                 "never" => false,
                 _ => env.terminal,

@@ -11,6 +11,13 @@ use crate::http::below;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BaseUrl(Url);
 
+impl Default for BaseUrl {
+    /// Returns the loopback address.
+    fn default() -> Self {
+        Self(Url::parse("http://127.0.0.1").expect("a URL"))
+    }
+}
+
 impl BaseUrl {
     /// Reads an http or https URL without credentials, query or fragment, and drops slashes at its end.
     ///
@@ -63,6 +70,13 @@ pub enum RpcAddress {
     Http(BaseUrl),
     /// The absolute path of a Unix socket.
     Unix(PathBuf),
+}
+
+impl Default for RpcAddress {
+    /// Returns the loopback address.
+    fn default() -> Self {
+        Self::Http(BaseUrl::default())
+    }
 }
 
 impl RpcAddress {

@@ -1,6 +1,5 @@
 //! The values of settings: reading the text of each shape, and printing sizes for people.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,60 +8,21 @@ use glob::Pattern;
 use crate::config::SharePolicy;
 use crate::config::key::Shape;
 use crate::config::network::Network;
+use crate::config::time_window::TimeWindow;
+use crate::config::typed::SettingValues;
 use crate::config::url::{BaseUrl, RpcAddress, without_secret};
 use crate::config::written::Written;
 use crate::name::RepoName;
 
-/// The meaning of a setting's text: one variant for each type that a [`Shape`] leads to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Value {
-    /// [`Shape::Name`]; `None` for `auto`.
-    Name(Option<String>),
-    /// [`Shape::Path`].
-    Path(PathBuf),
-    /// [`Shape::PathOr`]; `None` for the word.
-    PathOr(Option<PathBuf>),
-    /// [`Shape::Url`].
-    Url(BaseUrl),
-    /// [`Shape::Api`].
-    Api(RpcAddress),
-    /// [`Shape::Urls`].
-    Urls(Vec<BaseUrl>),
-    /// [`Shape::Size`], in bytes.
-    Size(u64),
-    /// [`Shape::Span`].
-    Span(Duration),
-    /// [`Shape::Window`].
-    Window(Window),
-    /// [`Shape::Number`].
-    Number(u32),
-    /// [`Shape::NumberOrAuto`]; `None` for `auto`.
-    NumberOrAuto(Option<u32>),
-    /// [`Shape::Repos`].
-    Repos(Vec<RepoName>),
-    /// [`Shape::Share`].
-    Share(SharePolicy),
-    /// [`Shape::Networks`].
-    Networks(Vec<Written<Network>>),
-    /// [`Shape::Interfaces`].
-    Interfaces(Vec<Written<Pattern>>),
-    /// [`Shape::Words`].
-    Words(Vec<String>),
-    /// [`Shape::YesNo`].
-    YesNo(bool),
-    /// [`Shape::Choice`].
-    Choice(&'static str),
-}
-
 impl Shape {
-    /// Reads the text of a setting of this shape.
+    /// Reads the text of a setting of this shape into its field, which stays as it was after an error.
     ///
     /// # Errors
     /// A sentence that says what was expected and what was found.
-    pub fn read(self, text: &str) -> Result<Value, String> {
-        self.value(text).ok_or_else(|| {
+    pub fn read(self, text: &str, into: &mut SettingValues) -> Result<(), String> {
+        self.put(text, into).ok_or_else(|| {
             let expected = self.expected();
-            if matches!(self, Shape::Url | Shape::Urls | Shape::Api) && text.contains('@') {
+            if matches!(self, Shape::Url(_) | Shape::Urls(_) | Shape::Api(_)) && text.contains('@') {
                 let found = list(text).map(without_secret).collect::<Vec<_>>().join(" ");
                 return format!("expected {expected} without user name and password, found {found:?}");
             }
@@ -70,62 +30,64 @@ impl Shape {
         })
     }
 
-    fn value(self, text: &str) -> Option<Value> {
+    fn put(self, text: &str, into: &mut SettingValues) -> Option<()> {
         let path = || text.starts_with('/').then(|| PathBuf::from(text));
         let number = |least: u32, most: u32| text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
-        Some(match self {
-            Shape::Name if text.is_empty() => return None,
-            Shape::Name => Value::Name((text != "auto").then(|| text.to_owned())),
-            Shape::Path => Value::Path(path()?),
-            Shape::PathOr(word) if text == word => Value::PathOr(None),
-            Shape::PathOr(_) => Value::PathOr(Some(path()?)),
-            Shape::Url => Value::Url(BaseUrl::parse(text)?),
-            Shape::Api => Value::Api(RpcAddress::parse(text)?),
-            Shape::Urls => Value::Urls(list(text).map(BaseUrl::parse).collect::<Option<_>>()?),
-            Shape::Size => Value::Size(size(text)?),
-            Shape::Span => Value::Span(span(text)?),
-            Shape::Window => Value::Window(Window::parse(text)?),
-            Shape::Number(least, most) => Value::Number(number(least, most)?),
-            Shape::NumberOrAuto(..) if text == "auto" => Value::NumberOrAuto(None),
-            Shape::NumberOrAuto(least, most) => Value::NumberOrAuto(Some(number(least, most)?)),
-            Shape::Repos => Value::Repos(list(text).map(RepoName::new).collect::<Result<_, _>>().ok()?),
-            Shape::Share if text.is_empty() => return None,
-            Shape::Share if text == "public" => Value::Share(SharePolicy::Public),
+        match self {
+            Shape::Name(_) | Shape::Share(_) if text.is_empty() => return None,
+            Shape::Name(field) => *field(into) = (text != "auto").then(|| text.to_owned()),
+            Shape::Path(field) => *field(into) = path()?,
+            Shape::PathOr(word, field) if text == word => *field(into) = None,
+            Shape::PathOr(_, field) => *field(into) = Some(path()?),
+            Shape::Url(field) => *field(into) = BaseUrl::parse(text)?,
+            Shape::Api(field) => *field(into) = RpcAddress::parse(text)?,
+            Shape::Urls(field) => *field(into) = list(text).map(BaseUrl::parse).collect::<Option<_>>()?,
+            Shape::Size(field) => *field(into) = size(text)?,
+            Shape::Span(field) => *field(into) = span(text)?,
+            Shape::Window(field) => *field(into) = TimeWindow::parse(text)?,
+            Shape::Number(least, most, field) => *field(into) = number(least, most)?,
+            Shape::NumberOrAuto(_, _, field) if text == "auto" => *field(into) = None,
+            Shape::NumberOrAuto(least, most, field) => *field(into) = Some(number(least, most)?),
+            Shape::Repos(field) => *field(into) = list(text).map(RepoName::new).collect::<Result<_, _>>().ok()?,
+            Shape::Share(field) if text == "public" => *field(into) = SharePolicy::Public,
             // A name that no repository can have names none.
-            Shape::Share => {
-                Value::Share(SharePolicy::Named(list(text).filter_map(|name| RepoName::new(name).ok()).collect()))
+            Shape::Share(field) => {
+                *field(into) = SharePolicy::Named(list(text).filter_map(|name| RepoName::new(name).ok()).collect());
             }
-            Shape::Networks => Value::Networks(list(text).map(network).collect()),
-            Shape::Interfaces => Value::Interfaces(list(text).map(interface).collect()),
-            Shape::Words => Value::Words(list(text).map(str::to_owned).collect()),
-            Shape::YesNo => Value::YesNo(match text {
-                "true" => true,
-                "false" => false,
-                _ => return None,
-            }),
-            Shape::Choice(words) => Value::Choice(words.iter().find(|word| **word == text)?),
-        })
+            Shape::Networks(field) => *field(into) = list(text).map(network).collect(),
+            Shape::Interfaces(field) => *field(into) = list(text).map(interface).collect(),
+            Shape::Words(field) => *field(into) = list(text).map(str::to_owned).collect(),
+            Shape::YesNo(field) => {
+                *field(into) = match text {
+                    "true" => true,
+                    "false" => false,
+                    _ => return None,
+                };
+            }
+            Shape::Choice(words, field) => *field(into) = words.iter().find(|word| **word == text)?,
+        }
+        Some(())
     }
 
     /// Describes a good text in an error.
     fn expected(self) -> String {
         let fixed = match self {
-            Shape::Name | Shape::Share => "a text",
-            Shape::PathOr("none") => "an absolute path, or none",
-            Shape::Path | Shape::PathOr(_) => "an absolute path",
-            Shape::Url => "an http or https URL",
-            Shape::Api => "unix: and an absolute path, or an http or https URL",
-            Shape::Urls => "http or https URLs",
-            Shape::Size => "a size like \"2 GiB\"",
-            Shape::Span => "a time span like \"5 s\"",
-            Shape::Window => "any, or a time of day like \"22:00-06:00\"",
-            Shape::Number(_, u32::MAX) => "a whole number",
-            Shape::Number(least, most) => return format!("a whole number from {least} to {most}"),
-            Shape::NumberOrAuto(least, most) => return format!("a number from {least} to {most}, or auto"),
-            Shape::Repos => "names of repositories, as in pacman.conf",
-            Shape::Networks | Shape::Interfaces | Shape::Words => "words",
-            Shape::YesNo => "one of true, false",
-            Shape::Choice(words) => return format!("one of {}", words.join(", ")),
+            Shape::Name(_) | Shape::Share(_) => "a text",
+            Shape::PathOr("none", _) => "an absolute path, or none",
+            Shape::Path(_) | Shape::PathOr(..) => "an absolute path",
+            Shape::Url(_) => "an http or https URL",
+            Shape::Api(_) => "unix: and an absolute path, or an http or https URL",
+            Shape::Urls(_) => "http or https URLs",
+            Shape::Size(_) => "a size like \"2 GiB\"",
+            Shape::Span(_) => "a time span like \"5 s\"",
+            Shape::Window(_) => "any, or a time of day like \"22:00-06:00\"",
+            Shape::Number(_, u32::MAX, _) => "a whole number",
+            Shape::Number(least, most, _) => return format!("a whole number from {least} to {most}"),
+            Shape::NumberOrAuto(least, most, _) => return format!("a number from {least} to {most}, or auto"),
+            Shape::Repos(_) => "names of repositories, as in pacman.conf",
+            Shape::Networks(_) | Shape::Interfaces(_) | Shape::Words(_) => "words",
+            Shape::YesNo(_) => "one of true, false",
+            Shape::Choice(words, _) => return format!("one of {}", words.join(", ")),
         };
         fixed.to_owned()
     }
@@ -171,44 +133,6 @@ pub fn span(text: &str) -> Option<Duration> {
     with_unit(text, SPANS).map(Duration::from_millis)
 }
 
-/// A time of day, every day.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Window {
-    /// Always.
-    Any,
-    /// From one minute of the day until before another one; over midnight when that is not later.
-    From(u16, u16),
-}
-
-impl Window {
-    /// Reads `any` or `22:00-06:30`.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text == "any" {
-            return Some(Self::Any);
-        }
-        let minute = |text: &str| -> Option<u16> {
-            let (hour, minute) = text.trim().split_once(':')?;
-            let two = |text: &str, most: u16| -> Option<u16> {
-                let plain = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
-                plain.then(|| text.parse().ok()).flatten().filter(|number| *number <= most)
-            };
-            Some(two(hour, 23)? * 60 + two(minute, 59)?)
-        };
-        let (from, until) = text.split_once('-')?;
-        Some(Self::From(minute(from)?, minute(until)?))
-    }
-}
-
-impl fmt::Display for Window {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
-        match *self {
-            Self::Any => f.write_str("any"),
-            Self::From(from, until) => write!(f, "{}-{}", clock(from), clock(until)),
-        }
-    }
-}
-
 /// Splits a list at commas and white space.
 pub fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
@@ -233,6 +157,11 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::find;
+
+    fn shape(name: &str) -> Shape {
+        find(name).unwrap().shape
+    }
 
     #[test]
     fn sizes_and_spans_are_read_with_their_units() {
@@ -249,38 +178,38 @@ mod tests {
 
     #[test]
     fn a_refused_url_is_shown_without_its_password() {
-        for shape in [Shape::Url, Shape::Urls, Shape::Api] {
+        for shape in ["kubo.gateway", "gateways.urls", "kubo.api"].map(shape) {
             for text in ["http://user:hush@host", "https://good.example http://user:hu@sh@host/", "user:hush@host"] {
-                let said = shape.read(text).unwrap_err();
+                let said = shape.read(text, &mut SettingValues::default()).unwrap_err();
                 assert!(!said.contains("hush") && !said.contains("hu@") && said.contains("host"), "{said}");
             }
         }
     }
 
     #[test]
-    fn a_window_is_two_times_of_day() {
-        assert_eq!(Window::parse("any"), Some(Window::Any));
-        assert_eq!(Window::parse("22:00-06:30"), Some(Window::From(1320, 390)));
-        assert_eq!(Window::parse("00:00 - 23:59"), Some(Window::From(0, 1439)));
-        for bad in ["", "22-6", "24:00-01:00", "1:00-2:00", "10:60-11:00", "+1:00-02:00", "10:00"] {
-            assert_eq!(Window::parse(bad), None, "{bad}");
+    fn a_wrong_value_says_what_was_expected() {
+        let mut values = SettingValues::default();
+        let mut wrong = |name, text| shape(name).read(text, &mut values).unwrap_err();
+        assert_eq!(wrong("store.max", "lots"), "expected a size like \"2 GiB\", found \"lots\"");
+        assert_eq!(wrong("kubo.search", "c"), "expected one of last, always, never, found \"c\"");
+        let wanted = "expected a number from 1 to 16, or auto, found";
+        for text in ["0", "17", "-1", "x"] {
+            assert_eq!(wrong("ahead.parallel", text), format!("{wanted} {text:?}"));
         }
+        assert_eq!(wrong("mirrors.split", "0"), "expected a whole number from 1 to 8, found \"0\"");
     }
 
     #[test]
-    fn a_wrong_value_says_what_was_expected() {
-        let parallel = Shape::NumberOrAuto(1, 16);
-        assert_eq!(Shape::Size.read("lots").unwrap_err(), "expected a size like \"2 GiB\", found \"lots\"");
-        assert_eq!(Shape::Choice(&["a", "b"]).read("c").unwrap_err(), "expected one of a, b, found \"c\"");
-        assert_eq!(Shape::PathOr("auto").read("auto"), Ok(Value::PathOr(None)));
-        assert_eq!(parallel.read("auto"), Ok(Value::NumberOrAuto(None)));
-        assert_eq!(parallel.read("16"), Ok(Value::NumberOrAuto(Some(16))));
-        let wanted = "expected a number from 1 to 16, or auto, found";
-        for wrong in ["0", "17", "-1", "x"] {
-            assert_eq!(parallel.read(wrong).unwrap_err(), format!("{wanted} {wrong:?}"));
-        }
-        assert_eq!(Shape::Number(1, 8).read("3"), Ok(Value::Number(3)));
-        assert_eq!(Shape::Number(1, 8).read("0").unwrap_err(), "expected a whole number from 1 to 8, found \"0\"");
+    fn the_last_text_that_is_understood_counts() {
+        let mut values = SettingValues::default();
+        let mut read = |name, text| shape(name).read(text, &mut values).is_ok();
+        assert!(
+            read("store.dir", "/x") && read("store.dir", "auto") && read("state.dir", "/y") && !read("state.dir", "y")
+        );
+        assert!(read("ahead.parallel", "auto") && read("ahead.parallel", "16") && !read("ahead.parallel", "17"));
+        assert!(read("mirrors.split", "3") && !read("mirrors.split", "9"));
+        assert_eq!((values.store_dir, values.state_dir), (None, Some(PathBuf::from("/y"))));
+        assert_eq!((values.ahead_parallel, values.mirrors_split), (Some(16), 3));
     }
 
     #[test]
@@ -291,11 +220,13 @@ mod tests {
 
     #[test]
     fn what_a_few_commands_need_is_no_error_elsewhere() {
-        let Ok(Value::Networks(networks)) = Shape::Networks.read("home 10.1.2.3/8") else { panic!("no networks") };
+        let mut values = SettingValues::default();
+        shape("lan.networks").read("home 10.1.2.3/8", &mut values).unwrap();
+        shape("lan.interfaces").read("en*,eth[", &mut values).unwrap();
+        let (networks, interfaces) = (values.lan_networks, values.lan_interfaces);
         assert_eq!(networks, ["home", "10.1.2.3/8"]);
         assert_eq!(networks[1].value().unwrap().to_string(), "10.0.0.0/8");
         assert!(Written::values(&networks).unwrap_err().ends_with(", found \"home\""));
-        let Ok(Value::Interfaces(interfaces)) = Shape::Interfaces.read("en*,eth[") else { panic!("no interfaces") };
         assert!(interfaces[0].value().is_ok() && interfaces[1].value().unwrap_err().contains("found \"eth[\""));
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use crate::config::Settings;
-use crate::config::value::Window;
+use crate::config::time_window::TimeWindow;
 use crate::program;
 
 /// Longest wait for `busctl` and `ip`; both answer in milliseconds.
@@ -58,7 +58,7 @@ impl Surroundings {
             return Some(format!("the Internet is reached through {vpn}, a VPN (prefetch.vpn)"));
         }
         match settings.prefetch.window {
-            Window::From(from, until) if !is_within(self.minute, from, until) => {
+            TimeWindow::From(from, until) if !is_within(self.minute, from, until) => {
                 Some(format!("outside {} (prefetch.window)", settings.prefetch.window))
             }
             _ => None,
