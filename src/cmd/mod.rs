@@ -42,48 +42,43 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Xfer(_) => interrupt::listen(),
         _ => interrupt::release(),
     }
+    let settings = || sound(env, &cli.set);
+    // What pacman asks for is fetched all the same.
+    let lenient = || Settings::read_for_downloads(env, &cli.set);
     match &cli.command {
-        Command::Cid(args) => return cid::run(args),
+        Command::Cid(args) => cid::run(args),
         Command::Config(args) => {
             let status = config::run(env, &cli.set, args)?;
             report::warn(&layers::unknown_variables(env));
-            return Ok(status);
+            Ok(status)
         }
-        Command::Generate(args) => return generate::run(args),
-        _ => {}
+        Command::Generate(args) => generate::run(args),
+        Command::Xfer(args) => xfer::run(env, &lenient(), args),
+        Command::Ahead(args) => ahead::run(env, &lenient(), args),
+        Command::Doctor(args) => doctor::run(env, &Settings::read_leniently(env, &cli.set).0, &cli.set, args),
+        Command::Upkeep(args) => upkeep::run(env, &Settings::read(env, &cli.set)?, args),
+        Command::Fetch(args) => fetch::run(env, &settings()?, args),
+        Command::Index(command) => index::run(env, &settings()?, command),
+        Command::Publish(args) => publish::run(env, &settings()?, args),
+        Command::Prefetch(args) => prefetch::run(env, &settings()?, args),
+        Command::Status(args) => status::run(env, &settings()?, args),
+        Command::Why(args) => why::run(env, &settings()?, args),
+        Command::Setup(args) => setup::run(env, &settings()?, &cli.set, args),
+        Command::Stats(args) => stats::run(env, &settings()?, args),
+        Command::Daemon => daemon::run(env, &cli.set, &settings()?),
+        Command::Shared(args) => sharing::shared(env, &settings()?, args),
+        Command::Lan(command) => sharing::lan(env, &settings()?, command),
     }
-    let settings = match &cli.command {
-        // What pacman asks for is fetched all the same.
-        Command::Xfer(_) | Command::Ahead(_) => Settings::read_for_downloads(env, &cli.set),
-        Command::Doctor(_) => Settings::read_leniently(env, &cli.set).0,
-        Command::Upkeep(_) => Settings::read(env, &cli.set)?,
-        _ => {
-            let settings = Settings::read(env, &cli.set)?;
-            // Root's own process has said it.
-            if env.var(HANDOVER).is_none() {
-                report::warn(&settings.mistakes);
-            }
-            settings
-        }
-    };
-    match &cli.command {
-        Command::Xfer(args) => xfer::run(env, &settings, args),
-        Command::Fetch(args) => fetch::run(env, &settings, args),
-        Command::Index(command) => index::run(env, &settings, command),
-        Command::Publish(args) => publish::run(env, &settings, args),
-        Command::Prefetch(args) => prefetch::run(env, &settings, args),
-        Command::Status(args) => status::run(env, &settings, args),
-        Command::Why(args) => why::run(env, &settings, args),
-        Command::Setup(args) => setup::run(env, &settings, &cli.set, args),
-        Command::Doctor(args) => doctor::run(env, &settings, &cli.set, args),
-        Command::Stats(args) => stats::run(env, &settings, args),
-        Command::Ahead(args) => ahead::run(env, &settings, args),
-        Command::Upkeep(args) => upkeep::run(env, &settings, args),
-        Command::Daemon => daemon::run(env, &cli.set, &settings),
-        Command::Shared(args) => sharing::shared(env, &settings, args),
-        Command::Lan(command) => sharing::lan(env, &settings, command),
-        _ => unreachable!("handled above"),
+}
+
+/// Reads the settings, and prints what is wrong with them but no reason to stop.
+fn sound(env: &Env, flags: &[String]) -> Result<Settings, Error> {
+    let settings = Settings::read(env, flags)?;
+    // Root's own process has said it.
+    if env.var(HANDOVER).is_none() {
+        report::warn(&settings.mistakes);
     }
+    Ok(settings)
 }
 
 /// Prints the warnings of the lists, once in a run of pacman. Where standard error has no reader they stay.
