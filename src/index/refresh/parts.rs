@@ -41,7 +41,21 @@ enum PartTransport<'a> {
     /// Kubo or a gateway, by blocks.
     Blocks(Box<Kubo>),
     /// A plain copy, by path.
-    Copy(&'a Url, Client),
+    Copy(PlainCopy<'a>),
+}
+
+/// A plain copy of an index, by HTTP.
+#[derive(Clone)]
+pub(super) struct PlainCopy<'a> {
+    url: &'a Url,
+    client: Client,
+}
+
+impl<'a> PlainCopy<'a> {
+    /// Reaches the copy at `url`.
+    pub(super) fn at(url: &'a Url, client: &Client) -> Self {
+        Self { url, client: client.clone() }
+    }
 }
 
 /// One part.
@@ -63,17 +77,15 @@ pub(super) fn sources<'a>(
     let lan = lan.map(|lan| PartSource { name: "lan".to_owned(), transport: PartTransport::Lan(Rc::clone(lan)) });
     let kubo =
         kubo.map(|kubo| PartSource { name: "kubo".to_owned(), transport: PartTransport::Blocks(kubo.clone().into()) });
-    let copy = target.url.as_ref().map(|url| copy(url, client));
+    let copy = target
+        .url
+        .as_ref()
+        .map(|url| PartSource { name: "url".to_owned(), transport: PartTransport::Copy(PlainCopy::at(url, client)) });
     let gateways = target.gateways.iter().map(|url| PartSource {
         name: host(url),
         transport: PartTransport::Blocks(Kubo::at_gateway(url, client).into()),
     });
     lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect()
-}
-
-/// Makes a source of a plain copy.
-pub(super) fn copy<'a>(url: &'a Url, client: &Client) -> PartSource<'a> {
-    PartSource { name: "url".to_owned(), transport: PartTransport::Copy(url, client.clone()) }
 }
 
 impl<'p> IndexPart<'p> {
@@ -143,7 +155,7 @@ impl Work<'_> {
     async fn ask(&self, at: usize, part: &IndexPart<'_>) -> Result<Vec<u8>, PartError> {
         let source = &self.sources[at];
         let bytes = match &source.transport {
-            PartTransport::Copy(..) => self.get(source, part.path, part.most).await,
+            PartTransport::Copy(copy) => self.get(copy, part.path, part.most).await,
             PartTransport::Lan(neighbours) => {
                 let block = async |cid| neighbours.block(cid, &|_| ()).await.map_err(PartError::Neighbours);
                 self.by_blocks(block, part).await
@@ -179,8 +191,8 @@ impl Work<'_> {
     }
 
     /// Fetches a file of at most `most` bytes from a plain copy, unproven.
-    pub(super) async fn get(&self, source: &PartSource<'_>, path: &str, most: usize) -> Result<Vec<u8>, PartError> {
-        let PartTransport::Copy(base, client) = &source.transport else { unreachable!("only copies have paths") };
+    pub(super) async fn get(&self, copy: &PlainCopy<'_>, path: &str, most: usize) -> Result<Vec<u8>, PartError> {
+        let PlainCopy { url: base, client } = copy;
         let mut url = (*base).clone();
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         let answer = client.get(url).header("User-Agent", USER_AGENT).send().await?;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use reqwest::Client;
 
-use super::parts::{self, IndexPart, PartSource};
+use super::parts::{self, IndexPart, PlainCopy};
 use super::{RefreshError, RefreshTarget, Work};
 use crate::cid::{Cid, Codec};
 use crate::dag::dir;
@@ -38,12 +38,12 @@ enum RouteKind<'a> {
     /// `/routing/v1/ipns/NAME`.
     Routing(Kubo, Name),
     /// The plain copy: `pkgswarm.ipns-record`.
-    Copy(PartSource<'a>),
+    Copy(PlainCopy<'a>, Name),
     /// The plain copy of an index that has no IPNS name.
-    Whole(PartSource<'a>),
+    Whole(PlainCopy<'a>),
 }
 
-/// Lists all routes to `source`.
+/// Lists all routes to `target`.
 pub(super) fn of<'a>(
     target: &'a RefreshTarget,
     lan: Option<&Rc<LanClient>>,
@@ -66,8 +66,11 @@ pub(super) fn of<'a>(
         }
     }
     if let Some(url) = &target.url {
-        let copy = parts::copy(url, client);
-        let ask = if target.grant.ipns.is_some() { RouteKind::Copy(copy) } else { RouteKind::Whole(copy) };
+        let copy = PlainCopy::at(url, client);
+        let ask = match target.grant.ipns {
+            Some(name) => RouteKind::Copy(copy, name),
+            None => RouteKind::Whole(copy),
+        };
         routes.push(IndexRoute { via: "url".to_owned(), ask });
     }
     routes
@@ -92,10 +95,9 @@ impl Work<'_> {
                 self.count(record.len());
                 self.follow(*name, record).await
             }
-            RouteKind::Copy(copy) => {
-                let name = self.target.grant.ipns.expect("such a way is made only for an IPNS name");
+            RouteKind::Copy(copy, name) => {
                 let record = self.get(copy, "pkgswarm.ipns-record", RECORD_MOST).await.map_err(missing)?;
-                self.follow(name, record).await
+                self.follow(*name, record).await
             }
             RouteKind::Whole(copy) => {
                 let failed = |e: parts::PartError| RefreshError::Failed(e.to_string());
