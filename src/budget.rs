@@ -5,7 +5,7 @@
 pub struct HeldItem<T, A> {
     /// The thing itself.
     pub item: T,
-    /// Its place in the order: the least goes first.
+    /// Its position in the order: the least goes first.
     pub age: A,
     /// Bytes.
     pub size: u64,

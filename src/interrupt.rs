@@ -1,4 +1,4 @@
-//! ^C in a call of pacman's: recorded whenever it comes, so that the rest of the transaction knows of it.
+//! ^C in a call of pacman's: recorded whenever it comes, so that the rest of the pacman run knows of it.
 //!
 //! pacman itself ignores a ^C while its downloader runs (7.1.0, src/pacman/conf.c, 230): it learns only that this
 //! file has failed, and goes on with the next. The interrupted call therefore records it for all later ones and

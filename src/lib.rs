@@ -53,30 +53,33 @@
 //! |---|---|
 //! | index | the signed list of files of one publisher, per repository; it has a sequence and an expiry |
 //! | entry | one line of it: name, size, sha256, CID |
-//! | way | how a refresh may reach an index: by neighbours, Kubo, a gateway, its plain copy |
+//! | route | how a refresh may reach an index: by neighbours, Kubo, a gateway, its plain copy |
 //! | catalogue | one table of an index, or one sync database, compiled for look-ups without parsing |
 //! | machine | what all calls of one process share: settings, store, HTTP clients |
 //! | lists | what pacman.conf, the sync databases and the indexes say, as one run of pacman sees them |
 //! | call | one call of this program that delivers files, for one run of pacman |
-//! | run | one run of pacman, with one *transaction*; its key is the id and start time of the process |
+//! | run | one run of pacman (`pacman_run`), with at most one *transaction*; its name is the id and start time of the process |
 //! | want | a file to fetch: name, repository, plan, sources to ask |
 //! | waiver | the named reason why a file has no expectation, as with signatures |
-//! | place, candidate | the address of a source to ask: not opened yet, free to copy and to sort |
 //! | source | what may be asked for a file: package cache, the lan, Kubo, gateway, mirror |
+//! | candidate | a source of one file before it is opened: its address, free to copy and to sort |
+//! | standing | what a race, or the fetch of single blocks, holds of one source at the moment |
 //! | miss | why a source did not deliver |
 //! | race | asking several sources for one want, and changing over between them |
 //! | receipt | what one delivery moved: bytes of each source, misses, files that Kubo cached; failed ones have it too |
 //! | leaf | a piece of a file that can be proven by itself, 1 MiB in files of our own profile |
 //! | store | our own staging: proven files and resumable partials, keyed by sha256; not a second package cache |
+//! | request window | the number of blocks that are asked for at a time |
 //! | read-ahead | fetching the rest of a run while pacman handles the first file |
 //! | prefetch | fetching pending updates before the user runs pacman |
 //! | publisher | the person or project that signs an index |
 //! | mirror | an HTTP server from pacman's mirror list, nothing else |
 //! | daemon | `pkgswarm daemon`, the one resident process; "the Kubo daemon" is the other one |
-//! | node | the IPFS peer inside the daemon; as a kind of source, the way to neighbours, shown as `lan` |
+//! | node | the IPFS peer inside the daemon; a block with links is a *DAG node* (`dag/unixfs.rs`) |
+//! | lan | the local network; as a source, the neighbours, asked through the daemon |
 //! | neighbour | another machine of the local network that runs this daemon or Kubo |
 //! | peer | any IPFS peer, known or not |
-//! | shelf | the files that the node serves, by their blocks; `store/contents.rs` is a view of the store |
+//! | shelf | the files that the node serves, by their blocks |
 //! | journal | one line for each file that was delivered or fetched, with the bytes of each source |
 //!
 //! # Checking the trust

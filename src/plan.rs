@@ -202,12 +202,12 @@ fn camps<T: PartialEq>(knowledge: &Knowledge, of: impl Fn(&Known) -> Option<T>) 
 /// Describes the camps: `the sync database says A, index x and index y say B`.
 fn said<T>(camps: &[Camp<'_, T>], what: impl Fn(&T) -> String) -> String {
     let sides = camps.iter().map(|(said, voices)| {
-        let who = voices.iter().map(|(index, _)| match *index {
+        let listed_by = voices.iter().map(|(index, _)| match *index {
             "" => "the sync database".to_owned(),
             index => format!("index {index}"),
         });
         let verb = if voices.len() == 1 { "says" } else { "say" };
-        format!("{} {verb} {}", who.collect::<Vec<_>>().join(" and "), what(said))
+        format!("{} {verb} {}", listed_by.collect::<Vec<_>>().join(" and "), what(said))
     });
     sides.collect::<Vec<_>>().join(", ")
 }

@@ -47,7 +47,7 @@ pub use process::{outlive, run};
 /// once. Where nothing may be read ahead, that process only clears up after pacman.
 pub fn start(call: &Call, name: &FileName) {
     let Some(mark) = mark(call, name) else { return };
-    // The process that creates this file is the first one. The file is removed with the state of this transaction.
+    // The process that creates this file is the first one. The file is removed with the state of this pacman run.
     if std::fs::File::create_new(mark).is_err()
         || (is_read_ahead(call) && call.machine.store.aside(&call.pacman_run.name).open().is_err())
     {

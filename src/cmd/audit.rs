@@ -59,7 +59,7 @@ fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<
 
 /// A list of files: a sync database or the table of an index.
 struct Voice {
-    who: String,
+    list: String,
     table: Catalogue,
 }
 
@@ -70,10 +70,10 @@ fn voices(lists: &Lists, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
     let mut voices = Vec::new();
     for repo in lists.repo_names() {
         if let Some(table) = lists.repo(&repo).map(|repo| lists.database(repo)).transpose()?.flatten() {
-            voices.push(Voice { who: format!("the sync database {repo}"), table });
+            voices.push(Voice { list: format!("the sync database {repo}"), table });
         }
         let tables = lists.tables(repo.as_str()).into_iter().filter(|(index, _)| is_wanted(index));
-        voices.extend(tables.map(|(index, table)| Voice { who: format!("index {index} for {repo}"), table }));
+        voices.extend(tables.map(|(index, table)| Voice { list: format!("index {index} for {repo}"), table }));
     }
     let now = clock::now();
     for index in lists.machine().settings.indexes.iter().filter(|index| is_wanted(&index.name)) {
@@ -116,7 +116,7 @@ fn name_of(path: &Path) -> Option<FileName> {
 
 /// The statement of one list about one file.
 struct Claim<'a> {
-    who: &'a str,
+    list: &'a str,
     size: u64,
     sha256: Sha256,
     cid: Option<Cid>,
@@ -146,7 +146,7 @@ fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &Pro
         let listed = voice.table.find_content(&name).ok()??;
         // Nothing names the CID of a signature.
         let cid = if name.signed().is_some() { None } else { listed.cid() };
-        Some(Claim { who: &voice.who, size: listed.size, sha256: listed.sha256, cid })
+        Some(Claim { list: &voice.list, size: listed.size, sha256: listed.sha256, cid })
     });
     Ok(Audited { path, here, said: said.collect() })
 }
@@ -164,13 +164,13 @@ impl Audited<'_> {
                 .disagreements()
                 .map(|said| {
                     let cid = said.cid.map(|cid| cid.to_string());
-                    serde_json::json!({"who": said.who, "size": said.size, "sha256": said.sha256, "cid": cid})
+                    serde_json::json!({"who": said.list, "size": said.size, "sha256": said.sha256, "cid": cid})
                 })
                 .collect();
             let line = serde_json::json!({
                 "name": self.path.file_name().map(|name| name.to_string_lossy()), "path": self.path.to_string_lossy(),
                 "size": here.size, "sha256": here.sha256, "cid": here.root.to_string(),
-                "listed_by": self.said.iter().map(|said| said.who).collect::<Vec<_>>(), "disagreements": disagreements,
+                "listed_by": self.said.iter().map(|said| said.list).collect::<Vec<_>>(), "disagreements": disagreements,
             });
             return writeln!(out, "{line}");
         }
@@ -184,7 +184,7 @@ impl Audited<'_> {
                 (format!("CID {cid}"), format!("CID {}", here.root))
             };
             let path = self.path.display().to_string();
-            writeln!(out, "{}: {} says {theirs}, here is {ours}", crate::name::shown(&path), said.who)?;
+            writeln!(out, "{}: {} says {theirs}, here is {ours}", crate::name::shown(&path), said.list)?;
         }
         Ok(())
     }
@@ -208,10 +208,10 @@ impl Count {
     fn line(&self, voices: &[Voice]) -> String {
         let Self { files, listed, disagreeing, unread } = self;
         let unread = if *unread == 0 { String::new() } else { format!(", {unread} not read") };
-        let who: Vec<&str> = voices.iter().map(|voice| voice.who.as_str()).collect();
-        let who = if who.is_empty() { "no list".to_owned() } else { who.join(", ") };
+        let lists: Vec<&str> = voices.iter().map(|voice| voice.list.as_str()).collect();
+        let lists = if lists.is_empty() { "no list".to_owned() } else { lists.join(", ") };
         let files = counted(files, "file");
-        format!("{files}, {listed} of them listed, {disagreeing} with disagreements{unread}; compared with {who}")
+        format!("{files}, {listed} of them listed, {disagreeing} with disagreements{unread}; compared with {lists}")
     }
 
     fn status(&self) -> u8 {

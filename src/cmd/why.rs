@@ -81,7 +81,7 @@ struct ProbeAnswer {
     /// True when it has the file; `None` when it did not answer.
     has: Option<bool>,
     says: String,
-    /// The reason for its place in the order.
+    /// The reason for its position in the order.
     position: String,
     /// True if it comes last, for what it did lately.
     is_down: bool,
@@ -92,7 +92,7 @@ impl Why<'_> {
     fn listed(&self) -> Vec<(String, String, u64)> {
         let database = self.knowledge.database.map(|known| (self.database(), known));
         let indexes = self.knowledge.indexes.iter().map(|listed| (format!("index {}", listed.index), listed.known));
-        database.into_iter().chain(indexes).map(|(who, known)| (who, known.sha256.to_string(), known.size)).collect()
+        database.into_iter().chain(indexes).map(|(list, known)| (list, known.sha256.to_string(), known.size)).collect()
     }
 
     /// Describes the sync database and its age.
@@ -197,11 +197,11 @@ impl Why<'_> {
             json!({"at": record.at, "took_ms": record.took, "by": record.by.word(), "delivered": record.delivered, "shares": shares})
         };
         let listed =
-            self.listed().into_iter().map(|(who, sha256, size)| json!({"by": who, "sha256": sha256, "size": size}));
+            self.listed().into_iter().map(|(list, sha256, size)| json!({"by": list, "sha256": sha256, "size": size}));
         let order = self.answers.iter().map(
             |answer| json!({"source": answer.source, "has": answer.has, "says": answer.says, "place": answer.position}),
         );
-        let left_out = self.left_out().into_iter().map(|(who, why)| json!({"source": who, "why": why}));
+        let left_out = self.left_out().into_iter().map(|(source, why)| json!({"source": source, "why": why}));
         json!({
             "name": self.name.as_str(), "repo": self.repo.as_str(), "sha256": sha256, "size": size,
             "listed": listed.collect::<Vec<_>>(), "refused": self.refusal, "disagreement": self.want.plan.disagreement,

@@ -41,16 +41,17 @@ pub(super) trait BlockSource {
     fn line(&self, miss: &Miss) -> String;
     /// Returns true when bytes come here as it gets them; else a block comes whole, once it has it.
     fn is_flowing(&self) -> bool;
-    /// The block, proven. `moved` is told how many bytes have come, each time some do; 0 when they come to the source.
+    /// Returns the block, proven. `moved` is told how many bytes have come, each time some do; 0 when they come to the source.
     fn block<'a>(&'a self, cid: Cid, moved: &'a dyn Fn(u64)) -> Local<'a, Result<Vec<u8>, Miss>>;
 }
 
 /// The clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clocks {
-    /// Silence of all who were asked after which the next one is asked as well, and the time over which a rate is measured.
+    /// Silence of all sources that were asked after which the next one is asked as well, and the time over which a
+    /// rate is measured.
     pub stall: Duration,
-    /// Silence of all who were asked after which a block is given up, when no other source is left.
+    /// Silence of all sources that were asked after which a block is given up, when no other source is left.
     pub patience: Duration,
     /// Bytes a second below which a source counts as silent as long as another one can be asked.
     pub floor: u64,
@@ -133,7 +134,7 @@ impl<P: BlockSource> BlockSources<P> {
         self.standings.borrow().iter().map(|standing| standing.refusals).sum()
     }
 
-    /// One block from the first who delivers it.
+    /// Returns one block from the first source that delivers it.
     pub(super) async fn block(&self, cid: Cid) -> Result<Came, Misses> {
         if let Some(block) = cid.inline() {
             return Ok(Came { block: block.to_vec(), begun: Instant::now() });
@@ -273,7 +274,7 @@ impl<'a, P: BlockSource> BlockHunt<'a, P> {
             .collect();
         let ready = left.iter().copied().filter(|source| waits(source) <= now).min_by_key(|it| self.sources.rank(*it));
         let later = left.iter().map(waits).filter(|until| *until > now).min();
-        // Until when all who were asked have been silent for long enough.
+        // Until when all sources that were asked have been silent for long enough.
         let silent = |since: Instant, span: Duration, source: usize| {
             self.sources.with(source, |it| if it.is_slow { since } else { it.heard.max(since) + span })
         };
@@ -292,7 +293,7 @@ impl<'a, P: BlockSource> BlockHunt<'a, P> {
                     let heard = self.sources.with(*source, |it| it.heard.max(*since));
                     (heard + patience.max(stall)).min(*since + ANSWER_MOST)
                 };
-                let end = self.open.iter().map(heard).max().expect("a place is asked").max(later.unwrap_or(now));
+                let end = self.open.iter().map(heard).max().expect("a source is asked").max(later.unwrap_or(now));
                 if end > now {
                     return NextStep::Wait(later.map_or(end, |later| later.min(end)));
                 }
@@ -304,7 +305,7 @@ impl<'a, P: BlockSource> BlockHunt<'a, P> {
         }
     }
 
-    /// Counts the silence of who is asked, once.
+    /// Counts the silence of the sources that are asked, once.
     fn are_late(&mut self) {
         for (source, _) in &self.open {
             if !std::mem::replace(&mut self.tries[*source].is_late, true) {

@@ -82,8 +82,8 @@ pub fn build(entries: &[DirectoryEntry], mut on_block: impl FnMut(Block)) -> Res
 
 type HashedEntry<'a> = (u64, &'a DirectoryEntry);
 
-/// Returns the place of a name with this hash in a shard of `fan_out` places, where the shards above used `taken`
-/// bits; `None` when no bits are left.
+/// Returns which of the `fan_out` children of a shard a name with this hash belongs to, where the shards above used
+/// `taken` bits; `None` when no bits are left.
 fn child_index(hash: u64, taken: u32, fan_out: u64) -> Option<u64> {
     let left = HASH.checked_sub(taken + fan_out.trailing_zeros())?;
     Some((hash >> left) & (fan_out - 1))

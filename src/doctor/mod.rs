@@ -60,7 +60,7 @@ impl Finding {
 /// Everything that checks read.
 #[derive(Debug)]
 pub struct Facts {
-    /// Mistakes in the configuration of pkgswarm, each with its place.
+    /// Mistakes in the configuration of pkgswarm, each with its location.
     pub mistakes: Vec<String>,
     /// pacman and its configuration.
     pub pacman: pacman::PacmanFacts,

@@ -9,7 +9,7 @@ use crate::fsx;
 /// Longest file that is read; a real one has a few hundred bytes.
 const MOST: u64 = 64 * 1024;
 
-/// The record of one transaction, or of all.
+/// The record of one pacman run, or of all.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct HealthMemory {
     /// The part of the head start that was spent without a result.

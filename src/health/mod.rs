@@ -17,17 +17,17 @@ use crate::health::record::{Records, SourceRecord};
 pub mod memory;
 pub mod record;
 
-/// Time for which every transaction asks a host last after it did not answer.
+/// Time for which every pacman run asks a host last after it did not answer.
 const BRIEFLY: Duration = Duration::from_secs(60);
 
-/// Seconds after a ^C in which its transaction fetches nothing more. pacman goes on with the next server after two
+/// Seconds after a ^C in which its pacman run fetches nothing more. pacman goes on with the next server after two
 /// seconds, and each refusal starts them anew; a parent that is a shell goes on for ever.
 const INTERRUPTED: u64 = 60;
 
 /// Seconds for which a file that no source delivered is asked only of the server that pacman names.
 const LOST: u64 = 600;
 
-/// The record of one transaction, and of hosts for all.
+/// The record of one pacman run, and of hosts for all.
 #[derive(Debug)]
 pub struct Health {
     files: HealthFiles,
@@ -50,7 +50,7 @@ struct HealthFiles {
 }
 
 impl Health {
-    /// Reads the record in `dir` for the transaction `key`. Unreadable content is dropped.
+    /// Reads the record in `dir` for the pacman run `key`. Unreadable content is dropped.
     pub fn read(dir: &Path, key: &str, uid: u32, now: SystemTime) -> Self {
         let now = clock::unix(now);
         let (run, stop) = (dir.join(format!("run-{key}")), dir.join(format!("stop-{key}")));
@@ -93,7 +93,7 @@ impl Health {
         self.memory.head_start_spent += spent;
     }
 
-    /// Returns true after the user pressed ^C in this transaction.
+    /// Returns true after the user pressed ^C in this pacman run.
     pub fn is_interrupted(&self) -> bool {
         self.stop > self.now
     }
@@ -106,7 +106,7 @@ impl Health {
         let _ = fsx::replace(&self.files.stop, self.stop.to_string().as_bytes(), 0o600);
     }
 
-    /// Returns true when every source of the file has failed in this transaction.
+    /// Returns true when every source of the file has failed in this pacman run.
     pub fn is_lost(&self, name: &str) -> bool {
         self.memory.lost.get(name).is_some_and(|until| *until > self.now)
     }
@@ -132,12 +132,12 @@ impl Health {
     pub fn down(&mut self, host: &str, rest: Option<Duration>) {
         let until = self.now + rest.unwrap_or(BRIEFLY).as_secs();
         self.hosts.down.insert(host.to_owned(), until);
-        // A transaction remembers for as long as it runs.
+        // A pacman run remembers for as long as it runs.
         self.memory.down.insert(host.to_owned(), until.max(self.now + 24 * 3600));
         self.changed = true;
     }
 
-    /// Records that `host` sent something else than expected: it is asked last in this transaction.
+    /// Records that `host` sent something else than expected: it is asked last in this pacman run.
     pub fn lied(&mut self, host: &str) {
         self.memory.down.insert(host.to_owned(), self.now + 24 * 3600);
         self.changed = true;
@@ -148,7 +148,7 @@ impl Health {
         self.changed |= self.hosts.down.remove(host).is_some() | self.memory.down.remove(host).is_some();
     }
 
-    /// Returns the URL that delivered `name` in this transaction.
+    /// Returns the URL that delivered `name` in this pacman run.
     pub fn origin(&self, name: &str) -> Option<&str> {
         self.memory.from.get(name).map(String::as_str)
     }
@@ -160,7 +160,7 @@ impl Health {
         }
     }
 
-    /// Returns true once in a transaction: the caller then asks the mirrors about all databases.
+    /// Returns true once in a pacman run: the caller then asks the mirrors about all databases.
     pub fn begin_batch(&mut self) -> bool {
         self.changed |= !self.memory.asked;
         !std::mem::replace(&mut self.memory.asked, true)
@@ -173,7 +173,7 @@ impl Health {
         self.changed = true;
     }
 
-    /// Returns the host that reported in this transaction that the database `name` has not changed, if its file is
+    /// Returns the host that reported in this pacman run that the database `name` has not changed, if its file is
     /// still in this `state`. Valid once: a second request is a new question.
     pub fn take_unchanged(&mut self, name: &str, state: &str) -> Option<String> {
         let (then, host) = self.memory.unchanged.remove(name)?;

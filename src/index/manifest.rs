@@ -256,10 +256,10 @@ impl Table {
 
     /// Returns the diffs that lead here from the table that was `changed` at this sequence, with their paths; none
     /// when that is too old, or when they are no smaller than the whole table.
-    pub fn way_from(&self, changed: u64) -> Option<Vec<(String, Diff)>> {
+    pub fn diffs_from(&self, changed: u64) -> Option<Vec<(String, Diff)>> {
         let first = self.diffs.iter().position(|diff| diff.from == changed)?;
-        let way: Vec<_> = (first..self.diffs.len()).map(|at| (self.diff_path(at), self.diffs[at])).collect();
-        (way.iter().map(|(_, diff)| diff.size).sum::<u64>() < self.packed.size).then_some(way)
+        let diffs: Vec<_> = (first..self.diffs.len()).map(|at| (self.diff_path(at), self.diffs[at])).collect();
+        (diffs.iter().map(|(_, diff)| diff.size).sum::<u64>() < self.packed.size).then_some(diffs)
     }
 
     fn check(wire: WireTable) -> Result<Self, ManifestError> {

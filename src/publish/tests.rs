@@ -227,7 +227,7 @@ fn what_changed_since_the_last_publication_is_a_diff_and_old_diffs_are_removed()
         if day == 3 {
             let table = &manifest().tables[0];
             let mut changes = crate::index::diff::Changes::default();
-            for (path, diff) in table.way_from(NOW).expect("a way from the first publication") {
+            for (path, diff) in table.diffs_from(NOW).expect("diffs from the first publication") {
                 let packed = fs::read(out.join(path)).unwrap();
                 assert_eq!((packed.len() as u64, Sha256::of(&packed)), (diff.size, diff.sha256));
                 changes.add(&packed).unwrap();

@@ -182,7 +182,7 @@ impl<'l> Board<'l> {
         }
         let pace = self.pace;
         let stretch = &mut self.stretches[i];
-        let lane = stretch.holder.as_mut().expect("who sends was made the holder");
+        let lane = stretch.holder.as_mut().expect("the sender was made the holder");
         lane.measure(len, now, &pace);
         let from = lane.at;
         lane.at += len;

@@ -20,10 +20,10 @@ const WAITING: usize = 8;
 pub(super) struct Hashing {
     /// Bytes passed in so far.
     size: u64,
-    way: HashingWay,
+    mode: HashingMode,
 }
 
-enum HashingWay {
+enum HashingMode {
     Here(Verifier),
     Aside(SyncSender<Bytes>, JoinHandle<Verifier>),
 }
@@ -33,8 +33,8 @@ impl Hashing {
     pub(super) fn new(verifier: Verifier, whole: Option<u64>) -> Self {
         let size = verifier.size();
         match whole {
-            Some(whole) if whole.saturating_sub(size) > LARGE => Self { size, way: HashingWay::of_large(verifier) },
-            _ => Self { size, way: HashingWay::Here(verifier) },
+            Some(whole) if whole.saturating_sub(size) > LARGE => Self { size, mode: HashingMode::of_large(verifier) },
+            _ => Self { size, mode: HashingMode::Here(verifier) },
         }
     }
 
@@ -46,17 +46,17 @@ impl Hashing {
     /// Adds the next bytes.
     pub(super) fn update(&mut self, bytes: Bytes) {
         self.size += bytes.len() as u64;
-        match &mut self.way {
-            HashingWay::Here(verifier) => verifier.update(&bytes),
-            HashingWay::Aside(send, _) => send.send(bytes).expect("it listens for as long as there is a sender"),
+        match &mut self.mode {
+            HashingMode::Here(verifier) => verifier.update(&bytes),
+            HashingMode::Aside(send, _) => send.send(bytes).expect("it listens for as long as there is a sender"),
         }
     }
 
     /// Waits until all bytes passed in are hashed.
     pub(super) fn finish(self) -> Verifier {
-        match self.way {
-            HashingWay::Here(verifier) => verifier,
-            HashingWay::Aside(send, thread) => {
+        match self.mode {
+            HashingMode::Here(verifier) => verifier,
+            HashingMode::Aside(send, thread) => {
                 drop(send);
                 thread.join().expect("hashing does not panic")
             }
@@ -64,7 +64,7 @@ impl Hashing {
     }
 }
 
-impl HashingWay {
+impl HashingMode {
     /// Hashes on a thread of its own; if this machine allows no further thread, here.
     fn of_large(verifier: Verifier) -> Self {
         keep_freed_memory();

@@ -11,7 +11,7 @@ use crate::size::CHUNK;
 pub struct Pace {
     /// Longest wait for one peer before mirrors are asked as well, while `budget` lasts.
     pub head_start: Duration,
-    /// The rest of the head start of this transaction: all waits for peers that send nothing come out of it.
+    /// The rest of the head start of this pacman run: all waits for peers that send nothing come out of it.
     pub budget: Duration,
     /// Silence before an answer after which the next source is asked as well.
     pub overlap: Duration,

@@ -96,7 +96,7 @@ fn diffs_lead_from_one_to_the_next_and_to_the_table() {
     m.tables[0].diffs = [1, 5, 7].map(|from| Diff { from, size: 40, sha256 }).to_vec();
     assert_eq!(Manifest::decode(&m.encode()), Ok(m.clone()));
     let table = &m.tables[0];
-    let paths = |from| Some(table.way_from(from)?.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
+    let paths = |from| Some(table.diffs_from(from)?.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
     let last = "diffs/core-x86_64/7-1790000000.ndjson.zst".to_owned();
     assert_eq!(paths(5), Some(vec!["diffs/core-x86_64/5-7.ndjson.zst".to_owned(), last]));
     assert_eq!(paths(6), None, "no machine had sequence 6");

@@ -91,9 +91,10 @@ impl Work<'_> {
         let same = |old: &&Table| (&old.repo, &old.arch) == (&table.repo, &table.arch);
         let Some(old) = held.manifest.tables.iter().find(same) else { return Ok(false) };
         let path = held.table(old.sha256);
-        let (Some(way), true) = (table.way_from(old.changed), path.exists()) else { return Ok(false) };
+        let (Some(chain), true) = (table.diffs_from(old.changed), path.exists()) else { return Ok(false) };
         let diffs = futures_util::stream::iter(
-            way.iter()
+            chain
+                .iter()
                 .map(async |(path, diff)| self.part(&IndexPart::block(diff.cid(), path, diff.size as usize)).await),
         );
         let (mut diffs, mut changes) = (diffs.buffered(AT_ONCE), Changes::default());
@@ -102,7 +103,7 @@ impl Work<'_> {
             changes.add(&packed).map_err(|why| Dead::Route(RefreshError::Failed(why.to_string())))?;
         }
         let made = self.state.keep_table(&self.target.name, table, TableBytes::Diffs(&path, &changes));
-        made.map(|()| true).map_err(|error| dead(&way[0].0, error))
+        made.map(|()| true).map_err(|error| dead(&chain[0].0, error))
     }
 }
 

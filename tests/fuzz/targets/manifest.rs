@@ -27,9 +27,9 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         for (at, diff) in table.diffs.iter().enumerate() {
             assert!(diff.size <= DIFF_MOST && diff.from < table.changed);
             assert!(table.diff_path(at).starts_with(&format!("{}/{}-", table.diff_dir(), diff.from)));
-            let Some(way) = table.way_from(diff.from) else { continue };
-            assert!(way.iter().map(|(_, diff)| *diff).eq(table.diffs[at..].iter().copied()));
-            assert!(way.last().is_some_and(|(path, _)| path.ends_with(&format!("-{}.ndjson.zst", table.changed))));
+            let Some(chain) = table.diffs_from(diff.from) else { continue };
+            assert!(chain.iter().map(|(_, diff)| *diff).eq(table.diffs[at..].iter().copied()));
+            assert!(chain.last().is_some_and(|(path, _)| path.ends_with(&format!("-{}.ndjson.zst", table.changed))));
         }
     }
     if manifest.check_time(1_790_000_000).is_ok() {
