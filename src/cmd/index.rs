@@ -200,12 +200,12 @@ pub fn refresh_all(
     let (settings, now) = (&machine.settings, SystemTime::now());
     let wanted = settings.indexes.iter().filter(|index| names.is_empty() || names.contains(&index.name));
     let wanted = wanted.filter(|index| !due || in_use::is_due(settings, index, now));
-    let sources = wanted.map(|index| Ok((index, source(machine, index)?))).collect::<Result<Vec<_>, Error>>()?;
+    let targets = wanted.map(|index| Ok((index, target(machine, index)?))).collect::<Result<Vec<_>, Error>>()?;
     let kubo = machine.asks_kubo().then(|| machine.kubo());
     let refused = |miss| Error::new(ErrorKind::NoSource, "index", miss);
     let (client, state) = (machine.http.following().map_err(refused)?, in_use::state(settings));
-    let works = sources.iter().map(|(index, source)| {
-        let work = refresh(source, kubo.as_ref(), &client, &state, clock::unix(now), settings.index_deadline);
+    let works = targets.iter().map(|(index, target)| {
+        let work = refresh(target, kubo.as_ref(), &client, &state, clock::unix(now), settings.index_deadline);
         async move { (*index, work.await) }
     });
     let mut works: FuturesUnordered<_> = works.collect();
@@ -222,8 +222,8 @@ pub fn refresh_all(
     failed.map_or(Ok(()), |e| Err(Error::local(settings.state_dir.display(), e).into()))
 }
 
-/// Returns the source of an index as its configuration declares it.
-fn source(machine: &Machine, index: &IndexConfig) -> Result<RefreshTarget, Error> {
+/// Returns the keys and addresses of an index, as its configuration declares them.
+fn target(machine: &Machine, index: &IndexConfig) -> Result<RefreshTarget, Error> {
     let url = index.url.as_ref().map(|url| url.below("/"));
     let gateways = if machine.asks_gateways() { machine.settings.gateway_urls().collect() } else { Vec::new() };
     let lan = (machine.asks_lan() && machine.may_pass_on(index)).then(|| machine.settings.socket.clone());
