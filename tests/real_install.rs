@@ -138,6 +138,47 @@ fn system(parts: &Parts, release: &str, mirror: &Mirror) -> Option<Live> {
     Some(live)
 }
 
+/// Does what the first block of commands in README.md says, word for word, on a system where pacman 7.1.0 downloads by
+/// itself; the build is done already. Answers yes to the first question of setup, and nothing to the others.
+fn the_first_page_ends_with_an_update(parts: &Parts, package: &Path) {
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    let commands = readme.lines().filter_map(|line| line.strip_prefix("$ "));
+    let commands: Vec<&str> = commands.map(|line| line.split("  #").next().expect("a command").trim()).collect();
+    let tree = scratch("tree");
+    let repo = Repo::new(parts, tree.path(), "core");
+    repo.add(&["glibc", "gcc-libs", "pacman", "alpha"].map(|name| Package::new(name, "1-1")));
+    let mirror = Mirror::serve(tree.path());
+    let Some(live) = system(parts, "7.1.0", &mirror) else { return };
+    repo.add(&[Package::new("alpha", "2-1")]);
+    fs::copy(package, live.path("tmp/pkgswarm.pkg.tar.zst")).expect("the package");
+    // On a terminal of its own, as a user sits at one. pacman drops what was typed before its question.
+    let at_a_terminal = |command: &str, answers: &str| {
+        let line = format!("cd /; {{ {answers}; }} | script --quiet --return --command '{command}' /dev/null");
+        live.run(&["sh", "-c", &line]).ok()
+    };
+    let mut done = 0;
+    for command in &commands {
+        match *command {
+            "(cd dist && makepkg -si)" => drop(at_a_terminal("pacman -U /tmp/pkgswarm.pkg.tar.zst", "yes")),
+            "sudo pkgswarm setup" => {
+                let said = at_a_terminal("pkgswarm setup", "echo y; yes ''").stdout;
+                let conf = fs::read_to_string(live.path("etc/pacman.conf")).expect("pacman.conf");
+                assert!(conf.contains("\nXferCommand = /usr/bin/pkgswarm xfer %u %o\n"), "{said}\n{conf}");
+            }
+            "sudo pacman -Syu" => {
+                let said = at_a_terminal("pacman -Syu", "yes").stdout;
+                assert_eq!(installed(&live), ["alpha 2-1"], "{said}");
+                let why = live.run(&["pkgswarm", "why", "alpha", "--json"]).ok().stdout;
+                let why: serde_json::Value = serde_json::from_str(&why).expect("JSON");
+                assert_eq!(why["last_delivered"]["by"], "xfer", "it came through pkgswarm: {why}");
+            }
+            other => panic!("README.md's first page has another command: {other}"),
+        }
+        done += 1;
+    }
+    assert_eq!(done, 3, "README.md's first page: {commands:?}");
+}
+
 #[test]
 fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
     let parts = Parts::demand();
@@ -145,6 +186,7 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
     let dist = checkout(work.path());
     let package = makepkg(&dist, "pkgswarm", &[]);
     assert_that_a_commit_makes_the_same_package(&dist, &package);
+    the_first_page_ends_with_an_update(&parts, &package);
     let tree = scratch("tree");
     for release in ["6.0.2", "7.1.0"] {
         let _ = fs::remove_dir_all(tree.path().join("core"));
