@@ -26,7 +26,7 @@ pub(super) const LAST_LOOK: Duration = Duration::from_secs(4);
 #[derive(Clone)]
 pub(super) struct Cleanup {
     store: Arc<Store>,
-    run: String,
+    pacman_run: String,
     health_dir: PathBuf,
     uid: u32,
     /// Files that may have been kept for this run alone.
@@ -40,9 +40,9 @@ impl Cleanup {
     pub fn of(call: &Call) -> Option<Self> {
         let store =
             Store::open(call.machine.store.dir(), call.machine.env.uid, call.machine.settings.store_max).ok()?;
-        let (run, health_dir, uid) = (call.pacman_run.name.clone(), store.health_dir(), call.machine.env.uid);
+        let (pacman_run, health_dir, uid) = (call.pacman_run.name.clone(), store.health_dir(), call.machine.env.uid);
         let (passing, cache_dirs) = (Arc::default(), Arc::default());
-        Some(Self { store: Arc::new(store), run, health_dir, uid, passing, cache_dirs })
+        Some(Self { store: Arc::new(store), pacman_run, health_dir, uid, passing, cache_dirs })
     }
 
     /// Sets the directories of pacman's cache.
@@ -78,7 +78,8 @@ impl Cleanup {
         let look = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
         loop {
             let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&look));
-            let is_stopped = Health::read(&self.health_dir, &self.run, self.uid, SystemTime::now()).is_interrupted();
+            let is_stopped =
+                Health::read(&self.health_dir, &self.pacman_run, self.uid, SystemTime::now()).is_interrupted();
             if ended.is_ok_and(|ready| ready > 0) || is_stopped {
                 self.tidy();
                 self.clear_up();
@@ -98,6 +99,6 @@ impl Cleanup {
     }
 
     fn aside(&self) -> Aside {
-        self.store.aside(&self.run)
+        self.store.aside(&self.pacman_run)
     }
 }

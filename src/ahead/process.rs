@@ -25,23 +25,23 @@ use super::{is_read_ahead, is_set_aside, key, list, lock};
 /// Nice value of the clean-up while pacman runs: the lowest priority.
 const NICE: i32 = 19;
 
-/// Reads ahead for pacman's run `run` until that pacman ends.
+/// Reads ahead for the run `pacman_run` until that pacman ends.
 ///
 /// Then, and while pacman installs, files in its cache are removed from the store. When pacman ends or the user
 /// presses ^C in it, this ends the process and everything that it has started: it must be alone in its process
 /// group, as after `background::detach`.
-pub fn run(call: &mut Call, run: &str) {
+pub fn run(call: &mut Call, pacman_run: &str) {
     let begun = Instant::now();
-    call.machine.store.clear_aside(|other| other != run && process_of(other).is_none_or(|it| !it.is_alive()));
+    call.machine.store.clear_aside(|other| other != pacman_run && process_of(other).is_none_or(|it| !it.is_alive()));
     // It is another pacman if ours ended before this process began.
-    let pacman = call.pacman_run.caller.clone().filter(|_| call.pacman_run.name == run);
+    let pacman = call.pacman_run.caller.clone().filter(|_| call.pacman_run.name == pacman_run);
     // Opened before the second look at the start time, so that a later process of this id is not taken for pacman.
     let watched = pacman.and_then(|pacman| {
         let pidfd = rustix::process::pidfd_open(Pid::from_raw(pacman.key.pid)?, PidfdFlags::empty()).ok()?;
         let end = Cleanup::of(call)?;
         pacman.key.is_alive().then_some((pacman, pidfd, end))
     });
-    let Some((pacman, pidfd, end)) = watched else { return call.machine.store.aside(run).remove() };
+    let Some((pacman, pidfd, end)) = watched else { return call.machine.store.aside(pacman_run).remove() };
     let watching = end.clone();
     thread::spawn(move || watching.watch(&pidfd));
     if is_read_ahead(call) {
@@ -68,19 +68,19 @@ pub fn run(call: &mut Call, run: &str) {
     }
 }
 
-/// Waits for the end of the run of pacman that is called `run`.
-pub fn outlive(run: &str) {
-    let Some(run) = process_of(run) else { return };
-    let pidfd = Pid::from_raw(run.pid).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+/// Waits for the end of the run of pacman that is called `pacman_run`.
+pub fn outlive(pacman_run: &str) {
+    let Some(pacman) = process_of(pacman_run) else { return };
+    let pidfd = Pid::from_raw(pacman.pid).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
     // Opened before the look at the start time, so that a later process of this id is not waited for.
-    if let Some(pidfd) = pidfd.filter(|_| run.is_alive()) {
+    if let Some(pidfd) = pidfd.filter(|_| pacman.is_alive()) {
         // An interrupted wait ends it before its time, which does no harm.
         let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None);
     }
 }
 
-fn process_of(run: &str) -> Option<ProcessKey> {
-    let (pid, start_time) = run.split_once('-')?;
+fn process_of(pacman_run: &str) -> Option<ProcessKey> {
+    let (pid, start_time) = pacman_run.split_once('-')?;
     Some(ProcessKey { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
 }
 

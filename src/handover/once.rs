@@ -20,11 +20,11 @@ use crate::report;
 pub fn say_once(env: &Env, text: &str) {
     let pacman = || caller::is_parent_pacman().then(ProcessKey::parent)?.ok();
     let key = &Sha256::of(text.as_bytes()).to_string()[..12];
-    match pacman().map(|run| (run, name(&format!("{}-{}-{key}", run.pid, run.start_time)))) {
+    match pacman().map(|pacman| (pacman, name(&format!("{}-{}-{key}", pacman.pid, pacman.start_time)))) {
         Some((_, Err(Errno::ADDRINUSE))) => {}
-        Some((run, Ok(held))) => {
+        Some((pacman, Ok(held))) => {
             report::say(text);
-            hold(env, run, held);
+            hold(env, pacman, held);
         }
         _ => report::say(text),
     }
@@ -39,11 +39,11 @@ fn name(run: &str) -> Result<OwnedFd, Errno> {
 
 /// Starts a process that keeps `held` open until this run of pacman ends; without it the next call prints the text
 /// again.
-fn hold(env: &Env, run: ProcessKey, held: OwnedFd) {
+fn hold(env: &Env, pacman: ProcessKey, held: OwnedFd) {
     let child = Command::new(crate::env::itself())
-        .args(["ahead", &format!("{}-{}", run.pid, run.start_time)])
+        .args(["ahead", &format!("{}-{}", pacman.pid, pacman.start_time)])
         .args(env.settings())
-        .env(HANDOVER, run.pid.to_string())
+        .env(HANDOVER, pacman.pid.to_string())
         .current_dir("/")
         .stdin(Stdio::from(held))
         .stdout(program::nowhere())

@@ -49,12 +49,12 @@ fn found_by(program: &Path, path: Option<&OsStr>, is_own: bool) -> Option<PathBu
         return fixed(program.file_name().filter(|_| program.exists())?);
     }
     let mut was_passed_over = path.is_none_or(OsStr::is_empty);
-    for place in path.into_iter().flat_map(std::env::split_paths).map(|dir| dir.join(program)) {
-        if !is_program(&place) {
+    for file in path.into_iter().flat_map(std::env::split_paths).map(|dir| dir.join(program)) {
+        if !is_program(&file) {
             continue;
         }
-        if is_own || is_fixed(&place) || is_roots(&place) {
-            return Some(place);
+        if is_own || is_fixed(&file) || is_roots(&file) {
+            return Some(file);
         }
         was_passed_over = true;
     }

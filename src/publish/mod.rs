@@ -178,17 +178,17 @@ fn offline(
     content: &Content,
     last: &mut PublisherMemory,
 ) -> Result<PublishReport, PublishError> {
-    let before = last.offline.as_ref().filter(|run| run.content == content.fingerprint);
-    if let Some(run) = before.filter(|run| run.is_fresh(options.now) && is_written(options, run)) {
-        return Ok(report(Did::Unchanged, run, content, None));
+    let before = last.offline.as_ref().filter(|index| index.content == content.fingerprint);
+    if let Some(index) = before.filter(|index| index.is_fresh(options.now) && is_written(options, index)) {
+        return Ok(report(Did::Unchanged, index, content, None));
     }
     let did = if before.is_some() { Did::Renewed } else { Did::Published };
     let sealed = content.seal(options, options.now.max(last.sequence + 1), &last.tables)?;
-    let run = remembered(content, &sealed, None);
-    last.offline = Some(run.clone());
+    let index = remembered(content, &sealed, None);
+    last.offline = Some(index.clone());
     give_out(options, content, &sealed, last)?;
     write_out(options, content, &sealed, None)?;
-    Ok(report(did, &run, content, None))
+    Ok(report(did, &index, content, None))
 }
 
 async fn online(
@@ -201,25 +201,25 @@ async fn online(
     let name = key(options, kubo).await?;
     // The blocks of the last publication that the daemon still has; its pin may have been removed by hand.
     let before = match &last.online {
-        Some(run) if kubo.is_pinned(run.root).await? => Some(run.clone()),
+        Some(index) if kubo.is_pinned(index.root).await? => Some(index.clone()),
         _ => None,
     };
     let published = kubo.record(&name.to_string(), Duration::from_secs(30)).await.ok();
     let published = published.and_then(|bytes| name.verify(&bytes, 0).ok());
     let floor = published.as_ref().map_or(0, |record| record.sequence);
-    let same = before.as_ref().filter(|run| run.content == content.fingerprint);
-    let same = same.filter(|run| run.name.as_deref() == Some(&*name.to_string()));
-    if let Some(run) = same.filter(|run| run.is_fresh(options.now)) {
+    let same = before.as_ref().filter(|index| index.content == content.fingerprint);
+    let same = same.filter(|index| index.name.as_deref() == Some(&*name.to_string()));
+    if let Some(index) = same.filter(|index| index.is_fresh(options.now)) {
         // A daemon that forgot the name gets it again.
-        let known = published.is_some_and(|record| record.root() == Ok(run.root));
-        if (known || !run.record) && is_written(options, run) {
-            return Ok(report(Did::Unchanged, run, content, Some(name)));
+        let known = published.is_some_and(|record| record.root() == Ok(index.root));
+        if (known || !index.record) && is_written(options, index) {
+            return Ok(report(Did::Unchanged, index, content, Some(name)));
         }
     }
     let did = if same.is_some() { Did::Renewed } else { Did::Published };
 
     let sealed = content.seal(options, options.now.max(last.sequence.max(floor) + 1), &last.tables)?;
-    let had = before.as_ref().map(|run| &run.files);
+    let had = before.as_ref().map(|index| &index.files);
     let mut seen = HashSet::new();
     let fresh =
         |file: &&TreeFile| had.is_none_or(|had| !had.contains(&file.hashed.cid)) && seen.insert(file.hashed.cid);
@@ -242,13 +242,13 @@ async fn online(
     let (key, root, sequence) = (&*options.key, sealed.root, sealed.manifest.sequence);
     let what = Publication { key, root, sequence, lifetime: options.lifetime, ttl: options.ttl };
     kubo.publish(&what, ANNOUNCE).await?;
-    let mut run = remembered(content, &sealed, Some(&name));
-    last.online = Some(run.clone());
+    let mut index = remembered(content, &sealed, Some(&name));
+    last.online = Some(index.clone());
     last.save(&options.state_dir)?;
 
     let record = check::record(kubo, &name, &sealed, options.now).await?;
-    run.record = record.is_some();
-    let mut report = PublishReport { new_files: new.len(), sent: cost, ..report(did, &run, content, Some(name)) };
+    index.record = record.is_some();
+    let mut report = PublishReport { new_files: new.len(), sent: cost, ..report(did, &index, content, Some(name)) };
     if record.is_none() {
         let text = "the daemon does not give out the name's record (Routing.Type none?): others cannot find it";
         report.warnings.push(text.to_owned());
@@ -260,7 +260,7 @@ async fn online(
         kubo.unpin(*old).await?;
     }
     last.pending.clear();
-    last.online = Some(run);
+    last.online = Some(index);
     last.save(&options.state_dir)?;
     Ok(report)
 }
@@ -365,9 +365,9 @@ fn write_out(
 }
 
 /// True if the plain copy, if one is configured, is that of `run`.
-fn is_written(options: &PublishOptions, run: &PublishedIndex) -> bool {
+fn is_written(options: &PublishOptions, index: &PublishedIndex) -> bool {
     options.out.as_ref().is_none_or(|out| {
-        std::fs::read(out.join("pkgswarm.json")).is_ok_and(|bytes| Sha256::of(&bytes) == run.manifest)
+        std::fs::read(out.join("pkgswarm.json")).is_ok_and(|bytes| Sha256::of(&bytes) == index.manifest)
     })
 }
 
@@ -385,12 +385,12 @@ fn remembered(content: &Content, sealed: &Sealed, name: Option<&Name>) -> Publis
     }
 }
 
-fn report(did: Did, run: &PublishedIndex, content: &Content, name: Option<Name>) -> PublishReport {
+fn report(did: Did, index: &PublishedIndex, content: &Content, name: Option<Name>) -> PublishReport {
     PublishReport {
         did,
-        root: run.root,
-        sequence: run.sequence,
-        expires: run.expires,
+        root: index.root,
+        sequence: index.sequence,
+        expires: index.expires,
         name,
         files: content.files.len(),
         new_files: 0,

@@ -332,13 +332,13 @@ impl<'l> Board<'l> {
     /// Gives sources that cannot send parts their only chance to send the whole file. False when there is no such
     /// source.
     pub fn ask_for_the_whole(&mut self) -> bool {
-        let mut anybody = false;
+        let mut is_any_left = false;
         if !std::mem::replace(&mut self.whole, true) {
             for standing in self.sources.iter_mut().filter(|standing| standing.partless) {
-                (standing.partless, standing.chances, anybody) = (false, 1, true);
+                (standing.partless, standing.chances, is_any_left) = (false, 1, true);
             }
         }
-        anybody
+        is_any_left
     }
 
     /// True if a stretch still waits for this answer.

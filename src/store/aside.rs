@@ -37,10 +37,10 @@ pub struct SetAside {
 }
 
 impl Store {
-    /// Opens the files set aside for the run of pacman called `run`. Makes nothing on disk before a file is put
+    /// Opens the files set aside for the run of pacman called `pacman_run`. Makes nothing on disk before a file is put
     /// there.
-    pub fn aside(&self, run: &str) -> Aside {
-        Aside { dir: self.dir().join("aside").join(run), uid: self.uid }
+    pub fn aside(&self, pacman_run: &str) -> Aside {
+        Aside { dir: self.dir().join("aside").join(pacman_run), uid: self.uid }
     }
 
     /// Removes the files set aside for runs that are over.
@@ -172,11 +172,11 @@ mod tests {
     fn what_a_finished_run_left_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path(), 1 << 20);
-        for run in ["7-1", "8-1"] {
-            store.aside(run).open().unwrap();
-            store.aside(run).put("x", &signature()).unwrap();
+        for pacman_run in ["7-1", "8-1"] {
+            store.aside(pacman_run).open().unwrap();
+            store.aside(pacman_run).put("x", &signature()).unwrap();
         }
-        store.clear_aside(|run| run == "7-1");
+        store.clear_aside(|pacman_run| pacman_run == "7-1");
         assert!(!store.aside("7-1").has("x") && store.aside("8-1").has("x"));
         store.aside("8-1").remove();
         store.aside("8-1").note_handed_out("x");
