@@ -1,6 +1,9 @@
 //! The listener of a delivery. The engine prints nothing: what people may want to see while a file is on its way is
 //! told to a listener that the caller gives, and everything else is in the receipt or in the error.
 
+use std::fs::File;
+use std::rc::Rc;
+
 /// A receiver of the progress of one delivery after the other. It is called often, and must not wait.
 pub trait Listener {
     /// Begins with the file called `name`, of `size` bytes, if that is known.
@@ -13,6 +16,25 @@ pub trait Listener {
         let _ = (bytes, from);
     }
 
+    /// Takes the partial file, which grows from now on; of an earlier one nothing is true any more.
+    fn grows(&self, partial: &File) {
+        let _ = partial;
+    }
+
+    /// True to have leaves proven as they come, and told: it may cost the root block.
+    fn wants_leaves(&self) -> bool {
+        false
+    }
+
+    /// Counts the bytes from the beginning of the partial file on that are leaves proven by the root. Nothing is
+    /// written over them, unless that is [withdrawn](Self::withdrawn) first.
+    fn proven(&self, until: u64) {
+        let _ = until;
+    }
+
+    /// Withdraws all leaves: the root was another file's.
+    fn withdrawn(&self) {}
+
     /// Explains a pause, in one line.
     fn waits(&self, why: &str) {
         let _ = why;
@@ -20,6 +42,40 @@ pub trait Listener {
 
     /// Ends with the file, whether it came or not.
     fn ends(&self) {}
+}
+
+impl<L: Listener + ?Sized> Listener for Rc<L> {
+    fn begins(&self, name: &str, size: Option<u64>) {
+        (**self).begins(name, size);
+    }
+
+    fn arrived(&self, bytes: u64, from: &str) {
+        (**self).arrived(bytes, from);
+    }
+
+    fn grows(&self, partial: &File) {
+        (**self).grows(partial);
+    }
+
+    fn wants_leaves(&self) -> bool {
+        (**self).wants_leaves()
+    }
+
+    fn proven(&self, until: u64) {
+        (**self).proven(until);
+    }
+
+    fn withdrawn(&self) {
+        (**self).withdrawn();
+    }
+
+    fn waits(&self, why: &str) {
+        (**self).waits(why);
+    }
+
+    fn ends(&self) {
+        (**self).ends();
+    }
 }
 
 /// The listener that ignores everything.

@@ -11,14 +11,15 @@
 //!
 //! A failing run prints its seed. If at least one source is honest, a run must end with the right bytes; no run
 //! may pass its deadline; unproven bytes must not appear; and no honest source may be convicted, even with a false
-//! root.
+//! root. Each seed runs twice, the second time with a listener that reads leaves as soon as they are proven.
 
 #[path = "support/race_times.rs"]
 mod race_times;
 #[path = "support/scripted.rs"]
 mod scripted;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -31,6 +32,7 @@ use pkgswarm::dag::proof::Leaves;
 use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::digest::Sha256;
 use pkgswarm::health::record::SourceRecord;
+use pkgswarm::listener::Listener;
 use pkgswarm::name::FileName;
 use pkgswarm::output::Output;
 use pkgswarm::plan::Expect;
@@ -191,13 +193,55 @@ fn leaves(bytes: &[u8]) -> Arc<Leaves> {
     Arc::new(Leaves::from_root(Cid::dag_pb(Sha256::of(&root)), &root, None).unwrap())
 }
 
-/// Runs the race of one seed and checks all that must hold.
-fn check(seed: u64, dir: &Path) {
+/// A listener that reads each leaf as soon as it is proven, and reads it again with every byte that comes.
+struct Reader {
+    partial: File,
+    has_read: RefCell<Vec<u8>>,
+    is_withdrawn: Cell<bool>,
+}
+
+impl Reader {
+    fn of(partial: &File) -> Self {
+        let partial = partial.try_clone().unwrap();
+        Self { partial, has_read: RefCell::default(), is_withdrawn: Cell::new(false) }
+    }
+
+    fn part(&self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.partial.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+}
+
+impl Listener for Reader {
+    fn wants_leaves(&self) -> bool {
+        true
+    }
+
+    fn proven(&self, until: u64) {
+        assert!(!self.is_withdrawn.get(), "nothing is proven any more");
+        *self.has_read.borrow_mut() = self.part(until as usize);
+    }
+
+    fn withdrawn(&self) {
+        self.is_withdrawn.set(true);
+    }
+
+    fn arrived(&self, _bytes: u64, _from: &str) {
+        let has_read = self.has_read.borrow();
+        let is_as_before = self.is_withdrawn.get() || self.part(has_read.len()) == *has_read;
+        assert!(is_as_before, "a proven leaf was written over");
+    }
+}
+
+/// Runs the race of one seed, with a listener that reads leaves early or without, and checks all that must hold.
+fn check(seed: u64, dir: &Path, is_read_early: bool) {
     let scene = Scene::of(seed);
     let expect = Expect::Exact { sha256: Sha256::of(&scene.truth), size: scene.truth.len() as u64 };
     let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
     let progress = ProgressLine::new(false, name.as_str(), None);
     let partial = tempfile::tempfile_in(dir).unwrap();
+    let reader = Reader::of(&partial);
     partial.write_all_at(&scene.left, 0).unwrap();
     let kinds: Vec<SourceKind> = scene.sources.iter().map(|source| source.manner.kind).collect();
     let sources = scene
@@ -212,7 +256,7 @@ fn check(seed: u64, dir: &Path) {
         roots: scene.root.map(|root| Box::new(root) as Box<dyn Roots>),
         newer_than: None,
         not_older_than: None,
-        progress: &progress,
+        progress: if is_read_early { &reader } else { &progress },
     };
     let mut log = Log::default();
     // Every source may be asked a handful of times, wait as long as patience lasts, and send at the floor.
@@ -229,6 +273,8 @@ fn check(seed: u64, dir: &Path) {
             assert!(std::fs::read(&out).unwrap() == *scene.truth, "other bytes than the right ones");
             assert_eq!(partial.metadata().unwrap().len(), scene.truth.len() as u64, "the partial has another length");
             std::fs::remove_file(&out).unwrap();
+            let is_right = scene.truth.starts_with(&reader.has_read.borrow());
+            assert!(is_right || reader.is_withdrawn.get(), "leaves of another file were read and not withdrawn");
         }
         RaceOutcome::Lost => {
             assert!(scene.honest.is_empty(), "lost, though {:?} are honest:\n{}", scene.honest, told(&log, &kinds))
@@ -263,7 +309,8 @@ fn every_race_with_an_honest_source_ends_in_time_with_the_right_bytes() {
     let known = FAILED_ONCE.iter().copied().filter(|_| given.is_none());
     let mut failed = Vec::new();
     for seed in known.chain((0..runs).map(|run| first.wrapping_add(run))) {
-        if std::panic::catch_unwind(AssertUnwindSafe(|| check(seed, dir.path()))).is_err() {
+        let both = || [false, true].map(|is_read_early| check(seed, dir.path(), is_read_early));
+        if std::panic::catch_unwind(AssertUnwindSafe(both)).is_err() {
             eprintln!("again: PKGSWARM_CAMPAIGN_SEED={seed} PKGSWARM_CAMPAIGN_RUNS=1 cargo test --test campaign");
             failed.push(seed);
             for left in std::fs::read_dir(dir.path()).unwrap().flatten() {

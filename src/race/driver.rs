@@ -18,9 +18,11 @@ use crate::race::trial::Trial;
 use crate::race::{Log, Race, RaceOutcome, RaceSource};
 use crate::source::{Body, FetchRequest, Local, Miss, SourceAnswer, SourceKind};
 
+mod early;
 mod lanes;
 mod verdict;
 
+use early::EarlyLeaves;
 use lanes::{LaneAnswer, RaceLanes};
 
 /// Bytes that are distrusted at the end of a broken stream of Kubo's when no leaves are known: the error text that
@@ -43,6 +45,8 @@ pub(super) struct RaceDriver<'r, 'f, 'l> {
 struct PendingRoot<'r> {
     leaves: Fuse<Local<'r, Option<Arc<Leaves>>>>,
     is_asked: bool,
+    /// Told to a listener that reads its leaves.
+    early: EarlyLeaves,
 }
 
 /// The reason why a race ends early.
@@ -79,7 +83,7 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
             trial: Trial::default(),
             begun: Instant::now(),
             lanes: RaceLanes::new(),
-            root: PendingRoot { leaves: Fuse::terminated(), is_asked: false },
+            root: PendingRoot { leaves: Fuse::terminated(), is_asked: false, early: EarlyLeaves::default() },
             locations: race.sources.iter().map(|racing| racing.source.location()).collect(),
         })
     }
@@ -127,8 +131,14 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
     async fn wait(&mut self, until: Time) -> Result<(), RaceEnd> {
         let board = &self.board;
         self.lanes.retain(|lane| board.is_wanted(lane));
-        if !self.root.is_asked && !board.keeps_apart() && (board.wants_leaves() || self.is_mixed()) {
+        if !self.root.is_asked
+            && !board.keeps_apart()
+            && (board.wants_leaves() || self.is_mixed() || self.is_read_early())
+        {
             self.ask_for_root();
+        }
+        if self.catch_up()? {
+            return Ok(());
         }
         // A year is as good as never, and does not overflow the clock.
         let until = self.begun + until.min(Duration::from_secs(365 * 24 * 3600));
@@ -204,8 +214,9 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
         self.lanes.last = Some(source);
         self.sheet.add(source, at, piece.slice(skip..skip + len))?;
         self.race.progress.arrived(self.sheet.bytes(), &self.locations[source]);
-        if self.is_mixed() {
+        if self.is_mixed() || self.is_read_early() {
             self.check(at..at + len as u64)?;
+            self.tell_proven();
         }
         let is_last = self.race.expect.size() == Some(at + len as u64);
         // Checks once for bytes beyond the end, without waiting for them.
@@ -266,12 +277,18 @@ impl<'r, 'f, 'l> RaceDriver<'r, 'f, 'l> {
     }
 
     fn erase(&mut self, range: Range<u64>) {
+        // What a listener may be reading is proven.
+        let range = range.start.max(self.root.early.told)..range.end;
+        if range.is_empty() {
+            return;
+        }
         self.sheet.erase(&range);
         self.trial.forget(&range);
         self.board.missing(range);
     }
 
     fn restart(&mut self) {
+        self.withdraw();
         self.sheet.erase(&(0..u64::MAX));
         self.trial.forget(&(0..u64::MAX));
         self.board.restart(self.now());

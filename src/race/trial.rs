@@ -81,6 +81,13 @@ impl Trial {
         touched.filter(|leaf| !self.proven[*leaf]).map(|leaf| leaves.range(leaf)).collect()
     }
 
+    /// Returns the end of the leaves that are proven from the beginning on without a gap.
+    pub(super) fn front(&self) -> u64 {
+        let Some(leaves) = &self.leaves else { return 0 };
+        let count = self.proven.iter().take_while(|is_proven| **is_proven).count();
+        count.checked_sub(1).map_or(0, |last| leaves.range(last).end)
+    }
+
     /// Forgets the proofs in `range`.
     pub(super) fn forget(&mut self, range: &Range<u64>) {
         let Some(leaves) = &self.leaves else { return };
