@@ -36,7 +36,7 @@ impl ErrorKind {
 }
 
 /// A failure: its subject, what happened, what was tried, and what to do next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     /// The kind, which decides the exit status.
     pub kind: ErrorKind,

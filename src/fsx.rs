@@ -4,7 +4,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -149,6 +149,14 @@ pub fn unnamed_yet(dir: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(dir, flags, Mode::from(0o644))?))
 }
 
+/// Opens the same file anew, for reading only and with a position of its own.
+///
+/// # Errors
+/// Where `/proc` is not mounted.
+pub fn reading(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
 /// Reads `len` bytes at `at`, or as many as there are.
 pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
@@ -273,7 +281,6 @@ pub fn may_link() -> Result<(), Errno> {
 
 /// Gives an unnamed file its first name in `dir`. Fails when the name is taken.
 pub fn link(file: &File, dir: impl AsFd, name: &str) -> io::Result<()> {
-    use std::os::fd::AsRawFd as _;
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     Ok(rustix::fs::linkat(CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW)?)
 }

@@ -1,11 +1,12 @@
 //! Fetches a list of files into the store, several at a time, over connections that are kept.
 //!
 //! For callers that know more than one file that is wanted: read-ahead knows the rest of a transaction, prefetch
-//! the pending updates. Each of `at_once` threads is a downloader like the one that pacman starts: it picks the
-//! next [`Want`] of the list, waits where another process is fetching that very file, races the sources, and
-//! proves the result. A proven file is in the store when its result comes. A file without proof (a signature that
-//! no index lists) has no place there; its [`Obtained`] holds it, and the caller decides where it stays. `None` in
-//! place of an `Obtained` means that the process that wants the file has fetched it meanwhile.
+//! the pending updates. They listen to transfers of a [hub](crate::hub), which `at_once` threads make. Each is a
+//! downloader like the one that pacman starts: it picks the next [`Want`] of the list, waits where another process is
+//! fetching that very file, races the sources, and proves the result. A proven file is in the store when its result
+//! comes. A file without proof (a signature that no index lists) has no place there; its [`Obtained`] holds it, and the
+//! caller decides where it stays. `None` in place of an `Obtained` means that the process that wants the file has
+//! fetched it meanwhile.
 //!
 //! A thread has connections of its own and one file at a time, so a mirror never sees more than `at_once` of them.
 //!
@@ -13,28 +14,34 @@
 //! let lists = Lists::of(&Machine::open(env, settings, beside)?);  // must have a lasting store
 //! let wants = names.map(|name| Want::in_repo(&lists, &repo, name)).collect::<Result<_, _>>()?;
 //! let gathering = gather(env, settings, By::Prefetch, wants, at_once, into_store);
-//! for Gathered { want, result } in gathering {                    // in the order in which files arrive
+//! for Gathered { want, result, .. } in gathering {                // in the order in which files arrive
 //!     match result { Ok(Some(obtained)) => …, Ok(None) => …, Err(error) => … }    // one failure stops none of the others
 //! }
 //! ```
 //!
-//! It ends early when the [`Gathering`] is dropped or [`Gathering::stop`] is called: no file is begun after that,
-//! and files under way go on until they are complete or the process ends; a later run resumes partial ones. A ^C
-//! ends files under way too, which then are `Interrupted`.
+//! It ends early when [`Gathering::stop`] is called: no file is begun after that, and files under way go on until they
+//! are complete or the process ends. Dropped, it ends files under way too, and so does a ^C: then they are
+//! `Interrupted`. A later run resumes partial ones.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
 use crate::background;
 use crate::call::Call;
 use crate::config::Settings;
-use crate::deliver::{self, Delivery, Obtained};
+use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
+use crate::hub::{self, FileDuty, FileHub};
 use crate::journal::By;
 use crate::runtime;
 use crate::want::Want;
@@ -65,10 +72,22 @@ pub enum Next {
 }
 
 /// The files under way; an iterator over finished ones, in the order in which they finish.
-#[derive(Debug)]
 pub struct Gathering {
-    done: Receiver<Gathered>,
+    hub: FileHub,
+    purpose: Purpose,
+    wants: std::vec::IntoIter<Want>,
+    jobs: Sender<FileJob>,
+    /// Files that are begun, or are next: `None` for one that was not begun any more.
+    under_way: FuturesUnordered<LocalBoxFuture<'static, Option<Gathered>>>,
+    /// Most of them: a result has an open file.
+    most: usize,
     stopped: Arc<AtomicBool>,
+}
+
+/// A file to fetch.
+struct FileJob {
+    want: Want,
+    duty: FileDuty,
 }
 
 /// Starts fetching `wants`, in their order, at most `at_once` at a time (1 to [`MOST_AT_ONCE`]).
@@ -81,22 +100,30 @@ where
     F: AsyncFn(&mut Call, &Want) -> Delivery<Option<Obtained>> + Send + Sync + 'static,
 {
     let at_once = at_once.clamp(1, MOST_AT_ONCE).min(wants.len().max(1));
-    let (send, done) = mpsc::sync_channel(at_once);
+    // One waits for each thread, so that none is idle while the caller looks at a result.
+    let most = 2 * at_once;
+    let hub = FileHub::new(most, CancellationToken::new());
+    let (jobs, next) = mpsc::channel();
     let stopped = Arc::new(AtomicBool::new(false));
     let shared = Arc::new(Shared {
         env: env.clone(),
         settings: Settings { progress: false, ..settings.clone() },
         by,
-        wants: Mutex::new(wants.into_iter()),
+        cancel: hub.cancel().clone(),
+        jobs: Mutex::new(next),
         stopped: Arc::clone(&stopped),
         fetch,
     });
     for _ in 0..at_once {
-        let (shared, send) = (Arc::clone(&shared), send.clone());
-        // The threads end by themselves: with the list, when stopped, or when the receiver is gone.
-        thread::spawn(move || shared.work(&send));
+        let shared = Arc::clone(&shared);
+        // The threads end by themselves, with the list and when the gathering is dropped.
+        thread::spawn(move || shared.work());
     }
-    Gathering { done, stopped }
+    let purpose = if by == By::Prefetch { Purpose::Prefetch } else { Purpose::ReadAhead };
+    let (wants, under_way) = (wants.into_iter(), FuturesUnordered::new());
+    let mut gathering = Gathering { hub, purpose, wants, jobs, under_way, most, stopped };
+    gathering.begin();
+    gathering
 }
 
 /// Fetches one file into the store. One of this machine's own (in a package cache, or wholly in the local Kubo) is
@@ -116,10 +143,40 @@ impl Gathering {
 
     /// Waits for the next one, no longer than `patience`, so that the caller can show progress meanwhile.
     pub fn next_within(&mut self, patience: Duration) -> Next {
-        match self.done.recv_timeout(patience) {
-            Ok(gathered) => Next::Done(Box::new(gathered)),
-            Err(RecvTimeoutError::Timeout) => Next::NotYet,
-            Err(RecvTimeoutError::Disconnected) => Next::Over,
+        let cancel = self.hub.cancel().clone();
+        match runtime::run(&cancel, async { tokio::time::timeout(patience, self.gathered()).await }) {
+            Ok(Some(gathered)) => Next::Done(Box::new(gathered)),
+            Ok(None) => Next::Over,
+            Err(_) => Next::NotYet,
+        }
+    }
+
+    async fn gathered(&mut self) -> Option<Gathered> {
+        loop {
+            let ended = self.under_way.next().await?;
+            self.begin();
+            if ended.is_some() {
+                return ended;
+            }
+        }
+    }
+
+    /// Joins the transfers of the next files, as many as the hub takes.
+    fn begin(&mut self) {
+        let is_over = || self.stopped.load(Ordering::Relaxed) || self.hub.cancel().is_cancelled();
+        while !is_over() && self.under_way.len() < self.most {
+            let Some(want) = self.wants.as_slice().first() else { return };
+            let Ok((ticket, duty)) = self.hub.join(hub::key(&want.order(), self.purpose).as_ref()) else { return };
+            let Some(want) = self.wants.next() else { return };
+            if let Some(duty) = duty {
+                // The threads are there for as long as this.
+                let _ = self.jobs.send(FileJob { want: want.clone(), duty });
+            }
+            let waiting = async move {
+                let Delivery { result, receipt } = ticket.result().await?;
+                Some(Gathered { want, result, warnings: receipt.warnings })
+            };
+            self.under_way.push(waiting.boxed_local());
         }
     }
 }
@@ -128,13 +185,8 @@ impl Iterator for Gathering {
     type Item = Gathered;
 
     fn next(&mut self) -> Option<Gathered> {
-        self.done.recv().ok()
-    }
-}
-
-impl Drop for Gathering {
-    fn drop(&mut self) {
-        self.stop();
+        let cancel = self.hub.cancel().clone();
+        runtime::run(&cancel, self.gathered())
     }
 }
 
@@ -143,40 +195,45 @@ struct Shared<F> {
     env: Env,
     settings: Settings,
     by: By,
-    wants: Mutex<std::vec::IntoIter<Want>>,
+    cancel: CancellationToken,
+    jobs: Mutex<Receiver<FileJob>>,
     stopped: Arc<AtomicBool>,
     fetch: F,
 }
 
 impl<F: AsyncFn(&mut Call, &Want) -> Delivery<Option<Obtained>>> Shared<F> {
-    fn next(&self) -> Option<Want> {
-        let is_stopped = self.stopped.load(Ordering::Relaxed);
-        (!is_stopped).then(|| self.wants.lock().expect("nothing panics while it holds this").next()).flatten()
+    /// Waits for the next file to fetch; `None` at the end.
+    fn next(&self) -> Option<FileJob> {
+        let job = self.jobs.lock().expect("nothing panics while it holds this").recv().ok()?;
+        // Dropped, it is not begun any more.
+        (!self.stopped.load(Ordering::Relaxed)).then_some(job)
     }
 
-    fn work(&self, send: &SyncSender<Gathered>) {
-        let Some(first) = self.next() else { return };
+    fn work(&self) {
+        let Some(mut next) = self.next() else { return };
         let mut call = match Call::open(&self.env, &self.settings, Path::new("/var/tmp")) {
             Ok(call) => call,
             Err(error) => {
-                drop(send.send(Gathered { want: first, result: Err(error), warnings: Vec::new() }));
+                next.duty.finish(Delivery { result: Err(error), receipt: Receipt::default() });
                 return;
             }
         };
-        let mut next = Some(first);
-        while let Some(want) = next {
+        loop {
+            let FileJob { want, duty } = next;
             call.learn_from_others();
             let begun = Instant::now();
-            let cancel = call.cancel.clone();
-            let Delivery { result, receipt } = runtime::run(&cancel, (self.fetch)(&mut call, &want));
+            let fetching = duty.run(&mut call, async |call| (self.fetch)(call, &want).await);
+            let delivery = runtime::run(&self.cancel, fetching);
             let repo = want.repo.as_ref().map(|repo| &repo.name);
-            background::note(&call.machine, self.by, (repo, &want.name), None, begun, &receipt);
-            background::after(&call, &receipt, false);
-            let is_over = result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
-            if send.send(Gathered { want, result, warnings: receipt.warnings }).is_err() || is_over {
+            background::note(&call.machine, self.by, (repo, &want.name), None, begun, &delivery.receipt);
+            background::after(&call, &delivery.receipt, false);
+            let is_over = delivery.result.as_ref().is_err_and(|error| error.kind == ErrorKind::Interrupted);
+            duty.finish(delivery);
+            if is_over && self.cancel.is_cancelled() {
                 return;
             }
-            next = self.next();
+            let Some(job) = self.next() else { return };
+            next = job;
         }
     }
 }

@@ -40,6 +40,10 @@
 //!
 //! The rest of a pacman run is fetched [`ahead`], several files at a time, by [`gather`].
 //!
+//! A process has one [`hub`]: `xfer`, `fetch`, read-ahead and prefetch ask it for a file, and one that
+//! is on its way already is listened to. Steps 3 and 4 print nothing and know of no signal; they tell a
+//! [`listener`], and end when their call is cancelled.
+//!
 //! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`].
 //! Indexes are fetched and judged in [`index`](mod@index), away from this path, and made in [`publish`].
 //!
@@ -66,6 +70,7 @@
 //! | standing | what a race, or the fetch of single blocks, holds of one source at the moment |
 //! | miss | why a source did not deliver |
 //! | race | asking several sources for one want, and changing over between them |
+//! | hub | the transfers of a process, one for each expectation; a listener has a *ticket*, who makes one has the *duty* |
 //! | receipt | what one delivery moved: bytes of each source, misses, files that Kubo cached; failed ones have it too |
 //! | leaf | a piece of a file that can be proven by itself, 1 MiB in files of our own profile |
 //! | store | our own staging: proven files and resumable partials, keyed by sha256; not a second package cache |
@@ -119,7 +124,7 @@
 //! lists
 //! call find
 //! deliver
-//! want content doctor handover background
+//! want content doctor handover background hub
 //! database gather setup daemon
 //! prefetch cli
 //! ahead
@@ -162,6 +167,7 @@ pub mod health;
 pub mod hedge;
 pub mod hit;
 pub mod http;
+pub mod hub;
 pub mod index;
 pub mod interrupt;
 pub mod journal;

@@ -238,11 +238,18 @@ const ONCE: [(&str, &str, &[&str]); 22] = [
     ("asking Kubo what it has", "cached_only: true, direct: true", &["src/source/kubo.rs"]),
     ("streaming a CAR", "car::header(", &["src/kubo/upload.rs"]),
     ("pacman's version", "HTTP_USER_AGENT\")?", &["src/distro/version.rs"]),
-    // The race, the search for one block and a refresh wait for several sources of which each counts.
+    // The race, the search for one block and a refresh wait for several sources of which each counts; a gathering
+    // waits for several files in any order.
     (
         "hedging, and fetching in an order",
         "FuturesUnordered::new()",
-        &["src/hedge.rs", "src/ordered.rs", "src/race/driver/lanes.rs", "src/content/block_sources.rs"],
+        &[
+            "src/hedge.rs",
+            "src/ordered.rs",
+            "src/race/driver/lanes.rs",
+            "src/content/block_sources.rs",
+            "src/gather.rs",
+        ],
     ),
 ];
 

@@ -30,6 +30,7 @@ use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
 use crate::digest::Sha256;
 use crate::distro::arguments::Operation;
 use crate::env::AHEAD;
+use crate::hub::{self, FileHub};
 use crate::name::FileName;
 use crate::plan::Expect;
 use crate::store::{SetAside, Turn};
@@ -88,15 +89,15 @@ fn taken(call: &Call, want: &Want) -> Option<Obtained> {
     call.machine.store.aside(&call.pacman_run.name).take(&key(want)).and_then(|file| accepted(call, want, file))
 }
 
-/// Delivers a file: the one that was set aside for this run of pacman, else as [`deliver::fetch`] does.
+/// Delivers a file: the one that was set aside for this run of pacman, else as [`hub::deliver`] does.
 ///
 /// # Errors
 /// As of [`deliver::fetch`].
-pub async fn deliver_or_take(call: &mut Call, want: &Want) -> Delivery<Obtained> {
+pub async fn deliver_or_take(hub: &FileHub, call: &mut Call, want: &Want) -> Delivery<Obtained> {
     let store = Rc::clone(&call.machine.store);
     let aside = store.aside(&call.pacman_run.name);
     if !is_set_aside(want) || !aside.is_open() {
-        return deliver::fetch(call, want.order(), Purpose::Caller).await;
+        return hub::deliver(hub, call, want.order(), Purpose::Caller).await;
     }
     let key = key(want);
     Delivery::of(async |receipt: &mut Receipt| {
@@ -111,7 +112,7 @@ pub async fn deliver_or_take(call: &mut Call, want: &Want) -> Delivery<Obtained>
         if let Some(obtained) = taken(call, want) {
             return Ok(obtained);
         }
-        let obtained = deliver::fetch(call, want.order(), Purpose::Caller).await.noted_in(receipt)?;
+        let obtained = hub::deliver(hub, call, want.order(), Purpose::Caller).await.noted_in(receipt)?;
         aside.note_handed_out(&key);
         Ok(obtained)
     })

@@ -15,12 +15,13 @@ use crate::cli::{FetchArgs, SourceArg};
 use crate::config::Settings;
 use crate::content::content;
 use crate::dag::build::build;
-use crate::deliver::{self, Candidate, Delivery, Obtained, Purpose, Receipt};
+use crate::deliver::{Candidate, Delivery, Obtained, Purpose, Receipt};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::find::{self, FoundFile};
 use crate::fsx::FromStart;
 use crate::handover::{self, Arrival, Giver, HandoverTarget, Tell};
+use crate::hub::{self, FileHub};
 use crate::journal::By;
 use crate::machine::Machine;
 use crate::name::FileName;
@@ -149,7 +150,8 @@ fn one(
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
     let (meaning, cancel) = (meaning(call, what), call.cancel.clone());
     super::say_warnings(&call.lists);
-    let obtaining = Delivery::of(async |receipt: &mut Receipt| obtain(call, args, meaning?, receipt).await);
+    let hub = FileHub::new(1, cancel.clone());
+    let obtaining = Delivery::of(async |receipt: &mut Receipt| obtain(&hub, call, args, meaning?, receipt).await);
     let Delivery { result: got, receipt } = runtime::run(&cancel, obtaining);
     super::say_warnings(&call.lists);
     super::say_receipt(&call.machine.env, &receipt);
@@ -215,11 +217,17 @@ fn meaning(call: &Call, what: &str) -> Result<Meaning, Error> {
     Ok(Meaning::File(want))
 }
 
-async fn obtain(call: &mut Call, args: &FetchArgs, meaning: Meaning, receipt: &mut Receipt) -> Result<Got, Error> {
+async fn obtain(
+    hub: &FileHub,
+    call: &mut Call,
+    args: &FetchArgs,
+    meaning: Meaning,
+    receipt: &mut Receipt,
+) -> Result<Got, Error> {
     match meaning {
-        Meaning::Address(address, listed) => by_address(call, args, &address, listed, receipt).await,
+        Meaning::Address(address, listed) => by_address(hub, call, args, (&address, listed), receipt).await,
         Meaning::File(want) => {
-            let (name, obtained) = wanted(call, args, want, receipt).await?;
+            let (name, obtained) = wanted(hub, call, args, want, receipt).await?;
             Ok(Got { name, obtained, cid: None })
         }
     }
@@ -236,14 +244,14 @@ fn of_gateway(machine: &Machine, url: &str) -> Option<Address> {
 /// Fetches the file with this CID: a file that a list names comes from its mirrors as well, any other from IPFS
 /// alone.
 async fn by_address(
+    hub: &FileHub,
     call: &mut Call,
     args: &FetchArgs,
-    address: &Address,
-    listed: Option<Want>,
+    (address, listed): (&Address, Option<Want>),
     receipt: &mut Receipt,
 ) -> Result<Got, Error> {
     if let Some(want) = listed {
-        match wanted(call, args, want, receipt).await {
+        match wanted(hub, call, args, want, receipt).await {
             Ok((name, obtained)) if has_cid(&obtained, address)? => {
                 return Ok(Got { name, obtained, cid: Some(address.cid) });
             }
@@ -290,6 +298,7 @@ fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
 }
 
 async fn wanted(
+    hub: &FileHub,
     call: &mut Call,
     args: &FetchArgs,
     mut want: Want,
@@ -307,7 +316,7 @@ async fn wanted(
         None | Some(SourceArg::Here) => Purpose::Caller,
         Some(_) => Purpose::Elsewhere { patience: None },
     };
-    let obtained = deliver::fetch(call, want.order(), purpose).await.noted_in(receipt)?;
+    let obtained = hub::deliver(hub, call, want.order(), purpose).await.noted_in(receipt)?;
     Ok((want.name.as_str().to_owned(), obtained))
 }
 

@@ -20,12 +20,13 @@ use crate::call::Call;
 use crate::cli::XferArgs;
 use crate::config::Settings;
 use crate::database::{database, signature};
-use crate::deliver::{self, Candidate, Obtained, Purpose, Receipt};
+use crate::deliver::{Candidate, Obtained, Purpose, Receipt};
 use crate::distro::caller;
 use crate::env::{AHEAD, Env, HANDOVER};
 use crate::error::{Error, ErrorKind};
 use crate::handover::{self, Arrival, Giver, HandoverTarget};
 use crate::hit;
+use crate::hub::{self, FileHub};
 use crate::interrupt;
 use crate::journal::By;
 use crate::lists::Lists;
@@ -136,14 +137,16 @@ async fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Resul
         want.candidates = vec![Candidate::of_url(&want::parse(url)?)?];
     }
     let is_refresh = want.kind() == NameKind::Database;
+    // One file, and one listener.
+    let hub = FileHub::new(1, call.cancel.clone());
     let mut receipt = Receipt::default();
     let obtained = match want.kind() {
         NameKind::Database => database(call, &want, url).await.noted_in(&mut receipt),
         NameKind::DatabaseSignature => signature(call, &mut want, Some(into)).await.noted_in(&mut receipt),
-        _ => match ahead::deliver_or_take(call, &want).await.noted_in(&mut receipt) {
+        _ => match ahead::deliver_or_take(&hub, call, &want).await.noted_in(&mut receipt) {
             Ok(obtained) => Ok(obtained),
             Err(error) if error.kind == ErrorKind::Corrupt && want.doubt.is_some() => {
-                doubted(call, &want, error, &mut receipt).await
+                doubted(&hub, call, &want, error, &mut receipt).await
             }
             Err(error) => kept::at_last(call, &want, &error).ok_or_else(|| hinted(&call.lists, &want, error)),
         },
@@ -163,9 +166,15 @@ async fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Resul
 
 /// Fetches the file without an expectation, after it did not fit the list of another repository: its own list could
 /// not be read.
-async fn doubted(call: &mut Call, want: &Want, error: Error, receipt: &mut Receipt) -> Result<Obtained, Error> {
+async fn doubted(
+    hub: &FileHub,
+    call: &mut Call,
+    want: &Want,
+    error: Error,
+    receipt: &mut Receipt,
+) -> Result<Obtained, Error> {
     let Some(doubted) = want.doubted() else { return Err(error) };
-    deliver::fetch(call, doubted.order(), Purpose::Caller).await.noted_in(receipt).map_err(|_| error)
+    hub::deliver(hub, call, doubted.order(), Purpose::Caller).await.noted_in(receipt).map_err(|_| error)
 }
 
 /// Adds the command that goes back to the mirrors' databases, when the database in use is a snapshot ahead of

@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::fsx;
 
 /// The documents of one kind.
 pub(super) struct Documents {
@@ -47,22 +48,17 @@ impl Documents {
         let mut files = self.files.lock().expect("nothing panics while it is held");
         let is_fresh = files.last.is_some_and(|last| last.elapsed() < self.fresh);
         if is_fresh && let Some(last) = files.written.back() {
-            return reading(last);
+            return fsx::reading(last);
         }
         let oldest = if files.written.len() < self.most { None } else { files.written.pop_front() };
         let file = oldest.map_or_else(tempfile::tempfile, Ok)?;
         file.set_len(0)?;
         file.write_all_at(make().to_string().as_bytes(), 0)?;
-        let document = reading(&file)?;
+        let document = fsx::reading(&file)?;
         files.written.push_back(file);
         files.last = Some(Instant::now());
         Ok(document)
     }
-}
-
-/// Opens the same file anew for reading only; transfers hand out their files so, too.
-pub(super) fn reading(file: &File) -> io::Result<File> {
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 #[cfg(test)]

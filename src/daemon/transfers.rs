@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::sync::watch;
 
 use crate::cid::Cid;
-use crate::daemon::documents::reading;
 use crate::daemon::proven::ProvenStates;
 use crate::daemon::room::{Room, RoomClaim};
 use crate::digest::Sha256;
+use crate::fsx::reading;
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::claims::ClaimQuestion;

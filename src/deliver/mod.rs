@@ -164,6 +164,7 @@ async fn obtain(
         }
         Ground::Scratch => {
             let scratch = call.scratch().map_err(|e| store_failed(&call.machine, &e))?;
+            call.listener.grows(&scratch);
             let winner = race::race(call, order, purpose, &scratch, receipt).await?;
             Ok(winner.file(scratch).loose())
         }
@@ -181,6 +182,7 @@ async fn into_slot(
 ) -> Result<Obtained, Error> {
     let store = Rc::clone(&call.machine.store);
     let partial = slot.partial().map_err(|e| store_failed(&call.machine, &e))?;
+    call.listener.grows(&partial);
     let have = || partial.metadata().map_or(0, |meta| meta.len());
     let mut raced = race::race(call, order, purpose, &partial, receipt).await;
     // Others fill the disk meanwhile, and make room too.
@@ -245,7 +247,7 @@ pub async fn turn<'s>(
 }
 
 /// Makes the error of a delivery that was cancelled.
-fn cancelled(name: &FileName) -> Error {
+pub fn cancelled(name: &FileName) -> Error {
     Error::new(ErrorKind::Interrupted, name, "interrupted; what has arrived is kept")
 }
 

@@ -1,6 +1,7 @@
 //! A delivered file on its way to the place that the caller named.
 
 use std::fs::File;
+use std::io;
 use std::time::SystemTime;
 
 use reqwest::Url;
@@ -53,6 +54,17 @@ impl Obtained {
     /// Marks the file as one whose only user is the caller.
     pub fn loose(self) -> Self {
         Self { loose: Some(TempFile::default()), ..self }
+    }
+
+    /// Returns the same file for one user more. Neither has it alone from then on, so that both get copies.
+    ///
+    /// # Errors
+    /// When this process can open no more files.
+    pub fn share(&mut self) -> io::Result<Self> {
+        self.loose = None;
+        let (from, url, refused) = (self.from.clone(), self.url.clone(), self.refused.clone());
+        let (accepted, modified) = (self.accepted, self.modified);
+        Ok(Self { file: self.file.try_clone()?, accepted, modified, from, url, refused, loose: None })
     }
 
     /// Returns the name of the waiver under which it was accepted, if it was not proven.

@@ -18,7 +18,7 @@ pub struct Order<'a> {
 }
 
 /// The purpose of a delivery: it decides where the file is looked for, and where it stays.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Purpose {
     /// The caller gets the file now.
     Caller,

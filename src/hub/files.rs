@@ -1,0 +1,106 @@
+//! The hub for files: deliveries by their expectation, and the call that makes one itself where it is the first.
+
+use std::rc::Rc;
+
+use crate::call::Call;
+use crate::deliver::{self, Delivery, Obtained, Order, Purpose, Receipt};
+use crate::digest::Sha256;
+use crate::error::{Error, ErrorKind};
+use crate::hub::{Duty, Hub, Shareable};
+use crate::plan::Expect;
+
+/// What makes two deliveries the same: the expectation, and what the file is for, which decides where it stays. A
+/// delivery without an expectation is like no other, and so is one that skips the store.
+pub type DeliveryKey = (Sha256, Purpose);
+
+/// The hub for files.
+pub type FileHub = Hub<DeliveryKey, Delivery<Option<Obtained>>>;
+
+/// The duty to fetch a file.
+pub type FileDuty = Duty<DeliveryKey, Delivery<Option<Obtained>>>;
+
+/// Returns the key of a delivery.
+pub fn key(order: &Order<'_>, purpose: Purpose) -> Option<DeliveryKey> {
+    match (order.plan.expect, purpose) {
+        (_, Purpose::Elsewhere { .. }) | (Expect::Waived(_), _) => None,
+        (Expect::Exact { sha256, .. }, purpose) => Some((sha256, purpose)),
+    }
+}
+
+impl Shareable for Delivery<Option<Obtained>> {
+    /// Each gets a file and the proof. The bytes are counted by one alone, so its receipt stays.
+    fn share(&mut self) -> Self {
+        let result = match &mut self.result {
+            Ok(Some(obtained)) => obtained.share().map(Some).map_err(|e| Error::local(&obtained.from, e)),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.clone()),
+        };
+        let Receipt { misses, warnings, .. } = self.receipt.clone();
+        Self { result, receipt: Receipt { misses, warnings, ..Receipt::default() } }
+    }
+}
+
+impl FileDuty {
+    /// Runs `steps` with a call that ends with the last listener, and tells the listeners its progress.
+    pub async fn run<T>(&self, call: &mut Call, steps: impl AsyncFnOnce(&mut Call) -> T) -> T {
+        let listener = Rc::new(self.listener(Rc::clone(&call.listener)));
+        let cancel = std::mem::replace(&mut call.cancel, self.cancel().clone());
+        let listener = std::mem::replace(&mut call.listener, listener);
+        let ended = steps(call).await;
+        (call.cancel, call.listener) = (cancel, listener);
+        ended
+    }
+}
+
+/// Delivers a file through the hub, as [`deliver::fetch`] does: the first who asks for it fetches it, and goes on for
+/// as long as any listens; the others wait.
+pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
+    let (ticket, duty) = match hub.join(key(&order, purpose).as_ref()) {
+        Ok(joined) => joined,
+        Err(e) => return failed(Error::new(ErrorKind::NoSource, order.name, e)),
+    };
+    let left = call.cancel.clone();
+    let Some(duty) = duty else {
+        let came = left.run_until_cancelled(ticket.result()).await;
+        return got(came.unwrap_or_else(|| Some(interrupted(&order))), &order);
+    };
+    let mut ticket = Some(ticket);
+    let made = {
+        let making = duty.run(call, async |call| {
+            let Delivery { result, receipt } = deliver::fetch(call, order, purpose).await;
+            Delivery { result: result.map(Some), receipt }
+        });
+        tokio::pin!(making);
+        loop {
+            tokio::select! {
+                biased;
+                () = left.cancelled(), if ticket.is_some() => ticket = None,
+                made = &mut making => break made,
+            }
+        }
+    };
+    match (duty.finish(made), ticket) {
+        (Some(made), _) => got(Some(made), &order),
+        (None, Some(ticket)) => got(ticket.result().await, &order),
+        // Others have it.
+        (None, None) => got(Some(interrupted(&order)), &order),
+    }
+}
+
+fn got(made: Option<Delivery<Option<Obtained>>>, order: &Order<'_>) -> Delivery<Obtained> {
+    let gone = || Error::new(ErrorKind::NoSource, order.name, "the transfer ended without a result");
+    match made {
+        Some(Delivery { result, receipt }) => {
+            Delivery { result: result.and_then(|file| file.ok_or_else(gone)), receipt }
+        }
+        None => failed(gone()),
+    }
+}
+
+fn interrupted(order: &Order<'_>) -> Delivery<Option<Obtained>> {
+    Delivery { result: Err(deliver::cancelled(order.name)), receipt: Receipt::default() }
+}
+
+fn failed(error: Error) -> Delivery<Obtained> {
+    Delivery { result: Err(error), receipt: Receipt::default() }
+}
