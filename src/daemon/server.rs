@@ -16,7 +16,8 @@ use crate::cid::Cid;
 use crate::daemon::closers::Closers;
 use crate::daemon::documents::Documents;
 use crate::daemon::status;
-use crate::daemon::transfers::{Request, TransferState, Transfers};
+use crate::daemon::transfers::{Request, TransferEnd, Transfers};
+use crate::hub::HubProgress;
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::blocks::{BlockFetch, BlockMiss, SearchPatience};
@@ -277,36 +278,44 @@ impl Server {
     /// Answers `get`: hands over a descriptor of the growing file, and reports its length until it is whole.
     async fn get(&self, connection: &Connection, user: u32, request: Request) -> io::Result<()> {
         say(connection, "looking", None).await?;
-        let Some(transfer) = self.0.transfers.get(user, request) else {
+        let Some(ticket) = self.0.transfers.get(user, request) else {
             return say(connection, "absent too many transfers are running", None).await;
         };
-        let mut states = transfer.state();
-        let mut has_file = false;
+        let mut progress = ticket.progress();
+        let (mut has_file, mut told) = (false, 0);
         loop {
-            let state = states.borrow_and_update().clone();
-            if let (TransferState::Coming(_) | TransferState::Done(_), false) = (&state, has_file) {
-                say(connection, "coming", transfer.file()).await?;
-                has_file = true;
+            let HubProgress { proven, is_over, .. } = *progress.borrow_and_update();
+            if is_over {
+                break;
             }
-            match state {
-                TransferState::Looking => {}
-                TransferState::Coming(bytes) => say(connection, &format!("have {bytes}"), None).await?,
-                TransferState::Done(bytes) => {
-                    say(connection, &format!("have {bytes}"), None).await?;
-                    return say(connection, "done", None).await;
+            if proven > told {
+                if !std::mem::replace(&mut has_file, true) {
+                    say(connection, "coming", ticket.partial().as_ref()).await?;
                 }
-                TransferState::Absent(why) => return say(connection, &format!("absent {why}"), None).await,
-                TransferState::Corrupt(why) => return say(connection, &format!("corrupt {why}"), None).await,
-                TransferState::Failed(why) => return say(connection, &format!("failed {why}"), None).await,
+                say(connection, &format!("have {proven}"), None).await?;
+                told = proven;
             }
             tokio::select! {
-                changed = states.changed() => if changed.is_err() {
-                    return say(connection, "failed the transfer ended", None).await;
-                },
+                _ = progress.changed() => {}
                 // The caller has gone, or sent out of turn: no process waits for this any more.
                 _ = connection.receive() => return Err(io::ErrorKind::ConnectionAborted.into()),
             }
         }
+        let file = ticket.partial();
+        let told = match ticket.result().await {
+            Some(TransferEnd::Done(bytes)) => {
+                if !has_file {
+                    say(connection, "coming", file.as_ref()).await?;
+                }
+                say(connection, &format!("have {bytes}"), None).await?;
+                "done".to_owned()
+            }
+            Some(TransferEnd::Absent(why)) => format!("absent {why}"),
+            Some(TransferEnd::Corrupt(why)) => format!("corrupt {why}"),
+            Some(TransferEnd::Failed(why)) => format!("failed {why}"),
+            None => "failed the transfer ended".to_owned(),
+        };
+        say(connection, &told, None).await
     }
 }
 

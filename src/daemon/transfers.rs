@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::cid::Cid;
 use crate::daemon::proven::ProvenStates;
 use crate::daemon::room::{Room, RoomClaim};
 use crate::digest::Sha256;
-use crate::fsx::reading;
+use crate::hub::{Duty, DutyListener, Hub, Shareable, Ticket};
+use crate::listener::{Listener, Unheard};
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::claims::ClaimQuestion;
@@ -40,14 +41,10 @@ pub struct Request {
     pub name: FileName,
 }
 
-/// The progress of a transfer.
+/// The end of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TransferState {
-    /// No neighbour has answered yet.
-    Looking,
-    /// Arriving; so many bytes are here.
-    Coming(u64),
-    /// Whole, and proven.
+pub enum TransferEnd {
+    /// Whole, and proven; so many bytes.
     Done(u64),
     /// Unavailable, for this reason.
     Absent(String),
@@ -57,28 +54,16 @@ pub enum TransferState {
     Failed(String),
 }
 
-/// A transfer with waiting callers. It ends when none is left.
-pub struct Transfer {
-    state: watch::Receiver<TransferState>,
-    file: OnceLock<File>,
-    /// The user who asked first.
-    user: u32,
-}
-
-impl Transfer {
-    /// Returns the progress, now and later.
-    pub fn state(&self) -> watch::Receiver<TransferState> {
-        self.state.clone()
-    }
-
-    /// Returns the file, for reading only: as far as [`TransferState::Coming`] says. Present once it has a place
-    /// in the store, which is before its first byte.
-    pub fn file(&self) -> Option<&File> {
-        self.file.get()
+impl Shareable for TransferEnd {
+    fn share(&mut self) -> Self {
+        self.clone()
     }
 }
 
-/// All transfers. Cheap to clone.
+/// A caller's part in a transfer, which ends when none is left.
+pub type TransferTicket = Ticket<TransferEnd>;
+
+/// All transfers: those of the process's hub that ask neighbours only. Cheap to clone.
 #[derive(Clone)]
 pub struct Transfers(Arc<TransfersInner>);
 
@@ -87,20 +72,48 @@ struct TransfersInner {
     store: &'static Store,
     proven: Arc<ProvenStates>,
     room: Room,
-    running: Mutex<HashMap<Sha256, Weak<Transfer>>>,
+    hub: Hub<Sha256, TransferEnd>,
+    users: Arc<Mutex<HashMap<u32, usize>>>,
+}
+
+/// One transfer that counts for the user who asked first, until drop.
+struct UserTransfer(Arc<Mutex<HashMap<u32, usize>>>, u32);
+
+impl UserTransfer {
+    /// Counts one more, unless the user has too many.
+    fn of(users: &Arc<Mutex<HashMap<u32, usize>>>, user: u32) -> Option<Self> {
+        let mut counts = users.lock().expect("nothing panics while it is held");
+        let count = counts.entry(user).or_default();
+        (*count < MOST_OF_USER).then(|| {
+            *count += 1;
+            Self(Arc::clone(users), user)
+        })
+    }
+}
+
+impl Drop for UserTransfer {
+    fn drop(&mut self) {
+        let mut counts = self.0.lock().expect("nothing panics while it is held");
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
+    }
 }
 
 impl Transfers {
     /// Creates transfers by `node` into `store`.
     pub fn new(node: Node, store: &'static Store) -> Self {
         let (proven, room) = (Arc::new(ProvenStates::of(store)), Room::of(store));
-        Self(Arc::new(TransfersInner { node, store, proven, room, running: Mutex::default() }))
+        let hub = Hub::new(MOST, CancellationToken::new());
+        Self(Arc::new(TransfersInner { node, store, proven, room, hub, users: Arc::default() }))
     }
 
     /// Counts the transfers.
     pub fn count(&self) -> usize {
-        let running = self.0.running.lock().expect("nothing panics while it is held");
-        running.values().filter(|transfer| transfer.strong_count() > 0).count()
+        self.0.hub.count()
     }
 
     /// Holds up all hashing of stored files until the value is dropped.
@@ -109,54 +122,30 @@ impl Transfers {
         self.0.proven.hold_up().await
     }
 
-    /// Returns the transfer of this file for `user`: the running one, else a new one, from the store if it has the
+    /// Joins the transfer of this file for `user`: the running one, else a new one, from the store if it has the
     /// file. `None` when there are too many.
-    pub fn get(&self, user: u32, request: Request) -> Option<Arc<Transfer>> {
-        let mut running = self.0.running.lock().expect("nothing panics while it is held");
-        running.retain(|_, transfer| transfer.strong_count() > 0);
-        if let Some(transfer) = running.get(&request.sha256).and_then(Weak::upgrade) {
-            return Some(transfer);
-        }
-        let of_user = running.values().filter_map(Weak::upgrade).filter(|transfer| transfer.user == user).count();
-        if running.len() >= MOST || of_user >= MOST_OF_USER {
-            return None;
-        }
-        let (tell, state) = watch::channel(TransferState::Looking);
-        let transfer = Arc::new(Transfer { state, file: OnceLock::new(), user });
-        running.insert(request.sha256, Arc::downgrade(&transfer));
-        drop(running);
-        let (this, shown) = (Arc::clone(&self.0), Arc::downgrade(&transfer));
+    pub fn get(&self, user: u32, request: Request) -> Option<TransferTicket> {
+        let (ticket, duty) = self.0.hub.join(Some(&request.sha256)).ok()?;
+        let Some(duty) = duty else { return Some(ticket) };
+        let counted = UserTransfer::of(&self.0.users, user)?;
+        let this = Arc::clone(&self.0);
         tokio::spawn(async move {
-            let ended = tokio::select! {
-                ended = this.deliver(user, &request, &tell, &shown) => ended,
-                // No caller waits for it any more.
-                () = tell.closed() => TransferState::Failed("given up".to_owned()),
-            };
-            tell.send_replace(ended);
+            let ended = duty.cancel().run_until_cancelled(this.deliver(user, &request, &duty)).await;
+            drop(counted);
+            // Cancelled, no caller waits for it any more.
+            duty.finish(ended.unwrap_or_else(|| TransferEnd::Failed("given up".to_owned())));
         });
-        Some(transfer)
+        Some(ticket)
     }
 }
 
 impl TransfersInner {
-    /// Shows callers the file in the store, or the one coming from neighbours; returns the final state.
-    async fn deliver(
-        &self,
-        user: u32,
-        request: &Request,
-        tell: &watch::Sender<TransferState>,
-        shown: &Weak<Transfer>,
-    ) -> TransferState {
-        let show = |file: &File| -> io::Result<()> {
-            let reading = reading(file)?;
-            if let Some(transfer) = shown.upgrade() {
-                let _ = transfer.file.set(reading);
-            }
-            Ok(())
-        };
+    /// Shows callers the file in the store, or the one coming from neighbours.
+    async fn deliver(&self, user: u32, request: &Request, duty: &Duty<Sha256, TransferEnd>) -> TransferEnd {
+        let tell = duty.listener(Unheard);
         if let Some(held) = self.proven.find(user, request.sha256, request.size).await {
-            return show(&held)
-                .map_or_else(|e| TransferState::Failed(e.to_string()), |()| TransferState::Done(request.size));
+            tell.grows(&held);
+            return TransferEnd::Done(request.size);
         }
         if request.size > self.store.most() {
             return no_room();
@@ -165,26 +154,27 @@ impl TransfersInner {
         let slot = match self.store.try_lock(&key) {
             Ok(Some(slot)) => slot,
             // Only this process writes to its store: the lock is held by a transfer that is ending.
-            Ok(None) => return TransferState::Absent("another transfer of it is ending".to_owned()),
-            Err(e) => return TransferState::Failed(e.to_string()),
+            Ok(None) => return TransferEnd::Absent("another transfer of it is ending".to_owned()),
+            Err(e) => return TransferEnd::Failed(e.to_string()),
         };
         // Dropped before it is whole, it takes no room: a caller may still hold it open.
         let arriving = Partial(slot);
-        let partial = match arriving.0.fresh_partial().and_then(|partial| show(&partial).map(|()| partial)) {
+        let partial = match arriving.0.fresh_partial() {
             Ok(partial) => partial,
-            Err(e) => return TransferState::Failed(e.to_string()),
+            Err(e) => return TransferEnd::Failed(e.to_string()),
         };
+        tell.grows(&partial);
         let Some(mut claim) = self.room.claim(user, request.size.min(BLOCK_MOST as u64)).await else {
             return no_room();
         };
-        let incoming = Incoming { node: &self.node, partial: &partial, tell };
+        let incoming = Incoming { node: &self.node, partial: &partial, tell: &tell, duty };
         match incoming.fetch(request, &mut claim).await {
             Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, "lan") {
                 Ok(()) => {
                     self.proven.note(request.sha256, &partial);
-                    TransferState::Done(proof.size())
+                    TransferEnd::Done(proof.size())
                 }
-                Err(e) => TransferState::Failed(format!("the store cannot keep it: {e}")),
+                Err(e) => TransferEnd::Failed(format!("the store cannot keep it: {e}")),
             },
             Err(why) => why,
         }
@@ -204,30 +194,31 @@ impl Drop for Partial<'_> {
 /// The reason for refusing a transfer that would need more than `store.max` together with the others.
 const NO_ROOM: &str = "the store has no room for it beside what is coming (store.max)";
 
-fn no_room() -> TransferState {
-    TransferState::Absent(NO_ROOM.to_owned())
+fn no_room() -> TransferEnd {
+    TransferEnd::Absent(NO_ROOM.to_owned())
 }
 
 /// The source and the destination of a file.
 struct Incoming<'a> {
     node: &'a Node,
     partial: &'a File,
-    tell: &'a watch::Sender<TransferState>,
+    tell: &'a DutyListener<TransferEnd, Unheard>,
+    duty: &'a Duty<Sha256, TransferEnd>,
 }
 
 impl Incoming<'_> {
     /// Fetches the file by its known CID, else by one that neighbours name.
-    async fn fetch(&self, request: &Request, claim: &mut RoomClaim) -> Result<Verified, TransferState> {
+    async fn fetch(&self, request: &Request, claim: &mut RoomClaim) -> Result<Verified, TransferEnd> {
         let node = self.node;
         let among = node.bitswap.worth_asking();
         if among.is_empty() {
-            return Err(TransferState::Absent("no neighbour is connected".to_owned()));
+            return Err(TransferEnd::Absent("no neighbour is connected".to_owned()));
         }
         let known = size::own_block(request.size, request.sha256).or(request.cid);
         if let Some(root) = known {
             match self.by_root(request, root, &among, claim).await {
                 // The CID of an index may describe another DAG shape than the neighbours have.
-                Err(TransferState::Absent(why)) if !size::is_own_block(request.size) && why != NO_ROOM => {}
+                Err(TransferEnd::Absent(why)) if !size::is_own_block(request.size) && why != NO_ROOM => {}
                 other => return other,
             }
         }
@@ -236,17 +227,17 @@ impl Incoming<'_> {
         for (root, claimants) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
             match self.by_root(request, root, &node.bitswap.worth_asking(), claim).await {
                 // A claim that leads to other bytes; it counts against the claimant only.
-                Err(TransferState::Corrupt(why)) => {
+                Err(TransferEnd::Corrupt(why)) => {
                     claimants.iter().for_each(|peer| node.bitswap.shun(*peer));
-                    if *self.tell.borrow() != TransferState::Looking {
-                        return Err(TransferState::Corrupt(why));
+                    if self.duty.progress().bytes > 0 {
+                        return Err(TransferEnd::Corrupt(why));
                     }
                 }
-                Err(TransferState::Absent(why)) if why != NO_ROOM => {}
+                Err(TransferEnd::Absent(why)) if why != NO_ROOM => {}
                 other => return other,
             }
         }
-        Err(TransferState::Absent("no neighbour has it".to_owned()))
+        Err(TransferEnd::Absent("no neighbour has it".to_owned()))
     }
 
     async fn by_root(
@@ -255,8 +246,8 @@ impl Incoming<'_> {
         root: Cid,
         among: &[libp2p::PeerId],
         claim: &mut RoomClaim,
-    ) -> Result<Verified, TransferState> {
-        let file = self.partial.try_clone().map_err(|e| TransferState::Failed(e.to_string()))?;
+    ) -> Result<Verified, TransferEnd> {
+        let file = self.partial.try_clone().map_err(|e| TransferEnd::Failed(e.to_string()))?;
         let (progress, mut seen) = watch::channel(TransferProgress::default());
         let arriving = Arriving::new(root, request.size, file);
         let fetching = fetch(&self.node.bitswap, arriving, among, &progress);
@@ -271,7 +262,9 @@ impl Incoming<'_> {
                         if !claim.grow_to(request.size).await {
                             return Err(no_room());
                         }
-                        self.tell.send_replace(TransferState::Coming(bytes));
+                        // Each block is proven by its CID before it is written, in order.
+                        self.tell.proven(bytes);
+                        self.tell.arrived(bytes, "lan");
                     }
                 }
             }
@@ -279,11 +272,11 @@ impl Incoming<'_> {
         match ended {
             Ok(arrived) => match arrived.into_verifier().finish(request.sha256, request.size) {
                 Ok(proof) => Ok(proof),
-                Err(e) => Err(TransferState::Corrupt(format!("what neighbours sent {e}"))),
+                Err(e) => Err(TransferEnd::Corrupt(format!("what neighbours sent {e}"))),
             },
-            Err(FetchError::Absent) => Err(TransferState::Absent("no neighbour has it".to_owned())),
-            Err(FetchError::Content(e)) => Err(TransferState::Corrupt(format!("what neighbours sent is not it: {e}"))),
-            Err(e) => Err(TransferState::Failed(e.to_string())),
+            Err(FetchError::Absent) => Err(TransferEnd::Absent("no neighbour has it".to_owned())),
+            Err(FetchError::Content(e)) => Err(TransferEnd::Corrupt(format!("what neighbours sent is not it: {e}"))),
+            Err(e) => Err(TransferEnd::Failed(e.to_string())),
         }
     }
 }
@@ -295,10 +288,8 @@ mod tests {
     use crate::node::tests::{Started, eventually};
     use crate::size::CHUNK;
 
-    async fn ended(transfer: &Transfer) -> TransferState {
-        let mut states = transfer.state();
-        let over = |state: &TransferState| !matches!(state, TransferState::Looking | TransferState::Coming(_));
-        states.wait_for(over).await.unwrap().clone()
+    async fn ended(ticket: TransferTicket) -> TransferEnd {
+        ticket.result().await.expect("it ends with a state")
     }
 
     fn request(file: &Shelved) -> Request {
@@ -312,11 +303,11 @@ mod tests {
     }
 
     /// Asks for a file until `honest`, which a busy machine may make late, has answered.
-    async fn answered(wants: &Started, transfers: &Transfers, file: &Shelved, honest: &Started) -> TransferState {
+    async fn answered(wants: &Started, transfers: &Transfers, file: &Shelved, honest: &Started) -> TransferEnd {
         eventually(async || {
-            let state = ended(&transfers.get(1, request(file)).unwrap()).await;
+            let state = ended(transfers.get(1, request(file)).unwrap()).await;
             wants.node.bitswap.forgive(honest.node.id);
-            Some(state).filter(|state| !matches!(state, TransferState::Absent(_)))
+            Some(state).filter(|state| !matches!(state, TransferEnd::Absent(_)))
         })
         .await
     }
@@ -341,8 +332,8 @@ mod tests {
             states.push(answered(&wants, &transfers, &file, &honest).await);
         }
         // Either the honest neighbour was asked first, or the liar was, and then not again.
-        assert_eq!(states[1], TransferState::Done(file.key.size), "{states:?}");
-        assert!(matches!(states[0], TransferState::Done(_) | TransferState::Corrupt(_)), "{states:?}");
+        assert_eq!(states[1], TransferEnd::Done(file.key.size), "{states:?}");
+        assert!(matches!(states[0], TransferEnd::Done(_) | TransferEnd::Corrupt(_)), "{states:?}");
     }
 
     #[tokio::test]
@@ -356,14 +347,14 @@ mod tests {
         let (state, bytes) = eventually(async || {
             let before = received();
             let (one, two) = (transfers.get(1, request(&file)).unwrap(), transfers.get(1, request(&file)).unwrap());
-            assert!(Arc::ptr_eq(&one, &two));
-            let (state, same) = (ended(&one).await, ended(&two).await);
+            assert_eq!(transfers.count(), 1);
+            let (state, same) = tokio::join!(ended(one), ended(two));
             assert_eq!(state, same);
             wants.node.bitswap.forgive(has.node.id);
-            (!matches!(state, TransferState::Absent(_))).then(|| (state, received() - before))
+            (!matches!(state, TransferEnd::Absent(_))).then(|| (state, received() - before))
         })
         .await;
-        assert_eq!(state, TransferState::Done(file.key.size));
+        assert_eq!(state, TransferEnd::Done(file.key.size));
         assert!(bytes < 9 * CHUNK as u64, "{bytes} bytes for 8 MiB");
         let other = has.shelve(&dir.path().join("other"), &vec![4; 50 * CHUNK]);
         drop(transfers.get(1, request(&other)).unwrap());
