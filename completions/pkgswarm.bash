@@ -31,6 +31,9 @@ _pkgswarm() {
             pkgswarm,fetch)
                 cmd="pkgswarm__subcmd__fetch"
                 ;;
+            pkgswarm,help)
+                cmd="pkgswarm__subcmd__help"
+                ;;
             pkgswarm,index)
                 cmd="pkgswarm__subcmd__index"
                 ;;
@@ -55,17 +58,110 @@ _pkgswarm() {
             pkgswarm,status)
                 cmd="pkgswarm__subcmd__status"
                 ;;
+            pkgswarm,store)
+                cmd="pkgswarm__subcmd__store"
+                ;;
             pkgswarm,why)
                 cmd="pkgswarm__subcmd__why"
                 ;;
             pkgswarm,xfer)
                 cmd="pkgswarm__subcmd__xfer"
                 ;;
+            pkgswarm__subcmd__help,cid)
+                cmd="pkgswarm__subcmd__help__subcmd__cid"
+                ;;
+            pkgswarm__subcmd__help,config)
+                cmd="pkgswarm__subcmd__help__subcmd__config"
+                ;;
+            pkgswarm__subcmd__help,daemon)
+                cmd="pkgswarm__subcmd__help__subcmd__daemon"
+                ;;
+            pkgswarm__subcmd__help,doctor)
+                cmd="pkgswarm__subcmd__help__subcmd__doctor"
+                ;;
+            pkgswarm__subcmd__help,fetch)
+                cmd="pkgswarm__subcmd__help__subcmd__fetch"
+                ;;
+            pkgswarm__subcmd__help,help)
+                cmd="pkgswarm__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__help,index)
+                cmd="pkgswarm__subcmd__help__subcmd__index"
+                ;;
+            pkgswarm__subcmd__help,lan)
+                cmd="pkgswarm__subcmd__help__subcmd__lan"
+                ;;
+            pkgswarm__subcmd__help,prefetch)
+                cmd="pkgswarm__subcmd__help__subcmd__prefetch"
+                ;;
+            pkgswarm__subcmd__help,publish)
+                cmd="pkgswarm__subcmd__help__subcmd__publish"
+                ;;
+            pkgswarm__subcmd__help,setup)
+                cmd="pkgswarm__subcmd__help__subcmd__setup"
+                ;;
+            pkgswarm__subcmd__help,shared)
+                cmd="pkgswarm__subcmd__help__subcmd__shared"
+                ;;
+            pkgswarm__subcmd__help,stats)
+                cmd="pkgswarm__subcmd__help__subcmd__stats"
+                ;;
+            pkgswarm__subcmd__help,status)
+                cmd="pkgswarm__subcmd__help__subcmd__status"
+                ;;
+            pkgswarm__subcmd__help,store)
+                cmd="pkgswarm__subcmd__help__subcmd__store"
+                ;;
+            pkgswarm__subcmd__help,why)
+                cmd="pkgswarm__subcmd__help__subcmd__why"
+                ;;
+            pkgswarm__subcmd__help,xfer)
+                cmd="pkgswarm__subcmd__help__subcmd__xfer"
+                ;;
+            pkgswarm__subcmd__help__subcmd__index,add)
+                cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__add"
+                ;;
+            pkgswarm__subcmd__help__subcmd__index,audit)
+                cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__audit"
+                ;;
+            pkgswarm__subcmd__help__subcmd__index,ls)
+                cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__help__subcmd__index,refresh)
+                cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__refresh"
+                ;;
+            pkgswarm__subcmd__help__subcmd__index,rm)
+                cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__rm"
+                ;;
+            pkgswarm__subcmd__help__subcmd__index,show)
+                cmd="pkgswarm__subcmd__help__subcmd__index__subcmd__show"
+                ;;
+            pkgswarm__subcmd__help__subcmd__lan,forget)
+                cmd="pkgswarm__subcmd__help__subcmd__lan__subcmd__forget"
+                ;;
+            pkgswarm__subcmd__help__subcmd__lan,ls)
+                cmd="pkgswarm__subcmd__help__subcmd__lan__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__help__subcmd__lan,trust)
+                cmd="pkgswarm__subcmd__help__subcmd__lan__subcmd__trust"
+                ;;
+            pkgswarm__subcmd__help__subcmd__store,clean)
+                cmd="pkgswarm__subcmd__help__subcmd__store__subcmd__clean"
+                ;;
+            pkgswarm__subcmd__help__subcmd__store,ls)
+                cmd="pkgswarm__subcmd__help__subcmd__store__subcmd__ls"
+                ;;
             pkgswarm__subcmd__index,add)
                 cmd="pkgswarm__subcmd__index__subcmd__add"
                 ;;
             pkgswarm__subcmd__index,audit)
                 cmd="pkgswarm__subcmd__index__subcmd__audit"
+                ;;
+            pkgswarm__subcmd__index,help)
+                cmd="pkgswarm__subcmd__index__subcmd__help"
+                ;;
+            pkgswarm__subcmd__index,list)
+                cmd="pkgswarm__subcmd__index__subcmd__ls"
                 ;;
             pkgswarm__subcmd__index,ls)
                 cmd="pkgswarm__subcmd__index__subcmd__ls"
@@ -79,14 +175,74 @@ _pkgswarm() {
             pkgswarm__subcmd__index,show)
                 cmd="pkgswarm__subcmd__index__subcmd__show"
                 ;;
+            pkgswarm__subcmd__index__subcmd__help,add)
+                cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__add"
+                ;;
+            pkgswarm__subcmd__index__subcmd__help,audit)
+                cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__audit"
+                ;;
+            pkgswarm__subcmd__index__subcmd__help,help)
+                cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__index__subcmd__help,ls)
+                cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__index__subcmd__help,refresh)
+                cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__refresh"
+                ;;
+            pkgswarm__subcmd__index__subcmd__help,rm)
+                cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__rm"
+                ;;
+            pkgswarm__subcmd__index__subcmd__help,show)
+                cmd="pkgswarm__subcmd__index__subcmd__help__subcmd__show"
+                ;;
             pkgswarm__subcmd__lan,forget)
                 cmd="pkgswarm__subcmd__lan__subcmd__forget"
+                ;;
+            pkgswarm__subcmd__lan,help)
+                cmd="pkgswarm__subcmd__lan__subcmd__help"
+                ;;
+            pkgswarm__subcmd__lan,list)
+                cmd="pkgswarm__subcmd__lan__subcmd__ls"
                 ;;
             pkgswarm__subcmd__lan,ls)
                 cmd="pkgswarm__subcmd__lan__subcmd__ls"
                 ;;
             pkgswarm__subcmd__lan,trust)
                 cmd="pkgswarm__subcmd__lan__subcmd__trust"
+                ;;
+            pkgswarm__subcmd__lan__subcmd__help,forget)
+                cmd="pkgswarm__subcmd__lan__subcmd__help__subcmd__forget"
+                ;;
+            pkgswarm__subcmd__lan__subcmd__help,help)
+                cmd="pkgswarm__subcmd__lan__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__lan__subcmd__help,ls)
+                cmd="pkgswarm__subcmd__lan__subcmd__help__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__lan__subcmd__help,trust)
+                cmd="pkgswarm__subcmd__lan__subcmd__help__subcmd__trust"
+                ;;
+            pkgswarm__subcmd__store,clean)
+                cmd="pkgswarm__subcmd__store__subcmd__clean"
+                ;;
+            pkgswarm__subcmd__store,help)
+                cmd="pkgswarm__subcmd__store__subcmd__help"
+                ;;
+            pkgswarm__subcmd__store,list)
+                cmd="pkgswarm__subcmd__store__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__store,ls)
+                cmd="pkgswarm__subcmd__store__subcmd__ls"
+                ;;
+            pkgswarm__subcmd__store__subcmd__help,clean)
+                cmd="pkgswarm__subcmd__store__subcmd__help__subcmd__clean"
+                ;;
+            pkgswarm__subcmd__store__subcmd__help,help)
+                cmd="pkgswarm__subcmd__store__subcmd__help__subcmd__help"
+                ;;
+            pkgswarm__subcmd__store__subcmd__help,ls)
+                cmd="pkgswarm__subcmd__store__subcmd__help__subcmd__ls"
                 ;;
             *)
                 ;;
@@ -95,7 +251,7 @@ _pkgswarm() {
 
     case "${cmd}" in
         pkgswarm)
-            opts="-h -V --set --help --version xfer fetch cid index publish prefetch setup doctor daemon shared lan status why stats config"
+            opts="-q -v -h -V --set --quiet --verbose --help --version xfer fetch cid index publish prefetch setup doctor daemon shared lan status why stats config store help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -113,7 +269,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__cid)
-            opts="-h --json --set --help"
+            opts="-q -v -h --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -131,7 +287,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__config)
-            opts="-h --changed --json --set --help"
+            opts="-q -v -h --changed --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -149,7 +305,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__daemon)
-            opts="-h --set --help"
+            opts="-q -v -h --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -167,7 +323,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__doctor)
-            opts="-h --notes --json --set --help"
+            opts="-q -v -h --notes --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -185,7 +341,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__fetch)
-            opts="-o -d -h --output --directory --source --json --set --help"
+            opts="-o -d -q -v -h --output --directory --source --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -222,8 +378,414 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__help)
+            opts="xfer fetch cid index publish prefetch setup doctor daemon shared lan status why stats config store help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__cid)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__daemon)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__fetch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__index)
+            opts="add ls refresh show audit rm"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__index__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__index__subcmd__audit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__index__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__index__subcmd__refresh)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__index__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__index__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__lan)
+            opts="trust ls forget"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__lan__subcmd__forget)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__lan__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__lan__subcmd__trust)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__prefetch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__publish)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__setup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__shared)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__stats)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__store)
+            opts="ls clean"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__store__subcmd__clean)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__store__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__why)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__help__subcmd__xfer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__index)
-            opts="-h --set --help add ls refresh show audit rm"
+            opts="-q -v -h --set --quiet --verbose --help add ls list refresh show audit rm help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -241,7 +803,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index__subcmd__add)
-            opts="-h --minisign --url --repo --yes --set --help"
+            opts="-y -q -v -h --minisign --url --repo --yes --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -271,7 +833,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index__subcmd__audit)
-            opts="-h --json --set --help"
+            opts="-q -v -h --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -288,8 +850,120 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__index__subcmd__help)
+            opts="add ls refresh show audit rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__help__subcmd__audit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__help__subcmd__refresh)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__help__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__index__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__index__subcmd__ls)
-            opts="-h --json --set --help"
+            opts="-q -v -h --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,7 +981,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index__subcmd__refresh)
-            opts="-h --due --json --set --help"
+            opts="-q -v -h --due --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -325,7 +999,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index__subcmd__rm)
-            opts="-h --set --help"
+            opts="-q -v -h --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -343,7 +1017,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__index__subcmd__show)
-            opts="-h --entries --json --set --help"
+            opts="-q -v -h --entries --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -361,7 +1035,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__lan)
-            opts="-h --set --help trust ls forget"
+            opts="-q -v -h --set --quiet --verbose --help trust ls list forget help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -379,7 +1053,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__lan__subcmd__forget)
-            opts="-h --set --help"
+            opts="-q -v -h --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -396,8 +1070,78 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__lan__subcmd__help)
+            opts="trust ls forget help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__help__subcmd__forget)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__lan__subcmd__help__subcmd__trust)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__lan__subcmd__ls)
-            opts="-h --json --set --help"
+            opts="-q -v -h --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -415,7 +1159,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__lan__subcmd__trust)
-            opts="-h --yes --set --help"
+            opts="-y -q -v -h --yes --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -433,7 +1177,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__prefetch)
-            opts="-h --only --dry-run --now --notify --json --set --help"
+            opts="-n -q -v -h --only --dry-run --now --notify --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -455,7 +1199,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__publish)
-            opts="-h --key --publisher --minisign-key --drop --lifetime --offline --out --json --set --help"
+            opts="-q -v -h --key --publisher --minisign-key --drop --lifetime --offline --out --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -497,7 +1241,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__setup)
-            opts="-h --undo --only --yes --dry-run --json --set --help"
+            opts="-y -n -q -v -h --undo --only --yes --dry-run --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -519,7 +1263,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__shared)
-            opts="-h --json --set --help on off"
+            opts="-q -v -h --json --set --quiet --verbose --help on off"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -537,7 +1281,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__stats)
-            opts="-h --days --json --set --help"
+            opts="-q -v -h --days --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -559,7 +1303,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__status)
-            opts="-l -h --long --json --set --help"
+            opts="-l -q -v -h --long --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -576,8 +1320,118 @@ _pkgswarm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pkgswarm__subcmd__store)
+            opts="-q -v -h --set --quiet --verbose --help ls list clean help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__store__subcmd__clean)
+            opts="-n -q -v -h --dry-run --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__store__subcmd__help)
+            opts="ls clean help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__store__subcmd__help__subcmd__clean)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__store__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__store__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pkgswarm__subcmd__store__subcmd__ls)
+            opts="-q -v -h --json --set --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pkgswarm__subcmd__why)
-            opts="-l -h --long --json --set --help"
+            opts="-l -q -v -h --long --json --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -595,7 +1449,7 @@ _pkgswarm() {
             return 0
             ;;
         pkgswarm__subcmd__xfer)
-            opts="-h --set --help"
+            opts="-q -v -h --set --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -620,3 +1474,41 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _pkgswarm -o bashdefault -o default pkgswarm
 fi
+
+_pkgswarm_more() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words="" word
+    local -a said=()
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ $word == -* ]] || said+=("$word")
+    done
+    case $prev in
+    --set)
+        compopt -o nospace 2>/dev/null
+        COMPREPLY=($(compgen -W "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.socket= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress=" -- "$cur"))
+        return
+        ;;
+    --only)
+        if [[ ${said[0]} == prefetch ]]; then
+            COMPREPLY=($(compgen -W "$(pacman -Qqu 2>/dev/null)" -- "$cur"))
+            return
+        fi
+        ;;
+    esac
+    if [[ $cur != -* ]]; then
+        case "${said[*]}" in
+        config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.socket share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
+        "index rm" | "index show" | "index refresh"*) words=$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p') ;;
+        "index audit"*)
+            COMPREPLY=($(compgen -W "$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p'; pacman-conf CacheDir 2>/dev/null)" -- "$cur") $(compgen -f -- "$cur"))
+            return
+            ;;
+        why | fetch*) words=$(pacman -Slq 2>/dev/null) ;;
+        esac
+        if [[ -n $words ]]; then
+            COMPREPLY=($(compgen -W "$words" -- "$cur"))
+            return
+        fi
+    fi
+    _pkgswarm "$@"
+}
+complete -F _pkgswarm_more -o bashdefault -o default pkgswarm

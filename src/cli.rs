@@ -2,11 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub mod examples;
+mod groups;
+mod index;
+mod sharing;
 mod upkeep;
 
 pub use upkeep::{DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, StatusArgs, WhyArgs};
+
+pub use groups::{GLOBAL, GROUPS, grammar};
+pub use index::{AuditArgs, IndexAddArgs, IndexCommand, RefreshArgs, ShowArgs};
+pub use sharing::{LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
+pub use upkeep::{CleanArgs, StoreCommand};
 
 mod quick;
 
@@ -18,16 +27,25 @@ mod quick;
 ///
 ///     XferCommand = /usr/bin/pkgswarm xfer %u %o
 #[derive(Parser, Debug)]
-#[command(name = "pkgswarm", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "pkgswarm", version, arg_required_else_help = true, max_term_width = 100, disable_help_flag = true)]
 #[command(
-    after_help = "Exit status: 0 proven, 1 no source, 2 usage or configuration, 3 corrupt everywhere, 4 local input or output, 130 interrupted."
+    after_help = "`pkgswarm COMMAND --help` and `man pkgswarm` say more.\n\nExit status: 0 proven, 1 no source, 2 usage or configuration, 3 corrupt everywhere, 4 local input or output, 130 interrupted."
 )]
 pub struct Cli {
     /// Set one setting for this run, above every other layer
     ///
     /// `pkgswarm config` lists all settings.
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = GLOBAL)]
     pub set: Vec<String>,
+    /// Print data, errors and warnings alone
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
+    pub quiet: bool,
+    /// Name every source that failed, also when another one delivered
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub verbose: bool,
+    /// Print help: in short with -h, in full with --help
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
+    pub help: Option<bool>,
 
     /// What to do
     #[command(subcommand)]
@@ -58,9 +76,11 @@ pub enum Command {
     /// The profile is unixfs-v1-2025 (CIDv1, sha2-256, 1 MiB chunks, raw leaves), the same as `ipfs add --cid-version=1 --raw-leaves --chunker=size-1048576 --max-file-links=1024`.
     Cid(CidArgs),
     /// Manage the signed indexes in use
+    ///
+    /// An index is a publisher's signed list of packages with their content ids: with it Kubo, neighbours and gateways can be asked for large files too, and files of repositories without a sync database here are proven. Using one is a decision to trust its key for the repositories that it may speak for.
     #[command(subcommand)]
     Index(IndexCommand),
-    /// Build, sign and publish an index and a tree from repo-add directories
+    /// Build, sign and publish an index from repo-add directories
     ///
     /// Checks every package against its database, stops at the first mismatch, prints the disk cost before anything is copied, puts the blocks into Kubo, publishes under an IPNS key, and reads back its own work. A second run with nothing changed copies no blocks; it renews the index when under half of its life is left. Meant for a timer.
     ///
@@ -90,28 +110,32 @@ pub enum Command {
     ///
     /// Exit status 0 when there is nothing to fix, 1 when there is. Notes, which --notes shows, do not count: everything works.
     Doctor(DoctorArgs),
-    /// Share packages with the machines of the local network, until it is stopped
+    /// Share packages with the local network, until it is stopped
     ///
     /// The daemon is a small IPFS peer of its own: with it, machines on a trusted network share the files in their package caches, and each update crosses the uplink once. It needs no Kubo and no index, and finds Kubo on the network too. It offers files of public repositories only, and only those that a sync database or an index lists; files in the cache are served from there, without a second copy.
     ///
     /// The daemon does nothing on networks that are not trusted: `pkgswarm lan trust` adds the one this machine is in. lan.interfaces restricts it to some interfaces. `pkgswarm status` shows its neighbours. Not for root; the unit pkgswarm-daemon.service runs it as a user of its own.
     Daemon,
-    /// List the files that the daemon offers to the local network, or switch that on or off
+    /// List the files that are offered, or switch sharing on or off
     ///
     /// One line a file: its size, its repository, its path; then the networks that it is offered to. Only files of repositories that share.repos allows, and that a sync database or an index lists, are ever offered.
     ///
     /// `on` and `off` are for root, because the daemon is the system's. They end when the daemon has applied them, and print what it says.
     Shared(SharedArgs),
-    /// Trust a network with the files that this machine shares, or stop doing so
+    /// Trust a network with shared files, or stop doing so
+    ///
+    /// Files of public repositories are offered to every machine of a trusted network, and asked of them. No network is trusted until you say so.
     #[command(subcommand)]
     Lan(LanCommand),
-    /// Show the state of Kubo, neighbours, indexes, stores and pending updates
+    /// Show what is in use, shared and pending
+    ///
+    /// Tells whether pacman downloads with pkgswarm, which networks files are shared with, which updates are ready, what the store holds, which indexes are in use, and whether Kubo runs; then the neighbours, with the bytes that came from them and went to them.
     ///
     /// Takes two seconds at most, even when Kubo or the daemon does not answer. Pending updates are those that `pkgswarm prefetch` saw last, without those installed since.
     Status(StatusArgs),
-    /// Explain what is expected of a file, which sources have it, and which would be asked
+    /// Explain where a file would come from, and by which proof
     ///
-    /// Shows its expected content and the list that names it, its places on this machine, which sources have it now (asked in parallel, three seconds at most, without moving any of it), in which order a download would ask them and why, which would not be asked, and where the last copy came from.
+    /// Tells from where a download would take it now and where the last copy came from; in which order the sources would be asked, and which of them have it (asked in parallel, three seconds at most, without moving any of it); which would not be asked, and why; and by which digest of which list the file is proven.
     Why(WhyArgs),
     /// Show how much each source sent, and what that saved
     ///
@@ -119,8 +143,18 @@ pub enum Command {
     ///
     /// Mirror traffic saved is the bytes delivered less those that mirrors sent. Time saved is an estimate: for each file that pacman did not get from a mirror, the time that a mirror would have needed less the time that it took; the wait and the rate of mirrors are measured over the files that they did send to a waiting pacman in the same time.
     Stats(StatsArgs),
-    /// Show every setting with its value and where it comes from
+    /// Show every setting with its value and its origin
+    ///
+    /// The origin is the default, a file with its line, an environment variable, or --set. pkgswarm.toml(5) says what each setting does.
     Config(ConfigArgs),
+    /// List what is kept on this machine, or make room
+    ///
+    /// The store holds files until pacman has them: pending updates, what was fetched ahead of a run, and the beginnings of interrupted downloads. It never grows beyond store.max. Root's commands are about the store of pacman's downloads; an ordinary user has one of their own.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Print the version, as --version does
+    #[command(hide = true)]
+    Version,
     /// Housekeeping in the background: due indexes, the store, Kubo's cache
     #[command(hide = true)]
     Upkeep(UpkeepArgs),
@@ -183,147 +217,6 @@ pub struct CidArgs {
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Print one JSON object a file
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Verbs of `lan`.
-#[derive(Subcommand, Debug)]
-pub enum LanCommand {
-    /// Trust the networks that this machine is in, or those that are named
-    ///
-    /// A network is a range with the hardware address of its router, because the same range is found behind many routers: 192.168.1.0/24@aa:bb:cc:dd:ee:ff. Where its router does not answer, the range alone could be trusted, wherever it is used: that is asked. `any` trusts every private network. A running daemon applies the change at once, and its own judgement is printed.
-    ///
-    /// For root: the daemon is the system's. A user's own daemon, whose daemon.socket is in a directory of that user, reads that user's configuration, which this then changes.
-    Trust(TrustArgs),
-    /// List the networks that this machine is in, and those that are trusted
-    Ls(JsonArgs),
-    /// Do not trust a network any more: one that is named, or those that this machine is in
-    ///
-    /// A range without a router means that range with every router.
-    Forget(NetworksArgs),
-}
-
-/// Arguments of `shared`.
-#[derive(Args, Debug)]
-pub struct SharedArgs {
-    /// Offer files from now on, or none
-    #[arg(value_name = "on|off")]
-    pub switch: Option<OnOff>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// On or off.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum OnOff {
-    /// Offer files
-    On,
-    /// Offer none
-    Off,
-}
-
-/// Arguments of `lan trust`.
-#[derive(Args, Debug)]
-pub struct TrustArgs {
-    /// RANGE, RANGE@ROUTER or any [default: those that this machine is in]
-    #[arg(value_name = "NETWORK")]
-    pub networks: Vec<String>,
-    /// Do not ask, also where no router tells a network from others of its range
-    #[arg(long)]
-    pub yes: bool,
-}
-
-/// Networks.
-#[derive(Args, Debug)]
-pub struct NetworksArgs {
-    /// RANGE, RANGE@ROUTER or any [default: those that this machine is in]
-    #[arg(value_name = "NETWORK")]
-    pub networks: Vec<String>,
-}
-
-/// Verbs of `index`.
-#[derive(Subcommand, Debug)]
-pub enum IndexCommand {
-    /// Use an index
-    ///
-    /// Shows the fingerprint of the key and asks. KEY is an IPNS name (k51…), or, with --url, a minisign public key.
-    Add(IndexAddArgs),
-    /// List the indexes in use, with age and expiry
-    Ls(JsonArgs),
-    /// Fetch and prove the newest version
-    ///
-    /// All ways are asked at once: neighbours through the daemon, Kubo, the configured gateways, and the index's url. The newest proven version is used; `pkgswarm index ls --json` shows the result of each way.
-    Refresh(RefreshArgs),
-    /// Show the content of an index
-    Show(ShowArgs),
-    /// Compare packages on this machine with indexes and sync databases
-    ///
-    /// Reads every package and signature, computes its sha256 and CID, and lists the disagreements: the file, the entry of each list, and the file's own values. A disagreement does not show which side is wrong: a damaged file, a package that was rebuilt under the same name, or a wrong index look alike.
-    ///
-    /// Exit status 3 when there is any disagreement, 4 when a file could not be read, else 0.
-    Audit(AuditArgs),
-    /// Stop using an index
-    Rm(NameArgs),
-}
-
-/// Arguments of `index add`.
-#[derive(Args, Debug)]
-pub struct IndexAddArgs {
-    /// Name for it on this machine
-    pub name: String,
-    /// IPNS name, or minisign public key
-    pub key: String,
-    /// minisign public key that must have signed it as well
-    #[arg(long, value_name = "PUBKEY")]
-    pub minisign: Option<String>,
-    /// Plain HTTP copy of the index
-    #[arg(long)]
-    pub url: Option<String>,
-    /// Repository that the index may speak for; may be repeated [default: pacman's repositories]
-    #[arg(long = "repo", value_name = "REPO")]
-    pub repos: Vec<String>,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-}
-
-/// Arguments of `index refresh`.
-#[derive(Args, Debug)]
-pub struct RefreshArgs {
-    /// Only these [default: all]
-    pub names: Vec<String>,
-    /// Only those older than index.refresh
-    #[arg(long)]
-    pub due: bool,
-    /// Print one JSON object an index
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `index show`.
-#[derive(Args, Debug)]
-pub struct ShowArgs {
-    /// Which index
-    pub name: String,
-    /// List every entry of its tables as well
-    #[arg(long)]
-    pub entries: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `index audit`.
-#[derive(Args, Debug)]
-pub struct AuditArgs {
-    /// Indexes to compare with, and packages or directories of packages to read [default: all indexes, and pacman's CacheDirs]
-    ///
-    /// A word that is the name of an index in use is that index; write ./NAME for a file or directory of that name. Sync databases are always compared with. Directories are not searched below.
-    #[arg(value_name = "NAME|DIR|FILE")]
-    pub what: Vec<PathBuf>,
-    /// Print one JSON object a file: name, path, size, sha256, cid, the lists that name it, and disagreements
     #[arg(long)]
     pub json: bool,
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -119,9 +120,31 @@ pub fn counted(number: impl fmt::Display, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// True after [`be_quiet`].
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Has [`say`] leave out, for the rest of this process, all but errors, warnings and hints.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 /// Writes one line to stderr; a terminal gets it broken between words. A closed stderr is no reason to fail.
 pub fn say(line: &str) {
+    let matters = ["error: ", "warning: ", "hint: "].iter().any(|start| line.starts_with(start));
+    if QUIET.load(Ordering::Relaxed) && !matters {
+        return;
+    }
     complain(&format!("{}\n", shown(line)));
+}
+
+/// Writes one line of data to standard output; a terminal gets it broken between words.
+///
+/// # Errors
+/// Those of standard output.
+pub fn tell(line: &str) -> io::Result<()> {
+    let line = format!("{}\n", shown(line));
+    let fitted = columns::columns(io::stdout()).map(|most| columns::wrapped(&line, most));
+    out().write_all(fitted.as_deref().unwrap_or(&line).as_bytes())
 }
 
 /// Writes lines that are fit to print to stderr, as [`say`] does.

@@ -50,7 +50,7 @@ fn every_page_is_roff_with_its_sections_and_a_line_in_the_page_above() {
         // A line that begins with a dot or a quote is a request, so only known ones may.
         for line in text.lines().filter(|line| line.starts_with(['.', '\''])) {
             let request = line.split_whitespace().next().unwrap();
-            let known = [".TH", ".SH", ".TP", ".PP", ".IP", ".RS", ".RE", ".br", ".nf", ".fi", ".ie", ".el"];
+            let known = [".TH", ".SH", ".SS", ".TP", ".PP", ".IP", ".RS", ".RE", ".br", ".nf", ".fi", ".ie", ".el"];
             assert!(known.contains(&request), "{name}: {line}");
         }
         let count = |request: &str| text.lines().filter(|line| line.starts_with(request)).count();
@@ -62,6 +62,86 @@ fn every_page_is_roff_with_its_sections_and_a_line_in_the_page_above() {
         }
         assert!(!text.contains("upkeep") && !text.contains("generate"), "{name} names a hidden command");
     }
+}
+
+#[test]
+fn every_page_of_a_command_has_the_sections_that_readers_look_for() {
+    for (name, text) in files(Path::new("."), "man") {
+        let sections: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
+        let wanted: &[&str] = match name.ends_with(".1") {
+            true => &["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "\"EXIT STATUS\"", "\"SEE ALSO\""],
+            false => &["NAME", "DESCRIPTION", "\"SEE ALSO\""],
+        };
+        for section in wanted {
+            assert!(sections.contains(section), "{name}: {section} is missing: {sections:?}");
+        }
+        if name.ends_with(".1") {
+            let about = text.lines().skip_while(|line| *line != ".SH NAME").nth(1).unwrap_or_default();
+            let about = about.split_once(" \\- ").map_or(about, |(_, about)| about);
+            let first = text.lines().skip_while(|line| *line != ".SH DESCRIPTION").nth(1).unwrap_or_default();
+            assert_ne!(first, about, "{name}: DESCRIPTION repeats NAME");
+            assert!(!text.contains('`'), "{name}: backticks are for help on a terminal");
+        }
+    }
+}
+
+#[test]
+fn man_shows_every_page_without_a_warning() {
+    if Command::new("man").arg("--version").output().is_err() {
+        return eprintln!("SKIPPED: man is not installed");
+    }
+    for (name, _) in files(Path::new("."), "man") {
+        // As the wiki of Debian's lintian has it: groff's own warnings, at a width of 80 columns.
+        let run = Command::new("man")
+            .args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", &name])
+            .env("LC_ALL", "C.UTF-8")
+            .env("MANROFFSEQ", "")
+            .env("MANWIDTH", "80")
+            .output()
+            .expect("man can be run");
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success() && said.trim().is_empty(), "{name}: {said}");
+    }
+}
+
+#[test]
+fn completions_know_settings_indexes_packages_and_help() {
+    for (name, text) in files(Path::new("."), "completions") {
+        for known in
+            ["kubo.api", "lan.upload=", "pacman -Slq", "pkgswarm index ls --json", "pacman-conf CacheDir", "help"]
+        {
+            assert!(text.contains(known) || known == "lan.upload=" && name.ends_with("_pkgswarm"), "{name}: {known}");
+        }
+    }
+}
+
+#[test]
+fn bash_completes_settings_and_indexes() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = r#"{"age":1,"key":"k51","name":"arch","transports":[]}"#;
+    for (program, says) in [("pkgswarm", line), ("pacman", "firefox\nzlib"), ("pacman-conf", "/var/cache/pacman/pkg/")]
+    {
+        let path = dir.path().join(program);
+        fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{says}\nEND\n")).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let completed = |words: &[&str]| {
+        let script = format!(
+            "source completions/pkgswarm.bash; COMP_WORDS=({}); COMP_CWORD={}; \
+             _pkgswarm_more pkgswarm \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\"",
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.len() - 1
+        );
+        let path = format!("{}:/usr/bin:/bin", dir.path().display());
+        let run = Command::new("bash").args(["--norc", "-c", &script]).env("PATH", path).output().unwrap();
+        String::from_utf8_lossy(&run.stdout).trim().to_owned()
+    };
+    assert_eq!(completed(&["pkgswarm", "config", "kubo.a"]), "kubo.api");
+    assert_eq!(completed(&["pkgswarm", "--set", "prefetch.w"]), "prefetch.window=");
+    assert_eq!(completed(&["pkgswarm", "index", "rm", ""]), "arch");
+    assert_eq!(completed(&["pkgswarm", "why", "fire"]), "firefox");
+    assert!(completed(&["pkgswarm", "index", "audit", "/var/c"]).starts_with("/var/cache"), "CacheDirs");
+    assert!(completed(&["pkgswarm", "st"]).contains("status") && completed(&["pkgswarm", "he"]) == "help");
 }
 
 #[test]

@@ -8,9 +8,20 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
-use super::{Cli, Command, XferArgs};
+use super::{Cli, Command, XferArgs, grammar};
+use crate::columns;
+
+/// Columns of help where neither a terminal nor COLUMNS tells, as clap has it, and most columns.
+const HELP: usize = 100;
+
+/// Returns the columns for the list of commands. Help is for standard output, and for standard error without a command.
+fn columns_of_help() -> usize {
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+    let columns = columns::columns(std::io::stdout()).or_else(|| columns::columns(std::io::stderr())).or_else(told);
+    columns.map_or(HELP, |columns: usize| columns.min(HELP))
+}
 
 impl Cli {
     /// Reads a command line, the program's name first.
@@ -19,8 +30,13 @@ impl Cli {
     /// Those of `clap`, help and version included.
     pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
         match xfer(words) {
-            Some(args) => Ok(Self { set: Vec::new(), command: Command::Xfer(args) }),
-            None => Self::try_parse_from(words),
+            Some(args) => {
+                Ok(Self { set: Vec::new(), quiet: false, verbose: false, help: None, command: Command::Xfer(args) })
+            }
+            None => {
+                let matches = grammar(columns_of_help()).try_get_matches_from(words)?;
+                Self::from_arg_matches(&matches)
+            }
         }
     }
 }
@@ -35,6 +51,7 @@ fn xfer(words: &[OsString]) -> Option<XferArgs> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
 
     fn words(line: &str) -> Vec<OsString> {
         line.split('|').map(OsString::from).collect()

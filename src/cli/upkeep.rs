@@ -1,8 +1,34 @@
 //! Arguments of the commands that configure this machine, fetch ahead, and explain its state.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
+use super::JsonArgs;
 use crate::setup::SetupPart;
+
+/// Verbs of `store`.
+#[derive(Subcommand, Debug)]
+pub enum StoreCommand {
+    /// List what the stores keep, and why
+    ///
+    /// One line a file: its size, its age, its name, and the reason why it is kept. Lists the stores that this user may look into.
+    #[command(visible_alias = "list")]
+    Ls(JsonArgs),
+    /// Remove what may be removed, and say what that freed
+    ///
+    /// Pending updates stay, and files that came within the last hour, which a run of pacman may be waiting for; files that are being fetched stay too. All else goes: what pacman's caches have by now, what was superseded, and partial files. All of it can be fetched again.
+    Clean(CleanArgs),
+}
+
+/// Arguments of `store clean`.
+#[derive(Args, Debug)]
+pub struct CleanArgs {
+    /// Show what would go, and remove nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Arguments of `prefetch`.
 #[derive(Args, Debug)]
@@ -11,7 +37,7 @@ pub struct PrefetchArgs {
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub only: Vec<String>,
     /// Look for updates and fetch none
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Ignore the settings about battery, connection and time of day
     #[arg(long)]
@@ -38,10 +64,10 @@ pub struct SetupArgs {
     /// Do not ask
     ///
     /// Sharing is then set up only where --only names daemon and lan.
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(short = 'y', long, conflicts_with = "dry_run")]
     pub yes: bool,
     /// Show what would be changed, and change nothing
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Print one JSON object a part: part, state, change, said
     #[arg(long)]

@@ -158,7 +158,7 @@ impl Audited<'_> {
 
     /// Prints a line for each disagreement, or one object.
     fn print(&self, json: bool) -> io::Result<()> {
-        let (mut out, here) = (crate::report::out(), &self.here);
+        let here = &self.here;
         if json {
             let disagreements: Vec<_> = self
                 .disagreements()
@@ -172,7 +172,7 @@ impl Audited<'_> {
                 "size": here.size, "sha256": here.sha256, "cid": here.root.to_string(),
                 "listed_by": self.said.iter().map(|said| said.list).collect::<Vec<_>>(), "disagreements": disagreements,
             });
-            return writeln!(out, "{line}");
+            return writeln!(report::out(), "{line}");
         }
         for said in self.disagreements() {
             let (theirs, ours) = if said.sha256 != here.sha256 {
@@ -183,8 +183,7 @@ impl Audited<'_> {
                 let cid = said.cid.map(|cid| cid.to_string()).unwrap_or_default();
                 (format!("CID {cid}"), format!("CID {}", here.root))
             };
-            let path = self.path.display().to_string();
-            writeln!(out, "{}: {} says {theirs}, here is {ours}", crate::name::shown(&path), said.list)?;
+            report::tell(&format!("{}: {} says {theirs}, here is {ours}", self.path.display(), said.list))?;
         }
         Ok(())
     }

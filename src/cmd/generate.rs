@@ -5,17 +5,18 @@ use std::io;
 use std::path::Path;
 
 use clap::CommandFactory as _;
-use clap_complete::Shell;
-use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use crate::cli::{Cli, GenerateArgs};
-use crate::cmd::json::{COMMON, OUTPUTS};
 use crate::config::key::{SettingKey, Shape};
 use crate::config::keys::{INDEX_FIELDS, KEYS};
-use crate::doctor;
-use crate::env::VARIABLES;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+
+mod completions;
+mod manual;
+
+use completions::completions;
+use manual::{emphasised, item, manual, paragraphs, see_also};
 
 /// The name and version that the pages give as their source.
 const SOURCE: &str = concat!("pkgswarm ", env!("CARGO_PKG_VERSION"));
@@ -59,12 +60,8 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<u8> {
     let mut command = visible();
     command.build();
     manual(&command, &mut pages)?;
-    pages.push(("man/pkgswarm.toml.5".to_owned(), settings_page().render().into_bytes()));
-    for (shell, name) in [(Shell::Bash, "pkgswarm.bash"), (Shell::Zsh, "_pkgswarm"), (Shell::Fish, "pkgswarm.fish")] {
-        let mut text = Vec::new();
-        clap_complete::generate(shell, &mut visible(), "pkgswarm", &mut text);
-        pages.push((format!("completions/{name}"), text));
-    }
+    pages.push(("man/pkgswarm.toml.5".to_owned(), emphasised(&settings_page().render()).into_bytes()));
+    completions(&mut pages);
     pages.push(("dist/config.toml.example".to_owned(), example().into_bytes()));
     for (name, text) in &pages {
         write(&args.directory.join(name), text)?;
@@ -87,98 +84,11 @@ fn visible() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .args(whole.get_arguments().cloned())
         .subcommands(shown)
+        .disable_help_flag(true)
         .subcommand_required(true)
         .disable_help_subcommand(true);
     command = command.about(whole.get_about().cloned().unwrap_or_default());
     command.long_about(whole.get_long_about().cloned().unwrap_or_default())
-}
-
-/// Writes a page for the command, and one for each command below it.
-fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
-    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    let man = Man::new(command.clone()).title(name.to_uppercase()).source(SOURCE).manual(MANUAL);
-    let mut text = Vec::new();
-    man.render_title(&mut text)?;
-    man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
-    man.render_description_section(&mut text)?;
-    man.render_options_section(&mut text)?;
-    if command.get_subcommands().next().is_some() {
-        man.render_subcommands_section(&mut text)?;
-    }
-    let mut end = Roff::new();
-    if let Some(output) = OUTPUTS.iter().find(|output| output.page == name) {
-        end.control("SH", ["JSON OUTPUT"]);
-        paragraphs(&mut end, &[output.form, COMMON]);
-        output.fields.iter().for_each(|(path, text)| item(&mut end, path, text));
-    }
-    if name == "pkgswarm-doctor" {
-        let rows: Vec<_> = doctor::checks().map(|check| (check.name, check.about)).collect();
-        list(&mut end, "CHECKS", &rows);
-        end.control("SH", ["EXIT STATUS"]);
-        item(&mut end, "0", "There is nothing to fix.");
-        item(&mut end, "1", "Warnings or errors were found.");
-        end.control("PP", []).text([roman("Others as pkgswarm(1) lists them: the doctor itself failed.")]);
-        see_also(&mut end, "pkgswarm-setup(1), pkgswarm(1), pkgswarm.toml(5), pacman.conf(5)");
-    } else if name == "pkgswarm" {
-        statuses(&mut end);
-        list(&mut end, "FILES", FILES);
-        list(&mut end, "ENVIRONMENT", VARIABLES);
-        see_also(&mut end, "pkgswarm.toml(5), pacman.conf(5), makepkg.conf(5), ipfs(1), minisign(1)");
-    } else {
-        end.control("SH", ["EXIT STATUS"]).text([roman("As pkgswarm(1) lists it: 0 when all was done.")]);
-        let above = match name.rsplit_once('-') {
-            Some((above, _)) if above != "pkgswarm" => format!("{above}(1), "),
-            _ => String::new(),
-        };
-        see_also(&mut end, &format!("{above}pkgswarm(1), pkgswarm.toml(5)"));
-    }
-    end.to_writer(&mut text)?;
-    pages.push((format!("man/{name}.1"), text));
-    command.get_subcommands().try_for_each(|below| manual(below, pages))
-}
-
-fn statuses(page: &mut Roff) {
-    page.control("SH", ["EXIT STATUS"]);
-    item(page, "0", "All was done; a file is complete and proven, or accepted under a waiver that was named.");
-    for kind in [ErrorKind::NoSource, ErrorKind::Usage, ErrorKind::Corrupt, ErrorKind::Local, ErrorKind::Interrupted] {
-        let text = match kind {
-            ErrorKind::NoSource => "No source delivered. Trying again later may help.",
-            ErrorKind::Usage => "Wrong arguments or configuration. Trying again does not help.",
-            ErrorKind::Corrupt => {
-                "Sources delivered something else than expected; or a database and an index contradict each \
-                 other."
-            }
-            ErrorKind::Local => "This machine failed: disk full, no permission, no such directory.",
-            ErrorKind::Interrupted => "Interrupted. Partial files are kept for the next run.",
-        };
-        item(page, &kind.status().to_string(), text);
-    }
-    page.control("PP", []).text([roman("With any status but 0, xfer leaves nothing at its output path.")]);
-}
-
-fn list(page: &mut Roff, title: &str, rows: &[(&str, &str)]) {
-    page.control("SH", [title]);
-    for (name, text) in rows {
-        item(page, name, text);
-    }
-}
-
-fn item(page: &mut Roff, name: &str, text: &str) {
-    page.control("TP", []).text([bold(name)]).text([roman(text)]);
-}
-
-fn paragraphs(page: &mut Roff, texts: &[&str]) {
-    for (i, text) in texts.iter().enumerate() {
-        if i > 0 {
-            page.control("PP", []);
-        }
-        page.text([roman(*text)]);
-    }
-}
-
-fn see_also(page: &mut Roff, pages: &str) {
-    page.control("SH", ["SEE ALSO"]).text([roman(pages)]);
 }
 
 /// Writes pkgswarm.toml(5).
@@ -239,7 +149,7 @@ fn settings_page() -> Roff {
     for (field, text) in INDEX_FIELDS {
         item(&mut page, field, text);
     }
-    page.control("SH", ["EXAMPLE"]);
+    page.control("SH", ["EXAMPLES"]);
     page.control("nf", []);
     for line in [
         "[kubo]",

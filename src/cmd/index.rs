@@ -11,6 +11,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::cli::{Cli, IndexAddArgs, IndexCommand, NameArgs, RefreshArgs, ShowArgs};
 use crate::clock;
+use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings, layers, own_state_dir, value};
@@ -23,7 +24,7 @@ use crate::index::in_use;
 use crate::index::refresh::{Clock, RefreshOutcome, RefreshTarget, Refreshed, refresh};
 use crate::index::time;
 use crate::machine::Machine;
-use crate::name::{RepoName, shown};
+use crate::name::RepoName;
 use crate::report;
 use crate::runtime::block_on;
 
@@ -46,7 +47,7 @@ fn run_here(env: &Env, settings: &Settings, command: &IndexCommand) -> anyhow::R
         IndexCommand::Add(args) => add(env, settings, args),
         IndexCommand::Ls(args) => ls::ls(env, settings, args),
         IndexCommand::Refresh(args) => run_refresh(env, settings, args),
-        IndexCommand::Show(args) => show(settings, args),
+        IndexCommand::Show(args) => show(env, settings, args),
         IndexCommand::Audit(args) => super::audit::run(env, settings, args),
         IndexCommand::Rm(args) => rm(env, settings, args),
     }
@@ -311,7 +312,7 @@ fn is_in_force(settings: &Settings, index: &IndexConfig) -> bool {
     in_use::state(settings).is_in_force(&in_use::copy_name(index), now).unwrap_or(false)
 }
 
-fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
+fn show(env: &Env, settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
     let index = configured(settings, &args.name)?;
     let name = in_use::copy_name(index);
     let state = in_use::state(settings);
@@ -319,25 +320,29 @@ fn show(settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
     let held = held.ok_or_else(|| {
         Error::new(ErrorKind::NoSource, &args.name, "was never fetched").hint("pkgswarm index refresh")
     })?;
-    let mut out = report::out();
     let manifest = &held.manifest;
     if args.json {
+        let mut out = report::out();
         out.write_all(&held.bytes)?;
         writeln!(out)?;
     } else {
-        writeln!(out, "publisher  {}", shown(&manifest.publisher))?;
-        writeln!(out, "sequence   {}", manifest.sequence)?;
-        writeln!(out, "created    {}", time::to_rfc3339(manifest.created))?;
-        writeln!(out, "expires    {}", time::to_rfc3339(manifest.expires))?;
-        for key in in_use::grant(index)?.fingerprints() {
-            writeln!(out, "key        {key}")?;
-        }
+        let mut grid = Grid::of(&[Column::of(""), Column::text("")]);
+        let mut row = |what: &str, text: &str| grid.row([Cell::strong(what), text.into()]);
+        row("publisher", &manifest.publisher);
+        row("sequence", &manifest.sequence.to_string());
+        row("created", &time::to_rfc3339(manifest.created));
+        row("expires", &time::to_rfc3339(manifest.expires));
+        in_use::grant(index)?.fingerprints().iter().for_each(|key| row("key", key));
         for table in &manifest.tables {
             let granted = if index.may_describe(table.repo.as_str()) { "" } else { " (not granted)" };
             let entries = if table.entries == 1 { "entry" } else { "entries" };
-            writeln!(out, "table      {} {}: {} {entries}{granted}", table.repo, table.arch, table.entries)?;
+            row("table", &format!("{} {}: {} {entries}{granted}", table.repo, table.arch, table.entries));
         }
+        let mut screen = Screen::new(env);
+        screen.grid(&grid);
+        screen.show()?;
     }
+    let mut out = report::out();
     if args.entries {
         for table in manifest.tables.iter().filter(|table| index.may_describe(table.repo.as_str())) {
             let path = state.catalogue_path(&name, &table.repo, &table.arch);

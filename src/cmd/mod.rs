@@ -1,6 +1,6 @@
 //! One file a command; each wires the parts together and decides nothing that a part could decide.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::cli::{Cli, Command};
 use crate::config::{Settings, layers};
@@ -31,12 +31,22 @@ mod setup;
 mod sharing;
 mod stats;
 mod status;
+mod store;
 mod upkeep;
 mod why;
 mod xfer;
 
 /// Runs the command line and returns the exit status; errors carry their own.
 pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+    let mut env = env.clone();
+    if cli.verbose {
+        env.vars.insert(VERBOSE.to_owned(), "1".to_owned());
+    }
+    if cli.quiet {
+        report::be_quiet();
+        env.vars.insert("PKGSWARM_OUTPUT_PROGRESS".to_owned(), "never".to_owned());
+    }
+    let env = &env;
     // The caller held these signals back until here.
     match cli.command {
         Command::Xfer(_) => interrupt::listen(),
@@ -53,6 +63,10 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
             Ok(status)
         }
         Command::Generate(args) => generate::run(args),
+        Command::Version => {
+            writeln!(report::out(), "pkgswarm {}", env!("CARGO_PKG_VERSION"))?;
+            Ok(0)
+        }
         Command::Xfer(args) => xfer::run(env, &lenient(), args),
         Command::Ahead(args) => ahead::run(env, &lenient(), args),
         Command::Doctor(args) => doctor::run(env, &Settings::read_leniently(env, &cli.set).0, &cli.set, args),
@@ -65,6 +79,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Why(args) => why::run(env, &settings()?, args),
         Command::Setup(args) => setup::run(env, &settings()?, &cli.set, args),
         Command::Stats(args) => stats::run(env, &settings()?, args),
+        Command::Store(command) => store::run(env, &settings()?, command),
         Command::Daemon => daemon::run(env, &cli.set, &settings()?),
         Command::Shared(args) => sharing::shared(env, &settings()?, args),
         Command::Lan(command) => sharing::lan(env, &settings()?, command),

@@ -1,0 +1,218 @@
+//! The manual pages of the commands: NAME, SYNOPSIS, DESCRIPTION, OPTIONS, EXAMPLES, EXIT STATUS, SEE ALSO.
+
+use std::io;
+
+use clap::builder::Resettable;
+use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+
+use super::{FILES, MANUAL, Pages, SOURCE};
+use crate::cli::{GROUPS, examples};
+use crate::cmd::json::{COMMON, OUTPUTS};
+use crate::doctor;
+use crate::env::VARIABLES;
+use crate::error::ErrorKind;
+
+/// The words that the pages use without saying each time what they mean.
+const WORDS: &[(&str, &str)] = &[
+    ("proven", "Compared, byte for byte, with the sha256 or CID that a sync database or a signed index names."),
+    ("waiver", "The named reason why a file is accepted without a proof, as databases from a mirror are with curl."),
+    ("store", "The directory of files that are kept until pacman has them; not a second package cache."),
+    ("index", "A publisher's signed list of packages with their content ids."),
+    ("CID", "Content id: the address of a file in IPFS, which follows from its bytes."),
+    ("neighbour", "Another machine of a trusted network that runs `pkgswarm daemon` or Kubo."),
+];
+
+/// Writes a page for the command, and one for each command below it.
+pub(super) fn manual(command: &clap::Command, pages: &mut Pages) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    // One section for all options: a heading would be a section of its own.
+    let plain = command.clone().mut_args(|arg| arg.help_heading(Resettable::Reset));
+    let man = Man::new(plain).title(name.to_uppercase()).source(SOURCE).manual(MANUAL);
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    let mut page = Roff::new();
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    page.control("SH", ["NAME"]).text([roman(format!("{name} - {about}"))]);
+    page.control("SH", ["SYNOPSIS"]).text(synopsis(command));
+    page.control("SH", ["DESCRIPTION"]);
+    description(&mut page, command, &about);
+    page.to_writer(&mut text)?;
+    man.render_options_section(&mut text)?;
+    let mut end = Roff::new();
+    commands(&mut end, command, &name);
+    if let Some(output) = OUTPUTS.iter().find(|output| output.page == name) {
+        end.control("SH", ["JSON OUTPUT"]);
+        paragraphs(&mut end, &[output.form, COMMON]);
+        output.fields.iter().for_each(|(path, text)| item(&mut end, path, text));
+    }
+    if name == "pkgswarm-doctor" {
+        let rows: Vec<_> = doctor::checks().map(|check| (check.name, check.about)).collect();
+        list(&mut end, "CHECKS", &rows);
+    }
+    list(&mut end, "EXAMPLES", examples::of(&name));
+    statuses(&mut end, &name);
+    if name == "pkgswarm" {
+        list(&mut end, "WORDS", WORDS);
+        list(&mut end, "FILES", FILES);
+        list(&mut end, "ENVIRONMENT", VARIABLES);
+    }
+    see_also(&mut end, &related(&name));
+    end.to_writer(&mut text)?;
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    pages.push((format!("man/{name}.1"), emphasised(&text).into_bytes()));
+    command.get_subcommands().try_for_each(|below| manual(below, pages))
+}
+
+/// Returns clap's own usage, with the command in bold and what stands for a value in italics.
+fn synopsis(command: &clap::Command) -> Vec<Inline> {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage:").trim();
+    let bin = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let mut line = vec![bold(bin)];
+    for word in usage.strip_prefix(bin).unwrap_or(usage).split_whitespace() {
+        line.push(roman(" "));
+        line.push(if word.contains('<') { italic(word) } else { roman(word) });
+    }
+    line
+}
+
+/// Writes the long help without its first line, which is in NAME.
+fn description(page: &mut Roff, command: &clap::Command, about: &str) {
+    let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let text = long.strip_prefix(about).unwrap_or(&long).trim();
+    let text = if text.is_empty() { about } else { text };
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            _ if line.trim().is_empty() => drop(page.control("PP", [])),
+            Some(literal) => {
+                page.control("RS", []).text([bold(literal)]).control("RE", []);
+            }
+            None => drop(page.text([roman(line)])),
+        }
+    }
+}
+
+/// Lists the commands below this one, those of the program in their groups.
+fn commands(page: &mut Roff, command: &clap::Command, name: &str) {
+    if !command.has_subcommands() {
+        return;
+    }
+    page.control("SH", ["COMMANDS"]);
+    let row = |page: &mut Roff, below: &clap::Command| {
+        let about = below.get_about().map(ToString::to_string).unwrap_or_default();
+        item(page, &format!("{name}-{}(1)", below.get_name()), &format!("{about}."));
+    };
+    if name != "pkgswarm" {
+        command.get_subcommands().for_each(|below| row(page, below));
+        return;
+    }
+    for (group, names) in GROUPS {
+        page.control("SS", [group]);
+        names.iter().filter_map(|name| command.find_subcommand(name)).for_each(|below| row(page, below));
+    }
+}
+
+/// Writes the exit statuses: those of the command where it has its own, else the common ones.
+fn statuses(page: &mut Roff, name: &str) {
+    page.control("SH", ["EXIT STATUS"]);
+    let own: &[(&str, &str)] = match name {
+        "pkgswarm-doctor" => &[("0", "There is nothing to fix."), ("1", "Warnings or errors were found.")],
+        "pkgswarm-prefetch" => &[
+            ("0", "Updates are pending."),
+            ("1", "An error."),
+            ("2", "No updates are pending, or it is not the time to look."),
+            ("130", "Interrupted; the next run goes on."),
+        ],
+        "pkgswarm-index-audit" => {
+            &[("0", "No disagreement."), ("3", "A disagreement."), ("4", "A file could not be read.")]
+        }
+        "pkgswarm" | "pkgswarm-xfer" | "pkgswarm-fetch" => {
+            &[("0", "All was done; a file is complete and proven, or accepted under a waiver that was named.")]
+        }
+        _ => &[("0", "All was done.")],
+    };
+    own.iter().for_each(|(status, text)| item(page, status, text));
+    if own.len() > 2 {
+        return;
+    }
+    for kind in [ErrorKind::NoSource, ErrorKind::Usage, ErrorKind::Corrupt, ErrorKind::Local, ErrorKind::Interrupted] {
+        let text = match kind {
+            ErrorKind::NoSource => "No source delivered. Trying again later may help.",
+            ErrorKind::Usage => "Wrong arguments or configuration. Trying again does not help.",
+            ErrorKind::Corrupt => {
+                "Sources delivered something else than expected; or a database and an index contradict each \
+                 other."
+            }
+            ErrorKind::Local => "This machine failed: disk full, no permission, no such directory.",
+            ErrorKind::Interrupted => "Interrupted. Partial files are kept for the next run.",
+        };
+        let status = kind.status().to_string();
+        if own.iter().all(|(own, _)| *own != status) {
+            item(page, &status, text);
+        }
+    }
+    if matches!(name, "pkgswarm" | "pkgswarm-xfer") {
+        page.control("PP", []).text([roman("With any status but 0, xfer leaves nothing at its output path.")]);
+    }
+}
+
+/// Lists the pages that belong to one.
+fn related(name: &str) -> String {
+    let own = match name {
+        "pkgswarm" => return "pkgswarm.toml(5), pacman.conf(5), makepkg.conf(5), ipfs(1), minisign(1)".to_owned(),
+        "pkgswarm-doctor" => "pkgswarm-setup(1), ",
+        "pkgswarm-setup" => "pkgswarm-doctor(1), pacman.conf(5), ",
+        "pkgswarm-xfer" => "pacman.conf(5), makepkg.conf(5), ",
+        "pkgswarm-publish" | "pkgswarm-index-show" => "pkgswarm-index(5), ",
+        "pkgswarm-shared" => "pkgswarm-lan(1), pkgswarm-daemon(1), ",
+        "pkgswarm-daemon" => "pkgswarm-lan(1), pkgswarm-shared(1), pkgswarm-protocol(7), ",
+        "pkgswarm-lan" => "pkgswarm-shared(1), pkgswarm-daemon(1), ",
+        _ => "",
+    };
+    let above = match name.rsplit_once('-') {
+        Some((above, _)) if above != "pkgswarm" => format!("{above}(1), "),
+        _ => String::new(),
+    };
+    format!("{above}{own}pkgswarm(1), pkgswarm.toml(5)")
+}
+
+pub(super) fn list(page: &mut Roff, title: &str, rows: &[(&str, &str)]) {
+    page.control("SH", [title]);
+    for (name, text) in rows {
+        item(page, name, text);
+    }
+}
+
+pub(super) fn item(page: &mut Roff, name: &str, text: &str) {
+    page.control("TP", []).text([bold(name)]).text([roman(text)]);
+}
+
+pub(super) fn paragraphs(page: &mut Roff, texts: &[&str]) {
+    for (i, text) in texts.iter().enumerate() {
+        if i > 0 {
+            page.control("PP", []);
+        }
+        page.text([roman(*text)]);
+    }
+}
+
+pub(super) fn see_also(page: &mut Roff, pages: &str) {
+    page.control("SH", ["SEE ALSO"]).text([roman(pages)]);
+}
+
+/// Sets in bold what the help has between backticks. No text of a page has a backtick of its own.
+pub(super) fn emphasised(page: &str) -> String {
+    let mut out = String::with_capacity(page.len());
+    for line in page.split_inclusive('\n') {
+        let pieces: Vec<&str> = line.split('`').collect();
+        for (at, piece) in pieces.iter().enumerate() {
+            match at % 2 {
+                1 if at + 1 < pieces.len() => out += &format!("\\fB{piece}\\fR"),
+                1 => out += &format!("`{piece}"),
+                _ => out += piece,
+            }
+        }
+    }
+    out
+}
