@@ -268,6 +268,39 @@ pub const OUTPUTS: &[JsonOutput] = &[
         ],
     },
     JsonOutput {
+        page: "pkgswarm-store-ls",
+        form: "One object.",
+        fields: &[
+            ("stores[].dir", "A store that this user may look into."),
+            ("stores[].max", "Its size limit."),
+            ("stores[].files[].key", "A file's key: the sha256 of most."),
+            ("stores[].files[].name", "pacman's name for it; null for a partial file."),
+            ("stores[].files[].size", "The bytes that are here."),
+            ("stores[].files[].age", "Seconds since it was written or handed out."),
+            ("stores[].files[].from", "The source that delivered it."),
+            ("stores[].files[].complete", "False for a partial file."),
+            (
+                "stores[].files[].why",
+                "The reason why it is kept: pending (an update), fresh (of the last hour), in-cache (pacman's cache has it \
+                 too), room (until the room is needed) or partial.",
+            ),
+        ],
+    },
+    JsonOutput {
+        page: "pkgswarm-store-clean",
+        form: "One object.",
+        fields: &[
+            ("dir", "The store."),
+            ("removed[].key", "A file that was removed, or would be."),
+            ("removed[].name", "pacman's name for it; null for a partial file."),
+            ("removed[].size", "Its bytes."),
+            ("removed[].why", "The reason why it was kept until then, as in pkgswarm-store-ls(1)."),
+            ("freed", "Bytes that were freed, or would be."),
+            ("kept", "Bytes of files that stay."),
+            ("dry_run", "True if nothing was removed."),
+        ],
+    },
+    JsonOutput {
         page: "pkgswarm-why",
         form: "One object.",
         fields: &[

@@ -31,6 +31,7 @@ use crate::verify::{self, Verified};
 mod aside;
 pub mod contents;
 mod evict;
+pub mod held;
 mod note;
 mod room;
 mod sweep;
