@@ -315,6 +315,10 @@ fn learn(health: &mut Health, candidates: &[Candidate], log: &Log, shares: &[(us
         match miss {
             // A daemon that searches is not down; one that does not even report whether it has the file is.
             Miss::Stalled(_) if candidates[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
+            // A daemon that is late for a file costs that file alone: `one_late_answer_of_the_daemon_costs_one_file`.
+            Miss::Stalled(span) if candidates[*index].kind() == SourceKind::Lan && *span < LATE_ANSWER => {
+                health.late(&host);
+            }
             Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) => health.down(&host, None),
             Miss::Busy(_, rest) => health.down(&host, Some(*rest).filter(|rest| !rest.is_zero())),
             _ => {}
@@ -340,6 +344,9 @@ fn learn(health: &mut Health, candidates: &[Candidate], log: &Log, shares: &[(us
     }
     health.save();
 }
+
+/// Silence of the daemon that is a late answer; a longer one is a transfer that stalled.
+const LATE_ANSWER: Duration = Duration::from_secs(1);
 
 /// Makes the error of a lost race: every source with its miss, the most telling kind, and the hint.
 fn lost(machine: &Machine, name: &FileName, plan: &Plan, candidates: &[Candidate], log: &Log) -> Error {

@@ -20,6 +20,9 @@ pub mod record;
 /// Time for which every pacman run asks a host last after it did not answer.
 const BRIEFLY: Duration = Duration::from_secs(60);
 
+/// Seconds for which a host that was late once is asked last.
+const LATE: u64 = 2;
+
 /// Seconds after a ^C in which its pacman run fetches nothing more. pacman goes on with the next server after two
 /// seconds, and each refusal starts them anew; a parent that is a shell goes on for ever.
 const INTERRUPTED: u64 = 60;
@@ -134,6 +137,17 @@ impl Health {
         self.hosts.down.insert(host.to_owned(), until);
         // A pacman run remembers for as long as it runs.
         self.memory.down.insert(host.to_owned(), until.max(self.now + 24 * 3600));
+        self.changed = true;
+    }
+
+    /// Records that `host` was late once: it is asked last for a moment, and then as before. On a busy machine a daemon
+    /// may be late and yet have every file.
+    pub fn late(&mut self, host: &str) {
+        let until = self.now + LATE;
+        for down in [&mut self.hosts.down, &mut self.memory.down] {
+            let known = down.entry(host.to_owned()).or_default();
+            *known = until.max(*known);
+        }
         self.changed = true;
     }
 

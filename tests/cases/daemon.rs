@@ -60,6 +60,22 @@ fn whatever_the_daemon_does_the_mirror_delivers() {
 }
 
 #[test]
+fn one_late_answer_of_the_daemon_costs_one_file() {
+    let (zlib, daemon, mirror, world) = scene(Daemon::LateOnce);
+    let url = mirror.url("core", &zlib.file_name());
+    let out = world.out(&zlib.file_name());
+    world.xfer(&url, &out).succeeds();
+    assert!(mirror.bytes() > 0 && daemon.asked().len() == 1, "the mirror had to deliver");
+    eventually("the daemon is asked again in the same run, and delivers", || {
+        let before = mirror.bytes();
+        std::fs::remove_file(&out).unwrap();
+        world.xfer(&url, &out).succeeds();
+        mirror.bytes() == before
+    });
+    assert!(daemon.asked().len() > 1);
+}
+
+#[test]
 fn files_of_a_private_repository_are_not_asked_of_neighbours() {
     let (zlib, daemon, mirror, world) = scene(Daemon::Honest);
     let world = world.unset("PKGSWARM_SHARE_REPOS");

@@ -19,6 +19,8 @@ pub enum Daemon {
     Honest,
     /// Accepts and stays silent.
     Silent,
+    /// Stays silent at the first request, and delivers from then on.
+    LateOnce,
     /// Answers that it is searching, and nothing more.
     Searching,
     /// Hangs up at once.
@@ -107,6 +109,7 @@ async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &M
     let hang = || tokio::time::sleep(Duration::from_secs(60));
     match manner {
         Daemon::Silent => hang().await,
+        Daemon::LateOnce if noted.lock().expect("a list").len() == 1 => hang().await,
         Daemon::HangsUp => return None,
         Daemon::Babbling => {
             say("good evening", None).await?;
