@@ -57,7 +57,7 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &SetupArgs) -
         }
         tell(part, &outcome, args.json)?;
     }
-    if args.dry_run && !args.json {
+    if args.dry_run && !args.json && status == 0 {
         report::say(&match (proposed.is_empty(), args.undo) {
             (true, _) => "Nothing was changed, and there is nothing to do.".to_owned(),
             (false, false) => "Nothing was changed. `sudo pkgswarm setup` does it.".to_owned(),

@@ -189,11 +189,15 @@ fn no_command_of_an_ordinary_user_claims_what_did_not_happen() {
         (vec!["fetch", "zlib"], &[0], "from ".into()),
         (vec!["xfer", &url, "ours.part"], &[0], "from ".into()),
         (vec!["why", &name], &[0], String::new()),
+        (vec!["store", "ls"], &[0], " of 4.0 GiB in ".into()),
+        (vec!["store", "clean"], &[0], "/var/cache/pkgswarm is pacman's: sudo pkgswarm store clean".into()),
     ];
     let told: BTreeSet<String> = table
         .iter()
         .map(
-            |(words, ..)| if ["lan", "index"].contains(&words[0]) { words[..2].join(" ") } else { words[0].to_owned() },
+            |(words, ..)| {
+                if ["lan", "index", "store"].contains(&words[0]) { words[..2].join(" ") } else { words[0].to_owned() }
+            },
         )
         .collect();
     assert_eq!(told, all_commands(), "every command is in the table");

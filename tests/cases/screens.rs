@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::screens::Screens;
 use crate::support::*;
 
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 23] = [
     &["xfer"],
     &["fetch"],
     &["cid"],
@@ -26,13 +26,20 @@ const COMMANDS: [&[&str]; 20] = [
     &["status"],
     &["why"],
     &["stats"],
+    &["store"],
+    &["store", "ls"],
+    &["store", "clean"],
 ];
 
 #[test]
 fn screens_of_help() {
     let world = World::new();
     let mut screens = Screens::of("help");
-    screens.run("the version", &world, &["--version"]).run("the overview", &world, &["--help"]);
+    screens.run("the version", &world, &["--version"]).run("the same", &world, &["version"]).run(
+        "the overview",
+        &world,
+        &["--help"],
+    );
     screens.run("the overview, in short", &world, &["-h"]).run("no command", &world, &[]);
     for command in COMMANDS {
         screens.run("long help", &world, &[command, &["--help"]].concat());

@@ -66,9 +66,8 @@ fn screens_of_setup() {
         .run("taken back", &world, &only(&["--undo", "--yes"]));
     let mut asked = |about: &str, typed: &str, more: &[&'static str]| {
         let words = only(more);
-        let mut command = world.command(&words);
-        command.env("COLUMNS", "100");
-        let run = Running::asked(typed, command, world.base()).finish();
+        // As wide as it gets: the paths in it differ in length.
+        let run = Running::asked(typed, world.command(&words), world.base()).finish();
         screens.add(about, &world, &words, &run, &[]);
     };
     asked("asked, and the answer is no", "n\n", &[]);
@@ -83,6 +82,26 @@ fn screens_of_setup() {
     let kubo = FakeKubo::empty();
     let world = World::new().kubo(&kubo);
     screens.run("Kubo's settings", &world, &["setup", "--only", "kubo", "--dry-run"]);
+    screens.held();
+}
+
+#[test]
+fn screens_of_store() {
+    let mut screens = Screens::of("store");
+    let zlib = Package::new("zlib", 300_000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    mirror.publish("core.db", &database(&[&zlib], Compression::Gzip));
+    let world = World::new().sync_database("core", &database(&[], Compression::Gzip));
+    let world = world.servers("core", &[&mirror.repo("core")], &["PackageNever", "DatabaseNever"]);
+    let world = world.pending(&[&zlib], &mirror);
+    fs::remove_dir(world.path("store")).unwrap();
+    screens.run("no store yet", &world, &["store", "ls"]).run("nothing to clean", &world, &["store", "clean"]);
+    assert_eq!(world.run(&["prefetch", "--now"]).code(), 0);
+    screens
+        .run_wide("a pending update is kept", &world, &["store", "ls"])
+        .run_wide("what would go", &world, &["store", "clean", "-n"])
+        .run_wide("what goes", &world, &["store", "clean"])
+        .run("neither ls nor clean", &world, &["store", "empty"]);
     screens.held();
 }
 

@@ -16,6 +16,7 @@ pub mod screens;
 pub mod script;
 pub mod server;
 pub mod shapes;
+pub mod terminal;
 pub mod tls;
 pub mod world;
 

@@ -4,7 +4,6 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::report_of;
 use crate::cli::SetupArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::cmd::{Answer, ask};
@@ -68,7 +67,7 @@ pub(super) fn run(
         }
         report::complain(&error::report(e));
     };
-    let (mut asked, mut left) = offers(context, record, parts, args.undo, &mut fail);
+    let (mut asked, left) = offers(context, record, parts, args.undo, &mut fail);
     if args.undo {
         asked.reverse();
     }
@@ -82,16 +81,20 @@ pub(super) fn run(
         io::stdout().flush()
     };
     if !asked.is_empty() {
-        let count = if asked.len() == 1 { "one thing".to_owned() } else { format!("{} things", asked.len()) };
+        let (count, them) = match asked.len() {
+            1 => ("one thing".to_owned(), "it"),
+            many => (format!("{many} things"), "each"),
+        };
         let what = match args.undo {
             true => format!("pkgswarm setup --undo: {count} to take back. q quits."),
             false => {
-                format!("pkgswarm setup: {count} to decide; `sudo pkgswarm setup --undo` undoes each of them. q quits.")
+                format!("pkgswarm setup: {count} to decide; `sudo pkgswarm setup --undo` undoes {them}. q quits.")
             }
         };
         show(&|screen| screen.line(what.as_str()))?;
     }
     let of = asked.len();
+    let mut is_in_use = left.iter().any(|(part, _)| *part == SetupPart::Pacman);
     for (number, Asked { question, changes }) in (1..).zip(asked) {
         show(&|screen| {
             screen.gap();
@@ -118,20 +121,22 @@ pub(super) fn run(
         }
         for (part, change) in changes {
             match change.apply(record) {
-                Ok(said) => show(&|screen| {
-                    for line in &said {
-                        screen.line(Cell::from(INDENT).and("done", Tone::Good).then(format!(": {line}")));
-                    }
-                })?,
+                Ok(said) => {
+                    is_in_use |= part == SetupPart::Pacman;
+                    show(&|screen| {
+                        for line in &said {
+                            screen.line(Cell::from(INDENT).and("done", Tone::Good).then(format!(": {line}")));
+                        }
+                    })?;
+                }
                 Err(e) => {
                     fail(&e);
-                    left.push((part, report_of(&e).join("; ")));
                     break;
                 }
             }
         }
     }
-    show(&|screen| closing(screen, &left, of, args.undo))?;
+    show(&|screen| closing(screen, &left, of, is_in_use && !args.undo))?;
     Ok(status)
 }
 
@@ -194,7 +199,7 @@ fn toned(line: &str) -> Cell {
 }
 
 /// Says what needs nothing, and what comes next.
-fn closing(screen: &mut Screen, left: &[(SetupPart, String)], asked: usize, is_undo: bool) {
+fn closing(screen: &mut Screen, left: &[(SetupPart, String)], asked: usize, is_in_use: bool) {
     if !left.is_empty() {
         if asked > 0 {
             screen.gap();
@@ -206,9 +211,14 @@ fn closing(screen: &mut Screen, left: &[(SetupPart, String)], asked: usize, is_u
         }
         screen.grid(&grid);
     }
-    if !is_undo {
+    if asked > 0 || !left.is_empty() {
+        screen.gap();
+    }
+    if is_in_use {
         screen.line(
             Cell::strong("Next: ").then("sudo pacman -Syu   ").and("Look: ", Tone::Strong).then("pkgswarm status"),
         );
+    } else {
+        screen.line(Cell::strong("Look: ").then("pkgswarm status"));
     }
 }
