@@ -42,6 +42,7 @@ fn screens_of_index() {
         .run("adding it again", &world, &[&add[..], &["--yes"]].concat())
         .run("refreshing when nothing is new", &world, &["index", "refresh"])
         .run("in use", &world, &["index", "ls"])
+        .run("showing it", &world, &["index", "show", "arch"])
         .run("removing", &world, &["index", "rm", "arch"]);
     screens.held();
 }

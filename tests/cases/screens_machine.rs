@@ -24,6 +24,9 @@ fn screens_of_status() {
     screens.run("Kubo runs, updates are pending", &world, &["status"]);
     let world = world.set("PKGSWARM_KUBO_API", &format!("http://{}", dead_address()));
     screens.run("Kubo is gone", &world, &["status"]);
+    let daemon = FakeDaemon::holding(b"bytes", Daemon::Sharing);
+    let world = world.set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+    screens.run("with neighbours", &world, &["status"]).run("and with their ids", &world, &["status", "--long"]);
     screens.held();
 }
 
@@ -121,6 +124,9 @@ fn screens_of_sharing() {
     let daemon = FakeDaemon::holding(b"bytes", Daemon::Babbling);
     let world = world.set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
     let dir = daemon.socket().parent().unwrap().display().to_string();
+    let sharing = FakeDaemon::holding(b"bytes", Daemon::Sharing);
+    let offers = World::new().set("PKGSWARM_DAEMON_SOCKET", &sharing.socket().display().to_string());
+    screens.run("what is offered", &offers, &["shared"]);
     screens.run_with("a daemon that is not understood", &world, &["shared"], &[(&dir, "$DAEMON")]);
     screens.held();
 }

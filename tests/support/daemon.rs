@@ -37,11 +37,45 @@ pub enum Daemon {
     Boasting,
     /// Reports its standing: it trusts nothing, or no network of this machine.
     Idle,
+    /// Tells of neighbours and of files that it offers, one with a name as long as names may be.
+    Sharing,
     /// Answers about an index for ever, with empty answers.
     Endless,
     /// Announces more bytes than were requested.
     Oversized,
 }
+
+/// What [`Daemon::Sharing`] says of itself.
+const STATUS: &str = r#"{
+    "id": "12D3KooWJBdepcV2kMyrGCDs2AzyDJ9aRMJ5196URfHfGEt5kTMQ", "agent": "pkgswarm/0.1.0",
+    "listening": ["/ip4/10.78.0.2/tcp/4010/p2p/12D3KooWJBdepcV2kMyrGCDs2AzyDJ9aRMJ5196URfHfGEt5kTMQ"],
+    "networks": [
+        {"interface": "eth0", "address": "10.78.0.2", "network": "10.78.0.0/24@fa:36:00:00:00:01", "used": true,
+         "stands": "trusted"},
+        {"interface": "wlan0", "address": "192.168.1.9", "network": "192.168.1.0/24", "used": false,
+         "stands": "not trusted"}
+    ],
+    "peers": [
+        {"id": "12D3KooWRKviMVaut8XaVyn2nSr9SPdkuAUuz2RyjqZYtAqzB4kD", "address": "/ip4/10.78.0.1/tcp/4010",
+         "agent": "pkgswarm/0.1.0", "bytes_sent": 0, "bytes_received": 999999999999},
+        {"id": "12D3KooWGdjHYCyQfjyUuMuYWc8GEvaHGnmPs6mSXikxQuRxBXvB", "address": "/ip4/10.78.0.2/tcp/4001",
+         "agent": "kubo/0.43.0", "bytes_sent": 2768, "bytes_received": 0}
+    ],
+    "known_peers": 3, "transfers": 1, "sharing": true, "shared_files": 2, "shared_bytes": 89000000,
+    "trusted": ["10.78.0.0/24@fa:36:00:00:00:01"]
+}"#;
+
+/// The files that it offers.
+const SHARED: &str = r#"{
+    "sharing": true, "networks": ["10.78.0.0/24@fa:36:00:00:00:01"],
+    "files": [
+        {"path": "/var/cache/pacman/pkg/zlib-1:1.3.1-2-x86_64.pkg.tar.zst", "repo": "core", "size": 93022,
+         "sha256": "00", "cid": "bafk", "name": null},
+        {"path": "/var/cache/pkgswarm/files/0af0f686cd8a9197435333ab03bf5b4110bcfdb846bb3199416211f4e542625f",
+         "name": "a-package-with-a-very-long-name-日本語のパッケージ-and-more-of-it-140.0-1-any.pkg.tar.zst", "repo": "extra",
+         "size": 999999999999, "sha256": "01", "cid": "bafk"}
+    ]
+}"#;
 
 /// The neighbours' files.
 #[derive(Clone, Default)]
@@ -120,6 +154,10 @@ async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &M
     if manner == Daemon::Idle {
         let document = br#"{"agent":"pkgswarm/0","networks":[{"network":"10.1.0.0/16","used":false}]}"#;
         return say("answer", Some(&file_of(document, Path::new("/tmp")))).await;
+    }
+    if manner == Daemon::Sharing {
+        let document = if request.starts_with("shared") { SHARED } else { STATUS };
+        return say("answer", Some(&file_of(document.as_bytes(), Path::new("/tmp")))).await;
     }
     say("looking", None).await?;
     if manner == Daemon::Searching {

@@ -25,13 +25,11 @@ pub fn seen(columns: u16, typed: &str, mut command: Command) -> (i32, String) {
     std::io::Write::write_all(&mut master, typed.as_bytes()).expect("a terminal takes what is typed");
     let ends = [0, 1, 2].map(|_| end.try_clone().expect("an open file"));
     let [stdin, stdout, stderr] = ends;
-    let mut child = command
-        .env("TERM", "xterm-256color")
-        .stdin(stdin)
-        .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    if !command.get_envs().any(|(name, _)| name == "TERM") {
+        command.env("TERM", "xterm-256color");
+    }
+    let mut child =
+        command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     // The command holds the other end too.
     drop((end, command));
     let (tell, output) = mpsc::channel();
