@@ -1484,7 +1484,7 @@ _pkgswarm_more() {
     case $prev in
     --set)
         compopt -o nospace 2>/dev/null
-        COMPREPLY=($(compgen -W "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.socket= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress=" -- "$cur"))
+        COMPREPLY=($(compgen -W "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.log= daemon.socket= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress=" -- "$cur"))
         return
         ;;
     --only)
@@ -1496,7 +1496,7 @@ _pkgswarm_more() {
     esac
     if [[ $cur != -* ]]; then
         case "${said[*]}" in
-        config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.socket share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
+        config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.log daemon.socket share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
         "index rm" | "index show" | "index refresh"*) words=$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p') ;;
         "index audit"*)
             COMPREPLY=($(compgen -W "$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p'; pacman-conf CacheDir 2>/dev/null)" -- "$cur") $(compgen -f -- "$cur"))
