@@ -98,7 +98,7 @@ pub enum Command {
     Prefetch(PrefetchArgs),
     /// Configure this machine to use pkgswarm, or undo that
     ///
-    /// Shows what it would change, exactly, and asks for each part: the XferCommand in pacman.conf, the timers that refresh indexes and fetch updates ahead, settings of the local Kubo daemon that you have not changed, the daemon that shares packages with the local network, and trust in the network that this machine is in. An existing XferCommand becomes a comment.
+    /// Asks numbered questions, each with the exact change: the XferCommand in pacman.conf, the timer that refreshes indexes, fetching updates ahead with a notification, settings of the local Kubo daemon that you have not changed, and sharing packages with the network that this machine is in. Enter takes the answer in capitals, q quits. An existing XferCommand becomes a comment.
     ///
     /// pacman.conf keeps its owner, mode and place (a symbolic link is followed), and is never half written. The change is tried on pacman-conf first. A change that pacman-conf does not understand, or that would keep pacman from downloading, is refused, with instructions for doing it by hand.
     ///
@@ -277,7 +277,7 @@ pub struct PublishArgs {
 /// Arguments of `config`.
 #[derive(Args, Debug)]
 pub struct ConfigArgs {
-    /// Only this setting, and only its value
+    /// Only this setting, and only its value; or a section, as a list
     pub key: Option<String>,
     /// Only the settings that have another value than their default
     #[arg(long, conflicts_with = "key")]

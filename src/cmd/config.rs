@@ -24,7 +24,10 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
         "state.dir" => settings.state_dir.display().to_string(),
         _ => text.to_owned(),
     };
-    if let Some(wanted) = &args.key {
+    // A section is a part of the list.
+    let is_in = |key: &SettingKey, section: &str| key.name.split('.').next() == Some(section);
+    let section = args.key.as_deref().filter(|wanted| !args.json && KEYS.iter().any(|key| is_in(key, wanted)));
+    if let Some(wanted) = args.key.as_ref().filter(|_| section.is_none()) {
         let Some(Chosen { text, origin, .. }) = layers.values.get(wanted.as_str()) else {
             let near = nearest(wanted, KEYS.iter().map(|key| key.name));
             let hint =
@@ -60,14 +63,14 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
     for key in KEYS {
         let Chosen { text, origin, .. } = &layers.values[key.name];
         let is_default = *origin == Origin::Default;
-        if is_default && args.changed {
+        if is_default && args.changed || section.is_some_and(|section| !is_in(key, section)) {
             continue;
         }
         let (value, tone) =
             (shown_value(key, &effective(key.name, text)), if is_default { Tone::Quiet } else { Tone::Plain });
         grid.row([key.name.into(), Cell::of(value, tone), Cell::quiet(format!("({origin})"))]);
     }
-    for (index, origin) in layers.indexes.values() {
+    for (index, origin) in layers.indexes.values().filter(|_| section.is_none_or(|section| section == "index")) {
         let key = index.key.as_ref().map(Written::text).or(index.minisign.as_ref().map(Written::text)).unwrap_or("");
         let value = format!("{key} for {}", index.repos_shown());
         grid.row([format!("index.{}", index.name).into(), value.into(), Cell::quiet(format!("({origin})"))]);

@@ -32,7 +32,14 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u
 /// Fails when no daemon runs, or it does not answer.
 pub fn ask(settings: &Settings, what: &str) -> Result<Value, Error> {
     let answer = waited(async { tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, what)).await })?;
-    answer.map_err(|e| silent(settings, &e))?.map_err(|e| silent(settings, &e))
+    answer.map_err(|e| silent(settings, &e))?.map_err(|e| match is_absence(&e) {
+        true => Error::local(
+            "pkgswarm daemon",
+            format!("is not running (nothing listens on {})", settings.socket.display()),
+        )
+        .hint("sudo systemctl enable --now pkgswarm-daemon.service"),
+        false => silent(settings, &e),
+    })
 }
 
 /// Asks the daemon for a document as [`ask`] does; `None` when no daemon runs.

@@ -132,7 +132,7 @@ fn a_public_network_is_never_trusted() {
 #[test]
 fn where_no_daemon_runs_shared_says_so() {
     let world = World::new().set("PKGSWARM_DAEMON_SOCKET", "/nonexistent/socket");
-    refuses(&world, &["shared"], 4, "the daemon does not answer");
+    refuses(&world, &["shared"], 4, "pkgswarm daemon: is not running (nothing listens on ");
 }
 
 /// Makes a file as other publishers do: CIDv0, small chunks, each in a node of its own. Returns its CID and its

@@ -78,6 +78,7 @@ fn screens_of_config() {
         .run("every setting", &world, &["config"])
         .run("those that are not the default", &world, &["--set", "lan.upload=1 MiB", "config", "--changed"])
         .run("one setting", &world, &["config", "kubo.api"])
+        .run("a section", &world, &["config", "mirrors"])
         .run("a setting that is given with the call", &world, &["--set", "lan.enabled=false", "config", "lan.enabled"])
         .run("a setting that does not exist", &world, &["config", "kubo.apy"])
         .run("one that is like none", &world, &["config", "colour"])
