@@ -177,7 +177,7 @@ impl Status<'_> {
             Column::of("WHAT"),
             Column::figure("RECEIVED"),
             Column::figure("SENT"),
-            Column::name(if is_long { "PEER ID" } else { "" }),
+            Column::text(if is_long { "PEER ID" } else { "" }),
         ];
         let mut grid = Grid::of(&columns);
         let id = |id: &str| if is_long { Cell::quiet(id) } else { Cell::default() };
