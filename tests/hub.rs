@@ -237,3 +237,23 @@ fn a_listener_that_is_cancelled_leaves_the_transfer_to_the_others() {
         assert_eq!(digest(&obtained), Sha256::of(&Dice::new(1).bytes(SIZE)));
     });
 }
+
+#[test]
+fn the_duty_of_one_that_vanished_falls_to_a_listener() {
+    let _alone = ALONE.lock();
+    let dir = tempfile::tempdir().unwrap();
+    let (env, settings) = settings(dir.path());
+    let want = want(dir.path(), 1);
+    let machine = Machine::open(&env, &settings, dir.path()).unwrap();
+    let hub = FileHub::new(2, CancellationToken::new());
+    let mut call = Call::with(Lists::of(&machine), dir.path());
+    let (order, purpose) = (want.order(), Purpose::Caller);
+    let (_ticket, duty) = hub.join(hub::key(&order, purpose).as_ref()).unwrap();
+    let duty = duty.expect("no other has asked");
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let got = runtime.block_on(async {
+        let vanishes = async { drop(duty) };
+        tokio::join!(hub::deliver(&hub, &mut call, order, purpose), vanishes).0
+    });
+    assert_eq!(digest(&got.result.unwrap()), Sha256::of(&Dice::new(1).bytes(SIZE)));
+}

@@ -57,6 +57,10 @@ fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<
                 first_failure.get_or_insert(super::status(&e));
             }
         }
+        // The user has stopped the command, not one file of it.
+        if call.cancel.is_cancelled() {
+            break;
+        }
     }
     background::after(&call, &all, false);
     Ok(first_failure.unwrap_or(0))

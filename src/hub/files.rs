@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::deliver::{self, Delivery, Obtained, Order, Purpose, Receipt};
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
-use crate::hub::{Duty, Hub, Shareable};
+use crate::hub::{Duty, Hub, Shareable, Ticket};
 use crate::plan::Expect;
 
 /// What makes two deliveries the same: the expectation, and what the file is for, which decides where it stays. A
@@ -55,14 +55,18 @@ impl FileDuty {
 /// Delivers a file through the hub, as [`deliver::fetch`] does: the first who asks for it fetches it, and goes on for
 /// as long as any listens; the others wait.
 pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
-    let (ticket, duty) = match hub.join(key(&order, purpose).as_ref()) {
-        Ok(joined) => joined,
-        Err(e) => return failed(Error::new(ErrorKind::NoSource, order.name, e)),
-    };
     let left = call.cancel.clone();
-    let Some(duty) = duty else {
-        let came = left.run_until_cancelled(ticket.result()).await;
-        return got(came.unwrap_or_else(|| Some(interrupted(&order))), &order);
+    let (ticket, duty) = loop {
+        match hub.join(key(&order, purpose).as_ref()) {
+            Err(e) => return failed(Error::new(ErrorKind::NoSource, order.name, e)),
+            Ok((ticket, Some(duty))) => break (ticket, duty),
+            Ok((ticket, None)) => match left.run_until_cancelled(ticket.result()).await {
+                None => return got(interrupted(&order), &order),
+                Some(Some(made)) => return got(made, &order),
+                // The one that had the duty is gone: it falls to the next.
+                Some(None) => {}
+            },
+        }
     };
     let mut ticket = Some(ticket);
     let made = {
@@ -80,21 +84,18 @@ pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: 
         }
     };
     match (duty.finish(made), ticket) {
-        (Some(made), _) => got(Some(made), &order),
-        (None, Some(ticket)) => got(ticket.result().await, &order),
-        // Others have it.
-        (None, None) => got(Some(interrupted(&order)), &order),
+        (Some(made), _) => got(made, &order),
+        // Others have it where this one left.
+        (None, ticket) => {
+            let made = futures_util::future::OptionFuture::from(ticket.map(Ticket::result)).await.flatten();
+            got(made.unwrap_or_else(|| interrupted(&order)), &order)
+        }
     }
 }
 
-fn got(made: Option<Delivery<Option<Obtained>>>, order: &Order<'_>) -> Delivery<Obtained> {
-    let gone = || Error::new(ErrorKind::NoSource, order.name, "the transfer ended without a result");
-    match made {
-        Some(Delivery { result, receipt }) => {
-            Delivery { result: result.and_then(|file| file.ok_or_else(gone)), receipt }
-        }
-        None => failed(gone()),
-    }
+fn got(made: Delivery<Option<Obtained>>, order: &Order<'_>) -> Delivery<Obtained> {
+    let gone = || Error::new(ErrorKind::NoSource, order.name, "it was handed out already");
+    Delivery { result: made.result.and_then(|file| file.ok_or_else(gone)), receipt: made.receipt }
 }
 
 fn interrupted(order: &Order<'_>) -> Delivery<Option<Obtained>> {

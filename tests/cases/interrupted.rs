@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
-use crate::support::run::Run;
+use crate::support::run::{Run, Running};
 use crate::support::world::loudly;
 use crate::support::*;
 
@@ -95,4 +95,18 @@ fn a_command_that_is_typed_is_ended_by_it_at_once() {
         assert_eq!(run.status.signal(), Some(2), "{run:?}");
     }
     assert_eq!(mirror.requests().len(), 0);
+}
+
+#[test]
+fn it_ends_a_fetch_of_several_files_and_not_one_of_them() {
+    let (first, second) = (Package::new("first", 900_000), Package::new("second", 70_000));
+    let mirror = FakeMirror::serving(&[first.file(), second.file()]).on(&first.file_name()).stall_after(300_000);
+    let world = World::new().repo("core", &[&first, &second], &[&mirror]).run_by_user();
+    let words = ["fetch", &first.file_name(), &second.file_name()];
+    let running = Running::start(world.command(&words), world.base());
+    eventually("the first one comes", || mirror.bytes() >= 300_000);
+    running.signal(rustix::process::Signal::INT);
+    let run = running.finish();
+    assert_eq!(run.code(), 130, "{}", run.stderr);
+    assert_eq!(mirror.hits(&second.file_name()), 0, "{}", run.stderr);
 }
