@@ -314,6 +314,23 @@ fn the_routers_hardware_address_is_found_though_there_was_no_traffic_with_it() {
 }
 
 #[test]
+fn setup_offers_the_daemon_and_the_trust_without_which_it_shares_nothing() {
+    let world = World::new().script("systemctl", super::setup::SYSTEMCTL);
+    fs::create_dir(world.path("units")).unwrap();
+    fs::write(world.path("units/pkgswarm-daemon.service"), "disabled\n").unwrap();
+    let words = ["setup", "--dry-run", "--only", "daemon,lan"];
+    let Some(shown) = world.run_elsewhere(true, &with_router(true), &words) else { return };
+    assert_eq!(shown.code(), 0, "{}", shown.stderr);
+    for line in
+        ["systemctl enable --now pkgswarm-daemon.service\n", "pkgswarm lan trust 10.78.0.0/24@02:00:00:00:00:07\n"]
+    {
+        assert!(shown.stdout.contains(line), "{line}: {}", shown.stdout);
+    }
+    assert!(shown.stderr.ends_with("Nothing was changed. `sudo pkgswarm setup` does it.\n"), "{}", shown.stderr);
+    assert!(!world.path("units.log").exists() && !world.path("config/config.d/lan.toml").exists());
+}
+
+#[test]
 fn a_network_whose_router_does_not_answer_is_trusted_only_by_a_user_who_says_so() {
     let world = World::new();
     let run = |words: &[&str]| world.run_elsewhere(true, &with_router(false), words);

@@ -278,6 +278,33 @@ fn the_notification_is_enabled_for_all_users_and_taken_back() {
 }
 
 #[test]
+fn fetching_ahead_and_telling_about_it_are_one_question() {
+    let world = machine(b"[options]\n").script("systemctl", SYSTEMCTL);
+    fs::create_dir(world.path("units")).unwrap();
+    for unit in ["pkgswarm-prefetch.timer", "pkgswarm-notify.path"] {
+        fs::write(world.path("units").join(unit), "disabled\n").unwrap();
+    }
+    let asked = |typed: &str, more: &[&str]| {
+        let words = [&["setup", "--only", "prefetch,notify"], more].concat();
+        Running::asked(typed, world.command(&words), world.base()).finish()
+    };
+    let no = asked("\n", &[]);
+    assert_eq!((no.code(), no.said.as_str()), (0, "     Do it? [y/N] "));
+    assert!(!world.path("units.log").exists(), "Enter agrees to nothing that was not asked for");
+    let yes = asked("y\n", &[]);
+    assert_eq!((yes.code(), yes.said.as_str()), (0, "     Do it? [y/N] "));
+    let title = "1/1  Fetch updates ahead, every four hours, and tell desktop users once they are here\n";
+    assert!(yes.stdout.contains(title) && yes.stdout.matches("done: ").count() == 2, "{}", yes.stdout);
+    let back = asked("\n", &["--undo"]);
+    assert_eq!((back.code(), back.said.as_str()), (0, "     Take it back? [Y/n] "));
+    let log = fs::read_to_string(world.path("units.log")).unwrap();
+    let want = "enable pkgswarm-prefetch.timer\nstart pkgswarm-prefetch.timer\n--global enable pkgswarm-notify.path\n\
+                --global disable pkgswarm-notify.path\ndisable pkgswarm-prefetch.timer\nstop pkgswarm-prefetch.timer\n";
+    assert_eq!(log, want);
+    assert!(!world.path("config/setup").exists());
+}
+
+#[test]
 fn timers_that_are_not_installed_or_not_needed_are_not_offered() {
     let world = machine(b"[options]\n").script("systemctl", SYSTEMCTL);
     let run = world.run(&["setup", "--only", "index,prefetch", "--yes"]);
