@@ -63,6 +63,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "Where pacman-conf and other programs are looked for. For root, and where another user is the caller, only what \
          root alone may change counts.",
     ),
+    (
+        "JOURNAL_STREAM, NOTIFY_SOCKET",
+        "Set by systemd for the daemon: whether its log has levels, and where it tells that it is ready.",
+    ),
     ("NO_COLOR, TERM", "Whether help and progress bars may use colours and move the cursor."),
 ];
 

@@ -54,6 +54,7 @@ pub fn run(env: &Env, flags: &[String], settings: &Settings) -> Result<u8, Error
         return Err(Error::usage("pkgswarm daemon", "does not run as root: it reads what strangers send")
             .hint("systemctl enable --now pkgswarm-daemon.service runs it as a user of its own"));
     }
+    log::know_journal(env.var("JOURNAL_STREAM"));
     log::write_up_to(settings.log);
     let allowed = allowed(settings)?;
     let peers = peers(settings)?;

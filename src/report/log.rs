@@ -4,8 +4,7 @@
 //! (`a_peer_begins_no_line_of_its_own`).
 
 use std::io::{self, Write as _};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::config::LogLevel;
 use crate::name::shown;
@@ -13,8 +12,16 @@ use crate::name::shown;
 /// The weight up to which events are written. The process has one log, as it has one stderr.
 static MOST: AtomicU8 = AtomicU8::new(LogLevel::Warning as u8);
 
-/// True where stderr leads to journald (systemd.exec(5), `$JOURNAL_STREAM`).
-static IS_JOURNAL: LazyLock<bool> = LazyLock::new(|| std::env::var_os("JOURNAL_STREAM").is_some());
+/// True where stderr leads to journald.
+static IS_JOURNAL: AtomicBool = AtomicBool::new(false);
+
+/// Writes with levels if stderr is the stream that `$JOURNAL_STREAM` names, by device and inode: processes inherit the
+/// variable that do not write there (systemd.exec(5)).
+pub fn know_journal(named: Option<&str>) {
+    let stderr = rustix::fs::fstat(io::stderr()).ok();
+    let is_it = stderr.is_some_and(|stat| named == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)));
+    IS_JOURNAL.store(is_it, Ordering::Relaxed);
+}
 
 /// Writes events up to this weight from now on. Before, warnings alone are written.
 pub fn write_up_to(level: LogLevel) {
@@ -33,7 +40,7 @@ pub fn info(line: impl FnOnce() -> String) {
 
 fn write(level: LogLevel, line: impl FnOnce() -> String) {
     if level as u8 <= MOST.load(Ordering::Relaxed) {
-        let _ = writeln!(io::stderr(), "{}", formed(level, *IS_JOURNAL, &line()));
+        let _ = writeln!(io::stderr(), "{}", formed(level, IS_JOURNAL.load(Ordering::Relaxed), &line()));
     }
 }
 
@@ -58,6 +65,20 @@ mod tests {
         for level in [LogLevel::Warning, LogLevel::Info] {
             let text = formed(level, true, line);
             assert!(!text.contains(['\n', '\u{1b}', '\u{202e}']), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_names_another_stream_is_not_believed() {
+        let stat = rustix::fs::fstat(io::stderr()).expect("stderr");
+        for (named, is_it) in [
+            (None, false),
+            (Some("8:12345".to_owned()), false),
+            (Some("nonsense".to_owned()), false),
+            (Some(format!("{}:{}", stat.st_dev, stat.st_ino)), true),
+        ] {
+            know_journal(named.as_deref());
+            assert_eq!(IS_JOURNAL.swap(false, Ordering::Relaxed), is_it, "{named:?}");
         }
     }
 
