@@ -1,7 +1,7 @@
 //! Requests to neighbours through this machine's daemon that are no part of a race: single blocks, for callers
 //! that walk a DAG themselves; copies of a signed index, and its tables. In a race, `source/lan.rs` asks.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// The neighbours, reached through the daemon at a socket.
 pub struct LanClient {
     socket: PathBuf,
-    is_patient: bool,
+    /// True while the daemon is told that no other source can be asked.
+    is_patient: Cell<bool>,
     /// Connections without a pending request. For each, the daemon remembers the peer that had the last block.
     idle: RefCell<Vec<Connection>>,
 }
@@ -35,13 +36,13 @@ pub struct LanClient {
 impl LanClient {
     /// Reaches them through the daemon at `socket`.
     pub fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), is_patient: false, idle: RefCell::default() }
+        Self { socket: socket.to_owned(), is_patient: Cell::new(false), idle: RefCell::default() }
     }
 
     /// Waits for seconds until a neighbour on a busy line says whether it has a block: no other source can be asked.
     #[must_use]
     pub fn alone(self) -> Self {
-        Self { is_patient: true, ..self }
+        Self { is_patient: Cell::new(true), ..self }
     }
 
     /// Fetches one block, proven. `moved` is called with the number of bytes that have come, each time some do;
@@ -50,10 +51,18 @@ impl LanClient {
     /// # Errors
     /// The reason why it does not come; after `Absent` and `Stalled` a neighbour may have it later.
     pub async fn block(&self, cid: Cid, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
+        match self.ask_for_block(cid, moved).await {
+            // A daemon that was started before an upgrade takes the word for a part of the CID.
+            Err(Miss::Broken(_)) if self.is_patient.replace(false) => self.ask_for_block(cid, moved).await,
+            answer => answer,
+        }
+    }
+
+    async fn ask_for_block(&self, cid: Cid, moved: &dyn Fn(u64)) -> Result<Vec<u8>, Miss> {
         let idle = self.idle.borrow_mut().pop();
         let connection = idle.map_or_else(|| connect(&self.socket), Ok)?;
         let asked = async {
-            let patient_word = if self.is_patient { " patient" } else { "" };
+            let patient_word = if self.is_patient.get() { " patient" } else { "" };
             ask(&connection, &format!("block {cid}{patient_word}")).await?;
             loop {
                 let (text, _) = patient(async { said(connection.receive().await) }).await?;

@@ -168,6 +168,7 @@ fn a_file_of_any_shape_comes_from_neighbours_by_its_cid_and_no_block_of_it_is_be
         (Daemon::Stalling, &whole, 1, "lan  stalled: "),
         (Daemon::Silent, &whole, 1, "lan  stalled: "),
         (Daemon::HangsUp, &whole, 1, "lan  "),
+        (Daemon::Older, &whole, 0, "from lan"),
     ];
     for (manner, stock, code, said) in cases {
         let daemon = FakeDaemon::with(stock.clone(), manner);

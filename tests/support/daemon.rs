@@ -43,6 +43,8 @@ pub enum Daemon {
     Endless,
     /// Announces more bytes than were requested.
     Oversized,
+    /// Delivers, and knows no request with a word more, as one that was started before an upgrade.
+    Older,
 }
 
 /// What [`Daemon::Sharing`] says of itself.
@@ -166,6 +168,9 @@ async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &M
     match request.split_once(' ') {
         Some(("index", _)) => return tell(connection, stock, manner).await,
         Some(("block", rest)) => {
+            if manner == Daemon::Older && rest.contains(' ') {
+                return say("failed malformed CID", None).await;
+            }
             let cid = rest.strip_suffix(" patient").unwrap_or(rest);
             return pass(connection, stock, cid.parse().ok()?, manner).await;
         }
