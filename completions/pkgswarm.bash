@@ -1475,6 +1475,10 @@ else
     complete -F _pkgswarm -o bashdefault -o default pkgswarm
 fi
 
+_pkgswarm_offer() {
+    local words=$1
+    mapfile -t COMPREPLY < <(compgen -W '$words' -X '*[![:alnum:]@._+:/=-]*' -- "$cur")
+}
 _pkgswarm_more() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words="" word
     local -a said=()
@@ -1484,12 +1488,12 @@ _pkgswarm_more() {
     case $prev in
     --set)
         compopt -o nospace 2>/dev/null
-        COMPREPLY=($(compgen -W "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.log= daemon.socket= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress=" -- "$cur"))
+        _pkgswarm_offer "store.dir= store.max= state.dir= download.user= download.connect= download.stall= download.patience= download.floor= ahead.enabled= ahead.parallel= mirrors.split= pacman.conf= database.from_index= kubo.enabled= kubo.api= kubo.token_file= kubo.gateway= kubo.head_start= kubo.search= kubo.keep= lan.enabled= lan.networks= lan.interfaces= lan.port= lan.peers= lan.peers_most= lan.share= lan.upload= lan.upload_each= daemon.log= daemon.socket= share.repos= share.stores= gateways.urls= gateways.behind_proxy= index.refresh= index.deadline= prefetch.max= prefetch.age= prefetch.rate= prefetch.window= prefetch.metered= prefetch.battery= prefetch.vpn= prefetch.pin= output.progress="
         return
         ;;
     --only)
         if [[ ${said[0]} == prefetch ]]; then
-            COMPREPLY=($(compgen -W "$(pacman -Qqu 2>/dev/null)" -- "$cur"))
+            _pkgswarm_offer "$(pacman -Qqu 2>/dev/null)"
             return
         fi
         ;;
@@ -1499,13 +1503,15 @@ _pkgswarm_more() {
         config) words="store.dir store.max state.dir download.user download.connect download.stall download.patience download.floor ahead.enabled ahead.parallel mirrors.split pacman.conf database.from_index kubo.enabled kubo.api kubo.token_file kubo.gateway kubo.head_start kubo.search kubo.keep lan.enabled lan.networks lan.interfaces lan.port lan.peers lan.peers_most lan.share lan.upload lan.upload_each daemon.log daemon.socket share.repos share.stores gateways.urls gateways.behind_proxy index.refresh index.deadline prefetch.max prefetch.age prefetch.rate prefetch.window prefetch.metered prefetch.battery prefetch.vpn prefetch.pin output.progress" ;;
         "index rm" | "index show" | "index refresh"*) words=$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p') ;;
         "index audit"*)
-            COMPREPLY=($(compgen -W "$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p'; pacman-conf CacheDir 2>/dev/null)" -- "$cur") $(compgen -f -- "$cur"))
+            compopt -o filenames 2>/dev/null
+            _pkgswarm_offer "$(pkgswarm index ls --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p'; pacman-conf CacheDir 2>/dev/null)"
+            mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
             return
             ;;
         why | fetch*) words=$(pacman -Slq 2>/dev/null) ;;
         esac
         if [[ -n $words ]]; then
-            COMPREPLY=($(compgen -W "$words" -- "$cur"))
+            _pkgswarm_offer "$words"
             return
         fi
     fi

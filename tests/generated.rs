@@ -115,27 +115,61 @@ fn completions_know_settings_indexes_packages_and_help() {
     }
 }
 
-#[test]
-fn bash_completes_settings_and_indexes() {
-    let dir = tempfile::tempdir().unwrap();
-    let line = r#"{"age":1,"key":"k51","name":"arch","transports":[]}"#;
-    for (program, says) in [("pkgswarm", line), ("pacman", "firefox\nzlib"), ("pacman-conf", "/var/cache/pacman/pkg/")]
-    {
-        let path = dir.path().join(program);
+/// Returns the words that bash would offer in an empty directory `dir/in`, on a machine whose programs print these lines.
+fn offered_by_bash(dir: &Path, programs: [(&str, &str); 3], words: &[&str]) -> String {
+    for (program, says) in programs {
+        let path = dir.join(program);
         fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{says}\nEND\n")).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
-    let completed = |words: &[&str]| {
-        let script = format!(
-            "source completions/pkgswarm.bash; COMP_WORDS=({}); COMP_CWORD={}; \
-             _pkgswarm_more pkgswarm \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\"",
-            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
-            words.len() - 1
-        );
-        let path = format!("{}:/usr/bin:/bin", dir.path().display());
-        let run = Command::new("bash").args(["--norc", "-c", &script]).env("PATH", path).output().unwrap();
-        String::from_utf8_lossy(&run.stdout).trim().to_owned()
-    };
+    fs::create_dir_all(dir.join("in")).unwrap();
+    let script = format!(
+        "source {}; COMP_WORDS=({}); COMP_CWORD={}; \
+         _pkgswarm_more pkgswarm \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\"",
+        fs::canonicalize("completions/pkgswarm.bash").unwrap().display(),
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+        words.len() - 1
+    );
+    let path = format!("{}:/usr/bin:/bin", dir.display());
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", &script]).env("PATH", path).current_dir(dir.join("in"));
+    String::from_utf8_lossy(&bash.output().unwrap().stdout).trim().to_owned()
+}
+
+/// A line of `index ls --json`.
+const INDEX: &str = r#"{"age":1,"key":"k51","name":"arch","transports":[]}"#;
+
+#[test]
+fn bash_runs_nothing_that_a_name_holds() {
+    let names = ["$(touch${IFS}ran)", "`touch${IFS}ran`", "${x:=$(touch${IFS}ran)}", "a;touch", "*", "~", "zlib"];
+    let index = INDEX.replace("arch", "$(touch${IFS}ran)");
+    for words in [
+        vec!["why"],
+        vec!["fetch"],
+        vec!["fetch", "a"],
+        vec!["prefetch", "--only"],
+        vec!["index", "rm"],
+        vec!["index", "show"],
+        vec!["index", "refresh"],
+        vec!["index", "audit"],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let all = names.join("\n");
+        let programs = [("pkgswarm", &*index), ("pacman", &*all), ("pacman-conf", &*all)];
+        let words = [vec!["pkgswarm"], words, vec![""]].concat();
+        let offered = offered_by_bash(dir.path(), programs, &words);
+        let left: Vec<_> = fs::read_dir(dir.path().join("in")).unwrap().map(|one| one.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{words:?}: {left:?}");
+        let is_index = words[1] == "index" && words[2] != "audit";
+        assert_eq!(offered, if is_index { "" } else { "zlib" }, "{words:?}");
+    }
+}
+
+#[test]
+fn bash_completes_settings_and_indexes() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = [("pkgswarm", INDEX), ("pacman", "firefox\nzlib"), ("pacman-conf", "/var/cache/pacman/pkg/")];
+    let completed = |words: &[&str]| offered_by_bash(dir.path(), programs, words);
     assert_eq!(completed(&["pkgswarm", "config", "kubo.a"]), "kubo.api");
     assert_eq!(completed(&["pkgswarm", "--set", "prefetch.w"]), "prefetch.window=");
     assert_eq!(completed(&["pkgswarm", "index", "rm", ""]), "arch");

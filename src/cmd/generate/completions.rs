@@ -36,10 +36,19 @@ fn keys(end: &str, between: &str) -> String {
 }
 
 /// Returns a function around clap's, which answers where clap would offer files or nothing.
+///
+/// Names of packages are foreign text, that of unsigned databases. `compgen -W` expands its words as the shell does
+/// (bash(1), Programmable Completion), so they are given to it as the name of a variable, which is expanded once; and
+/// bash inserts a word as it is, so that one which a shell would read as more than a word is not offered. Test:
+/// `bash_runs_nothing_that_a_name_holds`.
 fn bash() -> String {
     let (settings, assignments) = (keys("", " "), keys("=", " "));
     format!(
         r#"
+_pkgswarm_offer() {{
+    local words=$1
+    mapfile -t COMPREPLY < <(compgen -W '$words' -X '*[![:alnum:]@._+:/=-]*' -- "$cur")
+}}
 _pkgswarm_more() {{
     local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} words="" word
     local -a said=()
@@ -49,12 +58,12 @@ _pkgswarm_more() {{
     case $prev in
     --set)
         compopt -o nospace 2>/dev/null
-        COMPREPLY=($(compgen -W "{assignments}" -- "$cur"))
+        _pkgswarm_offer "{assignments}"
         return
         ;;
     --only)
         if [[ ${{said[0]}} == prefetch ]]; then
-            COMPREPLY=($(compgen -W "$({PENDING})" -- "$cur"))
+            _pkgswarm_offer "$({PENDING})"
             return
         fi
         ;;
@@ -64,13 +73,15 @@ _pkgswarm_more() {{
         config) words="{settings}" ;;
         "index rm" | "index show" | "index refresh"*) words=$({INDEXES}) ;;
         "index audit"*)
-            COMPREPLY=($(compgen -W "$({INDEXES}; {CACHES})" -- "$cur") $(compgen -f -- "$cur"))
+            compopt -o filenames 2>/dev/null
+            _pkgswarm_offer "$({INDEXES}; {CACHES})"
+            mapfile -t -O "${{#COMPREPLY[@]}}" COMPREPLY < <(compgen -f -- "$cur")
             return
             ;;
         why | fetch*) words=$({PACKAGES}) ;;
         esac
         if [[ -n $words ]]; then
-            COMPREPLY=($(compgen -W "$words" -- "$cur"))
+            _pkgswarm_offer "$words"
             return
         fi
     fi
