@@ -102,10 +102,11 @@ impl Board<'_> {
     fn source_for(&self, i: usize) -> Option<usize> {
         let all = 0..self.sources.len();
         if self.alone {
-            // The first one with a chance, and no other beside it.
+            // The first one with a chance, and no other beside it. One that was too slow or broke off comes later: none
+            // would take its place.
             let first = all.filter(|source| self.may_be_asked(*source, i)).min_by_key(|source| {
                 let standing = &self.sources[*source];
-                (standing.is_last_resort, !self.is_mirror(*source))
+                (standing.is_last_resort, !self.is_mirror(*source), u32::MAX - standing.chances)
             });
             return first.filter(|_| self.stretches.iter().all(|stretch| stretch.lanes().next().is_none()));
         }

@@ -72,6 +72,8 @@ pub enum RaceOutcome {
 pub struct Log {
     /// Misses in order, with the index of the source.
     pub misses: Vec<(usize, Miss)>,
+    /// Positions in `misses` of wrong bytes of which no single source is known to be the sender.
+    pub unattributed: Vec<usize>,
     /// Part of the head start that was spent without a result.
     pub head_start_spent: Duration,
     /// Answers: source, time to the first byte, bytes, time from the first to the last byte.

@@ -82,6 +82,7 @@ impl RaceDriver<'_, '_, '_> {
                 let known = several.iter().filter(|source| **source != EARLIER);
                 let locations: Vec<&str> = known.map(|source| self.locations[*source].as_str()).collect();
                 let why = format!("{why}, mixed from: an earlier run or {}", locations.join(", "));
+                self.board.log.unattributed.push(self.board.log.misses.len());
                 self.board.log.misses.push((several[0], Miss::Corrupt(why)));
                 self.board.keep_apart();
             }
