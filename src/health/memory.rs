@@ -16,6 +16,8 @@ pub struct HealthMemory {
     pub head_start_spent: Duration,
     /// Hosts that are asked last, until a time in Unix seconds.
     pub down: BTreeMap<String, u64>,
+    /// Peers that were too slow, and how often in a row.
+    pub late: BTreeMap<String, u32>,
     /// The URL that a file came from.
     pub from: BTreeMap<String, String>,
     /// Files that no source delivered, until a time in Unix seconds.
@@ -48,6 +50,9 @@ impl HealthMemory {
                 (Some("down"), Some(until), Some(host)) => {
                     memory.down.insert(host.to_owned(), until.parse().unwrap_or(0));
                 }
+                (Some("late"), Some(times), Some(host)) => {
+                    memory.late.insert(host.to_owned(), times.parse().unwrap_or(0));
+                }
                 (Some("asked"), None, None) => memory.asked = true,
                 (Some("unchanged"), Some(name), Some(rest)) => {
                     if let Some((state, host)) = rest.split_once(' ') {
@@ -75,6 +80,9 @@ impl HealthMemory {
         }
         for (host, until) in self.down.iter().filter(|(_, until)| **until > now) {
             out += &format!("down {until} {host}\n");
+        }
+        for (host, times) in &self.late {
+            out += &format!("late {times} {host}\n");
         }
         if self.asked {
             out += "asked\n";

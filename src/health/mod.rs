@@ -13,6 +13,7 @@ use crate::clock;
 use crate::fsx;
 use crate::health::memory::HealthMemory;
 use crate::health::record::{Records, SourceRecord};
+use crate::miss::Miss;
 
 pub mod memory;
 pub mod record;
@@ -20,12 +21,12 @@ pub mod record;
 /// Time for which every pacman run asks a host last after it did not answer.
 const BRIEFLY: Duration = Duration::from_secs(60);
 
-/// Seconds for which a host that was late once is asked last.
-const LATE: u64 = 2;
-
 /// Seconds after a ^C in which its pacman run fetches nothing more. pacman goes on with the next server after two
 /// seconds, and each refusal starts them anew; a parent that is a shell goes on for ever.
 const INTERRUPTED: u64 = 60;
+
+/// Times in a row that a peer may be too slow in one transaction before it is asked last.
+const LATE_MOST: u32 = 3;
 
 /// Seconds for which a file that no source delivered is asked only of the server that pacman names.
 const LOST: u64 = 600;
@@ -140,15 +141,25 @@ impl Health {
         self.changed = true;
     }
 
-    /// Records that `host` was late once: it is asked last for a moment, and then as before. On a busy machine a daemon
-    /// may be late and yet have every file.
-    pub fn late(&mut self, host: &str) {
-        let until = self.now + LATE;
-        for down in [&mut self.hosts.down, &mut self.memory.down] {
-            let known = down.entry(host.to_owned()).or_default();
-            *known = until.max(*known);
+    /// Records that `host` did not deliver, and asks it last from now on where that is likely to happen again.
+    ///
+    /// A `peer` (a neighbour, or Kubo) that was too slow once costs that file alone: this machine may have been busy.
+    /// After [`LATE_MOST`] times without a success between it counts as one that does not answer (test
+    /// `a_peer_that_is_late_once_is_asked_first_again`).
+    pub fn missed(&mut self, host: &str, miss: &Miss, is_peer: bool) {
+        match miss {
+            Miss::Stalled(_) | Miss::Slow(0) if is_peer => {
+                let late = self.memory.late.entry(host.to_owned()).or_default();
+                *late = late.saturating_add(1);
+                self.changed = true;
+                if *late >= LATE_MOST {
+                    self.down(host, None);
+                }
+            }
+            Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) => self.down(host, None),
+            Miss::Busy(_, rest) => self.down(host, Some(*rest).filter(|rest| !rest.is_zero())),
+            Miss::Absent(_) | Miss::Broken(_) | Miss::Slow(_) | Miss::Corrupt(_) | Miss::Local(_) => {}
         }
-        self.changed = true;
     }
 
     /// Records that `host` sent something else than expected: it is asked last in this pacman run.
@@ -160,6 +171,7 @@ impl Health {
     /// Records that `host` answers again.
     pub fn up(&mut self, host: &str) {
         self.changed |= self.hosts.down.remove(host).is_some() | self.memory.down.remove(host).is_some();
+        self.changed |= self.memory.late.remove(host).is_some();
     }
 
     /// Returns the URL that delivered `name` in this pacman run.
@@ -275,6 +287,27 @@ mod tests {
         assert!(read(dir.path(), "7-1", 1599).is_lost("a b.pkg.tar.zst"));
         assert!(!read(dir.path(), "7-1", 1600).is_lost("a b.pkg.tar.zst"));
         assert!(!read(dir.path(), "8-1", 1001).is_lost("a b.pkg.tar.zst"));
+    }
+
+    #[test]
+    fn a_peer_that_is_late_once_is_asked_first_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let late = Miss::Stalled(Duration::from_millis(50));
+        let miss = |host: &str, miss: &Miss, is_peer| {
+            let mut health = read(dir.path(), "7-1", 1000);
+            health.missed(host, miss, is_peer);
+            health.save();
+            read(dir.path(), "7-1", 1001).is_down(host)
+        };
+        assert_eq!([1, 2, 3].map(|_| miss("lan", &late, true)), [false, false, true]);
+        assert!(miss("kubo", &Miss::Unreachable("refused".to_owned()), true), "it does not run");
+        assert!(miss("m.example", &late, false), "a mirror costs seconds each time");
+        let mut health = read(dir.path(), "8-1", 1100);
+        health.missed("lan", &late, true);
+        health.missed("lan", &Miss::Slow(0), true);
+        health.up("lan");
+        health.missed("lan", &late, true);
+        assert!(!health.is_down("lan"), "it has delivered between");
     }
 
     #[test]
