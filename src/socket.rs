@@ -6,12 +6,14 @@
 //! | sender | message | meaning |
 //! |---|---|---|
 //! | client | `get SHA256 SIZE CID NAME` | fetch this file; `-` for a CID that is not known |
+//! | client | `obtain SHA256 SIZE CID NAME` | the same, with `from` among the answers; a daemon before 0.2 has `get` alone |
 //! | client | `index KEY` | the neighbours' copies of this index |
 //! | client | `block CID`, `block CID patient` | one block from a neighbour; which has seconds to say that it has it |
 //! | client | `status`, `shared` | the state of the daemon; the files that it offers |
 //! | client | `look` | read the configuration now, if it has changed; answered with `done` afterwards |
 //! | daemon | `looking` | received; an answer follows. Again after `block` while a neighbour is sending |
 //! | daemon | `coming` with a descriptor | the file, to be read from its beginning up to the length in `have` |
+//! | daemon | `from ADDRESS...` | the neighbours that have sent any of it so far; only after `obtain` |
 //! | daemon | `have BYTES` | so much of it is there; the same number again while more is coming |
 //! | daemon | `done` | all of it is there, and the daemon proved it to be the requested file |
 //! | daemon | `bytes LENGTH` | so many bytes follow in messages of their own: a block, or one neighbour's answer |

@@ -49,6 +49,9 @@ const LOOKS: usize = 16;
 /// A request to read the configuration now, if it has changed. Answered once that was done.
 pub type LookRequest = oneshot::Sender<()>;
 
+/// Most neighbours that are named as senders of one file.
+const SENDERS_MOST: usize = 8;
+
 /// Interval between messages that a block is still coming.
 const STILL: Duration = Duration::from_secs(1);
 
@@ -179,8 +182,8 @@ impl Server {
                 continue;
             }
             match text.split(' ').next() {
-                Some("get") => match request(&text) {
-                    Some(request) => self.get(connection, user, request).await?,
+                Some(verb @ ("get" | "obtain")) => match request(&text) {
+                    Some(request) => self.get(connection, user, request, verb == "obtain").await?,
                     None => say(connection, "failed malformed request", None).await?,
                 },
                 Some("index" | "block") => self.pass_on(connection, user, &text, &mut blocks).await?,
@@ -275,9 +278,20 @@ impl Server {
         }
     }
 
-    /// Answers `get`: hands over a descriptor of the growing file, and reports its length until it is whole.
-    async fn get(&self, connection: &Connection, user: u32, request: Request) -> io::Result<()> {
+    /// Answers `get`: hands over a descriptor of the growing file, and reports its length until it is whole. With
+    /// `names_senders` it also says which neighbours send it, which older clients do not understand.
+    async fn get(&self, connection: &Connection, user: u32, request: Request, names_senders: bool) -> io::Result<()> {
         say(connection, "looking", None).await?;
+        let (senders, mut named) = (self.0.transfers.senders(request.sha256), Vec::new());
+        let mut name_senders = async || {
+            let now = senders.lock().expect("nothing panics while it is held").clone();
+            if names_senders && !now.is_empty() && now != named {
+                let list: Vec<String> = now.iter().take(SENDERS_MOST).map(ToString::to_string).collect();
+                say(connection, &format!("from {}", list.join(" ")), None).await?;
+                named = now;
+            }
+            Ok::<(), io::Error>(())
+        };
         let Some(ticket) = self.0.transfers.get(user, request) else {
             return say(connection, "absent too many transfers are running", None).await;
         };
@@ -292,6 +306,7 @@ impl Server {
                 if !std::mem::replace(&mut has_file, true) {
                     say(connection, "coming", ticket.partial().as_ref()).await?;
                 }
+                name_senders().await?;
                 say(connection, &format!("have {proven}"), None).await?;
                 told = proven;
             }
@@ -307,6 +322,7 @@ impl Server {
                 if !has_file {
                     say(connection, "coming", file.as_ref()).await?;
                 }
+                name_senders().await?;
                 say(connection, &format!("have {bytes}"), None).await?;
                 "done".to_owned()
             }
@@ -340,7 +356,8 @@ fn block_request(words: &str) -> Option<(Cid, SearchPatience)> {
     cid.parse().ok().map(|cid| (cid, patience))
 }
 
-/// Reads `get SHA256 SIZE CID NAME`. A caller that knows nothing but the CID asks for blocks instead.
+/// Reads `get SHA256 SIZE CID NAME`, or the same with `obtain`. A caller that knows nothing but the CID asks for blocks
+/// instead.
 pub fn request(text: &str) -> Option<Request> {
     let words: Vec<&str> = text.splitn(5, ' ').collect();
     let [_, sha256, size, cid, name] = words[..] else { return None };
@@ -359,6 +376,8 @@ mod tests {
         let sha256 = Sha256::of(b"x");
         let read = request(&format!("get {sha256} 5 - a-1-1-any.pkg.tar.zst")).unwrap();
         assert_eq!((read.sha256, read.size, read.cid), (sha256, 5, None));
+        let obtain = request(&format!("obtain {sha256} 5 - a-1-1-any.pkg.tar.zst")).unwrap();
+        assert_eq!((obtain.sha256, obtain.size), (sha256, 5));
         for bad in ["get", "get x 5 - a", &format!("get {sha256} -1 - a"), &format!("get {sha256} 1 - ../a")] {
             assert!(request(bad).is_none(), "{bad}");
         }

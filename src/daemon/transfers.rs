@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::{Arc, Mutex};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,11 +16,13 @@ use crate::daemon::proven::ProvenStates;
 use crate::daemon::room::{Room, RoomClaim};
 use crate::digest::Sha256;
 use crate::hub::{Duty, DutyListener, Hub, Shareable, Ticket};
+use crate::journal::Contribution;
 use crate::listener::{Listener, Unheard};
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::claims::ClaimQuestion;
 use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
+use crate::report::FileOrigin;
 use crate::size::{self, BLOCK_MOST};
 use crate::store::{Slot, Stay, Store};
 use crate::verify::Verified;
@@ -63,6 +66,9 @@ impl Shareable for TransferEnd {
 /// A caller's part in a transfer, which ends when none is left.
 pub type TransferTicket = Ticket<TransferEnd>;
 
+/// Addresses of the neighbours that have sent any of one file.
+pub type Senders = Arc<Mutex<Vec<IpAddr>>>;
+
 /// All transfers: those of the process's hub that ask neighbours only. Cheap to clone.
 #[derive(Clone)]
 pub struct Transfers(Arc<TransfersInner>);
@@ -74,6 +80,7 @@ struct TransfersInner {
     room: Room,
     hub: Hub<Sha256, TransferEnd>,
     users: Arc<Mutex<HashMap<u32, usize>>>,
+    senders: Mutex<HashMap<Sha256, Weak<Mutex<Vec<IpAddr>>>>>,
 }
 
 /// One transfer that counts for the user who asked first, until drop.
@@ -108,7 +115,13 @@ impl Transfers {
     pub fn new(node: Node, store: &'static Store) -> Self {
         let (proven, room) = (Arc::new(ProvenStates::of(store)), Room::of(store));
         let hub = Hub::new(MOST, CancellationToken::new());
-        Self(Arc::new(TransfersInner { node, store, proven, room, hub, users: Arc::default() }))
+        Self(Arc::new(TransfersInner { node, store, proven, room, hub, users: Arc::default(), senders: Mutex::default() }))
+    }
+
+    /// Returns the senders of the file of `sha256`, now and as they become known. Take it before [`Transfers::get`]: it
+    /// is forgotten with the last one that holds it.
+    pub fn senders(&self, sha256: Sha256) -> Senders {
+        self.0.senders(sha256)
     }
 
     /// Counts the transfers.
@@ -140,6 +153,17 @@ impl Transfers {
 }
 
 impl TransfersInner {
+    fn senders(&self, sha256: Sha256) -> Senders {
+        let mut all = self.senders.lock().expect("nothing panics while it is held");
+        if let Some(known) = all.get(&sha256).and_then(Weak::upgrade) {
+            return known;
+        }
+        all.retain(|_, senders| senders.strong_count() > 0);
+        let new = Senders::default();
+        all.insert(sha256, Arc::downgrade(&new));
+        new
+    }
+
     /// Shows callers the file in the store, or the one coming from neighbours.
     async fn deliver(&self, user: u32, request: &Request, duty: &Duty<Sha256, TransferEnd>) -> TransferEnd {
         let tell = duty.listener(Unheard);
@@ -167,9 +191,10 @@ impl TransfersInner {
         let Some(mut claim) = self.room.claim(user, request.size.min(BLOCK_MOST as u64)).await else {
             return no_room();
         };
-        let incoming = Incoming { node: &self.node, partial: &partial, tell: &tell, duty };
+        let senders = self.senders(request.sha256);
+        let incoming = Incoming { node: &self.node, partial: &partial, tell: &tell, duty, senders: &senders };
         match incoming.fetch(request, &mut claim).await {
-            Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, "lan") {
+            Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, &origin(&senders, proof.size())) {
                 Ok(()) => {
                     self.proven.note(request.sha256, &partial);
                     TransferEnd::Done(proof.size())
@@ -179,6 +204,13 @@ impl TransfersInner {
             Err(why) => why,
         }
     }
+}
+
+/// Returns the origin of a file of `size` bytes from these neighbours.
+fn origin(senders: &Senders, size: u64) -> FileOrigin {
+    let neighbours = senders.lock().expect("nothing panics while it is held").clone();
+    let shares = vec![Contribution { source: "lan".to_owned(), bytes: size }];
+    FileOrigin { neighbours, shares, ..FileOrigin::from("lan") }
 }
 
 /// A file coming into the store. Any part without proof at the end is removed, also for callers that hold it open.
@@ -204,6 +236,7 @@ struct Incoming<'a> {
     partial: &'a File,
     tell: &'a DutyListener<TransferEnd, Unheard>,
     duty: &'a Duty<Sha256, TransferEnd>,
+    senders: &'a Senders,
 }
 
 impl Incoming<'_> {
@@ -240,6 +273,11 @@ impl Incoming<'_> {
         Err(TransferEnd::Absent("no neighbour has it".to_owned()))
     }
 
+    /// Notes the senders, for the callers that want to know them.
+    fn name(&self, senders: &[libp2p::PeerId]) {
+        *self.senders.lock().expect("nothing panics while it is held") = self.node.addresses(senders);
+    }
+
     async fn by_root(
         &self,
         request: &Request,
@@ -256,7 +294,8 @@ impl Incoming<'_> {
             tokio::select! {
                 ended = &mut fetching => break ended,
                 Ok(()) = seen.changed() => {
-                    let bytes = seen.borrow_and_update().bytes;
+                    let TransferProgress { bytes, senders } = seen.borrow_and_update().clone();
+                    self.name(&senders);
                     if bytes > 0 {
                         // A neighbour has it. Before that it needs no more room than its first block.
                         if !claim.grow_to(request.size).await {
@@ -269,6 +308,8 @@ impl Incoming<'_> {
                 }
             }
         };
+        // A small file is here before its progress was looked at.
+        self.name(&seen.borrow().senders);
         match ended {
             Ok(arrived) => match arrived.into_verifier().finish(request.sha256, request.size) {
                 Ok(proof) => Ok(proof),
@@ -334,6 +375,18 @@ mod tests {
         // Either the honest neighbour was asked first, or the liar was, and then not again.
         assert_eq!(states[1], TransferEnd::Done(file.key.size), "{states:?}");
         assert!(matches!(states[0], TransferEnd::Done(_) | TransferEnd::Corrupt(_)), "{states:?}");
+    }
+
+    #[tokio::test]
+    async fn the_sender_of_a_small_file_is_named_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let has = Started::new(&[]).await;
+        let file = has.shelve(&dir.path().join("file"), &[5; 1000]);
+        let wants = Started::new(&[&has]).await;
+        let transfers = transfers(&wants.node, dir.path());
+        let senders = transfers.senders(file.sha256);
+        assert_eq!(answered(&wants, &transfers, &file, &has).await, TransferEnd::Done(1000));
+        assert_eq!(*senders.lock().unwrap(), [std::net::Ipv4Addr::LOCALHOST]);
     }
 
     #[tokio::test]

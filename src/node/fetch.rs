@@ -63,12 +63,12 @@ pub enum FetchError {
 }
 
 /// The progress of a transfer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TransferProgress {
     /// Bytes received so far, from the beginning; proven by the requested root.
     pub bytes: u64,
-    /// Peers that have sent any of them.
-    pub peers: usize,
+    /// Peers that have sent any of them, in no order.
+    pub senders: Vec<PeerId>,
 }
 
 /// A file in transfer.
@@ -385,7 +385,10 @@ impl BlockTransfer<'_> {
             (arriving, ready, result)
         });
         let (arriving, ready, result) = done.await.map_err(|e| FetchError::Local(io::Error::other(e)))?;
-        progress.send_replace(TransferProgress { bytes: arriving.verifier.size(), peers: self.senders.len() });
+        progress.send_replace(TransferProgress {
+            bytes: arriving.verifier.size(),
+            senders: self.senders.iter().copied().collect(),
+        });
         self.blocks.ready = ready;
         self.arriving = Some(arriving);
         result

@@ -21,7 +21,8 @@
 //!
 //! QUIC is left out: rust-libp2p and Kubo lose data on it, and TCP is as fast (`doc/facts/libp2p.md`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use libp2p::{Multiaddr, PeerId};
@@ -113,6 +114,13 @@ impl Node {
     /// Lists the connected peers.
     pub fn peers(&self) -> Vec<(PeerId, PeerInfo)> {
         self.seen().peers.iter().map(|(id, info)| (*id, info.clone())).collect()
+    }
+
+    /// Lists the addresses of these peers, as far as they are connected, each once.
+    pub fn addresses(&self, peers: &[PeerId]) -> Vec<IpAddr> {
+        let seen = self.seen();
+        let known = peers.iter().filter_map(|peer| gate::tcp_address(&seen.peers.get(peer)?.address));
+        known.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Lists the peers known to be on the network, connected or not.

@@ -3,8 +3,11 @@
 //!
 //! The other end is `daemon/server.rs`; the messages are in [`crate::socket`].
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -18,8 +21,45 @@ use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind}
 /// Time for the daemon to acknowledge a request; after it the daemon is skipped (`doc/design.md`, promise 5).
 const SILENCE: Duration = Duration::from_millis(50);
 
+/// An older daemon's answer to a request that it does not know.
+const NO_SUCH_REQUEST: &str = "there is no such request";
+
 /// Bytes in one piece.
 const PIECE: u64 = 256 * 1024;
+
+/// Most neighbours that are named as senders of one file.
+const SENDERS_MOST: usize = 8;
+
+/// What the daemon tells about a file beside its bytes. Cheap to clone.
+#[derive(Clone, Default, Debug)]
+pub struct LanTold(Rc<LanTelling>);
+
+#[derive(Default, Debug)]
+struct LanTelling {
+    has_answered: Cell<bool>,
+    senders: RefCell<Vec<IpAddr>>,
+}
+
+impl LanTold {
+    /// Returns the addresses of the neighbours that have sent any of the file, as far as the daemon named them.
+    pub fn senders(&self) -> Vec<IpAddr> {
+        self.0.senders.borrow().clone()
+    }
+
+    /// Tells, for people, that the file did not come in time, and from where: `10.78.0.1 was too slow`.
+    pub fn slow_one(&self) -> String {
+        match (self.senders().as_slice(), self.0.has_answered.get()) {
+            ([one], _) => format!("{one} was too slow"),
+            (_, true) => "the neighbours were too slow".to_owned(),
+            (_, false) => "the daemon here was too slow".to_owned(),
+        }
+    }
+
+    fn name(&self, addresses: &str) {
+        let addresses = addresses.split(' ').take(SENDERS_MOST).filter_map(|address| address.parse().ok());
+        *self.0.senders.borrow_mut() = addresses.collect();
+    }
+}
 
 /// One file in the daemon's reach.
 pub struct LanFile {
@@ -29,20 +69,31 @@ pub struct LanFile {
     name: String,
     /// Bytes of the file.
     size: u64,
+    told: LanTold,
 }
 
 impl LanFile {
     /// Makes a source of the file with this sha256 and size through the daemon at `socket`. `name` is the daemon's
     /// name for it.
     pub fn new(socket: &Path, sha256: Sha256, cid: Option<Cid>, size: u64, name: &str) -> Self {
-        Self { socket: socket.to_owned(), sha256, cid, name: name.to_owned(), size }
+        Self { socket: socket.to_owned(), sha256, cid, name: name.to_owned(), size, told: LanTold::default() }
+    }
+
+    /// Has it leave in `told` what the daemon says beside the bytes.
+    pub fn telling(self, told: &LanTold) -> Self {
+        Self { told: told.clone(), ..self }
     }
 
     async fn ask(&self, question: FetchRequest) -> Result<SourceAnswer<'_>, Miss> {
         let connection = connect(&self.socket)?;
         let cid = self.cid.map_or_else(|| "-".to_owned(), |cid| cid.to_string());
-        let request = format!("get {} {} {cid} {}", self.sha256, self.size, self.name);
-        ask(&connection, &request).await?;
+        let request = |verb: &str| format!("{verb} {} {} {cid} {}", self.sha256, self.size, self.name);
+        match ask(&connection, &request("obtain")).await {
+            // A daemon that was started before this program was updated.
+            Err(Miss::Broken(why)) if why == NO_SUCH_REQUEST => ask(&connection, &request("get")).await?,
+            asked => asked?,
+        }
+        self.told.0.has_answered.set(true);
         let file = match said(connection.receive().await)? {
             (text, Some(file)) if text == "coming" => file,
             (text, _) => return Err(refusal(&text)),
@@ -51,7 +102,8 @@ impl LanFile {
         // The file grows from its beginning, so it can be read from any offset that has come.
         let start = question.from.min(self.size);
         let until = question.until.unwrap_or(u64::MAX);
-        let coming = GrowingFile { connection, file, at: start, until, there: 0, is_done: false };
+        let told = self.told.clone();
+        let coming = GrowingFile { connection, file, at: start, until, there: 0, is_done: false, told };
         let body = stream::try_unfold(coming, GrowingFile::next);
         Ok(SourceAnswer::Bytes { start, size: Some(self.size), modified: None, body: body.boxed_local() })
     }
@@ -79,6 +131,7 @@ struct GrowingFile {
     until: u64,
     there: u64,
     is_done: bool,
+    told: LanTold,
 }
 
 impl GrowingFile {
@@ -97,6 +150,7 @@ impl GrowingFile {
             let (text, _) = said(self.connection.receive().await)?;
             match text.split_once(' ') {
                 None if text == "done" => self.is_done = true,
+                Some(("from", addresses)) => self.told.name(addresses),
                 Some(("have", count)) => {
                     let there = count.parse().map_err(|_| Miss::Broken("said no number".to_owned()))?;
                     if there <= self.there {

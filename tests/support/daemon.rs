@@ -19,8 +19,10 @@ pub enum Daemon {
     Honest,
     /// Accepts and stays silent.
     Silent,
-    /// Stays silent at the first request, and delivers from then on.
+    /// Is silent about the first request, and delivers from then on.
     LateOnce,
+    /// Is of a version before `obtain`.
+    Older,
     /// Answers that it is searching, and nothing more.
     Searching,
     /// Hangs up at once.
@@ -140,12 +142,17 @@ impl FakeDaemon {
 /// Answers one request; `None` when it hangs up after it.
 async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &Mutex<Vec<String>>) -> Option<()> {
     let (request, _) = connection.receive().await.ok()??;
-    noted.lock().expect("a list").push(request.clone());
+    let is_first = {
+        let mut noted = noted.lock().expect("a list");
+        noted.push(request.clone());
+        noted.len() == 1
+    };
     let say = async |text: &str, file: Option<&File>| connection.send(text, file).await.ok();
     let hang = || tokio::time::sleep(Duration::from_secs(60));
     match manner {
         Daemon::Silent => hang().await,
-        Daemon::LateOnce if noted.lock().expect("a list").len() == 1 => hang().await,
+        Daemon::LateOnce if is_first => hang().await,
+        Daemon::Older if request.starts_with("obtain ") => return say("failed there is no such request", None).await,
         Daemon::HangsUp => return None,
         Daemon::Babbling => {
             say("good evening", None).await?;
@@ -188,6 +195,9 @@ async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &M
     };
     let file = file_of(&sent, Path::new("/tmp"));
     say("coming", Some(&file)).await?;
+    if request.starts_with("obtain ") {
+        say("from 10.78.0.1", None).await?;
+    }
     say(&format!("have {}", told / 3), None).await?;
     say(&format!("have {told}"), None).await?;
     match manner {
