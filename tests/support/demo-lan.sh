@@ -90,27 +90,37 @@ stop_daemon() {
 # daemon_says NAME TEXT: whether its status has that.
 daemon_says() { pkgswarm_of "$1" status --json | grep -qF -- "$2"; }
 knows_a_neighbour() { daemon_says "$1" '"agent":"pkgswarm/'; }
-offers() { [[ $(pkgswarm_of "$1" shared 2>/dev/null | wc -l) == "$2" ]]; }
+offers() { [[ $(pkgswarm_of "$1" shared 2>/dev/null | grep -c '\.pkg\.tar') == "$2" ]]; }
 
 # is_installed SENDER: like `installs`, for what comes from a neighbour (`lan`) or over the uplink.
 is_installed() {
-    local file said sent expected sender=$1
-    : >"$demo_dir/log/pacman"
+    local file said sent expected sender=$1 shown=$1
+    # The first machine, by the address that the second one sees.
+    if [[ $sender == lan ]]; then shown="neighbour $([[ -n $no_hosts ]] && echo 127.0.0.1 || echo 10.77.0.2)"; fi
+    : >"$demo_dir/log/screen"
     counters_to_zero
     pacman_runs -Sy
     pacman_runs -S hello
     counters_are_complete
-    printf '   %-35s %9s  %-14s %s\n' file bytes 'pkgswarm says' 'over the uplink'
-    for file in "${packages[@]}"; do
+    row file bytes 'pkgswarm says' 'over the uplink'
+    for file in $(in_order "${packages[@]}"); do
         said=$(with_names "$(said_about "$file")")
         sent=$(sent uplink "$file") expected=0
         if [[ $sender == uplink ]]; then expected=${size[$file]}; fi
-        printf '   %-35s %9d  %-14s %s\n' "$file" "${size[$file]}" "${said%% (*}" "$sent"
-        [[ ${said%% (*} == "$sender" ]] || fails "$file should have come from $sender" "$demo_dir/log/pacman"
-        ((sent == expected)) || fails "the mirror should have sent $expected bytes of $file" "$demo_dir/log/pacman"
+        row "$file" "$(human "${size[$file]}")" "${said%% (*}" "$(human "$sent")"
+        [[ ${said%% (*} == "$shown" ]] || fails "$file should have come from $shown" "$demo_dir/log/screen"
+        ((sent == expected)) || fails "the mirror should have sent $expected bytes of $file" "$demo_dir/log/screen"
         cmp "$demo_dir/repo/$file" "$(system_of)/cache/$file" >&2 || fails "the cache has another $file"
     done
     [[ $(pacman_says -Q) == $'atlas 3.1-1\nhello 1.0-1\nlibdemo++ 1:2.0-1' ]] || fails 'other packages are installed'
+}
+
+# pkgswarm_why NAME PACKAGE: where its file came from and where it would come from, as pkgswarm explains it.
+pkgswarm_why() {
+    in_ns "$ns" "$(command -v bash)" -c "$(declare -f pkgswarm_of system_of); demo_dir=$demo_dir pkgswarm_of $1 why $2" \
+        >"$demo_dir/log/why" 2>&1 ||
+        fails "why $2 failed" "$demo_dir/log/why"
+    shows_screen "pkgswarm why $2" "$demo_dir/log/why"
 }
 
 # forget_on_two VERSION: another fresh system, and nothing that the second machine's daemon has.
@@ -142,7 +152,7 @@ lan_steps() {
     peer=
     if [[ -n $no_hosts ]]; then
         until_so 'the first machine listens' daemon_says one /ip4/127
-        peer=$(pkgswarm_of one status | awk '$1 == "at" { print $2; exit }')
+        peer=$(pkgswarm_of one status --json | grep -o '/ip4/127[^"]*' | head -n 1)
     fi
     new_machine two "$peer"
     on_host two
@@ -152,56 +162,48 @@ lan_steps() {
     until_so 'the machines find each other' knows_a_neighbour two
     took=$((($(date +%s%N) - began) / 1000000))
     until_so 'both know it' knows_a_neighbour one
-    say '   # pkgswarm status'
-    pkgswarm_of two status | sed -n '/^daemon/,/^index/{/^index/d;s/^/   /;p}' | cut -c1-117
+    pkgswarm_of two status >"$demo_dir/log/status"
+    shows_screen 'pkgswarm status' "$demo_dir/log/status"
     ((took < 3000)) || fails "that took $took ms"
     holds "found $took ms after the start"
 
-    begins 'pacman 7.1.0 on the first machine: the mirror serves'
-    say 'One line in pacman.conf stands in for curl: XferCommand = pkgswarm xfer %u %o. Nobody on the network has anything.'
+    begins 'The first machine: the mirror serves'
+    say 'One line in pacman.conf stands in for curl: XferCommand = pkgswarm xfer %u %o. The network has nothing yet.'
     on_host one
     is_installed uplink
     holds "$all over the uplink"
 
     until_so 'the first machine offers all three packages' offers one 3
-    for pacman in 7.1.0 6.0.2; do
-        begins "pacman $pacman on the second machine: the first one serves"
-        if [[ $pacman == 7* ]]; then
-            say 'Below 1 MiB the content id follows from the sha256 in demo.db; above, the neighbour is asked for it, and what'
-            say 'comes is proven by the sha256 like anything else.'
-        else
-            say 'This older one runs the line as root; pkgswarm itself drops to an unprivileged user. Another fresh system.'
-            forget_on_two 6.0.2
-        fi
-        on_host two
-        is_installed lan
-        if [[ $pacman == 7* ]]; then
-            say '   # pkgswarm status     (of the first machine)'
-            pkgswarm_of one status | sed -n '/^daemon/{s/^/   /;p};/^  peer/{s/^/   /;p}' | cut -c1-117
-        fi
-        holds "$all from the neighbour, 0 over the uplink"
-    done
+    begins 'The second machine: the first one serves'
+    say 'Below 1 MiB the content id follows from the sha256 in demo.db; above, the neighbour is asked for it, and what'
+    say 'comes is proven by the sha256 like anything else.'
+    on_host two
+    is_installed lan
+    pkgswarm_why two hello
+    silently=yes forget_on_two 6.0.2
+    on_host two
+    the_same_with '6.0.2, which runs pkgswarm as root: that drops to an unprivileged user' is_installed lan
+    holds "$all from the neighbour, 0 over the uplink"
 
-    begins "The first machine's files are damaged: the mirror serves"
+    begins 'Damaged files, then a machine that hangs'
+    say 'The mirror serves in both cases.'
     say 'Other bytes of the right size are in its package cache now. A changed file is not served as what it was.'
     for file in "${packages[@]}"; do
         lie_about "$demo_dir/repo/$file" "$demo_dir/system-one/cache/$file"
     done
     forget_on_two 7.1.0
     on_host two
-    is_installed uplink
-    holds "$all over the uplink, nothing of the damaged files"
-
-    begins 'The first machine hangs: the mirror serves'
+    silently=yes is_installed uplink
+    say "   $all over the uplink, nothing of the damaged files."
     for file in "${packages[@]}"; do cp "$demo_dir/repo/$file" "$demo_dir/system-one/cache/$file"; done
     until_so 'the first machine offers them again' offers one 3
     forget_on_two 7.1.0
     on_host two
     kill -STOP "${daemon_pid[one]}"
-    say 'Its daemon is stopped where it stands, the connection to it is still there, and nothing comes.'
-    is_installed uplink
+    say 'Now they are right again, and its daemon is stopped where it stands: the connection is there, and nothing comes.'
+    screenless=yes is_installed uplink
     kill -CONT "${daemon_pid[one]}"
-    holds "$all over the uplink"
+    holds "$all over the uplink, twice"
 
     stop_daemon two
     stop_daemon one

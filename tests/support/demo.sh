@@ -14,7 +14,7 @@ ns=
 # --- What is said -----------------------------------------------------------------------------------------------------
 
 heading() { printf '\n%s\n%s\n' "$1" "${1//?/-}"; }
-say() { printf '%s\n' "$*"; }
+say() { [[ -n ${silently:-} ]] || printf '%s\n' "$*"; }
 
 # begins TITLE: the next step.
 begins() {
@@ -27,6 +27,38 @@ holds() {
     ((++step))
     summary+=("$step|$title|$1")
     say "=> $1"
+}
+
+# the_same_with VERSION COMMAND...: checks all of it once more with another release of pacman, and says so in one line.
+the_same_with() {
+    local version=$1
+    shift
+    silently=yes "$@"
+    say "   And the same with pacman $version."
+}
+
+# first_time: of what tests/parts and cargo have to build, the names, with their usual minutes on two cores.
+first_time() {
+    local dir=${PKGSWARM_PARTS:-${HOME:-/root}/.cache/pkgswarm-parts}
+    [[ -x $dir/bin/ipfs ]] || ! command -v go >/dev/null || echo '5 Kubo'
+    [[ -x $dir/pacman-7.1.0/bin/pacman ]] || echo '3 pacman and its tools'
+    [[ -x target/release/pkgswarm-full ]] || echo '8 pkgswarm'
+}
+
+# build_progress: shows the last line of a build on a terminal, and a line a minute elsewhere.
+build_progress() {
+    local line count=0 next=$((SECONDS + 60))
+    while IFS= read -r line; do
+        printf '%s\n' "$line" >>"$demo_dir/log/build"
+        ((++count))
+        if [[ -t 1 ]]; then
+            printf '\r\e[K   %s' "${line:0:76}"
+        elif ((SECONDS >= next)); then
+            next=$((SECONDS + 60))
+            printf '   %d lines of the build, the last: %s\n' "$count" "${line:0:60}"
+        fi
+    done
+    if [[ -t 1 ]]; then printf '\r\e[K'; fi
 }
 
 # fails WHAT [LOG]: the demo ends here, loudly.
@@ -292,7 +324,8 @@ lie_about() { LC_ALL=C tr '\000-\377' '\001-\377\000' <"$1" >"$2"; }
 pkgswarm_of() {
     local who=$1
     shift
-    PKGSWARM_CONFIG_DIR=$demo_dir/$who/etc "$demo_dir/bin/pkgswarm" "$@"
+    PATH=$(system_of)/bin:$PATH PKGSWARM_PACMAN_CONF=$(system_of)/pacman.conf PKGSWARM_CONFIG_DIR=$demo_dir/$who/etc \
+        "$demo_dir/bin/pkgswarm" "$@"
 }
 
 # Where the system of a pacman is.
@@ -305,8 +338,11 @@ fresh_system() {
     shift
     # shellcheck disable=SC2034 # tests/demo reads it
     first_server=$1
+    # What was delivered stays known, for `stats` at the end.
+    if [[ -e $demo_dir/$who/store/journal ]]; then mv "$demo_dir/$who/store/journal" "$demo_dir/journal-$who"; fi
     rm -rf "$root" "$demo_dir/$who/store"
     install -d -o "$demo_user" -g "$demo_user" "$demo_dir/$who/store"
+    if [[ -e $demo_dir/journal-$who ]]; then mv "$demo_dir/journal-$who" "$demo_dir/$who/store/journal"; fi
     mkdir -p "$root"/{bin,root,db,cache,hooks,gpg}
     # Where the download user can start them too.
     cp -L "$PKGSWARM_PARTS/pacman-$version/bin/"{pacman,pacman-conf} "$root/bin/"
@@ -325,24 +361,64 @@ fresh_system() {
     } >"$root/pacman.conf"
 }
 
-# pacman_runs ARGUMENT...: the real one in the fresh system; what it and pkgswarm say is in the log `pacman`.
+# pacman_runs ARGUMENT...: the real one in the fresh system, at a terminal of 100 columns. What it shows in the end is in
+# the log `screen`; it is printed unless $silently or $screenless.
 pacman_runs() {
-    local root
+    local root command status=0
     root=$(system_of)
-    printf '   # pacman %s\n' "$*"
-    PATH=$root/bin:$PATH PKGSWARM_CONFIG_DIR=$demo_dir/$who/etc in_ns "$ns" \
-        "$root/bin/pacman" --config "$root/pacman.conf" --noconfirm --color never "$@" \
-        >>"$demo_dir/log/pacman" 2>&1 </dev/null || fails "pacman $* failed" "$demo_dir/log/pacman"
+    printf -v command '%q ' env "PATH=$root/bin:$PATH" "PKGSWARM_CONFIG_DIR=$demo_dir/$who/etc" NO_COLOR=1 \
+        ${ns:+ip netns exec "$ns"} "$root/bin/pacman" --config "$root/pacman.conf" --noconfirm --color never "$@"
+    TERM=xterm SHELL=/bin/bash script --quiet --return --command "stty cols 100 rows 50; exec $command" \
+        "$demo_dir/log/terminal" >/dev/null 2>&1 </dev/null || status=$?
+    as_shown <"$demo_dir/log/terminal" >"$demo_dir/log/last"
+    cat "$demo_dir/log/last" >>"$demo_dir/log/screen"
+    ((status == 0)) || fails "pacman $* failed" "$demo_dir/log/screen"
+    [[ -n ${silently:-}${screenless:-} ]] || shows_screen "pacman $*" "$demo_dir/log/last"
+}
+
+# as_shown: of what went to a terminal, the lines that it shows in the end.
+as_shown() {
+    sed -E -e '/^Script (started|done) on /d' -e 's/\r+$//' -e 's/.*\r//' -e 's/\x1b\[[0-9;?]*[A-Za-z]//g' -e 's/ +$//'
+}
+
+# shows_screen COMMAND FILE: a screen, as the user saw it.
+shows_screen() {
+    printf '   $ %s\n' "$1"
+    cat -s "$2" | sed 's/^/   | /'
 }
 
 pacman_says() { "$(system_of)/bin/pacman" --config "$(system_of)/pacman.conf" "$@"; }
 pacman_conf_says() { "$(system_of)/bin/pacman-conf" --config "$(system_of)/pacman.conf" "$@"; }
 
-# said_about FILE: what pkgswarm's one line says about where a file came from.
+# said_about FILE: what pkgswarm's line on the screen says about where a file came from, with its remarks.
 said_about() {
-    FILE=$1 awk 'index($0, ENVIRON["FILE"] "  ") == 1 && (at = index($0, "  from ")) { print substr($0, at + 7) }' \
-        "$demo_dir/log/pacman"
+    NAME=${1%.pkg.tar.zst} awk 'is_ours && /^    / { sub(/^ +/, ""); said = said " (" $0 ")"; next }
+        { is_ours = index($0, " " ENVIRON["NAME"] " ") == 1 }
+        is_ours { said = $0; sub(/^ [^ ]+ +[^ ]+ [^ ]+  /, "", said) }
+        END { print said }' "$demo_dir/log/screen"
 }
+
+# place_of FILE: the number of its line on the screen, for a table in the order in which pacman asked.
+place_of() {
+    NAME=${1%.pkg.tar.zst} awk 'index($0, " " ENVIRON["NAME"] " ") == 1 { print NR; exit }' "$demo_dir/log/screen"
+}
+
+# in_order FILE...: the same, in the order in which pacman asked for them.
+in_order() {
+    local file
+    for file; do printf '%s %s\n' "$(place_of "$file")" "$file"; done | sort -n | cut -d' ' -f2
+}
+
+# human BYTES: as people write it.
+human() {
+    awk -v bytes="$1" 'BEGIN {
+        if (bytes < 1024) printf "%d B", bytes
+        else if (bytes < 1048576) printf "%.1f KiB", bytes / 1024
+        else printf "%.1f MiB", bytes / 1048576 }'
+}
+
+# row FILE BYTES SAID COUNTED: of a table; nothing when $silently.
+row() { [[ -n ${silently:-} ]] || printf '   %-34s %10s  %-22s %s\n' "$@"; }
 
 # with_names TEXT: addresses become the names that the demo gave to its servers.
 with_names() {
