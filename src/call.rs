@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::coming::ComingFiles;
 use crate::config::Settings;
 use crate::distro::pacman_run::PacmanRun;
 use crate::env::{Env, HANDOVER};
@@ -92,6 +93,11 @@ impl Call {
     /// name.
     pub fn scratch_beside(&self) -> Option<File> {
         self.places.then(|| fsx::unnamed_yet(&self.beside).ok()).flatten()
+    }
+
+    /// Returns the list of what is coming in this run of pacman.
+    pub fn coming(&self) -> ComingFiles {
+        ComingFiles::of(&self.machine.store.health_dir(), &self.pacman_run.name, self.machine.env.uid)
     }
 
     /// Returns true after a ^C in this run of pacman, if one was recorded, or when this call is cancelled.

@@ -19,6 +19,7 @@ use crate::dag::dir::{DirectorySearch, SearchState};
 use crate::deliver::{Delivery, Obtained, Receipt};
 use crate::error::{Error, ErrorKind};
 use crate::machine::Machine;
+use crate::report::FileOrigin;
 use crate::source::kubo::{ask_cached, has_it};
 use crate::source::{self, Miss};
 use crate::verify::Accepted;
@@ -99,11 +100,11 @@ async fn by_blocks(
         receipt.cached_by_kubo.push((cid, proof.size()));
     }
     let from = match used.iter().map(|source| source.label()).collect::<Vec<_>>().join(" + ") {
-        none if none.is_empty() && fetched == 0 => "store".to_owned(),
-        none if none.is_empty() => "its CID".to_owned(),
+        none if none.is_empty() && fetched == 0 => FileOrigin { is_stored: true, ..FileOrigin::default() },
+        none if none.is_empty() => FileOrigin::from("its CID"),
         from => {
             receipt.sent(from.clone(), fetched);
-            from
+            FileOrigin::from(from)
         }
     };
     Ok((cid, Obtained::new(file, Accepted::Proven(proof), from).loose()))

@@ -12,8 +12,8 @@ use pkgswarm::{hit, interrupt, report};
 fn main() -> ExitCode {
     interrupt::hold();
     let env = Env::from_process();
-    if let Some(line) = hit::hand_out(&env) {
-        report::say(&line);
+    if let Some(lines) = hit::hand_out(&env) {
+        report::say_lines(&lines);
         return ExitCode::SUCCESS;
     }
     let error = match env.full_program() {

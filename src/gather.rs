@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::background;
 use crate::call::Call;
-use crate::config::Settings;
+use crate::config::{ProgressMode, Settings};
 use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
@@ -107,7 +107,7 @@ where
     let stopped = Arc::new(AtomicBool::new(false));
     let shared = Arc::new(Shared {
         env: env.clone(),
-        settings: Settings { progress: false, ..settings.clone() },
+        settings: Settings { progress: ProgressMode::Silent, ..settings.clone() },
         by,
         cancel: hub.cancel().clone(),
         jobs: Mutex::new(next),

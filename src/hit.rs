@@ -17,6 +17,7 @@ use std::time::Instant;
 use crate::ahead;
 use crate::background;
 use crate::call::Call;
+use crate::columns::Paper;
 use crate::config::Settings;
 use crate::deliver::{Obtained, Receipt};
 use crate::distro::caller;
@@ -28,9 +29,10 @@ use crate::machine::Machine;
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::prefetch::kept;
+use crate::report;
 use crate::want::{self, Want};
 
-/// Serves `pkgswarm xfer URL OUTPUT` from this machine; returns the line to print.
+/// Serves `pkgswarm xfer URL OUTPUT` from this machine; returns the lines to print.
 ///
 /// `None` when the file is not here, and whenever there is anything to report, to fetch or to start: then no file
 /// is at OUTPUT, and the full program starts from the beginning.
@@ -58,7 +60,12 @@ pub fn hand_out(env: &Env) -> Option<String> {
     if interrupt::is_waiting() {
         call.interrupted();
     }
-    Some(served.obtained.line(served.want.name.as_str()))
+    let paper = Paper::of(std::io::stderr(), env);
+    let mut lines = served.obtained.delivered(served.want.name.as_str(), ahead::STORED).on(paper);
+    if let Some(sentence) = ahead::handed_out(&call, &served.want.name, &served.obtained) {
+        lines = format!("{lines}\n{}", report::closing(&sentence, paper));
+    }
+    Some(lines)
 }
 
 /// A file that was found on this machine.

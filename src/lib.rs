@@ -117,7 +117,7 @@
 //! cid columns program runtime
 //! size
 //! error distro health http journal socket
-//! address config dag catalogue look stats
+//! address coming config dag catalogue look stats
 //! verify source kubo report
 //! plan store output index node
 //! machine race publish
@@ -148,6 +148,7 @@ pub mod cli;
 pub mod clock;
 pub mod cmd;
 pub mod columns;
+pub mod coming;
 pub mod config;
 pub mod content;
 pub mod daemon;

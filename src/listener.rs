@@ -11,6 +11,11 @@ pub trait Listener {
         let _ = (name, size);
     }
 
+    /// Tells that `bytes` of it were here before: they are progress, and have not arrived now.
+    fn kept(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// Counts the `bytes` of it that are here; the last came from the source called `from`.
     fn arrived(&self, bytes: u64, from: &str) {
         let _ = (bytes, from);

@@ -1,117 +1,31 @@
-//! Output during and after a fetch: a bar on a terminal, one quiet line otherwise.
+//! Output for people: the lines and the bar of a file that is fetched, and the doors to stderr and standard output.
+//!
+//! | file | what |
+//! |---|---|
+//! | `origin` | the sources of a file, in words |
+//! | `line` | the line of a delivered file, and the one that closes a run |
+//! | `log` | the log of a daemon, with journald's levels |
+//! | `progress` | the bar while it arrives, or one line where there is no terminal |
+//! | `layout`, `rate` | the columns, which are pacman's; the rate over the last seconds: both pure |
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::columns;
-use crate::config::value::show_size;
-use crate::listener::Listener;
 use crate::name::{is_hidden, shown};
 
+mod layout;
+mod line;
 pub mod log;
+mod origin;
+mod progress;
+mod rate;
 
-/// The progress of one file. Draws nothing before `SOON`, so that short transfers do not flicker.
-pub struct ProgressLine {
-    bar: RefCell<Option<ProgressBar>>,
-    wanted: bool,
-    name: String,
-    total: Option<u64>,
-    since: Instant,
-}
-
-const SOON: Duration = Duration::from_millis(150);
-
-impl ProgressLine {
-    /// Makes a bar when `wanted`, else one that draws nothing.
-    pub fn new(wanted: bool, name: &str, total: Option<u64>) -> Self {
-        let bar = RefCell::new(None);
-        Self { bar, wanted, name: shown(name).into_owned(), total, since: Instant::now() }
-    }
-
-    /// Sets the number of bytes received and their source.
-    pub fn at(&self, bytes: u64, from: &str) {
-        if !self.wanted || (self.bar.borrow().is_none() && self.since.elapsed() < SOON) {
-            return;
-        }
-        let mut bar = self.bar.borrow_mut();
-        let bar = bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(self.total, ProgressDrawTarget::stderr_with_hz(8));
-            bar.set_style(style(self.total.is_some()));
-            bar.set_prefix(self.name.clone());
-            bar.with_position(bytes)
-        });
-        bar.set_position(bytes);
-        if bar.message() != from {
-            bar.set_message(from.to_owned());
-        }
-    }
-
-    /// Removes the bar.
-    pub fn clear(&self) {
-        if let Some(bar) = self.bar.borrow_mut().take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Drop for ProgressLine {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-impl Listener for ProgressLine {
-    fn arrived(&self, bytes: u64, from: &str) {
-        self.at(bytes, from);
-    }
-}
-
-/// Shows deliveries on a terminal: a bar for the file that is on its way.
-pub struct ProgressBars {
-    wanted: bool,
-    now: RefCell<Option<ProgressLine>>,
-}
-
-impl ProgressBars {
-    /// Shows bars when `wanted`, else only why a delivery pauses.
-    pub fn new(wanted: bool) -> Self {
-        Self { wanted, now: RefCell::new(None) }
-    }
-}
-
-impl Listener for ProgressBars {
-    fn begins(&self, name: &str, size: Option<u64>) {
-        *self.now.borrow_mut() = Some(ProgressLine::new(self.wanted, name, size));
-    }
-
-    fn arrived(&self, bytes: u64, from: &str) {
-        if let Some(now) = &*self.now.borrow() {
-            now.at(bytes, from);
-        }
-    }
-
-    fn waits(&self, why: &str) {
-        say(why);
-    }
-
-    fn ends(&self) {
-        self.now.take();
-    }
-}
-
-fn style(sized: bool) -> ProgressStyle {
-    let template = if sized {
-        "{prefix} {bytes}/{total_bytes} {bytes_per_sec} {eta} from {msg} [{wide_bar}] {percent}%"
-    } else {
-        "{prefix} {bytes} {bytes_per_sec} from {msg} {spinner}"
-    };
-    ProgressStyle::with_template(template).expect("the template is fixed and valid").progress_chars("#>-")
-}
+pub use layout::Rest;
+pub use line::{Delivered, RunTotal, closing};
+pub use origin::FileOrigin;
+pub use progress::{ProgressBars, ProgressLine, RestOf};
 
 /// Returns a number with its noun in English: `1 file`, `2 files`.
 pub fn counted(number: impl fmt::Display, noun: &str) -> String {
@@ -158,6 +72,15 @@ pub fn warn(troubles: &[String]) {
     troubles.iter().for_each(|trouble| say(&format!("warning: {trouble}")));
 }
 
+/// Writes lines that are fit to print already, as those of [`Delivered::on`] and [`closing`] are, to stderr; none after
+/// [`be_quiet`].
+pub fn say_lines(lines: &str) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
+    let _ = writeln!(io::stderr(), "{lines}");
+}
+
 /// Standard output for text and JSON: all output of a command goes through here, files aside.
 ///
 /// Names are foreign text. Invisible characters ([`is_hidden`]) are written as `\u202e`, which in JSON is the same
@@ -200,20 +123,9 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Returns the line of a delivered file: name, size, source, and the waiver if there is one.
-pub fn delivered(name: &str, size: u64, from: &str, note: Option<&str>) -> String {
-    let note = note.map(|note| format!(" ({note})")).unwrap_or_default();
-    format!("{name}  {}  from {from}{note}", show_size(size))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_delivered_file_is_one_line() {
-        assert_eq!(delivered("a.db", 17, "m.example", Some("unproven")), "a.db  17 B  from m.example (unproven)");
-    }
 
     #[test]
     fn what_is_not_seen_is_printed_as_json_spells_it() {
@@ -223,10 +135,5 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&escaped(&json)).unwrap();
         assert_eq!(read["name"], name);
         assert!(!escaped(&json).chars().any(is_hidden));
-    }
-
-    #[test]
-    fn the_templates_are_valid() {
-        let _ = (style(true), style(false));
     }
 }

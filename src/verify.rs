@@ -83,6 +83,11 @@ impl Waiver {
         }
     }
 
+    /// Returns true for one that every file of its kind has, and that a user can do nothing about.
+    pub fn is_usual(self) -> bool {
+        matches!(self, Self::Signature | Self::MirrorDatabase | Self::DatabaseInUse | Self::NoSignature)
+    }
+
     /// Returns the most bytes that are accepted without an expectation.
     ///
     /// Signatures 16 KiB, as pacman's own downloader limits them (pacman 7.1, be_sync.c:213). Databases 1 GiB: its 128 MiB

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pkgswarm::cid::Cid;
+use pkgswarm::config::ProgressMode;
 use pkgswarm::dag::proof::Leaves;
 use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::digest::Sha256;
@@ -239,7 +240,7 @@ fn check(seed: u64, dir: &Path, is_read_early: bool) {
     let scene = Scene::of(seed);
     let expect = Expect::Exact { sha256: Sha256::of(&scene.truth), size: scene.truth.len() as u64 };
     let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
-    let progress = ProgressLine::new(false, name.as_str(), None);
+    let progress = ProgressLine::new(ProgressMode::Silent, name.as_str(), None);
     let partial = tempfile::tempfile_in(dir).unwrap();
     let reader = Reader::of(&partial);
     partial.write_all_at(&scene.left, 0).unwrap();

@@ -36,7 +36,7 @@ fn packages_come_from_a_kubo_on_the_network_whatever_its_chunks() {
         machine.daemon.forget();
     }
     let ran = machine.pacman.run(&["-Sw", "alpha"]).ok();
-    assert!(ran.stderr.contains("from lan"), "{ran}");
+    assert!(ran.stderr.contains("neighbour"), "{ran}");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_file_of_any_shape_is_fetched_by_its_cid_without_kubo() {
         let got = into.path().join("file");
         let ran = wants.swarm.run(&["fetch", what, "--output", &got.display().to_string()]).ok();
         assert!(std::fs::read(&got).expect("a file") == bytes, "{ran}");
-        assert!(ran.stderr.contains("from lan"), "{ran}");
+        assert!(ran.stderr.contains("neighbour"), "{ran}");
     }
     // Held by a neighbour's daemon alone.
     has.pacman.run(&["-Sy"]).ok();

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use crate::call::Call;
+use crate::coming::ComingFiles;
 use crate::digest::Sha256;
 use crate::health::Health;
 use crate::plan::Expect;
@@ -29,6 +30,7 @@ pub(super) struct Cleanup {
     pacman_run: String,
     health_dir: PathBuf,
     uid: u32,
+    coming: ComingFiles,
     /// Files that may have been kept for this run alone.
     passing: Arc<Mutex<Vec<Sha256>>>,
     /// The directories in which pacman puts the files.
@@ -42,7 +44,8 @@ impl Cleanup {
             Store::open(call.machine.store.dir(), call.machine.env.uid, call.machine.settings.store_max).ok()?;
         let (pacman_run, health_dir, uid) = (call.pacman_run.name.clone(), store.health_dir(), call.machine.env.uid);
         let (passing, cache_dirs) = (Arc::default(), Arc::default());
-        Some(Self { store: Arc::new(store), pacman_run, health_dir, uid, passing, cache_dirs })
+        let coming = call.coming();
+        Some(Self { store: Arc::new(store), pacman_run, health_dir, uid, coming, passing, cache_dirs })
     }
 
     /// Sets the directories of pacman's cache.
@@ -83,6 +86,7 @@ impl Cleanup {
             if ended.is_ok_and(|ready| ready > 0) || is_stopped {
                 self.tidy();
                 self.clear_up();
+                self.coming.remove();
                 // Kills this process too, which leads its process group; a later run resumes partial files.
                 let _ = rustix::process::kill_current_process_group(Signal::KILL);
                 std::process::exit(0);

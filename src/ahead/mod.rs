@@ -33,16 +33,22 @@ use crate::env::AHEAD;
 use crate::hub::{self, FileHub};
 use crate::name::FileName;
 use crate::plan::Expect;
+use crate::report::FileOrigin;
 use crate::store::{SetAside, Turn};
 use crate::verify::{self, Accepted, Waiver};
 use crate::want::Want;
 
 mod certain;
+mod closing;
 mod end;
 mod list;
 mod process;
 
+pub use closing::{handed_out, rest};
 pub use process::{outlive, run};
+
+/// The words for a file that the store had before pacman asked for it.
+pub const STORED: &str = "fetched ahead";
 
 /// Starts reading ahead when `name` is the first file of its transaction that belongs to a package, and returns at
 /// once. Where nothing may be read ahead, that process only clears up after pacman.
@@ -142,5 +148,11 @@ fn accepted(call: &Call, want: &Want, aside: SetAside) -> Option<Obtained> {
     file.write_all(&aside.bytes).ok()?;
     let waived = verify::waive(why, &want.name, &file).ok()?;
     let modified = aside.modified;
-    Some(Obtained { modified, ..Obtained::new(file, Accepted::Waived(waived), aside.from) }.loose())
+    Some(
+        Obtained {
+            modified,
+            ..Obtained::new(file, Accepted::Waived(waived), FileOrigin { is_stored: true, ..aside.from.into() })
+        }
+        .loose(),
+    )
 }

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use crate::call::Call;
+use crate::coming::ComingFile;
 use crate::config::Settings;
 use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
 use crate::distro::caller::ProcessKey;
@@ -16,6 +17,7 @@ use crate::fsx;
 use crate::gather::{Gathered, gather, into_store};
 use crate::journal::By;
 use crate::name::NameKind;
+use crate::plan::Expect;
 use crate::store::{SetAside, Turn};
 use crate::want::Want;
 
@@ -47,6 +49,12 @@ pub fn run(call: &mut Call, pacman_run: &str) {
     if is_read_ahead(call) {
         let wants = list::wants(&call.lists, &pacman);
         end.expect(&wants);
+        let exact = |want: &Want| match want.plan.expect {
+            Expect::Exact { sha256, size } => Some((sha256, size)),
+            Expect::Waived(_) => None,
+        };
+        let coming = |want: &Want| ComingFile { name: want.name.clone(), exact: exact(want) };
+        call.coming().announce(&wants.iter().map(coming).collect::<Vec<_>>());
         end.cached_in(call.lists.cache_dirs());
         fetch_all(call, wants, begun);
         while !end.is_all_handed_out() {
@@ -124,7 +132,7 @@ async fn set_aside(call: &mut Call, want: &Want, receipt: &mut Receipt) -> Resul
     let obtained = deliver::fetch(call, want.order(), Purpose::ReadAhead).await.noted_in(receipt)?;
     let failed = |e| Error::local(aside.dir().display(), e);
     let bytes = fsx::read_part(&obtained.file, 0, obtained.accepted.size()).map_err(failed)?;
-    let file = SetAside { bytes, from: obtained.from.clone(), modified: obtained.modified };
+    let file = SetAside { bytes, from: obtained.from.source.clone(), modified: obtained.modified };
     aside.put(&key, &file).map_err(failed)?;
     Ok(Some(obtained))
 }

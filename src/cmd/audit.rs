@@ -8,7 +8,7 @@ use crate::catalogue::Catalogue;
 use crate::cid::Cid;
 use crate::cli::AuditArgs;
 use crate::clock;
-use crate::config::Settings;
+use crate::config::{ProgressMode, Settings};
 use crate::dag::build::{BuiltFile, build};
 use crate::digest::Sha256;
 use crate::env::Env;
@@ -37,7 +37,8 @@ fn run_here(env: &Env, settings: &Settings, args: &AuditArgs) -> anyhow::Result<
     let voices = voices?;
     let files = files(&paths)?;
     let total = files.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
-    let progress = ProgressLine::new(settings.progress, "audit", Some(total));
+    let mode = if settings.progress == ProgressMode::Bar { ProgressMode::Bar } else { ProgressMode::Silent };
+    let progress = ProgressLine::new(mode, "audit", Some(total));
     let (mut count, mut done) = (Count::default(), 0);
     for path in &files {
         match audit(path, &voices, &mut done, &progress) {

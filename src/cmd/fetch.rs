@@ -12,6 +12,7 @@ use crate::background;
 use crate::call::Call;
 use crate::cid::Cid;
 use crate::cli::{FetchArgs, SourceArg};
+use crate::columns::Paper;
 use crate::config::Settings;
 use crate::content::content;
 use crate::dag::build::build;
@@ -26,30 +27,34 @@ use crate::journal::By;
 use crate::machine::Machine;
 use crate::name::FileName;
 use crate::output::Output;
-use crate::report::{self, ProgressBars};
+use crate::report::{self, FileOrigin, ProgressBars};
 use crate::runtime;
 use crate::source;
 use crate::want::{self, Want};
+
+/// The words for a file that the store had.
+const STORED: &str = "fetched earlier";
 
 /// Runs the command. Every WHAT is tried; the first failure decides the exit status.
 pub fn run(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
     if args.output.is_some() && args.what.len() > 1 {
         return Err(Error::usage("--output", "takes one file").hint("use --directory for several").into());
     }
-    let tell = |arrival: &Arrival<'_>| told(args, arrival);
+    let tell = |arrival: &Arrival<'_>| told(env, args, arrival);
     handover::through(env, settings, &target(args, &tell)?, |settings| run_here(env, settings, args))
 }
 
 /// Fetches as the user that this process is.
 fn run_here(env: &Env, settings: &Settings, args: &FetchArgs) -> anyhow::Result<u8> {
     let giver = Giver::of(env);
-    let mut call = Call::open(env, settings, beside(args))?.telling(Rc::new(ProgressBars::new(settings.progress)));
+    let bars = Rc::new(ProgressBars::new(settings.progress));
+    let mut call = Call::open(env, settings, beside(args))?.telling(Rc::<ProgressBars>::clone(&bars));
     if !is_to_stdout(args) {
         call = call.placing();
     }
     let (mut first_failure, mut all) = (None, Receipt::default());
     for asked in 0..args.what.len() {
-        match one(&mut call, args, asked, giver.as_ref(), &mut all) {
+        match one(&bars, &mut call, args, asked, giver.as_ref(), &mut all) {
             Ok(()) => {}
             Err(e) if args.what.len() == 1 => return Err(e),
             Err(e) => {
@@ -114,22 +119,24 @@ fn name_in(what: &str) -> String {
 }
 
 /// Reports a file that root has placed, in root's own words: from the child's message it uses only the source.
-fn told(args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
+fn told(env: &Env, args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
     let (message, what) = (arrival.message, args.what[arrival.message.asked()].as_str());
     // For an output under another name, the child alone knows the file's own name.
     let is_package = message.name().is_some_and(|name| name.package().is_some());
     let name = if is_package { arrival.name.to_owned() } else { name_in(what) };
+    let origin = message.origin();
     if !args.json {
-        report::say(&message.line(&name));
+        let delivered = message.delivered(&name, &origin, STORED);
+        report::say_lines(&delivered.on(Paper::of(io::stderr(), env)));
         return Ok(());
     }
-    let (from, path) = (message.from(), output_path(args, &name));
+    let path = output_path(args, &name);
     // Below a CID, only the child knows the CID of the file.
     let cid = match Address::parse(what) {
         Some(Ok(address)) if address.path.is_empty() => Some(address.cid),
         _ => message.cid(),
     };
-    let line = json(what, &name, arrival.file, cid, from, message.waiver(), path.as_deref());
+    let line = json(what, &name, arrival.file, cid, &origin, message.waiver(), path.as_deref());
     say_json(&line.map_err(|e| Error::local(&name, e))?);
     Ok(())
 }
@@ -145,6 +152,7 @@ fn output_path(args: &FetchArgs, name: &str) -> Option<PathBuf> {
 
 /// Fetches the WHAT of this number, from 0, and puts it where it belongs. Its receipt is added to `all`.
 fn one(
+    bars: &ProgressBars,
     call: &mut Call,
     args: &FetchArgs,
     asked: usize,
@@ -156,7 +164,7 @@ fn one(
     super::say_warnings(&call.lists);
     let hub = FileHub::new(1, cancel.clone());
     let obtaining = Delivery::of(async |receipt: &mut Receipt| obtain(&hub, call, args, meaning?, receipt).await);
-    let Delivery { result: got, receipt } = runtime::run(&cancel, obtaining);
+    let Delivery { result: got, receipt } = runtime::run(&cancel, bars.while_shown(obtaining));
     super::say_warnings(&call.lists);
     super::say_receipt(&call.machine.env, &receipt);
     let name = got.as_ref().map_or(what, |got| &got.name);
@@ -169,13 +177,13 @@ fn one(
     let path = output_path(args, &name);
     match (&path, giver) {
         (None, _) => to_standard_output(&obtained)?,
-        (Some(_), Some(giver)) => return Ok(giver.give(asked, &name, &obtained, cid)?),
+        (Some(_), Some(giver)) => return Ok(giver.give(asked, &name, &obtained, cid, None)?),
         (Some(path), None) => obtained.place(&Output::at(path)?)?,
     }
     if args.json {
         say_json(&json(what, &name, &obtained.file, cid, &obtained.from, obtained.waiver(), path.as_deref())?);
     } else {
-        report::say(&obtained.line(&name));
+        report::say_lines(&obtained.delivered(&name, STORED).on(Paper::of(io::stderr(), &call.machine.env)));
     }
     Ok(())
 }
@@ -356,7 +364,7 @@ fn json(
     name: &str,
     file: &File,
     cid: Option<Cid>,
-    from: &str,
+    from: &FileOrigin,
     waiver: Option<&str>,
     path: Option<&Path>,
 ) -> io::Result<String> {
@@ -367,7 +375,7 @@ fn json(
         "size": built.size,
         "sha256": built.sha256,
         "cid": cid.unwrap_or(built.root).to_string(),
-        "from": from,
+        "from": from.to_string(),
         "waiver": waiver,
         "path": path.map(|path| path.to_string_lossy()),
     });

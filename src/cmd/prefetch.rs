@@ -8,8 +8,8 @@ use crate::cli::PrefetchArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::cmd::status::versions;
 use crate::columns::{self, Tone};
-use crate::config::Settings;
 use crate::config::value::show_size;
+use crate::config::{ProgressMode, Settings};
 use crate::env::Env;
 use crate::error::{self, ErrorKind};
 use crate::handover::{self, Giver, HandoverTarget};
@@ -47,7 +47,7 @@ fn run_here(env: &Env, settings: &Settings, args: &PrefetchArgs) -> anyhow::Resu
         ));
     }
     let options = PrefetchOptions { only: args.only.clone(), dry_run: args.dry_run, now: args.now };
-    let bar = Bar::new(settings.progress);
+    let bar = Bar::new(settings.progress == ProgressMode::Bar);
     let done = prefetch::run(env, settings, &options, &mut |progress| bar.at(progress));
     bar.clear();
     match done {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::PublishArgs;
 use crate::clock;
-use crate::config::{Settings, own_state_dir, value};
+use crate::config::{ProgressMode, Settings, own_state_dir, value};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::http::Http;
@@ -44,7 +44,7 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
     let minisign = options.minisign.as_ref().map(SecretKey::public);
     let http = Http::new(settings.connect);
     let kubo = Kubo::configured(settings, &http);
-    let shown = Shown { bars: settings.progress, now: RefCell::new(None) };
+    let shown = Shown { bars: settings.progress == ProgressMode::Bar, now: RefCell::new(None) };
     let mut progress = |phase, done, total| shown.at(phase, done, total);
     let work = publish::run(&options, (!args.offline).then_some(&kubo), &mut progress);
     let report =

@@ -18,6 +18,7 @@ use crate::ahead;
 use crate::background;
 use crate::call::Call;
 use crate::cli::XferArgs;
+use crate::columns::Paper;
 use crate::config::Settings;
 use crate::database::{database, signature};
 use crate::deliver::{Candidate, Obtained, Purpose, Receipt};
@@ -33,7 +34,7 @@ use crate::lists::Lists;
 use crate::name::NameKind;
 use crate::output::Output;
 use crate::prefetch::kept;
-use crate::report::{self, ProgressBars};
+use crate::report::{self, Delivered, ProgressBars};
 use crate::runtime;
 use crate::want::{self, Want};
 
@@ -47,11 +48,17 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
         return Ok(ErrorKind::Interrupted.status());
     }
     if let Some(giver) = Giver::of(env) {
-        return run_here(env, settings, args, |obtained, name| giver.give(0, name, &obtained, None));
+        return run_here(env, settings, args, |obtained, name, closing| giver.give(0, name, &obtained, None, closing));
     }
+    let paper = Paper::of(std::io::stderr(), env);
+    let say = |delivered: Delivered<'_>, closing: Option<&str>| {
+        let lines = std::iter::once(delivered.on(paper)).chain(closing.map(|it| report::closing(it, paper)));
+        report::say_lines(&lines.collect::<Vec<_>>().join("\n"));
+    };
     // Root's own line: under the name in the URL, whatever its child calls the file.
     let tell = |arrival: &Arrival<'_>| {
-        report::say(&arrival.message.line(name.as_str()));
+        let origin = arrival.message.origin();
+        say(arrival.message.delivered(name.as_str(), &origin, ahead::STORED), arrival.message.closing());
         Ok(())
     };
     let settings = if env.is_root() { &*handover::going_on(settings) } else { settings };
@@ -60,26 +67,32 @@ pub fn run(env: &Env, settings: &Settings, args: &XferArgs) -> anyhow::Result<u8
     }
     let target = HandoverTarget::At(Output::at(&args.output)?, &tell);
     handover::through(env, settings, &target, |settings| {
-        run_here(env, settings, args, |obtained, name| {
+        run_here(env, settings, args, |obtained, name, closing| {
             obtained.place(&Output::at(&args.output)?)?;
-            report::say(&obtained.line(name));
+            say(obtained.delivered(name, ahead::STORED), closing.as_deref());
             Ok(())
         })
     })
 }
 
-/// Fetches the file and hands it over with its name; records a ^C, whenever it came.
+/// Fetches the file and hands it over with its name, and with the sentence that closes the run; records a ^C,
+/// whenever it came.
 fn run_here(
     env: &Env,
     settings: &Settings,
     args: &XferArgs,
-    hand_over: impl FnOnce(Obtained, &str) -> Result<(), Error>,
+    hand_over: impl FnOnce(Obtained, &str, Option<String>) -> Result<(), Error>,
 ) -> anyhow::Result<u8> {
     let begun = Instant::now();
     let name = want::name_of(&args.url)?;
     let beside = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let bars = Rc::new(ProgressBars::new(settings.progress));
-    let mut call = Call::open(env, settings, beside)?.placing().telling(bars);
+    let call = Call::open(env, settings, beside)?.placing();
+    let bars = ProgressBars::new(settings.progress);
+    let bars = Rc::new(match ahead::rest(&call) {
+        Some(rest) => bars.with_rest(rest),
+        None => bars,
+    });
+    let mut call = call.telling(Rc::<ProgressBars>::clone(&bars));
     if interrupt::came() {
         call.cancel.cancel();
     }
@@ -105,12 +118,13 @@ fn run_here(
             }
             None => {
                 let cancel = call.cancel.clone();
-                runtime::run(&cancel, fetch(&mut call, &args.url, &args.output, begun))
+                runtime::run(&cancel, bars.while_shown(fetch(&mut call, &args.url, &args.output, begun)))
             }
         }
         .and_then(|obtained| {
             super::say_warnings(&call.lists);
-            hand_over(obtained, name.as_str())
+            let closing = ahead::handed_out(&call, &name, &obtained);
+            hand_over(obtained, name.as_str(), closing)
         })
     };
     super::say_warnings(&call.lists);

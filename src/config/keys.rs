@@ -337,7 +337,8 @@ pub const KEYS: &[SettingKey] = &[
         name: "output.progress",
         shape: Shape::Choice(&["auto", "always", "never"], |it| &mut it.output_progress),
         default: "auto",
-        doc: "Whether a progress bar is drawn on stderr. `auto` draws it on a terminal.",
+        doc: "Whether a progress bar is drawn on stderr. `auto` draws it on a terminal that can move its cursor; elsewhere \
+              one line tells of each file that takes longer than two seconds. With `never` there is neither.",
     },
 ];
 

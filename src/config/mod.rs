@@ -82,6 +82,17 @@ pub struct Prefetch {
     pub pin: bool,
 }
 
+/// The form in which progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProgressMode {
+    /// A bar, which moves the cursor.
+    Bar,
+    /// One line for a file that takes longer than two seconds.
+    Line,
+    /// Nothing.
+    Silent,
+}
+
 /// Every setting with its type. What each means, its unit and its default stand in [`keys::KEYS`].
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the documentation of each field is the row of keys::KEYS with its name")]
@@ -136,8 +147,8 @@ pub struct Settings {
     pub prefetch: Prefetch,
     /// Most bytes a second for one file, for background work.
     pub rate: Option<u64>,
-    /// Draw a progress bar.
-    pub progress: bool,
+    /// The progress of files that are fetched.
+    pub progress: ProgressMode,
     /// What is wrong with the configuration, for people: mistakes that were no reason to stop, each with its location.
     pub mistakes: Vec<String>,
 }
@@ -255,9 +266,10 @@ impl Settings {
             mistakes: Vec::new(),
             indexes: layers.indexes.values().map(|(index, _)| index.clone()).collect(),
             progress: match typed.output_progress {
-                "always" => true,
-                "never" => false,
-                _ => env.terminal,
+                "always" => ProgressMode::Bar,
+                "never" => ProgressMode::Silent,
+                _ if env.terminal && env.var("TERM") != Some("dumb") => ProgressMode::Bar,
+                _ => ProgressMode::Line,
             },
         }
     }

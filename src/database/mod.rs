@@ -247,7 +247,7 @@ impl DatabaseUpdate<'_> {
             let wait = self.call.health.head_start(self.call.machine.settings.head_start);
             let begun = Instant::now();
             if let Some(mut obtained) = self.whole_snapshot(snapshot, Some(wait)).await? {
-                obtained.from = format!("{} ({}, newer than {host}'s)", obtained.from, snapshot.described());
+                obtained.from.remark(&format!("{}, newer than {host}'s", snapshot.described()));
                 return Ok(Some(obtained));
             }
             self.call.health.spend(begun.elapsed().min(wait));
@@ -295,7 +295,7 @@ impl DatabaseUpdate<'_> {
         }
         match self.whole_snapshot(&snapshot, None).await? {
             Some(mut obtained) => {
-                obtained.from = format!("{} ({why})", obtained.from);
+                obtained.from.remark(&why);
                 Ok(obtained)
             }
             None => Err(error),

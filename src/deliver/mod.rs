@@ -31,7 +31,7 @@ mod receipt;
 
 pub use candidate::Candidate;
 pub use here::here;
-pub use obtained::{Obtained, TempFile, line};
+pub use obtained::{Obtained, TempFile, delivered};
 pub use order::{Order, Purpose, Since, Updated};
 use race::Raced;
 pub use receipt::{Delivery, Receipt};
@@ -240,7 +240,7 @@ pub async fn turn<'s>(
     }
     call.listener.begins(name.as_str(), size);
     let patience = call.machine.settings.stall * 3;
-    let waiting = store.lock(key, patience, |arrived| call.listener.arrived(arrived, "the read-ahead"));
+    let waiting = store.lock(key, patience, |arrived| call.listener.arrived(arrived, ""));
     let waited = call.cancel.run_until_cancelled(waiting).await;
     call.listener.ends();
     waited.ok_or_else(|| cancelled(name))?.map_err(|e| store_failed(&call.machine, &e))

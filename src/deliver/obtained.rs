@@ -9,8 +9,8 @@ use tempfile::TempPath;
 
 use crate::error::Error;
 use crate::output::Output;
-use crate::report;
-use crate::verify::Accepted;
+use crate::report::{Delivered, FileOrigin};
+use crate::verify::{Accepted, Waiver};
 
 /// A file that was accepted, ready to be placed.
 #[derive(Debug)]
@@ -21,12 +21,10 @@ pub struct Obtained {
     pub accepted: Accepted,
     /// Date at the source.
     pub modified: Option<SystemTime>,
-    /// The source that delivered it, for people.
-    pub from: String,
+    /// The sources that delivered it, for people.
+    pub from: FileOrigin,
     /// The URL that delivered it, when one mirror did.
     pub url: Option<Url>,
-    /// Sources that sent wrong bytes before, for people.
-    pub refused: Vec<String>,
     /// Set when the file itself may be placed instead of a copy.
     pub loose: Option<TempFile>,
 }
@@ -46,9 +44,9 @@ impl TempFile {
 
 impl Obtained {
     /// Wraps the accepted bytes in `file`.
-    pub fn new(file: File, accepted: Accepted, from: impl Into<String>) -> Self {
+    pub fn new(file: File, accepted: Accepted, from: impl Into<FileOrigin>) -> Self {
         let from = from.into();
-        Self { file, accepted, modified: None, from, url: None, refused: Vec::new(), loose: None }
+        Self { file, accepted, modified: None, from, url: None, loose: None }
     }
 
     /// Marks the file as one whose only user is the caller.
@@ -90,16 +88,25 @@ impl Obtained {
         staged.commit(&self.accepted, self.modified)
     }
 
-    /// Returns the line to print once it is in its place.
-    pub fn line(&self, name: &str) -> String {
-        line(name, self.accepted.size(), &self.from, self.waiver(), &self.refused)
+    /// Returns its description for people, once it is in its place; `stored` as in [`Delivered::stored`].
+    pub fn delivered<'a>(&'a self, name: &'a str, stored: &'a str) -> Delivered<'a> {
+        let waiver = match self.accepted {
+            Accepted::Proven(_) => None,
+            Accepted::Waived(waived) => Some(waived.why()),
+        };
+        delivered(name, self.accepted.size(), &self.from, waiver, stored)
     }
 }
 
-/// Returns the line of a delivered file: name, size, source, waiver, and the sources that were refused before.
-pub fn line(name: &str, size: u64, from: &str, waiver: Option<&str>, refused: &[String]) -> String {
-    let waiver = waiver.map(|label| format!("unproven: {label}"));
-    let notes: Vec<String> = waiver.into_iter().chain(refused.iter().cloned()).collect();
-    let note = (!notes.is_empty()).then(|| notes.join("; "));
-    report::delivered(name, size, from, note.as_deref())
+/// Returns the description of a delivered file for people: name, size, sources, waiver; `stored` as in
+/// [`Delivered::stored`].
+pub fn delivered<'a>(
+    name: &'a str,
+    size: u64,
+    origin: &'a FileOrigin,
+    waiver: Option<Waiver>,
+    stored: &'a str,
+) -> Delivered<'a> {
+    let is_usual = waiver.is_some_and(Waiver::is_usual);
+    Delivered { name, size, origin, waiver: waiver.map(Waiver::label), is_usual, stored }
 }

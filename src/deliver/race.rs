@@ -20,16 +20,18 @@ use crate::health::Health;
 use crate::health::record::SourceRecord;
 use crate::http::Http;
 use crate::http::block::block_url;
+use crate::journal::Contribution;
 use crate::machine::Machine;
 use crate::name::FileName;
 use crate::name::NameKind;
 use crate::plan::{Expect, Plan};
 use crate::race::leaves::RootBlock;
 use crate::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots, Won};
+use crate::report::FileOrigin;
 use crate::source::file::LocalFile;
 use crate::source::gateway::GatewayFile;
 use crate::source::kubo::{KuboFile, KuboReach, LATER};
-use crate::source::lan::LanFile;
+use crate::source::lan::{LanFile, LanTold};
 use crate::source::metered::Metered;
 use crate::source::mirror::Mirror;
 use crate::source::{Miss, Source, SourceKind};
@@ -50,9 +52,8 @@ pub(super) enum Raced {
 /// The result of a race that was won.
 pub(super) struct RaceWinner {
     won: Won,
-    from: String,
+    from: FileOrigin,
     url: Option<Url>,
-    refused: Vec<String>,
     /// All of it came from this machine, where it stays.
     pub(super) is_near: bool,
 }
@@ -60,8 +61,8 @@ pub(super) struct RaceWinner {
 impl RaceWinner {
     /// Returns `file`, which holds the accepted bytes.
     pub(super) fn file(self, file: File) -> Obtained {
-        let Self { won: Won { accepted, modified, .. }, from, url, refused, .. } = self;
-        Obtained { file, accepted, modified, from, url, refused, loose: None }
+        let Self { won: Won { accepted, modified, .. }, from, url, .. } = self;
+        Obtained { file, accepted, modified, from, url, loose: None }
     }
 }
 
@@ -109,8 +110,9 @@ async fn run(
     let http = Rc::clone(&call.machine.http);
     let listener = Rc::clone(&call.listener);
     listener.begins(name.as_str(), plan.expect.size());
-    let (had_it, led_to) = (Rc::default(), LedTo::default());
-    let (sources, meters) = sources(call, &http, name, plan, &candidates, &had_it, &led_to);
+    listener.kept(have);
+    let told = Told::default();
+    let (sources, meters) = sources(call, &http, name, plan, &candidates, &told);
     let race = Race {
         sources,
         name,
@@ -124,7 +126,7 @@ async fn run(
     let mut log = Log::default();
     let outcome = call.cancel.run_until_cancelled(race.run(partial, have, &mut log)).await;
     listener.ends();
-    let had_it = had_it.get();
+    let had_it = told.had_it.get();
     let shares = match &outcome {
         Some(RaceOutcome::Won(won)) => won.shares.clone(),
         Some(RaceOutcome::Unchanged(index) | RaceOutcome::Older(index, _)) => vec![(*index, 0)],
@@ -142,11 +144,18 @@ async fn run(
     {
         receipt.cached_by_kubo.push((cid, size));
     }
-    let from = from(&candidates, &shares, &led_to, have);
+    let from = from(&candidates, &shares, &told.led_to, have);
     let raced = match outcome {
         RaceOutcome::Won(won) => {
             let (url, is_near) = alone(&candidates, &shares, had_it);
-            Raced::Won(Box::new(RaceWinner { won, from, url, is_near, refused: refused(&candidates, &log) }))
+            let origin = FileOrigin {
+                neighbours: told.lan.senders(),
+                shares: by_source(&candidates, &shares),
+                refused: refused(&candidates, &log),
+                late: late(&candidates, &log, &shares, &told),
+                ..FileOrigin::from(from)
+            };
+            Raced::Won(Box::new(RaceWinner { won, from: origin, url, is_near }))
         }
         RaceOutcome::Unchanged(_) => Raced::Unchanged(from),
         RaceOutcome::Older(_, date) => Raced::Older(from, date),
@@ -184,6 +193,15 @@ fn alone(candidates: &[Candidate], shares: &[(usize, u64)], had_it: Option<bool>
     }
 }
 
+/// What sources tell beside their bytes.
+#[derive(Default)]
+struct Told {
+    /// Whether Kubo had the file by itself.
+    had_it: Rc<Cell<Option<bool>>>,
+    led_to: LedTo,
+    lan: LanTold,
+}
+
 /// Targets of the mirrors' redirects, for a file that is accepted without a proof, by index of the source.
 type LedTo = RefCell<BTreeMap<usize, Rc<RefCell<Option<String>>>>>;
 
@@ -193,16 +211,14 @@ fn is_believed(name: &FileName, plan: &Plan) -> bool {
     is_database && matches!(plan.expect, Expect::Waived(why) if why != Waiver::NotPacmans)
 }
 
-/// Makes a source for every candidate, and a meter for each. `had_it` tells later whether Kubo had the file by
-/// itself.
+/// Makes a source for every candidate, and a meter for each. What they tell is in `told` afterwards.
 fn sources<'a>(
     call: &Call,
     http: &'a Http,
     name: &FileName,
     plan: &Plan,
     candidates: &[Candidate],
-    had_it: &Rc<Cell<Option<bool>>>,
-    led_to: &LedTo,
+    told: &Told,
 ) -> (Vec<RaceSource<'a>>, Vec<Rc<Cell<u64>>>) {
     let (size, most) = (plan.expect.size(), plan.expect.most());
     let gateway = call.machine.settings.gateway_url();
@@ -214,7 +230,7 @@ fn sources<'a>(
             Candidate::File(path) => Box::new(LocalFile::new(path.clone(), most)),
             Candidate::Mirror(url) => {
                 let source = Mirror::new(http, url.clone(), size, most);
-                let led_to = is_believed.then(|| Rc::clone(led_to.borrow_mut().entry(index).or_default()));
+                let led_to = is_believed.then(|| Rc::clone(told.led_to.borrow_mut().entry(index).or_default()));
                 Box::new(match led_to {
                     Some(led_to) => source.unproven(&led_to),
                     None => source,
@@ -222,10 +238,11 @@ fn sources<'a>(
             }
             Candidate::Gateway(url, cid) => Box::new(GatewayFile::new(http, url, *cid, most)),
             Candidate::Lan(sha256) => {
-                Box::new(LanFile::new(&call.machine.settings.socket, *sha256, plan.cid, most, name.as_str()))
+                let source = LanFile::new(&call.machine.settings.socket, *sha256, plan.cid, most, name.as_str());
+                Box::new(source.telling(&told.lan))
             }
             Candidate::Kubo(cid, reach) => {
-                let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(had_it);
+                let source = KuboFile::new(http, &gateway, *cid, *reach, size, most).telling(&told.had_it);
                 let is_last = *reach == KuboReach::Anywhere && has_near;
                 Box::new(match (is_last, is_spent) {
                     (true, _) => source.as_last_resort(),
@@ -287,9 +304,11 @@ fn root_block<'a>(
     (!all.is_empty()).then(|| Box::new(RootBlock::new(http, all, cid, size)) as Box<dyn Roots>)
 }
 
-/// Lists the sources that sent something else than expected, which the user should know even after a success.
+/// Lists the sources that sent something else than expected, which the user should know even after a success. One of
+/// several whose bytes were mixed is not named: it may have been honest.
 fn refused(candidates: &[Candidate], log: &Log) -> Vec<String> {
-    let lines = log.misses.iter().filter_map(|(index, miss)| match (miss, &candidates[*index]) {
+    let known = log.misses.iter().enumerate().filter(|(position, _)| !log.unattributed.contains(position));
+    let lines = known.filter_map(|(_, (index, miss))| match (miss, &candidates[*index]) {
         (Miss::Corrupt(why), candidate @ Candidate::Mirror(_)) => {
             Some(format!("refused from mirror {}: {why}", candidate.label()))
         }
@@ -297,6 +316,33 @@ fn refused(candidates: &[Candidate], log: &Log) -> Vec<String> {
         _ => None,
     });
     lines.collect()
+}
+
+/// Names the peers that were given up because they were too slow: the user should know why a mirror was asked.
+fn late(candidates: &[Candidate], log: &Log, shares: &[(usize, u64)], told: &Told) -> Vec<String> {
+    let mut late = Vec::new();
+    for (index, miss) in &log.misses {
+        let is_late = matches!(miss, Miss::Stalled(_) | Miss::Slow(_));
+        if !is_late || shares.iter().any(|(sender, _)| sender == index) {
+            continue;
+        }
+        let text = match candidates[*index].kind() {
+            SourceKind::Lan => told.lan.slow_one(),
+            // One that has not the file, and says so, is searching.
+            SourceKind::Kubo if told.had_it.get() != Some(false) => "Kubo was too slow".to_owned(),
+            SourceKind::Kubo | SourceKind::File | SourceKind::Gateway | SourceKind::Mirror => continue,
+        };
+        if !late.contains(&text) {
+            late.push(text);
+        }
+    }
+    late
+}
+
+/// Returns the bytes of each sender, under its name in the journal.
+fn by_source(candidates: &[Candidate], shares: &[(usize, u64)]) -> Vec<Contribution> {
+    let named = shares.iter().map(|(index, bytes)| Contribution { source: candidates[*index].source(), bytes: *bytes });
+    named.filter(|share| share.bytes > 0).collect()
 }
 
 /// Moves sources that did not answer lately to the end. The order within each group stays.
@@ -312,16 +358,10 @@ fn learn(health: &mut Health, candidates: &[Candidate], log: &Log, shares: &[(us
     health.spend(log.head_start_spent);
     for (index, miss) in &log.misses {
         let Some(host) = candidates[*index].host() else { continue };
-        match miss {
-            // A daemon that searches is not down; one that does not even report whether it has the file is.
-            Miss::Stalled(_) if candidates[*index].kind() == SourceKind::Kubo && had_it.is_some() => {}
-            // A daemon that is late for a file costs that file alone: `one_late_answer_of_the_daemon_costs_one_file`.
-            Miss::Stalled(span) if candidates[*index].kind() == SourceKind::Lan && *span < LATE_ANSWER => {
-                health.late(&host);
-            }
-            Miss::Unreachable(_) | Miss::Untrusted(_) | Miss::Stalled(_) | Miss::Slow(0) => health.down(&host, None),
-            Miss::Busy(_, rest) => health.down(&host, Some(*rest).filter(|rest| !rest.is_zero())),
-            _ => {}
+        match candidates[*index].kind() {
+            // A daemon that searches is not down; one that does not even report whether it has the file may be.
+            SourceKind::Kubo if had_it.is_some() && matches!(miss, Miss::Stalled(_)) => {}
+            kind => health.missed(&host, miss, matches!(kind, SourceKind::Lan | SourceKind::Kubo)),
         }
         if candidates[*index].kind() == SourceKind::Kubo && matches!(miss, Miss::Absent(_) | Miss::Stalled(_)) {
             health.note(&host, SourceRecord::missed);
@@ -344,9 +384,6 @@ fn learn(health: &mut Health, candidates: &[Candidate], log: &Log, shares: &[(us
     }
     health.save();
 }
-
-/// Silence of the daemon that is a late answer; a longer one is a transfer that stalled.
-const LATE_ANSWER: Duration = Duration::from_secs(1);
 
 /// Makes the error of a lost race: every source with its miss, the most telling kind, and the hint.
 fn lost(machine: &Machine, name: &FileName, plan: &Plan, candidates: &[Candidate], log: &Log) -> Error {

@@ -6,6 +6,7 @@ use crate::cid::Cid;
 use crate::deliver;
 use crate::digest::Sha256;
 use crate::name::FileName;
+use crate::report::{Delivered, FileOrigin};
 use crate::verify::Waiver;
 
 /// Longest message, in bytes: one line of JSON.
@@ -26,10 +27,12 @@ pub struct Message {
     pub(super) waiver: Option<Waiver>,
     /// Unix seconds.
     pub(super) modified: Option<u64>,
-    /// The source that delivered it, for people.
+    /// Its origin, for people: the lines of [`FileOrigin::to_lines`].
     pub(super) from: String,
-    /// The sources that sent wrong bytes before, for people.
-    pub(super) refused: Vec<String>,
+    /// True if the store had it.
+    pub(super) stored: bool,
+    /// The sentence that closes the run, for people.
+    pub(super) closing: Option<String>,
     /// The CID by which it was asked for, as the child found it.
     pub(super) cid: Option<String>,
     /// True when no other process uses the file that comes with it.
@@ -50,12 +53,11 @@ impl Message {
     /// Shortens the texts for people, so that the message is never too long.
     pub(super) fn cut(mut self) -> Self {
         let mut left = MOST_SAID;
-        for text in std::iter::once(&mut self.from).chain(&mut self.refused) {
+        for text in std::iter::once(&mut self.from).chain(&mut self.closing) {
             let end = text.floor_char_boundary(left.min(text.len()));
             text.truncate(end);
             left -= end;
         }
-        self.refused.retain(|text| !text.is_empty());
         self
     }
 
@@ -69,9 +71,14 @@ impl Message {
         self.modified.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)))
     }
 
-    /// Returns the line to print about it under this name.
-    pub fn line(&self, name: &str) -> String {
-        deliver::line(name, self.size, &self.from, self.waiver(), &self.refused)
+    /// Returns its description for people, under this name; `stored` as in [`Delivered::stored`].
+    pub fn delivered<'a>(&self, name: &'a str, origin: &'a FileOrigin, stored: &'a str) -> Delivered<'a> {
+        deliver::delivered(name, self.size, origin, self.waiver, stored)
+    }
+
+    /// Returns the sentence that closes the run, as the child states it.
+    pub fn closing(&self) -> Option<&str> {
+        self.closing.as_deref()
     }
 
     /// Returns the position of the file among those that were asked for, from 0.
@@ -84,9 +91,9 @@ impl Message {
         self.cid.as_ref()?.parse().ok()
     }
 
-    /// Returns the source that delivered it, as the child states it.
-    pub fn from(&self) -> &str {
-        &self.from
+    /// Returns its origin, as the child states it.
+    pub fn origin(&self) -> FileOrigin {
+        FileOrigin { is_stored: self.stored, ..FileOrigin::from_lines(self.from.lines()) }
     }
 
     /// Returns the name of the waiver under which it was accepted, if it was not proven.
@@ -101,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_message_is_never_longer_than_what_root_reads() {
-        let refused = vec!["\u{1}ü".repeat(40_000); 30];
+        let closing = Some("\u{1}ü".repeat(40_000));
         let (name, sha256) = ("x".to_owned(), Sha256::of(b""));
         let from = "ü".repeat(800);
         let message = Message {
@@ -112,7 +119,8 @@ mod tests {
             waiver: None,
             modified: None,
             from,
-            refused,
+            stored: false,
+            closing,
             cid: None,
             spent: false,
         };

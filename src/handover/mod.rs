@@ -88,11 +88,19 @@ impl Giver {
         std::io::stdin().as_fd().try_clone_to_owned().ok().map(Self)
     }
 
-    /// Hands over the file that was asked for as number `asked`, from 0, and by this CID.
+    /// Hands over the file that was asked for as number `asked`, from 0, and by this CID; `closing` is the sentence
+    /// that closes the run.
     ///
     /// # Errors
     /// `Local` when it cannot be read, or root has stopped listening.
-    pub fn give(&self, asked: usize, name: &str, obtained: &Obtained, cid: Option<Cid>) -> Result<(), Error> {
+    pub fn give(
+        &self,
+        asked: usize,
+        name: &str,
+        obtained: &Obtained,
+        cid: Option<Cid>,
+        closing: Option<String>,
+    ) -> Result<(), Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local("handover", format!("cannot hand the file to root: {e}"));
         let (sha256, size, waiver) = match obtained.accepted {
             Accepted::Proven(proof) => (proof.sha256(), proof.size(), None),
@@ -102,10 +110,10 @@ impl Giver {
             }
         };
         let modified = obtained.modified.and_then(clock::checked_unix);
-        let (name, from, refused) = (name.to_owned(), obtained.from.clone(), obtained.refused.clone());
+        let (name, from, stored) = (name.to_owned(), obtained.from.to_lines(), obtained.from.is_stored);
         let cid = cid.map(|cid| cid.to_string());
         let spent = obtained.loose.is_some();
-        let message = Message { asked, name, sha256, size, waiver, modified, from, refused, cid, spent };
+        let message = Message { asked, name, sha256, size, waiver, modified, from, stored, closing, cid, spent };
         let line = message.cut().to_line();
         socket::send(&self.0, &line, Some(&obtained.file)).map_err(|e| failed(&e))
     }

@@ -94,9 +94,10 @@ mod tests {
 
     fn message(name: &str, bytes: &[u8]) -> Message {
         let (name, size) = (name.to_owned(), bytes.len() as u64);
-        let (from, refused) = ("m.example".to_owned(), Vec::new());
-        let sha256 = Sha256::of(bytes);
-        Message { asked: 0, name, sha256, size, waiver: None, modified: None, from, refused, cid: None, spent: false }
+        let (from, closing) = ("m.example\n".to_owned(), None);
+        let (sha256, stored) = (Sha256::of(bytes), false);
+        let (waiver, modified, cid) = (None, None, None);
+        Message { asked: 0, name, sha256, size, waiver, modified, from, stored, closing, cid, spent: false }
     }
 
     #[test]

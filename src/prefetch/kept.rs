@@ -21,6 +21,7 @@ use crate::fsx;
 use crate::lists::Lists;
 use crate::name::FileName;
 use crate::plan::Expect;
+use crate::report::FileOrigin;
 use crate::size::SIGNATURE_MOST;
 use crate::store::take_once;
 use crate::verify::{self, Accepted, Waiver};
@@ -118,5 +119,5 @@ fn accept(call: &Call, want: &Want, bytes: &[u8]) -> Option<Obtained> {
     let file = call.scratch().ok()?;
     file.write_all_at(bytes, 0).ok()?;
     let waived = verify::waive(Waiver::Signature, &FileName::new(want.name.as_str()).ok()?, &file).ok()?;
-    Some(Obtained::new(file, Accepted::Waived(waived), "store").loose())
+    Some(Obtained::new(file, Accepted::Waived(waived), FileOrigin { is_stored: true, ..FileOrigin::default() }).loose())
 }

@@ -26,6 +26,7 @@ use tempfile::TempPath;
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::name::FileName;
+use crate::report::FileOrigin;
 use crate::verify::{self, Verified};
 
 mod aside;
@@ -64,8 +65,8 @@ pub struct Slot<'a> {
 pub struct StoredFile {
     /// The open file.
     pub file: File,
-    /// Its origin, for people: the store, and the source that delivered it there if that was recorded.
-    pub from: String,
+    /// Its origin: the source that delivered it to the store, if that was recorded.
+    pub from: FileOrigin,
     /// Its stay, which decides whether handing it out removes it.
     pub stay: Stay,
 }
@@ -176,7 +177,7 @@ impl Store {
             if since.elapsed() > patience {
                 return Ok(Turn::Stuck);
             }
-            waiting(partial.map_or(0, |meta| meta.len().min(meta.blocks() * 512)));
+            waiting(partial.as_ref().map_or(0, arrived_of));
             // A small file takes one round trip, a large one seconds.
             tokio::time::sleep(if begun.elapsed() < SOON { SHORT_NAP } else { NAP }).await;
         }
@@ -228,13 +229,19 @@ impl Store {
         let path = self.dir.join("files").join(sha256.to_string());
         let file = fsx::open_read(&path).ok()?;
         let Note { from, stay, .. } = Note::beside(&path);
-        Some(StoredFile { file, from: from.map_or("store".to_owned(), |from| format!("store ({from})")), stay })
+        Some(StoredFile { file, from: FileOrigin { is_stored: true, ..from }, stay })
     }
 
     /// True if the store has a file of this name and size, not proven here.
     pub fn has(&self, sha256: Sha256, size: u64) -> bool {
         let path = self.dir.join("files").join(sha256.to_string());
         std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+    }
+
+    /// Counts the bytes of this file that are here, whole or as a beginning. For people: nothing is proven.
+    pub fn arrived(&self, sha256: Sha256, size: u64) -> u64 {
+        let partial = || std::fs::symlink_metadata(self.dir.join("partial").join(sha256.to_string())).ok();
+        if self.has(sha256, size) { size } else { partial().as_ref().map_or(0, arrived_of).min(size) }
     }
 
     /// True if the file of `sha256` is kept for passing on.
@@ -280,9 +287,8 @@ impl Slot<'_> {
         self.store.open_own(&self.path("partial"))
     }
 
-    /// Turns the partial into a stored file, in exchange for its proof. `from` is the source that delivered it,
-    /// for people.
-    pub fn keep(&self, name: &FileName, proof: &Verified, stay: Stay, from: &str) -> io::Result<()> {
+    /// Turns the partial into a stored file, in exchange for its proof. `from` is its origin, for people.
+    pub fn keep(&self, name: &FileName, proof: &Verified, stay: Stay, from: &FileOrigin) -> io::Result<()> {
         let to = self.store.dir.join("files").join(proof.sha256().to_string());
         Note::write(&to, name, stay, from)?;
         std::fs::rename(self.path("partial"), &to)?;
@@ -314,6 +320,11 @@ impl Drop for Slot<'_> {
     }
 }
 
+/// Counts the written bytes of a partial file, whose pieces may come in any order.
+fn arrived_of(partial: &std::fs::Metadata) -> u64 {
+    partial.len().min(partial.blocks() * 512)
+}
+
 fn same_file(file: &File, path: &Path) -> bool {
     let here = rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
     let there = rustix::fs::lstat(path).map(|stat| (stat.st_dev, stat.st_ino));
@@ -340,7 +351,7 @@ mod tests {
         let partial = slot.partial().unwrap();
         partial.write_all_at(bytes, 0).unwrap();
         let proof = verify::prove(&partial, sha256, bytes.len() as u64).unwrap();
-        slot.keep(&FileName::new("a-1-1-any.pkg.tar.zst").unwrap(), &proof, stay, "m.example").unwrap();
+        slot.keep(&FileName::new("a-1-1-any.pkg.tar.zst").unwrap(), &proof, stay, &"m.example".into()).unwrap();
         sha256
     }
 
@@ -350,7 +361,7 @@ mod tests {
         let store = store(dir.path(), 1 << 20);
         let sha256 = keep(&store, b"package");
         let held = store.find(sha256, 7).unwrap();
-        assert_eq!((held.proof.sha256(), &*held.kept.from), (sha256, "store (m.example)"));
+        assert_eq!((held.proof.sha256(), held.kept.from.to_string()), (sha256, "store (m.example)".to_owned()));
         assert!(store.has(sha256, 7) && !store.has(sha256, 8) && store.take_passing(sha256).is_none());
         assert_eq!(std::fs::read_dir(dir.path().join("store/lock")).unwrap().count(), 0);
         std::fs::write(dir.path().join("store/files").join(sha256.to_string()), "pbckage").unwrap();

@@ -112,6 +112,6 @@ mod tests {
         let (kept, _name) = store.take_out(sha256).unwrap();
         kept.file.set_len(0).unwrap();
         assert!(store.take_out(sha256).is_none() && !store.has(sha256, 7));
-        assert_eq!(kept.from, "store (m.example)");
+        assert_eq!(kept.from.to_string(), "store (m.example)");
     }
 }

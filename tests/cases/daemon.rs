@@ -36,6 +36,40 @@ fn what_a_neighbour_has_comes_from_there_and_the_mirror_is_not_asked() {
 }
 
 #[test]
+fn a_neighbour_is_named_by_its_address_and_an_older_daemon_names_none() {
+    for (manner, from) in [(Daemon::Honest, "from neighbour 10.78.0.1\n"), (Daemon::Older, "from a neighbour\n")] {
+        let (zlib, _daemon, mirror, world) = scene(manner);
+        let out = world.out(&zlib.file_name());
+        let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+        run.succeeds();
+        assert!(run.stderr.ends_with(from), "{manner:?}: {}", run.stderr);
+        assert_eq!(mirror.bytes(), 0);
+    }
+}
+
+#[test]
+fn one_slow_answer_of_the_daemon_costs_that_file_and_not_the_transaction() {
+    let (zlib, curl) = (Package::new("zlib", SIZE), Package::new("curl", SIZE + 1));
+    let stock = Stock { files: vec![zlib.bytes.clone(), curl.bytes.clone()], ..Stock::default() };
+    let daemon = FakeDaemon::with(stock, Daemon::LateOnce);
+    let mirror = FakeMirror::serving(&[zlib.file(), curl.file()]);
+    let world = World::new().repo("core", &[&zlib, &curl], &[&mirror]).set("PKGSWARM_SHARE_REPOS", "core");
+    let world = world.set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+    let mut fetched = [&zlib, &curl].into_iter().map(|package| {
+        let out = world.out(&package.file_name());
+        let run = world.xfer(&mirror.url("core", &package.file_name()), &out);
+        run.succeeds();
+        world.has(&out, &package.bytes);
+        std::fs::remove_file(out).unwrap();
+        run.said.clone()
+    });
+    let first = fetched.next().unwrap();
+    assert!(first.ends_with("from 127.0.0.1:A (the daemon here was too slow)\n"), "{first}");
+    let second = fetched.next().unwrap();
+    assert!(second.ends_with("from neighbour 10.78.0.1\n"), "{second}");
+}
+
+#[test]
 fn whatever_the_daemon_does_the_mirror_delivers() {
     for manner in [
         Daemon::Silent,
@@ -161,7 +195,7 @@ fn a_file_of_any_shape_comes_from_neighbours_by_its_cid_and_no_block_of_it_is_be
     let whole = Stock { blocks, ..Stock::default() };
     let torn = Stock { blocks: whole.blocks[1..].to_vec(), ..Stock::default() };
     let cases = [
-        (Daemon::Honest, &whole, 0, "from lan"),
+        (Daemon::Honest, &whole, 0, "from a neighbour"),
         (Daemon::Honest, &torn, 1, "lan  absent: no neighbour has it"),
         (Daemon::Lying, &whole, 3, "lan  corrupt: sent another block"),
         (Daemon::Oversized, &whole, 1, "lan  broken: "),
@@ -200,7 +234,7 @@ fn neighbours_that_lack_a_file_are_soon_left_alone_and_kubo_delivers() {
     });
     let world = World::new().kubo(&kubo).set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
     let run = world.run(&["fetch", &cid]);
-    assert!(run.code() == 0 && run.stderr.contains("from kubo"), "{}", run.stderr);
+    assert!(run.code() == 0 && run.stderr.contains("from Kubo"), "{}", run.stderr);
     world.has(&world.path("out").join(&cid), &bytes);
     let asked = daemon.asked().len();
     assert!((1..=10).contains(&asked) && asked < blocks.len(), "{asked} of {} blocks", blocks.len());

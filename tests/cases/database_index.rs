@@ -51,7 +51,7 @@ fn what_the_index_describes_and_the_mirror_has_comes_from_peers_and_is_proven() 
             let run = sync(&world, &mirror);
             assert!(in_use(&world) == new);
             assert_eq!(date_in_use(&world), MODIFIED, "the mirror's date, by which it is asked the next time");
-            assert!(mirror.bytes() <= 256 && run.stderr.ends_with(" from kubo\n"), "{} {compression:?}", run.stderr);
+            assert!(mirror.bytes() <= 256 && run.stderr.ends_with(" from Kubo\n"), "{} {compression:?}", run.stderr);
             sync(&world, &mirror);
             assert_eq!((mirror.hits("core.db"), mirror.bytes() <= 256), (2, true), "and then it is unchanged");
         }

@@ -49,7 +49,7 @@ fn a_newer_snapshot_is_taken_only_where_the_user_asked() {
     assert_eq!(date_in_use(&world), LATER, "its date at the publisher");
     let line = run.stderr.trim_end();
     let end = format!(" old, newer than {}'s)", mirror.address());
-    assert!(line.contains("from kubo (index arch, ") && line.ends_with(&end), "{line}");
+    assert!(line.contains("from Kubo (index arch, ") && line.ends_with(&end), "{line}");
 }
 
 #[test]

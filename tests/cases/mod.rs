@@ -44,6 +44,7 @@ mod slow_sources;
 mod small_disk;
 mod stats;
 mod store;
+mod terminal;
 mod tls;
 mod unread;
 mod why;

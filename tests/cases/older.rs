@@ -232,9 +232,9 @@ fn files_of_the_first_program_are_delivered_and_resumed_and_its_records_kept() {
         run
     };
     for package in [&zlib, &xz] {
-        assert!(deliver(&package.file_name(), &package.bytes).said.contains("from store"));
+        assert!(deliver(&package.file_name(), &package.bytes).said.contains(", fetched ahead"));
         let (name, bytes) = package.signature();
-        assert!(deliver(&name, &bytes).said.contains("from store (unproven: signature"));
+        assert!(deliver(&name, &bytes).said.contains("from here, fetched ahead (unproven: signature"));
     }
     assert_eq!(mirror.requests().len(), 0, "all of it was here");
     let have = fs::metadata(world.path("store/partial").join(linux.sha256().to_string())).unwrap().len();

@@ -62,7 +62,7 @@ fn pending_updates_and_their_signatures_need_no_network_later() {
         let out = world.out(&format!("{}.sig", package.file_name()));
         let run = world.xfer_of_another_pacman(&format!("{url}.sig"), &out);
         run.succeeds();
-        assert!(run.said.contains("from store (unproven: signature"), "{}", run.said);
+        assert!(run.said.contains("from here, fetched ahead (unproven: signature"), "{}", run.said);
         world.has(&out, &package.signature().1);
         fs::remove_file(out).unwrap();
     }

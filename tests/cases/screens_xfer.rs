@@ -5,7 +5,7 @@ use std::fs;
 
 use super::prefetch::{mirror_of, world_of};
 use crate::support::daemon::{Daemon, FakeDaemon};
-use crate::support::run::Running;
+use crate::support::run::{Running, screen};
 use crate::support::screens::Screens;
 use crate::support::world::listing;
 use crate::support::*;
@@ -16,8 +16,19 @@ fn zlib() -> Package {
     Package::new("zlib", 300_000)
 }
 
-/// Runs `xfer` for this file of core and adds its screen.
+/// Runs `xfer` for this file of core at a terminal of 80 columns and adds its screen.
 fn xfer(screens: &mut Screens, about: &str, world: &World, mirror: &FakeMirror, file: &str) {
+    let (url, out) = (mirror.url("core", file), world.out(file));
+    let arguments = ["xfer", &url, out.to_str().unwrap()];
+    let command = world.command_of_another_parent(&arguments);
+    let mut run = Running::at_terminal(80, command, world.base()).finish();
+    run.stderr = screen(&run.stderr);
+    screens.add(about, world, &arguments, &run, &[]);
+    let _ = fs::remove_file(out);
+}
+
+/// Does the same with its output in a file.
+fn xfer_into_log(screens: &mut Screens, about: &str, world: &World, mirror: &FakeMirror, file: &str) {
     let (url, out) = (mirror.url("core", file), world.out(file));
     let arguments = ["xfer", &url, out.to_str().unwrap()];
     let run = Running::start(world.command_of_another_parent(&arguments), world.base()).finish();
@@ -57,6 +68,26 @@ fn screens_of_xfer() {
     let world = World::new().repo("core", &[&zlib], &[&mirror]);
     fs::write(world.path("cache").join(&name), &zlib.bytes).unwrap();
     xfer(&mut screens, "from a package cache", &world, &mirror, &name);
+    let (first, second) = (FakeMirror::serving(&[zlib.file()]).lying(), FakeMirror::serving(&[zlib.file()]));
+    let world = World::new().repo("core", &[&zlib], &[&first, &second]);
+    xfer(&mut screens, "the first mirror sends other bytes", &world, &first, &name);
+    xfer(&mut screens, "the same again", &world, &first, &name);
+    let other = "other-1-1-any.pkg.tar.zst";
+    let honest = FakeMirror::serving(&[(other, &zlib.bytes)]);
+    let world = World::new().repo("core", &[&zlib], &[&honest]);
+    xfer(&mut screens, "a package that no list has", &world, &honest, other);
+    let daemon = FakeDaemon::holding(&zlib.bytes, Daemon::Silent);
+    let world = World::new()
+        .repo("core", &[&zlib], &[&second])
+        .set("PKGSWARM_SHARE_REPOS", "core")
+        .set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+    xfer(&mut screens, "the daemon does not answer in time", &world, &second, &name);
+
+    let world = World::new().repo("core", &[&zlib], &[&first, &second]);
+    second.publish("core.db", &database(&[&zlib], Compression::Gzip));
+    xfer_into_log(&mut screens, "a database, into a log", &world, &second, "core.db");
+    xfer_into_log(&mut screens, "a package that the first mirror lies about, into a log", &world, &first, &name);
+    xfer_into_log(&mut screens, "the same again", &world, &first, &name);
     screens.held();
 }
 

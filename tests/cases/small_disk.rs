@@ -91,7 +91,7 @@ fn a_file_of_the_store_leaves_it_where_there_is_no_room_for_two() {
         let held = File::options().read(true).write(true).open(&stored).unwrap();
         let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
         run.succeeds();
-        assert!(run.stderr.contains("from store (m.example)"), "{}", run.stderr);
+        assert!(run.stderr.contains("from m.example, fetched ahead"), "{}", run.stderr);
         world.has(&out, &zlib.bytes);
         holds_none_of_it(&world);
         assert_eq!(mirror.bytes(), 0);

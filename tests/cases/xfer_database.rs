@@ -91,7 +91,7 @@ fn what_is_no_database_is_refused_and_the_next_server_asked() {
         assert_eq!(run.code(), 0, "{what}: {}", run.stderr);
         world.has(&out, &new);
 
-        let world = World::new().servers("core", &[bad.repo("core")], &[]);
+        let world = World::new().servers("core", &[bad.repo("core")], &[]).set("PKGSWARM_OUTPUT_PROGRESS", "never");
         let run = world.xfer(&bad.url("core", "core.db"), &world.out("core.db"));
         assert_eq!(run.code(), code, "{what}: {}", run.stderr);
         let start = format!("error: core.db: no source delivered it\n  mirror  127.0.0.1:A  {what}\n");

@@ -69,7 +69,7 @@ fn the_next_server_delivers_what_the_first_does_not() {
     for Misdeed { what, bend, code, .. } in MISDEEDS {
         let zlib = Package::new("zlib", SIZE);
         let (bad, good) = (bend(FakeMirror::serving(&[zlib.file()])), FakeMirror::serving(&[zlib.file()]));
-        let world = World::new().repo("core", &[&zlib], &[&bad, &good]);
+        let world = World::new().repo("core", &[&zlib], &[&bad, &good]).set("PKGSWARM_OUTPUT_PROGRESS", "never");
         let out = world.out(&zlib.file_name());
         let run = world.xfer(&bad.url("core", &zlib.file_name()), &out);
         assert_eq!(run.code(), 0, "first server {what}: {}", run.stderr);
@@ -89,7 +89,7 @@ fn without_a_next_server_the_user_learns_what_the_last_one_did() {
     for Misdeed { what, bend, code, lines } in MISDEEDS {
         let zlib = Package::new("zlib", SIZE);
         let bad = bend(FakeMirror::serving(&[zlib.file()]));
-        let world = World::new().repo("core", &[&zlib], &[&bad]);
+        let world = World::new().repo("core", &[&zlib], &[&bad]).set("PKGSWARM_OUTPUT_PROGRESS", "never");
         let run = world.xfer(&bad.url("core", &zlib.file_name()), &world.out(&zlib.file_name()));
         if lines.len() > 1 {
             assert_eq!(bad.hits(&zlib.file_name()), lines.len(), "only server {what}");

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pkgswarm::cid::Cid;
+use pkgswarm::config::ProgressMode;
 use pkgswarm::dag::proof::Leaves;
 use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::digest::Sha256;
+use pkgswarm::health::Health;
 use pkgswarm::health::record::SourceRecord;
+use pkgswarm::miss::Miss;
 use pkgswarm::name::FileName;
 use pkgswarm::plan::Expect;
 use pkgswarm::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
@@ -52,7 +55,7 @@ fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usi
 /// Runs a race for `truth`: seconds, bytes that were sent, the events, and true if it was won.
 fn end(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log, bool) {
     let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
-    let progress = ProgressLine::new(false, name.as_str(), None);
+    let progress = ProgressLine::new(ProgressMode::Silent, name.as_str(), None);
     let partial = tempfile::tempfile().unwrap();
     let sent: Vec<Rc<Cell<u64>>> = sources.iter().map(|source| Rc::clone(&source.sent)).collect();
     // Mirrors have a record of earlier transfers.
@@ -177,4 +180,59 @@ fn a_last_source_that_drips_is_given_up_after_patience_wherever_it_begins_to() {
     let drips = || source(SourceKind::Mirror, &truth, Fault::Drips(Duration::from_secs(4)));
     let (seconds, ..) = run(&truth, vec![drips(), drips(), source(SourceKind::Mirror, &truth, Fault::None)], false, 1);
     assert!(seconds <= alone(&truth) + 2.0 * STALL.as_secs_f64() + 1.0, "{seconds} s");
+}
+
+#[test]
+fn a_neighbour_that_is_late_once_loses_that_file_and_not_the_transaction() {
+    let (truth, dir) = (truth(), tempfile::tempdir().unwrap());
+    let uid = rustix::process::getuid().as_raw();
+    let read = || Health::read(dir.path(), "7-1", uid, std::time::UNIX_EPOCH + Duration::from_secs(1000));
+    let neighbour = |latency| {
+        let mut source = source(SourceKind::Lan, &truth, Fault::None);
+        source.manner.latency = Duration::from_millis(latency);
+        source
+    };
+    // Longer than the head start, as on a machine that is busy for a moment; then as usual.
+    for (latency, sender) in [(400, 1), (20, 0), (400, 1), (400, 1), (20, 0)] {
+        let sources = vec![neighbour(latency), source(SourceKind::Mirror, &truth, Fault::None)];
+        let (_, _, log) = run(&truth, sources, false, 1);
+        let senders: Vec<usize> = log.heard.iter().filter(|heard| heard.2 == SIZE).map(|heard| heard.0).collect();
+        assert_eq!(senders, [sender], "{latency} ms: {:?}", log.misses);
+        let mut health = read();
+        log.misses.iter().for_each(|(_, miss)| health.missed("lan", miss, true));
+        if sender == 0 {
+            health.up("lan");
+        }
+        health.save();
+        assert!(!read().is_down("lan"), "{latency} ms: it is asked first again");
+    }
+    // Late three times in a row, it is asked last; one that is not there is so at once.
+    for (latency, is_down) in [(400, false), (400, false), (400, true)] {
+        let sources = vec![neighbour(latency), source(SourceKind::Mirror, &truth, Fault::None)];
+        let (_, _, log) = run(&truth, sources, false, 1);
+        let mut health = read();
+        log.misses.iter().for_each(|(_, miss)| health.missed("lan", miss, true));
+        health.save();
+        assert_eq!(read().is_down("lan"), is_down);
+    }
+}
+
+#[test]
+fn a_slow_source_before_a_liar_is_not_left_alone_with_the_file() {
+    let truth = truth();
+    let lies: Rc<Vec<u8>> = Rc::new(truth.iter().map(|byte| !byte).collect());
+    let mut slow = source(SourceKind::Mirror, &truth, Fault::None);
+    // A tenth of what is expected of a source at least.
+    (slow.manner.rate, slow.manner.piece) = (4, 4);
+    let liar = source(SourceKind::Mirror, &lies, Fault::None);
+    let sources = vec![slow, liar, source(SourceKind::Mirror, &truth, Fault::None)];
+    let (seconds, _, log) = run(&truth, sources, false, 1);
+    let most = 3.2 * alone(&truth) + 2.0 * STALL.as_secs_f64();
+    assert!(seconds <= most, "{seconds} s, not {most}: {:?}", log.misses);
+    assert_eq!(log.liars, [1]);
+    let corrupt = |(_, (_, miss)): &(usize, &(usize, Miss))| matches!(miss, Miss::Corrupt(_));
+    let accused = log.misses.iter().enumerate().filter(corrupt);
+    let named: Vec<usize> =
+        accused.filter(|(position, _)| !log.unattributed.contains(position)).map(|(_, (source, _))| *source).collect();
+    assert_eq!(named, [1], "the slow one is honest: {:?}", log.misses);
 }

@@ -40,11 +40,12 @@ impl Run {
         self
     }
 
-    /// Asserts exit 0, an empty stdout and one line on stderr at most, warnings aside.
+    /// Asserts exit 0, an empty stdout and one line on stderr at most, warnings and what took long aside.
     #[track_caller]
     pub fn succeeds(&self) -> &Self {
         assert_eq!((self.code(), self.stdout.as_str()), (0, ""), "stderr: {}", self.stderr);
-        let lines = self.stderr.lines().filter(|line| !line.starts_with("warning: ")).count();
+        let lines =
+            self.stderr.lines().filter(|line| !line.starts_with("warning: ") && !line.starts_with("fetching ")).count();
         assert!(lines <= 1, "more than one line: {}", self.stderr);
         self
     }
@@ -76,27 +77,39 @@ impl Running {
 
     /// Starts the command at a terminal, with a user who types this.
     pub fn asked(typed: &str, command: Command, base: &str) -> Self {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let mut master = std::fs::File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal"));
-        grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
-        let name = ptsname(&master, Vec::new()).expect("a terminal has a name");
-        let end = std::fs::File::options().read(true).write(true).open(name.to_str().expect("a plain name"));
+        let (mut master, end) = terminal();
         // The kernel keeps typed text until it is read.
         std::io::Write::write_all(&mut master, typed.as_bytes()).expect("a terminal takes what is typed");
-        let mut running = Self::reading(end.expect("the other end").into(), command, base);
+        let mut running = Self::reading(end.into(), command, base);
         running.terminal = Some(master);
         running
     }
 
+    /// Starts the command with its standard error at a terminal of so many columns.
+    pub fn at_terminal(columns: u16, mut command: Command, base: &str) -> Self {
+        let (master, end) = terminal();
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&end, size).expect("a terminal has a size");
+        command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(end));
+        Self::spawned(command, Some(master), base)
+    }
+
     fn reading(stdin: Stdio, mut command: Command, base: &str) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawned(command, None, base)
+    }
+
+    /// Starts it, and reads its outputs until their ends; standard error from the terminal, if there is one.
+    fn spawned(mut command: Command, terminal: Option<std::fs::File>, base: &str) -> Self {
         let started = Instant::now();
-        let mut child = command
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-        let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut out = child.stdout.take().expect("piped");
+        let mut err: Box<dyn Read + Send> = match terminal {
+            Some(master) => Box::new(master),
+            None => Box::new(child.stderr.take().expect("piped")),
+        };
+        // The other end of a terminal closes with the last process that has it.
+        drop(command);
         let (tell, output) = mpsc::channel();
         thread::spawn(move || {
             let other = thread::spawn(move || text(&mut err));
@@ -137,9 +150,37 @@ impl Drop for Running {
     }
 }
 
-fn text(from: &mut impl Read) -> String {
+/// Opens a terminal: our end, and that of a program.
+fn terminal() -> (std::fs::File, std::fs::File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = std::fs::File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal"));
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
+    let name = ptsname(&master, Vec::new()).expect("a terminal has a name");
+    let end = std::fs::File::options().read(true).write(true).open(name.to_str().expect("a plain name"));
+    (master, end.expect("the other end"))
+}
+
+/// Returns the lines that a terminal showed, one after the other: pictures of a bar, which replace each other, too.
+/// Without styles.
+pub fn pictures(said: &str) -> Vec<String> {
+    let said = said.replace("\r\n", "\n").replace("\r\u{1b}[K", "\n");
+    said.split('\n').map(|line| console::strip_ansi_codes(line).into_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+/// Returns the text that a terminal shows in the end.
+pub fn screen(said: &str) -> String {
+    let lines = said.replace("\r\n", "\n");
+    let left = lines.split_inclusive('\n').map(|line| line.rsplit("\r\u{1b}[K").next().unwrap_or_default());
+    left.map(|line| console::strip_ansi_codes(line).into_owned()).collect()
+}
+
+fn text(from: &mut (impl Read + ?Sized)) -> String {
     let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes).expect("a pipe can be read");
+    match from.read_to_end(&mut bytes) {
+        // The end of a terminal that no process has any more (tty_ioctl(4): EIO after a hangup).
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {}
+        read => drop(read.expect("an output can be read")),
+    }
     String::from_utf8(bytes).expect("everything said is UTF-8")
 }
 

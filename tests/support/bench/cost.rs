@@ -22,7 +22,7 @@ fn stored(who: Who, size: u64) -> (Scene, String) {
     let url = scene.url(&package);
     scene.xfer(who, &url);
     let said = scene.xfer(who, &url).1;
-    assert!(said.contains("from store"), "{said}");
+    assert!(said.contains("fetched ahead"), "{said}");
     (scene, url)
 }
 
