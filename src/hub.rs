@@ -272,6 +272,10 @@ impl<T, L: Listener> Listener for DutyListener<T, L> {
         self.also.begins(name, size);
     }
 
+    fn kept(&self, bytes: u64) {
+        self.also.kept(bytes);
+    }
+
     fn arrived(&self, bytes: u64, from: &str) {
         self.tell.send_modify(|progress| progress.bytes = bytes);
         self.also.arrived(bytes, from);

@@ -54,6 +54,10 @@ impl<L: Listener + ?Sized> Listener for Rc<L> {
         (**self).begins(name, size);
     }
 
+    fn kept(&self, bytes: u64) {
+        (**self).kept(bytes);
+    }
+
     fn arrived(&self, bytes: u64, from: &str) {
         (**self).arrived(bytes, from);
     }

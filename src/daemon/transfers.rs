@@ -115,7 +115,15 @@ impl Transfers {
     pub fn new(node: Node, store: &'static Store) -> Self {
         let (proven, room) = (Arc::new(ProvenStates::of(store)), Room::of(store));
         let hub = Hub::new(MOST, CancellationToken::new());
-        Self(Arc::new(TransfersInner { node, store, proven, room, hub, users: Arc::default(), senders: Mutex::default() }))
+        Self(Arc::new(TransfersInner {
+            node,
+            store,
+            proven,
+            room,
+            hub,
+            users: Arc::default(),
+            senders: Mutex::default(),
+        }))
     }
 
     /// Returns the senders of the file of `sha256`, now and as they become known. Take it before [`Transfers::get`]: it

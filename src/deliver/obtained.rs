@@ -60,9 +60,9 @@ impl Obtained {
     /// When this process can open no more files.
     pub fn share(&mut self) -> io::Result<Self> {
         self.loose = None;
-        let (from, url, refused) = (self.from.clone(), self.url.clone(), self.refused.clone());
+        let (from, url) = (self.from.clone(), self.url.clone());
         let (accepted, modified) = (self.accepted, self.modified);
-        Ok(Self { file: self.file.try_clone()?, accepted, modified, from, url, refused, loose: None })
+        Ok(Self { file: self.file.try_clone()?, accepted, modified, from, url, loose: None })
     }
 
     /// Returns the name of the waiver under which it was accepted, if it was not proven.
