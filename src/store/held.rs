@@ -57,7 +57,7 @@ pub fn held(dir: &Path) -> io::Result<Vec<KeptFile>> {
             found.push(KeptFile {
                 key: key.to_owned(),
                 name: note.name.filter(|_| !is_partial),
-                from: note.from.filter(|_| !is_partial),
+                from: Some(note.from.source).filter(|from| !is_partial && !from.is_empty()),
                 size: meta.len(),
                 age: age.map_or(0, |age| age.as_secs()),
                 state,
