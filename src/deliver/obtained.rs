@@ -22,7 +22,7 @@ pub struct Obtained {
     /// Date at the source.
     pub modified: Option<SystemTime>,
     /// The sources that delivered it, for people.
-    pub from: FileOrigin,
+    pub from: Box<FileOrigin>,
     /// The URL that delivered it, when one mirror did.
     pub url: Option<Url>,
     /// Set when the file itself may be placed instead of a copy.
@@ -45,7 +45,7 @@ impl TempFile {
 impl Obtained {
     /// Wraps the accepted bytes in `file`.
     pub fn new(file: File, accepted: Accepted, from: impl Into<FileOrigin>) -> Self {
-        let from = from.into();
+        let from = Box::new(from.into());
         Self { file, accepted, modified: None, from, url: None, loose: None }
     }
 

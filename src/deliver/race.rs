@@ -62,7 +62,7 @@ impl RaceWinner {
     /// Returns `file`, which holds the accepted bytes.
     pub(super) fn file(self, file: File) -> Obtained {
         let Self { won: Won { accepted, modified, .. }, from, url, .. } = self;
-        Obtained { file, accepted, modified, from, url, loose: None }
+        Obtained { file, accepted, modified, from: Box::new(from), url, loose: None }
     }
 }
 
