@@ -37,7 +37,7 @@ fn what_a_neighbour_has_comes_from_there_and_the_mirror_is_not_asked() {
 
 #[test]
 fn a_neighbour_is_named_by_its_address_and_an_older_daemon_names_none() {
-    for (manner, from) in [(Daemon::Honest, "from neighbour 10.78.0.1\n"), (Daemon::Older, "from a neighbour\n")] {
+    for (manner, from) in [(Daemon::Honest, "from neighbour 10.78.0.1\n"), (Daemon::GetOnly, "from a neighbour\n")] {
         let (zlib, _daemon, mirror, world) = scene(manner);
         let out = world.out(&zlib.file_name());
         let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
@@ -202,7 +202,7 @@ fn a_file_of_any_shape_comes_from_neighbours_by_its_cid_and_no_block_of_it_is_be
         (Daemon::Stalling, &whole, 1, "lan  stalled: "),
         (Daemon::Silent, &whole, 1, "lan  stalled: "),
         (Daemon::HangsUp, &whole, 1, "lan  "),
-        (Daemon::Older, &whole, 0, "from lan"),
+        (Daemon::Older, &whole, 0, "from a neighbour"),
     ];
     for (manner, stock, code, said) in cases {
         let daemon = FakeDaemon::with(stock.clone(), manner);

@@ -22,7 +22,7 @@ pub enum Daemon {
     /// Is silent about the first request, and delivers from then on.
     LateOnce,
     /// Is of a version before `obtain`.
-    Older,
+    GetOnly,
     /// Answers that it is searching, and nothing more.
     Searching,
     /// Hangs up at once.
@@ -152,7 +152,7 @@ async fn serve(connection: &Connection, stock: &Stock, manner: Daemon, noted: &M
     match manner {
         Daemon::Silent => hang().await,
         Daemon::LateOnce if is_first => hang().await,
-        Daemon::Older if request.starts_with("obtain ") => return say("failed there is no such request", None).await,
+        Daemon::GetOnly if request.starts_with("obtain ") => return say("failed there is no such request", None).await,
         Daemon::HangsUp => return None,
         Daemon::Babbling => {
             say("good evening", None).await?;
