@@ -158,7 +158,7 @@ mod tests {
             (80, " firefox-140.0-1-any    29.3 MiB  6.39 MiB/s 00:03 [####------]  47%  and 5 more"),
             (
                 100,
-                " firefox-140.0-1-any              29.3 MiB  6.39 MiB/s 00:03 [######--------]  47%  5 more, 23.2 MiB",
+                " firefox-140.0-1-any              29.3 MiB  6.39 MiB/s 00:03 [####------]  47%  and 5 more, 23.2 MiB",
             ),
         ] {
             assert_eq!(bar(&FIREFOX, columns).trim_end(), line.trim_end(), "{columns}");
