@@ -35,6 +35,8 @@ mod proven;
 mod room;
 #[cfg(feature = "node")]
 mod server;
+#[cfg(all(test, feature = "node"))]
+mod slow;
 #[cfg(feature = "node")]
 mod status;
 #[cfg(feature = "node")]

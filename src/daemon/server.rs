@@ -302,13 +302,14 @@ impl Server {
             if is_over {
                 break;
             }
-            if proven > told {
+            // Once there is a part, the same number says that more is coming (test `a_block_that_takes_long_is_life…`).
+            if has_file || proven > told {
                 if !std::mem::replace(&mut has_file, true) {
                     say(connection, "coming", ticket.partial().as_ref()).await?;
                 }
                 name_senders().await?;
-                say(connection, &format!("have {proven}"), None).await?;
-                told = proven;
+                told = proven.max(told);
+                say(connection, &format!("have {told}"), None).await?;
             }
             tokio::select! {
                 _ = progress.changed() => {}

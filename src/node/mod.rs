@@ -59,7 +59,7 @@ mod peer;
 mod runner;
 pub mod shelf;
 #[cfg(test)]
-mod slow;
+pub(crate) mod slow;
 pub mod streams;
 #[cfg(test)]
 pub(crate) mod tests;

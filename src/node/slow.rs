@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cid::Cid;
 use crate::digest::Sha256;
+use crate::node::Node;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PROTOCOL, UploadLimits};
 use crate::node::blocks::{BlockFetch, BlockMiss, SearchPatience};
 use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
@@ -17,27 +18,32 @@ use crate::node::shelf::Shelf;
 use crate::node::streams::Streams;
 
 /// Peers that are connected; nothing is ever sent to them.
-struct SlowPath {
+pub(crate) struct SlowPath {
     bitswap: Bitswap,
     _streams: Streams,
 }
 
 impl SlowPath {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (streams, opener) = Streams::new(PROTOCOL, Arc::new(|_, _, _| ()));
         let (cut, _) = mpsc::unbounded_channel();
         let bitswap = Bitswap::new(Arc::new(Shelf::default()), opener, UploadLimits::default(), cut);
         Self { bitswap, _streams: streams }
     }
 
-    fn peer(&self) -> PeerId {
+    /// Returns this node with these peers in place of its own.
+    pub(crate) fn under(&self, node: &Node) -> Node {
+        Node { bitswap: self.bitswap.clone(), ..node.clone() }
+    }
+
+    pub(crate) fn peer(&self) -> PeerId {
         let id = PeerId::random();
         self.bitswap.connected(id);
         id
     }
 
     /// Notes that bytes of something come from a peer for so long.
-    async fn sends(&self, id: PeerId, long: Duration) {
+    pub(crate) async fn sends(&self, id: PeerId, long: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < long {
             self.bitswap.peer(id).hear();
@@ -45,7 +51,7 @@ impl SlowPath {
         }
     }
 
-    fn says(&self, id: PeerId, digest: Sha256, answer: &BlockAnswer) -> bool {
+    pub(crate) fn says(&self, id: PeerId, digest: Sha256, answer: &BlockAnswer) -> bool {
         self.bitswap.peer(id).state().answer(id, digest, answer)
     }
 }
