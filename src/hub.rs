@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::hash::Hash;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::watch;
@@ -45,8 +45,16 @@ pub struct Hub<K, T>(Arc<HubInner<K, T>>);
 struct HubInner<K, T> {
     most: usize,
     cancel: CancellationToken,
-    count: AtomicUsize,
-    running: Mutex<HashMap<K, Weak<Transfer<T>>>>,
+    running: Mutex<RunningTransfers<K, T>>,
+}
+
+/// The transfers that have no result yet. A key is removed and its place given back at the same time, so that no
+/// caller is refused for a transfer that is over.
+#[derive(Debug)]
+struct RunningTransfers<K, T> {
+    /// All, also those without a key.
+    count: usize,
+    by_key: HashMap<K, Weak<Transfer<T>>>,
 }
 
 /// One transfer, held by its tickets. Cancelled when the last one is dropped.
@@ -96,6 +104,7 @@ pub struct Duty<K: Hash + Eq, T> {
     transfer: Weak<Transfer<T>>,
     tell: Arc<watch::Sender<HubProgress>>,
     cancel: CancellationToken,
+    has_left: bool,
 }
 
 /// The ticket of who has joined, and the duty where it is the first.
@@ -110,7 +119,8 @@ impl<K, T> Clone for Hub<K, T> {
 impl<K: Hash + Eq + Clone, T> Hub<K, T> {
     /// Makes a hub for at most so many transfers at a time. All end when `cancel` is cancelled.
     pub fn new(most: usize, cancel: CancellationToken) -> Self {
-        Self(Arc::new(HubInner { most, cancel, count: AtomicUsize::new(0), running: Mutex::default() }))
+        let running = Mutex::new(RunningTransfers { count: 0, by_key: HashMap::new() });
+        Self(Arc::new(HubInner { most, cancel, running }))
     }
 
     /// Returns the token that cancels all transfers.
@@ -120,7 +130,7 @@ impl<K: Hash + Eq + Clone, T> Hub<K, T> {
 
     /// Counts the transfers.
     pub fn count(&self) -> usize {
-        self.0.count.load(Ordering::Relaxed)
+        self.0.running.lock().expect("nothing panics while it is held").count
     }
 
     /// Joins the transfer of `key`. Where there is none, it is to be made by who takes the duty. Nothing is shared
@@ -130,15 +140,15 @@ impl<K: Hash + Eq + Clone, T> Hub<K, T> {
     /// When too many are running; trying again helps.
     pub fn join(&self, key: Option<&K>) -> Result<Joined<K, T>, HubFullError> {
         let mut running = self.0.running.lock().expect("nothing panics while it is held");
-        let known = key.and_then(|key| running.get(key)).and_then(Weak::upgrade);
+        let known = key.and_then(|key| running.by_key.get(key)).and_then(Weak::upgrade);
         // One that is cancelled, and has not ended yet, has no result to wait for.
         if let Some(transfer) = known.filter(|transfer| !transfer.cancel.is_cancelled()) {
             return Ok((Ticket(transfer), None));
         }
-        if self.count() >= self.0.most {
+        if running.count >= self.0.most {
             return Err(HubFullError(self.0.most));
         }
-        self.0.count.fetch_add(1, Ordering::Relaxed);
+        running.count += 1;
         let (tell, progress) = watch::channel(HubProgress::default());
         let cancel = self.0.cancel.child_token();
         let transfer = Arc::new(Transfer {
@@ -149,10 +159,10 @@ impl<K: Hash + Eq + Clone, T> Hub<K, T> {
             wants_leaves: AtomicBool::new(false),
         });
         if let Some(key) = key {
-            running.insert(key.clone(), Arc::downgrade(&transfer));
+            running.by_key.insert(key.clone(), Arc::downgrade(&transfer));
         }
         let (hub, shown) = (Arc::clone(&self.0), Arc::downgrade(&transfer));
-        let duty = Duty { hub, key: key.cloned(), transfer: shown, tell: Arc::new(tell), cancel };
+        let duty = Duty { hub, key: key.cloned(), transfer: shown, tell: Arc::new(tell), cancel, has_left: false };
         Ok((Ticket(transfer), Some(duty)))
     }
 }
@@ -223,9 +233,10 @@ impl<K: Hash + Eq, T> Duty<K, T> {
     }
 
     /// Ends the transfer with its result; returns that where no listener is left.
-    pub fn finish(self, result: T) -> Option<T> {
+    pub fn finish(mut self, result: T) -> Option<T> {
         // Under the lock of the map, so that a listener joins before it or begins anew.
-        let mut running = self.hub.running.lock().expect("nothing panics while it is held");
+        let hub = Arc::clone(&self.hub);
+        let mut running = hub.running.lock().expect("nothing panics while it is held");
         self.leave(&mut running);
         let Some(transfer) = self.transfer.upgrade() else { return Some(result) };
         *transfer.result.lock().expect("nothing panics while it is held") = Some(result);
@@ -236,19 +247,23 @@ impl<K: Hash + Eq, T> Duty<K, T> {
         None
     }
 
-    /// Lets those who ask from now on begin anew.
-    fn leave(&self, running: &mut HashMap<K, Weak<Transfer<T>>>) {
+    /// Lets those who ask from now on begin anew, and gives the place back; the second time does nothing.
+    fn leave(&mut self, running: &mut RunningTransfers<K, T>) {
+        if std::mem::replace(&mut self.has_left, true) {
+            return;
+        }
+        running.count -= 1;
         let Some(key) = &self.key else { return };
-        if running.get(key).is_some_and(|known| known.ptr_eq(&self.transfer)) {
-            running.remove(key);
+        if running.by_key.get(key).is_some_and(|known| known.ptr_eq(&self.transfer)) {
+            running.by_key.remove(key);
         }
     }
 }
 
 impl<K: Hash + Eq, T> Drop for Duty<K, T> {
     fn drop(&mut self) {
-        self.leave(&mut self.hub.running.lock().expect("nothing panics while it is held"));
-        self.hub.count.fetch_sub(1, Ordering::Relaxed);
+        let hub = Arc::clone(&self.hub);
+        self.leave(&mut hub.running.lock().expect("nothing panics while it is held"));
         self.tell.send_modify(|progress| progress.is_over = true);
     }
 }

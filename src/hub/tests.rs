@@ -70,6 +70,25 @@ async fn a_duty_that_is_dropped_leaves_its_listeners_without_a_result() {
     assert_eq!(hub.count(), 0);
 }
 
+#[test]
+fn the_place_of_a_transfer_is_free_once_it_is_over() {
+    let hub = hub(1);
+    for _ in 0..2_000 {
+        let (ticket, duty) = hub.join(Some(&1)).unwrap();
+        let over = ticket.progress();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.borrow().is_over {
+                    std::hint::spin_loop();
+                }
+                assert!(hub.join(Some(&2)).is_ok_and(|(_, duty)| duty.is_some()), "the only place is taken by none");
+            });
+            assert_eq!(duty.unwrap().finish(Text("it", false)), None);
+        });
+        assert_eq!(hub.count(), 0);
+    }
+}
+
 #[tokio::test]
 async fn what_has_no_key_is_shared_with_none_and_there_are_never_too_many() {
     let hub = hub(2);
