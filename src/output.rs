@@ -3,20 +3,26 @@
 //! pacman takes whatever is at `%o` as complete when we exit 0. So the bytes are first in a file without a name in
 //! the same directory, a copy where the source file stays in use, and the name is given only in exchange for
 //! [`Accepted`]. Killed at any instant, there is either no new file or the whole one (`tests/cases/xfer_kill.rs`).
+//!
+//! A character device or a FIFO that is there keeps its name: the bytes are written into it once they are accepted, as
+//! curl does at once (`tests/cases/devices.rs`).
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::fsx;
 use crate::verify::{self, Accepted, MismatchError, Verified};
+
+/// Bytes that are written to a device at a time.
+const PART: u64 = 64 << 10;
 
 /// A path to which a file will be delivered. It is unchanged until [`Staged::commit`].
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub struct Output {
     dir_path: PathBuf,
     name: String,
     path: PathBuf,
+    /// True when a device or a FIFO is there, which takes the bytes.
+    is_stream: bool,
 }
 
 /// The copy that has no name yet. Dropping it removes it.
@@ -51,11 +59,20 @@ impl Output {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(&dir_path, flags, Mode::empty())
             .map_err(|e| Error::local(dir_path.display(), format!("the output directory cannot be opened: {e}")))?;
-        let output = Self { dir, dir_path, name, path: path.to_owned() };
-        if output.is_directory() {
-            return Err(Error::local(path.display(), "the output path is a directory"));
+        let output = Self { dir, dir_path, name, path: path.to_owned(), is_stream: false };
+        let no = |why: &str| Error::local(path.display(), format!("the output path is {why}"));
+        match output.kind(AtFlags::SYMLINK_NOFOLLOW) {
+            Some(FileType::Directory) => Err(no("a directory")),
+            Some(FileType::CharacterDevice | FileType::Fifo) => output.into_stream(),
+            Some(FileType::BlockDevice) => Err(no("a disk")),
+            Some(FileType::Socket) => Err(no("a socket")),
+            // Not followed: in a directory of another user, that user would choose what is written to.
+            Some(FileType::Symlink) => match output.kind(AtFlags::empty()) {
+                None | Some(FileType::RegularFile | FileType::Directory) => Ok(output),
+                Some(_) => Err(no("a link to a device").hint("name the device itself; `-o -` is standard output")),
+            },
+            _ => Ok(output),
         }
-        Ok(output)
     }
 
     /// Returns the path that was asked for.
@@ -124,7 +141,13 @@ impl Output {
     }
 
     /// Stages a file itself, whose only user must be the caller. [`Staged::commit`] fails on another file system.
+    ///
+    /// # Errors
+    /// `Unsupported` where the bytes are to be written into a device.
     pub fn stage_itself(&self, file: &File) -> io::Result<Staged<'_>> {
+        if self.is_stream {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         Ok(Staged { output: self, file: file.try_clone()?, named: None })
     }
 
@@ -139,10 +162,19 @@ impl Output {
         Error::local(self.path.display(), format!("cannot be written: {e}")).hint(hint)
     }
 
-    fn is_directory(&self) -> bool {
-        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::statat(&self.dir, self.name.as_str(), flags)
-            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory)
+    /// Returns what is at the path.
+    fn kind(&self, flags: AtFlags) -> Option<FileType> {
+        let found = rustix::fs::statat(&self.dir, self.name.as_str(), flags).ok()?;
+        Some(FileType::from_raw_mode(found.st_mode))
+    }
+
+    /// Makes the output of a path where a device or a FIFO is: what arrives is collected elsewhere.
+    fn into_stream(self) -> Result<Self, Error> {
+        let dir_path = std::env::temp_dir();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(&dir_path, flags, Mode::empty())
+            .map_err(|e| Error::local(dir_path.display(), format!("the directory cannot be opened: {e}")))?;
+        Ok(Self { dir, dir_path, is_stream: true, ..self })
     }
 }
 
@@ -157,12 +189,35 @@ impl Staged<'_> {
 
     /// Gives the file its name, mode 0644 and, when given, the source's date.
     ///
-    /// Replaces a file at that path; a link is replaced itself, not its target.
+    /// Replaces a file at that path; a link is replaced itself, not its target. A device or a FIFO takes the bytes, and
+    /// keeps its mode and date.
     pub fn commit(self, accepted: &Accepted, modified: Option<SystemTime>) -> Result<(), Error> {
         let output = self.output;
         let found = fsx::regular(&self.file).map_err(|e| output.failed(&e))?.st_size.unsigned_abs();
         assert_eq!(found, accepted.size(), "the staged copy is the file that was accepted");
-        self.name_it(modified).map_err(|e| output.failed(&e))
+        match output.is_stream {
+            true => self.write_out(found).map_err(|e| output.failed(&e)),
+            false => self.name_it(modified).map_err(|e| output.failed(&e)),
+        }
+    }
+
+    /// Writes the bytes into the device or the FIFO; waits for a reader of a FIFO.
+    fn write_out(self, len: u64) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut to = File::from(rustix::fs::open(&self.output.path, flags, Mode::empty())?);
+        if !matches!(
+            FileType::from_raw_mode(rustix::fs::fstat(&to)?.st_mode),
+            FileType::CharacterDevice | FileType::Fifo
+        ) {
+            return Err(io::Error::other("something else is there now"));
+        }
+        let mut at = 0;
+        while at < len {
+            let part = fsx::read_part(&self.file, at, (len - at).min(PART))?;
+            to.write_all(&part)?;
+            at += part.len() as u64;
+        }
+        Ok(())
     }
 
     fn name_it(self, modified: Option<SystemTime>) -> io::Result<()> {
@@ -197,7 +252,6 @@ impl Staged<'_> {
 mod tests {
     use super::*;
     use crate::verify::prove;
-    use std::io::Write as _;
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     fn source(bytes: &[u8]) -> (File, Accepted) {

@@ -9,6 +9,7 @@ mod daemon_started;
 mod database_index;
 mod database_snapshot;
 mod deliveries;
+mod devices;
 mod disagreements;
 mod dist_install;
 mod doctor;
