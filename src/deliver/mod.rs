@@ -3,7 +3,7 @@
 //!
 //! A delivery prints nothing and knows of no signal: its [`Call`] has a listener for the progress and a token that
 //! cancels it, and warnings are in the receipt. It awaits the network on the runtime of its caller and keeps no state
-//! of the process, so that one process can make many at once, each with a call of its own (`deliver/tests.rs`).
+//! of the process, so that one process can make many at once, each with a call of its own (`tests/cases/deliveries.rs`).
 //!
 //! | file | what |
 //! |---|---|
@@ -182,17 +182,18 @@ async fn into_slot(
 ) -> Result<Obtained, Error> {
     let store = Rc::clone(&call.machine.store);
     let partial = slot.partial().map_err(|e| store_failed(&call.machine, &e))?;
-    call.listener.grows(&partial);
     let have = || partial.metadata().map_or(0, |meta| meta.len());
-    let mut raced = race::race(call, order, purpose, &partial, receipt).await;
-    // Others fill the disk meanwhile, and make room too.
-    for _ in 0..ROOM_TRIES {
+    let mut tries = 0..ROOM_TRIES;
+    let raced = loop {
+        // Leaves that an earlier race told of may be written over by this one.
+        call.listener.grows(&partial);
+        let raced = race::race(call, order, purpose, &partial, receipt).await;
         let failed_here = raced.as_ref().is_err_and(|error| error.kind == ErrorKind::Local);
-        if !failed_here || !store.make_room(size.saturating_sub(have())) {
-            break;
+        // Others fill the disk meanwhile, and make room too.
+        if !failed_here || tries.next().is_none() || !store.make_room(size.saturating_sub(have())) {
+            break raced;
         }
-        raced = race::race(call, order, purpose, &partial, receipt).await;
-    }
+    };
     if raced.is_err() && partial.metadata().is_ok_and(|meta| meta.len() == 0) {
         slot.discard();
     }

@@ -1,6 +1,7 @@
 //! Deliveries without a process of their own: many at once, cancelled, with a listener. As a server makes them.
 
 use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use pkgswarm::call::Call;
 use pkgswarm::config::Settings;
 use pkgswarm::deliver::{self, Candidate, Purpose};
+use pkgswarm::digest::Sha256;
 use pkgswarm::env::Env;
 use pkgswarm::error::ErrorKind;
 use pkgswarm::listener::Listener;
@@ -19,6 +21,7 @@ use pkgswarm::want::Want;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
+use crate::support::mount::Mounted;
 use crate::support::*;
 
 /// A process without pacman, proxies and Kubo, whose store is in `dir`.
@@ -83,12 +86,19 @@ fn many_deliveries_at_once_on_one_thread_do_not_disturb_each_other() {
 #[derive(Default)]
 struct Heard {
     files: RefCell<Vec<String>>,
+    /// `grows` and `begins`, in their order.
+    steps: RefCell<Vec<&'static str>>,
     bytes: Cell<u64>,
     ended: Cell<usize>,
 }
 
 impl Listener for Heard {
+    fn grows(&self, _partial: &File) {
+        self.steps.borrow_mut().push("grows");
+    }
+
     fn begins(&self, name: &str, size: Option<u64>) {
+        self.steps.borrow_mut().push("begins");
         self.files.borrow_mut().push(format!("{name} {}", size.unwrap_or(0)));
     }
 
@@ -144,4 +154,36 @@ fn a_store_that_cannot_be_used_is_a_warning_in_the_receipt() {
     got.result.unwrap();
     let [warning] = &got.receipt.warnings[..] else { panic!("{:?}", got.receipt.warnings) };
     assert!(warning.contains("going on without a lasting store"), "{warning}");
+}
+
+#[test]
+fn a_second_race_into_the_same_partial_takes_back_what_the_first_told() {
+    let big = Package::new("big", 3 << 20);
+    let mirror = FakeMirror::serving(&[big.file()]);
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().join("store/files");
+    fs::create_dir(dir.path().join("store")).unwrap();
+    let Some(_disk) = Mounted::on(&dir.path().join("store"), "size=6656k,mode=0700") else { return };
+    fs::create_dir(&files).unwrap();
+    // Files of earlier runs, which make room once the disk is full.
+    for i in 0..2_u8 {
+        let old = vec![i; 2 << 20];
+        let sha256 = Sha256::of(&old).to_string();
+        fs::write(files.join(&sha256), &old).unwrap();
+        fs::write(files.join(format!("{sha256}.name")), format!("old{i}-1-1-any.pkg.tar.zst\nlasting\nm.example\n"))
+            .unwrap();
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        File::options().write(true).open(files.join(&sha256)).unwrap().set_modified(long_ago).unwrap();
+    }
+    let (env, settings) = means(dir.path());
+    let machine = Machine::open(&env, &settings, dir.path()).unwrap();
+    let heard = Rc::new(Heard::default());
+    let mut call = call(&machine, dir.path()).telling(Rc::clone(&heard) as Rc<dyn Listener>);
+    let want = want(&mirror, &big);
+    let delivering = deliver::fetch(&mut call, want.order(), Purpose::Caller);
+    let got = Builder::new_current_thread().enable_all().build().unwrap().block_on(delivering);
+    got.result.unwrap();
+    let steps = heard.steps.borrow();
+    assert!(steps.len() >= 4, "one race had room enough: {steps:?}");
+    assert!(steps.chunks(2).all(|pair| pair == ["grows", "begins"]), "{steps:?}");
 }
