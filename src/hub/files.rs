@@ -28,15 +28,16 @@ pub fn key(order: &Order<'_>, purpose: Purpose) -> Option<DeliveryKey> {
 }
 
 impl Shareable for Delivery<Option<Obtained>> {
-    /// Each gets a file and the proof. The bytes are counted by one alone, so its receipt stays.
+    /// Each gets a file and the proof. The bytes are counted once: they are in the receipt of the first that shares.
     fn share(&mut self) -> Self {
         let result = match &mut self.result {
             Ok(Some(obtained)) => obtained.share().map(Some).map_err(|e| Error::local(&obtained.from, e)),
             Ok(None) => Ok(None),
             Err(error) => Err(error.clone()),
         };
-        let Receipt { misses, warnings, .. } = self.receipt.clone();
-        Self { result, receipt: Receipt { misses, warnings, ..Receipt::default() } }
+        let contributions = std::mem::take(&mut self.receipt.contributions);
+        let cached_by_kubo = std::mem::take(&mut self.receipt.cached_by_kubo);
+        Self { result, receipt: Receipt { contributions, cached_by_kubo, ..self.receipt.clone() } }
     }
 }
 

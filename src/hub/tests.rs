@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::deliver::{Delivery, Obtained, Receipt};
 use crate::listener::Unheard;
 
 #[derive(PartialEq, Eq, Debug)]
@@ -125,4 +126,13 @@ async fn a_listener_reads_proven_leaves_and_nothing_else() {
     tell.proven(5);
     tell.withdrawn();
     assert!(ticket.read_proven(0, 9).unwrap().is_empty(), "they were the leaves of another file");
+}
+
+#[test]
+fn the_bytes_of_a_transfer_are_in_one_receipt_also_where_no_listener_is_left_alone() {
+    let mut receipt = Receipt::default();
+    receipt.sent("m.example".to_owned(), 7);
+    let mut made: Delivery<Option<Obtained>> = Delivery { result: Ok(None), receipt };
+    let sum = |made: &Delivery<_>| made.receipt.contributions.iter().map(|one| one.bytes).sum::<u64>();
+    assert_eq!((sum(&made.share()), sum(&made.share()), sum(&made)), (7, 0, 0));
 }
