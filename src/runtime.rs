@@ -1,5 +1,6 @@
 //! The one asynchronous runtime of a thread: the seam between the commands, which block and own ^C, and the
-//! network. Only commands, and threads that they start, come here; what they run neither blocks nor knows of signals.
+//! network. Only commands, and threads that they start, come here. What they run knows of no signal. It may block, by
+//! hashing a file or asking pacman-conf: the runtime has no other work meanwhile (`doc/decisions/0011-one-hub.md`).
 
 use std::mem::ManuallyDrop;
 use std::pin::pin;
