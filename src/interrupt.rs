@@ -11,13 +11,47 @@
 //! Tests: `tests/cases/interrupted.rs`, `tests/real_ahead.rs`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 
 /// The flag that the handler sets.
 static CAME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// The parts of this process that heed interrupts at the moment.
+static HEEDING: Mutex<usize> = Mutex::new(0);
+
+/// True while there is none.
+static IS_UNHEEDED: AtomicBool = AtomicBool::new(true);
+
+/// A part of this process that ends by itself on an interrupt, until drop.
+#[must_use]
+#[derive(Debug)]
+pub struct Heeding(());
+
+impl Drop for Heeding {
+    fn drop(&mut self) {
+        let mut heeding = HEEDING.lock().expect("nothing panics while it is held");
+        *heeding -= 1;
+        IS_UNHEEDED.store(*heeding == 0, Ordering::SeqCst);
+    }
+}
+
+/// Keeps interrupts from ending the process until the value is dropped: the caller looks for them. A handler stays
+/// once it is installed, so without this a later question to the user would not hear of a ^C either (test
+/// `at_a_question_it_ends_setup_also_where_kubo_was_asked_before`).
+pub fn heed() -> Heeding {
+    static IS_INSTALLED: Once = Once::new();
+    let mut heeding = HEEDING.lock().expect("nothing panics while it is held");
+    *heeding += 1;
+    IS_UNHEEDED.store(false, Ordering::SeqCst);
+    // Without a handler an interrupt ends this process, as by default.
+    IS_INSTALLED.call_once(|| drop(flag::register_conditional_default(SIGINT, &IS_UNHEEDED)));
+    Heeding(())
+}
 
 fn interrupt() -> SigSet {
     SigSet::from(Signal::SIGINT)
@@ -40,12 +74,14 @@ pub fn is_waiting() -> bool {
     waiting.and_then(|waiting| waiting.read_signal()).is_ok_and(|signal| signal.is_some())
 }
 
-/// Keeps interrupts from ending the process from now on, and lets [`came`] report them; then unblocks them.
-pub fn listen() {
-    let flag = CAME.get_or_init(Arc::default);
+/// Keeps interrupts from ending the process until the value is dropped, and lets [`came`] report them from now on; then
+/// unblocks them.
+pub fn listen() -> Heeding {
+    let heeding = heed();
     // Without a handler an interrupt ends this process, as by default.
-    let _ = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(flag));
+    let _ = flag::register(SIGINT, Arc::clone(CAME.get_or_init(Arc::default)));
     release();
+    heeding
 }
 
 /// Returns true when an interrupt has come since [`listen`], or was pending before it.

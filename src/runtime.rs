@@ -30,6 +30,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
 /// [listens](interrupt::listen), `cancel` is cancelled: work that looks at it ends soon, and has its result all the
 /// same.
 pub fn run<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> T {
+    let _heeding = interrupt::heed();
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             // Listen first, then look for an earlier one, so that none falls between the two.

@@ -201,7 +201,8 @@ enum Meaning {
     File(Want),
 }
 
-/// Looks in the lists for the meaning of `what`. Asks pacman-conf at most, so a ^C simply ends the program.
+/// Looks in the lists for the meaning of `what`. Asks pacman-conf at most, so a ^C simply ends the program (test
+/// `between_two_files_of_a_fetch_it_ends_the_command`).
 fn meaning(call: &Call, what: &str) -> Result<Meaning, Error> {
     let unfit = |e: AddressError| Error::usage(what, &e).hint(e.hint());
     let address = Address::parse(what).transpose().map_err(unfit)?;

@@ -48,10 +48,13 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
     }
     let env = &env;
     // The caller held these signals back until here.
-    match cli.command {
-        Command::Xfer(_) => interrupt::listen(),
-        _ => interrupt::release(),
-    }
+    let _heeding = match cli.command {
+        Command::Xfer(_) => Some(interrupt::listen()),
+        _ => {
+            interrupt::release();
+            None
+        }
+    };
     let settings = || sound(env, &cli.set);
     // What pacman asks for is fetched all the same.
     let lenient = || Settings::read_for_downloads(env, &cli.set);

@@ -172,7 +172,7 @@ pub fn run(env: &Env, settings: &Settings, words: &[OsString], target: &Handover
     // status shows it. Root dying at once would take the child along before that.
     interrupt::hold();
     let child = start_as(user, settings, matches!(target, HandoverTarget::Looking), command);
-    interrupt::listen();
+    let _heeding = interrupt::listen();
     let Some(mut child) = child? else {
         say_once(env, &as_is_line(user));
         return Ok(Handed::Back(Box::new(hands::as_is(settings))));

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::run::{Run, Running};
-use crate::support::world::loudly;
+use crate::support::world::{binary, listing, loudly};
 use crate::support::*;
 
 /// Makes the first call of pacman-conf send ^C to its caller.
@@ -109,4 +110,40 @@ fn it_ends_a_fetch_of_several_files_and_not_one_of_them() {
     let run = running.finish();
     assert_eq!(run.code(), 130, "{}", run.stderr);
     assert_eq!(mirror.hits(&second.file_name()), 0, "{}", run.stderr);
+}
+
+#[test]
+fn at_a_question_it_ends_setup_also_where_kubo_was_asked_before() {
+    for by_user in [true, false] {
+        let kubo = FakeKubo::empty();
+        let before = kubo.config();
+        let world = World::new().kubo(&kubo);
+        let world = if by_user { world.run_by_user() } else { world };
+        let said = world.path("tmp/said");
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" setup --only kubo 2> \"$said\""]).arg(binary());
+        let mut command = world.equipped(command);
+        command.env("said", &said);
+        let run = Running::asked("", command, world.base());
+        eventually("the question", || fs::read_to_string(&said).is_ok_and(|text| text.contains("Do it?")));
+        run.signal(rustix::process::Signal::INT);
+        let run = run.finish();
+        assert_eq!(run.code(), 130, "{}", fs::read_to_string(&said).unwrap());
+        assert_eq!((kubo.config(), listing(&world.path("state"))), (before, Vec::<String>::new()), "nothing is done");
+    }
+}
+
+#[test]
+fn between_two_files_of_a_fetch_it_ends_the_command() {
+    let zlib = Package::new("zlib", 70_000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = || World::new().repo("core", &[&zlib], &[&mirror]);
+    for world in [world(), world().run_by_user()] {
+        let world = interrupting(world);
+        // A file below a CID is looked for in no list. pacman-conf is asked for the second one.
+        let below = "/ipfs/bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku/none";
+        let run = world.run(&["fetch", below, "zlib"]);
+        assert_eq!(run.code(), 130, "{}", run.stderr);
+        assert!(mirror.requests().is_empty(), "no source was asked");
+    }
 }
