@@ -24,8 +24,8 @@ pub struct Machine {
     pub store: Rc<Store>,
     /// The HTTP clients.
     pub http: Rc<Http>,
-    /// The reason why it has no lasting store, where one is configured. For the user.
-    pub warning: Option<String>,
+    /// The reason why the configured store cannot be used, where that is so. For the user.
+    pub no_store: Option<String>,
 }
 
 impl Machine {
@@ -34,8 +34,8 @@ impl Machine {
     /// # Errors
     /// `Local` when there is no place for either; trying again does not help.
     pub fn open(env: &Env, settings: &Settings, beside: &Path) -> Result<Rc<Self>, Error> {
-        let (store, warning) = open_store(env, settings, beside)?;
-        Ok(Self::with_store(env, settings, store, warning))
+        let (store, no_store) = open_store(env, settings, beside)?;
+        Ok(Self::with_store(env, settings, store, no_store))
     }
 
     /// Opens the lasting store or none, and prints nothing.
@@ -44,9 +44,9 @@ impl Machine {
         Some(Self::with_store(env, settings, store, None))
     }
 
-    fn with_store(env: &Env, settings: &Settings, store: Store, warning: Option<String>) -> Rc<Self> {
+    fn with_store(env: &Env, settings: &Settings, store: Store, no_store: Option<String>) -> Rc<Self> {
         let http = Rc::new(Http::new(settings.connect).in_environment(env));
-        Rc::new(Self { env: env.clone(), settings: settings.clone(), store: Rc::new(store), http, warning })
+        Rc::new(Self { env: env.clone(), settings: settings.clone(), store: Rc::new(store), http, no_store })
     }
 
     /// Returns the same machine with a temporary store in `beside` in place of the lasting one, which has failed.
@@ -62,8 +62,14 @@ impl Machine {
             settings: settings.clone(),
             store: Rc::new(store),
             http: Rc::clone(http),
-            warning: None,
+            no_store: None,
         }))
+    }
+
+    /// Returns the warning that it goes on without the configured store, where that cannot be used.
+    pub fn warning(&self) -> Option<String> {
+        let (dir, why) = self.settings.store_dir.as_ref().zip(self.no_store.as_ref())?;
+        Some(format!("{}: {why}; going on without a lasting store", dir.display()))
     }
 
     /// Returns true when Kubo may be asked at all.
@@ -107,7 +113,7 @@ impl Machine {
     }
 }
 
-/// Returns the store, and the reason why it is not the configured one.
+/// Returns the store, and the reason why the configured one cannot be used.
 fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<(Store, Option<String>), Error> {
     let passing = || {
         passing_store(env, settings, beside)
@@ -120,8 +126,8 @@ fn open_store(env: &Env, settings: &Settings, beside: &Path) -> Result<(Store, O
         match Store::open(dir, env.uid, settings.store_max) {
             Ok(store) => return Ok((store, None)),
             Err(e) => {
-                let why = format!("{}: {e}; going on without a lasting store", dir.display());
-                return Ok((passing()?, Some(why)));
+                let store = passing().map_err(|none| none.tried(format!("{}: {e}", dir.display())))?;
+                return Ok((store, Some(e.to_string())));
             }
         }
     }

@@ -172,7 +172,7 @@ fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::R
         return Err(not_writable(env, state, &std::io::ErrorKind::PermissionDenied.into()).into());
     }
     let machine = Machine::open(env, settings, Path::new("/var/tmp"))?;
-    report::warn(machine.warning.as_slice());
+    report::warn(machine.warning().as_slice());
     let mut worst = 0;
     refresh_all(&machine, &args.names, args.due, |index, refreshed| {
         let kind = match &refreshed.outcome {

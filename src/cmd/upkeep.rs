@@ -41,7 +41,9 @@ pub fn run(env: &Env, settings: &Settings, args: &UpkeepArgs) -> anyhow::Result<
 fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     let machine = Machine::open(env, settings, std::path::Path::new("/var/tmp"))?;
     let Some(_alone) = alone(&machine) else { return Ok(0) };
-    machine.store.sweep(Lists::of(&machine).cache_dirs())?;
+    let lists = Lists::of(&machine);
+    machine.store.sweep(lists.cache_dirs())?;
+    super::say_warnings(&lists);
     Health::tidy(&machine.store.health_dir());
     let kubo = machine.kubo();
     let ledger = Ledger::at(machine.store.dir());

@@ -37,7 +37,7 @@ impl Lists {
     /// Makes the lists for the run of pacman that this process works for. Reads none of them yet.
     pub fn of(machine: &Rc<Machine>) -> Self {
         let pacman_run = Rc::new(PacmanRun::of(&machine.env));
-        let warnings = machine.warning.clone().map(|text| (text, false)).into_iter().collect();
+        let warnings = machine.warning().map(|text| (text, false)).into_iter().collect();
         Self {
             machine: Rc::clone(machine),
             pacman_run,

@@ -94,7 +94,7 @@ pub fn run(
     let system = Lists::of(&machine);
     let missing = settings.store_dir.as_ref().filter(|dir| !dir.exists());
     if machine.store.is_passing() || missing.is_some() {
-        return Err(no_store(env, missing));
+        return Err(no_store(&machine, missing));
     }
     let store = machine.store.dir().to_owned();
     let below = store.join("prefetch");
@@ -158,11 +158,15 @@ fn say_warnings(lists: &Lists) {
 }
 
 /// Returns the error that there is no place where updates could be kept.
-fn no_store(env: &Env, missing: Option<&PathBuf>) -> Error {
+fn no_store(machine: &Machine, missing: Option<&PathBuf>) -> Error {
     let Some(dir) = missing else {
-        return Error::local("store.dir", "prefetch needs a store that lasts").hint("pkgswarm config store.dir");
+        let error = match machine.settings.store_dir.as_ref().zip(machine.no_store.as_ref()) {
+            Some((dir, why)) => Error::local(dir.display(), format!("prefetch cannot use this store: {why}")),
+            None => Error::local("store.dir", "prefetch needs a store that lasts"),
+        };
+        return error.hint("pkgswarm config store.dir");
     };
-    let user = users::name_of(env.uid);
+    let user = users::name_of(machine.env.uid);
     let by_hand = format!("sudo install -d -o {user} -g {user} {}", dir.display());
     let made =
         if dir.starts_with("/var/cache/pkgswarm") { "sudo systemd-tmpfiles --create pkgswarm.conf, or " } else { "" };

@@ -129,6 +129,27 @@ fn a_store_that_is_missing_is_named_with_the_command_that_makes_it() {
 }
 
 #[test]
+fn a_store_that_cannot_be_used_is_named_with_the_reason() {
+    if !world::can_be_two_users("a_store_that_cannot_be_used_is_named_with_the_reason") {
+        return;
+    }
+    let mirror = mirror_of(&[]);
+    let world = world_of(&mirror, &[]).run_by_user();
+    let of_root = world.path("of-root");
+    fs::create_dir(&of_root).unwrap();
+    let world = world.set("PKGSWARM_STORE_DIR", of_root.to_str().unwrap());
+    let run = world.run(&["prefetch"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    let why = format!("belongs to user 0, not to {}", world::UNPRIVILEGED);
+    let error = format!("error: {}: prefetch cannot use this store: ", of_root.display());
+    assert!(run.stderr.contains(&error) && run.stderr.contains(&why), "{}", run.stderr);
+    assert!(run.stderr.ends_with("hint: pkgswarm config store.dir\n"), "{}", run.stderr);
+    let run = world.run(&["upkeep"]);
+    let warning = format!("warning: {}: ", of_root.display());
+    assert!(run.stderr.contains(&warning) && run.stderr.contains(&why), "{}", run.stderr);
+}
+
+#[test]
 fn without_updates_the_status_is_that_of_checkupdates() {
     let mirror = mirror_of(&[]);
     let world = world_of(&mirror, &[]);
