@@ -28,7 +28,7 @@ use crate::lists::Lists;
 use crate::machine::Machine;
 use crate::name::{FileName, RepoName};
 use crate::plan::Expect;
-use crate::report;
+use crate::report::{self, ProgressBars};
 use crate::runtime::{self, block_on};
 use crate::users;
 use crate::want::Want;
@@ -111,7 +111,8 @@ pub fn run(
         Error::usage("pacman.conf", "pacman's configuration is not known").hint("`pacman-conf` shows what pacman says")
     })?;
     let databases = Databases::open(&below, env.uid, &conf)?;
-    let mut call = Call::with(Lists::of(&machine).with_databases(databases.dir()), beside);
+    let bars = Rc::new(ProgressBars::new(settings.progress));
+    let mut call = Call::with(Lists::of(&machine).with_databases(databases.dir()), beside).telling(bars);
     let (cancel, mut warnings) = (call.cancel.clone(), Vec::new());
     let mut failures = runtime::run(&cancel, databases.refresh(&mut call, &conf, &mut warnings))?;
     let work = PrefetchWork {

@@ -150,6 +150,16 @@ fn a_store_that_cannot_be_used_is_named_with_the_reason() {
 }
 
 #[test]
+fn a_database_that_takes_long_has_a_bar() {
+    let zlib = Package::new("zlib", 300);
+    let mirror = mirror_of(&[&zlib]).on("core.db").slow(1000);
+    let world = world_of(&mirror, &[&zlib]).set("PKGSWARM_OUTPUT_PROGRESS", "always");
+    let (status, text) = terminal::seen(100, "", world.command(&["prefetch", "--dry-run"]));
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("core.db "), "{text}");
+}
+
+#[test]
 fn without_updates_the_status_is_that_of_checkupdates() {
     let mirror = mirror_of(&[]);
     let world = world_of(&mirror, &[]);
