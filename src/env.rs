@@ -42,7 +42,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "Directory that replaces /etc/pkgswarm. The user's own configuration is then not read either.",
     ),
     ("PKGSWARM_SECTION_KEY", "One setting: PKGSWARM_STORE_MAX sets store.max. See pkgswarm.toml(5)."),
-    (VERBOSE, "Set to anything, it has xfer and fetch name every source that failed, also when another one delivered."),
+    (
+        VERBOSE,
+        "Set to anything, it has xfer, fetch and prefetch name every source that failed, also when another one delivered.",
+    ),
     ("PKGSWARM_MINISIGN_PASSWORD", "Password of the key file that publish --minisign-key names."),
     (
         "http_proxy, https_proxy, all_proxy, no_proxy",

@@ -58,6 +58,8 @@ pub struct Gathered {
     pub result: Result<Option<Obtained>, Error>,
     /// Troubles that did not make it fail, one line each.
     pub warnings: Vec<String>,
+    /// Sources that failed although another one delivered, one line each.
+    pub passed_over: Vec<String>,
 }
 
 /// The result of waiting for the next file.
@@ -174,7 +176,8 @@ impl Gathering {
             }
             let waiting = async move {
                 let Delivery { result, receipt } = ticket.result().await?;
-                Some(Gathered { want, result, warnings: receipt.warnings })
+                let Receipt { warnings, passed_over, .. } = receipt;
+                Some(Gathered { want, result, warnings, passed_over })
             };
             self.under_way.push(waiting.boxed_local());
         }

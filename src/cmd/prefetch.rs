@@ -10,7 +10,7 @@ use crate::cmd::status::versions;
 use crate::columns::{self, Tone};
 use crate::config::value::show_size;
 use crate::config::{ProgressMode, Settings};
-use crate::env::Env;
+use crate::env::{Env, VERBOSE};
 use crate::error::{self, ErrorKind};
 use crate::handover::{self, Giver, HandoverTarget};
 use crate::prefetch::choose::LeftOut;
@@ -69,6 +69,9 @@ fn tell(env: &Env, done: &PrefetchReport, args: &PrefetchArgs, is_pacmans: bool)
         (false, false) => SOME,
         (false, true) => NONE,
     };
+    if env.var(VERBOSE).is_some() {
+        done.passed_over.iter().for_each(|line| report::say(line));
+    }
     if args.json {
         let failures: Vec<String> = done.failures.iter().map(ToString::to_string).collect();
         let all = serde_json::json!({

@@ -53,16 +53,11 @@ impl Databases {
     /// Updates every repository, as `pacman -Sy` would; `call` must take these for pacman's databases.
     ///
     /// A repository that is unreachable keeps the newest database that is here, its own or the system's. Returns
-    /// the failures, repository by repository; `warnings` are lesser troubles.
+    /// the failures, repository by repository. The receipts are added to `all`.
     ///
     /// # Errors
     /// `Interrupted`.
-    pub async fn refresh(
-        &self,
-        call: &mut Call,
-        conf: &PacmanConf,
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<Error>, Error> {
+    pub async fn refresh(&self, call: &mut Call, conf: &PacmanConf, all: &mut Receipt) -> Result<Vec<Error>, Error> {
         let mut failures = Vec::new();
         for repo in conf.repos.iter().filter(|repo| repo.usage.sync) {
             let begun = Instant::now();
@@ -71,7 +66,7 @@ impl Databases {
             if let Ok(name) = FileName::new(format!("{}.db", repo.name)) {
                 background::note(&call.machine, By::Prefetch, (Some(&repo.name), &name), None, begun, &receipt);
             }
-            warnings.extend(receipt.warnings);
+            all.add(receipt);
             match done {
                 Ok(()) => {}
                 Err(e) if e.kind == ErrorKind::Interrupted => return Err(e),

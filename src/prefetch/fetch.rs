@@ -8,7 +8,7 @@ use super::kept::KeptSignatures;
 use super::state::{PrefetchState, UpdateStanding};
 use crate::call::Call;
 use crate::config::Settings;
-use crate::deliver::{self, Delivery, Obtained, Purpose};
+use crate::deliver::{self, Delivery, Obtained, Purpose, Receipt};
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::gather::{Gathered, Next, gather};
@@ -40,7 +40,7 @@ impl PrefetchWork<'_> {
         &self,
         wants: Vec<Want>,
         state: &mut PrefetchState,
-        (failures, warnings): (&mut Vec<Error>, &mut Vec<String>),
+        (failures, all): (&mut Vec<Error>, &mut Receipt),
         arrived: &mut dyn FnMut(PrefetchProgress),
     ) -> Result<u64, Error> {
         let packages: BTreeMap<String, Sha256> =
@@ -67,7 +67,7 @@ impl PrefetchWork<'_> {
         let mut gathering = gather(self.env, &settings, By::Prefetch, wants, at_once, into_store);
         let (kept, mut failed, mut fatal) = (KeptSignatures::of(&self.store), BTreeMap::new(), None);
         loop {
-            let Gathered { want, result, warnings: told } = match gathering.next_within(TICK) {
+            let Gathered { want, result, warnings, passed_over } = match gathering.next_within(TICK) {
                 Next::Done(gathered) => *gathered,
                 Next::NotYet => {
                     let arriving = self.machine.store.arriving();
@@ -77,7 +77,8 @@ impl PrefetchWork<'_> {
                 }
                 Next::Over => break,
             };
-            warnings.extend(told);
+            all.warnings.extend(warnings);
+            all.passed_over.extend(passed_over);
             let result = result.and_then(|obtained| match (obtained, packages.get(want.name.as_str())) {
                 (Some(obtained), Some(package)) if matches!(obtained.accepted, Accepted::Waived(_)) => {
                     kept.put(*package, self.env.uid, &obtained).map_err(|e| Error::local(self.store.display(), e))

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::call::Call;
 use crate::clock;
 use crate::config::Settings;
+use crate::deliver::Receipt;
 use crate::digest::Sha256;
 use crate::distro::pacman_conf::{PacmanConf, SignatureCheck};
 use crate::env::{self, Env};
@@ -74,6 +75,8 @@ pub struct PrefetchReport {
     pub failures: Vec<Error>,
     /// Minor failures.
     pub warnings: Vec<String>,
+    /// Sources that failed although another one delivered, one line each, for those who ask (`PKGSWARM_VERBOSE`).
+    pub passed_over: Vec<String>,
 }
 
 /// Makes one run. `arrived` receives the progress repeatedly.
@@ -113,8 +116,8 @@ pub fn run(
     let databases = Databases::open(&below, env.uid, &conf)?;
     let bars = Rc::new(ProgressBars::new(settings.progress));
     let mut call = Call::with(Lists::of(&machine).with_databases(databases.dir()), beside).telling(bars);
-    let (cancel, mut warnings) = (call.cancel.clone(), Vec::new());
-    let mut failures = runtime::run(&cancel, databases.refresh(&mut call, &conf, &mut warnings))?;
+    let (cancel, mut all) = (call.cancel.clone(), Receipt::default());
+    let mut failures = runtime::run(&cancel, databases.refresh(&mut call, &conf, &mut all))?;
     let work = PrefetchWork {
         env,
         settings,
@@ -132,7 +135,7 @@ pub fn run(
     let installed = pending::installed(&databases.dir().join("local"));
     for name in options.only.iter().filter(|name| !updates.iter().any(|update| update.name == **name)) {
         match installed.get(name) {
-            Some(version) => warnings.push(format!("{name} {version}: no update is pending")),
+            Some(version) => all.warnings.push(format!("{name} {version}: no update is pending")),
             None => failures.push(Error::usage(name, "no package of this name is installed, and none is pending")),
         }
     }
@@ -143,12 +146,13 @@ pub fn run(
         // Files that pacman has by now make room first. A failed sweep only leaves more files.
         let _ = work.machine.store.sweep(&conf.cache_dirs);
         work.let_go(&last, &state);
-        fetched = work.fetch(wants, &mut state, (&mut failures, &mut warnings), arrived)?;
+        fetched = work.fetch(wants, &mut state, (&mut failures, &mut all), arrived)?;
         work.offer(&state);
-        work.pin(&mut state, &mut warnings);
+        work.pin(&mut state, &mut all.warnings);
         state.write(&store).map_err(|e| Error::local(store.display(), e))?;
     }
-    Ok(PrefetchReport { postponed: None, updates: state.updates, fetched, failures, warnings })
+    let (updates, Receipt { warnings, passed_over, .. }) = (state.updates, all);
+    Ok(PrefetchReport { postponed: None, updates, fetched, failures, warnings, passed_over })
 }
 
 /// Prints the warnings of the lists, once, where standard error has a reader.

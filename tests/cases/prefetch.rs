@@ -150,6 +150,20 @@ fn a_store_that_cannot_be_used_is_named_with_the_reason() {
 }
 
 #[test]
+fn sources_that_failed_are_named_where_the_user_asks_for_it() {
+    let zlib = Package::new("zlib", 300_000);
+    let mirror = mirror_of(&[&zlib]);
+    let gone = FakeMirror::serving(&[("core.db", database(&[&zlib], Compression::Gzip))]);
+    let servers = [gone.repo("core"), mirror.repo("core")];
+    let world = || world_of(&mirror, &[&zlib]).other_servers("core", &[&servers[0], &servers[1]]);
+    let loud = world().run(&["prefetch", "-v"]);
+    assert_eq!(loud.code(), 0, "{}", loud.stderr);
+    assert!(loud.said.contains("404"), "{}", loud.stderr);
+    let quiet = world().run(&["prefetch"]);
+    assert!(quiet.code() == 0 && !quiet.said.contains("404"), "{}", quiet.stderr);
+}
+
+#[test]
 fn a_database_that_takes_long_has_a_bar() {
     let zlib = Package::new("zlib", 300);
     let mirror = mirror_of(&[&zlib]).on("core.db").slow(1000);
