@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::handover::{self, HandoverTarget};
 use crate::index::time;
-use crate::prefetch::state::PrefetchState;
+use crate::prefetch::state::{PendingUpdate, PrefetchState};
 use crate::report::{self, counted};
 use crate::store::Store;
 use crate::store::held::{KeptFile, KeptState, held};
@@ -79,17 +79,25 @@ impl Reason {
 
 /// What decides about the files of a store.
 struct Reasons {
-    /// Files of pending updates that are here, by their sha256.
-    pending: Vec<String>,
+    /// The updates that are pending and were not let go.
+    pending: Vec<PendingUpdate>,
     caches: Vec<PathBuf>,
 }
 
 impl Reasons {
     fn of(dir: &Path, caches: Vec<PathBuf>) -> Self {
-        let state = PrefetchState::now(dir);
-        let here = state.updates.iter().filter(|update| update.is_here());
-        let pending = here.filter_map(|update| Some(update.sha256?.to_string())).collect();
+        let mut pending = PrefetchState::now(dir).updates;
+        pending.retain(|update| !update.is_let_go());
         Self { pending, caches }
+    }
+
+    /// True for a file of a pending update: the package, whatever its standing, and a signature that an index lists,
+    /// which has a key of its own.
+    fn is_pending(&self, file: &KeptFile) -> bool {
+        let signed = file.name.as_deref().map(|name| name.strip_suffix(".sig").unwrap_or(name));
+        self.pending.iter().any(|update| {
+            update.sha256.is_some_and(|sha256| sha256.to_string() == file.key) || signed == Some(update.file.as_str())
+        })
     }
 
     fn why(&self, file: &KeptFile) -> Reason {
@@ -98,7 +106,7 @@ impl Reasons {
             dir.join(name).metadata().is_ok_and(|meta| meta.len() == file.size)
         };
         match file.state {
-            _ if self.pending.contains(&file.key) => Reason::Pending,
+            _ if self.is_pending(file) => Reason::Pending,
             KeptState::Whole | KeptState::Passing if self.caches.iter().any(is_in) => Reason::InCache,
             _ if file.age < FRESH => Reason::Fresh,
             KeptState::Partial => Reason::Partial,

@@ -291,7 +291,7 @@ impl PrefetchWork<'_> {
     /// are not kept.
     fn let_go(&self, last: &PrefetchState, state: &PrefetchState) {
         let kept: Vec<Sha256> =
-            state.updates.iter().filter(|one| !is_let_go(one)).filter_map(|one| one.sha256).collect();
+            state.updates.iter().filter(|one| !one.is_let_go()).filter_map(|one| one.sha256).collect();
         for old in last.updates.iter().filter_map(|one| one.sha256).filter(|sha256| !kept.contains(sha256)) {
             self.machine.store.let_go(old);
         }
@@ -342,7 +342,7 @@ impl PrefetchWork<'_> {
                 }
             }
         }
-        let pending = |file: &FileName| state.updates.iter().any(|one| one.file == file.as_str() && !is_let_go(one));
+        let pending = |file: &FileName| state.updates.iter().any(|one| one.file == file.as_str() && !one.is_let_go());
         for (cid, _) in pinned.iter().filter(|(_, file)| !pending(file)) {
             match block_on(kubo.unpin(*cid)) {
                 Some(Ok(())) => {}
@@ -354,11 +354,6 @@ impl PrefetchWork<'_> {
             warnings.push(format!("not everything could be pinned: {why}"));
         }
     }
-}
-
-/// True if the update was left out by choice. Updates that this run did not ask for stay as they are.
-fn is_let_go(one: &PendingUpdate) -> bool {
-    matches!(one.stands, UpdateStanding::Left(LeftOut::Quota | LeftOut::Age))
 }
 
 /// True if a package cache has a file of this name and size; pacman proves it.

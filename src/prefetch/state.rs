@@ -62,6 +62,11 @@ impl PendingUpdate {
         self.stands == UpdateStanding::Here
     }
 
+    /// True if it was left out by choice. An update that a run did not ask for stays as it is.
+    pub fn is_let_go(&self) -> bool {
+        matches!(self.stands, UpdateStanding::Left(LeftOut::Quota | LeftOut::Age))
+    }
+
     /// Formats it like `checkupdates`; a new package has no old version.
     pub fn line(&self) -> String {
         match &self.old {

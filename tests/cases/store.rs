@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use pkgswarm::digest::Sha256;
+
 use super::json::documented;
 use super::prefetch::{mirror_of, world_of};
 use crate::support::*;
@@ -60,6 +62,27 @@ fn a_cleaning_keeps_pending_updates_and_says_what_it_freed() {
     assert!(left.iter().any(|name| name == &pending.sha256().to_string()), "{left:?}");
     assert!(!left.iter().any(|name| name == &spare.sha256().to_string()), "{left:?}");
     assert!(world.path("cache").join(cached.file_name()).exists(), "pacman's cache is pacman's");
+}
+
+#[test]
+fn a_cleaning_keeps_the_signatures_of_pending_updates_and_packages_that_lack_theirs() {
+    let [listed, unsigned] = ["listed", "unsigned"].map(|name| Package::new(name, 300_000));
+    let signature = listed.signature().1;
+    let mirror = FakeMirror::serving(&[listed.file(), listed.signature(), unsigned.file()]);
+    mirror.publish("core.db", &database(&[&listed, &unsigned], Compression::Gzip));
+    let world = world_of(&mirror, &[&listed, &unsigned]);
+    let world = FakeIndex::called("arch").listing(&listed).signed(&signature).in_use(world);
+    world.run(&["prefetch", "--now"]);
+    let kept = || {
+        let kept = world::listing(&world.path("store/files"));
+        let keys = [listed.sha256(), Sha256::of(&signature), unsigned.sha256()].map(|key| key.to_string());
+        keys.map(|key| kept.contains(&key))
+    };
+    assert_eq!(kept(), [true; 3], "an indexed signature has a key of its own");
+    age(&world, "files");
+    let done = world.run(&["store", "clean"]);
+    assert!(done.stdout.contains("0 files removed"), "{}{}", done.stdout, done.stderr);
+    assert_eq!(kept(), [true; 3]);
 }
 
 #[test]

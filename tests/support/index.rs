@@ -47,6 +47,13 @@ impl FakeIndex {
         self
     }
 
+    /// Gives the file that was listed last this signature.
+    pub fn signed(mut self, signature: &[u8]) -> Self {
+        let listed = (signature.len() as u64, Sha256::of(signature));
+        self.entries.last_mut().expect("a file was listed").signature = Some(listed);
+        self
+    }
+
     /// Names another root for the file that was listed last.
     pub fn under(mut self, root: Cid) -> Self {
         self.entries.last_mut().expect("a file was listed").cid = root;
