@@ -43,7 +43,7 @@ pub mod pending;
 pub mod pins;
 pub mod state;
 
-use choose::{LeftOut, UpdateChoice, choose};
+use choose::{UpdateChoice, choose};
 use conditions::Surroundings;
 use databases::Databases;
 use fetch::PrefetchProgress;

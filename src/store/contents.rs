@@ -89,9 +89,7 @@ impl Store {
     pub fn let_go(&self, sha256: Sha256) {
         for part in ["files", "partial"] {
             let path = self.dir().join(part).join(sha256.to_string());
-            if !self.is_locked(&path) {
-                let _ = super::sweep::remove(&path);
-            }
+            let _ = self.unless_fetched(&path, super::sweep::remove);
         }
     }
 }

@@ -28,11 +28,10 @@ impl Store {
             held.collect(),
             |left| left <= most,
             |path| {
-                if self.is_locked(path) {
-                    return Ok(false);
-                }
-                empty(path);
-                remove(path).map(|()| true)
+                self.unless_fetched(path, |path| {
+                    empty(path);
+                    remove(path)
+                })
             },
         )
     }

@@ -76,10 +76,7 @@ impl Store {
     pub fn remove(&self, file: &KeptFile) -> io::Result<bool> {
         let part = if file.state == KeptState::Partial { "partial" } else { "files" };
         let path = self.dir().join(part).join(&file.key);
-        if self.is_locked(&path) {
-            return Ok(false);
-        }
-        remove(&path).map(|()| true)
+        self.unless_fetched(&path, remove)
     }
 }
 

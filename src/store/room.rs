@@ -45,7 +45,7 @@ impl Store {
         // What other processes write counts as well, so the disk itself is asked.
         let has_room = |_| self.room() >= size.saturating_add(SPARE);
         let trimmed = budget::trim(held.collect(), has_room, |path| {
-            let goes = !self.is_locked(path) && remove(path).is_ok();
+            let goes = self.unless_fetched(path, remove).is_ok_and(|is_gone| is_gone);
             freed |= goes;
             Ok::<_, Infallible>(goes)
         });
@@ -60,8 +60,7 @@ impl Store {
     pub fn leave_to(&self, cache_dirs: &[PathBuf]) -> io::Result<u64> {
         let mut freed = 0;
         for (path, meta) in list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none()) {
-            if self.is_in(&path, &meta, cache_dirs) {
-                remove(&path)?;
+            if self.is_in(&path, &meta, cache_dirs) && self.unless_fetched(&path, remove)? {
                 freed += meta.len();
             }
         }

@@ -47,9 +47,9 @@ impl Store {
         let total = budget::trim(
             held,
             |left| left <= self.max,
-            |path| {
-                let goes = is_spare(path) || !self.is_locked(path);
-                if goes { remove(path).map(|()| true) } else { Ok(false) }
+            |path| match is_spare(path) {
+                true => remove(path).map(|()| true),
+                false => self.unless_fetched(path, remove),
             },
         )?;
         self.room.store(self.max.saturating_sub(total), Ordering::Relaxed);
@@ -66,8 +66,7 @@ impl Store {
             age.is_some_and(|age| age > than)
         };
         for (path, meta) in list(&self.dir().join("partial"))? {
-            if is_older(&meta, PARTIAL_AGE) && !self.is_locked(&path) {
-                remove(&path)?;
+            if is_older(&meta, PARTIAL_AGE) && self.unless_fetched(&path, remove)? {
                 freed += meta.len();
             }
         }
@@ -82,8 +81,8 @@ impl Store {
             }
         }
         for (path, meta) in list(&self.dir().join("lock"))? {
-            if is_older(&meta, LEFT_OVER_AGE) && !self.is_locked(&path) {
-                remove(&path)?;
+            if is_older(&meta, LEFT_OVER_AGE) {
+                self.unless_fetched(&path, remove)?;
             }
         }
         self.trim(None)?;
@@ -95,7 +94,22 @@ impl Store {
         ["files", "partial"].iter().any(|part| list(&self.dir().join(part)).is_ok_and(|mut held| held.next().is_some()))
     }
 
-    pub(super) fn is_locked(&self, path: &Path) -> bool {
+    /// Removes a file with `remove`, unless a process is fetching it now: none begins before it is gone. Tells whether
+    /// it was done.
+    ///
+    /// A full disk may have no room for a lock. It is then only looked whether there is one.
+    pub(super) fn unless_fetched(&self, path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<bool> {
+        let key = path.file_name().and_then(|name| name.to_str());
+        let _slot = match key.map(|key| self.try_lock(key)) {
+            Some(Ok(Some(slot))) => Some(slot),
+            Some(Ok(None)) => return Ok(false),
+            Some(Err(_)) | None if self.is_locked(path) => return Ok(false),
+            Some(Err(_)) | None => None,
+        };
+        remove(path).map(|()| true)
+    }
+
+    fn is_locked(&self, path: &Path) -> bool {
         let Some(key) = path.file_name() else { return false };
         let Ok(file) = fsx::open_read(&self.dir().join("lock").join(key)) else { return false };
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
@@ -130,6 +144,23 @@ mod tests {
         let left: Vec<_> = files.iter().map(|sha| store.find(*sha, 100).is_some()).collect();
         assert_eq!(left, [false, false, false, true, true]);
         assert_eq!(std::fs::read_dir(dir.path().join("store/files")).unwrap().count(), 4, "two files, two names");
+    }
+
+    #[test]
+    fn no_fetch_begins_while_its_file_is_being_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1 << 20);
+        let key = keep(&store, b"package").to_string();
+        let path = store.files_dir().join(&key);
+        let is_gone = store.unless_fetched(&path, |path| {
+            assert!(store.try_lock(&key).unwrap().is_none(), "a fetch has to wait");
+            super::remove(path)
+        });
+        assert!(is_gone.unwrap() && !path.exists());
+        assert_eq!(std::fs::read_dir(store.dir().join("lock")).unwrap().count(), 0, "no lock is left");
+        let _fetch = store.try_lock(&key).unwrap().expect("free again");
+        std::fs::write(&path, b"package").unwrap();
+        assert!(!store.unless_fetched(&path, super::remove).unwrap() && path.exists());
     }
 
     #[test]
