@@ -62,15 +62,17 @@ pub struct Paper {
 }
 
 impl Paper {
-    /// Looks at an open output. On anything but a terminal the variable COLUMNS counts, as for clap's help.
+    /// Looks at an open output. The variable COLUMNS counts where a terminal has no size, as a serial line. On anything
+    /// but a terminal lines have any length: shells, watch(1) and CI export COLUMNS, and a program that reads a pipe
+    /// would get names without their middles (`tests/cases/widths.rs`, `nothing_is_cut_on_a_pipe`).
     ///
     /// Styles are for terminals alone; NO_COLOR with any text (no-color.org) and TERM=dumb turn them off.
     pub fn of(output: impl AsFd + IsTerminal, env: &Env) -> Self {
         let is_terminal = output.is_terminal();
-        let columns = if is_terminal { columns(output) } else { None };
         let told = || env.var("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0);
+        let width = if is_terminal { columns(output).or_else(told) } else { None };
         let has_styles = is_terminal && env.var("NO_COLOR").is_none() && env.var("TERM").is_some_and(|it| it != "dumb");
-        Self { width: columns.or_else(told).map(|width: usize| width.max(LEAST)), has_styles, is_terminal }
+        Self { width: width.map(|width: usize| width.max(LEAST)), has_styles, is_terminal }
     }
 }
 

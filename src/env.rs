@@ -70,7 +70,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "JOURNAL_STREAM, NOTIFY_SOCKET",
         "Set by systemd for the daemon: whether its log has levels, and where it tells that it is ready.",
     ),
-    ("NO_COLOR, TERM", "Whether help and progress bars may use colours and move the cursor."),
+    (
+        "NO_COLOR, TERM",
+        "Whether screens, help and progress bars may use colours and move the cursor: not with any NO_COLOR, nor with a TERM \
+         of dumb.",
+    ),
+    ("COLUMNS", "Width of a terminal that does not tell its own, and of help. On a pipe nothing else is cut or broken."),
 ];
 
 /// Everything a command may know about the process that runs it.

@@ -5,6 +5,7 @@ use std::fs;
 
 use crate::support::daemon::{Daemon, FakeDaemon};
 use crate::support::keys::now;
+use crate::support::run::Running;
 use crate::support::terminal::seen;
 use crate::support::*;
 
@@ -93,6 +94,24 @@ fn no_line_is_wider_than_the_terminal() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn nothing_is_cut_on_a_pipe() {
+    let (long, zlib) = (Package::new(LONG, 3000), Package::new("zlib", 300_000));
+    let mirror = FakeMirror::serving(&[long.file(), zlib.file()]);
+    let world = machine(&mirror, &[&long, &zlib]);
+    let daemon = FakeDaemon::holding(b"bytes", Daemon::Sharing);
+    for words in [&["config"][..], &["shared"], &["index", "ls"], &["lan", "ls"], &["store", "ls"], &["status", "-l"]] {
+        let mut command = world.command(words);
+        command.env("PKGSWARM_DAEMON_SOCKET", daemon.socket());
+        let wide = Running::start(command, world.base()).finish().stdout;
+        let mut command = world.command(words);
+        command.env("PKGSWARM_DAEMON_SOCKET", daemon.socket()).env("COLUMNS", "40");
+        let narrow = Running::start(command, world.base()).finish().stdout;
+        assert_eq!(narrow.lines().count(), wide.lines().count(), "{words:?}: {narrow}");
+        assert!(!narrow.contains('…'), "{words:?}: {narrow}");
     }
 }
 

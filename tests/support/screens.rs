@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use super::World;
-use super::run::{Run, Running, redacted};
+use super::run::{Run, redacted};
+use super::terminal::printed;
 use super::world::binary;
 
 /// The screens of one command, in order.
@@ -86,9 +87,7 @@ impl Screens {
 
 /// Runs this in the world as at a terminal of 80 columns, without its styles.
 pub fn at_80_columns(world: &World, arguments: &[&str]) -> Run {
-    let mut command = world.command(arguments);
-    command.env("COLUMNS", "80");
-    Running::start(command, world.base()).finish()
+    printed(80, world.command(arguments), world.base())
 }
 
 /// Lists the lines that differ, each with - or + before it.
