@@ -114,24 +114,63 @@ pub struct Span {
     pub tone: Tone,
 }
 
+/// A part of a text that a line does not end in.
+struct Unit<'t> {
+    text: &'t str,
+    /// True for a command between backticks: a user copies it, and half of it may do harm.
+    is_command: bool,
+}
+
+/// Splits a text after its spaces, but not between backticks nor after the `# ` before a command that comes next, if that
+/// fits into `most` columns.
+fn units(text: &str, most: usize) -> Vec<Unit<'_>> {
+    let ticks = text.matches('`').count();
+    let (mut units, mut from, mut seen) = (Vec::new(), 0, 0);
+    let mut add = |from: usize, to: usize| {
+        let text = &text[from..to];
+        if !text.is_empty() {
+            units.push(Unit { text, is_command: text.matches('`').count() > 1 });
+        }
+    };
+    for (at, c) in text.char_indices() {
+        if text[at..].starts_with("# ") && text[..at].trim().is_empty() && width(&text[at..]) <= most {
+            from = at;
+            break;
+        }
+        // The last one of an odd number ends nothing.
+        seen += usize::from(c == '`');
+        if c == ' ' && (seen % 2 == 0 || seen == ticks) {
+            add(from, at + 1);
+            from = at + 1;
+        }
+    }
+    add(from, text.len());
+    units
+}
+
+/// True for a line that a user copies as a whole: the command of a hint or a fix.
+pub fn is_to_copy(line: &str) -> bool {
+    ["hint: ", "fix: "].iter().any(|start| line.trim_start().starts_with(start))
+}
+
 /// Breaks a line between words, so that no line of the result has more than `most` columns; a word that is longer is
-/// broken as well. Lines after the first begin with `indent` spaces.
+/// broken as well, a command between backticks never. Lines after the first begin with `indent` spaces.
 pub fn wrap(spans: &[Span], most: usize, indent: usize) -> Vec<Vec<Span>> {
     let mut lines: Vec<Vec<Span>> = vec![Vec::new()];
     let indent = if indent + LEAST / 2 > most { 0 } else { indent };
     let (mut used, mut is_new) = (0, true);
-    let words = spans.iter().flat_map(|span| span.text.split_inclusive(' ').map(|word| (word, span.tone)));
+    let words = spans.iter().flat_map(|span| units(&span.text, most - indent).into_iter().map(|unit| (unit, span.tone)));
     let start = |lines: &mut Vec<Vec<Span>>| {
         trim(lines.last_mut().expect("one line at least"));
         lines.push(vec![Span { text: " ".repeat(indent), tone: Tone::Plain }]);
         indent
     };
     for (word, tone) in words {
-        let mut rest = word;
+        let mut rest = word.text;
         if used + width(rest.trim_end()) > most && !is_new {
             used = start(&mut lines);
         }
-        while used + width(rest.trim_end()) > most {
+        while used + width(rest.trim_end()) > most && !word.is_command {
             let part = head(rest, most.saturating_sub(used).max(2));
             push(lines.last_mut().expect("one line at least"), part, tone);
             rest = &rest[part.len()..];
@@ -167,12 +206,12 @@ fn trim(line: &mut Vec<Span>) {
 }
 
 /// Breaks lines of plain text for a reader at a terminal of `most` columns. A line that goes on is indented by two more
-/// than it is itself.
+/// than it is itself. A hint or a fix stays as it is ([`is_to_copy`]): the terminal goes on below, and copies it whole.
 pub fn wrapped(text: &str, most: usize) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
         let (bare, end) = line.strip_suffix('\n').map_or((line, ""), |bare| (bare, "\n"));
-        if width(bare) <= most {
+        if width(bare) <= most || is_to_copy(bare) {
             out += line;
             continue;
         }
@@ -210,13 +249,34 @@ mod tests {
         let name = "x".repeat(70);
         for most in [20, 30, 60, 80] {
             let text = wrapped(
-                &format!("error: {name}: 日本語のパッケージ名前はここにあります expected 999999999999 bytes\nhint: b"),
+                &format!("error: {name}: 日本語のパッケージ名前はここにあります expected 999999999999 bytes\nnote: b"),
                 most,
             );
             assert!(text.lines().all(|line| width(line) <= most), "{text}");
             assert_eq!(text.matches('x').count(), name.len() + 1, "nothing is lost: {text}");
         }
         assert_eq!(wrapped("short\n\nlines", 80), "short\n\nlines");
+    }
+
+    #[test]
+    fn no_command_is_broken() {
+        let text = "no file: `sudo pkgswarm setup --only pacman` or `a`, `b c`, don`t know where it went\n";
+        let broken = wrapped(text, 30);
+        assert_eq!(
+            broken,
+            "no file:\n  `sudo pkgswarm setup --only pacman`\n  or `a`, `b c`, don`t know\n  where it went\n"
+        );
+        for line in [
+            "hint: sudo systemctl start ipfs, and then pkgswarm config kubo.api\n",
+            "  fix: ipfs config profile apply x && ipfs config --json Routing.DelegatedRouters '[]'\n",
+        ] {
+            assert_eq!(wrapped(line, 30), line);
+        }
+        let spans = [("off: no trusted network is here", Tone::Plain), ("   # sudo pkgswarm lan trust", Tone::Quiet)];
+        let spans = spans.map(|(text, tone)| Span { text: text.to_owned(), tone });
+        let lines = wrap(&spans, 40, 0);
+        let lines: Vec<String> = lines.into_iter().map(|line| line.into_iter().map(|it| it.text).collect()).collect();
+        assert_eq!(lines, ["off: no trusted network is here", "# sudo pkgswarm lan trust"]);
     }
 
     #[test]

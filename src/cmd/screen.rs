@@ -5,7 +5,7 @@
 
 use std::io::{self, Write as _};
 
-use crate::columns::{Paper, Span, Tone, cut, width, wrap};
+use crate::columns::{Paper, Span, Tone, cut, is_to_copy, width, wrap};
 use crate::env::Env;
 use crate::name::shown;
 
@@ -43,12 +43,14 @@ impl Screen {
         self.paper.width.unwrap_or(usize::MAX)
     }
 
-    /// Adds a line; what does not fit goes on below, indented by two more than the line itself.
+    /// Adds a line; what does not fit goes on below, indented by two more than the line itself. A hint or a fix stays
+    /// whole.
     pub(super) fn line(&mut self, cell: impl Into<Cell>) {
         let spans = cell.into().spans;
         let first = spans.first().map_or("", |span| span.text.as_str());
         let indent = first.len() - first.trim_start_matches(' ').len() + 2;
-        for line in wrap(&spans, self.width(), indent) {
+        let most = if is_to_copy(first) { usize::MAX } else { self.width() };
+        for line in wrap(&spans, most, indent) {
             self.put(&line);
             self.text.push('\n');
         }
