@@ -260,11 +260,11 @@ mod tests {
 
     #[test]
     fn no_command_is_broken() {
-        let text = "no file: `sudo pkgswarm setup --only pacman` or `a`, `b c`, don`t know where it went\n";
+        let text = "no file: `sudo pkgswarm setup --only pacman` or `a`, `b c`, don`t know it where it went\n";
         let broken = wrapped(text, 30);
         assert_eq!(
             broken,
-            "no file:\n  `sudo pkgswarm setup --only pacman`\n  or `a`, `b c`, don`t know\n  where it went\n"
+            "no file:\n  `sudo pkgswarm setup --only pacman`\n  or `a`, `b c`, don`t know it\n  where it went\n"
         );
         for line in [
             "hint: sudo systemctl start ipfs, and then pkgswarm config kubo.api\n",

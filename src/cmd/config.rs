@@ -59,6 +59,7 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
         writeln!(out, "{all:#}")?;
         return Ok(0);
     }
+    let mut screen = Screen::new(env);
     let mut grid = Grid::of(&[Column::of(""), Column::name(""), Column::name("")]);
     for key in KEYS {
         let Chosen { text, origin, .. } = &layers.values[key.name];
@@ -66,8 +67,9 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
         if is_default && args.changed || section.is_some_and(|section| !is_in(key, section)) {
             continue;
         }
-        let (value, tone) =
-            (shown_value(key, &effective(key.name, text)), if is_default { Tone::Quiet } else { Tone::Plain });
+        let value = effective(key.name, text);
+        let value = if screen.paper().is_terminal { shown_value(key, &value) } else { value };
+        let tone = if is_default { Tone::Quiet } else { Tone::Plain };
         grid.row([key.name.into(), Cell::of(value, tone), Cell::quiet(format!("({origin})"))]);
     }
     for (index, origin) in layers.indexes.values().filter(|_| section.is_none_or(|section| section == "index")) {
@@ -79,13 +81,12 @@ pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8>
         report::say("every setting has its default: `pkgswarm config` lists them");
         return Ok(0);
     }
-    let mut screen = Screen::new(env);
     screen.grid(&grid);
     screen.show()?;
     Ok(0)
 }
 
-/// Returns a value as people read it: an empty list is none, a limit of 0 is none either.
+/// Returns a value as users at a terminal read it: an empty list is none, a limit of 0 is none either.
 fn shown_value(key: &SettingKey, value: &str) -> String {
     match (key.shape, value) {
         (_, "") => "none".to_owned(),

@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::daemon::{Daemon, FakeDaemon};
 use crate::support::keys::now;
 use crate::support::run::Running;
-use crate::support::terminal::seen;
+use crate::support::terminal::{printed, seen};
 use crate::support::*;
 
 /// A name as long as names may be, with wide characters.
@@ -99,6 +99,34 @@ fn no_line_is_wider_than_the_terminal() {
             }
         }
     }
+}
+
+#[test]
+fn a_pipe_gets_rows_without_headings_and_values_as_they_are_written() {
+    let zlib = Package::new("zlib", 300_000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = machine(&mirror, &[&zlib]);
+    let daemon = FakeDaemon::holding(b"bytes", Daemon::Sharing);
+    for (words, heading) in [(["shared"].as_slice(), "SIZE"), (&["index", "ls"], "NAME"), (&["lan", "ls"], "NETWORK")] {
+        let command = || {
+            let mut command = world.command(words);
+            command.env("PKGSWARM_DAEMON_SOCKET", daemon.socket());
+            command
+        };
+        let piped = Running::start(command(), world.base()).finish().stdout;
+        let shown = printed(200, command(), world.base()).stdout;
+        let first = |text: &str| text.lines().next().unwrap_or_default().contains(heading);
+        assert!(!first(&piped) && (first(&shown) || shown.is_empty()), "{words:?}: {piped}{shown}");
+        let rows: Vec<&str> = shown.lines().skip(1).collect();
+        assert_eq!(piped.lines().count(), rows.len(), "{words:?}: {piped}{shown}");
+    }
+    let piped = world.run(&["config"]).stdout;
+    let shown = printed(200, world.command(&["config"]), world.base()).stdout;
+    let value = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("lan.upload ")).expect("a row").to_owned();
+        line.split_once(' ').expect("a value").1.trim().trim_end_matches("(default)").trim().to_owned()
+    };
+    assert_eq!((&*value(&piped), &*value(&shown)), ("0", "no limit"));
 }
 
 #[test]
