@@ -26,7 +26,7 @@ use crate::prefetch::state::PrefetchState;
 use crate::runtime::block_on;
 use crate::store::contents::{self, Use};
 
-/// Longest wait for Kubo as a whole; answers that come later are left out.
+/// Longest wait for Kubo as a whole, and for pacman-conf at the same time; answers that come later are left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
@@ -75,7 +75,7 @@ enum PacmanUse {
 impl PacmanUse {
     fn now(settings: &Settings) -> Self {
         let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
-        match question.ask() {
+        match question.ask_within(PATIENCE) {
             Err(e) => Self::Unknown(e.to_string()),
             Ok(conf) => match conf.xfer_command {
                 None => Self::BuiltIn,

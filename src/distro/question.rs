@@ -151,8 +151,16 @@ impl ConfQuestion {
     /// # Errors
     /// `ConfError`.
     pub fn ask(&self) -> Result<PacmanConf, ConfError> {
+        self.ask_within(PATIENCE)
+    }
+
+    /// Runs `pacman-conf`, always, and waits for it no longer than `patience`.
+    ///
+    /// # Errors
+    /// `ConfError`.
+    pub fn ask_within(&self, patience: Duration) -> Result<PacmanConf, ConfError> {
         self.sources()?;
-        self.read(&self.dump(PATIENCE)?)
+        self.read(&self.dump(patience)?)
     }
 
     /// Returns the output of `pacman-conf` if the configuration file were `text`; writes no file. For trying a
