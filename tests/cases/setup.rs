@@ -278,6 +278,21 @@ fn the_notification_is_enabled_for_all_users_and_taken_back() {
 }
 
 #[test]
+fn what_follows_a_failure_in_its_question_is_said_not_to_be_done() {
+    let fails = "case \"$*\" in 'enable pkgswarm-prefetch.timer') echo refused >&2; exit 1 ;; esac";
+    let world = machine(b"[options]\n").script("systemctl", &format!("{fails}\n{SYSTEMCTL}"));
+    fs::create_dir(world.path("units")).unwrap();
+    for unit in ["pkgswarm-prefetch.timer", "pkgswarm-notify.path"] {
+        fs::write(world.path("units").join(unit), "disabled\n").unwrap();
+    }
+    let words = ["setup", "--only", "prefetch,notify"];
+    let run = Running::asked("y\n", world.command(&words), world.base()).finish();
+    assert!(run.code() != 0 && run.said.contains("refused"), "{}", run.said);
+    assert!(run.stdout.contains("     notify: not done, because prefetch failed\n"), "{}", run.stdout);
+    assert_eq!(fs::read_to_string(world.path("units/pkgswarm-notify.path")).unwrap(), "disabled\n");
+}
+
+#[test]
 fn fetching_ahead_and_telling_about_it_are_one_question() {
     let world = machine(b"[options]\n").script("systemctl", SYSTEMCTL);
     fs::create_dir(world.path("units")).unwrap();

@@ -119,7 +119,8 @@ pub(super) fn run(
                 return Ok(status);
             }
         }
-        for (part, change) in changes {
+        let mut changes = changes.into_iter();
+        while let Some((part, change)) = changes.next() {
             match change.apply(record) {
                 Ok(said) => {
                     is_in_use |= part == SetupPart::Pacman;
@@ -131,6 +132,11 @@ pub(super) fn run(
                 }
                 Err(e) => {
                     fail(&e);
+                    show(&|screen| {
+                        for (left, _) in changes.as_slice() {
+                            screen.line(format!("{INDENT}{}: not done, because {} failed", left.name(), part.name()));
+                        }
+                    })?;
                     break;
                 }
             }
