@@ -234,6 +234,7 @@ pub const OUTPUTS: &[JsonOutput] = &[
             ("daemon.networks[].address", "This machine's address there."),
             ("daemon.networks[].used", "Whether the daemon asks and answers there."),
             ("daemon.networks[].stands", "The same in words, with the reason."),
+            ("daemon.networks[].remedy", "The command that leads to its use; null where there is none."),
             ("daemon.peers[].id", "The peer id of a neighbour that is connected."),
             ("daemon.peers[].address", "The address of the newest connection with it."),
             ("daemon.peers[].agent", "Its agent string: pkgswarm/…, kubo/…; empty until it is known."),

@@ -64,6 +64,9 @@ pub struct NetworkView {
     pub used: bool,
     /// The same in words, with the reason.
     pub stands: String,
+    /// The command by which the daemon uses it; an older daemon does not tell.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 /// A neighbour that the daemon is connected to.

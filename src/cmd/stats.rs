@@ -164,7 +164,7 @@ fn result(stats: &Stats) -> String {
     match saved {
         1.. => format!("Saved {amount} of mirror traffic ({share} %){time}"),
         0 => "No mirror traffic was saved yet".to_owned(),
-        _ => format!("{amount} came from mirrors ahead of need, for later"),
+        _ => format!("{amount} more came from mirrors than was delivered: for later, or discarded"),
     }
 }
 
@@ -288,7 +288,7 @@ mod tests {
         }
         stats.delivered = 0;
         stats.sources.insert("mirror m".to_owned(), Sent { bytes: 5 << 20, files: 1 });
-        assert!(shown(&stats, 80).starts_with("5.0 MiB came from mirrors ahead of need, for later\n"));
+        assert!(shown(&stats, 80).starts_with("5.0 MiB more came from mirrors than was delivered: for later, or discarded\n"));
     }
 
     #[test]

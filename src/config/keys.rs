@@ -194,8 +194,8 @@ pub const KEYS: &[SettingKey] = &[
         shape: Shape::Words(|it| &mut it.lan_peers),
         default: "",
         doc: "Daemons and Kubo nodes in other private networks, which multicast DNS does not find: multiaddresses \
-              over TCP with the peer id, like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; pkgswarm status shows one's \
-              own.",
+              over TCP with the peer id, like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; `pkgswarm status --long` \
+              shows one's own.",
     },
     SettingKey {
         name: "lan.peers_most",

@@ -160,7 +160,7 @@ fn allowed(settings: &Settings) -> Result<Allowed, Error> {
 fn peers(settings: &Settings) -> Result<Vec<(PeerId, Multiaddr)>, Error> {
     let bad = |text: &str| {
         Error::usage("lan.peers", format!("expected a private address over TCP with a peer id, found {text:?}"))
-            .hint("like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; pkgswarm status on that machine shows it")
+            .hint("like /ip4/10.1.2.3/tcp/4010/p2p/12D3KooW…; `pkgswarm status --long` on that machine shows it")
     };
     let parsed = settings.lan_peers.iter().map(|text| {
         let mut address: Multiaddr = text.parse().map_err(|_| bad(text))?;

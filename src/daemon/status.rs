@@ -26,6 +26,7 @@ pub fn status(node: &Node, transfers: usize) -> Value {
             "network": here.network().to_string(),
             "used": stands == NetworkStanding::Used,
             "stands": stands.words(),
+            "remedy": stands.remedy(),
         })
     });
     let listening = node.listening().into_iter().map(|address| format!("{address}/p2p/{}", node.id));

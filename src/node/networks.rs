@@ -62,6 +62,15 @@ pub enum NetworkStanding {
 }
 
 impl NetworkStanding {
+    /// Returns the command by which a user has it used.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            NetworkStanding::Used | NetworkStanding::RouterUnseen => None,
+            NetworkStanding::NotTrusted => Some("sudo pkgswarm lan trust"),
+            NetworkStanding::NotChosen => Some("pkgswarm config lan.interfaces"),
+        }
+    }
+
     /// Describes it in words.
     pub fn words(self) -> &'static str {
         match self {

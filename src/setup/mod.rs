@@ -46,7 +46,7 @@ const NOTIFY: Unit = Unit {
 };
 const DAEMON: Unit = Unit {
     name: "pkgswarm-daemon.service",
-    about: "shares packages with trusted networks (none yet)",
+    about: "shares packages with trusted networks",
     otherwise: "start `pkgswarm daemon` as user pkgswarm at boot; its socket is daemon.socket",
     of_users: false,
 };

@@ -188,7 +188,7 @@ fn title(question: &Question, changes: &[(SetupPart, Box<dyn Change>)], is_undo:
         [(SetupPart::Prefetch, _)] => "Fetch updates ahead, every four hours",
         [(SetupPart::Lan, _)] if is_undo => "Trust in networks",
         [(SetupPart::Lan, _)] => "Trust the network that this machine is in",
-        [(SetupPart::Daemon, _)] if !is_undo => "Share packages with trusted networks (none is here yet)",
+        [(SetupPart::Daemon, _)] if !is_undo => "Share packages with trusted networks",
         _ => question.title,
     }
 }

@@ -246,10 +246,12 @@ fn shared_by(report: &DaemonReport) -> Cell {
         return Cell::of("off", Tone::Poor).then(": no files are offered").next("sudo pkgswarm shared on");
     }
     if used.is_empty() {
+        let remedy = rest.clone().find_map(|network| network.remedy.clone());
         let networks: Vec<String> = rest.map(|network| format!("{} is {}", named(network), network.stands)).collect();
         let why =
             if networks.is_empty() { "this machine is in no private network".into() } else { networks.join("; ") };
-        return Cell::of("off", Tone::Poor).then(format!(": {why}")).next("sudo pkgswarm lan trust");
+        let cell = Cell::of("off", Tone::Poor).then(format!(": {why}"));
+        return if let Some(remedy) = remedy { cell.next(&remedy) } else { cell };
     }
     let mut with = Vec::new();
     for network in &used {
@@ -270,4 +272,27 @@ fn shared_by(report: &DaemonReport) -> Cell {
         text += &format!("; {}: {}", named(network), network.stands);
     }
     Cell::of("on", Tone::Good).then(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Paper;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_used_has_the_remedy_of_its_reason() {
+        let shown = |stands: &str, remedy: Option<&str>| {
+            let network = json!({"interface": "eth0", "address": "10.1.2.3", "network": "10.1.2.0/24", "used": false,
+                "stands": stands, "remedy": remedy});
+            let report = serde_json::from_value::<DaemonReport>(json!({"networks": [network]})).unwrap();
+            let mut screen = Screen::on(Paper { width: None, has_styles: false, is_terminal: false });
+            screen.line(shared_by(&report));
+            screen.text().to_owned()
+        };
+        let other = shown("not used: lan.interfaces names others", Some("pkgswarm config lan.interfaces"));
+        assert!(other.ends_with("names others   # pkgswarm config lan.interfaces\n"), "{other}");
+        let unseen = shown("trusted, the router is not seen now", None);
+        assert!(unseen.ends_with("the router is not seen now\n"), "{unseen}");
+    }
 }
