@@ -159,7 +159,8 @@ pub fn wrap(spans: &[Span], most: usize, indent: usize) -> Vec<Vec<Span>> {
     let mut lines: Vec<Vec<Span>> = vec![Vec::new()];
     let indent = if indent + LEAST / 2 > most { 0 } else { indent };
     let (mut used, mut is_new) = (0, true);
-    let words = spans.iter().flat_map(|span| units(&span.text, most - indent).into_iter().map(|unit| (unit, span.tone)));
+    let words =
+        spans.iter().flat_map(|span| units(&span.text, most - indent).into_iter().map(|unit| (unit, span.tone)));
     let start = |lines: &mut Vec<Vec<Span>>| {
         trim(lines.last_mut().expect("one line at least"));
         lines.push(vec![Span { text: " ".repeat(indent), tone: Tone::Plain }]);

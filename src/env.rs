@@ -75,7 +75,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "Whether screens, help and progress bars may use colours and move the cursor: not with any NO_COLOR, nor with a TERM \
          of dumb.",
     ),
-    ("COLUMNS", "Width of a terminal that does not tell its own, and of help. On a pipe nothing else is cut or broken."),
+    (
+        "COLUMNS",
+        "Width of a terminal that does not tell its own, and of help. On a pipe nothing else is cut or broken.",
+    ),
 ];
 
 /// Everything a command may know about the process that runs it.

@@ -65,7 +65,7 @@ impl Screen {
     pub(super) fn grid(&mut self, grid: &Grid) {
         let widths = grid.widths(self.width());
         let shown: Vec<usize> = (0..widths.len()).filter(|at| widths[*at].is_some()).collect();
-        let is_headed = self.paper.is_terminal || !grid.is_data;
+        let is_headed = self.paper.is_terminal || !grid.is_bare_on_pipes;
         if is_headed && grid.columns.iter().any(|column| !column.title.is_empty()) {
             let titles: Vec<Cell> = grid.columns.iter().map(|column| Cell::strong(column.title)).collect();
             self.row(grid, &titles, &widths, &shown);
@@ -251,14 +251,14 @@ impl Column {
 pub struct Grid {
     columns: Vec<Column>,
     indent: usize,
-    is_data: bool,
+    is_bare_on_pipes: bool,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Grid {
     /// Makes an empty one.
     pub(super) fn of(columns: &[Column]) -> Self {
-        Self { columns: columns.to_vec(), indent: 0, is_data: false, rows: Vec::new() }
+        Self { columns: columns.to_vec(), indent: 0, is_bare_on_pipes: false, rows: Vec::new() }
     }
 
     /// Begins every line with this many spaces.
@@ -268,8 +268,8 @@ impl Grid {
     }
 
     /// Leaves the headings out on a pipe, where a program reads line by line.
-    pub(super) fn as_data(mut self) -> Self {
-        self.is_data = true;
+    pub(super) fn bare_on_pipes(mut self) -> Self {
+        self.is_bare_on_pipes = true;
         self
     }
 

@@ -44,7 +44,7 @@ pub fn shared(env: &Env, settings: &Settings, args: &SharedArgs) -> anyhow::Resu
         writeln!(report::out(), "{shared}")?;
         return Ok(0);
     }
-    let mut grid = Grid::of(&[Column::figure("SIZE"), Column::name("REPO"), Column::name("FILE")]).as_data();
+    let mut grid = Grid::of(&[Column::figure("SIZE"), Column::name("REPO"), Column::name("FILE")]).bare_on_pipes();
     for file in list(&shared, "files") {
         let text = |field: &str| file[field].as_str().unwrap_or_default().to_owned();
         let size = show_size(file["size"].as_u64().unwrap_or(0));
@@ -220,7 +220,7 @@ fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<()> {
         writeln!(report::out(), "{document}")?;
         return Ok(());
     }
-    let mut grid = Grid::of(&[Column::name("NETWORK"), Column::text("STATE"), Column::of("HERE")]).as_data();
+    let mut grid = Grid::of(&[Column::name("NETWORK"), Column::text("STATE"), Column::of("HERE")]).bare_on_pipes();
     for one in &here {
         let tone = if is_trusted(one) { Tone::Good } else { Tone::Plain };
         let place = format!("{} on {}", one.address, one.interface);

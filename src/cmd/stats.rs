@@ -288,7 +288,10 @@ mod tests {
         }
         stats.delivered = 0;
         stats.sources.insert("mirror m".to_owned(), Sent { bytes: 5 << 20, files: 1 });
-        assert!(shown(&stats, 80).starts_with("5.0 MiB more came from mirrors than was delivered: for later, or discarded\n"));
+        assert!(
+            shown(&stats, 80)
+                .starts_with("5.0 MiB more came from mirrors than was delivered: for later, or discarded\n")
+        );
     }
 
     #[test]

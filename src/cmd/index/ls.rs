@@ -25,7 +25,7 @@ pub(super) fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Res
         Column::figure("FILES"),
         Column::text("LAST REFRESH"),
     ];
-    let mut grid = Grid::of(&columns).as_data();
+    let mut grid = Grid::of(&columns).bare_on_pipes();
     for index in &settings.indexes {
         let name = in_use::copy_name(index);
         let state = in_use::state(settings);
