@@ -85,9 +85,9 @@ fn screens_of_audit() {
     screens.run("an empty cache", &world, &["index", "audit"]);
     fs::write(world.path("cache").join(a.file_name()), &a.bytes).unwrap();
     fs::write(world.path("cache").join(b.file_name()), "damaged").unwrap();
-    screens.run("a damaged package", &world, &["index", "audit"]);
+    screens.run_wide("a damaged package", &world, &["index", "audit"]);
     let world = FakeIndex::called("one").saying(&a.file_name(), b"something else").in_use(world);
-    screens.run("an index that says something else", &world, &["index", "audit"]);
+    screens.run_wide("an index that says something else", &world, &["index", "audit"]);
     screens.run("a folder that does not exist", &world, &["index", "audit", "./missing"]);
     screens.held();
 }
