@@ -115,7 +115,7 @@ pub struct Span {
 }
 
 /// A part of a text that a line does not end in.
-struct Unit<'t> {
+struct TextUnit<'t> {
     text: &'t str,
     /// True for a command between backticks: a user copies it, and half of it may do harm.
     is_command: bool,
@@ -123,13 +123,13 @@ struct Unit<'t> {
 
 /// Splits a text after its spaces, but not between backticks nor after the `# ` before a command that comes next, if that
 /// fits into `most` columns.
-fn units(text: &str, most: usize) -> Vec<Unit<'_>> {
+fn units(text: &str, most: usize) -> Vec<TextUnit<'_>> {
     let ticks = text.matches('`').count();
     let (mut units, mut from, mut seen) = (Vec::new(), 0, 0);
     let mut add = |from: usize, to: usize| {
         let text = &text[from..to];
         if !text.is_empty() {
-            units.push(Unit { text, is_command: text.matches('`').count() > 1 });
+            units.push(TextUnit { text, is_command: text.matches('`').count() > 1 });
         }
     };
     for (at, c) in text.char_indices() {
