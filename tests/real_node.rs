@@ -288,12 +288,14 @@ fn status_tells_the_neighbours_their_traffic_and_the_offers() {
 }
 
 #[test]
-fn the_log_has_a_line_for_each_neighbour_that_left_where_that_is_asked_for() {
+fn the_log_has_a_line_for_each_transfer_and_each_neighbour_where_that_is_asked_for() {
     let mut scene = Scene::new(&packages()[..2], 2);
     let [has, wants] = &mut scene.machines[..] else { panic!("two machines") };
-    has.swarm.config_part("log.toml", "[daemon]\nlog = \"info\"\n");
-    has.daemon.stop();
-    has.daemon.start();
+    for machine in [&mut *has, &mut *wants] {
+        machine.swarm.config_part("log.toml", "[daemon]\nlog = \"info\"\n");
+        assert_eq!(machine.daemon.stop().expect("it ran").stderr, "", "by default it is silent");
+        machine.daemon.start();
+    }
     has.pacman.run(&["-Syu", "beta"]).ok();
     has.daemon.offers(2);
     wants.daemon.meets(1);
@@ -301,13 +303,18 @@ fn the_log_has_a_line_for_each_neighbour_that_left_where_that_is_asked_for() {
     let id = wants.daemon.status()["id"].as_str().expect("its id").to_owned();
     let mut machines = scene.machines.into_iter();
     let (mut has, mut wants) = (machines.next().expect("one"), machines.next().expect("two"));
-    assert_eq!(wants.daemon.stop().expect("it ran").stderr, "", "by default it is silent");
+    let other = wants.daemon.stop().expect("it ran").stderr;
     until("it is missed", Duration::from_secs(60), || {
         has.daemon.status()["peers"].as_array().is_some_and(Vec::is_empty).then_some(())
     });
     let said = has.daemon.stop().expect("it ran").stderr;
     let line = said.lines().find(|line| line.starts_with("neighbour ")).unwrap_or_else(|| panic!("no line: {said}"));
     assert!(line.contains(wants.host.address()) && line.contains(&id) && line.contains("pkgswarm/"), "{line}");
+    let sender = has.host.address();
+    let transfers: Vec<&str> = other.lines().filter(|line| line.starts_with("transfer of ")).collect();
+    let is_told =
+        |name: &str| transfers.iter().any(|line| line.contains(name) && line.contains(&format!(" from {sender} in ")));
+    assert!(is_told("alpha-") || is_told("beta-"), "{other}");
     assert!(line.contains("sent it 1.") && line.contains(" MiB, received 0 B: "), "{line}");
 }
 

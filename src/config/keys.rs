@@ -226,7 +226,8 @@ pub const KEYS: &[SettingKey] = &[
         name: "daemon.log",
         shape: Shape::Choice(&["warning", "info"], |it| &mut it.daemon_log),
         default: "warning",
-        doc: "What the daemon writes to its log. `info` adds a line for each neighbour that left: its address and \
+        doc: "What the daemon writes to its log. `info` adds a line for each transfer that has ended (the file, the \
+              bytes, their senders, or why it did not come) and for each neighbour that left: its address and \
               program, the bytes sent and received, and how the connection ended. A change is noticed within seconds.",
     },
     SettingKey {

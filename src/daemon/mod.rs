@@ -24,6 +24,8 @@ mod documents;
 #[cfg(feature = "node")]
 mod enabled;
 #[cfg(feature = "node")]
+mod ended;
+#[cfg(feature = "node")]
 mod indexes;
 #[cfg(feature = "node")]
 mod library;

@@ -7,22 +7,24 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cid::Cid;
+use crate::daemon::ended::{TransferEnd, told};
 use crate::daemon::proven::ProvenStates;
 use crate::daemon::room::{Room, RoomClaim};
 use crate::digest::Sha256;
-use crate::hub::{Duty, DutyListener, Hub, Shareable, Ticket};
+use crate::hub::{Duty, DutyListener, Hub, Ticket};
 use crate::journal::Contribution;
 use crate::listener::{Listener, Unheard};
 use crate::name::FileName;
 use crate::node::Node;
 use crate::node::claims::ClaimQuestion;
 use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
-use crate::report::FileOrigin;
+use crate::report::{FileOrigin, log};
 use crate::size::{self, BLOCK_MOST};
 use crate::store::{Slot, Stay, Store};
 use crate::verify::Verified;
@@ -42,25 +44,6 @@ pub struct Request {
     pub cid: Option<Cid>,
     /// Its file name.
     pub name: FileName,
-}
-
-/// The end of a transfer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TransferEnd {
-    /// Whole, and proven; so many bytes.
-    Done(u64),
-    /// Unavailable, for this reason.
-    Absent(String),
-    /// The neighbours sent other bytes than were asked for.
-    Corrupt(String),
-    /// Ended by another failure.
-    Failed(String),
-}
-
-impl Shareable for TransferEnd {
-    fn share(&mut self) -> Self {
-        self.clone()
-    }
 }
 
 /// A caller's part in a transfer, which ends when none is left.
@@ -149,12 +132,18 @@ impl Transfers {
         let (ticket, duty) = self.0.hub.join(Some(&request.sha256)).ok()?;
         let Some(duty) = duty else { return Some(ticket) };
         let counted = UserTransfer::of(&self.0.users, user)?;
-        let this = Arc::clone(&self.0);
+        let (this, begun) = (Arc::clone(&self.0), Instant::now());
+        let senders = this.senders(request.sha256);
         tokio::spawn(async move {
             let ended = duty.cancel().run_until_cancelled(this.deliver(user, &request, &duty)).await;
             drop(counted);
             // Cancelled, no caller waits for it any more.
-            duty.finish(ended.unwrap_or_else(|| TransferEnd::Failed("given up".to_owned())));
+            let ended = ended.unwrap_or_else(|| TransferEnd::Failed("given up".to_owned()));
+            log::info(|| {
+                let senders = senders.lock().expect("nothing panics while it is held");
+                told(&request.name, &ended, &senders, begun.elapsed())
+            });
+            duty.finish(ended);
         });
         Some(ticket)
     }
