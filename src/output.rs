@@ -4,8 +4,9 @@
 //! the same directory, a copy where the source file stays in use, and the name is given only in exchange for
 //! [`Accepted`]. Killed at any instant, there is either no new file or the whole one (`tests/cases/xfer_kill.rs`).
 //!
-//! A character device or a FIFO that is there keeps its name: the bytes are written into it once they are accepted, as
-//! curl does at once (`tests/cases/devices.rs`).
+//! A character device that is there keeps its name: the bytes are written into it once they are accepted, as curl does
+//! at once (`tests/cases/devices.rs`). A FIFO is replaced like a file: opening it would wait for a reader, without end
+//! where another user left it there.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -31,7 +32,7 @@ pub struct Output {
     dir_path: PathBuf,
     name: String,
     path: PathBuf,
-    /// True when a device or a FIFO is there, which takes the bytes.
+    /// True when a device is there, which takes the bytes.
     is_stream: bool,
 }
 
@@ -63,12 +64,12 @@ impl Output {
         let no = |why: &str| Error::local(path.display(), format!("the output path is {why}"));
         match output.kind(AtFlags::SYMLINK_NOFOLLOW) {
             Some(FileType::Directory) => Err(no("a directory")),
-            Some(FileType::CharacterDevice | FileType::Fifo) => output.into_stream(),
+            Some(FileType::CharacterDevice) => output.into_stream(),
             Some(FileType::BlockDevice) => Err(no("a disk")),
             Some(FileType::Socket) => Err(no("a socket")),
             // Not followed: in a directory of another user, that user would choose what is written to.
             Some(FileType::Symlink) => match output.kind(AtFlags::empty()) {
-                None | Some(FileType::RegularFile | FileType::Directory) => Ok(output),
+                None | Some(FileType::RegularFile | FileType::Directory | FileType::Fifo) => Ok(output),
                 Some(_) => Err(no("a link to a device").hint("name the device itself; `-o -` is standard output")),
             },
             _ => Ok(output),
@@ -168,7 +169,7 @@ impl Output {
         Some(FileType::from_raw_mode(found.st_mode))
     }
 
-    /// Makes the output of a path where a device or a FIFO is: what arrives is collected elsewhere.
+    /// Makes the output of a path where a device is: what arrives is collected elsewhere.
     fn into_stream(self) -> Result<Self, Error> {
         let dir_path = std::env::temp_dir();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -189,8 +190,8 @@ impl Staged<'_> {
 
     /// Gives the file its name, mode 0644 and, when given, the source's date.
     ///
-    /// Replaces a file at that path; a link is replaced itself, not its target. A device or a FIFO takes the bytes, and
-    /// keeps its mode and date.
+    /// Replaces a file at that path; a link is replaced itself, not its target. A device takes the bytes, and keeps its
+    /// mode and date.
     pub fn commit(self, accepted: &Accepted, modified: Option<SystemTime>) -> Result<(), Error> {
         let output = self.output;
         let found = fsx::regular(&self.file).map_err(|e| output.failed(&e))?.st_size.unsigned_abs();
@@ -201,16 +202,15 @@ impl Staged<'_> {
         }
     }
 
-    /// Writes the bytes into the device or the FIFO; waits for a reader of a FIFO.
+    /// Writes the bytes into the device.
     fn write_out(self, len: u64) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut to = File::from(rustix::fs::open(&self.output.path, flags, Mode::empty())?);
-        if !matches!(
-            FileType::from_raw_mode(rustix::fs::fstat(&to)?.st_mode),
-            FileType::CharacterDevice | FileType::Fifo
-        ) {
+        if FileType::from_raw_mode(rustix::fs::fstat(&to)?.st_mode) != FileType::CharacterDevice {
             return Err(io::Error::other("something else is there now"));
         }
+        // That was for the opening alone: a terminal that is slow is waited for.
+        rustix::fs::fcntl_setfl(&to, OFlags::empty())?;
         let mut at = 0;
         while at < len {
             let part = fsx::read_part(&self.file, at, (len - at).min(PART))?;

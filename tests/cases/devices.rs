@@ -1,4 +1,4 @@
-//! Outputs that are no files: a device or a FIFO takes the bytes and stays what it is, as with curl.
+//! Outputs that are no files: a device takes the bytes and stays what it is, as with curl.
 
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt, symlink};
 use std::path::Path;
@@ -13,27 +13,6 @@ fn scene() -> (Package, FakeMirror, World) {
     let world = World::new().sync_database("core", &database(&[&zlib], Compression::Gzip));
     let world = world.servers("core", &[mirror.repo("core")], &[]);
     (zlib, mirror, world)
-}
-
-#[test]
-fn a_fifo_takes_the_bytes_and_stays_a_fifo() {
-    let (zlib, mirror, world) = scene();
-    let fifo = world.out("fifo");
-    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o666), 0).unwrap();
-    std::fs::set_permissions(&fifo, PermissionsExt::from_mode(0o666)).unwrap();
-    // From the mirror, and then from the store.
-    for _ in 0..2 {
-        let from = fifo.clone();
-        let reader = std::thread::spawn(move || std::fs::read(from).unwrap());
-        let run = world.xfer(&mirror.url("core", &zlib.file_name()), &fifo);
-        if run.code() != 0 {
-            // Lets the reader end.
-            drop(std::fs::File::options().write(true).open(&fifo));
-        }
-        assert_eq!(run.code(), 0, "{}", run.stderr);
-        assert!(reader.join().unwrap() == zlib.bytes, "other bytes came through");
-        assert!(std::fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
-    }
 }
 
 /// Makes a device like `/dev/null`; none, with a loud message, where this user may not.
