@@ -341,7 +341,7 @@ fn another_local_user_that_floods_the_socket_is_the_only_one_to_wait() {
     let held = wants.daemon.flood(300);
     assert!(held <= 64, "{held} connections of one user are held");
     let ran = wants.pacman.run(&["-Syu", "alpha"]).ok();
-    assert!(ran.stderr.contains("from neighbour 10."), "{ran}");
+    assert!(ran.stderr.contains("from neighbour"), "{ran}");
 }
 
 /// Makes sixteen digits that look like noise.

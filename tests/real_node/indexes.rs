@@ -74,7 +74,7 @@ fn packages_signatures_databases_and_the_index_itself_come_from_neighbours() {
             let _ = std::fs::remove_dir_all(machine.pacman.db().join("sync"));
             machine.swarm.forget();
             let ran = machine.pacman.run(&["-Sy"]).ok();
-            ran.stderr.lines().any(|it| it.contains("core.db") && it.contains("lan")).then_some(())
+            ran.stderr.lines().any(|it| it.contains("core.db") && it.contains("from neighbour")).then_some(())
         });
         until("packages and signatures come from neighbours", PATIENCE, || {
             let ran = machine.pacman.run(&["-Su", "beta", "noisy"]);
