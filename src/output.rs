@@ -214,6 +214,9 @@ impl Staged<'_> {
         let mut at = 0;
         while at < len {
             let part = fsx::read_part(&self.file, at, (len - at).min(PART))?;
+            if part.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             to.write_all(&part)?;
             at += part.len() as u64;
         }
