@@ -73,6 +73,16 @@ impl ComingFiles {
         String::from_utf8_lossy(&bytes).lines().filter_map(JournalRecord::from_line).collect()
     }
 
+    /// True if pacman may have been given all: as many lines are recorded as are listed. Each call of a run asks this, so
+    /// nothing is parsed.
+    pub fn may_be_whole(&self) -> bool {
+        let lines = |path: &Path| {
+            let bytes = fsx::read_small(path, self.uid, MOST).ok()?;
+            Some(bytes.iter().filter(|byte| **byte == b'\n').count())
+        };
+        lines(&self.list).is_some_and(|listed| lines(&self.done).is_some_and(|done| done >= listed))
+    }
+
     /// Removes both.
     pub fn remove(&self) {
         let _ = std::fs::remove_file(&self.list);
@@ -106,6 +116,7 @@ mod tests {
             ComingFile { name: name("a b-1-1-any.pkg.tar.zst"), exact: Some((Sha256::of(b"a"), 7)) },
             ComingFile { name: name("a b-1-1-any.pkg.tar.zst.sig"), exact: None },
         ];
+        assert!(!files.may_be_whole(), "nothing is listed");
         files.announce(&list);
         assert_eq!(files.list(), Some(list));
         let record = JournalRecord {
@@ -118,7 +129,9 @@ mod tests {
             shares: Vec::new(),
         };
         files.hand_out(&record);
+        assert!(!files.may_be_whole(), "one of two");
         files.hand_out(&record);
+        assert!(files.may_be_whole());
         assert_eq!(ComingFiles::of(dir.path(), "7-1", uid).handed_out(), [record.clone(), record]);
         assert!(ComingFiles::of(dir.path(), "8-1", uid).list().is_none());
         files.remove();

@@ -52,6 +52,9 @@ pub fn handed_out(call: &Call, name: &FileName, obtained: &Obtained) -> Option<S
         delivered: obtained.accepted.size(),
         shares: obtained.from.shares.clone(),
     });
+    if !coming.may_be_whole() {
+        return None;
+    }
     last(name, &coming.list()?, &coming.handed_out()).map(|total| total.sentence())
 }
 
