@@ -45,7 +45,7 @@
 //! [`listener`], and end when their call is cancelled.
 //!
 //! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`].
-//! Indexes are fetched and judged in [`index`](mod@index), away from this path, and made in [`publish`].
+//! Indexes are fetched by [`refresh`], away from this path, judged in [`index`](mod@index), and made in [`publish`].
 //!
 //! The files of neighbours come through the [`daemon`], a process of its own: the source `source/lan.rs` asks it
 //! over the [`socket`] and reads the file while it grows. The daemon serves local users; the `node` in it is the
@@ -102,7 +102,7 @@
 //! - `dag/walk.rs`: a file that is asked for by its CID alone consists of blocks with the digests that the CID
 //!   leads to. (`tests/cases/xfer_kubo.rs`)
 //! - `index/accept.rs`: an index is accepted only with every configured proof, unexpired, and never backwards.
-//!   (`src/index/refresh/tests.rs`, `tests/real_publish.rs`)
+//!   (`src/refresh/tests.rs`, `tests/real_publish.rs`)
 //!
 //! `dag/proof.rs` proves single leaves. It decides which source is asked again and for what, not what is accepted:
 //! a file with an expectation is always hashed whole at the end.
@@ -118,14 +118,14 @@
 //! size
 //! error distro health http journal socket
 //! address coming config dag catalogue look stats
-//! verify source kubo report
-//! plan store output index node
+//! verify source kubo report index
+//! plan store output node
 //! machine race publish
 //! lists
 //! call find
 //! deliver
 //! want content doctor handover background hub
-//! database gather setup daemon
+//! database gather setup daemon refresh
 //! prefetch cli
 //! ahead
 //! hit
@@ -191,6 +191,7 @@ pub mod public;
 pub mod publish;
 pub mod publisher;
 pub mod race;
+pub mod refresh;
 pub mod report;
 pub mod runtime;
 pub mod setup;

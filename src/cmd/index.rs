@@ -21,10 +21,10 @@ use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::handover::{self, Handed, HandoverTarget};
 use crate::index::in_use;
-use crate::index::refresh::{Clock, RefreshOutcome, RefreshTarget, Refreshed, refresh};
 use crate::index::time;
 use crate::machine::Machine;
 use crate::name::RepoName;
+use crate::refresh::{Clock, RefreshOutcome, RefreshTarget, Refreshed, refresh};
 use crate::report;
 use crate::runtime::block_on;
 

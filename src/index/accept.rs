@@ -1,4 +1,4 @@
-//! Decides whether an offered index counts, else gives the reason. Pure: `index::refresh` hands in what ways
+//! Decides whether an offered index counts, else gives the reason. Pure: `refresh` hands in what ways
 //! brought, the daemon a stored copy before it offers that.
 
 use super::ipns::{Name, RecordError};

@@ -1,14 +1,13 @@
-//! The signed index: its format, its proofs, its stored state, and its refresh.
+//! The signed index: its format, its proofs, its stored state.
 //!
 //! The download of a package reads one compiled table of it (`in_use::table`) and proves nothing again. Only a
-//! refresh fetches and judges an index.
+//! refresh (`crate::refresh`) fetches an index and has it judged.
 //!
 //! | file | what |
 //! |---|---|
 //! | `manifest`, `table`, `diff` | the format: the one signed file, a table, the changes of a table |
 //! | `ipns`, `minisign` | the two proofs |
 //! | `accept` | decides whether an offered index counts |
-//! | `refresh` | asks all ways, has each offer judged, fetches the tables |
 //! | `state` | on disk: the highest sequence of each key, the last good copy of each index |
 //! | `in_use` | from the configuration to a copy: its name, its keys, its tables, whether a refresh is due |
 //! | `passed` | the message about an index that neighbours send |
@@ -23,7 +22,6 @@ pub mod manifest;
 mod manual;
 pub mod minisign;
 pub mod passed;
-pub mod refresh;
 pub mod state;
 pub mod table;
 pub mod time;

@@ -19,11 +19,11 @@ use futures_util::stream::FuturesUnordered;
 use reqwest::{Client, Url};
 use tokio::sync::OnceCell;
 
-use super::accept::{AcceptedIndex, Grant, IndexOffer, RefusalError, accept};
-use super::manifest::FUTURE_MOST;
-use super::state::{IndexCopy, IndexState, RouteRecord, SeenSequence, StateError};
 use crate::cid::Cid;
 use crate::digest::Sha256;
+use crate::index::accept::{AcceptedIndex, Grant, IndexOffer, RefusalError, accept};
+use crate::index::manifest::FUTURE_MOST;
+use crate::index::state::{IndexCopy, IndexState, RouteRecord, SeenSequence, StateError};
 use crate::kubo::Kubo;
 use crate::name::{FileName, RepoName, shown};
 use crate::source::neighbours::LanClient;
