@@ -151,22 +151,19 @@ fn the_first_page_ends_with_an_update(parts: &Parts, package: &Path) {
     let Some(live) = system(parts, "7.1.0", &mirror) else { return };
     repo.add(&[Package::new("alpha", "2-1")]);
     fs::copy(package, live.path("tmp/pkgswarm.pkg.tar.zst")).expect("the package");
-    // On a terminal of its own, as a user sits at one. pacman drops what was typed before its question.
-    let at_a_terminal = |command: &str, answers: &str| {
-        let line = format!("cd /; {{ {answers}; }} | script --quiet --return --command '{command}' /dev/null");
-        live.run(&["sh", "-c", &line]).ok()
-    };
     let mut done = 0;
     for command in &commands {
         match *command {
-            "(cd dist && makepkg -si)" => drop(at_a_terminal("pacman -U /tmp/pkgswarm.pkg.tar.zst", "yes")),
+            "(cd dist && makepkg -si)" => {
+                drop(live.at_terminal(&["pacman", "-U", "/tmp/pkgswarm.pkg.tar.zst"], &["y"]))
+            }
             "sudo pkgswarm setup" => {
-                let said = at_a_terminal("pkgswarm setup", "echo y; yes ''").stdout;
+                let said = live.at_terminal(&["pkgswarm", "setup"], &["y", ""]);
                 let conf = fs::read_to_string(live.path("etc/pacman.conf")).expect("pacman.conf");
                 assert!(conf.contains("\nXferCommand = /usr/bin/pkgswarm xfer %u %o\n"), "{said}\n{conf}");
             }
             "sudo pacman -Syu" => {
-                let said = at_a_terminal("pacman -Syu", "yes").stdout;
+                let said = live.at_terminal(&["pacman", "-Syu"], &["y"]);
                 assert_eq!(installed(&live), ["alpha 2-1"], "{said}");
                 let why = live.run(&["pkgswarm", "why", "alpha", "--json"]).ok().stdout;
                 let why: serde_json::Value = serde_json::from_str(&why).expect("JSON");

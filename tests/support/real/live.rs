@@ -2,11 +2,13 @@
 //! with its files in their usual places above, and without any effect on this machine.
 
 use super::{Parts, Process, Ran, command, install, run, scratch, until};
-use std::fs;
-use std::io::Write as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The system; all of it is in memory, and gone when it is dropped.
@@ -33,6 +35,9 @@ const HOOKS: [(&str, &str, &str); 2] = [
     ("20-sysusers.hook", "sysusers", "systemd-sysusers"),
     ("30-tmpfiles.hook", "tmpfiles", "systemd-tmpfiles --create"),
 ];
+
+/// The ends of pacman's and our questions.
+const QUESTIONS: [&str; 3] = ["[Y/n] ", "[y/N] ", "(default=all): "];
 
 impl Live {
     /// Starts one with this release of pacman; `None`, with a loud message, if this machine cannot have such a
@@ -90,6 +95,54 @@ impl Live {
     pub fn run_as(&self, user: &str, words: &[&str]) -> Ran {
         let drop = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"];
         self.run(&[&drop[..], words].concat())
+    }
+
+    /// Runs a command as its root, at a terminal of its own; returns what is seen there. The `n`th answer is for the
+    /// `n`th question, the last one for all further ones. pacman drops what is typed before its question and a moment
+    /// after it: the last answer is typed again where nothing follows. A command that fails is a failure.
+    pub fn at_terminal(&self, words: &[&str], answers: &[&str]) -> String {
+        let mut screen = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal"));
+        grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("a terminal of ours");
+        let name = ptsname(&screen, Vec::new()).expect("a terminal has a name");
+        let end = File::options().read(true).write(true).open(name.to_str().expect("a plain name")).expect("its end");
+        let ends = [0, 1, 2].map(|_| end.try_clone().expect("an open file"));
+        let [stdin, stdout, stderr] = ends;
+        let mut command = self.command(words);
+        let child = command.env("TERM", "dumb").stdin(stdin).stdout(stdout).stderr(stderr).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        // The command holds the other end too.
+        drop((end, command));
+        let (mut seen, mut part, mut asked) = (Vec::new(), [0; 4096], 0);
+        let until = Instant::now() + Duration::from_secs(180);
+        let moment = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+        let answer = |screen: &mut File, number: usize| {
+            let answer = answers[number.min(answers.len() - 1)];
+            screen.write_all(format!("{answer}\n").as_bytes()).expect("a terminal takes what is typed");
+        };
+        loop {
+            if Instant::now() > until {
+                let _ = child.kill();
+                panic!("{words:?} still ran, having said:\n{}", String::from_utf8_lossy(&seen));
+            }
+            if poll(&mut [PollFd::new(&screen, PollFlags::IN)], Some(&moment)).expect("a terminal") == 0 {
+                if asked >= answers.len() {
+                    answer(&mut screen, asked);
+                }
+                continue;
+            }
+            // A terminal without its other end answers with an error (EIO).
+            let Ok(read @ 1..) = screen.read(&mut part) else { break };
+            seen.extend_from_slice(&part[..read]);
+            let is_asked = QUESTIONS.iter().any(|question| seen.ends_with(question.as_bytes()));
+            if is_asked {
+                answer(&mut screen, asked);
+                asked += 1;
+            }
+        }
+        let seen = String::from_utf8_lossy(&seen).into_owned();
+        let status = child.wait().expect("our child can be waited for");
+        assert!(status.success(), "{words:?}: {status}\n{seen}");
+        seen
     }
 
     fn command(&self, words: &[&str]) -> Command {
