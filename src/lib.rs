@@ -116,8 +116,9 @@
 //! budget clock digest env fsx hedge interrupt listener miss name ordered protobuf public publisher users
 //! cid columns program runtime
 //! size
-//! error distro health http journal socket
+//! error distro health journal socket
 //! address coming config dag catalogue look stats
+//! http
 //! verify source kubo report index
 //! plan store output node
 //! machine race publish

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
-use crate::http::below;
-
 /// An http or https URL without credentials, query or fragment, below whose path files are asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BaseUrl(Url);
@@ -44,10 +42,20 @@ impl BaseUrl {
         &self.0
     }
 
-    /// Returns the URL of `path` below it, as [`below`](crate::http::below) does.
+    /// Returns the URL of `path` below it, as [`below`] does.
     pub fn below(&self, path: &str) -> Url {
         below(&self.0, path)
     }
+}
+
+/// Returns the URL of `path`, which begins with a slash and may have a query, below `base`. The path of `base` is
+/// kept, as for a gateway behind a prefix of another server.
+pub fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url.set_query(query);
+    url
 }
 
 /// Writes it without a slash at its end.

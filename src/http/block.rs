@@ -4,8 +4,8 @@
 
 use reqwest::{Response, Url};
 
-use super::below;
 use crate::cid::Cid;
+use crate::config::url::below;
 use crate::size::BLOCK_MOST;
 
 /// The media type to ask for. A gateway takes it or `format`; both are sent, as the specification advises.

@@ -267,16 +267,6 @@ pub fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// Returns the URL of `path`, which begins with a slash and may have a query, below `base`. The path of `base` is
-/// kept, as for a gateway behind a prefix of another server.
-pub fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-    url.set_query(query);
-    url
-}
-
 /// Returns the host and, where it is not the scheme's own, the port.
 pub fn host(url: &Url) -> String {
     match (url.host_str(), url.port()) {

@@ -13,8 +13,9 @@ use reqwest::{Body, Client, Response, Url};
 use serde::Deserialize;
 
 use crate::cid::Cid;
+use crate::config::url::below;
+use crate::http::USER_AGENT;
 use crate::http::block::{BLOCK_TYPE, BlockError, block_url, read_block, read_body};
-use crate::http::{USER_AGENT, below};
 use crate::size::{BLOCK_MOST, RECORD_MOST};
 
 mod config;

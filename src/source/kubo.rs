@@ -14,8 +14,9 @@ use futures_util::FutureExt as _;
 use reqwest::{StatusCode, Url};
 
 use crate::cid::{Cid, Codec};
+use crate::config::url::below;
 use crate::dag::proof::Leaves;
-use crate::http::{self, GetOptions, Http, below};
+use crate::http::{self, GetOptions, Http};
 use crate::source::gateway::raw_block;
 use crate::source::mirror::offer;
 use crate::source::{FetchRequest, Local, Miss, Source, SourceAnswer, SourceKind};
