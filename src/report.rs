@@ -2,7 +2,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `origin` | the sources of a file, in words |
 //! | `line` | the line of a delivered file, and the one that closes a run |
 //! | `log` | the log of a daemon, with journald's levels |
 //! | `progress` | the bar while it arrives, or one line where there is no terminal |
@@ -18,13 +17,11 @@ use crate::name::{is_hidden, shown};
 mod layout;
 mod line;
 pub mod log;
-mod origin;
 mod progress;
 mod rate;
 
 pub use layout::Rest;
 pub use line::{Delivered, RunTotal, closing};
-pub use origin::FileOrigin;
 pub use progress::{ProgressBars, ProgressLine, RestOf};
 
 /// Returns a number with its noun in English: `1 file`, `2 files`.

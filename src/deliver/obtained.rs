@@ -8,8 +8,9 @@ use reqwest::Url;
 use tempfile::TempPath;
 
 use crate::error::Error;
+use crate::journal::FileOrigin;
 use crate::output::Output;
-use crate::report::{Delivered, FileOrigin};
+use crate::report::Delivered;
 use crate::verify::{Accepted, Waiver};
 
 /// A file that was accepted, ready to be placed.

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::cid::Cid;
 use crate::deliver;
 use crate::digest::Sha256;
+use crate::journal::FileOrigin;
 use crate::name::FileName;
-use crate::report::{Delivered, FileOrigin};
+use crate::report::Delivered;
 use crate::verify::Waiver;
 
 /// Longest message, in bytes: one line of JSON.

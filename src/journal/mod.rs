@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 
 use crate::fsx;
 
+mod origin;
 mod record;
 
+pub use origin::FileOrigin;
 pub use record::{By, Contribution, JournalRecord};
 
 /// Bytes at which the file is rotated.

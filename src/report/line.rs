@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use crate::columns::{Paper, Span, Tone, cut, width, wrap};
 use crate::config::value::show_size;
+use crate::journal::FileOrigin;
 use crate::name::shown;
 use crate::report::counted;
 use crate::report::layout::name_and_size;
-use crate::report::origin::FileOrigin;
 
 /// Columns of a terminal that does not tell.
 pub(super) const USUAL: usize = 80;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::columns::columns;
 use crate::config::ProgressMode;
 use crate::config::value::show_size;
+use crate::journal::FileOrigin;
 use crate::listener::Listener;
 use crate::report::layout::{BarState, Rest, bar};
 use crate::report::line::USUAL;
-use crate::report::origin::FileOrigin;
 use crate::report::rate::ArrivalRate;
 use crate::report::say;
 

@@ -25,8 +25,8 @@ use tempfile::TempPath;
 
 use crate::digest::Sha256;
 use crate::fsx;
+use crate::journal::FileOrigin;
 use crate::name::FileName;
-use crate::report::FileOrigin;
 use crate::verify::{self, Verified};
 
 mod aside;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::Stay;
 use crate::fsx;
+use crate::journal::FileOrigin;
 use crate::name::FileName;
-use crate::report::FileOrigin;
 
 /// The content of that file: pacman's name, then how long the file stays, then its origin ([`FileOrigin::to_lines`]).
 pub(super) struct Note {

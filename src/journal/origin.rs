@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::journal::Contribution;
+use super::Contribution;
 
 /// The origin of a delivered file. Its [`Display`](fmt::Display) is the text of `--json`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
