@@ -63,6 +63,7 @@
 //! | lists | what pacman.conf, the sync databases and the indexes say, as one run of pacman sees them |
 //! | call | one call of this program that delivers files, for one run of pacman |
 //! | run | one run of pacman (`pacman_run`), with at most one *transaction*; its name is the id and start time of the process |
+//! | inspection | one look at this machine in parts, read by `doctor`, `status` and `setup`: pacman, stores, units, indexes, Kubo, the daemon |
 //! | want | a file to fetch: name, repository, plan, sources to ask |
 //! | waiver | the named reason why a file has no expectation, as with signatures |
 //! | source | what may be asked for a file: package cache, the lan, Kubo, gateway, mirror |
@@ -125,10 +126,13 @@
 //! lists
 //! call find
 //! deliver
-//! want content doctor handover background hub
-//! database gather setup daemon refresh
-//! prefetch cli
-//! ahead
+//! want content handover background hub
+//! database gather daemon refresh
+//! prefetch
+//! inspect
+//! doctor
+//! setup
+//! cli ahead
 //! hit
 //! cmd
 //! ```
@@ -171,6 +175,7 @@ pub mod hit;
 pub mod http;
 pub mod hub;
 pub mod index;
+pub mod inspect;
 pub mod interrupt;
 pub mod journal;
 pub mod kubo;

@@ -53,7 +53,7 @@ fn only_the_commands_know_an_error_of_any_kind() {
 const OF_A_PROCESS: [&str; 14] = [
     "cmd",
     "daemon",
-    "doctor",
+    "inspect",
     "env",
     "front",
     "gather",

@@ -1,6 +1,5 @@
 //! `pkgswarm daemon`, and the questions that other commands ask it.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,6 +8,7 @@ use crate::config::Settings;
 use crate::daemon;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
+use crate::inspect::daemon::is_absence;
 use crate::runtime::block_on;
 use crate::socket;
 
@@ -84,11 +84,6 @@ pub fn confirmed(
             Some(false) => std::thread::sleep(STEP),
         }
     }
-}
-
-/// True for the error of asking where no daemon runs.
-pub fn is_absence(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 fn waited<T>(work: impl Future<Output = T>) -> Result<T, Error> {

@@ -7,10 +7,11 @@ use crate::cli::DoctorArgs;
 use crate::cmd::screen::{Cell, Screen};
 use crate::columns::Tone;
 use crate::config::Settings;
-use crate::doctor::daemon::DaemonFacts;
-use crate::doctor::{self, Check, Facts, Finding, Level, store};
+use crate::doctor::{self, Check, Finding, Level, store};
 use crate::env::Env;
 use crate::handover::{self, HandoverTarget};
+use crate::inspect::Inspection;
+use crate::inspect::kubo::KuboView;
 use crate::report::{self, counted};
 
 /// Exit status when a check found a problem.
@@ -30,17 +31,17 @@ pub fn run(env: &Env, settings: &Settings, flags: &[String], args: &DoctorArgs) 
 fn run_here(env: &Env, flags: &[String], args: &DoctorArgs) -> anyhow::Result<u8> {
     // pacman's downloader does not have the caller's own files and directories.
     let (settings, _) = Settings::read_leniently(&Env { uid: 0, ..env.clone() }, flags);
-    let facts = Facts::gather(env, &settings, SystemTime::now());
+    let facts = Inspection::examine(env, &settings, SystemTime::now());
     let found = doctor::checks().map(|check| (check, (check.look)(&facts))).collect::<Vec<_>>();
     tell(env, &found, &absent(&facts), args)
 }
 
 /// Lists the groups of which there is nothing to look at, with the reason.
-fn absent(facts: &Facts) -> Vec<(&'static str, &'static str)> {
+fn absent(facts: &Inspection) -> Vec<(&'static str, &'static str)> {
     let kubo = match facts.kubo {
-        DaemonFacts::Here(_) => None,
-        DaemonFacts::Gone { .. } => Some("not running"),
-        DaemonFacts::Off | DaemonFacts::BehindProxy => Some("not asked"),
+        KuboView::Here(_) => None,
+        KuboView::Gone { .. } => Some("not running"),
+        KuboView::NotAsked(_) => Some("not asked"),
     };
     let indexes = facts.indexes.is_empty().then_some("none");
     kubo.map(|why| ("Kubo", why)).into_iter().chain(indexes.map(|why| ("indexes", why))).collect()

@@ -15,13 +15,14 @@ use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings, layers, own_state_dir, value};
-use crate::distro::question::ConfQuestion;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::handover::{self, Handed, HandoverTarget};
 use crate::index::in_use;
 use crate::index::time;
+use crate::inspect::index::IndexFacts;
+use crate::inspect::pacman;
 use crate::machine::Machine;
 use crate::name::RepoName;
 use crate::refresh::{Clock, RefreshOutcome, RefreshTarget, Refreshed, refresh};
@@ -141,8 +142,7 @@ fn add(env: &Env, settings: &Settings, args: &IndexAddArgs) -> anyhow::Result<u8
 
 /// Opens no machine: root must not make a store of its own, which the unprivileged user could not use then.
 fn repos_of_pacman(settings: &Settings) -> Result<Vec<Written<RepoName>>, Error> {
-    let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
-    let conf = question.ask().map_err(|e| e.to_string());
+    let conf = pacman::conf(settings).map_err(|e| e.to_string());
     let names = conf.iter().flat_map(|conf| &conf.repos).map(|repo| &repo.name);
     let repos: Vec<_> = names.map(|name| Written::new(name.as_str(), Ok(name.clone()))).collect();
     if repos.is_empty() {
@@ -293,23 +293,18 @@ fn clock(found: &Clock) -> String {
 
 /// Describes the index that stays in use after a failed refresh.
 fn in_use_now(settings: &Settings, index: &IndexConfig) -> String {
-    let held = in_use::state(settings).held(&in_use::copy_name(index)).ok().flatten();
-    match held {
-        Some(held) if !is_in_force(settings, index) => {
-            let ago = time::span(clock::now().saturating_sub(held.manifest.expires));
+    let facts = IndexFacts::of(settings, index, SystemTime::now());
+    match facts.manifest() {
+        Some(manifest) if !in_use::is_in_force(settings, index, SystemTime::now()).unwrap_or(false) => {
+            let ago = time::span(clock::now().saturating_sub(manifest.expires));
             format!("the last copy expired {ago} ago and is not used; mirrors serve as without an index")
         }
-        Some(held) => {
-            let age = clock::now().saturating_sub(held.manifest.created);
+        Some(manifest) => {
+            let age = clock::now().saturating_sub(manifest.created);
             format!("the last good copy, {} old, stays in use until it expires", time::span(age))
         }
         None => "there is no earlier copy; mirrors serve as without an index".to_owned(),
     }
-}
-
-fn is_in_force(settings: &Settings, index: &IndexConfig) -> bool {
-    let now = clock::now();
-    in_use::state(settings).is_in_force(&in_use::copy_name(index), now).unwrap_or(false)
 }
 
 fn show(env: &Env, settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {

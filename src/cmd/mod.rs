@@ -22,7 +22,6 @@ mod fetch;
 mod generate;
 mod index;
 pub mod json;
-mod neighbours;
 mod notify;
 mod prefetch;
 mod publish;

@@ -14,7 +14,8 @@ use crate::digest::Sha256;
 use crate::env::Env;
 use crate::error::Error;
 use crate::fsx;
-use crate::prefetch::state::{PrefetchState, UpdateStanding};
+use crate::inspect::store;
+use crate::prefetch::state::UpdateStanding;
 use crate::program::{self, SilentError};
 
 /// Longest wait for the bus, and most bytes of its answer, a number.
@@ -28,8 +29,7 @@ const MEMORY: u64 = 128;
 pub fn run(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
     // Without a home there is no place to record the notification, and no desktop user.
     let Some(memory) = env.home().and_then(|_| memory()) else { return Ok(0) };
-    let states = settings.stores.iter().map(|store| PrefetchState::now(store));
-    let Some(state) = states.max_by_key(|state| state.checked) else { return Ok(0) };
+    let state = store::updates(settings);
     let (count, bytes) = state.ready();
     // Something is still missing: the next run may bring it.
     if count == 0 || state.updates.iter().any(|one| matches!(one.stands, UpdateStanding::Failed(_))) {

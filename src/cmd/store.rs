@@ -11,11 +11,11 @@ use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::columns::Tone;
 use crate::config::Settings;
 use crate::config::value::show_size;
-use crate::distro::question::ConfQuestion;
 use crate::env::Env;
 use crate::error::Error;
 use crate::handover::{self, HandoverTarget};
 use crate::index::time;
+use crate::inspect::pacman;
 use crate::prefetch::state::{PendingUpdate, PrefetchState};
 use crate::report::{self, counted};
 use crate::store::Store;
@@ -115,13 +115,8 @@ impl Reasons {
     }
 }
 
-fn caches(settings: &Settings) -> Vec<PathBuf> {
-    let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
-    question.ask().map(|conf| conf.cache_dirs).unwrap_or_default()
-}
-
 fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
-    let caches = caches(settings);
+    let caches = pacman::cache_dirs(settings);
     let mut stores = Vec::new();
     for dir in &settings.stores {
         if let Ok(files) = held(dir) {
@@ -192,7 +187,7 @@ fn clean(env: &Env, settings: &Settings, args: &CleanArgs) -> anyhow::Result<u8>
     };
     let failed = |e: std::io::Error| Error::local(dir.display(), e);
     let store = Store::open(dir, env.uid, settings.store_max).map_err(failed)?;
-    let caches = caches(settings);
+    let caches = pacman::cache_dirs(settings);
     let reasons = Reasons::of(dir, caches.clone());
     let (mut gone, mut kept) = (Vec::new(), BTreeMap::<&str, (u64, u64)>::new());
     for file in held(dir).map_err(failed)? {

@@ -12,7 +12,7 @@ use crate::call::Call;
 use crate::cid::Codec;
 use crate::cli::WhyArgs;
 use crate::cmd::screen::Screen;
-use crate::config::{AskPolicy as Asking, Settings};
+use crate::config::Settings;
 use crate::deliver::Candidate;
 use crate::env::Env;
 use crate::find::{self, FoundFile};
@@ -20,6 +20,7 @@ use crate::handover::{self, HandoverTarget};
 use crate::http::block::block_url;
 use crate::http::{self, GetOptions};
 use crate::index::time;
+use crate::inspect::kubo::KuboUnasked;
 use crate::journal::{Journal, JournalRecord};
 use crate::machine::Machine;
 use crate::miss::Miss;
@@ -126,13 +127,10 @@ impl Why<'_> {
     fn left_out(&self) -> Vec<(&'static str, String)> {
         let (call, settings) = (self.call, &self.call.machine.settings);
         let mut out = Vec::new();
-        let reason = match settings.kubo {
-            Asking::No => Some("kubo.enabled is false".to_owned()),
-            Asking::Auto if call.machine.env.has_proxy() => {
-                Some("the environment sets a proxy (kubo.enabled)".to_owned())
-            }
-            _ => None,
-        };
+        let reason = KuboUnasked::of(&call.machine.env, settings).map(|why| match why {
+            KuboUnasked::Off => why.words().to_owned(),
+            KuboUnasked::BehindProxy => format!("{} (kubo.enabled)", why.words()),
+        });
         let common = if !call.lists.may_share(&self.repo) {
             Some(format!("[{}] is not to be shared: not all its servers are public (share.repos)", self.repo))
         } else if self.want.plan.cid.is_none() {

@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::daemon::{Answers, DaemonFacts};
 use super::{Check, Finding};
 use crate::config::value::show_size;
+use crate::inspect::kubo::{KuboAnswers, KuboUnasked, KuboView};
 use crate::kubo::KuboErrorKind;
 
 /// `kubo.api` accepts every address that `ipfs` writes to that file, sockets included.
@@ -18,8 +18,8 @@ const SETUP: &str = "sudo pkgswarm setup --only kubo";
 macro_rules! of_daemon {
     ($look:expr) => {
         |facts| match &facts.kubo {
-            DaemonFacts::Here(answers) => {
-                let look: fn(&Answers) -> Option<Finding> = $look;
+            KuboView::Here(answers) => {
+                let look: fn(&KuboAnswers) -> Option<Finding> = $look;
                 look(answers).into_iter().collect()
             }
             _ => vec![],
@@ -33,11 +33,11 @@ pub const CHECKS: &[Check] = &[
         name: "kubo-daemon",
         about: "A Kubo daemon answers, where kubo.enabled demands one.",
         look: |facts| match &facts.kubo {
-            DaemonFacts::Gone { wanted: true, why } => vec![Finding::warning(
+            KuboView::Gone { wanted: true, why } => vec![Finding::warning(
                 format!("kubo.enabled is true, and {why}: mirrors serve instead"),
                 "sudo systemctl start ipfs, or `pkgswarm config kubo.api` to see the address that is tried",
             )],
-            DaemonFacts::BehindProxy => vec![Finding::note(
+            KuboView::NotAsked(KuboUnasked::BehindProxy) => vec![Finding::note(
                 "the environment sets a proxy, so Kubo is not asked: its connections would go around the proxy",
                 "set kubo.enabled = true in /etc/pkgswarm/config.toml to ask it anyway",
             )],
@@ -48,8 +48,8 @@ pub const CHECKS: &[Check] = &[
         name: "kubo-rpc",
         about: "Kubo's RPC lets pkgswarm in; indexes and kubo.keep need it.",
         look: of_daemon!(|kubo| {
-            let (fault, mend) = match &kubo.rpc {
-                Some(Ok(())) => return None,
+            let (fault, mend) = match &kubo.version {
+                Some(Ok(_)) => return None,
                 Some(Err(fault)) if fault.kind == KuboErrorKind::Forbidden => refused(kubo, &fault.text),
                 Some(Err(fault)) => (fault.text.clone(), AT_ITS_ADDRESS.to_owned()),
                 None => ("no answer".to_owned(), AT_ITS_ADDRESS.to_owned()),
@@ -78,7 +78,7 @@ pub const CHECKS: &[Check] = &[
         name: "kubo-version",
         about: "Kubo is 0.43 or later: 0.40 learned what indexes need, 0.41 ends a crash, 0.43 ends stalled transfers.",
         look: of_daemon!(|kubo| {
-            let (major, minor) = kubo.version.filter(|version| *version < (0, 43))?;
+            let (major, minor) = kubo.release().filter(|version| *version < (0, 43))?;
             let mend = "update Kubo to 0.43 or later";
             Some(match minor {
                 ..40 => {
@@ -138,7 +138,7 @@ pub const CHECKS: &[Check] = &[
         name: "kubo-peers",
         about: "Kubo is connected to a peer.",
         look: of_daemon!(|kubo| {
-            (kubo.peers == Some(0)).then(|| {
+            kubo.peers.as_ref().is_some_and(Vec::is_empty).then(|| {
                 let says = "Kubo is connected to no peer: it has only the files on its disk";
                 Finding::warning(
                     says,
@@ -221,7 +221,7 @@ pub const CHECKS: &[Check] = &[
         look: of_daemon!(|kubo| {
             let on = |pointer| at(&kubo.config, pointer) == &Value::Bool(true);
             let pubsub = on("/Ipns/UsePubsub") || on("/Pubsub/Enabled");
-            kubo.version.filter(|version| *version < (0, 43) && pubsub).map(|(major, minor)| {
+            kubo.release().filter(|version| *version < (0, 43) && pubsub).map(|(major, minor)| {
                 let says = format!(
                     "pubsub is on in Kubo {major}.{minor}: any peer can drive it out of memory (CVE-2026-46679)"
                 );
@@ -284,7 +284,7 @@ pub const CHECKS: &[Check] = &[
         name: "kubo-telemetry",
         about: "Telemetry is off; Kubo 0.37 to 0.42 send it unless told not to.",
         look: of_daemon!(|kubo| {
-            let sends = kubo.version.is_some_and(|version| ((0, 37)..(0, 43)).contains(&version));
+            let sends = kubo.release().is_some_and(|version| ((0, 37)..(0, 43)).contains(&version));
             let off = at(&kubo.config, "/Plugins/Plugins/telemetry/Config/Mode") == "off"
                 || at(&kubo.config, "/Plugins/Plugins/telemetry/Disabled") == &Value::Bool(true);
             (sends && !off && kubo.config.is_object()).then(|| {
@@ -312,7 +312,7 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// Describes a refusal of the RPC, and the fix.
-fn refused(kubo: &Answers, said: &str) -> (String, String) {
+fn refused(kubo: &KuboAnswers, said: &str) -> (String, String) {
     match &kubo.token_file {
         None => (
             "it refuses (API.Authorizations)".to_owned(),

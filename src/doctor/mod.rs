@@ -1,21 +1,15 @@
 //! Configuration problems: each with its consequence and the command that fixes it.
 //!
-//! [`Facts`] are gathered once, in parallel where the network is asked, each with a deadline. A check is a
-//! function of them: it reads nothing else and changes nothing, so a test sets its trap up as plain values.
-//! [`CHECKS`] is the table; the manual is made from it.
+//! A check is a function of one [`Inspection`]: it reads nothing else and changes nothing, so a test sets its trap up as
+//! plain values. [`GROUPS`] is the table; the manual is made from it.
 
-use std::time::SystemTime;
+use crate::inspect::Inspection;
 
-use crate::config::Settings;
-use crate::env::Env;
-
-pub mod daemon;
 pub mod index;
 pub mod kubo;
 pub mod lan;
 pub mod pacman;
 pub mod store;
-pub mod units;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
@@ -57,47 +51,14 @@ impl Finding {
     }
 }
 
-/// Everything that checks read.
-#[derive(Debug)]
-pub struct Facts {
-    /// Mistakes in the configuration of pkgswarm, each with its location.
-    pub mistakes: Vec<String>,
-    /// pacman and its configuration.
-    pub pacman: pacman::PacmanFacts,
-    /// The store, the state, and their users.
-    pub store: store::StoreFacts,
-    /// The indexes in use.
-    pub indexes: Vec<index::IndexFacts>,
-    /// The Kubo daemon.
-    pub kubo: daemon::DaemonFacts,
-    /// Our own daemon.
-    pub lan: lan::Lan,
-}
-
-impl Facts {
-    /// Gathers everything once. `settings` are those of the system, as pacman's downloader has them.
-    pub fn gather(env: &Env, settings: &Settings, now: SystemTime) -> Self {
-        std::thread::scope(|scope| {
-            // The only part that asks a network, and that can need seconds.
-            let kubo = scope.spawn(|| daemon::DaemonFacts::ask(env, settings));
-            let pacman = pacman::PacmanFacts::ask(settings, now);
-            let store = store::StoreFacts::look(env, settings, pacman.conf.as_ref().ok());
-            let indexes = index::look(settings, now);
-            let lan = lan::Lan::look(settings);
-            let mistakes = settings.mistakes.clone();
-            Self { mistakes, pacman, store, indexes, kubo: kubo.join().expect("asking Kubo does not panic"), lan }
-        })
-    }
-}
-
 /// One check.
 pub struct Check {
     /// Its name, in JSON and in the manual.
     pub name: &'static str,
     /// The problem that it looks for, and why that matters.
     pub about: &'static str,
-    /// Checks the facts; an empty result means that all is well, or that the check does not apply.
-    pub look: fn(&Facts) -> Vec<Finding>,
+    /// Checks the inspected machine; an empty result means that all is well, or that the check does not apply.
+    pub look: fn(&Inspection) -> Vec<Finding>,
 }
 
 /// The check of our own configuration, which the others depend on.

@@ -2,161 +2,15 @@
 //!
 //! Facts: `doc/facts/pacman.md`, seen with pacman 6.0.2, 6.1.0, 7.0.0 and 7.1.0.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use super::{Check, Facts, Finding};
-use crate::config::Settings;
-use crate::distro::pacman_conf::{PacmanConf, SignatureCheck as Signed};
-use crate::distro::question::{ConfError, ConfQuestion};
-use crate::distro::version::{self, Version};
+use super::{Check, Finding};
+use crate::distro::pacman_conf::{PacmanConf, Repo, SignatureCheck as Signed};
+use crate::distro::version::Version;
 use crate::env::full_program_of;
-use crate::fsx;
-use crate::users::{self, Access, User};
-
-/// The installation and configuration of pacman.
-#[derive(Debug)]
-pub struct PacmanFacts {
-    /// Its release; `None` when it prints none.
-    pub version: Option<Version>,
-    /// The output of `pacman-conf`, or why there is none.
-    pub conf: Result<PacmanConf, String>,
-    /// The file or directory of the configuration that the download user cannot read.
-    pub closed_conf: Option<PathBuf>,
-    /// Directories that a download left behind, and databases that the download user cannot read.
-    pub leftovers: Leftovers,
-    /// The sync database with the latest date, and how far that is ahead of this machine's clock.
-    pub ahead: Option<(PathBuf, Duration)>,
-}
-
-/// Files in pacman's directories that should not be there.
-#[derive(Clone, Default, Debug)]
-pub struct Leftovers {
-    /// `download-XXXXXX` directories that belong to no running pacman.
-    pub downloads: Vec<PathBuf>,
-    /// Sync databases that are closed to the download user, each with the closed path on the way.
-    pub closed_databases: Vec<(PathBuf, PathBuf)>,
-}
-
-impl PacmanFacts {
-    /// Asks `pacman` and `pacman-conf`, and looks into pacman's directories.
-    pub fn ask(settings: &Settings, now: SystemTime) -> Self {
-        let question = ConfQuestion { config: settings.pacman_conf.clone(), ..ConfQuestion::default() };
-        let conf = question.ask();
-        let closed_conf = match &conf {
-            Err(ConfError::Closed { path, .. }) => Some(path.clone()),
-            Ok(conf) => runner(conf).and_then(|user| users::obstacle(&settings.pacman_conf, user, Access::Read)),
-            Err(_) => None,
-        };
-        let conf = conf.map_err(|e| e.to_string());
-        let leftovers = conf.as_ref().map(look_about).unwrap_or_default();
-        let ahead = conf.as_ref().ok().and_then(|conf| ahead_of(conf, now));
-        Self { version: version::installed(), conf, closed_conf, leftovers, ahead }
-    }
-
-    /// Returns the configuration and the release, where both are known.
-    fn known(&self) -> Option<(&PacmanConf, Version)> {
-        Some((self.conf.as_ref().ok()?, self.version?))
-    }
-}
-
-/// Returns the user that runs the XferCommand of this configuration: `DownloadUser` from pacman 7 on, else root.
-pub fn runner(conf: &PacmanConf) -> Option<User> {
-    match &conf.download_user {
-        Some(name) => users::named(name),
-        None => Some(User { uid: 0, gid: 0 }),
-    }
-}
-
-fn names(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
-}
-
-fn is_database(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "db")
-}
-
-/// Finds the latest database. pacman gives a database the date of its mirror.
-fn ahead_of(conf: &PacmanConf, now: SystemTime) -> Option<(PathBuf, Duration)> {
-    let databases = names(&conf.db_path.join("sync")).into_iter().filter(|path| is_database(path));
-    let dated = databases.filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)));
-    let (latest, path) = dated.max()?;
-    Some((path, latest.duration_since(now).ok()?))
-}
-
-fn look_about(conf: &PacmanConf) -> Leftovers {
-    let sync = conf.db_path.join("sync");
-    let mut left = Leftovers::default();
-    // A running pacman has one of these directories and holds this lock.
-    if !conf.db_path.join("db.lck").exists() {
-        let is_one = |path: &PathBuf| is_download_dir(path) && path.is_dir();
-        left.downloads = conf.cache_dirs.iter().chain([&sync]).flat_map(|dir| names(dir)).filter(is_one).collect();
-    }
-    let of_repos = conf.repos.iter().map(|repo| conf.database(&repo.name));
-    let mut databases: Vec<PathBuf> =
-        names(&sync).into_iter().filter(|path| is_database(path)).chain(of_repos).collect();
-    databases.sort();
-    databases.dedup();
-    let closed = |path: PathBuf| closed_to(runner(conf), &path).map(|obstacle| (path, obstacle));
-    left.closed_databases = databases.into_iter().filter_map(closed).collect();
-    left
-}
-
-/// Returns the closed path that keeps the download user from reading `path`, which exists as far as can be told.
-/// If that is root, which leaves the work to an unprivileged user, returns the one that keeps this process from
-/// it: the doctor runs as the same user.
-fn closed_to(user: Option<User>, path: &Path) -> Option<PathBuf> {
-    if let Some(user) = user.filter(|user| user.uid != 0) {
-        return users::obstacle(path, user, Access::Read);
-    }
-    let is_closed = fsx::open_followed(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    let own = rustix::process::getuid().as_raw();
-    let this = users::with_id(own).unwrap_or(User { uid: own, gid: rustix::process::getgid().as_raw() });
-    is_closed.then(|| users::obstacle(path, this, Access::Read).unwrap_or_else(|| path.to_owned()))
-}
-
-/// Returns true for `download-XXXXXX`, as mkdtemp(3) makes it for pacman 7 (7.1.0, `lib/libalpm/util.c`).
-fn is_download_dir(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("download-"));
-    name.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-}
-
-/// Splits an XferCommand into words as pacman does, at white space outside quotes (7.1.0, wordsplit in
-/// `src/common/util-common.c`).
-fn words(command: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    for c in command.chars() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => word.get_or_insert_default().push(c),
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            None if c.is_whitespace() => words.extend(word.take()),
-            None => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-/// Returns true when a command runs this program.
-pub fn is_ours(command: &str) -> bool {
-    words(command).first().is_some_and(|program| {
-        Path::new(program).file_name().is_some_and(|name| name == "pkgswarm") || is_full(Path::new(program))
-    })
-}
-
-/// Returns true for the full program, called without the small one before it.
-fn is_full(program: &Path) -> bool {
-    program.file_name().is_some_and(|name| name == "pkgswarm-full")
-}
+use crate::inspect::Inspection;
+use crate::inspect::pacman::{Downloader, runner, words};
+use crate::users::{self, Access};
 
 /// Returns the command that opens a file or directory.
 fn opened(closed: &Path) -> String {
@@ -207,7 +61,7 @@ pub const CHECKS: &[Check] = &[
         look: |facts| {
             let Some((conf, version)) = facts.pacman.known() else { return vec![] };
             let is_it = version >= Version(6, 1, 0) && version < Version(7, 0, 0);
-            let signed = |repo: &&crate::distro::pacman_conf::Repo| {
+            let signed = |repo: &&Repo| {
                 repo.servers.len() == 1
                     && (repo.sig_level.package, repo.sig_level.database) != (Signed::Never, Signed::Never)
             };
@@ -249,7 +103,7 @@ pub const CHECKS: &[Check] = &[
             let known = |url: &str| ["http://", "https://", "file://"].iter().any(|scheme| url.starts_with(scheme));
             let odd =
                 repos.flat_map(|repo| repo.servers.iter().map(move |url| (repo, url))).filter(|(_, url)| !known(url));
-            let say = |(repo, url): (&crate::distro::pacman_conf::Repo, &String)| {
+            let say = |(repo, url): (&Repo, &String)| {
                 let scheme = url.split("://").next().unwrap_or_default();
                 let says = format!("[{}] has a Server that is not http, https or file: {scheme}://…", repo.name);
                 Finding::warning(says, "remove it, or choose another mirror")
@@ -303,7 +157,7 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-fn understood(facts: &Facts) -> Vec<Finding> {
+fn understood(facts: &Inspection) -> Vec<Finding> {
     let closed = facts.pacman.closed_conf.as_deref();
     match (&facts.pacman.conf, closed) {
         (Err(why), closed) => {
@@ -323,29 +177,27 @@ fn understood(facts: &Facts) -> Vec<Finding> {
     }
 }
 
-fn xfer_command(facts: &Facts) -> Vec<Finding> {
+fn xfer_command(facts: &Inspection) -> Vec<Finding> {
     let Ok(conf) = &facts.pacman.conf else { return vec![] };
-    match &conf.xfer_command {
-        None => vec![Finding::warning("pacman downloads by itself and does not use pkgswarm", "sudo pkgswarm setup")],
-        Some(command) if !is_ours(command) => {
-            let program = words(command).into_iter().next().unwrap_or_default();
-            vec![Finding::warning(
-                format!("pacman downloads with {program} and does not use pkgswarm"),
-                "sudo pkgswarm setup",
-            )]
-        }
-        Some(_) => vec![],
-    }
+    let instead = match Downloader::of(conf) {
+        Downloader::Ours(_) => return vec![],
+        Downloader::BuiltIn => "by itself".to_owned(),
+        Downloader::Other(command) => format!("with {}", words(&command).into_iter().next().unwrap_or_default()),
+    };
+    let says = format!("pacman downloads {instead} and does not use pkgswarm");
+    vec![Finding::warning(says, "sudo pkgswarm setup")]
 }
 
 /// Returns the XferCommand, when it is ours.
-fn ours(facts: &Facts) -> Option<(&PacmanConf, Vec<String>)> {
+fn ours(facts: &Inspection) -> Option<(&PacmanConf, Vec<String>)> {
     let conf = facts.pacman.conf.as_ref().ok()?;
-    let command = conf.xfer_command.as_deref().filter(|command| is_ours(command))?;
-    Some((conf, words(command)))
+    match Downloader::of(conf) {
+        Downloader::Ours(words) => Some((conf, words)),
+        _ => None,
+    }
 }
 
-fn xfer_words(facts: &Facts) -> Vec<Finding> {
+fn xfer_words(facts: &Inspection) -> Vec<Finding> {
     let Some((_, words)) = ours(facts) else { return vec![] };
     let mut found = Vec::new();
     for variable in ["%u", "%o"] {
@@ -365,7 +217,7 @@ fn xfer_words(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-fn xfer_program(facts: &Facts) -> Vec<Finding> {
+fn xfer_program(facts: &Inspection) -> Vec<Finding> {
     let Some((conf, words)) = ours(facts) else { return vec![] };
     let program = Path::new(&words[0]);
     if program.is_absolute() && !program.exists() {
@@ -394,7 +246,7 @@ fn xfer_program(facts: &Facts) -> Vec<Finding> {
     closed.map(say).into_iter().collect()
 }
 
-fn sandbox(facts: &Facts) -> Vec<Finding> {
+fn sandbox(facts: &Inspection) -> Vec<Finding> {
     let Some((conf, version)) = facts.pacman.known() else { return vec![] };
     let has = |flag: &str| conf.has_flag(flag);
     // pacman-conf prints DisableSandbox as these two.
@@ -410,7 +262,7 @@ fn sandbox(facts: &Facts) -> Vec<Finding> {
     )]
 }
 
-fn database_optional(facts: &Facts) -> Vec<Finding> {
+fn database_optional(facts: &Inspection) -> Vec<Finding> {
     let Some((conf, version)) = facts.pacman.known() else { return vec![] };
     // pacman 7.0 always, and later releases with DownloadUser, accept the empty file that means "there is none".
     let asks = version >= Version(6, 1, 0);

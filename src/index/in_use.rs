@@ -39,13 +39,19 @@ pub fn table(
     arch: &str,
     now: SystemTime,
 ) -> Result<Option<Catalogue>, CatalogueError> {
-    let name = copy_name(index);
-    let state = state(settings);
-    if !state.is_in_force(&name, clock::unix(now))? {
+    if !is_in_force(settings, index, now)? {
         return Ok(None);
     }
     let Ok(repo) = RepoName::new(repo) else { return Ok(None) };
-    Catalogue::open(&state.catalogue_path(&name, &repo, arch))
+    Catalogue::open(&state(settings).catalogue_path(&copy_name(index), &repo, arch))
+}
+
+/// True if there is a copy of an index that is not expired at `now`. Records one that is, where it may write.
+///
+/// # Errors
+/// `File` when there is a copy and it cannot be read here.
+pub fn is_in_force(settings: &Settings, index: &IndexConfig, now: SystemTime) -> Result<bool, CatalogueError> {
+    state(settings).is_in_force(&copy_name(index), clock::unix(now))
 }
 
 /// Returns the proofs that an index needs, and the repos that it may describe.

@@ -1,6 +1,5 @@
 //! Kubo's own settings and state, as its RPC reports them: for showing, judging and changing them.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ANSWER_MOST, Kubo, KuboError, QUICK};
@@ -18,17 +17,6 @@ impl Kubo {
     pub async fn set_config(&self, key: &str, value: &Value) -> Result<(), KuboError> {
         let args = [("arg", key), ("arg", &value.to_string()), ("json", "true")];
         self.call("config", &args, None, QUICK, ANSWER_MOST).await.map(drop)
-    }
-
-    /// Counts the peers that the daemon is connected to.
-    pub async fn peer_count(&self) -> Result<usize, KuboError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Wire {
-            peers: Option<Vec<serde::de::IgnoredAny>>,
-        }
-        let wire: Wire = self.json("swarm/peers", &[], QUICK).await?;
-        Ok(wire.peers.map_or(0, |peers| peers.len()))
     }
 
     /// Checks that a Kubo gateway answers at the gateway's address: it serves the empty file without a look-up.

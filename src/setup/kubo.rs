@@ -14,9 +14,12 @@ use super::{Change, Context, SetupOffer};
 use crate::config::AskPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::handover;
-use crate::http::Http;
+use crate::inspect::kubo::client;
 use crate::kubo::{self, Kubo, KuboError};
 use crate::runtime::block_on;
+
+/// Longest wait for a connection.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One value that is offered.
 struct OfferedValue {
@@ -122,7 +125,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     if context.env.is_root() {
         return by_child(context, &[]);
     }
-    let kubo = daemon(context);
+    let kubo = client(context.settings, PATIENCE);
     let config = match asked(&context.settings.kubo_api, kubo.config()) {
         Ok(config) => config,
         Err(e) if e.kind == ErrorKind::NoSource => return Ok(SetupOffer::Nothing(e.message)),
@@ -158,7 +161,7 @@ pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOf
     if record.done.kubo.is_empty() {
         return Ok(SetupOffer::Nothing("setup has not changed Kubo".to_owned()));
     }
-    let kubo = daemon(context);
+    let kubo = client(context.settings, PATIENCE);
     let config = asked(&context.settings.kubo_api, kubo.config())?;
     let still = record.done.kubo.iter().filter(|value| at(&config, &value.key) == value.after);
     let values = still.map(|value| (value.clone(), "")).collect();
@@ -183,11 +186,6 @@ impl Change for Forgetting {
         said.extend(theirs.iter().map(|value| format!("{} was changed since, and stays as it is", value.key)));
         Ok(said)
     }
-}
-
-fn daemon(context: &Context<'_>) -> Kubo {
-    let http = Http::new(context.settings.connect.min(Duration::from_secs(3)));
-    Kubo::configured(context.settings, &http)
 }
 
 /// Returns the value at `A.B.C`; `null` when there is none.

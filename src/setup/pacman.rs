@@ -7,9 +7,10 @@ use super::record::{SetupRecord, Text};
 use super::{Change, Context, SetupOffer, conf, diff};
 use crate::distro::pacman_conf::PacmanConf;
 use crate::distro::question::ConfQuestion;
-use crate::distro::version;
-use crate::doctor::{self, Facts, Level, daemon, lan, pacman, store};
+use crate::doctor::{self, Level, pacman};
 use crate::error::Error;
+use crate::inspect::Inspection;
+use crate::inspect::pacman::{Downloader, PacmanFacts};
 
 /// An edit of pacman.conf.
 struct Edit {
@@ -62,7 +63,7 @@ pub fn offer(context: &Context<'_>) -> Result<SetupOffer, Error> {
     let command = command(context)?;
     let before = dump(path, &original.bytes)?;
     let conf = parsed(path, &before)?;
-    let ours = conf.xfer_command.clone().filter(|used| pacman::is_ours(used));
+    let ours = conf.xfer_command.clone().filter(|_| downloads_with_us(&conf));
     if let Some(used) = ours.filter(|_| !is_broken(conf)) {
         return Ok(SetupOffer::Nothing(format!("{} has XferCommand = {used}", path.display())));
     }
@@ -107,8 +108,11 @@ pub fn offer_undo(context: &Context<'_>, record: &SetupRecord) -> Result<SetupOf
 
 /// True if pacman would download with pkgswarm.
 fn is_ours(path: &Path, text: &[u8]) -> bool {
-    let conf = dump(path, text).ok().and_then(|dump| PacmanConf::parse(&dump).ok());
-    conf.and_then(|conf| conf.xfer_command).is_some_and(|command| pacman::is_ours(&command))
+    dump(path, text).and_then(|dump| parsed(path, &dump)).is_ok_and(|conf| downloads_with_us(&conf))
+}
+
+fn downloads_with_us(conf: &PacmanConf) -> bool {
+    matches!(Downloader::of(conf), Downloader::Ours(_))
 }
 
 /// Returns `/usr/bin/pkgswarm xfer %u %o`, with the path of this program.
@@ -161,21 +165,7 @@ fn is_broken(conf: PacmanConf) -> bool {
 
 /// Lists what doctor reports as errors of this configuration, with the names of the checks.
 fn errors(conf: PacmanConf) -> Vec<(&'static str, doctor::Finding)> {
-    let pacman = pacman::PacmanFacts {
-        version: version::installed(),
-        conf: Ok(conf),
-        closed_conf: None,
-        leftovers: pacman::Leftovers::default(),
-        ahead: None,
-    };
-    let facts = Facts {
-        mistakes: Vec::new(),
-        pacman,
-        store: store::StoreFacts::unseen(),
-        indexes: Vec::new(),
-        kubo: daemon::DaemonFacts::Off,
-        lan: lan::Lan::default(),
-    };
+    let facts = Inspection { pacman: PacmanFacts::of(conf), ..Inspection::default() };
     let found = pacman::CHECKS.iter().flat_map(|check| (check.look)(&facts).into_iter().map(|it| (check.name, it)));
     found.filter(|(_, finding)| finding.level == Level::Error).collect()
 }

@@ -1,18 +1,10 @@
 //! Timers, the daemon and the desktop notification, switched by `systemctl`.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
 use super::record::SetupRecord;
 use super::{Change, SetupOffer};
-use crate::doctor::units;
 use crate::error::Error;
-use crate::program::{self, SilentError};
+use crate::inspect::units::{self, UnitState};
 use crate::users;
-
-/// Longest wait for one call; stopping a service waits for it.
-const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A unit that setup can switch.
 #[derive(Clone, Copy, Debug)]
@@ -35,22 +27,7 @@ impl Unit {
 
     /// Asks `systemctl is-enabled`.
     fn state(self) -> UnitState {
-        let mut command = Command::new("systemctl");
-        command.args(self.words("is-enabled")).arg(self.name);
-        let (said, message) = match program::hear(command, b"", PATIENCE, 4096) {
-            Ok(said) => (said, String::new()),
-            Err(SilentError::Refused { output, message, .. }) => (output, message),
-            Err(SilentError::Program { .. }) => return UnitState::NoSystemctl,
-            Err(e) => return UnitState::Unknown(e.to_string()),
-        };
-        match said.trim() {
-            // systemd before 257 says so on standard error.
-            "" if message.contains("No such file or directory") => UnitState::Missing,
-            "" if message.is_empty() => UnitState::Missing,
-            "" => UnitState::Unknown(message),
-            "not-found" => UnitState::Missing,
-            word => UnitState::Is(word.to_owned()),
-        }
+        units::state(if self.of_users { &["--global"] } else { &[] }, self.name)
     }
 
     /// True if it is enabled.
@@ -58,28 +35,12 @@ impl Unit {
         matches!(self.state(), UnitState::Is(state) if state.starts_with("enabled"))
     }
 
-    /// Returns the user that its service names and that does not exist.
+    /// Returns its service and the user that this names, where that user does not exist.
     fn missing_user(self) -> Option<(String, String)> {
         let service = format!("{}.service", self.name.rsplit_once('.')?.0);
-        let mut command = Command::new("systemctl");
-        command.args(["show", "--property=User", "--value", &service]);
-        let said = program::hear(command, b"", PATIENCE, 4096).unwrap_or_default().trim().to_owned();
-        // Without a running systemd it tells nothing.
-        let user = if said.is_empty() { units::user_of(Path::new("/"), &service)? } else { said };
+        let user = units::user_of(&service)?;
         (!self.of_users && users::named(&user).is_none()).then_some((service, user))
     }
-}
-
-/// The answer about a unit.
-enum UnitState {
-    /// There is no systemctl.
-    NoSystemctl,
-    /// The unit is not installed.
-    Missing,
-    /// systemctl gave no answer, for this reason.
-    Unknown(String),
-    /// The word of systemctl: enabled, disabled, masked and others.
-    Is(String),
 }
 
 /// A unit to switch.
@@ -111,7 +72,7 @@ impl Change for UnitSwitch {
         }
         systemctl(&self.unit.words(if self.on { "enable" } else { "disable" }), name)?;
         // In a chroot there is nothing to start.
-        if !of_users && is_running() {
+        if !of_users && units::is_running() {
             systemctl(&[if self.on { "start" } else { "stop" }], name)?;
         }
         if !self.on {
@@ -162,20 +123,7 @@ pub fn offer_undo(unit: Unit, record: &SetupRecord) -> SetupOffer {
     SetupOffer::Change(Box::new(UnitSwitch { unit, on: false }))
 }
 
-/// True if systemd runs this machine.
-fn is_running() -> bool {
-    let mut command = Command::new("systemctl");
-    command.arg("is-system-running");
-    match program::hear(command, b"", PATIENCE, 4096) {
-        Ok(_) => true,
-        Err(SilentError::Refused { output, .. }) => !matches!(output.trim(), "offline" | "unknown" | ""),
-        Err(_) => false,
-    }
-}
-
 fn systemctl(words: &[&str], unit: &str) -> Result<(), Error> {
-    let mut command = Command::new("systemctl");
-    command.args(words).arg(unit);
-    let done = program::hear(command, b"", PATIENCE, 64 << 10);
+    let done = units::systemctl(&[words, &[unit]].concat());
     done.map(drop).map_err(|e| Error::local(format!("systemctl {} {unit}", words.join(" ")), e))
 }

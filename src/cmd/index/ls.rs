@@ -2,21 +2,37 @@
 
 use std::io::Write as _;
 
-use super::is_in_force;
+use std::time::SystemTime;
+
 use crate::cli::JsonArgs;
 use crate::clock;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::columns::Tone;
-use crate::config::{IndexConfig, Settings};
+use crate::config::Settings;
 use crate::env::Env;
-use crate::index::manifest::Manifest;
 use crate::index::state::RouteRecord;
 use crate::index::{in_use, time};
+use crate::inspect::index::{self, IndexFacts};
 use crate::report;
 
 /// Runs the command.
 pub(super) fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {
-    let now = clock::now();
+    let now = SystemTime::now();
+    let indexes = index::look(settings, now).into_iter().map(|index| {
+        let is_in_force = in_use::is_in_force(settings, &index.config, now).unwrap_or(false);
+        (index, is_in_force)
+    });
+    let (indexes, now) = (indexes.collect::<Vec<_>>(), clock::unix(now));
+    if args.json {
+        for (index, is_in_force) in &indexes {
+            writeln!(report::out(), "{}", as_json(index, *is_in_force, now))?;
+        }
+        return Ok(0);
+    }
+    if indexes.is_empty() {
+        report::say("no index is in use; pkgswarm index add NAME KEY adds one");
+        return Ok(0);
+    }
     let columns = [
         Column::name("NAME"),
         Column::name("REPOS"),
@@ -26,53 +42,41 @@ pub(super) fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Res
         Column::text("LAST REFRESH"),
     ];
     let mut grid = Grid::of(&columns).bare_on_pipes();
-    for index in &settings.indexes {
-        let name = in_use::copy_name(index);
-        let state = in_use::state(settings);
-        let seen = in_use::grant(index).ok().and_then(|grant| state.seen(&grant.keys()).ok().flatten());
-        let manifest = state.held(&name).ok().flatten().map(|held| held.manifest);
-        let expired = manifest.is_some() && !is_in_force(settings, index);
-        if args.json {
-            let row = serde_json::json!({
-                "name": index.name, "key": index.key, "minisign": index.minisign, "url": index.url,
-                "repos": index.repos, "sequence": manifest.as_ref().map(|m| m.sequence),
-                "created": manifest.as_ref().map(|m| m.created), "expires": manifest.as_ref().map(|m| m.expires),
-                "confirmed": seen.map(|seen| seen.fetched), "expired": expired,
-                "age": manifest.as_ref().map(|m| now.saturating_sub(m.created)), "transports": state.asked(&name),
-            });
-            writeln!(report::out(), "{row}")?;
-            continue;
-        }
-        grid.row(row(index, manifest.as_ref(), expired, &state.asked(&name), now));
-    }
-    if args.json {
-        return Ok(0);
-    }
-    if settings.indexes.is_empty() {
-        report::say("no index is in use; pkgswarm index add NAME KEY adds one");
-        return Ok(0);
-    }
+    indexes.iter().for_each(|(index, is_in_force)| grid.row(row(index, *is_in_force, now)));
     let mut screen = Screen::new(env);
     screen.grid(&grid);
     screen.show()?;
     Ok(0)
 }
 
-fn row(index: &IndexConfig, manifest: Option<&Manifest>, expired: bool, asked: &[RouteRecord], now: u64) -> [Cell; 6] {
+fn as_json(index: &IndexFacts, is_in_force: bool, now: u64) -> serde_json::Value {
+    let (config, manifest) = (&index.config, index.manifest());
+    serde_json::json!({
+        "name": config.name, "key": config.key, "minisign": config.minisign, "url": config.url,
+        "repos": config.repos, "sequence": manifest.map(|m| m.sequence), "created": manifest.map(|m| m.created),
+        "expires": manifest.map(|m| m.expires),
+        "confirmed": index.seen.as_ref().ok().and_then(Option::as_ref).map(|seen| seen.fetched),
+        "expired": manifest.is_some() && !is_in_force,
+        "age": manifest.map(|m| now.saturating_sub(m.created)), "transports": index.routes,
+    })
+}
+
+fn row(index: &IndexFacts, is_in_force: bool, now: u64) -> [Cell; 6] {
     let ago = |since: u64| time::span(now.saturating_sub(since));
-    let (age, expires, files) = match manifest {
+    let (age, expires, files) = match index.manifest() {
         None => (Cell::of("never fetched", Tone::Poor), Cell::default(), Cell::default()),
         Some(manifest) => {
-            let expires = match expired {
-                true if manifest.expires >= now => Cell::of("EXPIRED before this clock was set back", Tone::Bad),
-                true => Cell::of(format!("EXPIRED {} ago", ago(manifest.expires)), Tone::Bad),
-                false => format!("in {}", time::span(manifest.expires.saturating_sub(now))).into(),
+            let expires = match (is_in_force, manifest.expires >= now) {
+                (true, _) => format!("in {}", time::span(manifest.expires.saturating_sub(now))).into(),
+                (false, true) => Cell::of("EXPIRED before this clock was set back", Tone::Bad),
+                (false, false) => Cell::of(format!("EXPIRED {} ago", ago(manifest.expires)), Tone::Bad),
             };
             let files: u64 = manifest.tables.iter().map(|table| table.entries).sum();
             (ago(manifest.created).into(), expires, files.to_string().into())
         }
     };
-    [index.name.as_str().into(), index.repos_shown().into(), age, expires, files, last(asked, now)]
+    let (name, repos) = (index.config.name.as_str().into(), index.config.repos_shown().into());
+    [name, repos, age, expires, files, last(&index.routes, now)]
 }
 
 /// Describes the last refresh by the way that served it, or by how many failed.

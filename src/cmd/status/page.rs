@@ -1,12 +1,16 @@
 //! The status for people: one row for each question, then the neighbours; ids and addresses only where they are asked
 //! for.
 
-use super::{IndexStatus, KuboStatus, PacmanUse, Status, neighbours};
-use crate::cmd::neighbours::{DaemonReport, DaemonView, NetworkView};
+use super::Status;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::columns::Tone;
 use crate::config::value::show_size;
 use crate::index::time;
+use crate::inspect::daemon::{DaemonReport, DaemonView, NetworkView};
+use crate::inspect::index::IndexFacts;
+use crate::inspect::kubo::KuboView;
+use crate::inspect::pacman::Downloader;
+use crate::inspect::store::StoreUse;
 use crate::prefetch::choose::LeftOut;
 use crate::prefetch::state::{PendingUpdate, UpdateStanding};
 use crate::report::counted;
@@ -28,7 +32,7 @@ impl Status<'_> {
             facts.row([Cell::strong(if at == 0 { "indexes" } else { "" }), index]);
         }
         facts.row([Cell::strong("Kubo"), self.kubo(is_long)]);
-        if is_long && let Some(report) = self.daemon.report() {
+        if is_long && let Some(report) = self.found.daemon.report() {
             facts.row([Cell::strong("daemon"), report.agent.as_str().into()]);
             for (at, address) in report.listening.iter().enumerate() {
                 facts.row([Cell::strong(if at == 0 { "listens" } else { "" }), address.into()]);
@@ -50,18 +54,18 @@ impl Status<'_> {
     }
 
     fn pacman(&self) -> Cell {
-        match &self.pacman {
-            PacmanUse::Ours => Cell::of("uses pkgswarm", Tone::Good),
-            PacmanUse::BuiltIn => Cell::of("downloads by itself", Tone::Poor).next("sudo pkgswarm setup"),
-            PacmanUse::Other(command) => {
+        match self.found.pacman.conf.as_ref().map(Downloader::of) {
+            Ok(Downloader::Ours(_)) => Cell::of("uses pkgswarm", Tone::Good),
+            Ok(Downloader::BuiltIn) => Cell::of("downloads by itself", Tone::Poor).next("sudo pkgswarm setup"),
+            Ok(Downloader::Other(command)) => {
                 Cell::of(format!("uses another program: {command}"), Tone::Poor).next("sudo pkgswarm setup")
             }
-            PacmanUse::Unknown(why) => Cell::of(format!("not known: {why}"), Tone::Poor),
+            Err(why) => Cell::of(format!("not known: {why}"), Tone::Poor),
         }
     }
 
     fn sharing(&self) -> Cell {
-        match &self.daemon {
+        match &self.found.daemon {
             DaemonView::NotAsked => "off: lan.enabled is false".into(),
             DaemonView::NotRunning => Cell::from("off: the daemon is not running").next("sudo pkgswarm setup"),
             DaemonView::Silent(why) => Cell::of(format!("not known: the daemon does not answer: {why}"), Tone::Bad)
@@ -71,11 +75,11 @@ impl Status<'_> {
     }
 
     fn updates(&self) -> Cell {
-        let state = &self.updates;
+        let state = &self.found.updates;
         if state.checked == 0 {
             return Cell::from("not known").next("sudo pkgswarm prefetch");
         }
-        let seen = match self.now.saturating_sub(state.checked) {
+        let seen = match self.found.now.saturating_sub(state.checked) {
             0..NOW => "just now".to_owned(),
             age => format!("{} ago", time::span(age)),
         };
@@ -105,61 +109,62 @@ impl Status<'_> {
     }
 
     fn stores(&self) -> Vec<Cell> {
-        if self.stores.is_empty() {
+        let stores = &self.found.stores;
+        if stores.is_empty() {
             return vec!["none yet".into()];
         }
-        let of_one = |(dir, held, kubo): &(&std::path::Path, crate::store::contents::Use, u64)| {
+        let of_one = |StoreUse { dir, held, kubo_cached }: &StoreUse| {
             let (bytes, max) = (show_size(held.bytes + held.partial), show_size(self.settings.store_max));
             let mut text = format!("{}, {bytes} of {max}", counted(held.files, "file"));
             if held.partial > 0 {
                 text += &format!(", {} of it not complete", show_size(held.partial));
             }
-            if *kubo > 0 {
-                text += &format!("; Kubo cached {} of {}", show_size(*kubo), show_size(self.settings.kubo_keep));
+            if *kubo_cached > 0 {
+                text += &format!("; Kubo cached {} of {}", show_size(*kubo_cached), show_size(self.settings.kubo_keep));
             }
-            if self.stores.len() > 1 {
+            if stores.len() > 1 {
                 text += &format!(" in {}", dir.display());
             }
             text.into()
         };
-        self.stores.iter().map(of_one).collect()
+        stores.iter().map(of_one).collect()
     }
 
     fn indexes(&self) -> Vec<Cell> {
-        if self.indexes.is_empty() {
+        if self.found.indexes.is_empty() {
             return vec![Cell::from("none").next("pkgswarm index add")];
         }
-        let of_one = |index: &IndexStatus| {
-            let ago = |at: u64| time::span(self.now.saturating_sub(at));
-            let start = format!("{} for {}: ", index.name, index.repos.join(", "));
-            let cell = match (index.created, index.expires) {
-                (Some(_), Some(expires)) if expires < self.now => {
-                    Cell::from(start).and(format!("expired {} ago", ago(expires)), Tone::Bad)
+        let of_one = |index: &IndexFacts| {
+            let ago = |at: u64| time::span(self.found.now.saturating_sub(at));
+            let start = format!("{} for {}: ", index.config.name, index.config.repos_shown());
+            let cell = match index.manifest() {
+                Some(manifest) if manifest.expires < self.found.now => {
+                    Cell::from(start).and(format!("expired {} ago", ago(manifest.expires)), Tone::Bad)
                 }
-                (Some(created), Some(expires)) => {
-                    let left = time::span(expires.saturating_sub(self.now));
-                    Cell::from(format!("{start}{} old, expires in {left}", ago(created)))
+                Some(manifest) => {
+                    let left = time::span(manifest.expires.saturating_sub(self.found.now));
+                    Cell::from(format!("{start}{} old, expires in {left}", ago(manifest.created)))
                 }
-                _ => Cell::from(start).and("never fetched", Tone::Poor),
+                None => Cell::from(start).and("never fetched", Tone::Poor),
             };
             if index.is_due { cell.then(", due for a refresh") } else { cell }
         };
-        self.indexes.iter().map(of_one).collect()
+        self.found.indexes.iter().map(of_one).collect()
     }
 
     fn kubo(&self, is_long: bool) -> Cell {
-        match &self.kubo {
-            KuboStatus::NotAsked(why) => format!("not asked: {why}").into(),
-            KuboStatus::Silent(why) => {
-                let why = why.strip_prefix("Kubo is ").or_else(|| why.strip_prefix("Kubo ")).unwrap_or(why);
+        match self.found.kubo.told() {
+            Err(why) if matches!(self.found.kubo, KuboView::NotAsked(_)) => format!("not asked: {why}").into(),
+            Err(why) => {
+                let why = why.strip_prefix("Kubo is ").or_else(|| why.strip_prefix("Kubo ")).unwrap_or(&why);
                 Cell::from(why).next("optional")
             }
-            KuboStatus::Answers { version, peers, size, pinned } => {
-                let mut text = format!("{version}: {}", counted(peers.len(), "peer"));
-                if let Some(size) = size {
-                    text += &format!(", {} of {} used", show_size(size.used), show_size(size.most));
+            Ok((version, kubo)) => {
+                let mut text = format!("{version}: {}", counted(kubo.peers.as_ref().map_or(0, Vec::len), "peer"));
+                if let Some(repo) = kubo.repo {
+                    text += &format!(", {} of {} used", show_size(repo.used), show_size(repo.most));
                 }
-                if let Some(pinned) = pinned.filter(|pinned| *pinned > 0) {
+                if let Some(pinned) = kubo.pinned.filter(|pinned| *pinned > 0) {
                     text += &format!(", {} pinned", counted(pinned, "update"));
                 }
                 if is_long {
@@ -181,18 +186,20 @@ impl Status<'_> {
         ];
         let mut grid = Grid::of(&columns);
         let id = |id: &str| if is_long { Cell::quiet(id) } else { Cell::default() };
-        for peer in self.daemon.report().map_or(&[][..], |report| &report.peers) {
-            let is_own =
-                self.daemon.report().is_some_and(|report| report.networks.iter().any(|own| own.address == peer.ip()));
+        for peer in self.found.daemon.report().map_or(&[][..], |report| &report.peers) {
+            let is_own = self
+                .found
+                .daemon
+                .report()
+                .is_some_and(|report| report.networks.iter().any(|own| own.address == peer.ip()));
             let program = program(&peer.agent);
             let what = if is_own { format!("{program} here") } else { program };
             let moved = [peer.bytes_received, peer.bytes_sent].map(show_size);
             grid.row([peer.ip().into(), what.into(), moved[0].as_str().into(), moved[1].as_str().into(), id(&peer.id)]);
         }
-        if let KuboStatus::Answers { peers, .. } = &self.kubo {
-            for (peer, ip) in neighbours(peers).into_iter().filter(|(peer, _)| !self.daemon.shows(&peer.id)) {
-                grid.row([ip.to_string().into(), "Kubo's peer".into(), "-".into(), "-".into(), id(&peer.id)]);
-            }
+        let of_kubo = self.found.kubo.neighbours().into_iter();
+        for (peer, ip) in of_kubo.filter(|(peer, _)| !self.found.daemon.shows(&peer.id)) {
+            grid.row([ip.to_string().into(), "Kubo's peer".into(), "-".into(), "-".into(), id(&peer.id)]);
         }
         grid
     }
@@ -207,7 +214,7 @@ impl Status<'_> {
             Column::text(""),
         ];
         let mut grid = Grid::of(&columns);
-        for update in &self.updates.updates {
+        for update in &self.found.updates.updates {
             let [name, old, arrow, new] = versions(update);
             let why = match &update.stands {
                 UpdateStanding::Here => Cell::of("ready", Tone::Good),

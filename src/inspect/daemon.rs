@@ -1,18 +1,16 @@
-//! The running daemon's report about itself and its neighbours, as `pkgswarm status` shows it.
+//! Our daemon's report about itself, its networks and its neighbours.
 
 use std::io;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::config::{AskPolicy, Settings};
+use crate::config::Settings;
 use crate::socket;
 
-/// Longest wait for the daemon, which answers from memory.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// The daemon of this machine.
+#[derive(Debug)]
 pub enum DaemonView {
     /// Not asked, because `lan.enabled` is false.
     NotAsked,
@@ -24,25 +22,33 @@ pub enum DaemonView {
     Answers(Box<DaemonReport>, Value),
 }
 
-/// The daemon's report about itself.
-#[derive(Deserialize)]
+impl Default for DaemonView {
+    fn default() -> Self {
+        Self::Silent("interrupted".to_owned())
+    }
+}
+
+/// The daemon's report about itself. An older daemon does not tell all of it.
+#[derive(Default, Debug, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub struct DaemonReport {
-    id: String,
+    /// Its peer id.
+    pub id: String,
     /// Its agent string among peers.
     pub agent: String,
     /// Its addresses, for lan.peers of another machine.
     pub listening: Vec<String>,
     /// The networks that this machine is in.
     pub networks: Vec<NetworkView>,
+    /// The networks that it trusts.
+    pub trusted: Option<Vec<String>>,
     /// The neighbours that it is connected to.
     pub peers: Vec<PeerView>,
     /// Known neighbours, connected or not.
     pub known_peers: usize,
     /// Files under way from neighbours.
     pub transfers: usize,
-    /// False where it offers no files; an older daemon does not tell.
+    /// False where it offers no files.
     pub sharing: Option<bool>,
     /// Files that it offers.
     pub shared_files: usize,
@@ -51,7 +57,8 @@ pub struct DaemonReport {
 }
 
 /// A network that this machine is in.
-#[derive(Deserialize)]
+#[derive(Default, Debug, Deserialize)]
+#[serde(default)]
 pub struct NetworkView {
     /// The interface that leads there.
     pub interface: String,
@@ -60,17 +67,16 @@ pub struct NetworkView {
     /// The network, as `pkgswarm lan trust` writes it.
     pub network: String,
     /// True if the daemon asks and answers there.
-    #[serde(default)]
     pub used: bool,
     /// The same in words, with the reason.
     pub stands: String,
-    /// The command by which the daemon uses it; an older daemon does not tell.
-    #[serde(default)]
+    /// The command by which the daemon uses it.
     pub remedy: Option<String>,
 }
 
 /// A neighbour that the daemon is connected to.
-#[derive(Deserialize)]
+#[derive(Default, Debug, Deserialize)]
+#[serde(default)]
 pub struct PeerView {
     /// Its peer id.
     pub id: String,
@@ -85,26 +91,21 @@ pub struct PeerView {
 }
 
 impl DaemonView {
-    /// Asks the daemon.
-    pub(super) async fn ask(settings: &Settings) -> Self {
-        if settings.lan == AskPolicy::No {
-            return Self::NotAsked;
-        }
-        match tokio::time::timeout(PATIENCE, socket::ask(&settings.socket, "status")).await {
-            Err(_) => Self::Silent(format!("nothing within {} s", PATIENCE.as_secs())),
-            Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                Self::NotRunning
-            }
+    /// Asks the daemon. A report that does not tell the trusted networks is completed from the settings.
+    pub(super) async fn ask(settings: &Settings, patience: Duration) -> Self {
+        match tokio::time::timeout(patience, socket::ask(&settings.socket, "status")).await {
+            Err(_) => Self::Silent(format!("nothing within {} s", patience.as_secs())),
+            Ok(Err(e)) if is_absence(&e) => Self::NotRunning,
             Ok(Err(e)) => Self::Silent(e.to_string()),
             Ok(Ok(document)) => match DaemonReport::deserialize(&document) {
-                Ok(report) => Self::Answers(Box::new(report), document),
+                Ok(report) => Self::Answers(Box::new(report.completed(settings)), document),
                 Err(e) => Self::Silent(format!("malformed reply from the daemon: {e}")),
             },
         }
     }
 
     /// Returns its report about itself, if it answered.
-    pub(super) fn report(&self) -> Option<&DaemonReport> {
+    pub(crate) fn report(&self) -> Option<&DaemonReport> {
         match self {
             Self::Answers(report, _) => Some(report),
             _ => None,
@@ -112,41 +113,37 @@ impl DaemonView {
     }
 
     /// True if the peer of this id is the daemon itself, or one that it is connected to.
-    pub(super) fn shows(&self, id: &str) -> bool {
+    pub(crate) fn shows(&self, id: &str) -> bool {
         match self {
             Self::Answers(report, _) => report.id == id || report.peers.iter().any(|peer| peer.id == id),
             _ => false,
         }
     }
+}
 
-    /// Returns the daemon's report for programs, and whether it runs.
-    pub(super) fn as_json(&self) -> Value {
-        match self {
-            Self::NotAsked => json!({"asked": false, "why": "lan.enabled is false"}),
-            Self::NotRunning => json!({"asked": true, "answers": false, "why": "does not run"}),
-            Self::Silent(why) => json!({"asked": true, "answers": false, "why": why}),
-            Self::Answers(_, said) => {
-                let mut document = json!({"asked": true, "answers": true});
-                if let (Value::Object(document), Value::Object(said)) = (&mut document, said.clone()) {
-                    document.extend(said);
-                }
-                document
-            }
-        }
+/// True for the error of asking where no daemon runs.
+pub(crate) fn is_absence(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+impl DaemonReport {
+    fn completed(mut self, settings: &Settings) -> Self {
+        self.trusted.get_or_insert_with(|| settings.lan_networks.iter().map(ToString::to_string).collect());
+        self
     }
 }
 
 impl PeerView {
     /// Returns its IP address. The port of an incoming connection carries no information, and the transport is always
     /// TCP.
-    pub(super) fn ip(&self) -> &str {
+    pub(crate) fn ip(&self) -> &str {
         self.address.split('/').nth(2).unwrap_or(&self.address)
     }
 }
 
 impl NetworkView {
     /// Returns the range without the router's hardware address.
-    pub(super) fn range(&self) -> &str {
+    pub(crate) fn range(&self) -> &str {
         self.network.split('@').next().unwrap_or_default()
     }
 }

@@ -1,0 +1,63 @@
+//! The indexes in use: their keys, their copies on this disk, and the last refresh. Fetches nothing.
+
+use std::time::{Duration, SystemTime};
+
+use crate::config::{IndexConfig, Settings};
+use crate::index::in_use;
+use crate::index::manifest::Manifest;
+use crate::index::state::{RouteRecord, SeenSequence};
+
+/// One index, as it is on this machine.
+#[derive(Clone, Debug)]
+pub struct IndexFacts {
+    /// Its declaration.
+    pub config: IndexConfig,
+    /// The error in its keys.
+    pub bad_key: Option<String>,
+    /// The manifest of its copy; an error when it cannot be read by this user.
+    pub copy: Result<Option<Manifest>, String>,
+    /// What was last seen under its keys, maybe of another index with the same ones; an error as above.
+    pub seen: Result<Option<SeenSequence>, String>,
+    /// Age at which it is due (`index.refresh`).
+    pub refresh: Duration,
+    /// True if it was last confirmed longer ago than that, or never.
+    pub is_due: bool,
+    /// The routes of the last refresh.
+    pub routes: Vec<RouteRecord>,
+}
+
+impl IndexFacts {
+    /// Looks at one index.
+    pub(crate) fn of(settings: &Settings, index: &IndexConfig, now: SystemTime) -> Self {
+        let (state, name, grant) = (in_use::state(settings), in_use::copy_name(index), in_use::grant(index));
+        let seen = grant.as_ref().map_or(Ok(None), |grant| state.seen(&grant.keys()));
+        Self {
+            config: index.clone(),
+            bad_key: grant.as_ref().err().map(ToString::to_string),
+            copy: state.held(&name).map(|held| held.map(|held| held.manifest)).map_err(|e| e.to_string()),
+            seen: seen.map_err(|e| e.to_string()),
+            refresh: settings.index_refresh,
+            is_due: in_use::is_due(settings, index, now),
+            routes: state.asked(&name),
+        }
+    }
+
+    /// Returns when a source last confirmed its copy; `None` when there is no copy.
+    ///
+    /// # Errors
+    /// The reason why this user cannot read it.
+    pub(crate) fn confirmed(&self) -> Result<Option<SeenSequence>, &String> {
+        let has_copy = self.copy.as_ref()?.is_some();
+        Ok(self.seen.as_ref()?.clone().filter(|_| has_copy))
+    }
+
+    /// Returns the manifest of its copy, where it can be read.
+    pub(crate) fn manifest(&self) -> Option<&Manifest> {
+        self.copy.as_ref().ok()?.as_ref()
+    }
+}
+
+/// Looks at all indexes of the settings.
+pub(crate) fn look(settings: &Settings, now: SystemTime) -> Vec<IndexFacts> {
+    settings.indexes.iter().map(|index| IndexFacts::of(settings, index, now)).collect()
+}
