@@ -169,6 +169,7 @@ impl Gathering {
         while !is_over() && self.under_way.len() < self.most {
             let Some(want) = self.wants.as_slice().first() else { return };
             let Ok((ticket, duty)) = self.hub.join(hub::key(&want.order(), self.purpose).as_ref()) else { return };
+            ticket.want_stay(self.purpose.stays());
             let Some(want) = self.wants.next() else { return };
             if let Some(duty) = duty {
                 // The threads are there for as long as this.

@@ -25,11 +25,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::fsx;
-use crate::listener::Listener;
+use crate::listener::{Listener, StayWish};
 
 mod files;
 
-pub use files::{DeliveryKey, FileDuty, FileHub, deliver, key};
+pub use files::{FileDuty, FileHub, Wanted, deliver, key, obtain};
 
 /// A result that several listeners may have.
 pub trait Shareable {
@@ -66,6 +66,8 @@ struct Transfer<T> {
     /// The partial file, for reading only.
     file: Mutex<Option<File>>,
     wants_leaves: AtomicBool,
+    /// The strongest wish of its listeners.
+    stays: Mutex<StayWish>,
 }
 
 impl<T> Drop for Transfer<T> {
@@ -157,6 +159,7 @@ impl<K: Hash + Eq + Clone, T> Hub<K, T> {
             result: Mutex::new(None),
             file: Mutex::new(None),
             wants_leaves: AtomicBool::new(false),
+            stays: Mutex::default(),
         });
         if let Some(key) = key {
             running.by_key.insert(key.clone(), Arc::downgrade(&transfer));
@@ -200,6 +203,17 @@ impl<T> Ticket<T> {
     /// Has leaves proven as they come, for [`read_proven`](Self::read_proven). It may cost the root block.
     pub fn want_leaves(&self) {
         self.0.wants_leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Wishes where the file stays. Who comes when it is whole already may come too late.
+    pub fn want_stay(&self, wish: StayWish) {
+        let mut strongest = self.0.stays.lock().expect("nothing panics while it is held");
+        *strongest = wish.max(*strongest);
+    }
+
+    /// Counts the listeners, this one among them.
+    pub fn listeners(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 
     /// Reads proven bytes from `at` on, at most `most`, before the whole file is there; none where none are proven yet,
@@ -308,6 +322,12 @@ impl<T, L: Listener> Listener for DutyListener<T, L> {
     fn wants_leaves(&self) -> bool {
         self.also.wants_leaves()
             || self.transfer.upgrade().is_some_and(|transfer| transfer.wants_leaves.load(Ordering::Relaxed))
+    }
+
+    fn stays(&self) -> StayWish {
+        let wished =
+            self.transfer.upgrade().map(|transfer| *transfer.stays.lock().expect("nothing panics while it is held"));
+        wished.unwrap_or_default().max(self.also.stays())
     }
 
     fn proven(&self, until: u64) {

@@ -4,6 +4,20 @@
 use std::fs::File;
 use std::rc::Rc;
 
+/// A wish about where a file stays once it is handed out; the strongest one of its listeners counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub enum StayWish {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// In the store, unless this machine has it elsewhere, or is short of room.
+    AsUsual,
+    /// In the store until a later call takes it, and as usual after that.
+    UntilTaken,
+    /// In the store, whatever the source.
+    Lasting,
+}
+
 /// A receiver of the progress of one delivery after the other. It is called often, and must not wait.
 pub trait Listener {
     /// Begins with the file called `name`, of `size` bytes, if that is known.
@@ -29,6 +43,11 @@ pub trait Listener {
     /// True to have leaves proven as they come, and told: it may cost the root block.
     fn wants_leaves(&self) -> bool {
         false
+    }
+
+    /// Wishes where the file stays. Asked once it is whole.
+    fn stays(&self) -> StayWish {
+        StayWish::Nowhere
     }
 
     /// Counts the bytes from the beginning of the partial file on that are leaves proven by the root. Nothing is
@@ -68,6 +87,10 @@ impl<L: Listener + ?Sized> Listener for Rc<L> {
 
     fn wants_leaves(&self) -> bool {
         (**self).wants_leaves()
+    }
+
+    fn stays(&self) -> StayWish {
+        (**self).stays()
     }
 
     fn proven(&self, until: u64) {

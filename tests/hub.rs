@@ -257,3 +257,47 @@ fn the_duty_of_one_that_vanished_falls_to_a_listener() {
     });
     assert_eq!(digest(&got.result.unwrap()), Sha256::of(&Dice::new(1).bytes(SIZE)));
 }
+
+#[test]
+fn a_prefetch_that_joins_what_a_caller_fetches_has_the_file_in_the_store() {
+    let _alone = ALONE.lock();
+    for comes_late in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (env, settings) = settings(dir.path());
+        let want = want(dir.path(), 1);
+        let machine = Machine::open(&env, &settings, dir.path()).unwrap();
+        let hub = FileHub::new(2, CancellationToken::new());
+        let mut calls = [(); 2].map(|()| Call::with(Lists::of(&machine), dir.path()));
+        let [one, two] = &mut calls;
+        let order = want.order();
+        let Expect::Exact { sha256, size } = want.plan.expect else { panic!("it is listed") };
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (fetched, prefetched) = runtime.block_on(async {
+            let (ticket, duty) = hub.join(hub::key(&order, Purpose::Caller).as_ref()).unwrap();
+            let duty = duty.expect("no other has asked");
+            let joined = async || {
+                while ticket.listeners() < 2 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let fetching = async {
+                let making = duty.run(one, async |call: &mut Call| {
+                    if !comes_late {
+                        joined().await;
+                    }
+                    let made = deliver::fetch(call, order, Purpose::Caller).await;
+                    // A file of this machine's own is not stored a second time.
+                    assert_eq!(machine.store.has(sha256, size), !comes_late);
+                    joined().await;
+                    made
+                });
+                let Delivery { result, receipt } = making.await;
+                duty.finish(Delivery { result: result.map(Some), receipt })
+            };
+            tokio::join!(fetching, hub::deliver(&hub, two, order, Purpose::Prefetch))
+        });
+        assert!(fetched.is_none(), "the other one listens");
+        assert_eq!(digest(&prefetched.result.unwrap()), sha256);
+        assert!(machine.store.has(sha256, size), "late: {comes_late}");
+    }
+}

@@ -20,7 +20,6 @@ use crate::http;
 use crate::name::NameKind;
 use crate::plan::Expect;
 use crate::plan::Plan;
-use crate::source::Miss;
 use crate::source::kubo::KuboReach;
 use crate::verify::Waiver;
 use crate::want::Want;
@@ -282,7 +281,8 @@ impl DatabaseUpdate<'_> {
     /// Fetches the newest snapshot when no mirror answered at all; `error` is the mirrors' failure.
     async fn without_mirrors(&mut self, error: Error) -> Result<Obtained, Error> {
         let misses = &self.receipt.misses;
-        if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(Miss::is_no_answer) {
+        if error.kind != ErrorKind::NoSource || misses.is_empty() || !misses.iter().all(|(_, miss)| miss.is_no_answer())
+        {
             return Err(error);
         }
         let Some(snapshot) = listed::newest(&self.call.lists, self.want) else { return Err(error) };

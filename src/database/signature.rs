@@ -56,8 +56,8 @@ async fn of_its_database(
 }
 
 /// Returns true when at least one source was asked, and all that were asked definitely have none.
-fn is_absent(misses: &[Miss]) -> bool {
-    !misses.is_empty() && misses.iter().all(|miss| matches!(miss, Miss::Absent(_)))
+fn is_absent(misses: &[(Candidate, Miss)]) -> bool {
+    !misses.is_empty() && misses.iter().all(|(_, miss)| matches!(miss, Miss::Absent(_)))
 }
 
 /// Returns an empty file where pacman reads it as none, else the error.

@@ -28,6 +28,9 @@ pub fn here(call: &Call, order: Order<'_>, purpose: Purpose) -> Option<Obtained>
         let loose = takes.then(|| call.machine.store.take_passing(sha256)).flatten().map(TempFile::named);
         return Some(Obtained { loose, ..Obtained::new(file, Accepted::Proven(proof), from) });
     }
+    if !purpose.is_pacmans() {
+        return None;
+    }
     for dir in call.lists.cache_dirs() {
         let Ok(cached) = fsx::open_read(&dir.join(order.name.as_str())) else { continue };
         if fsx::regular(&cached).is_ok_and(|stat| stat.st_size.unsigned_abs() != size) {

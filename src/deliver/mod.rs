@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use crate::call::Call;
 use crate::error::{Error, ErrorKind};
+use crate::listener::StayWish;
 use crate::machine::Machine;
 use crate::name::FileName;
 use crate::plan::Expect;
@@ -204,12 +205,14 @@ async fn into_slot(
     debug_assert_eq!(proof.size(), size);
     // A file that this machine has anyway is not stored a second time, and none is where room is short.
     let is_once = is_near || store.is_passing() || store.is_short(size);
-    let stored = match purpose {
-        Purpose::Caller | Purpose::Elsewhere { .. } if is_once => {
+    let mut release = || slot.release().map(|path| obtained.loose = Some(TempFile::named(path)));
+    let stored = match purpose.stays().max(call.listener.stays()) {
+        StayWish::Nowhere => release(),
+        StayWish::AsUsual if is_once => {
             store.aside(&call.pacman_run.name).note_handed_out(key);
-            slot.release().map(|path| obtained.loose = Some(TempFile::named(path)))
+            release()
         }
-        Purpose::ReadAhead if is_near => slot.keep(order.name, &proof, Stay::Passing, &obtained.from),
+        StayWish::UntilTaken if is_near => slot.keep(order.name, &proof, Stay::Passing, &obtained.from),
         _ => slot.keep(order.name, &proof, Stay::Lasting, &obtained.from),
     };
     // The file is proven and open: a store that cannot keep it is no reason to fetch it again.

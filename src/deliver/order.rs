@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::deliver::{Candidate, Obtained};
+use crate::listener::StayWish;
 use crate::name::FileName;
 use crate::plan::Plan;
 
@@ -29,6 +30,8 @@ pub enum Purpose {
     },
     /// A later call gets it: a file that this machine has anyway is kept until then.
     ReadAhead,
+    /// A refresh reads it, and keeps in the state directory what it makes of it.
+    Refresh,
     /// It must be in the store afterwards and stay there until pacman has it, whatever the source.
     Prefetch,
 }
@@ -36,6 +39,21 @@ pub enum Purpose {
 impl Purpose {
     pub(super) fn is_for_the_caller(self) -> bool {
         matches!(self, Purpose::Caller | Purpose::Elsewhere { .. })
+    }
+
+    /// Returns where the file is to stay.
+    pub fn stays(self) -> StayWish {
+        match self {
+            Purpose::Refresh => StayWish::Nowhere,
+            Purpose::Caller | Purpose::Elsewhere { .. } => StayWish::AsUsual,
+            Purpose::ReadAhead => StayWish::UntilTaken,
+            Purpose::Prefetch => StayWish::Lasting,
+        }
+    }
+
+    /// True for what pacman may have in a package cache.
+    pub(super) fn is_pacmans(self) -> bool {
+        self != Purpose::Refresh
     }
 
     pub(super) fn looks_here(self) -> bool {

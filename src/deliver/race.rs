@@ -137,7 +137,7 @@ async fn run(
         receipt.sent(candidate.source(), meter.get());
     }
     learn(&mut call.health, &candidates, &log, &shares, had_it);
-    receipt.misses = log.misses.iter().map(|(_, miss)| miss.clone()).collect();
+    receipt.misses = log.misses.iter().map(|(index, miss)| (candidates[*index].clone(), miss.clone())).collect();
     let outcome = outcome.ok_or_else(|| cancelled(name))?;
     if let (Some(false), Some(cid), Some(size)) = (had_it, plan.cid, plan.expect.size())
         && shares.iter().any(|(index, _)| candidates[*index].kind() == SourceKind::Kubo)
@@ -261,11 +261,11 @@ fn sources<'a>(
 fn pace(call: &Call, plan: &Plan, purpose: Purpose) -> Pace {
     let settings = &call.machine.settings;
     // pacman waits for its files; a file that is fetched in advance can be left for the next time.
-    let usual =
-        if purpose == Purpose::Prefetch || call.lists.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
+    let in_advance = matches!(purpose, Purpose::Prefetch | Purpose::Refresh);
+    let usual = if in_advance || call.lists.has_timeouts() { settings.patience } else { WITHOUT_TIMEOUT };
     let patience = match purpose {
         Purpose::Elsewhere { patience } => patience.unwrap_or(usual),
-        Purpose::Caller | Purpose::ReadAhead | Purpose::Prefetch => usual,
+        Purpose::Caller | Purpose::ReadAhead | Purpose::Refresh | Purpose::Prefetch => usual,
     };
     Pace {
         head_start: settings.head_start,

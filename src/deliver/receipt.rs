@@ -3,6 +3,7 @@
 //! A delivery that fails has one too: its bytes came over the network all the same.
 
 use crate::cid::Cid;
+use crate::deliver::Candidate;
 use crate::error::Error;
 use crate::journal::Contribution;
 use crate::source::Miss;
@@ -12,8 +13,8 @@ use crate::source::Miss;
 pub struct Receipt {
     /// Bytes that each source sent, used or not. Sources that sent none are left out.
     pub contributions: Vec<Contribution>,
-    /// Misses of the last race, won or lost; empty when no source was asked.
-    pub misses: Vec<Miss>,
+    /// Misses of the last race, won or lost, with their sources; empty when no source was asked.
+    pub misses: Vec<(Candidate, Miss)>,
     /// Files that Kubo fetched for this delivery, with their sizes in bytes.
     pub cached_by_kubo: Vec<(Cid, u64)>,
     /// Troubles that did not make it fail, one line each, for the user.
@@ -77,7 +78,7 @@ mod tests {
         let mut all = Receipt::default();
         let lost = Delivery::<()>::of(async |receipt: &mut Receipt| {
             receipt.sent("mirror m.example".to_owned(), 7);
-            receipt.misses.push(Miss::Absent("HTTP 404".to_owned()));
+            receipt.misses.push((Candidate::File("/m".into()), Miss::Absent("HTTP 404".to_owned())));
             Err(Error::new(ErrorKind::NoSource, "a", "no source delivered it"))
         })
         .await;

@@ -7,23 +7,33 @@ use crate::deliver::{self, Delivery, Obtained, Order, Purpose, Receipt};
 use crate::digest::Sha256;
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Duty, Hub, Shareable, Ticket};
+use crate::listener::StayWish;
+use crate::name::FileName;
 use crate::plan::Expect;
+use crate::verify::Accepted;
 
-/// What makes two deliveries the same: the expectation, and what the file is for, which decides where it stays. A
-/// delivery without an expectation is like no other, and so is one that skips the store.
-pub type DeliveryKey = (Sha256, Purpose);
-
-/// The hub for files.
-pub type FileHub = Hub<DeliveryKey, Delivery<Option<Obtained>>>;
+/// The hub for files. What makes two deliveries the same is the expectation, whatever each is for.
+pub type FileHub = Hub<Sha256, Delivery<Option<Obtained>>>;
 
 /// The duty to fetch a file.
-pub type FileDuty = Duty<DeliveryKey, Delivery<Option<Obtained>>>;
+pub type FileDuty = Duty<Sha256, Delivery<Option<Obtained>>>;
 
-/// Returns the key of a delivery.
-pub fn key(order: &Order<'_>, purpose: Purpose) -> Option<DeliveryKey> {
+/// What is wanted of a hub.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The digest of the whole file; `None` to share the transfer with no other.
+    pub key: Option<Sha256>,
+    /// Its name, for messages.
+    pub name: &'a FileName,
+    /// What it is for, which decides where it stays.
+    pub purpose: Purpose,
+}
+
+/// Returns the key of a delivery. One without an expectation is like no other, and so is one that skips the store.
+pub fn key(order: &Order<'_>, purpose: Purpose) -> Option<Sha256> {
     match (order.plan.expect, purpose) {
         (_, Purpose::Elsewhere { .. }) | (Expect::Waived(_), _) => None,
-        (Expect::Exact { sha256, .. }, purpose) => Some((sha256, purpose)),
+        (Expect::Exact { sha256, .. }, _) => Some(sha256),
     }
 }
 
@@ -56,23 +66,39 @@ impl FileDuty {
 /// Delivers a file through the hub, as [`deliver::fetch`] does: the first who asks for it fetches it, and goes on for
 /// as long as any listens; the others wait.
 pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
-    let left = call.cancel.clone();
+    let wanted = Wanted { key: key(&order, purpose), name: order.name, purpose };
+    obtain(hub, call, wanted, async |call: &mut Call| deliver::fetch(call, order, purpose).await).await
+}
+
+/// Obtains a file through the hub, by `make` where this call is the first who asks for it. A transfer that is joined
+/// may have been made for another purpose: where its file did not stay as this one needs it, it is obtained anew.
+pub async fn obtain(
+    hub: &FileHub,
+    call: &mut Call,
+    wanted: Wanted<'_>,
+    make: impl AsyncFnOnce(&mut Call) -> Delivery<Obtained>,
+) -> Delivery<Obtained> {
+    let (left, name) = (call.cancel.clone(), wanted.name);
     let (ticket, duty) = loop {
-        match hub.join(key(&order, purpose).as_ref()) {
-            Err(e) => return failed(Error::new(ErrorKind::NoSource, order.name, e)),
-            Ok((ticket, Some(duty))) => break (ticket, duty),
-            Ok((ticket, None)) => match left.run_until_cancelled(ticket.result()).await {
-                None => return got(interrupted(&order), &order),
-                Some(Some(made)) => return got(made, &order),
-                // The one that had the duty is gone: it falls to the next.
-                Some(None) => {}
-            },
+        let (ticket, duty) = match hub.join(wanted.key.as_ref()) {
+            Ok(joined) => joined,
+            Err(e) => return failed(Error::new(ErrorKind::NoSource, name, e)),
+        };
+        ticket.want_stay(wanted.purpose.stays());
+        if let Some(duty) = duty {
+            break (ticket, duty);
+        }
+        match left.run_until_cancelled(ticket.result()).await {
+            None => return failed(deliver::cancelled(name)),
+            Some(Some(made)) if is_served(call, wanted.purpose, &made) => return got(made, name),
+            // The one that had the duty is gone, or made it for itself: it falls to the next.
+            Some(_) => {}
         }
     };
     let mut ticket = Some(ticket);
     let made = {
         let making = duty.run(call, async |call| {
-            let Delivery { result, receipt } = deliver::fetch(call, order, purpose).await;
+            let Delivery { result, receipt } = make(call).await;
             Delivery { result: result.map(Some), receipt }
         });
         tokio::pin!(making);
@@ -85,22 +111,31 @@ pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: 
         }
     };
     match (duty.finish(made), ticket) {
-        (Some(made), _) => got(made, &order),
+        (Some(made), _) => got(made, name),
         // Others have it where this one left.
         (None, ticket) => {
             let made = futures_util::future::OptionFuture::from(ticket.map(Ticket::result)).await.flatten();
-            got(made.unwrap_or_else(|| interrupted(&order)), &order)
+            made.map_or_else(|| failed(deliver::cancelled(name)), |made| got(made, name))
         }
     }
 }
 
-fn got(made: Delivery<Option<Obtained>>, order: &Order<'_>) -> Delivery<Obtained> {
-    let gone = || Error::new(ErrorKind::NoSource, order.name, "it was handed out already");
-    Delivery { result: made.result.and_then(|file| file.ok_or_else(gone)), receipt: made.receipt }
+/// Returns true when what was made for others serves this purpose as well.
+fn is_served(call: &Call, purpose: Purpose, made: &Delivery<Option<Obtained>>) -> bool {
+    match &made.result {
+        Err(_) => true,
+        // A read-ahead has left it to the call that wanted it.
+        Ok(None) => purpose == Purpose::ReadAhead,
+        Ok(Some(Obtained { accepted: Accepted::Proven(proof), .. })) if purpose.stays() > StayWish::AsUsual => {
+            call.machine.store.has(proof.sha256(), proof.size())
+        }
+        Ok(Some(_)) => true,
+    }
 }
 
-fn interrupted(order: &Order<'_>) -> Delivery<Option<Obtained>> {
-    Delivery { result: Err(deliver::cancelled(order.name)), receipt: Receipt::default() }
+fn got(made: Delivery<Option<Obtained>>, name: &FileName) -> Delivery<Obtained> {
+    let gone = || Error::new(ErrorKind::NoSource, name, "it was handed out already");
+    Delivery { result: made.result.and_then(|file| file.ok_or_else(gone)), receipt: made.receipt }
 }
 
 fn failed(error: Error) -> Delivery<Obtained> {
