@@ -24,8 +24,8 @@ use crate::source::kubo::{ask_cached, has_it};
 use crate::source::{self, Miss};
 use crate::verify::Accepted;
 
-mod block_sources;
-mod configured;
+pub(crate) mod block_sources;
+pub(crate) mod configured;
 mod kept;
 mod pull;
 

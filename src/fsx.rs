@@ -157,6 +157,16 @@ pub fn reading(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
+/// Makes a file of these bytes that is in memory alone.
+///
+/// # Errors
+/// When this process can open no more files.
+pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let file = File::from(rustix::fs::memfd_create(c"pkgswarm", rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all_at(bytes, 0)?;
+    Ok(file)
+}
+
 /// Reads `len` bytes at `at`, or as many as there are.
 pub fn read_part(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;

@@ -40,8 +40,8 @@
 //!
 //! The rest of a pacman run is fetched [`ahead`], several files at a time, by [`gather`].
 //!
-//! `xfer`, `fetch`, read-ahead and prefetch ask a [`hub`] for a file, each one of its own: one that is on its
-//! way already is listened to. Steps 3 and 4 print nothing and know of no signal; they tell a
+//! `xfer`, `fetch`, read-ahead, prefetch and the refresh of indexes ask a [`hub`] for a file: one that is on its way
+//! already is listened to, whatever it is for. Steps 3 and 4 print nothing and know of no signal; they tell a
 //! [`listener`], and end when their call is cancelled.
 //!
 //! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`].

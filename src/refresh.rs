@@ -4,15 +4,17 @@
 //! Never during a download. After any failure here, the last good copy stays in use. All routes are waited for until
 //! the deadline even when one has answered: else the fastest source could keep an old index in use.
 //!
-//! A *route* (`routes`, `lan`) brings an offer: record or signature, and manifest. Parts that are known by hash come
-//! from any source (`parts`), for all routes that named them. `accept` judges the offer before its tables are
-//! fetched (`tables`), and [`IndexState`] keeps an accepted one.
+//! A *route* (`routes`, `lan`) brings an offer: record or signature, and manifest. The record is judged and not
+//! expected, so each route reads its own. What has an expectation comes by the process's hub from any source, for all
+//! routes and refreshes that want it: blocks by their CID (`blocks`), tables and their changes as ordinary deliveries
+//! (`files`, `tables`). `accept` judges the offer before its tables are fetched, and [`IndexState`] keeps an accepted
+//! one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -20,26 +22,33 @@ use reqwest::{Client, Url};
 use tokio::sync::OnceCell;
 
 use crate::cid::Cid;
+use crate::content::block_sources::BlockSources;
 use crate::digest::Sha256;
+use crate::hub::FileHub;
 use crate::index::accept::{AcceptedIndex, Grant, IndexOffer, RefusalError, accept};
 use crate::index::manifest::FUTURE_MOST;
 use crate::index::state::{IndexCopy, IndexState, RouteRecord, SeenSequence, StateError};
-use crate::kubo::Kubo;
+use crate::machine::Machine;
 use crate::name::{FileName, RepoName, shown};
-use crate::source::neighbours::LanClient;
+use crate::source::Miss;
 
+mod blocks;
+mod copy;
+mod files;
 mod lan;
-mod parts;
 mod routes;
 mod tables;
+mod tally;
 
-use parts::PartSource;
+use blocks::{BlockPaths, IndexSource};
 use routes::IndexRoute;
+use tally::Tally;
 
-/// Most seconds that a clock may differ and still count as right.
-const CLOCK_MOST: u64 = 600;
+/// Most transfers of one refresh at a time: one block for each route and each neighbour that is followed, and the
+/// changes of one table for each route.
+pub const TRANSFERS_MOST: usize = 256;
 
-/// An index to refresh: its keys, and the addresses to ask for it. A single address is a route or a `PartSource`.
+/// An index to refresh: its keys, and the addresses to ask for it.
 #[derive(Clone, Debug)]
 pub struct RefreshTarget {
     /// The user's name for it; names its copy in the state directory.
@@ -52,6 +61,27 @@ pub struct RefreshTarget {
     pub gateways: Vec<Url>,
     /// The socket of the daemon, if neighbours may be asked for it.
     pub lan: Option<PathBuf>,
+}
+
+/// The means of all refreshes of a process.
+#[derive(Clone)]
+pub struct RefreshMeans {
+    /// This machine: its sources, and the store in which files arrive.
+    pub machine: Rc<Machine>,
+    /// The transfers of the process; [`TRANSFERS_MOST`] for each refresh.
+    pub hub: FileHub,
+    /// For what has no expectation.
+    client: Client,
+}
+
+impl RefreshMeans {
+    /// Refreshes on this machine, by the transfers of `hub`.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made; trying again does not help.
+    pub fn of(machine: &Rc<Machine>, hub: FileHub) -> Result<Self, Miss> {
+        Ok(Self { machine: Rc::clone(machine), hub, client: machine.http.following()? })
+    }
 }
 
 /// The result of a refresh.
@@ -135,13 +165,12 @@ pub struct Refreshed {
 /// Only those of this machine's state directory; faults of others are in the [`RefreshOutcome`].
 pub async fn refresh(
     target: &RefreshTarget,
-    kubo: Option<&Kubo>,
-    client: &Client,
+    means: &RefreshMeans,
     state: &IndexState,
     now: u64,
     deadline: Duration,
 ) -> Result<Refreshed, StateError> {
-    let work = Work::new(target, kubo, client, state, now, deadline)?;
+    let work = Work::new(target, means, state, now, deadline)?;
     let done = work.run().await?;
     let asked: Vec<RouteRecord> = done.routes.iter().map(|route| asked(route, now)).collect();
     state.note_asked(&target.name, &asked)?;
@@ -168,6 +197,7 @@ fn asked(route: &RouteOutcome, at: u64) -> RouteRecord {
 /// One refresh in progress.
 struct Work<'a> {
     target: &'a RefreshTarget,
+    means: &'a RefreshMeans,
     state: &'a IndexState,
     /// The highest sequence seen from these keys: nothing older is accepted.
     floor: Option<SeenSequence>,
@@ -175,25 +205,19 @@ struct Work<'a> {
     held: Option<IndexCopy>,
     /// Unix seconds at the start.
     now: u64,
-    started: Instant,
+    tally: Rc<Tally>,
     deadline: Duration,
     routes: Vec<IndexRoute<'a>>,
-    /// Neighbours, if they may be asked.
-    lan: Option<Rc<LanClient>>,
-    /// The sources of parts, nearest first.
-    sources: Vec<PartSource<'a>>,
-    /// Received and pending parts: routes that lead to the same index share them.
-    parts: RefCell<HashMap<Cid, Rc<OnceCell<Vec<u8>>>>>,
+    /// The sources of blocks, nearest first.
+    sources: BlockSources<IndexSource<'a>>,
+    paths: Rc<BlockPaths>,
+    /// Received and pending blocks: routes that lead to the same index share them.
+    blocks: RefCell<HashMap<Cid, Rc<OnceCell<Vec<u8>>>>>,
     /// Pending tables, so that two answers do not fetch one twice.
     tables: RefCell<HashMap<Sha256, Rc<OnceCell<()>>>>,
-    /// The source that delivered last: it is asked first the next time.
-    favourite: Cell<usize>,
     /// Highest sequence that is in use or whose tables are here.
     best: Cell<u64>,
-    moved: Cell<u64>,
     warnings: RefCell<Vec<String>>,
-    /// Evidence against this machine's clock.
-    clock: RefCell<Option<Clock>>,
 }
 
 /// A route's answer: proven, and its tables here.
@@ -211,8 +235,7 @@ enum Dead {
 impl<'a> Work<'a> {
     fn new(
         target: &'a RefreshTarget,
-        kubo: Option<&'a Kubo>,
-        client: &Client,
+        means: &'a RefreshMeans,
         state: &'a IndexState,
         now: u64,
         deadline: Duration,
@@ -222,26 +245,23 @@ impl<'a> Work<'a> {
         let held = state.held(&target.name).ok().flatten();
         // The last refresh has a time of this clock, the sequence is the publisher's, at most a day ahead.
         let known = floor.as_ref().map_or(0, |seen| seen.fetched.max(seen.sequence.saturating_sub(FUTURE_MOST)));
-        let behind = known.saturating_sub(now);
-        let lan = target.lan.as_ref().map(|socket| Rc::new(LanClient::at(socket)));
+        let (tally, paths) = (Rc::new(Tally::new(now, known)), Rc::default());
         Ok(Self {
-            routes: routes::of(target, lan.as_ref(), kubo, client),
-            sources: parts::sources(target, lan.as_ref(), kubo, client),
-            lan,
+            routes: routes::of(target, means, &tally),
+            sources: blocks::sources(target, means, &paths, &tally, deadline),
+            paths,
             target,
+            means,
             state,
             floor,
             held,
             now,
-            started: Instant::now(),
+            tally,
             deadline,
-            parts: RefCell::default(),
+            blocks: RefCell::default(),
             tables: RefCell::default(),
-            favourite: Cell::new(0),
             best: Cell::new(0),
-            moved: Cell::new(0),
             warnings: RefCell::default(),
-            clock: RefCell::new((behind > CLOCK_MOST).then_some(Clock::Behind(behind))),
         })
     }
 
@@ -277,11 +297,11 @@ impl<'a> Work<'a> {
                 Err(Dead::Local(error)) => return Err(error),
                 Err(Dead::Route(failure)) => Err(failure),
             };
-            routes.push(RouteOutcome { via: self.routes[at].via.clone(), took: self.started.elapsed(), said });
+            routes.push(RouteOutcome { via: self.routes[at].via.clone(), took: self.tally.started.elapsed(), said });
         }
         let late = pending.iter().enumerate().filter(|(_, pending)| **pending).map(|(at, _)| RouteOutcome {
             via: self.routes[at].via.clone(),
-            took: self.started.elapsed(),
+            took: self.tally.started.elapsed(),
             said: Err(RefreshError::Late(self.deadline)),
         });
         routes.extend(late);
@@ -292,8 +312,8 @@ impl<'a> Work<'a> {
         Ok(Refreshed {
             outcome: outcome.unwrap_or_else(|| refusal.map_or(RefreshOutcome::Unreachable, RefreshOutcome::Refused)),
             routes,
-            clock: self.clock.take(),
-            moved: self.moved.get(),
+            clock: self.tally.clock.take(),
+            moved: self.tally.moved.get(),
             warnings: self.warnings.take(),
         })
     }
@@ -344,24 +364,12 @@ impl<'a> Work<'a> {
 
     /// Returns the time left until the deadline.
     fn left(&self) -> Duration {
-        self.deadline.saturating_sub(self.started.elapsed())
+        self.deadline.saturating_sub(self.tally.started.elapsed())
     }
 
     /// Returns a limit for single calls, later than the deadline of the whole.
     fn enough(&self) -> Duration {
         self.left() + Duration::from_secs(1)
-    }
-
-    fn count(&self, bytes: usize) {
-        self.moved.set(self.moved.get() + bytes as u64);
-    }
-
-    /// Compares the clock with a server's date (Unix seconds).
-    fn heard(&self, host: &str, time: u64) {
-        let by = (self.now + self.started.elapsed().as_secs()).cast_signed() - time.cast_signed();
-        if by.unsigned_abs() > CLOCK_MOST {
-            self.clock.borrow_mut().get_or_insert_with(|| Clock::Off { host: host.to_owned(), by });
-        }
     }
 
     fn warn(&self, text: &str) {

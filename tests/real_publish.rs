@@ -5,15 +5,19 @@ mod real;
 
 use pkgswarm::catalogue::Catalogue;
 use pkgswarm::cid::Cid;
+use pkgswarm::config::Settings;
 use pkgswarm::digest::Sha256;
+use pkgswarm::env::Env;
+use pkgswarm::hub::FileHub;
 use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
 use pkgswarm::index::ipns::RecordError;
 use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::state::IndexState;
 use pkgswarm::kubo::keep::{Ledger, Trimmed};
+use pkgswarm::machine::Machine;
 use pkgswarm::name::{FileName, RepoName};
 use pkgswarm::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
-use pkgswarm::refresh::{RefreshOutcome, RefreshTarget, Refreshed, refresh};
+use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
 use real::{Kubo, Package, Parts, Repo, command, noise, run, scratch};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -21,6 +25,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 const MIB: u64 = 1 << 20;
 const LIFE: u64 = 4 * 3600;
@@ -99,7 +104,7 @@ impl Publisher {
 struct Reader {
     state: IndexState,
     source: RefreshTarget,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Reader {
@@ -109,12 +114,19 @@ impl Reader {
         let grant = Grant { ipns: report.name, minisign: None, repos };
         let name = FileName::new("tests").unwrap();
         let source = RefreshTarget { name, grant, url: None, gateways: Vec::new(), lan: None };
-        Self { state: IndexState::at(dir.path().join("state")), source, _dir: dir }
+        Self { state: IndexState::at(dir.path().join("state")), source, dir }
     }
 
     fn refresh(&self, node: &Kubo, now: u64) -> Refreshed {
-        let kubo = client(node);
-        let work = refresh(&self.source, Some(&kubo), &kubo.client, &self.state, now, Duration::from_secs(60));
+        let mut env = Env::from_process();
+        env.vars.clear();
+        let store = format!("store.dir={}", self.dir.path().join("store").display());
+        let set = [store, format!("kubo.api={}", node.api()), format!("kubo.gateway={}", node.gateway())];
+        let settings = Settings::read(&env, &set).expect("settings");
+        let machine = Machine::open(&env, &settings, self.dir.path()).expect("a store");
+        let hub = FileHub::new(TRANSFERS_MOST, CancellationToken::new());
+        let means = RefreshMeans::of(&machine, hub).expect("a client");
+        let work = refresh(&self.source, &means, &self.state, now, Duration::from_secs(60));
         wait(work).expect("a state directory")
     }
 

@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use clap::Parser as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, IndexAddArgs, IndexCommand, NameArgs, RefreshArgs, ShowArgs};
 use crate::clock;
@@ -19,13 +21,14 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::fsx;
 use crate::handover::{self, Handed, HandoverTarget};
+use crate::hub::FileHub;
 use crate::index::in_use;
 use crate::index::time;
 use crate::inspect::index::IndexFacts;
 use crate::inspect::pacman;
 use crate::machine::Machine;
 use crate::name::RepoName;
-use crate::refresh::{Clock, RefreshOutcome, RefreshTarget, Refreshed, refresh};
+use crate::refresh::{Clock, RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
 use crate::report;
 use crate::runtime::block_on;
 
@@ -193,7 +196,7 @@ fn refresh_here(env: &Env, settings: &Settings, args: &RefreshArgs) -> anyhow::R
 /// # Errors
 /// `Interrupted`; the first error of this machine's state, after the others have ended.
 pub fn refresh_all(
-    machine: &Machine,
+    machine: &Rc<Machine>,
     names: &[String],
     due: bool,
     mut done: impl FnMut(&IndexConfig, &Refreshed),
@@ -202,11 +205,11 @@ pub fn refresh_all(
     let wanted = settings.indexes.iter().filter(|index| names.is_empty() || names.contains(&index.name));
     let wanted = wanted.filter(|index| !due || in_use::is_due(settings, index, now));
     let targets = wanted.map(|index| Ok((index, target(machine, index)?))).collect::<Result<Vec<_>, Error>>()?;
-    let kubo = machine.asks_kubo().then(|| machine.kubo());
-    let refused = |miss| Error::new(ErrorKind::NoSource, "index", miss);
-    let (client, state) = (machine.http.following().map_err(refused)?, in_use::state(settings));
+    let hub = FileHub::new(TRANSFERS_MOST * targets.len().max(1), CancellationToken::new());
+    let means = RefreshMeans::of(machine, hub).map_err(|miss| Error::new(ErrorKind::NoSource, "index", miss))?;
+    let state = in_use::state(settings);
     let works = targets.iter().map(|(index, target)| {
-        let work = refresh(target, kubo.as_ref(), &client, &state, clock::unix(now), settings.index_deadline);
+        let work = refresh(target, &means, &state, clock::unix(now), settings.index_deadline);
         async move { (*index, work.await) }
     });
     let mut works: FuturesUnordered<_> = works.collect();

@@ -34,7 +34,7 @@ const REST_MOST: Duration = Duration::from_secs(120);
 const ANSWER_MOST: Duration = Duration::from_secs(600);
 
 /// A source that may have single blocks.
-pub(super) trait BlockSource {
+pub(crate) trait BlockSource {
     /// Returns its name in the line of a delivered file.
     fn label(&self) -> String;
     /// Returns its name where it failed.
@@ -47,7 +47,7 @@ pub(super) trait BlockSource {
 
 /// The clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
+pub(crate) struct Clocks {
     /// Silence of all sources that were asked after which the next one is asked as well, and the time over which a
     /// rate is measured.
     pub stall: Duration,
@@ -59,7 +59,7 @@ pub(super) struct Clocks {
 
 /// A block, and when its first byte came, as far as that could be seen.
 #[derive(Debug)]
-pub(super) struct Came {
+pub(crate) struct Came {
     /// Its bytes.
     pub block: Vec<u8>,
     /// When it began to come; when it was asked for where that does not show.
@@ -67,10 +67,10 @@ pub(super) struct Came {
 }
 
 /// The reasons why a block came from no source, by index of the source.
-pub(super) type Misses = Vec<(usize, Miss)>;
+pub(crate) type Misses = Vec<(usize, Miss)>;
 
 /// The sources to ask, gateways among them, and the standing of each.
-pub(super) struct BlockSources<P> {
+pub(crate) struct BlockSources<P> {
     pub list: Vec<P>,
     clocks: Clocks,
     standings: RefCell<Vec<BlockSourceStanding>>,
@@ -101,7 +101,7 @@ struct BlockSourceStanding {
 
 impl<P: BlockSource> BlockSources<P> {
     /// Takes the sources in the order in which they are asked.
-    pub(super) fn new(list: Vec<P>, clocks: Clocks) -> Self {
+    pub(crate) fn new(list: Vec<P>, clocks: Clocks) -> Self {
         let now = Instant::now();
         let standing = || BlockSourceStanding {
             heard: now,
@@ -135,7 +135,7 @@ impl<P: BlockSource> BlockSources<P> {
     }
 
     /// Returns one block from the first source that delivers it.
-    pub(super) async fn block(&self, cid: Cid) -> Result<Came, Misses> {
+    pub(crate) async fn block(&self, cid: Cid) -> Result<Came, Misses> {
         if let Some(block) = cid.inline() {
             return Ok(Came { block: block.to_vec(), begun: Instant::now() });
         }

@@ -14,7 +14,7 @@ use crate::source::neighbours::LanClient;
 use crate::source::{Local, Miss, SourceKind};
 
 /// A source that may have blocks.
-pub(super) enum ContentSource {
+pub(crate) enum ContentSource {
     /// The local network, by way of the daemon.
     Lan(LanClient),
     /// Kubo on loopback.

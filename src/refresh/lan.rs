@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::parts::IndexPart;
 use super::{RefreshError, Work};
 use crate::index::accept::{IndexOffer, RefusalError, accept};
 use crate::index::manifest::MANIFEST_MOST;
@@ -35,7 +34,7 @@ impl Work<'_> {
         let mut failure = None;
         let mut told: Vec<LanAnswer> = Vec::new();
         for answer in answers {
-            self.count(answer.len());
+            self.tally.count(answer.len() as u64);
             match self.look(&answer) {
                 Ok(found) => told.push(found),
                 Err(why) => failure = failure.or(Some(why)),
@@ -101,7 +100,7 @@ impl Work<'_> {
         let offer = match (self.target.grant.ipns, record, manifest) {
             (Some(name), Some(record), _) => self.follow(name, record).await?,
             (None, _, Some(cid)) => {
-                let manifest = self.part(&IndexPart::block(cid, "pkgswarm.json", MANIFEST_MOST)).await?;
+                let manifest = self.block(cid, "pkgswarm.json", MANIFEST_MOST).await?;
                 IndexOffer { manifest, minisig, ..IndexOffer::default() }
             }
             _ => return Err(RefreshError::Refused(RefusalError::NoManifest)),

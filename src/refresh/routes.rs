@@ -5,10 +5,9 @@
 
 use std::rc::Rc;
 
-use reqwest::Client;
-
-use super::parts::{self, IndexPart, PlainCopy};
-use super::{RefreshError, RefreshTarget, Work};
+use super::copy::{CopyError, PlainCopy};
+use super::tally::Tally;
+use super::{RefreshError, RefreshMeans, RefreshTarget, Work};
 use crate::cid::{Cid, Codec};
 use crate::dag::dir;
 use crate::http::host;
@@ -16,7 +15,7 @@ use crate::index::accept::{IndexOffer, RefusalError};
 use crate::index::ipns::Name;
 use crate::index::manifest::MANIFEST_MOST;
 use crate::index::minisign::SIGNATURE_MOST;
-use crate::kubo::Kubo;
+use crate::kubo::{Kubo, KuboError};
 use crate::size::{BLOCK_MOST, RECORD_MOST};
 use crate::source::neighbours::LanClient;
 
@@ -32,7 +31,7 @@ pub(super) struct IndexRoute<'a> {
 
 enum RouteKind<'a> {
     /// Neighbours, through the daemon: each sends its copy.
-    Lan(Rc<LanClient>),
+    Lan(LanClient),
     /// `name/get` of the RPC, or `/ipns/NAME?format=ipns-record` of a gateway if no RPC is known.
     Record(Kubo, Name),
     /// `/routing/v1/ipns/NAME`.
@@ -44,20 +43,17 @@ enum RouteKind<'a> {
 }
 
 /// Lists all routes to `target`.
-pub(super) fn of<'a>(
-    target: &'a RefreshTarget,
-    lan: Option<&Rc<LanClient>>,
-    kubo: Option<&'a Kubo>,
-    client: &Client,
-) -> Vec<IndexRoute<'a>> {
+pub(super) fn of<'a>(target: &'a RefreshTarget, means: &RefreshMeans, tally: &Rc<Tally>) -> Vec<IndexRoute<'a>> {
+    let (machine, client) = (&means.machine, &means.client);
     let mut routes = Vec::new();
-    if let Some(lan) = lan {
-        routes.push(IndexRoute { via: LAN.to_owned(), ask: RouteKind::Lan(Rc::clone(lan)) });
+    if let Some(socket) = &target.lan {
+        routes.push(IndexRoute { via: LAN.to_owned(), ask: RouteKind::Lan(LanClient::at(socket)) });
     }
     if let Some(name) = target.grant.ipns {
-        if let Some(kubo) = kubo {
+        if machine.asks_kubo() {
+            let kubo = machine.kubo();
             routes.push(IndexRoute { via: "kubo".to_owned(), ask: RouteKind::Record(kubo.clone(), name) });
-            routes.push(IndexRoute { via: "kubo routing".to_owned(), ask: RouteKind::Routing(kubo.clone(), name) });
+            routes.push(IndexRoute { via: "kubo routing".to_owned(), ask: RouteKind::Routing(kubo, name) });
         }
         for url in &target.gateways {
             let gateway = Kubo::at_gateway(url, client);
@@ -66,7 +62,7 @@ pub(super) fn of<'a>(
         }
     }
     if let Some(url) = &target.url {
-        let copy = PlainCopy::at(url, client);
+        let copy = PlainCopy::at(url, client, tally);
         let ask = match target.grant.ipns {
             Some(name) => RouteKind::Copy(copy, name),
             None => RouteKind::Whole(copy),
@@ -79,32 +75,32 @@ pub(super) fn of<'a>(
 impl Work<'_> {
     /// Fetches the offer of this route, unproven except for the parts that had to be proven to fetch the rest.
     pub(super) async fn offer(&self, route: &IndexRoute<'_>) -> Result<IndexOffer, RefreshError> {
-        let missing = |error: parts::PartError| match error {
-            parts::PartError::Status(404 | 410) => RefreshError::Refused(RefusalError::Missing("the IPNS record")),
+        let missing = |error: CopyError| match error {
+            CopyError::Status(404 | 410) => RefreshError::Refused(RefusalError::Missing("the IPNS record")),
             error => RefreshError::Failed(error.to_string()),
         };
         match &route.ask {
             RouteKind::Lan(neighbours) => self.of_neighbours(neighbours).await,
             RouteKind::Record(kubo, name) => {
-                let record = kubo.record(&name.to_string(), self.enough()).await.map_err(parts::fault)?;
-                self.count(record.len());
+                let record = kubo.record(&name.to_string(), self.enough()).await.map_err(fault)?;
+                self.tally.count(record.len() as u64);
                 self.follow(*name, record).await
             }
             RouteKind::Routing(kubo, name) => {
-                let record = kubo.routed_record(&name.to_string(), self.enough()).await.map_err(parts::fault)?;
-                self.count(record.len());
+                let record = kubo.routed_record(&name.to_string(), self.enough()).await.map_err(fault)?;
+                self.tally.count(record.len() as u64);
                 self.follow(*name, record).await
             }
             RouteKind::Copy(copy, name) => {
-                let record = self.get(copy, "pkgswarm.ipns-record", RECORD_MOST).await.map_err(missing)?;
+                let record = copy.get("pkgswarm.ipns-record", RECORD_MOST).await.map_err(missing)?;
                 self.follow(*name, record).await
             }
             RouteKind::Whole(copy) => {
-                let failed = |e: parts::PartError| RefreshError::Failed(e.to_string());
-                let manifest = self.get(copy, "pkgswarm.json", MANIFEST_MOST).await.map_err(failed)?;
-                let minisig = match self.get(copy, "pkgswarm.json.minisig", SIGNATURE_MOST).await {
+                let failed = |e: CopyError| RefreshError::Failed(e.to_string());
+                let manifest = copy.get("pkgswarm.json", MANIFEST_MOST).await.map_err(failed)?;
+                let minisig = match copy.get("pkgswarm.json.minisig", SIGNATURE_MOST).await {
                     // `accept` decides whether it is missed.
-                    Err(parts::PartError::Status(404 | 410)) => None,
+                    Err(CopyError::Status(404 | 410)) => None,
                     other => Some(other.map_err(failed)?),
                 };
                 Ok(IndexOffer { manifest, minisig, ..IndexOffer::default() })
@@ -117,19 +113,24 @@ impl Work<'_> {
         // Checked here as well, because only a proven record may cause fetching of blocks.
         let root = name.verify(&record, self.now).and_then(|record| record.root());
         let root = root.map_err(|why| RefreshError::Refused(why.into()))?;
-        let block = self.part(&IndexPart::block(root, "pkgswarm.root", BLOCK_MOST)).await?;
+        let block = self.block(root, "pkgswarm.root", BLOCK_MOST).await?;
         let mut offer = IndexOffer { record: Some(record), ..IndexOffer::default() };
         let found = |name| dir::entry(root, &block, name).map_err(|why| RefreshError::Refused(why.into()));
         let raw = |found: Option<(Cid, u64)>| found.map(|(cid, _)| cid).filter(|cid| cid.codec() == Codec::Raw);
         if let Some(cid) = raw(found("pkgswarm.json")?) {
-            offer.manifest = self.part(&IndexPart::block(cid, "pkgswarm.json", MANIFEST_MOST)).await?;
+            offer.manifest = self.block(cid, "pkgswarm.json", MANIFEST_MOST).await?;
         }
         if self.target.grant.minisign.is_some()
             && let Some(cid) = raw(found("pkgswarm.json.minisig")?)
         {
-            offer.minisig = Some(self.part(&IndexPart::block(cid, "pkgswarm.json.minisig", SIGNATURE_MOST)).await?);
+            offer.minisig = Some(self.block(cid, "pkgswarm.json.minisig", SIGNATURE_MOST).await?);
         }
         offer.root = Some(block);
         Ok(offer)
     }
+}
+
+/// Converts a failed call into a route's failure: the route is named beside it.
+fn fault(fault: KuboError) -> RefreshError {
+    RefreshError::Failed(format!("{}: {}", fault.call, fault.text))
 }

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::parts::IndexPart;
+use super::files::IndexFile;
 use super::{Dead, RefreshError, Work};
+use crate::deliver::Candidate;
 use crate::digest::Sha256;
 use crate::fsx;
 use crate::hedge::hedged;
 use crate::index::diff::Changes;
-use crate::index::manifest::Table;
+use crate::index::manifest::{Packed, Table};
 use crate::index::state::{KeepError, TableBytes};
-use crate::name::FileName;
-use crate::source::neighbours::LanClient;
 
 /// Time to wait for a neighbour before others are asked as well.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,9 +33,11 @@ impl Work<'_> {
         if at_hand.is_ok_and(|bytes| bytes.is_some_and(|bytes| Sha256::of(&bytes) == table.sha256)) {
             return Ok(());
         }
-        let Some(lan) = &self.lan else { return self.of_all(table).await };
+        if self.target.lan.is_none() {
+            return self.of_all(table).await;
+        }
         // A neighbour sends it whole, which costs no operator anything. One that hangs is not waited for.
-        let attempts = [self.of_lan(lan, table).boxed_local(), self.of_all(table).boxed_local()];
+        let attempts = [self.of_lan(table).boxed_local(), self.of_all(table).boxed_local()];
         // A failure of this machine ends it.
         let attempts = attempts.into_iter().map(|attempt| async {
             match attempt.await {
@@ -56,14 +57,12 @@ impl Work<'_> {
     }
 
     /// Fetches the table from a neighbour: not compressed.
-    async fn of_lan(&self, lan: &LanClient, table: &Table) -> Result<(), Dead> {
-        let name = FileName::new(format!("{}-{}.ndjson", table.repo, table.arch));
-        let name = name.map_err(|why| Dead::Route(RefreshError::Failed(why.to_string())))?;
-        let file = lan.file(table.sha256, table.size, &name).await;
-        let file = file.map_err(|miss| Dead::Route(RefreshError::Failed(format!("{name}: {miss}"))))?;
-        self.count(usize::try_from(table.size).unwrap_or(usize::MAX));
-        let kept = self.state.keep_table(&self.target.name, table, TableBytes::Plain(&file));
-        kept.map_err(|error| dead(name.as_str(), error))
+    async fn of_lan(&self, table: &Table) -> Result<(), Dead> {
+        let path = format!("{}-{}.ndjson", table.repo, table.arch);
+        let file = IndexFile { path: &path, sha256: table.sha256, size: table.size, cid: None };
+        let got = self.file_from(&file, &[Candidate::Lan(table.sha256)]).await.map_err(Dead::Route)?;
+        let kept = self.state.keep_table(&self.target.name, table, TableBytes::Plain(&got.file));
+        kept.map_err(|error| dead(&path, error))
     }
 
     /// Fetches the table's diffs, or the compressed table, from any source.
@@ -81,8 +80,15 @@ impl Work<'_> {
             }
         }
         let path = table.path();
-        let packed = self.part(&IndexPart::table(&table.packed, &path)).await.map_err(Dead::Route)?;
+        let Packed { cid, sha256, size } = table.packed;
+        let packed = self.read(&IndexFile { path: &path, sha256, size, cid: Some(cid) }).await.map_err(Dead::Route)?;
         self.state.keep_table(name, table, TableBytes::Packed(&packed)).map_err(|error| dead(&path, error))
+    }
+
+    /// Delivers a file, and reads it whole: the manifest bounds its size.
+    async fn read(&self, file: &IndexFile<'_>) -> Result<Vec<u8>, RefreshError> {
+        let got = self.file(file).await?;
+        fsx::read_part(&got.file, 0, file.size).map_err(|e| RefreshError::Failed(format!("{}: {e}", file.path)))
     }
 
     /// Applies diffs; `false` when none lead from the present table to this one.
@@ -92,11 +98,10 @@ impl Work<'_> {
         let Some(old) = held.manifest.tables.iter().find(same) else { return Ok(false) };
         let path = held.table(old.sha256);
         let (Some(chain), true) = (table.diffs_from(old.changed), path.exists()) else { return Ok(false) };
-        let diffs = futures_util::stream::iter(
-            chain
-                .iter()
-                .map(async |(path, diff)| self.part(&IndexPart::block(diff.cid(), path, diff.size as usize)).await),
-        );
+        let diffs = futures_util::stream::iter(chain.iter().map(async |(path, diff)| {
+            let cid = diff.cid();
+            self.read(&IndexFile { path, sha256: cid.digest(), size: diff.size, cid: Some(cid) }).await
+        }));
         let (mut diffs, mut changes) = (diffs.buffered(AT_ONCE), Changes::default());
         while let Some(packed) = diffs.next().await {
             let packed = packed.map_err(Dead::Route)?;

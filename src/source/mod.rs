@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `file`, `lan`, `kubo`, `gateway`, `mirror` | one implementation each; `lan` asks the daemon |
 //! | `metered` | counts the bytes of another source, and slows it |
-//! | `neighbours` | no `Source`: blocks, indexes and tables through the daemon |
+//! | `neighbours` | no `Source`: blocks and indexes through the daemon |
 //! | `window` | no `Source`: how many blocks are asked for at a time |
 
 use std::future::Future;

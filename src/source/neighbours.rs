@@ -1,15 +1,11 @@
 //! Requests to neighbours through this machine's daemon that are no part of a race: single blocks, for callers
-//! that walk a DAG themselves; copies of a signed index, and its tables. In a race, `source/lan.rs` asks.
+//! that walk a DAG themselves; copies of a signed index. In a race, `source/lan.rs` asks.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cid::Cid;
-use crate::digest::Sha256;
-use crate::fsx;
-use crate::name::FileName;
 use crate::size::BLOCK_MOST;
 use crate::socket::Connection;
 use crate::source::Miss;
@@ -111,29 +107,6 @@ impl LanClient {
             Ok(answers)
         };
         patient(asked).await
-    }
-
-    /// Fetches a whole file, unproven, to be read from its beginning; `name` is the daemon's name for it.
-    ///
-    /// # Errors
-    /// The reason why it does not come.
-    pub async fn file(&self, sha256: Sha256, size: u64, name: &FileName) -> Result<File, Miss> {
-        let connection = connect(&self.socket)?;
-        ask(&connection, &format!("get {sha256} {size} - {name}")).await?;
-        let mut file = None;
-        loop {
-            // For as long as bytes come.
-            let (text, given) = patient(async { said(connection.receive().await) }).await?;
-            file = given.or(file);
-            match (text.split(' ').next(), file.take()) {
-                (Some("done"), Some(whole)) => {
-                    fsx::regular(&whole).map_err(|e| Miss::Broken(e.to_string()))?;
-                    return Ok(whole);
-                }
-                (Some("coming" | "have"), Some(part)) => file = Some(part),
-                _ => return Err(refusal(&text)),
-            }
-        }
     }
 }
 

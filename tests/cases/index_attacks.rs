@@ -146,7 +146,7 @@ fn mix_and_match_of_two_publications_is_refused() {
     assert_eq!(run.code(), 1, "{}", run.stderr);
     let lines: Vec<&str> = run.said.lines().collect();
     assert_eq!((lines[0], lines[2]), ("error: index arch: no source delivered it", KEPT));
-    assert!(lines[1].starts_with("  url  tables/core-x86_64.ndjson.zst: url: corrupt: sha256 "), "{}", lines[1]);
+    assert!(lines[1].starts_with("  url  tables/core-x86_64.ndjson.zst: url: corrupt: "), "{}", lines[1]);
     scene.uses(&scene.first);
     // An old manifest and its signature under a new record.
     newer.publish_on(&scene.mirror);
@@ -171,10 +171,13 @@ fn endless_data_is_cut_off_at_the_limit_of_each_part() {
     let table = newer.table.len();
     for (part, said) in [
         ("pkgswarm.ipns-record", "longer than 10240 bytes".to_owned()),
-        ("pkgswarm.root", "pkgswarm.root: url: longer than 2097152 bytes".to_owned()),
-        ("pkgswarm.json", format!("pkgswarm.json: url: longer than {MANIFEST_MOST} bytes")),
-        ("pkgswarm.json.minisig", "pkgswarm.json.minisig: url: longer than 16384 bytes".to_owned()),
-        ("core-x86_64.ndjson.zst", format!("tables/core-x86_64.ndjson.zst: url: longer than {table} bytes")),
+        ("pkgswarm.root", "pkgswarm.root: url: corrupt: longer than 2097152 bytes".to_owned()),
+        ("pkgswarm.json", format!("pkgswarm.json: url: corrupt: longer than {MANIFEST_MOST} bytes")),
+        ("pkgswarm.json.minisig", "pkgswarm.json.minisig: url: corrupt: longer than 16384 bytes".to_owned()),
+        (
+            "core-x86_64.ndjson.zst",
+            format!("tables/core-x86_64.ndjson.zst: url: corrupt: has {} bytes, expected {table}", (64 << 20) + table),
+        ),
     ] {
         let mirror = FakeMirror::serving::<&str, &[u8]>(&[]).on(part).oversized(64 << 20);
         newer.publish_on(&mirror);

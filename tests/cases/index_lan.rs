@@ -124,6 +124,7 @@ fn whatever_neighbours_tell_the_index_in_use_stays() {
         ("other blocks", holding(&newer), Daemon::Lying),
         ("blocks without end", holding(&newer), Daemon::Oversized),
         ("blocks that do not come", holding(&newer), Daemon::Stalling),
+        ("blocks that come for ever", holding(&newer), Daemon::Trickling),
         ("answers without end", holding(&newer), Daemon::Endless),
         ("silence", holding(&newer), Daemon::Silent),
         ("nothing after it has heard", holding(&newer), Daemon::Searching),
@@ -169,7 +170,9 @@ fn a_neighbour_that_tells_and_does_not_deliver_does_not_keep_the_publisher_away(
     let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
     let new = index(&publisher, &["curl"], now() - 60);
     new.publish_on(&mirror);
-    for manner in [Daemon::Lying, Daemon::Stalling, Daemon::Oversized, Daemon::Endless, Daemon::Searching] {
+    let manners =
+        [Daemon::Lying, Daemon::Stalling, Daemon::Trickling, Daemon::Oversized, Daemon::Endless, Daemon::Searching];
+    for manner in manners {
         let daemon = FakeDaemon::with(holding(&new), manner);
         let world = asking(World::new().config(&publisher.config(Some(&mirror))), &daemon);
         let world = world.set("PKGSWARM_SHARE_REPOS", "core").set("PKGSWARM_INDEX_DEADLINE", "10 s");

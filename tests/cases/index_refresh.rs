@@ -1,7 +1,22 @@
 //! Refreshing an index: the bytes transferred, the answer chosen, and the result without a network.
 
+use std::path::Path;
 use std::time::Duration;
 
+use pkgswarm::call::Call;
+use pkgswarm::deliver::{self, Candidate, Delivery, Order, Purpose};
+use pkgswarm::hub::FileHub;
+use pkgswarm::index::accept::Grant;
+use pkgswarm::index::in_use;
+use pkgswarm::index::manifest::Packed;
+use pkgswarm::lists::Lists;
+use pkgswarm::machine::Machine;
+use pkgswarm::name::{FileName, RepoName};
+use pkgswarm::plan::{Expect, Plan};
+use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, TRANSFERS_MOST, refresh};
+use tokio_util::sync::CancellationToken;
+
+use super::deliveries::means;
 use crate::support::keys::now;
 use crate::support::*;
 
@@ -57,6 +72,75 @@ fn a_refresh_moves_what_changed_and_not_the_table() {
     let before = mirror.bytes();
     assert_eq!(world.run(&["index", "refresh"]).code(), 0);
     assert_eq!(mirror.bytes() - before, new.record.len() as u64);
+}
+
+#[test]
+fn what_a_refresh_fetches_stays_in_the_state_directory_alone() {
+    let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let (old, new) = two(&publisher);
+    let world = World::new().config(&publisher.config(Some(&mirror)));
+    for index in [&old, &new] {
+        index.publish_on(&mirror);
+        assert_eq!(world.run(&["index", "refresh"]).code(), 0);
+        assert_eq!(ls(&world)["sequence"], index.sequence());
+    }
+    for part in ["files", "partial"] {
+        let left = std::fs::read_dir(world.path("store").join(part)).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{part}");
+    }
+}
+
+#[test]
+fn two_refreshes_and_a_fetch_of_the_same_table_receive_it_once() {
+    let (publisher, mirror) = (Keys::new(1), FakeMirror::serving::<&str, &[u8]>(&[]));
+    let (index, _) = two(&publisher);
+    index.publish_on(&mirror);
+    let dir = tempfile::tempdir().unwrap();
+    let (env, settings) = means(dir.path());
+    let machine = Machine::open(&env, &settings, dir.path()).unwrap();
+    let hub = FileHub::new(TRANSFERS_MOST, CancellationToken::new());
+    let means = RefreshMeans::of(&machine, hub.clone()).unwrap();
+    let state = in_use::state(&settings);
+    let url = |path: &str| reqwest::Url::parse(&format!("http://{}/index/{path}", mirror.address())).unwrap();
+    let key = publisher.minisign.public();
+    let [one, two] = ["one", "two"].map(|name| {
+        let grant = Grant {
+            ipns: publisher.name().parse().ok(),
+            minisign: Some(key.clone()),
+            repos: vec![RepoName::new("core").unwrap()],
+        };
+        RefreshTarget { name: FileName::new(name).unwrap(), grant, url: Some(url("")), gateways: Vec::new(), lan: None }
+    });
+    let table = &index.manifest.tables[0];
+    let Packed { cid, sha256, size } = table.packed;
+    let plan = Plan { cid: Some(cid), ..Plan::without_cid(Expect::Exact { sha256, size }) };
+    let (name, candidates) = (FileName::new("table").unwrap(), [Candidate::Mirror(url(&table.path()))]);
+    let order = Order { name: &name, plan: &plan, candidates: &candidates };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (ticket, duty) = hub.join(Some(&sha256)).unwrap();
+        let (duty, mut call) = (duty.unwrap(), Call::with(Lists::of(&machine), Path::new("/var/tmp")));
+        let fetching = async {
+            let made = duty.run(&mut call, async |call: &mut Call| {
+                while ticket.listeners() < 3 {
+                    tokio::task::yield_now().await;
+                }
+                deliver::fetch(call, order, Purpose::Caller).await
+            });
+            let Delivery { result, receipt } = made.await;
+            assert_eq!(receipt.contributions.iter().map(|one| one.bytes).sum::<u64>(), size);
+            duty.finish(Delivery { result: result.map(Some), receipt })
+        };
+        let long = Duration::from_secs(60);
+        let refresh = |target| refresh(target, &means, &state, now(), long);
+        let (one, two, _) = tokio::join!(refresh(&one), refresh(&two), fetching);
+        for refreshed in [one, two].map(Result::unwrap) {
+            let RefreshOutcome::Updated { sequence, .. } = refreshed.outcome else { panic!("{refreshed:?}") };
+            assert_eq!(sequence, index.sequence());
+        }
+    });
+    assert_eq!(mirror.hits("core-x86_64.ndjson.zst"), 1);
+    assert!(machine.store.has(sha256, size), "the fetch keeps it as usual");
 }
 
 #[test]

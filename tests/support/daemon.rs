@@ -43,6 +43,8 @@ pub enum Daemon {
     Sharing,
     /// Answers about an index for ever, with empty answers.
     Endless,
+    /// Says that a block is coming, and never brings it.
+    Trickling,
     /// Announces more bytes than were requested.
     Oversized,
     /// Delivers, and knows no request with a word more, as one that was started before an upgrade.
@@ -238,6 +240,10 @@ async fn pass(connection: &Connection, stock: &Stock, cid: Cid, manner: Daemon) 
             None
         }
         (Some(_), Daemon::Oversized) => connection.send(&format!("bytes {}", 1 << 30), None).await.ok(),
+        (Some(_), Daemon::Trickling) => loop {
+            connection.send("looking", None).await.ok()?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        },
         (Some(block), _) => connection.send_bytes(block).await.ok(),
     }
 }

@@ -1,0 +1,89 @@
+//! Files of an index with an expectation: its tables, and the changes of each. They are ordinary deliveries, by the
+//! hub: a race over all sources that may have one, with the record of their health.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use super::copy::below;
+use super::tally::Arrivals;
+use super::{RefreshError, Work};
+use crate::call::Call;
+use crate::cid::Cid;
+use crate::deliver::{Candidate, Obtained, Order, Purpose};
+use crate::digest::Sha256;
+use crate::error::Error;
+use crate::http::host;
+use crate::hub;
+use crate::lists::Lists;
+use crate::name::FileName;
+use crate::plan::{Expect, Plan};
+use crate::source::Miss;
+use crate::source::kubo::KuboReach;
+
+/// A file of the index.
+pub(super) struct IndexFile<'p> {
+    /// Its place in a plain copy.
+    pub(super) path: &'p str,
+    /// What is expected.
+    pub(super) sha256: Sha256,
+    /// In bytes.
+    pub(super) size: u64,
+    /// Set where it is known to have one.
+    pub(super) cid: Option<Cid>,
+}
+
+impl Work<'_> {
+    /// Makes the call of one delivery.
+    pub(super) fn call(&self) -> Call {
+        let lists = Lists::of(&self.means.machine);
+        Call::with(lists, Path::new("/var/tmp")).telling(Rc::new(Arrivals::of(&self.tally)))
+    }
+
+    /// Delivers a file from any source.
+    pub(super) async fn file(&self, file: &IndexFile<'_>) -> Result<Obtained, RefreshError> {
+        let by_cid = |candidate: &dyn Fn(Cid) -> Candidate| file.cid.map(candidate);
+        let lan = self.target.lan.as_ref().map(|_| Candidate::Lan(file.sha256));
+        // An index is public, and what a publisher's own nodes have is found nowhere else.
+        let kubo = by_cid(&|cid| Candidate::Kubo(cid, KuboReach::Anywhere)).filter(|_| self.means.machine.asks_kubo());
+        let copy = self.target.url.as_ref().map(|url| Candidate::Mirror(below(url, file.path)));
+        let gateways = self.target.gateways.iter();
+        let gateways = gateways.filter_map(|url| by_cid(&|cid| Candidate::Gateway(url.clone(), cid)));
+        let candidates: Vec<_> = lan.into_iter().chain(kubo).chain(copy).chain(gateways).collect();
+        self.file_from(file, &candidates).await
+    }
+
+    /// Delivers a file from one of `candidates`.
+    pub(super) async fn file_from(
+        &self,
+        file: &IndexFile<'_>,
+        candidates: &[Candidate],
+    ) -> Result<Obtained, RefreshError> {
+        let IndexFile { path, sha256, size, cid } = *file;
+        let name = FileName::new(path.rsplit('/').next().unwrap_or(path));
+        let name = name.map_err(|why| RefreshError::Failed(format!("{path}: {why}")))?;
+        let plan = Plan { cid, ..Plan::without_cid(Expect::Exact { sha256, size }) };
+        let order = Order { name: &name, plan: &plan, candidates };
+        let delivered = hub::deliver(&self.means.hub, &mut self.call(), order, Purpose::Refresh).await;
+        delivered.result.map_err(|error| failed(path, &error, &delivered.receipt.misses))
+    }
+}
+
+fn failed(path: &str, error: &Error, misses: &[(Candidate, Miss)]) -> RefreshError {
+    let mut said: Vec<String> = Vec::new();
+    for (candidate, miss) in misses {
+        let line = match candidate {
+            Candidate::Mirror(_) => format!("url: {miss}"),
+            Candidate::Gateway(url, _) => format!("{}: {miss}", host(url)),
+            Candidate::File(_) | Candidate::Lan(_) | Candidate::Kubo(..) => {
+                format!("{}: {miss}", candidate.kind().word())
+            }
+        };
+        if !said.contains(&line) {
+            said.push(line);
+        }
+    }
+    if said.is_empty() {
+        said.push(error.message.clone());
+    }
+    RefreshError::Failed(format!("{path}: {}", said.join("; ")))
+}
