@@ -7,17 +7,17 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use pkgswarm::catalogue::{self, Catalogue, CatalogueEntry};
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::fsx::FileKey;
+use pkgswarm::base::name::FileName;
 use pkgswarm::dag::build::{build, build_blocks};
-use pkgswarm::digest::Sha256;
-use pkgswarm::distro::syncdb;
-use pkgswarm::fsx::FileKey;
-use pkgswarm::health::record::SourceRecord as HostRecord;
-use pkgswarm::journal::{By, Contribution, Journal};
-use pkgswarm::name::FileName;
-use pkgswarm::race::board::{Board, Move, Take};
-use pkgswarm::race::{Log, Pace};
-use pkgswarm::source::SourceKind;
+use pkgswarm::engine::race::board::{Board, Move, Take};
+use pkgswarm::engine::race::{Log, Pace};
+use pkgswarm::engine::source::SourceKind;
+use pkgswarm::lists::catalogue::{self, Catalogue, CatalogueEntry};
+use pkgswarm::lists::pacman::syncdb;
+use pkgswarm::store::health::record::SourceRecord as HostRecord;
+use pkgswarm::store::journal::{By, Contribution, Journal};
 
 const MIB: usize = 1 << 20;
 /// The number of packages in Arch Linux's largest repository, and some room.
@@ -140,10 +140,10 @@ fn name(n: u32) -> FileName {
     FileName::new(format!("some-package-of-usual-length{n}-1.2.3-1-x86_64.pkg.tar.zst")).expect("a name")
 }
 
-fn journal_record(name: &FileName) -> pkgswarm::journal::JournalRecord {
+fn journal_record(name: &FileName) -> pkgswarm::store::journal::JournalRecord {
     let shares = vec![Contribution { source: "mirror m.example".to_owned(), bytes: 3 << 20 }];
     let (at, took) = (1_700_000_000, 100);
-    pkgswarm::journal::JournalRecord {
+    pkgswarm::store::journal::JournalRecord {
         at,
         took,
         by: By::Xfer,

@@ -5,9 +5,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use pkgswarm::env::Env;
-use pkgswarm::error::{self, Error};
-use pkgswarm::{hit, interrupt, report};
+use pkgswarm::base::env::Env;
+use pkgswarm::base::error::{self, Error};
+use pkgswarm::base::interrupt;
+use pkgswarm::pacman::hit;
+use pkgswarm::report;
 
 fn main() -> ExitCode {
     interrupt::hold();

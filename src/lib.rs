@@ -4,9 +4,9 @@
 //! local Kubo daemon, gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a
 //! reason with a name.
 //!
-//! There are two programs. `front.rs` is the command `pkgswarm`: it serves a file that is here already ([`hit`]),
-//! which ends most calls of a pacman that has a `DownloadUser`, and becomes the other one for everything else.
-//! `main.rs` is `pkgswarm-full`, whose command line is in [`cli`] and `cmd`. Both are made of this library.
+//! There are two programs. `front.rs` is the command `pkgswarm`: it serves a file that is here already
+//! ([`pacman::hit`]), which ends most calls of a pacman that has a `DownloadUser`, and becomes the other one for
+//! everything else. `main.rs` is `pkgswarm-full`, whose command line is in [`cmd::cli`]. Both are made of this library.
 //!
 //! Below is the map; `CONTRIBUTING.md` has three walks, each through the files that one task passes.
 //!
@@ -18,37 +18,37 @@
 //!                 store  <-------------------------+
 //! ```
 //!
-//! 1. [`want`] reads the URL that pacman passed: the file's name, the repository whose server it belongs to, its
+//! 1. [`want`](engine::want) reads the URL that pacman passed: the file's name, the repository whose server it belongs to, its
 //!    entries in the sync database and the indexes, and the sources to ask. It holds the plan of step 2.
-//! 2. [`plan`] decides what is expected of the bytes and under which CID they can be asked for. It does no input
+//! 2. [`plan`](trust::plan) decides what is expected of the bytes and under which CID they can be asked for. It does no input
 //!    or output and knows no clock.
-//! 3. [`deliver`] looks in the [`store`] and in pacman's caches, locks the file in the store, and looks once more,
-//!    for what another process has fetched meanwhile. Else the [`race`] asks one [`source`] after the other,
+//! 3. [`deliver`](engine::deliver) looks in the [`store`] and in pacman's caches, locks the file in the store, and looks once more,
+//!    for what another process has fetched meanwhile. Else the [`race`](engine::race) asks one [`source`](engine::source) after the other,
 //!    overlaps slow ones, lets several share a file where its leaves are known, and goes on with the next where
 //!    the last one stopped.
-//! 4. [`verify`] hashes the received bytes. A proven file gets its place in the store.
-//! 5. [`output`] copies it to the path that the caller named, under a name that it gets last of all. A file whose
+//! 4. [`verify`](trust::verify) hashes the received bytes. A proven file gets its place in the store.
+//! 5. [`output`](trust::output) copies it to the path that the caller named, under a name that it gets last of all. A file whose
 //!    only user is the caller is not copied but gets its name there.
 //!
 //! What these steps need is in three parts, and each function takes the part that it needs: the
-//! [`machine`] that all calls of a process share, the [`lists`](mod@lists) of pacman and the indexes,
-//! and the single [`call`], which knows its run of pacman and what earlier calls learnt. Step 3 returns a
-//! receipt beside its result, also when it failed; [`background::note`] writes the [`journal`] from it.
+//! [`machine`] that all calls of a process share, the [`lists`](machine::lists) of pacman and the indexes,
+//! and the single [`call`](machine::call), which knows its run of pacman and what earlier calls learnt. Step 3 returns a
+//! receipt beside its result, also when it failed; [`background::note`](pacman::background::note) writes the [`journal`](store::journal) from it.
 //!
-//! Run by root, [`handover`] has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
+//! Run by root, [`handover`](pacman::handover) has an unprivileged child do 1 to 4. The child passes an open file; root does 5, and
 //! checks that its copy has the sha256 and size that the child named.
 //!
-//! The rest of a pacman run is fetched [`ahead`], several files at a time, by [`gather`].
+//! The rest of a pacman run is fetched [`ahead`](pacman::ahead), several files at a time, by [`gather`](pacman::gather).
 //!
-//! `xfer`, `fetch`, read-ahead, prefetch and the refresh of indexes ask a [`hub`] for a file: one that is on its way
-//! already is listened to, whatever it is for. Steps 3 and 4 print nothing and know of no signal; they tell a
-//! [`listener`], and end when their call is cancelled.
+//! `xfer`, `fetch`, read-ahead and prefetch ask a [`hub`](engine::hub) for a file, each one of its own: one that is on its
+//! way already is listened to. Steps 3 and 4 print nothing and know of no signal; they tell a
+//! [`listener`](base::listener), and end when their call is cancelled.
 //!
-//! Databases go through [`database`], files that are asked for by CID alone ([`address`]) through [`content`].
+//! Databases go through [`database`](pacman::database), files that are asked for by CID alone ([`address`](engine::address)) through [`content`](engine::content).
 //! Indexes are fetched by [`refresh`], away from this path, judged in [`index`](mod@index), and made in [`publish`].
 //!
-//! The files of neighbours come through the [`daemon`], a process of its own: the source `source/lan.rs` asks it
-//! over the [`socket`] and reads the file while it grows. The daemon serves local users; the `node` in it is the
+//! The files of neighbours come through the [`daemon`], a process of its own: the source `engine/source/lan.rs` asks it
+//! over the [`socket`](net::socket) and reads the file while it grows. The daemon serves local users; the `node` in it is the
 //! IPFS peer that fetches from neighbours and serves them.
 //!
 //! # Words
@@ -63,7 +63,6 @@
 //! | lists | what pacman.conf, the sync databases and the indexes say, as one run of pacman sees them |
 //! | call | one call of this program that delivers files, for one run of pacman |
 //! | run | one run of pacman (`pacman_run`), with at most one *transaction*; its name is the id and start time of the process |
-//! | inspection | one look at this machine in parts, read by `doctor`, `status` and `setup`: pacman, stores, units, indexes, Kubo, the daemon |
 //! | want | a file to fetch: name, repository, plan, sources to ask |
 //! | waiver | the named reason why a file has no expectation, as with signatures |
 //! | source | what may be asked for a file: package cache, the lan, Kubo, gateway, mirror |
@@ -86,6 +85,7 @@
 //! | neighbour | another machine of the local network that runs this daemon or Kubo |
 //! | peer | any IPFS peer, known or not |
 //! | shelf | the files that the node serves, by their blocks |
+//! | inspection | one look at this machine in parts, read by `doctor`, `status` and `setup`: pacman, stores, units, indexes, Kubo, the daemon |
 //! | journal | one line for each file that was delivered or fetched, with the bytes of each source |
 //!
 //! # Checking the trust
@@ -93,12 +93,12 @@
 //! Five files decide which bytes reach the package manager. Each has its own tests; those named here prove it from
 //! outside.
 //!
-//! - `plan.rs`: the sync database decides, else an index, else a named waiver. Where both list a file and differ,
+//! - `trust/plan.rs`: the sync database decides, else an index, else a named waiver. Where both list a file and differ,
 //!   and pacman demands no package signatures, the file is refused. (`tests/cases/xfer.rs`,
 //!   `tests/cases/xfer_index.rs`)
-//! - `verify.rs`: no other module can make a [`Verified`](verify::Verified) or [`Waived`](verify::Waived).
+//! - `trust/verify.rs`: no other module can make a [`Verified`](trust::verify::Verified) or [`Waived`](trust::verify::Waived).
 //!   (`tests/cases/xfer_mirror.rs`, `tests/cases/xfer_kubo.rs`)
-//! - `output.rs`: a file gets its name in exchange for one of these, after its last byte.
+//! - `trust/output.rs`: a file gets its name in exchange for one of these, after its last byte.
 //!   (`tests/cases/xfer_kill.rs`, `tests/cases/xfer_hostile.rs`)
 //! - `dag/walk.rs`: a file that is asked for by its CID alone consists of blocks with the digests that the CID
 //!   leads to. (`tests/cases/xfer_kubo.rs`)
@@ -108,104 +108,45 @@
 //! `dag/proof.rs` proves single leaves. It decides which source is asked again and for what, not what is accepted:
 //! a file with an expectation is always hashed whole at the end.
 //!
-//! # Order of the modules
+//! # Rooms
 //!
-//! A module uses modules in lines above its own, and none in its own line or below. `tests/layers.rs` reads this
-//! very list and fails where an import goes the other way.
+//! Each directory of `src/` is a room. Its `mod.rs` says what comes in, what goes out, which rooms it may use, and in
+//! which order its parts stand; `tests/layers.rs` holds every import against that, and makes the picture in
+//! `doc/rooms.md`. A room uses rooms in lines above its own:
 //!
 //! ```text
-//! budget clock digest env fsx hedge interrupt listener miss name ordered protobuf public publisher users
-//! cid columns program runtime
-//! size
-//! error distro health journal socket
-//! address coming config dag catalogue look stats
-//! http
-//! verify source kubo report index
-//! plan store output node
-//! machine race publish
-//! lists
-//! call find
-//! deliver
-//! want content handover background hub
-//! database gather daemon refresh
-//! prefetch
-//! inspect
-//! doctor
-//! setup
-//! cli ahead
-//! hit
+//! base
+//! config dag lists
+//! index net trust
+//! publish store
+//! machine report
+//! engine
+//! node pacman refresh
+//! daemon host
 //! cmd
 //! ```
 //!
-//! So the way of a file and the imports run alike: wants use plans, the race uses plans, sources and proofs. Only
-//! `cmd` and `main.rs` see [`cli`], the command line. Input from outside comes through few doors:
-//! [`env`](mod@env) for the process, [`config`] for settings, [`distro`] for pacman's files, [`http`] and [`kubo`]
-//! for the network, [`socket`] for the daemon, and inside the daemon `node` for its peers.
+//! So the way of a file and the imports run alike: `engine` takes what `lists` and `index` say, decides with `trust`,
+//! and keeps in `store`. Input from outside comes through few doors: [`base::env`](mod@base::env) for the process,
+//! [`config`] for settings, [`lists`](mod@lists) for pacman's files, [`net`] for the network and the daemon's socket,
+//! and inside the daemon `node` for its peers.
 
-pub mod address;
-pub mod ahead;
-pub mod background;
-pub mod budget;
-pub mod call;
-pub mod catalogue;
-pub mod cid;
-pub mod cli;
-pub mod clock;
+pub mod base;
 pub mod cmd;
-pub mod columns;
-pub mod coming;
 pub mod config;
-pub mod content;
 pub mod daemon;
 pub mod dag;
-pub mod database;
-pub mod deliver;
-pub mod digest;
-pub mod distro;
-pub mod doctor;
-pub mod env;
-pub mod error;
-pub mod find;
-pub mod fsx;
-pub mod gather;
-pub mod handover;
-pub mod health;
-pub mod hedge;
-pub mod hit;
-pub mod http;
-pub mod hub;
+pub mod engine;
+pub mod host;
 pub mod index;
-pub mod inspect;
-pub mod interrupt;
-pub mod journal;
-pub mod kubo;
-pub mod listener;
 pub mod lists;
-pub mod look;
 pub mod machine;
-pub mod miss;
-pub mod name;
+pub mod net;
 #[cfg(feature = "node")]
 pub mod node;
-pub mod ordered;
-pub mod output;
-pub mod plan;
-pub mod prefetch;
-pub mod program;
-pub mod protobuf;
-pub mod public;
+pub mod pacman;
 pub mod publish;
-pub mod publisher;
-pub mod race;
 pub mod refresh;
 pub mod report;
-pub mod runtime;
-pub mod setup;
-pub mod size;
-pub mod socket;
-pub mod source;
-pub mod stats;
 pub mod store;
-pub mod users;
-pub mod verify;
-pub mod want;
+pub mod trust;

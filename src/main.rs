@@ -3,10 +3,10 @@
 
 use std::process::ExitCode;
 
-use pkgswarm::cli::Cli;
+use pkgswarm::base::env::Env;
+use pkgswarm::base::error::ErrorKind;
 use pkgswarm::cmd;
-use pkgswarm::env::Env;
-use pkgswarm::error::ErrorKind;
+use pkgswarm::cmd::cli::Cli;
 
 fn main() -> ExitCode {
     let env = Env::from_process();

@@ -27,19 +27,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::listener::Listener;
+use pkgswarm::base::name::FileName;
 use pkgswarm::config::ProgressMode;
 use pkgswarm::dag::proof::Leaves;
 use pkgswarm::dag::unixfs::{self, Piece};
-use pkgswarm::digest::Sha256;
-use pkgswarm::health::record::SourceRecord;
-use pkgswarm::listener::Listener;
-use pkgswarm::name::FileName;
-use pkgswarm::output::Output;
-use pkgswarm::plan::Expect;
-use pkgswarm::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
+use pkgswarm::engine::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
+use pkgswarm::engine::source::SourceKind;
 use pkgswarm::report::ProgressLine;
-use pkgswarm::source::SourceKind;
+use pkgswarm::store::health::record::SourceRecord;
+use pkgswarm::trust::output::Output;
+use pkgswarm::trust::plan::Expect;
 use scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
 
 /// Bytes of a leaf: small, so that a race of many leaves takes no time.

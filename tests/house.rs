@@ -12,7 +12,7 @@
 //!
 //! A second test holds that each mechanism stands in one file (`ONCE`).
 //!
-//! Printed and not held: lines, rooms (entries of src/), files over 400 lines.
+//! Others hold that src/ has about eighteen rooms. Printed and not held: lines, files over 400 lines.
 
 #[path = "support/house/cycles.rs"]
 mod cycles;
@@ -125,11 +125,18 @@ fn long_doc_lines() -> Vec<String> {
     long
 }
 
-/// Counts the entries of src/, without the three roots.
-fn rooms() -> usize {
+/// Counts the rooms (directories) of src/, and lists the files beside them.
+fn rooms() -> (usize, Vec<String>) {
     let entries = fs::read_dir("src").expect("src/").map(|entry| entry.expect("an entry").path());
-    let stems: BTreeSet<_> = entries.map(|path| path.file_stem().expect("a name").to_owned()).collect();
-    stems.iter().filter(|stem| !["lib", "main", "front"].iter().any(|root| stem == root)).count()
+    let (rooms, loose): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    (rooms.len(), loose.iter().map(|path| path.display().to_string()).collect())
+}
+
+#[test]
+fn the_house_has_about_eighteen_rooms_and_nothing_in_the_hall() {
+    let (rooms, loose) = rooms();
+    assert!((16..=20).contains(&rooms), "{rooms} rooms in src/: a reader remembers about eighteen");
+    assert!(loose.len() <= 4, "these belong in a room: {loose:?}");
 }
 
 fn held(text: &str) -> BTreeMap<String, usize> {
@@ -205,10 +212,11 @@ fn no_number_of_the_house_rises() {
     );
     let all = |sources: &[Source]| sources.iter().map(|source| source.text.lines().count()).sum::<usize>();
     println!(
-        "house: {} rooms, {} files of {} lines, {code} of them code without tests; tests/ {} lines",
-        rooms(),
+        "house: {} rooms, {} files of {} lines (mean {}), {code} of them code without tests; tests/ {} lines",
+        rooms().0,
         sources.len(),
         all(&sources),
+        all(&sources) / sources.len(),
         all(&tests),
     );
     assert!(wrong.is_empty(), "{}; `tests/house --list` shows what is counted", wrong.join(", "));
@@ -216,39 +224,39 @@ fn no_number_of_the_house_rises() {
 
 /// What exists once, the text that would betray a second one, and the files that may have it.
 const ONCE: [(&str, &str, &[&str]); 22] = [
-    ("the CID profile's name", "\"unixfs-v1-2025\"", &["src/size.rs"]),
-    ("the one-chunk rule", "<= OWN_BLOCK_MOST", &["src/size.rs"]),
+    ("the CID profile's name", "\"unixfs-v1-2025\"", &["src/base/size.rs"]),
+    ("the one-chunk rule", "<= OWN_BLOCK_MOST", &["src/base/size.rs"]),
     ("the one-chunk rule", "<= CHUNK as u64", &[]),
-    ("the chunk's size", "CHUNK: usize =", &["src/size.rs"]),
-    ("the longest block", "BLOCK_MOST: usize =", &["src/size.rs"]),
-    ("the longest IPNS record", "RECORD_MOST: usize =", &["src/size.rs"]),
-    ("the user agent", "USER_AGENT: &str =", &["src/http/mod.rs"]),
-    ("proxy policy", ".no_proxy()", &["src/http/mod.rs", "src/http/proxy.rs"]),
-    ("Unix time", "duration_since(UNIX_EPOCH)", &["src/clock.rs"]),
-    ("a file's identity from stat(2)", "st_ctime_nsec", &["src/fsx/key.rs"]),
-    ("the names of temporary files", "\".pkgswarm-\"", &["src/fsx/replace.rs"]),
+    ("the chunk's size", "CHUNK: usize =", &["src/base/size.rs"]),
+    ("the longest block", "BLOCK_MOST: usize =", &["src/base/size.rs"]),
+    ("the longest IPNS record", "RECORD_MOST: usize =", &["src/base/size.rs"]),
+    ("the user agent", "USER_AGENT: &str =", &["src/net/http/mod.rs"]),
+    ("proxy policy", ".no_proxy()", &["src/net/http/mod.rs", "src/net/http/proxy.rs"]),
+    ("Unix time", "duration_since(UNIX_EPOCH)", &["src/base/clock.rs"]),
+    ("a file's identity from stat(2)", "st_ctime_nsec", &["src/base/fsx/key.rs"]),
+    ("the names of temporary files", "\".pkgswarm-\"", &["src/base/fsx/replace.rs"]),
     // output.rs names what it stages by link(2), and by rename(2) where there is no such thing.
-    ("replacing by rename", ".persist(", &["src/fsx/replace.rs", "src/output.rs"]),
-    ("files that are synced", ".sync_all()", &["src/fsx/replace.rs"]),
-    ("files that are synced", ".sync_data()", &["src/fsx/replace.rs"]),
-    ("reading a copied descriptor from its start", "io::Read for FromStart", &["src/fsx/from_start.rs"]),
-    ("passing descriptors", "::ScmRights(", &["src/socket/passing.rs"]),
-    ("a raw block by HTTP", "application/vnd.ipld.raw", &["src/http/block.rs"]),
-    ("a raw block by HTTP", "?format=raw", &["src/http/block.rs"]),
-    ("asking Kubo what it has", "cached_only: true, direct: true", &["src/source/kubo.rs"]),
-    ("streaming a CAR", "car::header(", &["src/kubo/upload.rs"]),
-    ("pacman's version", "HTTP_USER_AGENT\")?", &["src/distro/version.rs"]),
+    ("replacing by rename", ".persist(", &["src/base/fsx/replace.rs", "src/trust/output.rs"]),
+    ("files that are synced", ".sync_all()", &["src/base/fsx/replace.rs"]),
+    ("files that are synced", ".sync_data()", &["src/base/fsx/replace.rs"]),
+    ("reading a copied descriptor from its start", "io::Read for FromStart", &["src/base/fsx/from_start.rs"]),
+    ("passing descriptors", "::ScmRights(", &["src/net/socket/passing.rs"]),
+    ("a raw block by HTTP", "application/vnd.ipld.raw", &["src/net/http/block.rs"]),
+    ("a raw block by HTTP", "?format=raw", &["src/net/http/block.rs"]),
+    ("asking Kubo what it has", "cached_only: true, direct: true", &["src/engine/source/kubo.rs"]),
+    ("streaming a CAR", "car::header(", &["src/net/kubo/upload.rs"]),
+    ("pacman's version", "HTTP_USER_AGENT\")?", &["src/lists/pacman/version.rs"]),
     // The race, the search for one block and a refresh wait for several sources of which each counts; a gathering
     // waits for several files in any order.
     (
         "hedging, and fetching in an order",
         "FuturesUnordered::new()",
         &[
-            "src/hedge.rs",
-            "src/ordered.rs",
-            "src/race/driver/lanes.rs",
-            "src/content/block_sources.rs",
-            "src/gather.rs",
+            "src/base/hedge.rs",
+            "src/base/ordered.rs",
+            "src/engine/race/driver/lanes.rs",
+            "src/engine/content/block_sources.rs",
+            "src/pacman/gather.rs",
         ],
     ),
 ];

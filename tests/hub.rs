@@ -13,22 +13,22 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use pkgswarm::call::Call;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::env::Env;
+use pkgswarm::base::error::ErrorKind;
+use pkgswarm::base::listener::Unheard;
+use pkgswarm::base::name::FileName;
 use pkgswarm::config::Settings;
-use pkgswarm::deliver::{self, Candidate, Delivery, Obtained, Purpose};
-use pkgswarm::digest::Sha256;
-use pkgswarm::env::Env;
-use pkgswarm::error::ErrorKind;
-use pkgswarm::health::record::SourceRecord;
-use pkgswarm::hub::{self, FileHub, Hub, Shareable};
-use pkgswarm::listener::Unheard;
-use pkgswarm::lists::Lists;
+use pkgswarm::engine::deliver::{self, Candidate, Delivery, Obtained, Purpose};
+use pkgswarm::engine::hub::{self, FileHub, Hub, Shareable};
+use pkgswarm::engine::race::{Log, Pace, Race, RaceOutcome, RaceSource};
+use pkgswarm::engine::source::SourceKind;
+use pkgswarm::engine::want::Want;
 use pkgswarm::machine::Machine;
-use pkgswarm::name::FileName;
-use pkgswarm::plan::{Expect, Known};
-use pkgswarm::race::{Log, Pace, Race, RaceOutcome, RaceSource};
-use pkgswarm::source::SourceKind;
-use pkgswarm::want::Want;
+use pkgswarm::machine::call::Call;
+use pkgswarm::machine::lists::Lists;
+use pkgswarm::store::health::record::SourceRecord;
+use pkgswarm::trust::plan::{Expect, Known};
 use scripted::{Dice, Fault, Manner, Scripted};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -70,7 +70,7 @@ fn want(dir: &Path, number: usize) -> Want {
 
 /// The sha256 of a file, which is not read into memory at once.
 fn digest(obtained: &Obtained) -> Sha256 {
-    pkgswarm::verify::digest(&obtained.file, obtained.accepted.size()).unwrap()
+    pkgswarm::trust::verify::digest(&obtained.file, obtained.accepted.size()).unwrap()
 }
 
 #[test]

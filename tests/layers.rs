@@ -1,36 +1,41 @@
-//! Imports go one way: the list of layers in the crate documentation, held against every `crate::` path in src/. A
-//! failure has a kind everywhere below the commands.
+//! Imports go one way: the heads of the rooms of src/, held against every path in it. The engine is quiet. A failure
+//! has a kind everywhere below the commands.
 
-use std::collections::{BTreeSet, HashMap};
+#[path = "support/house/cycles.rs"]
+#[expect(dead_code, reason = "circles are counted by tests/house")]
+mod cycles;
+#[path = "support/house/rooms.rs"]
+mod rooms;
+#[path = "support/house/source.rs"]
+#[expect(dead_code, reason = "tests/house counts more than layers need")]
+mod source;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns the line of the list that names each module.
-fn layers() -> HashMap<String, usize> {
-    let docs = fs::read_to_string("src/lib.rs").unwrap();
-    let section = docs.lines().skip_while(|line| *line != "//! # Order of the modules");
-    let list = section.skip_while(|line| *line != "//! ```text").skip(1).take_while(|line| *line != "//! ```");
-    let mut layers = HashMap::new();
-    for (line, text) in list.enumerate() {
-        for module in text.trim_start_matches("//!").split_whitespace() {
-            assert!(layers.insert(module.to_owned(), line).is_none(), "{module} stands in the list twice");
-        }
-    }
-    layers
+use cycles::FileUses;
+use source::Source;
+
+/// The files below src/ that are in no room: the programs, and the list of rooms.
+const ROOTS: [&str; 3] = ["front.rs", "lib.rs", "main.rs"];
+
+/// Returns `["engine", "race", "driver"]` for `src/engine/race/driver.rs`.
+fn module_of(path: &Path) -> Vec<String> {
+    let below = path.strip_prefix("src").expect("a file of src/").with_extension("");
+    let mut names: Vec<String> = below.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    names.pop_if(|last| last == "mod");
+    names
 }
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ext| ext == "rs") {
-            found.push(path);
-        }
-    }
+/// Lists the files below src/ that are in a room.
+fn files_of_rooms() -> Vec<Source> {
+    let mut sources = Source::all_below(Path::new("src"));
+    sources.retain(|source| !ROOTS.iter().any(|root| source.path == Path::new("src").join(root)));
+    sources
 }
 
-/// Lists the top-level modules in a line of code.
+/// Lists the rooms named in a line of code.
 fn used(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
     assert!(!code.contains("crate::{"), "one module a `use crate::` line: {line}");
@@ -38,33 +43,112 @@ fn used(line: &str) -> impl Iterator<Item = &str> {
     code.split("crate::").skip(1).map(move |rest| rest.split(ends).next().unwrap_or_default())
 }
 
-#[test]
-fn only_the_commands_know_an_error_of_any_kind() {
-    let mut files = Vec::new();
-    sources(Path::new("src"), &mut files);
-    let is_edge = |path: &PathBuf| path.starts_with("src/cmd") || path == Path::new("src/main.rs");
-    let names = |path: &PathBuf| fs::read_to_string(path).unwrap().contains("anyhow");
-    let wrong: Vec<_> = files.into_iter().filter(|path| !is_edge(path) && names(path)).collect();
-    assert!(wrong.is_empty(), "anyhow is for src/main.rs and src/cmd; these name it: {wrong:?}");
+fn assert_none(what: &str, wrong: BTreeSet<String>) {
+    assert!(wrong.is_empty(), "{what}:\n{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
-/// Modules that belong to a whole process: its commands, the threads that they start, the child of root. All others
-/// can be called by a server as well.
-const OF_A_PROCESS: [&str; 14] = [
-    "cmd",
-    "daemon",
-    "inspect",
-    "env",
-    "front",
-    "gather",
-    "handover",
-    "hit",
-    "interrupt",
-    "main",
-    "prefetch",
-    "report",
-    "runtime",
-    "setup",
+#[test]
+fn rooms_use_those_that_their_heads_name_and_no_others() {
+    let rooms = rooms::rooms();
+    let (mut wrong, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    for source in files_of_rooms() {
+        let module = module_of(&source.path);
+        let room = &rooms[&module[0]];
+        for line in source.text.lines() {
+            for other in used(line).filter(|other| *other != room.name) {
+                seen.insert((room.name.clone(), other.to_owned()));
+                if !room.may_use.contains(other) {
+                    wrong.insert(format!("{}: {} may not use {other}", source.path.display(), room.name));
+                }
+            }
+        }
+    }
+    for room in rooms.values() {
+        let unused = room.may_use.iter().filter(|used| !seen.contains(&(room.name.clone(), (*used).clone())));
+        wrong.extend(unused.map(|used| format!("src/{}/mod.rs: names {used}, which it does not use", room.name)));
+    }
+    assert_none("the heads of rooms and their imports differ", wrong);
+    rooms::floors(&rooms);
+}
+
+#[test]
+fn parts_of_a_room_use_those_above_them_in_its_head() {
+    let rooms = rooms::rooms();
+    let sources = files_of_rooms();
+    let mut wrong = BTreeSet::new();
+    for room in rooms.values() {
+        let entries = fs::read_dir(Path::new("src").join(&room.name)).expect("a room");
+        let stems = entries.map(|entry| entry.expect("an entry").path().with_extension(""));
+        let stems = stems.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned());
+        let there: BTreeSet<String> = stems.filter(|stem| stem != "mod").collect();
+        let named: BTreeSet<String> = room.parts.keys().cloned().collect();
+        wrong.extend(there.symmetric_difference(&named).map(|part| format!("src/{}/mod.rs: {part}", room.name)));
+    }
+    assert_none("these parts are in a room or in its head, but not in both", wrong);
+    let mut wrong = BTreeSet::new();
+    let FileUses { files, uses } = cycles::uses(&sources);
+    for (from, used) in files.iter().zip(&uses) {
+        let user = module_of(&from.path);
+        for to in used.iter().map(|to| files[*to]) {
+            let other = module_of(&to.path);
+            // A head and its parts belong together.
+            let ([room, part, ..], [its_room, its_part, ..]) = (&user[..], &other[..]) else { continue };
+            let parts = &rooms[room].parts;
+            if room == its_room && part != its_part && parts[part] <= parts[its_part] {
+                wrong.insert(format!("{}: {part} uses {its_part}", from.path.display()));
+            }
+        }
+    }
+    assert_none("against the order in the head of the room", wrong);
+}
+
+#[test]
+fn the_picture_of_the_rooms_is_what_their_heads_say() {
+    let rooms = rooms::rooms();
+    let drawn = rooms::picture(&rooms);
+    if std::env::var("PKGSWARM_ROOMS").is_ok_and(|mode| mode == "write") {
+        fs::write("doc/rooms.md", drawn).expect("doc/rooms.md");
+        return;
+    }
+    let kept = fs::read_to_string("doc/rooms.md").expect("doc/rooms.md");
+    assert!(kept == drawn, "doc/rooms.md is old; PKGSWARM_ROOMS=write cargo test --test layers");
+    let docs = fs::read_to_string("src/lib.rs").expect("src/lib.rs");
+    let list = docs.lines().skip_while(|line| *line != "//! # Rooms");
+    let list = list.skip_while(|line| *line != "//! ```text").skip(1).take_while(|line| *line != "//! ```");
+    let list: Vec<Vec<&str>> = list.map(|line| line.trim_start_matches("//!").split_whitespace().collect()).collect();
+    assert_eq!(list, rooms::floors(&rooms), "the floors in src/lib.rs");
+}
+
+#[test]
+fn only_the_commands_know_an_error_of_any_kind() {
+    let is_edge = |path: &Path| path.starts_with("src/cmd") || path == Path::new("src/main.rs");
+    let sources = Source::all_below(Path::new("src"));
+    let wrong = sources.iter().filter(|source| !is_edge(&source.path) && source.text.contains("anyhow"));
+    assert_none(
+        "anyhow is for src/main.rs and src/cmd; these name it",
+        wrong.map(|source| source.path.display().to_string()).collect(),
+    );
+}
+
+/// What belongs to a whole process: its commands, the threads that they start, the child of root. All else can be
+/// called by a server as well.
+const OF_A_PROCESS: [&str; 15] = [
+    "src/base/env",
+    "src/base/interrupt",
+    "src/base/runtime",
+    "src/cmd",
+    "src/daemon",
+    "src/front",
+    "src/host/inspect",
+    "src/host/setup",
+    "src/main",
+    "src/pacman/gather",
+    "src/pacman/handover",
+    "src/pacman/hit",
+    "src/pacman/prefetch",
+    "src/report",
+    // The node's thread.
+    "src/node/runner/thread",
 ];
 
 /// The marks of printing, of handling signals, and of blocking on a runtime.
@@ -73,8 +157,8 @@ const OF_ITS_OWN: [&str; 12] = [
     "report::warn",
     "report::out",
     "report::Progress",
-    "crate::runtime",
-    "crate::interrupt",
+    "crate::base::runtime",
+    "crate::base::interrupt",
     "println!",
     "print!(",
     "std::io::std",
@@ -85,51 +169,23 @@ const OF_ITS_OWN: [&str; 12] = [
 
 #[test]
 fn the_engine_prints_nothing_handles_no_signal_and_has_no_runtime() {
-    let mut files = Vec::new();
-    sources(Path::new("src"), &mut files);
+    let is_process = |path: &Path| {
+        let whole = |part: &Path| OF_A_PROCESS.iter().any(|own| part.with_extension("") == Path::new(own));
+        path.ancestors().any(whole)
+    };
+    let known: Vec<PathBuf> = OF_A_PROCESS.iter().map(PathBuf::from).collect();
+    let gone = known.iter().filter(|own| !own.is_dir() && !own.with_extension("rs").is_file());
+    assert_none("in the list, but not in src/", gone.map(|own| own.display().to_string()).collect());
     let mut wrong = BTreeSet::new();
-    for path in &files {
-        let below_src = path.strip_prefix("src").unwrap();
-        let module = below_src.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
-        let is_test = path.to_str().unwrap().contains("tests");
-        // The node's thread, and the commands' own tables.
-        let has_own = path == Path::new("src/node/runner/thread.rs") || module == "cli";
-        if OF_A_PROCESS.contains(&module) || is_test || has_own {
+    for source in Source::all_below(Path::new("src")) {
+        if is_process(&source.path) || source.is_test || source.path.to_string_lossy().contains("tests") {
             continue;
         }
-        let text = fs::read_to_string(path).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for line in code.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+        for line in source.code.lines() {
             for mark in OF_ITS_OWN.iter().filter(|mark| line.contains(*mark)) {
-                wrong.insert(format!("{}: {mark}", path.display()));
+                wrong.insert(format!("{}: {mark}", source.path.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "only a process does this:\n{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
-}
-
-#[test]
-fn imports_go_from_lower_lines_of_the_list_to_higher_ones() {
-    let layers = layers();
-    let (mut files, mut seen, mut wrong) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    sources(Path::new("src"), &mut files);
-    for path in files
-        .iter()
-        .filter(|path| !path.ends_with("main.rs") && !path.ends_with("front.rs") && !path.ends_with("lib.rs"))
-    {
-        let below_src = path.strip_prefix("src").unwrap();
-        let module = below_src.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
-        let Some(own) = layers.get(module) else { panic!("{module} is missing in the list of src/lib.rs") };
-        seen.insert(module.to_owned());
-        for line in fs::read_to_string(path).unwrap().lines() {
-            for other in used(line).filter(|other| *other != module) {
-                if layers.get(other).is_none_or(|theirs| theirs >= own) {
-                    wrong.insert(format!("{}: {module} -> {other}", path.display()));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "against the order of src/lib.rs:\n{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
-    let gone: Vec<_> = layers.keys().filter(|module| !seen.contains(*module)).collect();
-    assert!(gone.is_empty(), "in the list of src/lib.rs, but not in src/: {gone:?}");
+    assert_none("only a process does this", wrong);
 }

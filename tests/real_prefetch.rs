@@ -5,7 +5,7 @@
 #[path = "support/real/mod.rs"]
 mod real;
 
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::digest::Sha256;
 use real::{
     Desktop, Host, Kubo, Lan, Mirror, NetworkManager, Package, PacmanRoot, Parts, Process, Ran, Release, Repo, Routing,
     Signer, Swarm, run, scratch, until,

@@ -3,19 +3,19 @@
 #[path = "support/real/mod.rs"]
 mod real;
 
-use pkgswarm::catalogue::Catalogue;
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::env::Env;
+use pkgswarm::base::name::{FileName, RepoName};
 use pkgswarm::config::Settings;
-use pkgswarm::digest::Sha256;
-use pkgswarm::env::Env;
-use pkgswarm::hub::FileHub;
+use pkgswarm::engine::hub::FileHub;
 use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
 use pkgswarm::index::ipns::RecordError;
 use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::state::IndexState;
-use pkgswarm::kubo::keep::{Ledger, Trimmed};
+use pkgswarm::lists::catalogue::Catalogue;
 use pkgswarm::machine::Machine;
-use pkgswarm::name::{FileName, RepoName};
+use pkgswarm::net::kubo::keep::{Ledger, Trimmed};
 use pkgswarm::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
 use real::{Kubo, Package, Parts, Repo, command, noise, run, scratch};
@@ -38,11 +38,16 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
 }
 
-fn client(node: &Kubo) -> pkgswarm::kubo::Kubo {
+fn client(node: &Kubo) -> pkgswarm::net::kubo::Kubo {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = |text: String| text.parse().expect("a URL");
-    pkgswarm::kubo::Kubo { api: Some(url(node.api())), gateway: url(node.gateway()), client, door: Default::default() }
+    pkgswarm::net::kubo::Kubo {
+        api: Some(url(node.api())),
+        gateway: url(node.gateway()),
+        client,
+        door: Default::default(),
+    }
 }
 
 /// Starts a node that finds names among the nodes of this machine.

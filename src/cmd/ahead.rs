@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::ahead;
-use crate::background;
-use crate::call::Call;
-use crate::cli::AheadArgs;
+use crate::base::env::Env;
+use crate::cmd::cli::AheadArgs;
 use crate::config::Settings;
-use crate::env::Env;
+use crate::machine::call::Call;
+use crate::pacman::ahead;
+use crate::pacman::background;
 
 /// Runs the command. Its output goes nowhere, and a file that it does not fetch is fetched by the call for it.
 pub fn run(env: &Env, settings: &Settings, args: &AheadArgs) -> anyhow::Result<u8> {

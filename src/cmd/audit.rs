@@ -4,21 +4,21 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::Catalogue;
-use crate::cid::Cid;
-use crate::cli::AuditArgs;
-use crate::clock;
+use crate::base::cid::Cid;
+use crate::base::clock;
+use crate::base::digest::Sha256;
+use crate::base::env::Env;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::fsx;
+use crate::base::name::{FileName, NameKind};
+use crate::cmd::cli::AuditArgs;
 use crate::config::{ProgressMode, Settings};
 use crate::dag::build::{BuiltFile, build};
-use crate::digest::Sha256;
-use crate::env::Env;
-use crate::error::{Error, ErrorKind};
-use crate::fsx;
-use crate::handover::{self, HandoverTarget};
 use crate::index::in_use;
-use crate::lists::Lists;
+use crate::lists::catalogue::Catalogue;
 use crate::machine::Machine;
-use crate::name::{FileName, NameKind};
+use crate::machine::lists::Lists;
+use crate::pacman::handover::{self, HandoverTarget};
 use crate::report::{self, ProgressLine, counted};
 
 /// Runs the command.

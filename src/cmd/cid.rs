@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-use crate::cli::CidArgs;
+use crate::base::error::Error;
+use crate::base::name::shown;
+use crate::cmd::cli::CidArgs;
 use crate::dag::build::build;
-use crate::error::Error;
-use crate::name::shown;
 
 /// Runs the command: one line `CID  FILE` for each file, in their order.
 pub fn run(args: &CidArgs) -> anyhow::Result<u8> {

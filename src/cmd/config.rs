@@ -2,17 +2,17 @@
 
 use std::io::Write as _;
 
-use crate::cli::ConfigArgs;
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::cmd::cli::ConfigArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::columns::Tone;
 use crate::config::key::{SettingKey, Shape, nearest};
 use crate::config::keys::KEYS;
 use crate::config::layers::{Chosen, Origin};
 use crate::config::written::Written;
 use crate::config::{Layers, Settings};
-use crate::env::Env;
-use crate::error::Error;
 use crate::report;
+use crate::report::columns::Tone;
 
 /// Runs the command.
 pub fn run(env: &Env, flags: &[String], args: &ConfigArgs) -> anyhow::Result<u8> {

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::base::env::Env;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::runtime::block_on;
 use crate::config::Settings;
 use crate::daemon;
-use crate::env::Env;
-use crate::error::{Error, ErrorKind};
-use crate::inspect::daemon::is_absence;
-use crate::runtime::block_on;
-use crate::socket;
+use crate::host::inspect::daemon::is_absence;
+use crate::net::socket;
 
 /// Longest wait for a document of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);

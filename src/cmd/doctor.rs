@@ -3,15 +3,15 @@
 use std::io::Write as _;
 use std::time::SystemTime;
 
-use crate::cli::DoctorArgs;
+use crate::base::env::Env;
+use crate::cmd::cli::DoctorArgs;
 use crate::cmd::screen::{Cell, Screen};
-use crate::columns::Tone;
 use crate::config::Settings;
-use crate::doctor::{self, Check, Finding, Level, store};
-use crate::env::Env;
-use crate::handover::{self, HandoverTarget};
-use crate::inspect::Inspection;
-use crate::inspect::kubo::KuboView;
+use crate::host::doctor::{self, Check, Finding, Level, store};
+use crate::host::inspect::Inspection;
+use crate::host::inspect::kubo::KuboView;
+use crate::pacman::handover::{self, HandoverTarget};
+use crate::report::columns::Tone;
 use crate::report::{self, counted};
 
 /// Exit status when a check found a problem.

@@ -7,10 +7,10 @@ use std::path::Path;
 use clap::CommandFactory as _;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
-use crate::cli::{Cli, GenerateArgs};
+use crate::base::error::Error;
+use crate::cmd::cli::{Cli, GenerateArgs};
 use crate::config::key::{SettingKey, Shape};
 use crate::config::keys::{INDEX_FIELDS, KEYS};
-use crate::error::Error;
 
 mod completions;
 mod manual;

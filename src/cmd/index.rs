@@ -11,26 +11,26 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, IndexAddArgs, IndexCommand, NameArgs, RefreshArgs, ShowArgs};
-use crate::clock;
+use crate::base::clock;
+use crate::base::env::Env;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::fsx;
+use crate::base::name::RepoName;
+use crate::base::runtime::block_on;
+use crate::cmd::cli::{Cli, IndexAddArgs, IndexCommand, NameArgs, RefreshArgs, ShowArgs};
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings, layers, own_state_dir, value};
-use crate::env::Env;
-use crate::error::{Error, ErrorKind};
-use crate::fsx;
-use crate::handover::{self, Handed, HandoverTarget};
-use crate::hub::FileHub;
+use crate::engine::hub::FileHub;
+use crate::host::inspect::index::IndexFacts;
+use crate::host::inspect::pacman;
 use crate::index::in_use;
 use crate::index::time;
-use crate::inspect::index::IndexFacts;
-use crate::inspect::pacman;
 use crate::machine::Machine;
-use crate::name::RepoName;
+use crate::pacman::handover::{self, Handed, HandoverTarget};
 use crate::refresh::{Clock, RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
 use crate::report;
-use crate::runtime::block_on;
 
 mod declared;
 mod ls;
@@ -344,7 +344,7 @@ fn show(env: &Env, settings: &Settings, args: &ShowArgs) -> anyhow::Result<u8> {
     if args.entries {
         for table in manifest.tables.iter().filter(|table| index.may_describe(table.repo.as_str())) {
             let path = state.catalogue_path(&name, &table.repo, &table.arch);
-            let Some(catalogue) = crate::catalogue::Catalogue::open(&path)? else { continue };
+            let Some(catalogue) = crate::lists::catalogue::Catalogue::open(&path)? else { continue };
             for record in catalogue.iter() {
                 let record = record?;
                 let cid = record.cid().map(|cid| cid.to_string());

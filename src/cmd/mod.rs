@@ -1,20 +1,37 @@
 //! One file a command; each wires the parts together and decides nothing that a part could decide.
+//!
+//! # Room
+//!
+//! - In: a command line
+//! - Out: a screen or JSON, and an exit status
+//! - May use: base, config, daemon, dag, engine, host, index, lists, machine, net, pacman, publish, refresh,
+//!   report, store, trust
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! cli daemon json notify screen
+//! ahead audit cid config doctor generate publish setup sharing stats status store why xfer
+//! fetch index prefetch
+//! upkeep
+//! ```
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use crate::cli::{Cli, Command};
+use crate::base::env::{self, Env, HANDOVER, VERBOSE};
+use crate::base::error::{self, Error, ErrorKind};
+use crate::base::interrupt;
+use crate::base::name::shown;
+use crate::cmd::cli::{Cli, Command};
 use crate::config::{Settings, layers};
-use crate::deliver::Receipt;
-use crate::env::{self, Env, HANDOVER, VERBOSE};
-use crate::error::{self, Error, ErrorKind};
-use crate::interrupt;
-use crate::lists::Lists;
-use crate::name::shown;
+use crate::engine::deliver::Receipt;
+use crate::machine::lists::Lists;
 use crate::report;
 
 mod ahead;
 mod audit;
 mod cid;
+pub mod cli;
 mod config;
 mod daemon;
 mod doctor;

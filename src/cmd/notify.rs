@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::base::digest::Sha256;
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::base::fsx;
+use crate::base::program::{self, SilentError};
 use crate::config::Settings;
 use crate::config::value::show_size;
-use crate::digest::Sha256;
-use crate::env::Env;
-use crate::error::Error;
-use crate::fsx;
-use crate::inspect::store;
-use crate::prefetch::state::UpdateStanding;
-use crate::program::{self, SilentError};
+use crate::host::inspect::store;
+use crate::pacman::prefetch::state::UpdateStanding;
 
 /// Longest wait for the bus, and most bytes of its answer, a number.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,19 +4,19 @@ use std::io::{self, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::PrefetchArgs;
+use crate::base::env::{Env, VERBOSE};
+use crate::base::error::{self, ErrorKind};
+use crate::cmd::cli::PrefetchArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::cmd::status::versions;
-use crate::columns::{self, Tone};
 use crate::config::value::show_size;
 use crate::config::{ProgressMode, Settings};
-use crate::env::{Env, VERBOSE};
-use crate::error::{self, ErrorKind};
-use crate::handover::{self, Giver, HandoverTarget};
-use crate::prefetch::choose::LeftOut;
-use crate::prefetch::fetch::PrefetchProgress;
-use crate::prefetch::state::{PendingUpdate, UpdateStanding};
-use crate::prefetch::{self, PrefetchOptions, PrefetchReport};
+use crate::pacman::handover::{self, Giver, HandoverTarget};
+use crate::pacman::prefetch::choose::LeftOut;
+use crate::pacman::prefetch::fetch::PrefetchProgress;
+use crate::pacman::prefetch::state::{PendingUpdate, UpdateStanding};
+use crate::pacman::prefetch::{self, PrefetchOptions, PrefetchReport};
+use crate::report::columns::{self, Tone};
 use crate::report::{self, counted};
 
 /// Exit status: there are updates.

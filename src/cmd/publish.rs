@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::PublishArgs;
-use crate::clock;
+use crate::base::clock;
+use crate::base::env::Env;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::runtime::block_on;
+use crate::cmd::cli::PublishArgs;
 use crate::config::{ProgressMode, Settings, own_state_dir, value};
-use crate::env::Env;
-use crate::error::{Error, ErrorKind};
-use crate::http::Http;
 use crate::index::minisign::{PublicKey, SecretKey};
-use crate::kubo::Kubo;
+use crate::net::http::Http;
+use crate::net::kubo::Kubo;
 use crate::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use crate::report::{self, counted};
-use crate::runtime::block_on;
 
 /// Lifetime of the name's answer in caches; Kubo's default.
 const TTL: Duration = Duration::from_secs(300);

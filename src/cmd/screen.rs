@@ -1,13 +1,13 @@
 //! What a command prints for people: lines and grids that fit the terminal, with styles by meaning.
 //!
-//! Cells escape foreign text themselves (`crate::name::shown`), because styles are escape sequences and do not pass
+//! Cells escape foreign text themselves (`crate::base::name::shown`), because styles are escape sequences and do not pass
 //! [`crate::report::out`].
 
 use std::io::{self, Write as _};
 
-use crate::columns::{Paper, Span, Tone, cut, is_to_copy, width, wrap};
-use crate::env::Env;
-use crate::name::shown;
+use crate::base::env::Env;
+use crate::base::name::shown;
+use crate::report::columns::{Paper, Span, Tone, cut, is_to_copy, width, wrap};
 
 /// Columns between two cells.
 const GAP: usize = 2;

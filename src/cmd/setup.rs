@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
-use crate::cli::SetupArgs;
+use crate::base::env::{Env, HANDOVER};
+use crate::base::error::{self, Error};
+use crate::cmd::cli::SetupArgs;
 use crate::config::{Settings, layers};
-use crate::env::{Env, HANDOVER};
-use crate::error::{self, Error};
+use crate::host::setup::record::SetupRecord;
+use crate::host::setup::{self, Context, SetupOffer, SetupPart};
 use crate::report;
-use crate::setup::record::SetupRecord;
-use crate::setup::{self, Context, SetupOffer, SetupPart};
 
 mod dialogue;
 

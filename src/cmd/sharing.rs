@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::base::fsx;
+use crate::cmd::cli::{JsonArgs, LanCommand, NetworksArgs, OnOff, SharedArgs, TrustArgs};
 use crate::cmd::daemon::{ask, ask_if_running, confirmed};
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::columns::Tone;
 use crate::config::layers::Chosen;
 use crate::config::value::show_size;
 use crate::config::written::Written;
 use crate::config::{Layers, Settings, layers};
 use crate::daemon::{self, Nearby};
-use crate::env::Env;
-use crate::error::Error;
-use crate::fsx;
+use crate::report::columns::Tone;
 use crate::report::{self, counted};
 
 /// The command that starts the daemon.

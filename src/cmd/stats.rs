@@ -7,17 +7,17 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 
-use crate::cli::StatsArgs;
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::cmd::cli::StatsArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::columns::Tone;
 use crate::config::Settings;
 use crate::config::value::show_size;
-use crate::env::Env;
-use crate::error::Error;
-use crate::handover::{self, HandoverTarget};
-use crate::journal::Journal;
+use crate::pacman::handover::{self, HandoverTarget};
+use crate::report::columns::Tone;
 use crate::report::counted;
-use crate::stats::{Day, Stats};
+use crate::store::journal::Journal;
+use crate::store::stats::{Day, Stats};
 
 /// Cells of the longest bar of a day, where the terminal has room for it.
 const BAR: u64 = 48;
@@ -242,8 +242,8 @@ fn show_seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::Paper;
-    use crate::stats::Sent;
+    use crate::report::columns::Paper;
+    use crate::store::stats::Sent;
     use std::collections::BTreeMap;
 
     fn sums(delivered: u64, received: &[(&str, u64)]) -> Day {
@@ -283,7 +283,7 @@ mod tests {
         for width in [60, 80, 100] {
             let text = shown(&stats, width);
             assert!(text.starts_with("Saved 931.3 GiB of mirror traffic (99 %)\n"), "{text}");
-            assert!(text.lines().all(|line| crate::columns::width(line) <= width), "{text}");
+            assert!(text.lines().all(|line| crate::report::columns::width(line) <= width), "{text}");
             assert!(text.contains("here already") && text.contains("neighbours"), "{text}");
         }
         stats.delivered = 0;

@@ -6,15 +6,15 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::cli::StatusArgs;
+use crate::base::env::Env;
+use crate::cmd::cli::StatusArgs;
 use crate::cmd::screen::Screen;
 use crate::config::Settings;
-use crate::env::Env;
-use crate::handover::{self, HandoverTarget};
-use crate::inspect::Inspection;
-use crate::inspect::daemon::DaemonView;
-use crate::inspect::kubo::KuboView;
-use crate::inspect::pacman::Downloader;
+use crate::host::inspect::Inspection;
+use crate::host::inspect::daemon::DaemonView;
+use crate::host::inspect::kubo::KuboView;
+use crate::host::inspect::pacman::Downloader;
+use crate::pacman::handover::{self, HandoverTarget};
 
 /// Runs the command.
 pub fn run(env: &Env, settings: &Settings, args: &StatusArgs) -> anyhow::Result<u8> {

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::{CleanArgs, JsonArgs, StoreCommand};
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::cmd::cli::{CleanArgs, JsonArgs, StoreCommand};
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::columns::Tone;
 use crate::config::Settings;
 use crate::config::value::show_size;
-use crate::env::Env;
-use crate::error::Error;
-use crate::handover::{self, HandoverTarget};
+use crate::host::inspect::pacman;
 use crate::index::time;
-use crate::inspect::pacman;
-use crate::prefetch::state::{PendingUpdate, PrefetchState};
+use crate::pacman::handover::{self, HandoverTarget};
+use crate::pacman::prefetch::state::{PendingUpdate, PrefetchState};
+use crate::report::columns::Tone;
 use crate::report::{self, counted};
 use crate::store::Store;
 use crate::store::held::{KeptFile, KeptState, held};

@@ -3,20 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use crate::background;
-use crate::cli::UpkeepArgs;
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::base::name::FileName;
+use crate::base::runtime::block_on;
+use crate::cmd::cli::UpkeepArgs;
 use crate::cmd::index::refresh_all;
 use crate::config::Settings;
-use crate::env::Env;
-use crate::error::Error;
-use crate::handover::{self, HandoverTarget};
-use crate::health::Health;
 use crate::index::in_use;
-use crate::kubo::keep::Ledger;
-use crate::lists::Lists;
 use crate::machine::Machine;
-use crate::name::FileName;
-use crate::runtime::block_on;
+use crate::machine::lists::Lists;
+use crate::net::kubo::keep::Ledger;
+use crate::pacman::background;
+use crate::pacman::handover::{self, HandoverTarget};
+use crate::store::health::Health;
 
 /// Longest time for removing blocks from Kubo; the rest follows next time.
 const TRIM: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
 
 /// Takes the lock of the housekeeping; if another process holds it, leave the work to that one.
 fn alone(machine: &Machine) -> Option<std::fs::File> {
-    let file = crate::fsx::open_own(&machine.store.dir().join("upkeep"), machine.env.uid).ok()?;
+    let file = crate::base::fsx::open_own(&machine.store.dir().join("upkeep"), machine.env.uid).ok()?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
     Some(file)
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use glob::Pattern;
 
+use crate::base::name::RepoName;
 use crate::config::SharePolicy;
 use crate::config::network::Network;
 use crate::config::time_window::TimeWindow;
 use crate::config::typed::ValueField;
 use crate::config::url::{BaseUrl, RpcAddress};
 use crate::config::written::Written;
-use crate::name::RepoName;
 
 /// The beginning of every variable of this program.
 pub const PREFIX: &str = "PKGSWARM_";

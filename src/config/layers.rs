@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::base::env::{Env, OWN_VARIABLES};
+use crate::base::error::Error;
+use crate::base::name::RepoName;
 use crate::config::key::{PREFIX, SettingKey, nearest};
 use crate::config::keys::{INDEX_FIELDS, KEYS, find};
+use crate::config::publisher::{Name, PublicKey};
 use crate::config::typed::SettingValues;
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::value;
 use crate::config::written::Written;
-use crate::env::{Env, OWN_VARIABLES};
-use crate::error::Error;
-use crate::name::RepoName;
-use crate::publisher::{Name, PublicKey};
 
 /// The origin of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,4 +1,20 @@
 //! Settings, complete and typed, for everything below the command line.
+//!
+//! # Room
+//!
+//! - In: configuration files, `PKGSWARM_*`, options
+//! - Out: `Settings`, each value with its origin
+//! - May use: base
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! network publisher time_window url written
+//! typed
+//! key
+//! keys value
+//! layers
+//! ```
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,19 +22,20 @@ use std::time::Duration;
 use glob::Pattern;
 use reqwest::Url;
 
+use crate::base::env::{Env, HANDOVER};
+use crate::base::error::Error;
+use crate::base::name::RepoName;
+use crate::base::users;
 use crate::config::network::Network;
 use crate::config::time_window::TimeWindow;
 use crate::config::url::{BaseUrl, RpcAddress};
 use crate::config::written::Written;
-use crate::env::{Env, HANDOVER};
-use crate::error::Error;
-use crate::name::RepoName;
-use crate::users;
 
 pub mod key;
 pub mod keys;
 pub mod layers;
 pub mod network;
+pub mod publisher;
 pub mod time_window;
 pub mod typed;
 pub mod url;

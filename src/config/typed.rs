@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use glob::Pattern;
 
+use crate::base::name::RepoName;
 use crate::config::SharePolicy;
 use crate::config::network::Network;
 use crate::config::time_window::TimeWindow;
 use crate::config::url::{BaseUrl, RpcAddress};
 use crate::config::written::Written;
-use crate::name::RepoName;
 
 /// The values in force, as they are written: `auto` is `None` here. A row of [`KEYS`](crate::config::keys::KEYS) names
 /// the field that it is read into, so a row and a field of different types do not compile. The default value is

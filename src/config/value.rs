@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use glob::Pattern;
 
+use crate::base::name::RepoName;
 use crate::config::SharePolicy;
 use crate::config::key::Shape;
 use crate::config::network::Network;
@@ -12,7 +13,6 @@ use crate::config::time_window::TimeWindow;
 use crate::config::typed::SettingValues;
 use crate::config::url::{BaseUrl, RpcAddress, without_secret};
 use crate::config::written::Written;
-use crate::name::RepoName;
 
 impl Shape {
     /// Reads the text of a setting of this shape into its field, which stays as it was after an error.

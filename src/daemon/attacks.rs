@@ -17,14 +17,14 @@ use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, Send
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::base::digest::Sha256;
+use crate::base::fsx::FileKey;
+use crate::base::size::CHUNK;
 use crate::daemon::server::Server;
 use crate::daemon::transfers::Transfers;
-use crate::digest::Sha256;
-use crate::fsx::FileKey;
+use crate::net::socket::{Connection, SocketListener, ask};
 use crate::node::shelf::Shelved;
 use crate::node::tests::{Started, until};
-use crate::size::CHUNK;
-use crate::socket::{Connection, SocketListener, ask};
 use crate::store::Store;
 
 /// A served socket with its node, store and transfers.

@@ -1,10 +1,10 @@
 //! Stands in for the daemon in a program that was built without it.
 
+use crate::base::env::Env;
+use crate::base::error::Error;
 use crate::config::Settings;
 use crate::config::network::Network;
 use crate::daemon::Nearby;
-use crate::env::Env;
-use crate::error::Error;
 
 fn missing() -> Error {
     Error::usage("pkgswarm daemon", "this program was built without the node")

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::fsx;
+use crate::base::fsx;
 
 /// The documents of one kind.
 pub(super) struct Documents {

@@ -13,6 +13,10 @@ use libp2p::{Multiaddr, PeerId, identity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::base::env::Env;
+use crate::base::error::Error;
+use crate::base::fsx;
+use crate::base::fsx::FileKey;
 use crate::config::network::{Network, NetworkError, is_private};
 use crate::config::written::Written;
 use crate::config::{AskPolicy, Settings, layers};
@@ -21,18 +25,14 @@ use crate::daemon::library::Library;
 use crate::daemon::mend::mend;
 use crate::daemon::server::{LookRequest, Server};
 use crate::daemon::transfers::Transfers;
-use crate::env::Env;
-use crate::error::Error;
-use crate::fsx;
-use crate::fsx::FileKey;
-use crate::http::Http;
-use crate::kubo::Kubo;
+use crate::net::http::Http;
+use crate::net::kubo::Kubo;
+use crate::net::socket::SocketListener;
 use crate::node::bitswap::UploadLimits;
 use crate::node::networks::{self, Allowed, LocalAddress};
 use crate::node::shelf::Shelf;
 use crate::node::{self, Config};
 use crate::report::log;
-use crate::socket::SocketListener;
 use crate::store::Store;
 
 /// Interval between checks of the configuration for a change.

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::base::name::FileName;
 use crate::config::value::show_size;
-use crate::hub::Shareable;
-use crate::name::FileName;
+use crate::engine::hub::Shareable;
 
 /// The end of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,19 +6,19 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::catalogue::Catalogue;
-use crate::cid::Cid;
-use crate::clock;
+use crate::base::cid::Cid;
+use crate::base::clock;
+use crate::base::digest::Sha256;
+use crate::base::fsx::FileKey;
+use crate::base::name::RepoName;
 use crate::config::IndexConfig;
-use crate::digest::Sha256;
-use crate::fsx::FileKey;
 use crate::index::accept::{AcceptedIndex, Grant, IndexOffer, accept};
 use crate::index::in_use;
 use crate::index::manifest::Table;
 use crate::index::passed::Passed;
 use crate::index::state::{self, IndexCopy};
-use crate::lists::Lists;
-use crate::name::RepoName;
+use crate::lists::catalogue::Catalogue;
+use crate::machine::lists::Lists;
 use crate::node::indexes;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::store::Store;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::kubo::Kubo;
+use crate::net::kubo::Kubo;
 use crate::node::Node;
 
 /// Interval between checks, and the pause after finding that Kubo does not run.

@@ -1,5 +1,5 @@
 //! `pkgswarm daemon`: the one resident process, never required. It shares packages with the local network; the
-//! other commands reach it through [`crate::socket`]. Its peer of the network, which fetches and serves blocks, is
+//! other commands reach it through [`crate::net::socket`]. Its peer of the network, which fetches and serves blocks, is
 //! `crate::node`.
 //!
 //! | file | what |
@@ -14,6 +14,21 @@
 //! | `mend` | gaps of Kubo on the local network |
 //!
 //! Without the cargo feature `node`, `disabled` replaces all of it and reports that.
+//!
+//! # Room
+//!
+//! - In: requests at the socket
+//! - Out: files from neighbours, the state of sharing
+//! - May use: base, config, engine, index, lists, machine, net, node, report, store, trust
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! closers disabled documents ended indexes mend proven room status watch
+//! library transfers
+//! server
+//! attacks enabled slow
+//! ```
 
 #[cfg(all(test, feature = "node"))]
 mod attacks;

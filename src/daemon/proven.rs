@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::digest::Sha256;
-use crate::fsx::FileKey;
+use crate::base::digest::Sha256;
+use crate::base::fsx::FileKey;
 use crate::store::Store;
 
 /// Files that are read at a time: half of the daemon's reading threads, so that blocks are sent meanwhile.

@@ -12,18 +12,18 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::cid::Cid;
+use crate::base::cid::Cid;
+use crate::base::name::FileName;
 use crate::daemon::closers::Closers;
 use crate::daemon::documents::Documents;
 use crate::daemon::ended::TransferEnd;
 use crate::daemon::status;
 use crate::daemon::transfers::{Request, Transfers};
-use crate::hub::HubProgress;
-use crate::name::FileName;
+use crate::engine::hub::HubProgress;
+use crate::net::socket::{Connection, SocketListener};
 use crate::node::Node;
 use crate::node::blocks::{BlockFetch, BlockMiss, SearchPatience};
 use crate::node::limits::Rate;
-use crate::socket::{Connection, SocketListener};
 
 /// Most connections of one user, and of all. Origin: chosen by us; one pacman run has one, a read-ahead a few.
 const CONNECTIONS: usize = 64;
@@ -371,7 +371,7 @@ pub fn request(text: &str) -> Option<Request> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Sha256;
+    use crate::base::digest::Sha256;
 
     #[test]
     fn requests_are_read_and_nonsense_is_not() {

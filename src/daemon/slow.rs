@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::cid::Cid;
+use crate::base::cid::Cid;
+use crate::base::size::CHUNK;
 use crate::daemon::server::Server;
 use crate::daemon::transfers::Transfers;
+use crate::net::socket::{Connection, SocketListener};
 use crate::node::bitswap::BlockAnswer;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::node::slow::SlowPath;
 use crate::node::tests::Started;
-use crate::size::CHUNK;
-use crate::socket::{Connection, SocketListener};
 use crate::store::Store;
 
 /// Longer than any client waits for a sign of life, and shorter than the daemon waits for a block.

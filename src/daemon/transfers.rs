@@ -12,23 +12,23 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cid::Cid;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::listener::{Listener, Unheard};
+use crate::base::name::FileName;
+use crate::base::size::{self, BLOCK_MOST};
 use crate::daemon::ended::{TransferEnd, told};
 use crate::daemon::proven::ProvenStates;
 use crate::daemon::room::{Room, RoomClaim};
-use crate::digest::Sha256;
-use crate::hub::{Duty, DutyListener, Hub, Ticket};
-use crate::journal::Contribution;
-use crate::journal::FileOrigin;
-use crate::listener::{Listener, Unheard};
-use crate::name::FileName;
+use crate::engine::hub::{Duty, DutyListener, Hub, Ticket};
 use crate::node::Node;
 use crate::node::claims::ClaimQuestion;
 use crate::node::fetch::{Arriving, FetchError, TransferProgress, fetch};
 use crate::report::log;
-use crate::size::{self, BLOCK_MOST};
+use crate::store::journal::Contribution;
+use crate::store::journal::FileOrigin;
 use crate::store::{Slot, Stay, Store};
-use crate::verify::Verified;
+use crate::trust::verify::Verified;
 
 /// Most transfers at a time, of all users and of one. Origin: chosen by us; a read-ahead has a dozen.
 const MOST: usize = 64;
@@ -323,9 +323,9 @@ impl Incoming<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::size::CHUNK;
     use crate::node::shelf::{Shelf, Shelved};
     use crate::node::tests::{Started, eventually};
-    use crate::size::CHUNK;
 
     async fn ended(ticket: TransferTicket) -> TransferEnd {
         ticket.result().await.expect("it ends with a state")

@@ -5,11 +5,11 @@
 
 use std::io::{self, Read};
 
-use crate::cid::Cid;
-use crate::digest::{Hasher, Sha256};
+use crate::base::cid::Cid;
+use crate::base::digest::{Hasher, Sha256};
 
 use super::unixfs::{self, Piece};
-use crate::size::{CHUNK, WIDTH};
+use crate::base::size::{CHUNK, WIDTH};
 
 /// The CID and the size of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +188,7 @@ mod tests {
     fn a_file_up_to_one_chunk_is_its_own_block_and_a_longer_one_is_not() {
         for len in [0, 1, CHUNK, CHUNK + 1] {
             let built = build(&vec![7; len][..]).unwrap();
-            let own = crate::size::own_block(built.size, built.sha256);
+            let own = crate::base::size::own_block(built.size, built.sha256);
             assert_eq!(own, Some(built.root).filter(|_| len <= CHUNK), "{len}");
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Only written: blocks from others are fetched one by one, and proven.
 
-use crate::cid::Cid;
-use crate::protobuf;
+use crate::base::cid::Cid;
+use crate::base::protobuf;
 
 /// Returns the beginning of a CAR, which names `root` as the root of all following blocks.
 pub fn header(root: Cid) -> Vec<u8> {
@@ -32,7 +32,7 @@ pub fn frame(cid: Cid, len: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Sha256;
+    use crate::base::digest::Sha256;
 
     #[test]
     fn a_car_of_one_block_is_spelled_as_the_specification_says() {

@@ -5,8 +5,8 @@
 //! hashes (`specs:src/unixfs.md`, `boxo:ipld/unixfs/hamt`). The form follows from the entries alone, in whatever
 //! order they were added.
 
-use crate::cid::Cid;
-use crate::digest::Sha256;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
 
 use super::murmur::murmur3;
 use super::unixfs::{self, DagLink, DagNode, FAN_OUT};

@@ -1,7 +1,7 @@
 //! Files and directories as the blocks that their content ids name: built, read and proven here, without a daemon.
 //!
-//! A file of at most [`CHUNK`](crate::size::CHUNK) bytes is its own block. A longer one is cut into leaves of that
-//! size, and nodes of at most [`WIDTH`](crate::size::WIDTH) links are put over them, level by level, until one is
+//! A file of at most [`CHUNK`](crate::base::size::CHUNK) bytes is its own block. A longer one is cut into leaves of that
+//! size, and nodes of at most [`WIDTH`](crate::base::size::WIDTH) links are put over them, level by level, until one is
 //! left: the root. Its CID is the file's.
 //! Nothing here reads or writes a file or a socket; callers hand bytes in.
 //!
@@ -15,6 +15,20 @@
 //!
 //! The shape is the profile `unixfs-v1-2025` (IPIP-499, ratified 2026-03-05); `vectors` holds Kubo's own vectors for
 //! it.
+//!
+//! # Room
+//!
+//! - In: bytes and blocks of a caller
+//! - Out: CIDs, blocks, proofs of leaves; nothing is read or written
+//! - May use: base
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! car murmur unixfs
+//! build dir proof walk
+//! vectors
+//! ```
 
 pub mod build;
 pub mod car;
@@ -27,9 +41,9 @@ pub mod walk;
 #[cfg(test)]
 mod vectors;
 
-use crate::cid::{Cid, CidError, Codec};
-use crate::protobuf::ProtobufError;
-use crate::size::BLOCK_MOST;
+use crate::base::cid::{Cid, CidError, Codec};
+use crate::base::protobuf::ProtobufError;
+use crate::base::size::BLOCK_MOST;
 
 /// Most nodes between a root and a leaf, both counted. 174 links of 256 KiB, the narrowest shape in use, hold
 /// 40 TiB in 5 levels. Origin: chosen by us.

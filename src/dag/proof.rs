@@ -7,9 +7,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cid::{Cid, Codec};
-use crate::digest::{Hasher, Sha256};
-use crate::size::BLOCK_MOST;
+use crate::base::cid::{Cid, Codec};
+use crate::base::digest::{Hasher, Sha256};
+use crate::base::size::BLOCK_MOST;
 
 use super::DagError;
 use super::unixfs::DagNode;
@@ -193,7 +193,7 @@ mod tests {
     use super::super::build;
     use super::super::unixfs::{self, Piece};
     use super::*;
-    use crate::size::CHUNK;
+    use crate::base::size::CHUNK;
     use proptest::prelude::*;
 
     /// Returns a file of leaves of 100 bytes, so that many fit into a test.

@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
-use crate::cid::Cid;
-use crate::protobuf::{self, FieldValue, Fields, ProtobufWriter};
-use crate::size::BLOCK_MOST;
+use crate::base::cid::Cid;
+use crate::base::protobuf::{self, FieldValue, Fields, ProtobufWriter};
+use crate::base::size::BLOCK_MOST;
 
 use super::{DagError, MAX_LINKS};
 

@@ -3,12 +3,12 @@
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use crate::cid::Cid;
-use crate::digest::Sha256;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
 
 use super::build::FileDag;
 use super::dir::{self, DirectoryEntry};
-use crate::size::{CHUNK, WIDTH};
+use crate::base::size::{CHUNK, WIDTH};
 
 /// The endless content that Kubo's tests call deterministic: the ChaCha20 key stream under sha256(seed), nonce zero.
 ///

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::cid::Cid;
+use crate::base::cid::Cid;
 
 use super::unixfs::DagNode;
 use super::{DagError, MAX_DEPTH, MAX_NODES};
@@ -132,8 +132,8 @@ mod tests {
     use super::super::unixfs::{self, Piece};
     use super::super::vectors::Stream;
     use super::*;
-    use crate::digest::Sha256;
-    use crate::protobuf::ProtobufWriter;
+    use crate::base::digest::Sha256;
+    use crate::base::protobuf::ProtobufWriter;
     use proptest::prelude::*;
 
     /// Blocks as `ipfs add` of the profile `unixfs-v0-2015` makes them: CIDv0 and content within dag-pb leaves.

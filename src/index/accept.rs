@@ -5,10 +5,10 @@ use super::ipns::{Name, RecordError};
 use super::manifest::{Manifest, ManifestError, Table};
 use super::minisign::{PublicKey, SignatureError};
 use super::state::SeenSequence;
-use crate::cid::Codec;
+use crate::base::cid::Codec;
+use crate::base::digest::Sha256;
+use crate::base::name::RepoName;
 use crate::dag::{DagError, dir};
-use crate::digest::Sha256;
-use crate::name::RepoName;
 
 /// The user's trust in a publisher. Every key in it is a proof that is required.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -166,7 +166,7 @@ pub(crate) mod tests {
     use super::super::manifest::tests::sample;
     use super::super::minisign::{SecretKey, tests::secret};
     use super::*;
-    use crate::cid::Cid;
+    use crate::base::cid::Cid;
 
     /// A publisher with both keys.
     pub(crate) struct Publisher {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::DIFF_MOST;
 use super::table::{LINE_MOST, pack, unpack};
-use crate::name::{FileName, shown};
+use crate::base::name::{FileName, shown};
 
 /// A day of hourly publications. Each takes a hundred bytes of the manifest, which every refresh transfers.
 pub const DIFFS_KEPT: usize = 24;

@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use super::accept::Grant;
 use super::state::IndexState;
-use crate::catalogue::{Catalogue, CatalogueError};
-use crate::clock;
+use crate::base::clock;
+use crate::base::digest::Sha256;
+use crate::base::error::Error;
+use crate::base::name::{FileName, RepoName};
 use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings};
-use crate::digest::Sha256;
-use crate::error::Error;
-use crate::name::{FileName, RepoName};
+use crate::lists::catalogue::{Catalogue, CatalogueError};
 
 /// Opens the state directory of these settings.
 pub fn state(settings: &Settings) -> IndexState {

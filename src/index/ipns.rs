@@ -6,10 +6,10 @@
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 use super::time;
-use crate::cid::Cid;
-use crate::publisher::KEY_PREFIX;
-pub use crate::publisher::{IpnsNameError, Name};
-use crate::size::RECORD_MOST;
+use crate::base::cid::Cid;
+use crate::base::size::RECORD_MOST;
+use crate::config::publisher::KEY_PREFIX;
+pub use crate::config::publisher::{IpnsNameError, Name};
 
 mod wire;
 
@@ -94,7 +94,7 @@ impl IpnsRecord {
     pub fn root(&self) -> Result<Cid, RecordError> {
         let text = self.value.strip_prefix("/ipfs/").map(|rest| rest.trim_end_matches('/'));
         text.and_then(|text| text.parse().ok())
-            .ok_or_else(|| RecordError::Target(crate::name::shown(&self.value).into()))
+            .ok_or_else(|| RecordError::Target(crate::base::name::shown(&self.value).into()))
     }
 
     /// Makes the bytes of a record, signed with `key`, like Kubo without V1 (`v1compat=false`).

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::table::{self, ENTRIES_MOST, PLAIN_MOST};
 use super::time::{LAST, span};
-use crate::cid::Cid;
-use crate::digest::Sha256;
-use crate::name::{FileName, RepoName, shown};
-use crate::size::{self, OWN_BLOCK_MOST, PROFILE};
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::name::{FileName, RepoName, shown};
+use crate::base::size::{self, OWN_BLOCK_MOST, PROFILE};
 
 /// The written format, and the only one that is read.
 pub const FORMAT: u32 = 1;

@@ -7,9 +7,9 @@ use super::diff::{Changes, DIFFS_PLAIN_MOST};
 use super::manifest::*;
 use super::table::{ENTRIES_MOST, FILE_MOST, LINE_MOST, PLAIN_MOST, Reader, WINDOW_LOG_MOST, pack};
 use super::{ipns, minisign};
-use crate::digest::Sha256;
-use crate::name::RepoName;
-use crate::size::{BLOCK_MOST, RECORD_MOST};
+use crate::base::digest::Sha256;
+use crate::base::name::RepoName;
+use crate::base::size::{BLOCK_MOST, RECORD_MOST};
 
 const PAGE: &str = include_str!("../../man/pkgswarm-index.5");
 

@@ -2,7 +2,7 @@
 
 use cid::multibase::Base;
 
-pub use crate::publisher::{KeyError, PublicKey};
+pub use crate::config::publisher::{KeyError, PublicKey};
 
 /// Most bytes of a `.minisig` that are read.
 pub const SIGNATURE_MOST: usize = 16 * 1024;
@@ -94,7 +94,7 @@ impl Comment {
         for (field, is) in [("sequence=", sequence), ("expires=", expires)] {
             let said = self.0.split_ascii_whitespace().find_map(|word| word.strip_prefix(field));
             if said.is_some_and(|said| said != is.to_string()) {
-                return Err(SignatureError::Comment { comment: crate::name::shown(&self.0).into_owned() });
+                return Err(SignatureError::Comment { comment: crate::base::name::shown(&self.0).into_owned() });
             }
         }
         Ok(())

@@ -12,6 +12,23 @@
 //! | `in_use` | from the configuration to a copy: its name, its keys, its tables, whether a refresh is due |
 //! | `passed` | the message about an index that neighbours send |
 //! | `time` | points in time as texts |
+//!
+//! # Room
+//!
+//! - In: a signed manifest with its tables, and the keys of the configuration
+//! - Out: accepted copies, and the tables that look-ups read
+//! - May use: base, config, dag, lists
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! minisign table time
+//! ipns manifest passed
+//! diff
+//! state
+//! accept
+//! in_use manual
+//! ```
 
 pub mod accept;
 pub mod diff;

@@ -3,11 +3,11 @@
 //! With an IPNS name that is the record, from which everything else follows by hash. Without one it is the CID of
 //! the manifest and its signature. A source of the blocks is not named: the answering neighbour offers them too.
 
-use crate::cid::Cid;
-use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
+use crate::base::cid::Cid;
+use crate::base::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
 use super::minisign::SIGNATURE_MOST;
-use crate::size::RECORD_MOST;
+use crate::base::size::RECORD_MOST;
 
 /// A received message, unproven.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -57,7 +57,7 @@ impl Passed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Sha256;
+    use crate::base::digest::Sha256;
     use proptest::prelude::*;
 
     #[test]

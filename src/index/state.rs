@@ -20,13 +20,13 @@ use std::time::Duration;
 
 use super::manifest::{MANIFEST_MOST, Manifest, ManifestError, Table};
 use super::table::{Reader, TableError};
-use crate::catalogue::{self, CatalogueEntry, CatalogueError};
-use crate::cid::Codec;
-use crate::digest::Sha256;
-use crate::distro::syncdb::Signature;
-use crate::fsx::{self, FileKey};
-use crate::name::{FileName, RepoName};
-use crate::size::BLOCK_MOST;
+use crate::base::cid::Codec;
+use crate::base::digest::Sha256;
+use crate::base::fsx::{self, FileKey};
+use crate::base::name::{FileName, RepoName};
+use crate::base::size::BLOCK_MOST;
+use crate::lists::catalogue::{self, CatalogueEntry, CatalogueError};
+use crate::lists::pacman::syncdb::Signature;
 
 mod asked;
 mod made;

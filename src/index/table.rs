@@ -7,10 +7,10 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cid::{Cid, Codec};
-use crate::digest::Sha256;
-use crate::name::{FileName, shown};
-use crate::size::{self, SIGNATURE_MOST};
+use crate::base::cid::{Cid, Codec};
+use crate::base::digest::Sha256;
+use crate::base::name::{FileName, shown};
+use crate::base::size::{self, SIGNATURE_MOST};
 
 /// Most bytes of a line; real ones have about 200.
 pub const LINE_MOST: usize = 4096;
@@ -248,7 +248,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::size::OWN_BLOCK_MOST;
+    use crate::base::size::OWN_BLOCK_MOST;
 
     pub(crate) fn entry(name: &str, size: u64) -> Entry {
         let sha256 = Sha256::of(name.as_bytes());

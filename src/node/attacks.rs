@@ -19,10 +19,10 @@ use super::message::{BitswapMessage, Draft, WantEntry, WantKind};
 use super::shelf::Shelved;
 use super::streams::Opener;
 use super::tests::{Started, content, eventually, until};
-use crate::cid::Cid;
-use crate::digest::Sha256;
-use crate::protobuf::{ProtobufWriter, push_varint};
-use crate::size::CHUNK;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::protobuf::{ProtobufWriter, push_varint};
+use crate::base::size::CHUNK;
 
 /// A peer with a file, a peer that wants it, and a hostile peer, connected to both.
 struct AttackScene {

@@ -15,7 +15,7 @@ use libp2p::{PeerId, Stream, StreamProtocol};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::digest::Sha256;
+use crate::base::digest::Sha256;
 use crate::node::frame;
 use crate::node::limits::{self, Rate};
 use crate::node::message::{BitswapMessage, Draft, WantEntry, WantKind};

@@ -12,7 +12,7 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::cid::Cid;
+use crate::base::cid::Cid;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
 use crate::node::clocks::{GIVE_UP, HEDGE, LONGEST, SEARCH, TICK};
 use crate::node::message::{WantEntry, WantKind};

@@ -12,13 +12,13 @@ use futures_util::future::join_all;
 use futures_util::io::AsyncWriteExt as _;
 use libp2p::{PeerId, Stream, StreamProtocol};
 
-use crate::cid::Cid;
-use crate::digest::Sha256;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::protobuf::{Fields, ProtobufError, ProtobufWriter};
 use crate::node::frame;
 use crate::node::limits::Rates;
 use crate::node::shelf::Shelf;
 use crate::node::streams::{Guard, Opener};
-use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
 /// The protocol and its version.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/root/1");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::hedge::Hedge;
+use crate::base::hedge::Hedge;
 
 /// Most time for peers to answer whether they have a block or a file, if none said yes and other sources can be asked.
 /// Origin: below the head start.

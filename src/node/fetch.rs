@@ -17,16 +17,16 @@ use libp2p::PeerId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::cid::Cid;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::ordered::Ordered;
 use crate::dag::DagError;
 use crate::dag::walk::Walk;
-use crate::digest::Sha256;
+use crate::engine::source::window::RequestWindow;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PeerEvent};
 use crate::node::clocks::{GIVE_UP, HEDGE, LONGEST, SEARCH, TICK};
 use crate::node::message::{WantEntry, WantKind};
-use crate::ordered::Ordered;
-use crate::source::window::RequestWindow;
-use crate::verify::Verifier;
+use crate::trust::verify::Verifier;
 
 #[cfg(test)]
 mod tests;

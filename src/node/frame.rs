@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::protobuf;
+use crate::base::protobuf;
 
 /// Least growth of the buffer, in bytes.
 const PIECE: usize = 64 << 10;

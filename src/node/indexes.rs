@@ -15,11 +15,11 @@ use futures_util::future::join_all;
 use futures_util::io::AsyncWriteExt as _;
 use libp2p::{PeerId, Stream, StreamProtocol};
 
-use crate::clock;
+use crate::base::clock;
+use crate::base::protobuf::{Fields, ProtobufError, ProtobufWriter};
 use crate::node::frame;
 use crate::node::limits::Rates;
 use crate::node::streams::{Guard, Opener};
-use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
 
 /// The protocol and its version.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/pkgswarm/index/1");

@@ -5,8 +5,8 @@ use super::claims::{self, ClaimQuestion};
 use super::mdns;
 use super::message::{MOST, MOST_UNASKED};
 use super::{indexes, mux, peer};
-use crate::digest::Sha256;
-use crate::size::{BLOCK_MOST, CHUNK};
+use crate::base::digest::Sha256;
+use crate::base::size::{BLOCK_MOST, CHUNK};
 
 const PAGE: &str = include_str!("../../man/pkgswarm-protocol.7");
 

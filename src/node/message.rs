@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 
-use crate::cid::Cid;
-use crate::digest::Sha256;
-use crate::protobuf::{self, Field, Fields, ProtobufError, ProtobufWriter};
-use crate::size::BLOCK_MOST;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::protobuf::{self, Field, Fields, ProtobufError, ProtobufWriter};
+use crate::base::size::BLOCK_MOST;
 
 /// Longest message in bytes: 4 MiB (`specs:src/bitswap-protocol.md`, "Implementation Details": blocks of 2 MiB, messages of
 /// 4 MiB). Kubo resets a stream on which a longer one comes.

@@ -20,6 +20,22 @@
 //! | `discovery`, `mdns`, `book` | discovery on an interface; its messages; the known peers |
 //!
 //! QUIC is left out: rust-libp2p and Kubo lose data on it, and TCP is as fast (`doc/facts/libp2p.md`).
+//!
+//! # Room
+//!
+//! - In: trusted networks, the files to offer
+//! - Out: blocks of neighbours, proven; blocks for neighbours, within limits
+//! - May use: base, config, dag, engine, report, trust
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! clocks frame limits message mux networks shelf streams tests
+//! claims gate indexes peer
+//! bitswap mdns
+//! blocks book discovery fetch hostile manual
+//! attacks runner slow
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -10,10 +10,10 @@ use libp2p::PeerId;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use crate::digest::Sha256;
+use crate::base::digest::Sha256;
+use crate::base::size::CHUNK;
 use crate::node::limits::Rate;
 use crate::node::message::{MOST, MOST_UNASKED, WantEntry, WantKind};
-use crate::size::CHUNK;
 
 /// Most wants of one peer that wait for their turn. Kubo keeps 1024 for a peer by default. Origin: chosen by us.
 pub(super) const WANTS_MOST: usize = 2048;
@@ -224,7 +224,7 @@ impl PeerState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cid::Cid;
+    use crate::base::cid::Cid;
 
     fn wants(range: std::ops::Range<u32>, ask: WantKind) -> Vec<WantEntry> {
         range.map(|i| WantEntry::new(Cid::raw(Sha256::of(&i.to_be_bytes())), ask)).collect()

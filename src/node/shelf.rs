@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-use crate::cid::{Cid, Codec};
+use crate::base::cid::{Cid, Codec};
+use crate::base::digest::Sha256;
+use crate::base::fsx::{self, FileKey};
+use crate::base::size::{CHUNK, WIDTH};
 use crate::dag::build::build_blocks;
 use crate::dag::unixfs::{self, Piece};
-use crate::digest::Sha256;
-use crate::fsx::{self, FileKey};
-use crate::size::{CHUNK, WIDTH};
 
 pub mod saved;
 

@@ -8,8 +8,8 @@ use libp2p::PeerId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
-use crate::cid::Cid;
-use crate::digest::Sha256;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
 use crate::node::Node;
 use crate::node::bitswap::{Bitswap, BlockAnswer, PROTOCOL, UploadLimits};
 use crate::node::blocks::{BlockFetch, BlockMiss, SearchPatience};

@@ -10,8 +10,9 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, identity};
 use tokio::sync::watch;
 
-use crate::cid::Cid;
-use crate::digest::Sha256;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::size::CHUNK;
 use crate::node::bitswap::{BlockAnswer, UploadLimits};
 use crate::node::blocks::{BlockFetch, SearchPatience};
 use crate::node::claims::ClaimQuestion;
@@ -21,7 +22,6 @@ use crate::node::message::{WantEntry, WantKind};
 use crate::node::networks::Allowed;
 use crate::node::shelf::{Shelf, Shelved};
 use crate::node::{Config, Node, start};
-use crate::size::CHUNK;
 
 /// Makes a node that knows these peers.
 fn node(peers: Vec<(PeerId, Multiaddr)>, peers_most: u32) -> Started {

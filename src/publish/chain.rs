@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{DIFFS_KEPT, PublishError};
-use crate::digest::Sha256;
-use crate::fsx;
+use crate::base::digest::Sha256;
+use crate::base::fsx;
 use crate::index::diff::Changes;
 use crate::index::manifest::{DIFF_MOST, Diff};
 use crate::index::table::PLAIN_MOST;

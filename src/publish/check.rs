@@ -7,10 +7,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::tree::{Sealed, TreeFile};
 use super::{Phase, PublishError};
-use crate::cid::Cid;
+use crate::base::cid::Cid;
 use crate::dag::build::FileDag;
 use crate::index::ipns::Name;
-use crate::kubo::{Kubo, KuboErrorKind};
+use crate::net::kubo::{Kubo, KuboErrorKind};
 
 /// The blocks come from the daemon's own disk.
 const STEP: Duration = Duration::from_secs(60);

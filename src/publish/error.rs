@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::base::name::RepoName;
 use crate::dag::dir::DirectoryError;
-use crate::distro::syncdb::DatabaseError;
 use crate::index::manifest::ManifestError;
-use crate::kubo::KuboError;
-use crate::name::RepoName;
+use crate::lists::pacman::syncdb::DatabaseError;
+use crate::net::kubo::KuboError;
 
 /// The reason why nothing was published. Unless noted otherwise, the former publication stays as it was.
 #[derive(Debug, thiserror::Error)]

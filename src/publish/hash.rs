@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::{Phase, PublishError};
-use crate::cid::{Cid, Codec};
+use crate::base::cid::{Cid, Codec};
+use crate::base::digest::Sha256;
+use crate::base::fsx::{self, FileKey};
+use crate::base::size::{CHUNK, WIDTH};
 use crate::dag::build;
-use crate::digest::Sha256;
-use crate::fsx::{self, FileKey};
-use crate::size::{CHUNK, WIDTH};
 
 /// Bytes hashed between two saves of the memory, so that an interrupted run keeps most of its work.
 const SAVE_EVERY: u64 = 4 << 30;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::PublishError;
 use super::chain::ChainLink;
 use super::scan::ScannedRepo;
-use crate::cid::Cid;
-use crate::digest::Sha256;
-use crate::fsx;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::fsx;
 
 /// The memory of one publisher, in its state directory.
 #[derive(Debug, Default, Serialize, Deserialize)]

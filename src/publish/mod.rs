@@ -3,20 +3,35 @@
 //! Everything is computed here (`tree`), so that the daemon receives blocks and a root and decides nothing. The
 //! order makes an interruption harmless: check and hash, send the blocks with the root pinned, read them back,
 //! publish the name, read the record back, and only then unpin the former publication.
+//!
+//! # Room
+//!
+//! - In: a directory made by repo-add and a key
+//! - Out: blocks, a signed manifest, a tree under one IPNS name
+//! - May use: base, dag, index, lists, net
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! error
+//! chain hash scan tests
+//! last tree
+//! check
+//! ```
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::cid::Cid;
-use crate::digest::Sha256;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::name::RepoName;
+use crate::base::size::SIGNATURE_MOST;
 use crate::index::ipns::Name;
 use crate::index::manifest::FUTURE_MOST;
 use crate::index::minisign::SecretKey;
-use crate::kubo::{Kubo, KuboError, KuboErrorKind, Publication};
-use crate::name::RepoName;
-use crate::size::SIGNATURE_MOST;
+use crate::net::kubo::{Kubo, KuboError, KuboErrorKind, Publication};
 
 mod chain;
 mod check;
@@ -331,7 +346,7 @@ fn write_out(
         let path = out.join(name);
         let replace = |path: &Path| {
             std::fs::create_dir_all(path.parent().unwrap_or(out))?;
-            crate::fsx::replace_synced(path, bytes)
+            crate::base::fsx::replace_synced(path, bytes)
         };
         replace(&path).map_err(|error| PublishError::Io { path, error })
     };

@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::PublishError;
-use crate::digest::Sha256;
-use crate::distro::syncdb::{self, DatabaseError, Limits};
-use crate::fsx::{self, FileKey};
+use crate::base::digest::Sha256;
+use crate::base::fsx::{self, FileKey};
+use crate::base::name::{FileName, RepoName};
 use crate::index::manifest::is_arch;
-use crate::name::{FileName, RepoName};
+use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
 
 /// Depth of the search for repos below a given directory: `<repo>/os/<arch>` and one more.
 const DEPTH: usize = 4;

@@ -38,7 +38,7 @@ impl RepoFixture {
         let mut tar = tar::Builder::new(Vec::new());
         for (file, bytes) in packages {
             self.write(file, bytes);
-            let file_name = crate::name::FileName::new(file.as_str()).unwrap();
+            let file_name = crate::base::name::FileName::new(file.as_str()).unwrap();
             let parts = file_name.package().unwrap();
             let desc = format!(
                 "%FILENAME%\n{file}\n\n%NAME%\n{}\n\n%VERSION%\n{}\n\n%CSIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%ARCH%\n{}\n\n",
@@ -128,7 +128,7 @@ fn an_offline_index_is_accepted_and_lists_what_the_database_lists() {
     let root = read("pkgswarm.root");
     assert!(report.root.proves(&root));
     let (repo, _) = crate::dag::dir::entry(report.root, &root, "custom").unwrap().unwrap();
-    assert_eq!(repo.codec(), crate::cid::Codec::DagPb);
+    assert_eq!(repo.codec(), crate::base::cid::Codec::DagPb);
 }
 
 #[test]

@@ -13,15 +13,15 @@ use super::chain::{Chain, ChainLink};
 use super::hash::Hashed;
 use super::scan::{Role, ScannedRepo};
 use super::{PublishError, PublishOptions};
-use crate::cid::Cid;
+use crate::base::cid::Cid;
+use crate::base::digest::{Hasher, Sha256};
+use crate::base::name::FileName;
+use crate::base::size;
 use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
 use crate::dag::{Block, build};
-use crate::digest::{Hasher, Sha256};
 use crate::index::manifest::{Database, Manifest, Packed, Table};
 use crate::index::table::{self, Entry, TableWriter};
-use crate::kubo::upload;
-use crate::name::FileName;
-use crate::size;
+use crate::net::kubo::upload;
 
 /// The parts that do not depend on the time of publication.
 pub(super) struct Content {

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use reqwest::{Client, Url};
 
 use super::tally::Tally;
-use crate::clock;
-use crate::http::block::read_body;
-use crate::http::{USER_AGENT, host, reason};
-use crate::name::shown;
-use crate::source::Miss;
+use crate::base::clock;
+use crate::base::name::shown;
+use crate::engine::source::Miss;
+use crate::net::http::block::read_body;
+use crate::net::http::{USER_AGENT, host, reason};
 
 /// A plain copy of an index.
 #[derive(Clone)]

@@ -7,18 +7,18 @@ use std::rc::Rc;
 use super::copy::below;
 use super::tally::Arrivals;
 use super::{RefreshError, Work};
-use crate::call::Call;
-use crate::cid::Cid;
-use crate::deliver::{Candidate, Obtained, Order, Purpose};
-use crate::digest::Sha256;
-use crate::error::Error;
-use crate::http::host;
-use crate::hub;
-use crate::lists::Lists;
-use crate::name::FileName;
-use crate::plan::{Expect, Plan};
-use crate::source::Miss;
-use crate::source::kubo::KuboReach;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::error::Error;
+use crate::base::name::FileName;
+use crate::engine::deliver::{Candidate, Obtained, Order, Purpose};
+use crate::engine::hub;
+use crate::engine::source::Miss;
+use crate::engine::source::kubo::KuboReach;
+use crate::machine::call::Call;
+use crate::machine::lists::Lists;
+use crate::net::http::host;
+use crate::trust::plan::{Expect, Plan};
 
 /// A file of the index.
 pub(super) struct IndexFile<'p> {

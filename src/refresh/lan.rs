@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 
 use super::{RefreshError, Work};
+use crate::engine::source::neighbours::LanClient;
 use crate::index::accept::{IndexOffer, RefusalError, accept};
 use crate::index::manifest::MANIFEST_MOST;
 use crate::index::passed::Passed;
-use crate::source::neighbours::LanClient;
 
 /// Answers that are followed at the same time. Each may be a manifest of 1 MiB.
 const AT_ONCE: usize = 8;

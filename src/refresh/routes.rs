@@ -8,16 +8,16 @@ use std::rc::Rc;
 use super::copy::{CopyError, PlainCopy};
 use super::tally::Tally;
 use super::{RefreshError, RefreshMeans, RefreshTarget, Work};
-use crate::cid::{Cid, Codec};
+use crate::base::cid::{Cid, Codec};
+use crate::base::size::{BLOCK_MOST, RECORD_MOST};
 use crate::dag::dir;
-use crate::http::host;
+use crate::engine::source::neighbours::LanClient;
 use crate::index::accept::{IndexOffer, RefusalError};
 use crate::index::ipns::Name;
 use crate::index::manifest::MANIFEST_MOST;
 use crate::index::minisign::SIGNATURE_MOST;
-use crate::kubo::{Kubo, KuboError};
-use crate::size::{BLOCK_MOST, RECORD_MOST};
-use crate::source::neighbours::LanClient;
+use crate::net::http::host;
+use crate::net::kubo::{Kubo, KuboError};
 
 /// The name of the route through neighbours.
 pub(super) const LAN: &str = "lan";

@@ -6,10 +6,10 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::files::IndexFile;
 use super::{Dead, RefreshError, Work};
-use crate::deliver::Candidate;
-use crate::digest::Sha256;
-use crate::fsx;
-use crate::hedge::hedged;
+use crate::base::digest::Sha256;
+use crate::base::fsx;
+use crate::base::hedge::hedged;
+use crate::engine::deliver::Candidate;
 use crate::index::diff::Changes;
 use crate::index::manifest::{Packed, Table};
 use crate::index::state::{KeepError, TableBytes};

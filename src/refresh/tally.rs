@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::Clock;
-use crate::listener::Listener;
+use crate::base::listener::Listener;
 
 /// Most seconds that a clock may differ and still count as right.
 const CLOCK_MOST: u64 = 600;

@@ -5,16 +5,16 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::catalogue::Catalogue;
+use crate::base::env::Env;
 use crate::config::Settings;
-use crate::env::Env;
 use crate::index::accept::tests::Publisher;
 use crate::index::manifest::tests::sample;
 use crate::index::manifest::{Manifest, ManifestError};
 use crate::index::manifest::{Packed, Table};
 use crate::index::table::pack;
 use crate::index::table::tests::{entry, plain};
-use crate::kubo::script::{Script, ScriptedAnswer, ok};
+use crate::lists::catalogue::Catalogue;
+use crate::net::kubo::script::{Script, ScriptedAnswer, ok};
 
 const LONG: Duration = Duration::from_secs(10);
 

@@ -8,9 +8,9 @@
 //! pacman gives the name six tenths of the columns less 30, and at least 20 (pacman 7.1, src/pacman/callback.c,
 //! `draw_pacman_progress_bar`). Pure: the columns are passed in.
 
-use crate::columns::{cut, width};
+use crate::base::name::shown;
 use crate::config::value::show_size;
-use crate::name::shown;
+use crate::report::columns::{cut, width};
 
 /// Columns of a size: `1023.9 KiB`.
 const SIZE: usize = 10;
@@ -182,7 +182,7 @@ mod tests {
                         let state = BarState { name, bytes: 999_999_999, total, rate, from: wide, rest };
                         let line = bar(&state, columns);
                         assert!(width(&line) <= columns, "{columns}: {line:?}");
-                        assert!(!line.chars().any(crate::name::is_hidden), "{line:?}");
+                        assert!(!line.chars().any(crate::base::name::is_hidden), "{line:?}");
                         let bar = line.split_once('[').map(|(_, rest)| rest.split(']').next().unwrap().len());
                         assert!(bar.is_none_or(|bar| bar >= BAR_LEAST), "{columns}: {line:?}");
                         let is_sized = total.is_some_and(|total| (1..1 << 50).contains(&total));

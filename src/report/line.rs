@@ -3,12 +3,12 @@
 
 use std::fmt::Write as _;
 
-use crate::columns::{Paper, Span, Tone, cut, width, wrap};
+use crate::base::name::shown;
 use crate::config::value::show_size;
-use crate::journal::FileOrigin;
-use crate::name::shown;
+use crate::report::columns::{Paper, Span, Tone, cut, width, wrap};
 use crate::report::counted;
 use crate::report::layout::name_and_size;
+use crate::store::journal::FileOrigin;
 
 /// Columns of a terminal that does not tell.
 pub(super) const USUAL: usize = 80;
@@ -234,7 +234,7 @@ mod tests {
                         };
                         let text = file.on(terminal(columns));
                         assert!(text.lines().all(|line| width(line) <= columns), "{columns}: {text}");
-                        assert!(!text.replace('\n', "").chars().any(crate::name::is_hidden), "{text:?}");
+                        assert!(!text.replace('\n', "").chars().any(crate::base::name::is_hidden), "{text:?}");
                         assert!(!file.on(LOG).contains('\n'));
                     }
                 }

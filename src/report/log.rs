@@ -6,8 +6,8 @@
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use crate::base::name::shown;
 use crate::config::LogLevel;
-use crate::name::shown;
 
 /// The weight up to which events are written. The process has one log, as it has one stderr.
 static MOST: AtomicU8 = AtomicU8::new(LogLevel::Warning as u8);

@@ -6,15 +6,15 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::columns::columns;
+use crate::base::listener::Listener;
 use crate::config::ProgressMode;
 use crate::config::value::show_size;
-use crate::journal::FileOrigin;
-use crate::listener::Listener;
+use crate::report::columns::columns;
 use crate::report::layout::{BarState, Rest, bar};
 use crate::report::line::USUAL;
 use crate::report::rate::ArrivalRate;
 use crate::report::say;
+use crate::store::journal::FileOrigin;
 
 /// Time before a bar is drawn, so that short transfers do not flicker.
 const SOON: Duration = Duration::from_millis(150);

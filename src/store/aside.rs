@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::clock;
-use crate::fsx;
+use crate::base::clock;
+use crate::base::fsx;
 use crate::store::Store;
 
 /// Most bytes that one of these files may have, with its first line: signatures have at most 16 KiB.

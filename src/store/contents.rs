@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::digest::Sha256;
-use crate::fsx;
-use crate::name::FileName;
+use crate::base::digest::Sha256;
+use crate::base::fsx;
+use crate::base::name::FileName;
 use crate::store::Store;
 use crate::store::note::Note;
 

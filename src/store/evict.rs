@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::sweep::{list, remove};
 use super::{Slot, Store};
-use crate::budget::{self, HeldItem};
+use crate::base::budget::{self, HeldItem};
 
 impl Store {
     /// Returns the most bytes that it is to hold (`store.max`).

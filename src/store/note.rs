@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 
 use super::Stay;
-use crate::fsx;
-use crate::journal::FileOrigin;
-use crate::name::FileName;
+use crate::base::fsx;
+use crate::base::name::FileName;
+use crate::store::journal::FileOrigin;
 
 /// The content of that file: pacman's name, then how long the file stays, then its origin ([`FileOrigin::to_lines`]).
 pub(super) struct Note {

@@ -9,12 +9,12 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::budget::{self, HeldItem};
-use crate::digest::Sha256;
-use crate::fsx;
+use crate::base::budget::{self, HeldItem};
+use crate::base::digest::Sha256;
+use crate::base::fsx;
 use crate::store::sweep::{list, remove};
 use crate::store::{Note, Store};
-use crate::verify;
+use crate::trust::verify;
 
 /// Bytes that stay free when room is made: for directories, notes and the journal.
 const SPARE: u64 = 256 << 10;

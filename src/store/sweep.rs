@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use crate::budget::{self, HeldItem};
-use crate::fsx;
+use crate::base::budget::{self, HeldItem};
+use crate::base::fsx;
 use crate::store::Store;
 
 /// Age at which untouched partials are given up.

@@ -51,7 +51,7 @@ fn ahead_hands_on_what_the_local_kubo_has_and_keeps_none_of_it() {
     }
     eventually("the rest to be cleared away", || listing(&world.path("store/files")).is_empty());
     eventually("what was set aside to go", || listing(&world.path("store/aside")).is_empty());
-    let cid = pkgswarm::cid::Cid::raw(second.sha256()).to_string();
+    let cid = pkgswarm::base::cid::Cid::raw(second.sha256()).to_string();
     let read = kubo.requests().into_iter().filter(|request| request.method == "GET" && request.path().contains(&cid));
     assert_eq!(read.count(), 1, "read once, ahead of its call");
     assert_eq!(mirror.bytes(), 0);

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::miss::Miss;
+use pkgswarm::base::runtime::block_on;
 use pkgswarm::dag::build::build;
-use pkgswarm::digest::Sha256;
-use pkgswarm::http::Http;
-use pkgswarm::miss::Miss;
-use pkgswarm::runtime::block_on;
-use pkgswarm::source::file::LocalFile;
-use pkgswarm::source::gateway::GatewayFile;
-use pkgswarm::source::kubo::{KuboFile, KuboReach};
-use pkgswarm::source::lan::LanFile;
-use pkgswarm::source::mirror::Mirror;
-use pkgswarm::source::{FetchRequest, Source, SourceAnswer};
+use pkgswarm::engine::source::file::LocalFile;
+use pkgswarm::engine::source::gateway::GatewayFile;
+use pkgswarm::engine::source::kubo::{KuboFile, KuboReach};
+use pkgswarm::engine::source::lan::LanFile;
+use pkgswarm::engine::source::mirror::Mirror;
+use pkgswarm::engine::source::{FetchRequest, Source, SourceAnswer};
+use pkgswarm::net::http::Http;
 use reqwest::Url;
 
 use crate::support::daemon::{Daemon, FakeDaemon};

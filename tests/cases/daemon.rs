@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use cid::multibase::Base;
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::protobuf::ProtobufWriter;
 use pkgswarm::dag::unixfs::{self, Piece};
-use pkgswarm::digest::Sha256;
-use pkgswarm::protobuf::ProtobufWriter;
 
 use crate::support::daemon::{Daemon, FakeDaemon, Stock};
 use crate::support::*;

@@ -6,18 +6,18 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pkgswarm::call::Call;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::env::Env;
+use pkgswarm::base::error::ErrorKind;
+use pkgswarm::base::listener::Listener;
+use pkgswarm::base::name::FileName;
 use pkgswarm::config::Settings;
-use pkgswarm::deliver::{self, Candidate, Purpose};
-use pkgswarm::digest::Sha256;
-use pkgswarm::env::Env;
-use pkgswarm::error::ErrorKind;
-use pkgswarm::listener::Listener;
-use pkgswarm::lists::Lists;
+use pkgswarm::engine::deliver::{self, Candidate, Purpose};
+use pkgswarm::engine::want::Want;
 use pkgswarm::machine::Machine;
-use pkgswarm::name::FileName;
-use pkgswarm::plan::Known;
-use pkgswarm::want::Want;
+use pkgswarm::machine::call::Call;
+use pkgswarm::machine::lists::Lists;
+use pkgswarm::trust::plan::Known;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 

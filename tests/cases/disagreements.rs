@@ -68,7 +68,7 @@ fn indexes_that_differ_about_a_root_cost_the_cid_alone() {
     let big = Package::new("big", 3 << 20);
     let (mirror, kubo) = (FakeMirror::serving(&[big.file()]), FakeKubo::empty().holding(&big.bytes));
     let world = World::new().repo("core", &[&big], &[&mirror]).kubo(&kubo);
-    let wrong = pkgswarm::cid::Cid::dag_pb(big.sha256());
+    let wrong = pkgswarm::base::cid::Cid::dag_pb(big.sha256());
     let world = FakeIndex::called("honest").listing(&big).in_use(world);
     let world = FakeIndex::called("other").listing(&big).under(wrong).in_use(world);
     let out = world.out(&big.file_name());

@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use pkgswarm::users;
+use pkgswarm::base::users;
 use serde_json::{Value, json};
 
 use crate::support::daemon::{Daemon, FakeDaemon};

@@ -191,7 +191,7 @@ fn nothing_listens_at_a_dead_address() {
 fn a_healthy_kubo_answers_as_the_real_one() {
     let package = Package::new("zlib", 5000);
     let kubo = FakeKubo::empty().holding(&package.bytes).naming("k51", b"record");
-    let cid = pkgswarm::cid::Cid::raw(package.sha256()).to_string();
+    let cid = pkgswarm::base::cid::Cid::raw(package.sha256()).to_string();
     let gateway = |host: &str, path: &str, headers: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
         ask(kubo.gateway_address(), &request)
@@ -244,7 +244,7 @@ fn a_kubo_with_a_big_file_has_its_root_and_its_leaves() {
         |path: String| ask(kubo.gateway_address(), &format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n")).body;
     assert!(get(format!("/ipfs/{root}")) == bytes);
     assert!(root.proves(&get(format!("/ipfs/{root}?format=raw"))));
-    let leaf = pkgswarm::cid::Cid::raw(pkgswarm::digest::Sha256::of(&bytes[2 << 20..]));
+    let leaf = pkgswarm::base::cid::Cid::raw(pkgswarm::base::digest::Sha256::of(&bytes[2 << 20..]));
     assert_eq!(get(format!("/ipfs/{leaf}?format=raw")), bytes[2 << 20..]);
 }
 
@@ -252,7 +252,7 @@ fn a_kubo_with_a_big_file_has_its_root_and_its_leaves() {
 fn a_broken_gateway_leaves_junk_and_resets() {
     let package = Package::new("zlib", 5000);
     let kubo = FakeKubo::empty().holding(&package.bytes).junk_and_reset_after(1000);
-    let cid = pkgswarm::cid::Cid::raw(package.sha256());
+    let cid = pkgswarm::base::cid::Cid::raw(package.sha256());
     let broken = ask(kubo.gateway_address(), &format!("GET /ipfs/{cid} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"));
     assert_eq!((broken.header("Content-Length"), broken.error), (Some("5000"), RESET));
     assert_eq!(broken.body, [&package.bytes[..1000], JUNK.as_bytes()].concat());

@@ -1,9 +1,9 @@
 //! Files by CID, made by other programs: foreign neighbours, inlined content, odd spellings, URLs of gateways.
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::protobuf::ProtobufWriter;
 use pkgswarm::dag::unixfs::{self, DagLink, LinkTarget};
-use pkgswarm::digest::Sha256;
-use pkgswarm::protobuf::ProtobufWriter;
 
 use crate::support::repo::noise;
 use crate::support::*;

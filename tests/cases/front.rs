@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use pkgswarm::env::full_program_of;
+use pkgswarm::base::env::full_program_of;
 
 use crate::support::install::install;
 use crate::support::world::{binary, is_root, loudly};

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
+use pkgswarm::base::env::Env;
+use pkgswarm::base::error::ErrorKind;
+use pkgswarm::base::name::FileName;
 use pkgswarm::config::Settings;
-use pkgswarm::deliver::Candidate;
-use pkgswarm::env::Env;
-use pkgswarm::error::ErrorKind;
-use pkgswarm::gather::{Gathered, gather, into_store};
-use pkgswarm::journal::By;
-use pkgswarm::name::FileName;
-use pkgswarm::plan::Known;
+use pkgswarm::engine::deliver::Candidate;
+use pkgswarm::engine::want::Want;
+use pkgswarm::pacman::gather::{Gathered, gather, into_store};
 use pkgswarm::store::Store;
-use pkgswarm::want::Want;
+use pkgswarm::store::journal::By;
+use pkgswarm::trust::plan::Known;
 
 use crate::support::*;
 

@@ -40,7 +40,7 @@ fn who_says_something_else_is_named_with_what_they_say() {
     let (packages, _mirror, world) = scene();
     let [a, b, c] = &packages;
     let wrong_bytes = FakeIndex::called("one").listing(b).saying(&a.file_name(), b"something else");
-    let wrong_root = FakeIndex::called("two").listing(a).listing(c).under(pkgswarm::cid::Cid::dag_pb(a.sha256()));
+    let wrong_root = FakeIndex::called("two").listing(a).listing(c).under(pkgswarm::base::cid::Cid::dag_pb(a.sha256()));
     let world = wrong_root.in_use(wrong_bytes.in_use(world));
     let run = world.run(&["index", "audit"]);
     assert_eq!(run.code(), 3, "{}", run.stderr);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pkgswarm::cid::Cid;
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
 use pkgswarm::index::passed::Passed;
 
 use crate::support::daemon::{Daemon, FakeDaemon, Stock};

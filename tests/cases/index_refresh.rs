@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pkgswarm::call::Call;
-use pkgswarm::deliver::{self, Candidate, Delivery, Order, Purpose};
-use pkgswarm::hub::FileHub;
+use pkgswarm::base::name::{FileName, RepoName};
+use pkgswarm::engine::deliver::{self, Candidate, Delivery, Order, Purpose};
+use pkgswarm::engine::hub::FileHub;
 use pkgswarm::index::accept::Grant;
 use pkgswarm::index::in_use;
 use pkgswarm::index::manifest::Packed;
-use pkgswarm::lists::Lists;
 use pkgswarm::machine::Machine;
-use pkgswarm::name::{FileName, RepoName};
-use pkgswarm::plan::{Expect, Plan};
+use pkgswarm::machine::call::Call;
+use pkgswarm::machine::lists::Lists;
 use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, TRANSFERS_MOST, refresh};
+use pkgswarm::trust::plan::{Expect, Plan};
 use tokio_util::sync::CancellationToken;
 
 use super::deliveries::means;

@@ -1,6 +1,6 @@
 //! Files by content: sha256 and CID, looked up in sync databases and indexes.
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
 use pkgswarm::dag::build::build;
 
 use crate::support::run::Run;

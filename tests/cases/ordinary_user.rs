@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::CommandFactory as _;
-use pkgswarm::cli::Cli;
+use pkgswarm::cmd::cli::Cli;
 
 use crate::support::run::{Run, Running};
 use crate::support::server::eventually;

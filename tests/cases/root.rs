@@ -200,7 +200,7 @@ fn a_program_that_its_user_may_not_start_is_an_error_and_no_reason_to_go_on_as_r
     world.has_no_output();
 }
 
-/// `src/handover/receive.rs` tests the names that a compromised child could send.
+/// `src/pacman/handover/receive.rs` tests the names that a compromised child could send.
 #[test]
 fn root_fetches_into_a_directory_what_was_asked_for_and_replaces_nothing_of_its_own() {
     if !can_be_two_users("root fetches into a directory") {
@@ -233,7 +233,7 @@ fn root_fetches_into_a_directory_what_was_asked_for_and_replaces_nothing_of_its_
     let run = world.run(&["fetch", "--json", "--directory", dir, "zlib"]);
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let line: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    let cid = pkgswarm::cid::Cid::raw(zlib.sha256()).to_string();
+    let cid = pkgswarm::base::cid::Cid::raw(zlib.sha256()).to_string();
     assert_eq!((&line["what"], &line["name"]), (&"zlib".into(), &zlib.file_name().into()));
     assert_eq!((&line["cid"], &line["size"]), (&cid.into(), &zlib.bytes.len().into()));
     assert_eq!(line["path"], into.join(zlib.file_name()).to_str().unwrap());

@@ -154,7 +154,7 @@ fn screens_of_fetch() {
     let kubo = FakeKubo::empty().holding(&big.bytes);
     let world = World::new().repo("core", &[&zlib, &big], &[&mirror]);
     let cid = pkgswarm::dag::build::build(&big.bytes[..]).unwrap().root.to_string();
-    let lost = pkgswarm::cid::Cid::raw(pkgswarm::digest::Sha256::of(b"lost")).to_string();
+    let lost = pkgswarm::base::cid::Cid::raw(pkgswarm::base::digest::Sha256::of(b"lost")).to_string();
     screens
         .run("a package by its name", &world, &["fetch", "zlib"])
         .run("the same again", &world, &["fetch", "zlib"])

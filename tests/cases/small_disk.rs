@@ -123,7 +123,7 @@ fn what_was_fetched_earlier_makes_room() {
         let Some((world, mirror, zlib, out, _disk)) = on_a_disk_of(6 * MIB + MIB / 2, by_user) else { return };
         for i in 0..2_u8 {
             let old = vec![i; 2 << 20];
-            let sha256 = pkgswarm::digest::Sha256::of(&old).to_string();
+            let sha256 = pkgswarm::base::digest::Sha256::of(&old).to_string();
             store(&world, &format!("old{i}-1-1-any.pkg.tar.zst"), &sha256, &old);
         }
         let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::digest::Sha256;
 
 use super::json::documented;
 use super::prefetch::{mirror_of, world_of};

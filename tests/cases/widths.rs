@@ -90,10 +90,10 @@ fn no_line_is_wider_than_the_terminal() {
                 // What the user typed is echoed before the first question.
                 for line in text.split(['\n', '\r']).filter(|line| !line.contains("[Y/n]") && !line.contains("[y/N]")) {
                     // The terminal itself breaks a command, and copies it whole.
-                    if pkgswarm::columns::is_to_copy(line) || line.contains('`') {
+                    if pkgswarm::report::columns::is_to_copy(line) || line.contains('`') {
                         continue;
                     }
-                    let width = pkgswarm::columns::width(line);
+                    let width = pkgswarm::report::columns::width(line);
                     assert!(width <= usize::from(columns), "{words:?} at {columns}: {width} columns: {line:?}\n{text}");
                 }
             }

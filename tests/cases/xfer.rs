@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
 
 use crate::support::world::listing;
 use crate::support::*;

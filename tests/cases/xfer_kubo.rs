@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
 
 use crate::support::*;
 

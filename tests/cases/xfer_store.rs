@@ -31,7 +31,7 @@ fn twenty_rounds_of_upgrades_stay_within_the_limits_of_store_and_kubo() {
         assert!(held(&world, "store/files") + held(&world, "store/partial") <= 102_400 + 4_096, "names included");
     }
     eventually("Kubo to be trimmed", || kubo.kept() <= 102_400 + 50_000);
-    let precious = pkgswarm::cid::Cid::raw(before.sha256()).to_string();
+    let precious = pkgswarm::base::cid::Cid::raw(before.sha256()).to_string();
     assert!(kubo.has_block(&precious), "what was in Kubo before is never touched");
     assert_eq!(mirror.bytes(), 0, "all of it came from Kubo");
 }
@@ -39,7 +39,7 @@ fn twenty_rounds_of_upgrades_stay_within_the_limits_of_store_and_kubo() {
 #[test]
 fn a_file_that_the_user_copied_into_mfs_is_not_removed_to_keep_kubo_within_its_limit() {
     let packages = [1, 2, 3].map(|i| Package::new("zlib", 40_000 + i).version(&format!("1.{i}-1")));
-    let cid = |package: &Package| pkgswarm::cid::Cid::raw(package.sha256()).to_string();
+    let cid = |package: &Package| pkgswarm::base::cid::Cid::raw(package.sha256()).to_string();
     let kubo = packages.iter().fold(FakeKubo::empty(), |kubo, package| kubo.finding(&package.bytes));
     let kubo = kubo.keeping_in_mfs(&cid(&packages[0]));
     let mut world = World::new().kubo(&kubo).set("PKGSWARM_KUBO_KEEP", "1 KiB");

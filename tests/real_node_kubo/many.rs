@@ -2,8 +2,8 @@
 
 use super::kubo_beside;
 use super::real::{Kubo, Package, Routing, Scene, run, scratch, until};
-use pkgswarm::cid::Cid;
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

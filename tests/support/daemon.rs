@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pkgswarm::cid::Cid;
-use pkgswarm::digest::Sha256;
-use pkgswarm::socket::{Connection, SocketListener};
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::net::socket::{Connection, SocketListener};
 
 use crate::support::server::eventually;
 

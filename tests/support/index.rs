@@ -4,17 +4,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::name::{FileName, RepoName};
 use pkgswarm::config::IndexConfig;
 use pkgswarm::config::written::Written;
 use pkgswarm::dag::build::build;
-use pkgswarm::digest::Sha256;
 use pkgswarm::index::in_use;
 use pkgswarm::index::ipns::Name;
 use pkgswarm::index::manifest::{Database, Manifest, Packed, Table};
 use pkgswarm::index::state::{IndexState, SeenSequence, TableBytes};
 use pkgswarm::index::table::{Entry, TableWriter, pack};
-use pkgswarm::name::{FileName, RepoName};
 
 use super::repo::Package;
 use super::world::{World, listing};

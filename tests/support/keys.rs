@@ -3,15 +3,15 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::name::{FileName, RepoName};
 use pkgswarm::dag::{build, dir};
-use pkgswarm::digest::Sha256;
 use pkgswarm::index::diff::Changes;
 use pkgswarm::index::ipns::{IpnsRecord, Name};
 use pkgswarm::index::manifest::{Diff, Manifest, Packed, Table};
 use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::table::{Entry, TableWriter, pack};
-use pkgswarm::name::{FileName, RepoName};
 
 use super::{FakeKubo, FakeMirror, Package};
 

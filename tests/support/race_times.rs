@@ -8,19 +8,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::miss::Miss;
+use pkgswarm::base::name::FileName;
 use pkgswarm::config::ProgressMode;
 use pkgswarm::dag::proof::Leaves;
 use pkgswarm::dag::unixfs::{self, Piece};
-use pkgswarm::digest::Sha256;
-use pkgswarm::health::Health;
-use pkgswarm::health::record::SourceRecord;
-use pkgswarm::miss::Miss;
-use pkgswarm::name::FileName;
-use pkgswarm::plan::Expect;
-use pkgswarm::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
+use pkgswarm::engine::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
+use pkgswarm::engine::source::SourceKind;
 use pkgswarm::report::ProgressLine;
-use pkgswarm::source::SourceKind;
+use pkgswarm::store::health::Health;
+use pkgswarm::store::health::record::SourceRecord;
+use pkgswarm::trust::plan::Expect;
 
 use crate::scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
 

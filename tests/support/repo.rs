@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::digest::Sha256;
 
 /// A package; its bytes follow from name and size, so that every run tests the same.
 #[derive(Clone, Debug)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use pkgswarm::base::miss::Miss;
 use pkgswarm::dag::proof::Leaves;
-use pkgswarm::miss::Miss;
-use pkgswarm::race::Roots;
-use pkgswarm::source::{FetchRequest, Local, Source, SourceAnswer, SourceKind};
+use pkgswarm::engine::race::Roots;
+use pkgswarm::engine::source::{FetchRequest, Local, Source, SourceAnswer, SourceKind};
 use tokio::time::sleep;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): every seed gives another course of events, and always the same one.

@@ -210,9 +210,9 @@ impl World {
     pub fn run_interrupted(&self, arguments: &[&str]) -> Run {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "kill -INT $$; exec \"$0\" \"$@\""]).arg(binary()).args(arguments);
-        pkgswarm::interrupt::hold();
+        pkgswarm::base::interrupt::hold();
         let running = Running::start(self.equip(command), self.base());
-        pkgswarm::interrupt::release();
+        pkgswarm::base::interrupt::release();
         running.finish()
     }
 

@@ -7,11 +7,11 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::{FILES, MANUAL, Pages, SOURCE};
-use crate::cli::{GROUPS, examples};
+use crate::base::env::VARIABLES;
+use crate::base::error::ErrorKind;
+use crate::cmd::cli::{GROUPS, examples};
 use crate::cmd::json::{COMMON, OUTPUTS};
-use crate::doctor;
-use crate::env::VARIABLES;
-use crate::error::ErrorKind;
+use crate::host::doctor;
 
 /// The words that the pages use without saying each time what they mean.
 const WORDS: &[(&str, &str)] = &[

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::env::Env;
+use crate::base::error::Error;
 use crate::config::{IndexConfig, layers};
-use crate::env::Env;
-use crate::error::Error;
 
 /// Returns the file that declares an index: the system's for root, else the user's own.
 pub(super) fn file_of(env: &Env, name: &str) -> Option<PathBuf> {

@@ -4,16 +4,16 @@ use std::io::Write as _;
 
 use std::time::SystemTime;
 
-use crate::cli::JsonArgs;
-use crate::clock;
+use crate::base::clock;
+use crate::base::env::Env;
+use crate::cmd::cli::JsonArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::columns::Tone;
 use crate::config::Settings;
-use crate::env::Env;
+use crate::host::inspect::index::{self, IndexFacts};
 use crate::index::state::RouteRecord;
 use crate::index::{in_use, time};
-use crate::inspect::index::{self, IndexFacts};
 use crate::report;
+use crate::report::columns::Tone;
 
 /// Runs the command.
 pub(super) fn ls(env: &Env, settings: &Settings, args: &JsonArgs) -> anyhow::Result<u8> {

@@ -4,14 +4,14 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use crate::cli::SetupArgs;
+use crate::base::error::{self, Error};
+use crate::cmd::cli::SetupArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::cmd::{Answer, ask};
-use crate::columns::Tone;
-use crate::error::{self, Error};
+use crate::host::setup::record::SetupRecord;
+use crate::host::setup::{self, Change, Context, SetupOffer, SetupPart};
 use crate::report;
-use crate::setup::record::SetupRecord;
-use crate::setup::{self, Change, Context, SetupOffer, SetupPart};
+use crate::report::columns::Tone;
 
 /// A question: its parts, in the order in which they are done, and the answer of a user who just presses Enter.
 struct Question {

@@ -3,16 +3,16 @@
 
 use super::Status;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::columns::Tone;
 use crate::config::value::show_size;
+use crate::host::inspect::daemon::{DaemonReport, DaemonView, NetworkView};
+use crate::host::inspect::index::IndexFacts;
+use crate::host::inspect::kubo::KuboView;
+use crate::host::inspect::pacman::Downloader;
+use crate::host::inspect::store::StoreUse;
 use crate::index::time;
-use crate::inspect::daemon::{DaemonReport, DaemonView, NetworkView};
-use crate::inspect::index::IndexFacts;
-use crate::inspect::kubo::KuboView;
-use crate::inspect::pacman::Downloader;
-use crate::inspect::store::StoreUse;
-use crate::prefetch::choose::LeftOut;
-use crate::prefetch::state::{PendingUpdate, UpdateStanding};
+use crate::pacman::prefetch::choose::LeftOut;
+use crate::pacman::prefetch::state::{PendingUpdate, UpdateStanding};
+use crate::report::columns::Tone;
 use crate::report::counted;
 
 /// Ages below this, in seconds, are `just now`.
@@ -284,7 +284,7 @@ fn shared_by(report: &DaemonReport) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::Paper;
+    use crate::report::columns::Paper;
     use serde_json::json;
 
     #[test]

@@ -1,13 +1,13 @@
 //! The explanation for people: the answer, the order of asking, the proof; digests and paths where they are asked for.
 
 use super::{ProbeAnswer, Why};
-use crate::clock;
+use crate::base::clock;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
-use crate::columns::Tone;
 use crate::config::value::show_size;
 use crate::index::time;
-use crate::journal::JournalRecord;
-use crate::plan::Expect;
+use crate::report::columns::Tone;
+use crate::store::journal::JournalRecord;
+use crate::trust::plan::Expect;
 
 impl Why<'_> {
     /// Lays the explanation out.

@@ -1,7 +1,7 @@
 //! One node, written canonically and read strictly: by hand, and against damage.
 
 use super::*;
-use crate::digest::Sha256;
+use crate::base::digest::Sha256;
 use proptest::prelude::*;
 
 fn leaf(content: &[u8]) -> Piece {

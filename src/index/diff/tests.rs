@@ -8,9 +8,9 @@ use super::super::manifest::{Diff, Manifest, Packed};
 use super::super::table::Entry;
 use super::super::table::tests::{entry, plain};
 use super::*;
-use crate::cid::Cid;
-use crate::digest::Sha256;
-use crate::size::OWN_BLOCK_MOST;
+use crate::base::cid::Cid;
+use crate::base::digest::Sha256;
+use crate::base::size::OWN_BLOCK_MOST;
 
 fn between(old: &[u8], new: &[u8]) -> Changes {
     Changes::between(old, new).unwrap()

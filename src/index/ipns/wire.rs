@@ -4,9 +4,9 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use minicbor::{Decoder, Encoder};
 
 use super::{IpnsRecord, RecordError};
+use crate::base::protobuf::{Fields, ProtobufError, ProtobufWriter};
+use crate::base::size::RECORD_MOST;
 use crate::index::time;
-use crate::protobuf::{Fields, ProtobufError, ProtobufWriter};
-use crate::size::RECORD_MOST;
 
 /// The protobuf layer. All fields but `data` and `signature_v2` are unsigned copies for old readers.
 #[derive(Default)]

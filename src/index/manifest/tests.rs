@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::size::OWN_BLOCK_MOST;
+use crate::base::size::OWN_BLOCK_MOST;
 
 /// Makes an index of the repo `core` with sequence 1_790_000_000 that is valid for two days.
 pub(crate) fn sample() -> Manifest {

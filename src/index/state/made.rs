@@ -7,8 +7,8 @@ use std::path::Path;
 use super::super::diff::Changes;
 use super::super::manifest::Table;
 use super::super::table::unpack;
-use crate::digest::Hasher;
-use crate::fsx::FromStart;
+use crate::base::digest::Hasher;
+use crate::base::fsx::FromStart;
 
 /// The material of a table.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Sha256;
+use crate::base::digest::Sha256;
 
 /// The memory of a publisher's key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -6,9 +6,9 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::digest::Sha256;
-use crate::fsx::{self, FileKey};
-use crate::size::CHUNK;
+use crate::base::digest::Sha256;
+use crate::base::fsx::{self, FileKey};
+use crate::base::size::CHUNK;
 
 use super::{Shelf, Shelved};
 

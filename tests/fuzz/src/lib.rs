@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use libfuzzer_sys;
-use pkgswarm::cid::Cid;
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Most processor time that one input may take.

@@ -4,15 +4,15 @@
 use std::sync::LazyLock;
 
 use ed25519_dalek::SigningKey;
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
 use pkgswarm::dag::dir;
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::digest::Sha256;
 use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
 use pkgswarm::index::ipns::{IpnsRecord, Name};
 use pkgswarm::index::manifest::Manifest;
 use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::state::SeenSequence;
-use pkgswarm::name::RepoName;
+use pkgswarm::base::name::RepoName;
 use pkgswarm_fuzz::{Choices, parts};
 
 const NOW: u64 = 1_790_000_000;

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use pkgswarm::address::Address;
-use pkgswarm::distro::server::is_public;
+use pkgswarm::engine::address::Address;
+use pkgswarm::lists::pacman::server::is_public;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

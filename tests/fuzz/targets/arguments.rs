@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use pkgswarm::distro::arguments::Arguments;
+use pkgswarm::lists::pacman::arguments::Arguments;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let words = data.split(|byte| matches!(byte, 0 | b'\n')).map(|word| OsString::from_vec(word.to_vec()));

@@ -3,12 +3,12 @@
 #![no_main]
 
 use bytes::Bytes;
-use pkgswarm::size::BLOCK_MOST;
+use pkgswarm::base::size::BLOCK_MOST;
 use pkgswarm::node::claims::{ClaimQuestion, read_answer};
 use pkgswarm::node::indexes::read_request;
 use pkgswarm::node::message::{BitswapMessage, Draft};
 use pkgswarm::config::network::Network;
-use pkgswarm::protobuf;
+use pkgswarm::base::protobuf;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let _ = (ClaimQuestion::read(data), read_answer(data), read_request(data));

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use pkgswarm::catalogue::{Catalogue, CatalogueEntry};
-use pkgswarm::digest::Sha256;
-use pkgswarm::name::FileName;
+use pkgswarm::lists::catalogue::{Catalogue, CatalogueEntry};
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::name::FileName;
 
-// As `src/catalogue/layout.rs` describes it.
+// As `src/lists/catalogue/layout.rs` describes it.
 const HEADER: usize = 96;
 const FIXED: usize = 50;
 

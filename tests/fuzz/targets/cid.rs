@@ -1,8 +1,8 @@
 //! Content ids and digests, as text and as bytes: one value, one spelling in each form.
 #![no_main]
 
-use pkgswarm::cid::{AnyCid, Cid};
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::cid::{AnyCid, Cid};
+use pkgswarm::base::digest::Sha256;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     if let Ok(cid) = Cid::from_bytes(data) {

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use pkgswarm::config::url::{BaseUrl, RpcAddress};
 use pkgswarm::config::{Layers, Settings};
-use pkgswarm::env::Env;
-use pkgswarm::error::Error;
+use pkgswarm::base::env::Env;
+use pkgswarm::base::error::Error;
 use pkgswarm_fuzz::parts;
 
 static ENV: LazyLock<Env> = LazyLock::new(Env::from_process);

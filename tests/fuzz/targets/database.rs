@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use pkgswarm::distro::syncdb::{DatabaseError, Limits, Package, read};
+use pkgswarm::lists::pacman::syncdb::{DatabaseError, Limits, Package, read};
 use pkgswarm_fuzz::zstd_frame;
 
 /// Low, so that each of them is reached.

@@ -5,8 +5,8 @@
 #![no_main]
 
 use cid::multibase::Base;
-use pkgswarm::digest::Sha256;
-use pkgswarm::distro::syncdb::{DatabaseError, Limits, Package, read};
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::lists::pacman::syncdb::{DatabaseError, Limits, Package, read};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

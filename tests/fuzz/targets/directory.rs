@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
 use pkgswarm::dag::DagError;
 use pkgswarm::dag::dir::{DirectoryEntry, DirectoryError, DirectorySearch, SearchState, build, entry};
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::digest::Sha256;
 use pkgswarm_fuzz::{cid_of, parts};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use pkgswarm::health::memory::HealthMemory;
-use pkgswarm::health::record;
+use pkgswarm::store::health::memory::HealthMemory;
+use pkgswarm::store::health::record;
 use pkgswarm_fuzz::parts;
 
 const NOW: u64 = 1_790_000_000;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pkgswarm::http::range::{ContentRange, retry_after};
+use pkgswarm::net::http::range::{ContentRange, retry_after};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

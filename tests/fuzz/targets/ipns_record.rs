@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use pkgswarm::index::ipns::{IpnsRecord, Name, RecordError};
-use pkgswarm::size::RECORD_MOST;
+use pkgswarm::base::size::RECORD_MOST;
 use pkgswarm::index::time::LAST;
-use pkgswarm::protobuf::ProtobufWriter;
+use pkgswarm::base::protobuf::ProtobufWriter;
 use pkgswarm_fuzz::parts;
 
 const NOW: u64 = 1_790_000_000;

@@ -1,7 +1,7 @@
 //! The journal: any line is skipped or read, and a record that is read is written as the same record.
 #![no_main]
 
-use pkgswarm::journal::{self, JournalRecord};
+use pkgswarm::store::journal::{self, JournalRecord};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let mut records = Vec::new();

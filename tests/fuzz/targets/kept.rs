@@ -2,11 +2,11 @@
 //! refused or costs its line, sequences never fall, and names that are shown or joined to a path stay plain.
 #![no_main]
 
-use pkgswarm::size::CHUNK;
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::size::CHUNK;
+use pkgswarm::base::digest::Sha256;
 use pkgswarm::index::state::{SeenSequence, SequenceMemory};
 use pkgswarm::node::shelf::saved;
-use pkgswarm::prefetch::state::PrefetchState;
+use pkgswarm::pacman::prefetch::state::PrefetchState;
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

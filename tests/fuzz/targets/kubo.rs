@@ -1,7 +1,7 @@
 //! Kubo's refusals: any bytes become a kind of failure and a short text that moves no cursor.
 #![no_main]
 
-use pkgswarm::kubo::KuboError;
+use pkgswarm::net::kubo::KuboError;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Some((status, body)) = data.split_first() else { return };

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use pkgswarm::cid::Cid;
+use pkgswarm::base::cid::Cid;
 use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::dag::proof::{LeafProver, Leaves, ProofError};
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::digest::Sha256;
 use pkgswarm_fuzz::{Choices, cid_of, parts};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

@@ -1,8 +1,8 @@
 //! Sniffing of unproven files: it ends quickly, and no web page passes under any name.
 #![no_main]
 
-use pkgswarm::look::{self, ShapeError};
-use pkgswarm::name::{FileName, NameKind};
+use pkgswarm::trust::look::{self, ShapeError};
+use pkgswarm::base::name::{FileName, NameKind};
 use pkgswarm_fuzz::{file, parts};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

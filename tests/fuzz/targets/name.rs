@@ -1,8 +1,8 @@
 //! Names and URLs: every file name stays in its directory, and no printed text moves the cursor.
 #![no_main]
 
-use pkgswarm::name::{FileName, NameKind, RepoName, shown};
-use pkgswarm::want::{self, name_of};
+use pkgswarm::base::name::{FileName, NameKind, RepoName, shown};
+use pkgswarm::engine::want::{self, name_of};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);

@@ -5,7 +5,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use pkgswarm::distro::pacman_conf::{PacmanConf, Repo, SigLevel, SignatureCheck};
+use pkgswarm::lists::pacman::pacman_conf::{PacmanConf, Repo, SigLevel, SignatureCheck};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

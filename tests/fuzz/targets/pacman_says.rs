@@ -4,8 +4,8 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use pkgswarm::distro::caller::{start_time, words};
-use pkgswarm::distro::pacman::{MARK, TransactionPackage, about, bare, coming};
+use pkgswarm::lists::pacman::caller::{start_time, words};
+use pkgswarm::lists::pacman::queries::{MARK, TransactionPackage, about, bare, coming};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

@@ -2,7 +2,7 @@
 //! read alike.
 #![no_main]
 
-use pkgswarm::size::RECORD_MOST;
+use pkgswarm::base::size::RECORD_MOST;
 use pkgswarm::index::minisign::SIGNATURE_MOST;
 use pkgswarm::index::passed::Passed;
 

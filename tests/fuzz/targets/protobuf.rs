@@ -1,7 +1,7 @@
 //! Protocol buffers: a message that is read whole is written again byte for byte.
 #![no_main]
 
-use pkgswarm::protobuf::{FieldValue, Fields, push_varint, varint_len};
+use pkgswarm::base::protobuf::{FieldValue, Fields, push_varint, varint_len};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let mut again = Vec::new();

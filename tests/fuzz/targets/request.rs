@@ -3,7 +3,7 @@
 #![no_main]
 
 use pkgswarm::daemon::request;
-use pkgswarm::handover::Message;
+use pkgswarm::pacman::handover::Message;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     if let Some(asked) = std::str::from_utf8(data).ok().and_then(request) {

@@ -1,9 +1,9 @@
 //! Tables of an index: as compressed bytes of any origin, and as lines under a sound compression.
 #![no_main]
 
-use pkgswarm::cid::{Cid, Codec};
+use pkgswarm::base::cid::{Cid, Codec};
 use pkgswarm::index::table::{Entry, FILE_MOST, Reader, TableError, TableWriter, pack};
-use pkgswarm::size::OWN_BLOCK_MOST;
+use pkgswarm::base::size::OWN_BLOCK_MOST;
 use pkgswarm_fuzz::{parts, zstd_frame};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {

@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 
-use pkgswarm::cid::{Cid, Codec};
+use pkgswarm::base::cid::{Cid, Codec};
 use pkgswarm::dag::unixfs::{self, Piece};
 use pkgswarm::dag::proof::{LeafProver, Leaves};
 use pkgswarm::dag::walk::Walk;
-use pkgswarm::digest::Sha256;
-use pkgswarm::protobuf::ProtobufWriter;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::protobuf::ProtobufWriter;
 use pkgswarm_fuzz::{Choices, cid_of, parts};
 
 /// A walk may take a million blocks; that would be a fuzzer's whole day.

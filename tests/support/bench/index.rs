@@ -5,16 +5,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use pkgswarm::catalogue::Catalogue;
-use pkgswarm::cid::Cid;
-use pkgswarm::digest::Sha256;
+use pkgswarm::base::cid::Cid;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::base::name::{FileName, RepoName};
+use pkgswarm::base::size::OWN_BLOCK_MOST;
 use pkgswarm::index::diff::Changes;
 use pkgswarm::index::manifest::{Diff, Manifest, Packed, Table};
 use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::state::{IndexState, TableBytes};
 use pkgswarm::index::table::{Entry, TableWriter, pack};
-use pkgswarm::name::{FileName, RepoName};
-use pkgswarm::size::OWN_BLOCK_MOST;
+use pkgswarm::lists::catalogue::Catalogue;
 
 use super::measure::{Figures, Outcome, Run};
 use crate::real::{Mirror, Swarm, scratch};

@@ -14,8 +14,14 @@ type Module = Vec<String>;
 /// A name of a `use`, and its whole path.
 type Import = (String, Vec<String>);
 
-/// Lists the circles: groups of files, each of which leads to all others.
-pub fn cycles(sources: &[Source]) -> Vec<Vec<String>> {
+/// The files that are no tests, and for each of them the others whose definitions it uses.
+pub struct FileUses<'s> {
+    pub files: Vec<&'s Source>,
+    pub uses: Vec<BTreeSet<usize>>,
+}
+
+/// Finds what each file uses.
+pub fn uses(sources: &[Source]) -> FileUses<'_> {
     let files: Vec<&Source> = sources.iter().filter(|source| !source.is_test).collect();
     let modules: Vec<Module> = files.iter().map(|source| module_of(&source.path)).collect();
     let known: HashMap<&Module, usize> = modules.iter().zip(0..).collect();
@@ -30,6 +36,12 @@ pub fn cycles(sources: &[Source]) -> Vec<Vec<String>> {
             }
         }
     }
+    FileUses { files, uses: edges }
+}
+
+/// Lists the circles: groups of files, each of which leads to all others.
+pub fn cycles(sources: &[Source]) -> Vec<Vec<String>> {
+    let FileUses { files, uses: edges } = uses(sources);
     let reach: Vec<BTreeSet<usize>> = (0..files.len()).map(|from| reached(from, &edges)).collect();
     let mut groups: BTreeMap<Vec<usize>, Vec<String>> = BTreeMap::new();
     for from in 0..files.len() {

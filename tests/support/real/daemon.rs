@@ -3,8 +3,8 @@
 use super::pacman::user_dir;
 use super::swarm::bytes_below;
 use super::{PacmanRoot, Process, Ran, Swarm, until};
-use pkgswarm::digest::Sha256;
-use pkgswarm::socket::Connection;
+use pkgswarm::base::digest::Sha256;
+use pkgswarm::net::socket::Connection;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;

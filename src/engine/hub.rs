@@ -1,0 +1,353 @@
+//! The hub of a process: one transfer for one key, which is an expectation, however many ask for the file.
+//!
+//! Each who asks gets a [`Ticket`]: with it one waits for the result, sees the progress, and reads leaves that are
+//! proven before the whole is there, and nothing else. The first one also gets the [`Duty`] to have the file
+//! fetched, which it does itself (`pkgswarm xfer`) or leaves to a thread of its choice ([`gather`](crate::pacman::gather)).
+//! A transfer ends with its last ticket: then its token is cancelled, and not one byte more is asked for.
+//!
+//! Between processes the store's lock remains the only meeting point. A hub holds no bytes and opens no files: what it
+//! costs is bounded by the number of its transfers.
+//!
+//! ```text
+//! let (ticket, duty) = hub.join(&key)?;
+//! if let Some(duty) = duty { … duty.finish(result) }       // by the first who asks
+//! let result = ticket.result().await;                      // by each
+//! ```
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::Hash;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::fsx;
+use crate::base::listener::{Listener, StayWish};
+
+mod files;
+
+pub use files::{FileDuty, FileHub, Wanted, deliver, key, obtain};
+
+/// A result that several listeners may have.
+pub trait Shareable {
+    /// Returns the same for one more listener. Neither may take the file itself from then on.
+    fn share(&mut self) -> Self;
+}
+
+/// The transfers of a process, by key. Cheap to clone.
+#[derive(Debug)]
+pub struct Hub<K, T>(Arc<HubInner<K, T>>);
+
+#[derive(Debug)]
+struct HubInner<K, T> {
+    most: usize,
+    cancel: CancellationToken,
+    running: Mutex<RunningTransfers<K, T>>,
+}
+
+/// The transfers that have no result yet. A key is removed and its place given back at the same time, so that no
+/// caller is refused for a transfer that is over.
+#[derive(Debug)]
+struct RunningTransfers<K, T> {
+    /// All, also those without a key.
+    count: usize,
+    by_key: HashMap<K, Weak<Transfer<T>>>,
+}
+
+/// One transfer, held by its tickets. Cancelled when the last one is dropped.
+#[derive(Debug)]
+struct Transfer<T> {
+    progress: watch::Receiver<HubProgress>,
+    cancel: CancellationToken,
+    result: Mutex<Option<T>>,
+    /// The partial file, for reading only.
+    file: Mutex<Option<File>>,
+    wants_leaves: AtomicBool,
+    /// The strongest wish of its listeners.
+    stays: Mutex<StayWish>,
+}
+
+impl<T> Drop for Transfer<T> {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// The progress of a transfer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct HubProgress {
+    /// Bytes that have come, proven or not. Fewer than before, when wrong ones were dropped.
+    pub bytes: u64,
+    /// The end of the leaves, from the beginning of the file on, that are proven by the root.
+    pub proven: u64,
+    /// True once the root turned out to be another file's: leaves that were read are none of this file.
+    pub is_withdrawn: bool,
+    /// True once there is a result.
+    pub is_over: bool,
+}
+
+/// The refusal of a transfer: as many as there may be are running.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0} files are on their way already")]
+pub struct HubFullError(usize);
+
+/// A listener's part in a transfer.
+#[derive(Debug)]
+pub struct Ticket<T>(Arc<Transfer<T>>);
+
+/// The duty to make a transfer. Dropped without a result, it leaves its listeners without one.
+#[derive(Debug)]
+pub struct Duty<K: Hash + Eq, T> {
+    hub: Arc<HubInner<K, T>>,
+    key: Option<K>,
+    transfer: Weak<Transfer<T>>,
+    tell: Arc<watch::Sender<HubProgress>>,
+    cancel: CancellationToken,
+    has_left: bool,
+}
+
+/// The ticket of who has joined, and the duty where it is the first.
+pub type Joined<K, T> = (Ticket<T>, Option<Duty<K, T>>);
+
+impl<K, T> Clone for Hub<K, T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Hash + Eq + Clone, T> Hub<K, T> {
+    /// Makes a hub for at most so many transfers at a time. All end when `cancel` is cancelled.
+    pub fn new(most: usize, cancel: CancellationToken) -> Self {
+        let running = Mutex::new(RunningTransfers { count: 0, by_key: HashMap::new() });
+        Self(Arc::new(HubInner { most, cancel, running }))
+    }
+
+    /// Returns the token that cancels all transfers.
+    pub fn cancel(&self) -> &CancellationToken {
+        &self.0.cancel
+    }
+
+    /// Counts the transfers.
+    pub fn count(&self) -> usize {
+        self.0.running.lock().expect("nothing panics while it is held").count
+    }
+
+    /// Joins the transfer of `key`. Where there is none, it is to be made by who takes the duty. Nothing is shared
+    /// without a key.
+    ///
+    /// # Errors
+    /// When too many are running; trying again helps.
+    pub fn join(&self, key: Option<&K>) -> Result<Joined<K, T>, HubFullError> {
+        let mut running = self.0.running.lock().expect("nothing panics while it is held");
+        let known = key.and_then(|key| running.by_key.get(key)).and_then(Weak::upgrade);
+        // One that is cancelled, and has not ended yet, has no result to wait for.
+        if let Some(transfer) = known.filter(|transfer| !transfer.cancel.is_cancelled()) {
+            return Ok((Ticket(transfer), None));
+        }
+        if running.count >= self.0.most {
+            return Err(HubFullError(self.0.most));
+        }
+        running.count += 1;
+        let (tell, progress) = watch::channel(HubProgress::default());
+        let cancel = self.0.cancel.child_token();
+        let transfer = Arc::new(Transfer {
+            progress,
+            cancel: cancel.clone(),
+            result: Mutex::new(None),
+            file: Mutex::new(None),
+            wants_leaves: AtomicBool::new(false),
+            stays: Mutex::default(),
+        });
+        if let Some(key) = key {
+            running.by_key.insert(key.clone(), Arc::downgrade(&transfer));
+        }
+        let (hub, shown) = (Arc::clone(&self.0), Arc::downgrade(&transfer));
+        let duty = Duty { hub, key: key.cloned(), transfer: shown, tell: Arc::new(tell), cancel, has_left: false };
+        Ok((Ticket(transfer), Some(duty)))
+    }
+}
+
+impl<T: Shareable> Ticket<T> {
+    /// Waits for the result; `None` where the duty was dropped without one.
+    pub async fn result(self) -> Option<T> {
+        self.over().await;
+        match Arc::try_unwrap(self.0) {
+            Ok(mut last) => last.result.get_mut().expect("nothing panics while it is held").take(),
+            Err(shared) => shared.result.lock().expect("nothing panics while it is held").as_mut().map(T::share),
+        }
+    }
+}
+
+impl<T> Ticket<T> {
+    /// Returns the progress, now and later. It keeps no transfer alive.
+    pub fn progress(&self) -> watch::Receiver<HubProgress> {
+        self.0.progress.clone()
+    }
+
+    /// Opens the partial file, or the whole one, for a listener in another process, which proves each byte itself: it
+    /// may read up to [`HubProgress::proven`], and all at the end. `None` before there is one, and where `/proc` is not
+    /// mounted.
+    pub fn partial(&self) -> Option<File> {
+        self.0.file.lock().expect("nothing panics while it is held").as_ref()?.try_clone().ok()
+    }
+
+    /// Waits for the end of the transfer.
+    pub async fn over(&self) {
+        // The sender is only dropped after the end.
+        let _ = self.progress().wait_for(|progress| progress.is_over).await;
+    }
+
+    /// Has leaves proven as they come, for [`read_proven`](Self::read_proven). It may cost the root block.
+    pub fn want_leaves(&self) {
+        self.0.wants_leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Wishes where the file stays. Who comes when it is whole already may come too late.
+    pub fn want_stay(&self, wish: StayWish) {
+        let mut strongest = self.0.stays.lock().expect("nothing panics while it is held");
+        *strongest = wish.max(*strongest);
+    }
+
+    /// Counts the listeners, this one among them.
+    pub fn listeners(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    /// Reads proven bytes from `at` on, at most `most`, before the whole file is there; none where none are proven yet,
+    /// or not any more, and none after the end, when the result has the file. Only that tells for certain whether
+    /// they are of it: a listener that hands them on must be able to break off.
+    ///
+    /// # Errors
+    /// When the partial file cannot be read.
+    pub fn read_proven(&self, at: u64, most: u64) -> io::Result<Vec<u8>> {
+        let file = self.0.file.lock().expect("nothing panics while it is held");
+        let HubProgress { proven, .. } = *self.0.progress.borrow();
+        let bytes = match &*file {
+            Some(file) if at < proven => fsx::read_part(file, at, most.min(proven - at))?,
+            _ => Vec::new(),
+        };
+        // Nothing is written over them before this is told.
+        let HubProgress { is_withdrawn, is_over, .. } = *self.0.progress.borrow();
+        Ok(if is_withdrawn || is_over { Vec::new() } else { bytes })
+    }
+}
+
+impl<K: Hash + Eq, T> Duty<K, T> {
+    /// Returns the token that is cancelled when no listener is left.
+    pub fn cancel(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    /// Returns the progress so far.
+    pub fn progress(&self) -> HubProgress {
+        *self.tell.borrow()
+    }
+
+    /// Ends the transfer with its result; returns that where no listener is left.
+    pub fn finish(mut self, result: T) -> Option<T> {
+        // Under the lock of the map, so that a listener joins before it or begins anew.
+        let hub = Arc::clone(&self.hub);
+        let mut running = hub.running.lock().expect("nothing panics while it is held");
+        self.leave(&mut running);
+        let Some(transfer) = self.transfer.upgrade() else { return Some(result) };
+        *transfer.result.lock().expect("nothing panics while it is held") = Some(result);
+        // Before it is told: a sole listener has it alone then.
+        drop(transfer);
+        self.tell.send_modify(|progress| progress.is_over = true);
+        drop(running);
+        None
+    }
+
+    /// Lets those who ask from now on begin anew, and gives the place back; the second time does nothing.
+    fn leave(&mut self, running: &mut RunningTransfers<K, T>) {
+        if std::mem::replace(&mut self.has_left, true) {
+            return;
+        }
+        running.count -= 1;
+        let Some(key) = &self.key else { return };
+        if running.by_key.get(key).is_some_and(|known| known.ptr_eq(&self.transfer)) {
+            running.by_key.remove(key);
+        }
+    }
+}
+
+impl<K: Hash + Eq, T> Drop for Duty<K, T> {
+    fn drop(&mut self) {
+        let hub = Arc::clone(&self.hub);
+        self.leave(&mut hub.running.lock().expect("nothing panics while it is held"));
+        self.tell.send_modify(|progress| progress.is_over = true);
+    }
+}
+
+/// The listener of the engine that passes the progress on to all tickets, and to one listener more.
+pub struct DutyListener<T, L> {
+    transfer: Weak<Transfer<T>>,
+    tell: Arc<watch::Sender<HubProgress>>,
+    also: L,
+}
+
+impl<K: Hash + Eq, T> Duty<K, T> {
+    /// Makes the listener for the engine.
+    pub fn listener<L: Listener>(&self, also: L) -> DutyListener<T, L> {
+        DutyListener { transfer: Weak::clone(&self.transfer), tell: Arc::clone(&self.tell), also }
+    }
+}
+
+impl<T, L: Listener> Listener for DutyListener<T, L> {
+    fn begins(&self, name: &str, size: Option<u64>) {
+        self.also.begins(name, size);
+    }
+
+    fn kept(&self, bytes: u64) {
+        self.also.kept(bytes);
+    }
+
+    fn arrived(&self, bytes: u64, from: &str) {
+        self.tell.send_modify(|progress| progress.bytes = bytes);
+        self.also.arrived(bytes, from);
+    }
+
+    fn grows(&self, partial: &File) {
+        if let Some(transfer) = self.transfer.upgrade() {
+            let mut file = transfer.file.lock().expect("nothing panics while it is held");
+            self.tell.send_modify(|progress| progress.proven = 0);
+            *file = fsx::reading(partial).ok();
+        }
+        self.also.grows(partial);
+    }
+
+    fn wants_leaves(&self) -> bool {
+        self.also.wants_leaves()
+            || self.transfer.upgrade().is_some_and(|transfer| transfer.wants_leaves.load(Ordering::Relaxed))
+    }
+
+    fn stays(&self) -> StayWish {
+        let wished =
+            self.transfer.upgrade().map(|transfer| *transfer.stays.lock().expect("nothing panics while it is held"));
+        wished.unwrap_or_default().max(self.also.stays())
+    }
+
+    fn proven(&self, until: u64) {
+        self.tell.send_modify(|progress| progress.proven = until);
+        self.also.proven(until);
+    }
+
+    fn withdrawn(&self) {
+        self.tell.send_modify(|progress| progress.is_withdrawn = true);
+        self.also.withdrawn();
+    }
+
+    fn waits(&self, why: &str) {
+        self.also.waits(why);
+    }
+
+    fn ends(&self) {
+        self.also.ends();
+    }
+}
+
+#[cfg(test)]
+mod tests;

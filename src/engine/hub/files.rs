@@ -1,0 +1,143 @@
+//! The hub for files: deliveries by their expectation, and the call that makes one itself where it is the first.
+
+use std::rc::Rc;
+
+use crate::base::digest::Sha256;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::listener::StayWish;
+use crate::base::name::FileName;
+use crate::engine::deliver::{self, Delivery, Obtained, Order, Purpose, Receipt};
+use crate::engine::hub::{Duty, Hub, Shareable, Ticket};
+use crate::machine::call::Call;
+use crate::trust::plan::Expect;
+use crate::trust::verify::Accepted;
+
+/// The hub for files. What makes two deliveries the same is the expectation, whatever each is for.
+pub type FileHub = Hub<Sha256, Delivery<Option<Obtained>>>;
+
+/// The duty to fetch a file.
+pub type FileDuty = Duty<Sha256, Delivery<Option<Obtained>>>;
+
+/// What is wanted of a hub.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The digest of the whole file; `None` to share the transfer with no other.
+    pub key: Option<Sha256>,
+    /// Its name, for messages.
+    pub name: &'a FileName,
+    /// What it is for, which decides where it stays.
+    pub purpose: Purpose,
+}
+
+/// Returns the key of a delivery. One without an expectation is like no other, and so is one that skips the store.
+pub fn key(order: &Order<'_>, purpose: Purpose) -> Option<Sha256> {
+    match (order.plan.expect, purpose) {
+        (_, Purpose::Elsewhere { .. }) | (Expect::Waived(_), _) => None,
+        (Expect::Exact { sha256, .. }, _) => Some(sha256),
+    }
+}
+
+impl Shareable for Delivery<Option<Obtained>> {
+    /// Each gets a file and the proof. The bytes are counted once: they are in the receipt of the first that shares.
+    fn share(&mut self) -> Self {
+        let result = match &mut self.result {
+            Ok(Some(obtained)) => obtained.share().map(Some).map_err(|e| Error::local(&obtained.from, e)),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.clone()),
+        };
+        let contributions = std::mem::take(&mut self.receipt.contributions);
+        let cached_by_kubo = std::mem::take(&mut self.receipt.cached_by_kubo);
+        Self { result, receipt: Receipt { contributions, cached_by_kubo, ..self.receipt.clone() } }
+    }
+}
+
+impl FileDuty {
+    /// Runs `steps` with a call that ends with the last listener, and tells the listeners its progress.
+    pub async fn run<T>(&self, call: &mut Call, steps: impl AsyncFnOnce(&mut Call) -> T) -> T {
+        let listener = Rc::new(self.listener(Rc::clone(&call.listener)));
+        let cancel = std::mem::replace(&mut call.cancel, self.cancel().clone());
+        let listener = std::mem::replace(&mut call.listener, listener);
+        let ended = steps(call).await;
+        (call.cancel, call.listener) = (cancel, listener);
+        ended
+    }
+}
+
+/// Delivers a file through the hub, as [`deliver::fetch`] does: the first who asks for it fetches it, and goes on for
+/// as long as any listens; the others wait.
+pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
+    let wanted = Wanted { key: key(&order, purpose), name: order.name, purpose };
+    obtain(hub, call, wanted, async |call: &mut Call| deliver::fetch(call, order, purpose).await).await
+}
+
+/// Obtains a file through the hub, by `make` where this call is the first who asks for it. A transfer that is joined
+/// may have been made for another purpose: where its file did not stay as this one needs it, it is obtained anew.
+pub async fn obtain(
+    hub: &FileHub,
+    call: &mut Call,
+    wanted: Wanted<'_>,
+    make: impl AsyncFnOnce(&mut Call) -> Delivery<Obtained>,
+) -> Delivery<Obtained> {
+    let (left, name) = (call.cancel.clone(), wanted.name);
+    let (ticket, duty) = loop {
+        let (ticket, duty) = match hub.join(wanted.key.as_ref()) {
+            Ok(joined) => joined,
+            Err(e) => return failed(Error::new(ErrorKind::NoSource, name, e)),
+        };
+        ticket.want_stay(wanted.purpose.stays());
+        if let Some(duty) = duty {
+            break (ticket, duty);
+        }
+        match left.run_until_cancelled(ticket.result()).await {
+            None => return failed(deliver::cancelled(name)),
+            Some(Some(made)) if is_served(call, wanted.purpose, &made) => return got(made, name),
+            // The one that had the duty is gone, or made it for itself: it falls to the next.
+            Some(_) => {}
+        }
+    };
+    let mut ticket = Some(ticket);
+    let made = {
+        let making = duty.run(call, async |call| {
+            let Delivery { result, receipt } = make(call).await;
+            Delivery { result: result.map(Some), receipt }
+        });
+        tokio::pin!(making);
+        loop {
+            tokio::select! {
+                biased;
+                () = left.cancelled(), if ticket.is_some() => ticket = None,
+                made = &mut making => break made,
+            }
+        }
+    };
+    match (duty.finish(made), ticket) {
+        (Some(made), _) => got(made, name),
+        // Others have it where this one left.
+        (None, ticket) => {
+            let made = futures_util::future::OptionFuture::from(ticket.map(Ticket::result)).await.flatten();
+            made.map_or_else(|| failed(deliver::cancelled(name)), |made| got(made, name))
+        }
+    }
+}
+
+/// Returns true when what was made for others serves this purpose as well.
+fn is_served(call: &Call, purpose: Purpose, made: &Delivery<Option<Obtained>>) -> bool {
+    match &made.result {
+        Err(_) => true,
+        // A read-ahead has left it to the call that wanted it.
+        Ok(None) => purpose == Purpose::ReadAhead,
+        Ok(Some(Obtained { accepted: Accepted::Proven(proof), .. })) if purpose.stays() > StayWish::AsUsual => {
+            call.machine.store.has(proof.sha256(), proof.size())
+        }
+        Ok(Some(_)) => true,
+    }
+}
+
+fn got(made: Delivery<Option<Obtained>>, name: &FileName) -> Delivery<Obtained> {
+    let gone = || Error::new(ErrorKind::NoSource, name, "it was handed out already");
+    Delivery { result: made.result.and_then(|file| file.ok_or_else(gone)), receipt: made.receipt }
+}
+
+fn failed(error: Error) -> Delivery<Obtained> {
+    Delivery { result: Err(error), receipt: Receipt::default() }
+}

@@ -1,0 +1,104 @@
+//! This machine as it is: pacman and its configuration, the stores, the units, the indexes, Kubo, and our daemon.
+//!
+//! Each part is looked at in one file here, and nowhere else; the commands `doctor`, `status` and `setup` read the
+//! same values. Nothing here judges, prints or changes: what a value means is decided by its reader. What asks a
+//! program or a network has a deadline.
+
+use std::time::{Duration, SystemTime};
+
+use crate::base::clock;
+use crate::base::env::Env;
+use crate::base::runtime::block_on;
+use crate::config::{AskPolicy, Settings};
+use crate::pacman::prefetch::state::PrefetchState;
+
+pub mod daemon;
+pub mod index;
+pub mod kubo;
+pub mod pacman;
+pub mod store;
+pub mod units;
+
+use daemon::DaemonView;
+use index::IndexFacts;
+use kubo::{KuboQuestion, KuboView};
+use pacman::PacmanFacts;
+use store::{StoreUse, SystemFacts};
+
+/// Longest wait for Kubo and for pacman-conf where a user waits for one page.
+const GLANCE: Duration = Duration::from_secs(2);
+/// Longest wait for all answers of Kubo together, where it is examined.
+const EXAMINATION: Duration = Duration::from_secs(3);
+/// Longest waits for our daemon, which answers from memory.
+const DAEMON_GLANCE: Duration = Duration::from_secs(1);
+const DAEMON_EXAMINATION: Duration = Duration::from_secs(2);
+
+/// One look at this machine. Parts that its reader does not show were not asked for, and are empty.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// Time of the look, Unix seconds.
+    pub now: u64,
+    /// Mistakes in the configuration of pkgswarm, each with its location.
+    pub mistakes: Vec<String>,
+    /// pacman and its configuration.
+    pub pacman: PacmanFacts,
+    /// Our directories and units, and the user that downloads.
+    pub system: SystemFacts,
+    /// The stores that exist, and their use.
+    pub stores: Vec<StoreUse>,
+    /// The updates that the last prefetch found.
+    pub updates: PrefetchState,
+    /// The indexes in use.
+    pub indexes: Vec<IndexFacts>,
+    /// The Kubo daemon.
+    pub kubo: KuboView,
+    /// Our own daemon.
+    pub daemon: DaemonView,
+}
+
+impl Inspection {
+    /// Examines all that can be misconfigured. `settings` are those of the system, as pacman's downloader has them.
+    pub(crate) fn examine(env: &Env, settings: &Settings, now: SystemTime) -> Self {
+        std::thread::scope(|scope| {
+            let here = scope.spawn(|| {
+                let pacman = PacmanFacts::examine(settings, now);
+                let system = SystemFacts::look(settings, pacman.conf.as_ref().ok());
+                Self { pacman, system, indexes: index::look(settings, now), ..Self::default() }
+            });
+            let kubo = KuboView::ask(env, settings, KuboQuestion::Configuration, EXAMINATION);
+            let (kubo, daemon) = asked(kubo, DaemonView::ask(settings, DAEMON_EXAMINATION));
+            let here = here.join().expect("looking about does not panic");
+            Self { now: clock::unix(now), mistakes: settings.mistakes.clone(), kubo, daemon, ..here }
+        })
+    }
+
+    /// Looks at what is in use: needs two seconds at most, and tells nothing of configurations.
+    pub(crate) fn glance(env: &Env, settings: &Settings, now: SystemTime) -> Self {
+        std::thread::scope(|scope| {
+            let pacman = scope.spawn(|| PacmanFacts::glance(settings, GLANCE));
+            let kubo = KuboView::ask(env, settings, KuboQuestion::Use, GLANCE);
+            let daemon = async {
+                match settings.lan {
+                    AskPolicy::No => DaemonView::NotAsked,
+                    _ => DaemonView::ask(settings, DAEMON_GLANCE).await,
+                }
+            };
+            let (kubo, daemon) = asked(kubo, daemon);
+            Self {
+                now: clock::unix(now),
+                pacman: pacman.join().expect("asking pacman-conf does not panic"),
+                stores: store::in_use(settings),
+                updates: store::updates(settings),
+                indexes: index::look(settings, now),
+                kubo,
+                daemon,
+                ..Self::default()
+            }
+        })
+    }
+}
+
+/// Waits for both at the same time.
+fn asked(kubo: impl Future<Output = KuboView>, daemon: impl Future<Output = DaemonView>) -> (KuboView, DaemonView) {
+    block_on(async { tokio::join!(kubo, daemon) }).unwrap_or_default()
+}

@@ -1,0 +1,19 @@
+//! Looks at this machine and changes it: what is misconfigured, what setup writes and undoes.
+//!
+//! # Room
+//!
+//! - In: the machine's files, units and daemons
+//! - Out: findings with hints; changes with a record to undo them
+//! - May use: base, config, index, lists, net, pacman, store
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! inspect
+//! doctor
+//! setup
+//! ```
+
+pub mod doctor;
+pub mod inspect;
+pub mod setup;

@@ -1,0 +1,18 @@
+//! The output of the distribution's own tools: the caller, pacman's configuration, the content of its databases.
+//!
+//! Everything here is read from this machine (`/proc`, `pacman-conf`, the sync directory). No code here uses the
+//! network, and none trusts a file that another unprivileged user could have written ([`trusted`]).
+
+mod archive;
+pub mod arguments;
+pub mod caller;
+mod desc;
+mod kept;
+mod package;
+pub mod pacman_conf;
+pub mod pacman_run;
+pub mod queries;
+pub mod question;
+pub mod server;
+pub mod syncdb;
+pub mod version;

@@ -1,0 +1,335 @@
+//! The one HTTP client: redirects counted, addresses shown without secrets, TLS built only for https URLs.
+//!
+//! Building a TLS client reads every CA of the system (2.5 ms, half of curl's total time); Kubo and many mirrors
+//! speak plain HTTP, so three clients are made lazily.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Client, ClientBuilder, Method, StatusCode, Url, redirect};
+use rustls::ClientConfig;
+
+use crate::base::env::Env;
+use crate::base::miss::Miss;
+use crate::base::public::is_public_address;
+use crate::base::public::is_public_host;
+
+pub mod block;
+mod proxy;
+pub mod range;
+mod tls;
+
+use proxy::Proxies;
+
+/// Most redirects that are followed, as many as reqwest and early browsers follow (curl: 50).
+const MOST_REDIRECTS: usize = 10;
+
+/// The user agent. Not `Mozilla…` nor `…/kubo/…`, which Kubo's RPC refuses.
+pub const USER_AGENT: &str = concat!("pkgswarm/", env!("CARGO_PKG_VERSION"));
+
+/// Most headers of one answer, and most bytes of them where HTTP/2 counts them: as many as curl takes (curl 8,
+/// lib/http.h: `MAX_HTTP_RESP_HEADER_COUNT`, `MAX_HTTP_RESP_HEADER_SIZE`).
+const MOST_HEADERS: (usize, u32) = (5000, 300 << 10);
+
+/// Lazily built clients.
+#[derive(Debug)]
+pub struct Http {
+    connect: Duration,
+    proxies: Proxies,
+    /// In place of the system's authorities.
+    bundle: Option<PathBuf>,
+    loopback: OnceCell<Client>,
+    plain: OnceCell<Result<Client, Miss>>,
+    tls: OnceCell<Result<Client, Miss>>,
+}
+
+/// The options of a request.
+#[derive(Clone, Default, Debug)]
+pub struct GetOptions {
+    /// First byte wanted; 0 for the whole file.
+    pub from: u64,
+    /// The end, after `from`; `None` for the end of the file.
+    pub until: Option<u64>,
+    /// Ask for status 304 when the file is not newer.
+    pub newer_than: Option<SystemTime>,
+    /// Additional `Accept`.
+    pub accept: Option<&'static str>,
+    /// `Cache-Control: only-if-cached`, which a gateway answers with 412 when it would need the network.
+    pub cached_only: bool,
+    /// HEAD instead of GET.
+    pub head: bool,
+    /// Connect straight to loopback, whatever proxy the environment names.
+    pub direct: bool,
+    /// The file has no proof: refuse it from an http address that an https one redirects
+    /// to, nor from a private address that a public host redirects to.
+    pub unproven: bool,
+}
+
+impl Http {
+    /// Makes lazy clients without proxies. `connect` bounds name look-up, TCP and TLS of one connection.
+    pub fn new(connect: Duration) -> Self {
+        let (loopback, plain, tls) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { connect, proxies: Proxies::default(), bundle: None, loopback, plain, tls }
+    }
+
+    /// Uses what the environment names: its proxies, for all but services on this machine, and its authorities.
+    pub fn in_environment(self, env: &Env) -> Self {
+        Self { proxies: Proxies::of(env), bundle: tls::bundle(env), ..self }
+    }
+
+    /// Returns the client for services on this machine: no proxy, no TLS.
+    pub fn loopback(&self) -> &Client {
+        self.loopback.get_or_init(|| built(self.builder().tls_backend_preconfigured(tls::none()).no_proxy()))
+    }
+
+    /// Makes a client that connects only to this Unix socket.
+    pub fn unix(&self, socket: &std::path::Path) -> Client {
+        built(self.builder().tls_backend_preconfigured(tls::none()).no_proxy().unix_socket(socket))
+    }
+
+    /// Makes a client that follows redirects by itself, for requests outside of downloads whose results are proven
+    /// afterwards.
+    ///
+    /// # Errors
+    /// As of [`Http::ask`], where no client can be made.
+    pub fn following(&self) -> Result<Client, Miss> {
+        let trusting = tls::trusting(self.bundle.as_deref()).map_err(Miss::Untrusted)?;
+        self.proxied(trusting, |builder| builder.redirect(redirect::Policy::limited(MOST_REDIRECTS)))
+    }
+
+    fn client(&self, url: &Url, direct: bool) -> Result<&Client, Miss> {
+        let client = match (direct, url.scheme()) {
+            (true, "http") => return Ok(self.loopback()),
+            (false, "http") if !self.proxies.needs_tls_for_http() => {
+                self.plain.get_or_init(|| self.proxied(tls::none(), |builder| builder))
+            }
+            _ => self.tls.get_or_init(|| {
+                let trusting = tls::trusting(self.bundle.as_deref()).map_err(Miss::Untrusted)?;
+                self.proxied(trusting, |builder| builder)
+            }),
+        };
+        client.as_ref().map_err(Clone::clone)
+    }
+
+    fn proxied(&self, tls: ClientConfig, more: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client, Miss> {
+        let builder = more(self.builder().tls_backend_preconfigured(tls));
+        self.proxies.apply(builder).map(built).map_err(no_proxy)
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        let (most_headers, most_bytes) = MOST_HEADERS;
+        Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            .connect_timeout(self.connect)
+            .tcp_nodelay(true)
+            // What curl overlooks in old and home-made servers.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http1_max_headers(most_headers)
+            .http2_max_header_list_size(most_bytes)
+    }
+
+    /// Sends a request and follows redirects to http and https URLs. Any final status is an answer. The answer's
+    /// URL tells who gave it.
+    ///
+    /// # Errors
+    /// [`Miss::Unreachable`] when no answer came, [`Miss::Untrusted`] when its TLS cannot be used,
+    /// [`Miss::Broken`] for an answer that is not HTTP and for redirects that are not followed. What happened
+    /// elsewhere than at `url` names the last host.
+    pub async fn ask(&self, url: &Url, ask: &GetOptions) -> Result<reqwest::Response, Miss> {
+        let mut path = RedirectPath { first: url, now: url.clone(), was_public: false };
+        for _ in 0..=MOST_REDIRECTS {
+            let method = if ask.head { Method::HEAD } else { Method::GET };
+            let client = self.client(&path.now, ask.direct)?;
+            let request = client.request(method, path.now.clone()).headers(headers(ask));
+            let response = request.send().await.map_err(|e| path.told(missed(&e)))?;
+            if ask.unproven {
+                path.look(&response, self.proxies.is_empty()).map_err(|miss| path.told(miss))?;
+            }
+            let status = response.status();
+            if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
+                return Ok(response);
+            }
+            path.follow(&response, ask).map_err(|miss| path.told(miss))?;
+        }
+        Err(Miss::Broken(format!("redirected more than {MOST_REDIRECTS} times")))
+    }
+}
+
+/// The path of a request from host to host.
+struct RedirectPath<'u> {
+    first: &'u Url,
+    now: Url,
+    /// True when a host on it was public.
+    was_public: bool,
+}
+
+impl RedirectPath<'_> {
+    /// Names the last host, when it is not the first.
+    fn told(&self, miss: Miss) -> Miss {
+        if host(&self.now) == host(self.first) { miss } else { miss.at(&host(&self.now)) }
+    }
+
+    /// Refuses the answer of a private host that a public one has redirected to. `is_direct`: no proxy stands
+    /// between.
+    fn look(&mut self, response: &reqwest::Response, is_direct: bool) -> Result<(), Miss> {
+        let by_name = is_public_host(&self.now.host_str().unwrap_or_default().to_ascii_lowercase());
+        // A public name may lead to a private address: the first one to this machine's own network, which is
+        // legitimate, and a later one to a service that no configuration names.
+        let address = response.remote_addr().filter(|_| is_direct);
+        let is_public = by_name && address.is_none_or(|address| is_public_address(address.ip()));
+        if self.was_public && !is_public {
+            return Err(Miss::Broken("a redirect from a public host to a private address is not followed".to_owned()));
+        }
+        self.was_public |= is_public;
+        Ok(())
+    }
+
+    /// Follows the answer's redirect.
+    fn follow(&mut self, response: &reqwest::Response, ask: &GetOptions) -> Result<(), Miss> {
+        let target = response.headers().get(header::LOCATION).map(location);
+        let code = response.status().as_u16();
+        let target = target.ok_or_else(|| Miss::Broken(format!("HTTP {code} without a target")))?;
+        let next = self.now.join(&target).map_err(|_| Miss::Broken("redirected to a malformed URL".to_owned()))?;
+        if !matches!(next.scheme(), "http" | "https") {
+            return Err(Miss::Broken(format!("redirected to a {} address", next.scheme())));
+        }
+        // A service on loopback is asked past any proxy; it must not redirect that request elsewhere.
+        if ask.direct && host(&next) != host(&self.now) {
+            return Err(Miss::Broken(format!("redirected to {}", host(&next))));
+        }
+        if ask.unproven && self.now.scheme() == "https" && next.scheme() == "http" {
+            let why =
+                format!("a redirect from https to http://{} is not followed for what cannot be proven", host(&next));
+            return Err(Miss::Broken(why));
+        }
+        if ask.unproven && self.was_public && !is_public_host(&next.host_str().unwrap_or_default().to_ascii_lowercase())
+        {
+            let why = format!("a redirect from a public host to {}, a private address, is not followed", host(&next));
+            return Err(Miss::Broken(why));
+        }
+        self.now = next;
+        Ok(())
+    }
+}
+
+/// Returns the target of a redirect as a URL has it: servers write UTF-8, and other bytes, unescaped.
+fn location(value: &header::HeaderValue) -> String {
+    let mut target = String::new();
+    for byte in value.as_bytes() {
+        if byte.is_ascii() { target.push(char::from(*byte)) } else { target.push_str(&format!("%{byte:02X}")) }
+    }
+    target
+}
+
+/// Classifies the reason why there was no answer, or no valid one.
+fn missed(error: &reqwest::Error) -> Miss {
+    if let Some(wrong) = causes(error).find_map(of_tls) {
+        return Miss::Untrusted(tls::explained(wrong));
+    }
+    let is_no_http = causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse));
+    if is_no_http {
+        Miss::Broken(format!("its answer is not HTTP: {}", reason(error)))
+    } else {
+        Miss::Unreachable(reason(error))
+    }
+}
+
+/// Iterates over an error and its causes.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// Finds the TLS library's error, which comes inside one of input and output, which may be inside another one.
+fn of_tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(outer) => outer.get_ref().and_then(|inner| of_tls(inner)),
+        None => error.downcast_ref(),
+    }
+}
+
+fn no_proxy(variable: &'static str) -> Miss {
+    Miss::Unreachable(format!("{variable} in the environment is not the URL of a proxy"))
+}
+
+/// Prints a URL for people and logs: without user name, password and query.
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
+}
+
+/// Returns the host and, where it is not the scheme's own, the port.
+pub fn host(url: &Url) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => format!("{}://", url.scheme()),
+    }
+}
+
+/// Returns the text of a header, when there is one and it is text.
+pub fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Describes why a request failed, without the URL (which may hold a password) and without repeating itself.
+pub fn reason(error: &reqwest::Error) -> String {
+    let text = causes(error).last().expect("there is the error itself").to_string();
+    if error.is_timeout() && !text.contains("timed out") { format!("timed out: {text}") } else { text }
+}
+
+fn headers(ask: &GetOptions) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if ask.from > 0 || ask.until.is_some() {
+        let last = ask.until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
+        headers.insert(header::RANGE, format!("bytes={}-{last}", ask.from).parse().expect("digits are a header"));
+    }
+    if let Some(time) = ask.newer_than {
+        headers.insert(header::IF_MODIFIED_SINCE, httpdate::fmt_http_date(time).parse().expect("a date is a header"));
+    }
+    if let Some(accept) = ask.accept {
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static(accept));
+    }
+    if ask.cached_only {
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("only-if-cached"));
+    }
+    headers
+}
+
+fn built(builder: ClientBuilder) -> Client {
+    builder.build().expect("the settings of the client are fixed and valid")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_urls_hold_no_secrets() {
+        let url = Url::parse("https://user:secret@mirror.example:8443/a/b?token=secret").unwrap();
+        assert_eq!(shown(&url), "https://mirror.example:8443/a/b");
+        assert_eq!(host(&url), "mirror.example:8443");
+    }
+
+    #[test]
+    fn raw_utf_8_in_a_redirect_is_escaped() {
+        let value = |bytes: &[u8]| location(&header::HeaderValue::from_bytes(bytes).unwrap());
+        assert_eq!(value("/größe/b?x=ß".as_bytes()), "/gr%C3%B6%C3%9Fe/b?x=%C3%9F");
+        assert_eq!(value(b"/latin-\xe9"), "/latin-%E9");
+        assert_eq!(value(b"http://m/a%20b"), "http://m/a%20b");
+    }
+
+    #[test]
+    fn the_agent_is_not_one_that_kubo_refuses() {
+        assert!(USER_AGENT.starts_with("pkgswarm/") && !USER_AGENT.contains("kubo"));
+    }
+}

@@ -1,0 +1,70 @@
+//! The roots that the daemon keeps pinned, and their names.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::base::cid::Cid;
+use crate::net::kubo::{ANSWER_MOST, Kubo, KuboError, KuboErrorKind, QUICK, WALK, cut};
+
+impl Kubo {
+    /// Pins the whole DAG of `root` under `name`; missing blocks are fetched from the network.
+    ///
+    /// A pin that exists already gets the new name.
+    pub async fn pin(&self, root: Cid, name: &str, deadline: Duration) -> Result<(), KuboError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            pins: Vec<String>,
+        }
+        let root = root.to_string();
+        let wire: Wire = self.json("pin/add", &[("arg", &root), ("name", name)], deadline).await?;
+        if wire.pins.contains(&root) { Ok(()) } else { Err(cut("pin/add")) }
+    }
+
+    /// True if `root` has a recursive pin of its own; pins of directories above it do not count.
+    pub async fn is_pinned(&self, root: Cid) -> Result<bool, KuboError> {
+        let root = root.to_string();
+        let args = [("arg", &*root), ("type", "recursive")];
+        match self.call("pin/ls", &args, None, QUICK, ANSWER_MOST).await {
+            Ok(_) => Ok(true),
+            Err(fault) if fault.kind == KuboErrorKind::Absent => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Lists the roots pinned under exactly `name`.
+    pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, KuboError> {
+        let pins = self.pins_named(name).await?.into_iter().filter(|(_, found)| found == name);
+        Ok(pins.map(|(cid, _)| cid).collect())
+    }
+
+    /// Lists the roots pinned under names that begin with `start`, with those names.
+    pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, KuboError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Wire {
+            #[serde(default)]
+            keys: std::collections::HashMap<String, WirePin>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct WirePin {
+            #[serde(default)]
+            name: String,
+        }
+        // The daemon's filter finds parts of names as well.
+        let wire: Wire =
+            self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
+        let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name.starts_with(start));
+        Ok(pins.filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())
+    }
+
+    /// Removes a pin; a missing pin is no error.
+    pub async fn unpin(&self, root: Cid) -> Result<(), KuboError> {
+        match self.call("pin/rm", &[("arg", &root.to_string())], None, WALK, ANSWER_MOST).await {
+            Err(fault) if fault.kind != KuboErrorKind::Absent => Err(fault),
+            _ => Ok(()),
+        }
+    }
+}

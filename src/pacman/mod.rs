@@ -1,0 +1,25 @@
+//! Serves a run of pacman: hits, databases, the rest of its transaction ahead of it, updates before it.
+//!
+//! # Room
+//!
+//! - In: the URL and path of pacman's call, or its pending updates
+//! - Out: the file in its place, and one line
+//! - May use: base, config, dag, engine, index, lists, machine, net, report, store, trust
+//!
+//! Its parts, each of which may use those in lines above its own:
+//!
+//! ```text
+//! background database handover
+//! gather
+//! prefetch
+//! ahead
+//! hit
+//! ```
+
+pub mod ahead;
+pub mod background;
+pub mod database;
+pub mod gather;
+pub mod handover;
+pub mod hit;
+pub mod prefetch;
