@@ -1,7 +1,7 @@
 //! User names and ids from `/etc/passwd`, and the access of a user to a file. The users in question are always
 //! local ones.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -81,6 +81,9 @@ pub fn obstacle(path: &Path, user: User, wish: Access) -> Option<PathBuf> {
     way.into_iter().enumerate().find(closed).map(|(_, path)| path.to_owned())
 }
 
+/// Bytes of `/proc/PID/status` that are read: those of interest stand at its beginning, and the kernel tells no size.
+const STATUS: usize = 4096;
+
 /// A process as the kernel knows it: a process cannot fake this by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Process {
@@ -95,11 +98,15 @@ pub struct Process {
 /// # Errors
 /// `NotFound` when it has ended or is hidden, `InvalidData` for unexpected content; those of reading.
 pub fn of_process(pid: i32) -> io::Result<Process> {
-    process(&std::fs::read_to_string(format!("/proc/{pid}/status"))?).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let mut status = Vec::with_capacity(STATUS);
+    std::fs::File::open(format!("/proc/{pid}/status"))?.take(STATUS as u64).read_to_end(&mut status)?;
+    process(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Reads `/proc/PID/status` (proc(5)). The name in its first line is escaped, so that it can make no line of its own.
-fn process(status: &str) -> Option<Process> {
+/// Needs no more than the beginning, up to the line `Uid`.
+pub fn process(status: &[u8]) -> Option<Process> {
+    let status = String::from_utf8_lossy(status);
     let line = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     let mut uids = line("Uid")?.split_ascii_whitespace().map(|id| id.parse().ok());
     let uids = [uids.next()??, uids.next()??, uids.next()??];
@@ -156,8 +163,8 @@ mod tests {
     #[test]
     fn a_process_is_read_with_all_its_users() {
         let status = "Name:\tUid:\\n1\nUmask:\t0022\nPPid:\t7\nUid:\t1000\t0\t5\t6\n";
-        assert_eq!(process(status), Some(Process { parent: 7, uids: [1000, 0, 5] }));
-        assert_eq!((process(""), process("PPid:\t7\nUid:\t1000\t0\n")), (None, None));
+        assert_eq!(process(status.as_bytes()), Some(Process { parent: 7, uids: [1000, 0, 5] }));
+        assert_eq!((process(b""), process(b"PPid:\t7\nUid:\t1000\t0\n")), (None, None));
         let own = of_process(std::process::id() as i32).unwrap();
         assert_eq!(own.uids[0], rustix::process::getuid().as_raw());
         assert_eq!(of_process(i32::MAX).unwrap_err().kind(), io::ErrorKind::NotFound);

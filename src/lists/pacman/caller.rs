@@ -7,9 +7,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 
 use crate::base::env::Env;
@@ -88,7 +90,11 @@ impl ProcessKey {
     /// # Errors
     /// `Gone` and `Unreadable`.
     pub fn of(pid: i32) -> Result<Self, CallerError> {
-        let stat = read(pid, "stat", 4096)?;
+        Self::by(&ProcessFiles::of(pid)?)
+    }
+
+    fn by(files: &ProcessFiles) -> Result<Self, CallerError> {
+        let (pid, stat) = (files.pid, files.read("stat", USUAL as u64)?);
         let start_time = start_time(&stat).ok_or_else(|| CallerError::Unreadable {
             pid,
             file: "stat",
@@ -124,14 +130,16 @@ impl Caller {
     pub fn above(pid: i32, uid: u32) -> Result<Self, CallerError> {
         let (mut at, mut user, mut first) = (pid, uid, None);
         for _ in 0..HIGHEST {
-            let process = users::of_process(at).map_err(|cause| unreadable(at, "status", cause))?;
+            let files = ProcessFiles::of(at)?;
+            let process = users::process(&files.read("status", USUAL as u64)?)
+                .ok_or_else(|| unreadable(at, "status", io::ErrorKind::InvalidData.into()))?;
             if process.uids.iter().any(|uid| *uid != user && *uid != 0) {
                 return Err(CallerError::Foreign { pid: at });
             }
             if process.uids.contains(&0) {
                 user = 0;
             }
-            match Self::of(at) {
+            match Self::by(&files) {
                 Err(error @ CallerError::NotPacman { .. }) => first = first.or(Some(error)),
                 found => return found,
             }
@@ -148,12 +156,13 @@ impl Caller {
     /// # Errors
     /// `NotPacman` when it is another program, which is normal under makepkg and by hand.
     pub fn of(pid: i32) -> Result<Self, CallerError> {
-        let key = ProcessKey::of(pid)?;
-        let words = words(&read(pid, "cmdline", LONGEST_CMDLINE)?);
-        // The kernel may have reused the id between the two reads.
-        if !key.is_alive() {
-            return Err(CallerError::Gone(pid));
-        }
+        Self::by(&ProcessFiles::of(pid)?)
+    }
+
+    /// Reads the name first: it decides for most ancestors, and costs least.
+    fn by(files: &ProcessFiles) -> Result<Self, CallerError> {
+        let pid = files.pid;
+        let words = words(&files.read("cmdline", LONGEST_CMDLINE)?);
         let (program, arguments) = match words.split_first() {
             Some((program, arguments)) => (program.as_os_str(), arguments),
             None => return Err(CallerError::Gone(pid)), // a zombie or a kernel thread has no command line
@@ -161,6 +170,7 @@ impl Caller {
         if !is_pacman(program.as_bytes()) {
             return Err(CallerError::NotPacman { pid, name: basename(program.as_bytes()) });
         }
+        let key = ProcessKey::by(files)?;
         let otherwise = Arguments::parse_otherwise(arguments);
         Ok(Self { key, program: PathBuf::from(program), arguments: Arguments::parse(arguments), otherwise })
     }
@@ -187,7 +197,7 @@ impl Caller {
 
 /// Returns true when the parent process has pacman's name; reads nothing else of it.
 pub fn is_parent_pacman() -> bool {
-    let cmdline = parent_pid().and_then(|pid| read(pid, "cmdline", LONGEST_CMDLINE));
+    let cmdline = parent_pid().and_then(ProcessFiles::of).and_then(|files| files.read("cmdline", LONGEST_CMDLINE));
     cmdline.is_ok_and(|cmdline| cmdline.split(|byte| *byte == 0).next().is_some_and(is_pacman))
 }
 
@@ -204,12 +214,26 @@ fn parent_pid() -> Result<i32, CallerError> {
     rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()).ok_or(CallerError::Gone(0))
 }
 
-fn read(pid: i32, file: &'static str, most: u64) -> Result<Vec<u8>, CallerError> {
-    let mut bytes = Vec::with_capacity(USUAL);
-    let opened = fs::File::open(format!("/proc/{pid}/{file}"));
-    match opened.and_then(|from| from.take(most).read_to_end(&mut bytes)) {
-        Ok(_) => Ok(bytes),
-        Err(cause) => Err(unreadable(pid, file, cause)),
+/// The files of one process in `/proc`. They stay those of this process when it has ended and another one has its id.
+struct ProcessFiles {
+    pid: i32,
+    dir: OwnedFd,
+}
+
+impl ProcessFiles {
+    fn of(pid: i32) -> Result<Self, CallerError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty());
+        Ok(Self { pid, dir: dir.map_err(|cause| unreadable(pid, ".", cause.into()))? })
+    }
+
+    fn read(&self, file: &'static str, most: u64) -> Result<Vec<u8>, CallerError> {
+        let mut bytes = Vec::with_capacity(USUAL);
+        let opened = rustix::fs::openat(&self.dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        match opened.map_err(io::Error::from).and_then(|from| fs::File::from(from).take(most).read_to_end(&mut bytes)) {
+            Ok(_) => Ok(bytes),
+            Err(cause) => Err(unreadable(self.pid, file, cause)),
+        }
     }
 }
 
