@@ -17,7 +17,7 @@ mod from_start;
 mod key;
 mod replace;
 
-pub use bounded::{open_trusted, read_followed, read_small, read_up_to};
+pub use bounded::{count_lines, open_trusted, read_followed, read_small, read_up_to};
 pub use from_start::FromStart;
 pub use key::FileKey;
 pub use replace::{Lasting, ReplaceOptions, Replacement, TEMPORARY, replace, replace_synced, replace_synced_by};

@@ -141,9 +141,10 @@ impl Layers {
         for path in files(env) {
             layers.add_file(&path, &mut mistakes);
         }
+        let variables: Vec<&String> = env.vars.keys().filter(|name| name.starts_with(PREFIX)).collect();
         for key in KEYS {
-            let variable = key.variable();
-            if let Some(text) = env.var(&variable) {
+            let set_by = variables.iter().find(|name| key.is_set_by(name));
+            if let Some((variable, text)) = set_by.and_then(|name| Some((*name, env.var(name)?))) {
                 let set = layers.set(key, text.to_owned(), Origin::Variable(variable.clone()));
                 mistakes.extend(set.err().map(|why| Error::usage(format!("${variable}"), why)));
             }

@@ -90,7 +90,8 @@ pub fn say_lines(lines: &str) {
     if QUIET.load(Ordering::Relaxed) {
         return;
     }
-    let _ = writeln!(io::stderr(), "{lines}");
+    // At once: standard error has no buffer.
+    let _ = io::stderr().write_all(format!("{lines}\n").as_bytes());
 }
 
 /// Standard output for text and JSON: all output of a command goes through here, files aside.

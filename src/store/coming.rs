@@ -74,13 +74,10 @@ impl ComingFiles {
     }
 
     /// True if pacman may have been given all: as many lines are recorded as are listed. Each call of a run asks this, so
-    /// nothing is parsed.
+    /// nothing is parsed or kept.
     pub fn may_be_whole(&self) -> bool {
-        let lines = |path: &Path| {
-            let bytes = fsx::read_small(path, self.uid, MOST).ok()?;
-            Some(bytes.iter().filter(|byte| **byte == b'\n').count())
-        };
-        lines(&self.list).is_some_and(|listed| lines(&self.done).is_some_and(|done| done >= listed))
+        let lines = |path| fsx::count_lines(path, self.uid, MOST);
+        lines(&self.list).is_ok_and(|listed| lines(&self.done).is_ok_and(|done| done >= listed))
     }
 
     /// Removes both.

@@ -28,9 +28,12 @@ impl KeptAnswer {
 
     /// Returns the answer, if there is a trusted one and all its sources are unchanged.
     pub fn recall(&self) -> Option<String> {
-        let mut text = String::new();
         // Whatever the damage of the file, asking again replaces or ignores it.
-        fsx::open_trusted(&self.path).ok()??.take(LARGEST).read_to_string(&mut text).ok()?;
+        let file = fsx::open_trusted(&self.path).ok()??;
+        // With room for all of it, it is read by one call.
+        let length = rustix::fs::fstat(&file).ok()?.st_size.unsigned_abs().min(LARGEST);
+        let mut text = String::with_capacity(usize::try_from(length).ok()? + 1);
+        file.take(LARGEST).read_to_string(&mut text).ok()?;
         let (head, dump) = text.split_once("\n\n")?;
         let mut lines = head.lines();
         if lines.next() != Some(FIRST_LINE) || lines.next() != Some(&self.question.to_string()) {
