@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use bench::cases::{CASES, Case, Rival};
-use bench::measure::{Compared, Figures, Old, Outcome, Run, Skipped, Traffic};
+use bench::measure::{BenchRun, Compared, Figures, Old, Outcome, Skipped, Traffic};
 
 struct Wanted {
     json: bool,
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     if let Some(programs) = &wanted.old {
         return against_old(&wanted, programs);
     }
-    let run = Run { rounds: wanted.rounds, traffic: Traffic::default(), old: None };
+    let run = BenchRun { rounds: wanted.rounds, traffic: Traffic::default(), old: None };
     let (mut missed, mut skipped) = (false, false);
     for case in wanted.cases() {
         // The panic tells what broke in one case; the other cases still run.
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 /// Compares the program with an older one, case by case. Cases that are not measured in pairs are left out.
 fn against_old(wanted: &Wanted, programs: &Path) -> ExitCode {
     let old = Rc::new(Old { programs: programs.to_owned(), compared: RefCell::default() });
-    let run = Run { rounds: wanted.rounds, traffic: Traffic::default(), old: Some(Rc::clone(&old)) };
+    let run = BenchRun { rounds: wanted.rounds, traffic: Traffic::default(), old: Some(Rc::clone(&old)) };
     let mut is_slower = false;
     for case in wanted.cases() {
         let ran = catch_unwind(AssertUnwindSafe(|| drop(case.outcomes(&run))));

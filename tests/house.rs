@@ -6,6 +6,7 @@
 //! | pronouns_… | indefinite pronouns (`PRONOUNS`) in comments and texts, for 1,000 lines of comments |
 //! | file_cycles | groups of files that use each other in a circle, parents and children aside |
 //! | wide_structs | structs that other modules see, of more than 8 fields that are not data: some are private, serde does not write them, and `DATA` does not name them |
+//! | names_shared_by_rigs | types and functions that the rig of fakes (tests/support/) and that of real programs (its real/ and bench/) both declare |
 //! | public_functions_… | `pub fn` for 1,000 lines of code without tests |
 //! | files_over_450_lines | files of src/ |
 //! | long_doc_lines | lines of documents over 115 columns, tables and the changelog aside |
@@ -56,6 +57,24 @@ fn shared_type_names(sources: &[Source]) -> Vec<String> {
     }
     let shared = places.into_iter().filter(|(_, places)| places.iter().collect::<BTreeSet<_>>().len() > 1);
     shared.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect()
+}
+
+/// Lists what both rigs declare under one name.
+fn names_shared_by_rigs(tests: &[Source]) -> Vec<String> {
+    let mut places: BTreeMap<&str, [Vec<String>; 2]> = BTreeMap::new();
+    for source in tests {
+        let Ok(below) = source.path.strip_prefix("tests/support") else { continue };
+        let rig = match below.parent().and_then(Path::to_str) {
+            Some("") => 0,
+            Some("real" | "bench") => 1,
+            _ => continue,
+        };
+        for name in source.code.lines().filter_map(source::declared) {
+            places.entry(name).or_default()[rig].push(source.path.display().to_string());
+        }
+    }
+    let shared = places.into_iter().filter(|(_, rigs)| rigs.iter().all(|places| !places.is_empty()));
+    shared.map(|(name, rigs)| format!("{name}: {}", rigs.concat().join(", "))).collect()
 }
 
 /// Lists every pronoun outside of this file, except the user of that name: `nobody`, "nobody", `= nobody` of
@@ -160,6 +179,7 @@ fn no_number_of_the_house_rises() {
         Measure::of("file_cycles", circles),
         Measure::of("files_over_450_lines", files_over(450, &sources)),
         Measure::of("long_doc_lines", long_doc_lines()),
+        Measure::of("names_shared_by_rigs", names_shared_by_rigs(&tests)),
         Measure::per_thousand("pronouns_in_src_per_1000_comment_lines", pronouns(&sources), comments),
         Measure::per_thousand(
             "pronouns_in_tests_per_1000_comment_lines",

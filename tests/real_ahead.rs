@@ -4,7 +4,7 @@
 #[path = "support/real/mod.rs"]
 mod real;
 
-use real::{CURL, Mirror, Package, PacmanRoot, Parts, Process, Release, Repo, Signer, Swarm, running, scratch, until};
+use real::{CURL, Mirror, PacmanRoot, Parts, Pkgbuild, Process, Release, Repo, Signer, Swarm, running, scratch, until};
 use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
@@ -103,8 +103,8 @@ fn journal(swarm: &Swarm) -> String {
     text
 }
 
-fn packages(version: &str) -> Vec<Package> {
-    (0..12).map(|i| Package::new(&format!("p{i:02}"), version).size(40 * KIB)).collect()
+fn packages(version: &str) -> Vec<Pkgbuild> {
+    (0..12).map(|i| Pkgbuild::new(&format!("p{i:02}"), version).size(40 * KIB)).collect()
 }
 
 fn names() -> Vec<String> {
@@ -121,14 +121,14 @@ fn install(pacman: &PacmanRoot, words: &[&str]) {
 fn a_system_upgrade_over_two_repositories_fetches_what_curl_fetches() {
     let scene = Scene::new(&["core", "extra"]);
     scene.repos[0].add(&packages("1-1"));
-    scene.repos[1].add(&[Package::new("big", "1-1").size(3 * MIB)]);
+    scene.repos[1].add(&[Pkgbuild::new("big", "1-1").size(3 * MIB)]);
     let before = scratch("before");
     for release in Release::ALL {
         let (old_core, old_extra) = (scene.repos[0].copy_to(before.path()), scene.repos[1].copy_to(before.path()));
         let old = Mirror::serve(before.path());
         let of = |repo: &Repo| format!("{}/{}", old.url(), repo.name());
         scene.repos[0].add(&packages("2-1"));
-        scene.repos[1].add(&[Package::new("big", "1:1-1").size(3 * MIB)]);
+        scene.repos[1].add(&[Pkgbuild::new("big", "1:1-1").size(3 * MIB)]);
         scene.alike(
             release,
             |pacman| pacman,
@@ -153,7 +153,7 @@ fn a_system_upgrade_over_two_repositories_fetches_what_curl_fetches() {
 fn packages_with_dependencies_and_signatures_are_each_fetched_once() {
     let scene = Scene::signed();
     let mut all = packages("1-1");
-    all.push(Package::new("app", "1-1").size(2 * MIB).depends("p03").depends("p07").depends("p11"));
+    all.push(Pkgbuild::new("app", "1-1").size(2 * MIB).depends("p03").depends("p07").depends("p11"));
     scene.core().add(&all);
     for _ in 0..3 {
         scene.alike(
@@ -227,14 +227,14 @@ fn an_upgrade_after_a_refresh_leaves_out_what_is_ignored() {
 #[test]
 fn the_provider_that_the_user_chooses_is_the_only_one_fetched() {
     let scene = Scene::new(&["core"]);
-    let provider = |name: &str, lib: &str| Package::new(name, "1-1").says("provides", "virtual").depends(lib);
+    let provider = |name: &str, lib: &str| Pkgbuild::new(name, "1-1").says("provides", "virtual").depends(lib);
     scene.core().add(&[
-        Package::new("app", "1-1").depends("virtual").depends("p00"),
+        Pkgbuild::new("app", "1-1").depends("virtual").depends("p00"),
         provider("first", "first-lib"),
         provider("second", "second-lib"),
-        Package::new("first-lib", "1-1"),
-        Package::new("second-lib", "1-1"),
-        Package::new("p00", "1-1"),
+        Pkgbuild::new("first-lib", "1-1"),
+        Pkgbuild::new("second-lib", "1-1"),
+        Pkgbuild::new("p00", "1-1"),
     ]);
     for release in Release::ALL {
         scene.alike(
@@ -254,9 +254,9 @@ fn the_provider_that_the_user_chooses_is_the_only_one_fetched() {
 fn a_replacement_that_the_user_declines_is_not_fetched() {
     let scene = Scene::new(&["core"]);
     let before = scratch("before");
-    scene.core().add(&[Package::new("old", "1-1"), Package::new("other", "1-1")]);
+    scene.core().add(&[Pkgbuild::new("old", "1-1"), Pkgbuild::new("other", "1-1")]);
     let earlier = scene.core().copy_to(before.path());
-    scene.core().add(&[Package::new("new", "1-1").says("replaces", "old"), Package::new("other", "2-1")]);
+    scene.core().add(&[Pkgbuild::new("new", "1-1").says("replaces", "old"), Pkgbuild::new("other", "2-1")]);
     let mirror = Mirror::serve(before.path());
     for (release, answer) in Release::ALL.into_iter().flat_map(|release| [(release, "n"), (release, "y")]) {
         scene.alike(
@@ -277,8 +277,8 @@ fn a_replacement_that_the_user_declines_is_not_fetched() {
 #[test]
 fn only_the_chosen_members_of_a_group_are_fetched() {
     let scene = Scene::new(&["core"]);
-    let member = |name: &str| Package::new(name, "1-1").says("group", "tools");
-    scene.core().add(&[member("a"), member("b").depends("b-lib"), member("c"), Package::new("b-lib", "1-1")]);
+    let member = |name: &str| Pkgbuild::new(name, "1-1").says("group", "tools");
+    scene.core().add(&[member("a"), member("b").depends("b-lib"), member("c"), Pkgbuild::new("b-lib", "1-1")]);
     for release in Release::ALL {
         scene.alike(
             release,
@@ -315,9 +315,9 @@ fn an_ignored_package_that_was_named_and_declined_is_not_fetched() {
 fn of_two_packages_in_conflict_only_the_one_that_stays_is_fetched() {
     let scene = Scene::new(&["core"]);
     scene.core().add(&[
-        Package::new("a", "1-1").says("conflict", "b").says("provides", "b"),
-        Package::new("b", "1-1"),
-        Package::new("c", "1-1"),
+        Pkgbuild::new("a", "1-1").says("conflict", "b").says("provides", "b"),
+        Pkgbuild::new("b", "1-1"),
+        Pkgbuild::new("c", "1-1"),
     ]);
     for release in Release::ALL {
         scene.alike(
@@ -462,7 +462,7 @@ fn partials(store: &Path) -> usize {
 }
 
 fn big(scene: &Scene) {
-    let all: Vec<Package> = (0..12).map(|i| Package::new(&format!("p{i:02}"), "1-1").size(600 * KIB)).collect();
+    let all: Vec<Pkgbuild> = (0..12).map(|i| Pkgbuild::new(&format!("p{i:02}"), "1-1").size(600 * KIB)).collect();
     scene.core().add(&all);
 }
 

@@ -4,7 +4,7 @@
 #[path = "support/real/mod.rs"]
 mod real;
 
-use real::{Live, Mirror, Package, Parts, Process, Repo, command, run, scratch};
+use real::{Live, Mirror, Parts, Pkgbuild, Process, Repo, command, run, scratch};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,10 +146,10 @@ fn the_first_page_ends_with_an_update(parts: &Parts, package: &Path) {
     let commands: Vec<&str> = commands.map(|line| line.split("  #").next().expect("a command").trim()).collect();
     let tree = scratch("tree");
     let repo = Repo::new(parts, tree.path(), "core");
-    repo.add(&["glibc", "gcc-libs", "pacman", "alpha"].map(|name| Package::new(name, "1-1")));
+    repo.add(&["glibc", "gcc-libs", "pacman", "alpha"].map(|name| Pkgbuild::new(name, "1-1")));
     let mirror = Mirror::serve(tree.path());
     let Some(live) = system(parts, "7.1.0", &mirror) else { return };
-    repo.add(&[Package::new("alpha", "2-1")]);
+    repo.add(&[Pkgbuild::new("alpha", "2-1")]);
     fs::copy(package, live.path("tmp/pkgswarm.pkg.tar.zst")).expect("the package");
     let mut done = 0;
     for command in &commands {
@@ -189,7 +189,7 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
         let _ = fs::remove_dir_all(tree.path().join("core"));
         let repo = Repo::new(&parts, tree.path(), "core");
         let names = ["glibc", "gcc-libs", "pacman", "alpha"];
-        repo.add(&names.map(|name| Package::new(name, "1-1")));
+        repo.add(&names.map(|name| Pkgbuild::new(name, "1-1")));
         let mirror = Mirror::serve(tree.path());
         let Some(live) = system(&parts, release, &mirror) else { return };
         let before = fs::read(live.path("etc/pacman.conf")).expect("pacman.conf");
@@ -216,12 +216,12 @@ fn the_package_is_built_installed_used_and_removed_as_a_user_would() {
         // One line says what was looked at.
         assert!(ran.stdout.lines().count() == 1 && ran.stdout.contains("pacman 13 ok; "), "{ran}");
 
-        repo.add(&[Package::new("alpha", "2-1").size(300_000)]);
+        repo.add(&[Pkgbuild::new("alpha", "2-1").size(300_000)]);
         let ran = live.run(&["pacman", "-Syu", "--noconfirm"]).ok();
         assert_eq!(installed(&live), ["alpha 2-1"], "{ran}");
         assert!(ran.stderr.contains("alpha-2-1-any.pkg.tar.zst  2") && ran.stderr.contains("from 127.0.0.1"), "{ran}");
         // As called by the timer's unit, after which the network is cut.
-        repo.add(&[Package::new("alpha", "3-1").size(400_000)]);
+        repo.add(&[Pkgbuild::new("alpha", "3-1").size(400_000)]);
         let user = fs::metadata(live.path("var/cache/pkgswarm")).expect("the store");
         let user = std::os::unix::fs::MetadataExt::uid(&user).to_string();
         let ran = live.run_as(&user, &["pkgswarm", "prefetch", "--now"]).ok();

@@ -5,7 +5,7 @@
 mod real;
 
 use real::{
-    CURL, Host, Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Process, Release, Repo, Routing, Swarm, scratch, until,
+    CURL, Host, Kubo, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Process, Release, Repo, Routing, Swarm, scratch, until,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -47,7 +47,7 @@ const MIRROR_RATE: u64 = 8 * MIB;
 
 impl Scene {
     /// Makes a scene with these packages published, and the reader using the publisher's index.
-    fn publishing(packages: &[Package]) -> Scene {
+    fn publishing(packages: &[Pkgbuild]) -> Scene {
         let parts = Parts::demand();
         let lan = Lan::new();
         let (publisher, reader, mirror_host) = (Node::new(&parts, &lan), Node::new(&parts, &lan), lan.host());
@@ -83,7 +83,7 @@ impl Scene {
 
     /// Asserts that a transfer of one package of 24 MiB survives `trouble` in its middle, or before it.
     fn survives(when: When, trouble: impl FnOnce(&mut Scene)) {
-        let package = Package::new("big", "1-1").size(24 * MIB);
+        let package = Pkgbuild::new("big", "1-1").size(24 * MIB);
         let file = package.file_name();
         let mut scene = Scene::publishing(&[package]);
         scene.publisher.host.throttle(MIRROR_RATE);
@@ -130,9 +130,9 @@ enum When {
 #[test]
 fn packages_come_from_a_publisher_known_only_by_multicast_dns() {
     let packages = [
-        Package::new("alpha", "1:1-1").size(300 * KIB),
-        Package::new("beta", "1-1").size(MIB + 1).depends("alpha"),
-        Package::new("g++x", "2-1").size(9 * MIB).depends("beta"),
+        Pkgbuild::new("alpha", "1:1-1").size(300 * KIB),
+        Pkgbuild::new("beta", "1-1").size(MIB + 1).depends("alpha"),
+        Pkgbuild::new("g++x", "2-1").size(9 * MIB).depends("beta"),
     ];
     let scene = Scene::publishing(&packages);
     let with_curl = PacmanRoot::new(&scene.parts, Release::New, CURL).through(&scene.reader.host.prefix());
@@ -152,7 +152,7 @@ fn packages_come_from_a_publisher_known_only_by_multicast_dns() {
 
 #[test]
 fn a_published_file_is_fetched_by_its_name_without_any_mirror() {
-    let package = Package::new("alpha", "1-1").size(3 * MIB);
+    let package = Pkgbuild::new("alpha", "1-1").size(3 * MIB);
     let mut scene = Scene::publishing(std::slice::from_ref(&package));
     scene.mirror.stop();
     let into = scratch("fetched");
@@ -168,7 +168,7 @@ fn content_ids_are_those_that_kubo_gives() {
     let (kubo, swarm, dir) = (Kubo::start(&parts), Swarm::install(), scratch("files"));
     for size in [0, 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 7] {
         let file = dir.path().join(size.to_string());
-        real::noise(&file, size);
+        real::noise_file(&file, size);
         let said = swarm.run(&["cid", &file.display().to_string()]).ok().stdout;
         assert!(said.starts_with(&kubo.add(&file)), "for {size} bytes: {said}");
     }
@@ -206,7 +206,7 @@ fn a_publisher_whose_cable_is_pulled_in_the_middle_of_a_transfer_is_replaced_by_
 
 #[test]
 fn twenty_rounds_of_upgrades_keep_what_kubo_cached_for_us_within_its_limit() {
-    let package = |round: u64| Package::new("alpha", &format!("{round}-1")).size(3 * MIB);
+    let package = |round: u64| Pkgbuild::new("alpha", &format!("{round}-1")).size(3 * MIB);
     let mut scene = Scene::publishing(&[package(1)]);
     let before = scene.reader.kubo.bytes_kept();
     let keep = 12 * MIB;
@@ -228,7 +228,7 @@ fn twenty_rounds_of_upgrades_keep_what_kubo_cached_for_us_within_its_limit() {
 
 #[test]
 fn a_file_copied_into_mfs_survives_the_limit_on_what_kubo_caches_for_us() {
-    let file = |round: u64| Package::new("alpha", &format!("{round}-1")).size(3 * MIB);
+    let file = |round: u64| Pkgbuild::new("alpha", &format!("{round}-1")).size(3 * MIB);
     let mut scene = Scene::publishing(&[file(1)]);
     let root = |scene: &Scene, round: u64| {
         let said =

@@ -14,18 +14,18 @@ mod real;
 #[path = "real_node/strangers.rs"]
 mod strangers;
 
-use real::{Lan, Machine, Package, Scene, until};
+use real::{Lan, Machine, Pkgbuild, Scene, until};
 use std::time::Duration;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-fn packages() -> [Package; 4] {
+fn packages() -> [Pkgbuild; 4] {
     [
-        Package::new("alpha", "1:1-1").size(300 * KIB),
-        Package::new("beta", "1-1").size(MIB + 1).depends("alpha"),
-        Package::new("g++x", "2-1").size(9 * MIB).depends("beta"),
-        Package::new("tiny", "1-1").size(4 * KIB),
+        Pkgbuild::new("alpha", "1:1-1").size(300 * KIB),
+        Pkgbuild::new("beta", "1-1").size(MIB + 1).depends("alpha"),
+        Pkgbuild::new("g++x", "2-1").size(9 * MIB).depends("beta"),
+        Pkgbuild::new("tiny", "1-1").size(4 * KIB),
     ]
 }
 
@@ -130,8 +130,8 @@ fn median_of_more(pairs: &[(Duration, Duration)]) -> Duration {
 #[test]
 fn neighbours_that_hang_delay_a_transaction_by_no_more_than_0_3_s() {
     let names: Vec<String> = (0..8).map(|i| format!("small{i}")).collect();
-    let mut packages: Vec<Package> = names.iter().map(|name| Package::new(name, "1-1").size(40 * KIB)).collect();
-    packages.push(Package::new("large", "1-1").size(2 * MIB));
+    let mut packages: Vec<Pkgbuild> = names.iter().map(|name| Pkgbuild::new(name, "1-1").size(40 * KIB)).collect();
+    packages.push(Pkgbuild::new("large", "1-1").size(2 * MIB));
     let mut scene = Scene::new(&packages, 3);
     scene.machines[0].pacman.run(&["-Sy"]).ok();
     let words: Vec<&str> = ["-Sw", "large"].into_iter().chain(names.iter().map(String::as_str)).collect();
@@ -162,7 +162,7 @@ fn neighbours_that_hang_delay_a_transaction_by_no_more_than_0_3_s() {
 #[test]
 fn a_daemon_that_hangs_delays_a_transaction_by_no_more_than_0_3_s() {
     let names: Vec<String> = (0..8).map(|i| format!("small{i}")).collect();
-    let packages: Vec<Package> = names.iter().map(|name| Package::new(name, "1-1").size(40 * KIB)).collect();
+    let packages: Vec<Pkgbuild> = names.iter().map(|name| Pkgbuild::new(name, "1-1").size(40 * KIB)).collect();
     let mut scene = Scene::new(&packages, 1);
     let machine = &mut scene.machines[0];
     machine.pacman.run(&["-Sy"]).ok();
@@ -245,7 +245,7 @@ fn nothing_is_asked_or_answered_on_an_interface_that_is_not_chosen_or_not_truste
 
 #[test]
 fn machines_without_ipv4_find_each_other_within_three_seconds_and_share() {
-    let alpha = Package::new("alpha", "1-1").size(300 * KIB);
+    let alpha = Pkgbuild::new("alpha", "1-1").size(300 * KIB);
     let file = alpha.file_name();
     let mut scene = Scene::new(&[alpha], 2);
     scene.machines[0].pacman.run(&["-Syu", "alpha"]).ok();

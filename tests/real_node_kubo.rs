@@ -7,7 +7,7 @@ mod real;
 #[path = "real_node_kubo/slow_lines.rs"]
 mod slow_lines;
 
-use real::{Host, Kubo, Package, Routing, Scene, scratch};
+use real::{Host, Kubo, Pkgbuild, Routing, Scene, scratch};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -21,8 +21,8 @@ fn kubo_beside(scene: &Scene) -> (Host, Kubo) {
 
 #[test]
 fn packages_come_from_a_kubo_on_the_network_whatever_its_chunks() {
-    let packages = [Package::new("alpha", "1-1").size(300 * KIB), Package::new("beta", "1-1").size(9 * MIB)];
-    let files = packages.each_ref().map(Package::file_name);
+    let packages = [Pkgbuild::new("alpha", "1-1").size(300 * KIB), Pkgbuild::new("beta", "1-1").size(9 * MIB)];
+    let files = packages.each_ref().map(Pkgbuild::file_name);
     let scene = Scene::new(&packages, 1);
     let (_host, kubo) = kubo_beside(&scene);
     let machine = &scene.machines[0];
@@ -41,8 +41,8 @@ fn packages_come_from_a_kubo_on_the_network_whatever_its_chunks() {
 
 #[test]
 fn kubo_fetches_what_is_in_a_package_cache() {
-    let packages = [Package::new("alpha", "1-1").size(300 * KIB), Package::new("beta", "1-1").size(9 * MIB)];
-    let files = packages.each_ref().map(Package::file_name);
+    let packages = [Pkgbuild::new("alpha", "1-1").size(300 * KIB), Pkgbuild::new("beta", "1-1").size(9 * MIB)];
+    let files = packages.each_ref().map(Pkgbuild::file_name);
     let scene = Scene::new(&packages, 1);
     let machine = &scene.machines[0];
     machine.pacman.run(&["-Sy"]).ok();
@@ -63,7 +63,7 @@ fn kubo_fetches_what_is_in_a_package_cache() {
 
 #[test]
 fn a_file_of_any_shape_is_fetched_by_its_cid_without_kubo() {
-    let packages = [Package::new("beta", "1-1").size(3 * MIB + 5)];
+    let packages = [Pkgbuild::new("beta", "1-1").size(3 * MIB + 5)];
     let scene = Scene::new(&packages, 2);
     let (has, wants) = (&scene.machines[0], &scene.machines[1]);
     let (_host, kubo) = kubo_beside(&scene);

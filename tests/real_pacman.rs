@@ -6,7 +6,7 @@ mod real;
 #[path = "real_pacman/small_disk.rs"]
 mod small_disk;
 
-use real::{CURL, Compression, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, scratch};
+use real::{CURL, Compression, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Signer, Swarm, scratch};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -53,14 +53,14 @@ fn databases_of_every_compression_are_synchronised_as_with_curl() {
     let tree = scratch("tree");
     let repo = |name: &str, compression| {
         let repo = Repo::new(&parts, tree.path(), name).compressed(compression);
-        repo.add(&[Package::new(name, "1-1")]);
+        repo.add(&[Pkgbuild::new(name, "1-1")]);
         repo
     };
     let repos = [
         repo("core", Compression::Gzip),
         repo("extra", Compression::Zstd),
         repo("multilib", Compression::Xz),
-        repo("custom", Compression::Plain),
+        repo("custom", Compression::None),
     ];
     let mirror = Mirror::serve(tree.path());
     for release in Release::ALL {
@@ -84,9 +84,9 @@ fn packages_with_dependencies_and_odd_names_are_installed_as_with_curl() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let (core, extra) = (Repo::new(&parts, tree.path(), "core"), Repo::new(&parts, tree.path(), "extra"));
-    core.add(&[Package::new("base", "1-1"), Package::new("libsigc++", "1:2.0-1").size(700 * KIB).depends("base")]);
-    extra.add(&[Package::new("gtk+x", "3:4.0+r5+gabc-2").size(3 * MIB).depends("libsigc++")]);
-    extra.add_files(&[Package::new("made", "1:1.0-1").size(2 * MIB).makepkg(extra.dir())]);
+    core.add(&[Pkgbuild::new("base", "1-1"), Pkgbuild::new("libsigc++", "1:2.0-1").size(700 * KIB).depends("base")]);
+    extra.add(&[Pkgbuild::new("gtk+x", "3:4.0+r5+gabc-2").size(3 * MIB).depends("libsigc++")]);
+    extra.add_files(&[Pkgbuild::new("made", "1:1.0-1").size(2 * MIB).makepkg(extra.dir())]);
     let mirror = Mirror::serve(tree.path());
     let server = |repo: &Repo| format!("{}/{}", mirror.url(), repo.name());
     for release in Release::ALL {
@@ -105,7 +105,7 @@ fn packages_downloaded_only_are_installed_later_without_a_mirror() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let core = Repo::new(&parts, tree.path(), "core");
-    core.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1").size(2 * MIB)]);
+    core.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1-1").size(2 * MIB)]);
     let gone = Mirror::refused();
     for release in Release::ALL {
         let mirror = Mirror::serve(tree.path());
@@ -125,9 +125,9 @@ fn a_system_is_upgraded_and_taken_back_to_an_older_archive_as_with_curl() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let core = Repo::new(&parts, &tree.path().join("now"), "core");
-    core.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1").size(1300 * KIB)]);
+    core.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1-1").size(1300 * KIB)]);
     core.copy_to(&tree.path().join("then"));
-    core.add(&[Package::new("alpha", "1:0.5-1"), Package::new("beta", "2-1").size(1300 * KIB)]);
+    core.add(&[Pkgbuild::new("alpha", "1:0.5-1"), Pkgbuild::new("beta", "2-1").size(1300 * KIB)]);
     let mirror = Mirror::serve(tree.path());
     let (then, now) = (format!("{}/then/core", mirror.url()), format!("{}/now/core", mirror.url()));
     for release in Release::ALL {
@@ -153,12 +153,12 @@ fn a_package_given_as_a_url_is_installed_as_with_curl() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let core = Repo::new(&parts, tree.path(), "core");
-    core.add(&[Package::new("alpha", "1:1-1").size(MIB + 1)]);
+    core.add(&[Pkgbuild::new("alpha", "1:1-1").size(MIB + 1)]);
     let mirror = Mirror::serve(tree.path());
     let url = format!("{}/core/alpha-1:1-1-any.pkg.tar.zst", mirror.url());
     let elsewhere = format!("{}/unknown/beta-1-1-any.pkg.tar.zst", mirror.url());
     let unlisted = Repo::new(&parts, tree.path(), "unknown");
-    Package::new("beta", "1-1").pack(unlisted.dir());
+    Pkgbuild::new("beta", "1-1").pack(unlisted.dir());
     // Release 6.0.2 itself fails after such a download.
     let setup = |pacman: PacmanRoot| pacman.repo(&core, &[&format!("{}/core", mirror.url())]);
     as_with_curl(&parts, Release::New, setup, |pacman| {
@@ -175,7 +175,7 @@ fn required_signatures_of_packages_and_databases_are_fetched_as_with_curl() {
     let signer = Rc::new(Signer::new());
     let tree = scratch("tree");
     let core = Repo::new(&parts, tree.path(), "core").signed(&signer).with_signed_database();
-    core.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1:1-1").size(2 * MIB)]);
+    core.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1:1-1").size(2 * MIB)]);
     let mirror = Mirror::serve(tree.path());
     // Release 6.0.2 never asks its downloader for a signature.
     let setup = |pacman: PacmanRoot| {
@@ -194,7 +194,7 @@ fn signatures_inside_the_database_are_enough_for_both_releases() {
     let signer = Rc::new(Signer::new());
     let tree = scratch("tree");
     let core = Repo::new(&parts, tree.path(), "core").signed(&signer).with_inline_signatures();
-    core.add(&[Package::new("alpha", "1-1")]);
+    core.add(&[Pkgbuild::new("alpha", "1-1")]);
     let mirror = Mirror::serve(tree.path());
     for release in Release::ALL {
         let setup = |pacman: PacmanRoot| {
@@ -214,7 +214,7 @@ fn an_optional_database_signature_that_is_missing_does_no_harm() {
     let tree = scratch("tree");
     let signer = Rc::new(Signer::new());
     let core = Repo::new(&parts, tree.path(), "core").signed(&signer);
-    core.add(&[Package::new("alpha", "1-1")]);
+    core.add(&[Pkgbuild::new("alpha", "1-1")]);
     let mirror = Mirror::serve(tree.path());
     let setup = |pacman: PacmanRoot| {
         let pacman = pacman.repo(&core, &[&format!("{}/core", mirror.url())]);
@@ -232,7 +232,7 @@ fn a_user_checks_for_updates_in_fakeroot_as_with_curl() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let core = Repo::new(&parts, tree.path(), "core");
-    core.add(&[Package::new("alpha", "1-1")]);
+    core.add(&[Pkgbuild::new("alpha", "1-1")]);
     let mirror = Mirror::serve(tree.path());
     for release in Release::ALL {
         let swarm = Swarm::install();
@@ -252,7 +252,7 @@ fn a_first_server_that_is_dead_changes_nothing() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let core = Repo::new(&parts, tree.path(), "core");
-    core.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1").size(2 * MIB)]);
+    core.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1-1").size(2 * MIB)]);
     let mirror = Mirror::serve(tree.path());
     let (dead, alive) = (format!("{}/core", Mirror::refused()), format!("{}/core", mirror.url()));
     for release in Release::ALL {
@@ -273,7 +273,7 @@ fn a_first_server_that_lies_is_overruled_by_an_honest_one() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let core = Repo::new(&parts, &tree.path().join("honest"), "core");
-    core.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1").size(2 * MIB + 5)]);
+    core.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1-1").size(2 * MIB + 5)]);
     let lying = core.copy_to(&tree.path().join("lying"));
     ["alpha", "beta"].iter().for_each(|name| lying.falsify(&format!("{name}-1-1-any.pkg.tar.zst")));
     let mirror = Mirror::serve(tree.path());
@@ -296,7 +296,7 @@ fn nothing_is_installed_when_every_server_lies() {
     let parts = Parts::demand();
     let tree = scratch("tree");
     let core = Repo::new(&parts, tree.path(), "core");
-    core.add(&[Package::new("alpha", "1-1")]);
+    core.add(&[Pkgbuild::new("alpha", "1-1")]);
     core.falsify("alpha-1-1-any.pkg.tar.zst");
     let mirror = Mirror::serve(tree.path());
     for release in Release::ALL {
@@ -324,7 +324,7 @@ fn twenty_rounds_of_upgrades_keep_the_store_within_its_limit() {
         let pacman = swarm.around(pacman.repo(&core, &[&format!("{}/core", mirror.url())]));
         for round in 1..=20 {
             let version = format!("{round}-1");
-            let package = |name| Package::new(name, &version).size(MIB + 300 * KIB);
+            let package = |name| Pkgbuild::new(name, &version).size(MIB + 300 * KIB);
             core.add(&[package("alpha"), package("beta")]);
             pacman.run(&["-Syu", "alpha", "beta"]).ok();
             let expected = [format!("alpha {version}"), format!("beta {version}")];

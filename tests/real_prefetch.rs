@@ -7,8 +7,8 @@ mod real;
 
 use pkgswarm::base::digest::Sha256;
 use real::{
-    Desktop, Host, Kubo, Lan, Mirror, NetworkManager, Package, PacmanRoot, Parts, Process, Ran, Release, Repo, Routing,
-    Signer, Swarm, run, scratch, until,
+    Desktop, Host, Kubo, Lan, Mirror, NetworkManager, PacmanRoot, Parts, Pkgbuild, Process, Ran, Release, Repo,
+    Routing, Signer, Swarm, run, scratch, until,
 };
 use std::fs;
 use std::process::Command;
@@ -53,7 +53,7 @@ impl Scene {
         let repo = Repo::new(parts, tree.path(), "core").signed(&signer);
         // 6.0.2 never asks for signature files, so they must be in its database.
         let repo = if release == Release::Old { repo.with_inline_signatures() } else { repo };
-        repo.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1").depends("alpha")]);
+        repo.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1-1").depends("alpha")]);
         let mirror = Mirror::serve_with(tree.path(), rate);
         let swarm = Swarm::install();
         let pacman = PacmanRoot::new(parts, release, &swarm.xfer_command()).trusting(&signer);
@@ -65,11 +65,11 @@ impl Scene {
 
     /// Releases newer versions; beta needs a new package.
     fn release(&self) {
-        let beta = Package::new("beta", "1:1-1").size(5 * MIB).depends("gamma");
+        let beta = Pkgbuild::new("beta", "1:1-1").size(5 * MIB).depends("gamma");
         self.repo.add(&[
-            Package::new("alpha", "2-1").size(700 * KIB),
+            Pkgbuild::new("alpha", "2-1").size(700 * KIB),
             beta,
-            Package::new("gamma", "1-1").size(2 * MIB),
+            Pkgbuild::new("gamma", "1-1").size(2 * MIB),
         ]);
     }
 
@@ -178,7 +178,7 @@ fn what_one_machine_prefetched_comes_to_the_next_one_from_its_kubo() {
         (machine(&parts, &lan), machine(&parts, &lan), lan.host());
     let tree = scratch("tree");
     let repo = Repo::new(&parts, tree.path(), "core");
-    repo.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1")]);
+    repo.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1-1")]);
     let mirror = Mirror::serve_on(&mirrors, tree.path(), "");
     second_kubo.meets(&first_kubo);
     let pacman = |swarm: &Swarm| {
@@ -189,10 +189,10 @@ fn what_one_machine_prefetched_comes_to_the_next_one_from_its_kubo() {
     for pacman in [&here, &there] {
         pacman.run(&["-Sy", "alpha", "beta"]).ok();
     }
-    let packages = [Package::new("alpha", "2-1").size(900 * KIB), Package::new("beta", "2-1").size(300 * KIB)];
+    let packages = [Pkgbuild::new("alpha", "2-1").size(900 * KIB), Pkgbuild::new("beta", "2-1").size(300 * KIB)];
     repo.add(&packages);
     prefetch(&first, &here).ok();
-    let files = packages.each_ref().map(Package::file_name);
+    let files = packages.each_ref().map(Pkgbuild::file_name);
     assert_eq!(pins(&first_kubo), files, "pinned by name");
     let ran = there.run(&["-Syu"]).ok();
     assert_eq!(versions(&there), ["alpha 2-1", "beta 2-1"]);
@@ -212,7 +212,7 @@ fn what_one_machine_prefetched_comes_to_the_next_one_from_its_daemon() {
     let mirrors = lan.host();
     let tree = scratch("tree");
     let repo = Repo::new(&parts, tree.path(), "core");
-    repo.add(&[Package::new("alpha", "1-1"), Package::new("beta", "1-1")]);
+    repo.add(&[Pkgbuild::new("alpha", "1-1"), Pkgbuild::new("beta", "1-1")]);
     let mirror = Mirror::serve_on(&mirrors, tree.path(), "");
     let machine = |host: &Host| {
         let mut swarm = Swarm::install().on(host).sharing("core", "any");
@@ -226,10 +226,10 @@ fn what_one_machine_prefetched_comes_to_the_next_one_from_its_daemon() {
     let (a, b) = (lan.host(), lan.host());
     let ((first, here, first_daemon), (_second, there, second_daemon)) = (machine(&a), machine(&b));
     second_daemon.meets(1);
-    let packages = [Package::new("alpha", "2-1").size(900 * KIB), Package::new("beta", "2-1").size(3 * MIB)];
+    let packages = [Pkgbuild::new("alpha", "2-1").size(900 * KIB), Pkgbuild::new("beta", "2-1").size(3 * MIB)];
     repo.add(&packages);
     prefetch(&first, &here).ok();
-    let offers = |package: &Package| {
+    let offers = |package: &Pkgbuild| {
         let bytes = fs::read(repo.dir().join(package.file_name())).expect("a package");
         let sha256 = Sha256::of(&bytes).to_string();
         until("it is offered", Duration::from_secs(30), || {
@@ -255,7 +255,7 @@ fn twenty_rounds_of_updates_leave_nothing_pinned_and_the_store_within_its_quota(
     let tree = scratch("tree");
     let repo = Repo::new(&parts, tree.path(), "core");
     let round = |round: u64| {
-        repo.add(&["alpha", "beta", "gamma"].map(|name| Package::new(name, &format!("{round}-1")).size(300 * KIB)));
+        repo.add(&["alpha", "beta", "gamma"].map(|name| Pkgbuild::new(name, &format!("{round}-1")).size(300 * KIB)));
     };
     round(1);
     let mirror = Mirror::serve(tree.path());
@@ -295,9 +295,9 @@ fn stats_are_the_counters_of_mirror_neighbour_and_kubo() {
     let tree = scratch("tree");
     let repo = Repo::new(&parts, tree.path(), "core");
     let sizes = [("near", 700 * KIB), ("nearer", 3 * MIB), ("kubo", 600 * KIB), ("far", 2 * MIB)];
-    let packages = sizes.map(|(name, size)| Package::new(name, "1-1").size(size));
+    let packages = sizes.map(|(name, size)| Pkgbuild::new(name, "1-1").size(size));
     repo.add(&packages);
-    let path = |package: &Package| repo.dir().join(package.file_name());
+    let path = |package: &Pkgbuild| repo.dir().join(package.file_name());
     // The neighbour has two of them, from a mirror of its own.
     let other = Mirror::serve(tree.path());
     let elsewhere = PacmanRoot::new(&parts, Release::New, "").repo(&repo, &[&format!("{}/core", other.url())]);
@@ -320,7 +320,7 @@ fn stats_are_the_counters_of_mirror_neighbour_and_kubo() {
     daemon.meets(1);
     let ran = pacman.run(&["-Sy", "near", "nearer", "kubo", "far"]).ok();
     // Fetched ahead and then installed, from the mirror and from local sources.
-    repo.add(&[Package::new("far", "2-1").size(MIB)]);
+    repo.add(&[Pkgbuild::new("far", "2-1").size(MIB)]);
     prefetch(&swarm, &pacman).ok();
     pacman.run(&["-Syu"]).ok();
     let said = swarm.run(&["stats", "--json"]).ok().stdout;
@@ -381,7 +381,7 @@ fn a_real_desktop_shows_one_notification_for_each_set_of_updates() {
     let one = notify();
     let text = |size: &str| format!("{size} are on this machine: pacman -Syu needs to fetch nothing for that.");
     assert_eq!(one, [("3 updates ready".to_owned(), text("7.7 MiB"))], "told once");
-    scene.repo.add(&[Package::new("alpha", "3-1").size(300 * KIB)]);
+    scene.repo.add(&[Pkgbuild::new("alpha", "3-1").size(300 * KIB)]);
     prefetch(&scene.swarm, &scene.pacman).ok();
     notify();
     assert_eq!(notify(), [one[0].clone(), ("3 updates ready".to_owned(), text("7.3 MiB"))], "told when it changed");

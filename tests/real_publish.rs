@@ -18,7 +18,7 @@ use pkgswarm::machine::Machine;
 use pkgswarm::net::kubo::keep::{Ledger, Trimmed};
 use pkgswarm::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
-use real::{Kubo, Package, Parts, Repo, command, noise, run, scratch};
+use real::{Kubo, Parts, Pkgbuild, Repo, command, noise_file, run, scratch};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,11 +70,11 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn with(packages: &[Package]) -> Self {
+    fn with(packages: &[Pkgbuild]) -> Self {
         Self::on(node(&Parts::demand(), |_| {}), packages)
     }
 
-    fn on(node: Kubo, packages: &[Package]) -> Self {
+    fn on(node: Kubo, packages: &[Pkgbuild]) -> Self {
         let tree = scratch("tree");
         let repo = Repo::new(&Parts::demand(), tree.path(), "core");
         repo.add(packages);
@@ -145,8 +145,8 @@ impl Reader {
 
 #[test]
 fn an_index_goes_from_one_node_to_another_and_every_file_with_it() {
-    let large = Package::new("large", "1:2.0-1").size(5 * MIB + 3);
-    let publisher = Publisher::with(&[Package::new("gtk+", "1-1"), large.clone()]);
+    let large = Pkgbuild::new("large", "1:2.0-1").size(5 * MIB + 3);
+    let publisher = Publisher::with(&[Pkgbuild::new("gtk+", "1-1"), large.clone()]);
     let report = publisher.publish(now()).expect("a publication");
     assert_eq!((report.did, report.files, report.new_files), (Did::Published, 4, 4));
     assert_eq!(report.warnings, Vec::<String>::new());
@@ -170,7 +170,7 @@ fn an_index_goes_from_one_node_to_another_and_every_file_with_it() {
 
 #[test]
 fn a_second_run_copies_nothing_and_renews_only_after_half_of_the_life() {
-    let publisher = Publisher::with(&[Package::new("a", "1-1").size(30 * MIB)]);
+    let publisher = Publisher::with(&[Pkgbuild::new("a", "1-1").size(30 * MIB)]);
     let start = now();
     let first = publisher.publish(start).expect("a publication");
     let kept = publisher.node.bytes_kept();
@@ -191,11 +191,11 @@ fn a_second_run_copies_nothing_and_renews_only_after_half_of_the_life() {
 
 #[test]
 fn a_changed_repo_costs_its_new_files_and_lets_go_of_the_old_root() {
-    let publisher = Publisher::with(&[Package::new("a", "1-1").size(10 * MIB)]);
+    let publisher = Publisher::with(&[Pkgbuild::new("a", "1-1").size(10 * MIB)]);
     let first = publisher.publish(now()).expect("a publication");
     let reader = Reader::of(&first);
     reader.refresh(&publisher.node, now());
-    publisher.repo.add(&[Package::new("b", "1-1").size(2 * MIB)]);
+    publisher.repo.add(&[Pkgbuild::new("b", "1-1").size(2 * MIB)]);
     let second = publisher.publish(now()).expect("a second publication");
     // The package, the database and its list of files.
     assert_eq!((second.did, second.new_files), (Did::Published, 3));
@@ -209,10 +209,10 @@ fn a_changed_repo_costs_its_new_files_and_lets_go_of_the_old_root() {
 
 #[test]
 fn a_package_that_is_not_what_the_database_says_stops_publishing_before_anything_is_sent() {
-    let package = Package::new("a", "1-1").size(2 * MIB);
+    let package = Pkgbuild::new("a", "1-1").size(2 * MIB);
     let publisher = Publisher::with(std::slice::from_ref(&package));
     let first = publisher.publish(now()).expect("a publication");
-    publisher.repo.add(&[Package::new("b", "1-1")]);
+    publisher.repo.add(&[Pkgbuild::new("b", "1-1")]);
     publisher.repo.falsify(&package.file_name());
     let kept = publisher.node.bytes_kept();
     let error = publisher.publish(now()).expect_err("a false package").to_string();
@@ -222,11 +222,11 @@ fn a_package_that_is_not_what_the_database_says_stops_publishing_before_anything
 
 /// Kills the daemon at the first sign of `phase`, and asserts that the next run repairs everything.
 fn survives_death_in(phase: Phase) {
-    let mut publisher = Publisher::with(&[Package::new("a", "1-1").size(MIB)]);
+    let mut publisher = Publisher::with(&[Pkgbuild::new("a", "1-1").size(MIB)]);
     let first = publisher.publish(now()).expect("a publication");
     let pins = |publisher: &Publisher| publisher.node.ipfs(&["pin", "ls", "--type=recursive", "--quiet"]).ok().stdout;
     let pinned = pins(&publisher).lines().count();
-    publisher.repo.add(&[Package::new("big", "1-1").size(200 * MIB)]);
+    publisher.repo.add(&[Pkgbuild::new("big", "1-1").size(200 * MIB)]);
     let (options, kubo) = (publisher.options(now()), client(&publisher.node));
     let mut killed = false;
     let died = wait(publish::run(&options, Some(&kubo), &mut |at, done, _| {
@@ -258,7 +258,7 @@ fn a_daemon_that_dies_before_the_name_is_switched_keeps_the_old_index_and_no_str
 
 #[test]
 fn an_expired_record_and_an_older_index_are_refused() {
-    let publisher = Publisher::with(&[Package::new("a", "1-1")]);
+    let publisher = Publisher::with(&[Pkgbuild::new("a", "1-1")]);
     let first = publisher.publish(now()).expect("a publication");
     let reader = Reader::of(&first);
     let late = reader.refresh(&publisher.node, now() + LIFE + 60);
@@ -268,7 +268,7 @@ fn an_expired_record_and_an_older_index_are_refused() {
     );
 
     // Signed by the right key with a higher record sequence, it leads back to an older index all the same.
-    publisher.repo.add(&[Package::new("b", "1-1")]);
+    publisher.repo.add(&[Pkgbuild::new("b", "1-1")]);
     let second = publisher.publish(now()).expect("a second publication");
     reader.refresh(&publisher.node, now());
     let path = format!("/ipfs/{}", first.root);
@@ -286,7 +286,7 @@ fn an_expired_record_and_an_older_index_are_refused() {
 #[test]
 fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_one() {
     let (start, parts) = (now(), Parts::demand());
-    let mut publisher = Publisher::with(&[Package::new("a", "1-1")]);
+    let mut publisher = Publisher::with(&[Pkgbuild::new("a", "1-1")]);
     let first = publisher.publish(start).expect("a publication");
     let other = node(&parts, |_| {});
     other.connect(&publisher.node);
@@ -334,7 +334,7 @@ fn two_nodes_agree_through_a_restart_a_renewal_an_expired_record_and_a_replayed_
 #[test]
 fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
     const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/verify_index.py");
-    let publisher = Publisher::with(&[Package::new("a", "1-1"), Package::new("large", "1:2.0-1").size(2 * MIB)]);
+    let publisher = Publisher::with(&[Pkgbuild::new("a", "1-1"), Pkgbuild::new("large", "1:2.0-1").size(2 * MIB)]);
     let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
     let secret = pair.sk.to_box(None).expect("a key file").into_string();
     let (start, minisign) = (now(), SecretKey::read(&secret, None).expect("our own key"));
@@ -384,7 +384,7 @@ fn a_reader_made_from_the_manual_page_alone_agrees_about_what_counts() {
 #[test]
 fn too_little_space_is_refused_before_anything_is_sent() {
     let small = node(&Parts::demand(), |config| config["Datastore"]["StorageMax"] = json!("2MB"));
-    let publisher = Publisher::on(small, &[Package::new("a", "1-1").size(4 * MIB)]);
+    let publisher = Publisher::on(small, &[Pkgbuild::new("a", "1-1").size(4 * MIB)]);
     let kept = publisher.node.bytes_kept();
     let error = publisher.publish(now()).expect_err("too little space");
     assert!(matches!(error, PublishError::Space { need, free } if need > 4 * MIB && free < 2 * MIB), "{error}");
@@ -393,7 +393,7 @@ fn too_little_space_is_refused_before_anything_is_sent() {
 
 #[test]
 fn a_daemon_without_routing_publishes_with_a_warning_and_the_second_run_is_quiet() {
-    let publisher = Publisher::on(Kubo::start(&Parts::demand()), &[Package::new("a", "1-1")]);
+    let publisher = Publisher::on(Kubo::start(&Parts::demand()), &[Pkgbuild::new("a", "1-1")]);
     let first = publisher.publish(now()).expect("a publication");
     assert!(first.warnings[0].contains("Routing.Type"), "{first:?}");
     let second = publisher.publish(now()).expect("a second run");
@@ -487,7 +487,7 @@ fn what_we_caused_kubo_to_cache_is_removed_oldest_first_and_pinned_files_stay() 
     let empty = node.bytes_kept();
     let file = |n: u64| {
         let path = dir.path().join(n.to_string());
-        noise(&path, 3 * MIB + n);
+        noise_file(&path, 3 * MIB + n);
         let path = path.display().to_string();
         let add =
             ["add", "--quieter", "--cid-version=1", "--raw-leaves", "--chunker=size-1048576", "--pin=false", &path];

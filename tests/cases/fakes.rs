@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::Compression;
 use crate::support::mirror::{MODIFIED, http_date};
-use crate::support::repo::{Compression, Package, compressed, noise};
+use crate::support::repo::{Package, compressed, noise};
 use crate::support::script::{JUNK, PORTAL};
 use crate::support::*;
 

@@ -303,3 +303,21 @@ fn a_clock_that_is_far_ahead_is_noticed_when_everything_looks_expired() {
     );
     assert_eq!(run.code(), 3);
 }
+
+#[test]
+fn an_index_of_another_key_does_not_inherit_what_the_old_one_said() {
+    let (ours, theirs) = (Package::new("zlib", 40_000), Package::new("zlib-forged", 40_000));
+    let theirs = Package { name: "zlib".into(), ..theirs };
+    let mirror = FakeMirror::serving(&[ours.file()]);
+    let world = World::new().repo("core", &[&ours], &[&mirror]);
+    Publisher::of(&world, &[&theirs]).add_to(&world);
+    assert_eq!(world.run(&["index", "rm", "test"]).code(), 0);
+    let other = Publisher::of(&World::new(), &[&ours]);
+    let nowhere = format!("http://{}/index", dead_address());
+    let run = world.run(&["index", "add", "test", &other.key, "--url", &nowhere, "--repo", "core", "--yes"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    let out = world.out(&ours.file_name());
+    let run = world.xfer(&mirror.url("core", &ours.file_name()), &out);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    world.has(&out, &ours.bytes);
+}

@@ -1,8 +1,9 @@
 //! The scenarios, one file for each subject.
 
 mod ahead;
-mod bare;
+mod bare_machines;
 mod broken_config;
+mod callers;
 mod contract;
 mod daemon;
 mod daemon_started;
@@ -30,11 +31,9 @@ mod json;
 mod kubo_door;
 mod lookup;
 mod makepkg;
-mod older;
 mod ordinary_user;
 mod prefetch;
 mod prefetch_conditions;
-mod review;
 mod root;
 mod screens;
 mod screens_index;
@@ -47,10 +46,10 @@ mod stats;
 mod store;
 mod terminal;
 mod tls;
-mod unread;
+mod unreadable_lists;
+mod upgrade;
 mod why;
 mod widths;
-mod wrapped;
 mod xfer;
 mod xfer_database;
 mod xfer_hostile;

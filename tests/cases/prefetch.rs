@@ -395,7 +395,7 @@ fn a_full_disk_is_said_and_leaves_no_half_update() {
 fn the_desktop_is_told_once_for_each_set_of_updates() {
     let (zlib, xz) = (Package::new("zlib", 300_000), Package::new("xz", 200_000));
     let mirror = mirror_of(&[&zlib, &xz]);
-    let world = world_of(&mirror, &[&zlib]).program("busctl", r#"echo "$*" >> "$HOME/calls"; echo "u 1""#);
+    let world = world_of(&mirror, &[&zlib]).script("busctl", r#"echo "$*" >> "$HOME/calls"; echo "u 1""#);
     fs::create_dir(world.path("home")).unwrap();
     let home = world.path("home").display().to_string();
     let world = world.set("HOME", &home);
@@ -435,7 +435,7 @@ fn forget_told(home: &Path) {
 fn without_a_desktop_the_notification_is_silent() {
     let zlib = Package::new("zlib", 300_000);
     let mirror = mirror_of(&[&zlib]);
-    let world = world_of(&mirror, &[&zlib]).program("busctl", "echo 'Failed to connect to bus' >&2; exit 1");
+    let world = world_of(&mirror, &[&zlib]).script("busctl", "echo 'Failed to connect to bus' >&2; exit 1");
     let home = world.path("out").display().to_string();
     let world = world.set("HOME", &home);
     assert_eq!(world.run(&["prefetch"]).code(), 0);

@@ -7,7 +7,7 @@ use crate::support::*;
 /// Makes a machine with one pending update, not fetched yet.
 fn scene() -> (Package, FakeMirror, World) {
     let (zlib, mirror, world) = plain_scene();
-    (zlib, mirror, world.program("busctl", "exit 1").program("ip", "exit 1"))
+    (zlib, mirror, world.script("busctl", "exit 1").script("ip", "exit 1"))
 }
 
 /// Makes the same with the machine's own `busctl` and `ip`.
@@ -27,7 +27,7 @@ fn a_metered_connection_postpones_it_unless_allowed() {
         [("u 1", true), ("u 3", true), ("u 2", false), ("u 4", false), ("u 0", false), ("x", false)]
     {
         let (_, mirror, world) = scene();
-        let world = world.program("busctl", &format!("echo '{says}'"));
+        let world = world.script("busctl", &format!("echo '{says}'"));
         let run = world.run(&["prefetch"]);
         if postponed {
             run.fails(2, "not now: the connection is metered (prefetch.metered); --now does it anyway\n");
@@ -38,7 +38,7 @@ fn a_metered_connection_postpones_it_unless_allowed() {
         }
     }
     let (_, _mirror, world) = scene();
-    let world = world.program("busctl", "echo u 1").set("PKGSWARM_PREFETCH_METERED", "true");
+    let world = world.script("busctl", "echo u 1").set("PKGSWARM_PREFETCH_METERED", "true");
     assert_eq!(world.run(&["prefetch"]).code(), 0);
 }
 
@@ -57,7 +57,7 @@ fn outside_its_window_it_is_postponed() {
 #[test]
 fn without_a_program_that_knows_it_goes_on() {
     let (zlib, mirror, world) = scene();
-    let run = world.program("busctl", "sleep 0; exit 127").run(&["prefetch"]);
+    let run = world.script("busctl", "sleep 0; exit 127").run(&["prefetch"]);
     assert_eq!(run.code(), 0, "{}", run.stderr);
     assert_eq!(mirror.hits(&zlib.file_name()), 1);
 }

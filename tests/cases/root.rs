@@ -238,3 +238,26 @@ fn root_fetches_into_a_directory_what_was_asked_for_and_replaces_nothing_of_its_
     assert_eq!((&line["cid"], &line["size"]), (&cid.into(), &zlib.bytes.len().into()));
     assert_eq!(line["path"], into.join(zlib.file_name()).to_str().unwrap());
 }
+
+#[test]
+fn adding_an_index_as_root_leaves_the_store_to_its_user() {
+    if !can_be_two_users("adding_an_index_as_root_leaves_the_store_to_its_user") {
+        return;
+    }
+    let zlib = Package::new("zlib", 1000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]);
+    let world = world.set("PKGSWARM_DOWNLOAD_USER", "nobody");
+    let publisher = Publisher::of(&world, &[&zlib]);
+    fs::remove_dir_all(world.path("store")).unwrap();
+    let url = format!("http://{}/index", publisher.copy.address());
+    let run = world.run(&["index", "add", "test", &publisher.key, "--url", &url, "--yes"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert_eq!(fs::metadata(world.path("store")).unwrap().uid(), UNPRIVILEGED);
+    for show in [&["index", "ls"][..], &["index", "show", "test", "--entries"]] {
+        let run = world.run(show);
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        assert!(run.stdout.contains("core"), "{}", run.stdout);
+    }
+    assert!(!run.stderr.contains("without a lasting store"), "{}", run.stderr);
+}

@@ -196,14 +196,14 @@ fn screens_of_prefetch() {
     let mut screens = Screens::of("prefetch");
     let (zlib, gone) = (zlib(), Package::new("gone", 200_000));
     let mirror = mirror_of(&[&zlib, &gone]).on(&gone.file_name()).status(404);
-    let world = world_of(&mirror, &[&zlib, &gone]).program("busctl", "exit 1").program("ip", "exit 1");
+    let world = world_of(&mirror, &[&zlib, &gone]).script("busctl", "exit 1").script("ip", "exit 1");
     screens
         .run("look and fetch none", &world, &["prefetch", "--dry-run"])
         .run("two updates of which one is gone", &world, &["prefetch"])
         .run("one that is not pending", &world, &["prefetch", "--only", "zlob"]);
-    let metered = world_of(&mirror, &[&zlib]).program("busctl", "echo u 1").program("ip", "exit 1");
+    let metered = world_of(&mirror, &[&zlib]).script("busctl", "echo u 1").script("ip", "exit 1");
     screens.run("on a metered connection", &metered, &["prefetch"]);
-    let none = world_of(&mirror, &[]).program("busctl", "exit 1").program("ip", "exit 1");
+    let none = world_of(&mirror, &[]).script("busctl", "exit 1").script("ip", "exit 1");
     screens.run("nothing is pending", &none, &["prefetch"]);
     assert_ne!(listing(&world.path("store/files")), [""; 0]);
     screens.held();

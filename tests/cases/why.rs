@@ -85,7 +85,7 @@ fn everything_that_hangs_costs_why_and_status_a_few_seconds_and_no_more() {
     assert_eq!(status.code(), 0, "{}", status.stderr);
     assert!(status.stdout.contains("\nKubo     "), "{}", status.stdout);
     status.within(Duration::from_secs(3));
-    let status = world.program("pacman-conf", "exec sleep 60").run(&["status"]);
+    let status = world.script("pacman-conf", "exec sleep 60").run(&["status"]);
     assert_eq!(status.code(), 0, "{}", status.stderr);
     assert!(status.stdout.contains("not known: pacman-conf did not answer in 2 s"), "{}", status.stdout);
 }

@@ -181,3 +181,14 @@ fn ten_at_once_fetch_a_file_once() {
         world.store_is_settled();
     }
 }
+
+#[test]
+fn a_file_without_a_byte_is_a_file() {
+    let empty = Package { bytes: Vec::new(), ..Package::new("empty", 0) };
+    let mirror = FakeMirror::serving(&[empty.file()]);
+    let world = World::new().repo("core", &[&empty], &[&mirror]);
+    let out = world.out(&empty.file_name());
+    let run = world.xfer(&mirror.url("core", &empty.file_name()), &out);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    world.has(&out, b"");
+}

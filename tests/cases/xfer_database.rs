@@ -275,3 +275,73 @@ fn a_database_signature_that_exists_is_delivered() {
     world.xfer(&mirror.url("core", "core.db.sig"), &out).succeeds();
     world.has(&out, &bytes);
 }
+
+#[test]
+fn a_database_signature_of_a_file_server_is_delivered() {
+    let zlib = Package::new("zlib", 1000);
+    let world = World::new();
+    let dir = world.path("srv/core/os/x86_64");
+    fs::create_dir_all(&dir).unwrap();
+    let (bytes, signature) = (database(&[&zlib], Compression::Gzip), zlib.signature().1);
+    fs::write(dir.join("core.db"), &bytes).unwrap();
+    fs::write(dir.join("core.db.sig"), &signature).unwrap();
+    let server = format!("file://{}", dir.display());
+    let world = world.sync_database("core", &bytes).servers("core", &[&server], &["DatabaseRequired"]);
+    for (name, bytes) in [("core.db", &bytes), ("core.db.sig", &signature)] {
+        let out = world.out(name);
+        world.xfer(&format!("{server}/{name}"), &out).succeeds();
+        world.has(&out, bytes);
+        fs::remove_file(out).unwrap();
+    }
+}
+
+#[test]
+fn an_interrupted_fetch_of_an_optional_signature_is_no_success() {
+    let mirror = FakeMirror::serving::<&str, &[u8]>(&[]).hanging();
+    let world = World::new()
+        .set("HTTP_USER_AGENT", "pacman/7.1.0 (Linux x86_64) libalpm/16.0.0")
+        .set("PKGSWARM_DOWNLOAD_PATIENCE", "60 s")
+        .run_by_user()
+        .servers("core", &[mirror.repo("core")], &["PackageRequired", "DatabaseOptional"]);
+    let out = world.download_dir("out").join("core.db.sig.part");
+    let running = world.start(&mirror.url("core", "core.db.sig"), &out);
+    eventually("the mirror to be asked", || !mirror.requests().is_empty());
+    running.signal(rustix::process::Signal::INT);
+    let run = running.finish();
+    assert_eq!(run.code(), 130, "{}", run.stderr);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_database_from_the_future_does_not_keep_newer_ones_out() {
+    let (old, new) = (Package::new("zlib", 1000), Package::new("zlib", 1000).version("2.0-1"));
+    let (old, new) = (database(&[&old], Compression::Gzip), database(&[&new], Compression::Gzip));
+    let mirror = FakeMirror::serving(&[("core.db", &old)]).modified(4_000_000_000);
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    let (url, out, used) =
+        (mirror.url("core", "core.db"), world.out("core.db"), world.path("root/var/lib/pacman/sync/core.db"));
+    world.xfer_of_another_pacman(&url, &out).succeeds();
+    fs::rename(&out, &used).unwrap();
+    // The fake's clock is set right, and it has a newer one.
+    let mirror = mirror.honest();
+    mirror.publish("core.db", &new);
+    world.xfer_of_another_pacman(&url, &out).succeeds();
+    world.has(&out, &new);
+}
+
+#[test]
+fn a_database_that_was_damaged_is_not_handed_out_again() {
+    let zlib = Package::new("zlib", 1000);
+    let bytes = database(&[&zlib], Compression::Gzip);
+    let mirror = FakeMirror::serving(&[("core.db", &bytes)]);
+    let world = World::new().servers("core", &[mirror.repo("core")], &[]);
+    let (url, out, used) =
+        (mirror.url("core", "core.db"), world.out("core.db"), world.path("root/var/lib/pacman/sync/core.db"));
+    world.xfer_of_another_pacman(&url, &out).succeeds();
+    fs::rename(&out, &used).unwrap();
+    let date = fs::metadata(&used).unwrap().modified().unwrap();
+    fs::write(&used, vec![0; bytes.len()]).unwrap();
+    fs::File::options().write(true).open(&used).unwrap().set_modified(date).unwrap();
+    world.xfer_of_another_pacman(&url, &out).succeeds();
+    world.has(&out, &bytes);
+}

@@ -300,3 +300,15 @@ fn the_store_belongs_to_its_user_even_after_a_run_as_root() {
         }
     }
 }
+
+#[test]
+fn what_pacman_conf_said_is_for_no_other_user_to_read() {
+    let zlib = Package::new("zlib", 1000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]);
+    world.xfer(&mirror.url("core", &zlib.file_name()), &world.out(&zlib.file_name())).succeeds();
+    let cache = world.path("store/cache");
+    let kept: Vec<_> = listing(&cache).into_iter().filter(|name| name.starts_with("pacman-conf-")).collect();
+    assert_eq!(kept.len(), 1, "{:?}", listing(&cache));
+    assert_eq!(fs::metadata(cache.join(&kept[0])).unwrap().mode() & 0o777, 0o600);
+}

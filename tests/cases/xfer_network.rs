@@ -242,3 +242,30 @@ fn an_escape_in_a_foreign_name_does_not_reach_the_terminal() {
     assert_ne!(run.code(), 0);
     assert!(!run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
 }
+
+#[test]
+fn a_loopback_service_cannot_send_us_elsewhere_past_a_proxy() {
+    let zlib = Package::new("zlib", 1000);
+    let elsewhere = FakeMirror::serving(&[zlib.file()]);
+    let kubo = FakeKubo::empty().redirecting_to(&elsewhere.url("core", &zlib.file_name()));
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&mirror]).kubo(&kubo);
+    let out = world.out(&zlib.file_name());
+    world.xfer(&mirror.url("core", &zlib.file_name()), &out).succeeds();
+    world.has(&out, &zlib.bytes);
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[test]
+fn a_socks_proxy_is_spoken_to() {
+    let zlib = Package::new("zlib", 1000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let proxy = FakeMirror::serving::<&str, &[u8]>(&[]);
+    let world =
+        World::new().repo("core", &[&zlib], &[&mirror]).set("all_proxy", &format!("socks5h://{}", proxy.address()));
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &world.out(&zlib.file_name()));
+    assert_eq!(run.code(), 1, "{}", run.stderr);
+    assert!(!run.stderr.contains("unsupported scheme"), "{}", run.stderr);
+    assert!(mirror.requests().is_empty(), "never past the proxy");
+    assert!(proxy.server().connections() > 0);
+}

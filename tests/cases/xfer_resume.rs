@@ -141,3 +141,72 @@ fn a_file_that_was_rebuilt_does_not_inherit_the_old_partial() {
     world.xfer(&mirror.url("core", &rebuilt.file_name()), &out).succeeds();
     world.has(&out, &rebuilt.bytes);
 }
+
+/// Adds a partial of this package to the world's store, as left by an earlier run.
+fn with_partial(world: World, package: &Package, bytes: &[u8]) -> World {
+    let dir = world.path("store/partial");
+    fs::create_dir_all(&dir).unwrap();
+    let path = dir.join(package.sha256().to_string());
+    fs::write(&path, bytes).unwrap();
+    give(&dir, UNPRIVILEGED);
+    give(&path, UNPRIVILEGED);
+    world
+}
+
+#[test]
+fn a_mirror_that_cannot_do_parts_is_asked_for_the_whole() {
+    let bends: [(&str, Bend); 3] = [
+        ("tells another part", |m| m.with_wrong_content_range()),
+        ("fails with parts", |m| m.on("zlib-1.0-1-x86_64.pkg.tar.zst").status(500).times(1)),
+        ("forbids parts", |m| m.on("zlib-1.0-1-x86_64.pkg.tar.zst").status(416).times(1)),
+    ];
+    for (what, bend) in bends {
+        let zlib = Package::new("zlib", SIZE);
+        let mirror = bend(FakeMirror::serving(&[zlib.file()]));
+        let world = World::new().repo("core", &[&zlib], &[&mirror]);
+        let world = with_partial(world, &zlib, &zlib.bytes[..200_000]);
+        let out = world.out(&zlib.file_name());
+        let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+        assert_eq!(run.code(), 0, "{what}: {}", run.stderr);
+        world.has(&out, &zlib.bytes);
+    }
+}
+
+#[test]
+fn after_a_mismatch_no_mirror_is_blamed_for_the_bytes_of_another() {
+    let zlib = Package::new("zlib", SIZE);
+    let name = zlib.file_name();
+    // The first one breaks off twice and is then gone; the second one is honest.
+    let first = FakeMirror::serving(&[zlib.file()]).status(404).on(&name).cut_after(100_000).times(2);
+    let second = FakeMirror::serving(&[zlib.file()]);
+    let world = World::new().repo("core", &[&zlib], &[&first, &second]);
+    let mut damaged = zlib.bytes[..200_000].to_vec();
+    damaged[1000] ^= 1;
+    let world = with_partial(world, &zlib, &damaged);
+    let out = world.out(&name);
+    let run = world.xfer(&first.url("core", &name), &out);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    world.has(&out, &zlib.bytes);
+}
+
+#[test]
+fn a_damaged_partial_convicts_no_honest_mirror_where_leaves_are_known() {
+    let linux = Package::new("linux", (3 << 20) + 5);
+    // Kubo has the root block alone and finds no source of the rest.
+    let mut last = Vec::new();
+    let built = pkgswarm::dag::build::build_blocks(&*linux.bytes, |_, block| {
+        last = block.to_vec();
+        Ok(())
+    });
+    let kubo = FakeKubo::empty().holding_block(&built.unwrap().root.to_string(), &last);
+    let mirror = FakeMirror::serving(&[linux.file()]);
+    let world = World::new().repo("core", &[&linux], &[&mirror]).kubo(&kubo);
+    Publisher::of(&world, &[&linux]).add_to(&world);
+    let mut damaged = linux.bytes[..2 << 20].to_vec();
+    damaged[(1 << 20) + 7] ^= 1;
+    let world = with_partial(world, &linux, &damaged);
+    let out = world.out(&linux.file_name());
+    let run = world.xfer(&mirror.url("core", &linux.file_name()), &out);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    world.has(&out, &linux.bytes);
+}

@@ -3,7 +3,7 @@
 
 use super::attacker::{Attacker, field, framed};
 use super::packages;
-use super::real::{Daemon, Host, Scene, until};
+use super::real::{DaemonProcess, Host, Scene, until};
 use super::strangers::resident;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ async fn fill_windows(attacker: &mut Attacker, fill: Fill) -> std::io::Result<()
 }
 
 /// Returns the address of a daemon's node.
-fn node_of(daemon: &Daemon) -> SocketAddr {
+fn node_of(daemon: &DaemonProcess) -> SocketAddr {
     let address = until("it listens", Duration::from_secs(10), || {
         let listening = daemon.status()["listening"].as_array()?.clone();
         listening.iter().filter_map(|it| it.as_str()).find(|it| it.starts_with("/ip4/10.")).map(str::to_owned)
@@ -114,7 +114,7 @@ fn node_of(daemon: &Daemon) -> SocketAddr {
 
 /// Watches a daemon during `work`, and once after it: returns its most memory, in KiB, and the durations of its
 /// answers, of which there is at least one.
-fn watched(daemon: &Daemon, mut work: impl FnMut() -> bool) -> (u64, Vec<Duration>) {
+fn watched(daemon: &DaemonProcess, mut work: impl FnMut() -> bool) -> (u64, Vec<Duration>) {
     let (mut peak, mut took) = (0, Vec::new());
     let mut is_last = false;
     while !is_last {

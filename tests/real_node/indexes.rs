@@ -1,6 +1,6 @@
 //! Indexes, and files listed by sha256 alone, that neighbours pass on.
 
-use super::real::{Machine, Package, Ran, Scene, until};
+use super::real::{Machine, Pkgbuild, Ran, Scene, until};
 use super::{KIB, MIB, noise_of, packages};
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ impl Machine {
 fn packages_signatures_databases_and_the_index_itself_come_from_neighbours() {
     // A database of more than 32 KiB, which is worth asking neighbours for.
     let name = |n: u64| format!("{:x}{:x}", noise_of(2 * n), noise_of(2 * n + 1));
-    let noisy = (0..3000).fold(Package::new("noisy", "1-1"), |it, n| it.says("provides", &name(n)));
+    let noisy = (0..3000).fold(Pkgbuild::new("noisy", "1-1"), |it, n| it.says("provides", &name(n)));
     let packages = [
-        Package::new("alpha", "1:1-1").size(300 * KIB),
-        Package::new("beta", "1-1").size(2 * MIB + 1).depends("alpha"),
+        Pkgbuild::new("alpha", "1:1-1").size(300 * KIB),
+        Pkgbuild::new("beta", "1-1").size(2 * MIB + 1).depends("alpha"),
         noisy,
     ];
     let scene = Scene::indexed(&packages, 3);
@@ -103,7 +103,7 @@ fn a_newer_index_is_passed_on_and_a_machine_that_has_the_old_one_takes_it() {
     near.offers_index(old);
     far.swarm.run(&["index", "refresh"]).ok();
     assert_eq!(far.index()["sequence"], old);
-    scene.repo.add(&[Package::new("tiny", "2-1")]);
+    scene.repo.add(&[Pkgbuild::new("tiny", "2-1")]);
     scene.publish();
     let [near, far] = &scene.machines[..] else { panic!("two machines") };
     near.swarm.run(&["index", "refresh"]).ok();

@@ -1,7 +1,7 @@
 //! A Kubo with many wants and many addresses, as honest ones have at times.
 
 use super::kubo_beside;
-use super::real::{Kubo, Package, Routing, Scene, run, scratch, until};
+use super::real::{Kubo, Pkgbuild, Routing, Scene, run, scratch, until};
 use pkgswarm::base::cid::Cid;
 use pkgswarm::base::digest::Sha256;
 use std::io::Write as _;
@@ -71,7 +71,7 @@ fn wants(kubo: &Kubo) -> usize {
 
 #[test]
 fn a_kubo_that_wants_twenty_thousand_blocks_is_not_cut_off() {
-    let packages = [Package::new("alpha", "1-1").size(300 << 10), Package::new("beta", "1-1").size(900 << 10)];
+    let packages = [Pkgbuild::new("alpha", "1-1").size(300 << 10), Pkgbuild::new("beta", "1-1").size(900 << 10)];
     let scene = Scene::new(&packages, 1);
     let machine = &scene.machines[0];
     machine.pacman.run(&["-Sy"]).ok();
@@ -79,7 +79,7 @@ fn a_kubo_that_wants_twenty_thousand_blocks_is_not_cut_off() {
     machine.daemon.offers(2);
     let (host, kubo) = kubo_beside(&scene);
     machine.daemon.meets(1);
-    let gets = |package: &Package| {
+    let gets = |package: &Pkgbuild| {
         let path = machine.pacman.cache().join(package.file_name());
         let root = machine.swarm.run(&["cid", &path.display().to_string()]).ok().stdout;
         let root = root.split_whitespace().next().expect("a CID").to_owned();
@@ -115,7 +115,7 @@ fn a_kubo_that_wants_twenty_thousand_blocks_is_not_cut_off() {
 
 #[test]
 fn a_kubo_on_a_host_with_many_bridges_is_found() {
-    let scene = Scene::new(&[Package::new("alpha", "1-1")], 1);
+    let scene = Scene::new(&[Pkgbuild::new("alpha", "1-1")], 1);
     let host = scene.lan.host();
     run(host.command("ip").args(["link", "add", "bridges", "type", "bridge"])).ok();
     run(host.command("ip").args(["link", "set", "bridges", "up"])).ok();

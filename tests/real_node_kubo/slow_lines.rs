@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::kubo_beside;
-use super::real::{Kubo, Machine, Package, Scene, noise, scratch};
+use super::real::{Kubo, Machine, Pkgbuild, Scene, noise_file, scratch};
 
 const MIB: u64 = 1 << 20;
 
@@ -18,7 +18,7 @@ fn limit(megabits: f64, bytes: u64) -> Duration {
 fn fetched(machine: &Machine, kubo: &Kubo, megabits: f64, size: u64) {
     let dir = scratch("slow");
     let (path, got) = (dir.path().join("file"), dir.path().join("got"));
-    noise(&path, size);
+    noise_file(&path, size);
     let cid = kubo.add(&path);
     let begun = Instant::now();
     let words = ["fetch", &cid, "--source", "lan", "--output", &got.display().to_string()];
@@ -30,7 +30,7 @@ fn fetched(machine: &Machine, kubo: &Kubo, megabits: f64, size: u64) {
 
 #[test]
 fn a_file_comes_by_its_cid_over_every_line() {
-    let scene = Scene::new(&[Package::new("alpha", "1-1")], 1);
+    let scene = Scene::new(&[Pkgbuild::new("alpha", "1-1")], 1);
     let (host, kubo) = kubo_beside(&scene);
     scene.machines[0].daemon.meets(1);
     for (megabits, size) in LINES {
@@ -42,7 +42,7 @@ fn a_file_comes_by_its_cid_over_every_line() {
 #[test]
 fn a_package_comes_over_every_line() {
     let packages =
-        LINES.map(|(megabits, size)| Package::new(&format!("p{}", (megabits * 10.0) as u32), "1-1").size(size));
+        LINES.map(|(megabits, size)| Pkgbuild::new(&format!("p{}", (megabits * 10.0) as u32), "1-1").size(size));
     let scene = Scene::new(&packages, 1);
     let (host, kubo) = kubo_beside(&scene);
     let machine = &scene.machines[0];

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::real::{CURL, Disk, Mirror, Package, PacmanRoot, Parts, Release, Repo, Swarm, scratch, until};
+use crate::real::{CURL, Disk, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Swarm, scratch, until};
 use crate::{KIB, MIB};
 
 /// Most time for the read-ahead to clean up after pacman.
@@ -21,11 +21,11 @@ impl Scene {
     fn of(sizes: &[u64]) -> Scene {
         let (parts, tree) = (Parts::demand(), scratch("tree"));
         let repo = Repo::new(&parts, tree.path(), "core");
-        let package = |(i, size): (usize, &u64)| Package::new(&format!("package{i}"), "1-1").size(*size);
-        let packages: Vec<Package> = sizes.iter().enumerate().map(package).collect();
+        let package = |(i, size): (usize, &u64)| Pkgbuild::new(&format!("package{i}"), "1-1").size(*size);
+        let packages: Vec<Pkgbuild> = sizes.iter().enumerate().map(package).collect();
         repo.add(&packages);
         let mirror = Mirror::serve(tree.path());
-        Scene { parts, repo, mirror, names: packages.iter().map(Package::name).collect(), _tree: tree }
+        Scene { parts, repo, mirror, names: packages.iter().map(Pkgbuild::name).collect(), _tree: tree }
     }
 
     fn pacman(&self, release: Release, xfer: &str) -> PacmanRoot {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::dag::dir::{self, DirectoryEntry};
 
+use super::json_tree::put;
 use super::mirror::file_reply;
 use super::script::{Misbehaves, Script, Scripts};
 use super::server::{Ending, Reply, Request, Server};
@@ -390,18 +391,6 @@ impl State {
             _ => Reply::new(404, "404 page not found\n"),
         }
     }
-}
-
-/// Sets one value, making the objects on the way to it.
-fn put(config: &mut serde_json::Value, pointer: &str, value: serde_json::Value) {
-    let mut place = config;
-    for key in pointer.split('/').skip(1) {
-        if !place.is_object() {
-            *place = serde_json::json!({});
-        }
-        place = place.as_object_mut().expect("an object").entry(key).or_insert(serde_json::Value::Null);
-    }
-    *place = value;
 }
 
 fn json(text: &str) -> Reply {

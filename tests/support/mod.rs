@@ -1,8 +1,10 @@
 //! The actors of the scenarios. Each misbehaves as scripted and records its requests.
 
+pub mod compression;
 pub mod daemon;
 pub mod index;
 pub mod install;
+mod json_tree;
 pub mod keys;
 pub mod kubo;
 pub mod mirror;
@@ -20,13 +22,14 @@ pub mod terminal;
 pub mod tls;
 pub mod world;
 
+pub use compression::Compression;
 pub use index::{FakeIndex, copy_of_index};
 pub use keys::{Index, Keys};
 pub use kubo::{BendKubo, FakeKubo};
 pub use mirror::{Bend, FakeMirror};
 pub use proxy::FakeProxy;
 pub use publisher::Publisher;
-pub use repo::{Compression, Package, database};
+pub use repo::{Package, database};
 pub use script::Misbehaves;
 pub use server::{dead_address, eventually};
 pub use world::World;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::repo::{Compression, Package, database};
+use super::compression::Compression;
+use super::repo::{Package, database};
 use super::run::Running;
 use super::{FakeMirror, World};
 

@@ -46,7 +46,7 @@ fn leaves(bytes: &[u8]) -> Arc<Leaves> {
 }
 
 /// Runs a race for `truth` that is won: seconds, bytes that were sent beyond the file's size, and the events.
-fn run(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log) {
+fn won(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usize) -> (f64, u64, Log) {
     let (seconds, sent, log, is_won) = end(truth, sources, has_root, mirrors);
     assert!(is_won, "{:?}", log.misses);
     (seconds, sent - truth.len() as u64, log)
@@ -100,7 +100,7 @@ fn truth() -> Rc<Vec<u8>> {
 
 /// Returns the time of one undisturbed mirror.
 fn alone(truth: &Rc<Vec<u8>>) -> f64 {
-    let (seconds, wasted, _) = run(truth, vec![source(SourceKind::Mirror, truth, Fault::None)], false, 1);
+    let (seconds, wasted, _) = won(truth, vec![source(SourceKind::Mirror, truth, Fault::None)], false, 1);
     assert_eq!(wasted, 0);
     seconds
 }
@@ -110,7 +110,7 @@ fn a_mirror_that_dies_in_the_middle_costs_its_silence_and_little_more() {
     let truth = truth();
     for (fault, silence) in [(Fault::Stalls(SIZE / 2), STALL), (Fault::Cut(SIZE / 2, false), Duration::ZERO)] {
         let mirrors = vec![source(SourceKind::Mirror, &truth, fault), source(SourceKind::Mirror, &truth, Fault::None)];
-        let (seconds, wasted, _) = run(&truth, mirrors, false, 1);
+        let (seconds, wasted, _) = won(&truth, mirrors, false, 1);
         let most = 1.05 * alone(&truth) + silence.as_secs_f64();
         assert!(seconds <= most && wasted <= SIZE / 50, "{seconds} s, not {most}; {wasted} bytes wasted");
     }
@@ -121,7 +121,7 @@ fn three_mirrors_are_nearly_three_times_as_fast_as_one() {
     let truth = truth();
     for has_root in [true, false] {
         let mirrors = (0..3).map(|_| source(SourceKind::Mirror, &truth, Fault::None)).collect();
-        let (seconds, wasted, _) = run(&truth, mirrors, has_root, 3);
+        let (seconds, wasted, _) = won(&truth, mirrors, has_root, 3);
         let ratio = alone(&truth) / seconds;
         assert!(ratio >= 2.7 && wasted <= SIZE / 50, "{ratio} times as fast; {wasted} bytes wasted");
     }
@@ -138,7 +138,7 @@ fn lies_in_one_leaf_of_a_hundred_cost_these_leaves_and_no_new_start() {
     for mirrors in [1, 2] {
         let both =
             vec![source(SourceKind::Mirror, &lies, Fault::None), source(SourceKind::Mirror, &truth, Fault::None)];
-        let (seconds, wasted, log) = run(&truth, both, true, mirrors);
+        let (seconds, wasted, log) = won(&truth, both, true, mirrors);
         let most = 1.1 * alone(&truth) + 2.0 * LEAF as f64 / RATE as f64;
         assert!(seconds <= most && wasted <= SIZE / 50, "{seconds} s, not {most}; {wasted} bytes wasted");
         assert_eq!(log.liars, [0]);
@@ -151,7 +151,7 @@ fn a_peer_that_has_nothing_to_give_costs_the_head_start() {
     for fault in [Fault::Hangs, Fault::Stalls(0), Fault::Absent, Fault::Unreachable] {
         let what = format!("{fault:?}");
         let both = vec![source(SourceKind::Kubo, &truth, fault), source(SourceKind::Mirror, &truth, Fault::None)];
-        let (seconds, wasted, _) = run(&truth, both, true, 1);
+        let (seconds, wasted, _) = won(&truth, both, true, 1);
         let cost = seconds - alone(&truth);
         assert!(cost <= 0.31 && wasted == 0, "{what} cost {cost} s; {wasted} bytes wasted");
     }
@@ -162,7 +162,7 @@ fn a_peer_far_slower_than_the_mirror_is_known_to_be_is_helped() {
     let truth = truth();
     let mut peer = source(SourceKind::Kubo, &truth, Fault::None);
     peer.manner.rate = RATE / 10;
-    let (seconds, wasted, _) = run(&truth, vec![peer, source(SourceKind::Mirror, &truth, Fault::None)], true, 1);
+    let (seconds, wasted, _) = won(&truth, vec![peer, source(SourceKind::Mirror, &truth, Fault::None)], true, 1);
     let most = 1.2 * alone(&truth) + 1.0;
     assert!(seconds <= most && wasted <= SIZE / 50, "{seconds} s, not {most}; {wasted} bytes wasted");
 }
@@ -178,7 +178,7 @@ fn a_last_source_that_drips_is_given_up_after_patience_wherever_it_begins_to() {
     }
     // Two of them cost their time one after the other, and a good one after them delivers.
     let drips = || source(SourceKind::Mirror, &truth, Fault::Drips(Duration::from_secs(4)));
-    let (seconds, ..) = run(&truth, vec![drips(), drips(), source(SourceKind::Mirror, &truth, Fault::None)], false, 1);
+    let (seconds, ..) = won(&truth, vec![drips(), drips(), source(SourceKind::Mirror, &truth, Fault::None)], false, 1);
     assert!(seconds <= alone(&truth) + 2.0 * STALL.as_secs_f64() + 1.0, "{seconds} s");
 }
 
@@ -195,7 +195,7 @@ fn a_neighbour_that_is_late_once_loses_that_file_and_not_the_transaction() {
     // Longer than the head start, as on a machine that is busy for a moment; then as usual.
     for (latency, sender) in [(400, 1), (20, 0), (400, 1), (400, 1), (20, 0)] {
         let sources = vec![neighbour(latency), source(SourceKind::Mirror, &truth, Fault::None)];
-        let (_, _, log) = run(&truth, sources, false, 1);
+        let (_, _, log) = won(&truth, sources, false, 1);
         let senders: Vec<usize> = log.heard.iter().filter(|heard| heard.2 == SIZE).map(|heard| heard.0).collect();
         assert_eq!(senders, [sender], "{latency} ms: {:?}", log.misses);
         let mut health = read();
@@ -209,7 +209,7 @@ fn a_neighbour_that_is_late_once_loses_that_file_and_not_the_transaction() {
     // Late three times in a row, it is asked last; one that is not there is so at once.
     for (latency, is_down) in [(400, false), (400, false), (400, true)] {
         let sources = vec![neighbour(latency), source(SourceKind::Mirror, &truth, Fault::None)];
-        let (_, _, log) = run(&truth, sources, false, 1);
+        let (_, _, log) = won(&truth, sources, false, 1);
         let mut health = read();
         log.misses.iter().for_each(|(_, miss)| health.missed("lan", miss, true));
         health.save();
@@ -226,7 +226,7 @@ fn a_slow_source_before_a_liar_is_not_left_alone_with_the_file() {
     (slow.manner.rate, slow.manner.piece) = (4, 4);
     let liar = source(SourceKind::Mirror, &lies, Fault::None);
     let sources = vec![slow, liar, source(SourceKind::Mirror, &truth, Fault::None)];
-    let (seconds, _, log) = run(&truth, sources, false, 1);
+    let (seconds, _, log) = won(&truth, sources, false, 1);
     let most = 3.2 * alone(&truth) + 2.0 * STALL.as_secs_f64();
     assert!(seconds <= most, "{seconds} s, not {most}: {:?}", log.misses);
     assert_eq!(log.liars, [1]);

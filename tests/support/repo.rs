@@ -4,6 +4,8 @@ use std::io::Write;
 
 use pkgswarm::base::digest::Sha256;
 
+use super::compression::Compression;
+
 /// A package; its bytes follow from name and size, so that every run tests the same.
 #[derive(Clone, Debug)]
 pub struct Package {
@@ -11,15 +13,6 @@ pub struct Package {
     pub version: String,
     pub arch: String,
     pub bytes: Vec<u8>,
-}
-
-/// The compressions that Arch and its relatives use for databases.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Compression {
-    None,
-    Gzip,
-    Zstd,
-    Xz,
 }
 
 impl Package {

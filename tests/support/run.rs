@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::terminal::terminal;
+
 /// No scenario may take longer; a hang is a failure with a name.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -77,7 +79,7 @@ impl Running {
 
     /// Starts the command at a terminal, with a user who types this.
     pub fn asked(typed: &str, command: Command, base: &str) -> Self {
-        let (mut master, end) = terminal();
+        let (mut master, end) = terminal(80);
         // The kernel keeps typed text until it is read.
         std::io::Write::write_all(&mut master, typed.as_bytes()).expect("a terminal takes what is typed");
         let mut running = Self::reading(end.into(), command, base);
@@ -87,9 +89,7 @@ impl Running {
 
     /// Starts the command with its standard error at a terminal of so many columns.
     pub fn at_terminal(columns: u16, mut command: Command, base: &str) -> Self {
-        let (master, end) = terminal();
-        let size = rustix::termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        rustix::termios::tcsetwinsize(&end, size).expect("a terminal has a size");
+        let (master, end) = terminal(columns);
         command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(end));
         Self::spawned(command, Some(master), base)
     }
@@ -148,16 +148,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Opens a terminal: our end, and that of a program.
-fn terminal() -> (std::fs::File, std::fs::File) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let master = std::fs::File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal"));
-    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
-    let name = ptsname(&master, Vec::new()).expect("a terminal has a name");
-    let end = std::fs::File::options().read(true).write(true).open(name.to_str().expect("a plain name"));
-    (master, end.expect("the other end"))
 }
 
 /// Returns the lines that a terminal showed, one after the other: pictures of a bar, which replace each other, too.

@@ -61,7 +61,7 @@ pub fn printed(columns: u16, mut command: Command, base: &str) -> Run {
 }
 
 /// Opens a terminal of this many columns; returns the end of the user and that of the program.
-fn terminal(columns: u16) -> (File, File) {
+pub(super) fn terminal(columns: u16) -> (File, File) {
     let master = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal"));
     grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
     let name = ptsname(&master, Vec::new()).expect("a terminal has a name");

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::compression::Compression;
 use super::install::{install, install_script};
-use super::repo::{Compression, Package, database};
+use super::repo::{Package, database};
 use super::run::{Run, Running};
 use super::{FakeKubo, FakeMirror};
 
@@ -114,12 +115,6 @@ impl World {
             fs::create_dir_all(installed).expect("a directory of ours");
         }
         install(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/pacman.sh").as_ref(), &self.path("bin/pacman"));
-        self
-    }
-
-    /// Adds a program of this name to PATH: this shell script.
-    pub fn program(self, name: &str, script: &str) -> Self {
-        install_script(&format!("#!/bin/sh\n{script}\n"), &self.path("bin").join(name));
         self
     }
 

@@ -5,7 +5,7 @@
 //! database that only root may read, a `pacman-conf` that does not answer) may list any file, so that no other
 //! statement about a file is possible: it gets a waiver of its own ([`UnreadList`]), and a warning names the
 //! unreadable list with its cause, once in a run of pacman. A list that can be read and is malformed is refused
-//! instead. Tests: `tests/cases/unread.rs`.
+//! instead. Tests: `tests/cases/unreadable_lists.rs`.
 
 use std::fmt::Display;
 use std::io;

@@ -1,7 +1,7 @@
 //! The cases: each with its rivals, and the bar it must reach.
 
 use super::bar::Bar;
-use super::measure::{Outcome, Run, Skipped};
+use super::measure::{BenchRun, Outcome, Skipped};
 use super::mirrors::{LIES_SECONDS, STALL_SECONDS};
 use super::scene::Who;
 use super::{cost, databases, index, large, lines, mirrors, miss, node, pending, room, small, tls};
@@ -18,7 +18,7 @@ pub struct Case {
     /// Its rivals.
     pub rivals: &'static [Rival],
     /// The measurement; gives as many outcomes as there are rivals.
-    pub run: fn(&Run) -> Result<Vec<Outcome>, Skipped>,
+    pub run: fn(&BenchRun) -> Result<Vec<Outcome>, Skipped>,
 }
 
 /// A rival to compare with.
@@ -31,7 +31,7 @@ pub struct Rival {
 
 impl Case {
     /// Measures it, one outcome for each rival.
-    pub fn outcomes(&self, run: &Run) -> Vec<Outcome> {
+    pub fn outcomes(&self, run: &BenchRun) -> Vec<Outcome> {
         let outcomes = match (self.run)(run) {
             Ok(outcomes) => outcomes,
             Err(why) => self.rivals.iter().map(|_| Err(why.clone())).collect(),

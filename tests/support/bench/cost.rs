@@ -4,9 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use super::large::lonely_kubo;
-use super::measure::{Figures, Outcome, Peak, Run, Skipped, time};
-use super::scene::{Scene, Setup, Who};
-use crate::real::Package;
+use super::measure::{BenchRun, Figures, Outcome, Peak, Skipped, time};
+use super::scene::{BenchScene, Setup, Who};
+use crate::real::Pkgbuild;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -16,8 +16,8 @@ const GIB: u64 = 1 << 30;
 const CALLS: usize = 20;
 
 /// Makes a scene with one package that is in the store; returns its URL too.
-fn stored(who: Who, size: u64) -> (Scene, String) {
-    let package = Package::new("tiny", "1-1").size(size);
+fn stored(who: Who, size: u64) -> (BenchScene, String) {
+    let package = Pkgbuild::new("tiny", "1-1").size(size);
     let scene = Setup::of(std::slice::from_ref(&package)).build();
     let url = scene.url(&package);
     scene.xfer(who, &url);
@@ -28,16 +28,16 @@ fn stored(who: Who, size: u64) -> (Scene, String) {
 }
 
 /// Measures milliseconds of a call for a small file in the store, against curl from a mirror on loopback.
-pub fn store_hit(run: &Run, who: Who) -> Vec<Outcome> {
+pub fn store_hit(run: &BenchRun, who: Who) -> Vec<Outcome> {
     let (scene, url) = stored(who, 64 * KIB);
     run.times(CALLS).pairs(|| scene.xfer(who, &url).0 * 1e3, || scene.fetch_with_curl(who, &url) * 1e3)
 }
 
 /// Measures milliseconds for a further MiB, taken from a file of 65 MiB.
-pub fn store_hit_more(run: &Run) -> Vec<Outcome> {
+pub fn store_hit_more(run: &BenchRun) -> Vec<Outcome> {
     let ((small, one), (large, many)) = (stored(Who::User, MIB), stored(Who::User, 65 * MIB));
     let ours = || (large.xfer(Who::User, &many).0 - small.xfer(Who::User, &one).0) * 1e3 / 64.0;
-    let curl = |scene: &Scene, url| scene.fetch_with_curl(Who::User, url);
+    let curl = |scene: &BenchScene, url| scene.fetch_with_curl(Who::User, url);
     run.pairs(ours, || (curl(&large, &many) - curl(&small, &one)) * 1e3 / 64.0)
 }
 
@@ -64,7 +64,7 @@ pub fn store_hit_memory() -> Result<Vec<Outcome>, Skipped> {
 
 /// Measures megabytes of the largest process of a call for a package of 1 GiB.
 pub fn memory(through_kubo: bool) -> Vec<Outcome> {
-    let package = Package::new("huge", "1-1").size(GIB);
+    let package = Pkgbuild::new("huge", "1-1").size(GIB);
     // As root, so that the process that places the file and the one that fetches it are both measured.
     let (who, packages) = (Who::Root, std::slice::from_ref(&package));
     let kubo = through_kubo.then(lonely_kubo);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::measure::{Outcome, Run, Skipped};
+use super::measure::{BenchRun, Outcome, Skipped};
 use super::wire;
 use crate::real::{Mirror, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
 
@@ -11,7 +11,7 @@ use crate::real::{Mirror, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
 const REPOS: [(&str, usize); 3] = [("core", 270), ("extra", 14_500), ("multilib", 300)];
 
 /// Measures seconds of `-Sy` with three unchanged databases, with pkgswarm and with this pacman's own downloader.
-pub fn unchanged(run: &Run, release: Release) -> Result<Vec<Outcome>, Skipped> {
+pub fn unchanged(run: &BenchRun, release: Release) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
     let (parts, tree) = (Parts::demand(), scratch("tree"));
     let mirror = Mirror::serve_on(&server, tree.path(), "");
@@ -22,7 +22,7 @@ pub fn unchanged(run: &Run, release: Release) -> Result<Vec<Outcome>, Skipped> {
     for (name, count) in REPOS {
         let repo = Repo::new(&parts, tree.path(), name);
         let path = repo.dir().join(format!("{name}.db"));
-        fs::write(&path, database(name, count)).expect("a database");
+        fs::write(&path, large_database(name, count)).expect("a database");
         // A date of this very second would equal that of a change within it.
         let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
         fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(hour_ago)).expect("a date");
@@ -41,7 +41,7 @@ pub fn unchanged(run: &Run, release: Release) -> Result<Vec<Outcome>, Skipped> {
 }
 
 /// Makes a database of the size of a real one: about 550 bytes a package, which do not compress.
-fn database(name: &str, count: usize) -> Vec<u8> {
+fn large_database(name: &str, count: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut noise = |digits: usize| -> String {
         let mut text = String::new();

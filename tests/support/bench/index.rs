@@ -16,7 +16,7 @@ use pkgswarm::index::state::{IndexState, TableBytes};
 use pkgswarm::index::table::{Entry, TableWriter, pack};
 use pkgswarm::lists::catalogue::Catalogue;
 
-use super::measure::{Figures, Outcome, Run};
+use super::measure::{BenchRun, Figures, Outcome};
 use crate::real::{Mirror, Swarm, scratch};
 
 /// The argument with which this program does one look-up and prints its microseconds.
@@ -66,7 +66,7 @@ fn manifest(plain: &[u8], count: u64, sequence: u64, before: Option<(u64, &[u8])
 }
 
 /// Measures milliseconds to find one of 20,000 names in a fresh process, against grep in the uncompressed table.
-pub fn lookup(run: &Run) -> Vec<Outcome> {
+pub fn lookup(run: &BenchRun) -> Vec<Outcome> {
     const COUNT: u64 = 20_000;
     let dir = scratch("lookup");
     let plain = table(COUNT, 0);

@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::measure::{Outcome, Run, Skipped};
+use super::measure::{BenchRun, Outcome, Skipped};
 use super::scene::{Setup, Who};
-use crate::real::{Kubo, Lan, Package, Parts, Routing};
+use crate::real::{Kubo, Lan, Parts, Pkgbuild, Routing};
 
 const MIB: u64 = 1 << 20;
 /// Size of its one file, which does not compress.
 pub const SIZE: u64 = 200 * MIB;
 
 /// Makes the package.
-pub fn package() -> Package {
-    Package::new("big", "1-1").size(SIZE)
+pub fn package() -> Pkgbuild {
+    Pkgbuild::new("big", "1-1").size(SIZE)
 }
 
 /// Starts a node that is alone: as in a real network there is a routing system, and this node is all of it.
@@ -32,7 +32,7 @@ pub fn lonely_kubo() -> Kubo {
 }
 
 /// Measures megabytes a second from the local Kubo.
-pub fn kubo_local(run: &Run, who: Who) -> Vec<Outcome> {
+pub fn kubo_local(run: &BenchRun, who: Who) -> Vec<Outcome> {
     let (package, kubo) = (package(), lonely_kubo());
     let scene = Setup::of(std::slice::from_ref(&package)).index().kubo(&kubo).build();
     let url = format!("{}/ipfs/{}", kubo.gateway(), kubo.add(&scene.file(&package)));
@@ -40,7 +40,7 @@ pub fn kubo_local(run: &Run, who: Who) -> Vec<Outcome> {
 }
 
 /// Measures seconds of processor time of the same, which explains the distance between us and curl.
-pub fn kubo_local_cpu(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn kubo_local_cpu(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let (package, kubo) = (package(), lonely_kubo());
     let mut scene = Setup::of(std::slice::from_ref(&package)).index().kubo(&kubo).build();
     let url = format!("{}/ipfs/{}", kubo.gateway(), kubo.add(&scene.file(&package)));
@@ -61,7 +61,7 @@ pub fn kubo_local_cpu(run: &Run) -> Result<Vec<Outcome>, Skipped> {
 }
 
 /// Measures megabytes a second from a neighbour's Kubo through ours, which has nothing yet.
-pub fn kubo_lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn kubo_lan(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let (parts, lan, package) = (Parts::demand(), Lan::new(), package());
     let (client, neighbour, server) = (lan.host(), lan.host(), lan.host());
     let here = Kubo::start_on(&parts, &client, Routing::Dht);

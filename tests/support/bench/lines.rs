@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::Instant;
 
-use super::measure::{Outcome, Run, Skipped, time};
-use crate::real::{Kubo, Lan, Package, PacmanRoot, Parts, Release, Repo, Routing, Swarm, give_to_user, noise, scratch};
+use super::measure::{BenchRun, Outcome, Skipped, time};
+use crate::real::{
+    Kubo, Lan, PacmanRoot, Parts, Pkgbuild, Release, Repo, Routing, Swarm, give_to_user, noise_file, scratch,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -13,16 +15,16 @@ const MIB: u64 = 1 << 20;
 const LINES: [(u64, u64); 4] = [(6_250_000, 48 * MIB), (2_000_000, 16 * MIB), (500_000, 4 * MIB), (200_000, 3 * MIB)];
 
 /// By a daemon that has no Kubo beside it.
-pub fn by_daemon(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn by_daemon(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     compare(run, false)
 }
 
 /// By the Kubo of this machine.
-pub fn by_kubo(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn by_kubo(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     compare(run, true)
 }
 
-fn compare(run: &Run, by_kubo: bool) -> Result<Vec<Outcome>, Skipped> {
+fn compare(run: &BenchRun, by_kubo: bool) -> Result<Vec<Outcome>, Skipped> {
     let (parts, lan, tree) = (Parts::demand(), Lan::new(), scratch("tree"));
     let (has, cats, beside) = (lan.host(), lan.host(), lan.host());
     let host = if by_kubo { &cats } else { &beside };
@@ -30,7 +32,7 @@ fn compare(run: &Run, by_kubo: bool) -> Result<Vec<Outcome>, Skipped> {
     let here = Kubo::start_on(&parts, &cats, Routing::None);
     here.meets(&there);
     let repo = Repo::new(&parts, tree.path(), "core");
-    repo.add(&[Package::new("small", "1-1")]);
+    repo.add(&[Pkgbuild::new("small", "1-1")]);
     let swarm = Swarm::install().on(host);
     let swarm = if by_kubo { swarm.with_kubo(&here) } else { swarm.sharing("core", "any") };
     let pacman = PacmanRoot::new(&parts, Release::New, &swarm.xfer_command());
@@ -45,7 +47,7 @@ fn compare(run: &Run, by_kubo: bool) -> Result<Vec<Outcome>, Skipped> {
         // Both go over the same line, so it need not be proven to be what it claims.
         has.throttle(rate);
         let path = tree.path().join("file");
-        noise(&path, size);
+        noise_file(&path, size);
         let cid = there.add(&path);
         let forget = || drop(here.ipfs(&["repo", "gc", "--quiet"]).ok());
         let output = |name: &str| {

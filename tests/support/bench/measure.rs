@@ -56,7 +56,7 @@ pub type Outcome = Result<Figures, Skipped>;
 pub type Rival<'a> = Result<Box<dyn FnMut() -> f64 + 'a>, Skipped>;
 
 /// One run of the bench.
-pub struct Run {
+pub struct BenchRun {
     /// Number of rounds that count.
     pub rounds: usize,
     /// Bytes of all cases so far from mirrors.
@@ -84,10 +84,10 @@ pub struct Compared {
     pub pairs: usize,
 }
 
-impl Run {
+impl BenchRun {
     /// Returns the same run with `times` the rounds, for calls so short that the noise requires it.
-    pub fn times(&self, times: usize) -> Run {
-        Run { rounds: self.rounds * times, traffic: Traffic::default(), old: self.old.clone() }
+    pub fn times(&self, times: usize) -> BenchRun {
+        BenchRun { rounds: self.rounds * times, traffic: Traffic::default(), old: self.old.clone() }
     }
 
     /// Measures ours and theirs in turn, after one pair that does not count.

@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::large::{SIZE, package, speed};
-use super::measure::{Outcome, Run, Skipped};
+use super::measure::{BenchRun, Outcome, Skipped};
 use super::relay::Relay;
-use super::scene::{Scene, Setup, Who, packages_served};
+use super::scene::{BenchScene, Setup, Who, packages_served};
 use super::wire;
-use crate::real::{Host, Lan, Mirror, Package, scratch};
+use crate::real::{Host, Lan, Mirror, Pkgbuild, scratch};
 
 const MIB: u64 = 1 << 20;
 /// The rate of a mirror, in bytes a second: a good line at home.
@@ -27,7 +27,7 @@ pub const LIES_SECONDS: f64 = (LIES.len() as u64 * MIB) as f64 / RATE as f64;
 
 /// Measures seconds of a transfer whose first mirror falls silent for ever at half of the file, against one
 /// undisturbed.
-pub fn takeover(run: &Run) -> Vec<Outcome> {
+pub fn takeover(run: &BenchRun) -> Vec<Outcome> {
     let package = package();
     let scene = Setup::of(std::slice::from_ref(&package)).index().build();
     let [dying, living] = [(); 2].map(|()| Mirror::serve_slowly(scene.tree(), RATE));
@@ -35,15 +35,15 @@ pub fn takeover(run: &Run) -> Vec<Outcome> {
     let ours = || {
         let relay = Relay::to(&dying.url(), SIZE / 2);
         let before = packages_served(&living);
-        let seconds = fetch(&mut scene.borrow_mut(), &[&relay.url(), &living.url()], &package);
+        let seconds = seconds_of(&mut scene.borrow_mut(), &[&relay.url(), &living.url()], &package);
         run.traffic.add(relay.passed() + packages_served(&living) - before, scene.borrow().size());
         seconds
     };
-    run.pairs(ours, || fetch(&mut scene.borrow_mut(), &[&living.url()], &package))
+    run.pairs(ours, || seconds_of(&mut scene.borrow_mut(), &[&living.url()], &package))
 }
 
 /// Measures megabytes a second from three mirrors that share the file, against the first of them alone.
-pub fn split(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn split(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let package = package();
     let mut place = Place::new(&package);
     place.scene.swarm.set("PKGSWARM_MIRRORS_SPLIT", "3");
@@ -54,7 +54,7 @@ pub fn split(run: &Run) -> Result<Vec<Outcome>, Skipped> {
 
 /// Measures seconds with a first mirror of which 1 % of the leaves are false and an honest second one, against the
 /// honest one alone.
-pub fn liar(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn liar(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let package = package();
     let mut place = Place::new(&package);
     let false_tree = scratch("liar");
@@ -70,12 +70,12 @@ pub fn liar(run: &Run) -> Result<Vec<Outcome>, Skipped> {
 struct Place {
     lan: Lan,
     client: Host,
-    scene: Scene,
+    scene: BenchScene,
     _origin: Host,
 }
 
 impl Place {
-    fn new(package: &Package) -> Place {
+    fn new(package: &Pkgbuild) -> Place {
         let lan = Lan::new();
         let (client, origin) = (lan.host(), lan.host());
         let scene = Setup::of(std::slice::from_ref(package)).index().between(&client, &origin).build();
@@ -96,8 +96,8 @@ impl Place {
     /// Compares fetching the package from these mirrors with fetching it from those.
     fn compare(
         self,
-        run: &Run,
-        package: &Package,
+        run: &BenchRun,
+        package: &Pkgbuild,
         ours: &[(Host, Mirror)],
         theirs: &[(Host, Mirror)],
         figure: fn(f64) -> f64,
@@ -108,16 +108,16 @@ impl Place {
             let before = served();
             let urls: Vec<String> = mirrors.iter().map(|(_, mirror)| mirror.url()).collect();
             let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-            let seconds = fetch(&mut scene.borrow_mut(), &urls, package);
+            let seconds = seconds_of(&mut scene.borrow_mut(), &urls, package);
             run.traffic.add(served() - before, scene.borrow().size());
             figure(seconds)
         };
-        run.pairs(|| fetch(ours), || fetch(theirs))
+        run.pairs(|| seconds_of(ours), || seconds_of(theirs))
     }
 }
 
 /// Measures seconds for a package from these mirrors.
-fn fetch(scene: &mut Scene, mirrors: &[&str], package: &Package) -> f64 {
+fn seconds_of(scene: &mut BenchScene, mirrors: &[&str], package: &Pkgbuild) -> f64 {
     let servers: Vec<String> = mirrors.iter().map(|mirror| format!("{mirror}/core")).collect();
     scene.serve_from(&servers.iter().map(String::as_str).collect::<Vec<_>>());
     scene.empty_store();

@@ -1,14 +1,14 @@
 //! The cost of asking a Kubo that does not have the files.
 
 use super::large::lonely_kubo;
-use super::measure::{Outcome, Run};
+use super::measure::{BenchRun, Outcome};
 use super::scene::Setup;
 use super::small;
 use crate::real::Kubo;
 
 /// Measures seconds of `-Sw` of fifty small packages that only the mirror has, with the local Kubo as changed by
 /// `ails`, against the same without asking it.
-pub fn miss(run: &Run, ails: fn(&mut Kubo)) -> Vec<Outcome> {
+pub fn miss(run: &BenchRun, ails: fn(&mut Kubo)) -> Vec<Outcome> {
     let (mut kubo, packages) = (lonely_kubo(), small::fifty());
     let scene = Setup::of(&packages).kubo(&kubo).build();
     let without = scene.pacman_with(&scene.swarm.xfer_command(), &scene.server()).env("PKGSWARM_KUBO_ENABLED", "false");

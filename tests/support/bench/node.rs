@@ -7,68 +7,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pkgswarm::dag::build::build;
-use tempfile::TempDir;
 
-use super::measure::{Figures, Outcome, Run, time};
+use super::measure::{BenchRun, Figures, Outcome, time};
 use crate::real::{
-    Daemon, Host, Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Release, Repo, Routing, Swarm, command, give_to_user,
+    Host, Kubo, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Routing, Scene, Swarm, command, give_to_user,
     run, scratch,
 };
 
 const MIB: u64 = 1 << 20;
 
-/// A machine with a daemon.
-struct Machine {
-    daemon: Daemon,
-    pacman: PacmanRoot,
-    swarm: Swarm,
-    host: Host,
-}
-
-/// Machines and a mirror on one network.
-struct Scene {
-    machines: Vec<Machine>,
-    mirror: Mirror,
-    repo: Repo,
-    parts: Parts,
-    lan: Lan,
-    _uplink: Host,
-    _tree: TempDir,
-}
-
-impl Scene {
-    fn new(packages: &[Package], count: usize) -> Scene {
-        let (parts, lan, tree) = (Parts::demand(), Lan::new(), scratch("tree"));
-        let uplink = lan.host();
-        let repo = Repo::new(&parts, tree.path(), "core");
-        repo.add(packages);
-        let mirror = Mirror::serve_on(&uplink, tree.path(), "");
-        let mut scene = Scene { machines: Vec::new(), mirror, repo, parts, lan, _uplink: uplink, _tree: tree };
-        (0..count).for_each(|_| scene.add());
-        scene
-    }
-
-    fn add(&mut self) {
-        let host = self.lan.host();
-        let swarm = Swarm::install().on(&host).sharing("core", "any");
-        let pacman = PacmanRoot::new(&self.parts, Release::New, &swarm.xfer_command());
-        let pacman = swarm.around(pacman.repo(&self.repo, &[&format!("{}/core", self.mirror.url())]));
-        let daemon = swarm.daemon(&pacman);
-        self.machines.push(Machine { daemon, pacman, swarm, host });
-    }
-
-    fn uplink(&self) -> f64 {
-        let packages = self.mirror.requests().into_iter().filter(|it| it.path.contains(".pkg.tar") && it.status < 300);
-        packages.map(|it| it.body).sum::<u64>() as f64
-    }
-}
-
 /// Measures bytes of packages over the uplink: of three machines, and of one.
 pub fn uplink() -> Vec<Outcome> {
     let sizes = [4 << 10, 300 << 10, MIB + 1, 9 * MIB, 30 * MIB];
     let names: Vec<String> = (0..sizes.len()).map(|i| format!("package{i}")).collect();
-    let packages: Vec<Package> =
-        names.iter().zip(sizes).map(|(name, size)| Package::new(name, "1-1").size(size)).collect();
+    let packages: Vec<Pkgbuild> =
+        names.iter().zip(sizes).map(|(name, size)| Pkgbuild::new(name, "1-1").size(size)).collect();
     let scene = Scene::new(&packages, 3);
     for machine in &scene.machines {
         machine.daemon.meets(2);
@@ -78,7 +31,7 @@ pub fn uplink() -> Vec<Outcome> {
     for machine in &scene.machines {
         machine.pacman.run(&words).ok();
         machine.daemon.offers(packages.len());
-        after.push(scene.uplink() / 1e6);
+        after.push(scene.uplink() as f64 / 1e6);
     }
     vec![Ok(Figures::once(after[2], after[0]))]
 }
@@ -91,7 +44,7 @@ struct Transfer {
 
 impl Transfer {
     fn new() -> Transfer {
-        let package = Package::new("big", "1-1").size(200 * MIB);
+        let package = Pkgbuild::new("big", "1-1").size(200 * MIB);
         let file = package.file_name();
         let scene = Scene::new(&[package], 2);
         scene.machines[0].pacman.run(&["-Syu", "big"]).ok();
@@ -120,7 +73,7 @@ fn speed(took: Duration) -> f64 {
 }
 
 /// Measures a link of 1 Gbit/s, against curl from nginx over the same one.
-pub fn shaped(run: &Run) -> Vec<Outcome> {
+pub fn shaped(run: &BenchRun) -> Vec<Outcome> {
     let transfer = Transfer::new();
     let (has, wants) = (&transfer.scene.machines[0], &transfer.scene.machines[1]);
     let server = Mirror::serve_on(&has.host, &has.pacman.cache(), "");
@@ -135,7 +88,7 @@ pub fn shaped(run: &Run) -> Vec<Outcome> {
 }
 
 /// Measures a link without a limit, against Kubo to Kubo over the same kind of link.
-pub fn unshaped(run: &Run) -> Vec<Outcome> {
+pub fn unshaped(run: &BenchRun) -> Vec<Outcome> {
     let transfer = Transfer::new();
     let scene = &transfer.scene;
     let (from, to) = (scene.lan.host(), scene.lan.host());

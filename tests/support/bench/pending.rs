@@ -2,16 +2,16 @@
 
 use std::fs;
 
-use super::measure::{self, Outcome, Run, Skipped};
+use super::measure::{self, BenchRun, Outcome, Skipped};
 use super::scene::{Setup, Who};
 use super::{small, wire};
-use crate::real::{Package, PacmanRoot};
+use crate::real::{PacmanRoot, Pkgbuild};
 
 const COUNT: u32 = 200;
 
 /// Measures seconds of `pkgswarm prefetch`, the refresh of the database included, against `pacman -Swu`, with a
 /// distant mirror.
-pub fn prefetch(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn prefetch(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
     let packages = small::packages(COUNT);
     let scene = Setup::of(&packages).signed().between(&client, &server).build();
@@ -37,7 +37,7 @@ pub fn prefetch(run: &Run) -> Result<Vec<Outcome>, Skipped> {
 }
 
 /// Records that an older version is installed, which is all that counts for an upgrade.
-fn has_older(pacman: &PacmanRoot, package: &Package) {
+fn has_older(pacman: &PacmanRoot, package: &Pkgbuild) {
     let name = package.name();
     let dir = pacman.db().join("local").join(format!("{name}-0.9-1"));
     fs::create_dir_all(&dir).expect("a directory");

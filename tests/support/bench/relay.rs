@@ -25,7 +25,7 @@ impl Relay {
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let (target, left) = (target.clone(), Arc::clone(&left));
-                thread::spawn(move || serve(near, &target, &left));
+                thread::spawn(move || pass_on(near, &target, &left));
             }
         });
         relay
@@ -42,7 +42,7 @@ impl Relay {
     }
 }
 
-fn serve(near: TcpStream, target: &str, left: &AtomicU64) {
+fn pass_on(near: TcpStream, target: &str, left: &AtomicU64) {
     let Ok(far) = TcpStream::connect(target) else { return };
     let (Ok(mut questions), Ok(mut to_server)) = (near.try_clone(), far.try_clone()) else { return };
     let asking = thread::spawn(move || {

@@ -2,7 +2,7 @@
 
 use super::measure::{Figures, Outcome, Skipped};
 use super::{large, small};
-use crate::real::{CURL, Disk, Mirror, Package, PacmanRoot, Parts, Release, Repo, Swarm, scratch};
+use crate::real::{CURL, Disk, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Swarm, scratch};
 
 const MIB: u64 = 1 << 20;
 
@@ -22,7 +22,7 @@ pub fn small_disk() -> Result<Vec<Outcome>, Skipped> {
     Ok(outcomes)
 }
 
-fn needed(packages: &[Package], release: Release) -> Result<Figures, Skipped> {
+fn needed(packages: &[Pkgbuild], release: Release) -> Result<Figures, Skipped> {
     let (parts, tree, disk) = (Parts::demand(), scratch("tree"), Disk::slot());
     let repo = Repo::new(&parts, tree.path(), "core");
     repo.add(packages);
@@ -31,7 +31,7 @@ fn needed(packages: &[Package], release: Release) -> Result<Figures, Skipped> {
     let mirror = Mirror::serve(tree.path());
     let mut swarm = Swarm::install();
     swarm.set("PKGSWARM_STORE_DIR", &disk.store().display().to_string());
-    let names: Vec<String> = packages.iter().map(Package::name).collect();
+    let names: Vec<String> = packages.iter().map(Pkgbuild::name).collect();
     let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
     let smallest = |xfer: &str| {
         let pacman = PacmanRoot::new(&parts, release, xfer).parallel(5);

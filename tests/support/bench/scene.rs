@@ -10,10 +10,10 @@ use std::rc::Rc;
 
 use tempfile::TempDir;
 
-use super::measure::{self, Run, Skipped};
+use super::measure::{self, BenchRun, Skipped};
 use crate::real::{
-    CURL, Host, Kubo, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, command, give_to_user, scratch,
-    user,
+    CURL, Host, Kubo, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Signer, Swarm, command, give_to_user,
+    scratch, user,
 };
 
 /// Reports the resources that a program used.
@@ -24,7 +24,7 @@ const PARALLEL: u32 = 5;
 
 /// The parts of a scene.
 pub struct Setup<'a> {
-    packages: &'a [Package],
+    packages: &'a [Pkgbuild],
     signed: bool,
     index: bool,
     kubo: Option<&'a Kubo>,
@@ -34,7 +34,7 @@ pub struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     /// Sets up packages on a mirror, everything on loopback.
-    pub fn of(packages: &'a [Package]) -> Setup<'a> {
+    pub fn of(packages: &'a [Pkgbuild]) -> Setup<'a> {
         Setup { packages, signed: false, index: false, kubo: None, client: None, mirror: None }
     }
 
@@ -59,7 +59,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Builds it and synchronises.
-    pub fn build(self) -> Scene {
+    pub fn build(self) -> BenchScene {
         let parts = Parts::demand();
         let tree = scratch("tree");
         let mut repo = Repo::new(&parts, tree.path(), "core");
@@ -82,7 +82,7 @@ impl<'a> Setup<'a> {
         let prefix = self.client.map(|host| host.prefix().map(str::to_owned).to_vec()).unwrap_or_default();
         let out = scratch("out");
         give_to_user(out.path());
-        let mut scene = Scene { swarm, mirror, pacman: None, repo, parts, signer, prefix, out, tree };
+        let mut scene = BenchScene { swarm, mirror, pacman: None, repo, parts, signer, prefix, out, tree };
         if self.index {
             scene.use_index();
         }
@@ -94,7 +94,7 @@ impl<'a> Setup<'a> {
 }
 
 /// One repository and everything that reads it.
-pub struct Scene {
+pub struct BenchScene {
     pub swarm: Swarm,
     pub mirror: Mirror,
     /// With pkgswarm as its downloader; it never installs anything.
@@ -108,7 +108,7 @@ pub struct Scene {
     tree: TempDir,
 }
 
-impl Scene {
+impl BenchScene {
     /// Makes a synchronised pacman for this repository, with this downloader (its own when that is empty) and
     /// server.
     pub fn pacman_with(&self, xfer_command: &str, server: &str) -> PacmanRoot {
@@ -152,7 +152,7 @@ impl Scene {
     }
 
     /// Returns the URL of a package at the mirror.
-    pub fn url(&self, package: &Package) -> String {
+    pub fn url(&self, package: &Pkgbuild) -> String {
         format!("{}/{}", self.server(), package.file_name())
     }
 
@@ -162,7 +162,7 @@ impl Scene {
     }
 
     /// Returns the file of a package.
-    pub fn file(&self, package: &Package) -> PathBuf {
+    pub fn file(&self, package: &Pkgbuild) -> PathBuf {
         self.repo.dir().join(package.file_name())
     }
 
@@ -214,7 +214,7 @@ impl Scene {
 
     /// Measures seconds of one of our runs from an empty store, and counts the packages that it takes from the
     /// mirror.
-    pub fn count(&self, run: &Run, ours: impl FnOnce() -> f64) -> f64 {
+    pub fn count(&self, run: &BenchRun, ours: impl FnOnce() -> f64) -> f64 {
         self.empty_store();
         let before = packages_served(&self.mirror);
         let seconds = ours();
@@ -225,9 +225,9 @@ impl Scene {
     }
 
     /// Measures seconds of `pacman -Sw` for all packages.
-    pub fn download(&self, pacman: &PacmanRoot, packages: &[Package]) -> f64 {
+    pub fn download(&self, pacman: &PacmanRoot, packages: &[Pkgbuild]) -> f64 {
         self.put_away(&pacman.cache());
-        let names: Vec<String> = packages.iter().map(Package::name).collect();
+        let names: Vec<String> = packages.iter().map(Pkgbuild::name).collect();
         let words: Vec<&str> = std::iter::once("-Sw").chain(names.iter().map(String::as_str)).collect();
         let took = pacman.run(&words).ok().took;
         let files = pacman.cache_files();
@@ -259,7 +259,7 @@ impl Scene {
     }
 
     /// Measures seconds of fetching a package from the local Kubo, into an empty directory.
-    pub fn fetch_from_kubo(&self, who: Who, package: &Package) -> f64 {
+    pub fn fetch_from_kubo(&self, who: Who, package: &Pkgbuild) -> f64 {
         self.empty_store();
         let output = self.output("ours");
         let (took, said) = measure::time(self.ours(who, &["fetch", &package.file_name(), "-o"]).arg(&output));

@@ -1,9 +1,9 @@
 //! Fifty small packages, as in an update after a few days: the cost of each file counts, not of each byte.
 
-use super::measure::{Outcome, Rival, Run, Skipped};
-use super::scene::{Scene, Setup};
+use super::measure::{BenchRun, Outcome, Rival, Skipped};
+use super::scene::{BenchScene, Setup};
 use super::wire;
-use crate::real::{Kubo, Lan, Mirror, Package, PacmanRoot, Parts, Routing, command, scratch};
+use crate::real::{Kubo, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Routing, command, scratch};
 
 const KIB: u64 = 1 << 10;
 
@@ -14,27 +14,27 @@ const ARIA2C: &str = "/usr/bin/aria2c --allow-overwrite=true --continue=true --f
                       --out %o %u";
 
 /// Makes packages of 8 to 400 KiB, evenly spread on a logarithmic scale, like sizes of real packages.
-pub fn packages(count: u32) -> Vec<Package> {
+pub fn packages(count: u32) -> Vec<Pkgbuild> {
     let size = |i: u32| (8.0 * 50_f64.powf(f64::from(i) / f64::from(count - 1))) as u64 * KIB;
-    (0..count).map(|i| Package::new(&format!("small{i:03}"), "1-1").size(size(i))).collect()
+    (0..count).map(|i| Pkgbuild::new(&format!("small{i:03}"), "1-1").size(size(i))).collect()
 }
 
 /// Makes the packages of most cases here.
-pub fn fifty() -> Vec<Package> {
+pub fn fifty() -> Vec<Pkgbuild> {
     packages(50)
 }
 
 /// Measures seconds of `-Sw`, everything on loopback.
-pub fn loopback(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn loopback(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let packages = fifty();
     Ok(against_downloaders(run, &Setup::of(&packages).signed().build(), &packages))
 }
 
 /// Measures seconds of `-Sw` of 500 packages on loopback, against the limit of any XferCommand: a static program that
 /// copies each file from the mirror's disk. Beside it, ours without the small program in front.
-pub fn floor(run: &Run) -> Result<Vec<Outcome>, Skipped> {
-    let packages: Vec<Package> =
-        (0..500).map(|i| Package::new(&format!("small{i:03}"), "1-1").size((8 + i % 40) * KIB)).collect();
+pub fn floor(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
+    let packages: Vec<Pkgbuild> =
+        (0..500).map(|i| Pkgbuild::new(&format!("small{i:03}"), "1-1").size((8 + i % 40) * KIB)).collect();
     let scene = Setup::of(&packages).build();
     let made = scratch("floor");
     let program = made.path().join("floor");
@@ -53,14 +53,14 @@ pub fn floor(run: &Run) -> Result<Vec<Outcome>, Skipped> {
 }
 
 /// Measures seconds of `-Sw`, with a distant mirror.
-pub fn far(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn far(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let [client, server] = wire::far()?;
     let packages = fifty();
     Ok(against_downloaders(run, &Setup::of(&packages).signed().between(&client, &server).build(), &packages))
 }
 
 /// Compares with pacman's own downloader, curl and aria2c.
-fn against_downloaders(run: &Run, scene: &Scene, packages: &[Package]) -> Vec<Outcome> {
+fn against_downloaders(run: &BenchRun, scene: &BenchScene, packages: &[Pkgbuild]) -> Vec<Outcome> {
     let own = scene.pacman_with("", &scene.server());
     let curl = scene.pacman_with_curl();
     let aria2c: Rival = aria2c(scene).map(|pacman| rival(move || scene.download(&pacman, packages)));
@@ -70,7 +70,7 @@ fn against_downloaders(run: &Run, scene: &Scene, packages: &[Package]) -> Vec<Ou
     run.in_turn(ours, rivals)
 }
 
-fn aria2c(scene: &Scene) -> Result<PacmanRoot, Skipped> {
+fn aria2c(scene: &BenchScene) -> Result<PacmanRoot, Skipped> {
     if !std::path::Path::new("/usr/bin/aria2c").exists() {
         return Err(Skipped("no aria2c here: run tests/parts".into()));
     }
@@ -79,7 +79,7 @@ fn aria2c(scene: &Scene) -> Result<PacmanRoot, Skipped> {
 
 /// Measures seconds of `-Sw` if a neighbour has everything: in its Kubo, or in a cache that pacman asks instead of
 /// mirrors.
-pub fn lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn lan(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let (parts, lan, packages) = (Parts::demand(), Lan::new(), fifty());
     let (client, neighbour, server) = (lan.host(), lan.host(), lan.host());
     let here = Kubo::start_on(&parts, &client, Routing::Dht);
@@ -99,7 +99,7 @@ pub fn lan(run: &Run) -> Result<Vec<Outcome>, Skipped> {
 
 /// Measures seconds of `-Sw` if the local Kubo has everything: asked by pkgswarm, or its gateway as pacman's
 /// server.
-pub fn gateway(run: &Run) -> Result<Vec<Outcome>, Skipped> {
+pub fn gateway(run: &BenchRun) -> Result<Vec<Outcome>, Skipped> {
     let (kubo, packages) = (Kubo::start(&Parts::demand()), fifty());
     let scene = Setup::of(&packages).kubo(&kubo).build();
     let cid = kubo.add(scene.repo.dir());

@@ -12,9 +12,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::measure::{Outcome, Run, time};
+use super::measure::{BenchRun, Outcome, time};
 use super::scene::{Setup, Who};
-use crate::real::Package;
+use crate::real::Pkgbuild;
 
 /// One call is a few milliseconds: it takes many to see through the noise.
 const CALLS: usize = 20;
@@ -23,11 +23,11 @@ const CALLS: usize = 20;
 const FILE: &[u8] = &[7; 1000];
 
 /// Measures milliseconds of fetching a small file over https from loopback, start to exit, against curl.
-pub fn start(run: &Run) -> Vec<Outcome> {
-    let package = Package::new("tiny", "1-1").size(1 << 10);
+pub fn start(run: &BenchRun) -> Vec<Outcome> {
+    let package = Pkgbuild::new("tiny", "1-1").size(1 << 10);
     let scene = Setup::of(std::slice::from_ref(&package)).build();
     let authority = scene.output("authority.pem");
-    let url = format!("https://localhost:{}/file", serve(&authority));
+    let url = format!("https://localhost:{}/file", serve_file(&authority));
     let ours = || {
         // An older program knows the second variable alone.
         let output = scene.output("ours");
@@ -51,7 +51,7 @@ fn has_the_file(output: &Path) {
 }
 
 /// Serves the file until the process ends; writes the certificate to trust and returns the port.
-fn serve(authority: &PathBuf) -> u16 {
+fn serve_file(authority: &PathBuf) -> u16 {
     let key = KeyPair::generate().expect("a key");
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name").self_signed(&key);
     let certificate = certificate.expect("a certificate");

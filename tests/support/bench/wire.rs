@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::measure::Skipped;
-use crate::real::{Host, Mirror, far_apart, noise, run, scratch};
+use crate::real::{Host, Mirror, far_apart, noise_file, run, scratch};
 
 /// The round trip to a mirror in the next country.
 pub const ROUND_TRIP: Duration = Duration::from_millis(30);
@@ -48,7 +48,7 @@ struct Served {
 
 fn served(host: &Host, size: u64) -> Served {
     let files = scratch("wire");
-    noise(&files.path().join("file"), size);
+    noise_file(&files.path().join("file"), size);
     Served { mirror: Mirror::serve_on(host, files.path(), ""), _files: files }
 }
 

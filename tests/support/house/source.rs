@@ -100,15 +100,27 @@ fn collect(top: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
+/// Returns the name of the type or function that a line at the margin declares.
+pub fn declared(line: &str) -> Option<&str> {
+    let rest = without_visibility(line)?;
+    let rest = ["const ", "async ", "unsafe "].iter().fold(rest, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
+    let function =
+        rest.strip_prefix("fn ").and_then(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next());
+    function.or_else(|| declaration(line).map(|(_, _, name)| name))
+}
+
+fn without_visibility(line: &str) -> Option<&str> {
+    match line.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => Some(rest.split_once(") ")?.1),
+        Some(rest) => Some(rest.trim_start()),
+        None => Some(line),
+    }
+}
+
 /// Parses `pub struct Name {`: public, kind, name.
 fn declaration(line: &str) -> Option<(bool, &str, &str)> {
     let is_public = line.starts_with("pub");
-    let rest = match line.strip_prefix("pub") {
-        Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
-        Some(rest) => rest.trim_start(),
-        None => line,
-    };
-    let (kind, rest) = rest.split_once(' ')?;
+    let (kind, rest) = without_visibility(line)?.split_once(' ')?;
     let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
     (["struct", "enum", "union", "trait", "type"].contains(&kind) && !name.is_empty())
         .then_some((is_public, kind, name))
@@ -232,6 +244,20 @@ fn raw_string(bytes: &[u8], at: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_line_declares_is_told_by_its_name() {
+        let told = [
+            "pub struct Name {",
+            "pub(crate) async fn work<T>() {",
+            "type Alias = u8;",
+            "    fn method() {",
+            "use std::fs;",
+            "const MOST: u8 = 1;",
+        ];
+        let declared: Vec<_> = told.into_iter().filter_map(declared).collect();
+        assert_eq!(declared, ["Name", "work", "Alias"]);
+    }
 
     #[test]
     fn comments_literals_and_tests_are_no_code() {

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A daemon that serves one pacman's cache.
-pub struct Daemon {
+pub struct DaemonProcess {
     start: Command,
     process: Option<Process>,
     socket: PathBuf,
@@ -33,7 +33,7 @@ impl Swarm {
     }
 
     /// Starts a daemon for this pacman's cache and databases.
-    pub fn daemon(&self, pacman: &PacmanRoot) -> Daemon {
+    pub fn daemon(&self, pacman: &PacmanRoot) -> DaemonProcess {
         let dir = self.program().parent().expect("a directory").to_owned();
         let store = dir.join("daemon-store");
         user_dir(&store);
@@ -41,13 +41,13 @@ impl Swarm {
         let mut start = self.command_as_user(&["daemon"]);
         start.env("PKGSWARM_STORE_DIR", &store).env("PKGSWARM_PACMAN_CONF", pacman.config()).env("PATH", &path);
         let socket = dir.join("run/socket");
-        let mut daemon = Daemon { start, process: None, socket, store };
+        let mut daemon = DaemonProcess { start, process: None, socket, store };
         daemon.start();
         daemon
     }
 }
 
-impl Daemon {
+impl DaemonProcess {
     /// Starts it, and waits until it answers.
     pub fn start(&mut self) {
         let mut process = Process::start(&mut self.start);
@@ -144,7 +144,7 @@ impl Daemon {
     }
 }
 
-impl Daemon {
+impl DaemonProcess {
     /// Asks for a file like this one, like `xfer`; returns the last word of the answer, or the reason of a
     /// failure.
     pub fn get(&self, like: &Path, cid: Option<&str>) -> Result<String, String> {
@@ -187,7 +187,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-impl Daemon {
+impl DaemonProcess {
     /// Waits until it has no connected neighbour; returns the time that took.
     pub fn misses_all(&self) -> Duration {
         let begun = Instant::now();

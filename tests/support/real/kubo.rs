@@ -1,5 +1,6 @@
 //! A Kubo node of the test's own: no bootstrap peers, nothing announced, free ports.
 
+use super::json_tree::put;
 use super::swarm::bytes_below;
 use super::{Host, Parts, Process, Ran, command, run, scratch, until};
 use rustix::process::Signal;
@@ -264,18 +265,6 @@ fn swarm_addresses(on_lan: bool) -> Value {
     } else {
         json!(["/ip4/127.0.0.1/tcp/0"])
     }
-}
-
-/// Sets one value, making the objects on the way to it.
-pub fn put(config: &mut Value, pointer: &str, value: Value) {
-    let mut place = config;
-    for key in pointer.split('/').skip(1) {
-        if !place.is_object() {
-            *place = json!({});
-        }
-        place = place.as_object_mut().expect("an object").entry(key).or_insert(Value::Null);
-    }
-    *place = value;
 }
 
 fn multiaddr(url: &str) -> String {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// One answered request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct AccessLine {
     /// `GET`, `HEAD`, …
     pub method: String,
     /// The decoded path, from the served directory on.
@@ -79,14 +79,14 @@ impl Mirror {
     }
 
     /// Lists every request answered so far, in order.
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<AccessLine> {
         if self.nginx.is_some() {
             self.mark();
         }
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let requests = log.lines().filter_map(|line| {
             let mut fields = line.splitn(4, ' ');
-            Some(Request {
+            Some(AccessLine {
                 status: fields.next()?.parse().ok()?,
                 body: fields.next()?.parse().ok()?,
                 method: fields.next()?.into(),
@@ -97,7 +97,7 @@ impl Mirror {
     }
 
     /// Lists the requests for one file, in any directory.
-    pub fn requests_for(&self, file: &str) -> Vec<Request> {
+    pub fn requests_for(&self, file: &str) -> Vec<AccessLine> {
         let mut requests = self.requests();
         requests.retain(|request| request.path.rsplit('/').next() == Some(file));
         requests

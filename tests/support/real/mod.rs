@@ -4,6 +4,8 @@
 //! the value is dropped. Nothing waits by sleeping for a guessed time; `until` polls for a fact with a limit.
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
+#[path = "../compression.rs"]
+mod compression;
 mod daemon;
 mod desktop;
 mod disk;
@@ -11,20 +13,23 @@ mod far;
 mod gpg;
 #[path = "../install.rs"]
 mod install;
+#[path = "../json_tree.rs"]
+mod json_tree;
 mod kubo;
 mod lan;
 mod live;
 mod mirror;
-mod package;
 mod pacman;
 mod parts;
+mod pkgbuild;
 mod process;
 mod repo;
 mod scene;
 mod swarm;
 mod systemd;
 
-pub use daemon::Daemon;
+pub use compression::Compression;
+pub use daemon::DaemonProcess;
 pub use desktop::{Desktop, NetworkManager};
 pub use disk::{Disk, Inserted};
 pub use far::far_apart;
@@ -34,11 +39,11 @@ pub use kubo::{Kubo, Routing};
 pub use lan::{Host, Lan};
 pub use live::Live;
 pub use mirror::Mirror;
-pub use package::{Package, noise};
 pub use pacman::{CURL, PacmanRoot, Release};
 pub use parts::{Parts, give_to_user, user};
+pub use pkgbuild::{Pkgbuild, noise_file};
 pub use process::{Process, Ran, command, run, running, until};
-pub use repo::{Compression, Repo};
+pub use repo::Repo;
 pub use scene::{Machine, Scene};
 pub use swarm::{PROGRAMS, Swarm, bytes_below, copy_programs, with_programs_of};
 pub use systemd::Systemd;

@@ -123,7 +123,7 @@ impl Process {
 
     /// Returns its output so far, of both streams.
     pub fn said(&self) -> String {
-        text(&self.stdout) + &text(&self.stderr)
+        contents(&self.stdout) + &contents(&self.stderr)
     }
 
     /// True while it is running.
@@ -159,7 +159,7 @@ impl Process {
             std::thread::sleep(Duration::from_millis(2));
         };
         let took = self.start.elapsed();
-        let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
+        let (stdout, stderr) = (contents(&self.stdout), contents(&self.stderr));
         Ran { line: std::mem::take(&mut self.line), status, stdout, stderr, took }
     }
 
@@ -179,7 +179,7 @@ impl Drop for Process {
 }
 
 /// Reads the whole file without moving the position at which the program writes.
-fn text(file: &File) -> String {
+fn contents(file: &File) -> String {
     let size = file.metadata().expect("its size").len();
     let mut bytes = vec![0; usize::try_from(size).expect("a small file")];
     file.read_exact_at(&mut bytes, 0).expect("what a program said");

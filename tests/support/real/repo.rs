@@ -1,22 +1,9 @@
 //! Package repositories, kept by the real `repo-add`.
 
-use super::{Package, Parts, Signer, command, run};
+use super::{Compression, Parts, Pkgbuild, Signer, command, run};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// The compression of the database file.
-#[derive(Clone, Copy, Debug)]
-pub enum Compression {
-    /// gzip, as on Arch Linux.
-    Gzip,
-    /// zstd.
-    Zstd,
-    /// xz.
-    Xz,
-    /// None.
-    Plain,
-}
 
 /// One directory with packages and their database.
 #[derive(Clone)]
@@ -77,7 +64,7 @@ impl Repo {
     }
 
     /// Packs these and lists them in the database, instead of other versions.
-    pub fn add(&self, packages: &[Package]) {
+    pub fn add(&self, packages: &[Pkgbuild]) {
         let files: Vec<PathBuf> = packages.iter().map(|package| package.pack(&self.dir)).collect();
         self.add_files(&files);
     }
@@ -118,10 +105,10 @@ impl Repo {
 
     fn archive(&self) -> String {
         let extension = match self.compression {
+            Compression::None => "",
             Compression::Gzip => ".gz",
             Compression::Zstd => ".zst",
             Compression::Xz => ".xz",
-            Compression::Plain => "",
         };
         format!("{}.db.tar{extension}", self.name)
     }

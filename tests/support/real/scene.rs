@@ -1,6 +1,6 @@
 //! Machines on a network that share their files, and a mirror behind the uplink.
 
-use super::{Daemon, Host, Lan, Mirror, Package, PacmanRoot, Parts, Release, Repo, Signer, Swarm, scratch};
+use super::{DaemonProcess, Host, Lan, Mirror, PacmanRoot, Parts, Pkgbuild, Release, Repo, Signer, Swarm, scratch};
 use std::path::Path;
 use std::rc::Rc;
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ struct Signed {
 
 /// One machine: a pacman, and a daemon that shares its cache.
 pub struct Machine {
-    pub daemon: Daemon,
+    pub daemon: DaemonProcess,
     pub pacman: PacmanRoot,
     pub swarm: Swarm,
     pub host: Host,
@@ -33,17 +33,17 @@ pub struct Scene {
 
 impl Scene {
     /// Makes so many machines that trust any network, and a mirror of these packages.
-    pub fn new(packages: &[Package], machines: usize) -> Scene {
+    pub fn new(packages: &[Pkgbuild], machines: usize) -> Scene {
         Scene::with(packages, machines, None)
     }
 
     /// Makes the same with signatures beside the packages, and an index that the first machine alone can fetch.
-    pub fn indexed(packages: &[Package], machines: usize) -> Scene {
+    pub fn indexed(packages: &[Pkgbuild], machines: usize) -> Scene {
         let index = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
         Scene::with(packages, machines, Some(Signed { packages: Rc::new(Signer::new()), index }))
     }
 
-    fn with(packages: &[Package], machines: usize, signed: Option<Signed>) -> Scene {
+    fn with(packages: &[Pkgbuild], machines: usize, signed: Option<Signed>) -> Scene {
         let parts = Parts::demand();
         let lan = Lan::new();
         let uplink = lan.host();

@@ -20,7 +20,7 @@ impl Systemd {
     pub fn boot() -> Systemd {
         let dir = scratch("systemd");
         let (over, pid) = (dir.path().join("over"), dir.path().join("pid"));
-        install(&over, dir.path());
+        install_package(&over, dir.path());
         let units = over.join("etc/systemd/system");
         fs::create_dir_all(&units).expect("a directory");
         fs::write(units.join("default.target"), "[Unit]\nDescription=Nothing more\nWants=sysinit.target\n")
@@ -67,7 +67,7 @@ impl Systemd {
 }
 
 /// Installs the package's files, with the program under test.
-fn install(over: &Path, dir: &Path) {
+fn install_package(over: &Path, dir: &Path) {
     let built = dir.join("built/release");
     fs::create_dir_all(&built).expect("a directory");
     for (name, program) in PROGRAMS {

@@ -148,7 +148,7 @@ fn a_configuration_that_cannot_be_read_is_named_once_and_waived() {
             // It answers without the servers, with status 0.
             let database = scene.world.path("root/var/lib/pacman");
             let answer = format!("[options]\\nRootDir = /\\nDBPath = {}\\n[core]\\nUsage = All\\n", database.display());
-            scene.world = scene.world.program("pacman-conf", &format!("printf '{answer}'"));
+            scene.world = scene.world.script("pacman-conf", &format!("printf '{answer}'"));
             close(&scene.world, closed);
             scene.is_waived(NO_CONF, closed, DENIED);
         }
@@ -165,7 +165,7 @@ fn a_pacman_conf_that_crashes_or_talks_nonsense_or_is_missing_is_named_once_and_
         ("yes", "printed more than"),
     ] {
         let mut scene = scene();
-        scene.world = scene.world.program("pacman-conf", script);
+        scene.world = scene.world.script("pacman-conf", script);
         scene.is_waived(NO_CONF, "pacman.conf", cause);
     }
     let mut scene = scene();
@@ -180,7 +180,7 @@ fn a_pacman_conf_that_crashes_or_talks_nonsense_or_is_missing_is_named_once_and_
 #[test]
 fn a_pacman_conf_that_is_too_slow_is_waited_for_once_in_a_run_and_named() {
     let mut scene = scene();
-    scene.world = scene.world.program("pacman-conf", "echo >>\"${0%/*}/../tmp/asked\"; exec sleep 600");
+    scene.world = scene.world.script("pacman-conf", "echo >>\"${0%/*}/../tmp/asked\"; exec sleep 600");
     scene.world = scene.world.set("PKGSWARM_AHEAD_ENABLED", "false");
     scene.is_waived(NO_CONF, "pacman.conf", "did not answer in");
     assert_eq!(fs::read_to_string(scene.world.path("tmp/asked")).unwrap(), "\n", "it was asked once");
@@ -359,4 +359,18 @@ fn a_list_that_makes_no_sense_is_no_obstacle_to_what_another_on_its_server_lists
     let out = world.out("zlib");
     let run = world.xfer(&lying.url("core", &zlib.file_name()), &out);
     assert_eq!((run.code(), out.exists()), (3, false), "{}", run.stderr);
+}
+
+#[test]
+fn packages_of_a_database_that_only_libalpm_can_read_are_delivered_as_unproven() {
+    let zlib = Package::new("zlib", 1000);
+    let mirror = FakeMirror::serving(&[zlib.file()]);
+    let world =
+        World::new().sync_database("core", b"BZh91AY&SY and so on").servers("core", &[mirror.repo("core")], &[]);
+    let out = world.out(&zlib.file_name());
+    let run = world.xfer(&mirror.url("core", &zlib.file_name()), &out);
+    run.succeeds();
+    world.has(&out, &zlib.bytes);
+    assert!(run.stderr.contains("warning: [core]: databases packed with bzip2 are not supported"), "{}", run.stderr);
+    assert!(run.stderr.contains("unproven: not listed"), "{}", run.stderr);
 }

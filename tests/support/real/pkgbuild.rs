@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The properties of a package.
 #[derive(Clone, Debug)]
-pub struct Package {
+pub struct Pkgbuild {
     name: String,
     version: String,
     size: u64,
@@ -16,25 +16,25 @@ pub struct Package {
     says: Vec<(String, String)>,
 }
 
-impl Package {
+impl Pkgbuild {
     /// Describes a package of 8 KiB; the version has a release and may have an epoch, as in `1:2.0-1`.
-    pub fn new(name: &str, version: &str) -> Package {
-        Package { name: name.into(), version: version.into(), size: 8 << 10, depends: Vec::new(), says: Vec::new() }
+    pub fn new(name: &str, version: &str) -> Pkgbuild {
+        Pkgbuild { name: name.into(), version: version.into(), size: 8 << 10, depends: Vec::new(), says: Vec::new() }
     }
 
     /// Sets the size, in bytes that do not compress.
-    pub fn size(self, size: u64) -> Package {
-        Package { size, ..self }
+    pub fn size(self, size: u64) -> Pkgbuild {
+        Pkgbuild { size, ..self }
     }
 
     /// Adds a dependency.
-    pub fn depends(mut self, on: &str) -> Package {
+    pub fn depends(mut self, on: &str) -> Pkgbuild {
         self.depends.push(on.into());
         self
     }
 
     /// Adds one more line of its `.PKGINFO`: `provides`, `conflict`, `replaces`, `group`.
-    pub fn says(mut self, key: &str, value: &str) -> Package {
+    pub fn says(mut self, key: &str, value: &str) -> Pkgbuild {
         self.says.push((key.into(), value.into()));
         self
     }
@@ -72,7 +72,7 @@ impl Package {
         fs::write(tree.path().join(".PKGINFO"), info).expect(".PKGINFO");
         let data = tree.path().join("usr/share").join(&self.name);
         fs::create_dir_all(&data).expect("the package's tree");
-        noise(&data.join("data.bin"), self.size);
+        noise_file(&data.join("data.bin"), self.size);
 
         let bsdtar = || {
             let mut bsdtar = command("bsdtar");
@@ -89,7 +89,7 @@ impl Package {
     /// Makes it by makepkg from a PKGBUILD, which takes a second or two.
     pub fn makepkg(&self, into: &Path) -> PathBuf {
         let work = scratch("makepkg");
-        noise(&work.path().join("data.bin"), self.size);
+        noise_file(&work.path().join("data.bin"), self.size);
         fs::write(work.path().join("PKGBUILD"), self.pkgbuild()).expect("PKGBUILD");
         give_to_user(work.path());
         // makepkg refuses to run as root.
@@ -118,7 +118,7 @@ impl Package {
 }
 
 /// Makes a file of bytes that do not compress.
-pub fn noise(path: &Path, size: u64) {
+pub fn noise_file(path: &Path, size: u64) {
     let source = fs::File::open("/dev/urandom").expect("/dev/urandom");
     let mut file = fs::File::create(path).expect("a file");
     std::io::copy(&mut source.take(size), &mut file).expect("noise");
