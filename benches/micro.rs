@@ -15,6 +15,7 @@ use pkgswarm::engine::race::board::{Board, Move, Take};
 use pkgswarm::engine::race::{Log, Pace};
 use pkgswarm::engine::source::SourceKind;
 use pkgswarm::lists::catalogue::{self, Catalogue, CatalogueEntry};
+use pkgswarm::lists::pacman::names;
 use pkgswarm::lists::pacman::syncdb;
 use pkgswarm::store::health::record::SourceRecord as HostRecord;
 use pkgswarm::store::journal::{By, Contribution, Journal};
@@ -177,7 +178,7 @@ fn database(names: &[FileName]) -> Vec<u8> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     let mut tar = tar::Builder::new(gzip);
     for file in names {
-        let package = file.package().expect("the name of a package");
+        let package = names::package(file).expect("the name of a package");
         let (name, version) = (package.name, package.version);
         let sum = Sha256::of(file.as_str().as_bytes());
         let signature = "iHUEABYKAB0WIQ".repeat(12);

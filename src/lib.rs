@@ -31,7 +31,7 @@
 //!    only user is the caller is not copied but gets its name there.
 //!
 //! What these steps need is in three parts, and each function takes the part that it needs: the
-//! [`machine`] that all calls of a process share, the [`lists`](machine::lists) of pacman and the indexes,
+//! [`machine`] that all calls of a process share, the [`lists`](machine::lists) of the package system and the indexes,
 //! and the single [`call`](machine::call), which knows its run of pacman and what earlier calls learnt. Step 3 returns a
 //! receipt beside its result, also when it failed; [`background::note`](pacman::background::note) writes the [`journal`](store::journal) from it.
 //!
@@ -60,7 +60,8 @@
 //! | route | how a refresh may reach an index: by neighbours, Kubo, a gateway, its plain copy |
 //! | catalogue | one table of an index, or one sync database, compiled for look-ups without parsing |
 //! | machine | what all calls of one process share: settings, store, HTTP clients |
-//! | lists | what pacman.conf, the sync databases and the indexes say, as one run of pacman sees them |
+//! | list | what the repositories of one package system say exist: names, expectations, servers; pacman's is the one there is |
+//! | lists | what that list and the indexes say, as one run of pacman sees them |
 //! | call | one call of this program that delivers files, for one run of pacman |
 //! | run | one run of pacman (`pacman_run`), with at most one *transaction*; its name is the id and start time of the process |
 //! | want | a file to fetch: name, repository, plan, sources to ask |

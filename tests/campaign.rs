@@ -38,6 +38,7 @@ use pkgswarm::engine::race::{Log, Pace, Race, RaceOutcome, RaceSource, Roots};
 use pkgswarm::engine::source::SourceKind;
 use pkgswarm::report::ProgressLine;
 use pkgswarm::store::health::record::SourceRecord;
+use pkgswarm::trust::look::FileShape;
 use pkgswarm::trust::output::Output;
 use pkgswarm::trust::plan::Expect;
 use scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
@@ -251,7 +252,7 @@ fn check(seed: u64, dir: &Path, is_read_early: bool) {
         .map(|source| RaceSource { source: Box::new(source), record: SourceRecord::default() });
     let race = Race {
         sources: sources.collect(),
-        name: &name,
+        shape: FileShape::ANY,
         expect,
         pace: scene.pace,
         roots: scene.root.map(|root| Box::new(root) as Box<dyn Roots>),

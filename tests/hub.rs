@@ -28,6 +28,7 @@ use pkgswarm::machine::Machine;
 use pkgswarm::machine::call::Call;
 use pkgswarm::machine::lists::Lists;
 use pkgswarm::store::health::record::SourceRecord;
+use pkgswarm::trust::look::FileShape;
 use pkgswarm::trust::plan::{Expect, Known};
 use scripted::{Dice, Fault, Manner, Scripted};
 use tokio::runtime::Builder;
@@ -65,7 +66,14 @@ fn want(dir: &Path, number: usize) -> Want {
     let bytes = Dice::new(number as u64).bytes(SIZE);
     std::fs::write(&path, &bytes).unwrap();
     let known = Known { size: SIZE as u64, sha256: Sha256::of(&bytes), root: None };
-    Want { name, repo: None, plan: known.plan(), candidates: vec![Candidate::File(path)], doubt: None }
+    Want {
+        name,
+        shape: FileShape::ANY,
+        repo: None,
+        plan: known.plan(),
+        candidates: vec![Candidate::File(path)],
+        doubt: None,
+    }
 }
 
 /// The sha256 of a file, which is not read into memory at once.
@@ -145,10 +153,9 @@ fn scripted(truth: &Rc<Vec<u8>>) -> Scripted {
 async fn fetched(truth: &Rc<Vec<u8>>, sent: &Rc<Cell<u64>>, cancel: &CancellationToken, partial: &File) -> bool {
     let mut source = scripted(truth);
     source.sent = Rc::clone(sent);
-    let name = FileName::new("a-1-1-any.pkg.tar.zst").unwrap();
     let race = Race {
         sources: vec![RaceSource { source: Box::new(source), record: SourceRecord::default() }],
-        name: &name,
+        shape: FileShape::ANY,
         expect: Expect::Exact { sha256: Sha256::of(truth), size: truth.len() as u64 },
         pace: Pace {
             head_start: Duration::ZERO,

@@ -1,4 +1,5 @@
-//! Names that come from outside: package files, repositories, and how to show them safely.
+//! Names that come from outside: files, repositories, and how to show them safely. What a file name stands for is
+//! for the list of its system to tell ([`crate::lists::system`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,39 +24,6 @@ pub enum NameError {
     NotPlain(String),
 }
 
-/// The kind of file that a name stands for, in pacman's world.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NameKind {
-    /// `NAME-VERSION-RELEASE-ARCH.pkg.tar[.*]`
-    Package,
-    /// `….sig` beside a package.
-    PackageSignature,
-    /// `REPO.db` or `REPO.files`
-    Database,
-    /// `REPO.db.sig` or `REPO.files.sig`
-    DatabaseSignature,
-    /// Anything else.
-    Other,
-}
-
-impl NameKind {
-    /// Returns true for a package and for the signature of one.
-    pub fn is_of_package(self) -> bool {
-        matches!(self, NameKind::Package | NameKind::PackageSignature)
-    }
-}
-
-/// The parts of a package file name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PackageParts<'a> {
-    /// `%NAME%`
-    pub name: &'a str,
-    /// `%VERSION%`: `[epoch:]version-release`
-    pub version: &'a str,
-    /// `x86_64`, `any`, …
-    pub arch: &'a str,
-}
-
 impl FileName {
     /// Checks `text` and keeps it.
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
@@ -66,46 +34,6 @@ impl FileName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Tells packages, databases and their signatures apart by suffix alone.
-    pub fn kind(&self) -> NameKind {
-        let (base, signed) = match self.0.strip_suffix(".sig") {
-            Some(base) => (base, true),
-            None => (self.0.as_str(), false),
-        };
-        let database = base.ends_with(".db") || base.ends_with(".files");
-        match (database, is_package(base), signed) {
-            (true, _, false) => NameKind::Database,
-            (true, _, true) => NameKind::DatabaseSignature,
-            (_, true, false) => NameKind::Package,
-            (_, true, true) => NameKind::PackageSignature,
-            _ => NameKind::Other,
-        }
-    }
-
-    /// Returns the name of the signed file: the name without `.sig`. None of `..sig` and `...sig`, which would
-    /// leave their directory.
-    pub fn signed(&self) -> Option<FileName> {
-        self.0.strip_suffix(".sig").and_then(|base| Self::new(base).ok())
-    }
-
-    /// Returns the repository of a database name: `core` of `core.db`, `core.files` and their signatures.
-    pub fn repo(&self) -> Option<RepoName> {
-        let base = self.0.strip_suffix(".sig").unwrap_or(&self.0);
-        let repo = base.strip_suffix(".db").or_else(|| base.strip_suffix(".files"))?;
-        RepoName::new(repo).ok()
-    }
-
-    /// Splits a package name from its right end, where the parts cannot contain `-`.
-    pub fn package(&self) -> Option<PackageParts<'_>> {
-        let base = self.0.strip_suffix(".sig").unwrap_or(&self.0);
-        let stem = &base[..base.rfind(".pkg.tar")?];
-        let (rest, arch) = stem.rsplit_once('-')?;
-        let (rest_version, _release) = rest.rsplit_once('-')?;
-        let (name, _) = rest_version.rsplit_once('-')?;
-        let version = &rest[name.len() + 1..];
-        (!name.is_empty()).then_some(PackageParts { name, version, arch })
-    }
 }
 
 impl fmt::Display for FileName {
@@ -114,7 +42,7 @@ impl fmt::Display for FileName {
     }
 }
 
-/// The name of a sync database, as in a `[section]` of pacman.conf. The same limits as [`FileName`].
+/// The name of a repository, as in a `[section]` of pacman.conf. The same limits as [`FileName`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RepoName(String);
 
@@ -174,13 +102,6 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-fn is_package(base: &str) -> bool {
-    base.rfind(".pkg.tar").is_some_and(|at| {
-        let suffix = &base[at + ".pkg.tar".len()..];
-        at > 0 && (suffix.is_empty() || (suffix.starts_with('.') && !suffix[1..].contains(['.', '-'])))
-    })
-}
-
 fn check(text: String) -> Result<String, NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);
@@ -198,46 +119,6 @@ fn check(text: String) -> Result<String, NameError> {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> FileName {
-        FileName::new(text).unwrap()
-    }
-
-    #[test]
-    fn names_are_told_apart_by_their_suffix() {
-        for (text, kind) in [
-            ("zstd-1.5.7-2-x86_64.pkg.tar.zst", NameKind::Package),
-            ("old-1-1-any.pkg.tar", NameKind::Package),
-            ("zstd-1.5.7-2-x86_64.pkg.tar.zst.sig", NameKind::PackageSignature),
-            ("core.db", NameKind::Database),
-            ("core.files", NameKind::Database),
-            ("core.db.sig", NameKind::DatabaseSignature),
-            ("index.html", NameKind::Other),
-            ("a.pkg.tar.zst.html", NameKind::Other),
-            ("x.sig", NameKind::Other),
-        ] {
-            assert_eq!(name(text).kind(), kind, "{text}");
-        }
-    }
-
-    #[test]
-    fn package_names_split_from_the_right() {
-        let gamma = name("gtk-update-icon-cache+x-1:2.0-1.1-any.pkg.tar.xz");
-        assert_eq!(
-            gamma.package(),
-            Some(PackageParts { name: "gtk-update-icon-cache+x", version: "1:2.0-1.1", arch: "any" })
-        );
-        assert_eq!(name("core.db").package(), None);
-        assert_eq!(name("a-b.pkg.tar.zst").package(), None);
-    }
-
-    #[test]
-    fn what_a_signature_signs_is_a_plain_name_as_well() {
-        assert_eq!(name("core.db.sig").signed(), Some(name("core.db")));
-        for dots in [".sig", "..sig", "...sig"] {
-            assert_eq!(name(dots).signed(), None, "{dots}");
-        }
-    }
-
     #[test]
     fn names_that_would_leave_their_directory_are_refused() {
         assert_eq!(FileName::new(""), Err(NameError::Empty));
@@ -245,13 +126,6 @@ mod tests {
         for bad in ["..", ".", "a/b", "/", "a\nb", "a\u{1b}[2J"] {
             assert_eq!(FileName::new(bad), Err(NameError::NotPlain(bad.to_owned())));
         }
-    }
-
-    #[test]
-    fn databases_name_their_repository() {
-        assert_eq!(name("core.db").repo(), RepoName::new("core").ok());
-        assert_eq!(name("my.repo.files.sig").repo(), RepoName::new("my.repo").ok());
-        assert_eq!(name("a-1-1-any.pkg.tar.zst").repo(), None);
     }
 
     #[test]

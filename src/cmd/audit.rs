@@ -10,14 +10,14 @@ use crate::base::digest::Sha256;
 use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::fsx;
-use crate::base::name::{FileName, NameKind};
+use crate::base::name::FileName;
 use crate::cmd::cli::AuditArgs;
 use crate::config::{ProgressMode, Settings};
 use crate::dag::build::{BuiltFile, build};
 use crate::index::in_use;
 use crate::lists::catalogue::Catalogue;
 use crate::machine::Machine;
-use crate::machine::lists::Lists;
+use crate::machine::lists::{self, Lists};
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::report::{self, ProgressLine, counted};
 
@@ -70,7 +70,7 @@ fn voices(lists: &Lists, names: &[PathBuf]) -> Result<Vec<Voice>, Error> {
     let is_wanted = |index: &str| names.is_empty() || names.iter().any(|name| name == Path::new(index));
     let mut voices = Vec::new();
     for repo in lists.repo_names() {
-        if let Some(table) = lists.repo(&repo).map(|repo| lists.database(repo)).transpose()?.flatten() {
+        if let Some(table) = lists.repo(&repo).map(|_| lists.table(&repo)).transpose()?.flatten() {
             voices.push(Voice { list: format!("the sync database {repo}"), table });
         }
         let tables = lists.tables(repo.as_str()).into_iter().filter(|(index, _)| is_wanted(index));
@@ -107,8 +107,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn is_package(path: &Path) -> bool {
-    let kind = name_of(path).map(|name| name.kind());
-    matches!(kind, Some(NameKind::Package | NameKind::PackageSignature)) && path.is_file()
+    let is_of_package = |name| lists::read(&name).shape.kind.is_of_package();
+    name_of(path).is_some_and(is_of_package) && path.is_file()
 }
 
 fn name_of(path: &Path) -> Option<FileName> {
@@ -140,13 +140,13 @@ struct Audited<'a> {
 fn audit<'a>(path: &'a Path, voices: &'a [Voice], done: &mut u64, progress: &ProgressLine) -> io::Result<Audited<'a>> {
     let file = fsx::open_followed(path)?;
     let name = name_of(path).ok_or_else(|| io::Error::other("its name cannot be that of a package"))?;
-    let shown = name.to_string();
+    let (shown, signed) = (name.to_string(), lists::read(&name).signed);
     let here = build(CountingReader { file, done, progress, name: &shown })?;
     let said = voices.iter().filter_map(|voice| {
         // A damaged table is skipped here; looking a package up reports the damage.
-        let listed = voice.table.find_content(&name).ok()??;
+        let listed = voice.table.find_content(&name, signed.as_ref()).ok()??;
         // Nothing names the CID of a signature.
-        let cid = if name.signed().is_some() { None } else { listed.cid() };
+        let cid = if signed.is_some() { None } else { listed.cid() };
         Some(Claim { list: &voice.list, size: listed.size, sha256: listed.sha256, cid })
     });
     Ok(Audited { path, here, said: said.collect() })

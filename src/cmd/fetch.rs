@@ -25,6 +25,7 @@ use crate::engine::source;
 use crate::engine::want::{self, Want};
 use crate::machine::Machine;
 use crate::machine::call::Call;
+use crate::machine::lists;
 use crate::pacman::background;
 use crate::pacman::handover::{self, Arrival, Giver, HandoverTarget, Tell};
 use crate::report::columns::Paper;
@@ -123,7 +124,7 @@ fn name_in(what: &str) -> String {
 fn told(env: &Env, args: &FetchArgs, arrival: &Arrival<'_>) -> Result<(), Error> {
     let (message, what) = (arrival.message, args.what[arrival.message.asked()].as_str());
     // For an output under another name, the child alone knows the file's own name.
-    let is_package = message.name().is_some_and(|name| name.package().is_some());
+    let is_package = message.name().is_some_and(|name| lists::read(&name).package.is_some());
     let name = if is_package { arrival.name.to_owned() } else { name_in(what) };
     let origin = message.origin();
     if !args.json {

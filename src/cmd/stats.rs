@@ -13,6 +13,7 @@ use crate::cmd::cli::StatsArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::Settings;
 use crate::config::value::show_size;
+use crate::machine::lists;
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::report::columns::Tone;
 use crate::report::counted;
@@ -62,7 +63,7 @@ fn read(settings: &Settings, zone: &TimeZone, since: u64) -> Result<Stats, Error
         let journal = Journal::at(store);
         let read = journal.read(since, |record| {
             let day = day(record.at, zone);
-            stats.add(&record, &day);
+            stats.add(&record, lists::read(&record.name).shape.kind.is_of_database(), &day);
         });
         read.map_err(|e| Error::local(store.join("journal").display(), e))?;
     }

@@ -8,12 +8,14 @@ use serde_json::json;
 
 use crate::base::env::Env;
 use crate::base::error::Error;
+use crate::base::name::FileName;
 use crate::cmd::cli::{CleanArgs, JsonArgs, StoreCommand};
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::Settings;
 use crate::config::value::show_size;
 use crate::host::inspect::pacman;
 use crate::index::time;
+use crate::machine::lists;
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::pacman::prefetch::state::{PendingUpdate, PrefetchState};
 use crate::report::columns::Tone;
@@ -94,9 +96,11 @@ impl Reasons {
     /// True for a file of a pending update: the package, whatever its standing, and a signature that an index lists,
     /// which has a key of its own.
     fn is_pending(&self, file: &KeptFile) -> bool {
-        let signed = file.name.as_deref().map(|name| name.strip_suffix(".sig").unwrap_or(name));
+        let name = file.name.as_deref().and_then(|name| FileName::new(name).ok());
+        let signed = name.map(|name| lists::read(&name).signed.unwrap_or(name));
         self.pending.iter().any(|update| {
-            update.sha256.is_some_and(|sha256| sha256.to_string() == file.key) || signed == Some(update.file.as_str())
+            update.sha256.is_some_and(|sha256| sha256.to_string() == file.key)
+                || signed.as_ref().is_some_and(|signed| signed.as_str() == update.file)
         })
     }
 

@@ -23,7 +23,7 @@ use crate::daemon::watch::{WatchEvent, Watcher};
 use crate::index::in_use;
 use crate::lists::catalogue::Catalogue;
 use crate::machine::Machine;
-use crate::machine::lists::Lists;
+use crate::machine::lists::{self, Lists};
 use crate::node::Node;
 use crate::node::indexes::Indexes;
 use crate::node::shelf::{Shelf, Shelved, saved};
@@ -118,7 +118,7 @@ struct LibraryLists {
     dirs: Vec<PathBuf>,
     /// Files elsewhere: those that indexes in use consist of, and the databases that they list.
     files: Vec<OfferedBySha256>,
-    /// True if pacman's configuration is known.
+    /// True if the system's configuration is known.
     is_whole: bool,
 }
 
@@ -126,9 +126,11 @@ impl LibraryLists {
     /// Lists the repositories that list a file of this name and size, with its sha256.
     fn find(&self, name: &FileName, size: u64) -> Vec<(&str, Sha256)> {
         let mut found = Vec::new();
+        let signed = lists::read(name).signed;
         for (repo, tables) in &self.tables {
             for table in tables {
-                let listed = table.find_content(name).ok().flatten().filter(|listed| listed.size == size);
+                let listed =
+                    table.find_content(name, signed.as_ref()).ok().flatten().filter(|listed| listed.size == size);
                 found.extend(listed.map(|listed| (&**repo, listed.sha256)));
             }
         }
@@ -228,8 +230,7 @@ impl Keeper {
         let lists = Lists::of(&machine);
         let mut dirs = lists.cache_dirs().to_vec();
         dirs.push(self.store.files_dir());
-        let mut watched: Vec<PathBuf> =
-            lists.conf().into_iter().flat_map(|conf| [conf.db_path.join("sync"), conf.db_path.clone()]).collect();
+        let mut watched = lists.places();
         let mut prefetched = Vec::new();
         for store in &self.settings.share_stores {
             dirs.push(store.join("files"));
@@ -257,8 +258,8 @@ impl Keeper {
             let mut of_repo: Vec<Catalogue> =
                 indexed.extract_if(.., |(of, _)| *of == repo).map(|(_, table)| table).collect();
             for lists in std::iter::once(&lists).chain(&prefetched) {
-                if let Some(configured) = lists.repo(&repo) {
-                    of_repo.extend(lists.database(configured).ok().flatten());
+                if lists.repo(&repo).is_some() {
+                    of_repo.extend(lists.table(&repo).ok().flatten());
                 }
             }
             tables.push((repo.to_string(), of_repo));
@@ -268,7 +269,7 @@ impl Keeper {
                 log::warn(&warning);
             }
         }
-        Ok(LibraryLists { tables, dirs, files, is_whole: lists.conf().is_some() })
+        Ok(LibraryLists { tables, dirs, files, is_whole: lists.repos().is_ok() })
     }
 
     /// Puts a file on the shelf if it may be there, and takes it away if not.
@@ -331,7 +332,10 @@ impl Keeper {
         if dir == self.store.files_dir() || self.settings.share_stores.iter().any(|store| dir == store.join("files")) {
             return name.parse::<Sha256>().ok().and_then(|_| name_at(path));
         }
-        FileName::new(name).ok().filter(|name| name.package().is_some() || name.signed().is_some())
+        FileName::new(name).ok().filter(|name| {
+            let reading = lists::read(name);
+            reading.package.is_some() || reading.signed.is_some()
+        })
     }
 }
 

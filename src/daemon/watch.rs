@@ -10,6 +10,7 @@ use std::thread;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
 use crate::config::Settings;
+use crate::lists::pacman::names;
 
 /// News for the library thread.
 pub(super) enum WatchEvent {
@@ -76,5 +77,5 @@ impl Watcher {
 fn is_list(dir: &Path, name: &str) -> bool {
     let is_copy = || dir.ends_with("index/index") && !name.starts_with('.');
     let plain = ["sync", "index", "pkgswarm.json", "prefetch", "state.json"];
-    name.ends_with(".db") || plain.contains(&name) || is_copy()
+    names::lists_packages(name) || plain.contains(&name) || is_copy()
 }

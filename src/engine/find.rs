@@ -19,7 +19,7 @@ pub struct FoundFile {
     pub exact: Option<Known>,
 }
 
-/// Finds `what`; the first repository in pacman.conf that has it wins, as with pacman, then those of indexes alone.
+/// Finds `what`; the first repository of the system that has it wins, as with pacman, then those of indexes alone.
 ///
 /// # Errors
 /// `NoSource` when no file matches; the hint names what to try.
@@ -36,7 +36,7 @@ pub fn find(lists: &Lists, what: &str) -> Result<FoundFile, Error> {
     }
     for repo in repos {
         for catalogue in catalogues(lists, &repo)? {
-            if let Some(name) = in_catalogue(&catalogue, what) {
+            if let Some(name) = in_catalogue(lists, &catalogue, what) {
                 return Ok(FoundFile { repo, name, exact: None });
             }
         }
@@ -73,28 +73,29 @@ fn by_content(
 
 /// Returns the sync database of a repository, if there is one, and the tables of indexes.
 fn catalogues(lists: &Lists, repo: &RepoName) -> Result<Vec<Catalogue>, Error> {
-    let database = lists.repo(repo).map(|configured| lists.database(configured)).transpose()?.flatten();
+    let database = lists.repo(repo).map(|_| lists.table(repo)).transpose()?.flatten();
     Ok(database.into_iter().chain(lists.tables(repo.as_str()).into_iter().map(|(_, table)| table)).collect())
 }
 
-fn in_catalogue(catalogue: &Catalogue, what: &str) -> Option<FileName> {
+fn in_catalogue(lists: &Lists, catalogue: &Catalogue, what: &str) -> Option<FileName> {
     if let Ok(name) = FileName::new(what) {
         // A signature is listed with the file that it signs.
-        let listed = name.signed().unwrap_or_else(|| name.clone());
+        let listed = lists.read(&name).signed.unwrap_or_else(|| name.clone());
         if let Ok(Some(_)) = catalogue.find(&listed) {
             return Some(name);
         }
     }
+    let is_of = |file: &FileName, package: &str| lists.read(file).package.is_some_and(|parts| parts.name == package);
     let newest = |records: Vec<CatalogueEntry>| records.into_iter().map(|record| record.name).next_back();
-    if let Some(name) = newest(catalogue.by_package_name(what).ok()?) {
+    if let Some(name) = newest(catalogue.by_package_name(what, is_of).ok()?) {
         return Some(name);
     }
     // name-version-release: the version follows one of the dashes.
     what.match_indices('-').find_map(|(dash, _)| {
         let (name, version) = (&what[..dash], &what[dash + 1..]);
-        let mut records = catalogue.by_package_name(name).ok()?.into_iter();
+        let mut records = catalogue.by_package_name(name, is_of).ok()?.into_iter();
         records
-            .find(|record| record.name.package().is_some_and(|parts| is_version(parts.version, version)))
+            .find(|record| lists.read(&record.name).package.is_some_and(|parts| is_version(parts.version, version)))
             .map(|record| record.name)
     })
 }

@@ -3,14 +3,15 @@
 use reqwest::Url;
 
 use crate::base::error::Error;
-use crate::base::name::{FileName, NameKind, RepoName};
+use crate::base::name::{FileName, RepoName};
 use crate::config::SearchPolicy;
 use crate::engine::deliver::{Candidate, Order};
 use crate::engine::source::kubo::KuboReach;
-use crate::lists::pacman::pacman_conf::{PacmanConf, Repo};
+use crate::lists::system::{NameKind, Repository};
 use crate::machine::Machine;
-use crate::machine::lists::Lists;
+use crate::machine::lists::{Lists, NameReading};
 use crate::net::http;
+use crate::trust::look::FileShape;
 use crate::trust::plan::{Expect, Knowledge, Plan, UnreadList, plan};
 use crate::trust::verify::Waiver;
 
@@ -19,8 +20,10 @@ use crate::trust::verify::Waiver;
 pub struct Want {
     /// Its name.
     pub name: FileName,
+    /// What its system takes a file of this name for.
+    pub shape: FileShape,
     /// The repository whose servers the URL matches.
-    pub repo: Option<Repo>,
+    pub repo: Option<Repository>,
     /// Its expected content.
     pub plan: Plan,
     /// The sources to ask, in order.
@@ -47,11 +50,13 @@ impl Want {
     pub fn of(lists: &Lists, url: &str) -> Result<Self, Error> {
         let name = name_of(url)?;
         let first = Candidate::of_url(&parse(url)?)?;
-        let UrlKnowledge { repo, knowledge, doubt } = match lists.conf() {
-            Some(conf) => listed(lists, conf, url, &name)?,
-            None => UrlKnowledge::nowhere(lists.without_conf()),
+        let reading = lists.read(&name);
+        let UrlKnowledge { repo, knowledge, doubt } = match lists.repos() {
+            Ok(repos) => listed(lists, &repos, url, &name, &reading)?,
+            Err(_) => UrlKnowledge::nowhere(lists.without_repos()),
         };
-        let plan = plan(&name, &knowledge)?;
+        let NameReading { shape, path, .. } = reading;
+        let plan = plan(&name, shape.kind, &knowledge)?;
         let mut candidates = Vec::new();
         if let Some(repo) = &repo
             && lists.may_share(&repo.name)
@@ -60,51 +65,52 @@ impl Want {
         }
         candidates.push(first);
         if let Some(repo) = &repo {
-            candidates.extend(servers(repo, &name).filter(|(other, _)| other != url).map(|(_, candidate)| candidate));
+            candidates.extend(servers(repo, &path).filter(|(other, _)| other != url).map(|(_, candidate)| candidate));
         }
-        Ok(Self { name, repo, plan, candidates, doubt })
+        Ok(Self { name, shape, repo, plan, candidates, doubt })
     }
 
     /// Returns the same file without an expectation, because its list could not be read; `None` without a doubt.
     pub fn doubted(&self) -> Option<Self> {
         let knowledge = Knowledge { in_repo: true, unread: Some(self.doubt?), ..Knowledge::default() };
-        let plan = plan(&self.name, &knowledge).ok()?;
+        let plan = plan(&self.name, self.shape.kind, &knowledge).ok()?;
         Some(Self { plan, doubt: None, ..self.clone() })
     }
 
     /// Returns the order to fetch it.
     pub fn order(&self) -> Order<'_> {
-        Order { name: &self.name, plan: &self.plan, candidates: &self.candidates }
+        Order { name: &self.name, shape: self.shape, plan: &self.plan, candidates: &self.candidates }
     }
 
-    /// Returns the kind of the file for pacman: its name tells it only where pacman or a repository gave the name.
+    /// Returns the kind of the file: its name tells it only where the system or a repository gave the name.
     pub fn kind(&self) -> NameKind {
         match self.plan.expect {
             Expect::Waived(Waiver::NotPacmans) => NameKind::Other,
-            _ => self.name.kind(),
+            _ => self.shape.kind,
         }
     }
 
     /// Looks up the entries for a file of a repository, and all sources of it.
     pub fn in_repo(lists: &Lists, repo: &RepoName, name: FileName) -> Result<Self, Error> {
-        let plan = plan(&name, &lists.knowledge(repo, &name)?)?;
+        let plan = plan(&name, lists.read(&name).shape.kind, &lists.knowledge(repo, &name)?)?;
         Ok(Self::planned(lists, repo, name, plan))
     }
 
     /// Makes the want of the file in `plan`, with all sources of it; `repo` has it under the name `name`.
     pub fn planned(lists: &Lists, repo: &RepoName, name: FileName, plan: Plan) -> Self {
         let configured = lists.repo(repo).cloned();
+        let NameReading { shape, path, .. } = lists.read(&name);
         let mut candidates = if lists.may_share(repo) { by_content(lists.machine(), &plan) } else { Vec::new() };
         if let Some(repo) = &configured {
-            candidates.extend(servers(repo, &name).map(|(_, candidate)| candidate));
+            candidates.extend(servers(repo, &path).map(|(_, candidate)| candidate));
         }
-        Self { name, repo: configured, plan, candidates, doubt: None }
+        Self { name, shape, repo: configured, plan, candidates, doubt: None }
     }
 }
 
 /// The entries for the file at a URL.
 struct UrlKnowledge {
-    repo: Option<Repo>,
+    repo: Option<Repository>,
     knowledge: Knowledge,
     doubt: Option<UnreadList>,
 }
@@ -114,25 +120,32 @@ impl UrlKnowledge {
         Self { repo: None, knowledge, doubt: None }
     }
 
-    fn in_repo(repo: &Repo, knowledge: Knowledge) -> Self {
+    fn in_repo(repo: &Repository, knowledge: Knowledge) -> Self {
         Self { repo: Some(repo.clone()), knowledge, doubt: None }
     }
 }
 
 /// Returns the repository that `url` belongs to, and its entries. Of several that share a server, the first one
-/// whose database lists the file, as pacman decides it; else the first one of which an index does. A malformed
+/// whose own list has the file, as pacman decides it; else the first one of which an index does. A malformed
 /// database, which pacman passes over as well, does not end the search.
-fn listed(lists: &Lists, conf: &PacmanConf, url: &str, name: &FileName) -> Result<UrlKnowledge, Error> {
-    let Some((first, _)) = conf.repo_of(url) else {
-        let of_another = if lists.pacman_run().is_hidden { lists.without_conf() } else { unlisted(lists) };
+fn listed(
+    lists: &Lists,
+    repos: &[&Repository],
+    url: &str,
+    name: &FileName,
+    reading: &NameReading<'_>,
+) -> Result<UrlKnowledge, Error> {
+    let repos = repos_at(repos, url, reading);
+    let Some(first) = repos.first() else {
+        let of_another = if lists.may_be_others() { lists.without_repos() } else { unlisted(lists) };
         return Ok(UrlKnowledge::nowhere(of_another));
     };
-    if is_database(name) {
+    if reading.shape.kind.is_of_database() {
         // Databases have no expectation: the user's mirror decides their content.
         return Ok(UrlKnowledge::in_repo(first, Knowledge { in_repo: true, ..Knowledge::default() }));
     }
     let (mut unread, mut doubt, mut indexed, mut refused) = (None, None, None, None);
-    for (repo, _) in conf.repos_of(url) {
+    for repo in &repos {
         let knowledge = match lists.knowledge(&repo.name, name) {
             Ok(knowledge) => knowledge,
             Err(error) => {
@@ -159,7 +172,7 @@ fn listed(lists: &Lists, conf: &PacmanConf, url: &str, name: &FileName) -> Resul
 
 /// Returns the knowledge of a file that no list has: only the kind of caller.
 fn unlisted(lists: &Lists) -> Knowledge {
-    Knowledge { for_others: !lists.is_for_pacman(), ..Knowledge::default() }
+    Knowledge { for_others: !lists.is_for_system(), ..Knowledge::default() }
 }
 
 /// Returns the candidates that have files by their content: neighbours, Kubo and gateways, where they may be asked.
@@ -187,18 +200,24 @@ pub fn by_content(machine: &Machine, plan: &Plan) -> Vec<Candidate> {
     candidates
 }
 
+/// Returns the repositories that `url`, whose file name reads like this, could be a file of, in their order; the one that
+/// the file is named after is the first.
+///
+/// A package manager joins server and file name with `/` and encodes nothing, so the text has to match; only slashes
+/// between the two are ignored. Where several repositories share a server, a database belongs to the one that it is named
+/// after and any other file to the first that lists it.
+pub fn repos_at<'r>(repos: &[&'r Repository], url: &str, reading: &NameReading<'_>) -> Vec<&'r Repository> {
+    let mut found: Vec<_> = repos.iter().copied().filter(|repo| repo.has(url, &reading.path)).collect();
+    found.sort_by_key(|repo| reading.repo.as_ref() != Some(&repo.name));
+    found
+}
+
 /// Returns the file at each of the repository's servers, in the order in which pacman would try them.
-fn servers(repo: &Repo, name: &FileName) -> impl Iterator<Item = (String, Candidate)> {
-    repo.servers.iter().filter_map(move |server| {
-        let url = format!("{}/{name}", server.trim_end_matches('/'));
+fn servers(repo: &Repository, path: &str) -> impl Iterator<Item = (String, Candidate)> {
+    repo.urls(path).filter_map(|url| {
         let candidate = Candidate::of_url(&Url::parse(&url).ok()?).ok()?;
         Some((url, candidate))
     })
-}
-
-/// Returns true for the name of a database or its signature.
-pub fn is_database(name: &FileName) -> bool {
-    matches!(name.kind(), NameKind::Database | NameKind::DatabaseSignature)
 }
 
 /// Prints a text that may be a URL, without secrets: one that does not parse may hold a password all the same.
@@ -215,6 +234,13 @@ fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::lists::read;
+
+    fn repo(name: &str, servers: &[&str], caches: &[&str]) -> Repository {
+        let texts = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect();
+        let name = RepoName::new(name).unwrap();
+        Repository { name, servers: texts(servers), cache_servers: texts(caches), signatures_required: false }
+    }
 
     #[test]
     fn the_name_is_what_pacman_calls_the_file() {
@@ -230,5 +256,42 @@ mod tests {
     fn a_url_that_does_not_parse_is_shown_without_its_password() {
         assert_eq!(parse("http://user:secret@/x").unwrap_err().subject, "http:///x");
         assert_eq!(parse("no url").unwrap_err().subject, "no url");
+    }
+
+    #[test]
+    fn a_url_belongs_to_the_repository_whose_server_it_begins_with() {
+        let repos = [
+            repo("core", &["https://m.example/core/os/x86_64", "http://n.example/arch/core/os/x86_64/"], &[]),
+            repo("extra", &["https://m.example/extra/os/x86_64"], &["http://127.0.0.1:7077"]),
+            repo("x", &["file:///srv/repo"], &[]),
+            repo("y", &["file:///srv/repo"], &[]),
+        ];
+        let repos: Vec<&Repository> = repos.iter().collect();
+        let at = |url: &str| name_of(url).map(|name| repos_at(&repos, url, &read(&name))).unwrap_or_default();
+        let of = |url: &str| at(url).first().map(|repo| format!("{} {}", repo.name, name_of(url).unwrap()));
+        for (url, want) in [
+            ("https://m.example/core/os/x86_64/a-1:2+b-1-any.pkg.tar.zst", "core a-1:2+b-1-any.pkg.tar.zst"),
+            ("https://m.example/core/os/x86_64/core.db", "core core.db"),
+            ("http://n.example/arch/core/os/x86_64/core.db.sig", "core core.db.sig"),
+            ("http://n.example/arch/core/os/x86_64//core.db", "core core.db"),
+            ("http://127.0.0.1:7077/a-1-1-any.pkg.tar.zst", "extra a-1-1-any.pkg.tar.zst"),
+            ("file:///srv/repo/y.db", "y y.db"),
+            ("file:///srv/repo/a-1-1-any.pkg.tar.zst", "x a-1-1-any.pkg.tar.zst"),
+        ] {
+            assert_eq!(of(url).as_deref(), Some(want), "{url}");
+        }
+        for other in [
+            "https://m.example/core/os/x86_64/",
+            "https://m.example/core/os/x86_64",
+            "https://m.example/core/os/x86_64/../x",
+            "https://m.example/core/os/x86_64/..",
+            "https://m.example/core/os/x86_64x/core.db",
+            "http://m.example/core/os/x86_64/core.db",
+            "core.db",
+            "",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+        assert_eq!(at("file:///srv/repo/z-1-1-any.pkg.tar.zst").len(), 2);
     }
 }

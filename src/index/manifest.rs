@@ -8,6 +8,7 @@ use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName, shown};
 use crate::base::size::{self, OWN_BLOCK_MOST, PROFILE};
+use crate::lists::pacman::names;
 
 /// The written format, and the only one that is read.
 pub const FORMAT: u32 = 1;
@@ -282,7 +283,7 @@ impl Table {
         let databases = wire.databases.into_iter().map(|database| {
             let name = FileName::new(database.name).map_err(|_| ManifestError::Limit("database name"))?;
             // A publisher must not describe `core.db` under the name of another repo.
-            within(name.repo().as_ref() == Some(&repo), "database name")?;
+            within(names::repo(&name).as_ref() == Some(&repo), "database name")?;
             let WireDatabase { size, sha256, cid, modified, .. } = database;
             // It becomes the date of a file, and later of a request to a mirror.
             within(modified.is_none_or(|at| at <= LAST), "date of a database")?;

@@ -9,9 +9,11 @@
 //! Its parts, each of which may use those in lines above its own:
 //!
 //! ```text
+//! system
 //! pacman
 //! catalogue
 //! ```
 
 pub mod catalogue;
 pub mod pacman;
+pub mod system;

@@ -21,8 +21,8 @@ use std::rc::Rc;
 
 use crate::base::env::{BESIDE, Env, HANDOVER};
 use crate::base::error::Error;
+use crate::base::public::is_public_url;
 use crate::config::{self, AskPolicy, IndexConfig, Settings, SharePolicy};
-use crate::lists::pacman::server;
 use crate::net::http::Http;
 use crate::net::kubo::Kubo;
 use crate::store::Store;
@@ -124,7 +124,7 @@ impl Machine {
                 index.repos.iter().all(|repo| repo.value().is_ok_and(|repo| names.contains(repo)))
             }
         };
-        is_named || index.url.as_ref().is_none_or(|url| server::is_public(&url.to_string()))
+        is_named || index.url.as_ref().is_none_or(|url| is_public_url(&url.to_string()))
     }
 }
 

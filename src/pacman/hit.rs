@@ -17,11 +17,11 @@ use std::time::Instant;
 use crate::base::env::{AHEAD, Env, HANDOVER};
 use crate::base::error::ErrorKind;
 use crate::base::interrupt;
-use crate::base::name::NameKind;
 use crate::config::Settings;
 use crate::engine::deliver::{Obtained, Receipt};
 use crate::engine::want::{self, Want};
-use crate::lists::pacman::caller;
+use crate::lists::pacman::{caller, names};
+use crate::lists::system::NameKind;
 use crate::machine::Machine;
 use crate::machine::call::Call;
 use crate::pacman::ahead;
@@ -44,7 +44,7 @@ pub fn hand_out(env: &Env) -> Option<String> {
     // Root's files come from an unprivileged child.
     let is_direct = !env.is_root() && env.var(HANDOVER).is_none() && env.var(AHEAD).is_none();
     // Databases and other files are the full program's. Decided by the name alone, before anything is opened.
-    if !is_plain || !is_direct || !want::name_of(url).ok()?.kind().is_of_package() {
+    if !is_plain || !is_direct || !names::kind(&want::name_of(url).ok()?).is_of_package() {
         return None;
     }
     let begun = Instant::now();
@@ -93,14 +93,14 @@ impl LocalHit {
 /// where silent lists have withheld a warning.
 pub fn serve(call: &Call, url: &str) -> Option<LocalHit> {
     let name = want::name_of(url).ok()?;
-    if !name.kind().is_of_package() || call.is_interrupted() || ahead::is_to_start(call, &name) {
+    if !names::kind(&name).is_of_package() || call.is_interrupted() || ahead::is_to_start(call, &name) {
         return None;
     }
     let want = Want::of(&call.lists, url).ok()?;
     if want.plan.disagreement.is_some() || call.lists.has_unsaid() {
         return None;
     }
-    let kept = (name.kind() == NameKind::PackageSignature).then(|| kept::first_time(call, &want)).flatten();
+    let kept = (want.shape.kind == NameKind::PackageSignature).then(|| kept::first_time(call, &want)).flatten();
     let obtained = kept.or_else(|| ahead::here(call, &want))?;
     Some(LocalHit { want, obtained })
 }

@@ -10,6 +10,7 @@ use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
 use crate::base::name::{FileName, RepoName};
 use crate::index::manifest::is_arch;
+use crate::lists::pacman::names;
 use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
 
 /// Depth of the search for repos below a given directory: `<repo>/os/<arch>` and one more.
@@ -76,7 +77,7 @@ fn find(dir: &Path, depth: usize, repos: &mut Vec<ScannedRepo>) -> Result<(), Pu
         let name = entry.file_name().to_str().and_then(|name| FileName::new(name).ok());
         // repo-add makes `REPO.db` a link to `REPO.db.tar.gz`; the database keeps its own name in the tree.
         if let Some(name) = name.as_ref().filter(|name| name.as_str().ends_with(".db"))
-            && let Some(repo) = name.repo()
+            && let Some(repo) = names::repo(name)
         {
             repos.push(read(dir, repo)?);
         }

@@ -39,7 +39,7 @@ impl RepoFixture {
         for (file, bytes) in packages {
             self.write(file, bytes);
             let file_name = crate::base::name::FileName::new(file.as_str()).unwrap();
-            let parts = file_name.package().unwrap();
+            let parts = crate::lists::pacman::names::package(&file_name).unwrap();
             let desc = format!(
                 "%FILENAME%\n{file}\n\n%NAME%\n{}\n\n%VERSION%\n{}\n\n%CSIZE%\n{}\n\n%SHA256SUM%\n{}\n\n%ARCH%\n{}\n\n",
                 parts.name,

@@ -18,6 +18,7 @@ use crate::engine::source::kubo::KuboReach;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
 use crate::net::http::host;
+use crate::trust::look::FileShape;
 use crate::trust::plan::{Expect, Plan};
 
 /// A file of the index.
@@ -62,7 +63,7 @@ impl Work<'_> {
         let name = FileName::new(path.rsplit('/').next().unwrap_or(path));
         let name = name.map_err(|why| RefreshError::Failed(format!("{path}: {why}")))?;
         let plan = Plan { cid, ..Plan::without_cid(Expect::Exact { sha256, size }) };
-        let order = Order { name: &name, plan: &plan, candidates };
+        let order = Order { name: &name, shape: FileShape::ANY, plan: &plan, candidates };
         let delivered = hub::deliver(&self.means.hub, &mut self.call(), order, Purpose::Refresh).await;
         delivered.result.map_err(|error| failed(path, &error, &delivered.receipt.misses))
     }

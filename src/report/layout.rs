@@ -10,6 +10,7 @@
 
 use crate::base::name::shown;
 use crate::config::value::show_size;
+use crate::lists::pacman::names;
 use crate::report::columns::{cut, width};
 
 /// Columns of a size: `1023.9 KiB`.
@@ -56,9 +57,7 @@ pub(super) fn name_columns(columns: usize) -> usize {
 
 /// Returns a file name as pacman shows it: without what all packages have at their end.
 pub(super) fn short_name(name: &str) -> String {
-    let (base, end) = name.strip_suffix(".sig").map_or((name, ""), |base| (base, ".sig"));
-    let base = base.rfind(".pkg.tar").filter(|at| *at > 0).map_or(base, |at| &base[..at]);
-    shown(&format!("{base}{end}")).into_owned()
+    shown(&names::short(name)).into_owned()
 }
 
 /// Returns the beginning of a line: name and size.

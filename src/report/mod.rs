@@ -11,7 +11,7 @@
 //!
 //! - In: results of deliveries, texts
 //! - Out: lines, bars and logs; every character of others made harmless
-//! - May use: base, config, store
+//! - May use: base, config, lists, store
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!

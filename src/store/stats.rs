@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::name::NameKind;
 use crate::store::journal::{By, Contribution, JournalRecord};
 
 /// Largest file (bytes) that shows a mirror's latency.
@@ -65,8 +64,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Adds a record to the sums of `day`.
-    pub fn add(&mut self, record: &JournalRecord, day: &str) {
+    /// Adds the record of a file, which is a repository's list of others if `is_database`, to the sums of `day`.
+    pub fn add(&mut self, record: &JournalRecord, is_database: bool, day: &str) {
         self.since = Some(self.since.map_or(record.at, |since| since.min(record.at)));
         let sums = self.days.entry(day.to_owned()).or_default();
         sums.delivered += record.delivered;
@@ -83,7 +82,7 @@ impl Stats {
         }
         self.files += 1;
         self.delivered += record.delivered;
-        if matches!(record.name.kind(), NameKind::Database | NameKind::DatabaseSignature) {
+        if is_database {
             self.databases.files += 1;
             self.databases.bytes += record.delivered;
         }
@@ -162,7 +161,7 @@ mod tests {
 
     fn sums(records: &[JournalRecord]) -> Stats {
         let mut stats = Stats::default();
-        records.iter().for_each(|record| stats.add(record, "today"));
+        records.iter().for_each(|record| stats.add(record, false, "today"));
         stats
     }
 

@@ -1,13 +1,13 @@
 //! A check of files without any expectation: is this a database, a signature, a package, or a login page?
 //!
-//! It proves nothing. It keeps plain mistakes and captive portals from reaching pacman, which would not fail over.
+//! It proves nothing. It keeps plain mistakes and captive portals from reaching the package manager, which would not
+//! fail over. What files of a kind look like is told by the list of their system.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use crate::base::name::{FileName, NameKind};
-use crate::lists::pacman::syncdb::{self, DatabaseError};
+use crate::lists::system::NameKind;
 
 /// The reason why a file is plainly not of the type that its name tells. Another source may have the right one.
 #[derive(Debug, thiserror::Error)]
@@ -32,24 +32,32 @@ pub enum ShapeError {
     Unreadable(#[from] io::Error),
 }
 
-/// Checks `file` under the name `name`; it is `len` bytes long.
-pub fn at(name: &FileName, file: &File, len: u64) -> Result<(), ShapeError> {
-    let head = not_a_web_page(file)?;
-    match name.kind() {
-        NameKind::PackageSignature | NameKind::DatabaseSignature if !is_signature(&head, len) => {
-            Err(ShapeError::NotASignature)
-        }
-        NameKind::Package if !is_archive(&head) => Err(ShapeError::NotAnArchive),
-        NameKind::Database => {
-            let mut file = file;
-            file.seek(SeekFrom::Start(0))?;
-            match syncdb::check(file) {
-                // libalpm reads more compressions than we do, and larger ones; that is no sign of a wrong file.
-                Ok(_) | Err(DatabaseError::Unsupported { .. } | DatabaseError::TooLarge(_)) => Ok(()),
-                Err(e) => Err(ShapeError::NotADatabase(e.to_string())),
-            }
-        }
-        _ => Ok(()),
+/// A look at the beginning of a file (at most 512 bytes, and no web page), the file, and its length in bytes.
+type ShapeCheck = fn(&[u8], &File, u64) -> Result<(), ShapeError>;
+
+/// What a file is by its name: its kind, and what such a file looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct FileShape {
+    /// The kind.
+    pub kind: NameKind,
+    check: ShapeCheck,
+}
+
+impl FileShape {
+    /// The shape of a file that may be anything but a web page.
+    pub const ANY: Self = Self::new(NameKind::Other, |_, _, _| Ok(()));
+
+    /// Makes the shape of files that pass `check`.
+    pub const fn new(kind: NameKind, check: ShapeCheck) -> Self {
+        Self { kind, check }
+    }
+
+    /// Looks at `file`, which is `len` bytes long. No web page has any shape.
+    ///
+    /// # Errors
+    /// The reason why it is plainly something else.
+    pub fn look(&self, file: &File, len: u64) -> Result<(), ShapeError> {
+        (self.check)(&not_a_web_page(file)?, file, len)
     }
 }
 
@@ -77,57 +85,24 @@ fn is_web_page(head: &[u8]) -> bool {
         || (is_markup && (has(b"<html") || has(b"doctype html")))
 }
 
-/// Recognises a signature packet (tag 2) in the old or new format, RFC 9580 section 4.2, or ASCII armour.
-fn is_signature(head: &[u8], len: u64) -> bool {
-    let Some(first) = head.first() else { return false };
-    let new_format = first & 0xc0 == 0xc0 && first & 0x3f == 2;
-    let old_format = first & 0xc0 == 0x80 && (first >> 2) & 0x0f == 2;
-    (new_format || old_format || head.starts_with(b"-----BEGIN PGP SIGNATURE")) && len >= 32
-}
-
-/// Recognises the compressions that makepkg offers (makepkg.conf(5), PKGEXT), and plain tar, by magic numbers.
-fn is_archive(head: &[u8]) -> bool {
-    const MAGIC: [&[u8]; 8] =
-        [b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x04\x22\x4d\x18", b"LRZI", b"LZIP", b"\x1f\x9d"];
-    let tar = head.get(257..262) == Some(b"ustar");
-    let lzo = head.starts_with(b"\x89LZO");
-    let lzma = head.starts_with(b"\x5d\x00\x00");
-    tar || lzo || lzma || MAGIC.iter().any(|magic| head.starts_with(magic))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn look(name: &str, bytes: &[u8]) -> Result<(), ShapeError> {
+    fn look(bytes: &[u8]) -> Result<(), ShapeError> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        at(&FileName::new(name).unwrap(), &file, bytes.len() as u64)
-    }
-
-    #[test]
-    fn signatures_are_openpgp_packets() {
-        let mut packet = vec![0x89, 0x01, 0x33, 0x04];
-        packet.resize(310, 0);
-        assert!(look("a-1-1-any.pkg.tar.zst.sig", &packet).is_ok());
-        assert!(matches!(look("a-1-1-any.pkg.tar.zst.sig", b"404 not found"), Err(ShapeError::NotASignature)));
-        assert!(matches!(look("core.db.sig", b""), Err(ShapeError::NotASignature)));
-    }
-
-    #[test]
-    fn packages_begin_like_an_archive() {
-        assert!(look("a-1-1-any.pkg.tar.zst", b"\x28\xb5\x2f\xfd....").is_ok());
-        assert!(matches!(look("a-1-1-any.pkg.tar.zst", b"oops"), Err(ShapeError::NotAnArchive)));
+        FileShape::ANY.look(&file, bytes.len() as u64)
     }
 
     #[test]
     fn web_pages_are_known_by_their_first_tag() {
         for page in ["<HTML>", "\u{feff}\n <!DOCTYPE html>", "<html lang=x>", "<script>"] {
-            assert!(matches!(look("anything", page.as_bytes()), Err(ShapeError::WebPage)), "{page}");
+            assert!(matches!(look(page.as_bytes()), Err(ShapeError::WebPage)), "{page}");
         }
         for other in ["text", "<?xml version='1.0'?>\n<svg/>", "<!DOCTYPE plist>", "<!-- licence --><component/>"] {
-            assert!(look("anything", other.as_bytes()).is_ok(), "{other}");
+            assert!(look(other.as_bytes()).is_ok(), "{other}");
         }
     }
 }

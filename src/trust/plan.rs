@@ -6,8 +6,9 @@
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind};
-use crate::base::name::{FileName, NameKind};
+use crate::base::name::FileName;
 use crate::base::size;
+use crate::lists::system::NameKind;
 use crate::trust::verify::Waiver;
 
 /// The content of one file as a sync database or an index lists it.
@@ -127,7 +128,7 @@ impl Plan {
     }
 }
 
-/// Decides what is expected of `name`.
+/// Decides what is expected of the file `name`, which is of this `kind` in its system.
 ///
 /// Without a contradiction, all lists that have it agree. With one, and if pacman checks signatures itself, the
 /// database decides as it would with curl, else the first index; the plan records the entry of each. Indexes that
@@ -136,10 +137,10 @@ impl Plan {
 /// # Errors
 /// Refuses a file about which database and index, or two indexes, disagree when they are its only proof
 /// (`doc/design.md`, promise 2).
-pub fn plan(name: &FileName, knowledge: &Knowledge) -> Result<Plan, Error> {
+pub fn plan(name: &FileName, kind: NameKind, knowledge: &Knowledge) -> Result<Plan, Error> {
     let camps = camps(knowledge, |known| Some((known.sha256, known.size)));
     let Some((_, followed)) = camps.first() else {
-        return Ok(Plan::without_cid(Expect::Waived(waiver(name, knowledge))));
+        return Ok(Plan::without_cid(Expect::Waived(waiver(kind, knowledge))));
     };
     let known = followed[0].1;
     let mut disagreement = None;
@@ -212,9 +213,9 @@ fn said<T>(camps: &[Camp<'_, T>], what: impl Fn(&T) -> String) -> String {
     sides.collect::<Vec<_>>().join(", ")
 }
 
-fn waiver(name: &FileName, knowledge: &Knowledge) -> Waiver {
+fn waiver(kind: NameKind, knowledge: &Knowledge) -> Waiver {
     let others = knowledge.for_others;
-    match (name.kind(), knowledge.unread) {
+    match (kind, knowledge.unread) {
         // pacman asks a repository for packages, databases and their signatures alone.
         (kind, None) if others && (!knowledge.in_repo || kind == NameKind::Other) => Waiver::NotPacmans,
         (NameKind::PackageSignature | NameKind::DatabaseSignature, _) => Waiver::Signature,
@@ -231,6 +232,7 @@ fn waiver(name: &FileName, knowledge: &Knowledge) -> Waiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::pacman::names;
 
     fn known(bytes: &[u8], size: u64) -> Known {
         Known { size, sha256: Sha256::of(bytes), root: None }
@@ -238,6 +240,11 @@ mod tests {
 
     fn listed(known: Known) -> Vec<IndexEntry> {
         vec![IndexEntry { index: "arch".to_owned(), known }]
+    }
+
+    fn plan_of(name: &str, knowledge: &Knowledge) -> Result<Plan, Error> {
+        let name = FileName::new(name).unwrap();
+        plan(&name, names::kind(&name), knowledge)
     }
 
     fn package() -> FileName {
@@ -254,7 +261,7 @@ mod tests {
             signatures_required: true,
             ..Knowledge::default()
         };
-        let plan = plan(&package(), &knowledge).unwrap();
+        let plan = plan(&package(), NameKind::Package, &knowledge).unwrap();
         assert!(matches!(plan.expect, Expect::Exact { sha256, .. } if sha256 == Sha256::of(b"db")));
         assert!(plan.disagreement.unwrap().contains("index arch says"));
     }
@@ -275,20 +282,20 @@ mod tests {
         };
         let (first, second) = (one.sha256.short(), two.sha256.short());
         assert_eq!(
-            plan(&package(), &knowledge).unwrap().disagreement.unwrap(),
+            plan(&package(), NameKind::Package, &knowledge).unwrap().disagreement.unwrap(),
             format!(
                 "a-1-1-any.pkg.tar.zst: the sync database and index b say sha256 {first} and 9 bytes, \
                  index a and index c say sha256 {second} and 10 bytes; the database decides, as it would with curl"
             )
         );
         let indexes_alone = Knowledge { database: None, ..knowledge };
-        let followed = plan(&package(), &indexes_alone).unwrap();
+        let followed = plan(&package(), NameKind::Package, &indexes_alone).unwrap();
         assert_eq!(followed.expect.size(), Some(10));
         assert!(
             followed.disagreement.unwrap().ends_with("the first of them is followed, and pacman checks the signature")
         );
         let unsigned = Knowledge { signatures_required: false, ..indexes_alone };
-        let error = plan(&package(), &unsigned).unwrap_err();
+        let error = plan(&package(), NameKind::Package, &unsigned).unwrap_err();
         assert!(error.message.starts_with("index a and index c say sha256"), "{}", error.message);
     }
 
@@ -301,7 +308,7 @@ mod tests {
         };
         let indexes = vec![with("a", b"1"), with("b", b"2")];
         let knowledge = Knowledge { in_repo: true, database: Some(big), indexes, ..Knowledge::default() };
-        let disputed = plan(&package(), &knowledge).unwrap();
+        let disputed = plan(&package(), NameKind::Package, &knowledge).unwrap();
         assert_eq!((disputed.cid, disputed.expect.size()), (None, Some(5 << 20)));
         let text = disputed.disagreement.unwrap();
         assert!(text.contains("index a says CID bafy") && text.ends_with("; it is not asked for by CID"), "{text}");
@@ -317,7 +324,7 @@ mod tests {
             signatures_required: false,
             ..Knowledge::default()
         };
-        let error = plan(&package(), &knowledge).unwrap_err();
+        let error = plan(&package(), NameKind::Package, &knowledge).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Corrupt);
         assert!(error.message.starts_with("the sync database says sha256"), "{}", error.message);
     }
@@ -328,24 +335,24 @@ mod tests {
         let big = Known { root: Some(root), ..known(b"x", 5 << 20) };
         let database = Some(Known { root: None, ..big });
         let knowledge = Knowledge { in_repo: true, database, indexes: listed(big), ..Knowledge::default() };
-        assert_eq!(plan(&package(), &knowledge).unwrap().cid, Some(root));
+        assert_eq!(plan(&package(), NameKind::Package, &knowledge).unwrap().cid, Some(root));
         let alone = Knowledge { indexes: Vec::new(), ..knowledge };
-        assert_eq!(plan(&package(), &alone).unwrap().cid, None);
+        assert_eq!(plan(&package(), NameKind::Package, &alone).unwrap().cid, None);
     }
 
     #[test]
     fn up_to_one_mebibyte_the_cid_follows_from_the_sha256() {
         let knowledge = Knowledge { in_repo: true, database: Some(known(b"x", 1 << 20)), ..Knowledge::default() };
-        assert_eq!(plan(&package(), &knowledge).unwrap().cid, Some(Cid::raw(Sha256::of(b"x"))));
+        assert_eq!(plan(&package(), NameKind::Package, &knowledge).unwrap().cid, Some(Cid::raw(Sha256::of(b"x"))));
         let knowledge = Knowledge { database: Some(known(b"x", (1 << 20) + 1)), ..knowledge };
-        assert_eq!(plan(&package(), &knowledge).unwrap().cid, None);
+        assert_eq!(plan(&package(), NameKind::Package, &knowledge).unwrap().cid, None);
     }
 
     #[test]
     fn an_unlisted_file_has_a_named_waiver() {
         let waived = |name: &str, in_repo| {
             let knowledge = Knowledge { in_repo, ..Knowledge::default() };
-            match plan(&FileName::new(name).unwrap(), &knowledge).unwrap().expect {
+            match plan_of(name, &knowledge).unwrap().expect {
                 Expect::Waived(why) => why,
                 Expect::Exact { .. } => panic!("nothing is known"),
             }
@@ -368,7 +375,7 @@ mod tests {
             (true, "a-1-1-any.pkg.tar.zst", Waiver::NotListed),
         ] {
             let knowledge = Knowledge { in_repo, for_others: true, ..Knowledge::default() };
-            let plan = plan(&FileName::new(name).unwrap(), &knowledge).unwrap();
+            let plan = plan_of(name, &knowledge).unwrap();
             assert!(matches!(plan.expect, Expect::Waived(why) if why == expected), "{name}: {plan:?}");
         }
     }

@@ -17,6 +17,7 @@ use pkgswarm::engine::want::Want;
 use pkgswarm::machine::Machine;
 use pkgswarm::machine::call::Call;
 use pkgswarm::machine::lists::Lists;
+use pkgswarm::trust::look::FileShape;
 use pkgswarm::trust::plan::Known;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -46,7 +47,14 @@ pub fn want(mirror: &FakeMirror, package: &Package) -> Want {
     let known = Known { size: package.bytes.len() as u64, sha256: package.sha256(), root: None };
     let url = reqwest::Url::parse(&mirror.url("core", &package.file_name())).unwrap();
     let name = FileName::new(package.file_name()).unwrap();
-    Want { name, repo: None, plan: known.plan(), candidates: vec![Candidate::Mirror(url)], doubt: None }
+    Want {
+        name,
+        shape: FileShape::ANY,
+        repo: None,
+        plan: known.plan(),
+        candidates: vec![Candidate::Mirror(url)],
+        doubt: None,
+    }
 }
 
 fn call(machine: &Rc<Machine>, dir: &Path) -> Call {

@@ -11,6 +11,7 @@ use pkgswarm::engine::want::Want;
 use pkgswarm::pacman::gather::{Gathered, gather, into_store};
 use pkgswarm::store::Store;
 use pkgswarm::store::journal::By;
+use pkgswarm::trust::look::FileShape;
 use pkgswarm::trust::plan::Known;
 
 use crate::support::*;
@@ -34,7 +35,14 @@ fn want(mirror: &FakeMirror, package: &Package) -> Want {
     let known = Known { size: package.bytes.len() as u64, sha256: package.sha256(), root: None };
     let url = reqwest::Url::parse(&mirror.url("core", &package.file_name())).unwrap();
     let name = FileName::new(package.file_name()).unwrap();
-    Want { name, repo: None, plan: known.plan(), candidates: vec![Candidate::Mirror(url)], doubt: None }
+    Want {
+        name,
+        shape: FileShape::ANY,
+        repo: None,
+        plan: known.plan(),
+        candidates: vec![Candidate::Mirror(url)],
+        doubt: None,
+    }
 }
 
 fn packages(count: usize) -> Vec<Package> {

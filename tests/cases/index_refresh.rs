@@ -13,6 +13,7 @@ use pkgswarm::machine::Machine;
 use pkgswarm::machine::call::Call;
 use pkgswarm::machine::lists::Lists;
 use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, TRANSFERS_MOST, refresh};
+use pkgswarm::trust::look::FileShape;
 use pkgswarm::trust::plan::{Expect, Plan};
 use tokio_util::sync::CancellationToken;
 
@@ -115,7 +116,7 @@ fn two_refreshes_and_a_fetch_of_the_same_table_receive_it_once() {
     let Packed { cid, sha256, size } = table.packed;
     let plan = Plan { cid: Some(cid), ..Plan::without_cid(Expect::Exact { sha256, size }) };
     let (name, candidates) = (FileName::new("table").unwrap(), [Candidate::Mirror(url(&table.path()))]);
-    let order = Order { name: &name, plan: &plan, candidates: &candidates };
+    let order = Order { name: &name, shape: FileShape::ANY, plan: &plan, candidates: &candidates };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (ticket, duty) = hub.join(Some(&sha256)).unwrap();

@@ -20,6 +20,7 @@ use pkgswarm::engine::source::SourceKind;
 use pkgswarm::report::ProgressLine;
 use pkgswarm::store::health::Health;
 use pkgswarm::store::health::record::SourceRecord;
+use pkgswarm::trust::look::FileShape;
 use pkgswarm::trust::plan::Expect;
 
 use crate::scripted::{Dice, Fault, Manner, Scripted, ScriptedRoot};
@@ -64,7 +65,7 @@ fn end(truth: &Rc<Vec<u8>>, sources: Vec<Scripted>, has_root: bool, mirrors: usi
     let root = ScriptedRoot { leaves: Some(leaves(truth)), after: Duration::from_millis(5) };
     let race = Race {
         sources: sources.into_iter().map(racing).collect(),
-        name: &name,
+        shape: FileShape::ANY,
         expect: Expect::Exact { sha256: Sha256::of(truth), size: truth.len() as u64 },
         pace: Pace {
             head_start: Duration::from_millis(300),

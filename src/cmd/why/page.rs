@@ -39,8 +39,9 @@ impl Why<'_> {
     }
 
     fn title(&self) -> String {
-        match self.name.package() {
-            Some(parts) if !self.name.as_str().ends_with(".sig") => format!("{} {}", parts.name, parts.version),
+        let reading = self.call.lists.read(&self.name);
+        match reading.package {
+            Some(parts) if reading.signed.is_none() => format!("{} {}", parts.name, parts.version),
             _ => self.name.to_string(),
         }
     }

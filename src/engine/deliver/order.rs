@@ -5,13 +5,16 @@ use std::time::{Duration, SystemTime};
 use crate::base::listener::StayWish;
 use crate::base::name::FileName;
 use crate::engine::deliver::{Candidate, Obtained};
+use crate::trust::look::FileShape;
 use crate::trust::plan::Plan;
 
 /// The file that a delivery is about: its name, the expectation on its bytes, and the sources to ask, in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
-    /// The name, for messages, package caches and the sniffing of unproven files.
+    /// The name, for messages and package caches.
     pub name: &'a FileName,
+    /// What it looks like, where it comes without a proof.
+    pub shape: FileShape,
     /// The expectation.
     pub plan: &'a Plan,
     /// The sources.

@@ -13,7 +13,6 @@ use reqwest::Url;
 use crate::base::cid::Codec;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::name::FileName;
-use crate::base::name::NameKind;
 use crate::engine::deliver::candidate::Candidate;
 use crate::engine::deliver::receipt::Receipt;
 use crate::engine::deliver::{Obtained, Order, Purpose, Since, cancelled};
@@ -34,6 +33,7 @@ use crate::store::health::Health;
 use crate::store::health::record::SourceRecord;
 use crate::store::journal::Contribution;
 use crate::store::journal::FileOrigin;
+use crate::trust::look::FileShape;
 use crate::trust::plan::{Expect, Plan};
 use crate::trust::verify::Waiver;
 
@@ -104,7 +104,7 @@ async fn run(
     partial: &File,
     receipt: &mut Receipt,
 ) -> Result<Raced, Error> {
-    let Order { name, plan, .. } = order;
+    let Order { name, shape, plan, .. } = order;
     let have = partial.metadata().map_or(0, |meta| meta.len());
     let candidates = in_order(&call.health, order.candidates);
     let http = Rc::clone(&call.machine.http);
@@ -112,10 +112,10 @@ async fn run(
     listener.begins(name.as_str(), plan.expect.size());
     listener.kept(have);
     let told = Told::default();
-    let (sources, meters) = sources(call, &http, name, plan, &candidates, &told);
+    let (sources, meters) = sources(call, &http, order, &candidates, &told);
     let race = Race {
         sources,
-        name,
+        shape,
         expect: plan.expect,
         pace,
         roots: root_block(&call.machine, &http, plan, &candidates),
@@ -206,17 +206,15 @@ struct Told {
 type LedTo = RefCell<BTreeMap<usize, Rc<RefCell<Option<String>>>>>;
 
 /// Returns whether the file is taken without a proof: pacman takes a database as it comes.
-fn is_believed(name: &FileName, plan: &Plan) -> bool {
-    let is_database = matches!(name.kind(), NameKind::Database | NameKind::DatabaseSignature);
-    is_database && matches!(plan.expect, Expect::Waived(why) if why != Waiver::NotPacmans)
+fn is_believed(shape: FileShape, plan: &Plan) -> bool {
+    shape.kind.is_of_database() && matches!(plan.expect, Expect::Waived(why) if why != Waiver::NotPacmans)
 }
 
 /// Makes a source for every candidate, and a meter for each. What they tell is in `told` afterwards.
 fn sources<'a>(
     call: &Call,
     http: &'a Http,
-    name: &FileName,
-    plan: &Plan,
+    Order { name, shape, plan, .. }: Order<'_>,
     candidates: &[Candidate],
     told: &Told,
 ) -> (Vec<RaceSource<'a>>, Vec<Rc<Cell<u64>>>) {
@@ -224,7 +222,7 @@ fn sources<'a>(
     let gateway = call.machine.settings.gateway_url();
     let has_near = candidates.iter().any(|candidate| matches!(candidate, Candidate::Kubo(_, KuboReach::Near)));
     let is_spent = call.health.head_start(call.machine.settings.head_start).is_zero();
-    let is_believed = is_believed(name, plan);
+    let is_believed = is_believed(shape, plan);
     let racing = |(index, candidate): (usize, &Candidate)| {
         let source: Box<dyn Source + 'a> = match candidate {
             Candidate::File(path) => Box::new(LocalFile::new(path.clone(), most)),

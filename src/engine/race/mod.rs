@@ -22,9 +22,9 @@ use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use crate::base::listener::Listener;
-use crate::base::name::FileName;
 use crate::engine::source::{Miss, Source};
 use crate::store::health::record::SourceRecord;
+use crate::trust::look::FileShape;
 use crate::trust::plan::Expect;
 use crate::trust::verify::Accepted;
 
@@ -94,8 +94,8 @@ pub struct RaceSource<'a> {
 pub struct Race<'a> {
     /// Sources in the order in which they are asked.
     pub sources: Vec<RaceSource<'a>>,
-    /// The name, for sniffing unproven files.
-    pub name: &'a FileName,
+    /// What a file that comes without a proof looks like.
+    pub shape: FileShape,
     /// The expectation on the bytes.
     pub expect: Expect,
     /// The clocks.

@@ -174,13 +174,17 @@ impl Catalogue {
     }
 
     /// Finds the content that the table lists for `name`: as [`Catalogue::find`], and for a signature from the entry of
-    /// the file that it signs, without a root.
+    /// the file that it signs, `signed`, without a root.
     ///
     /// # Errors
     /// `Damaged`, `File`.
-    pub fn find_content(&self, name: &FileName) -> Result<Option<CatalogueEntry>, CatalogueError> {
-        let Some(signed) = name.signed() else { return self.find(name) };
-        let signature = self.find(&signed)?.and_then(|record| record.signature);
+    pub fn find_content(
+        &self,
+        name: &FileName,
+        signed: Option<&FileName>,
+    ) -> Result<Option<CatalogueEntry>, CatalogueError> {
+        let Some(signed) = signed else { return self.find(name) };
+        let signature = self.find(signed)?.and_then(|record| record.signature);
         Ok(signature.map(|Signature { size, sha256 }| CatalogueEntry {
             name: name.clone(),
             size: size.into(),
@@ -190,16 +194,21 @@ impl Catalogue {
         }))
     }
 
-    /// Returns all files of the package called `name`: usually one, in some tables several versions.
+    /// Returns all files of the package called `name`, of which `is_of` knows the file names: usually one, in some tables
+    /// several versions.
     ///
     /// # Errors
     /// `Damaged`, `File`.
-    pub fn by_package_name(&self, name: &str) -> Result<Vec<CatalogueEntry>, CatalogueError> {
+    pub fn by_package_name(
+        &self,
+        name: &str,
+        is_of: impl Fn(&FileName, &str) -> bool,
+    ) -> Result<Vec<CatalogueEntry>, CatalogueError> {
         let prefix = format!("{name}-");
         let mut found = Vec::new();
         let mut at = self.first_not_before(&prefix)?;
         while let Some(record) = self.get(at)?.filter(|record| record.name.as_str().starts_with(&prefix)) {
-            if record.name.package().is_some_and(|parts| parts.name == name) {
+            if is_of(&record.name, name) {
                 found.push(record);
             }
             at += 1;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::size::OWN_BLOCK_MOST;
+use crate::lists::pacman::names;
 
 fn record(name: &str, size: u64) -> CatalogueEntry {
     let sha256 = Sha256::of(name.as_bytes());
@@ -16,6 +17,10 @@ fn record(name: &str, size: u64) -> CatalogueEntry {
 
 fn catalogue(records: &[CatalogueEntry]) -> Catalogue {
     Catalogue::in_memory(layout::encode(records.to_vec(), FileKey::default()).unwrap(), Path::new("memory")).unwrap()
+}
+
+fn is_of(file: &FileName, package: &str) -> bool {
+    names::package(file).is_some_and(|parts| parts.name == package)
 }
 
 fn many(count: usize) -> Vec<CatalogueEntry> {
@@ -53,7 +58,10 @@ fn a_signature_is_found_with_the_file_that_it_signs() {
     let signed = record("a-1-1-any.pkg.tar.zst", 2);
     let unsigned = record("b-1-1-any.pkg.tar.zst", 3);
     let found = catalogue(&[signed.clone(), unsigned.clone()]);
-    let content = |name: &str| found.find_content(&FileName::new(name).unwrap()).unwrap();
+    let content = |name: &str| {
+        let name = FileName::new(name).unwrap();
+        found.find_content(&name, names::signed(&name).as_ref()).unwrap()
+    };
     assert_eq!(content(signed.name.as_str()), Some(signed));
     let signature = content("a-1-1-any.pkg.tar.zst.sig").unwrap();
     assert_eq!((signature.size, signature.sha256, signature.root), (119, Sha256::of(b"sig"), None));
@@ -66,7 +74,7 @@ fn an_empty_catalogue_lists_nothing() {
     let empty = catalogue(&[]);
     assert!(empty.is_empty());
     assert_eq!(empty.find(&FileName::new("a").unwrap()).unwrap(), None);
-    assert_eq!(empty.iter().count() + empty.by_package_name("a").unwrap().len(), 0);
+    assert_eq!(empty.iter().count() + empty.by_package_name("a", is_of).unwrap().len(), 0);
 }
 
 #[test]
@@ -91,8 +99,9 @@ fn a_package_name_finds_exactly_its_files() {
     ];
     let more = ["linux-lts-1-1-any.pkg.tar.zst", "linu-1-1-any.pkg.tar.zst", "linux-firmware.txt"];
     let found = catalogue(&names.iter().chain(&more).map(|name| record(name, 1)).collect::<Vec<_>>());
-    let of =
-        |name: &str| found.by_package_name(name).unwrap().into_iter().map(|r| r.name.to_string()).collect::<Vec<_>>();
+    let of = |name: &str| {
+        found.by_package_name(name, is_of).unwrap().into_iter().map(|r| r.name.to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(of("linux"), names[..2]);
     assert_eq!(of("linux-api-headers"), names[2..]);
     assert_eq!(of("lin"), [""; 0]);
@@ -171,7 +180,7 @@ fn a_database_answers_even_where_nothing_can_be_kept() {
     let database = dir.path().join("core.db");
     std::fs::write(&database, database_of(&["a"])).unwrap();
     let found = for_database(&database, &dir.path().join("none/core.cat")).unwrap();
-    assert_eq!(found.by_package_name("a").unwrap()[0].size, 7);
+    assert_eq!(found.by_package_name("a", is_of).unwrap()[0].size, 7);
     std::fs::write(&database, b"<html>").unwrap();
     let error = for_database(&database, &dir.path().join("core.cat")).unwrap_err();
     assert!(matches!(error, CatalogueError::Source { cause: DatabaseError::WebPage, .. }));
@@ -210,7 +219,7 @@ proptest! {
         bytes.extend(&body);
         if let Ok(found) = Catalogue::in_memory(bytes, Path::new("arbitrary")) {
             let _ = found.find(&FileName::new("some").unwrap());
-            let _ = found.by_package_name("some");
+            let _ = found.by_package_name("some", is_of);
             prop_assert!(found.iter().take(100).count() < 100);
         }
     }

@@ -3,11 +3,11 @@
 //! Parsing `pacman.conf` here would mean copying its rules for globs, defaults and merged signature levels,
 //! version by version. `pacman-conf` ships with pacman and prints everything expanded; `question.rs` runs it.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use crate::base::name::{FileName, NameKind, RepoName};
-
-use super::server;
+use crate::base::name::RepoName;
+use crate::lists::system::Repository;
 
 /// The treatment of a signature (`SigLevel` in pacman.conf(5)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -42,19 +42,24 @@ pub struct Usage {
     pub upgrade: bool,
 }
 
-/// One repository.
+/// One repository: what any system tells of one, and what pacman alone does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Repo {
-    /// The name of its section and of its database.
-    pub name: RepoName,
-    /// `Server` URLs in their order, `$repo` and `$arch` expanded.
-    pub servers: Vec<String>,
-    /// `CacheServer` URLs in their order; packages and signatures only (pacman 6.1 and later).
-    pub cache_servers: Vec<String>,
+    /// The name of its section and of its database; its `Server` URLs with `$repo` and `$arch` expanded; its
+    /// `CacheServer` URLs (pacman 6.1 and later).
+    pub common: Repository,
     /// Its own level, or that of the options.
     pub sig_level: SigLevel,
     /// Its purposes.
     pub usage: Usage,
+}
+
+impl Deref for Repo {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.common
+    }
 }
 
 /// The whole configuration.
@@ -140,31 +145,6 @@ impl PacmanConf {
         })
     }
 
-    /// Returns the repository that `url` is a file of, and the name of that file.
-    ///
-    /// pacman joins server and file name with `/` and encodes nothing, so the text has to match; only slashes
-    /// between the two are ignored. Where several repositories share a server, a database belongs to the one it is
-    /// named after and any other file to the first; [`PacmanConf::repos_of`] returns them all. `None` for every
-    /// other URL.
-    pub fn repo_of(&self, url: &str) -> Option<(&Repo, FileName)> {
-        let (_, file) = self.repos_of(url).next()?;
-        let named = match file.kind() {
-            NameKind::Database | NameKind::DatabaseSignature => file.repo(),
-            _ => None,
-        };
-        let mut repos = self.repos_of(url).map(|(repo, _)| repo);
-        let first = self.repos_of(url).map(|(repo, _)| repo).find(|repo| Some(&repo.name) == named.as_ref());
-        Some((first.or_else(|| repos.next())?, file))
-    }
-
-    /// Returns every repository that `url` could be a file of, in their order.
-    pub fn repos_of<'a>(&'a self, url: &str) -> impl Iterator<Item = (&'a Repo, FileName)> {
-        self.repos.iter().filter_map(move |repo| {
-            let mut servers = repo.cache_servers.iter().chain(&repo.servers);
-            servers.find_map(|server| server::file_below(server, url)).map(|file| (repo, file))
-        })
-    }
-
     /// Returns the repository called `name`.
     pub fn repo(&self, name: &RepoName) -> Option<&Repo> {
         self.repos.iter().find(|repo| repo.name == *name)
@@ -184,16 +164,6 @@ impl PacmanConf {
     }
 }
 
-impl Repo {
-    /// Returns true when every user of the network can fetch the files of this repository: it has servers, all of
-    /// them public.
-    ///
-    /// Cache servers hold copies only and do not count. See [`server::is_public`].
-    pub fn is_public(&self) -> bool {
-        !self.servers.is_empty() && self.servers.iter().all(|url| server::is_public(url))
-    }
-}
-
 type ConfLine<'a> = (&'a str, Option<&'a str>);
 type ConfLines<'a> = [ConfLine<'a>];
 
@@ -204,11 +174,15 @@ fn values<'a>(lines: &ConfLines<'a>, key: &'static str) -> impl Iterator<Item = 
 fn repo(name: &str, lines: &ConfLines<'_>, default: SigLevel) -> Option<Repo> {
     let all = |key: &'static str| values(lines, key).map(str::to_owned).collect::<Vec<_>>();
     let used = |what| values(lines, "Usage").any(|usage| usage == what || usage == "All");
+    let sig_level = sig_level(lines, default);
     Some(Repo {
-        name: RepoName::new(name).ok()?,
-        servers: all("Server"),
-        cache_servers: all("CacheServer"),
-        sig_level: sig_level(lines, default),
+        common: Repository {
+            name: RepoName::new(name).ok()?,
+            servers: all("Server"),
+            cache_servers: all("CacheServer"),
+            signatures_required: sig_level.package == SignatureCheck::Required,
+        },
+        sig_level,
         usage: Usage { sync: used("Sync"), search: used("Search"), install: used("Install"), upgrade: used("Upgrade") },
     })
 }
@@ -283,38 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn a_url_belongs_to_the_repository_whose_server_it_begins_with() {
-        let conf = conf();
-        let of = |url: &str| conf.repo_of(url).map(|(repo, file)| format!("{repo} {file}", repo = repo.name));
-        for (url, want) in [
-            ("https://m.example/core/os/x86_64/a-1:2+b-1-any.pkg.tar.zst", "core a-1:2+b-1-any.pkg.tar.zst"),
-            ("https://m.example/core/os/x86_64/core.db", "core core.db"),
-            ("http://n.example/arch/core/os/x86_64/core.db.sig", "core core.db.sig"),
-            ("http://n.example/arch/core/os/x86_64//core.db", "core core.db"),
-            ("http://127.0.0.1:7077/a-1-1-any.pkg.tar.zst", "extra a-1-1-any.pkg.tar.zst"),
-            ("file:///srv/repo/y.db", "y y.db"),
-            ("file:///srv/repo/a-1-1-any.pkg.tar.zst", "x a-1-1-any.pkg.tar.zst"),
-        ] {
-            assert_eq!(of(url).as_deref(), Some(want), "{url}");
-        }
-        for other in [
-            "https://m.example/core/os/x86_64/",
-            "https://m.example/core/os/x86_64",
-            "https://m.example/core/os/x86_64/../x",
-            "https://m.example/core/os/x86_64/..",
-            "https://m.example/core/os/x86_64x/core.db",
-            "http://m.example/core/os/x86_64/core.db",
-            "core.db",
-            "",
-        ] {
-            assert_eq!(of(other), None, "{other}");
-        }
-        assert_eq!(conf.repos_of("file:///srv/repo/z-1-1-any.pkg.tar.zst").count(), 2);
-    }
-
-    #[test]
     fn only_repositories_with_public_servers_are_public() {
-        let public: Vec<_> = conf().repos.iter().map(Repo::is_public).collect();
+        let public: Vec<_> = conf().repos.iter().map(|repo| repo.is_public()).collect();
         assert_eq!(public, [true, true, false, false]);
     }
 

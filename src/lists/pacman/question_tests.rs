@@ -34,7 +34,7 @@ impl Machine {
 
     fn servers(&self) -> Vec<String> {
         let conf = self.question().ask_or_recall(&self.path("staging")).unwrap();
-        conf.repos.into_iter().flat_map(|repo| repo.servers).collect()
+        conf.repos.into_iter().flat_map(|repo| repo.common.servers).collect()
     }
 }
 

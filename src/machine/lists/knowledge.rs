@@ -1,4 +1,4 @@
-//! Everything that the sync databases and the tables of the indexes list about a file, and which of them cannot be
+//! Everything that the lists of the repositories and the tables of the indexes say about a file, and which of them cannot be
 //! read.
 //!
 //! Only "no such file" means that there is no list. One that exists and cannot be read (a closed directory, a
@@ -8,95 +8,37 @@
 //! instead. Tests: `tests/cases/unreadable_lists.rs`.
 
 use std::fmt::Display;
-use std::io;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
-use rustix::io::Errno;
-
-use super::Lists;
+use super::{ListTable, Lists, NoRepos};
 use crate::base::cid::Cid;
-use crate::base::digest::Sha256;
 use crate::base::error::Error;
 use crate::base::name::{FileName, RepoName};
 use crate::index;
-use crate::lists::catalogue::{self, Catalogue, CatalogueEntry, CatalogueError};
-use crate::lists::pacman::pacman_conf::{Repo, SignatureCheck};
-use crate::lists::pacman::syncdb::DatabaseError;
+use crate::lists::catalogue::{Catalogue, CatalogueEntry, CatalogueError};
 use crate::trust::plan::{IndexEntry, Knowledge, Known, UnreadList};
 
-/// Tries to open a database that is being replaced.
-const TRIES: usize = 3;
-
-/// The compiled list of a repository, as far as it is known.
-enum List {
-    /// There is none.
-    Missing,
-    /// There is one, which could not be read. The user was warned.
-    Unread(UnreadList),
-    /// A list that was read.
-    Compiled(Catalogue),
-}
-
 impl Lists {
-    /// Returns the compiled sync database of a repository; `None` when there is none yet, or, with a warning, when
-    /// it cannot be read.
+    /// Returns the compiled list of a repository; `None` when there is none yet, or, with a warning, when it cannot be
+    /// read.
     ///
     /// # Errors
     /// A usage error when there is one that does not parse: no file of that repository can be proven then.
-    pub fn database(&self, repo: &Repo) -> Result<Option<Catalogue>, Error> {
-        Ok(match self.list(repo)? {
-            List::Compiled(catalogue) => Some(catalogue),
-            List::Missing | List::Unread(_) => None,
+    pub fn table(&self, repo: &RepoName) -> Result<Option<Catalogue>, Error> {
+        Ok(match self.list.table(self, repo, false)? {
+            ListTable::Compiled(catalogue) => Some(catalogue),
+            ListTable::Missing | ListTable::Unread(_) => None,
         })
     }
 
-    fn list(&self, repo: &Repo) -> Result<List, Error> {
-        let Some((database, cache)) = self.database_paths(repo) else { return Ok(List::Missing) };
-        match rustix::fs::stat(&database) {
-            Ok(_) => {}
-            Err(Errno::NOENT) => return Ok(List::Missing),
-            Err(error) => {
-                self.say_unread(&format!("{}: {}", database.display(), io::Error::from(error)));
-                return Ok(List::Unread(UnreadList::List));
-            }
-        }
-        let compile = || catalogue::for_database(&database, &cache);
-        let is_final = |found: &Result<_, _>| !matches!(found, Err(CatalogueError::Changed(_)));
-        let tried = std::iter::repeat_with(compile).take(TRIES).find(is_final);
-        self.judged(repo, tried.unwrap_or_else(compile))
+    /// Returns the knowledge of a file without the system's configuration: none, and why.
+    pub fn without_repos(&self) -> Knowledge {
+        let unread = (self.repos().err() != Some(NoRepos::Absent)).then_some(UnreadList::Configuration);
+        Knowledge { unread, for_others: !self.is_for_system(), ..Knowledge::default() }
     }
 
-    fn judged(&self, repo: &Repo, compiled: Result<Catalogue, CatalogueError>) -> Result<List, Error> {
-        match compiled {
-            Ok(catalogue) => Ok(List::Compiled(catalogue)),
-            Err(error) if error.is_absence() => Ok(List::Missing),
-            Err(CatalogueError::Source { cause: cause @ DatabaseError::Unsupported(_), .. }) => {
-                // libalpm reads it and checks the package itself, as it would after curl.
-                self.warn_once(&format!("[{}]: {cause}; nothing of it can be proven here", repo.name));
-                Ok(List::Unread(UnreadList::Packed))
-            }
-            Err(error) if error.is_too_large() => {
-                self.warn_once(&format!("[{}]: {error}; nothing of it can be proven here", repo.name));
-                Ok(List::Unread(UnreadList::TooLarge))
-            }
-            Err(error) if error.is_about_reading() => {
-                self.say_unread(&error);
-                Ok(List::Unread(UnreadList::List))
-            }
-            Err(error) => Err(Error::usage(format!("[{}]", repo.name), error).hint("`pacman -Syy` fetches it again")),
-        }
-    }
-
-    /// Returns pacman's path for the database of a repository, and the path of its compiled form.
-    fn database_paths(&self, repo: &Repo) -> Option<(PathBuf, PathBuf)> {
-        let database = self.conf()?.database(&repo.name);
-        let key = &Sha256::of(database.as_os_str().as_encoded_bytes()).to_string()[..12];
-        let cache = self.machine.store.cache_dir().join(format!("{}-{key}.catalogue", repo.name));
-        Some((database, cache))
-    }
-
-    fn say_unread(&self, what: &dyn Display) {
+    /// Warns of a list that cannot be read.
+    pub(super) fn say_unread(&self, what: &dyn Display) {
         self.warn_once(&format!("{what}: this list cannot be read, and its entries are not known here"));
     }
 
@@ -125,21 +67,23 @@ impl Lists {
     /// Returns everything that the lists contain about a file of a repository.
     ///
     /// # Errors
-    /// As of [`Lists::database`].
+    /// As of [`Lists::table`].
     pub fn knowledge(&self, repo: &RepoName, name: &FileName) -> Result<Knowledge, Error> {
         let configured = self.repo(repo);
-        let list = configured.map_or(Ok(List::Missing), |repo| self.list(repo))?;
-        let (database, mut unread) = match (configured, list) {
-            (Some(repo), List::Compiled(list)) => self.listed(repo, &list, name)?,
-            (_, List::Unread(why)) => (None, Some(why)),
-            _ => (None, None),
+        let reading = self.read(name);
+        let signed = reading.signed.as_ref();
+        let list = configured.map_or(Ok(ListTable::Missing), |repo| self.list.table(self, &repo.name, false))?;
+        let (database, mut unread) = match list {
+            ListTable::Compiled(list) => self.listed(repo, &list, name, signed)?,
+            ListTable::Unread(why) => (None, Some(why)),
+            ListTable::Missing => (None, None),
         };
         let database = database.map(|known| Known { root: self.root_in_snapshot(repo, name, &known), ..known });
         let (tables, is_table_unread) = self.tables_and_unread(repo.as_str());
         let mut is_unread = is_table_unread;
         let mut indexes = Vec::new();
         for (index, table) in tables {
-            match known(&table, name) {
+            match known(&table, name, signed) {
                 Ok(known) => indexes.extend(known.map(|known| IndexEntry { index, known })),
                 Err(error) => {
                     self.say_unread(&format!("index {index}: {error}"));
@@ -147,11 +91,11 @@ impl Lists {
                 }
             }
         }
-        let signatures_required = configured.is_some_and(|repo| repo.sig_level.package == SignatureCheck::Required);
+        let signatures_required = configured.is_some_and(|repo| repo.signatures_required);
         let is_database_unread = unread.is_some();
         // A pacman whose options are unknown may use other lists.
-        unread = unread.or((is_unread || self.pacman_run.is_hidden).then_some(UnreadList::List));
-        let for_others = !self.is_for_pacman();
+        unread = unread.or((is_unread || self.may_be_others()).then_some(UnreadList::List));
+        let for_others = !self.is_for_system();
         Ok(Knowledge { in_repo: true, for_others, database, indexes, signatures_required, unread, is_database_unread })
     }
 
@@ -159,18 +103,18 @@ impl Lists {
     /// was damaged since it was compiled is compiled once more.
     fn listed(
         &self,
-        repo: &Repo,
+        repo: &RepoName,
         list: &Catalogue,
         name: &FileName,
+        signed: Option<&FileName>,
     ) -> Result<(Option<Known>, Option<UnreadList>), Error> {
-        if let Ok(known) = known(list, name) {
+        if let Ok(known) = known(list, name, signed) {
             return Ok((known, None));
         }
-        let Some((database, cache)) = self.database_paths(repo) else { return Ok((None, Some(UnreadList::List))) };
-        match self.judged(repo, catalogue::anew(&database, &cache))? {
-            List::Missing => Ok((None, None)),
-            List::Unread(why) => Ok((None, Some(why))),
-            List::Compiled(list) => known(&list, name).map(|known| (known, None)).or_else(|error| {
+        match self.list.table(self, repo, true)? {
+            ListTable::Missing => Ok((None, None)),
+            ListTable::Unread(why) => Ok((None, Some(why))),
+            ListTable::Compiled(list) => known(&list, name, signed).map(|known| (known, None)).or_else(|error| {
                 self.say_unread(&error);
                 Ok((None, Some(UnreadList::List)))
             }),
@@ -181,14 +125,14 @@ impl Lists {
     /// than the database does, and an index that has moved on since does not list it any more.
     fn root_in_snapshot(&self, repo: &RepoName, name: &FileName, listed: &Known) -> Option<Cid> {
         let table = Catalogue::open(&self.snapshot_table(repo)?).ok()??;
-        let found = known(&table, name).ok()??;
+        let found = known(&table, name, self.read(name).signed.as_ref()).ok()??;
         ((found.size, found.sha256) == (listed.size, listed.sha256)).then_some(found.root)?
     }
 }
 
 /// Returns the entry of a file in a table, or, for a signature, that of the signed file.
-fn known(catalogue: &Catalogue, name: &FileName) -> Result<Option<Known>, CatalogueError> {
+fn known(catalogue: &Catalogue, name: &FileName, signed: Option<&FileName>) -> Result<Option<Known>, CatalogueError> {
     let known =
         |record: CatalogueEntry| Known { size: record.size, sha256: record.sha256, root: record.root.map(Cid::dag_pb) };
-    Ok(catalogue.find_content(name)?.map(known))
+    Ok(catalogue.find_content(name, signed)?.map(known))
 }

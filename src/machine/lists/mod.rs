@@ -1,32 +1,51 @@
-//! The lists that decide what a file is: pacman's configuration, its sync databases, the tables of the indexes.
+//! The lists that decide what a file is: what the repositories of a package system say exists ([`List`]), and the tables
+//! of the indexes.
 //!
-//! pacman's own configuration depends on the run that called (`--config`, `--dbpath`, `--arch`), so lists belong to
-//! one run. They are read when they are first asked for: `conf` reads the configuration, `knowledge` the rest.
+//! What pacman lists depends on the run that called (`--config`, `--dbpath`, `--arch`), so lists belong to one run. They
+//! are read when they are first asked for.
+//!
+//! | file | what |
+//! |---|---|
+//! | `list` | the trait that a package system stands behind |
+//! | `pacman`, `conf`, `shape` | pacman's implementation: the databases; the configuration; what its files look like |
+//! | `knowledge` | everything that all lists say about one file |
+//! | `once` | warnings, once in a run |
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::path::{Path, PathBuf};
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName};
 use crate::config::SharePolicy;
 use crate::lists::pacman::caller::Caller;
-use crate::lists::pacman::pacman_conf::{PacmanConf, Repo};
 use crate::lists::pacman::pacman_run::PacmanRun;
 use crate::lists::pacman::version;
+use crate::lists::system::Repository;
 use crate::machine::Machine;
 
 mod conf;
 mod knowledge;
+mod list;
 mod once;
+mod pacman;
+mod shape;
 
-/// The lists of pacman and the indexes, as one run of pacman sees them.
+pub use list::{List, ListTable, NameReading, NoRepos};
+pub use pacman::PacmanList;
+
+/// Reads a file name by the rules of the package systems known here, for those who have a name alone: a line of the
+/// journal, a file in a directory. Pacman's is the only one so far.
+pub fn read(name: &FileName) -> NameReading<'_> {
+    pacman::read(name)
+}
+
+/// The lists of one package system and the indexes, as one run of pacman or another program sees them.
 pub struct Lists {
     machine: Rc<Machine>,
     pacman_run: Rc<PacmanRun>,
-    conf: OnceCell<Result<PacmanConf, conf::NoConf>>,
-    /// A replacement for pacman's DBPath.
-    databases: Option<PathBuf>,
+    list: Rc<dyn List>,
+    /// The same one, where it is pacman's.
+    pacman: Option<Rc<PacmanList>>,
     /// Set for silent lists: true when a message was withheld.
     unsaid: Option<Cell<bool>>,
     /// The warnings so far; true for those that were taken.
@@ -34,15 +53,25 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Makes the lists for the run of pacman that this process works for. Reads none of them yet.
+    /// Makes the lists of pacman, for the run that this process works for. Reads none of them yet.
     pub fn of(machine: &Rc<Machine>) -> Self {
         let pacman_run = Rc::new(PacmanRun::of(&machine.env));
+        let pacman = Rc::new(PacmanList::new(&pacman_run, None));
+        Self { pacman: Some(Rc::clone(&pacman)), ..Self::new(machine, pacman_run, pacman) }
+    }
+
+    /// Makes the lists of the package system that `list` is of. Reads none of them yet.
+    pub fn over(machine: &Rc<Machine>, list: Rc<dyn List>) -> Self {
+        Self::new(machine, Rc::new(PacmanRun::of(&machine.env)), list)
+    }
+
+    fn new(machine: &Rc<Machine>, pacman_run: Rc<PacmanRun>, list: Rc<dyn List>) -> Self {
         let warnings = machine.warning().map(|text| (text, false)).into_iter().collect();
         Self {
             machine: Rc::clone(machine),
             pacman_run,
-            conf: OnceCell::new(),
-            databases: None,
+            list,
+            pacman: None,
             unsaid: None,
             warnings: RefCell::new(warnings),
         }
@@ -51,11 +80,6 @@ impl Lists {
     /// Has them keep no warnings: see [`Lists::has_unsaid`].
     pub fn silent(self) -> Self {
         Self { unsaid: Some(Cell::new(false)), ..self }
-    }
-
-    /// Uses the sync databases below `databases` in place of pacman's own.
-    pub fn with_databases(self, databases: &Path) -> Self {
-        Self { databases: Some(databases.to_owned()), conf: OnceCell::new(), ..self }
     }
 
     /// Keeps compiled lists on `machine` from now on, another view of the same one.
@@ -78,14 +102,27 @@ impl Lists {
         self.unsaid.as_ref().is_some_and(Cell::get)
     }
 
-    /// Returns a repository of pacman.conf.
-    pub fn repo(&self, name: &RepoName) -> Option<&Repo> {
-        self.conf()?.repo(name)
+    /// Reads a file name by the rules of the package system.
+    pub fn read<'n>(&self, name: &'n FileName) -> NameReading<'n> {
+        self.list.read(name)
     }
 
-    /// Returns the repositories of pacman.conf in their order, then those that only an index speaks for.
+    /// Returns the repositories of the package system, in the order in which it prefers them.
+    ///
+    /// # Errors
+    /// As of [`List::repos`].
+    pub fn repos(&self) -> Result<Vec<&Repository>, NoRepos> {
+        self.list.repos(self)
+    }
+
+    /// Returns the repository called `name`.
+    pub fn repo(&self, name: &RepoName) -> Option<&Repository> {
+        self.repos().ok()?.into_iter().find(|repo| repo.name == *name)
+    }
+
+    /// Returns the repositories of the package system in their order, then those that only an index speaks for.
     pub fn repo_names(&self) -> Vec<RepoName> {
-        let configured = self.conf().into_iter().flat_map(|conf| &conf.repos).map(|repo| repo.name.clone());
+        let configured = self.repos().into_iter().flatten().map(|repo| repo.name.clone());
         let mut names: Vec<RepoName> = configured.collect();
         let indexed = self.machine.settings.indexes.iter().flat_map(|index| &index.repos);
         for name in indexed.filter_map(|name| name.value().ok().cloned()) {
@@ -96,38 +133,31 @@ impl Lists {
         names
     }
 
-    /// Returns the package caches.
+    /// Returns the directories in which the system itself keeps packages.
     pub fn cache_dirs(&self) -> &[PathBuf] {
-        self.conf().map_or(&[], |conf| &conf.cache_dirs)
+        self.list.caches(self)
     }
 
-    /// Returns the architecture that `$arch` in `Server` lines stands for.
+    /// Returns the directories in which a change may be one of the system's lists.
+    pub fn places(&self) -> Vec<PathBuf> {
+        self.list.places(self)
+    }
+
+    /// Returns the architecture of the system's files.
     pub fn arch(&self) -> String {
-        let first = self.conf().and_then(|conf| conf.architectures.first().cloned());
-        first.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+        self.list.arch(self)
     }
 
-    /// Returns pacman's path for the database called `name`, or its signature.
-    pub fn database_path(&self, name: &FileName) -> Option<PathBuf> {
-        Some(self.conf()?.db_path.join("sync").join(name.as_str()))
+    /// Returns true when the package system itself called. pacman is known by what its process is called, or where
+    /// `/proc` hides that, by what it tells in the environment.
+    pub fn is_for_system(&self) -> bool {
+        let is_pacmans = || self.pacman_run.is_of_pacman() || version::of_caller(&self.machine.env).is_some();
+        self.pacman.is_none() || is_pacmans()
     }
 
-    /// Returns the path of a file of ours that is about the database `name` of this pacman.
-    pub fn beside_database(&self, name: &FileName, kind: &str) -> Option<PathBuf> {
-        let key = &Sha256::of(self.database_path(name)?.as_os_str().as_encoded_bytes()).to_string()[..12];
-        Some(self.machine.store.cache_dir().join(format!("{name}-{key}.{kind}")))
-    }
-
-    /// Returns the path at which the table of an index is kept while the database in use is a snapshot of it
-    /// (`database::listed`).
-    pub fn snapshot_table(&self, repo: &RepoName) -> Option<PathBuf> {
-        self.beside_database(&FileName::new(format!("{repo}.db")).ok()?, "snapshot")
-    }
-
-    /// Returns true when pacman called: by what its process is called, or where `/proc` hides that, by what it
-    /// tells in the environment.
-    pub fn is_for_pacman(&self) -> bool {
-        self.pacman_run.is_of_pacman() || version::of_caller(&self.machine.env).is_some()
+    /// Returns true when a pacman called whose options are not known: it may use other lists than these.
+    pub fn may_be_others(&self) -> bool {
+        self.pacman.is_some() && self.pacman_run.is_hidden
     }
 
     /// Returns true when a source that sends nothing may be given up when no other is left: not where the user
@@ -142,7 +172,7 @@ impl Lists {
     pub fn may_share(&self, repo: &RepoName) -> bool {
         let indexed = self.machine.settings.indexes.iter().any(|index| index.may_describe(repo.as_str()));
         let allowed = match &self.machine.settings.share {
-            SharePolicy::Public => self.repo(repo).is_some_and(Repo::is_public),
+            SharePolicy::Public => self.repo(repo).is_some_and(Repository::is_public),
             SharePolicy::Named(names) => names.contains(repo),
         };
         indexed || allowed

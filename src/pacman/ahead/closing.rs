@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use crate::base::clock;
-use crate::base::name::{FileName, NameKind};
+use crate::base::name::FileName;
 use crate::engine::deliver::Obtained;
+use crate::lists::pacman::names;
+use crate::lists::system::NameKind;
 use crate::machine::call::Call;
 use crate::report::{Rest, RestOf, RunTotal};
 use crate::store::coming::ComingFile;
@@ -23,7 +25,7 @@ pub fn rest(call: &Call) -> Option<RestOf> {
         let list = coming.list()?;
         let handed_out: HashSet<FileName> = coming.handed_out().into_iter().map(|record| record.name).collect();
         let mut rest = Rest { packages: 0, bytes: 0 };
-        for file in list.iter().filter(|file| file.name.kind() == NameKind::Package) {
+        for file in list.iter().filter(|file| names::kind(&file.name) == NameKind::Package) {
             let Some((sha256, size)) = file.exact else { continue };
             let missing = size - machine.store.arrived(sha256, size);
             if missing > 0 && file.name.as_str() != this && !handed_out.contains(&file.name) {
@@ -39,7 +41,7 @@ pub fn rest(call: &Call) -> Option<RestOf> {
 /// read-ahead's list. `None` without a list.
 pub fn handed_out(call: &Call, name: &FileName, obtained: &Obtained) -> Option<String> {
     let is_read_ahead = call.machine.settings.ahead && call.pacman_run.caller.is_some();
-    if !is_read_ahead || !name.kind().is_of_package() || call.machine.store.is_passing() {
+    if !is_read_ahead || !names::kind(name).is_of_package() || call.machine.store.is_passing() {
         return None;
     }
     let coming = call.coming();
@@ -68,7 +70,7 @@ fn last(name: &FileName, list: &[ComingFile], done: &[JournalRecord]) -> Option<
     }
     let mut total = RunTotal::default();
     let mut by_kind: BTreeMap<String, u64> = BTreeMap::new();
-    for file in list.iter().filter(|file| file.name.kind() == NameKind::Package) {
+    for file in list.iter().filter(|file| names::kind(&file.name) == NameKind::Package) {
         let record = done.iter().find(|record| record.name == file.name)?;
         total.packages += 1;
         total.bytes += record.delivered;

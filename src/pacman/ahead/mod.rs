@@ -31,6 +31,7 @@ use crate::engine::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
 use crate::engine::hub::{self, FileHub};
 use crate::engine::want::Want;
 use crate::lists::pacman::arguments::Operation;
+use crate::lists::pacman::names;
 use crate::machine::call::Call;
 use crate::pacman::background;
 use crate::store::journal::FileOrigin;
@@ -71,7 +72,7 @@ pub fn is_to_start(call: &Call, name: &FileName) -> bool {
 /// Returns the file that marks the start of such a process; `None` where it has nothing to do.
 fn mark(call: &Call, name: &FileName) -> Option<PathBuf> {
     let is_called =
-        name.kind().is_of_package() && call.pacman_run.caller.is_some() && call.machine.env.var(AHEAD).is_none();
+        names::kind(name).is_of_package() && call.pacman_run.caller.is_some() && call.machine.env.var(AHEAD).is_none();
     let is_kept = !call.machine.store.is_passing() && !call.machine.env.is_root();
     (is_called && is_kept).then(|| call.machine.store.health_dir().join(format!("ahead-{}", call.pacman_run.name)))
 }
@@ -146,7 +147,7 @@ fn accepted(call: &Call, want: &Want, aside: SetAside) -> Option<Obtained> {
     let Expect::Waived(why) = want.plan.expect else { return None };
     let mut file = call.scratch().ok()?;
     file.write_all(&aside.bytes).ok()?;
-    let waived = verify::waive(why, &want.name, &file).ok()?;
+    let waived = verify::waive(why, want.shape, &file).ok()?;
     let modified = aside.modified;
     Some(
         Obtained {

@@ -9,11 +9,11 @@ use rustix::process::{Pid, PidfdFlags};
 
 use crate::base::error::{Error, ErrorKind};
 use crate::base::fsx;
-use crate::base::name::NameKind;
 use crate::config::Settings;
 use crate::engine::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
 use crate::engine::want::Want;
 use crate::lists::pacman::caller::ProcessKey;
+use crate::lists::system::NameKind;
 use crate::machine::call::Call;
 use crate::pacman::gather::{Gathered, gather, into_store};
 use crate::store::coming::ComingFile;
@@ -107,7 +107,7 @@ fn fetch_all(call: &mut Call, wants: Vec<Want>, begun: Instant) {
             call.health.save();
         }
         // Without this package the transaction fails, and pacman asks for nothing more.
-        if want.name.kind() == NameKind::Package {
+        if want.shape.kind == NameKind::Package {
             gathering.stop();
         }
     }

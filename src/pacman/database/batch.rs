@@ -98,7 +98,7 @@ type DatedRequest = (FileName, Url, SystemTime);
 
 fn question(call: &Call, repo: &Repo, suffix: &str) -> Option<(DatedRequest, DatabaseInUse)> {
     let name = FileName::new(format!("{}.{suffix}", repo.name)).ok()?;
-    let in_use = DatabaseInUse::found(&call.lists, &name, Some(repo))?;
+    let in_use = DatabaseInUse::found(&call.lists, &name, Some(&repo.common))?;
     let date = in_use.strong_date()?;
     // A repository whose newer snapshots are wanted is asked about by itself.
     let server = repo.servers.first().filter(|_| !call.machine.settings.from_index.contains(&repo.name))?;

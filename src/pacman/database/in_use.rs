@@ -12,8 +12,9 @@ use crate::base::name::FileName;
 use crate::engine::deliver::Obtained;
 use crate::engine::want::Want;
 use crate::index::manifest::Database;
-use crate::lists::pacman::pacman_conf::Repo;
+use crate::lists::system::Repository;
 use crate::machine::lists::Lists;
+use crate::trust::look::FileShape;
 use crate::trust::verify::{self, Accepted, Waiver};
 
 /// The last delivery of one database, kept beside the health of sources.
@@ -55,7 +56,7 @@ pub(super) struct DatabaseInUse {
 impl DatabaseInUse {
     /// Returns the one in use. The record of its delivery is not compared with its bytes yet, which takes a
     /// millisecond a MiB.
-    pub(super) fn found(lists: &Lists, name: &FileName, repo: Option<&Repo>) -> Option<Self> {
+    pub(super) fn found(lists: &Lists, name: &FileName, repo: Option<&Repository>) -> Option<Self> {
         let path = lists.database_path(name)?;
         let servers = servers(repo?);
         let key = FileKey::at(&path).ok()?;
@@ -111,13 +112,13 @@ impl DatabaseInUse {
     }
 
     /// Returns the file, to be copied: no process writes to a database in use, pacman replaces it.
-    pub(super) fn obtained(&self, name: &FileName, from: String) -> Result<Obtained, Error> {
+    pub(super) fn obtained(&self, from: String) -> Result<Obtained, Error> {
         let failed = |e: &dyn std::fmt::Display| Error::local(self.path.display(), e);
         let file: File = fsx::open_read(&self.path).map_err(|e| failed(&e))?;
         if FileKey::of(&file).map_err(|e| failed(&e))? != self.key {
             return Err(failed(&"was replaced meanwhile").hint("is another pacman running?"));
         }
-        let waived = verify::waive(Waiver::DatabaseInUse, name, &file).map_err(|e| failed(&e))?;
+        let waived = verify::waive(Waiver::DatabaseInUse, FileShape::ANY, &file).map_err(|e| failed(&e))?;
         let modified = Some(UNIX_EPOCH + Duration::from_secs(self.modified));
         Ok(Obtained { modified, ..Obtained::new(file, Accepted::Waived(waived), from) })
     }
@@ -138,6 +139,6 @@ pub(super) fn remember(lists: &Lists, want: &Want, obtained: &Obtained) {
     }
 }
 
-fn servers(repo: &Repo) -> String {
+fn servers(repo: &Repository) -> String {
     Sha256::of(repo.servers.join("\n").as_bytes()).to_string()
 }

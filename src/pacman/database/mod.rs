@@ -13,11 +13,11 @@ use reqwest::Url;
 use crate::base::clock;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::fsx;
-use crate::base::name::NameKind;
 use crate::engine::deliver::{self, Candidate, Delivery, Obtained, Order, Purpose, Receipt, Since, Updated};
 use crate::engine::source::kubo::KuboReach;
 use crate::engine::want::Want;
 use crate::lists::pacman::pacman_conf::SignatureCheck;
+use crate::lists::system::NameKind;
 use crate::machine::call::Call;
 use crate::net::http;
 use crate::trust::plan::Expect;
@@ -55,7 +55,7 @@ async fn updated(call: &mut Call, want: &Want, url: &str, receipt: &mut Receipt)
         && let Some(found) = found.as_ref().filter(|found| found.strong_date().is_some())
         && let Some(host) = batch::unchanged(call, want, &found.state()).await?
     {
-        return found.obtained(&want.name, format!("{host}, unchanged"));
+        return found.obtained(format!("{host}, unchanged"));
     }
     let in_use = found.map(DatabaseInUse::proven);
     let known = in_use.as_ref().filter(|_| !forced);
@@ -88,7 +88,7 @@ impl DatabaseUpdate<'_> {
     /// Fetches it from the mirrors, whatever its date.
     async fn fetch(&mut self) -> Result<Updated, Error> {
         let unproven = Plan::without_cid(Expect::Waived(Waiver::MirrorDatabase));
-        let in_repo = self.want.name.kind() == NameKind::Database && self.want.repo.is_some();
+        let in_repo = self.want.shape.kind == NameKind::Database && self.want.repo.is_some();
         let plan = if in_repo { &unproven } else { &self.want.plan };
         let order = Order { plan, ..self.want.order() };
         deliver::update(self.call, order, self.since).await.noted_in(self.receipt)
@@ -105,7 +105,7 @@ impl DatabaseUpdate<'_> {
     /// Returns the one in use, for this reason.
     fn kept(&self, why: String) -> Result<Obtained, Error> {
         match self.in_use {
-            Some(in_use) => in_use.obtained(&self.want.name, why),
+            Some(in_use) => in_use.obtained(why),
             None => Err(Error::new(ErrorKind::NoSource, &self.want.name, format!("{why}: but none is in use"))),
         }
     }
@@ -151,7 +151,7 @@ impl DatabaseUpdate<'_> {
         // Size, date and last bytes tell which database it is, and prove nothing: a publisher could make another
         // one that agrees in all three. Where pacman checks every package's signature, such a database does no
         // harm; elsewhere only the mirror's own bytes are used, which stay a check on the index.
-        if self.want.repo.as_ref().is_none_or(|repo| repo.sig_level.package != SignatureCheck::Required) {
+        if self.want.repo.as_ref().is_none_or(|repo| !repo.signatures_required) {
             return Ok(None);
         }
         // One of the same size as the one in use is the one in use.
@@ -218,7 +218,8 @@ impl DatabaseUpdate<'_> {
 
     /// Returns true when pacman would accept it: where it demands a signature, the publisher must have that too.
     fn is_signed_enough(&self, snapshot: &Snapshot) -> bool {
-        let required = self.want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Required);
+        let repo = self.want.repo.as_ref().and_then(|repo| self.call.lists.pacman_repo(&repo.name));
+        let required = repo.is_some_and(|repo| repo.sig_level.database == SignatureCheck::Required);
         !required || snapshot.signature.is_some()
     }
 
@@ -309,7 +310,7 @@ impl DatabaseUpdate<'_> {
         candidates: &[Candidate],
         purpose: Purpose,
     ) -> Result<Option<Obtained>, Error> {
-        let order = Order { name: &self.want.name, plan: &snapshot.plan(), candidates };
+        let order = Order { plan: &snapshot.plan(), candidates, ..self.want.order() };
         match deliver::fetch(self.call, order, purpose).await.noted_in(self.receipt) {
             Ok(obtained) => Ok(Some(obtained)),
             Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Local) => Err(error),

@@ -5,13 +5,14 @@ use std::path::Path;
 use super::listed::read_origin;
 use crate::base::cid::Cid;
 use crate::base::error::{Error, ErrorKind};
-use crate::base::name::FileName;
 use crate::engine::deliver::{self, Candidate, Delivery, Obtained, Purpose, Receipt};
 use crate::engine::source::Miss;
 use crate::engine::want::{Want, by_content};
+use crate::lists::pacman::names;
 use crate::lists::pacman::pacman_conf::SignatureCheck;
 use crate::lists::pacman::version::{self, Version};
 use crate::machine::call::Call;
+use crate::trust::look::FileShape;
 use crate::trust::plan::Expect;
 use crate::trust::plan::Plan;
 use crate::trust::verify::{self, Accepted, Waiver};
@@ -30,7 +31,7 @@ async fn of_its_database(
     into: Option<&Path>,
     receipt: &mut Receipt,
 ) -> Result<Obtained, Error> {
-    let signed = want.name.signed().map(|name| name.as_str().to_owned()).unwrap_or_default();
+    let signed = names::signed(&want.name).map(|name| name.as_str().to_owned()).unwrap_or_default();
     let origin = call.health.origin(&signed).map(str::to_owned);
     if let Some((index, listed)) = origin.as_deref().and_then(read_origin) {
         // The mirror's signature belongs to the mirror's own database, not to this one.
@@ -62,13 +63,14 @@ fn is_absent(misses: &[(Candidate, Miss)]) -> bool {
 
 /// Returns an empty file where pacman reads it as none, else the error.
 fn nothing_or(call: &Call, want: &Want, into: Option<&Path>, error: Error) -> Result<Obtained, Error> {
-    if is_dropped_when_empty(call, want, into) { nothing(call, &want.name) } else { Err(error) }
+    if is_dropped_when_empty(call, want, into) { nothing(call) } else { Err(error) }
 }
 
 /// Returns true when pacman reads an empty signature as none: pacman 7 in sandbox mode or any 7.0, where it is
 /// optional.
 fn is_dropped_when_empty(call: &Call, want: &Want, into: Option<&Path>) -> bool {
-    let optional = want.repo.as_ref().is_some_and(|repo| repo.sig_level.database == SignatureCheck::Optional);
+    let repo = want.repo.as_ref().and_then(|repo| call.lists.pacman_repo(&repo.name));
+    let optional = repo.is_some_and(|repo| repo.sig_level.database == SignatureCheck::Optional);
     let pacman_7 = version::of_caller(&call.machine.env).is_some_and(|version| version >= Version(7, 0, 0));
     let sandbox = into
         .and_then(|path| path.parent()?.file_name()?.to_str())
@@ -76,9 +78,9 @@ fn is_dropped_when_empty(call: &Call, want: &Want, into: Option<&Path>) -> bool 
     optional && pacman_7 && sandbox
 }
 
-fn nothing(call: &Call, name: &FileName) -> Result<Obtained, Error> {
+fn nothing(call: &Call) -> Result<Obtained, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::local(call.machine.store.dir().display(), e);
     let file = call.scratch().map_err(|e| failed(&e))?;
-    let accepted = Accepted::Waived(verify::waive(Waiver::NoSignature, name, &file).map_err(|e| failed(&e))?);
+    let accepted = Accepted::Waived(verify::waive(Waiver::NoSignature, FileShape::ANY, &file).map_err(|e| failed(&e))?);
     Ok(Obtained::new(file, accepted, "nowhere: the mirror has none, and none is required").loose())
 }

@@ -9,7 +9,8 @@ use super::message::{MOST, Message};
 use super::{Arrival, HandoverTarget, Tell};
 use crate::base::error::Error;
 use crate::base::fsx;
-use crate::base::name::{FileName, NameKind};
+use crate::base::name::FileName;
+use crate::machine::lists;
 use crate::net::socket;
 use crate::trust::output::Output;
 use crate::trust::verify::{self, Accepted};
@@ -55,7 +56,8 @@ pub(super) fn all(channel: &OwnedFd, target: &HandoverTarget<'_>) -> Result<usiz
 fn name_in(dir: &Path, asked: &str, message: &Message) -> Result<FileName, Error> {
     let wrong = |what: String| Error::local("handover", format!("the unprivileged child {what}"));
     let name = message.name().ok_or_else(|| wrong("sent a bad name".to_owned()))?;
-    let is_package = matches!(name.kind(), NameKind::Package | NameKind::PackageSignature) && name.package().is_some();
+    let reading = lists::read(&name);
+    let is_package = reading.shape.kind.is_of_package() && reading.package.is_some();
     if name.as_str().starts_with('.') || !(is_package || name.as_str() == asked) {
         return Err(wrong(format!("names a file {name:?}, which is no package and was not asked for"))
             .hint("name the file to write with --output"));

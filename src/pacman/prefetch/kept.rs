@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::fsx;
-use crate::base::name::FileName;
 use crate::base::size::SIGNATURE_MOST;
 use crate::engine::deliver::Obtained;
 use crate::engine::want::Want;
+use crate::lists::pacman::names;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
 use crate::store::journal::FileOrigin;
@@ -107,7 +107,7 @@ fn signed(lists: &Lists, want: &Want) -> Option<(KeptSignatures, Sha256)> {
     if !matches!(want.plan.expect, Expect::Waived(Waiver::Signature)) || !kept.dir.exists() {
         return None;
     }
-    let package = lists.knowledge(&want.repo.as_ref()?.name, &want.name.signed()?).ok()?.database?;
+    let package = lists.knowledge(&want.repo.as_ref()?.name, &names::signed(&want.name)?).ok()?.database?;
     Some((kept, package.sha256))
 }
 
@@ -118,6 +118,6 @@ fn open(call: &Call, want: &Want, path: &Path) -> Option<Obtained> {
 fn accept(call: &Call, want: &Want, bytes: &[u8]) -> Option<Obtained> {
     let file = call.scratch().ok()?;
     file.write_all_at(bytes, 0).ok()?;
-    let waived = verify::waive(Waiver::Signature, &FileName::new(want.name.as_str()).ok()?, &file).ok()?;
+    let waived = verify::waive(Waiver::Signature, want.shape, &file).ok()?;
     Some(Obtained::new(file, Accepted::Waived(waived), FileOrigin { is_stored: true, ..FileOrigin::default() }).loose())
 }

@@ -274,7 +274,10 @@ impl PrefetchWork<'_> {
 
     /// Returns the signature of a package to fetch, if pacman checks it and it is not here.
     fn signature(&self, want: &Want, package: Option<Sha256>) -> Option<Want> {
-        let repo = want.repo.as_ref().filter(|repo| repo.sig_level.package != SignatureCheck::Never)?;
+        let repo = self.conf.repo(&want.repo.as_ref()?.name)?;
+        if repo.sig_level.package == SignatureCheck::Never {
+            return None;
+        }
         let name = FileName::new(format!("{}.sig", want.name)).ok()?;
         let cached = self.conf.cache_dirs.iter().any(|dir| dir.join(name.as_str()).exists());
         if cached || package.is_some_and(|package| KeptSignatures::of(&self.store).has(package)) {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use pkgswarm::engine::address::Address;
-use pkgswarm::lists::pacman::server::is_public;
+use pkgswarm::base::public::is_public_url;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -15,7 +15,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
         assert_eq!(Address::parse(&address.to_string()), Some(Ok(address.clone())));
         at_gateway(&address);
     }
-    if is_public(text) {
+    if is_public_url(text) {
         // The client's reading of it decides where it connects.
         let Ok(url) = url::Url::parse(text) else { return };
         assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none(), "{url}");

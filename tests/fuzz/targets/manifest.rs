@@ -4,6 +4,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use pkgswarm::lists::pacman::names;
 use pkgswarm::index::manifest::{DIFF_MOST, Manifest, TABLE_MOST, is_arch};
 use pkgswarm::index::table::ENTRIES_MOST;
 use pkgswarm::index::table::PLAIN_MOST;
@@ -15,7 +16,7 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     assert!(!manifest.publisher.chars().any(char::is_control));
     for table in &manifest.tables {
         for database in &table.databases {
-            assert!(database.name.repo().as_ref() == Some(&table.repo));
+            assert!(names::repo(&database.name).as_ref() == Some(&table.repo));
             // The stored database gets this date, and mirrors are asked by it.
             let date = database.modified.map(|at| UNIX_EPOCH + Duration::from_secs(at));
             date.map(httpdate::fmt_http_date);

@@ -1,7 +1,9 @@
 //! Names and URLs: every file name stays in its directory, and no printed text moves the cursor.
 #![no_main]
 
-use pkgswarm::base::name::{FileName, NameKind, RepoName, shown};
+use pkgswarm::lists::pacman::names;
+use pkgswarm::base::name::{FileName, RepoName, shown};
+use pkgswarm::lists::system::NameKind;
 use pkgswarm::engine::want::{self, name_of};
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -26,20 +28,20 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
 
 fn check(name: &FileName) {
     is_plain(name.as_str());
-    if let Some(signed) = name.signed() {
+    if let Some(signed) = names::signed(name) {
         is_plain(signed.as_str());
         assert_eq!(name.as_str(), format!("{signed}.sig"));
     }
-    if let Some(repo) = name.repo() {
+    if let Some(repo) = names::repo(name) {
         is_plain(repo.as_str());
-        assert!(matches!(name.kind(), NameKind::Database | NameKind::DatabaseSignature));
+        assert!(matches!(names::kind(name), NameKind::Database | NameKind::DatabaseSignature));
     }
-    if let Some(parts) = name.package() {
+    if let Some(parts) = names::package(name) {
         assert!(name.as_str().starts_with(&format!("{}-{}-{}.pkg.tar", parts.name, parts.version, parts.arch)));
         assert!(!parts.arch.contains('-') && parts.version.matches('-').count() == 1);
     }
-    if matches!(name.kind(), NameKind::Package | NameKind::Database) {
-        assert!(name.signed().is_none());
+    if matches!(names::kind(name), NameKind::Package | NameKind::Database) {
+        assert!(names::signed(name).is_none());
     }
 }
 

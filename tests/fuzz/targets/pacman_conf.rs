@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use pkgswarm::lists::pacman::pacman_conf::{PacmanConf, Repo, SigLevel, SignatureCheck};
+use pkgswarm::machine::lists::read;
+use pkgswarm::engine::want::{name_of, repos_at};
 use pkgswarm_fuzz::parts;
 
 pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
@@ -17,13 +19,11 @@ pkgswarm_fuzz::fuzz_target!(|data: &[u8]| {
     let again = PacmanConf::parse(&printed(&conf));
     assert_eq!(again.as_ref(), Ok(&conf));
     let url = String::from_utf8_lossy(url);
-    let all: Vec<_> = conf.repos_of(&url).collect();
-    match conf.repo_of(&url) {
-        Some((repo, file)) => {
-            assert!(all.contains(&(repo, file.clone())) && !file.as_str().contains('/'));
-            assert!(url.ends_with(file.as_str()));
+    if let Ok(name) = name_of(&url) {
+        let repos: Vec<_> = conf.repos.iter().map(|repo| &repo.common).collect();
+        for repo in repos_at(&repos, &url, &read(&name)) {
+            assert!(repos.contains(&repo) && url.ends_with(name.as_str()));
         }
-        None => assert!(all.is_empty()),
     }
     for repo in &conf.repos {
         assert!(!repo.is_public() || repo.servers.iter().all(|server| server.contains("://")));
