@@ -29,6 +29,7 @@ mod installed;
 mod interrupted;
 mod json;
 mod kubo_door;
+mod lists;
 mod lookup;
 mod makepkg;
 mod ordinary_user;
