@@ -189,3 +189,43 @@ fn the_engine_prints_nothing_handles_no_signal_and_has_no_runtime() {
     }
     assert_none("only a process does this", wrong);
 }
+
+/// Rooms and parts of rooms that know a file by the list of its system, whichever that is.
+const OF_NO_SYSTEM: [&str; 12] = [
+    "src/base",
+    "src/dag",
+    "src/engine",
+    "src/lists/system",
+    "src/machine/lists/knowledge",
+    "src/machine/lists/list",
+    "src/machine/lists/once",
+    "src/net",
+    "src/node",
+    "src/refresh",
+    "src/store",
+    "src/trust",
+];
+
+/// What pacman alone has: its types, and the names of its files.
+const OF_PACMAN: [&str; 7] =
+    ["lists::pacman", "PacmanConf", "lists.conf()", "pacman_repo(", ".pkg.tar", ".sig\"", ".db\""];
+
+#[test]
+fn the_engine_knows_files_by_a_list_and_none_of_pacmans_names() {
+    let is_of = |part: &Path| OF_NO_SYSTEM.iter().any(|own| part.with_extension("") == Path::new(own));
+    let mut wrong = BTreeSet::new();
+    for source in Source::all_below(Path::new("src")) {
+        let is_test = source.is_test || source.path.to_string_lossy().contains("tests");
+        if is_test || !source.path.ancestors().any(is_of) {
+            continue;
+        }
+        // With the literals, which `code` is without.
+        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in code.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+            for mark in OF_PACMAN.iter().filter(|mark| line.contains(*mark)) {
+                wrong.insert(format!("{}: {mark}", source.path.display()));
+            }
+        }
+    }
+    assert_none("pacman's list tells this", wrong);
+}
