@@ -8,7 +8,7 @@ use pkgswarm::base::digest::Sha256;
 use pkgswarm::base::env::Env;
 use pkgswarm::base::name::{FileName, RepoName};
 use pkgswarm::config::Settings;
-use pkgswarm::engine::hub::FileHub;
+use pkgswarm::engine::hub::Hub;
 use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
 use pkgswarm::index::ipns::RecordError;
 use pkgswarm::index::minisign::SecretKey;
@@ -129,7 +129,7 @@ impl Reader {
         let set = [store, format!("kubo.api={}", node.api()), format!("kubo.gateway={}", node.gateway())];
         let settings = Settings::read(&env, &set).expect("settings");
         let machine = Machine::open(&env, &settings, self.dir.path()).expect("a store");
-        let hub = FileHub::new(TRANSFERS_MOST, CancellationToken::new());
+        let hub = Hub::new(TRANSFERS_MOST, CancellationToken::new());
         let means = RefreshMeans::of(&machine, hub).expect("a client");
         let work = refresh(&self.source, &means, &self.state, now, Duration::from_secs(60));
         wait(work).expect("a state directory")

@@ -20,7 +20,7 @@ use crate::engine::address::{Address, AddressError};
 use crate::engine::content::content;
 use crate::engine::deliver::{Candidate, Delivery, Obtained, Purpose, Receipt};
 use crate::engine::find::{self, FoundFile};
-use crate::engine::hub::{self, FileHub};
+use crate::engine::hub::{self, Hub};
 use crate::engine::source;
 use crate::engine::want::{self, Want};
 use crate::machine::Machine;
@@ -164,7 +164,7 @@ fn one(
     let (begun, what) = (Instant::now(), args.what[asked].as_str());
     let (meaning, cancel) = (meaning(call, what), call.cancel.clone());
     super::say_warnings(&call.lists);
-    let hub = FileHub::new(1, cancel.clone());
+    let hub = Hub::new(1, cancel.clone());
     let obtaining = Delivery::of(async |receipt: &mut Receipt| obtain(&hub, call, args, meaning?, receipt).await);
     let Delivery { result: got, receipt } = runtime::run(&cancel, bars.while_shown(obtaining));
     super::say_warnings(&call.lists);
@@ -233,7 +233,7 @@ fn meaning(call: &Call, what: &str) -> Result<Meaning, Error> {
 }
 
 async fn obtain(
-    hub: &FileHub,
+    hub: &Hub,
     call: &mut Call,
     args: &FetchArgs,
     meaning: Meaning,
@@ -259,7 +259,7 @@ fn of_gateway(machine: &Machine, url: &str) -> Option<Address> {
 /// Fetches the file with this CID: a file that a list names comes from its mirrors as well, any other from IPFS
 /// alone.
 async fn by_address(
-    hub: &FileHub,
+    hub: &Hub,
     call: &mut Call,
     args: &FetchArgs,
     (address, listed): (&Address, Option<Want>),
@@ -313,7 +313,7 @@ fn has_cid(obtained: &Obtained, address: &Address) -> Result<bool, Error> {
 }
 
 async fn wanted(
-    hub: &FileHub,
+    hub: &Hub,
     call: &mut Call,
     args: &FetchArgs,
     mut want: Want,

@@ -22,7 +22,7 @@ use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::url::{BaseUrl, without_secret};
 use crate::config::written::Written;
 use crate::config::{IndexConfig, Settings, layers, own_state_dir, value};
-use crate::engine::hub::FileHub;
+use crate::engine::hub::Hub;
 use crate::host::inspect::index::IndexFacts;
 use crate::host::inspect::pacman;
 use crate::index::in_use;
@@ -205,7 +205,7 @@ pub fn refresh_all(
     let wanted = settings.indexes.iter().filter(|index| names.is_empty() || names.contains(&index.name));
     let wanted = wanted.filter(|index| !due || in_use::is_due(settings, index, now));
     let targets = wanted.map(|index| Ok((index, target(machine, index)?))).collect::<Result<Vec<_>, Error>>()?;
-    let hub = FileHub::new(TRANSFERS_MOST * targets.len().max(1), CancellationToken::new());
+    let hub = Hub::new(TRANSFERS_MOST * targets.len().max(1), CancellationToken::new());
     let means = RefreshMeans::of(machine, hub).map_err(|miss| Error::new(ErrorKind::NoSource, "index", miss))?;
     let state = in_use::state(settings);
     let works = targets.iter().map(|(index, target)| {

@@ -21,7 +21,7 @@ use crate::base::runtime;
 use crate::cmd::cli::XferArgs;
 use crate::config::Settings;
 use crate::engine::deliver::{Candidate, Obtained, Purpose, Receipt};
-use crate::engine::hub::{self, FileHub};
+use crate::engine::hub::{self, Hub};
 use crate::engine::want::{self, Want};
 use crate::lists::pacman::caller;
 use crate::lists::system::NameKind;
@@ -152,7 +152,7 @@ async fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Resul
     }
     let is_refresh = want.kind() == NameKind::Database;
     // One file, and one listener.
-    let hub = FileHub::new(1, call.cancel.clone());
+    let hub = Hub::new(1, call.cancel.clone());
     let mut receipt = Receipt::default();
     let obtained = match want.kind() {
         NameKind::Database => database(call, &want, url).await.noted_in(&mut receipt),
@@ -181,7 +181,7 @@ async fn fetch(call: &mut Call, url: &str, into: &Path, begun: Instant) -> Resul
 /// Fetches the file without an expectation, after it did not fit the list of another repository: its own list could
 /// not be read.
 async fn doubted(
-    hub: &FileHub,
+    hub: &Hub,
     call: &mut Call,
     want: &Want,
     error: Error,

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::base::digest::Sha256;
 use crate::base::fsx::FileKey;
 use crate::store::Store;
+use crate::trust::verify::Verified;
 
 /// Files that are read at a time: half of the daemon's reading threads, so that blocks are sent meanwhile.
 const READING: usize = 2;
@@ -22,7 +23,7 @@ const REMEMBERED: usize = 10_000;
 /// The proven states of the store's files.
 pub(super) struct ProvenStates {
     store: &'static Store,
-    states: Mutex<HashMap<Sha256, FileKey>>,
+    states: Mutex<HashMap<Sha256, (FileKey, Verified)>>,
     reading: Arc<Semaphore>,
     /// Each user has one file read at a time.
     of_users: Mutex<HashMap<u32, Arc<Semaphore>>>,
@@ -36,7 +37,7 @@ impl ProvenStates {
 
     /// Returns the file with this sha256 and size, if the store has it. A file that is no longer proven is
     /// removed.
-    pub(super) async fn find(self: &Arc<Self>, user: u32, sha256: Sha256, size: u64) -> Option<File> {
+    pub(super) async fn find(self: &Arc<Self>, user: u32, sha256: Sha256, size: u64) -> Option<(File, Verified)> {
         if !self.store.has(sha256, size) {
             return None;
         }
@@ -51,27 +52,28 @@ impl ProvenStates {
                 return Some(known);
             }
             let held = this.store.find(sha256, size)?;
-            this.note(sha256, &held.kept.file);
+            this.note(&held.kept.file, held.proof);
             drop(turn);
-            Some(held.kept.file)
+            Some((held.kept.file, held.proof))
         };
         tokio::task::spawn_blocking(read).await.ok()?
     }
 
     /// Returns the file, if it is in the state in which it was proven.
-    fn known(&self, sha256: Sha256, size: u64) -> Option<File> {
-        let known = self.states().get(&sha256).copied().filter(|known| known.size == size)?;
-        self.store.peek(sha256).ok().filter(|file| FileKey::of(file).is_ok_and(|now| now == known))
+    fn known(&self, sha256: Sha256, size: u64) -> Option<(File, Verified)> {
+        let (known, proof) = self.states().get(&sha256).copied().filter(|(known, _)| known.size == size)?;
+        let file = self.store.peek(sha256).ok().filter(|file| FileKey::of(file).is_ok_and(|now| now == known))?;
+        Some((file, proof))
     }
 
     /// Records that this file has just been proven.
-    pub(super) fn note(&self, sha256: Sha256, file: &File) {
+    pub(super) fn note(&self, file: &File, proof: Verified) {
         let Ok(state) = FileKey::of(file) else { return };
         let mut states = self.states();
         if states.len() >= REMEMBERED {
             states.clear();
         }
-        states.insert(sha256, state);
+        states.insert(proof.sha256(), (state, proof));
     }
 
     /// Waits for the right to read a file, held until drop.
@@ -85,7 +87,7 @@ impl ProvenStates {
         Some([own, Arc::clone(&self.reading).acquire_owned().await.ok()?])
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, FileKey>> {
+    fn states(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, (FileKey, Verified)>> {
         self.states.lock().expect("nothing panics while it is held")
     }
 

@@ -16,9 +16,10 @@ use crate::base::cid::Cid;
 use crate::base::name::FileName;
 use crate::daemon::closers::Closers;
 use crate::daemon::documents::Documents;
-use crate::daemon::ended::TransferEnd;
+use crate::daemon::ended::refusal;
 use crate::daemon::status;
 use crate::daemon::transfers::{Request, Transfers};
+use crate::engine::deliver::Delivery;
 use crate::engine::hub::HubProgress;
 use crate::net::socket::{Connection, SocketListener};
 use crate::node::Node;
@@ -320,18 +321,16 @@ impl Server {
         }
         let file = ticket.partial();
         let told = match ticket.result().await {
-            Some(TransferEnd::Done(bytes)) => {
+            Some(Delivery { result: Ok(Some(obtained)), .. }) => {
                 if !has_file {
                     say(connection, "coming", file.as_ref()).await?;
                 }
                 name_senders().await?;
-                say(connection, &format!("have {bytes}"), None).await?;
+                say(connection, &format!("have {}", obtained.accepted.size()), None).await?;
                 "done".to_owned()
             }
-            Some(TransferEnd::Absent(why)) => format!("absent {why}"),
-            Some(TransferEnd::Corrupt(why)) => format!("corrupt {why}"),
-            Some(TransferEnd::Failed(why)) => format!("failed {why}"),
-            None => "failed the transfer ended".to_owned(),
+            Some(Delivery { result: Err(error), .. }) => refusal(&error),
+            Some(Delivery { result: Ok(None), .. }) | None => "failed the transfer ended".to_owned(),
         };
         say(connection, &told, None).await
     }

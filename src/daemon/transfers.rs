@@ -17,9 +17,10 @@ use crate::base::digest::Sha256;
 use crate::base::listener::{Listener, Unheard};
 use crate::base::name::FileName;
 use crate::base::size::{self, BLOCK_MOST};
-use crate::daemon::ended::{TransferEnd, told};
+use crate::daemon::ended::{TransferError, told};
 use crate::daemon::proven::ProvenStates;
 use crate::daemon::room::{Room, RoomClaim};
+use crate::engine::deliver::{Delivery, Obtained, Receipt};
 use crate::engine::hub::{Duty, DutyListener, Hub, Ticket};
 use crate::node::Node;
 use crate::node::claims::ClaimQuestion;
@@ -28,7 +29,7 @@ use crate::report::log;
 use crate::store::journal::Contribution;
 use crate::store::journal::FileOrigin;
 use crate::store::{Slot, Stay, Store};
-use crate::trust::verify::Verified;
+use crate::trust::verify::{Accepted, Verified};
 
 /// Most transfers at a time, of all users and of one. Origin: chosen by us; a read-ahead has a dozen.
 const MOST: usize = 64;
@@ -47,9 +48,6 @@ pub struct Request {
     pub name: FileName,
 }
 
-/// A caller's part in a transfer, which ends when none is left.
-pub type TransferTicket = Ticket<TransferEnd>;
-
 /// Addresses of the neighbours that have sent any of one file.
 pub type Senders = Arc<Mutex<Vec<IpAddr>>>;
 
@@ -62,7 +60,7 @@ struct TransfersInner {
     store: &'static Store,
     proven: Arc<ProvenStates>,
     room: Room,
-    hub: Hub<Sha256, TransferEnd>,
+    hub: Hub,
     users: Arc<Mutex<HashMap<u32, usize>>>,
     senders: Mutex<HashMap<Sha256, Weak<Mutex<Vec<IpAddr>>>>>,
 }
@@ -129,8 +127,8 @@ impl Transfers {
 
     /// Joins the transfer of this file for `user`: the running one, else a new one, from the store if it has the
     /// file. `None` when there are too many.
-    pub fn get(&self, user: u32, request: Request) -> Option<TransferTicket> {
-        let (ticket, duty) = self.0.hub.join(Some(&request.sha256)).ok()?;
+    pub fn get(&self, user: u32, request: Request) -> Option<Ticket> {
+        let (ticket, duty) = self.0.hub.join(Some(request.sha256)).ok()?;
         let Some(duty) = duty else { return Some(ticket) };
         let counted = UserTransfer::of(&self.0.users, user)?;
         let (this, begun) = (Arc::clone(&self.0), Instant::now());
@@ -139,12 +137,15 @@ impl Transfers {
             let ended = duty.cancel().run_until_cancelled(this.deliver(user, &request, &duty)).await;
             drop(counted);
             // Cancelled, no caller waits for it any more.
-            let ended = ended.unwrap_or_else(|| TransferEnd::Failed("given up".to_owned()));
+            let ended = ended.unwrap_or_else(|| Err(TransferError::Failed("given up".to_owned())));
+            let mut receipt = Receipt::default();
+            receipt.sent("lan".to_owned(), duty.progress().bytes);
+            let made = Delivery { result: ended.map(Some).map_err(|why| why.about(&request.name)), receipt };
             log::info(|| {
                 let senders = senders.lock().expect("nothing panics while it is held");
-                told(&request.name, &ended, &senders, begun.elapsed())
+                told(&request.name, &made, &senders, begun.elapsed())
             });
-            duty.finish(ended);
+            duty.finish(made);
         });
         Some(ticket)
     }
@@ -163,44 +164,38 @@ impl TransfersInner {
     }
 
     /// Shows callers the file in the store, or the one coming from neighbours.
-    async fn deliver(&self, user: u32, request: &Request, duty: &Duty<Sha256, TransferEnd>) -> TransferEnd {
+    async fn deliver(&self, user: u32, request: &Request, duty: &Duty) -> Result<Obtained, TransferError> {
         let tell = duty.listener(Unheard);
-        if let Some(held) = self.proven.find(user, request.sha256, request.size).await {
+        if let Some((held, proof)) = self.proven.find(user, request.sha256, request.size).await {
             tell.grows(&held);
-            return TransferEnd::Done(request.size);
+            let from = FileOrigin { is_stored: true, ..FileOrigin::default() };
+            return Ok(Obtained::new(held, Accepted::Proven(proof), from));
         }
         if request.size > self.store.most() {
-            return no_room();
+            return Err(TransferError::NoRoom);
         }
         let key = request.sha256.to_string();
         let slot = match self.store.try_lock(&key) {
             Ok(Some(slot)) => slot,
             // Only this process writes to its store: the lock is held by a transfer that is ending.
-            Ok(None) => return TransferEnd::Absent("another transfer of it is ending".to_owned()),
-            Err(e) => return TransferEnd::Failed(e.to_string()),
+            Ok(None) => return Err(TransferError::Absent("another transfer of it is ending".to_owned())),
+            Err(e) => return Err(TransferError::Failed(e.to_string())),
         };
         // Dropped before it is whole, it takes no room: a caller may still hold it open.
         let arriving = Partial(slot);
-        let partial = match arriving.0.fresh_partial() {
-            Ok(partial) => partial,
-            Err(e) => return TransferEnd::Failed(e.to_string()),
-        };
+        let partial = arriving.0.fresh_partial().map_err(|e| TransferError::Failed(e.to_string()))?;
         tell.grows(&partial);
         let Some(mut claim) = self.room.claim(user, request.size.min(BLOCK_MOST as u64)).await else {
-            return no_room();
+            return Err(TransferError::NoRoom);
         };
         let senders = self.senders(request.sha256);
         let incoming = Incoming { node: &self.node, partial: &partial, tell: &tell, duty, senders: &senders };
-        match incoming.fetch(request, &mut claim).await {
-            Ok(proof) => match arriving.0.keep(&request.name, &proof, Stay::Lasting, &origin(&senders, proof.size())) {
-                Ok(()) => {
-                    self.proven.note(request.sha256, &partial);
-                    TransferEnd::Done(proof.size())
-                }
-                Err(e) => TransferEnd::Failed(format!("the store cannot keep it: {e}")),
-            },
-            Err(why) => why,
-        }
+        let proof = incoming.fetch(request, &mut claim).await?;
+        let origin = origin(&senders, proof.size());
+        let kept = arriving.0.keep(&request.name, &proof, Stay::Lasting, &origin);
+        kept.map_err(|e| TransferError::Failed(format!("the store cannot keep it: {e}")))?;
+        self.proven.note(&partial, proof);
+        Ok(Obtained::new(partial, Accepted::Proven(proof), origin))
     }
 }
 
@@ -221,35 +216,28 @@ impl Drop for Partial<'_> {
     }
 }
 
-/// The reason for refusing a transfer that would need more than `store.max` together with the others.
-const NO_ROOM: &str = "the store has no room for it beside what is coming (store.max)";
-
-fn no_room() -> TransferEnd {
-    TransferEnd::Absent(NO_ROOM.to_owned())
-}
-
 /// The source and the destination of a file.
 struct Incoming<'a> {
     node: &'a Node,
     partial: &'a File,
-    tell: &'a DutyListener<TransferEnd, Unheard>,
-    duty: &'a Duty<Sha256, TransferEnd>,
+    tell: &'a DutyListener<Unheard>,
+    duty: &'a Duty,
     senders: &'a Senders,
 }
 
 impl Incoming<'_> {
     /// Fetches the file by its known CID, else by one that neighbours name.
-    async fn fetch(&self, request: &Request, claim: &mut RoomClaim) -> Result<Verified, TransferEnd> {
+    async fn fetch(&self, request: &Request, claim: &mut RoomClaim) -> Result<Verified, TransferError> {
         let node = self.node;
         let among = node.bitswap.worth_asking();
         if among.is_empty() {
-            return Err(TransferEnd::Absent("no neighbour is connected".to_owned()));
+            return Err(TransferError::Absent("no neighbour is connected".to_owned()));
         }
         let known = size::own_block(request.size, request.sha256).or(request.cid);
         if let Some(root) = known {
             match self.by_root(request, root, &among, claim).await {
                 // The CID of an index may describe another DAG shape than the neighbours have.
-                Err(TransferEnd::Absent(why)) if !size::is_own_block(request.size) && why != NO_ROOM => {}
+                Err(TransferError::Absent(_)) if !size::is_own_block(request.size) => {}
                 other => return other,
             }
         }
@@ -258,17 +246,17 @@ impl Incoming<'_> {
         for (root, claimants) in claims.into_iter().filter(|(root, _)| Some(*root) != known) {
             match self.by_root(request, root, &node.bitswap.worth_asking(), claim).await {
                 // A claim that leads to other bytes; it counts against the claimant only.
-                Err(TransferEnd::Corrupt(why)) => {
+                Err(TransferError::Corrupt(why)) => {
                     claimants.iter().for_each(|peer| node.bitswap.shun(*peer));
                     if self.duty.progress().bytes > 0 {
-                        return Err(TransferEnd::Corrupt(why));
+                        return Err(TransferError::Corrupt(why));
                     }
                 }
-                Err(TransferEnd::Absent(why)) if why != NO_ROOM => {}
+                Err(TransferError::Absent(_)) => {}
                 other => return other,
             }
         }
-        Err(TransferEnd::Absent("no neighbour has it".to_owned()))
+        Err(TransferError::Absent("no neighbour has it".to_owned()))
     }
 
     /// Notes the senders, for the callers that want to know them.
@@ -282,8 +270,8 @@ impl Incoming<'_> {
         root: Cid,
         among: &[libp2p::PeerId],
         claim: &mut RoomClaim,
-    ) -> Result<Verified, TransferEnd> {
-        let file = self.partial.try_clone().map_err(|e| TransferEnd::Failed(e.to_string()))?;
+    ) -> Result<Verified, TransferError> {
+        let file = self.partial.try_clone().map_err(|e| TransferError::Failed(e.to_string()))?;
         let (progress, mut seen) = watch::channel(TransferProgress::default());
         let arriving = Arriving::new(root, request.size, file);
         let fetching = fetch(&self.node.bitswap, arriving, among, &progress);
@@ -297,7 +285,7 @@ impl Incoming<'_> {
                     if bytes > 0 {
                         // A neighbour has it. Before that it needs no more room than its first block.
                         if !claim.grow_to(request.size).await {
-                            return Err(no_room());
+                            return Err(TransferError::NoRoom);
                         }
                         // Each block is proven by its CID before it is written, in order.
                         self.tell.proven(bytes);
@@ -311,11 +299,11 @@ impl Incoming<'_> {
         match ended {
             Ok(arrived) => match arrived.into_verifier().finish(request.sha256, request.size) {
                 Ok(proof) => Ok(proof),
-                Err(e) => Err(TransferEnd::Corrupt(format!("what neighbours sent {e}"))),
+                Err(e) => Err(TransferError::Corrupt(format!("what neighbours sent {e}"))),
             },
-            Err(FetchError::Absent) => Err(TransferEnd::Absent("no neighbour has it".to_owned())),
-            Err(FetchError::Content(e)) => Err(TransferEnd::Corrupt(format!("what neighbours sent is not it: {e}"))),
-            Err(e) => Err(TransferEnd::Failed(e.to_string())),
+            Err(FetchError::Absent) => Err(TransferError::Absent("no neighbour has it".to_owned())),
+            Err(FetchError::Content(e)) => Err(TransferError::Corrupt(format!("what neighbours sent is not it: {e}"))),
+            Err(e) => Err(TransferError::Failed(e.to_string())),
         }
     }
 }
@@ -323,12 +311,15 @@ impl Incoming<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::ErrorKind;
     use crate::base::size::CHUNK;
     use crate::node::shelf::{Shelf, Shelved};
     use crate::node::tests::{Started, eventually};
 
-    async fn ended(ticket: TransferTicket) -> TransferEnd {
-        ticket.result().await.expect("it ends with a state")
+    /// Waits for the end: the size of the file, or the kind of the error.
+    async fn ended(ticket: Ticket) -> Result<u64, ErrorKind> {
+        let made = ticket.result().await.expect("it ends with a result").result;
+        made.map(|obtained| obtained.expect("a file").accepted.size()).map_err(|error| error.kind)
     }
 
     fn request(file: &Shelved) -> Request {
@@ -342,11 +333,16 @@ mod tests {
     }
 
     /// Asks for a file until `honest`, which a busy machine may make late, has answered.
-    async fn answered(wants: &Started, transfers: &Transfers, file: &Shelved, honest: &Started) -> TransferEnd {
+    async fn answered(
+        wants: &Started,
+        transfers: &Transfers,
+        file: &Shelved,
+        honest: &Started,
+    ) -> Result<u64, ErrorKind> {
         eventually(async || {
             let state = ended(transfers.get(1, request(file)).unwrap()).await;
             wants.node.bitswap.forgive(honest.node.id);
-            Some(state).filter(|state| !matches!(state, TransferEnd::Absent(_)))
+            Some(state).filter(|state| *state != Err(ErrorKind::NoSource))
         })
         .await
     }
@@ -371,8 +367,8 @@ mod tests {
             states.push(answered(&wants, &transfers, &file, &honest).await);
         }
         // Either the honest neighbour was asked first, or the liar was, and then not again.
-        assert_eq!(states[1], TransferEnd::Done(file.key.size), "{states:?}");
-        assert!(matches!(states[0], TransferEnd::Done(_) | TransferEnd::Corrupt(_)), "{states:?}");
+        assert_eq!(states[1], Ok(file.key.size), "{states:?}");
+        assert!(matches!(states[0], Ok(_) | Err(ErrorKind::Corrupt)), "{states:?}");
     }
 
     #[tokio::test]
@@ -383,7 +379,7 @@ mod tests {
         let wants = Started::new(&[&has]).await;
         let transfers = transfers(&wants.node, dir.path());
         let senders = transfers.senders(file.sha256);
-        assert_eq!(answered(&wants, &transfers, &file, &has).await, TransferEnd::Done(1000));
+        assert_eq!(answered(&wants, &transfers, &file, &has).await, Ok(1000));
         assert_eq!(*senders.lock().unwrap(), [std::net::Ipv4Addr::LOCALHOST]);
     }
 
@@ -402,10 +398,10 @@ mod tests {
             let (state, same) = tokio::join!(ended(one), ended(two));
             assert_eq!(state, same);
             wants.node.bitswap.forgive(has.node.id);
-            (!matches!(state, TransferEnd::Absent(_))).then(|| (state, received() - before))
+            (state != Err(ErrorKind::NoSource)).then(|| (state, received() - before))
         })
         .await;
-        assert_eq!(state, TransferEnd::Done(file.key.size));
+        assert_eq!(state, Ok(file.key.size));
         assert!(bytes < 9 * CHUNK as u64, "{bytes} bytes for 8 MiB");
         let other = has.shelve(&dir.path().join("other"), &vec![4; 50 * CHUNK]);
         drop(transfers.get(1, request(&other)).unwrap());

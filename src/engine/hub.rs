@@ -1,4 +1,4 @@
-//! The hub of a process: one transfer for one key, which is an expectation, however many ask for the file.
+//! The hub of a process: one transfer for one expectation, however many ask for the file, and whatever for.
 //!
 //! Each who asks gets a [`Ticket`]: with it one waits for the result, sees the progress, and reads leaves that are
 //! proven before the whole is there, and nothing else. The first one also gets the [`Duty`] to have the file
@@ -9,14 +9,13 @@
 //! costs is bounded by the number of its transfers.
 //!
 //! ```text
-//! let (ticket, duty) = hub.join(&key)?;
+//! let (ticket, duty) = hub.join(Some(sha256))?;
 //! if let Some(duty) = duty { … duty.finish(result) }       // by the first who asks
 //! let result = ticket.result().await;                      // by each
 //! ```
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::hash::Hash;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -24,45 +23,44 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::base::listener::{Listener, StayWish};
+use crate::engine::deliver::{Delivery, Obtained};
 
 mod files;
 
-pub use files::{FileDuty, FileHub, Wanted, deliver, key, obtain};
+pub use files::{Wanted, deliver, key, obtain};
 
-/// A result that several listeners may have.
-pub trait Shareable {
-    /// Returns the same for one more listener. Neither may take the file itself from then on.
-    fn share(&mut self) -> Self;
-}
+/// The result of a transfer: a file, or `None` where the call that wanted it has had it meanwhile.
+pub type HubResult = Delivery<Option<Obtained>>;
 
-/// The transfers of a process, by key. Cheap to clone.
-#[derive(Debug)]
-pub struct Hub<K, T>(Arc<HubInner<K, T>>);
+/// The transfers of a process, by the digest of each whole file. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub(Arc<HubInner>);
 
 #[derive(Debug)]
-struct HubInner<K, T> {
+struct HubInner {
     most: usize,
     cancel: CancellationToken,
-    running: Mutex<RunningTransfers<K, T>>,
+    running: Mutex<RunningTransfers>,
 }
 
 /// The transfers that have no result yet. A key is removed and its place given back at the same time, so that no
 /// caller is refused for a transfer that is over.
 #[derive(Debug)]
-struct RunningTransfers<K, T> {
+struct RunningTransfers {
     /// All, also those without a key.
     count: usize,
-    by_key: HashMap<K, Weak<Transfer<T>>>,
+    by_key: HashMap<Sha256, Weak<Transfer>>,
 }
 
 /// One transfer, held by its tickets. Cancelled when the last one is dropped.
 #[derive(Debug)]
-struct Transfer<T> {
+struct Transfer {
     progress: watch::Receiver<HubProgress>,
     cancel: CancellationToken,
-    result: Mutex<Option<T>>,
+    result: Mutex<Option<HubResult>>,
     /// The partial file, for reading only.
     file: Mutex<Option<File>>,
     wants_leaves: AtomicBool,
@@ -70,7 +68,7 @@ struct Transfer<T> {
     stays: Mutex<StayWish>,
 }
 
-impl<T> Drop for Transfer<T> {
+impl Drop for Transfer {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
@@ -96,29 +94,23 @@ pub struct HubFullError(usize);
 
 /// A listener's part in a transfer.
 #[derive(Debug)]
-pub struct Ticket<T>(Arc<Transfer<T>>);
+pub struct Ticket(Arc<Transfer>);
 
 /// The duty to make a transfer. Dropped without a result, it leaves its listeners without one.
 #[derive(Debug)]
-pub struct Duty<K: Hash + Eq, T> {
-    hub: Arc<HubInner<K, T>>,
-    key: Option<K>,
-    transfer: Weak<Transfer<T>>,
+pub struct Duty {
+    hub: Arc<HubInner>,
+    key: Option<Sha256>,
+    transfer: Weak<Transfer>,
     tell: Arc<watch::Sender<HubProgress>>,
     cancel: CancellationToken,
     has_left: bool,
 }
 
 /// The ticket of who has joined, and the duty where it is the first.
-pub type Joined<K, T> = (Ticket<T>, Option<Duty<K, T>>);
+pub type Joined = (Ticket, Option<Duty>);
 
-impl<K, T> Clone for Hub<K, T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K: Hash + Eq + Clone, T> Hub<K, T> {
+impl Hub {
     /// Makes a hub for at most so many transfers at a time. All end when `cancel` is cancelled.
     pub fn new(most: usize, cancel: CancellationToken) -> Self {
         let running = Mutex::new(RunningTransfers { count: 0, by_key: HashMap::new() });
@@ -140,9 +132,9 @@ impl<K: Hash + Eq + Clone, T> Hub<K, T> {
     ///
     /// # Errors
     /// When too many are running; trying again helps.
-    pub fn join(&self, key: Option<&K>) -> Result<Joined<K, T>, HubFullError> {
+    pub fn join(&self, key: Option<Sha256>) -> Result<Joined, HubFullError> {
         let mut running = self.0.running.lock().expect("nothing panics while it is held");
-        let known = key.and_then(|key| running.by_key.get(key)).and_then(Weak::upgrade);
+        let known = key.and_then(|key| running.by_key.get(&key)).and_then(Weak::upgrade);
         // One that is cancelled, and has not ended yet, has no result to wait for.
         if let Some(transfer) = known.filter(|transfer| !transfer.cancel.is_cancelled()) {
             return Ok((Ticket(transfer), None));
@@ -162,26 +154,24 @@ impl<K: Hash + Eq + Clone, T> Hub<K, T> {
             stays: Mutex::default(),
         });
         if let Some(key) = key {
-            running.by_key.insert(key.clone(), Arc::downgrade(&transfer));
+            running.by_key.insert(key, Arc::downgrade(&transfer));
         }
         let (hub, shown) = (Arc::clone(&self.0), Arc::downgrade(&transfer));
-        let duty = Duty { hub, key: key.cloned(), transfer: shown, tell: Arc::new(tell), cancel, has_left: false };
+        let duty = Duty { hub, key, transfer: shown, tell: Arc::new(tell), cancel, has_left: false };
         Ok((Ticket(transfer), Some(duty)))
     }
 }
 
-impl<T: Shareable> Ticket<T> {
+impl Ticket {
     /// Waits for the result; `None` where the duty was dropped without one.
-    pub async fn result(self) -> Option<T> {
+    pub async fn result(self) -> Option<HubResult> {
         self.over().await;
         match Arc::try_unwrap(self.0) {
             Ok(mut last) => last.result.get_mut().expect("nothing panics while it is held").take(),
-            Err(shared) => shared.result.lock().expect("nothing panics while it is held").as_mut().map(T::share),
+            Err(shared) => shared.result.lock().expect("nothing panics while it is held").as_mut().map(files::share),
         }
     }
-}
 
-impl<T> Ticket<T> {
     /// Returns the progress, now and later. It keeps no transfer alive.
     pub fn progress(&self) -> watch::Receiver<HubProgress> {
         self.0.progress.clone()
@@ -235,7 +225,7 @@ impl<T> Ticket<T> {
     }
 }
 
-impl<K: Hash + Eq, T> Duty<K, T> {
+impl Duty {
     /// Returns the token that is cancelled when no listener is left.
     pub fn cancel(&self) -> &CancellationToken {
         &self.cancel
@@ -247,7 +237,7 @@ impl<K: Hash + Eq, T> Duty<K, T> {
     }
 
     /// Ends the transfer with its result; returns that where no listener is left.
-    pub fn finish(mut self, result: T) -> Option<T> {
+    pub fn finish(mut self, result: HubResult) -> Option<HubResult> {
         // Under the lock of the map, so that a listener joins before it or begins anew.
         let hub = Arc::clone(&self.hub);
         let mut running = hub.running.lock().expect("nothing panics while it is held");
@@ -262,19 +252,19 @@ impl<K: Hash + Eq, T> Duty<K, T> {
     }
 
     /// Lets those who ask from now on begin anew, and gives the place back; the second time does nothing.
-    fn leave(&mut self, running: &mut RunningTransfers<K, T>) {
+    fn leave(&mut self, running: &mut RunningTransfers) {
         if std::mem::replace(&mut self.has_left, true) {
             return;
         }
         running.count -= 1;
-        let Some(key) = &self.key else { return };
-        if running.by_key.get(key).is_some_and(|known| known.ptr_eq(&self.transfer)) {
-            running.by_key.remove(key);
+        let Some(key) = self.key else { return };
+        if running.by_key.get(&key).is_some_and(|known| known.ptr_eq(&self.transfer)) {
+            running.by_key.remove(&key);
         }
     }
 }
 
-impl<K: Hash + Eq, T> Drop for Duty<K, T> {
+impl Drop for Duty {
     fn drop(&mut self) {
         let hub = Arc::clone(&self.hub);
         self.leave(&mut hub.running.lock().expect("nothing panics while it is held"));
@@ -283,20 +273,20 @@ impl<K: Hash + Eq, T> Drop for Duty<K, T> {
 }
 
 /// The listener of the engine that passes the progress on to all tickets, and to one listener more.
-pub struct DutyListener<T, L> {
-    transfer: Weak<Transfer<T>>,
+pub struct DutyListener<L> {
+    transfer: Weak<Transfer>,
     tell: Arc<watch::Sender<HubProgress>>,
     also: L,
 }
 
-impl<K: Hash + Eq, T> Duty<K, T> {
+impl Duty {
     /// Makes the listener for the engine.
-    pub fn listener<L: Listener>(&self, also: L) -> DutyListener<T, L> {
+    pub fn listener<L: Listener>(&self, also: L) -> DutyListener<L> {
         DutyListener { transfer: Weak::clone(&self.transfer), tell: Arc::clone(&self.tell), also }
     }
 }
 
-impl<T, L: Listener> Listener for DutyListener<T, L> {
+impl<L: Listener> Listener for DutyListener<L> {
     fn begins(&self, name: &str, size: Option<u64>) {
         self.also.begins(name, size);
     }

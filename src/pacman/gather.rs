@@ -40,7 +40,7 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime;
 use crate::config::{ProgressMode, Settings};
 use crate::engine::deliver::{self, Delivery, Obtained, Purpose, Receipt};
-use crate::engine::hub::{self, FileDuty, FileHub};
+use crate::engine::hub::{self, Duty, Hub};
 use crate::engine::want::Want;
 use crate::machine::call::Call;
 use crate::pacman::background;
@@ -75,7 +75,7 @@ pub enum Next {
 
 /// The files under way; an iterator over finished ones, in the order in which they finish.
 pub struct Gathering {
-    hub: FileHub,
+    hub: Hub,
     purpose: Purpose,
     wants: std::vec::IntoIter<Want>,
     jobs: Sender<FileJob>,
@@ -89,7 +89,7 @@ pub struct Gathering {
 /// A file to fetch.
 struct FileJob {
     want: Want,
-    duty: FileDuty,
+    duty: Duty,
 }
 
 /// Starts fetching `wants`, in their order, at most `at_once` at a time (1 to [`MOST_AT_ONCE`]).
@@ -104,7 +104,7 @@ where
     let at_once = at_once.clamp(1, MOST_AT_ONCE).min(wants.len().max(1));
     // One waits for each thread, so that none is idle while the caller looks at a result.
     let most = 2 * at_once;
-    let hub = FileHub::new(most, CancellationToken::new());
+    let hub = Hub::new(most, CancellationToken::new());
     let (jobs, next) = mpsc::channel();
     let stopped = Arc::new(AtomicBool::new(false));
     let shared = Arc::new(Shared {
@@ -168,7 +168,7 @@ impl Gathering {
         let is_over = || self.stopped.load(Ordering::Relaxed) || self.hub.cancel().is_cancelled();
         while !is_over() && self.under_way.len() < self.most {
             let Some(want) = self.wants.as_slice().first() else { return };
-            let Ok((ticket, duty)) = self.hub.join(hub::key(&want.order(), self.purpose).as_ref()) else { return };
+            let Ok((ticket, duty)) = self.hub.join(hub::key(&want.order(), self.purpose)) else { return };
             ticket.want_stay(self.purpose.stays());
             let Some(want) = self.wants.next() else { return };
             if let Some(duty) = duty {

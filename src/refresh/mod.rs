@@ -40,7 +40,7 @@ use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::name::{FileName, RepoName, shown};
 use crate::engine::content::block_sources::BlockSources;
-use crate::engine::hub::FileHub;
+use crate::engine::hub::Hub;
 use crate::engine::source::Miss;
 use crate::index::accept::{AcceptedIndex, Grant, IndexOffer, RefusalError, accept};
 use crate::index::manifest::FUTURE_MOST;
@@ -84,7 +84,7 @@ pub struct RefreshMeans {
     /// This machine: its sources, and the store in which files arrive.
     pub machine: Rc<Machine>,
     /// The transfers of the process; [`TRANSFERS_MOST`] for each refresh.
-    pub hub: FileHub,
+    pub hub: Hub,
     /// For what has no expectation.
     client: Client,
 }
@@ -94,7 +94,7 @@ impl RefreshMeans {
     ///
     /// # Errors
     /// When no HTTP client can be made; trying again does not help.
-    pub fn of(machine: &Rc<Machine>, hub: FileHub) -> Result<Self, Miss> {
+    pub fn of(machine: &Rc<Machine>, hub: Hub) -> Result<Self, Miss> {
         Ok(Self { machine: Rc::clone(machine), hub, client: machine.http.following()? })
     }
 }

@@ -95,7 +95,7 @@ impl RefreshScene {
         }
         let settings = Settings::read(&env, &set).unwrap();
         let machine = Machine::open(&env, &settings, dir).unwrap();
-        RefreshMeans::of(&machine, FileHub::new(TRANSFERS_MOST, CancellationToken::new())).unwrap()
+        RefreshMeans::of(&machine, Hub::new(TRANSFERS_MOST, CancellationToken::new())).unwrap()
     }
 
     fn lists(&self, name: &str) -> bool {

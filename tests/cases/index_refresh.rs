@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pkgswarm::base::name::{FileName, RepoName};
 use pkgswarm::engine::deliver::{self, Candidate, Delivery, Order, Purpose};
-use pkgswarm::engine::hub::FileHub;
+use pkgswarm::engine::hub::Hub;
 use pkgswarm::index::accept::Grant;
 use pkgswarm::index::in_use;
 use pkgswarm::index::manifest::Packed;
@@ -99,7 +99,7 @@ fn two_refreshes_and_a_fetch_of_the_same_table_receive_it_once() {
     let dir = tempfile::tempdir().unwrap();
     let (env, settings) = means(dir.path());
     let machine = Machine::open(&env, &settings, dir.path()).unwrap();
-    let hub = FileHub::new(TRANSFERS_MOST, CancellationToken::new());
+    let hub = Hub::new(TRANSFERS_MOST, CancellationToken::new());
     let means = RefreshMeans::of(&machine, hub.clone()).unwrap();
     let state = in_use::state(&settings);
     let url = |path: &str| reqwest::Url::parse(&format!("http://{}/index/{path}", mirror.address())).unwrap();
@@ -119,7 +119,7 @@ fn two_refreshes_and_a_fetch_of_the_same_table_receive_it_once() {
     let order = Order { name: &name, shape: FileShape::ANY, plan: &plan, candidates: &candidates };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (ticket, duty) = hub.join(Some(&sha256)).unwrap();
+        let (ticket, duty) = hub.join(Some(sha256)).unwrap();
         let (duty, mut call) = (duty.unwrap(), Call::with(Lists::of(&machine), Path::new("/var/tmp")));
         let fetching = async {
             let made = duty.run(&mut call, async |call: &mut Call| {

@@ -7,16 +7,10 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::listener::StayWish;
 use crate::base::name::FileName;
 use crate::engine::deliver::{self, Delivery, Obtained, Order, Purpose, Receipt};
-use crate::engine::hub::{Duty, Hub, Shareable, Ticket};
+use crate::engine::hub::{Duty, Hub, HubResult, Ticket};
 use crate::machine::call::Call;
 use crate::trust::plan::Expect;
 use crate::trust::verify::Accepted;
-
-/// The hub for files. What makes two deliveries the same is the expectation, whatever each is for.
-pub type FileHub = Hub<Sha256, Delivery<Option<Obtained>>>;
-
-/// The duty to fetch a file.
-pub type FileDuty = Duty<Sha256, Delivery<Option<Obtained>>>;
 
 /// What is wanted of a hub.
 #[derive(Clone, Copy, Debug)]
@@ -37,21 +31,20 @@ pub fn key(order: &Order<'_>, purpose: Purpose) -> Option<Sha256> {
     }
 }
 
-impl Shareable for Delivery<Option<Obtained>> {
-    /// Each gets a file and the proof. The bytes are counted once: they are in the receipt of the first that shares.
-    fn share(&mut self) -> Self {
-        let result = match &mut self.result {
-            Ok(Some(obtained)) => obtained.share().map(Some).map_err(|e| Error::local(&obtained.from, e)),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.clone()),
-        };
-        let contributions = std::mem::take(&mut self.receipt.contributions);
-        let cached_by_kubo = std::mem::take(&mut self.receipt.cached_by_kubo);
-        Self { result, receipt: Receipt { contributions, cached_by_kubo, ..self.receipt.clone() } }
-    }
+/// Returns the same for one more listener: each gets a file and the proof, and none may take the file itself from then
+/// on. The bytes are counted once: they are in the receipt of the first that shares.
+pub(super) fn share(made: &mut HubResult) -> HubResult {
+    let result = match &mut made.result {
+        Ok(Some(obtained)) => obtained.share().map(Some).map_err(|e| Error::local(&obtained.from, e)),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error.clone()),
+    };
+    let contributions = std::mem::take(&mut made.receipt.contributions);
+    let cached_by_kubo = std::mem::take(&mut made.receipt.cached_by_kubo);
+    Delivery { result, receipt: Receipt { contributions, cached_by_kubo, ..made.receipt.clone() } }
 }
 
-impl FileDuty {
+impl Duty {
     /// Runs `steps` with a call that ends with the last listener, and tells the listeners its progress.
     pub async fn run<T>(&self, call: &mut Call, steps: impl AsyncFnOnce(&mut Call) -> T) -> T {
         let listener = Rc::new(self.listener(Rc::clone(&call.listener)));
@@ -65,7 +58,7 @@ impl FileDuty {
 
 /// Delivers a file through the hub, as [`deliver::fetch`] does: the first who asks for it fetches it, and goes on for
 /// as long as any listens; the others wait.
-pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
+pub async fn deliver(hub: &Hub, call: &mut Call, order: Order<'_>, purpose: Purpose) -> Delivery<Obtained> {
     let wanted = Wanted { key: key(&order, purpose), name: order.name, purpose };
     obtain(hub, call, wanted, async |call: &mut Call| deliver::fetch(call, order, purpose).await).await
 }
@@ -73,14 +66,14 @@ pub async fn deliver(hub: &FileHub, call: &mut Call, order: Order<'_>, purpose: 
 /// Obtains a file through the hub, by `make` where this call is the first who asks for it. A transfer that is joined
 /// may have been made for another purpose: where its file did not stay as this one needs it, it is obtained anew.
 pub async fn obtain(
-    hub: &FileHub,
+    hub: &Hub,
     call: &mut Call,
     wanted: Wanted<'_>,
     make: impl AsyncFnOnce(&mut Call) -> Delivery<Obtained>,
 ) -> Delivery<Obtained> {
     let (left, name) = (call.cancel.clone(), wanted.name);
     let (ticket, duty) = loop {
-        let (ticket, duty) = match hub.join(wanted.key.as_ref()) {
+        let (ticket, duty) = match hub.join(wanted.key) {
             Ok(joined) => joined,
             Err(e) => return failed(Error::new(ErrorKind::NoSource, name, e)),
         };
@@ -121,7 +114,7 @@ pub async fn obtain(
 }
 
 /// Returns true when what was made for others serves this purpose as well.
-fn is_served(call: &Call, purpose: Purpose, made: &Delivery<Option<Obtained>>) -> bool {
+fn is_served(call: &Call, purpose: Purpose, made: &HubResult) -> bool {
     match &made.result {
         Err(_) => true,
         // A read-ahead has left it to the call that wanted it.
@@ -133,7 +126,7 @@ fn is_served(call: &Call, purpose: Purpose, made: &Delivery<Option<Obtained>>) -
     }
 }
 
-fn got(made: Delivery<Option<Obtained>>, name: &FileName) -> Delivery<Obtained> {
+fn got(made: HubResult, name: &FileName) -> Delivery<Obtained> {
     let gone = || Error::new(ErrorKind::NoSource, name, "it was handed out already");
     Delivery { result: made.result.and_then(|file| file.ok_or_else(gone)), receipt: made.receipt }
 }

@@ -28,7 +28,7 @@ use crate::base::digest::Sha256;
 use crate::base::env::AHEAD;
 use crate::base::name::FileName;
 use crate::engine::deliver::{self, Delivery, Obtained, Purpose, Receipt, turn};
-use crate::engine::hub::{self, FileHub};
+use crate::engine::hub::{self, Hub};
 use crate::engine::want::Want;
 use crate::lists::pacman::arguments::Operation;
 use crate::lists::pacman::names;
@@ -100,7 +100,7 @@ fn taken(call: &Call, want: &Want) -> Option<Obtained> {
 ///
 /// # Errors
 /// As of [`deliver::fetch`].
-pub async fn deliver_or_take(hub: &FileHub, call: &mut Call, want: &Want) -> Delivery<Obtained> {
+pub async fn deliver_or_take(hub: &Hub, call: &mut Call, want: &Want) -> Delivery<Obtained> {
     let store = Rc::clone(&call.machine.store);
     let aside = store.aside(&call.pacman_run.name);
     if !is_set_aside(want) || !aside.is_open() {
