@@ -26,7 +26,7 @@ use crate::base::fsx::{self, FileKey};
 use crate::base::name::{FileName, RepoName};
 use crate::base::size::BLOCK_MOST;
 use crate::lists::catalogue::{self, CatalogueEntry, CatalogueError};
-use crate::lists::pacman::syncdb::Signature;
+use crate::lists::system::Signature;
 
 mod asked;
 mod made;

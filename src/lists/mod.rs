@@ -10,8 +10,8 @@
 //!
 //! ```text
 //! system
-//! pacman
 //! catalogue
+//! pacman
 //! ```
 
 pub mod catalogue;

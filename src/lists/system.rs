@@ -2,6 +2,7 @@
 //! the parts of a package's name. Which name is of which kind each system decides by itself
 //! ([`List`](crate::machine::lists::List)).
 
+use crate::base::digest::Sha256;
 use crate::base::name::RepoName;
 use crate::base::public::is_public_url;
 
@@ -41,6 +42,15 @@ pub struct PackageParts<'a> {
     pub version: &'a str,
     /// `x86_64`, `any`, …
     pub arch: &'a str,
+}
+
+/// A detached signature, by the size and digest that prove its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Signature {
+    /// Size in bytes, 1 to 16 KiB.
+    pub size: u32,
+    /// Its own sha256.
+    pub sha256: Sha256,
 }
 
 /// A repository of a system: its name, and the servers that have its files.

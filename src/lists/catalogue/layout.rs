@@ -20,7 +20,7 @@ use crate::base::digest::{Hasher, Sha256};
 use crate::base::fsx::{self, FileKey};
 use crate::base::name::FileName;
 use crate::base::size;
-use crate::lists::pacman::syncdb::Signature;
+use crate::lists::system::Signature;
 
 use super::{CatalogueEntry, CatalogueError};
 

@@ -18,9 +18,9 @@ use crate::base::digest::Sha256;
 use crate::base::fsx::{self, FileKey};
 use crate::base::name::FileName;
 use crate::base::size;
-use crate::lists::pacman::syncdb::{DatabaseError, Signature};
+use crate::lists::system::Signature;
 
-pub use compile::{anew, for_database};
+pub use compile::{TableReader, anew, of_source};
 pub use layout::write;
 
 /// The expected content of one file.
@@ -57,7 +57,7 @@ pub struct Catalogue {
 /// The reason why a catalogue cannot be searched.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
-    /// The compiled file is damaged. Compiling it again replaces it; [`for_database`] does so by itself.
+    /// The compiled file is damaged. Compiling it again replaces it; [`of_source`] does so by itself.
     #[error("{}: damaged at byte {at}: {problem}", path.display())]
     Damaged {
         /// The compiled file.
@@ -76,13 +76,13 @@ pub enum CatalogueError {
         /// The error of the system.
         cause: io::Error,
     },
-    /// The source is not a database.
+    /// The source is no list of files.
     #[error("{}: {cause}", path.display())]
     Source {
-        /// The database.
+        /// The source.
         path: PathBuf,
         /// The error in it.
-        cause: DatabaseError,
+        cause: SourceError,
     },
     /// Two records with one name, which would be ambiguous.
     #[error("{0} is listed twice")]
@@ -95,20 +95,37 @@ pub enum CatalogueError {
     TooLarge,
 }
 
+/// The reason why the reader of a system's list refuses it. The text is the reader's.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It is no such list, or is damaged. Fetching it again may help.
+    #[error("{0}")]
+    Malformed(String),
+    /// It has a form that the system reads and this program does not.
+    #[error("{0}")]
+    Unsupported(String),
+    /// It has more in it than is read here.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The file system does not give its bytes.
+    #[error("{0}")]
+    Unread(String),
+}
+
 impl CatalogueError {
     /// Returns true when the table cannot be read here, which proves nothing about the table: it may be sound, and
     /// list any file. Content that was read and is malformed is another case.
     pub fn is_about_reading(&self) -> bool {
         match self {
             Self::File { .. } | Self::Changed(_) | Self::Damaged { .. } => true,
-            Self::Source { cause: DatabaseError::Read(cause), .. } => cause.raw_os_error().is_some(),
-            Self::Source { .. } | Self::Twice(_) | Self::TooLarge => false,
+            Self::Source { cause, .. } => matches!(cause, SourceError::Unread(_)),
+            Self::Twice(_) | Self::TooLarge => false,
         }
     }
 
-    /// Returns true when there is more in it than is read here. libalpm, which has no such limits, may use it.
+    /// Returns true when there is more in it than is read here. The system, which has no such limits, may use it.
     pub fn is_too_large(&self) -> bool {
-        matches!(self, Self::TooLarge | Self::Source { cause: DatabaseError::TooLarge(_), .. })
+        matches!(self, Self::TooLarge | Self::Source { cause: SourceError::TooLarge(_), .. })
     }
 
     /// Returns true when there is no such file.

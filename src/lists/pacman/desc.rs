@@ -8,8 +8,9 @@ use data_encoding::BASE64_NOPAD;
 use crate::base::digest::Sha256;
 use crate::base::name::FileName;
 use crate::base::size::SIGNATURE_MOST;
+use crate::lists::system::Signature;
 
-use super::package::{Package, Signature};
+use super::package::Package;
 
 // READ_NEXT and READ_AND_STORE in sync_db_read.
 const SINGLE: [&[u8]; 14] = [

@@ -7,6 +7,7 @@ mod archive;
 pub mod arguments;
 pub mod caller;
 mod desc;
+pub mod entries;
 mod kept;
 pub mod names;
 mod package;

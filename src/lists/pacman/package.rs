@@ -5,6 +5,7 @@ use std::io;
 
 use crate::base::digest::Sha256;
 use crate::base::name::FileName;
+use crate::lists::system::Signature;
 
 /// A package of a database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,15 +30,6 @@ pub struct Package {
     pub signature: Option<Signature>,
     /// `%BUILDDATE%`: seconds since 1970; `None` when it is not a number.
     pub build_date: Option<u64>,
-}
-
-/// A detached signature, by the size and digest that prove its bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Signature {
-    /// Size in bytes, 1 to 16 KiB.
-    pub size: u32,
-    /// Its own sha256.
-    pub sha256: Sha256,
 }
 
 /// The limits of a database.

@@ -11,7 +11,7 @@ use crate::base::name::shown;
 use super::archive::UnpackedDatabase;
 use super::desc;
 
-pub use super::package::{DatabaseError, Limits, Package, Signature};
+pub use super::package::{DatabaseError, Limits, Package};
 
 /// Calls `visit` for every package of the database in `from`, in the order of the archive.
 ///

@@ -30,7 +30,7 @@ pub trait List {
     fn repos(&self, lists: &Lists) -> Result<Vec<&Repository>, NoRepos>;
 
     /// Returns all files of a repository, compiled for look-ups. With `is_anew` an earlier result, which may be damaged,
-    /// is not used again.
+    /// is not used again. [`catalogue::of_source`](crate::lists::catalogue::of_source) keeps one for the next call.
     ///
     /// # Errors
     /// A usage error when there is a list that can be read and is malformed: no file of that repository can be proven

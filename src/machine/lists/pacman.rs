@@ -12,11 +12,11 @@ use crate::base::digest::Sha256;
 use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::base::name::{FileName, RepoName};
-use crate::lists::catalogue::{self, Catalogue, CatalogueError};
+use crate::lists::catalogue::{self, Catalogue, CatalogueError, SourceError};
+use crate::lists::pacman::entries::entries;
 use crate::lists::pacman::names;
 use crate::lists::pacman::pacman_conf::{PacmanConf, Repo};
 use crate::lists::pacman::pacman_run::PacmanRun;
-use crate::lists::pacman::syncdb::DatabaseError;
 use crate::lists::system::Repository;
 use crate::trust::plan::UnreadList;
 
@@ -75,7 +75,7 @@ impl List for PacmanList {
     fn table(&self, lists: &Lists, repo: &RepoName, is_anew: bool) -> Result<ListTable, Error> {
         let Some((database, cache)) = self.database_paths(lists, repo) else { return Ok(ListTable::Missing) };
         if is_anew {
-            return judged(lists, repo, catalogue::anew(&database, &cache));
+            return judged(lists, repo, catalogue::anew(&database, &cache, entries));
         }
         match rustix::fs::stat(&database) {
             Ok(_) => {}
@@ -85,7 +85,7 @@ impl List for PacmanList {
                 return Ok(ListTable::Unread(UnreadList::List));
             }
         }
-        let compile = || catalogue::for_database(&database, &cache);
+        let compile = || catalogue::of_source(&database, &cache, entries);
         let is_final = |found: &Result<_, _>| !matches!(found, Err(CatalogueError::Changed(_)));
         let tried = std::iter::repeat_with(compile).take(TRIES).find(is_final);
         judged(lists, repo, tried.unwrap_or_else(compile))
@@ -155,7 +155,7 @@ fn judged(lists: &Lists, repo: &RepoName, compiled: Result<Catalogue, CatalogueE
     match compiled {
         Ok(catalogue) => Ok(ListTable::Compiled(catalogue)),
         Err(error) if error.is_absence() => Ok(ListTable::Missing),
-        Err(CatalogueError::Source { cause: cause @ DatabaseError::Unsupported(_), .. }) => {
+        Err(CatalogueError::Source { cause: cause @ SourceError::Unsupported(_), .. }) => {
             // libalpm reads it and checks the package itself, as it would after curl.
             lists.warn_once(&format!("[{repo}]: {cause}; nothing of it can be proven here"));
             Ok(ListTable::Unread(UnreadList::Packed))
