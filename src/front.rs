@@ -1,9 +1,8 @@
 //! The command `pkgswarm`: hands out a file that is here already ([`hit::hand_out`]), and becomes the full
 //! program, `pkgswarm-full` (`main.rs`), for the rest.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use pkgswarm::base::env::Env;
 use pkgswarm::base::error::{self, Error};
@@ -19,20 +18,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let error = match env.full_program() {
-        Some(program) => cannot(&program, &become_it(&env, &program)),
+        Some(program) => cannot(&program, &env.become_it(&program)),
         None => cannot(Path::new("pkgswarm-full"), &"it is the small program itself"),
     };
     report::complain(&error::report(&error));
     ExitCode::from(error.kind.status())
-}
-
-/// Runs `program` in place of this process; returns only on failure.
-fn become_it(env: &Env, program: &Path) -> std::io::Error {
-    let mut command = Command::new(program);
-    if let Some(name) = env.args.first() {
-        command.arg0(name);
-    }
-    command.args(env.words()).exec()
 }
 
 fn cannot(program: &Path, why: &dyn std::fmt::Display) -> Error {

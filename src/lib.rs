@@ -4,9 +4,10 @@
 //! local Kubo daemon, gateways, HTTP mirrors), and lets none of them appear before it is proven, or accepted for a
 //! reason with a name.
 //!
-//! There are two programs. `front.rs` is the command `pkgswarm`: it serves a file that is here already
-//! ([`pacman::hit`]), which ends most calls of a pacman that has a `DownloadUser`, and becomes the other one for
-//! everything else. `main.rs` is `pkgswarm-full`, whose command line is in [`cmd::cli`]. Both are made of this library.
+//! There are three programs. `front.rs` is the command `pkgswarm`: it serves a file that is here already
+//! ([`pacman::hit`]), which ends most calls of a pacman that has a `DownloadUser`, and becomes the next one for
+//! everything else. `main.rs` is `pkgswarm-full`, whose command line is in [`cmd::cli`]; for `pkgswarm daemon` it
+//! becomes `resident.rs`, `pkgswarm-daemon`, the only one with libp2p in it. All are made of this library.
 //!
 //! Below is the map; `CONTRIBUTING.md` has three walks, each through the files that one task passes.
 //!

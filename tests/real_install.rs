@@ -14,6 +14,7 @@ use std::time::Duration;
 const FILES: &[&str] = &[
     "etc/pkgswarm/config.toml",
     "usr/bin/pkgswarm",
+    "usr/lib/pkgswarm/pkgswarm-daemon",
     "usr/lib/pkgswarm/pkgswarm-full",
     "usr/lib/systemd/system/pkgswarm-daemon.service",
     "usr/lib/systemd/system/pkgswarm-daemon.socket",
@@ -43,7 +44,8 @@ const FILES: &[&str] = &[
 
 /// Copies this tree to `into`, as a clone would have it, and returns its `dist`.
 fn checkout(into: &Path) -> PathBuf {
-    let parts = ["Cargo.toml", "Cargo.lock", "src", "benches", "tests", "completions", "man", "dist", "doc"];
+    let parts =
+        ["Cargo.toml", "Cargo.lock", "build.rs", "src", "benches", "tests", "completions", "man", "dist", "doc"];
     let parts = parts.iter().chain(&["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"]);
     run(command("cp").arg("-r").args(parts).arg(into)).ok();
     into.join("dist")

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Names, for a child of root or a process in the background, the pacman that its work is for. Set by hand it has
 /// no effect on root.
@@ -99,6 +101,9 @@ pub struct Env {
 /// The full program; `pkgswarm` itself is a small one that starts it (`front.rs`).
 const FULL: &str = "pkgswarm-full";
 
+/// The daemon's program, which the full one starts (`resident.rs`).
+const DAEMON: &str = "pkgswarm-daemon";
+
 /// Returns a path relative to the directory of `program`.
 fn beside(program: &Path, relative_path: &str) -> PathBuf {
     program.parent().unwrap_or(Path::new("/")).join(relative_path)
@@ -109,6 +114,16 @@ pub fn full_program_of(program: &Path) -> PathBuf {
     let near = beside(program, FULL);
     let installed = || Some(program.parent()?.parent()?.join("lib/pkgswarm").join(FULL));
     if near.exists() { near } else { installed().unwrap_or(near) }
+}
+
+/// Returns the daemon's program for the command at `program`: beside its full program.
+pub fn daemon_program_of(program: &Path) -> PathBuf {
+    beside(&full_program_of(program), DAEMON)
+}
+
+/// Returns the file of the program that this process runs.
+fn this_program() -> PathBuf {
+    std::env::current_exe().ok().or_else(started_as).unwrap_or_else(|| "/usr/bin/pkgswarm".into())
 }
 
 /// Returns the program that this process runs, to be started again: the very file, even if another one has its
@@ -152,7 +167,8 @@ impl Env {
         self.args.get(1..).unwrap_or_default()
     }
 
-    /// Returns the path of the command, for a file that names it: of `pkgswarm` where this is `pkgswarm-full`.
+    /// Returns the path of the command, for a file that names it: of `pkgswarm` where this is one of the programs that
+    /// it starts.
     ///
     /// # Errors
     /// Where `/proc` is hidden and the path that it was started with is gone; trying again does not help.
@@ -161,13 +177,29 @@ impl Env {
         let relative_paths = ["pkgswarm", "../../bin/pkgswarm"];
         let found =
             relative_paths.into_iter().find_map(|relative_path| beside(&this, relative_path).canonicalize().ok());
-        Ok(found.filter(|_| this.ends_with(FULL)).unwrap_or(this))
+        let is_started = this.ends_with(FULL) || this.ends_with(DAEMON);
+        Ok(found.filter(|_| is_started).unwrap_or(this))
     }
 
     /// Returns the path of `pkgswarm-full`; `None` where this is it.
     pub fn full_program(&self) -> Option<PathBuf> {
-        let this = std::env::current_exe().ok().or_else(started_as).unwrap_or_else(|| "/usr/bin/pkgswarm".into());
+        let this = this_program();
         (!this.ends_with(FULL)).then(|| full_program_of(&this))
+    }
+
+    /// Returns the path of the daemon's program, where this is the full one.
+    pub fn daemon_program(&self) -> PathBuf {
+        beside(&this_program(), DAEMON)
+    }
+
+    /// Runs `program` in place of this process, with the same words, variables and open files; returns only on
+    /// failure.
+    pub fn become_it(&self, program: &Path) -> std::io::Error {
+        let mut command = Command::new(program);
+        if let Some(name) = self.args.first() {
+            command.arg0(name);
+        }
+        command.args(self.words()).exec()
     }
 
     /// Returns the arguments that set settings, for another process of this program.

@@ -1,4 +1,4 @@
-//! `pkgswarm daemon`, and the questions that other commands ask it.
+//! `pkgswarm daemon`, which becomes a program of its own, and the questions that other commands ask it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,6 @@ use crate::base::env::Env;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::runtime::block_on;
 use crate::config::Settings;
-use crate::daemon;
 use crate::host::inspect::daemon::is_absence;
 use crate::net::socket;
 
@@ -21,9 +20,19 @@ const CHANGE: Duration = Duration::from_secs(10);
 /// Interval between questions whether it has.
 const STEP: Duration = Duration::from_millis(50);
 
-/// Runs `daemon`.
-pub fn run(env: &Env, flags: &[String], settings: &Settings) -> anyhow::Result<u8> {
-    Ok(daemon::run(env, flags, settings)?)
+/// Becomes the daemon's program; returns only on failure.
+#[cfg(feature = "node")]
+pub fn run(env: &Env) -> anyhow::Result<u8> {
+    let program = env.daemon_program();
+    let why = env.become_it(&program);
+    let error = Error::local(program.display(), format!("the daemon's program cannot be started: {why}"));
+    Err(error.hint("install pkgswarm-daemon beside pkgswarm-full").into())
+}
+
+/// Fails: there is no such program.
+#[cfg(not(feature = "node"))]
+pub fn run(_: &Env) -> anyhow::Result<u8> {
+    Err(crate::daemon::missing().into())
 }
 
 /// Asks the running daemon for a document: `status` or `shared`.

@@ -47,6 +47,7 @@ const FILES: &[(&str, &str)] = &[
         "/usr/lib/pkgswarm/pkgswarm-full",
         "The full program, which pkgswarm starts for everything but files that this machine has already.",
     ),
+    ("/usr/lib/pkgswarm/pkgswarm-daemon", "The daemon, which `pkgswarm daemon` becomes."),
     ("/var/lib/pkgswarm-publish", "The record of publish's last run, one directory a publisher."),
     ("/etc/pacman.conf", "Asked through pacman-conf for repositories, servers and caches."),
 ];

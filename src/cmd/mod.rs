@@ -17,6 +17,7 @@
 //! ```
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 use crate::base::env::{self, Env, HANDOVER, VERBOSE};
 use crate::base::error::{self, Error, ErrorKind};
@@ -52,8 +53,46 @@ mod upkeep;
 mod why;
 mod xfer;
 
-/// Runs the command line and returns the exit status; errors carry their own.
-pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+/// Is a whole program: gathers the process, parses its words, has `run` do the work, and turns its end into an exit
+/// status.
+pub fn program(run: impl FnOnce(&Env, &Cli) -> anyhow::Result<u8>) -> ExitCode {
+    let env = Env::from_process();
+    let cli = match Cli::read(&env.args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version go to stdout with status 0, usage errors to stderr with status 2.
+            let _ = e.print();
+            return ExitCode::from(u8::from(e.use_stderr()) * ErrorKind::Usage.status());
+        }
+    };
+    match run(&env, &cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            report::complain(&report(&e));
+            ExitCode::from(status(&e))
+        }
+    }
+}
+
+/// Returns true when the reader of stdout went away, as `head` does: no failure of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Runs `daemon` in its own program, where there is no other command; returns the exit status.
+#[cfg(feature = "node")]
+pub fn serve(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+    let env = &with_options(env, cli);
+    interrupt::release();
+    match cli.command {
+        Command::Daemon => Ok(crate::daemon::run(env, &cli.set, &sound(env, &cli.set)?)?),
+        _ => Err(Error::usage("pkgswarm-daemon", "is the program of the daemon alone").hint("pkgswarm daemon").into()),
+    }
+}
+
+/// Returns the environment that the options for all commands make.
+fn with_options(env: &Env, cli: &Cli) -> Env {
     let mut env = env.clone();
     if cli.verbose {
         env.vars.insert(VERBOSE.to_owned(), "1".to_owned());
@@ -62,7 +101,12 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         report::be_quiet();
         env.vars.insert("PKGSWARM_OUTPUT_PROGRESS".to_owned(), "never".to_owned());
     }
-    let env = &env;
+    env
+}
+
+/// Runs the command line and returns the exit status; errors carry their own.
+pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
+    let env = &with_options(env, cli);
     // The caller held these signals back until here.
     let _heeding = match cli.command {
         Command::Xfer(_) => Some(interrupt::listen()),
@@ -99,7 +143,7 @@ pub fn run(env: &Env, cli: &Cli) -> anyhow::Result<u8> {
         Command::Setup(args) => setup::run(env, &settings()?, &cli.set, args),
         Command::Stats(args) => stats::run(env, &settings()?, args),
         Command::Store(command) => store::run(env, &settings()?, command),
-        Command::Daemon => daemon::run(env, &cli.set, &settings()?),
+        Command::Daemon => daemon::run(env),
         Command::Shared(args) => sharing::shared(env, &settings()?, args),
         Command::Lan(command) => sharing::lan(env, &settings()?, command),
     }

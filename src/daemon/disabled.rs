@@ -1,22 +1,14 @@
 //! Stands in for the daemon in a program that was built without it.
 
-use crate::base::env::Env;
 use crate::base::error::Error;
 use crate::config::Settings;
 use crate::config::network::Network;
 use crate::daemon::Nearby;
 
-fn missing() -> Error {
+/// Makes the error of everything that only the node can do.
+pub fn missing() -> Error {
     Error::usage("pkgswarm daemon", "this program was built without the node")
         .hint("build it with the cargo feature `node`, which is on by default")
-}
-
-/// Fails: this build has no daemon.
-///
-/// # Errors
-/// Always.
-pub fn run(_: &Env, _: &[String], _: &Settings) -> Result<u8, Error> {
-    Err(missing())
 }
 
 /// Fails: this build does not know networks.

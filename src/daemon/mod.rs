@@ -1,6 +1,6 @@
-//! `pkgswarm daemon`: the one resident process, never required. It shares packages with the local network; the
-//! other commands reach it through [`crate::net::socket`]. Its peer of the network, which fetches and serves blocks, is
-//! `crate::node`.
+//! `pkgswarm daemon`: the one resident process, never required. It is a program of its own (`resident.rs`), and shares
+//! packages with the local network; the other commands reach it through [`crate::net::socket`]. Its peer of the
+//! network, which fetches and serves blocks, is `crate::node`.
 //!
 //! | file | what |
 //! |---|---|
@@ -93,4 +93,4 @@ pub use server::request;
 #[cfg(not(feature = "node"))]
 mod disabled;
 #[cfg(not(feature = "node"))]
-pub use disabled::{here, network, run};
+pub use disabled::{here, missing, network};

@@ -206,3 +206,35 @@ fn a_pacman_conf_that_fails_at_the_start_is_asked_again_soon() {
     eventually("what is in the cache is offered", || status(&world)["shared_files"] == 1);
     assert!(asked.exists(), "it was asked, and failed, before that");
 }
+
+#[test]
+fn without_its_program_the_daemon_says_what_to_install_and_has_its_help() {
+    let world = World::new().run_by_user();
+    let full = pkgswarm::base::env::full_program_of(crate::support::world::binary());
+    crate::support::install::install(&full, &world.path("bin/pkgswarm-full"));
+    let run = |words: &[&str]| world.run_front_alone(words);
+    let missing = run(&["daemon"]);
+    assert_eq!(missing.code(), 4, "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("bin/pkgswarm-daemon: the daemon's program cannot be started: "),
+        "{}",
+        missing.stderr
+    );
+    assert!(missing.stderr.contains("hint: install pkgswarm-daemon beside pkgswarm-full"), "{}", missing.stderr);
+    assert_eq!(run(&["daemon", "--hlep"]).code(), 2);
+    let help = run(&["daemon", "--help"]);
+    assert!(help.code() == 0 && help.stdout.contains("Usage: pkgswarm daemon"), "{}", help.stdout);
+}
+
+#[test]
+fn the_program_of_the_daemon_is_no_other_command_and_keeps_its_statuses() {
+    let world = machine("");
+    let daemon = pkgswarm::base::env::daemon_program_of(crate::support::world::binary());
+    let run = |words: &[&str]| world.run_program(&daemon, words);
+    let other = run(&["status"]);
+    assert!(other.code() == 2 && other.stderr.contains("hint: pkgswarm daemon"), "{}", other.stderr);
+    let wrong = world.run(&["--set", "lan.networks=8.8.8.0/24", "daemon"]);
+    assert!(wrong.code() == 2 && wrong.stderr.contains("lan.networks"), "{}", wrong.stderr);
+    let named = run(&["--version"]);
+    assert_eq!(named.stdout, format!("pkgswarm {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -15,7 +15,7 @@ impl Installer {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("build/release")).unwrap();
-        for program in ["pkgswarm", "pkgswarm-full"] {
+        for program in ["pkgswarm", "pkgswarm-full", "pkgswarm-daemon"] {
             fs::write(dir.path().join("build/release").join(program), "").unwrap();
         }
         Self { dir }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use pkgswarm::base::env::full_program_of;
+use pkgswarm::base::env::{daemon_program_of, full_program_of};
 
 use crate::support::install::install;
 use crate::support::world::{binary, is_root, loudly};
@@ -129,9 +129,25 @@ fn the_small_program_holds_no_network_no_parser_of_arguments_and_nothing_that_dr
     if symbols_of("", &full) == 0 {
         return loudly("what the small program holds: these programs have no symbols");
     }
-    for package in ["ring_core", "libp2p", "clap_builder", "indicatif", "serde_json"] {
+    for package in ["ring_core", "clap_builder", "indicatif", "serde_json"] {
         let (ours, theirs) = (symbols_of(package, binary()), symbols_of(package, &full));
-        let is_there = theirs > 0 || (package == "libp2p" && !cfg!(feature = "node"));
-        assert!(ours == 0 && is_there, "{package}: {ours} in the small program, {theirs} in the full one");
+        assert!(ours == 0 && theirs > 0, "{package}: {ours} in the small program, {theirs} in the full one");
+    }
+}
+
+#[cfg(feature = "node")]
+#[test]
+fn only_the_daemons_program_holds_the_peer_of_the_network_and_it_holds_no_other_command() {
+    let (full, daemon) = (full_program_of(binary()), daemon_program_of(binary()));
+    if symbols_of("", &daemon) == 0 {
+        return loudly("what the daemon's program holds: these programs have no symbols");
+    }
+    for package in ["libp2p", "multistream_select", "yamux"] {
+        let found = [binary(), &full, &daemon].map(|program| symbols_of(package, program));
+        assert!(found[0] == 0 && found[1] == 0 && found[2] > 0, "{package}: {found:?}");
+    }
+    for part in ["indicatif", "clap_mangen", "3cmd8prefetch", "3cmd7publish"] {
+        let found = [&full, &daemon].map(|program| symbols_of(part, program));
+        assert!(found[0] > 0 && found[1] == 0, "{part}: {found:?}");
     }
 }

@@ -42,7 +42,7 @@ first_time() {
     local dir=${PKGSWARM_PARTS:-${HOME:-/root}/.cache/pkgswarm-parts}
     [[ -x $dir/bin/ipfs ]] || ! command -v go >/dev/null || echo '5 Kubo'
     [[ -x $dir/pacman-7.1.0/bin/pacman ]] || echo '3 pacman and its tools'
-    [[ -x target/release/pkgswarm-full ]] || echo '8 pkgswarm'
+    [[ -x target/release/pkgswarm-daemon ]] || echo '8 pkgswarm'
 }
 
 # build_progress: shows the last line of a build on a terminal, and a line a minute elsewhere.

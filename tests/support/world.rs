@@ -211,6 +211,13 @@ impl World {
         running.finish()
     }
 
+    /// Runs another program as if it were pkgswarm.
+    pub fn run_program(&self, program: &Path, arguments: &[&str]) -> Run {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Running::start(self.equip(command), self.base()).finish()
+    }
+
     /// Runs `pkgswarm` without a full program for it to start.
     pub fn run_front_alone(&self, arguments: &[&str]) -> Run {
         Running::start(self.front_alone(arguments), self.base()).finish()
@@ -477,7 +484,8 @@ pub fn binary() -> &'static Path {
         let found = fs::symlink_metadata(&place).expect("a directory");
         assert!(found.is_dir() && found.uid() == 0, "{} belongs to another user", place.display());
         open_to_all(&place);
-        for program in [&built, &PathBuf::from(env!("CARGO_BIN_EXE_pkgswarm-full"))] {
+        let daemon = option_env!("CARGO_BIN_EXE_pkgswarm-daemon").map(PathBuf::from);
+        for program in [built, PathBuf::from(env!("CARGO_BIN_EXE_pkgswarm-full"))].iter().chain(&daemon) {
             let to = place.join(program.file_name().expect("a name"));
             let fresh = to.with_extension(std::process::id().to_string());
             install(program, &fresh);

@@ -45,7 +45,7 @@ pub use pkgbuild::{Pkgbuild, noise_file};
 pub use process::{Process, Ran, command, run, running, until};
 pub use repo::Repo;
 pub use scene::{Machine, Scene};
-pub use swarm::{PROGRAMS, Swarm, bytes_below, copy_programs, with_programs_of};
+pub use swarm::{Swarm, bytes_below, copy_programs, programs, with_programs_of};
 pub use systemd::Systemd;
 
 use std::os::unix::fs::PermissionsExt;

@@ -79,9 +79,9 @@ impl fmt::Display for Ran {
 
 /// Lists the processes that run from a program's file.
 pub fn running(program: &Path) -> Vec<u32> {
-    // The command pkgswarm replaces itself with the full program, which is beside it.
-    let full = program.with_file_name("pkgswarm-full");
-    let is_one = |exe: &Path| exe == program || exe == full;
+    // The command pkgswarm replaces itself with the full program, which is beside it, and that with the daemon's.
+    let others = ["pkgswarm-full", "pkgswarm-daemon"].map(|name| program.with_file_name(name));
+    let is_one = |exe: &Path| exe == program || others.iter().any(|other| exe == other);
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let of_program =
         processes.filter(|process| std::fs::read_link(process.path().join("exe")).is_ok_and(|exe| is_one(&exe)));

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// Copies the programs under test into a directory.
 pub fn copy_programs(to: &Path) {
-    for (name, built) in PROGRAMS {
+    for (name, built) in programs() {
         install(built.as_ref(), &to.join(name));
     }
 }
@@ -25,21 +25,25 @@ static INSTALLED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 pub fn with_programs_of<T>(from: &Path, run: impl FnOnce() -> T) -> T {
     let place = |from: &dyn Fn(&str) -> PathBuf| {
         for dir in INSTALLED.lock().expect("the list").iter().filter(|dir| dir.exists()) {
-            for (name, _) in PROGRAMS {
+            // An older version may have fewer.
+            for (name, from) in programs().map(|(name, _)| (name, from(name))).filter(|(_, from)| from.exists()) {
                 let new = dir.join(format!("{name}.new"));
-                fs::copy(from(name), &new).and_then(|_| fs::rename(&new, dir.join(name))).expect("a program");
+                fs::copy(from, &new).and_then(|_| fs::rename(&new, dir.join(name))).expect("a program");
             }
         }
     };
     place(&|name| from.join(name));
     let result = run();
-    place(&|name| PROGRAMS.iter().find(|(known, _)| *known == name).expect("a program").1.into());
+    place(&|name| programs().find(|(known, _)| *known == name).expect("a program").1.into());
     result
 }
 
-/// The programs under test: the command, and the full program that it starts.
-pub const PROGRAMS: [(&str, &str); 2] =
-    [("pkgswarm", env!("CARGO_BIN_EXE_pkgswarm")), ("pkgswarm-full", env!("CARGO_BIN_EXE_pkgswarm-full"))];
+/// Lists the programs under test: the command, the full program that it starts, and the daemon's, where it is built.
+pub fn programs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let daemon = option_env!("CARGO_BIN_EXE_pkgswarm-daemon").map(|built| ("pkgswarm-daemon", built));
+    let always = [("pkgswarm", env!("CARGO_BIN_EXE_pkgswarm")), ("pkgswarm-full", env!("CARGO_BIN_EXE_pkgswarm-full"))];
+    always.into_iter().chain(daemon)
+}
 
 /// The program under test with configuration, store and state of its own.
 pub struct Swarm {

@@ -1,6 +1,6 @@
 //! A real systemd of its own, with the package's files, in namespaces of its own: see `tests/support/systemd-box`.
 
-use super::{PROGRAMS, Process, Ran, command, run, scratch, until};
+use super::{Process, Ran, command, programs, run, scratch, until};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -70,7 +70,7 @@ impl Systemd {
 fn install_package(over: &Path, dir: &Path) {
     let built = dir.join("built/release");
     fs::create_dir_all(&built).expect("a directory");
-    for (name, program) in PROGRAMS {
+    for (name, program) in programs() {
         symlink(program, built.join(name)).expect("a link");
     }
     fs::create_dir(over).expect("a directory");

@@ -1,0 +1,10 @@
+//! The daemon's program, `pkgswarm-daemon`: what `pkgswarm daemon` becomes. It alone is linked with libp2p, and with no
+//! other command.
+
+use std::process::ExitCode;
+
+use pkgswarm::cmd;
+
+fn main() -> ExitCode {
+    cmd::program(cmd::serve)
+}
