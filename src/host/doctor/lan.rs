@@ -1,10 +1,24 @@
 //! The daemon that shares with the local network: running, answering, and with a network to share with.
 
+use std::path::PathBuf;
+
 use super::{Check, Finding};
 use crate::host::inspect::daemon::{DaemonReport, DaemonView};
 
 /// In the order in which they are reported.
 pub const CHECKS: &[Check] = &[
+    Check {
+        name: "lan-program",
+        about: "The unit of the daemon is installed with the daemon's program.",
+        look: |facts| {
+            let say = |missing: &PathBuf| {
+                let says =
+                    format!("pkgswarm-daemon.service is installed without {}: it cannot start", missing.display());
+                Finding::warning(says, "install pkgswarm again")
+            };
+            facts.system.missing_daemon.iter().map(say).collect()
+        },
+    },
     Check {
         name: "lan-daemon",
         about: "A daemon that runs answers; else downloads go on without neighbours.",

@@ -25,6 +25,8 @@ pub struct SystemFacts {
     pub failed_units: Vec<String>,
     /// Services of ours whose timers are enabled, and the users they run as.
     pub services: Vec<(String, String)>,
+    /// The daemon's program, where its unit is installed and it is not.
+    pub missing_daemon: Option<PathBuf>,
 }
 
 /// One of our directories.
@@ -71,6 +73,7 @@ impl SystemFacts {
             directories: directories.chain([look_at(&settings.state_dir, "the state of indexes")]).collect(),
             failed_units: units::failed(),
             services: units::timed_services(),
+            missing_daemon: units::missing_daemon(Path::new("/")),
         }
     }
 }

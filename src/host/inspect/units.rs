@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::base::env;
 use crate::base::program::{self, SilentError};
 
 /// Longest wait for one answer that is shown, and for one that a change depends on.
@@ -129,6 +130,15 @@ fn user_in_files(root: &Path, service: &str) -> Option<String> {
     users.next_back().filter(|user| !user.is_empty())
 }
 
+/// Returns the program that the unit of the daemon needs below `root`, where the unit is installed and it is not.
+pub(super) fn missing_daemon(root: &Path) -> Option<PathBuf> {
+    let files = UNIT_DIRS.iter().map(|dir| root.join(dir).join("pkgswarm-daemon.service"));
+    let unit = files.filter_map(|file| fs::read_to_string(file).ok()).next()?;
+    let started = unit.lines().find_map(|line| line.trim().strip_prefix("ExecStart="))?.split_whitespace().next()?;
+    let needed = env::daemon_program_of(&root.join(started.trim_start_matches('/')));
+    (!needed.exists()).then_some(needed)
+}
+
 fn parts(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.filter(|path| path.extension().is_some_and(|ext| ext == "conf")).collect()
@@ -137,6 +147,22 @@ fn parts(dir: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_without_the_program_that_it_comes_to_start_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        assert_eq!(missing_daemon(root.path()), None, "there is no unit");
+        write("usr/lib/systemd/system/pkgswarm-daemon.service", "[Service]\nExecStart=/usr/bin/pkgswarm daemon\n");
+        let needed = root.path().join("usr/lib/pkgswarm/pkgswarm-daemon");
+        assert_eq!(missing_daemon(root.path()), Some(needed));
+        write("usr/lib/pkgswarm/pkgswarm-daemon", "");
+        assert_eq!(missing_daemon(root.path()), None);
+    }
 
     #[test]
     fn the_user_of_a_service_is_the_one_that_its_last_part_names() {
