@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::sweep::{list, remove};
 use super::{Slot, Store};
-use crate::base::budget::{self, HeldItem};
+use crate::base::budget::{Budget, HeldItem};
 
 impl Store {
     /// Returns the most bytes that it is to hold (`store.max`).
@@ -23,10 +23,10 @@ impl Store {
     /// Those of the file system.
     pub fn shrink_to(&self, most: u64) -> io::Result<u64> {
         let held = list(&self.files_dir())?.filter(|(path, _)| path.extension().is_none());
-        let held = held.map(|(path, meta)| HeldItem { item: path, age: meta.modified().ok(), size: meta.len() });
-        budget::trim(
+        let held = held.map(|(path, meta)| HeldItem::new(path, meta.modified().ok(), meta.len()));
+        Budget::of(most).trim(
             held.collect(),
-            |left| left <= most,
+            || u64::MAX,
             |path| {
                 self.unless_fetched(path, |path| {
                     empty(path);

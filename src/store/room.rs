@@ -9,7 +9,7 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::budget::{self, HeldItem};
+use crate::base::budget::{Budget, HeldItem};
 use crate::base::digest::Sha256;
 use crate::base::fsx;
 use crate::store::sweep::{list, remove};
@@ -40,15 +40,18 @@ impl Store {
             .filter_map(|part| list(&self.dir().join(part)).ok())
             .flatten()
             .filter(|(path, _)| path.extension().is_none() && !is_being_handed_out(path))
-            .map(|(path, meta)| HeldItem { item: path, age: meta.modified().ok(), size: meta.len() });
+            .map(|(path, meta)| HeldItem::new(path, meta.modified().ok(), meta.len()));
         let mut freed = false;
         // What other processes write counts as well, so the disk itself is asked.
-        let has_room = |_| self.room() >= size.saturating_add(SPARE);
-        let trimmed = budget::trim(held.collect(), has_room, |path| {
-            let goes = self.unless_fetched(path, remove).is_ok_and(|is_gone| is_gone);
-            freed |= goes;
-            Ok::<_, Infallible>(goes)
-        });
+        let trimmed = Budget::leaving(size.saturating_add(SPARE)).trim(
+            held.collect(),
+            || self.room(),
+            |path| {
+                let goes = self.unless_fetched(path, remove).is_ok_and(|is_gone| is_gone);
+                freed |= goes;
+                Ok::<_, Infallible>(goes)
+            },
+        );
         let Ok(_left) = trimmed;
         freed
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use crate::base::budget::{self, HeldItem};
+use crate::base::budget::{Budget, HeldItem};
 use crate::base::fsx;
 use crate::store::Store;
 
@@ -41,18 +41,19 @@ impl Store {
             let files = list(&self.dir().join(part))?.filter(|(path, _)| path.extension().is_none());
             held.extend(files.map(|(path, meta)| {
                 let age = (is_spare(&path), meta.modified().ok());
-                HeldItem { item: path, age, size: meta.len() }
+                HeldItem::new(path, age, meta.len())
             }));
         }
-        let total = budget::trim(
+        let budget = Budget::of(self.max);
+        let total = budget.trim(
             held,
-            |left| left <= self.max,
+            || u64::MAX,
             |path| match is_spare(path) {
                 true => remove(path).map(|()| true),
                 false => self.unless_fetched(path, remove),
             },
         )?;
-        self.room.store(self.max.saturating_sub(total), Ordering::Relaxed);
+        self.room.store(budget.room(total, u64::MAX), Ordering::Relaxed);
         Ok(())
     }
 

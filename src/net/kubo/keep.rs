@@ -9,7 +9,6 @@
 //! appended when fetched. A line cut short by a crash is skipped: that file stays until the user's own collection.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::mfs::Mfs;
 use super::{Kubo, KuboError};
-use crate::base::budget::{self, HeldItem};
+use crate::base::budget::{Budget, HeldItem};
 use crate::base::cid::{Cid, Codec};
 use crate::dag::unixfs::{self, DagNode};
 
@@ -100,17 +99,8 @@ impl Ledger {
         let listed = self.read()?;
         let until = Instant::now() + budget;
         let total: u64 = listed.values().map(|kept| kept.size).sum();
-        let held =
-            listed.iter().map(|(cid, kept)| HeldItem { item: (*cid, *kept), age: (kept.time, *cid), size: kept.size });
-        let mut due = Vec::new();
-        let Ok(_) = budget::trim(
-            held.collect(),
-            |left| left <= limit,
-            |file| {
-                due.push(*file);
-                Ok::<_, Infallible>(true)
-            },
-        );
+        let held = listed.iter().map(|(cid, kept)| HeldItem::new((*cid, *kept), (kept.time, *cid), kept.size));
+        let mut due = Budget::of(limit).overflow(held.collect(), u64::MAX);
         due.truncate(FILES_MOST);
         let mut gone = HashMap::new();
         let passed = remove_all(kubo, &due, until, &mut gone).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::base::budget::Budget;
+
 /// A pending file, as known before it is fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UpdateChoice {
@@ -44,12 +46,10 @@ impl LeftOut {
 /// here already is kept as long as it fits, so that no file is removed and fetched in turns.
 pub fn choose(choices: &[UpdateChoice], most: u64, age: Duration) -> Vec<Option<LeftOut>> {
     let mut verdicts = vec![None; choices.len()];
-    let mut held: u64 = 0;
+    let mut filling = Budget::of(most).filling(u64::MAX);
     let mut admit = |at: usize, verdicts: &mut Vec<Option<LeftOut>>| {
-        let choice = choices[at];
-        match held.checked_add(choice.size).filter(|sum| *sum <= most) {
-            Some(sum) => held = sum,
-            None => verdicts[at] = Some(LeftOut::Quota),
+        if !filling.admit(choices[at].size) {
+            verdicts[at] = Some(LeftOut::Quota);
         }
     };
     let is_old = |choice: &UpdateChoice| choice.waits > age;
