@@ -48,6 +48,9 @@
 //! Databases go through [`database`](pacman::database), files that are asked for by CID alone ([`address`](engine::address)) through [`content`](engine::content).
 //! Indexes are fetched by [`refresh`], away from this path, judged in [`index`](mod@index), and made in [`publish`].
 //!
+//! What Kubo has pinned for us is kept in step by [`pins`]; what goes when a quota or a disk is full is decided by
+//! [`budget`](base::budget).
+//!
 //! The files of neighbours come through the [`daemon`], a process of its own: the source `engine/source/lan.rs` asks it
 //! over the [`socket`](net::socket) and reads the file while it grows. The daemon serves local users; the `node` in it is the
 //! IPFS peer that fetches from neighbours and serves them.
@@ -120,8 +123,8 @@
 //! base
 //! config dag lists
 //! index net trust
-//! publish store
-//! machine report
+//! pins store
+//! machine publish report
 //! engine
 //! node pacman refresh
 //! daemon host
@@ -132,6 +135,10 @@
 //! and keeps in `store`. Input from outside comes through few doors: [`base::env`](mod@base::env) for the process,
 //! [`config`] for settings, [`lists`](mod@lists) for pacman's files, [`net`] for the network and the daemon's socket,
 //! and inside the daemon `node` for its peers.
+
+// Contracts in tests/support are compiled into the unit tests as well.
+#[cfg(test)]
+extern crate self as pkgswarm;
 
 pub mod base;
 pub mod cmd;
@@ -147,6 +154,7 @@ pub mod net;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod pacman;
+pub mod pins;
 pub mod publish;
 pub mod refresh;
 pub mod report;

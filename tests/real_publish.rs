@@ -1,5 +1,7 @@
 //! Publishing into real Kubo nodes and refreshing from them, by the library: copies, pins, renewals, refusals.
 
+#[path = "support/pins.rs"]
+mod pins;
 #[path = "support/real/mod.rs"]
 mod real;
 
@@ -8,6 +10,7 @@ use pkgswarm::base::digest::Sha256;
 use pkgswarm::base::env::Env;
 use pkgswarm::base::name::{FileName, RepoName};
 use pkgswarm::config::Settings;
+use pkgswarm::dag::build::{build, build_blocks};
 use pkgswarm::engine::hub::Hub;
 use pkgswarm::index::accept::{Grant, IndexOffer, RefusalError, accept};
 use pkgswarm::index::ipns::RecordError;
@@ -15,7 +18,8 @@ use pkgswarm::index::minisign::SecretKey;
 use pkgswarm::index::state::IndexState;
 use pkgswarm::lists::catalogue::Catalogue;
 use pkgswarm::machine::Machine;
-use pkgswarm::net::kubo::keep::{Ledger, Trimmed};
+use pkgswarm::pins::keep::{Ledger, Trimmed};
+use pkgswarm::pins::{Addition, KuboPins, PinContent, PinTarget as _, WantedPin};
 use pkgswarm::publish::{self, Did, Phase, PublishError, PublishOptions, PublishReport};
 use pkgswarm::refresh::{RefreshMeans, RefreshOutcome, RefreshTarget, Refreshed, TRANSFERS_MOST, refresh};
 use real::{Kubo, Parts, Pkgbuild, Repo, command, noise_file, run, scratch};
@@ -514,4 +518,60 @@ fn what_we_caused_kubo_to_cache_is_removed_oldest_first_and_pinned_files_stay() 
     let kept = node.bytes_kept() - empty;
     assert!((9 * MIB..10 * MIB).contains(&kept), "{kept} bytes are kept");
     assert_eq!(ledger.total().unwrap(), 9 * MIB);
+}
+
+#[test]
+fn the_pins_of_a_real_kubo_keep_the_contract() {
+    let node = Kubo::start(&Parts::demand());
+    let dir = scratch("pinned");
+    let roots = [1, 2, 3, 4, 5].map(|n| {
+        let path = dir.path().join(n.to_string());
+        noise_file(&path, 2 * MIB + n);
+        let path = path.display().to_string();
+        node.ipfs(&["add", "--quieter", "--cid-version=1", "--pin=false", &path]).ok().stdout.trim().parse().unwrap()
+    });
+    let kubo = client(&node);
+    let target = |patience| KuboPins { kubo: &kubo, ledger: None, patience };
+    let (patient, hasty) = (target(Duration::from_secs(60)), target(Duration::from_secs(1)));
+    let names = || {
+        let listing = node.ipfs(&["pin", "ls", "--type=recursive", "--names"]).ok().stdout;
+        let pin = |line: &str| {
+            let mut words = line.splitn(3, ' ');
+            let cid = words.next()?.parse().ok()?;
+            Some((cid, words.nth(1).unwrap_or_default().to_owned()))
+        };
+        listing.lines().filter_map(pin).collect()
+    };
+    pins::keeps_the_contract(&pins::PinRig {
+        target: &patient,
+        hasty: &hasty,
+        roots,
+        absent: Cid::raw(Sha256::of(b"no daemon has this")),
+        pin_by_hand: &|cid, name| {
+            node.ipfs(&["pin", "add", &format!("--name={name}"), &cid.to_string()]).ok();
+        },
+        all: &names,
+    });
+}
+
+#[test]
+fn a_pin_that_brings_its_blocks_leaves_no_pin_without_a_name() {
+    let node = Kubo::start(&Parts::demand());
+    let dir = scratch("brought");
+    let path = dir.path().join("file");
+    noise_file(&path, 3 * MIB);
+    let built = build(fs::File::open(&path).unwrap()).unwrap();
+    let kubo = client(&node);
+    let ledger = Ledger::at(dir.path());
+    let target = KuboPins { kubo: &kubo, ledger: Some(&ledger), patience: Duration::from_secs(60) };
+    let write = move |put: &mut pkgswarm::pins::BlockSink| build_blocks(fs::File::open(&path)?, put).map(drop);
+    let content = PinContent { size: built.size, is_claimed: false, write: std::sync::Arc::new(write) };
+    let wanted = WantedPin { cid: built.root, label: String::new(), content: Some(content) };
+    let listed = || node.ipfs(&["pin", "ls", "--type=recursive", "--names"]).ok().stdout;
+    let before = listed().lines().count();
+    assert_eq!(wait(target.add(&wanted, "ours 1")).expect("a pin"), Addition::Held);
+    assert!(listed().contains(&format!("{} recursive ours 1", built.root)), "{}", listed());
+    assert_eq!((listed().lines().count(), ledger.total().unwrap()), (before + 1, built.size));
+    assert_eq!(wait(target.add(&wanted, "ours 1")).expect("a pin"), Addition::Held);
+    node.ipfs(&["pin", "verify"]).ok();
 }

@@ -4,8 +4,8 @@
 //!
 //! - In: a command line
 //! - Out: a screen or JSON, and an exit status
-//! - May use: base, config, daemon, dag, engine, host, index, lists, machine, net, pacman, publish, refresh,
-//!   report, store, trust
+//! - May use: base, config, daemon, dag, engine, host, index, lists, machine, net, pacman, pins, publish,
+//!   refresh, report, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!

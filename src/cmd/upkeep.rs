@@ -13,9 +13,9 @@ use crate::config::Settings;
 use crate::index::in_use;
 use crate::machine::Machine;
 use crate::machine::lists::Lists;
-use crate::net::kubo::keep::Ledger;
 use crate::pacman::background;
 use crate::pacman::handover::{self, HandoverTarget};
+use crate::pins::keep::Ledger;
 use crate::store::health::Health;
 
 /// Longest time for removing blocks from Kubo; the rest follows next time.

@@ -14,7 +14,7 @@ use crate::engine::deliver::Receipt;
 use crate::index;
 use crate::machine::Machine;
 use crate::machine::call::Call;
-use crate::net::kubo::keep::Ledger;
+use crate::pins::keep::Ledger;
 use crate::store::journal::{By, Journal, JournalRecord};
 
 /// Starts the housekeeping after a delivery, when some is due.

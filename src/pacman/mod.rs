@@ -4,7 +4,7 @@
 //!
 //! - In: the URL and path of pacman's call, or its pending updates
 //! - Out: the file in its place, and one line
-//! - May use: base, config, dag, engine, index, lists, machine, net, report, store, trust
+//! - May use: base, config, dag, engine, index, lists, machine, net, pins, report, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!

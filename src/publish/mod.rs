@@ -315,7 +315,7 @@ async fn upload(
     let upload = UploadState::default();
     let body = upload.start(sealed.root, sealed.blocks.clone(), new.to_vec());
     let deadline = ANNOUNCE + Duration::from_secs(cost / SLOWEST);
-    let import = kubo.import(body, sealed.root, deadline);
+    let import = kubo.import(body, sealed.root, true, deadline);
     tokio::pin!(import);
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     let done = loop {

@@ -33,6 +33,7 @@ mod lists;
 mod lookup;
 mod makepkg;
 mod ordinary_user;
+mod pins;
 mod prefetch;
 mod prefetch_conditions;
 mod root;

@@ -3,7 +3,7 @@
 //! Facts: `doc/facts/kubo.md`. A missing block is searched without a result, as by the real one: the gateway stays
 //! silent, `block/get` until its `timeout`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -36,7 +36,8 @@ pub struct FakeKubo {
 struct State {
     files: HashMap<String, Vec<u8>>,
     blocks: HashMap<String, Vec<u8>>,
-    pinned: Vec<String>,
+    /// Roots and the names of their pins.
+    pinned: BTreeMap<String, String>,
     /// The demanded `Authorization`, if its API is guarded.
     secret: Option<&'static str>,
     /// The root of MFS.
@@ -105,8 +106,18 @@ impl FakeKubo {
 
     /// Keeps this CID from `block/rm`.
     pub fn pinning(self, cid: &str) -> Self {
-        self.state.lock().unwrap().pinned.push(cid.to_owned());
+        self.pin(cid, "");
         self
+    }
+
+    /// Pins this CID, as the user does.
+    pub fn pin(&self, cid: &str, name: &str) {
+        self.state.lock().unwrap().pinned.insert(cid.to_owned(), name.to_owned());
+    }
+
+    /// Lists its pins and their names.
+    pub fn pins(&self) -> BTreeMap<String, String> {
+        self.state.lock().unwrap().pinned.clone()
     }
 
     /// Lets in only requests with this `Authorization`, as with `API.Authorizations`.
@@ -351,7 +362,7 @@ impl State {
             },
             "block/rm" => {
                 let line = |arg: &String| {
-                    if self.pinned.contains(arg) {
+                    if self.pinned.contains_key(arg) {
                         return format!(r#"{{"Hash":"{arg}","Error":"pinned: recursive"}}"#);
                     }
                     self.blocks.remove(arg);
@@ -365,13 +376,31 @@ impl State {
                 json(&format!(r#"{{"Hash":"{root}","Size":0,"CumulativeSize":4,"Blocks":0,"Type":"directory"}}"#))
             }
             "pin/ls" if arg.is_empty() => {
-                let keys = self.pinned.iter().map(|cid| format!(r#""{cid}":{{"Type":"recursive","Name":""}}"#));
+                let part = request.query("name").unwrap_or_default();
+                let pins = self.pinned.iter().filter(|(_, name)| name.contains(&part));
+                let keys = pins.map(|(cid, name)| format!(r#""{cid}":{{"Type":"recursive","Name":"{name}"}}"#));
                 json(&format!(r#"{{"Keys":{{{}}}}}"#, keys.collect::<Vec<_>>().join(",")))
             }
-            "pin/ls" if self.pinned.contains(&arg) => {
-                json(&format!(r#"{{"Keys":{{"{arg}":{{"Type":"recursive","Name":""}}}}}}"#))
+            "pin/ls" if self.pinned.contains_key(&arg) => {
+                let name = &self.pinned[&arg];
+                json(&format!(r#"{{"Keys":{{"{arg}":{{"Type":"recursive","Name":"{name}"}}}}}}"#))
             }
             "pin/ls" => failure(&format!("path '{arg}' is not pinned")),
+            "pin/add" if self.blocks.contains_key(&arg) => {
+                self.pinned.insert(arg.clone(), request.query("name").unwrap_or_default());
+                json(&format!(r#"{{"Pins":["{arg}"]}}"#))
+            }
+            // A pin that is there goes first, and its blocks are searched without an end.
+            "pin/add" => {
+                self.pinned.remove(&arg);
+                let mut silent = Reply::new(504, "");
+                silent.ending = Ending::Silence;
+                silent
+            }
+            "pin/rm" => match self.pinned.remove(&arg) {
+                Some(_) => json(&format!(r#"{{"Pins":["{arg}"]}}"#)),
+                None => failure("not pinned or pinned indirectly"),
+            },
             "name/get" if self.lost => {
                 let mut late = failure("context deadline exceeded");
                 late.after = request.query("timeout").map_or(Duration::from_secs(60), |text| duration(&text));

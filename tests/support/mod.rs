@@ -10,6 +10,7 @@ pub mod keys;
 pub mod kubo;
 pub mod mirror;
 pub mod mount;
+pub mod pins;
 pub mod proxy;
 pub mod publisher;
 mod queues;

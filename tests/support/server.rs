@@ -46,10 +46,11 @@ impl Request {
         percent_decoded(path.trim_start_matches('/'))
     }
 
-    /// Returns the value of a query parameter.
+    /// Returns the value of a query parameter; clients write blanks as `+`, like a form.
     pub fn query(&self, key: &str) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
-        query.split('&').find_map(|pair| Some(percent_decoded(pair.strip_prefix(key)?.strip_prefix('=')?)))
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))?;
+        Some(percent_decoded(&value.replace('+', " ")))
     }
 
     /// Returns all values of a query parameter that may repeat.

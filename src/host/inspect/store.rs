@@ -7,8 +7,8 @@ use super::units;
 use crate::base::users::{self, User};
 use crate::config::Settings;
 use crate::lists::pacman::pacman_conf::PacmanConf;
-use crate::net::kubo::keep::Ledger;
 use crate::pacman::prefetch::state::PrefetchState;
+use crate::pins::keep::Ledger;
 use crate::store::contents::{self, Use};
 
 /// The directories of the system, its units, and the user that downloads.

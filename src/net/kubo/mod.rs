@@ -21,7 +21,6 @@ use crate::net::http::block::{BLOCK_TYPE, BlockError, block_url, read_block, rea
 mod config;
 mod door;
 mod error;
-pub mod keep;
 mod mfs;
 mod pins;
 mod swarm;
@@ -184,18 +183,25 @@ impl Kubo {
         self.record_at("gateway routing", &path, deadline).await
     }
 
-    /// Streams a CAR into the daemon and pins its `root`; success means that the daemon confirmed both.
+    /// Streams a CAR into the daemon, and pins its `root` if `pins` says so: then the daemon's collector waits for
+    /// the end of the import. Success means that the daemon confirmed all of it.
     ///
     /// Blocks that are there already are cheap. Blocks of a failed import stay until garbage collection, so that
     /// trying again is cheap too. `deadline` is for the whole upload.
-    pub async fn import(&self, car: impl Into<Body>, root: Cid, deadline: Duration) -> Result<(), KuboError> {
+    pub async fn import(
+        &self,
+        car: impl Into<Body>,
+        root: Cid,
+        pins: bool,
+        deadline: Duration,
+    ) -> Result<(), KuboError> {
         const CALL: &str = "dag/import";
         let part = Part::stream(car).file_name("blocks.car");
         let part = part.mime_str("application/vnd.ipld.car").map_err(|e| KuboError::transport(CALL, &e))?;
         // The daemon announces the root afterwards; waiting for that would stall the publisher.
-        let args = [("pin-roots", "true"), ("stats", "true")];
+        let args = [("pin-roots", if pins { "true" } else { "false" }), ("stats", "true")];
         let answer = self.call(CALL, &args, Some(Form::new().part("file", part)), deadline, ANSWER_MOST).await?;
-        let (mut pinned, mut counted) = (false, false);
+        let (mut pinned, mut counted) = (!pins, false);
         for line in lines::<WireImport>(CALL, &answer)? {
             counted |= line.stats.is_some();
             let Some(done) = line.root else { continue };

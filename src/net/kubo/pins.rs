@@ -1,11 +1,27 @@
 //! The roots that the daemon keeps pinned, and their names.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::base::cid::Cid;
 use crate::net::kubo::{ANSWER_MOST, Kubo, KuboError, KuboErrorKind, QUICK, WALK, cut};
+
+/// The answer of `pin/ls`, by CID.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WirePins {
+    #[serde(default)]
+    keys: HashMap<String, WirePin>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WirePin {
+    #[serde(default)]
+    name: String,
+}
 
 impl Kubo {
     /// Pins the whole DAG of `root` under `name`; missing blocks are fetched from the network.
@@ -33,6 +49,18 @@ impl Kubo {
         }
     }
 
+    /// Returns the name of the recursive pin that `root` has of its own, empty if it has no name; `None` without a
+    /// pin.
+    pub async fn pin_name(&self, root: Cid) -> Result<Option<String>, KuboError> {
+        let root = root.to_string();
+        let args = [("arg", &*root), ("type", "recursive"), ("names", "true")];
+        match self.json::<WirePins>("pin/ls", &args, QUICK).await {
+            Ok(wire) => Ok(Some(wire.keys.into_values().map(|pin| pin.name).next().unwrap_or_default())),
+            Err(fault) if fault.kind == KuboErrorKind::Absent => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Lists the roots pinned under exactly `name`.
     pub async fn pinned_as(&self, name: &str) -> Result<Vec<Cid>, KuboError> {
         let pins = self.pins_named(name).await?.into_iter().filter(|(_, found)| found == name);
@@ -41,20 +69,8 @@ impl Kubo {
 
     /// Lists the roots pinned under names that begin with `start`, with those names.
     pub async fn pins_named(&self, start: &str) -> Result<Vec<(Cid, String)>, KuboError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Wire {
-            #[serde(default)]
-            keys: std::collections::HashMap<String, WirePin>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct WirePin {
-            #[serde(default)]
-            name: String,
-        }
         // The daemon's filter finds parts of names as well.
-        let wire: Wire =
+        let wire: WirePins =
             self.json("pin/ls", &[("type", "recursive"), ("name", start), ("names", "true")], WALK).await?;
         let pins = wire.keys.into_iter().filter(|(_, pin)| pin.name.starts_with(start));
         Ok(pins.filter_map(|(cid, pin)| Some((cid.parse().ok()?, pin.name))).collect())

@@ -45,7 +45,7 @@ fn an_import_succeeds_only_with_the_pin_and_the_last_line() {
     let import = |answer: String| {
         let script = Script::answering(vec![("dag/import?pin-roots=true", ok(answer))]);
         let car = futures_util::stream::iter([Ok::<_, std::io::Error>("one"), Ok("two")]);
-        let result = run(script.kubo().import(Body::wrap_stream(car), root(), SOON));
+        let result = run(script.kubo().import(Body::wrap_stream(car), root(), true, SOON));
         let body = String::from_utf8(script.asked()[0].body.clone()).unwrap();
         assert!(body.contains("\r\n\r\nonetwo\r\n"), "{body}");
         result.map_err(|fault| fault.kind)

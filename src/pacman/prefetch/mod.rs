@@ -30,8 +30,8 @@ use crate::lists::pacman::pacman_conf::{PacmanConf, SignatureCheck};
 use crate::machine::Machine;
 use crate::machine::call::Call;
 use crate::machine::lists::Lists;
-use crate::net::kubo::keep::Ledger;
-use crate::report::{self, ProgressBars};
+use crate::pins::keep::Ledger;
+use crate::report::{self, ProgressBars, counted};
 use crate::trust::plan::Expect;
 
 pub mod choose;
@@ -49,6 +49,7 @@ use databases::Databases;
 use fetch::PrefetchProgress;
 use kept::KeptSignatures;
 use pending::Update;
+use pins::PendingFile;
 use state::{PendingUpdate, PrefetchState, UpdateStanding};
 
 /// The options of a run.
@@ -326,33 +327,26 @@ impl PrefetchWork<'_> {
             return;
         }
         let (kubo, ledger) = (self.machine.kubo(), Ledger::at(&self.store));
-        // No answer is usual on machines without Kubo.
-        let Some(Ok(pinned)) = block_on(pins::ours(&kubo)) else { return };
-        let mut failed = None;
-        for one in state.updates.iter_mut().filter(|one| one.is_here()) {
-            let (Some(sha256), Ok(name)) = (one.sha256, FileName::new(&one.file)) else { continue };
-            let Ok(repo) = RepoName::new(&one.repo) else { continue };
-            if pinned.values().any(|file| *file == name) {
-                one.pinned = true;
-            } else if self.system.may_share(&repo)
-                && failed.is_none()
-                && let Ok(file) = self.machine.store.peek(sha256)
-            {
-                match block_on(pins::pin(&kubo, &ledger, file, &name)) {
-                    Some(Ok(ours)) => one.pinned = ours,
-                    Some(Err(e)) => failed = Some(e.to_string()),
-                    None => failed = Some("interrupted".to_owned()),
+        let path = |one: &PendingUpdate| {
+            let repo = RepoName::new(&one.repo).ok().filter(|repo| one.is_here() && self.system.may_share(repo));
+            let path = self.machine.store.files_dir().join(one.sha256.filter(|_| repo.is_some())?.to_string());
+            path.exists().then_some(path)
+        };
+        let pending = state.updates.iter().filter(|one| !one.is_let_go());
+        let pending =
+            pending.filter_map(|one| Some(PendingFile { name: FileName::new(&one.file).ok()?, path: path(one) }));
+        let failed = match block_on(pins::keep(&kubo, &ledger, &pending.collect::<Vec<_>>())) {
+            // No answer is usual on machines without Kubo.
+            Some(Err(_)) => None,
+            Some(Ok(done)) => {
+                for one in state.updates.iter_mut().filter(|one| one.is_here()) {
+                    one.pinned = done.pinned.iter().any(|file| file.as_str() == one.file);
                 }
+                let left = (done.left > 0).then(|| format!("{} are left to the next run", counted(done.left, "pin")));
+                done.failed.first().map(ToString::to_string).or(left)
             }
-        }
-        let pending = |file: &FileName| state.updates.iter().any(|one| one.file == file.as_str() && !one.is_let_go());
-        for (cid, _) in pinned.iter().filter(|(_, file)| !pending(file)) {
-            match block_on(kubo.unpin(*cid)) {
-                Some(Ok(())) => {}
-                Some(Err(e)) => failed = Some(e.to_string()),
-                None => failed = Some("interrupted".to_owned()),
-            }
-        }
+            None => Some("interrupted".to_owned()),
+        };
         if let Some(why) = failed {
             warnings.push(format!("not everything could be pinned: {why}"));
         }

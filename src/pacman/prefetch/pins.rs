@@ -1,36 +1,27 @@
-//! Pins in Kubo: pending files are added and pinned under their names, so that neighbours can fetch them; files
+//! The pins of prefetch in Kubo: pending files are pinned under their names, so that neighbours can fetch them; files
 //! that are not pending any more are unpinned, and count against `kubo.keep` from then on.
-//!
-//! Only pins with our prefix are ever touched. A pin of the user keeps its name and stays.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::cid::Cid;
-use crate::base::clock;
+use crate::base::fsx;
 use crate::base::name::FileName;
-use crate::dag::build::{build, build_blocks};
-use crate::net::kubo::keep::Ledger;
-use crate::net::kubo::{Kubo, KuboError, upload};
+use crate::dag::build::build;
+use crate::net::kubo::{Kubo, KuboError};
+use crate::pins::keep::Ledger;
+use crate::pins::{KuboPins, PinContent, PinError, PinMark, ReconcileLimits, WantedPin, reconcile};
 
 /// The prefix of our pins' names; the name of the file follows.
-pub const PREFIX: &str = "pkgswarm-prefetch ";
+const PREFIX: &str = "pkgswarm-prefetch ";
 
 /// Longest time to send a file over loopback: this and a second for each MiB.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The reason why a file is not pinned.
-#[derive(Debug, thiserror::Error)]
-pub enum PinError {
-    /// The daemon failed. Trying again later may help.
-    #[error(transparent)]
-    Kubo(#[from] KuboError),
-    /// The file in the store could not be read.
-    #[error("{0}")]
-    File(#[from] io::Error),
-}
+/// Bounds of one run; the next one does the rest.
+const LIMITS: ReconcileLimits = ReconcileLimits { changes: 10_000, time: Duration::from_secs(1800) };
 
 /// Lists our pins by CID, with their files.
 ///
@@ -42,27 +33,58 @@ pub async fn ours(kubo: &Kubo) -> Result<HashMap<Cid, FileName>, KuboError> {
     Ok(named.collect())
 }
 
-/// Adds `file` to the daemon and pins it as `name`. `false` when it has a pin already, which stays as it is.
+/// A pending file.
+pub(super) struct PendingFile {
+    pub(super) name: FileName,
+    /// Its path in the store, if it is there and may be shared.
+    pub(super) path: Option<PathBuf>,
+}
+
+/// The result of [`keep`].
+#[derive(Default)]
+pub(super) struct KeptPins {
+    /// Files with a pin of ours.
+    pub(super) pinned: Vec<FileName>,
+    /// Failures, one a file.
+    pub(super) failed: Vec<PinError>,
+    /// Pins that are left to the next run.
+    pub(super) left: usize,
+}
+
+/// Makes our pins those of the `pending` files. A file that is pinned already keeps its pin, also if it is not in
+/// the store; one that is neither pinned nor in the store is left out.
 ///
 /// # Errors
-/// [`PinError`].
-pub async fn pin(kubo: &Kubo, ledger: &Ledger, file: File, name: &FileName) -> Result<bool, PinError> {
-    let built = build(&file)?;
-    if kubo.is_pinned(built.root).await? {
-        return Ok(false);
+/// When the daemon does not say what it has pinned: then nothing was changed.
+pub(super) async fn keep(kubo: &Kubo, ledger: &Ledger, pending: &[PendingFile]) -> Result<KeptPins, PinError> {
+    let mut done = KeptPins::default();
+    let at_hand: HashMap<FileName, Cid> = ours(kubo).await?.into_iter().map(|(cid, file)| (file, cid)).collect();
+    let mut desired = Vec::new();
+    for file in pending {
+        let label = file.name.to_string();
+        match (at_hand.get(&file.name), &file.path) {
+            // Named by the file, which is not hashed again.
+            (Some(cid), _) => desired.push(WantedPin { cid: *cid, label, content: None }),
+            (None, Some(path)) => match content(path.clone()) {
+                Ok((cid, content)) => desired.push(WantedPin { cid, label, content: Some(content) }),
+                Err(e) => done.failed.push(e.into()),
+            },
+            (None, None) => {}
+        }
     }
-    // A file that was there before is the user's, and does not count as cached on our behalf.
-    let was_there = kubo.local_block(built.root).await?.is_some();
-    let deadline = PATIENCE + Duration::from_secs(built.size >> 20);
-    let car = upload::car(built.root, move |block| {
-        io::Seek::rewind(&mut &file)?;
-        build_blocks(&file, block).map(drop)
-    });
-    kubo.import(car, built.root, deadline).await?;
-    kubo.pin(built.root, &format!("{PREFIX}{name}"), deadline).await?;
-    if !was_there {
-        let now = clock::now();
-        ledger.note(built.root, built.size, now)?;
-    }
-    Ok(true)
+    let target = KuboPins { kubo, ledger: Some(ledger), patience: PATIENCE };
+    let reconciled = reconcile(&desired, &target, &PinMark::beginning(PREFIX), &LIMITS).await?;
+    let is_ours = |wanted: &&WantedPin| {
+        let is_one_of = |roots: &[Cid]| roots.contains(&wanted.cid);
+        wanted.content.is_none() || is_one_of(&reconciled.added)
+    };
+    done.pinned = desired.iter().filter(is_ours).filter_map(|wanted| FileName::new(&*wanted.label).ok()).collect();
+    done.left = reconciled.left;
+    done.failed.extend(reconciled.failed.into_iter().map(|failure| failure.error));
+    Ok(done)
+}
+
+fn content(path: PathBuf) -> io::Result<(Cid, PinContent)> {
+    let built = build(fsx::open_read(&path)?)?;
+    Ok((built.root, PinContent::of_file(path, built.size)))
 }

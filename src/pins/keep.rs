@@ -8,17 +8,22 @@
 //! disk a second time (`doc/facts/kubo.md`). The ledger lists these files: a line `CID bytes time` for each,
 //! appended when fetched. A line cut short by a crash is skipped: that file stays until the user's own collection.
 
-use std::collections::HashMap;
-use std::fs::{self, File};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use futures_util::future::LocalBoxFuture;
+
 use super::mfs::Mfs;
-use super::{Kubo, KuboError};
+use super::reconcile::{ReconcileLimits, reconcile};
+use super::{Addition, PinError, PinMark, PinState, PinTarget, PresentPin, Removal, WantedPin};
 use crate::base::budget::{Budget, HeldItem};
 use crate::base::cid::{Cid, Codec};
+use crate::base::clock;
 use crate::dag::unixfs::{self, DagNode};
+use crate::net::kubo::{Kubo, KuboError};
 
 /// The ledger is rewritten without its repetitions when it grows beyond this many bytes (about 10,000 files).
 const COMPACT: u64 = 1 << 20;
@@ -50,17 +55,6 @@ pub struct Trimmed {
     pub left: u64,
 }
 
-/// The reason why trimming ended early. Removed files are forgotten; trying again continues with the rest.
-#[derive(Debug, thiserror::Error)]
-pub enum TrimError {
-    /// The daemon failed.
-    #[error(transparent)]
-    Kubo(#[from] KuboError),
-    /// The ledger could not be read or written.
-    #[error("the list of cached files: {0}")]
-    Ledger(#[from] io::Error),
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LedgerEntry {
     size: u64,
@@ -88,30 +82,46 @@ impl Ledger {
 
     /// Returns the bytes of all listed files.
     pub fn total(&self) -> io::Result<u64> {
-        Ok(self.read()?.values().map(|kept| kept.size).sum())
+        Ok(bytes_of(&self.read()?))
     }
 
-    /// Removes the oldest files from the daemon's cache until at most `limit` bytes are left, or `budget` is over.
+    /// Removes the oldest files from the daemon's cache until at most `limit` bytes are left, or `time` is over.
     ///
     /// Files that the user keeps, pinned or in MFS, stay, and stay listed: they count again once they are not kept
     /// any more. Never touches unlisted files. If MFS cannot be read, nothing is removed.
-    pub async fn trim(&self, kubo: &Kubo, limit: u64, budget: Duration) -> Result<Trimmed, TrimError> {
-        let listed = self.read()?;
-        let until = Instant::now() + budget;
-        let total: u64 = listed.values().map(|kept| kept.size).sum();
-        let held = listed.iter().map(|(cid, kept)| HeldItem::new((*cid, *kept), (kept.time, *cid), kept.size));
-        let mut due = Budget::of(limit).overflow(held.collect(), u64::MAX);
-        due.truncate(FILES_MOST);
-        let mut gone = HashMap::new();
-        let passed = remove_all(kubo, &due, until, &mut gone).await;
-        if !gone.is_empty() {
-            let _lock = self.lock()?;
-            let mut now = self.read()?;
-            // A file that was fetched again in the meantime is in the cache again.
-            now.retain(|cid, kept| gone.get(cid) != Some(kept));
-            self.write(&now)?;
+    ///
+    /// # Errors
+    /// The first failure. Removed files are forgotten; trying again continues with the rest.
+    pub async fn trim(&self, kubo: &Kubo, limit: u64, time: Duration) -> Result<Trimmed, PinError> {
+        let cached = CachedFiles { kubo, ledger: self, listed: self.read()? };
+        let listed = &cached.listed;
+        let held = listed.iter().map(|(cid, kept)| HeldItem::new(*cid, (kept.time, *cid), kept.size));
+        let due: HashSet<Cid> = Budget::of(limit).overflow(held.collect(), u64::MAX).into_iter().collect();
+        let stays = listed.keys().filter(|cid| !due.contains(*cid));
+        let stays = stays.map(|cid| WantedPin { cid: *cid, label: String::new(), content: None });
+        let limits = ReconcileLimits { changes: FILES_MOST, time };
+        let done = reconcile(&stays.collect::<Vec<_>>(), &cached, &PinMark::all(), &limits).await?;
+        let bytes = |pins: &[PresentPin]| pins.iter().map(|pin| listed[&pin.cid].size).sum::<u64>();
+        let gone = bytes(&done.removed);
+        match done.failed.into_iter().next() {
+            Some(failure) => Err(failure.error),
+            None => {
+                let left = bytes_of(listed) - gone - bytes(&done.kept_by_user);
+                Ok(Trimmed { files: done.removed.len(), bytes: gone, left })
+            }
         }
-        Ok(Trimmed { files: gone.len(), bytes: gone.values().map(|kept| kept.size).sum(), left: total - passed? })
+    }
+
+    /// Takes these entries out, unless they are new ones: a file that was fetched again in the meantime is in the
+    /// cache again.
+    fn forget(&self, gone: &HashMap<Cid, LedgerEntry>) -> io::Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        let mut now = self.read()?;
+        now.retain(|cid, kept| gone.get(cid) != Some(kept));
+        self.write(&now)
     }
 
     fn read(&self) -> io::Result<HashMap<Cid, LedgerEntry>> {
@@ -154,37 +164,108 @@ impl Ledger {
     }
 }
 
-/// Removes these files from the daemon's disk, one after the other, and records those that are `gone`. Returns the
-/// bytes of all files examined, including those that the user keeps.
-async fn remove_all(
-    kubo: &Kubo,
-    due: &[(Cid, LedgerEntry)],
-    until: Instant,
-    gone: &mut HashMap<Cid, LedgerEntry>,
-) -> Result<u64, KuboError> {
-    let (mut passed, mut files) = (0, Vec::new());
-    for (cid, kept) in due {
-        if Instant::now() >= until {
-            break;
+fn bytes_of(files: &HashMap<Cid, LedgerEntry>) -> u64 {
+    files.values().map(|kept| kept.size).sum()
+}
+
+/// The files of the ledger as a target: they are held by no pin, so that to remove one is to remove its blocks.
+struct CachedFiles<'a> {
+    kubo: &'a Kubo,
+    ledger: &'a Ledger,
+    /// Its entries when the work began: what is noted since is not judged.
+    listed: HashMap<Cid, LedgerEntry>,
+}
+
+impl CachedFiles<'_> {
+    /// Removes these files from the daemon's disk, one after the other; those that are gone leave the ledger.
+    async fn remove_all(&self, due: &[PresentPin], until: Instant) -> Vec<(PresentPin, Result<Removal, PinError>)> {
+        let (mut results, mut gone) = (Vec::new(), HashMap::new());
+        self.remove_each(due, until, &mut results, &mut gone).await;
+        if let Err(e) = self.ledger.forget(&gone)
+            && let Some((_, result)) = results.last_mut()
+        {
+            *result = Err(e.into());
         }
-        // Quick, and spares the daemon the usual walk; block/rm itself finds pins of directories above.
-        match kubo.is_pinned(*cid).await? {
-            true => passed += kept.size,
-            false => files.push((*cid, *kept, blocks(kubo, *cid).await?)),
+        results
+    }
+
+    /// Does it, and ends with the first failure.
+    async fn remove_each(
+        &self,
+        due: &[PresentPin],
+        until: Instant,
+        results: &mut Vec<(PresentPin, Result<Removal, PinError>)>,
+        gone: &mut HashMap<Cid, LedgerEntry>,
+    ) {
+        let mut files = Vec::new();
+        for pin in due {
+            if Instant::now() >= until {
+                break;
+            }
+            // Quick, and spares the daemon the usual walk; block/rm itself finds pins of directories above.
+            match self.unless_pinned(pin.cid).await {
+                Ok(None) => results.push((pin.clone(), Ok(Removal::KeptByUser))),
+                Ok(Some(blocks)) => files.push((pin, blocks)),
+                Err(fault) => return results.push((pin.clone(), Err(fault.into()))),
+            }
+        }
+        let watched = files.iter().flat_map(|(_, blocks)| blocks.iter().map(Cid::digest)).collect();
+        let mut mfs = Mfs::watching(watched, until);
+        for (pin, blocks) in files {
+            if Instant::now() >= until {
+                break;
+            }
+            match remove(self.kubo, &mut mfs, &blocks).await {
+                Ok(true) => {
+                    gone.extend(self.listed.get(&pin.cid).map(|entry| (pin.cid, *entry)));
+                    results.push((pin.clone(), Ok(Removal::Gone)));
+                }
+                Ok(false) => results.push((pin.clone(), Ok(Removal::KeptByUser))),
+                Err(fault) => return results.push((pin.clone(), Err(fault.into()))),
+            }
         }
     }
-    let watched = files.iter().flat_map(|(.., blocks)| blocks.iter().map(Cid::digest)).collect();
-    let mut mfs = Mfs::watching(watched, until);
-    for (cid, kept, blocks) in files {
-        if Instant::now() >= until {
-            break;
+
+    /// Returns the blocks of a file; `None` if it has a pin of its own.
+    async fn unless_pinned(&self, cid: Cid) -> Result<Option<Vec<Cid>>, KuboError> {
+        match self.kubo.is_pinned(cid).await? {
+            true => Ok(None),
+            false => blocks(self.kubo, cid).await.map(Some),
         }
-        if remove(kubo, &mut mfs, &blocks).await? {
-            gone.insert(cid, kept);
-        }
-        passed += kept.size;
     }
-    Ok(passed)
+}
+
+impl PinTarget for CachedFiles<'_> {
+    fn label(&self) -> String {
+        "Kubo's cache".to_owned()
+    }
+
+    /// Lists the oldest first.
+    fn list<'a>(&'a self, _mark: &'a PinMark) -> LocalBoxFuture<'a, Result<Vec<PresentPin>, PinError>> {
+        Box::pin(async move {
+            let mut files: Vec<_> = self.listed.iter().map(|(cid, kept)| (kept.time, *cid)).collect();
+            files.sort();
+            let state = PinState::Held;
+            Ok(files.into_iter().map(|(_, cid)| PresentPin { cid, name: String::new(), state }).collect())
+        })
+    }
+
+    /// Lists a file that the daemon has. Its size is not known here, and counts as nothing.
+    fn add<'a>(&'a self, wanted: &'a WantedPin, _name: &'a str) -> LocalBoxFuture<'a, Result<Addition, PinError>> {
+        Box::pin(async move {
+            let size = wanted.content.as_ref().map_or(0, |content| content.size);
+            self.ledger.note(wanted.cid, size, clock::now())?;
+            Ok(Addition::Held)
+        })
+    }
+
+    fn remove<'a>(
+        &'a self,
+        pins: &'a [PresentPin],
+        until: Instant,
+    ) -> LocalBoxFuture<'a, Vec<(PresentPin, Result<Removal, PinError>)>> {
+        Box::pin(self.remove_all(pins, until))
+    }
 }
 
 /// Removes the blocks of a file that the user does not keep. `false`: they all stay.
@@ -224,17 +305,6 @@ async fn blocks(kubo: &Kubo, root: Cid) -> Result<Vec<Cid>, KuboError> {
         }
     }
     Ok(blocks)
-}
-
-/// Removes the ledger, for `setup --undo`.
-pub fn forget(dir: &Path) -> io::Result<()> {
-    for name in ["kubo-cached", "kubo-cached.lock"] {
-        match fs::remove_file(dir.join(name)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The entries that the ledger keeps, and those removed when it is over its limit.
 
-use super::super::script::{Script, ScriptedAnswer, ok};
+use std::fs;
+
 use super::*;
 use crate::base::digest::Sha256;
+use crate::net::kubo::script::{Script, ScriptedAnswer, ok};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -148,7 +150,7 @@ fn nothing_is_removed_where_mfs_cannot_be_looked_through() {
         vec![(&*format!("block/get?arg={root}"), ok("another block"))],
     ] {
         let script = empty_mfs(rules);
-        assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(TrimError::Kubo(_))));
+        assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(PinError::Kubo(_))));
         assert_eq!((removed(&script).len(), ledger.total().unwrap()), (0, 100));
     }
 }
@@ -184,7 +186,7 @@ fn a_failing_daemon_loses_nothing_from_the_ledger() {
     let (_dir, ledger) = ledger();
     ledger.note(cid(1), 100, 1).unwrap();
     let script = Script::answering(Vec::<(&str, ScriptedAnswer)>::new());
-    assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(TrimError::Kubo(_))));
+    assert!(matches!(run(ledger.trim(&script.kubo(), 0, LONG)), Err(PinError::Kubo(_))));
     assert_eq!(ledger.total().unwrap(), 100);
 }
 
