@@ -52,7 +52,14 @@ pub fn run(env: &Env, settings: &Settings, args: &PublishArgs) -> anyhow::Result
     shown.clear();
     let report = report.map_err(|e| explained(settings, e))?;
     print(args, &report, minisign.as_ref(), begun.elapsed())?;
-    Ok(0)
+    // The last thing said is the first failure.
+    report.failed.iter().skip(1).for_each(|failure| {
+        report::say(&format!("warning: {}: {}", failure.target, failure.error));
+    });
+    match report.failed.into_iter().next() {
+        Some(failure) => Err(explained(settings, failure.error).into()),
+        None => Ok(0),
+    }
 }
 
 /// Returns the directory of this publisher's state: beside the state of downloads, which belongs to another user.

@@ -8,6 +8,7 @@ use crate::dag::dir::DirectoryError;
 use crate::index::manifest::ManifestError;
 use crate::lists::pacman::syncdb::DatabaseError;
 use crate::net::kubo::KuboError;
+use crate::pins::PinError;
 
 /// The reason why nothing was published. Unless noted otherwise, the former publication stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,9 @@ pub enum PublishError {
     /// The daemon's key is of another kind.
     #[error("the key {0:?} is not an Ed25519 key; choose another name with --key")]
     Key(String),
+    /// The plain copy belongs to a name, and the target that signs the name has failed: a new copy would lack its proof.
+    #[error("it stays as it was, because the name was not signed anew")]
+    Unsigned,
     /// The blocks read back differ from those published.
     #[error("{what}: read back wrongly: {why}")]
     ReadBack { what: String, why: String },
@@ -67,4 +71,13 @@ pub enum PublishError {
     /// This machine failed.
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
+}
+
+impl From<PinError> for PublishError {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Kubo(fault) => Self::Kubo(fault),
+            PinError::File(error) => Self::Io { path: PathBuf::new(), error },
+        }
+    }
 }

@@ -125,8 +125,9 @@ impl HashMemory {
     fn save(&self) -> Result<(), PublishError> {
         let mut lines: Vec<String> = self.known.iter().filter_map(|(path, hashed)| format(path, hashed)).collect();
         lines.sort();
-        fsx::replace_synced_by(&self.path, |to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))
-            .map_err(|error| PublishError::Io { path: self.path.clone(), error })
+        let at = |error| PublishError::Io { path: self.path.clone(), error };
+        self.path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(at)?;
+        fsx::replace_synced_by(&self.path, |to| lines.iter().try_for_each(|line| writeln!(to, "{line}"))).map_err(at)
     }
 }
 

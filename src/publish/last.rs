@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::PublishError;
 use super::chain::ChainLink;
-use super::scan::ScannedRepo;
+use super::collect::Collection;
+use super::seal::Sealed;
 use crate::base::cid::Cid;
 use crate::base::digest::Sha256;
 use crate::base::fsx;
+use crate::index::ipns::Name;
 
 /// The memory of one publisher, in its state directory.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -40,7 +42,7 @@ pub(super) struct PublishedIndex {
     pub(super) created: u64,
     /// Unix seconds.
     pub(super) expires: u64,
-    /// `Content::fingerprint`.
+    /// `Tree::fingerprint`.
     pub(super) content: Sha256,
     /// Digest of the manifest.
     pub(super) manifest: Sha256,
@@ -53,6 +55,21 @@ pub(super) struct PublishedIndex {
 }
 
 impl PublishedIndex {
+    /// Describes a publication, for the next run.
+    pub(super) fn of(sealed: &Sealed<'_>, name: Option<&Name>) -> Self {
+        Self {
+            root: sealed.root,
+            sequence: sealed.manifest.sequence,
+            created: sealed.manifest.created,
+            expires: sealed.manifest.expires,
+            content: sealed.tree.fingerprint,
+            manifest: Sha256::of(&sealed.bytes),
+            name: name.map(Name::to_string),
+            record: false,
+            files: sealed.tree.files.iter().map(|file| file.hashed.cid).collect(),
+        }
+    }
+
     /// True if more than half of its validity is left.
     pub(super) fn is_fresh(&self, now: u64) -> bool {
         let life = self.expires.saturating_sub(self.created);
@@ -72,13 +89,13 @@ impl PublisherMemory {
         serde_json::from_slice(&bytes).map_err(|e| PublishError::Memory { path, why: e.to_string() })
     }
 
-    /// Lists the tables of the last publication, `REPO-ARCH`, that are neither among `repos` nor dropped on purpose, by
+    /// Lists the tables of the last publication, `REPO-ARCH`, that are neither in `collection` nor dropped on purpose, by
     /// that name or their repository's.
-    pub(super) fn left_out(&self, repos: &[ScannedRepo], dropped: &[String]) -> Vec<String> {
+    pub(super) fn left_out(&self, collection: &Collection, dropped: &[String]) -> Vec<String> {
         let is_dropped = |table: &str| {
             dropped.iter().any(|name| name == table || table.rsplit_once('-').is_some_and(|(repo, _)| name == repo))
         };
-        let is_here = |table: &str| repos.iter().any(|repo| table == format!("{}-{}", repo.name, repo.arch));
+        let is_here = |table: &str| collection.repos.iter().any(|repo| table == format!("{}-{}", repo.name, repo.arch));
         self.tables.keys().filter(|table| !is_here(table) && !is_dropped(table)).cloned().collect()
     }
 

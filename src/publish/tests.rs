@@ -1,14 +1,16 @@
 //! Publishing without a daemon: the result, the refusals, the second run.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::base::digest::Sha256;
 use crate::index::accept::{Grant, IndexOffer, accept};
 use crate::index::minisign;
 use crate::index::table::Reader;
 
-const NOW: u64 = 1_790_000_000;
+pub(super) const NOW: u64 = 1_790_000_000;
 
 /// Makes a package of `size` bytes called `NAME-VERSION-RELEASE-ARCH`.
 pub(super) fn package(stem: &str, size: usize) -> (String, Vec<u8>) {
@@ -73,7 +75,7 @@ impl RepoFixture {
         File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
     }
 
-    fn options(&self, now: u64) -> PublishOptions {
+    pub(super) fn options(&self, now: u64) -> PublishOptions {
         PublishOptions {
             publisher: "tester".to_owned(),
             dirs: vec![self.path()],

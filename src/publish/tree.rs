@@ -1,30 +1,22 @@
-//! The published tree, built here: tables, directories, manifest and root, without asking a daemon.
+//! The second step: the published tree, built here from a collection: CIDs, tables and directories, without asking
+//! a daemon. It does not know when it is published, nor where.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
 
-use reqwest::Body;
-
-use super::chain::{Chain, ChainLink};
-use super::hash::Hashed;
-use super::scan::{Role, ScannedRepo};
-use super::{PublishError, PublishOptions};
-use crate::base::cid::Cid;
+use super::collect::{CollectedRepo, Collection, Role};
+use super::hash::{HashMemory, Hashed};
+use super::{Phase, PublishError, PublishOptions};
 use crate::base::digest::{Hasher, Sha256};
 use crate::base::name::FileName;
-use crate::base::size;
+use crate::base::size::{self, SIGNATURE_MOST};
 use crate::dag::dir::{self, BuiltDirectory, DirectoryEntry as DirEntry};
 use crate::dag::{Block, build};
 use crate::index::manifest::{Database, Manifest, Packed, Table};
 use crate::index::table::{self, Entry, TableWriter};
-use crate::net::kubo::upload;
 
-/// The parts that do not depend on the time of publication.
-pub(super) struct Content {
+/// The parts of a publication that do not depend on its time.
+pub(super) struct Tree {
     /// Digest of all parts: equal means that nothing changed.
     pub(super) fingerprint: Sha256,
     pub(super) tables: Vec<Table>,
@@ -35,9 +27,9 @@ pub(super) struct Content {
     /// Every file of the plain tree.
     pub(super) files: Vec<TreeFile>,
     /// The root's entries, without manifest and signature.
-    top: Vec<DirEntry>,
+    pub(super) top: Vec<DirEntry>,
     /// Blocks of tables and directories.
-    blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
 }
 
 /// A file of the plain tree.
@@ -50,35 +42,24 @@ pub(super) struct TreeFile {
     pub(super) hashed: Hashed,
 }
 
-/// A publication, ready to be sent.
-pub(super) struct Sealed {
-    pub(super) manifest: Manifest,
-    /// The manifest as signed.
-    pub(super) bytes: Vec<u8>,
-    pub(super) minisig: Option<String>,
-    pub(super) root: Cid,
-    /// The root's own block.
-    pub(super) root_block: Vec<u8>,
-    /// All blocks except those of files.
-    pub(super) blocks: Vec<Block>,
-    /// The state of each table, by [`table_key`].
-    pub(super) links: BTreeMap<String, ChainLink>,
-    /// The diffs, by their path in the tree.
-    pub(super) diffs: BTreeMap<String, Vec<u8>>,
-}
-
-/// Returns a table's key: `<repo>-<arch>`.
-fn table_key(table: &Table) -> String {
-    format!("{}-{}", table.repo, table.arch)
-}
-
-impl Content {
-    /// Builds tables and directories of `repos`; `hashed` matches `ScannedRepo::files`, in that order.
-    pub(super) fn build(
+impl Tree {
+    /// Hashes what changed since the last run, compares it with the databases, and builds tables and directories.
+    /// The hashes are remembered in the state directory, and root blocks are put where a plain copy serves them.
+    pub(super) fn of(
         options: &PublishOptions,
-        repos: &[ScannedRepo],
-        hashed: &[Hashed],
+        collection: &Collection,
+        progress: &mut dyn FnMut(Phase, u64, u64),
     ) -> Result<Self, PublishError> {
+        let paths: Vec<&Path> = collection.files().map(|found| &*found.path).collect();
+        let mut memory = HashMemory::open(&options.state_dir, options.out.as_deref());
+        let hashed = memory.hash(&paths, progress)?;
+        memory.keep_only(&paths)?;
+        compare(collection, &hashed)?;
+        Self::build(options, collection, &hashed)
+    }
+
+    /// Builds tables and directories; `hashed` matches `Collection::files`, in that order.
+    fn build(options: &PublishOptions, collection: &Collection, hashed: &[Hashed]) -> Result<Self, PublishError> {
         let mut out = Self {
             fingerprint: Sha256::of(b""),
             tables: Vec::new(),
@@ -92,7 +73,7 @@ impl Content {
         // repo -> arch -> its directory
         let mut dirs: BTreeMap<&str, Vec<DirEntry>> = BTreeMap::new();
         let mut tables = Vec::new();
-        for repo in repos {
+        for repo in &collection.repos {
             let mut files: BTreeMap<&FileName, Hashed> = BTreeMap::new();
             for ((name, found), hashed) in repo.files.iter().zip(hashed.by_ref()) {
                 files.insert(name, *hashed);
@@ -124,7 +105,7 @@ impl Content {
     fn table(
         &mut self,
         options: &PublishOptions,
-        repo: &ScannedRepo,
+        repo: &CollectedRepo,
         files: &BTreeMap<&FileName, Hashed>,
     ) -> Result<DirEntry, PublishError> {
         let local = |error| PublishError::Io { path: repo.path().into(), error };
@@ -195,119 +176,76 @@ impl Content {
         hasher.finish()
     }
 
-    fn manifest(&self, options: &PublishOptions, sequence: u64, created: u64, expires: u64) -> Manifest {
+    /// Makes the manifest of this tree, without diffs.
+    pub(super) fn manifest(&self, options: &PublishOptions, sequence: u64, created: u64, expires: u64) -> Manifest {
         Manifest { publisher: options.publisher.clone(), sequence, created, expires, tables: self.tables.clone() }
     }
-
-    /// Makes the manifest for `sequence`, with the diffs since `before`, signs it, and builds the root.
-    pub(super) fn seal(
-        &self,
-        options: &PublishOptions,
-        sequence: u64,
-        before: &BTreeMap<String, ChainLink>,
-    ) -> Result<Sealed, PublishError> {
-        let mut manifest = self.manifest(options, sequence, options.now, options.now + options.lifetime.as_secs());
-        let (mut links, mut diffs) = (BTreeMap::new(), BTreeMap::new());
-        let mut top = self.top.clone();
-        let mut blocks = self.blocks.clone();
-        let mut dirs = Vec::new();
-        for (table, plain) in manifest.tables.iter_mut().zip(&self.plain) {
-            let before = before.get(&table_key(table));
-            let (link, bytes) = Chain::at(&options.state_dir).next(before, plain, table.packed.size, sequence);
-            (table.changed, table.diffs) = (link.changed, link.diffs.clone());
-            let mut entries = Vec::new();
-            for (at, bytes) in bytes.into_iter().enumerate() {
-                let (path, cid) = (table.diff_path(at), table.diffs[at].cid());
-                let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-                entries.push(DirEntry { name, cid, dag_size: bytes.len() as u64 });
-                blocks.push(Block { cid, bytes: bytes.clone() });
-                diffs.insert(path, bytes);
-            }
-            if !entries.is_empty() {
-                dirs.push(entry(&table_key(table), directory(&mut blocks, &entries)?));
-            }
-            links.insert(table_key(table), link);
-        }
-        if !dirs.is_empty() {
-            top.push(entry("diffs", directory(&mut blocks, &dirs)?));
-        }
-        let bytes = manifest.encode();
-        // A manifest that clients would refuse must not be published.
-        Manifest::decode(&bytes)?;
-        let minisig = options.minisign.as_ref().map(|key| key.sign(&bytes, sequence, manifest.expires));
-        let signature = minisig.as_ref().map(|text| ("pkgswarm.json.minisig", text.as_bytes()));
-        for (name, bytes) in [Some(("pkgswarm.json", &bytes[..])), signature].into_iter().flatten() {
-            let cid = Cid::raw(Sha256::of(bytes));
-            top.push(DirEntry { name: name.to_owned(), cid, dag_size: bytes.len() as u64 });
-            blocks.push(Block { cid, bytes: bytes.to_vec() });
-        }
-        top.sort_by(|a, b| a.name.cmp(&b.name));
-        let root = dir::build(&top, |block| blocks.push(block))?.root;
-        let root_block = blocks.last().map(|block| block.bytes.clone()).unwrap_or_default();
-        Ok(Sealed { manifest, bytes, minisig, root, root_block, blocks, links, diffs })
-    }
 }
 
-/// The progress of an upload, and the local failure that ended it.
-#[derive(Clone, Default)]
-pub(super) struct UploadState {
-    /// Bytes of blocks passed to the connection.
-    pub(super) sent: Arc<AtomicU64>,
-    failed: Arc<Mutex<Option<PublishError>>>,
-}
-
-impl UploadState {
-    /// Returns why the upload was cut on this side, if it was.
-    pub(super) fn failure(&self) -> Option<PublishError> {
-        self.failed.lock().expect("nothing panics while it holds this").take()
-    }
-
-    /// Streams one CAR of `blocks` and the blocks of `files`, read in a thread of its own while it is sent, in
-    /// constant memory.
-    ///
-    /// A file that changed since it was hashed cuts the stream.
-    pub(super) fn start(&self, root: Cid, blocks: Vec<Block>, files: Vec<TreeFile>) -> Body {
-        let this = self.clone();
-        upload::car(root, move |put| {
-            let mut block = |cid: Cid, bytes: &[u8]| {
-                put(cid, bytes)?;
-                this.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                Ok(())
-            };
-            let mut all = || -> Result<(), PublishError> {
-                let at = |path: &PathBuf| {
-                    let path = path.clone();
-                    move |error| PublishError::Io { path, error }
-                };
-                for file in &files {
-                    let source = File::open(&file.source).map_err(at(&file.source))?;
-                    let built = build::build_blocks(source, &mut block).map_err(at(&file.source))?;
-                    if built.root != file.hashed.cid {
-                        return Err(PublishError::Changed(file.source.clone()));
-                    }
-                }
-                // Directories after files: a reader that finds the root finds everything below it.
-                blocks.iter().try_for_each(|b| block(b.cid, &b.bytes)).map_err(at(&PathBuf::new()))
-            };
-            match all() {
-                Ok(()) => Ok(()),
-                // The request has ended.
-                Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
-                Err(error) => {
-                    *this.failed.lock().expect("nothing panics while it holds this") = Some(error);
-                    Err(io::Error::other("the upload was stopped"))
-                }
-            }
-        })
-    }
-}
-
-fn directory(blocks: &mut Vec<Block>, entries: &[DirEntry]) -> Result<BuiltDirectory, PublishError> {
+/// Builds a directory of `entries` in any order, and adds its blocks.
+pub(super) fn directory(blocks: &mut Vec<Block>, entries: &[DirEntry]) -> Result<BuiltDirectory, PublishError> {
     let mut sorted = entries.to_vec();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(dir::build(&sorted, |block| blocks.push(block))?)
 }
 
-fn entry(name: &str, built: BuiltDirectory) -> DirEntry {
+/// Returns the entry of a built directory in the one above it.
+pub(super) fn entry(name: &str, built: BuiltDirectory) -> DirEntry {
     DirEntry { name: name.to_owned(), cid: built.root, dag_size: built.dag_size }
+}
+
+/// Checks every package against the database, byte for byte.
+fn compare(collection: &Collection, hashed: &[Hashed]) -> Result<(), PublishError> {
+    for (found, hashed) in collection.files().zip(hashed) {
+        let path = || found.path.clone();
+        if found.key.is_some_and(|key| key != hashed.key) {
+            return Err(PublishError::Changed(path()));
+        }
+        match found.role {
+            Role::Package { size, sha256 } if (size, sha256) != (hashed.size, hashed.sha256) => {
+                let why = format!("its sha256 is {}, the database says {sha256}", hashed.sha256);
+                return Err(PublishError::Package { path: path(), why });
+            }
+            Role::PackageSignature if !(1..=SIGNATURE_MOST as u64).contains(&hashed.size) => {
+                let why = format!("a signature of {} bytes; 1 to 16384 are allowed", hashed.size);
+                return Err(PublishError::Package { path: path(), why });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::collect::collect;
+    use super::super::tests::{NOW, RepoFixture, package};
+    use super::*;
+
+    fn tree(options: &PublishOptions) -> Tree {
+        Tree::of(options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap()
+    }
+
+    #[test]
+    fn a_tree_knows_neither_when_nor_where_it_is_published() {
+        let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10), package("b-1-1-any", 2 << 20)]);
+        let one = made.options(NOW);
+        let other = PublishOptions {
+            state_dir: made.root().join("elsewhere"),
+            key: "another".to_owned(),
+            lifetime: Duration::from_secs(600),
+            out: None,
+            ..made.options(NOW + 100_000)
+        };
+        let (first, second) = (tree(&one), tree(&other));
+        assert_eq!(first.fingerprint, second.fingerprint);
+        let paths = |tree: &Tree| tree.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+        assert_eq!(paths(&first), paths(&second));
+        assert!(first.blocks.iter().all(|block| block.cid.proves(&block.bytes)));
+        assert!(first.files.iter().all(|file| first.blocks.iter().all(|block| block.cid != file.hashed.cid)));
+        let renamed = PublishOptions { publisher: "another".to_owned(), ..one };
+        assert_ne!(tree(&renamed).fingerprint, second.fingerprint, "the publisher is part of the content");
+    }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::tree::{Sealed, TreeFile};
-use super::{Phase, PublishError};
+use super::super::seal::Sealed;
+use super::super::tree::TreeFile;
+use super::super::{Phase, PublishError};
 use crate::base::cid::Cid;
 use crate::dag::build::FileDag;
 use crate::index::ipns::Name;
@@ -21,7 +22,7 @@ const AT_ONCE: usize = 8;
 /// Reads every block of manifest, tables and directories, and every file of `files` by its path below the root.
 pub(super) async fn read_back(
     kubo: &Kubo,
-    sealed: &Sealed,
+    sealed: &Sealed<'_>,
     files: &[TreeFile],
     progress: &mut dyn FnMut(Phase, u64, u64),
 ) -> Result<(), PublishError> {
@@ -73,7 +74,7 @@ async fn read_file(kubo: &Kubo, root: Cid, file: &TreeFile) -> Result<u64, Publi
 pub(super) async fn record(
     kubo: &Kubo,
     name: &Name,
-    sealed: &Sealed,
+    sealed: &Sealed<'_>,
     now: u64,
 ) -> Result<Option<Vec<u8>>, PublishError> {
     let bytes = match kubo.record(&name.to_string(), RECORD).await {

@@ -1,4 +1,4 @@
-//! The repos to publish, made by repo-add, and every file in them that clients may ask for.
+//! The first step: the repos to publish, made by repo-add, and every file in them that clients may ask for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,18 +16,32 @@ use crate::lists::pacman::syncdb::{self, DatabaseError, Limits};
 /// Depth of the search for repos below a given directory: `<repo>/os/<arch>` and one more.
 const DEPTH: usize = 4;
 
+/// Everything that is to be published, with what its databases say about it. Nothing is hashed yet.
+#[derive(Debug)]
+pub(super) struct Collection {
+    /// Sorted by name and architecture, each once.
+    pub(super) repos: Vec<CollectedRepo>,
+}
+
+impl Collection {
+    /// Lists every file, repo by repo, each repo's by name.
+    pub(super) fn files(&self) -> impl Iterator<Item = &CollectedFile> {
+        self.repos.iter().flat_map(|repo| repo.files.values())
+    }
+}
+
 /// One repo for one architecture.
 #[derive(Debug)]
-pub(super) struct ScannedRepo {
+pub(super) struct CollectedRepo {
     pub(super) name: RepoName,
     pub(super) arch: String,
     /// Every file of the plain tree, by name.
-    pub(super) files: BTreeMap<FileName, ScannedFile>,
+    pub(super) files: BTreeMap<FileName, CollectedFile>,
 }
 
 /// A file to be published.
 #[derive(Debug)]
-pub(super) struct ScannedFile {
+pub(super) struct CollectedFile {
     pub(super) path: PathBuf,
     pub(super) role: Role,
     /// The state in which the database was read; only that state may be published.
@@ -44,7 +58,7 @@ pub(super) enum Role {
     Database,
 }
 
-impl ScannedRepo {
+impl CollectedRepo {
     /// Returns its path in the tree.
     pub(super) fn path(&self) -> String {
         format!("{}/os/{}", self.name, self.arch)
@@ -52,8 +66,8 @@ impl ScannedRepo {
 }
 
 /// Finds every repo in `dirs` and lists its files. Reads databases and file states, but hashes nothing yet.
-pub(super) fn scan(dirs: &[PathBuf]) -> Result<Vec<ScannedRepo>, PublishError> {
-    let mut repos: Vec<ScannedRepo> = Vec::new();
+pub(super) fn collect(dirs: &[PathBuf]) -> Result<Collection, PublishError> {
+    let mut repos: Vec<CollectedRepo> = Vec::new();
     for dir in dirs {
         let before = repos.len();
         find(dir, DEPTH, &mut repos)?;
@@ -64,11 +78,11 @@ pub(super) fn scan(dirs: &[PathBuf]) -> Result<Vec<ScannedRepo>, PublishError> {
     repos.sort_by(|a, b| (&a.name, &a.arch).cmp(&(&b.name, &b.arch)));
     match repos.windows(2).find(|two| two[0].path() == two[1].path()) {
         Some(two) => Err(PublishError::Twice(two[0].path())),
-        None => Ok(repos),
+        None => Ok(Collection { repos }),
     }
 }
 
-fn find(dir: &Path, depth: usize, repos: &mut Vec<ScannedRepo>) -> Result<(), PublishError> {
+fn find(dir: &Path, depth: usize, repos: &mut Vec<CollectedRepo>) -> Result<(), PublishError> {
     let at = |error: io::Error| PublishError::Io { path: dir.to_owned(), error };
     let mut below = Vec::new();
     let before = repos.len();
@@ -92,7 +106,7 @@ fn find(dir: &Path, depth: usize, repos: &mut Vec<ScannedRepo>) -> Result<(), Pu
     Ok(())
 }
 
-fn read(dir: &Path, name: RepoName) -> Result<ScannedRepo, PublishError> {
+fn read(dir: &Path, name: RepoName) -> Result<CollectedRepo, PublishError> {
     if matches!(name.as_str(), "tables" | "diffs") || name.as_str().starts_with("pkgswarm") {
         return Err(PublishError::Reserved(name));
     }
@@ -128,21 +142,21 @@ fn read(dir: &Path, name: RepoName) -> Result<ScannedRepo, PublishError> {
             Err(error) => return Err(PublishError::Io { path, error }),
         }
         if let Some((name, signature)) = beside(dir, &format!("{}.sig", package.file)) {
-            files.insert(name, ScannedFile { path: signature, role: Role::PackageSignature, key: None });
+            files.insert(name, CollectedFile { path: signature, role: Role::PackageSignature, key: None });
         }
-        files.insert(package.file, ScannedFile { path, role: Role::Package { size, sha256 }, key: None });
+        files.insert(package.file, CollectedFile { path, role: Role::Package { size, sha256 }, key: None });
     }
     for suffix in ["db", "db.sig", "files", "files.sig"] {
         if let Some((file, path)) = beside(dir, &format!("{name}.{suffix}")) {
             let key = (suffix == "db").then_some(key);
-            files.insert(file, ScannedFile { path, role: Role::Database, key });
+            files.insert(file, CollectedFile { path, role: Role::Database, key });
         }
     }
     archs.retain(|arch| arch != "any");
     archs.sort();
     archs.dedup();
     let arch = arch(dir, archs)?;
-    Ok(ScannedRepo { name, arch, files })
+    Ok(CollectedRepo { name, arch, files })
 }
 
 /// Returns the architecture of the path `…/os/<arch>`, else the one of the packages, else this machine's.
@@ -180,7 +194,7 @@ mod tests {
         made.write("b-1-1-any.pkg.tar.zst.sig", b"sig");
         made.write("custom.files", b"files");
         made.write("stray.txt", b"not ours");
-        let repos = scan(&[made.path()]).unwrap();
+        let repos = collect(&[made.path()]).unwrap().repos;
         assert_eq!(repos[0].path(), format!("custom/os/{}", std::env::consts::ARCH));
         let names: Vec<&str> = repos[0].files.keys().map(FileName::as_str).collect();
         let expected = [
@@ -196,7 +210,7 @@ mod tests {
     #[test]
     fn a_mirror_tree_is_searched_and_names_the_architecture() {
         let made = RepoFixture::at("mirror/core/os/aarch64", "core", &[package("a-1-1-any", 10)]);
-        let repos = scan(&[made.root().join("mirror")]).unwrap();
+        let repos = collect(&[made.root().join("mirror")]).unwrap().repos;
         assert_eq!((repos.len(), repos[0].path()), (1, "core/os/aarch64".to_owned()));
     }
 
@@ -205,20 +219,20 @@ mod tests {
         let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
         let a = made.path().join("a-1-1-any.pkg.tar.zst");
         made.write("a-1-1-any.pkg.tar.zst", b"short");
-        let error = scan(&[made.path()]).unwrap_err().to_string();
+        let error = collect(&[made.path()]).unwrap_err().to_string();
         assert_eq!(error, format!("{}: it has 5 bytes, the database says 10", a.display()));
         fs::remove_file(&a).unwrap();
-        let error = scan(&[made.path()]).unwrap_err().to_string();
+        let error = collect(&[made.path()]).unwrap_err().to_string();
         assert!(error.ends_with("the database lists it and it is missing"), "{error}");
     }
 
     #[test]
     fn a_directory_without_a_repo_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(scan(&[dir.path().to_owned()]), Err(PublishError::NoRepo(_))));
+        assert!(matches!(collect(&[dir.path().to_owned()]), Err(PublishError::NoRepo(_))));
         let made = RepoFixture::repo("tables", &[]);
-        assert!(matches!(scan(&[made.path()]), Err(PublishError::Reserved(_))));
+        assert!(matches!(collect(&[made.path()]), Err(PublishError::Reserved(_))));
         let made = RepoFixture::repo("custom", &[]);
-        assert!(matches!(scan(&[made.path(), made.path()]), Err(PublishError::Twice(_))));
+        assert!(matches!(collect(&[made.path(), made.path()]), Err(PublishError::Twice(_))));
     }
 }

@@ -1,0 +1,122 @@
+//! The plain copy for HTTP: manifest, signature, tables, root blocks and record as files of a directory.
+
+use std::fs;
+use std::path::Path;
+
+use futures_util::future::LocalBoxFuture;
+
+use super::super::hash::sweep_roots;
+use super::super::last::{PublishedIndex, PublisherMemory};
+use super::super::seal::Sealed;
+use super::super::tree::Tree;
+use super::super::{Phase, PublishError, PublishOptions};
+use super::{Placement, PublishTarget, TargetOffer, TargetView};
+use crate::base::digest::Sha256;
+use crate::base::fsx;
+
+/// A directory, or none: then a publication without Kubo is built, signed, and goes nowhere.
+pub(in super::super) struct CopyTarget<'a> {
+    pub(in super::super) options: &'a PublishOptions,
+    /// True if no name is published with it, and so no record belongs to it.
+    pub(in super::super) is_alone: bool,
+}
+
+impl CopyTarget<'_> {
+    fn former<'m>(&self, memory: &'m PublisherMemory) -> Option<&'m PublishedIndex> {
+        if self.is_alone { memory.offline.as_ref() } else { memory.online.as_ref() }
+    }
+
+    /// True if the plain copy, if one is configured, is that of `index`.
+    fn is_written(&self, index: &PublishedIndex) -> bool {
+        self.options.out.as_ref().is_none_or(|out| {
+            fs::read(out.join("pkgswarm.json")).is_ok_and(|bytes| Sha256::of(&bytes) == index.manifest)
+        })
+    }
+}
+
+impl PublishTarget for CopyTarget<'_> {
+    fn label(&self) -> String {
+        match &self.options.out {
+            Some(out) => format!("the plain copy in {}", out.display()),
+            None => "no target".to_owned(),
+        }
+    }
+
+    fn look<'a>(
+        &'a mut self,
+        tree: &'a Tree,
+        memory: &'a PublisherMemory,
+    ) -> LocalBoxFuture<'a, Result<TargetView, PublishError>> {
+        Box::pin(async move {
+            let same = self.former(memory).filter(|index| index.content == tree.fingerprint).cloned();
+            let is_current =
+                same.as_ref().is_some_and(|index| index.is_fresh(self.options.now) && self.is_written(index));
+            Ok(TargetView { same, is_current, floor: 0, name: None })
+        })
+    }
+
+    /// Without a new record clients would find a manifest that the old one does not lead to.
+    fn check<'a>(
+        &'a mut self,
+        _sealed: &'a Sealed<'a>,
+        is_signed: bool,
+        _progress: &'a mut dyn FnMut(Phase, u64, u64),
+    ) -> LocalBoxFuture<'a, Result<(), PublishError>> {
+        let may_be = self.is_alone || is_signed || self.options.out.is_none();
+        Box::pin(async move { if may_be { Ok(()) } else { Err(PublishError::Unsigned) } })
+    }
+
+    fn place<'a>(&'a mut self, offer: TargetOffer<'a>) -> LocalBoxFuture<'a, Result<Placement, PublishError>> {
+        Box::pin(async move {
+            let record = match (self.is_alone, offer.signed) {
+                (true, _) => None,
+                (false, Some(signed)) => signed.bytes.as_deref(),
+                (false, None) => return Err(PublishError::Unsigned),
+            };
+            if self.is_alone {
+                offer.memory.offline = Some(PublishedIndex::of(offer.sealed, None));
+                offer.memory.save(&self.options.state_dir)?;
+            }
+            if let Some(out) = &self.options.out {
+                write(out, offer.sealed, record)?;
+            }
+            Ok(Placement::default())
+        })
+    }
+}
+
+/// Writes the copy. The manifest is written last, so that an incomplete copy has none.
+fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), PublishError> {
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        let replace = |path: &Path| {
+            fs::create_dir_all(path.parent().unwrap_or(out))?;
+            fsx::replace_synced(path, bytes)
+        };
+        replace(&path).map_err(|error| PublishError::Io { path, error })
+    };
+    let tables = sealed.tree.packed.iter().map(|(path, packed)| (path, packed));
+    sealed.diffs.iter().chain(tables).try_for_each(|(path, bytes)| write(path, bytes))?;
+    write("pkgswarm.root", &sealed.root_block)?;
+    if let Some(record) = record {
+        write("pkgswarm.ipns-record", record)?;
+    }
+    if let Some(minisig) = &sealed.minisig {
+        write("pkgswarm.json.minisig", minisig.as_bytes())?;
+    }
+    write("pkgswarm.json", &sealed.bytes)?;
+    sweep_roots(out, sealed.tree.files.iter().map(|file| &file.hashed));
+    for table in &sealed.manifest.tables {
+        let dir = out.join(table.diff_dir());
+        for old in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let name = old.file_name();
+            let is_diff = name.to_str().is_some_and(|name| name.ends_with(".ndjson.zst"));
+            let is_listed = |path: &String| out.join(path) == old.path();
+            if is_diff && !sealed.diffs.keys().any(is_listed) {
+                // A file that cannot be removed now is removed next time.
+                let _ = fs::remove_file(old.path());
+            }
+        }
+    }
+    Ok(())
+}

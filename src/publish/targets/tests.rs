@@ -1,0 +1,145 @@
+//! Several targets at once, some of which fail.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::PathBuf;
+
+use super::super::collect::collect;
+use super::super::tests::{NOW, RepoFixture, package};
+use super::copy::CopyTarget;
+use super::*;
+
+/// The step at which a target fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fails {
+    Never,
+    Look,
+    Check,
+    Place,
+}
+
+struct FakeTarget<'a> {
+    label: &'static str,
+    fails: Fails,
+    signs: Option<Name>,
+    placed: &'a Cell<usize>,
+}
+
+fn failure(label: &str) -> PublishError {
+    PublishError::Key(label.to_owned())
+}
+
+impl FakeTarget<'_> {
+    fn at(&self, step: Fails) -> Result<(), PublishError> {
+        if self.fails == step { Err(failure(self.label)) } else { Ok(()) }
+    }
+}
+
+impl PublishTarget for FakeTarget<'_> {
+    fn label(&self) -> String {
+        self.label.to_owned()
+    }
+
+    fn look<'a>(
+        &'a mut self,
+        _tree: &'a Tree,
+        _memory: &'a PublisherMemory,
+    ) -> LocalBoxFuture<'a, Result<TargetView, PublishError>> {
+        let view = TargetView { same: None, is_current: false, floor: NOW + 5, name: self.signs };
+        let result = self.at(Fails::Look).map(|()| view);
+        Box::pin(async { result })
+    }
+
+    fn check<'a>(
+        &'a mut self,
+        _sealed: &'a Sealed<'a>,
+        _is_signed: bool,
+        _progress: &'a mut dyn FnMut(Phase, u64, u64),
+    ) -> LocalBoxFuture<'a, Result<(), PublishError>> {
+        let result = self.at(Fails::Check);
+        Box::pin(async { result })
+    }
+
+    fn place<'a>(&'a mut self, _offer: TargetOffer<'a>) -> LocalBoxFuture<'a, Result<Placement, PublishError>> {
+        let result = self.at(Fails::Place);
+        self.placed.set(self.placed.get() + usize::from(result.is_ok()));
+        let signed = self.signs.map(|_| SignedRecord { bytes: Some(b"record".to_vec()) });
+        Box::pin(async { result.map(|()| Placement { signed, ..Placement::default() }) })
+    }
+}
+
+/// Publishes at fakes that fail so, and at a plain copy if there is a signer. Returns the result, how many fakes
+/// were served, and the memory.
+fn publish_at(
+    options: &PublishOptions,
+    fakes: &[(&'static str, Fails)],
+    signs: Option<Name>,
+) -> (Result<PublishReport, PublishError>, usize, PublisherMemory) {
+    let tree = Tree::of(options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap();
+    let (mut memory, placed) = (PublisherMemory::open(&options.state_dir).unwrap(), Cell::new(0));
+    let mut targets: Vec<Box<dyn PublishTarget + '_>> = Vec::new();
+    for (label, fails) in fakes {
+        targets.push(Box::new(FakeTarget { label, fails: *fails, signs, placed: &placed }));
+    }
+    if signs.is_some() {
+        targets.push(Box::new(CopyTarget { options, is_alone: false }));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let work = async { publish(&mut targets, options, &tree, &mut memory, &mut |_, _, _| {}).await };
+    let result = runtime.block_on(work);
+    drop(targets);
+    (result, placed.get(), memory)
+}
+
+#[test]
+fn a_target_that_fails_leaves_the_others() {
+    let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
+    let options = PublishOptions { out: None, ..made.options(NOW) };
+    for fails in [Fails::Look, Fails::Check, Fails::Place] {
+        let fakes = [("first", Fails::Never), ("second", fails), ("third", Fails::Never)];
+        let (result, placed, _) = publish_at(&options, &fakes, None);
+        let report = result.unwrap();
+        assert_eq!(report.failed.iter().map(|failure| &*failure.target).collect::<Vec<_>>(), ["second"]);
+        assert_eq!((placed, report.did), (2, Did::Published));
+        assert!(report.sequence > NOW + 5, "higher than any target has seen");
+    }
+}
+
+#[test]
+fn where_no_target_can_be_served_the_first_says_why_and_no_sequence_is_used_up() {
+    let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
+    let options = PublishOptions { out: None, ..made.options(NOW) };
+    for (first, second) in [(Fails::Look, Fails::Look), (Fails::Check, Fails::Check), (Fails::Look, Fails::Check)] {
+        let (result, placed, memory) = publish_at(&options, &[("first", first), ("second", second)], None);
+        assert!(matches!(&result, Err(PublishError::Key(label)) if label == "first"), "{result:?}");
+        assert_eq!((placed, memory.sequence), (0, 0));
+    }
+    let (result, _, memory) = publish_at(&options, &[("only", Fails::Place)], None);
+    assert!(result.is_err() && memory.sequence > NOW, "it may have been given out");
+}
+
+#[test]
+fn a_plain_copy_never_has_a_manifest_that_its_record_does_not_lead_to() {
+    let made = RepoFixture::repo("custom", &[package("a-1-1-any", 10)]);
+    let name: Name = "k51qzi5uqu5diu123go4ytnv221n8fpamszcdc63xnktmu2hcd5jfau5yv1dz4".parse().unwrap();
+    let manifest: PathBuf = made.root().join("out/pkgswarm.json");
+    let (result, ..) = publish_at(&made.options(NOW), &[("signer", Fails::Never)], Some(name));
+    let report = result.unwrap();
+    assert_eq!((report.name, report.failed.len()), (Some(name), 0));
+    assert_eq!(fs::read(made.root().join("out/pkgswarm.ipns-record")).unwrap(), b"record");
+    let former = fs::read(&manifest).unwrap();
+    made.add("custom", &[package("b-1-1-any", 10)]);
+    for fails in [Fails::Look, Fails::Check, Fails::Place] {
+        let (result, ..) = publish_at(&made.options(NOW + 10), &[("signer", fails)], Some(name));
+        assert!(matches!(&result, Err(PublishError::Key(label)) if label == "signer"), "{result:?}");
+        assert_eq!(fs::read(&manifest).unwrap(), former, "whole, as it was");
+    }
+    // A copy that cannot be written is said, and the signer has the publication.
+    fs::remove_dir_all(made.root().join("out")).unwrap();
+    fs::create_dir_all(manifest.join("in-its-way")).unwrap();
+    let (result, placed, _) = publish_at(&made.options(NOW + 20), &[("signer", Fails::Never)], Some(name));
+    let report = result.unwrap();
+    assert_eq!((placed, report.failed.len()), (1, 1));
+    assert!(matches!(report.failed[0].error, PublishError::Io { .. }));
+    assert!(report.failed[0].target.starts_with("the plain copy in "), "{}", report.failed[0].target);
+}
