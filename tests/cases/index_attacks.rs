@@ -163,6 +163,9 @@ fn mix_and_match_of_two_publications_is_refused() {
     scene.fails(3, &[&format!("error: index arch: {said}"), &format!("  url  {said}"), KEPT], &scene.first);
 }
 
+/// Bytes beyond those of the file.
+const ENDLESS: usize = 256 << 20;
+
 #[test]
 fn endless_data_is_cut_off_at_the_limit_of_each_part() {
     let scene = scene();
@@ -176,16 +179,18 @@ fn endless_data_is_cut_off_at_the_limit_of_each_part() {
         ("pkgswarm.json.minisig", "pkgswarm.json.minisig: url: corrupt: longer than 16384 bytes".to_owned()),
         (
             "core-x86_64.ndjson.zst",
-            format!("tables/core-x86_64.ndjson.zst: url: corrupt: has {} bytes, expected {table}", (64 << 20) + table),
+            format!("tables/core-x86_64.ndjson.zst: url: corrupt: has {} bytes, expected {table}", ENDLESS + table),
         ),
     ] {
-        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]).on(part).oversized(64 << 20);
+        let mirror = FakeMirror::serving::<&str, &[u8]>(&[]).on(part).oversized(ENDLESS as u64);
         newer.publish_on(&mirror);
         let world = &scene.world;
         fs::write(world.path("config/config.toml"), scene.publisher.config(Some(&mirror))).unwrap();
         let url = "  url  ".to_owned() + &said;
         scene.fails(1, &["error: index arch: no source delivered it", &url, KEPT], &scene.first);
-        assert!(mirror.bytes() < 16 << 20, "{part}: {} bytes were taken", mirror.bytes());
+        // What the kernel takes for a reader that has left counts too: 36 MiB a connection (tcp_rmem and tcp_wmem of
+        // Linux 6.18).
+        assert!(mirror.bytes() < 80 << 20, "{part}: {} bytes were taken", mirror.bytes());
     }
 }
 
