@@ -274,9 +274,12 @@ fn a_prefetch_that_joins_what_a_caller_fetches_has_the_file_in_the_store() {
             let (ticket, duty) = hub.join(hub::key(&order, Purpose::Caller)).unwrap();
             let duty = duty.expect("no other has asked");
             let joined = async || {
-                while ticket.listeners() < 2 {
-                    tokio::task::yield_now().await;
-                }
+                let joined = async {
+                    while ticket.listeners() < 2 {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(60), joined).await.expect("a second listener");
             };
             let fetching = async {
                 let making = duty.run(one, async |call: &mut Call| {

@@ -123,9 +123,12 @@ fn two_refreshes_and_a_fetch_of_the_same_table_receive_it_once() {
         let (duty, mut call) = (duty.unwrap(), Call::with(Lists::of(&machine), Path::new("/var/tmp")));
         let fetching = async {
             let made = duty.run(&mut call, async |call: &mut Call| {
-                while ticket.listeners() < 3 {
-                    tokio::task::yield_now().await;
-                }
+                let joined = async {
+                    while ticket.listeners() < 3 {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(60), joined).await.expect("two refreshes join");
                 deliver::fetch(call, order, Purpose::Caller).await
             });
             let Delivery { result, receipt } = made.await;
