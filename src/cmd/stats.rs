@@ -1,14 +1,12 @@
 //! `pkgswarm stats`: bytes by source and day, and the savings.
 
 use std::io::Write as _;
-use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 
 use crate::base::env::Env;
-use crate::base::error::Error;
+use crate::base::name::FileName;
 use crate::cmd::cli::StatsArgs;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::Settings;
@@ -17,8 +15,7 @@ use crate::machine::lists;
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::report::columns::Tone;
 use crate::report::counted;
-use crate::store::journal::Journal;
-use crate::store::stats::{Day, Stats};
+use crate::store::stats::{self, Day, Stats};
 
 /// Cells of the longest bar of a day, where the terminal has room for it.
 const BAR: u64 = 48;
@@ -41,7 +38,7 @@ pub fn run(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u
 
 fn run_here(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<u8> {
     let zone = TimeZone::system();
-    let stats = read(settings, &zone, since(&zone, args.days))?;
+    let stats = Stats::read(&settings.stores, &zone, stats::since(&zone, args.days), is_database)?;
     match args.json {
         true => writeln!(crate::report::out(), "{}", as_json(&stats))?,
         false => page(Screen::new(env), &stats, args.days).show()?,
@@ -49,31 +46,8 @@ fn run_here(env: &Env, settings: &Settings, args: &StatsArgs) -> anyhow::Result<
     Ok(0)
 }
 
-/// Returns the start of the first of `days` days, Unix seconds; days are those of the local calendar.
-fn since(zone: &TimeZone, days: u32) -> u64 {
-    let first = Timestamp::now().to_zoned(zone.clone()).start_of_day().ok();
-    let first = first.filter(|_| days > 0).and_then(|today| today.checked_sub((i64::from(days) - 1).days()).ok());
-    first.map_or(0, |first| u64::try_from(first.timestamp().as_second()).unwrap_or(0))
-}
-
-/// Sums over the journals of all stores that this user may read.
-fn read(settings: &Settings, zone: &TimeZone, since: u64) -> Result<Stats, Error> {
-    let mut stats = Stats::default();
-    for store in &settings.stores {
-        let journal = Journal::at(store);
-        let read = journal.read(since, |record| {
-            let day = day(record.at, zone);
-            stats.add(&record, lists::read(&record.name).shape.kind.is_of_database(), &day);
-        });
-        read.map_err(|e| Error::local(store.join("journal").display(), e))?;
-    }
-    Ok(stats)
-}
-
-fn day(at: u64, zone: &TimeZone) -> String {
-    let at =
-        Timestamp::try_from(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at.min(crate::index::time::LAST)));
-    at.map_or_else(|_| "?".to_owned(), |at| at.to_zoned(zone.clone()).date().to_string())
+fn is_database(name: &FileName) -> bool {
+    lists::read(name).shape.kind.is_of_database()
 }
 
 fn as_json(stats: &Stats) -> serde_json::Value {
@@ -82,7 +56,7 @@ fn as_json(stats: &Stats) -> serde_json::Value {
         .iter()
         .map(|(source, sent)| json!({"source": source, "bytes": sent.bytes, "files": sent.files}))
         .collect();
-    let days: Vec<_> = stats.days.iter().map(|(day, sums)| json!({"day": day, "delivered": sums.delivered, "here": here(sums), "received": sums.received})).collect();
+    let days: Vec<_> = stats.days.iter().map(|(day, sums)| json!({"day": day, "delivered": sums.delivered, "here": sums.here(), "received": sums.received})).collect();
     json!({
         "since": stats.since,
         "files": stats.files,
@@ -101,11 +75,6 @@ fn as_json(stats: &Stats) -> serde_json::Value {
             })),
         },
     })
-}
-
-/// Counts the bytes of a day's deliveries that were here already.
-fn here(day: &Day) -> u64 {
-    day.delivered.saturating_sub(day.received.values().sum())
 }
 
 /// Lays the sums out: the result, the sources, the days.
@@ -141,7 +110,7 @@ fn page(mut screen: Screen, stats: &Stats, days: u32) -> Screen {
     }
     screen.gap();
     let cells = (screen.width().saturating_sub(DAY) as u64).min(BAR);
-    let most = stats.days.values().map(total).max().unwrap_or(1).max(1);
+    let most = stats.days.values().map(Day::total).max().unwrap_or(1).max(1);
     let mut grid = Grid::of(&[Column::of("DAY"), Column::figure("DELIVERED"), Column::of("").or_none()]);
     for (day, sums) in &stats.days {
         let bar = if chart { bar(sums, most, cells) } else { String::new() };
@@ -208,14 +177,9 @@ fn spoken(source: &str) -> &str {
     }
 }
 
-/// Counts the bytes of a day from all sources.
-fn total(day: &Day) -> u64 {
-    here(day) + day.received.values().sum::<u64>()
-}
-
 /// Draws the day's bytes by kind. Cells are cut from the running sum, so that rounding does not add up.
 fn bar(day: &Day, most: u64, longest: u64) -> String {
-    let of_kind = |kind: &str| if kind == "here" { here(day) } else { day.received.get(kind).copied().unwrap_or(0) };
+    let of_kind = |kind: &str| if kind == "here" { day.here() } else { day.received.get(kind).copied().unwrap_or(0) };
     let named = KINDS.iter().map(|(kind, glyph)| (of_kind(kind), *glyph));
     let others = day.received.iter().filter(|(kind, _)| KINDS.iter().all(|(known, _)| known != kind));
     let others: u64 = others.map(|(_, bytes)| bytes).sum();

@@ -5,8 +5,14 @@
 //! received were here already: in the store, in a package cache, or as a database that had not changed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use crate::store::journal::{By, Contribution, JournalRecord};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+
+use crate::base::error::Error;
+use crate::base::name::FileName;
+use crate::store::journal::{By, Contribution, Journal, JournalRecord};
 
 /// Largest file (bytes) that shows a mirror's latency.
 const SMALL: u64 = 64 << 10;
@@ -63,7 +69,54 @@ pub struct Stats {
     measured: Vec<(u64, u64)>,
 }
 
+impl Day {
+    /// Counts the bytes of deliveries that were here already.
+    pub(crate) fn here(&self) -> u64 {
+        self.delivered.saturating_sub(self.received.values().sum())
+    }
+
+    /// Counts the bytes from all sources.
+    pub(crate) fn total(&self) -> u64 {
+        self.here() + self.received.values().sum::<u64>()
+    }
+}
+
+/// Returns the start of the first of `days` days, Unix seconds; days are those of the local calendar. 0 for all.
+pub(crate) fn since(zone: &TimeZone, days: u32) -> u64 {
+    let first = Timestamp::now().to_zoned(zone.clone()).start_of_day().ok();
+    let first = first.filter(|_| days > 0).and_then(|today| today.checked_sub((i64::from(days) - 1).days()).ok());
+    first.map_or(0, |first| u64::try_from(first.timestamp().as_second()).unwrap_or(0))
+}
+
+/// Names the day of a record, as the local calendar has it.
+fn day(at: u64, zone: &TimeZone) -> String {
+    let at = Timestamp::from_second(i64::try_from(at).unwrap_or(i64::MAX));
+    at.map_or_else(|_| "?".to_owned(), |at| at.to_zoned(zone.clone()).date().to_string())
+}
+
 impl Stats {
+    /// Sums over the journals of all these stores that this user may read, from `since` on, Unix seconds;
+    /// `is_database` tells the names of repositories' lists.
+    ///
+    /// # Errors
+    /// `Local` when one cannot be read.
+    pub(crate) fn read(
+        stores: &[PathBuf],
+        zone: &TimeZone,
+        since: u64,
+        is_database: fn(&FileName) -> bool,
+    ) -> Result<Self, Error> {
+        let mut stats = Self::default();
+        for store in stores {
+            let read = Journal::at(store).read(since, |record| {
+                let day = day(record.at, zone);
+                stats.add(&record, is_database(&record.name), &day);
+            });
+            read.map_err(|e| Error::local(store.join("journal").display(), e))?;
+        }
+        Ok(stats)
+    }
+
     /// Adds the record of a file, which is a repository's list of others if `is_database`, to the sums of `day`.
     pub fn add(&mut self, record: &JournalRecord, is_database: bool, day: &str) {
         self.since = Some(self.since.map_or(record.at, |since| since.min(record.at)));

@@ -41,6 +41,7 @@ pub mod fetch;
 pub mod kept;
 pub mod pending;
 pub mod pins;
+pub mod reasons;
 pub mod state;
 
 use choose::{UpdateChoice, choose};
