@@ -4,11 +4,10 @@
 use std::time::{Duration, Instant};
 
 use crate::base::env::Env;
-use crate::base::error::Error;
+use crate::base::error::{Error, ErrorKind};
 use crate::base::name::FileName;
 use crate::base::runtime::block_on;
 use crate::cmd::cli::UpkeepArgs;
-use crate::cmd::index::refresh_all;
 use crate::config::Settings;
 use crate::index::in_use;
 use crate::machine::Machine;
@@ -16,6 +15,7 @@ use crate::machine::lists::Lists;
 use crate::pacman::background;
 use crate::pacman::handover::{self, HandoverTarget};
 use crate::pins::keep::Ledger;
+use crate::refresh::all::refresh_all;
 use crate::store::health::Health;
 
 /// Longest time for removing blocks from Kubo; the rest follows next time.
@@ -51,7 +51,8 @@ fn run_here(env: &Env, settings: &Settings) -> anyhow::Result<u8> {
         block_on(ledger.trim(&kubo, settings.kubo_keep, TRIM));
     }
     let started = Instant::now();
-    refresh_all(&machine, &[], true, |_, _| {})?;
+    let refreshed = block_on(refresh_all(&machine, &[], true, |_, _| {}));
+    refreshed.ok_or_else(|| Error::new(ErrorKind::Interrupted, "index", "interrupted"))??;
     debug_assert!(started.elapsed() < settings.index_deadline * 100, "each refresh is bounded by index.deadline");
     Ok(0)
 }

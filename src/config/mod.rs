@@ -14,6 +14,7 @@
 //! key
 //! keys value
 //! layers
+//! declared
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use crate::config::time_window::TimeWindow;
 use crate::config::url::{BaseUrl, RpcAddress};
 use crate::config::written::Written;
 
+pub mod declared;
 pub mod key;
 pub mod keys;
 pub mod layers;

@@ -23,6 +23,7 @@
 //! copy
 //! blocks files routes
 //! tables
+//! all
 //! ```
 
 use std::cell::{Cell, RefCell};
@@ -47,6 +48,7 @@ use crate::index::manifest::FUTURE_MOST;
 use crate::index::state::{IndexCopy, IndexState, RouteRecord, SeenSequence, StateError};
 use crate::machine::Machine;
 
+pub mod all;
 mod blocks;
 mod copy;
 mod files;

@@ -1,13 +1,43 @@
 //! The files that declare indexes: the system's for root, else the user's own, and the errors about those of others.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::env::Env;
 use crate::base::error::Error;
-use crate::config::{IndexConfig, layers};
+use crate::base::fsx;
+use crate::config::{IndexConfig, layers, own_state_dir};
+
+/// Writes the file that declares an index, and makes the directory of an ordinary user's own state; returns its path.
+///
+/// # Errors
+/// `Usage` where this user has no directory for it, `Local` where it cannot be written: the hint has the command.
+pub(crate) fn declare(env: &Env, index: &IndexConfig) -> Result<PathBuf, Error> {
+    let path = file_of(env, &index.name).ok_or_else(|| {
+        Error::usage(&index.name, "there is no configuration directory for this user").hint("run it as root")
+    })?;
+    let dir = path.parent().expect("a file in a directory");
+    fs::create_dir_all(dir).map_err(|e| not_writable(env, dir, &e))?;
+    fsx::replace(&path, to_toml(index).as_bytes(), 0o644).map_err(|e| not_writable(env, &path, &e))?;
+    // The system's state belongs to the user that downloads.
+    if let Some(own) = layers::user_dir(env).and_then(|_| own_state_dir(env)) {
+        fs::create_dir_all(&own).map_err(|e| Error::local(own.display(), e))?;
+    }
+    Ok(path)
+}
+
+/// Removes the file that declares an index, and returns its path.
+///
+/// # Errors
+/// `Usage` and `Local` where another file declares it, or it cannot be removed by this user.
+pub(crate) fn remove(env: &Env, name: &str) -> Result<PathBuf, Error> {
+    let path = file_of(env, name).filter(|path| path.exists()).ok_or_else(|| declared_elsewhere(env, name))?;
+    fs::remove_file(&path).map_err(|e| not_writable(env, &path, &e))?;
+    Ok(path)
+}
 
 /// Returns the file that declares an index: the system's for root, else the user's own.
-pub(super) fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
+fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
     let dir = match layers::user_file(env) {
         Some(file) => file.parent()?.to_owned(),
         None => layers::system_dir(env),
@@ -16,7 +46,7 @@ pub(super) fn file_of(env: &Env, name: &str) -> Option<PathBuf> {
 }
 
 /// Returns the error about a file of the configuration that could not be changed.
-pub(super) fn not_writable(env: &Env, path: &Path, e: &std::io::Error) -> Error {
+pub(crate) fn not_writable(env: &Env, path: &Path, e: &std::io::Error) -> Error {
     if e.kind() != std::io::ErrorKind::PermissionDenied {
         return Error::local(path.display(), e);
     }
@@ -26,7 +56,7 @@ pub(super) fn not_writable(env: &Env, path: &Path, e: &std::io::Error) -> Error 
 }
 
 /// Returns the error about an index that is not removed, because another file than this user's declares it.
-pub(super) fn declared_elsewhere(env: &Env, name: &str) -> Error {
+fn declared_elsewhere(env: &Env, name: &str) -> Error {
     let systems = layers::system_dir(env).join("config.d").join(format!("index-{name}.toml"));
     if !env.is_root() && systems.exists() {
         return Error::local(name, format!("was added for the whole system, in {}", systems.display()))
@@ -37,7 +67,7 @@ pub(super) fn declared_elsewhere(env: &Env, name: &str) -> Error {
 }
 
 /// Writes the declaration of an index.
-pub(super) fn to_toml(index: &IndexConfig) -> String {
+fn to_toml(index: &IndexConfig) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
     let mut out = format!("[index.{}]\n", index.name);
     let key = index.key.as_ref().map(ToString::to_string);
