@@ -4,7 +4,7 @@
 //!
 //! - In: the machine's files, units and daemons
 //! - Out: findings with hints; changes with a record to undo them
-//! - May use: base, config, index, lists, net, pacman, pins, store
+//! - May use: base, config, dag, engine, index, lists, machine, net, pacman, pins, store, trust
 //!
 //! Its parts, each of which may use those in lines above its own:
 //!

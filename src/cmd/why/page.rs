@@ -1,9 +1,10 @@
 //! The explanation for people: the answer, the order of asking, the proof; digests and paths where they are asked for.
 
-use super::{ProbeAnswer, Why};
+use super::Why;
 use crate::base::clock;
 use crate::cmd::screen::{Cell, Column, Grid, Screen};
 use crate::config::value::show_size;
+use crate::host::inspect::file::{LeftOutWhy, ProbeAnswer, SourceSays};
 use crate::index::time;
 use crate::report::columns::Tone;
 use crate::store::journal::JournalRecord;
@@ -14,12 +15,12 @@ impl Why<'_> {
     pub(super) fn page(&self, mut screen: Screen, is_long: bool) -> Screen {
         let here = self.here();
         screen.line(Cell::strong(self.title()).then(format!("  ({})", self.facts())));
-        if let Some(refusal) = &self.refusal {
+        if let Some(refusal) = &self.file.refusal {
             screen.line(Cell::of("Refused: ", Tone::Bad).then(refusal));
         } else {
             screen.line(self.now(&here));
         }
-        if let Some(text) = &self.want.plan.disagreement {
+        if let Some(text) = &self.file.want.plan.disagreement {
             screen.line(Cell::of("Lists disagree: ", Tone::Poor).then(text));
         }
         screen.line(self.last_line());
@@ -39,17 +40,17 @@ impl Why<'_> {
     }
 
     fn title(&self) -> String {
-        let reading = self.call.lists.read(&self.name);
+        let reading = self.call.lists.read(&self.file.name);
         match reading.package {
             Some(parts) if reading.signed.is_none() => format!("{} {}", parts.name, parts.version),
-            _ => self.name.to_string(),
+            _ => self.file.name.to_string(),
         }
     }
 
     fn facts(&self) -> String {
-        match self.want.plan.expect {
-            Expect::Exact { size, .. } => format!("{}, {}", self.repo, show_size(size)),
-            Expect::Waived(_) => self.repo.to_string(),
+        match self.file.want.plan.expect {
+            Expect::Exact { size, .. } => format!("{}, {}", self.file.repo, show_size(size)),
+            Expect::Waived(_) => self.file.repo.to_string(),
         }
     }
 
@@ -60,8 +61,8 @@ impl Why<'_> {
             let place = if place.starts_with("store") { "the store" } else { "the package cache" };
             return now.and(format!("taken from {place}, no network."), Tone::Good);
         }
-        let asks_neighbours = self.answers.iter().any(|answer| answer.source == "lan" && !answer.is_down);
-        let first = self.answers.iter().find(|answer| answer.has == Some(true));
+        let asks_neighbours = self.answers.iter().any(|answer| answer.source == "lan" && !answer.position.is_down());
+        let first = self.answers.iter().find(|answer| answer.says == SourceSays::Has);
         match (first.map(|answer| spoken(&answer.source)), asks_neighbours) {
             (Some(source), true) => now.then(format!("from a neighbour that has it, else from {source}.")),
             (Some(source), false) => now.then(format!("from {source}, the first that has it.")),
@@ -96,23 +97,24 @@ impl Why<'_> {
         let is_first = |at: usize| self.answers[..at].iter().all(|other| other.source != self.answers[at].source);
         let first = (0..self.answers.len()).filter(|at| is_first(*at) || self.answers[*at].source != "kubo");
         for (number, at) in (1..).zip(first) {
-            let ProbeAnswer { source, has, says, position, is_down } = &self.answers[at];
-            let tone = match has {
+            let ProbeAnswer { source, says, position } = &self.answers[at];
+            let tone = match says.has() {
                 Some(true) => Tone::Good,
                 Some(false) => Tone::Plain,
                 None if source == "lan" => Tone::Plain,
                 None => Tone::Poor,
             };
-            let mut cell = Cell::of(if source == "lan" { "asked when needed" } else { says }, tone);
-            if is_long || *is_down {
-                cell = cell.then(format!("; {position}"));
+            let words = if source == "lan" { "asked when needed".to_owned() } else { super::says(says) };
+            let mut cell = Cell::of(words, tone);
+            if is_long || position.is_down() {
+                cell = cell.then(format!("; {}", super::position(*position)));
             }
             grid.row([number.to_string().into(), spoken(source).into(), cell]);
         }
-        for (source, why) in self.left_out() {
-            let why = match why.as_str() {
-                "no CID is known" => "above 1 MiB only an index tells the content id".to_owned(),
-                _ => why,
+        for (source, why, words) in self.left_out() {
+            let why = match why {
+                LeftOutWhy::NoCid => "above 1 MiB only an index tells the content id".to_owned(),
+                _ => words,
             };
             grid.row([Cell::quiet("-"), Cell::quiet(spoken(source)), Cell::quiet(format!("not asked: {why}"))]);
         }
@@ -121,7 +123,7 @@ impl Why<'_> {
 
     fn proof(&self) -> Cell {
         let proof = Cell::strong("Proof: ");
-        match self.want.plan.expect {
+        match self.file.want.plan.expect {
             Expect::Waived(why) => proof.and(format!("none; {}", why.label()), Tone::Poor),
             Expect::Exact { sha256, .. } => {
                 let digest = sha256.to_string();
@@ -136,7 +138,7 @@ impl Why<'_> {
     /// Lists digests, the CID, lists and places in full.
     fn details(&self, here: &[String]) -> Grid {
         let mut grid = Grid::of(&[Column::of(""), Column::text("")]);
-        grid.row([Cell::strong("file"), self.name.as_str().into()]);
+        grid.row([Cell::strong("file"), self.file.name.as_str().into()]);
         for (by, sha256, size) in self.listed() {
             grid.row([Cell::strong("listed"), format!("{by}: {sha256}, {size} bytes").into()]);
         }

@@ -12,7 +12,9 @@ use crate::base::runtime::block_on;
 use crate::config::{AskPolicy, Settings};
 use crate::pacman::prefetch::state::PrefetchState;
 
+pub mod audit;
 pub mod daemon;
+pub mod file;
 pub mod index;
 pub mod kubo;
 pub mod pacman;
