@@ -31,12 +31,15 @@ pub(crate) enum Mute {
     NeverFetched,
 }
 
+/// The lists to compare with, and the indexes that are left out.
+pub(crate) type Voices<'a> = (Vec<Voice>, Vec<(&'a str, Mute)>);
+
 /// Returns the sync databases, and the tables of the indexes in use: those named, or all. And the indexes of these
 /// that are left out.
 ///
 /// # Errors
 /// `Usage` when a sync database does not parse.
-pub(crate) fn voices<'a>(lists: &'a Lists, names: &[PathBuf]) -> Result<(Vec<Voice>, Vec<(&'a str, Mute)>), Error> {
+pub(crate) fn voices<'a>(lists: &'a Lists, names: &[PathBuf]) -> Result<Voices<'a>, Error> {
     let is_wanted = |index: &str| names.is_empty() || names.iter().any(|name| name == Path::new(index));
     let mut voices = Vec::new();
     for repo in lists.repo_names() {
