@@ -112,7 +112,7 @@ impl Place {
             run.traffic.add(served() - before, scene.borrow().size());
             figure(seconds)
         };
-        run.pairs(|| seconds_of(ours), || seconds_of(theirs))
+        run.pairs(|| fetch(ours), || fetch(theirs))
     }
 }
 
