@@ -133,7 +133,9 @@ impl Live {
             // A terminal without its other end answers with an error (EIO).
             let Ok(read @ 1..) = screen.read(&mut part) else { break };
             seen.extend_from_slice(&part[..read]);
-            let is_asked = QUESTIONS.iter().any(|question| seen.ends_with(question.as_bytes()));
+            // pacman shows the cursor again behind its question, in the same breath or in the next.
+            let said = seen.strip_suffix(b"\x1b[?25h").unwrap_or(&seen);
+            let is_asked = part[..read] != *b"\x1b[?25h" && QUESTIONS.iter().any(|it| said.ends_with(it.as_bytes()));
             if is_asked {
                 answer(&mut screen, asked);
                 asked += 1;
