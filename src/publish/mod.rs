@@ -53,7 +53,6 @@ pub use error::PublishError;
 use last::PublisherMemory;
 use targets::PublishTarget;
 pub use targets::TargetFailure;
-use targets::copy::CopyTarget;
 use targets::kubo::KuboTarget;
 use tree::Tree;
 
@@ -135,14 +134,15 @@ pub struct PublishReport {
     pub sent: u64,
     /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// Targets that did not get it, or not all of it; the former publication is still there.
+    /// Targets that did not get it, or not all of it; the next run continues.
     pub failed: Vec<TargetFailure>,
 }
 
 /// Publishes; without `kubo` only builds and signs, into `options.out`.
 ///
 /// # Errors
-/// See [`PublishError`]: no target got the publication. After an interruption at any point, the next run continues.
+/// See [`PublishError`]: no target got the publication whole. After an interruption at any point, the next run
+/// continues.
 pub async fn run(
     options: &PublishOptions,
     kubo: Option<&Kubo>,
@@ -161,9 +161,8 @@ pub async fn run(
     let files = collection.files().count() as u64;
     progress(Phase::Scan, files, files);
     let tree = Tree::of(options, &collection, progress)?;
-    let mut targets: Vec<Box<dyn PublishTarget + '_>> = Vec::new();
-    targets.extend(kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo)) as Box<dyn PublishTarget + '_>));
-    targets.push(Box::new(CopyTarget { options, is_alone: kubo.is_none() }));
+    let signers = kubo.map(|kubo| Box::new(KuboTarget::new(options, kubo)) as Box<dyn PublishTarget + '_>);
+    let mut targets = targets::with_copy(options, signers.into_iter().collect());
     targets::publish(&mut targets, options, &tree, &mut memory, progress).await
 }
 

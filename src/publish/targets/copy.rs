@@ -1,6 +1,7 @@
 //! The plain copy for HTTP: manifest, signature, tables, root blocks and record as files of a directory.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use futures_util::future::LocalBoxFuture;
@@ -38,7 +39,7 @@ impl PublishTarget for CopyTarget<'_> {
     fn label(&self) -> String {
         match &self.options.out {
             Some(out) => format!("the plain copy in {}", out.display()),
-            None => "no target".to_owned(),
+            None => "the memory of the publisher".to_owned(),
         }
     }
 
@@ -62,7 +63,7 @@ impl PublishTarget for CopyTarget<'_> {
         is_signed: bool,
         _progress: &'a mut dyn FnMut(Phase, u64, u64),
     ) -> LocalBoxFuture<'a, Result<(), PublishError>> {
-        let may_be = self.is_alone || is_signed || self.options.out.is_none();
+        let may_be = self.is_alone || is_signed;
         Box::pin(async move { if may_be { Ok(()) } else { Err(PublishError::Unsigned) } })
     }
 
@@ -85,7 +86,15 @@ impl PublishTarget for CopyTarget<'_> {
     }
 }
 
-/// Writes the copy. The manifest is written last, so that an incomplete copy has none.
+fn remove(path: &Path) -> Result<(), PublishError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PublishError::Io { path: path.to_owned(), error }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the copy. The manifest is written last: a first copy that is cut short has none, and a later one is refused
+/// by clients until the next run has completed it. What belongs to a former manifest alone is removed.
 fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), PublishError> {
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
@@ -98,11 +107,12 @@ fn write(out: &Path, sealed: &Sealed<'_>, record: Option<&[u8]>) -> Result<(), P
     let tables = sealed.tree.packed.iter().map(|(path, packed)| (path, packed));
     sealed.diffs.iter().chain(tables).try_for_each(|(path, bytes)| write(path, bytes))?;
     write("pkgswarm.root", &sealed.root_block)?;
-    if let Some(record) = record {
-        write("pkgswarm.ipns-record", record)?;
-    }
-    if let Some(minisig) = &sealed.minisig {
-        write("pkgswarm.json.minisig", minisig.as_bytes())?;
+    let minisig = sealed.minisig.as_ref().map(|minisig| minisig.as_bytes());
+    for (name, bytes) in [("pkgswarm.ipns-record", record), ("pkgswarm.json.minisig", minisig)] {
+        match bytes {
+            Some(bytes) => write(name, bytes)?,
+            None => remove(&out.join(name))?,
+        }
     }
     write("pkgswarm.json", &sealed.bytes)?;
     sweep_roots(out, sealed.tree.files.iter().map(|file| &file.hashed));

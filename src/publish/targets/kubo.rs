@@ -70,7 +70,9 @@ impl<'a> KuboTarget<'a> {
         let is_current = same.as_ref().is_some_and(|index| {
             // A daemon that forgot the name gets it again.
             let is_known = published.is_some_and(|record| record.root() == Ok(index.root));
-            index.is_fresh(self.options.now) && (is_known || !index.record)
+            // Former roots that are still pinned are let go by a run that publishes.
+            let is_settled = memory.pending.is_empty();
+            is_settled && index.is_fresh(self.options.now) && (is_known || !index.record)
         });
         self.name = Some(name);
         Ok(TargetView { same, is_current, floor, name: Some(name) })
@@ -106,7 +108,8 @@ impl<'a> KuboTarget<'a> {
         let (key, root, sequence) = (&*self.options.key, sealed.root, sealed.manifest.sequence);
         let what = Publication { key, root, sequence, lifetime: self.options.lifetime, ttl: self.options.ttl };
         self.kubo.publish(&what, ANNOUNCE).await?;
-        let mut index = PublishedIndex::of(sealed, Some(&name));
+        // Until it was read back it counts as one that gives out its record, so that the next run looks for it.
+        let mut index = PublishedIndex { record: true, ..PublishedIndex::of(sealed, Some(&name)) };
         memory.online = Some(index.clone());
         memory.save(&self.options.state_dir)?;
 

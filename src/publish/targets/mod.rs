@@ -6,6 +6,7 @@
 
 use futures_util::future::LocalBoxFuture;
 
+use self::copy::CopyTarget;
 use super::chain::Chain;
 use super::last::{PublishedIndex, PublisherMemory};
 use super::seal::{Sealed, seal};
@@ -76,7 +77,7 @@ pub(super) trait PublishTarget {
     ) -> LocalBoxFuture<'a, Result<(), PublishError>> {
         Box::pin(async { Ok(()) })
     }
-    /// Places it. After a failure at any point the former publication is there, whole, and the next run continues.
+    /// Places it. After a failure the former publication is there, or this one in part, and the next run continues.
     fn place<'a>(&'a mut self, offer: TargetOffer<'a>) -> LocalBoxFuture<'a, Result<Placement, PublishError>>;
 }
 
@@ -87,6 +88,22 @@ pub struct TargetFailure {
     pub target: String,
     /// The reason.
     pub error: PublishError,
+}
+
+/// Adds the plain copy to targets that sign the name: if a directory is configured, or if there is no other target.
+///
+/// A copy without a directory beside a signer would be served by doing nothing, and a sequence used up with it
+/// (`where_no_target_can_be_served_the_first_says_why_and_no_sequence_is_used_up`).
+pub(super) fn with_copy<'t>(
+    options: &'t PublishOptions,
+    signers: Vec<Box<dyn PublishTarget + 't>>,
+) -> Vec<Box<dyn PublishTarget + 't>> {
+    let is_alone = signers.is_empty();
+    let mut targets = signers;
+    if is_alone || options.out.is_some() {
+        targets.push(Box::new(CopyTarget { options, is_alone }));
+    }
+    targets
 }
 
 /// Publishes `tree` at all `targets`, in their order.

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use super::super::collect::collect;
 use super::super::tests::{NOW, RepoFixture, package};
-use super::copy::CopyTarget;
 use super::*;
 
 /// The step at which a target fails.
@@ -68,8 +67,8 @@ impl PublishTarget for FakeTarget<'_> {
     }
 }
 
-/// Publishes at fakes that fail so, and at a plain copy if there is a signer. Returns the result, how many fakes
-/// were served, and the memory.
+/// Publishes at fakes that fail so, and at a plain copy if one is configured. Returns the result, how many fakes were
+/// served, and the memory.
 fn publish_at(
     options: &PublishOptions,
     fakes: &[(&'static str, Fails)],
@@ -77,13 +76,10 @@ fn publish_at(
 ) -> (Result<PublishReport, PublishError>, usize, PublisherMemory) {
     let tree = Tree::of(options, &collect(&options.dirs).unwrap(), &mut |_, _, _| {}).unwrap();
     let (mut memory, placed) = (PublisherMemory::open(&options.state_dir).unwrap(), Cell::new(0));
-    let mut targets: Vec<Box<dyn PublishTarget + '_>> = Vec::new();
-    for (label, fails) in fakes {
-        targets.push(Box::new(FakeTarget { label, fails: *fails, signs, placed: &placed }));
-    }
-    if signs.is_some() {
-        targets.push(Box::new(CopyTarget { options, is_alone: false }));
-    }
+    let fake = |(label, fails): &(&'static str, Fails)| -> Box<dyn PublishTarget + '_> {
+        Box::new(FakeTarget { label, fails: *fails, signs, placed: &placed })
+    };
+    let mut targets = with_copy(options, fakes.iter().map(fake).collect());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let work = async { publish(&mut targets, options, &tree, &mut memory, &mut |_, _, _| {}).await };
     let result = runtime.block_on(work);
@@ -114,6 +110,12 @@ fn where_no_target_can_be_served_the_first_says_why_and_no_sequence_is_used_up()
         assert!(matches!(&result, Err(PublishError::Key(label)) if label == "first"), "{result:?}");
         assert_eq!((placed, memory.sequence), (0, 0));
     }
+    let name: Name = "k51qzi5uqu5diu123go4ytnv221n8fpamszcdc63xnktmu2hcd5jfau5yv1dz4".parse().unwrap();
+    for fails in [Fails::Look, Fails::Check] {
+        let (result, _, memory) = publish_at(&options, &[("signer", fails)], Some(name));
+        assert!(matches!(&result, Err(PublishError::Key(label)) if label == "signer"), "{result:?}");
+        assert_eq!(memory.sequence, 0);
+    }
     let (result, _, memory) = publish_at(&options, &[("only", Fails::Place)], None);
     assert!(result.is_err() && memory.sequence > NOW, "it may have been given out");
 }
@@ -134,6 +136,10 @@ fn a_plain_copy_never_has_a_manifest_that_its_record_does_not_lead_to() {
         assert!(matches!(&result, Err(PublishError::Key(label)) if label == "signer"), "{result:?}");
         assert_eq!(fs::read(&manifest).unwrap(), former, "whole, as it was");
     }
+    // Without a name the copy has no record, and the former one does not stay beside it.
+    let (result, ..) = publish_at(&made.options(NOW + 15), &[], None);
+    assert!(result.unwrap().failed.is_empty());
+    assert!(manifest.exists() && !made.root().join("out/pkgswarm.ipns-record").exists());
     // A copy that cannot be written is said, and the signer has the publication.
     fs::remove_dir_all(made.root().join("out")).unwrap();
     fs::create_dir_all(manifest.join("in-its-way")).unwrap();
