@@ -69,6 +69,11 @@ impl Call {
         Self { places: self.machine.env.var(HANDOVER).is_none(), ..self }
     }
 
+    /// Has it add nothing to the record of its run of pacman, nor to that of sources.
+    pub fn keeping_to_itself(self) -> Self {
+        Self { health: self.health.for_itself(), ..self }
+    }
+
     /// Tells the progress of its deliveries to `listener`.
     pub fn telling(self, listener: Rc<dyn Listener>) -> Self {
         Self { listener, ..self }

@@ -34,10 +34,11 @@ pub(super) struct IndexFile<'p> {
 }
 
 impl Work<'_> {
-    /// Makes the call of one delivery.
+    /// Makes the call of one delivery. It reads the record of sources, and adds nothing to that of the run of pacman
+    /// that started the refresh (`a_refresh_leaves_the_record_of_the_run_that_started_it`).
     pub(super) fn call(&self) -> Call {
         let lists = Lists::of(&self.means.machine);
-        Call::with(lists, Path::new("/var/tmp")).telling(Rc::new(Arrivals::of(&self.tally)))
+        Call::with(lists, Path::new("/var/tmp")).keeping_to_itself().telling(Rc::new(Arrivals::of(&self.tally)))
     }
 
     /// Delivers a file from any source.
@@ -65,6 +66,7 @@ impl Work<'_> {
         let plan = Plan { cid, ..Plan::without_cid(Expect::Exact { sha256, size }) };
         let order = Order { name: &name, shape: FileShape::ANY, plan: &plan, candidates };
         let delivered = hub::deliver(&self.means.hub, &mut self.call(), order, Purpose::Refresh).await;
+        delivered.receipt.warnings.iter().for_each(|warning| self.warn(warning));
         delivered.result.map_err(|error| failed(path, &error, &delivered.receipt.misses))
     }
 }

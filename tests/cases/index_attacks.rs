@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pkgswarm::index::manifest::MANIFEST_MOST;
 
+use crate::support::daemon::{Daemon, FakeDaemon, Stock};
 use crate::support::keys::now;
 use crate::support::run::Run;
 use crate::support::*;
@@ -212,6 +213,23 @@ fn slow_retrieval_ends_with_the_deadline() {
         scene.uses(&scene.first);
         run.within(Duration::from_secs(20));
     }
+}
+
+#[test]
+fn a_refresh_leaves_the_record_of_the_run_that_started_it() {
+    let scene = scene();
+    let newer = scene.later(60);
+    newer.publish_on(&scene.mirror);
+    // A daemon that never answers, and Kubo that lacks everything: each would be remembered.
+    let (daemon, kubo) = (FakeDaemon::with(Stock::default(), Daemon::Silent), FakeKubo::empty());
+    let world = scene.world.kubo(&kubo).set("PKGSWARM_DAEMON_SOCKET", &daemon.socket().display().to_string());
+    let scene = Scene { world, ..scene };
+    let run = scene.refresh();
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    scene.uses(&newer);
+    let entries = fs::read_dir(scene.world.path("store/health")).into_iter().flatten().flatten();
+    let written: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    assert!(written.is_empty(), "{written:?}");
 }
 
 #[test]

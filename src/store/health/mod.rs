@@ -42,6 +42,8 @@ pub struct Health {
     hosts: HealthMemory,
     records: Records,
     changed: bool,
+    /// False if nothing of it is written.
+    is_kept: bool,
 }
 
 /// The places of the record; files of other users are not read.
@@ -63,7 +65,13 @@ impl Health {
         let memory = HealthMemory::read(&files.run, uid);
         let hosts = HealthMemory::read(&files.hosts, uid);
         let records = Records::read(&dir.join("pace"), uid, now);
-        Self { files, now, stop, memory, hosts, records, changed: false }
+        Self { files, now, stop, memory, hosts, records, changed: false, is_kept: true }
+    }
+
+    /// Keeps observations for this call alone: none is written, so that work in the background takes nothing from the
+    /// run of pacman that started it (test `what_a_call_keeps_for_itself_is_no_record`).
+    pub fn for_itself(self) -> Self {
+        Self { is_kept: false, records: self.records.for_itself(), ..self }
     }
 
     /// Reads again, for what other processes have recorded meanwhile.
@@ -209,6 +217,9 @@ impl Health {
 
     /// Writes new observations. In a store that cannot be written to they are lost, without further harm.
     pub fn save(&mut self) {
+        if !self.is_kept {
+            return;
+        }
         self.records.save();
         if std::mem::take(&mut self.changed) {
             let _ = fsx::replace(&self.files.run, self.memory.to_text(self.now).as_bytes(), 0o600);
@@ -261,6 +272,20 @@ mod tests {
         let whole = Duration::from_millis(300);
         assert_eq!(read(dir.path(), "7-1", 1000).head_start(whole), Duration::from_millis(50));
         assert_eq!(read(dir.path(), "8-1", 1000).head_start(whole), whole);
+    }
+
+    #[test]
+    fn what_a_call_keeps_for_itself_is_no_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut health = read(dir.path(), "7-1", 1000).for_itself();
+        health.spend(Duration::from_millis(250));
+        health.down("m.example", None);
+        health.note("kubo", SourceRecord::missed);
+        health.save();
+        let whole = Duration::from_millis(300);
+        assert_eq!(read(dir.path(), "7-1", 1000).head_start(whole), whole);
+        assert!(health.is_down("m.example") && !read(dir.path(), "8-1", 1000).is_down("m.example"));
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was written");
     }
 
     #[test]

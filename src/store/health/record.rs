@@ -84,6 +84,8 @@ pub struct Records {
     known: BTreeMap<String, (SourceRecord, u64)>,
     changed: BTreeMap<String, (SourceRecord, u64)>,
     saved: Option<Instant>,
+    /// False if nothing of it is written.
+    is_kept: bool,
 }
 
 /// Shortest interval between writes of one process: a hundred small files bring a hundred observations.
@@ -93,7 +95,7 @@ impl Records {
     /// Reads the file at `path`, which must belong to `uid`. Unreadable content is dropped. `now` in Unix seconds.
     pub fn read(path: &Path, uid: u32, now: u64) -> Self {
         let known = parse(&fsx::read_small(path, uid, MOST).unwrap_or_default());
-        Self { path: path.to_owned(), uid, now, known, changed: BTreeMap::new(), saved: None }
+        Self { path: path.to_owned(), uid, now, known, changed: BTreeMap::new(), saved: None, is_kept: true }
     }
 
     /// Reads again, for what other processes have recorded meanwhile.
@@ -120,6 +122,12 @@ impl Records {
         self.changed.insert(host.to_owned(), (after, self.now));
     }
 
+    /// Keeps observations for this call alone: none is written.
+    pub(super) fn for_itself(mut self) -> Self {
+        self.is_kept = false;
+        self
+    }
+
     /// Writes new observations; those of other processes about other hosts are kept. The file is replaced whole.
     /// Observations since the last write a moment ago are written a moment later, and at the end at the latest.
     ///
@@ -132,7 +140,7 @@ impl Records {
     }
 
     fn write(&mut self) {
-        if self.changed.is_empty() {
+        if self.changed.is_empty() || !self.is_kept {
             return;
         }
         self.saved = Some(Instant::now());
