@@ -101,7 +101,10 @@ async fn with_or_without_store<T>(
             // What has arrived is kept, but not in the way of what is wanted now.
             if let (Expect::Exact { sha256, size }, true) = (order.plan.expect, call.machine.store.is_short(0)) {
                 call.machine.store.let_go(sha256);
-                call.machine.store.make_room(size);
+                // What waits for the user is worth more than an index that can wait.
+                if purpose != Purpose::Refresh {
+                    call.machine.store.make_room(size);
+                }
             }
             if !call.without_store() {
                 return Err(e);
@@ -191,7 +194,8 @@ async fn into_slot(
         let raced = race::race(call, order, purpose, &partial, receipt).await;
         let failed_here = raced.as_ref().is_err_and(|error| error.kind == ErrorKind::Local);
         // Others fill the disk meanwhile, and make room too.
-        if !failed_here || tries.next().is_none() || !store.make_room(size.saturating_sub(have())) {
+        let may_take = failed_here && purpose != Purpose::Refresh && tries.next().is_some();
+        if !may_take || !store.make_room(size.saturating_sub(have())) {
             break raced;
         }
     };

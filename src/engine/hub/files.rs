@@ -116,7 +116,8 @@ pub async fn obtain(
 /// Returns true when what was made for others serves this purpose as well.
 fn is_served(call: &Call, purpose: Purpose, made: &HubResult) -> bool {
     match &made.result {
-        Err(_) => true,
+        // Each index has addresses of its own, and what failed at those of another may be at these.
+        Err(_) => purpose != Purpose::Refresh,
         // A read-ahead has left it to the call that wanted it.
         Ok(None) => purpose == Purpose::ReadAhead,
         Ok(Some(Obtained { accepted: Accepted::Proven(proof), .. })) if purpose.stays() > StayWish::AsUsual => {
