@@ -34,6 +34,9 @@ fn main() {
     if is("PROFILE", "release") && !is_static {
         let flags = static_flags(Path::new(&env::var_os("OUT_DIR").expect("set by cargo"))).unwrap_or_default();
         flags.iter().for_each(|flag| println!("cargo::rustc-link-arg-bin=pkgswarm={flag}"));
+        // The path of some has the version of the compiler in it.
+        let archives = LIBRARIES.iter().flat_map(|(_, parts)| parts.iter()).filter_map(|part| archive(part));
+        archives.for_each(|path| println!("cargo::rerun-if-changed={}", path.display()));
     }
 }
 
