@@ -33,9 +33,9 @@ pub struct Reconciled {
     pub removed: Vec<PresentPin>,
     /// Pins that had to go, and that the user keeps by other means.
     pub kept_by_user: Vec<PresentPin>,
-    /// PinChanges that failed.
+    /// Changes that failed.
     pub failed: Vec<PinFailure>,
-    /// PinChanges that are left to the next run: the limits were reached, the target failed, or a successor is not
+    /// Changes that are left to the next run: the limits were reached, the target failed, or a successor is not
     /// held yet.
     pub left: usize,
 }
@@ -156,7 +156,7 @@ struct Worker<'a> {
     target: &'a dyn PinTarget,
     mark: &'a PinMark,
     until: Instant,
-    /// PinChanges that may still be begun.
+    /// Changes that may still be begun.
     changes: usize,
     done: Reconciled,
 }

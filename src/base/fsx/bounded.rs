@@ -39,7 +39,10 @@ pub fn count_lines(path: &Path, uid: u32, most: u64) -> io::Result<usize> {
     let (mut file, size) = open_small(path, uid)?;
     let (mut part, mut lines, mut read) = (vec![0; PART], 0, 0);
     while read < size {
-        let got = file.read(&mut part)?;
+        let got = match file.read(&mut part) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            got => got?,
+        };
         read += got as u64;
         if got == 0 {
             break;

@@ -112,7 +112,7 @@ impl Live {
         let mut child = child.unwrap_or_else(|error| panic!("{words:?}: {error}"));
         // The command holds the other end too.
         drop((end, command));
-        let (mut seen, mut part, mut asked) = (Vec::new(), [0; 4096], 0);
+        let (mut seen, mut part, mut asked, mut answered) = (Vec::new(), [0; 4096], 0, 0);
         let until = Instant::now() + Duration::from_secs(180);
         let moment = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
         let answer = |screen: &mut File, number: usize| {
@@ -135,8 +135,8 @@ impl Live {
             seen.extend_from_slice(&part[..read]);
             // pacman shows the cursor again behind its question, in the same breath or in the next.
             let said = seen.strip_suffix(b"\x1b[?25h").unwrap_or(&seen);
-            let is_asked = part[..read] != *b"\x1b[?25h" && QUESTIONS.iter().any(|it| said.ends_with(it.as_bytes()));
-            if is_asked {
+            if said.len() > answered && QUESTIONS.iter().any(|it| said.ends_with(it.as_bytes())) {
+                answered = said.len();
                 answer(&mut screen, asked);
                 asked += 1;
             }
