@@ -41,8 +41,8 @@
 //!
 //! The rest of a pacman run is fetched [`ahead`](pacman::ahead), several files at a time, by [`gather`](pacman::gather).
 //!
-//! `xfer`, `fetch`, read-ahead and prefetch ask a [`hub`](engine::hub) for a file, each one of its own: one that is on its
-//! way already is listened to. Steps 3 and 4 print nothing and know of no signal; they tell a
+//! `xfer`, `fetch`, read-ahead, prefetch, a refresh and the daemon ask a [`hub`](engine::hub) for a file, each one of its
+//! own: one that is on its way already is listened to. Steps 3 and 4 print nothing and know of no signal; they tell a
 //! [`listener`](base::listener), and end when their call is cancelled.
 //!
 //! Databases go through [`database`](pacman::database), files that are asked for by CID alone ([`address`](engine::address)) through [`content`](engine::content).
@@ -90,7 +90,7 @@
 //! | neighbour | another machine of the local network that runs this daemon or Kubo |
 //! | peer | any IPFS peer, known or not |
 //! | shelf | the files that the node serves, by their blocks |
-//! | inspection | one look at this machine in parts, read by `doctor`, `status` and `setup`: pacman, stores, units, indexes, Kubo, the daemon |
+//! | inspection | one look at this machine in parts, read by `doctor`, `status`, `setup`, `why`, `audit` and `index`: pacman, stores, units, indexes, Kubo, the daemon |
 //! | journal | one line for each file that was delivered or fetched, with the bytes of each source |
 //!
 //! # Checking the trust
@@ -132,7 +132,7 @@
 //! ```
 //!
 //! So the way of a file and the imports run alike: `engine` takes what `lists` and `index` say, decides with `trust`,
-//! and keeps in `store`. Input from outside comes through few doors: [`base::env`](mod@base::env) for the process,
+//! and keeps in `store`. The input of a download comes through few doors: [`base::env`](mod@base::env) for the process,
 //! [`config`] for settings, [`lists`](mod@lists) for pacman's files, [`net`] for the network and the daemon's socket,
 //! and inside the daemon `node` for its peers.
 

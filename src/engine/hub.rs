@@ -5,8 +5,8 @@
 //! fetched, which it does itself (`pkgswarm xfer`) or leaves to a thread of its choice ([`gather`](crate::pacman::gather)).
 //! A transfer ends with its last ticket: then its token is cancelled, and not one byte more is asked for.
 //!
-//! Between processes the store's lock remains the only meeting point. A hub holds no bytes and opens no files: what it
-//! costs is bounded by the number of its transfers.
+//! Between processes the store's lock remains the only meeting point. A hub holds no bytes of files: what it costs
+//! is bounded by the number of its transfers, with one open file for each and one for each listener that is served.
 //!
 //! ```text
 //! let (ticket, duty) = hub.join(Some(sha256))?;

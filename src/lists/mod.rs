@@ -2,7 +2,7 @@
 //!
 //! # Room
 //!
-//! - In: pacman's configuration and databases, read by pacman's own programs where they can
+//! - In: a system's configuration and lists; pacman's are read by pacman's own programs where they can
 //! - Out: entries, repositories, the run of pacman that called, compiled tables
 //! - May use: base
 //!
